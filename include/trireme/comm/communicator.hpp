@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Communicator: the exchanges that training needs, on Views. Counts beyond 2^31 are handled
+// inside.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trireme/tensor/tensor.hpp"
+
+namespace trireme {
+
+enum class Reduction : std::uint8_t { sum, max, min };
+
+/// An exchange under way. Views given to it must stay valid until wait() returns.
+class Request {
+ public:
+  virtual ~Request() = default;
+  virtual bool test() = 0;  ///< Makes progress; true once done.
+  virtual void wait() = 0;
+};
+using RequestPtr = std::unique_ptr<Request>;
+
+/// A group of ranks. Every call but the point-to-point ones is collective over the group, in
+/// the same order on all its ranks. Results are bit-equal on all ranks and from run to run.
+/// Views must be contiguous. Throws Error when the underlying library fails.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int size() const = 0;
+
+  /// In place.
+  virtual void all_reduce(const View& data, Reduction op) = 0;
+  [[nodiscard]] virtual RequestPtr start_all_reduce(const View& data, Reduction op) = 0;
+  /// `to` holds size() blocks of `from`'s count, by rank.
+  virtual void all_gather(const ConstView& from, const View& to) = 0;
+  /// `from` holds size() blocks; `to` receives the sum of block rank().
+  virtual void reduce_scatter(const ConstView& from, const View& to) = 0;
+  virtual void broadcast(const View& data, int root) = 0;
+  [[nodiscard]] virtual RequestPtr start_send(const ConstView& data, int to, int tag) = 0;
+  [[nodiscard]] virtual RequestPtr start_receive(const View& data, int from, int tag) = 0;
+  virtual void barrier() = 0;
+  /// Ranks of equal `color` form a group, ordered by `key`.
+  [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+
+  // Host values, for set-up and agreement.
+  [[nodiscard]] double all_reduce(double value, Reduction op);
+  [[nodiscard]] std::int64_t all_reduce(std::int64_t value, Reduction op);
+  /// The root's text, on all ranks.
+  [[nodiscard]] std::string broadcast_text(const std::string& text, int root);
+  /// Every rank's text by rank; empty except on the root.
+  [[nodiscard]] virtual std::vector<std::string> gather_text(const std::string& text,
+                                                             int root) = 0;
+  /// Throws on all ranks, with the lowest failing rank's message, if any rank's `error` is not
+  /// empty.
+  void agree(const std::string& error);
+};
+
+/// One rank alone.
+[[nodiscard]] std::unique_ptr<Communicator> make_self_communicator();
+
+}  // namespace trireme

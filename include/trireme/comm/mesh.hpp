@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mesh dp × tp × pp: pure rank arithmetic, and the communicators of one rank's groups.
+//
+// Rank order is GPT-NeoX's: tensor fastest, then data, then pipeline:
+// rank = (pp_index × dp + dp_index) × tp + tp_index.
+#pragma once
+
+#include <memory>
+
+#include "trireme/comm/communicator.hpp"
+
+namespace trireme {
+
+struct MeshShape {
+  int dp = 1;
+  int tp = 1;
+  int pp = 1;
+  [[nodiscard]] int size() const { return dp * tp * pp; }
+};
+
+struct MeshIndex {
+  int dp = 0;
+  int tp = 0;
+  int pp = 0;
+  friend bool operator==(const MeshIndex&, const MeshIndex&) = default;
+};
+
+[[nodiscard]] int rank_of(const MeshShape& shape, const MeshIndex& at);
+[[nodiscard]] MeshIndex index_of(const MeshShape& shape, int rank);
+
+/// The groups that one rank belongs to. Within `pp` the rank is the stage. Collective to make.
+struct Mesh {
+  MeshShape shape;
+  MeshIndex at;
+  Communicator* world = nullptr;
+  std::unique_ptr<Communicator> dp;     ///< same model part, other samples
+  std::unique_ptr<Communicator> tp;     ///< same layers, other columns and rows
+  std::unique_ptr<Communicator> pp;     ///< same samples, other layers
+  std::unique_ptr<Communicator> model;  ///< tp × pp: one whole model; rank = pp × tp_size + tp
+  /// First and last stage of a pipeline (tied embeddings); alone on stages between.
+  std::unique_ptr<Communicator> ends;
+
+  Mesh(const MeshShape& shape, Communicator& world);
+  [[nodiscard]] bool first_stage() const { return at.pp == 0; }
+  [[nodiscard]] bool last_stage() const { return at.pp == shape.pp - 1; }
+};
+
+}  // namespace trireme

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where memory lives and work is queued. On a CPU a stream runs its work at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace trireme {
+
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual void synchronize() = 0;  ///< Blocks the host until the recorded work is done.
+};
+
+/// An ordered queue of work.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual void synchronize() = 0;
+  [[nodiscard]] virtual std::unique_ptr<Event> record() = 0;
+  virtual void wait(Event& event) = 0;  ///< Later work here starts after `event`.
+};
+
+/// What a device's allocator has handed out, in bytes.
+struct MemoryUse {
+  std::size_t in_use = 0;
+  std::size_t peak = 0;      ///< highest in_use since the last reset_peak()
+  std::size_t reserved = 0;  ///< in_use plus what is kept for reuse
+};
+
+/// Memory and streams of one device. Allocations are recycled: after the first step of a run
+/// none reaches the operating system. Not thread-safe; one Device belongs to one rank.
+class Device {
+ public:
+  virtual ~Device() = default;
+  [[nodiscard]] virtual DeviceKind kind() const = 0;
+  [[nodiscard]] virtual std::string name() const = 0;
+  [[nodiscard]] virtual std::unique_ptr<Stream> make_stream() = 0;
+  /// At least `bytes` bytes aligned to 64, not initialised. Throws Error naming the size when
+  /// full.
+  [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory, std::size_t bytes) noexcept = 0;
+  virtual void copy_to_host(void* host, const void* from, std::size_t bytes,
+                            Stream& stream) = 0;
+  virtual void copy_from_host(void* to, const void* host, std::size_t bytes,
+                              Stream& stream) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes, Stream& stream) = 0;
+  virtual void zero(void* to, std::size_t bytes, Stream& stream) = 0;
+  [[nodiscard]] virtual MemoryUse memory() const = 0;
+  virtual void reset_peak() = 0;
+};
+
+/// Owner of one allocation. The device must outlive it.
+class Buffer {
+ public:
+  Buffer(Device& device, std::size_t bytes)
+      : device_(device), bytes_(bytes), data_(device.allocate(bytes)) {}
+  ~Buffer() { device_.release(data_, bytes_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  [[nodiscard]] void* data() const { return data_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] Device& device() const { return device_; }
+
+ private:
+  Device& device_;
+  std::size_t bytes_;
+  void* data_;
+};
+
+}  // namespace trireme
