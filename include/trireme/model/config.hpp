@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a transformer is made of, in GPT-NeoX's words. Plain data; the deck fills it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace trireme {
+
+enum class Norm : std::uint8_t { layernorm, rmsnorm };
+enum class PositionEmbedding : std::uint8_t { learned, rotary, none };
+/// `gelu` is the erf form, `gelu_tanh` its tanh approximation; the last three are gated.
+enum class Activation : std::uint8_t { gelu, gelu_tanh, relu, silu, swiglu, geglu, reglu };
+[[nodiscard]] constexpr bool gated(Activation a) { return a >= Activation::swiglu; }
+
+enum class InitMethod : std::uint8_t {
+  normal,
+  scaled_normal,
+  single_residual_scaled_normal,
+  small_init,
+  wang_init,
+  xavier_uniform,
+  xavier_normal,
+  orthogonal,
+  scaled_orthogonal,
+  zeros,  ///< biases
+  ones    ///< norm weights
+};
+
+struct ModelConfig {
+  std::int64_t num_layers = 0;
+  std::int64_t hidden_size = 0;
+  std::int64_t num_attention_heads = 0;
+  std::int64_t num_kv_heads = 0;  ///< = num_attention_heads without grouped-query attention
+  std::int64_t seq_length = 0;
+  std::int64_t max_position_embeddings = 0;
+  std::int64_t vocab_size = 0;         ///< true rows: padding is never computed or stored
+  std::int64_t intermediate_size = 0;  ///< up-projection width; of gated ones, gate included
+
+  Norm norm = Norm::layernorm;
+  double norm_epsilon = 1e-5;
+  PositionEmbedding pos_emb = PositionEmbedding::learned;
+  double rotary_pct = 1.0;
+  double rotary_emb_base = 10000;
+  Activation activation = Activation::gelu;
+
+  bool gpt_j_residual = false;  ///< x + attn(ln1 x) + mlp(ln2 x)
+  bool gpt_j_tied = false;      ///< ... with one norm for both branches
+  bool no_weight_tying = false;
+  bool use_bias_in_norms = true;
+  bool use_bias_in_attn_linear = true;
+  bool use_bias_in_mlp = true;
+
+  double hidden_dropout = 0;
+  double attention_dropout = 0;
+
+  InitMethod init_method = InitMethod::normal;
+  InitMethod output_layer_init_method = InitMethod::scaled_normal;
+  double init_method_std = 0.02;
+
+  [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  /// Width of the activation's output: half the up-projection where gated.
+  [[nodiscard]] std::int64_t mlp_inner() const {
+    return gated(activation) ? intermediate_size / 2 : intermediate_size;
+  }
+};
+
+}  // namespace trireme
