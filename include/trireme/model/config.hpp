@@ -3,16 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "trireme/ops/types.hpp"
 
 namespace trireme {
 
-enum class Norm : std::uint8_t { layernorm, rmsnorm };
 enum class PositionEmbedding : std::uint8_t { learned, rotary, none };
-/// `gelu` is the erf form, `gelu_tanh` its tanh approximation; the last three are gated.
-enum class Activation : std::uint8_t { gelu, gelu_tanh, relu, silu, swiglu, geglu, reglu };
-[[nodiscard]] constexpr bool gated(Activation a) { return a >= Activation::swiglu; }
-
 enum class InitMethod : std::uint8_t {
   normal,
   scaled_normal,

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU backend: Eigen and OpenBLAS, threads by OpenMP.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "trireme/device/device.hpp"
+#include "trireme/ops/kernels.hpp"
+
+namespace trireme {
+
+[[nodiscard]] std::unique_ptr<Device> make_cpu_device();
+[[nodiscard]] std::unique_ptr<Kernels> make_cpu_kernels();
+
+/// Threads that kernels of this rank use from now on (≥ 1).
+void set_cpu_threads(int threads);
+/// Processors that this process may run on.
+[[nodiscard]] int usable_processors();
+
+/// The kernels that OpenBLAS chose for this processor ("SkylakeX").
+[[nodiscard]] std::string blas_core();
+/// OpenBLAS falls back to SSE kernels, several times slower, on processors newer than itself.
+/// Then the name of the best kernels that this processor can run, to be set as
+/// OPENBLAS_CORETYPE before the library is loaded; nothing if OpenBLAS chose well or the user
+/// chose.
+[[nodiscard]] std::optional<std::string> better_blas_core();
+
+/// Best rate of n³ fp32 products with the current threads, in operations a second, over about
+/// `seconds`.
+[[nodiscard]] double measure_gemm_rate(int n, double seconds);
+
+}  // namespace trireme

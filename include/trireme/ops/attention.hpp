@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Causal softmax attention on the fused qkv array, and rotary position embedding on its q and
+// k.
+//
+// O = softmax(Q Kᵀ/√d + causal mask) V by tiles with an online softmax (FlashAttention-2, Dao,
+// arXiv 2307.08691): memory O(s·d) a head. Rotary: Su et al., arXiv 2104.09864, half-split
+// form.
+#pragma once
+
+#include "trireme/ops/exec.hpp"
+
+namespace trireme::ops {
+
+/// cos and sin of position / base^(2i/rotary_dim): [seq, rotary_dim], cosines in the first
+/// half.
+[[nodiscard]] Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq,
+                                  std::int64_t rotary_dim, double base);
+
+/// Rotates the first table.cols() entries of each q and k of qkv [batch·seq, row_width] in
+/// place; `inverse` rotates back, which is the adjoint.
+void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
+            const ConstView& table, bool inverse);
+
+/// out [batch·seq, heads·head_dim]; lse [batch, heads, seq] receives log Σ exp of the scaled
+/// scores.
+void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
+                       const Dropout& dropout, const View& out, const View& lse);
+
+/// dqkv [batch·seq, row_width] is overwritten.
+void attention_backward(const Exec& ex, const ConstView& dout, const ConstView& qkv,
+                        const ConstView& out, const ConstView& lse, const AttentionShape& shape,
+                        const Dropout& dropout, const View& dqkv);
+
+}  // namespace trireme::ops

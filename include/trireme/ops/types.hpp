@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small types that operations and kernels share.
+#pragma once
+
+#include <cstdint>
+
+#include "trireme/core/random.hpp"
+
+namespace trireme {
+
+/// A matrix as it is (n) or transposed (t).
+enum class Op : std::uint8_t { n, t };
+
+enum class Norm : std::uint8_t { layernorm, rmsnorm };
+
+/// `gelu` is the erf form, `gelu_tanh` its tanh approximation; the last three are gated.
+enum class Activation : std::uint8_t { gelu, gelu_tanh, relu, silu, swiglu, geglu, reglu };
+[[nodiscard]] constexpr bool gated(Activation a) { return a >= Activation::swiglu; }
+
+/// One place of dropout. An element's fate depends on the seed, the stream and its global row
+/// and column alone, so no mesh, backend or recomputation changes it.
+struct Dropout {
+  double probability = 0;
+  RngKey key;
+  std::uint64_t first_row =
+      0;  ///< global number of the first row: sample × seq_length + position
+};
+
+/// Fused attention input: a row is one token and holds, for each kv head, its `queries_per_kv`
+/// query heads, then its key, then its value, each `head_dim` wide (GPT-NeoX's order).
+struct AttentionShape {
+  std::int64_t batch = 0;
+  std::int64_t seq = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t queries_per_kv = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t first_head = 0;   ///< global number of the first query head here (keys dropout)
+  std::int64_t total_heads = 0;  ///< of the whole model
+
+  [[nodiscard]] std::int64_t heads() const { return kv_heads * queries_per_kv; }
+  [[nodiscard]] std::int64_t group_width() const { return (queries_per_kv + 2) * head_dim; }
+  [[nodiscard]] std::int64_t row_width() const { return kv_heads * group_width(); }
+};
+
+struct AdamwStep {
+  double lr = 0;
+  double beta1 = 0;
+  double beta2 = 0;
+  double epsilon = 0;
+  double weight_decay = 0;
+  double gradient_scale = 1;  ///< multiplies the gradient first (clipping, loss scale)
+  std::int64_t step = 1;      ///< ≥ 1, for the bias corrections
+};
+
+struct SgdStep {
+  double lr = 0;
+  double momentum = 0;
+  double weight_decay = 0;
+  double gradient_scale = 1;
+};
+
+}  // namespace trireme

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rotary embedding and attention's forward pass: one task a (sequence, head, tile of queries).
+#include <cmath>
+#include <limits>
+
+#include "attention_tiles.hpp"
+#include "kernels.hpp"
+
+namespace trireme::cpu {
+
+void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
+                        const ConstView& table, bool inverse) {
+  by_type(qkv.dtype(), [&]<class T>(T) {
+    const std::int64_t half = table.cols() / 2;
+    const T sign = static_cast<T>(inverse ? -1 : 1);
+    parallel_rows(qkv, [&](std::int64_t r) {
+      const T* angles = row_data<T>(table, r % shape.seq);
+      const ConstRow<T> cosine(angles, half);
+      const ConstRow<T> sine(angles + half, half);
+      for (std::int64_t g = 0; g < shape.kv_heads; ++g) {
+        for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries, then the key
+          T* x = row_data<T>(qkv, r) + g * shape.group_width() + h * shape.head_dim;
+          for (std::int64_t i = 0; i < half; ++i) {
+            const T a = x[i];
+            const T b = x[half + i];
+            x[i] = a * cosine[i] - sign * b * sine[i];
+            x[half + i] = b * cosine[i] + sign * a * sine[i];
+          }
+        }
+      }
+    });
+  });
+}
+
+namespace {
+
+/// Running state of the online softmax for one tile of queries.
+template <class T>
+struct ForwardTile {
+  Matrix<T> query;
+  Matrix<T> scores;
+  Matrix<T> sum;  ///< Σ P V so far, relative to `max`
+  Eigen::Array<T, Eigen::Dynamic, 1> max;
+  Eigen::Array<T, Eigen::Dynamic, 1> total;
+
+  /// Turns scores into exponentials relative to the new maximum and rescales what there is.
+  void absorb_scores() {
+    for (std::int64_t i = 0; i < scores.rows(); ++i) {
+      auto line = scores.row(i).array();
+      const T m = std::max(max[i], line.maxCoeff());
+      const T shrink = std::exp(max[i] - m);
+      line = (line - m).exp();
+      total[i] = total[i] * shrink + line.sum();
+      sum.row(i) *= shrink;
+      max[i] = m;
+    }
+  }
+};
+
+template <class T>
+void forward_tile(const ConstView& qkv, const AttentionShape& shape, const Dropout& dropout,
+                  const View& out, const View& lse, TilePlace at, ForwardTile<T>& tile) {
+  const std::int64_t n = std::min(kQueryTile, shape.seq - at.query);
+  const auto in = windows<T>(qkv, shape, at.sequence);
+  const std::int64_t group = at.head / shape.queries_per_kv;
+  const T scale = T{1} / std::sqrt(static_cast<T>(shape.head_dim));
+  tile.query.noalias() = in.query(group, at.head % shape.queries_per_kv, at.query, n) * scale;
+  tile.sum.setZero(n, shape.head_dim);
+  tile.total.setZero(n);
+  tile.max.setConstant(n, -std::numeric_limits<T>::infinity());
+  for (at.key = 0; at.key < at.query + n; at.key += kKeyTile) {
+    const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
+    tile.scores.noalias() = tile.query * in.key(group, at.key, keys).transpose();
+    if (at.key + keys > at.query + 1) apply_causal_mask(tile.scores, at);
+    tile.absorb_scores();
+    if (dropout.probability > 0) apply_dropout(tile.scores, shape, dropout, at);
+    tile.sum.noalias() += tile.scores * in.value(group, at.key, keys);
+  }
+  auto result = head_rows<T>(out, shape, at.sequence, at.head, at.query, n);
+  T* log_sum = lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
+  for (std::int64_t i = 0; i < n; ++i) {
+    result.row(i) = tile.sum.row(i) / tile.total[i];
+    log_sum[i] = tile.max[i] + std::log(tile.total[i]);
+  }
+}
+
+}  // namespace
+
+void CpuKernels::attention_forward(Stream&, const ConstView& qkv, const AttentionShape& shape,
+                                   const Dropout& dropout, const View& out, const View& lse) {
+  by_type(qkv.dtype(), [&]<class T>(T) {
+    const std::int64_t tiles = (shape.seq + kQueryTile - 1) / kQueryTile;
+    const std::int64_t tasks = shape.batch * shape.heads() * tiles;
+#pragma omp parallel if (tasks > 1)
+    {
+      ForwardTile<T> tile;
+#pragma omp for schedule(dynamic)
+      for (std::int64_t task = 0; task < tasks; ++task) {
+        // Long rows of keys first, so that the last tasks are short.
+        const std::int64_t q = tiles - 1 - task / (shape.batch * shape.heads());
+        const std::int64_t which = task % (shape.batch * shape.heads());
+        forward_tile<T>(qkv, shape, dropout, out, lse,
+                        {which / shape.heads(), which % shape.heads(), q * kQueryTile, 0},
+                        tile);
+      }
+    }
+  });
+}
+
+}  // namespace trireme::cpu

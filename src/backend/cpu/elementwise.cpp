@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums, copies, dropout, and parameter updates.
+#include <cmath>
+
+#include "kernels.hpp"
+#include "parallel.hpp"
+
+namespace trireme::cpu {
+
+void CpuKernels::add(Stream&, const ConstView& a, const ConstView& b, const View& y) {
+  by_type(a.dtype(), [&]<class T>(T) {
+    parallel_rows(y, [&](std::int64_t r) { row<T>(y, r) = row<T>(a, r) + row<T>(b, r); });
+  });
+}
+
+void CpuKernels::copy(Stream&, const ConstView& x, const View& y) {
+  by_type(x.dtype(), [&]<class T>(T) {
+    parallel_rows(y, [&](std::int64_t r) { row<T>(y, r) = row<T>(x, r); });
+  });
+}
+
+void CpuKernels::scale(Stream&, const View& x, double factor) {
+  by_type(x.dtype(), [&]<class T>(T) {
+    parallel_rows(x, [&](std::int64_t r) { row<T>(x, r) *= static_cast<T>(factor); });
+  });
+}
+
+void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const ConstView& add,
+                         const View& y) {
+  by_type(x.dtype(), [&]<class T>(T) {
+    const auto threshold = static_cast<std::uint32_t>(spec.probability * 0x1p32);
+    const T keep = static_cast<T>(1 / (1 - spec.probability));
+    parallel_rows(y, [&](std::int64_t r) {
+      const T* in = row_data<T>(x, r);
+      const T* base = add.empty() ? nullptr : row_data<T>(add, r);
+      T* out = row_data<T>(y, r);
+      for (std::int64_t c = 0; c < y.cols(); c += 4) {
+        const auto words = philox(spec.key, spec.first_row + static_cast<std::uint64_t>(r),
+                                  static_cast<std::uint32_t>(c / 4));
+        const std::int64_t n = std::min<std::int64_t>(4, y.cols() - c);
+        for (std::int64_t i = 0; i < n; ++i) {
+          const bool kept = words[static_cast<std::size_t>(i)] >= threshold;
+          const T value = kept ? in[c + i] * keep : T{0};
+          out[c + i] = base == nullptr ? value : base[c + i] + value;
+        }
+      }
+    });
+  });
+}
+
+void CpuKernels::accumulate_squares(Stream&, const ConstView& x, const View& total) {
+  by_type(x.dtype(), [&]<class T>(T) {
+    // Fixed blocks, summed in order: the same bits for any number of threads.
+    constexpr std::int64_t kBlock = 4096;
+    const std::int64_t per_row = (x.cols() + kBlock - 1) / kBlock;
+    Eigen::ArrayXd sums(x.rows() * per_row);
+    parallel_for(x.rows() * per_row, kBlock, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t c = i % per_row * kBlock;
+        const ConstRow<T> part(row_data<T>(x, i / per_row) + c, std::min(kBlock, x.cols() - c));
+        sums[i] = part.template cast<double>().square().sum();
+      }
+    });
+    *total.data<double>() += sums.sum();
+  });
+}
+
+void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient,
+                       const View& value, const View& exp_avg, const View& exp_avg_sq) {
+  by_type(value.dtype(), [&]<class T>(T) {
+    const double t = static_cast<double>(step.step);
+    const T decay = static_cast<T>(1 - step.lr * step.weight_decay);
+    const T rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, t)));
+    const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, t)));
+    const T b1 = static_cast<T>(step.beta1);
+    const T b2 = static_cast<T>(step.beta2);
+    const T epsilon = static_cast<T>(step.epsilon);
+    const T scale = static_cast<T>(step.gradient_scale);
+    const T* grad = gradient.data<T>();
+    T* theta = value.data<T>();
+    T* first = exp_avg.data<T>();
+    T* second = exp_avg_sq.data<T>();
+    parallel_for(value.count(), 1, 16, [&](std::int64_t begin, std::int64_t end) {
+#pragma omp simd
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T g = grad[i] * scale;
+        const T m = b1 * first[i] + (T{1} - b1) * g;
+        const T v = b2 * second[i] + (T{1} - b2) * g * g;
+        first[i] = m;
+        second[i] = v;
+        theta[i] = theta[i] * decay - rate * m / (std::sqrt(v) * correction + epsilon);
+      }
+    });
+  });
+}
+
+void CpuKernels::sgd(Stream&, const SgdStep& step, const ConstView& gradient, const View& value,
+                     const View& momentum) {
+  by_type(value.dtype(), [&]<class T>(T) {
+    const T lr = static_cast<T>(step.lr);
+    const T mu = static_cast<T>(step.momentum);
+    const T decay = static_cast<T>(step.weight_decay);
+    const T scale = static_cast<T>(step.gradient_scale);
+    const T* grad = gradient.data<T>();
+    T* theta = value.data<T>();
+    T* speed = step.momentum == 0 ? nullptr : momentum.data<T>();
+    parallel_for(value.count(), 1, 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        T d = grad[i] * scale + decay * theta[i];
+        if (speed != nullptr) d = speed[i] = mu * speed[i] + d;
+        theta[i] -= lr * d;
+      }
+    });
+  });
+}
+
+std::int64_t CpuKernels::first_non_finite(Stream&, const ConstView& x) {
+  std::int64_t found = -1;
+  by_type(x.dtype(), [&]<class T>(T) {
+    for (std::int64_t r = 0; r < x.rows() && found < 0; ++r) {
+      const T* values = row_data<T>(x, r);
+      for (std::int64_t c = 0; c < x.cols() && found < 0; ++c) {
+        if (!std::isfinite(values[c])) found = r * x.cols() + c;
+      }
+    }
+  });
+  return found;
+}
+
+}  // namespace trireme::cpu

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this processor is, how many threads may use it, and how fast it multiplies.
+#include <algorithm>
+#include <cstdlib>
+#include <omp.h>
+#include <sched.h>
+#include <vector>
+
+#include <cblas.h>
+
+#include "trireme/backend/cpu.hpp"
+#include "trireme/core/clock.hpp"
+
+namespace trireme {
+
+void set_cpu_threads(int threads) { omp_set_num_threads(std::max(1, threads)); }
+
+int usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+std::string blas_core() { return openblas_get_corename(); }
+
+std::optional<std::string> better_blas_core() {
+#if defined(__x86_64__)
+  if (std::getenv("OPENBLAS_CORETYPE") != nullptr) return std::nullopt;
+  const std::string core = blas_core();
+  const bool generic = core == "Prescott" || core == "Core2" || core == "Generic" ||
+                       core == "Nehalem" || core == "Sandybridge";
+  if (!generic) return std::nullopt;
+  if (__builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0) {
+    return "SkylakeX";
+  }
+  if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) {
+    return "Haswell";
+  }
+#endif
+  return std::nullopt;
+}
+
+double measure_gemm_rate(int n, double seconds) {
+  const std::size_t size = static_cast<std::size_t>(n) * static_cast<std::size_t>(n);
+  const std::vector<float> a(size, 1.0F);
+  const std::vector<float> b(size, 0.5F);
+  std::vector<float> c(size);
+  double best = 0;
+  const double end = now() + seconds;
+  do {
+    const double start = now();
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, n, 1.0F, a.data(), n, b.data(),
+                n, 0.0F, c.data(), n);
+    best = std::max(best, 2.0 * n * n * n / (now() - start));
+  } while (now() < end);
+  return best;
+}
+
+}  // namespace trireme

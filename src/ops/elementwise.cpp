@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Argument checks of elementwise operations.
+#include "trireme/ops/elementwise.hpp"
+
+namespace trireme::ops {
+
+namespace {
+
+void check_same(const ConstView& a, const ConstView& b) {
+  TRM_CHECK(a.rows() == b.rows() && a.cols() == b.cols() && a.dtype() == b.dtype(),
+            "{} {} beside {} {}", name_of(a.dtype()), a.shape().str(), name_of(b.dtype()),
+            b.shape().str());
+}
+
+}  // namespace
+
+void add(const Exec& ex, const ConstView& a, const ConstView& b, const View& y) {
+  check_same(a, b);
+  check_same(a, y);
+  ex.kernels.add(ex.stream, a, b, y);
+}
+
+void copy(const Exec& ex, const ConstView& x, const View& y) {
+  check_same(x, y);
+  ex.kernels.copy(ex.stream, x, y);
+}
+
+void scale(const Exec& ex, const View& x, double factor) {
+  ex.kernels.scale(ex.stream, x, factor);
+}
+
+void dropout(const Exec& ex, const ConstView& x, const Dropout& spec, const ConstView& add,
+             const View& y) {
+  check_same(x, y);
+  if (!add.empty()) check_same(add, y);
+  TRM_CHECK(spec.probability >= 0 && spec.probability < 1, "dropout with probability {}",
+            spec.probability);
+  ex.kernels.dropout(ex.stream, x, spec, add, y);
+}
+
+void accumulate_squares(const Exec& ex, const ConstView& x, const View& total) {
+  TRM_CHECK(total.dtype() == DType::f64 && total.count() == 1, "a sum of squares into {}",
+            total.shape().str());
+  ex.kernels.accumulate_squares(ex.stream, x, total);
+}
+
+std::int64_t first_non_finite(const Exec& ex, const ConstView& x) {
+  return ex.kernels.first_non_finite(ex.stream, x);
+}
+
+}  // namespace trireme::ops

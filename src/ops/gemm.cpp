@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Argument checks of matrix products.
+#include "trireme/ops/gemm.hpp"
+
+namespace trireme::ops {
+
+void gemm_into(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
+               const View& c, double beta, const ConstView& bias) {
+  const std::int64_t m = op_a == Op::n ? a.rows() : a.cols();
+  const std::int64_t k = op_a == Op::n ? a.cols() : a.rows();
+  const std::int64_t kb = op_b == Op::n ? b.rows() : b.cols();
+  const std::int64_t n = op_b == Op::n ? b.cols() : b.rows();
+  TRM_CHECK(k == kb && c.rows() == m && c.cols() == n, "gemm of {} and {} into {}",
+            a.shape().str(), b.shape().str(), c.shape().str());
+  TRM_CHECK(a.dtype() == b.dtype(), "gemm of {} and {}", name_of(a.dtype()),
+            name_of(b.dtype()));
+  TRM_CHECK(bias.empty() || bias.count() == n, "a bias of {} for {} columns", bias.count(), n);
+  ex.kernels.gemm(ex.stream, a, op_a, b, op_b, c, beta, bias);
+}
+
+Tensor gemm(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
+            const ConstView& bias) {
+  Tensor c = ex.make(a.dtype(), Shape{op_a == Op::n ? a.rows() : a.cols(),
+                                      op_b == Op::n ? b.cols() : b.rows()});
+  gemm_into(ex, a, op_a, b, op_b, c, 0, bias);
+  return c;
+}
+
+void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum) {
+  if (sum.empty()) return;
+  TRM_CHECK(sum.count() == x.cols(), "column sums of {} into {}", x.shape().str(),
+            sum.shape().str());
+  ex.kernels.accumulate_rows(ex.stream, x, sum);
+}
+
+}  // namespace trireme::ops

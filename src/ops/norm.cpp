@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Argument checks of the norms.
+#include "trireme/ops/norm.hpp"
+
+namespace trireme::ops {
+
+void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
+                  const ConstView& weight, const ConstView& bias, const View& y,
+                  const View& statistics) {
+  TRM_CHECK(y.rows() == x.rows() && y.cols() == x.cols() && weight.count() == x.cols() &&
+                (bias.empty() || bias.count() == x.cols()) && statistics.rows() == x.rows() &&
+                statistics.cols() == 2,
+            "norm of {} with weight {} into {}", x.shape().str(), weight.shape().str(),
+            y.shape().str());
+  ex.kernels.norm_forward(ex.stream, kind, epsilon, x, weight, bias, y, statistics);
+}
+
+void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstView& x,
+                   const ConstView& weight, const ConstView& statistics, const ConstView& add,
+                   const View& dx, const View& dweight, const View& dbias) {
+  TRM_CHECK(dy.rows() == x.rows() && dy.cols() == x.cols() && dx.rows() == x.rows() &&
+                dx.cols() == x.cols() && weight.count() == x.cols() &&
+                dweight.count() == x.cols() && (dbias.empty() || dbias.count() == x.cols()) &&
+                (add.empty() || (add.rows() == x.rows() && add.cols() == x.cols())),
+            "norm gradient of {} from {}", x.shape().str(), dy.shape().str());
+  ex.kernels.norm_backward(ex.stream, kind, dy, x, weight, statistics, add, dx, dweight, dbias);
+}
+
+}  // namespace trireme::ops
