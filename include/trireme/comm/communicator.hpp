@@ -46,8 +46,8 @@ class Communicator {
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
   // Host values, for set-up and agreement.
-  [[nodiscard]] double all_reduce(double value, Reduction op);
-  [[nodiscard]] std::int64_t all_reduce(std::int64_t value, Reduction op);
+  [[nodiscard]] double reduce_value(double value, Reduction op);
+  [[nodiscard]] std::int64_t reduce_count(std::int64_t value, Reduction op);
   /// The root's text, on all ranks.
   [[nodiscard]] std::string broadcast_text(const std::string& text, int root);
   /// Every rank's text by rank; empty except on the root.

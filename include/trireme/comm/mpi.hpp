@@ -26,6 +26,9 @@ class MpiSession {
   std::unique_ptr<Communicator> world_;
 };
 
+/// All ranks of an MPI that is running already (MpiSession::world() is the same group).
+[[nodiscard]] std::unique_ptr<Communicator> world_communicator();
+
 /// Ends every rank of the job with `code`; does not return.
 [[noreturn]] void abort_all_ranks(int code);
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Host values over any communicator, and the group of one.
+#include "trireme/comm/communicator.hpp"
+
+#include <cstring>
+#include <limits>
+
+namespace trireme {
+
+double Communicator::reduce_value(double value, Reduction op) {
+  all_reduce(View(&value, DType::f64, Shape{1}), op);
+  return value;
+}
+
+std::int64_t Communicator::reduce_count(std::int64_t value, Reduction op) {
+  all_reduce(View(&value, DType::i64, Shape{1}), op);
+  return value;
+}
+
+std::string Communicator::broadcast_text(const std::string& text, int root) {
+  auto length = static_cast<std::int64_t>(text.size());
+  broadcast(View(&length, DType::i64, Shape{1}), root);
+  std::string copy = text;
+  copy.resize(static_cast<std::size_t>(length));
+  if (length > 0) broadcast(View(copy.data(), DType::u8, Shape{length}), root);
+  return copy;
+}
+
+void Communicator::agree(const std::string& error) {
+  const std::int64_t none = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t first =
+      reduce_count(error.empty() ? none : static_cast<std::int64_t>(rank()), Reduction::min);
+  if (first == none) return;
+  Error agreed(broadcast_text(error, static_cast<int>(first)));
+  throw agreed.set_everywhere();
+}
+
+namespace {
+
+class Done : public Request {
+ public:
+  bool test() override { return true; }
+  void wait() override {}
+};
+
+class SelfCommunicator : public Communicator {
+ public:
+  [[nodiscard]] int rank() const override { return 0; }
+  [[nodiscard]] int size() const override { return 1; }
+  void all_reduce(const View&, Reduction) override {}
+  RequestPtr start_all_reduce(const View&, Reduction) override {
+    return std::make_unique<Done>();
+  }
+  void all_gather(const ConstView& from, const View& to) override { copy(from, to); }
+  void reduce_scatter(const ConstView& from, const View& to) override { copy(from, to); }
+  void broadcast(const View&, int) override {}
+  RequestPtr start_send(const ConstView&, int, int) override { throw Error(kAlone); }
+  RequestPtr start_receive(const View&, int, int) override { throw Error(kAlone); }
+  void barrier() override {}
+  std::unique_ptr<Communicator> split(int, int) override { return make_self_communicator(); }
+  std::vector<std::string> gather_text(const std::string& text, int) override { return {text}; }
+
+ private:
+  static constexpr const char* kAlone = "a message to another rank in a group of one";
+  static void copy(const ConstView& from, const View& to) {
+    TRM_CHECK(from.bytes() == to.bytes(), "{} bytes into {}", from.bytes(), to.bytes());
+    std::memmove(to.raw(), from.raw(), from.bytes());
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_self_communicator() {
+  return std::make_unique<SelfCommunicator>();
+}
+
+}  // namespace trireme
