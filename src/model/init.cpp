@@ -1,43 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 // Draws by global element. Four neighbours share one Philox block, so a box's rows are walked
-// in aligned quads and the ends that stick out are dropped.
+// in blocks of aligned quads and the ends that stick out are dropped.
 #include "trireme/model/init.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
-
-#include <Random123/boxmuller.hpp>
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/random.hpp"
 
+#include "box_muller.hpp"
 #include "orthogonal.hpp"
 
 namespace trireme {
 
 namespace {
 
-using Quad = std::array<float, 4>;
+constexpr std::int64_t kBlock = 64;  ///< quads drawn at a time
 
 struct NormalDraw {
   float scale;
-  Quad operator()(const RngKey& key, std::int64_t quad) const {
-    const auto w = philox(key, static_cast<std::uint64_t>(quad));
-    const auto a = r123::boxmuller(w[0], w[1]);
-    const auto b = r123::boxmuller(w[2], w[3]);
-    return {scale * a.x, scale * a.y, scale * b.x, scale * b.y};
+  void operator()(const RngKey& key, std::int64_t first, std::int64_t quads, float* out) const {
+    std::array<std::uint32_t, 2 * kBlock> angle;
+    std::array<std::uint32_t, 2 * kBlock> radius;
+    for (std::int64_t i = 0; i < quads; ++i) {
+      const auto w = philox(key, static_cast<std::uint64_t>(first + i));
+      const auto at = static_cast<std::size_t>(2 * i);
+      angle[at] = w[0];
+      radius[at] = w[1];
+      angle[at + 1] = w[2];
+      radius[at + 1] = w[3];
+    }
+    for (std::size_t i = 0; i < static_cast<std::size_t>(2 * quads); ++i) {
+      const NormalPair pair = box_muller(angle[i], radius[i]);
+      out[2 * i] = scale * pair.first;
+      out[2 * i + 1] = scale * pair.second;
+    }
   }
 };
 
 struct UniformDraw {
   double bound;
-  Quad operator()(const RngKey& key, std::int64_t quad) const {
-    const auto w = philox(key, static_cast<std::uint64_t>(quad));
-    Quad values;
-    for (std::size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(bound * (2 * unit_interval(w[i]) - 1));
-    return values;
+  void operator()(const RngKey& key, std::int64_t first, std::int64_t quads, float* out) const {
+    for (std::int64_t i = 0; i < quads; ++i) {
+      const auto words = philox(key, static_cast<std::uint64_t>(first + i));
+      for (const std::uint32_t w : words)
+        *out++ = static_cast<float>(bound * (2 * unit_interval(w) - 1));
+    }
   }
 };
 
@@ -54,13 +65,17 @@ std::int64_t first_index(const Box& box, const Shape& global, std::int64_t row) 
   return index;
 }
 
+/// Elements begin … end of the global array.
 template <class T, class Draw>
 void fill_run(T* out, std::int64_t begin, std::int64_t end, const RngKey& key,
               const Draw& draw) {
-  for (std::int64_t quad = begin / 4; quad * 4 < end; ++quad) {
-    const Quad values = draw(key, quad);
+  std::array<float, 4 * kBlock> values;
+  const std::int64_t quads = (end + 3) / 4;
+  for (std::int64_t quad = begin / 4; quad < quads; quad += kBlock) {
+    const std::int64_t n = std::min(kBlock, quads - quad);
+    draw(key, quad, n, values.data());
     const std::int64_t first = std::max(begin, quad * 4);
-    const std::int64_t beyond = std::min(end, quad * 4 + 4);
+    const std::int64_t beyond = std::min(end, (quad + n) * 4);
     for (std::int64_t i = first; i < beyond; ++i)
       out[i - begin] = static_cast<T>(values[static_cast<std::size_t>(i - quad * 4)]);
   }
