@@ -21,20 +21,22 @@ check() {  # NAME COMMAND...
   fi
 }
 
-layout() { find src include test -name '*.[ch]pp' | xargs clang-format --dry-run -Werror; }
+layout() {
+  find src include test -name '*.[ch]pp' -print0 | xargs -0 clang-format --dry-run -Werror
+}
 
 tidy() {  # of src/ alone, with the headers that it includes: tests are mostly Boost's macros
   # The compile commands are GCC's: Clang need not know each of their -W options.
-  find src -name '*.cpp' | xargs -P "$jobs" -n 2 clang-tidy-16 -p "$build" --quiet \
+  find src -name '*.cpp' -print0 | xargs -0 -P "$jobs" -n 2 clang-tidy-16 -p "$build" --quiet \
     --extra-arg=-Wno-unknown-warning-option 2>&1 |
     grep -vE '^[0-9]+ (warning|error)s?( and [0-9]+ errors?)? generated\.$|^(Suppressed|Use -)'
   [ "${PIPESTATUS[1]}" = 0 ]
 }
 
-shell() { find jobs test .ci/run -name '*.sh' -o -path .ci/run | xargs shellcheck; }
+shell() { find jobs test .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck; }
 
 python() {  # compiled in memory: no __pycache__ is left behind
-  find analysis test -name '*.py' -o -name trireme-plot | xargs python3 -c '
+  find analysis test \( -name '*.py' -o -name trireme-plot \) -print0 | xargs -0 python3 -c '
 import sys
 for name in sys.argv[1:]:
     with open(name, encoding="utf-8") as file:
