@@ -33,7 +33,9 @@ tidy() {  # of src/ alone, with the headers that it includes: tests are mostly B
   [ "${PIPESTATUS[1]}" = 0 ]
 }
 
-shell() { find jobs test .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck; }
+shell() {
+  find jobs test .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck
+}
 
 python() {  # compiled in memory: no __pycache__ is left behind
   find analysis test \( -name '*.py' -o -name trireme-plot \) -print0 | xargs -0 python3 -c '
