@@ -209,6 +209,17 @@ class Tree:
                 count = f"{len(wide)} lines over {MAX_COLUMNS} columns"
                 self.complain(f"{path}:{wide[0]}", count + ", this the first")
 
+    def check_readme(self):
+        """README shows the same table, the backends in one row, `app` by the word all."""
+        if not (self.root / "README.md").is_file():
+            return
+        rows = re.findall(r"^\| ([\w/*]+) \|.*\| ([\w, ]+) \|$", self.text("README.md"), re.M)
+        shown = {folder.removesuffix("/*"): below for folder, below in rows}
+        for folder, below in FLOORS.items():
+            expected = {"core": "nothing", "app": "all"}.get(folder, ", ".join(below))
+            if "/" not in folder and shown.get(folder) != expected:
+                self.complain("README.md", f"its row of {folder} should end in '{expected}'")
+
     def _check_head(self, path, lines):
         mark = "//" if path.suffix in CODE else "#"
         head = [line for line in lines[:3] if not line.startswith("#!")]
@@ -223,7 +234,7 @@ def check(root):
     tree = Tree(root)
     if not tree.code:
         return [f"{root}: no sources found"]
-    for rule in ("floors", "keepers", "placement", "cycles", "layout"):
+    for rule in ("floors", "keepers", "placement", "cycles", "layout", "readme"):
         getattr(tree, "check_" + rule)()
     return tree.problems
 
@@ -266,6 +277,7 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ),
     ({"src/core/x.cpp": "\n" * 400}, "402 lines, at most 400"),
     ({"src/core/x.cpp": "// " + "é" * 94 + "\n"}, "src/core/x.cpp:3: 1 lines over 96"),
+    ({"README.md": "| comm | MPI | ops |\n"}, "its row of comm should end in 'tensor'"),
     ({"jobs/x.sh": "#!/bin/sh\n"}, "jobs/x.sh: opens with '# SPDX"),
     (
         {"analysis/x.py": "# SPDX-License-Identifier: Apache-2.0\nimport sys\n"},
