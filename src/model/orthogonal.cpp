@@ -3,8 +3,10 @@
 
 // The backends compile Eigen for another instruction set and with other switches; as templates
 // of one name the linker would mix the two. Here Eigen has a namespace of its own.
+// NOLINTBEGIN(readability-identifier-naming): Eigen's names
 #define Eigen EigenOfModel
 #define EIGEN_DONT_PARALLELIZE
+// NOLINTEND(readability-identifier-naming)
 
 #include "orthogonal.hpp"
 

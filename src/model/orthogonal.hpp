@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// (Semi-)orthogonal matrices, for initial weights.
+// Orthogonal and semi-orthogonal matrices, for initial weights.
 #pragma once
 
 #include <cstdint>
