@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Round trips through files, and files that are not what they should be.
-#define BOOST_TEST_MODULE h5
 #include "trireme/h5/file.hpp"
 
 #include <cstring>

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ranks of `trireme prepare`. In round r, rank i tokenises block r · ranks + i; all agree
+// that none failed; the others send what they have to rank 0, which writes it in order while
+// they are at the next round. So an error is everyone's, and it is the first in the input's
+// order.
+#include "trireme/app/prepare.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+#include <functional>
+
+#include "trireme/app/progress.hpp"
+#include "trireme/core/clock.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr int kTag = 0;
+
+template <class T>
+View view_of(std::vector<T>& data) {
+  return {data.data(), kDTypeOf<T>, Shape{static_cast<std::int64_t>(data.size())}};
+}
+
+/// What f threw, or nothing.
+std::string attempt(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const std::exception& e) {
+    return *e.what() != '\0' ? e.what() : "unknown error";
+  }
+  return {};
+}
+
+/// Runs f; all ranks throw if one of them does.
+void together(Communicator& world, const std::function<void()>& f) { world.agree(attempt(f)); }
+
+/// One block's pieces on their way to rank 0. The memory must stay until the last wait().
+class Parcel {
+ public:
+  void send(TextPieces&& pieces, Communicator& world) {
+    wait();
+    pieces_ = std::move(pieces);
+    header_ = {pieces_.tokens.size(), pieces_.ends.size(), pieces_.hash};
+    const View header(header_.data(), DType::u64, Shape{kHeader});
+    requests_.push_back(world.start_send(header, 0, kTag));
+    if (!pieces_.tokens.empty()) {
+      requests_.push_back(world.start_send(view_of(pieces_.tokens), 0, kTag));
+    }
+    if (!pieces_.ends.empty()) {
+      requests_.push_back(world.start_send(view_of(pieces_.ends), 0, kTag));
+    }
+  }
+  void wait() {
+    for (const RequestPtr& request : requests_) request->wait();
+    requests_.clear();
+  }
+
+  static void receive(TextPieces& pieces, int from, Communicator& world) {
+    std::array<std::uint64_t, kHeader> header{};
+    world.start_receive(View(header.data(), DType::u64, Shape{kHeader}), from, kTag)->wait();
+    pieces.tokens.resize(header[0]);
+    pieces.ends.resize(header[1]);
+    pieces.hash = header[2];
+    if (header[0] > 0) world.start_receive(view_of(pieces.tokens), from, kTag)->wait();
+    if (header[1] > 0) world.start_receive(view_of(pieces.ends), from, kTag)->wait();
+  }
+
+ private:
+  static constexpr int kHeader = 3;
+  TextPieces pieces_;
+  std::array<std::uint64_t, kHeader> header_{};
+  std::vector<RequestPtr> requests_;
+};
+
+/// What only rank 0 has.
+struct Output {
+  Output(const PrepareOptions& options, const TextBlocks& blocks, const Tokenizer& tokenizer)
+      : writer(options.output, tokenizer),
+        joiner(blocks, writer),
+        progress("preparing " + options.output, "MB",
+                 static_cast<double>(blocks.bytes()) * 1e-6) {}
+
+  void add(const TextBlocks& blocks, std::int64_t k, const TextPieces& pieces) {
+    joiner.add(k, pieces);
+    const TextBlocks::Place place = blocks.place(k);
+    bytes += place.end - place.begin;
+    progress.update(static_cast<double>(bytes) * 1e-6);
+  }
+
+  TokenFileWriter writer;
+  DocumentJoiner joiner;
+  Progress progress;
+  std::int64_t bytes = 0;
+};
+
+/// Each rank looks for itself: a file may be on one node's disk only, or differ.
+std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFormat& format,
+                                     Communicator& world) {
+  std::vector<TextInput> inputs;
+  together(world, [&] { inputs = find_inputs(options.inputs, format); });
+  std::string sizes;
+  for (const TextInput& input : inputs) sizes += fmt::format("{} ", input.bytes);
+  const std::string first = world.broadcast_text(sizes, 0);
+  together(world, [&] {
+    TRM_REQUIRE(sizes == first,
+                "rank {} finds input files of other sizes than rank 0 ({}and {})", world.rank(),
+                sizes, first);
+  });
+  return inputs;
+}
+
+void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
+  const int ranks = world.size();
+  Parcel parcel;
+  TextPieces pieces;
+  std::string error;
+  for (std::int64_t first = 0; first < blocks.count(); first += ranks) {
+    const std::int64_t mine = first + world.rank();
+    const std::int64_t end = std::min(first + ranks, blocks.count());
+    if (error.empty() && mine < end) error = attempt([&] { pieces = blocks.read(mine); });
+    parcel.wait();  // done: rank 0 takes all of a round before it agrees on the next
+    world.agree(error);
+    if (output == nullptr) {
+      if (mine < end) parcel.send(std::move(pieces), world);
+      continue;
+    }
+    for (std::int64_t k = first; k < end; ++k) {
+      if (k > first) Parcel::receive(pieces, static_cast<int>(k - first), world);
+      // A full disk ends the run at the next agreement; until then the others' parcels are
+      // taken, or they would wait forever.
+      if (error.empty()) error = attempt([&] { output->add(blocks, k, pieces); });
+    }
+  }
+  parcel.wait();
+  world.agree(error);
+}
+
+/// The input must not be replaced by the output.
+void require_other_file(const PrepareOptions& options) {
+  std::error_code ignored;  // there is no output yet
+  for (const std::string& input : options.inputs) {
+    TRM_REQUIRE(!std::filesystem::equivalent(input, options.output, ignored),
+                "{}: it is both input and output", input);
+  }
+}
+
+}  // namespace
+
+PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
+  const double started = now();
+  TextFormat format;
+  format.all_jsonl = options.jsonl_key.has_value();
+  if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
+  format.separator = options.separator;
+
+  const auto tokenizer = make_tokenizer(options.tokenizer, "");
+  TextBlocks blocks(agreed_inputs(options, format, world), format, *tokenizer,
+                    options.block_bytes);
+  std::optional<Output> output;
+  together(world, [&] {
+    if (world.rank() != 0) return;
+    require_other_file(options);
+    output.emplace(options, blocks, *tokenizer);
+  });
+  run_rounds(blocks, output ? &*output : nullptr, world);
+
+  PrepareSummary summary;
+  together(world, [&] {
+    if (!output) return;
+    output->writer.finish(output->joiner.source_hash());
+    summary = {blocks.bytes(), output->writer.tokens(), output->writer.documents(),
+               output->writer.dropped(), now() - started};
+  });
+  return summary;
+}
+
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') {
+      out += text[i];
+      continue;
+    }
+    const char kind = i + 1 < text.size() ? text[++i] : ' ';
+    constexpr std::string_view kNames = "ntr0\\";
+    constexpr std::string_view kBytes{"\n\t\r\0\\", 5};
+    unsigned value = 0;
+    if (const auto at = kNames.find(kind); at != std::string_view::npos) {
+      out += kBytes[at];
+      continue;
+    }
+    const std::string_view digits = kind == 'x' ? text.substr(i + 1, 2) : "";
+    const auto [stop, code] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+    TRM_REQUIRE(digits.size() == 2 && code == std::errc() && stop == digits.data() + 2,
+                "\"{}\": \\{} is no escape that is known here (\\n \\t \\r \\0 \\\\ \\xHH)",
+                text, kind);
+    out += static_cast<char>(value);
+    i += 2;
+  }
+  return out;
+}
+
+}  // namespace trireme

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Blocks of JSON lines.
+#include <algorithm>
+
+#include <simdjson.h>
+
+#include "text_file.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::int64_t kStep = 1 << 20;
+
+/// Lines are counted only when there is something to say about one.
+std::int64_t line_number(const TextFile& file, std::int64_t offset) {
+  std::int64_t line = 1;
+  for (std::int64_t at = 0; at < offset; at += kStep) {
+    const std::string text = file.read(at, std::min(at + kStep, offset));
+    line += std::count(text.begin(), text.end(), '\n');
+  }
+  return line;
+}
+
+/// The text of a line's document. simdjson's on-demand interface would be faster but doesn't
+/// look at what it isn't asked for, and half a line must not pass for a document.
+class LineParser {
+ public:
+  LineParser(const TextFile& file, const std::string& key) : file_(file), key_(key) {}
+
+  /// `line` is followed by SIMDJSON_PADDING readable bytes.
+  std::string_view parse(std::string_view line, std::int64_t offset) {
+    simdjson::dom::element value;
+    auto error = parser_.parse(line.data(), line.size(), false).get(value);
+    require(error == simdjson::SUCCESS, offset, "not valid JSON: {}",
+            simdjson::error_message(error));
+    simdjson::dom::object object;
+    require(value.get(object) == simdjson::SUCCESS, offset, "it is not a JSON object", "");
+    error = object.at_key(key_).get(value);
+    require(error == simdjson::SUCCESS, offset, "there is no key \"{}\"", key_);
+    std::string_view text;
+    require(value.get(text) == simdjson::SUCCESS, offset, "the value of \"{}\" is not a text",
+            key_);
+    return text;
+  }
+
+ private:
+  void require(bool condition, std::int64_t offset, const char* format,
+               std::string_view what) const {
+    if (condition) return;
+    throw Error(fmt::format("{}, line {}: {}", file_.path(), line_number(file_, offset),
+                            fmt::format(fmt::runtime(format), what)));
+  }
+
+  const TextFile& file_;
+  const std::string& key_;
+  simdjson::dom::parser parser_;
+};
+
+/// `text`, which starts at `begin`, made longer up to the end of the line in it that is last.
+void complete_line(const TextFile& file, std::int64_t begin, std::string& text) {
+  if (text.back() == '\n') return;
+  const std::size_t line = text.rfind('\n') + 1;  // npos + 1 is 0
+  while (text.back() != '\n') {
+    const std::int64_t at = begin + static_cast<std::int64_t>(text.size());
+    const std::string more = file.read(at, at + kStep);
+    if (more.empty()) return;
+    text.append(more, 0, std::min(more.find('\n'), more.size() - 1) + 1);
+    TRM_REQUIRE(text.size() - line <= TextBlocks::kMaxLine,
+                "{}: the line around byte {} is longer than {} bytes", file.path(), at,
+                TextBlocks::kMaxLine);
+  }
+}
+
+bool blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+}  // namespace
+
+TextPieces read_jsonl(const TextFile& file, const TextRange& block, const std::string& key,
+                      const Tokenizer& tokenizer) {
+  // One byte more on the left tells whether a line starts right at the block's beginning.
+  const std::int64_t begin = std::max<std::int64_t>(0, block.begin - 1);
+  std::string text = file.read(begin, block.end);
+  TextPieces pieces;
+  pieces.hash =
+      hash_share(std::string_view(text).substr(static_cast<std::size_t>(block.begin - begin)),
+                 block.begin);
+
+  std::size_t at = 0;
+  if (block.begin > 0) {
+    const std::size_t found = text.find('\n');
+    // A newline that is the block's last byte starts a line of the next block.
+    if (found >= text.size() - 1) return pieces;
+    at = found + 1;
+  }
+  complete_line(file, begin, text);
+  if (block.begin == 0 && text.starts_with("\xef\xbb\xbf")) at = 3;  // a byte order mark
+  const std::size_t end = text.size();
+  text.append(simdjson::SIMDJSON_PADDING, ' ');
+  LineParser parser(file, key);
+  while (at < end) {
+    const std::size_t stop = std::min(text.find('\n', at), end);
+    const std::string_view line = std::string_view(text).substr(at, stop - at);
+    if (!blank(line)) {
+      tokenizer.encode(parser.parse(line, begin + static_cast<std::int64_t>(at)),
+                       pieces.tokens);
+      pieces.ends.push_back(static_cast<std::int64_t>(pieces.tokens.size()));
+    }
+    at = stop + 1;
+  }
+  return pieces;
+}
+
+}  // namespace trireme

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Blocks of plain text. The difficulty is a separator that can overlap itself ("\n\n" in
+// "\n\n\n"): which of the places where it stands are separators depends on where the scan from
+// the left comes from.
+#include <algorithm>
+
+#include "text_file.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::int64_t kWindow = 1 << 16;
+
+/// The last place not behind `x` where the text of one document can be cut for encoding. It
+/// depends on x alone, so the blocks on both sides agree on it.
+std::int64_t cut_before(const TextFile& file, std::int64_t x, const Tokenizer& tokenizer) {
+  if (x <= 0 || x >= file.bytes()) return x;
+  const std::int64_t from = std::max<std::int64_t>(0, x - kWindow);
+  const auto cut = static_cast<std::int64_t>(tokenizer.safe_cut(file.read(from, x)));
+  TRM_REQUIRE(cut > 0 || from == 0,
+              "{}: no place where the text can be cut for the tokenizer {} in the {} bytes "
+              "before byte {}",
+              file.path(), tokenizer.kind(), kWindow, x);
+  return from + cut;
+}
+
+/// A place not behind `x` that no separator found from the left can span: go to the start of
+/// whatever spans x, then of whatever spans that, until nothing does.
+std::int64_t clean_place(const TextFile& file, std::int64_t x, const std::string& separator) {
+  const auto m = static_cast<std::int64_t>(separator.size());
+  if (m < 2) return x;
+  std::string text;
+  std::int64_t from = x;  // of `text`
+  for (;;) {
+    const std::int64_t begin = std::max<std::int64_t>(0, x - m + 1);
+    const std::int64_t end = std::min(file.bytes(), x + m - 1);
+    if (text.empty() || begin < from) {
+      from = std::max<std::int64_t>(0, end - kWindow);
+      text = file.read(from, end);
+    }
+    const auto part = std::string_view(text).substr(static_cast<std::size_t>(begin - from),
+                                                    static_cast<std::size_t>(end - begin));
+    const std::size_t spanning = part.find(separator);
+    if (spanning == std::string_view::npos) return x;
+    x = begin + static_cast<std::int64_t>(spanning);
+  }
+}
+
+/// Where the scan from the left goes on after the last separator that starts before `x`; `x`
+/// itself if that separator ends before it.
+std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& separator) {
+  std::int64_t at = clean_place(file, x, separator);
+  const auto m = static_cast<std::int64_t>(separator.size());
+  while (at < x) {
+    const std::int64_t n = std::min<std::int64_t>(kWindow, x - at);
+    const std::string text = file.read(at, at + n + m - 1);
+    std::size_t next = 0;
+    for (std::size_t found = text.find(separator); found < static_cast<std::size_t>(n);
+         found = text.find(separator, next)) {
+      next = found + separator.size();
+    }
+    at += std::max(n, static_cast<std::int64_t>(next));
+  }
+  return at;
+}
+
+}  // namespace
+
+TextPieces read_plain(const TextFile& file, const TextRange& block,
+                      const std::string& separator, const Tokenizer& tokenizer) {
+  // The block's documents are those of [begin, end), which may start a little further left.
+  const std::int64_t begin = cut_before(file, block.begin, tokenizer);
+  const std::int64_t end = cut_before(file, block.end, tokenizer);
+  const auto m = static_cast<std::int64_t>(separator.size());
+  const std::string text = file.read(begin, block.end + std::max<std::int64_t>(m - 1, 0));
+  const std::string_view view = text;
+
+  TextPieces pieces;
+  pieces.hash = hash_share(view.substr(static_cast<std::size_t>(block.begin - begin),
+                                       static_cast<std::size_t>(block.end - block.begin)),
+                           block.begin);
+  const auto stop = static_cast<std::size_t>(end - begin);
+  std::size_t at = 0;
+  if (m > 0) at = static_cast<std::size_t>(scan_to(file, begin, separator) - begin);
+  while (at < stop) {
+    const std::size_t found = m > 0 ? view.find(separator, at) : std::string_view::npos;
+    tokenizer.encode(view.substr(at, std::min(found, stop) - at), pieces.tokens);
+    if (found >= stop) break;
+    pieces.ends.push_back(static_cast<std::int64_t>(pieces.tokens.size()));
+    at = found + separator.size();
+  }
+  return pieces;
+}
+
+}  // namespace trireme

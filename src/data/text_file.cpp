@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Input files: what can be one, and reading parts of it.
+#include "text_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace trireme {
+
+namespace {
+
+template <std::size_t N>
+bool ends_in(const std::string& path, const std::array<std::string_view, N>& endings) {
+  return std::any_of(endings.begin(), endings.end(),
+                     [&](std::string_view ending) { return path.ends_with(ending); });
+}
+
+constexpr std::array<std::string_view, 3> kJsonLines{".jsonl", ".ndjson", ".json"};
+constexpr std::array<std::string_view, 6> kCompressed{".gz",  ".zst", ".xz",
+                                                      ".bz2", ".zip", ".lz4"};
+
+std::uint64_t multiplier(std::uint64_t word) {
+  std::uint64_t x = (word + 1) * 0x9e3779b97f4a7c15U;
+  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
+  return (x ^ (x >> 31U)) | 1U;
+}
+
+}  // namespace
+
+std::vector<TextInput> find_inputs(const std::vector<std::string>& paths,
+                                   const TextFormat& format) {
+  std::vector<TextInput> inputs;
+  TRM_REQUIRE(!paths.empty(), "there is no input file");
+  for (const std::string& path : paths) {
+    struct stat status {};
+    TRM_REQUIRE(stat(path.c_str(), &status) == 0, "{}: cannot open: {}", path,
+                std::strerror(errno));
+    TRM_REQUIRE(S_ISREG(status.st_mode), "{}: not a regular file, which the input must be",
+                path);
+    TRM_REQUIRE(!ends_in(path, kCompressed), "{}: it is compressed; decompress it first", path);
+    TRM_REQUIRE(access(path.c_str(), R_OK) == 0, "{}: cannot open: {}", path,
+                std::strerror(errno));
+    inputs.push_back({path, status.st_size, format.all_jsonl || ends_in(path, kJsonLines)});
+  }
+  return inputs;
+}
+
+TextFile::TextFile(const TextInput& input)
+    : path_(input.path), bytes_(input.bytes), file_(open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+  TRM_REQUIRE(file_ >= 0, "{}: cannot open: {}", path_, std::strerror(errno));
+}
+
+TextFile::~TextFile() { close(file_); }
+
+std::string TextFile::read(std::int64_t begin, std::int64_t end) const {
+  begin = std::max<std::int64_t>(begin, 0);
+  end = std::min(end, bytes_);
+  std::string text(static_cast<std::size_t>(std::max<std::int64_t>(end - begin, 0)), '\0');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const auto n = pread(file_, text.data() + done, text.size() - done,
+                         begin + static_cast<std::int64_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    TRM_REQUIRE(n >= 0, "{}: cannot read: {}", path_, std::strerror(errno));
+    TRM_REQUIRE(n > 0, "{}: it has become shorter while it was read", path_);
+    done += static_cast<std::size_t>(n);
+  }
+  return text;
+}
+
+std::uint64_t hash_share(std::string_view text, std::int64_t offset) {
+  std::uint64_t sum = 0;
+  auto word = static_cast<std::uint64_t>(offset) / 8;
+  auto at = static_cast<std::size_t>(offset % 8);
+  while (!text.empty()) {
+    const std::size_t n = std::min(8 - at, text.size());
+    std::uint64_t value = 0;
+    if (n == 8 && std::endian::native == std::endian::little) {
+      std::memcpy(&value, text.data(), 8);
+    } else {
+      for (std::size_t i = 0; i < n; ++i) {
+        value |= std::uint64_t{static_cast<unsigned char>(text[i])} << (8 * (at + i));
+      }
+    }
+    sum += value * multiplier(word);
+    text.remove_prefix(n);
+    ++word;
+    at = 0;
+  }
+  return sum;
+}
+
+}  // namespace trireme
