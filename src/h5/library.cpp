@@ -2,6 +2,7 @@
 // Lock, errors and element types.
 #include "library.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "trireme/h5/file.hpp"
@@ -26,6 +27,18 @@ void start_library() {
 herr_t keep_first(unsigned n, const H5E_error2_t* error, void* text) {
   if (n == 0 && error->desc != nullptr) *static_cast<std::string*>(text) = error->desc;
   return 0;
+}
+
+/// The library's words on a failed system call are a page with a date in the middle; what the
+/// system said stands in it between quotes.
+std::string shortened(std::string reason) {
+  constexpr std::string_view kSystem = "error message = '";
+  if (const std::size_t at = reason.find(kSystem); at != std::string::npos) {
+    const std::size_t from = at + kSystem.size();
+    return reason.substr(from, reason.find('\'', from) - from);
+  }
+  std::replace(reason.begin(), reason.end(), '\n', ' ');
+  return reason;
 }
 
 /// A 16-bit float from its exponent's and mantissa's width. Other widths than IEEE's single and
@@ -76,8 +89,8 @@ void fail(std::string_view where, std::string_view doing) {
   std::string reason;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, &reason);
   H5Eclear2(H5E_DEFAULT);
-  throw Error(
-      fmt::format("{}: cannot {}{}{}", where, doing, reason.empty() ? "" : ": ", reason));
+  throw Error(fmt::format("{}: cannot {}{}{}", where, doing, reason.empty() ? "" : ": ",
+                          shortened(reason)));
 }
 
 Handle::~Handle() {

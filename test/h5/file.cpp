@@ -2,9 +2,11 @@
 // Round trips through files, and files that are not what they should be.
 #include "trireme/h5/file.hpp"
 
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <sys/resource.h>
 #include <thread>
 
 #include <boost/test/unit_test.hpp>
@@ -298,6 +300,23 @@ BOOST_AUTO_TEST_CASE(a_flipped_bit_is_seen_where_there_is_a_checksum) {
   }
   const File file(path, Mode::read);
   TRM_TEST_MENTIONS(error_of([&] { file.dataset("x").read(view_of(data)); }), "a.h5: /x");
+}
+
+BOOST_AUTO_TEST_CASE(a_write_that_fails_says_why_in_one_line) {
+  const TemporaryFolder folder;
+  File file(folder / "a.h5", Mode::create);
+  std::vector<double> data(100'000);
+  Dataset d = file.create_dataset("x", DType::f64, Shape{100'000});
+  // A limit on a file's size stands for a full disk.
+  rlimit before{};
+  BOOST_REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit small{20'000, before.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const std::string message = error_of([&] { d.write(view_of(data)); });
+  BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  BOOST_TEST(message == (folder / "a.h5") + ": /x: cannot write: File too large");
 }
 
 BOOST_AUTO_TEST_CASE(compressed_arrays) {
