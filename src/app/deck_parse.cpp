@@ -211,7 +211,8 @@ void fold(Draft& draft, Deck& deck) {
         1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_iters)));
   fill_open(deck);
   const std::int64_t halves = gated(model.activation) ? 2 : 1;
-  model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
+  if (draft.mlp_multiple_of > 1)
+    model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
   TRM_REQUIRE(model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
               "intermediate_size comes out as {}; check hidden_size, expansion_factor and "
               "mlp_multiple_of",

@@ -87,12 +87,14 @@ std::string Value::str() const {
       s = text;
       break;
     case Kind::list:
-      for (const Value& v : items) s += (s.empty() ? "[" : ", ") + v.str();
+      for (const Value& v : items)
+        s += (s.empty() ? "[" : ", ") + (v.kind == Kind::scalar ? v.text : v.str());
       s = s.empty() ? "[]" : s + "]";
       break;
     case Kind::map:
       for (const Entry& e : entries)
-        s += (s.empty() ? "{" : ", ") + e.key + ": " + e.value.str();
+        s += (s.empty() ? "{" : ", ") + e.key + ": " +
+             (e.value.kind == Kind::scalar ? e.value.text : e.value.str());
       s = s.empty() ? "{}" : s + "}";
       break;
   }
