@@ -164,9 +164,9 @@ bool Range::holds(double x) const {
 
 std::string Range::str() const {
   std::string s;
-  if (std::isfinite(low)) s = fmt::format("{} {:g}", above_low ? ">" : "≥", low);
+  if (std::isfinite(low)) s = fmt::format("{} {}", above_low ? ">" : "≥", low);
   if (!std::isfinite(high)) return s;
-  return fmt::format("{}{}{} {:g}", s, s.empty() ? "" : " and ", below_high ? "<" : "≤", high);
+  return fmt::format("{}{}{} {}", s, s.empty() ? "" : " and ", below_high ? "<" : "≤", high);
 }
 
 void set_field(const Key& key, Draft& draft, const Value& value) {

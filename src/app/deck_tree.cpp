@@ -78,7 +78,7 @@ const Value* Value::find(std::string_view key) const {
   return at == entries.end() ? nullptr : &at->value;
 }
 
-std::string Value::str() const {
+std::string Value::plain() const {
   std::string s;
   switch (kind) {
     case Kind::null:
@@ -87,14 +87,12 @@ std::string Value::str() const {
       s = text;
       break;
     case Kind::list:
-      for (const Value& v : items)
-        s += (s.empty() ? "[" : ", ") + (v.kind == Kind::scalar ? v.text : v.str());
+      for (const Value& v : items) s += (s.empty() ? "[" : ", ") + v.plain();
       s = s.empty() ? "[]" : s + "]";
       break;
     case Kind::map:
       for (const Entry& e : entries)
-        s += (s.empty() ? "{" : ", ") + e.key + ": " +
-             (e.value.kind == Kind::scalar ? e.value.text : e.value.str());
+        s += (s.empty() ? "{" : ", ") + e.key + ": " + e.value.plain();
       s = s.empty() ? "{}" : s + "}";
       break;
   }
@@ -105,7 +103,11 @@ std::string Value::str() const {
     while (cut > 0 && (static_cast<unsigned char>(s[cut]) & 0xC0U) == 0x80U) --cut;
     s = s.substr(0, cut) + "...";
   }
-  return kind == Kind::scalar ? "'" + s + "'" : s;
+  return s;
+}
+
+std::string Value::str() const {
+  return kind == Kind::scalar ? fmt::format("'{}'", plain()) : plain();
 }
 
 std::string with_underscores(std::string_view key) {
