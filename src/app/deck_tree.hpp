@@ -54,6 +54,9 @@ template <class... Args>
       fmt::format("{}: {}", place.str(), fmt::format(format, std::forward<Args>(args)...)));
 }
 
+/// Control characters become spaces.
+[[nodiscard]] std::string one_line(std::string text);
+
 /// `-` and `_` are the same in a key.
 [[nodiscard]] std::string with_underscores(std::string_view key);
 
