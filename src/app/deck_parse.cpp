@@ -66,7 +66,8 @@ class Layer {
   }
 
   void add(const Meaning& meaning, const std::string& path, const Entry& entry) {
-    const auto [at, added] = own_.try_emplace(meaning.path, path, entry.place, entry.value);
+    const auto [at, added] =
+        own_.emplace(meaning.path, Setting{path, entry.place, entry.value});
     if (added) return;
     const Setting& other = at->second;
     // A name and its alias are the same key twice. But decks do say `weight_decay` both at top
