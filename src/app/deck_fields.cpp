@@ -15,6 +15,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 bool same_word(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) {
@@ -164,9 +166,9 @@ bool Range::holds(double x) const {
 
 std::string Range::str() const {
   std::string s;
-  if (std::isfinite(low)) s = fmt::format("{} {:g}", above_low ? ">" : "≥", low);
+  if (std::isfinite(low)) s = fmt::format("{} {}", above_low ? ">" : "≥", low);
   if (!std::isfinite(high)) return s;
-  return fmt::format("{}{}{} {:g}", s, s.empty() ? "" : " and ", below_high ? "<" : "≤", high);
+  return fmt::format("{}{}{} {}", s, s.empty() ? "" : " and ", below_high ? "<" : "≤", high);
 }
 
 void set_field(const Key& key, Draft& draft, const Value& value) {

@@ -259,7 +259,8 @@ const Key kRunKeys[] = {
      "folder to resume from; null: start afresh",
      {},
      Need::open},
-    {"checkpoint_factor", "", [](D d) -> Field { return &d.deck.checkpoint_factor; },
+    {"checkpoint_factor", "save_interval",
+     [](D d) -> Field { return &d.deck.checkpoint_factor; },
      "iterations between checkpoints; null: at the end only", kFromOne, Need::open},
 };
 

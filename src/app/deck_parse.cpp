@@ -66,7 +66,8 @@ class Layer {
   }
 
   void add(const Meaning& meaning, const std::string& path, const Entry& entry) {
-    const auto [at, added] = own_.try_emplace(meaning.path, path, entry.place, entry.value);
+    const auto [at, added] =
+        own_.emplace(meaning.path, Setting{path, entry.place, entry.value});
     if (added) return;
     const Setting& other = at->second;
     // A name and its alias are the same key twice. But decks do say `weight_decay` both at top
@@ -76,7 +77,7 @@ class Layer {
            other.spelled, other.place.line);
     if (!same(*meaning.key, other.value, entry.value))
       fail(entry.place, "{}: {} contradicts {}: {} in line {}; keep one of them", path,
-           entry.value.str(), other.spelled, other.value.str(), other.place.line);
+           entry.value.plain(), other.spelled, other.value.plain(), other.place.line);
   }
 
   static bool same(const Key& key, const Value& a, const Value& b) {
@@ -120,13 +121,26 @@ void warn_of_ignored(const Settings& settings, Deck& deck) {
   deck.warnings.push_back("ignored, as they mean nothing here: " + joined(parts, "; "));
 }
 
+/// All at once, so that a deck from elsewhere is set right in one go.
 void refuse(const Settings& settings) {
+  const Setting* first = nullptr;
+  std::string why;
+  std::vector<std::string> others;
   for (const auto& [path, setting] : settings) {
     const RefusedKeys* refused = Schema::instance().find(path)->refused;
     if (refused == nullptr || is_off(*refused, path, setting.value)) continue;
-    fail(setting.value.place, "{}: {} is not available: {}", path, setting.value.str(),
-         refused->message);
+    const std::string what = fmt::format("{}: {}", path, setting.value.plain());
+    if (first == nullptr) {
+      first = &setting;
+      why = fmt::format("{} is not available: {}", what, refused->message);
+    } else {
+      others.push_back(fmt::format("{} ({})", what, refused->message));
+    }
   }
+  if (first == nullptr) return;
+  if (!others.empty())
+    why += fmt::format("; nor {} {}", others.size() == 1 ? "is" : "are", joined(others));
+  fail(first->value.place, "{}", why);
 }
 
 void require_all(const Settings& settings, const std::string& names) {
@@ -211,7 +225,8 @@ void fold(Draft& draft, Deck& deck) {
         1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_iters)));
   fill_open(deck);
   const std::int64_t halves = gated(model.activation) ? 2 : 1;
-  model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
+  if (draft.mlp_multiple_of > 1)
+    model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
   TRM_REQUIRE(model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
               "intermediate_size comes out as {}; check hidden_size, expansion_factor and "
               "mlp_multiple_of",

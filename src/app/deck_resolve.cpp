@@ -156,7 +156,7 @@ std::array<double, 3> split_fractions(const std::string& split) {
       good && std::isfinite(sum) && shares[0] > 0,
       "split expects one to three shares such as \"969, 30, 1\", the first above 0, got "
       "'{}'",
-      split);
+      deck::one_line(split));
   for (double& s : shares) s /= sum;
   return shares;
 }

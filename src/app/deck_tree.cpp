@@ -3,8 +3,9 @@
 #include "deck_tree.hpp"
 
 #include <algorithm>
-#include <exception>
+#include <sstream>
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 namespace trireme::deck {
@@ -53,7 +54,8 @@ class Copier {
 
   void add(Value& map, const YAML::Node& key, const YAML::Node& value, int depth) {
     const Place at = place(key.Mark());
-    if (!key.IsScalar()) fail(at, "a key must be a plain name");
+    if (!key.IsScalar() || !name_like(key.Scalar()))
+      fail(at, "expects a key here, a word and a colon; is a bracket or a quote left open?");
     const std::string name = with_underscores(key.Scalar());
     for (const Entry& e : map.entries)
       if (e.key == name)
@@ -62,10 +64,60 @@ class Copier {
     map.entries.push_back({name, at, copy(value, depth + 1)});
   }
 
+  /// What a key may be; the rest is a deck gone wrong, not a word to quote in a message.
+  static bool name_like(const std::string& key) {
+    return !key.empty() && key.size() <= 100 && one_line(key) == key;
+  }
+
   std::string source_;
   bool lines_;
   int count_ = 0;
 };
+
+/// Where the documents of a text start. yaml-cpp's Load reads the first and says nothing about
+/// the rest; its LoadAll doesn't end on stray text such as a leading comma.
+class Documents : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> starts;
+
+  explicit Documents(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    while (starts.size() < 2 && parser.HandleNextDocument(*this)) {
+    }
+  }
+
+ private:
+  using Style = YAML::EmitterStyle::value;
+  void OnDocumentStart(const YAML::Mark& mark) override { starts.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, Style) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, Style) override {}
+  void OnMapEnd() override {}
+};
+
+/// The one document of a text.
+YAML::Node load(const std::string& text, const std::string& name, bool lines) {
+  const auto place = [&](const YAML::Mark& at) {
+    return lines ? Place{name, at.line + 1, at.column + 1} : Place{name, 0, 0};
+  };
+  try {
+    const Documents documents(text);
+    if (documents.starts.size() > 1) {
+      fail(place(documents.starts[1]),
+           "YAML error: stray text, or a second document, after the deck's end; a deck is one "
+           "dictionary");
+    }
+    return YAML::Load(text);
+  } catch (const YAML::Exception& e) {
+    fail(place(e.mark), "YAML error: {}", e.msg);
+  }
+}
 
 }  // namespace
 
@@ -78,7 +130,13 @@ const Value* Value::find(std::string_view key) const {
   return at == entries.end() ? nullptr : &at->value;
 }
 
-std::string Value::str() const {
+std::string one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return text;
+}
+
+std::string Value::plain() const {
   std::string s;
   switch (kind) {
     case Kind::null:
@@ -87,23 +145,26 @@ std::string Value::str() const {
       s = text;
       break;
     case Kind::list:
-      for (const Value& v : items) s += (s.empty() ? "[" : ", ") + v.str();
+      for (const Value& v : items) s += (s.empty() ? "[" : ", ") + v.plain();
       s = s.empty() ? "[]" : s + "]";
       break;
     case Kind::map:
       for (const Entry& e : entries)
-        s += (s.empty() ? "{" : ", ") + e.key + ": " + e.value.str();
+        s += (s.empty() ? "{" : ", ") + e.key + ": " + e.value.plain();
       s = s.empty() ? "{}" : s + "}";
       break;
   }
-  std::ranges::replace_if(
-      s, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  s = one_line(s);
   if (s.size() > kShownCharacters) {
     std::size_t cut = kShownCharacters;
     while (cut > 0 && (static_cast<unsigned char>(s[cut]) & 0xC0U) == 0x80U) --cut;
     s = s.substr(0, cut) + "...";
   }
-  return kind == Kind::scalar ? "'" + s + "'" : s;
+  return s;
+}
+
+std::string Value::str() const {
+  return kind == Kind::scalar ? fmt::format("'{}'", plain()) : plain();
 }
 
 std::string with_underscores(std::string_view key) {
@@ -115,19 +176,7 @@ std::string with_underscores(std::string_view key) {
 Value parse_tree(const std::string& text, const std::string& name) {
   if (text.find('\0') != std::string::npos)
     throw Error(fmt::format("{}: this is not a text file; a deck is YAML or JSON", name));
-  std::vector<YAML::Node> documents;
-  try {
-    documents = YAML::LoadAll(text);
-  } catch (const YAML::Exception& e) {
-    fail(Place{name, e.mark.line + 1, e.mark.column + 1}, "YAML error: {}", e.msg);
-  }
-  if (documents.size() > 1)
-    throw Error(fmt::format(
-        "{}: holds {} YAML documents (separated by ---); a deck is one, so pass them "
-        "as files of their own",
-        name, documents.size()));
-  if (documents.empty()) return {Value::Kind::map, false, {}, {}, {}, {name, 0, 0}};
-  Value v = Copier(name, true).copy(documents.front(), 0);
+  Value v = Copier(name, true).copy(load(text, name, true), 0);
   if (v.kind == Value::Kind::null) v.kind = Value::Kind::map;
   if (v.kind != Value::Kind::map)
     fail(v.place, "a deck is a dictionary of keys and values, this is {}", v.str());
@@ -135,15 +184,11 @@ Value parse_tree(const std::string& text, const std::string& name) {
 }
 
 Value parse_override(const std::string& text) {
-  const Place place{"--set " + text, 0, 0};
+  const Place place{fmt::format("--set {}", one_line(text)), 0, 0};
   const std::size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos) fail(place, "expects key=value");
-  Value v;
-  try {
-    v = Copier(place.source, false).copy(YAML::Load(text.substr(equals + 1)), 0);
-  } catch (const YAML::Exception& e) {
-    fail(place, "YAML error in the value: {}", e.msg);
-  }
+  Value v =
+      Copier(place.source, false).copy(load(text.substr(equals + 1), place.source, false), 0);
   std::string path = with_underscores(text.substr(0, equals));
   std::erase(path, ' ');
   while (true) {  // from the innermost name outwards

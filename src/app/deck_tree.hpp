@@ -35,7 +35,9 @@ struct Value {
   Place place;
 
   [[nodiscard]] const Value* find(std::string_view key) const;
-  /// For messages: 'abc', [1, 2], {a: 1}; cut where long.
+  /// For messages, cut where long: abc, [1, 2], {a: 1}.
+  [[nodiscard]] std::string plain() const;
+  /// The same with a scalar in quotes.
   [[nodiscard]] std::string str() const;
 };
 
@@ -51,6 +53,9 @@ template <class... Args>
   throw Error(
       fmt::format("{}: {}", place.str(), fmt::format(format, std::forward<Args>(args)...)));
 }
+
+/// Control characters become spaces.
+[[nodiscard]] std::string one_line(std::string text);
 
 /// `-` and `_` are the same in a key.
 [[nodiscard]] std::string with_underscores(std::string_view key);

@@ -239,7 +239,7 @@ BOOST_AUTO_TEST_CASE(overrides_win_over_files) {
                  "--set num_layers=many: num_layers expects an integer, got 'many'");
   CHECK_CONTAINS(error("optimizer.params.lrr=1"), "did you mean 'optimizer.params.lr'?");
   CHECK_CONTAINS(error("num_layers"), "expects key=value");
-  CHECK_CONTAINS(error("split=[1"), "YAML error in the value");
+  CHECK_CONTAINS(error("split=[1"), "--set split=[1: YAML error: ");
 }
 
 BOOST_AUTO_TEST_CASE(every_key_of_neox_and_deepspeed_is_known) {
@@ -265,7 +265,8 @@ BOOST_AUTO_TEST_CASE(no_key_is_dropped_in_silence) {
     if (last != "device" && contains(key, ".offload_")) continue;
     std::string told;
     try {
-      const Deck d = parse_deck(least_without(key) + as_yaml(key, "zzz"), "x.yml");
+      const std::string least = least_without(contains(key, "data_path") ? "data_path" : key);
+      const Deck d = parse_deck(least + "vocab_size: 300\n" + as_yaml(key, "zzz"), "x.yml");
       told = to_yaml(d);
       for (const std::string& w : d.warnings) told += w;
       BOOST_CHECK_MESSAGE(contains(told, "zzz") || contains(told, key) ||
@@ -293,7 +294,7 @@ BOOST_AUTO_TEST_CASE(words_fold_into_settings) {
   BOOST_CHECK(!rms.use_bias_in_norms);
   BOOST_CHECK(model("activation: gelu\n").activation == Activation::gelu);
   BOOST_CHECK(model("activation: swish\n").activation == Activation::silu);
-  const Deck d = parse_deck(kLeast + "lr_decay_fraction: 0.25\nbatch_size: null\n", "x");
+  const Deck d = parse_deck(kLeast + "lr_decay_fraction: 0.25\n", "x");
   BOOST_CHECK_EQUAL(d.schedule.lr_decay_iters, 25);
   const Deck gated_deck = parse_deck(kLeast + "activation: geglu\nbias_gelu_fusion: on\n", "x");
   BOOST_CHECK(gated_deck.model.activation == Activation::geglu);
