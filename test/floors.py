@@ -1,2 +1,328 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# placeholder, replaced in the next commit
+# Holds the floors of README "How it is built" against every #include of the tree, and the few
+# rules of layout that no other tool knows. `floors.py --self-test` breaks each rule once.
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+# A folder may include its row, and what that rests on. The backends' public headers stand
+# together in include/trireme/backend, row "backend".
+FLOORS = {
+    "core": [],
+    "device": ["core"],
+    "tensor": ["device"],
+    "ops": ["tensor"],
+    "comm": ["tensor"],
+    "h5": ["tensor"],
+    "backend": ["ops", "comm"],
+    "backend/cpu": ["backend"],
+    "backend/cuda": ["backend"],
+    "backend/no_cuda": ["backend"],
+    "model": ["ops", "comm"],
+    "optim": ["model"],
+    "pipeline": ["model"],
+    "data": ["h5"],
+    "checkpoint": ["h5", "comm"],
+    "app": ["backend", "optim", "pipeline", "data", "checkpoint"],
+}
+
+# Headers of the outside world, and the one folder under src/ that knows each.
+KEEPERS = [
+    (re.compile(r"mpi(-ext)?\.h"), "comm"),
+    (re.compile(r"(hdf5(_hl)?|H5\w+)\.h"), "h5"),
+    (re.compile(r"(cuda|cublas|nccl|cub/|thrust/).*"), "backend/cuda"),
+    (re.compile(r"(cblas|openblas_config|f77blas|lapacke).*\.h"), "backend/cpu"),
+]
+# Every test program runs under MPI, so this one file starts it.
+MPI_MAIN = Path("test/mpi_main.cpp")
+
+CODE = {".cpp", ".hpp", ".cu", ".cuh"}
+COMMANDS = ["analysis/trireme-plot", ".ci/run"]  # scripts without a suffix
+HEADERS = {".hpp", ".cuh"}
+MAX_LINES = 400  # src/ and include/
+MAX_COLUMNS = 96
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def rests_on(folder, table=None):
+    """All folders below `folder`. Raises ValueError where the table has a cycle."""
+    table = FLOORS if table is None else table
+    below = set()
+
+    def descend(name, path):
+        if name in path:
+            raise ValueError("cycle in the table: " + " -> ".join([*path, name]))
+        for lower in table[name]:
+            below.add(lower)
+            descend(lower, [*path, name])
+
+    descend(folder, [])
+    return below
+
+
+def folder_of(path):
+    """The floor that a file of ours belongs to, or None (tests and others)."""
+    parts = path.parts
+    if path == Path("src/main.cpp"):
+        return "app"
+    if parts[0] == "src" and len(parts) > 2:
+        inner = parts[1:-1]
+        return "/".join(inner[:2]) if inner[0] == "backend" else inner[0]
+    if parts[:2] == ("include", "trireme") and len(parts) > 3:
+        return parts[2]
+    return None
+
+
+def keeper_place(path):
+    """Where `path` counts as standing for KEEPERS: tests mirror src/."""
+    parts = path.parts
+    if parts[0] == "src":
+        return folder_of(path)
+    if parts[0] == "test" and len(parts) > 2:
+        return "/".join(parts[1:-1])
+    return None
+
+
+class Tree:
+    """Our files with their includes, each resolved to a file of ours where it is one."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+        self.problems = []
+        self.code = self._find(["src", "include", "test"], CODE)
+        self.includes = {path: self._includes(path) for path in self.code}
+
+    def _find(self, tops, suffixes):
+        found = []
+        for top in tops:
+            for path in sorted((self.root / top).rglob("*")):
+                if path.suffix in suffixes and path.is_file():
+                    found.append(path.relative_to(self.root))
+        return found
+
+    def text(self, path):
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def complain(self, path, message):
+        self.problems.append(f"{path}: {message}")
+
+    def _includes(self, path):
+        """[(the name as written, our file or None)]"""
+        found = []
+        for quote, name in INCLUDE.findall(self.text(path)):
+            target = None
+            if name.startswith("trireme/"):
+                target = Path("include") / name
+            elif quote == '"':
+                target = (self.root / path).parent / name
+                target = target.resolve().relative_to(self.root.resolve())
+            if target is not None and not (self.root / target).is_file():
+                self.complain(path, f'"{name}" is no file of ours (libraries go in <>)')
+                target = None
+            found.append((name, target))
+        return found
+
+    # --- the rules ---------------------------------------------------------------------------
+
+    def check_floors(self):
+        for path in self.code:
+            folder = folder_of(path)
+            if path.parts[0] != "test" and folder not in FLOORS:
+                self.complain(path, f"folder '{folder}' has no row in the table of floors")
+                continue
+            for name, target in self.includes[path]:
+                if target is not None:
+                    self._check_edge(path, folder, name, target)
+
+    def _check_edge(self, path, folder, name, target):
+        of = folder_of(target)
+        if of is None:
+            if path.parts[0] != "test":
+                self.complain(path, f"'{name}' belongs to the tests")
+            return
+        if target.parts[0] == "src" and target.parent != path.parent:
+            self.complain(path, f"'{name}' is private to {target.parent}")
+        if folder is None or of == folder:
+            return
+        if of not in rests_on(folder):
+            self.complain(path, f"'{name}': {folder} may not include {of}")
+
+    def check_keepers(self):
+        for path in self.code:
+            for name, target in self.includes[path]:
+                for pattern, folder in KEEPERS:
+                    if target is not None or not pattern.fullmatch(name):
+                        continue
+                    if keeper_place(path) != folder and path != MPI_MAIN:
+                        self.complain(path, f"<{name}> only in src/{folder}")
+
+    def check_placement(self):
+        """A header is public exactly if another folder or a test includes it."""
+        outside = set()
+        for path, includes in self.includes.items():
+            for _, target in includes:
+                if target is not None and self._from_outside(path, target):
+                    outside.add(target)
+        for path in self.code:
+            if path.suffix not in HEADERS or path.parts[0] != "include" or path in outside:
+                continue
+            self.complain(path, "no other folder and no test includes it: its place is src/")
+
+    @staticmethod
+    def _from_outside(path, target):
+        if path.parts[0] == "test" or path == Path("src/main.cpp"):
+            return True
+        top = [(folder_of(p) or "").split("/")[0] for p in (path, target)]
+        return top[0] != top[1]
+
+    def check_cycles(self):
+        done = set()
+
+        def descend(path, trail):
+            if path in trail:
+                ring = [*trail[trail.index(path) :], path]
+                self.complain(path, "includes itself: " + " -> ".join(map(str, ring)))
+                return
+            if path in done:
+                return
+            for _, target in self.includes.get(path, []):
+                if target is not None:
+                    descend(target, [*trail, path])
+            done.add(path)
+
+        for path in self.code:
+            descend(path, [])
+
+    def check_layout(self):
+        scripts = self._find(["test", "analysis", "jobs"], {".py", ".sh"})
+        scripts += [p for p in map(Path, COMMANDS) if (self.root / p).is_file()]
+        for path in [*self.code, *scripts]:
+            lines = self.text(path).splitlines()
+            self._check_head(path, lines)
+            if path.parts[0] in ("src", "include") and len(lines) > MAX_LINES:
+                self.complain(path, f"{len(lines)} lines, at most {MAX_LINES}")
+            wide = [i for i, line in enumerate(lines, 1) if len(line) > MAX_COLUMNS]
+            if wide:
+                count = f"{len(wide)} lines over {MAX_COLUMNS} columns"
+                self.complain(f"{path}:{wide[0]}", count + ", this the first")
+
+    def check_readme(self):
+        """README shows the same table, the backends in one row, `app` by the word all."""
+        if not (self.root / "README.md").is_file():
+            return
+        rows = re.findall(r"^\| ([\w/*]+) \|.*\| ([\w, ]+) \|$", self.text("README.md"), re.M)
+        shown = {folder.removesuffix("/*"): below for folder, below in rows}
+        for folder, below in FLOORS.items():
+            expected = {"core": "nothing", "app": "all"}.get(folder, ", ".join(below))
+            if "/" not in folder and shown.get(folder) != expected:
+                self.complain("README.md", f"its row of {folder} should end in '{expected}'")
+
+    def _check_head(self, path, lines):
+        mark = "//" if path.suffix in CODE else "#"
+        head = [line for line in lines[:3] if not line.startswith("#!")]
+        if not head or head[0] != f"{mark} SPDX-License-Identifier: Apache-2.0":
+            self.complain(path, f"opens with '{mark} SPDX-License-Identifier: Apache-2.0'")
+        elif len(head) < 2 or not re.match(rf'({mark} |""")\w', head[1]):
+            self.complain(path, "the line after that says what the file is for")
+
+
+def check(root):
+    """All that is wrong with the tree at `root`, a line each."""
+    tree = Tree(root)
+    if not tree.code:
+        return [f"{root}: no sources found"]
+    for rule in ("floors", "keepers", "placement", "cycles", "layout", "readme"):
+        getattr(tree, "check_" + rule)()
+    return tree.problems
+
+
+# --- self-test -------------------------------------------------------------------------------
+
+HEAD = "// SPDX-License-Identifier: Apache-2.0\n// What it is for.\n"
+SOUND = {
+    "src/main.cpp": '#include "trireme/app/main.hpp"\n',
+    "include/trireme/app/main.hpp": "",
+    "src/app/main.cpp": '#include "trireme/backend/cpu.hpp"\n#include "trireme/core/a.hpp"\n',
+    "include/trireme/core/a.hpp": "#include <cstdint>\n",
+    "include/trireme/ops/gemm.hpp": '#include "trireme/core/a.hpp"\n',
+    "include/trireme/backend/cpu.hpp": '#include "trireme/ops/gemm.hpp"\n',
+    "src/backend/cpu/gemm.cpp": '#include <cblas.h>\n#include "trireme/backend/cpu.hpp"\n',
+    "src/comm/mpi.cpp": '#include <mpi.h>\n#include "calls.hpp"\n',
+    "src/comm/calls.hpp": "",
+    "test/mpi_main.cpp": "#include <mpi.h>\n",
+    "test/core/a.cpp": '#include "trireme/core/a.hpp"\n',
+}
+BROKEN = [  # what is added to or put over SOUND, and what must be said about it
+    ({"src/core/x.cpp": '#include "trireme/ops/gemm.hpp"\n'}, "core may not include ops"),
+    ({"src/core/x.cpp": "#include <trireme/ops/gemm.hpp>\n"}, "core may not include ops"),
+    ({"src/model/x.cpp": '#include "trireme/backend/cpu.hpp"\n'}, "may not include backend"),
+    ({"src/app/x.cpp": '#include "../comm/calls.hpp"\n'}, "is private to src/comm"),
+    ({"test/comm/x.cpp": '#include "../../src/comm/calls.hpp"\n'}, "is private to src/comm"),
+    ({"src/extra/x.cpp": ""}, "has no row"),
+    ({"src/core/x.cpp": '#include "y.hpp"\n'}, "is no file of ours"),
+    ({"include/trireme/comm/x.hpp": "#include <mpi.h>\n"}, "<mpi.h> only in src/comm"),
+    ({"src/app/x.cpp": "# include <mpi.h>\n"}, "<mpi.h> only in src/comm"),
+    ({"test/core/x.cpp": "#include <hdf5.h>\n"}, "<hdf5.h> only in src/h5"),
+    ({"src/backend/cpu/x.cpp": "#include <cuda_runtime.h>\n"}, "only in src/backend/cuda"),
+    ({"src/backend/cpu/x.cpp": "#include <nccl.h>\n"}, "only in src/backend/cuda"),
+    ({"src/model/x.cpp": "#include <cblas.h>\n"}, "only in src/backend/cpu"),
+    ({"src/app/main.cpp": ""}, "include/trireme/backend/cpu.hpp: no other folder"),
+    ({"src/main.cpp": ""}, "include/trireme/app/main.hpp: no other folder"),
+    (
+        {"src/core/x.hpp": '#include "y.hpp"\n', "src/core/y.hpp": '#include "x.hpp"\n'},
+        "includes itself",
+    ),
+    ({"src/core/x.cpp": "\n" * 400}, "402 lines, at most 400"),
+    ({"src/core/x.cpp": "// " + "é" * 94 + "\n"}, "src/core/x.cpp:3: 1 lines over 96"),
+    ({"README.md": "| comm | MPI | ops |\n"}, "its row of comm should end in 'tensor'"),
+    ({"jobs/x.sh": "#!/bin/sh\n"}, "jobs/x.sh: opens with '# SPDX"),
+    (
+        {"analysis/x.py": "# SPDX-License-Identifier: Apache-2.0\nimport sys\n"},
+        "says what the file is for",
+    ),
+]
+
+
+def write_tree(root, files):
+    for name, text in files.items():
+        path = Path(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = HEAD if path.suffix in CODE else ""
+        path.write_text(head + text, encoding="utf-8")
+
+
+def self_test():
+    """Problems of this script: a rule that misses its violation, or sees one where none is."""
+    wrong = []
+    for change, expected in [({}, None), *BROKEN]:
+        with tempfile.TemporaryDirectory() as root:
+            write_tree(root, {**SOUND, **change})
+            found = check(root)
+        if expected is None and found:
+            wrong.append(f"a sound tree is refused: {found}")
+        if expected is not None and not any(expected in line for line in found):
+            wrong.append(f"{change} should give '{expected}', gave {found}")
+    try:
+        rests_on("a", {"a": ["b"], "b": ["a"]})
+        wrong.append("a cycle in the table is not seen")
+    except ValueError:
+        pass
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks the floors of README.")
+    parser.add_argument("--self-test", action="store_true", help="checks this script")
+    parser.add_argument("root", nargs="?", default=Path(__file__).parent.parent)
+    arguments = parser.parse_args()
+    problems = self_test() if arguments.self_test else check(arguments.root)
+    for line in problems:
+        print(line, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -59,6 +59,7 @@ struct ModelConfig {
   [[nodiscard]] std::int64_t mlp_inner() const {
     return gated(activation) ? intermediate_size / 2 : intermediate_size;
   }
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
 }  // namespace trireme

@@ -17,6 +17,7 @@ struct OptimizerConfig {
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;                ///< global norm; 0 = off
   std::int64_t reduce_bucket_size = 25'000'000;  ///< elements in one reduction of gradients
+  friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 
 enum class DecayStyle : std::uint8_t { constant, linear, cosine, exponential };
@@ -27,6 +28,7 @@ struct ScheduleConfig {
   double warmup = 0.01;  ///< fraction of lr_decay_iters
   std::int64_t lr_decay_iters = 0;
   DecayStyle lr_decay_style = DecayStyle::linear;
+  friend bool operator==(const ScheduleConfig&, const ScheduleConfig&) = default;
 };
 
 }  // namespace trireme

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door. Each target forwards to CMake, CTest or a script; `make help` lists them.
+# To change: BUILD, RANKS, MPIRUN, PYTHON, JOBS, CMAKE_ARGS, GCIDE, e.g. make run RANKS=4.
+
+BUILD ?= build
+RANKS ?= 2
+MPIRUN ?= mpirun
+JOBS ?= $(shell nproc)
+# Debian's Python comes first: it is the one that Debian's h5py and Matplotlib belong to.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+GENERATOR ?= $(if $(shell command -v ninja 2>/dev/null),Ninja,Unix Makefiles)
+GCIDE ?= /usr/share/dictd/gcide.dict.dz
+
+# Open MPI as root, on fewer cores than ranks and unbound, so that every machine can run this
+# (first line: versions 4 and 5; second: 4; third: 5; other MPIs take no notice).
+export OMPI_ALLOW_RUN_AS_ROOT = 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+export OMPI_MCA_rmaps_base_oversubscribe = 1
+export OMPI_MCA_hwloc_base_binding_policy = none
+export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
+export PRTE_MCA_hwloc_default_binding_policy = none
+
+# These install what they miss first; a plain `make` takes the machine as it is.
+DEPS := $(if $(filter run test bench lint format deps,$(MAKECMDGOALS)),deps)
+
+.DEFAULT_GOAL := build
+.PHONY: build run test bench help deps format lint clean
+.DELETE_ON_ERROR:
+
+build: $(BUILD)/configured  ## the program, build/trireme (default)
+	@cmake --build $(BUILD) --parallel $(JOBS) --target trireme
+
+run: data/gcide.h5  ## everything from nothing: packages, build, English text, training, loss plot
+	$(MPIRUN) -np $(RANKS) $(BUILD)/trireme train inputs/gcide.yml
+	@$(PYTHON) analysis/trireme-plot loss runs/gcide --output runs/gcide/loss.png >/dev/null
+	@echo "metrics     runs/gcide/metrics.h5"
+	@echo "checkpoint  runs/gcide/$$(cat runs/gcide/latest)"
+	@echo "plot        runs/gcide/loss.png"
+
+test: $(BUILD)/configured  ## builds everything and runs all tests
+	@cmake --build $(BUILD) --parallel $(JOBS)
+	@cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(JOBS)
+
+bench: build  ## speed and memory on Pythia-70M's shape; figures to build/bench.json
+	@$(PYTHON) test/bench/run.py --build $(BUILD) --mpirun '$(MPIRUN)'
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+deps:  ## installs what jobs/debian-packages.txt names (Debian; elsewhere it lists what to install)
+	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint)
+
+format: $(DEPS)  ## lays out our C++ in place
+	@find src include test -name '*.[ch]pp' | xargs clang-format -i
+
+lint: $(BUILD)/configured  ## layout, clang-tidy, shell and Python checks
+	@test/lint.sh $(BUILD) $(JOBS)
+
+clean:  ## removes build/, not data/ and runs/
+	@rm -rf $(BUILD)
+
+$(BUILD)/configured: | $(DEPS)
+	@mkdir -p $(BUILD)
+	@cmake -S . -B $(BUILD) -G '$(GENERATOR)' -DPython3_EXECUTABLE=$(PYTHON) $(CMAKE_ARGS) \
+	  || { echo 'Missing libraries? `make deps` installs or lists what is needed.' >&2; exit 1; }
+	@touch $@
+
+data/gcide.txt: | $(DEPS)
+	@mkdir -p $(@D)
+	@test -r $(GCIDE) || { echo "make run: no $(GCIDE): install dict-gcide (make deps), or" \
+	  "name the dictionary with GCIDE=FILE" >&2; exit 1; }
+	zcat $(GCIDE) > $@.part && mv $@.part $@
+
+data/gcide.h5: data/gcide.txt | build
+	$(MPIRUN) -np $(RANKS) $(BUILD)/trireme prepare --input $< --output $@ \
+	  --document-separator '\n\n'

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The deck: everything that a run is told. Read once from GPT-NeoX's or DeepSpeed's YAML or
+// JSON, checked, and from then on plain data.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trireme/comm/mesh.hpp"
+#include "trireme/model/config.hpp"
+#include "trireme/optim/config.hpp"
+
+namespace trireme {
+
+/// What a deck sets. Two decks compare equal if they ask for the same run.
+struct DeckSettings {
+  enum class PipelineSchedule : std::uint8_t { one_f_one_b, gpipe };
+  enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
+  enum class Precision : std::uint8_t { fp32 };
+
+  ModelConfig model;  ///< vocab_size 0: the data file's
+  OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+
+  int pipe_parallel_size = 1;   ///< stages
+  int model_parallel_size = 1;  ///< tensor parallelism
+  bool sequence_parallel = false;
+  std::string pipe_partition_method = "type:transformer|mlp";  ///< or uniform, parameters
+  int virtual_pipeline_chunks = 1;                             ///< > 1: interleaved 1F1B
+  PipelineSchedule pipeline_schedule = PipelineSchedule::one_f_one_b;
+
+  std::int64_t train_batch_size = 0;  ///< samples a step over all ranks; these three are 0
+  std::int64_t train_micro_batch_size_per_gpu = 0;  ///< where the deck leaves them open,
+  std::int64_t gradient_accumulation_steps = 0;     ///< until resolve() fills them
+
+  std::int64_t train_iters = 0;
+  std::uint64_t seed = 1234;
+  std::int64_t eval_interval = 1000;  ///< iterations; 0 = never
+  std::int64_t eval_iters = 100;      ///< batches an evaluation
+  std::int64_t log_interval = 100;
+  std::string save;                    ///< folder of checkpoints; empty = none
+  std::string load;                    ///< folder to resume from; empty = start afresh
+  std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
+
+  std::vector<std::string> data_path;  ///< cut by `split`; else the three lists below
+  std::vector<std::string> train_data_paths;
+  std::vector<std::string> valid_data_paths;
+  std::vector<std::string> test_data_paths;
+  std::vector<double> train_data_weights;  ///< as many as paths; empty = by size
+  std::vector<double> valid_data_weights;
+  std::vector<double> test_data_weights;
+  std::string split = "969, 30, 1";  ///< see split_fractions()
+
+  ComputeDevice device = ComputeDevice::automatic;
+  Precision precision = Precision::fp32;
+  int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
+
+  friend bool operator==(const DeckSettings&, const DeckSettings&) = default;
+};
+
+struct Deck : DeckSettings {
+  /// What the user should know though the run can go on: keys that mean nothing here. For
+  /// rank 0 to print; not part of a comparison.
+  std::vector<std::string> warnings;
+};
+
+/// Reads decks and merges them left to right, then `overrides` of the form `key=value` (dotted
+/// for nested keys: `optimizer.params.lr=1e-3`), key by key: the later one wins. Nested
+/// dictionaries merge key by key too, so that a later `optimizer: {params: {lr: 1e-3}}` keeps
+/// an earlier deck's `betas`; `null` takes a key, or a whole dictionary, back to its default.
+/// `-` and `_` are the same in a key. Not collective: every rank reads alike.
+/// Throws Error that names file, line and column: a file that can't be read, a YAML error, an
+/// unknown, doubled or contradicting key, a wrong type or range, a feature that isn't
+/// available, missing keys.
+[[nodiscard]] Deck read_deck(const std::vector<std::string>& files,
+                             const std::vector<std::string>& overrides = {});
+
+/// The same from a text; `name` stands for the file in messages.
+[[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
+
+/// Fills in and checks everything that depends on the number of ranks or on several keys: the
+/// batch sizes, and that heads, layers and widths fit the mesh. Throws Error that names the
+/// keys and numbers. Resolving twice changes nothing.
+void resolve(Deck& deck, int world_size);
+
+/// dp × tp × pp for so many ranks. Throws Error if pp × tp doesn't divide them.
+[[nodiscard]] MeshShape mesh_shape(const Deck& deck, int world_size);
+
+/// Every setting as YAML, in a fixed order; parse_deck() of it compares equal.
+[[nodiscard]] std::string to_yaml(const Deck& deck);
+
+/// Shares of train, valid and test from "969, 30, 1"; they sum to 1. Throws Error.
+[[nodiscard]] std::array<double, 3> split_fractions(const std::string& split);
+
+/// What every key means, its default and range, for people to read.
+[[nodiscard]] std::string describe_keys();
+
+/// The name closest to `name` by edit distance, empty if none is close.
+[[nodiscard]] std::string nearest_name(std::string_view name,
+                                       std::span<const std::string> names);
+
+}  // namespace trireme

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prefetch: a thread that reads the batches of coming steps while this one computes.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "trireme/data/samples.hpp"
+
+namespace trireme {
+
+/// `count` samples from number `first` on.
+struct SampleRun {
+  std::uint64_t first = 0;
+  std::int64_t count = 0;
+};
+
+/// Batches of consecutive steps, in order, read ahead by at most `depth`.
+class Prefetch {
+ public:
+  /// The samples of step n, in the order wanted. Called on the thread.
+  using Plan = std::function<std::vector<SampleRun>(std::int64_t step)>;
+
+  /// `source` must outlive this. Reading starts at once with step `first`.
+  Prefetch(const SampleSource& source, Plan plan, std::int64_t first, std::size_t depth = 2);
+  ~Prefetch();
+  Prefetch(const Prefetch&) = delete;
+  Prefetch& operator=(const Prefetch&) = delete;
+
+  /// The next step's tokens, [samples, seq_length + 1] flat. Waits for them where needed. An
+  /// exception met in reading them is thrown here.
+  [[nodiscard]] std::vector<std::int32_t> next();
+
+ private:
+  void work(std::int64_t step);
+  [[nodiscard]] std::vector<std::int32_t> read(std::int64_t step) const;
+
+  const SampleSource& source_;
+  Plan plan_;
+  std::size_t depth_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::vector<std::int32_t>> ready_;
+  std::exception_ptr failure_;  ///< comes after all of ready_
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// SampleSource: numbered samples of tokens, from files or made up.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "trireme/data/sampler.hpp"
+#include "trireme/data/token_file.hpp"
+
+namespace trireme {
+
+/// Samples numbered over all epochs. The same number is always the same tokens.
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
+  [[nodiscard]] std::int64_t seq_length() const { return seq_length_; }
+  /// Sample k: `to` is seq_length() + 1 tokens, the inputs and, shifted by one, the targets.
+  virtual void get(std::uint64_t k, std::span<std::int32_t> to) const = 0;
+
+ protected:
+  explicit SampleSource(std::int64_t seq_length) : seq_length_(seq_length) {}
+
+ private:
+  std::int64_t seq_length_;
+};
+
+struct SamplesOptions {
+  std::vector<std::string> paths{};
+  std::vector<double> weights{};  ///< by path; none: in proportion to the number of samples
+  std::string split{};            ///< "969, 30, 1" of each file's documents; empty: whole files
+  Part part = Part::train;        ///< of the split
+  std::int64_t seq_length = 0;
+  std::uint64_t seed = 0;
+  bool shuffle = true;        ///< each epoch in its own order; otherwise as they lie
+  std::int64_t at_least = 1;  ///< samples that there must be: those of a global batch
+};
+
+/// Samples of one part of one or several token files. Sample i of a file is its tokens
+/// [i·T, i·T + T] from where the part begins.
+class Samples : public SampleSource {
+ public:
+  /// Throws Error on bad files, on files of different vocabularies, and where there is too
+  /// little data, saying how many tokens there are and are needed.
+  explicit Samples(const SamplesOptions& options);
+
+  [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
+  void get(std::uint64_t k, std::span<std::int32_t> to) const override;
+
+  /// Over all files: samples in one pass over each.
+  [[nodiscard]] std::int64_t samples_per_epoch() const { return samples_; }
+  [[nodiscard]] std::int64_t tokens() const { return tokens_; }  ///< in this part of the files
+  [[nodiscard]] const TokenFile& file(std::size_t i) const { return *sources_[i].file; }
+  [[nodiscard]] const Blend& blend() const { return *blend_; }
+
+ private:
+  struct Source {
+    std::unique_ptr<TokenFile> file;
+    TokenRange range;
+    std::int64_t samples = 0;
+  };
+  void open(const SamplesOptions& options);
+
+  std::vector<Source> sources_;
+  std::unique_ptr<Blend> blend_;
+  std::int64_t vocab_size_ = 0;
+  std::int64_t samples_ = 0;
+  std::int64_t tokens_ = 0;
+  std::uint64_t seed_;
+  bool shuffle_;
+};
+
+/// Uniformly random tokens, for benchmarks.
+class SyntheticSamples : public SampleSource {
+ public:
+  SyntheticSamples(std::int64_t vocab_size, std::int64_t seq_length, std::uint64_t seed);
+  [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
+  void get(std::uint64_t k, std::span<std::int32_t> to) const override;
+
+ private:
+  std::int64_t vocab_size_;
+  std::uint64_t seed_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokenizer: the seam between text and token ids. A new kind is a class and a line in
+// make_tokenizer().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+/// Immutable, so threads may share it.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  /// "bytes": what make_tokenizer() knows it by.
+  [[nodiscard]] virtual std::string kind() const = 0;
+  /// Text from which, with the kind, make_tokenizer() makes the same tokenizer again.
+  [[nodiscard]] virtual std::string definition() const = 0;
+  /// Ids are 0 to vocab_size() − 1.
+  [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
+  /// The id that ends a document; never made by encode().
+  [[nodiscard]] virtual std::int32_t end_of_document() const = 0;
+
+  /// Appends the ids of `text`, any bytes.
+  virtual void encode(std::string_view text, std::vector<std::int32_t>& to) const = 0;
+  /// The last place, 0 to size, where `text` can be cut so that both parts encoded by
+  /// themselves give the ids of the whole, whatever text stands before and behind; 0 if there
+  /// is none. Texts larger than memory are encoded in pieces cut there.
+  [[nodiscard]] virtual std::size_t safe_cut(std::string_view text) const = 0;
+  /// The bytes that ids stand for; nothing for end_of_document(). Throws Error on other ids.
+  [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
+};
+
+/// One id a byte, and 256 for the end of a document.
+class ByteTokenizer : public Tokenizer {
+ public:
+  [[nodiscard]] std::string kind() const override { return "bytes"; }
+  [[nodiscard]] std::string definition() const override { return ""; }
+  [[nodiscard]] std::int64_t vocab_size() const override { return 257; }
+  [[nodiscard]] std::int32_t end_of_document() const override { return 256; }
+  void encode(std::string_view text, std::vector<std::int32_t>& to) const override;
+  [[nodiscard]] std::size_t safe_cut(std::string_view text) const override {
+    return text.size();
+  }
+  [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const override;
+};
+
+/// Throws Error naming the kinds there are if `kind` is none of them.
+[[nodiscard]] std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind,
+                                                        const std::string& definition);
+
+}  // namespace trireme

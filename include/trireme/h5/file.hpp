@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files, groups, datasets and attributes over the HDF5 C library.
+//
+// The library is not thread-safe: every call here takes one lock for the whole process, so a
+// reading thread and a writing one may both use this header. File locks are not taken (they
+// fail on many parallel file systems, and other programs are to read metrics of a running job):
+// who writes a file is the caller's business. No time stamps are stored, so that equal calls
+// make equal bytes. Every failure is an Error that names the file, the object and HDF5's
+// reason.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "trireme/tensor/box.hpp"
+#include "trireme/tensor/tensor.hpp"
+
+namespace trireme::h5 {
+
+enum class Mode : std::uint8_t {
+  read,        ///< must exist
+  create,      ///< an existing file is emptied
+  read_write,  ///< must exist
+};
+
+/// The kinds of attribute: one integer, one number, one text (UTF-8, without NUL), integers.
+using Attribute = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>>;
+
+struct DatasetOptions {
+  bool extendable = false;  ///< 1-D that grows and shrinks without limit
+  /// Extent of a chunk along the first axis. 0: the array in one piece, or where chunks are
+  /// needed (extendable, checksum, deflate) as many rows as make about 1 MiB.
+  std::int64_t chunk = 0;
+  bool checksum = false;  ///< Fletcher32 on each chunk, checked on reading
+  int deflate = 0;        ///< zlib level 1 to 9; 0: not compressed
+};
+
+/// One open HDF5 identifier, closed with its last owner. For the sources of this folder.
+struct Handle;
+
+/// What can carry attributes. A copy is another handle on the same object.
+class Object {
+ public:
+  /// "data.h5: /group/name", as errors name it.
+  [[nodiscard]] std::string where() const;
+
+  /// Replaces an attribute of that name.
+  void set_attribute(const std::string& name, const Attribute& value);
+  [[nodiscard]] bool has_attribute(const std::string& name) const;
+  [[nodiscard]] std::vector<std::string> attribute_names() const;  ///< by name
+  // These throw Error if the attribute is missing or of another kind.
+  [[nodiscard]] std::int64_t integer(const std::string& name) const;
+  [[nodiscard]] double number(const std::string& name) const;  ///< an integer will do
+  [[nodiscard]] std::string text(const std::string& name) const;
+  [[nodiscard]] std::vector<std::int64_t> integers(const std::string& name) const;
+
+ protected:
+  Object() = default;
+  Object(std::shared_ptr<Handle> handle, std::string path, std::string name);
+  /// The library's identifier; throws Error once closed.
+  [[nodiscard]] std::int64_t id() const;
+
+  std::shared_ptr<Handle> handle_;
+  std::string path_;  ///< of the file
+  std::string name_;  ///< within the file, "/" at the top
+};
+
+/// An array. Views are host memory; elements are taken in row-major order, so a flat view fits
+/// a box of equal count.
+class Dataset : public Object {
+ public:
+  Dataset() = default;
+
+  [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] Shape shape() const;
+
+  /// Elements of the same type, or of one that `to` holds without loss (u16 as i32).
+  void read(const View& to) const;
+  void read(const Box& box, const View& to) const;
+  /// Elements of exactly this type.
+  void write(const ConstView& from);
+  void write(const Box& box, const ConstView& from);
+
+  // Extendable 1-D arrays.
+  void append(const ConstView& from);
+  /// Drops elements from `n` on, or adds zeros.
+  void resize(std::int64_t n);
+
+ private:
+  friend class Group;
+  Dataset(std::shared_ptr<Handle> handle, std::string path, std::string name);
+  void transfer(const Box& box, const ConstView& memory, bool write) const;
+
+  DType dtype_ = DType::f32;
+};
+
+class Group : public Object {
+ public:
+  Group() = default;
+
+  // Names may be paths ("model/layers.0.weight"), from this group or, with "/", the top.
+  [[nodiscard]] bool has(const std::string& name) const;
+  [[nodiscard]] bool has_dataset(const std::string& name) const;
+  /// Direct members, by name.
+  [[nodiscard]] std::vector<std::string> names() const;
+
+  [[nodiscard]] Group group(const std::string& name) const;
+  /// Also the groups above it; an existing group is opened.
+  Group create_group(const std::string& name);
+
+  /// Throws Error if there is none or its element type is none of ours. The library keeps up
+  /// to `cache_bytes` of chunks; with 0, parts of an unfiltered chunk are read by themselves,
+  /// which is what random access wants.
+  [[nodiscard]] Dataset dataset(const std::string& name,
+                                std::int64_t cache_bytes = 1 << 20) const;
+  /// Also the groups above it. Elements never written read as zero.
+  Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
+                         const DatasetOptions& options = {});
+  void remove(const std::string& name);
+
+ protected:
+  using Object::Object;
+  [[nodiscard]] std::string name_of_member(const std::string& name) const;
+  [[nodiscard]] std::int64_t type_of_member(const std::string& name) const;
+};
+
+/// A file, as its top group. It stays open until the last handle on anything in it is gone.
+class File : public Group {
+ public:
+  File() = default;
+  /// Throws Error if the file is missing, not HDF5, cut short or not permitted.
+  File(const std::string& path, Mode mode);
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// Hands everything written so far to the operating system.
+  void flush();
+  /// Closes now, so that errors are seen. No handle on anything within may be left.
+  void close();
+};
+
+/// "1.10.8": the library in use.
+[[nodiscard]] std::string version();
+
+}  // namespace trireme::h5

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Initial weights, keyed by the element's place in the global array: every mesh starts from the
+// same weights, bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "trireme/model/config.hpp"
+#include "trireme/tensor/box.hpp"
+#include "trireme/tensor/tensor.hpp"
+
+namespace trireme {
+
+/// How one array is filled. With L = num_layers, h = hidden_size and, of the global matrix
+/// [rows, cols], fan_out = rows and fan_in = cols:
+///   normal                         N(0, std)
+///   scaled_normal                  N(0, std / √(2L))
+///   single_residual_scaled_normal  N(0, std / √L)
+///   small_init                     N(0, √(2 / (5h)))     (Nguyen & Salazar, arXiv 1910.05895)
+///   wang_init                      N(0, 2 / (L √h))
+///   xavier_normal                  N(0, √(2 / (fan_in + fan_out)))      (Glorot & Bengio 2010)
+///   xavier_uniform                 U(−a, a), a = √(6 / (fan_in + fan_out))
+///   orthogonal                     √2 · Q      (Saxe et al., arXiv 1312.6120; Q of the QR of a
+///   scaled_orthogonal              √(2 / L) · Q     normal matrix, by the sign of R's
+///   diagonal) zeros, ones
+struct InitRule {
+  InitMethod method = InitMethod::zeros;
+  double std = 0.02;
+  std::int64_t num_layers = 1;
+  std::int64_t hidden_size = 1;
+};
+
+/// The rule with a model's numbers.
+[[nodiscard]] InitRule init_rule(const ModelConfig& model, InitMethod method);
+
+/// Writes the initial values of `box` of the parameter `name`, whose whole shape is `global`,
+/// to `local` (host memory, fp32 or fp64, rows and columns those of box.extent). A draw is a
+/// function of (seed, name, index of the element in the global array): parts of an array equal
+/// the same parts of the whole, so that threads and ranks can share the work. Values are fp32
+/// numbers; an fp64 array holds the same ones.
+///
+/// The orthogonal methods factor the whole matrix in each call (fp64, O(rows · cols ·
+/// min(rows, cols)) time): call them once for all of a rank's box. Throws Error where these or
+/// xavier are asked to fill anything but a matrix.
+void fill_initial(View local, const Box& box, const Shape& global, std::string_view name,
+                  const InitRule& rule, std::uint64_t seed);
+
+}  // namespace trireme

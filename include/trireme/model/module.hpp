@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The interface of everything that a pipeline stage is a list of.
+#pragma once
+
+#include <string>
+
+#include "trireme/model/parameter.hpp"
+#include "trireme/model/tape.hpp"
+
+namespace trireme {
+
+/// Maps activations [rows, hidden] to activations. Gradients of parameters are accumulated.
+class Module {
+ public:
+  virtual ~Module() = default;
+  [[nodiscard]] virtual std::string name() const = 0;  ///< prefix of its parameters' names
+  [[nodiscard]] virtual Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) = 0;
+  [[nodiscard]] virtual Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) = 0;
+  virtual void visit(const ParameterVisitor& f) = 0;
+};
+
+}  // namespace trireme

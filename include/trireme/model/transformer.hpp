@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// A transformer as a list of units (embedding, layers, final norm, head) and consecutive parts
+// of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "trireme/model/module.hpp"
+#include "trireme/model/seam.hpp"
+
+namespace trireme {
+
+enum class UnitKind : std::uint8_t { embedding, layer, norm, head };
+
+/// A unit and the number of its (global, own) parameters.
+struct UnitInfo {
+  UnitKind kind = UnitKind::layer;
+  std::int64_t parameters = 0;
+};
+
+/// All units in order. Pure.
+[[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
+/// Of the whole model; tied matrices count once.
+[[nodiscard]] std::int64_t count_parameters(const ModelConfig& config);
+/// Operations of a token's forward and backward pass: 6 × (parameters outside the embedding
+/// tables, the output matrix included) + 12 · layers · hidden · seq_length (full attention, as
+/// PaLM's MFU counts).
+[[nodiscard]] double flops_per_token(const ModelConfig& config);
+
+/// Called after each unit's forward, when set (to look for the first non-finite activation).
+using UnitObserver = std::function<void(const std::string& unit, const Tensor& output)>;
+
+/// Units [first_unit, end_unit) of a model: what one stage holds as one chunk.
+class ModelPart {
+ public:
+  /// `embedding` is the part of this rank that holds embed_in, if another one does: a tied head
+  /// then shares its weight.
+  ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
+            int first_unit, int end_unit, ModelPart* embedding = nullptr);
+
+  [[nodiscard]] bool first() const { return first_; }
+  [[nodiscard]] bool last() const { return last_; }
+  /// Activations [local rows, hidden]; x is empty for the first part, the result for the last.
+  [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape,
+                               const UnitObserver& observe = {});
+  /// `done(unit)` is called when a unit's parameters have all of this micro-batch's gradient.
+  [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy, Tape& tape,
+                                const std::function<void(Module&)>& done = {});
+  /// All but the head's loss: this rank's columns of the logits [rows, local vocabulary]. Last
+  /// part.
+  [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
+  void visit(const ParameterVisitor& f);
+  [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
+
+ private:
+  [[nodiscard]] Parameter* tied_weight(ModelPart* embedding);
+
+  std::vector<std::unique_ptr<Module>> units_;
+  bool first_;
+  bool last_;
+};
+
+/// The parameters of `parts`, each once, in order, with `uses` counted.
+[[nodiscard]] std::vector<Parameter*> list_parameters(
+    const std::vector<std::unique_ptr<ModelPart>>& parts);
+
+}  // namespace trireme

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The learning rate as a function of the iteration (GPT-NeoX's annealing).
+#pragma once
+
+#include <cstdint>
+
+#include "trireme/optim/config.hpp"
+
+namespace trireme {
+
+/// Iterations of warm-up: warmup × lr_decay_iters, rounded down.
+[[nodiscard]] std::int64_t warmup_iters(const ScheduleConfig& config);
+
+/// Learning rate of the update that ends iteration n ≥ 1. With W = warmup_iters:
+///   n ≤ W        lr · n / W, also below min_lr
+///   n > W        with m = min(n, lr_decay_iters) − W and M = lr_decay_iters − W:
+///     constant     lr
+///     linear       lr · (M − m) / M
+///     cosine       min_lr + (lr − min_lr) / 2 · (cos(π m / M) + 1)
+///     exponential  lr · e^(−0.693 m / M)
+///                never below min_lr. From lr_decay_iters on it stays where it is.
+/// Throws Error if n < 1 or the warm-up isn't within 0 … 1 of lr_decay_iters.
+[[nodiscard]] double learning_rate(const ScheduleConfig& config, std::int64_t iteration);
+
+}  // namespace trireme

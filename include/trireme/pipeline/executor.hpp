@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a plan: micro-batches through this stage's parts of the model, activations and gradients
+// between stages without blocking.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "trireme/comm/mesh.hpp"
+#include "trireme/core/clock.hpp"
+#include "trireme/model/transformer.hpp"
+#include "trireme/pipeline/plan.hpp"
+
+namespace trireme {
+
+class PipelineExecutor {
+ public:
+  /// `parts[c]` is this stage's chunk c. `tp` tells how many rows an activation has here.
+  PipelineExecutor(const Exec& ex, const Mesh& mesh, const TensorParallel& tp,
+                   PipelineSchedule schedule, std::int64_t hidden_size, DType dtype,
+                   std::vector<std::unique_ptr<ModelPart>>& parts, PhaseClock& clock);
+
+  struct Hooks {
+    std::function<void(Module&)> unit_done;  ///< a unit's last micro-batch of the step
+    std::function<void()> progress;          ///< between plan steps
+    UnitObserver observe;                    ///< after each unit's forward
+  };
+
+  /// Forward and backward of all micro-batches; gradients are accumulated.
+  void train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
+  /// Forward alone.
+  void evaluate(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
+
+ private:
+  struct Message {
+    Tensor tensor;
+    RequestPtr request;
+  };
+  using Key = std::pair<int, int>;  ///< micro-batch, chunk
+
+  void run(const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches,
+           const Hooks& hooks);
+  void post_receive(const PlanStep& step, const MicroBatch& mb);
+  [[nodiscard]] Tensor take_input(const PlanStep& step);
+  void hand_on(const PlanStep& step, Tensor output);
+  void prune_sends(bool wait);
+
+  const Exec& ex_;
+  const Mesh& mesh_;
+  TensorParallel tp_;
+  PipelineSchedule schedule_;
+  std::int64_t hidden_;
+  DType dtype_;
+  std::vector<std::unique_ptr<ModelPart>>& parts_;
+  PhaseClock& clock_;
+  std::map<int, Message> incoming_;  ///< by tag
+  std::vector<Message> outgoing_;
+};
+
+}  // namespace trireme

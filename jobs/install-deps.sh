@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing of jobs/debian-packages.txt, by default its groups build, data and
+# analysis. Asks apt for nothing when all is there. Where it cannot install (no apt, no root),
+# it says what is needed and leaves the verdict to CMake: the libraries may come from modules.
+#
+#   jobs/install-deps.sh [GROUP...]       TRIREME_SKIP_DEPS=1: do nothing
+set -euo pipefail
+
+[ "${TRIREME_SKIP_DEPS:-0}" != 1 ] || exit 0
+list="$(dirname "$0")/debian-packages.txt"
+groups=" ${*:-build data analysis} "
+known=$(awk 'NF && !/^#/ && !seen[$1]++ {print $1}' "$list")
+for group in $groups; do
+  if ! grep -qx -- "$group" <<<"$known"; then
+    echo "install-deps: no group '$group'; there are: ${known//$'\n'/ }" >&2
+    exit 1
+  fi
+done
+
+# needed FORMAT_COLUMNS: the lines of our groups, without the group.
+needed() {
+  awk -v groups="$groups" 'NF && !/^#/ && index(groups, " " $1 " ") {
+    package = $2; $1 = ""; $2 = ""; sub(/^ +/, ""); print package "\t" $0 }' "$list"
+}
+
+ask_for() {  # the missing packages, or none where nobody can tell
+  {
+    echo "install-deps: $1. Trireme needs:"
+    needed | while IFS=$'\t' read -r package what; do
+      if [ $# -lt 2 ] || grep -qxF -- "$package" <<<"$2"; then
+        printf '  %-58s (Debian: %s)\n' "$what" "$package"
+      fi
+    done
+    echo "Going on with what is here; CMake tells if something is missing." \
+      "TRIREME_SKIP_DEPS=1 silences this."
+  } >&2
+  exit 0
+}
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+  ask_for "this machine has no apt, so nothing is installed"
+fi
+
+# shellcheck disable=SC2016  # dpkg's own ${...}
+present=$(needed | cut -f1 | xargs dpkg-query -W -f '${Package} ${db:Status-Status}\n' \
+  2>/dev/null | awk '$2 == "installed" {print $1}' || true)
+mapfile -t missing < <(needed | cut -f1 | grep -vxF -e "${present:-none}" || true)
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    ask_for "some packages are missing and only root can install them" \
+      "$(printf '%s\n' "${missing[@]}")"
+  fi
+  as_root=(sudo)
+  [ -t 0 ] || as_root=(sudo -n)  # nobody is there to type a password
+fi
+
+echo "install-deps: installing ${missing[*]}"
+as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+"${as_root[@]}" update >/dev/null ||
+  echo "install-deps: apt-get update failed; trying anyway" >&2
+if ! "${as_root[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null; then
+  echo "install-deps: apt-get could not install: ${missing[*]}" >&2
+  exit 1
+fi

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// What depends on the number of ranks or on several keys at once: batch sizes, and whether the
+// model fits the mesh.
+#include <charconv>
+#include <cmath>
+
+#include "deck_keys.hpp"
+
+namespace trireme {
+namespace {
+
+void check_model(const ModelConfig& m) {
+  TRM_REQUIRE(m.num_attention_heads > 0 && m.hidden_size % m.num_attention_heads == 0,
+              "hidden_size {} is not divisible by num_attention_heads {}", m.hidden_size,
+              m.num_attention_heads);
+  TRM_REQUIRE(m.num_kv_heads > 0 && m.num_attention_heads % m.num_kv_heads == 0,
+              "num_attention_heads {} is not divisible by num_kv_heads {}",
+              m.num_attention_heads, m.num_kv_heads);
+  TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
+              "max_position_embeddings {} is less than seq_length {}",
+              m.max_position_embeddings, m.seq_length);
+  TRM_REQUIRE(!gated(m.activation) || m.intermediate_size % 2 == 0,
+              "intermediate_size {} must be even: half of it is the activation's gate",
+              m.intermediate_size);
+  TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
+              "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
+  if (m.pos_emb != PositionEmbedding::rotary) return;
+  const double dims = std::floor(m.rotary_pct * static_cast<double>(m.head_dim()));
+  TRM_REQUIRE(dims >= 2 && std::fmod(dims, 2) == 0,
+              "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
+              "them, at least 2",
+              m.rotary_pct, m.head_dim(), dims);
+}
+
+void check_tensor_parallel(const Deck& deck) {
+  const ModelConfig& m = deck.model;
+  const int tp = deck.model_parallel_size;
+  const auto divisible = [tp](std::int64_t n, std::string_view what) {
+    TRM_REQUIRE(n % tp == 0, "{} {} is not divisible by model_parallel_size {}", what, n, tp);
+  };
+  divisible(m.num_attention_heads, "num_attention_heads");
+  divisible(m.num_kv_heads, "num_kv_heads");
+  divisible(m.mlp_inner(),
+            gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
+  if (!deck.sequence_parallel) return;
+  const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
+  TRM_REQUIRE(
+      m.seq_length * micro % tp == 0,
+      "sequence_parallel: seq_length {} × train_micro_batch_size_per_gpu {} = {} tokens "
+      "are not divisible by model_parallel_size {}",
+      m.seq_length, micro, m.seq_length * micro, tp);
+}
+
+void check_pipeline(const Deck& deck) {
+  const std::int64_t pp = deck.pipe_parallel_size;
+  const std::int64_t chunks = deck.virtual_pipeline_chunks;
+  TRM_REQUIRE(deck.model.num_layers >= pp * chunks,
+              "fewer layers than stages: num_layers {} < pipe_parallel_size {} × "
+              "virtual_pipeline_chunks {}",
+              deck.model.num_layers, pp, chunks);
+  if (chunks == 1) return;
+  TRM_REQUIRE(pp > 1, "virtual_pipeline_chunks {} needs a pipeline: pipe_parallel_size is 1",
+              chunks);
+  TRM_REQUIRE(deck.pipeline_schedule != Deck::PipelineSchedule::gpipe,
+              "pipeline_schedule gpipe has no virtual_pipeline_chunks ({}); use 1f1b", chunks);
+  TRM_REQUIRE(deck.gradient_accumulation_steps % pp == 0,
+              "interleaved 1F1B: gradient_accumulation_steps {} is not divisible by "
+              "pipe_parallel_size {}",
+              deck.gradient_accumulation_steps, pp);
+}
+
+/// train = micro × accumulation × dp; 0 is what the deck leaves open.
+void resolve_batch(Deck& deck, std::int64_t dp) {
+  std::int64_t& train = deck.train_batch_size;
+  std::int64_t& micro = deck.train_micro_batch_size_per_gpu;
+  std::int64_t& steps = deck.gradient_accumulation_steps;
+  TRM_REQUIRE(train > 0 || micro > 0,
+              "no batch size: set train_micro_batch_size_per_gpu or train_batch_size");
+  const auto divide = [&](std::int64_t by, const std::string& what) {
+    TRM_REQUIRE(train % by == 0, "train_batch_size {} is not divisible by {} = {}", train, what,
+                by);
+    return train / by;
+  };
+  if (train == 0) {
+    if (steps == 0) steps = 1;
+    train = micro * steps * dp;
+  } else if (micro == 0) {
+    if (steps == 0) steps = 1;
+    micro = divide(steps * dp, fmt::format("gradient_accumulation_steps {} × {} data-parallel "
+                                           "ranks",
+                                           steps, dp));
+  } else if (steps == 0) {
+    steps = divide(micro * dp, fmt::format("train_micro_batch_size_per_gpu {} × {} "
+                                           "data-parallel ranks",
+                                           micro, dp));
+  }
+  TRM_REQUIRE(train == micro * steps * dp,
+              "contradicting batch sizes: train_batch_size {} is not "
+              "train_micro_batch_size_per_gpu {} × gradient_accumulation_steps {} × {} "
+              "data-parallel ranks = {}; leave one of them out",
+              train, micro, steps, dp, micro * steps * dp);
+}
+
+void check_weights(const std::vector<double>& weights, std::size_t paths,
+                   std::string_view name) {
+  if (weights.empty()) return;
+  TRM_REQUIRE(weights.size() == paths, "{}_data_weights are {}, {}_data_paths {}", name,
+              weights.size(), name, paths);
+  double sum = 0;
+  for (const double w : weights) sum += w;
+  TRM_REQUIRE(sum > 0, "{}_data_weights are all 0", name);
+}
+
+void check_run(const Deck& deck) {
+  TRM_REQUIRE(deck.schedule.min_lr <= deck.schedule.lr, "min_lr {} is above lr {}",
+              deck.schedule.min_lr, deck.schedule.lr);
+  check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");
+  check_weights(deck.valid_data_weights, deck.valid_data_paths.size(), "valid");
+  check_weights(deck.test_data_weights, deck.test_data_paths.size(), "test");
+}
+
+}  // namespace
+
+void deck::fill_open(DeckSettings& deck) {
+  ModelConfig& m = deck.model;
+  if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
+  if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
+  if (m.intermediate_size == 0) m.intermediate_size = 4 * m.hidden_size;
+  if (deck.schedule.lr_decay_iters == 0) deck.schedule.lr_decay_iters = deck.train_iters;
+}
+
+std::array<double, 3> split_fractions(const std::string& split) {
+  std::array<double, 3> shares{};
+  std::size_t n = 0;
+  bool good = true;
+  const char* at = split.data();
+  const char* const end = at + split.size();
+  const auto skip = [&] {
+    while (at < end && *at == ' ') ++at;
+  };
+  while (good) {
+    skip();
+    double x = 0;
+    const auto read = std::from_chars(at, end, x);
+    good = read.ec == std::errc{} && n < shares.size() && std::isfinite(x) && x >= 0;
+    if (!good) break;
+    shares[n++] = x;
+    at = read.ptr;
+    skip();
+    if (at == end) break;
+    good = *at == ',' || *at == '/';
+    ++at;
+  }
+  const double sum = shares[0] + shares[1] + shares[2];
+  TRM_REQUIRE(
+      good && std::isfinite(sum) && shares[0] > 0,
+      "split expects one to three shares such as \"969, 30, 1\", the first above 0, got "
+      "'{}'",
+      split);
+  for (double& s : shares) s /= sum;
+  return shares;
+}
+
+MeshShape mesh_shape(const Deck& deck, int world_size) {
+  const int pp = deck.pipe_parallel_size;
+  const int tp = deck.model_parallel_size;
+  const std::int64_t one = std::int64_t{pp} * tp;
+  TRM_REQUIRE(
+      world_size > 0 && one > 0 && world_size % one == 0,
+      "{} rank{} cannot hold pipe_parallel_size {} × model_parallel_size {} = {} ranks a "
+      "model; start a multiple of {}",
+      world_size, world_size == 1 ? "" : "s", pp, tp, one, one);
+  return {static_cast<int>(world_size / one), tp, pp};
+}
+
+void resolve(Deck& deck, int world_size) {
+  try {
+    const MeshShape mesh = mesh_shape(deck, world_size);
+    deck::fill_open(deck);
+    check_model(deck.model);
+    resolve_batch(deck, mesh.dp);
+    check_tensor_parallel(deck);
+    check_pipeline(deck);
+    check_run(deck);
+  } catch (Error& e) {  // every rank has the same deck
+    e.set_everywhere();
+    throw;
+  }
+}
+
+}  // namespace trireme

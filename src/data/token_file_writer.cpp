@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing of token files. Tokens and offsets go out in whole chunks only, so that the library
+// sees the same calls in the same order whatever pieces the text came in.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <unistd.h>
+
+#include "trireme/data/token_file.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::size_t kDocumentChunk = 1 << 13;
+
+std::string temporary_for(const std::string& path) {
+  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write there: it is a folder",
+              path);
+  return path + ".tmp";
+}
+
+/// The bytes must be on disk before the name is: a crash between must not leave an empty file
+/// under the final name.
+void sync_file(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = file >= 0 && fsync(file) == 0;
+  const int reason = errno;
+  if (file >= 0) close(file);
+  TRM_REQUIRE(done, "{}: cannot write to disk: {}", path, std::strerror(reason));
+}
+
+}  // namespace
+
+TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& tokenizer)
+    : path_(path),
+      temporary_(temporary_for(path)),
+      end_of_document_(tokenizer.end_of_document()),
+      file_(temporary_, h5::Mode::create),
+      wide_(tokenizer.vocab_size() > 1 << 16) {
+  file_.set_attribute("format", "trireme-tokens");
+  file_.set_attribute("format_version", kTokenFormatVersion);
+  file_.set_attribute("vocab_size", tokenizer.vocab_size());
+  file_.set_attribute("end_of_document", end_of_document_);
+  file_.set_attribute("tokenizer", tokenizer.kind());
+  file_.set_attribute("tokenizer_definition", tokenizer.definition());
+  token_data_ = file_.create_dataset("tokens", wide_ ? DType::u32 : DType::u16, Shape{0},
+                                     {.extendable = true, .chunk = kTokenChunk});
+  document_data_ = file_.create_dataset("documents", DType::u64, Shape{0},
+                                        {.extendable = true, .chunk = kDocumentChunk});
+  token_buffer_.reserve(kTokenChunk);
+  document_buffer_.push_back(0);
+}
+
+TokenFileWriter::~TokenFileWriter() {
+  if (!finished_) std::remove(temporary_.c_str());
+}
+
+void TokenFileWriter::append(std::span<const std::int32_t> tokens) {
+  tokens_ += static_cast<std::int64_t>(tokens.size());
+  document_tokens_ += static_cast<std::int64_t>(tokens.size());
+  while (!tokens.empty()) {
+    const std::size_t room = kTokenChunk - token_buffer_.size();
+    const auto part = tokens.first(std::min(room, tokens.size()));
+    token_buffer_.insert(token_buffer_.end(), part.begin(), part.end());
+    tokens = tokens.subspan(part.size());
+    if (token_buffer_.size() == kTokenChunk) flush_tokens();
+  }
+}
+
+void TokenFileWriter::end_document() {
+  if (document_tokens_ == 0) {
+    ++dropped_;
+    return;
+  }
+  append({&end_of_document_, 1});
+  document_tokens_ = 0;
+  ++documents_;
+  document_buffer_.push_back(static_cast<std::uint64_t>(tokens_));
+  if (document_buffer_.size() == kDocumentChunk) flush_documents();
+}
+
+void TokenFileWriter::flush_tokens() {
+  const Shape shape{static_cast<std::int64_t>(token_buffer_.size())};
+  if (wide_) {
+    token_data_.append(ConstView(token_buffer_.data(), DType::u32, shape));
+  } else {
+    narrow_buffer_.resize(token_buffer_.size());
+    for (std::size_t i = 0; i < token_buffer_.size(); ++i) {
+      narrow_buffer_[i] = static_cast<std::uint16_t>(token_buffer_[i]);
+    }
+    token_data_.append(ConstView(narrow_buffer_.data(), DType::u16, shape));
+  }
+  token_buffer_.clear();
+}
+
+void TokenFileWriter::flush_documents() {
+  document_data_.append(ConstView(document_buffer_.data(), DType::u64,
+                                  Shape{static_cast<std::int64_t>(document_buffer_.size())}));
+  document_buffer_.clear();
+}
+
+void TokenFileWriter::finish(const std::string& source_hash) {
+  TRM_CHECK(document_tokens_ == 0, "{}: finished within a document", path_);
+  TRM_REQUIRE(tokens_ > 0, "{}: nothing to write: there is no text in the input", path_);
+  flush_tokens();
+  flush_documents();
+  file_.set_attribute("source_hash", source_hash);
+  token_data_ = {};
+  document_data_ = {};
+  file_.close();
+  sync_file(temporary_);
+  TRM_REQUIRE(std::rename(temporary_.c_str(), path_.c_str()) == 0, "{}: cannot write: {}",
+              path_, std::strerror(errno));
+  finished_ = true;
+}
+
+}  // namespace trireme

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Arrays: creation, and transfer between a box of the file and a view of memory.
+#include <algorithm>
+#include <array>
+
+#include "trireme/h5/file.hpp"
+
+#include "library.hpp"
+
+namespace trireme::h5 {
+
+namespace {
+
+using Extents = std::array<hsize_t, Shape::kMaxRank>;
+
+Extents extents_of(const Shape& shape) {
+  Extents out{};
+  std::copy(shape.extents().begin(), shape.extents().end(), out.begin());
+  return out;
+}
+
+Id make_space(const Shape& shape, bool extendable) {
+  const Extents now = extents_of(shape);
+  const hsize_t most = H5S_UNLIMITED;
+  const hid_t space = shape.rank() == 0 ? H5Screate(H5S_SCALAR)
+                                        : H5Screate_simple(shape.rank(), now.data(),
+                                                           extendable ? &most : nullptr);
+  return {checked(space, "HDF5", "make a dataspace"), H5Sclose};
+}
+
+Extents chunk_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
+  Extents chunk = extents_of(shape);
+  hsize_t row_bytes = size_of(dtype);
+  for (int i = 1; i < shape.rank(); ++i) row_bytes *= chunk[static_cast<std::size_t>(i)];
+  const hsize_t fitting = std::max<hsize_t>(1, (hsize_t{1} << 20U) / row_bytes);
+  const hsize_t rows = options.chunk > 0 ? static_cast<hsize_t>(options.chunk) : fitting;
+  chunk[0] = options.extendable ? rows : std::min(rows, chunk[0]);
+  return chunk;
+}
+
+Id creation_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
+  Id creation = properties(H5P_DATASET_CREATE);
+  checked(H5Pset_obj_track_times(creation, 0), "HDF5", "switch time stamps off");
+  const bool wanted =
+      options.extendable || options.checksum || options.deflate > 0 || options.chunk > 0;
+  const bool possible = options.extendable || (shape.rank() > 0 && shape.count() > 0);
+  if (!wanted || !possible) return creation;  // an empty or scalar array has no chunks
+  const Extents chunk = chunk_of(dtype, shape, options);
+  checked(H5Pset_chunk(creation, shape.rank(), chunk.data()), "HDF5", "set chunks");
+  if (options.deflate > 0) {
+    checked(H5Pset_deflate(creation, static_cast<unsigned>(options.deflate)), "HDF5",
+            "set compression");
+  }
+  if (options.checksum) checked(H5Pset_fletcher32(creation), "HDF5", "set checksums");
+  return creation;
+}
+
+/// Memory as the library sees it: rows of `cols` elements, `row_stride` apart.
+Id memory_space(const ConstView& view) {
+  if (view.contiguous()) return make_space(Shape{view.count()}, false);
+  const auto cols = static_cast<hsize_t>(view.cols());
+  const auto rows = static_cast<hsize_t>(view.rows());
+  Id space = make_space(Shape{view.rows(), view.row_stride()}, false);
+  const std::array<hsize_t, 2> start{0, 0};
+  const std::array<hsize_t, 2> count{rows, cols};
+  checked(
+      H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
+      "HDF5", "select rows");
+  return space;
+}
+
+bool is_float(DType t) {
+  return t == DType::f32 || t == DType::f64 || t == DType::f16 || t == DType::bf16;
+}
+
+/// Every value of `from` is one of `to`.
+bool widens(DType from, DType to) {
+  if (from == to) return true;
+  if (is_float(from) != is_float(to)) return false;
+  if (size_of(from) >= size_of(to)) return false;
+  const bool from_signed = from == DType::i32 || from == DType::i64;
+  const bool to_signed = to == DType::i32 || to == DType::i64;
+  return is_float(from) || !from_signed || to_signed;
+}
+
+Shape shape_of(hid_t dataset, const std::string& where) {
+  const Id space{H5Dget_space(dataset), H5Sclose};
+  const int rank = checked(H5Sget_simple_extent_ndims(space), where, "read its shape");
+  TRM_REQUIRE(rank <= Shape::kMaxRank, "{}: it has {} axes, more than {}", where, rank,
+              Shape::kMaxRank);
+  TRM_REQUIRE(H5Sget_simple_extent_type(space) != H5S_NULL, "{}: it has no elements", where);
+  Extents extents{};
+  if (rank > 0) {
+    checked(H5Sget_simple_extent_dims(space, extents.data(), nullptr), where, "read its shape");
+  }
+  std::array<std::int64_t, Shape::kMaxRank> out{};
+  hsize_t elements = 1;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(rank); ++i) {
+    // So that no product of extents and element size can overflow.
+    TRM_REQUIRE(extents[i] == 0 || elements <= (hsize_t{1} << 59U) / extents[i],
+                "{}: extent {} is beyond any array", where, extents[i]);
+    elements *= extents[i];
+    out[i] = static_cast<std::int64_t>(extents[i]);
+  }
+  return Shape(std::span(out.data(), static_cast<std::size_t>(rank)));
+}
+
+}  // namespace
+
+Dataset::Dataset(std::shared_ptr<Handle> handle, std::string path, std::string name)
+    : Object(std::move(handle), std::move(path), std::move(name)) {
+  const Id type{checked(H5Dget_type(id()), where(), "read its element type"), H5Tclose};
+  dtype_ = dtype_of(type, where());
+}
+
+Dataset Group::dataset(const std::string& name, std::int64_t cache_bytes) const {
+  const auto lock = enter();
+  const std::string full = name_of_member(name);
+  TRM_REQUIRE(has_dataset(name), "{}: there is no dataset {}", path_, full);
+  const Id access = properties(H5P_DATASET_ACCESS);
+  checked(H5Pset_chunk_cache(access, H5D_CHUNK_CACHE_NSLOTS_DEFAULT,
+                             static_cast<std::size_t>(cache_bytes), H5D_CHUNK_CACHE_W0_DEFAULT),
+          path_, "set the chunk cache");
+  const hid_t opened = checked(H5Dopen2(id(), name.c_str(), access), path_,
+                               fmt::format("open dataset {}", full));
+  return {std::make_shared<Handle>(opened, H5Dclose), path_, full};
+}
+
+Dataset Group::create_dataset(const std::string& name, DType dtype, const Shape& shape,
+                              const DatasetOptions& options) {
+  const auto lock = enter();
+  const std::string full = name_of_member(name);
+  TRM_CHECK(!options.extendable || shape.rank() == 1, "{}: only 1-D arrays grow", full);
+  TRM_REQUIRE(!has(name), "{}: {} exists already", path_, full);
+  if (const auto slash = name.rfind('/'); slash != std::string::npos && slash > 0) {
+    create_group(name.substr(0, slash));
+  }
+  const hid_t made =
+      H5Dcreate2(id(), name.c_str(), file_type(dtype), make_space(shape, options.extendable),
+                 H5P_DEFAULT, creation_of(dtype, shape, options), H5P_DEFAULT);
+  checked(made, path_, fmt::format("create dataset {}", full));
+  return {std::make_shared<Handle>(made, H5Dclose), path_, full};
+}
+
+Shape Dataset::shape() const {
+  const auto lock = enter();
+  return shape_of(id(), where());
+}
+
+void Dataset::transfer(const Box& box, const ConstView& memory, bool write) const {
+  const Shape whole = shape();
+  TRM_REQUIRE(box.inside(whole), "{}: a part at {} of extent {} is not inside of {}", where(),
+              box.offset.str(), box.extent.str(), whole.str());
+  TRM_CHECK(box.count() == memory.count(), "{}: {} elements of the file, {} of memory", where(),
+            box.count(), memory.count());
+  if (box.count() == 0) return;
+  const Id space = make_space(whole, false);
+  if (whole.rank() > 0) {
+    const Extents start = extents_of(box.offset);
+    const Extents count = extents_of(box.extent);
+    checked(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(),
+                                nullptr),
+            where(), "select a part");
+  }
+  const hid_t type = memory_type(memory.dtype());
+  const Id here = memory_space(memory);
+  if (write) {
+    checked(H5Dwrite(id(), type, here, space, H5P_DEFAULT, memory.raw()), where(), "write");
+  } else {
+    void* to = const_cast<void*>(memory.raw());  // was a View in read()
+    checked(H5Dread(id(), type, here, space, H5P_DEFAULT, to), where(), "read");
+  }
+}
+
+void Dataset::read(const View& to) const {
+  const auto lock = enter();
+  read(Box::whole(shape()), to);
+}
+
+void Dataset::read(const Box& box, const View& to) const {
+  const auto lock = enter();
+  TRM_REQUIRE(widens(dtype_, to.dtype()), "{}: it holds {}, which does not fit into {}",
+              where(), name_of(dtype_), name_of(to.dtype()));
+  transfer(box, to, false);
+}
+
+void Dataset::write(const ConstView& from) {
+  const auto lock = enter();
+  write(Box::whole(shape()), from);
+}
+
+void Dataset::write(const Box& box, const ConstView& from) {
+  const auto lock = enter();
+  TRM_CHECK(from.dtype() == dtype_, "{}: {} written into {}", where(), name_of(from.dtype()),
+            name_of(dtype_));
+  transfer(box, from, true);
+}
+
+void Dataset::append(const ConstView& from) {
+  const auto lock = enter();
+  const std::int64_t n = shape().count();
+  resize(n + from.count());
+  write(Box(Shape{n}, Shape{from.count()}), from);
+}
+
+void Dataset::resize(std::int64_t n) {
+  const auto lock = enter();
+  TRM_CHECK(shape().rank() == 1 && n >= 0, "{}: resized to {}", where(), n);
+  const auto extent = static_cast<hsize_t>(n);
+  checked(H5Dset_extent(id(), &extent), where(), "change its length");
+}
+
+}  // namespace trireme::h5

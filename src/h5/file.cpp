@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files and groups.
+#include "trireme/h5/file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "library.hpp"
+
+namespace trireme::h5 {
+
+namespace {
+
+/// HDF5's own words for a missing or forbidden file are long and end in flags; the system's
+/// aren't. Also a directory opens for the system and fails strangely in HDF5.
+void require_openable(const std::string& path, Mode mode) {
+  struct stat status {};
+  TRM_REQUIRE(stat(path.c_str(), &status) == 0, "{}: cannot open: {}", path,
+              std::strerror(errno));
+  TRM_REQUIRE(!S_ISDIR(status.st_mode), "{}: cannot open: it is a folder", path);
+  TRM_REQUIRE(access(path.c_str(), mode == Mode::read ? R_OK : R_OK | W_OK) == 0,
+              "{}: cannot open: {}", path, std::strerror(errno));
+  TRM_REQUIRE(checked(H5Fis_hdf5(path.c_str()), path, "read") > 0,
+              "{}: not an HDF5 file, or its beginning is damaged", path);
+}
+
+void require_creatable(const std::string& path) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  TRM_REQUIRE(file >= 0, "{}: cannot create: {}", path, std::strerror(errno));
+  close(file);
+}
+
+Id file_access() {
+  Id access = properties(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7)
+  checked(H5Pset_file_locking(access, 0, 1), "HDF5", "switch file locks off");
+#endif
+  return access;
+}
+
+Id without_times(hid_t of_class) {
+  Id creation = properties(of_class);
+  checked(H5Pset_obj_track_times(creation, 0), "HDF5", "switch time stamps off");
+  return creation;
+}
+
+/// "a/b/c" → calls f("a"), f("a/b"), f("a/b/c") until it returns false; that is the result.
+template <class F>
+bool for_each_prefix(const std::string& path, F f) {
+  std::size_t end = 0;
+  while (end < path.size()) {
+    end = std::min(path.find('/', end + 1), path.size());
+    if (!f(path.substr(0, end))) return false;
+  }
+  return true;
+}
+
+/// With neither doubled nor trailing slashes. "" is the group itself.
+std::string tidy(const std::string& name) {
+  std::string out;
+  for (const char c : name) {
+    if (c != '/' || out.empty() || out.back() != '/') out += c;
+  }
+  if (out.size() > 1 && out.back() == '/') out.pop_back();
+  return out;
+}
+
+std::shared_ptr<Handle> open_file(const std::string& path, Mode mode) {
+  const auto lock = enter();
+  hid_t opened = -1;
+  if (mode == Mode::create) {
+    require_creatable(path);
+    opened = checked(
+        H5Fcreate(path.c_str(), H5F_ACC_TRUNC, without_times(H5P_FILE_CREATE), file_access()),
+        path, "create");
+  } else {
+    require_openable(path, mode);
+    const unsigned flags = mode == Mode::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
+    opened = checked(H5Fopen(path.c_str(), flags, file_access()), path, "open");
+  }
+  return std::make_shared<Handle>(opened, H5Fclose);
+}
+
+}  // namespace
+
+Object::Object(std::shared_ptr<Handle> handle, std::string path, std::string name)
+    : handle_(std::move(handle)), path_(std::move(path)), name_(std::move(name)) {}
+
+std::string Object::where() const {
+  return name_ == "/" ? path_ : fmt::format("{}: {}", path_, name_);
+}
+
+std::int64_t Object::id() const {
+  TRM_CHECK(handle_ != nullptr, "an HDF5 object was used that is closed or was never opened");
+  return handle_->id;
+}
+
+std::string Group::name_of_member(const std::string& name) const {
+  if (name.starts_with('/')) return name;
+  return fmt::format("{}/{}", name_ == "/" ? "" : name_, name);
+}
+
+bool Group::has(const std::string& name) const {
+  const auto lock = enter();
+  const std::string path = tidy(name);
+  if (path.empty() || path == "/") return true;
+  return for_each_prefix(path, [&](const std::string& part) {
+    if (checked(H5Lexists(id(), part.c_str(), H5P_DEFAULT), where(), "look up a name") == 0) {
+      return false;
+    }
+    // A dataset in the middle of a path is no group to look into; the library calls that an
+    // error, for us the name just isn't there.
+    return part == path || type_of_member(part) == H5I_GROUP;
+  });
+}
+
+std::int64_t Group::type_of_member(const std::string& name) const {
+  const Id object{H5Oopen(id(), name.c_str(), H5P_DEFAULT), H5Oclose};
+  return object < 0 ? H5I_BADID : H5Iget_type(object);  // links may lead nowhere
+}
+
+bool Group::has_dataset(const std::string& name) const {
+  const auto lock = enter();
+  return has(name) && type_of_member(name) == H5I_DATASET;
+}
+
+std::vector<std::string> Group::names() const {
+  const auto lock = enter();
+  H5G_info_t info{};
+  checked(H5Gget_info(id(), &info), where(), "list its members");
+  std::vector<std::string> names;
+  for (hsize_t i = 0; i < info.nlinks; ++i) {
+    const auto get = [&](char* to, std::size_t room) {
+      return checked(
+          H5Lget_name_by_idx(id(), ".", H5_INDEX_NAME, H5_ITER_INC, i, to, room, H5P_DEFAULT),
+          where(), "list its members");
+    };
+    std::string name(static_cast<std::size_t>(get(nullptr, 0)), '\0');
+    get(name.data(), name.size() + 1);
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+Group Group::group(const std::string& name) const {
+  const auto lock = enter();
+  const std::string full = name_of_member(name);
+  TRM_REQUIRE(has(name), "{}: there is no group {}", path_, full);
+  const hid_t opened = checked(H5Gopen2(id(), name.c_str(), H5P_DEFAULT), path_,
+                               fmt::format("open group {}", full));
+  return {std::make_shared<Handle>(opened, H5Gclose), path_, full};
+}
+
+Group Group::create_group(const std::string& name) {
+  const auto lock = enter();
+  const std::string path = tidy(name);
+  // One by one, because groups made on the way by the library would carry time stamps.
+  for_each_prefix(path, [&](const std::string& part) {
+    if (has(part)) return true;
+    const Id creation = without_times(H5P_GROUP_CREATE);
+    const Id made{H5Gcreate2(id(), part.c_str(), H5P_DEFAULT, creation, H5P_DEFAULT), H5Gclose};
+    checked(made.operator hid_t(), path_, fmt::format("create group {}", name_of_member(part)));
+    return true;
+  });
+  return group(path);
+}
+
+void Group::remove(const std::string& name) {
+  const auto lock = enter();
+  checked(H5Ldelete(id(), name.c_str(), H5P_DEFAULT), path_,
+          fmt::format("remove {}", name_of_member(name)));
+}
+
+File::File(const std::string& path, Mode mode) : Group(open_file(path, mode), path, "/") {}
+
+void File::flush() {
+  const auto lock = enter();
+  checked(H5Fflush(id(), H5F_SCOPE_GLOBAL), path_, "write to disk");
+}
+
+void File::close() {
+  const auto lock = enter();
+  if (handle_ == nullptr) return;
+  const auto open = H5Fget_obj_count(id(), H5F_OBJ_ALL | H5F_OBJ_LOCAL);
+  TRM_CHECK(open == 1 && handle_.use_count() == 1, "{}: closed while parts of it are in use",
+            path_);
+  flush();
+  const hid_t last = std::exchange(handle_->id, -1);
+  handle_ = nullptr;
+  checked(H5Fclose(last), path_, "close");
+}
+
+}  // namespace trireme::h5

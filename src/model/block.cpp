@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transformer layers.
+#include "block.hpp"
+
+#include "trireme/ops/elementwise.hpp"
+
+namespace trireme {
+
+Sublayer::Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, double dropout,
+                   const TensorParallel& tp)
+    : parts_(std::move(parts)),
+      norms_(std::move(norms)),
+      dropout_(dropout),
+      in_(tp.in()),
+      out_(tp.out()) {}
+
+Tensor Sublayer::drop(const Exec& ex, std::size_t part, const Tensor& x, const MicroBatch& mb,
+                      bool in_place) const {
+  if (dropout_ == 0 || !mb.training) return x;
+  const Dropout spec{.probability = dropout_,
+                     .key = {ex.seed, stream_of(parts_[part].name + ".hidden_dropout")},
+                     .first_row = mb.first_row()};
+  Tensor y = in_place ? x : ex.make(x.dtype(), x.shape());
+  ops::dropout(ex, x, spec, {}, y);
+  return y;
+}
+
+Tensor Sublayer::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  Tensor sum;
+  std::vector<Tensor> statistics(norms_.size());
+  const Tensor shared = one_norm() ? in_.forward(ex, norms_[0].forward(ex, x, statistics[0]))
+                                   : in_.forward(ex, x);
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const Tensor input = one_norm() ? shared : norms_[i].forward(ex, shared, statistics[i]);
+    const Tensor y =
+        drop(ex, i, parts_[i].branch->forward(ex, input, tape), tape.micro_batch(), true);
+    if (sum.defined()) {
+      ops::add(ex, sum, y, sum);
+    } else {
+      sum = y;
+    }
+  }
+  tape.put(x);
+  for (const Tensor& s : statistics) tape.put(s);
+  sum = out_.forward(ex, std::move(sum));
+  ops::add(ex, x, sum, sum);
+  return sum;
+}
+
+Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
+  // Dropout was applied to the addends before they were summed over tp, with the same mask on
+  // all ranks: the same as applying it to the sum.
+  const Tensor d = out_.backward(ex, dy);
+  return one_norm() ? backward_one_norm(ex, d, dy, tape) : backward_own_norms(ex, d, dy, tape);
+}
+
+Tensor Sublayer::backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
+                                   Tape& tape) {
+  Tensor statistics = tape.take();
+  const Tensor x = tape.take();
+  Tensor dinput;
+  {
+    const Tensor input = in_.forward(ex, norms_[0].forward(ex, x, statistics));
+    for (std::size_t i = parts_.size(); i-- > 0;) {
+      const Tensor part = parts_[i].branch->backward(
+          ex, drop(ex, i, d, tape.micro_batch(), false), input, tape);
+      if (dinput.defined()) {
+        ops::add(ex, dinput, part, dinput);
+      } else {
+        dinput = part;
+      }
+    }
+  }
+  dinput = in_.backward(ex, std::move(dinput));
+  return norms_[0].backward(ex, dinput, x, statistics, dy);
+}
+
+Tensor Sublayer::backward_own_norms(const Exec& ex, const Tensor& d, const Tensor& dy,
+                                    Tape& tape) {
+  std::vector<Tensor> statistics(norms_.size());
+  for (std::size_t i = norms_.size(); i-- > 0;) statistics[i] = tape.take();
+  const Tensor x = tape.take();
+  Tensor dshared;
+  {
+    const Tensor shared = in_.forward(ex, x);
+    for (std::size_t i = parts_.size(); i-- > 0;) {
+      const Tensor input = norms_[i].forward(ex, shared, statistics[i]);
+      const Tensor part = parts_[i].branch->backward(
+          ex, drop(ex, i, d, tape.micro_batch(), false), input, tape);
+      dshared = norms_[i].backward(ex, part, shared, statistics[i],
+                                   dshared.defined() ? ConstView(dshared) : ConstView());
+    }
+  }
+  dshared = in_.backward(ex, std::move(dshared));
+  ops::add(ex, dshared, dy, dshared);
+  return dshared;
+}
+
+void Sublayer::visit(const ParameterVisitor& f) {
+  for (Normalization& n : norms_) n.visit(f);
+  for (Part& p : parts_) p.branch->visit(f);
+}
+
+Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
+             const Tensor& rotary)
+    : name_(fmt::format("layers.{}", layer)) {
+  const auto attention = [&] {
+    const std::string n = name_ + ".attention";
+    return Sublayer::Part{n, std::make_unique<Attention>(n, config, tp, rotary)};
+  };
+  const auto mlp = [&] {
+    const std::string n = name_ + ".mlp";
+    return Sublayer::Part{n, std::make_unique<Mlp>(n, config, tp)};
+  };
+  const bool own_norms = config.gpt_j_residual && !config.gpt_j_tied;
+  const bool partial = own_norms ? tp.size() > 1 : tp.rows_are_cut();
+  const auto norm = [&](const char* which) {
+    return Normalization(name_ + which, config, partial);
+  };
+  const auto add = [&](std::vector<Sublayer::Part> parts, std::vector<Normalization> norms) {
+    sublayers_.emplace_back(std::move(parts), std::move(norms), config.hidden_dropout, tp);
+  };
+  const auto one = [](Sublayer::Part part) {
+    std::vector<Sublayer::Part> parts;
+    parts.push_back(std::move(part));
+    return parts;
+  };
+  if (!config.gpt_j_residual) {
+    add(one(attention()), {norm(".input_layernorm")});
+    add(one(mlp()), {norm(".post_attention_layernorm")});
+    return;
+  }
+  std::vector<Sublayer::Part> both = one(attention());
+  both.push_back(mlp());
+  std::vector<Normalization> norms{norm(".input_layernorm")};
+  if (own_norms) norms.push_back(norm(".post_attention_layernorm"));
+  add(std::move(both), std::move(norms));
+}
+
+Tensor Block::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  Tensor y = x;
+  for (Sublayer& s : sublayers_) y = s.forward(ex, y, tape);
+  return y;
+}
+
+Tensor Block::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
+  Tensor d = dy;
+  for (std::size_t i = sublayers_.size(); i-- > 0;) d = sublayers_[i].backward(ex, d, tape);
+  return d;
+}
+
+void Block::visit(const ParameterVisitor& f) {
+  for (Sublayer& s : sublayers_) s.visit(f);
+}
+
+}  // namespace trireme

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// A transformer layer: sublayers on the residual stream.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "branch.hpp"
+#include "normalization.hpp"
+
+namespace trireme {
+
+/// y = x + out(Σ_b dropout(branch_b(norm_b(x)))), with one exchange in and one out for all
+/// branches. One norm for all branches stands before the seam and sees this rank's rows; norms
+/// of their own stand behind it and see all rows, so that the branches still share one
+/// exchange.
+class Sublayer {
+ public:
+  struct Part {
+    std::string name;  ///< keys the branch's dropout
+    std::unique_ptr<Branch> branch;
+  };
+  Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, double dropout,
+           const TensorParallel& tp);
+
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape);
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape);
+  void visit(const ParameterVisitor& f);
+
+ private:
+  [[nodiscard]] bool one_norm() const { return norms_.size() == 1; }
+  [[nodiscard]] Tensor backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
+                                         Tape& tape);
+  [[nodiscard]] Tensor backward_own_norms(const Exec& ex, const Tensor& d, const Tensor& dy,
+                                          Tape& tape);
+  [[nodiscard]] Tensor drop(const Exec& ex, std::size_t part, const Tensor& x,
+                            const MicroBatch& mb, bool in_place) const;
+
+  std::vector<Part> parts_;
+  std::vector<Normalization> norms_;
+  double dropout_;
+  Seam in_;
+  Seam out_;
+};
+
+/// gpt_j_residual: attention and MLP side by side in one sublayer; else one after the other.
+class Block : public Module {
+ public:
+  Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
+        const Tensor& rotary);
+  [[nodiscard]] std::string name() const override { return name_; }
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
+  void visit(const ParameterVisitor& f) override;
+
+ private:
+  std::string name_;
+  std::vector<Sublayer> sublayers_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Branch: what stands between a norm and the residual stream. Attention and the MLP are
+// branches.
+#pragma once
+
+#include <memory>
+
+#include "trireme/model/module.hpp"
+
+#include "linear.hpp"
+
+namespace trireme {
+
+/// Reads the whole rows, gives this rank's addend of the output (row-cut last matrix). The
+/// input is not kept: backward is given it again.
+class Branch {
+ public:
+  virtual ~Branch() = default;
+  [[nodiscard]] virtual Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) = 0;
+  [[nodiscard]] virtual Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
+                                        Tape& tape) = 0;
+  virtual void visit(const ParameterVisitor& f) = 0;
+};
+
+/// Causal self-attention. `rotary` is empty or the table of ops::rotary_table.
+class Attention : public Branch {
+ public:
+  Attention(const std::string& name, const ModelConfig& config, const TensorParallel& tp,
+            Tensor rotary);
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
+                                Tape& tape) override;
+  void visit(const ParameterVisitor& f) override;
+
+ private:
+  [[nodiscard]] AttentionShape shape(const MicroBatch& mb) const;
+  [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
+
+  AttentionShape heads_;
+  double dropout_;
+  std::uint32_t stream_;
+  Tensor rotary_;
+  Linear query_key_value_;
+  Linear dense_;
+};
+
+class Mlp : public Branch {
+ public:
+  Mlp(const std::string& name, const ModelConfig& config, const TensorParallel& tp);
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
+                                Tape& tape) override;
+  void visit(const ParameterVisitor& f) override;
+
+ private:
+  Activation activation_;
+  std::vector<Linear> up_;  ///< one matrix, or gate and up; their outputs side by side
+  Linear down_;
+};
+
+}  // namespace trireme

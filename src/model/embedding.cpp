@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embeddings.
+#include "embedding.hpp"
+
+#include "trireme/ops/elementwise.hpp"
+#include "trireme/ops/embedding.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::int64_t kVocabularyAlign = 8;
+
+}  // namespace
+
+Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
+                               const TensorParallel& tp) {
+  const auto [offset, extent] = cut(config.vocab_size, tp.rank(), tp.size(), kVocabularyAlign);
+  TRM_REQUIRE(extent > 0, "a vocabulary of {} cannot be cut over model_parallel_size {}",
+              config.vocab_size, tp.size());
+  Parameter p;
+  p.name = name;
+  p.global_shape = Shape{config.vocab_size, config.hidden_size};
+  p.box = Box(Shape{offset, 0}, Shape{extent, config.hidden_size});
+  p.init = config.init_method;
+  p.replicated_tp = false;
+  return p;
+}
+
+Embedding::Embedding(const ModelConfig& config, const TensorParallel& tp)
+    : tp_(tp),
+      out_(tp.out()),
+      dropout_(config.hidden_dropout),
+      table_(vocabulary_parameter("embed_in.weight", config, tp)) {
+  if (config.pos_emb != PositionEmbedding::learned) return;
+  positions_.emplace();
+  positions_->name = "embed_positions.weight";
+  positions_->global_shape = Shape{config.max_position_embeddings, config.hidden_size};
+  positions_->box = Box::whole(positions_->global_shape);
+  positions_->init = config.init_method;
+}
+
+Dropout Embedding::dropout(const Exec& ex, const MicroBatch& mb) const {
+  const std::int64_t skipped = tp_.rows_are_cut() ? tp_.local_rows(mb.rows()) * tp_.rank() : 0;
+  return {.probability = mb.training ? dropout_ : 0,
+          .key = {ex.seed, stream_of("embed_in.hidden_dropout")},
+          .first_row = mb.first_row() + static_cast<std::uint64_t>(skipped)};
+}
+
+Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
+  const MicroBatch& mb = tape.micro_batch();
+  Tensor y = ex.make(table_.value.dtype(), Shape{mb.rows(), table_.value.cols()});
+  ops::embedding_forward(ex, mb.tokens, table_.value, table_.box.offset[0], y);
+  if (positions_ && tp_.rank() == 0) {
+    ops::positions_forward(ex, positions_->value, mb.seq, 0, y);
+  }
+  y = out_.forward(ex, std::move(y));
+  const Dropout spec = dropout(ex, mb);
+  if (spec.probability > 0) ops::dropout(ex, y, spec, {}, y);
+  return y;
+}
+
+Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
+  const MicroBatch& mb = tape.micro_batch();
+  Tensor d = dy;
+  const Dropout spec = dropout(ex, mb);
+  if (spec.probability > 0) {
+    d = ex.make(dy.dtype(), dy.shape());
+    ops::dropout(ex, dy, spec, {}, d);
+  }
+  d = out_.backward(ex, std::move(d));
+  ops::embedding_backward(ex, mb.tokens, d, table_.box.offset[0], table_.grad);
+  if (positions_) ops::positions_backward(ex, d, mb.seq, 0, positions_->grad);
+  return {};
+}
+
+void Embedding::visit(const ParameterVisitor& f) {
+  f(table_);
+  if (positions_) f(*positions_);
+}
+
+}  // namespace trireme

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Token embedding with its rows cut over tp, and learned positions.
+#pragma once
+
+#include <optional>
+
+#include "trireme/model/module.hpp"
+#include "trireme/model/seam.hpp"
+
+namespace trireme {
+
+/// embed_in.weight's part of tp rank `rank`: also the cut of the output matrix.
+[[nodiscard]] Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
+                                             const TensorParallel& tp);
+
+/// Tokens → activations. Foreign rows are zeros until the seam sums them; positions ride on tp
+/// rank 0's addend. Takes no activation and gives no gradient.
+class Embedding : public Module {
+ public:
+  Embedding(const ModelConfig& config, const TensorParallel& tp);
+  [[nodiscard]] std::string name() const override { return "embed_in"; }
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
+  void visit(const ParameterVisitor& f) override;
+  [[nodiscard]] Parameter& table() { return table_; }
+
+ private:
+  [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
+
+  TensorParallel tp_;
+  Seam out_;
+  double dropout_;
+  Parameter table_;
+  std::optional<Parameter> positions_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Output matrix and loss by chunks of rows.
+#include "head.hpp"
+
+#include <algorithm>
+
+#include "trireme/ops/cross_entropy.hpp"
+#include "trireme/ops/gemm.hpp"
+
+#include "embedding.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// Logits of one chunk: enough rows for efficient products, few enough to stay small beside the
+/// activations.
+constexpr std::int64_t kChunkElements = std::int64_t{1} << 24;
+constexpr std::int64_t kMinChunkRows = 64;
+
+std::int64_t chunk_rows(std::int64_t rows, std::int64_t columns) {
+  return std::min(rows, std::max(kMinChunkRows, kChunkElements / columns));
+}
+
+}  // namespace
+
+Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
+           const std::string& weight_name)
+    : tp_(tp), in_(tp.in()), weight_(tied != nullptr ? tied : &own_) {
+  if (tied == nullptr) own_ = vocabulary_parameter(weight_name, config, tp);
+}
+
+Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  const MicroBatch& mb = tape.micro_batch();
+  const Tensor all = in_.forward(ex, x);
+  const View weight = weight_->value;
+  const std::int64_t step = chunk_rows(all.rows(), weight.rows());
+  const Tensor buffer = ex.make(all.dtype(), Shape{step, weight.rows()});
+  Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
+  const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
+  for (std::int64_t at = 0; at < all.rows(); at += step) {
+    const std::int64_t n = std::min(step, all.rows() - at);
+    const View part = buffer.view().slice_rows(0, n);
+    const View input = all.view().slice_rows(at, n);
+    ops::gemm_into(ex, input, Op::n, weight, Op::t, part);
+    chunk_loss(ex, part, targets.slice_rows(at, n), mb);
+    if (!mb.training) continue;
+    ops::gemm_into(ex, part, Op::t, input, Op::n, weight_->grad, 1);
+    ops::gemm_into(ex, part, Op::n, weight, Op::n, dx.view().slice_rows(at, n));
+  }
+  if (mb.training) tape.put(dx);
+  return {};
+}
+
+void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targets,
+                      const MicroBatch& mb) const {
+  const std::int64_t n = logits.rows();
+  const std::int64_t first = weight_->box.offset[0];
+  const Tensor max = ex.make(logits.dtype(), Shape{n});
+  const Tensor sums = ex.make(logits.dtype(), Shape{2, n});  // exponentials; targets' logits
+  const View sum = sums.view().slice_rows(0, 1);
+  const View picked = sums.view().slice_rows(1, 1);
+  ops::softmax_local(ex, logits, targets, first, max, sum, picked);
+  const Tensor global_max = ex.make(logits.dtype(), Shape{n});
+  ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
+  if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
+  ops::softmax_rescale(ex, global_max, targets, first, logits.cols(), max, sum, picked);
+  if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
+  ops::softmax_loss(ex, sum, picked, mb.loss_sum);
+  if (mb.training) {
+    ops::softmax_gradient(ex, logits, targets, first, max, sum, mb.loss_weight);
+  }
+}
+
+Tensor Head::backward(const Exec& ex, const Tensor&, Tape& tape) {
+  return in_.backward(ex, tape.take());
+}
+
+Tensor Head::logits(const Exec& ex, const Tensor& x) const {
+  return ops::gemm(ex, in_.forward(ex, x), Op::n, weight_->value, Op::t);
+}
+
+}  // namespace trireme

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The output matrix and the loss, over a vocabulary cut over tp.
+#pragma once
+
+#include "trireme/model/module.hpp"
+#include "trireme/model/seam.hpp"
+
+namespace trireme {
+
+/// Activations → Σ token losses, added to the micro-batch's loss_sum. Logits exist for a few
+/// rows at a time: a chunk's loss, its gradient and what follows from it are computed before
+/// the next chunk, all in forward, so that the tape keeps [rows, hidden] instead of [rows,
+/// vocabulary]. Forward's result is empty and backward's dy is ignored.
+class Head : public Module {
+ public:
+  /// With `tied`, its weight is that Parameter; else one of its own named `weight_name`.
+  Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
+       const std::string& weight_name);
+  [[nodiscard]] std::string name() const override { return "embed_out"; }
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
+  void visit(const ParameterVisitor& f) override { f(*weight_); }
+  /// This rank's columns of the logits, [rows, local vocabulary].
+  [[nodiscard]] Tensor logits(const Exec& ex, const Tensor& x) const;
+  [[nodiscard]] Parameter& weight() { return *weight_; }
+
+ private:
+  void chunk_loss(const Exec& ex, const View& logits, const ConstView& targets,
+                  const MicroBatch& mb) const;
+
+  TensorParallel tp_;
+  Seam in_;
+  Parameter own_;
+  Parameter* weight_;
+};
+
+}  // namespace trireme

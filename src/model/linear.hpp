@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = x Wᵀ + b with W cut by columns of the product (its outputs) or by rows (its inputs).
+#pragma once
+
+#include <optional>
+
+#include "trireme/model/parameter.hpp"
+#include "trireme/model/seam.hpp"
+
+namespace trireme {
+
+/// The seams stand with the sublayer, so that branches can share one. A row cut leaves partial
+/// sums; its bias rides on tp rank 0's, and since every rank sees the whole dy, every rank has
+/// the bias's whole gradient.
+class Linear {
+ public:
+  enum class Cut : std::uint8_t { column, row };
+  struct Extents {
+    std::int64_t in = 0;   ///< global
+    std::int64_t out = 0;  ///< global
+  };
+
+  Linear(const std::string& name, Cut cut, Extents global, bool bias, InitMethod init,
+         const TensorParallel& tp);
+
+  [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x) const;
+  void forward_into(const Exec& ex, const ConstView& x, const View& y) const;
+  /// `x` as forward had it. With `accumulate`, dx is added to it; else a new tensor is
+  /// returned.
+  [[nodiscard]] Tensor backward(const Exec& ex, const ConstView& dy, const ConstView& x,
+                                const Tensor& accumulate = {});
+  void visit(const ParameterVisitor& f);
+  [[nodiscard]] std::int64_t local_out() const { return weight_.box.extent[0]; }
+
+ private:
+  Parameter weight_;
+  std::optional<Parameter> bias_;
+  bool adds_bias_ = false;
+};
+
+}  // namespace trireme

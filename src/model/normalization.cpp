@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Norms with their weights.
+#include "normalization.hpp"
+
+#include "trireme/ops/norm.hpp"
+
+namespace trireme {
+
+Normalization::Normalization(const std::string& name, const ModelConfig& config,
+                             bool gradient_is_partial)
+    : kind_(config.norm), epsilon_(config.norm_epsilon) {
+  const auto make = [&](const char* part, InitMethod init) {
+    Parameter p;
+    p.name = name + part;
+    p.global_shape = Shape{config.hidden_size};
+    p.box = Box::whole(p.global_shape);
+    p.init = init;
+    p.decay = false;
+    p.sum_over_tp = gradient_is_partial;
+    return p;
+  };
+  weight_ = make(".weight", InitMethod::ones);
+  if (kind_ == Norm::layernorm && config.use_bias_in_norms) {
+    bias_ = make(".bias", InitMethod::zeros);
+  }
+}
+
+Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statistics) const {
+  Tensor y = ex.make(x.dtype(), x.shape());
+  if (!statistics.defined()) statistics = ex.make(x.dtype(), Shape{x.rows(), 2});
+  ops::norm_forward(ex, kind_, epsilon_, x, weight_.value,
+                    bias_ ? ConstView(bias_->value) : ConstView(), y, statistics);
+  return y;
+}
+
+Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
+                               const ConstView& statistics, const ConstView& add) {
+  Tensor dx = ex.make(x.dtype(), x.shape());
+  ops::norm_backward(ex, kind_, dy, x, weight_.value, statistics, add, dx, weight_.grad,
+                     bias_ ? bias_->grad : View());
+  return dx;
+}
+
+void Normalization::visit(const ParameterVisitor& f) {
+  f(weight_);
+  if (bias_) f(*bias_);
+}
+
+Tensor FinalNorm::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  Tensor statistics;
+  Tensor y = norm_.forward(ex, x, statistics);
+  tape.put(x);
+  tape.put(statistics);
+  return y;
+}
+
+Tensor FinalNorm::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
+  const Tensor statistics = tape.take();
+  const Tensor x = tape.take();
+  return norm_.backward(ex, dy, x, statistics);
+}
+
+}  // namespace trireme

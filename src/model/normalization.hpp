@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// LayerNorm or RMSNorm with its weights.
+#pragma once
+
+#include <optional>
+
+#include "trireme/model/module.hpp"
+
+namespace trireme {
+
+class Normalization {
+ public:
+  /// `gradient_is_partial`: the ranks of tp see different rows, or addends of dy.
+  Normalization(const std::string& name, const ModelConfig& config, bool gradient_is_partial);
+
+  /// A new tensor; `statistics` [rows, 2] is made where it is empty and used where it is not.
+  [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, Tensor& statistics) const;
+  /// dx (+ add, if given). Accumulates the weights' gradients.
+  [[nodiscard]] Tensor backward(const Exec& ex, const ConstView& dy, const ConstView& x,
+                                const ConstView& statistics, const ConstView& add = {});
+  void visit(const ParameterVisitor& f);
+
+ private:
+  Norm kind_;
+  double epsilon_;
+  Parameter weight_;
+  std::optional<Parameter> bias_;
+};
+
+/// The norm before the output matrix, as a unit of its own.
+class FinalNorm : public Module {
+ public:
+  FinalNorm(const ModelConfig& config, bool rows_are_cut)
+      : norm_(name(), config, rows_are_cut) {}
+  [[nodiscard]] std::string name() const override { return "final_layer_norm"; }
+  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
+  void visit(const ParameterVisitor& f) override { norm_.visit(f); }
+
+ private:
+  Normalization norm_;
+};
+
+}  // namespace trireme

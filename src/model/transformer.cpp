@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Building a model's parts and running through their units.
+#include "trireme/model/transformer.hpp"
+
+#include <algorithm>
+
+#include "trireme/ops/attention.hpp"
+
+#include "block.hpp"
+#include "embedding.hpp"
+#include "head.hpp"
+
+namespace trireme {
+
+namespace {
+
+std::int64_t norm_parameters(const ModelConfig& c) {
+  const bool bias = c.norm == Norm::layernorm && c.use_bias_in_norms;
+  return (bias ? 2 : 1) * c.hidden_size;
+}
+
+std::int64_t layer_parameters(const ModelConfig& c) {
+  const std::int64_t h = c.hidden_size;
+  const std::int64_t qkv = h + 2 * c.num_kv_heads * c.head_dim();
+  const std::int64_t inner = c.mlp_inner();
+  const std::int64_t ups = gated(c.activation) ? 2 : 1;
+  std::int64_t n = qkv * h + h * h + (ups + 1) * inner * h;
+  if (c.use_bias_in_attn_linear) n += qkv + h;
+  if (c.use_bias_in_mlp) n += ups * inner + h;
+  const bool one_norm = c.gpt_j_residual && c.gpt_j_tied;
+  return n + (one_norm ? 1 : 2) * norm_parameters(c);
+}
+
+/// Angles of all positions, shared by the layers of a part.
+Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
+  if (c.pos_emb != PositionEmbedding::rotary) return {};
+  const auto dim = static_cast<std::int64_t>(c.rotary_pct * static_cast<double>(c.head_dim()));
+  TRM_REQUIRE(
+      dim > 0 && dim % 2 == 0,
+      "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
+      c.rotary_pct, c.head_dim(), dim);
+  return ops::rotary_table(ex, dtype, c.seq_length, dim, c.rotary_emb_base);
+}
+
+}  // namespace
+
+std::vector<UnitInfo> list_units(const ModelConfig& config) {
+  const std::int64_t table = config.vocab_size * config.hidden_size;
+  std::vector<UnitInfo> units;
+  const bool learned = config.pos_emb == PositionEmbedding::learned;
+  units.push_back(
+      {UnitKind::embedding,
+       table + (learned ? config.max_position_embeddings * config.hidden_size : 0)});
+  for (std::int64_t i = 0; i < config.num_layers; ++i) {
+    units.push_back({UnitKind::layer, layer_parameters(config)});
+  }
+  units.push_back({UnitKind::norm, norm_parameters(config)});
+  units.push_back({UnitKind::head, config.no_weight_tying ? table : 0});
+  return units;
+}
+
+std::int64_t count_parameters(const ModelConfig& config) {
+  std::int64_t n = 0;
+  for (const UnitInfo& u : list_units(config)) n += u.parameters;
+  return n;
+}
+
+double flops_per_token(const ModelConfig& config) {
+  const auto units = list_units(config);
+  std::int64_t n = count_parameters(config) - units.front().parameters;
+  if (!config.no_weight_tying) n += config.vocab_size * config.hidden_size;
+  return 6.0 * static_cast<double>(n) +
+         12.0 * static_cast<double>(config.num_layers * config.hidden_size * config.seq_length);
+}
+
+ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
+                     const TensorParallel& tp, int first_unit, int end_unit,
+                     ModelPart* embedding) {
+  const auto infos = list_units(config);
+  TRM_CHECK(
+      0 <= first_unit && first_unit < end_unit && end_unit <= static_cast<int>(infos.size()),
+      "units {} to {} of {}", first_unit, end_unit, infos.size());
+  first_ = first_unit == 0;
+  last_ = end_unit == static_cast<int>(infos.size());
+  const Tensor rotary = make_rotary(ex, dtype, config);
+  for (int u = first_unit; u < end_unit; ++u) {
+    switch (infos[static_cast<std::size_t>(u)].kind) {
+      case UnitKind::embedding:
+        units_.push_back(std::make_unique<Embedding>(config, tp));
+        break;
+      case UnitKind::layer:
+        units_.push_back(std::make_unique<Block>(u - 1, config, tp, rotary));
+        break;
+      case UnitKind::norm:
+        units_.push_back(std::make_unique<FinalNorm>(config, tp.rows_are_cut()));
+        break;
+      case UnitKind::head: {
+        const bool tied = !config.no_weight_tying;
+        Parameter* shared = tied ? tied_weight(embedding) : nullptr;
+        auto head = std::make_unique<Head>(config, tp, shared,
+                                           tied ? "embed_in.weight" : "embed_out.weight");
+        if (tied && shared == nullptr) head->weight().tied_copy = true;
+        units_.push_back(std::move(head));
+        break;
+      }
+    }
+  }
+}
+
+Parameter* ModelPart::tied_weight(ModelPart* embedding) {
+  ModelPart* part = first_ ? this : embedding;
+  if (part == nullptr) return nullptr;
+  auto* unit = dynamic_cast<Embedding*>(part->units_.front().get());
+  return unit == nullptr ? nullptr : &unit->table();
+}
+
+Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const UnitObserver& observe) {
+  for (auto& unit : units_) {
+    x = unit->forward(ex, x, tape);
+    if (observe) observe(unit->name(), x);
+  }
+  return x;
+}
+
+Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape,
+                           const std::function<void(Module&)>& done) {
+  for (std::size_t i = units_.size(); i-- > 0;) {
+    dy = units_[i]->backward(ex, dy, tape);
+    if (done) done(*units_[i]);
+  }
+  TRM_CHECK(tape.empty(), "backward left activations on the tape");
+  return dy;
+}
+
+Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
+  TRM_CHECK(last_, "logits of a part without the head");
+  for (std::size_t i = 0; i + 1 < units_.size(); ++i) x = units_[i]->forward(ex, x, tape);
+  return dynamic_cast<Head&>(*units_.back()).logits(ex, x);
+}
+
+void ModelPart::visit(const ParameterVisitor& f) {
+  for (auto& unit : units_) unit->visit(f);
+}
+
+std::vector<Parameter*> list_parameters(const std::vector<std::unique_ptr<ModelPart>>& parts) {
+  std::vector<Parameter*> list;
+  for (const auto& part : parts) {
+    part->visit([&](Parameter& p) {
+      if (std::ranges::find(list, &p) == list.end()) {
+        p.uses = 1;
+        list.push_back(&p);
+      } else {
+        ++p.uses;
+      }
+    });
+  }
+  return list;
+}
+
+}  // namespace trireme

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What needs no program: layout, clang-tidy, shell and Python syntax. All are run even if one
+# fails; the last line says which did.
+#
+#   test/lint.sh BUILD_FOLDER [JOBS]
+set -uo pipefail
+
+cd "$(dirname "$0")/.." || exit 1
+build=${1:?usage: test/lint.sh BUILD_FOLDER [JOBS]}
+jobs=${2:-$(nproc)}
+failed=()
+
+check() {  # NAME COMMAND...
+  local name=$1 start=$SECONDS
+  shift
+  if "$@"; then
+    echo "lint: $name ok ($((SECONDS - start)) s)"
+  else
+    failed+=("$name")
+  fi
+}
+
+layout() {
+  find src include test -name '*.[ch]pp' -print0 | xargs -0 clang-format --dry-run -Werror
+}
+
+tidy() {  # of src/ alone, with the headers that it includes: tests are mostly Boost's macros
+  # The compile commands are GCC's: Clang need not know each of their -W options.
+  find src -name '*.cpp' -print0 | xargs -0 -P "$jobs" -n 2 clang-tidy-16 -p "$build" --quiet \
+    --extra-arg=-Wno-unknown-warning-option 2>&1 |
+    grep -vE '^[0-9]+ (warning|error)s?( and [0-9]+ errors?)? generated\.$|^(Suppressed|Use -)'
+  [ "${PIPESTATUS[1]}" = 0 ]
+}
+
+shell() {
+  find jobs test .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck
+}
+
+python() {  # compiled in memory: no __pycache__ is left behind
+  find analysis test \( -name '*.py' -o -name trireme-plot \) -print0 | xargs -0 python3 -c '
+import sys
+for name in sys.argv[1:]:
+    with open(name, encoding="utf-8") as file:
+        compile(file.read(), name, "exec")
+'
+}
+
+check layout layout
+check shell shell
+check python python
+check clang-tidy tidy
+[ ${#failed[@]} = 0 ] || { echo "lint: FAILED: ${failed[*]}"; exit 1; }
