@@ -2,6 +2,8 @@
 // Argument checks of activations.
 #include "trireme/ops/activation.hpp"
 
+#include "check.hpp"
+
 namespace trireme::ops {
 
 namespace {
@@ -9,6 +11,7 @@ namespace {
 void check(Activation kind, const ConstView& x, const ConstView& y) {
   TRM_CHECK(x.rows() == y.rows() && x.cols() == (gated(kind) ? 2 : 1) * y.cols(),
             "activation of {} into {}", x.shape().str(), y.shape().str());
+  check_types(x, {y});
 }
 
 }  // namespace
@@ -23,6 +26,7 @@ void activation_backward(const Exec& ex, Activation kind, const ConstView& x,
   check(kind, x, dy);
   TRM_CHECK(dx.rows() == x.rows() && dx.cols() == x.cols(), "activation gradient of {} into {}",
             x.shape().str(), dx.shape().str());
+  check_types(x, {dx});
   ex.kernels.activation_backward(ex.stream, kind, x, dy, dx);
 }
 

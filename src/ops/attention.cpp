@@ -5,16 +5,22 @@
 #include <cmath>
 #include <vector>
 
+#include "check.hpp"
+
 namespace trireme::ops {
 
 namespace {
 
-void check(const ConstView& qkv, const AttentionShape& a, const ConstView& out,
-           const ConstView& lse) {
+void check(const ConstView& qkv, const AttentionShape& a, const Dropout& dropout,
+           const ConstView& out, const ConstView& lse) {
   TRM_CHECK(qkv.rows() == a.batch * a.seq && qkv.cols() == a.row_width() &&
                 out.rows() == qkv.rows() && out.cols() == a.heads() * a.head_dim &&
                 lse.count() == a.batch * a.heads() * a.seq,
             "attention of {} heads × {} on {}", a.heads(), a.head_dim, qkv.shape().str());
+  TRM_CHECK(dropout.probability >= 0 && dropout.probability < 1, "dropout with probability {}",
+            dropout.probability);
+  check_types(qkv, {out});
+  check_contiguous({lse});
 }
 
 template <class T>
@@ -37,6 +43,7 @@ Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq, std::int64_t 
                     double base) {
   TRM_CHECK(rotary_dim % 2 == 0, "rotary embedding of an odd number of entries, {}",
             rotary_dim);
+  TRM_CHECK(dtype == DType::f32 || dtype == DType::f64, "a rotary table of {}", name_of(dtype));
   Tensor table = ex.make(dtype, Shape{seq, rotary_dim});
   const auto upload = [&]<class T>(T) {
     std::vector<T> host(static_cast<std::size_t>(seq * rotary_dim));
@@ -57,20 +64,22 @@ void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
   TRM_CHECK(qkv.rows() == shape.batch * shape.seq && qkv.cols() == shape.row_width() &&
                 table.rows() >= shape.seq && table.cols() <= shape.head_dim,
             "rotary table {} on {}", table.shape().str(), qkv.shape().str());
+  check_types(qkv, {table});
   ex.kernels.rotary(ex.stream, qkv, shape, table, inverse);
 }
 
 void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
                        const Dropout& dropout, const View& out, const View& lse) {
-  check(qkv, shape, out, lse);
+  check(qkv, shape, dropout, out, lse);
   ex.kernels.attention_forward(ex.stream, qkv, shape, dropout, out, lse);
 }
 
 void attention_backward(const Exec& ex, const ConstView& dout, const ConstView& qkv,
                         const ConstView& out, const ConstView& lse, const AttentionShape& shape,
                         const Dropout& dropout, const View& dqkv) {
-  check(qkv, shape, out, lse);
-  check(dqkv, shape, dout, lse);
+  check(qkv, shape, dropout, out, lse);
+  check(dqkv, shape, dropout, dout, lse);
+  check_types(qkv, {dqkv});
   ex.kernels.attention_backward(ex.stream, dout, qkv, out, lse, shape, dropout, dqkv);
 }
 

@@ -2,6 +2,8 @@
 // Argument checks of matrix products.
 #include "trireme/ops/gemm.hpp"
 
+#include "check.hpp"
+
 namespace trireme::ops {
 
 void gemm_into(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
@@ -15,6 +17,8 @@ void gemm_into(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, 
   TRM_CHECK(a.dtype() == b.dtype(), "gemm of {} and {}", name_of(a.dtype()),
             name_of(b.dtype()));
   TRM_CHECK(bias.empty() || bias.count() == n, "a bias of {} for {} columns", bias.count(), n);
+  check_types(a, {bias});
+  check_contiguous({bias});
   ex.kernels.gemm(ex.stream, a, op_a, b, op_b, c, beta, bias);
 }
 
@@ -30,6 +34,7 @@ void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum) {
   if (sum.empty()) return;
   TRM_CHECK(sum.count() == x.cols(), "column sums of {} into {}", x.shape().str(),
             sum.shape().str());
+  check_contiguous({sum});
   ex.kernels.accumulate_rows(ex.stream, x, sum);
 }
 

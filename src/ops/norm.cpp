@@ -2,6 +2,8 @@
 // Argument checks of the norms.
 #include "trireme/ops/norm.hpp"
 
+#include "check.hpp"
+
 namespace trireme::ops {
 
 void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
@@ -12,6 +14,8 @@ void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
                 statistics.cols() == 2,
             "norm of {} with weight {} into {}", x.shape().str(), weight.shape().str(),
             y.shape().str());
+  check_types(x, {weight, bias, y});
+  check_contiguous({weight, bias});
   ex.kernels.norm_forward(ex.stream, kind, epsilon, x, weight, bias, y, statistics);
 }
 
@@ -23,6 +27,9 @@ void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstVi
                 dweight.count() == x.cols() && (dbias.empty() || dbias.count() == x.cols()) &&
                 (add.empty() || (add.rows() == x.rows() && add.cols() == x.cols())),
             "norm gradient of {} from {}", x.shape().str(), dy.shape().str());
+  check_types(x, {dy, weight, add, dx});
+  check_types(dweight, {dbias});
+  check_contiguous({weight, dweight, dbias});
   ex.kernels.norm_backward(ex.stream, kind, dy, x, weight, statistics, add, dx, dweight, dbias);
 }
 

@@ -86,6 +86,7 @@ void CpuKernels::attention_backward(Stream&, const ConstView& dout, const ConstV
                                     const ConstView& out, const ConstView& lse,
                                     const AttentionShape& shape, const Dropout& dropout,
                                     const View& dqkv) {
+  check_type(lse, qkv.dtype());
   by_type(qkv.dtype(), [&]<class T>(T) {
     const std::int64_t tasks = shape.batch * shape.kv_heads;
 #pragma omp parallel if (tasks > 1)

@@ -88,6 +88,7 @@ void forward_tile(const ConstView& qkv, const AttentionShape& shape, const Dropo
 
 void CpuKernels::attention_forward(Stream&, const ConstView& qkv, const AttentionShape& shape,
                                    const Dropout& dropout, const View& out, const View& lse) {
+  check_type(lse, qkv.dtype());
   by_type(qkv.dtype(), [&]<class T>(T) {
     const std::int64_t tiles = (shape.seq + kQueryTile - 1) / kQueryTile;
     const std::int64_t tasks = shape.batch * shape.heads() * tiles;

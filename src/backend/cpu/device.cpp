@@ -41,7 +41,10 @@ class CpuDevice : public Device {
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<CpuStream>(); }
 
   void* allocate(std::size_t bytes) override {
-    const std::size_t wanted = std::max<std::size_t>(round_up(bytes, kAlignment), kAlignment);
+    // Whole pages where it matters, not whole huge pages: that would double a block of 2.1 MiB.
+    const std::size_t wanted = bytes >= kHugePage
+                                   ? round_up(bytes, kPage)
+                                   : round_up(std::max<std::size_t>(bytes, 1), kAlignment);
     void* block = reuse(wanted);
     if (block == nullptr) block = fresh(wanted);
     use_.in_use += live_.at(block);
@@ -71,6 +74,7 @@ class CpuDevice : public Device {
 
  private:
   static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kPage = 4096;
   static constexpr std::size_t kHugePage = std::size_t{2} << 20U;
 
   static std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
@@ -85,11 +89,11 @@ class CpuDevice : public Device {
     return block;
   }
 
-  void* fresh(std::size_t wanted) {
-    const bool huge = wanted >= kHugePage;
-    const std::size_t size = huge ? round_up(wanted, kHugePage) : wanted;
-    void* block = std::aligned_alloc(huge ? kHugePage : kAlignment, size);
-    TRM_REQUIRE(block != nullptr,
+  void* fresh(std::size_t size) {
+    const bool huge = size >= kHugePage;
+    void* block = nullptr;
+    const int failed = posix_memalign(&block, huge ? kHugePage : kAlignment, size);
+    TRM_REQUIRE(failed == 0,
                 "out of host memory: {} MiB more were asked for, {} MiB are in use; use more "
                 "ranks, a smaller micro-batch or a smaller model",
                 size >> 20U, use_.in_use >> 20U);

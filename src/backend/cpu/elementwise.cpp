@@ -74,6 +74,9 @@ void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient
     const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, t)));
     const T b1 = static_cast<T>(step.beta1);
     const T b2 = static_cast<T>(step.beta2);
+    // Not 1 − b2 in T: that would be wrong by 1e-5 for b2 = 0.999.
+    const T c1 = static_cast<T>(1 - step.beta1);
+    const T c2 = static_cast<T>(1 - step.beta2);
     const T epsilon = static_cast<T>(step.epsilon);
     const T scale = static_cast<T>(step.gradient_scale);
     const T* grad = gradient.data<T>();
@@ -84,8 +87,8 @@ void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient
 #pragma omp simd
       for (std::int64_t i = begin; i < end; ++i) {
         const T g = grad[i] * scale;
-        const T m = b1 * first[i] + (T{1} - b1) * g;
-        const T v = b2 * second[i] + (T{1} - b2) * g * g;
+        const T m = b1 * first[i] + c1 * g;
+        const T v = b2 * second[i] + c2 * g * g;
         first[i] = m;
         second[i] = v;
         theta[i] = theta[i] * decay - rate * m / (std::sqrt(v) * correction + epsilon);

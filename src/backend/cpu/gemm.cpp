@@ -23,6 +23,9 @@ int blas_int(std::int64_t n) {
   return static_cast<int>(n);
 }
 
+/// BLAS refuses a leading dimension of 0, which a matrix without columns has.
+int leading(const ConstView& v) { return blas_int(std::max<std::int64_t>(1, v.row_stride())); }
+
 void blas(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k, const float* a, int lda,
           const float* b, int ldb, float beta, float* c, int ldc) {
   cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1.0F, a, lda, b, ldb, beta, c, ldc);
@@ -43,15 +46,20 @@ void CpuKernels::gemm(Stream&, const ConstView& a, Op op_a, const ConstView& b, 
     T* out = c.data<T>();
     T scale = static_cast<T>(beta);
     if (!bias.empty()) {
-      TRM_CHECK(beta == 0, "a bias on top of an accumulated product");
       const ConstRow<T> values(bias.data<T>(), c.cols());
-      parallel_rows(c, [&](std::int64_t r) { row<T>(c, r) = values; });
+      parallel_rows(c, [&](std::int64_t r) {
+        Row<T> to = row<T>(c, r);
+        if (beta == 0) {
+          to = values;  // what was there may be NaN
+        } else {
+          to = scale * to + values;
+        }
+      });
       scale = T{1};
     }
     blas(op_a == Op::n ? CblasNoTrans : CblasTrans, op_b == Op::n ? CblasNoTrans : CblasTrans,
-         blas_int(c.rows()), blas_int(c.cols()), blas_int(k), a.data<T>(),
-         blas_int(a.row_stride()), b.data<T>(), blas_int(b.row_stride()), scale, out,
-         blas_int(c.row_stride()));
+         blas_int(c.rows()), blas_int(c.cols()), blas_int(k), a.data<T>(), leading(a),
+         b.data<T>(), leading(b), scale, out, leading(c));
   });
 }
 

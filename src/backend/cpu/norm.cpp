@@ -8,6 +8,7 @@ namespace trireme::cpu {
 void CpuKernels::norm_forward(Stream&, Norm kind, double epsilon, const ConstView& x,
                               const ConstView& weight, const ConstView& bias, const View& y,
                               const View& statistics) {
+  check_type(statistics, x.dtype());
   by_type(x.dtype(), [&]<class T>(T) {
     const ConstRow<T> w(weight.data<T>(), x.cols());
     const T n = static_cast<T>(x.cols());
@@ -33,6 +34,8 @@ void CpuKernels::norm_backward(Stream&, Norm kind, const ConstView& dy, const Co
                                const ConstView& weight, const ConstView& statistics,
                                const ConstView& add, const View& dx, const View& dweight,
                                const View& dbias) {
+  check_type(statistics, x.dtype());
+  check_type(dweight, x.dtype());
   by_type(x.dtype(), [&]<class T>(T) {
     const ConstRow<T> w(weight.data<T>(), x.cols());
     const T n = static_cast<T>(x.cols());

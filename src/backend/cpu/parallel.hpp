@@ -58,6 +58,13 @@ void by_type(DType type, F&& f) {
   }
 }
 
+/// Of an accumulator or statistic, whose type ops/ leaves to the backend. Before any thread
+/// starts: an exception can't leave a parallel region.
+inline void check_type(const ConstView& v, DType type) {
+  TRM_CHECK(v.dtype() == type, "a {} array where the CPU backend needs {}", name_of(v.dtype()),
+            name_of(type));
+}
+
 template <class T>
 using Row = Eigen::Map<Eigen::Array<T, 1, Eigen::Dynamic>>;
 template <class T>

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tiled attention against whole score matrices, forward and backward, with and without dropout.
+#include "trireme/ops/attention.hpp"
+
+#include <array>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "numerics.hpp"
+
+namespace trireme::test {
+namespace {
+
+/// A factor for each score: 0 or 1/(1 − p), a matrix for each (sequence, head).
+using Masks = std::vector<Host>;
+
+AttentionShape shape_of(std::int64_t seq, std::int64_t head_dim, std::int64_t kv_heads,
+                        std::int64_t queries_per_kv, std::int64_t batch = 2) {
+  return {batch, seq, kv_heads, queries_per_kv, head_dim, 0, kv_heads * queries_per_kv};
+}
+
+/// Forward and backward arrays of one call.
+struct Run {
+  Run(DType type, const AttentionShape& a, double size = 1)
+      : shape(a),
+        qkv(random(type, Shape{a.batch * a.seq, a.row_width()}, "qkv", size)),
+        dout(random(type, Shape{a.batch * a.seq, a.heads() * a.head_dim}, "dout")),
+        out(poisoned(type, dout.shape())),
+        lse(poisoned(type, Shape{a.batch, a.heads(), a.seq})),
+        dqkv(poisoned(type, qkv.shape())) {}
+
+  void forward(const Dropout& d = {}) const {
+    ops::attention_forward(cpu(), qkv, shape, d, out, lse);
+  }
+  void backward(const Dropout& d = {}) const {
+    ops::attention_backward(cpu(), dout, qkv, out, lse, shape, d, dqkv);
+  }
+
+  AttentionShape shape;
+  Tensor qkv, dout, out, lse, dqkv;
+};
+
+struct Reference {
+  Host out, lse, dqkv;
+};
+
+/// The formulas with all seq² scores of a head in memory. No masks: no dropout.
+Reference reference(const Run& run, const Masks& masks = {}) {
+  const AttentionShape& a = run.shape;
+  const Host qkv = host(run.qkv);
+  const Host dout = host(run.dout);
+  Reference r{Host(dout.rows(), dout.cols()), Host(a.batch * a.heads(), a.seq),
+              Host::Zero(qkv.rows(), qkv.cols())};
+  const double scale = 1 / std::sqrt(static_cast<double>(a.head_dim));
+  for (std::int64_t b = 0; b < a.batch; ++b) {
+    for (std::int64_t head = 0; head < a.heads(); ++head) {
+      const std::int64_t group = head / a.queries_per_kv * a.group_width();
+      const std::int64_t row = b * a.seq;
+      const std::int64_t q_at = group + head % a.queries_per_kv * a.head_dim;
+      const std::int64_t k_at = group + a.queries_per_kv * a.head_dim;
+      const std::int64_t v_at = k_at + a.head_dim;
+      const auto block = [&](auto& m, std::int64_t column) {
+        return m.block(row, column, a.seq, a.head_dim);
+      };
+      const Host scores = scale * block(qkv, q_at) * block(qkv, k_at).transpose();
+      Host p = Host::Zero(a.seq, a.seq);
+      for (std::int64_t i = 0; i < a.seq; ++i) {
+        const double max = scores.row(i).head(i + 1).maxCoeff();
+        p.row(i).head(i + 1) = (scores.row(i).head(i + 1).array() - max).exp();
+        const double sum = p.row(i).sum();
+        p.row(i) /= sum;
+        r.lse(b * a.heads() + head, i) = max + std::log(sum);
+      }
+      const Host mask = masks.empty() ? Host(Host::Ones(a.seq, a.seq))
+                                      : masks[static_cast<std::size_t>(b * a.heads() + head)];
+      const Host kept = p.cwiseProduct(mask);
+      const Host g = block(dout, head * a.head_dim);
+      block(r.out, head * a.head_dim) = kept * block(qkv, v_at);
+      const Host dp = (g * block(qkv, v_at).transpose()).cwiseProduct(mask);
+      const Eigen::VectorXd dot = p.cwiseProduct(dp).rowwise().sum();
+      const Host ds = scale * p.cwiseProduct(dp.colwise() - dot);
+      block(r.dqkv, q_at) += ds * block(qkv, k_at);
+      block(r.dqkv, k_at) += ds.transpose() * block(qkv, q_at);
+      block(r.dqkv, v_at) += kept.transpose() * g;
+    }
+  }
+  return r;
+}
+
+/// The masks that the kernel uses, read off its output: with q = k = 0 all visible keys weigh
+/// the same, and with rows of the unit matrix for values each output column is one key.
+Masks observed_masks(const AttentionShape& a, const Dropout& d) {
+  Masks masks(static_cast<std::size_t>(a.batch * a.heads()), Host::Zero(a.seq, a.seq));
+  const Run run(DType::f64, a);
+  for (std::int64_t first = 0; first < a.seq; first += a.head_dim) {
+    const std::int64_t n = std::min(a.head_dim, a.seq - first);
+    assign(run.qkv, Host::Zero(run.qkv.rows(), run.qkv.cols()));
+    for (std::int64_t b = 0; b < a.batch; ++b) {
+      for (std::int64_t g = 0; g < a.kv_heads; ++g) {
+        const std::int64_t v_at = g * a.group_width() + (a.queries_per_kv + 1) * a.head_dim;
+        for (std::int64_t j = 0; j < n; ++j) set(run.qkv, b * a.seq + first + j, v_at + j, 1);
+      }
+    }
+    run.forward(d);
+    const Host out = host(run.out);
+    for (std::int64_t b = 0; b < a.batch; ++b) {
+      for (std::int64_t head = 0; head < a.heads(); ++head) {
+        Host& mask = masks[static_cast<std::size_t>(b * a.heads() + head)];
+        for (std::int64_t i = 0; i < a.seq; ++i) {
+          mask.row(i).segment(first, n) =
+              out.row(b * a.seq + i).segment(head * a.head_dim, n) * static_cast<double>(i + 1);
+        }
+      }
+    }
+  }
+  return masks;
+}
+
+constexpr std::array<std::int64_t, 5> kSeqs = {1, 7, 64, 65, 130};
+constexpr std::array<std::int64_t, 3> kHeadDims = {8, 20, 64};
+/// kv heads and queries of each: plain heads, groups, one kv head for all.
+constexpr std::array<std::array<std::int64_t, 2>, 3> kGroups = {{{3, 1}, {2, 2}, {1, 3}}};
+const Dropout kDropout{0.3, {77, 5}, 1000};
+
+template <class F>
+void for_all_shapes(F&& f) {
+  for (const std::int64_t seq : kSeqs) {
+    for (const std::int64_t head_dim : kHeadDims) {
+      for (const auto& group : kGroups) {
+        BOOST_TEST_CONTEXT("seq " << seq << " head_dim " << head_dim << " heads " << group[0]
+                                  << " × " << group[1]) {
+          f(shape_of(seq, head_dim, group[0], group[1]));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(attention)
+
+BOOST_AUTO_TEST_CASE(equals_whole_score_matrices) {
+  for_all_shapes([](const AttentionShape& a) {
+    for (const DType type : {DType::f32, DType::f64}) {
+      const Run run(type, a, 2);
+      run.forward();
+      run.backward();
+      const Reference expected = reference(run);
+      const double bound = type == DType::f64 ? 1e-12 : 5e-6;
+      BOOST_TEST(relative_error(run.out, expected.out) < bound);
+      BOOST_TEST(relative_error(run.lse, expected.lse) < bound);
+      BOOST_TEST(relative_error(run.dqkv, expected.dqkv) < bound);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(equals_whole_score_matrices_under_dropout) {
+  for_all_shapes([](const AttentionShape& a) {
+    const Masks masks = observed_masks(a, kDropout);
+    for (const DType type : {DType::f32, DType::f64}) {
+      const Run run(type, a, 2);
+      run.forward(kDropout);
+      run.backward(kDropout);
+      const Reference expected = reference(run, masks);
+      const double bound = type == DType::f64 ? 1e-12 : 5e-6;
+      BOOST_TEST(relative_error(run.out, expected.out) <= bound);
+      BOOST_TEST(relative_error(run.lse, expected.lse) <= bound);
+      BOOST_TEST(relative_error(run.dqkv, expected.dqkv) <= bound);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(gradients) {
+  for_all_shapes([](const AttentionShape& a) {
+    for (const Dropout& d : {Dropout{}, kDropout}) {
+      const Run run(DType::f64, a, 2);
+      run.forward(d);
+      run.backward(d);
+      const auto loss = [&] {
+        run.forward(d);
+        return inner(run.out, run.dout);
+      };
+      BOOST_TEST(gradient_error(run.qkv, run.dqkv, loss, 20) < 1e-7);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {
+  const Run run(DType::f32, shape_of(130, 20, 2, 1), 100);
+  run.forward();
+  run.backward();
+  const Reference expected = reference(run);
+  BOOST_TEST(relative_error(run.out, expected.out) < 1e-3);
+  BOOST_TEST(relative_error(run.lse, expected.lse) < 1e-5);
+  BOOST_TEST(host(run.dqkv).allFinite());
+}
+
+BOOST_AUTO_TEST_CASE(the_future_does_not_matter) {
+  const Run run(DType::f32, shape_of(130, 8, 2, 2, 1));
+  run.forward(kDropout);
+  const Tensor before = clone(run.out);
+  for (const std::int64_t from : {1, 64, 65, 129}) {
+    const View later = run.qkv.view().slice_rows(from, 130 - from);
+    const Host kept = host(later);
+    assign(later, 3 * kept);
+    run.forward(kDropout);
+    BOOST_TEST(
+        same_bits(run.out.view().slice_rows(0, from), before.view().slice_rows(0, from)));
+    assign(later, kept);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(dropout_masks_are_bernoulli_and_all_different) {
+  const Masks masks = observed_masks(shape_of(130, 64, 2, 2), kDropout);
+  double kept = 0;
+  double n = 0;
+  for (const Host& mask : masks) {
+    for (std::int64_t i = 0; i < mask.rows(); ++i) {
+      for (std::int64_t j = 0; j < mask.cols(); ++j) {
+        const bool on = std::abs(mask(i, j) - 1 / 0.7) < 1e-12;
+        // exp(−∞) of the masked future may be the smallest number in place of 0.
+        if (!on) BOOST_REQUIRE(std::abs(mask(i, j)) < 1e-300);
+        if (j <= i) n += 1;
+        if (on) kept += 1;
+      }
+    }
+  }
+  BOOST_TEST(std::abs(kept - 0.7 * n) < 5 * std::sqrt(n * 0.7 * 0.3));
+  const auto agreement = [](const Host& a, const Host& b) {
+    const Host both = ((a.array() != 0) == (b.array() != 0)).cast<double>();
+    return both.bottomLeftCorner(60, 60).mean();
+  };
+  for (std::size_t i = 0; i < masks.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      BOOST_TEST(std::abs(agreement(masks[i], masks[j]) - (0.49 + 0.09)) < 0.05);
+    }
+  }
+  const Masks other = observed_masks(shape_of(130, 64, 2, 2), {0.3, {77, 6}, 1000});
+  BOOST_TEST(std::abs(agreement(masks[0], other[0]) - (0.49 + 0.09)) < 0.05);
+}
+
+BOOST_AUTO_TEST_CASE(a_part_of_the_heads_or_sequences_has_the_same_masks) {
+  AttentionShape a = shape_of(66, 8, 3, 2, 3);
+  const Run whole(DType::f32, a);
+  whole.forward(kDropout);
+  whole.backward(kDropout);
+  a.kv_heads = 2;  // the last two groups: query heads 2 to 5
+  a.first_head = 2;
+  a.batch = 2;  // the last two sequences
+  Dropout later = kDropout;
+  later.first_row += 66;
+  const Run part(DType::f32, a);
+  const auto cut = [&](const Tensor& t) {
+    const std::int64_t width = t.cols() / 3;
+    return t.view().slice_rows(66, 132).slice_cols(width, 2 * width);
+  };
+  assign(part.qkv, host(cut(whole.qkv)));
+  assign(part.dout, host(cut(whole.dout)));
+  part.forward(later);
+  part.backward(later);
+  BOOST_TEST(same_bits(part.out, cut(whole.out)));
+  BOOST_TEST(same_bits(part.dqkv, cut(whole.dqkv)));
+}
+
+BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
+  const Run run(DType::f64, shape_of(65, 8, 2, 1));
+  run.forward();
+  run.backward();
+  const auto widened = [](const Tensor& t) {
+    Tensor wide = filled(DType::f64, Shape{t.rows(), t.cols() + 7}, 777);
+    assign(wide.view().slice_cols(3, t.cols()), host(t));
+    return wide;
+  };
+  const auto window = [](const Tensor& wide) {
+    return wide.view().slice_cols(3, wide.cols() - 7);
+  };
+  const Tensor qkv = widened(run.qkv);
+  const Tensor dout = widened(run.dout);
+  const Tensor out = widened(poisoned(DType::f64, run.out.shape()));
+  const Tensor dqkv = widened(poisoned(DType::f64, run.qkv.shape()));
+  ops::attention_forward(cpu(), window(qkv), run.shape, {}, window(out), run.lse);
+  ops::attention_backward(cpu(), window(dout), window(qkv), window(out), run.lse, run.shape, {},
+                          window(dqkv));
+  BOOST_TEST(relative_error(out, host(widened(run.out))) < 1e-14);
+  BOOST_TEST(relative_error(dqkv, host(widened(run.dqkv))) < 1e-14);
+}
+
+BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
+  for (const Dropout& d : {Dropout{}, kDropout}) {
+    for (const auto& group : kGroups) {
+      const Run run(DType::f32, shape_of(130, 20, group[0], group[1]));
+      BOOST_TEST(same_on_any_threads([&] {
+        run.forward(d);
+        return clone(run.out);
+      }));
+      BOOST_TEST(same_on_any_threads([&] {
+        run.backward(d);
+        return clone(run.dqkv);
+      }));
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
+  const AttentionShape a = shape_of(4, 8, 2, 2);
+  const Run run(DType::f32, a);
+  const Run twice(DType::f64, a);
+  const auto fails = [&](const View& qkv, const View& out, const View& lse, const View& dqkv) {
+    if (dqkv.raw() == run.dqkv.view().raw()) {
+      BOOST_CHECK_THROW(ops::attention_forward(cpu(), qkv, a, {}, out, lse), Error);
+    }
+    BOOST_CHECK_THROW(ops::attention_backward(cpu(), run.dout, qkv, out, lse, a, {}, dqkv),
+                      Error);
+  };
+  const View qkv = run.qkv;
+  const View out = run.out;
+  const View lse = run.lse;
+  const View dqkv = run.dqkv;
+  fails(qkv.slice_rows(0, 7), out, lse, dqkv);
+  fails(qkv.slice_cols(0, 63), out, lse, dqkv);
+  fails(twice.qkv, out, lse, dqkv);
+  fails(qkv, out.slice_cols(0, 24), lse, dqkv);
+  fails(qkv, twice.out, lse, dqkv);
+  fails(qkv, out, lse.slice_rows(0, 3), dqkv);
+  fails(qkv, out, twice.lse, dqkv);
+  fails(qkv, out, lse, twice.dqkv);
+  const Tensor wide = random(DType::f32, Shape{64, 4}, "dqkv");
+  fails(qkv, out, lse, wide);
+  const auto drop = [&](double p) { run.forward({p, {}, 0}); };
+  BOOST_CHECK_THROW(drop(1.0), Error);
+  BOOST_CHECK_THROW(drop(-0.5), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+}  // namespace trireme::test

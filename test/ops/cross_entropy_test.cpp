@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cut cross-entropy, whole and in three uneven parts whose reductions are done here.
+#include "trireme/ops/cross_entropy.hpp"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include <boost/test/unit_test.hpp>
+
+#include "numerics.hpp"
+
+namespace trireme::test {
+namespace {
+
+Tensor targets_of(std::int64_t rows, std::int64_t vocabulary) {
+  Tensor t = cpu().make(DType::i32, Shape{rows});
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto w = philox({2, 0}, static_cast<std::uint64_t>(r))[0];
+    t.data<std::int32_t>()[r] =
+        static_cast<std::int32_t>(w % static_cast<unsigned>(vocabulary));
+  }
+  // First and last columns, where off-by-ones live.
+  t.data<std::int32_t>()[0] = static_cast<std::int32_t>(vocabulary - 1);
+  if (rows > 1) t.data<std::int32_t>()[1] = 0;
+  return t;
+}
+
+struct Result {
+  double loss = 0;
+  Host gradient;
+};
+
+Result by_hand(const Host& z, const ConstView& targets, double scale) {
+  Result result;
+  result.gradient.resize(z.rows(), z.cols());
+  for (std::int64_t r = 0; r < z.rows(); ++r) {
+    const double max = z.row(r).maxCoeff();
+    double sum = 0;
+    for (std::int64_t c = 0; c < z.cols(); ++c) sum += std::exp(z(r, c) - max);
+    const std::int64_t target = targets.data<std::int32_t>()[r];
+    result.loss += std::log(sum) + max - z(r, target);
+    for (std::int64_t c = 0; c < z.cols(); ++c) {
+      const double p = std::exp(z(r, c) - max) / sum;
+      result.gradient(r, c) = scale * (p - (c == target ? 1 : 0));
+    }
+  }
+  return result;
+}
+
+/// What one rank holds.
+struct Part {
+  std::int64_t first;
+  Tensor logits;
+  Tensor max;
+  Tensor sum;
+  Tensor picked;
+};
+
+/// ranks[i] ← op over all i, as an all-reduce leaves it.
+template <class F>
+void all_reduce(std::vector<Part>& parts, Tensor Part::*what, F&& op) {
+  Host result = host(parts[0].*what);
+  for (std::size_t i = 1; i < parts.size(); ++i) result = op(result, host(parts[i].*what));
+  for (Part& p : parts) assign(p.*what, result);
+}
+
+/// Loss and gradient with the columns cut at `cuts`.
+Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64_t>& cuts,
+           DType type, double scale) {
+  std::vector<Part> parts;
+  const Shape rows{z.rows()};
+  for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+    Part p{cuts[i], cpu().make(type, Shape{z.rows(), cuts[i + 1] - cuts[i]}),
+           poisoned(type, rows), poisoned(type, rows), poisoned(type, rows)};
+    assign(p.logits, z.middleCols(p.first, p.logits.cols()));
+    ops::softmax_local(cpu(), p.logits, targets, p.first, p.max, p.sum, p.picked);
+    parts.push_back(p);
+  }
+  Host global = host(parts[0].max);
+  for (const Part& p : parts) global = global.cwiseMax(host(p.max));
+  const Tensor global_max = cpu().make(type, rows);
+  assign(global_max, global);
+  for (Part& p : parts) {
+    ops::softmax_rescale(cpu(), global_max, targets, p.first, p.logits.cols(), p.max, p.sum,
+                         p.picked);
+  }
+  const auto plus = [](const Host& a, const Host& b) { return Host(a + b); };
+  all_reduce(parts, &Part::sum, plus);
+  all_reduce(parts, &Part::picked, plus);
+  Result result;
+  result.gradient.resize(z.rows(), z.cols());
+  for (Part& p : parts) {
+    const Tensor total = filled(DType::f64, Shape{1}, 100);
+    ops::softmax_loss(cpu(), p.sum, p.picked, total);
+    ops::softmax_gradient(cpu(), p.logits, targets, p.first, p.max, p.sum, scale);
+    result.loss = total.data<double>()[0] - 100;  // the same on each rank
+    result.gradient.middleCols(p.first, p.logits.cols()) = host(p.logits);
+  }
+  return result;
+}
+
+const std::vector<std::vector<std::int64_t>>& layouts() {
+  static const std::vector<std::vector<std::int64_t>> all = {
+      {0, 301}, {0, 7, 8, 301}, {0, 150, 300, 301}};
+  return all;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(cross_entropy)
+
+BOOST_AUTO_TEST_CASE(whole_and_cut_equal_the_formula) {
+  for (const double size : {1.0, 30.0, 3000.0}) {
+    const Host z = random_host(40, 301, "z", size);
+    const Tensor targets = targets_of(40, 301);
+    const Result expected = by_hand(z, targets, 0.7);
+    for (const auto& cuts : layouts()) {
+      for (const DType type : {DType::f32, DType::f64}) {
+        const Result got = cut(z, targets, cuts, type, 0.7);
+        const double bound = type == DType::f64 ? 1e-12 : 2e-6;
+        BOOST_TEST_CONTEXT(name_of(type) << " size " << size << " first cut " << cuts[1]) {
+          BOOST_TEST(std::abs(got.loss - expected.loss) < bound * expected.loss);
+          BOOST_TEST(relative_error(got.gradient, expected.gradient) < bound);
+        }
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(awkward_sizes) {
+  for (const auto& [rows, n] :
+       {std::array<std::int64_t, 2>{1, 1}, {1, 2}, {3, 3}, {2, 5001}, {5000, 3}}) {
+    const Host z = random_host(rows, n, "z", 5);
+    const Tensor targets = targets_of(rows, n);
+    const Result expected = by_hand(z, targets, 1);
+    for (const DType type : {DType::f32, DType::f64}) {
+      const Result got = cut(z, targets, {0, n}, type, 1);
+      const double bound = type == DType::f64 ? 1e-12 : 2e-6;
+      BOOST_TEST_CONTEXT(name_of(type) << " " << rows << " " << n) {
+        BOOST_TEST(std::abs(got.loss - expected.loss) <= bound * expected.loss);
+        BOOST_TEST(relative_error(got.gradient, expected.gradient) <= bound);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(gradients) {
+  const Tensor z = random(DType::f64, Shape{6, 31}, "z", 4);
+  const Tensor targets = targets_of(6, 31);
+  for (const auto& cuts : {std::vector<std::int64_t>{0, 31}, {0, 3, 20, 31}}) {
+    const auto loss = [&] { return 0.3 * cut(host(z), targets, cuts, DType::f64, 0.3).loss; };
+    const Tensor gradient = poisoned(DType::f64, Shape{6, 31});
+    assign(gradient, cut(host(z), targets, cuts, DType::f64, 0.3).gradient);
+    BOOST_TEST(gradient_error(z, gradient, loss) < 1e-8);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
+  const Tensor wide = filled(DType::f64, Shape{5, 40}, 777);
+  const View z = wide.view().slice_cols(6, 21);
+  assign(z, random_host(5, 21, "z", 4));
+  const Tensor targets = targets_of(5, 21);
+  const Result expected = by_hand(host(z), targets, 1);
+  const Tensor max = poisoned(DType::f64, Shape{5});
+  const Tensor sum = poisoned(DType::f64, Shape{5});
+  const Tensor picked = poisoned(DType::f64, Shape{5});
+  ops::softmax_local(cpu(), z, targets, 0, max, sum, picked);
+  ops::softmax_rescale(cpu(), clone(max), targets, 0, 21, max, sum, picked);
+  ops::softmax_gradient(cpu(), z, targets, 0, max, sum, 1);
+  BOOST_TEST(relative_error(z, expected.gradient) < 1e-13);
+  BOOST_TEST((host(wide).leftCols(6).array() == 777).all());
+  BOOST_TEST((host(wide).rightCols(13).array() == 777).all());
+}
+
+BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
+  const Host z = random_host(60, 3001, "z", 4);
+  const Tensor targets = targets_of(60, 3001);
+  for (const auto& cuts : {std::vector<std::int64_t>{0, 3001}, {0, 1000, 1001, 3001}}) {
+    BOOST_TEST(same_on_any_threads([&] {
+      const Result r = cut(z, targets, cuts, DType::f32, 0.1);
+      Tensor all = filled(DType::f64, Shape{61, 3001}, r.loss);
+      assign(all.view().slice_rows(0, 60), r.gradient);
+      return all;
+    }));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
+  const Tensor z = random(DType::f32, Shape{4, 6}, "z");
+  const Tensor none = cpu().make(DType::f32, Shape{4, 0});
+  const Tensor t = targets_of(4, 6);
+  const Tensor v = random(DType::f32, Shape{4}, "v");
+  const Tensor more = random(DType::f32, Shape{5}, "v");
+  const Tensor v64 = random(DType::f64, Shape{4}, "v");
+  const Tensor total = filled(DType::f64, Shape{1}, 0);
+  const Tensor wide = random(DType::f32, Shape{4, 2}, "v");
+  const auto& ex = cpu();
+  BOOST_CHECK_THROW(ops::softmax_local(ex, none, t, 0, v, v, v), Error);
+  BOOST_CHECK_THROW(ops::softmax_local(ex, z, v, 0, v, v, v), Error);
+  BOOST_CHECK_THROW(ops::softmax_local(ex, z, targets_of(5, 6), 0, v, v, v), Error);
+  for (const View& bad : {View(more), View(v64), wide.view().slice_cols(0, 1)}) {
+    BOOST_CHECK_THROW(ops::softmax_local(ex, z, t, 0, bad, v, v), Error);
+    BOOST_CHECK_THROW(ops::softmax_local(ex, z, t, 0, v, bad, v), Error);
+    BOOST_CHECK_THROW(ops::softmax_local(ex, z, t, 0, v, v, bad), Error);
+    BOOST_CHECK_THROW(ops::softmax_rescale(ex, bad, t, 0, 6, v, v, v), Error);
+    BOOST_CHECK_THROW(ops::softmax_rescale(ex, v, t, 0, 6, bad, v, v), Error);
+    BOOST_CHECK_THROW(ops::softmax_rescale(ex, v, t, 0, 6, v, bad, v), Error);
+    BOOST_CHECK_THROW(ops::softmax_rescale(ex, v, t, 0, 6, v, v, bad), Error);
+    BOOST_CHECK_THROW(ops::softmax_loss(ex, bad, v, total), Error);
+    BOOST_CHECK_THROW(ops::softmax_loss(ex, v, bad, total), Error);
+    BOOST_CHECK_THROW(ops::softmax_gradient(ex, z, t, 0, bad, v, 1), Error);
+    BOOST_CHECK_THROW(ops::softmax_gradient(ex, z, t, 0, v, bad, 1), Error);
+  }
+  BOOST_CHECK_THROW(ops::softmax_loss(ex, v, v, v), Error);
+  BOOST_CHECK_THROW(ops::softmax_loss(ex, v, v, filled(DType::f64, Shape{2}, 0)), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+}  // namespace trireme::test

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// AdamW and SGD against the published loops, five steps long.
+#include "trireme/ops/update.hpp"
+
+#include <array>
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "numerics.hpp"
+
+namespace trireme::test {
+namespace {
+
+constexpr int kSteps = 5;
+
+Host gradient_of_step(std::int64_t n, int step) {
+  return random_host(1, n, "gradient" + std::to_string(step), 2);
+}
+
+/// Value, first and second moment after kSteps of the formula, written as in the paper.
+std::array<Host, 3> adamw_by_hand(const AdamwStep& s, std::int64_t n) {
+  Host theta = random_host(1, n, "theta");
+  Host m = Host::Zero(1, n);
+  Host v = Host::Zero(1, n);
+  for (int t = 1; t <= kSteps; ++t) {
+    const Host g = s.gradient_scale * gradient_of_step(n, t);
+    for (std::int64_t i = 0; i < n; ++i) {
+      m(i) = s.beta1 * m(i) + (1 - s.beta1) * g(i);
+      v(i) = s.beta2 * v(i) + (1 - s.beta2) * g(i) * g(i);
+      const double m_hat = m(i) / (1 - std::pow(s.beta1, t));
+      const double v_hat = v(i) / (1 - std::pow(s.beta2, t));
+      theta(i) -= s.lr * s.weight_decay * theta(i);
+      theta(i) -= s.lr * m_hat / (std::sqrt(v_hat) + s.epsilon);
+    }
+  }
+  return {theta, m, v};
+}
+
+std::array<Tensor, 3> adamw(const AdamwStep& s, std::int64_t n, DType type) {
+  const std::array<Tensor, 3> state = {random(type, Shape{n}, "theta"),
+                                       filled(type, Shape{n}, 0), filled(type, Shape{n}, 0)};
+  for (int t = 1; t <= kSteps; ++t) {
+    const Tensor g = filled(type, Shape{n}, 0);
+    assign(g, gradient_of_step(n, t));
+    AdamwStep step = s;
+    step.step = t;
+    ops::adamw(cpu(), step, g, state[0], state[1], state[2]);
+  }
+  return state;
+}
+
+std::array<Host, 2> sgd_by_hand(const SgdStep& s, std::int64_t n) {
+  Host theta = random_host(1, n, "theta");
+  Host b = Host::Zero(1, n);
+  for (int t = 1; t <= kSteps; ++t) {
+    const Host g = s.gradient_scale * gradient_of_step(n, t) + s.weight_decay * theta;
+    b = s.momentum * b + g;
+    theta -= s.lr * b;
+  }
+  return {theta, b};
+}
+
+std::array<Tensor, 2> sgd(const SgdStep& s, std::int64_t n, DType type) {
+  const std::array<Tensor, 2> state = {random(type, Shape{n}, "theta"),
+                                       filled(type, Shape{n}, 0)};
+  for (int t = 1; t <= kSteps; ++t) {
+    const Tensor g = filled(type, Shape{n}, 0);
+    assign(g, gradient_of_step(n, t));
+    ops::sgd(cpu(), s, g, state[0], s.momentum == 0 ? View() : View(state[1]));
+  }
+  return state;
+}
+
+const std::array kAdamw = {
+    AdamwStep{.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1},
+    AdamwStep{.lr = 3e-1, .beta1 = 0.5, .beta2 = 0.999, .epsilon = 1e-1, .gradient_scale = 0.3},
+    AdamwStep{.lr = 1e-1, .beta1 = 0, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 1}};
+const std::array kSgd = {
+    SgdStep{.lr = 1e-2, .momentum = 0.9, .weight_decay = 0.1, .gradient_scale = 1},
+    SgdStep{.lr = 1e-1, .momentum = 0, .weight_decay = 0, .gradient_scale = 1},
+    SgdStep{.lr = 3e-1, .momentum = 0.5, .weight_decay = 0.3, .gradient_scale = 0.2}};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(update)
+
+BOOST_AUTO_TEST_CASE(adamw_follows_the_paper) {
+  for (const AdamwStep& step : kAdamw) {
+    for (const std::int64_t n : {1, 3, 17, 40001}) {
+      const auto expected = adamw_by_hand(step, n);
+      for (const DType type : {DType::f32, DType::f64}) {
+        const auto state = adamw(step, n, type);
+        for (std::size_t i = 0; i < state.size(); ++i) {
+          BOOST_TEST_CONTEXT(name_of(type) << " " << n << ", array " << i) {
+            BOOST_TEST(relative_error(state[i], expected[i]) <
+                       (type == DType::f64 ? 1e-12 : 2e-6));
+          }
+        }
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(adamw_without_gradient_only_decays) {
+  const Tensor theta = random(DType::f64, Shape{9}, "theta");
+  const Tensor zero = filled(DType::f64, Shape{9}, 0);
+  const Tensor m = filled(DType::f64, Shape{9}, 0);
+  const Tensor v = filled(DType::f64, Shape{9}, 0);
+  const Host before = host(theta);
+  ops::adamw(cpu(), kAdamw[0], zero, theta, m, v);
+  BOOST_TEST(relative_error(theta, before * (1 - 1e-2 * 0.1)) < 1e-15);
+}
+
+BOOST_AUTO_TEST_CASE(sgd_follows_its_formula) {
+  for (const SgdStep& step : kSgd) {
+    for (const std::int64_t n : {1, 3, 17, 40001}) {
+      const auto expected = sgd_by_hand(step, n);
+      for (const DType type : {DType::f32, DType::f64}) {
+        const auto state = sgd(step, n, type);
+        const double bound = type == DType::f64 ? 1e-12 : 2e-6;
+        BOOST_TEST(relative_error(state[0], expected[0]) < bound);
+        if (step.momentum != 0) BOOST_TEST(relative_error(state[1], expected[1]) < bound);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_span_cut_in_two_gives_the_same_bits) {
+  // ZeRO updates each rank's piece by itself; pieces begin anywhere.
+  const std::int64_t n = 1001;
+  const Tensor g = random(DType::f32, Shape{n}, "g");
+  const auto run = [&](std::int64_t cut) {
+    Tensor theta = random(DType::f32, Shape{n, 1}, "theta");
+    const Tensor m = random(DType::f32, Shape{n, 1}, "m");
+    const Tensor v = filled(DType::f32, Shape{n, 1}, 0.5);
+    const View gradient = g.view().reshape(Shape{n, 1});
+    for (const auto& [at, size] : {std::array<std::int64_t, 2>{0, cut}, {cut, n - cut}}) {
+      if (size == 0) continue;
+      ops::adamw(cpu(), kAdamw[0], gradient.slice_rows(at, size),
+                 theta.view().slice_rows(at, size), m.view().slice_rows(at, size),
+                 v.view().slice_rows(at, size));
+    }
+    return theta;
+  };
+  const Tensor whole = run(n);
+  for (const std::int64_t cut : {1, 7, 500, 1000}) BOOST_TEST(same_bits(run(cut), whole));
+}
+
+BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
+  const std::int64_t n = 100003;
+  BOOST_TEST(same_on_any_threads([&] { return adamw(kAdamw[0], n, DType::f32)[0]; }));
+  BOOST_TEST(same_on_any_threads([&] { return adamw(kAdamw[0], n, DType::f32)[2]; }));
+  BOOST_TEST(same_on_any_threads([&] { return sgd(kSgd[0], n, DType::f32)[0]; }));
+}
+
+BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
+  const Tensor x = random(DType::f32, Shape{6}, "x");
+  const Tensor shorter = random(DType::f32, Shape{5}, "x");
+  const Tensor x64 = random(DType::f64, Shape{6}, "x");
+  const Tensor wide = random(DType::f32, Shape{6, 2}, "x");
+  const View strided = wide.view().slice_cols(0, 1);
+  AdamwStep zeroth = kAdamw[0];
+  zeroth.step = 0;
+  BOOST_CHECK_THROW(ops::adamw(cpu(), zeroth, x, x, x, x), Error);
+  for (const View& bad : {View(shorter), View(x64), strided}) {
+    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], bad, x, x, x), Error);
+    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], x, bad, x, x), Error);
+    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], x, x, bad, x), Error);
+    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], x, x, x, bad), Error);
+    BOOST_CHECK_THROW(ops::sgd(cpu(), kSgd[0], bad, x, x), Error);
+    BOOST_CHECK_THROW(ops::sgd(cpu(), kSgd[0], x, bad, x), Error);
+    BOOST_CHECK_THROW(ops::sgd(cpu(), kSgd[0], x, x, bad), Error);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+}  // namespace trireme::test
