@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saves that fail on one rank or all, and checkpoints that are damaged or lie.
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <sys/resource.h>
 
 #include <boost/test/unit_test.hpp>
 
@@ -127,6 +129,36 @@ BOOST_AUTO_TEST_CASE(one_rank_that_fails_fails_all_with_its_message) {
     write_array<float>(writer, kName, kGlobal, shares(kGlobal, Cut::first_axis));
   });
   TRM_TEST_MENTIONS(message, fmt::format("shard-{:05}.h5: cannot create", ranks() - 1));
+}
+
+BOOST_AUTO_TEST_CASE(a_disk_that_fills_up) {
+  const SharedFolder folder;
+  save(folder / "save", 8, 1);
+  rlimit before{};
+  BOOST_REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const Shape global{640, 1000};
+  const auto message = error_of_all([&] {
+    CheckpointWriter writer(folder / "save", 9, world());
+    if (last()) {
+      const rlimit small{100'000, before.rlim_max};
+      BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    }
+    write_array<float>(writer, kName, global, shares(global, Cut::first_axis));
+    writer.finish(some_state(9));
+  });
+  BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  TRM_TEST_MENTIONS(message, "File too large");
+  BOOST_TEST(message.find('\n') == std::string::npos);
+  {
+    CheckpointReader reader(find_latest(folder / "save").value());
+    BOOST_TEST(holds<float>(reader, kName, kGlobal, Box::whole(kGlobal), 1));
+  }
+  world().barrier();
+  save(folder / "save", 9, 2);  // there is room again
+  CheckpointReader reader(find_latest(folder / "save").value());
+  BOOST_TEST(reader.state().iteration == 9);
+  BOOST_TEST(holds<float>(reader, kName, kGlobal, Box::whole(kGlobal), 2));
 }
 
 BOOST_AUTO_TEST_CASE(rank_0_failing_at_the_end_fails_all) {
