@@ -160,12 +160,17 @@ class Tree:
                         self.complain(path, f"<{name}> only in src/{folder}")
 
     def check_placement(self):
-        """A header is public exactly if another folder or a test includes it."""
+        """A header is public exactly if another folder, a test or such a header includes it."""
         outside = set()
         for path, includes in self.includes.items():
             for _, target in includes:
                 if target is not None and self._from_outside(path, target):
                     outside.add(target)
+        for _ in range(len(self.includes)):  # what a public header needs is public
+            more = {t for path in outside for _, t in self.includes.get(path, ()) if t}
+            if more <= outside:
+                break
+            outside |= more
         for path in self.code:
             if path.suffix not in HEADERS or path.parts[0] != "include" or path in outside:
                 continue
@@ -225,7 +230,7 @@ class Tree:
         head = [line for line in lines[:3] if not line.startswith("#!")]
         if not head or head[0] != f"{mark} SPDX-License-Identifier: Apache-2.0":
             self.complain(path, f"opens with '{mark} SPDX-License-Identifier: Apache-2.0'")
-        elif len(head) < 2 or not re.match(rf'({mark} |""")\w', head[1]):
+        elif len(head) < 2 or not re.match(rf'({mark} |""")[`\w]', head[1]):
             self.complain(path, "the line after that says what the file is for")
 
 

@@ -23,7 +23,6 @@ std::string words(const Shape& shape) {
 }
 
 Shape shape_from(std::istream& in, int rank) {
-  Shape shape;
   std::vector<std::int64_t> extents(static_cast<std::size_t>(rank));
   for (auto& e : extents) in >> e;
   return Shape(extents);
@@ -143,6 +142,7 @@ void add_lines(Manifest& manifest, const std::string& lines, std::int64_t shard)
 void require_tilings(const Manifest& manifest) {
   for (const auto& [name, entry] : manifest) {
     std::vector<Box> boxes;
+    boxes.reserve(entry.pieces.size());
     for (const Piece& p : entry.pieces) boxes.push_back(p.box);
     const std::string error = tiling_error(Box::whole(entry.global), std::move(boxes));
     TRM_REQUIRE(error.empty(), "{} of shape {}: {}", name, entry.global.str(), error);

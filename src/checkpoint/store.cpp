@@ -104,7 +104,7 @@ void read_common(const h5::Dataset& dataset, const Box& piece, const Box& common
 /// The dataset of a piece, which must be as the manifest says.
 h5::Dataset open_piece(const h5::File& shard, const std::string& name, const Entry& entry,
                        const Box& box) {
-  const h5::Dataset dataset = shard.dataset(checkpoint::dataset_name(name, box));
+  h5::Dataset dataset = shard.dataset(checkpoint::dataset_name(name, box));
   TRM_REQUIRE(dataset.dtype() == entry.dtype && dataset.shape() == stored_shape(box.extent) &&
                   dataset.integers("offset") == list(box.offset) &&
                   dataset.integers("global_shape") == list(entry.global),
@@ -169,6 +169,7 @@ void CheckpointWriter::write(const std::string& name, const Shape& global, const
     dataset.write(piece);
     dataset.set_attribute("offset", list(box.offset));
     dataset.set_attribute("global_shape", list(global));
+    shard_->flush();  // here a full disk is told; a closing dataset would hide it
   });
 }
 
@@ -191,6 +192,10 @@ void CheckpointWriter::finish(const RunState& state) {
     shard_->close();
     checkpoint::sync(path);
   });
+  if (shard_ && !error_.empty()) {  // HDF5 may never close it: its space is given back at least
+    std::error_code ignored;
+    std::filesystem::resize_file(shard_path(temporary_, world_.rank()), 0, ignored);
+  }
   shard_.reset();
   agree_or_remove();
 
@@ -236,8 +241,9 @@ std::optional<std::string> find_latest(const std::string& folder) {
               "{}: it should hold the name of a checkpoint beside it, like global_step100",
               path);
   // A save that died while it replaced this very checkpoint may have left the old one aside.
-  for (const std::string& found : {folder + "/" + name, folder + "/" + name + ".old"}) {
-    if (std::filesystem::is_directory(found, code)) return found;
+  const std::string found = fmt::format("{}/{}", folder, name);
+  for (const std::string& candidate : {found, found + ".old"}) {
+    if (std::filesystem::is_directory(candidate, code)) return candidate;
   }
   throw Error(fmt::format("{}: it names {}, but there is no such folder", path, name));
 }

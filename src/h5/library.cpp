@@ -17,6 +17,9 @@ std::recursive_mutex& library_mutex() {
 }
 
 void start_library() {
+  // At exit the library would close what is open: all that is left by our owners is what can't
+  // be written (see written()).
+  H5dont_atexit();
   // Errors become our own; by default the library prints a page on stderr for each.
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 #if !(H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7))
@@ -76,6 +79,20 @@ bool has_exponent(hid_t type, std::size_t bits, std::size_t mantissa_bits) {
   return exponent_bits == bits && mantissa == mantissa_bits;
 }
 
+/// Nothing of an object waits to be written any more. One that can't be written (disk full) is
+/// better left open for good: the library frees it when its closing fails, but keeps its
+/// identifier, and trips over that in other files.
+bool written(hid_t id) {
+  switch (H5Iget_type(id)) {
+    case H5I_FILE:
+      return H5Fflush(id, H5F_SCOPE_GLOBAL) >= 0;
+    case H5I_DATASET:
+      return H5Dflush(id) >= 0;
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
 std::unique_lock<std::recursive_mutex> enter() {
@@ -95,7 +112,7 @@ void fail(std::string_view where, std::string_view doing) {
 
 Handle::~Handle() {
   const auto lock = enter();
-  if (id >= 0) close(id);
+  if (id >= 0 && written(id)) close(id);
 }
 
 Id properties(hid_t of_class) {

@@ -2,22 +2,34 @@
 // Buckets of gradients.
 #include "trireme/optim/reducer.hpp"
 
+#include <algorithm>
+
 #include "trireme/ops/elementwise.hpp"
 
 namespace trireme {
 
+namespace {
+
+constexpr std::size_t kUnderWay = 2;
+
+}  // namespace
+
 GradientReducer::GradientReducer(const Exec& ex, ParameterStore& store, const Mesh& mesh,
                                  std::int64_t bucket_size, bool tied)
-    : ex_(ex), store_(store), mesh_(mesh), tied_(tied && mesh.shape.pp > 1) {
+    : ex_(ex),
+      store_(store),
+      mesh_(mesh),
+      bucket_size_(bucket_size),
+      tied_(tied && mesh.shape.pp > 1) {
   std::int64_t end = store.gradients().count();
   const auto& parameters = store.parameters();
   for (std::size_t i = parameters.size(); i-- > 0;) {
-    if (buckets_.empty() || buckets_.back().count >= bucket_size) buckets_.emplace_back();
+    if (buckets_.empty() || buckets_.back().span.count >= bucket_size) buckets_.emplace_back();
     Bucket& b = buckets_.back();
-    b.offset = store.offset(i);
-    b.count += end - b.offset;
+    b.span.offset = store.offset(i);
+    b.span.count += end - b.span.offset;
     b.uses += parameters[i]->uses;
-    end = b.offset;
+    end = b.span.offset;
     bucket_of_[parameters[i]] = buckets_.size() - 1;
   }
   for (Bucket& b : buckets_) b.pending = b.uses;
@@ -28,30 +40,41 @@ void GradientReducer::ready(Module& unit) {
   unit.visit([&](Parameter& p) {
     Bucket& b = buckets_[bucket_of_.at(&p)];
     TRM_CHECK(b.pending > 0, "{} came twice for reduction", p.name);
-    if (--b.pending == 0) start(b);
+    if (--b.pending == 0) enqueue(b.span);
   });
   progress();
 }
 
-void GradientReducer::start(Bucket& bucket) {
+void GradientReducer::enqueue(const Span& span) {
+  for (std::int64_t at = 0; at < span.count; at += bucket_size_) {
+    waiting_.push_back({span.offset + at, std::min(bucket_size_, span.count - at)});
+  }
+}
+
+void GradientReducer::start_next() {
+  const Span span = waiting_.front();
+  waiting_.pop_front();
   const View flat = store_.gradients().reshape(Shape{store_.gradients().count(), 1});
-  bucket.request =
-      mesh_.dp->start_all_reduce(flat.slice_rows(bucket.offset, bucket.count), Reduction::sum);
+  under_way_.push_back(
+      mesh_.dp->start_all_reduce(flat.slice_rows(span.offset, span.count), Reduction::sum));
 }
 
 void GradientReducer::progress() {
-  for (Bucket& b : buckets_) {
-    if (b.request && b.request->test()) b.request.reset();
-  }
+  while (!under_way_.empty() && under_way_.front()->test()) under_way_.pop_front();
+  while (!waiting_.empty() && under_way_.size() < kUnderWay) start_next();
 }
 
 void GradientReducer::finish() {
   if (mesh_.shape.dp > 1) {
     for (Bucket& b : buckets_) {
       TRM_CHECK(b.pending == 0, "a bucket still lacks {} gradients", b.pending);
-      if (b.request) b.request->wait();
-      b.request.reset();
       b.pending = b.uses;
+    }
+    progress();
+    while (!under_way_.empty()) {
+      under_way_.front()->wait();
+      under_way_.pop_front();
+      progress();
     }
   }
   sum_over_tp();

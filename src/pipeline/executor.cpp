@@ -55,6 +55,9 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
       Tape& tape = tapes.try_emplace(key, micro_batch(step)).first->second;
       output = part.forward(ex_, std::move(input), tape, hooks.observe);
       if (!tape.recording()) tapes.erase(key);
+      std::size_t held = 0;
+      for (const auto& [k, t] : tapes) held += t.bytes();
+      peak_tape_bytes_ = std::max(peak_tape_bytes_, held);
     } else {
       const auto scope = clock_.scope(Phase::backward);
       const bool last = --left[static_cast<std::size_t>(step.chunk)] == 0;

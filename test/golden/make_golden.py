@@ -1,32 +1,37 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
+# Writes golden.h5: small transformers with random weights, run by Hugging Face transformers on
+# PyTorch's CPU backend, as reference values for Trireme's tests (logits, loss, every gradient,
+# ten AdamW steps).
 #
-# Writes golden.h5: small transformers with random weights, run by Hugging Face transformers on PyTorch's CPU backend, as
-# reference values for Trireme's tests (logits, loss, every gradient, ten AdamW steps).
-#
-# Needs: Python >= 3.9, numpy, h5py, PyTorch (>= 1.13, a CPU build is enough) and transformers with GPT-NeoX and Llama, e.g.
+# Needs: Python >= 3.9, numpy, h5py, PyTorch (>= 1.13, a CPU build is enough) and transformers
+# with GPT-NeoX and Llama, e.g.
 #     python3 -m venv venv && venv/bin/pip install torch transformers h5py numpy
 # Usage: make_golden.py [OUTPUT]      (default: golden.h5 beside this file)
 #
-# Layout: one group per case (the root's attribute made_with tells the versions). A group's attributes are the model in
-# Trireme's deck keys (integers int64, reals float64, texts fixed-length ASCII). Its datasets:
+# Layout: one group per case (the root's attribute made_with tells the versions). A group's
+# attributes are the model in Trireme's deck keys (integers int64, reals float64, texts fixed-
+# length ASCII). Its datasets:
 #     tokens          int32 [batch, seq+1]      first step: inputs are [:, :-1], targets [:, 1:]
 #     steps_tokens    int32 [10, batch, seq+1]  ten steps; steps_tokens[0] is tokens
 #     param/NAME      float32                   initial value, Trireme's name and packing
-#     grad/NAME       float32                   gradient of the loss, computed in float64, then rounded
+#     grad/NAME       float32                   gradient of the loss, from float64
 #     logits          float32 [batch, seq, vocab]   from the float32 model
-#     loss, loss64    scalars                   mean cross-entropy over all batch*seq positions, float32 and float64 model
-#     adamw_losses, adamw_losses64   float64 [10]   loss before each AdamW update, float32 and float64 model
-#     adamw_grad_norms64             float64 [10]   global gradient norm before clipping, float64 model
-# adamw_losses carries the optimizer's settings as attributes. Weight decay falls on matrices alone (embeddings included).
-# Clipping multiplies the gradients by min(1, clip / (norm + 1e-6)).
+#     loss, loss64    scalars                   mean cross-entropy, of either model
+#     adamw_losses, adamw_losses64   float64 [10]   loss before each AdamW update
+#     adamw_grad_norms64             float64 [10]   global gradient norm before clipping
+# adamw_losses carries the optimizer's settings as attributes. Weight decay falls on matrices
+# alone (embeddings included). Clipping multiplies the gradients by min(1, clip / (norm +
+# 1e-6)).
 #
-# Some gradients are zero in exact arithmetic, so compare with an absolute tolerance beside the relative one: the bias of the
-# entries of k that are not rotated (softmax does not see it), and embedding rows of tokens that do not occur.
+# Some gradients are zero in exact arithmetic, so compare with an absolute tolerance beside the
+# relative one: the bias of the entries of k that are not rotated (softmax does not see it), and
+# embedding rows of tokens that do not occur.
 #
-# Float64 runs are float64 throughout: Hugging Face's own casts to float32 (rotary tables, RMSNorm, softmax) are lifted.
-# Before anything is written, every case is checked against a numpy forward that shares no code with Hugging Face and follows
-# Trireme's conventions directly: logits, and every gradient by a central difference along a random direction.
+# Float64 runs are float64 throughout: Hugging Face's own casts to float32 (rotary tables,
+# RMSNorm, softmax) are lifted. Before anything is written, every case is checked against a
+# numpy forward that shares no code with Hugging Face and follows Trireme's conventions
+# directly: logits, and every gradient by a central difference along a random direction.
 import inspect
 import math
 import sys
@@ -45,38 +50,104 @@ ADAMW = dict(lr=1e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.1, clip=1.
 
 
 def neox(**kw):
-    return dict(dict(norm="layernorm", layernorm_epsilon=1e-5, pos_emb="rotary", rotary_emb_base=10000, gpt_j_residual=1,
-                     no_weight_tying=1, activation="gelu", bias_gelu_fusion=0, use_bias=1), **kw)
+    return dict(
+        dict(
+            norm="layernorm",
+            layernorm_epsilon=1e-5,
+            pos_emb="rotary",
+            rotary_emb_base=10000,
+            gpt_j_residual=1,
+            no_weight_tying=1,
+            activation="gelu",
+            bias_gelu_fusion=0,
+            use_bias=1,
+        ),
+        **kw,
+    )
 
 
 CASES = {
     "neox_parallel_r025": neox(
-        num_layers=2, hidden_size=32, num_attention_heads=4, num_kv_heads=4, intermediate_size=128, vocab_size=61,
-        seq_length=16, batch=2, rotary_pct=0.25),
+        num_layers=2,
+        hidden_size=32,
+        num_attention_heads=4,
+        num_kv_heads=4,
+        intermediate_size=128,
+        vocab_size=61,
+        seq_length=16,
+        batch=2,
+        rotary_pct=0.25,
+    ),
     "neox_sequential_r100": neox(
-        num_layers=3, hidden_size=48, num_attention_heads=4, num_kv_heads=4, intermediate_size=192, vocab_size=97,
-        seq_length=19, batch=3, rotary_pct=1.0, gpt_j_residual=0),
+        num_layers=3,
+        hidden_size=48,
+        num_attention_heads=4,
+        num_kv_heads=4,
+        intermediate_size=192,
+        vocab_size=97,
+        seq_length=19,
+        batch=3,
+        rotary_pct=1.0,
+        gpt_j_residual=0,
+    ),
     "neox_tied_tanh": neox(
-        num_layers=2, hidden_size=48, num_attention_heads=4, num_kv_heads=4, intermediate_size=144, vocab_size=64,
-        seq_length=12, batch=4, rotary_pct=0.5, no_weight_tying=0, bias_gelu_fusion=1,
-        rotary_emb_base=5000),
+        num_layers=2,
+        hidden_size=48,
+        num_attention_heads=4,
+        num_kv_heads=4,
+        intermediate_size=144,
+        vocab_size=64,
+        seq_length=12,
+        batch=4,
+        rotary_pct=0.5,
+        no_weight_tying=0,
+        bias_gelu_fusion=1,
+        rotary_emb_base=5000,
+    ),
     "llama_gqa": dict(
-        num_layers=2, hidden_size=32, num_attention_heads=4, num_kv_heads=2, intermediate_size=2 * 88, vocab_size=61,
-        seq_length=16, batch=2, norm="rmsnorm", rms_norm_epsilon=1e-6, pos_emb="rotary", rotary_pct=1.0,
-        rotary_emb_base=10000, gpt_j_residual=0, no_weight_tying=1, activation="swiglu", bias_gelu_fusion=0, use_bias=0),
+        num_layers=2,
+        hidden_size=32,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        intermediate_size=2 * 88,
+        vocab_size=61,
+        seq_length=16,
+        batch=2,
+        norm="rmsnorm",
+        rms_norm_epsilon=1e-6,
+        pos_emb="rotary",
+        rotary_pct=1.0,
+        rotary_emb_base=10000,
+        gpt_j_residual=0,
+        no_weight_tying=1,
+        activation="swiglu",
+        bias_gelu_fusion=0,
+        use_bias=0,
+    ),
 }
 
 
-# ---------------------------------------------------------------------------------------------- parameters and tokens
+# ---------- parameters and tokens
 def shapes(c):
     """Trireme's parameter names and shapes, in order."""
     h, v, d = c["hidden_size"], c["vocab_size"], c["hidden_size"] // c["num_attention_heads"]
     gated = c["activation"] == "swiglu"
     inner = c["intermediate_size"] // (2 if gated else 1)
-    matrices = {"attention.query_key_value": ((c["num_attention_heads"] + 2 * c["num_kv_heads"]) * d, h),
-                "attention.dense": (h, h)}
+    matrices = {
+        "attention.query_key_value": (
+            (c["num_attention_heads"] + 2 * c["num_kv_heads"]) * d,
+            h,
+        ),
+        "attention.dense": (h, h),
+    }
     if gated:
-        matrices.update({"mlp.gate_proj": (inner, h), "mlp.up_proj": (inner, h), "mlp.down_proj": (h, inner)})
+        matrices.update(
+            {
+                "mlp.gate_proj": (inner, h),
+                "mlp.up_proj": (inner, h),
+                "mlp.down_proj": (h, inner),
+            }
+        )
     else:
         matrices.update({"mlp.dense_h_to_4h": (inner, h), "mlp.dense_4h_to_h": (h, inner)})
     out = {"embed_in.weight": (v, h)}
@@ -112,17 +183,21 @@ def make_params(c, rng):
 
 
 def make_tokens(c, rng):
-    """Noisy affine walks through the vocabulary. Later steps redraw one token in twenty: the losses fall smoothly."""
+    """Noisy affine walks through the vocabulary; later steps redraw one token in twenty."""
     v = c["vocab_size"]
     t = np.empty((STEPS, c["batch"], c["seq_length"] + 1), np.int32)
     t[..., 0] = rng.integers(0, v, t.shape[:2])
     for j in range(1, t.shape[2]):
-        t[..., j] = np.where(rng.random(t.shape[:2]) < 0.85, (3 * t[..., j - 1] + 1) % v, rng.integers(0, v, t.shape[:2]))
+        t[..., j] = np.where(
+            rng.random(t.shape[:2]) < 0.85,
+            (3 * t[..., j - 1] + 1) % v,
+            rng.integers(0, v, t.shape[:2]),
+        )
     keep = rng.random(t.shape) < 0.95
     return np.where(keep, t[0], t)
 
 
-# -------------------------------------------------------------------------------------------------- Hugging Face side
+# ---------- Hugging Face side
 class AllDouble(TorchFunctionMode):
     """While active, whatever asks torch for float32 gets float64."""
 
@@ -131,27 +206,50 @@ class AllDouble(TorchFunctionMode):
             func = torch.Tensor.double
         swap = {torch.float32: torch.float64}
         args = [swap.get(a, a) if isinstance(a, torch.dtype) else a for a in args]
-        kwargs = {k: swap.get(a, a) if isinstance(a, torch.dtype) else a for k, a in (kwargs or {}).items()}
+        kwargs = {
+            k: swap.get(a, a) if isinstance(a, torch.dtype) else a
+            for k, a in (kwargs or {}).items()
+        }
         return func(*args, **kwargs)
 
 
 def hf_model(c):
-    """The model as transformers builds it. Argument names differ between its versions: give each what it knows."""
+    """The model as transformers builds it. Argument names differ between versions."""
     llama = c["norm"] == "rmsnorm"
     cls = LlamaConfig if llama else GPTNeoXConfig
-    kw = dict(hidden_size=c["hidden_size"], num_hidden_layers=c["num_layers"], vocab_size=c["vocab_size"],
-              num_attention_heads=c["num_attention_heads"], max_position_embeddings=64,
-              tie_word_embeddings=not c["no_weight_tying"], attn_implementation="eager", use_cache=False)
+    kw = dict(
+        hidden_size=c["hidden_size"],
+        num_hidden_layers=c["num_layers"],
+        vocab_size=c["vocab_size"],
+        num_attention_heads=c["num_attention_heads"],
+        max_position_embeddings=64,
+        tie_word_embeddings=not c["no_weight_tying"],
+        attn_implementation="eager",
+        use_cache=False,
+    )
     if llama:
-        kw.update(num_key_value_heads=c["num_kv_heads"], intermediate_size=c["intermediate_size"] // 2,
-                  rms_norm_eps=c["rms_norm_epsilon"], hidden_act="silu", attention_bias=False)
+        kw.update(
+            num_key_value_heads=c["num_kv_heads"],
+            intermediate_size=c["intermediate_size"] // 2,
+            rms_norm_eps=c["rms_norm_epsilon"],
+            hidden_act="silu",
+            attention_bias=False,
+        )
     else:
-        kw.update(intermediate_size=c["intermediate_size"], layer_norm_eps=c["layernorm_epsilon"],
-                  hidden_act="gelu_new" if c["bias_gelu_fusion"] else "gelu",
-                  use_parallel_residual=bool(c["gpt_j_residual"]), attention_dropout=0.0, hidden_dropout=0.0)
+        kw.update(
+            intermediate_size=c["intermediate_size"],
+            layer_norm_eps=c["layernorm_epsilon"],
+            hidden_act="gelu_new" if c["bias_gelu_fusion"] else "gelu",
+            use_parallel_residual=bool(c["gpt_j_residual"]),
+            attention_dropout=0.0,
+            hidden_dropout=0.0,
+        )
     if "rope_parameters" in inspect.signature(cls).parameters:
-        kw["rope_parameters"] = dict(rope_type="default", rope_theta=float(c["rotary_emb_base"]),
-                                     partial_rotary_factor=c["rotary_pct"])
+        kw["rope_parameters"] = dict(
+            rope_type="default",
+            rope_theta=float(c["rotary_emb_base"]),
+            partial_rotary_factor=c["rotary_pct"],
+        )
     elif llama:
         kw.update(rope_theta=float(c["rotary_emb_base"]))
     else:
@@ -160,23 +258,31 @@ def hf_model(c):
 
 
 def qkv_rows(c):
-    """Row numbers of q, k and v in Trireme's packed matrix, each in Hugging Face's (head by head) order."""
+    """Rows of q, k and v in Trireme's packed matrix, in Hugging Face's order."""
     d = c["hidden_size"] // c["num_attention_heads"]
     rep = c["num_attention_heads"] // c["num_kv_heads"]
     rows = np.arange(c["num_kv_heads"] * (rep + 2) * d).reshape(c["num_kv_heads"], rep + 2, d)
-    return [torch.from_numpy(r.reshape(-1)) for r in (rows[:, :rep], rows[:, rep], rows[:, rep + 1])]
+    return [
+        torch.from_numpy(r.reshape(-1)) for r in (rows[:, :rep], rows[:, rep], rows[:, rep + 1])
+    ]
 
 
 def hf_names(c, model, name):
-    """Hugging Face's name of a Trireme parameter; three of them where Llama keeps q, k and v apart."""
-    if name == "embed_out.weight":                    # GPT-NeoX's is called lm_head in newer versions
+    """Hugging Face's names of a parameter: three for Llama's q, k and v."""
+    if name == "embed_out.weight":  # GPT-NeoX's is called lm_head in newer versions
         return ["embed_out.weight" if hasattr(model, "embed_out") else "lm_head.weight"]
     if c["norm"] == "layernorm":
         return ["gpt_neox." + name]
     if "query_key_value" in name:
-        return ["model." + name.replace("attention.query_key_value", f"self_attn.{x}_proj") for x in "qkv"]
-    for ours, theirs in (("embed_in", "embed_tokens"), ("final_layer_norm", "norm"),
-                         ("attention.dense", "self_attn.o_proj")):
+        return [
+            "model." + name.replace("attention.query_key_value", f"self_attn.{x}_proj")
+            for x in "qkv"
+        ]
+    for ours, theirs in (
+        ("embed_in", "embed_tokens"),
+        ("final_layer_norm", "norm"),
+        ("attention.dense", "self_attn.o_proj"),
+    ):
         name = name.replace(ours, theirs)
     return ["model." + name]
 
@@ -186,9 +292,15 @@ def to_hf(c, model, params):
     out = {}
     for name, v in params.items():
         theirs, v = hf_names(c, model, name), torch.from_numpy(v)
-        out.update({n: v[rows] for n, rows in zip(theirs, qkv_rows(c))} if len(theirs) == 3 else {theirs[0]: v})
+        out.update(
+            {n: v[rows] for n, rows in zip(theirs, qkv_rows(c))}
+            if len(theirs) == 3
+            else {theirs[0]: v}
+        )
     if not c["no_weight_tying"]:
-        out[hf_names(c, model, "embed_out.weight")[0]] = torch.from_numpy(params["embed_in.weight"])
+        out[hf_names(c, model, "embed_out.weight")[0]] = torch.from_numpy(
+            params["embed_in.weight"]
+        )
     return out
 
 
@@ -213,7 +325,7 @@ def loss_of(model, tokens):
 
 
 def run_hf(c, params, steps_tokens):
-    """Logits, loss and gradients of the first batch, then the losses and gradient norms of the AdamW steps."""
+    """Logits, loss and gradients of the first batch, then the AdamW steps."""
     model = hf_model(c).to(torch.get_default_dtype()).eval()
     missing, unexpected = model.load_state_dict(to_hf(c, model, params), strict=False)
     assert not missing and not unexpected, (missing, unexpected)
@@ -223,24 +335,35 @@ def run_hf(c, params, steps_tokens):
 
     matrices = [p for p in named.values() if p.ndim >= 2]
     vectors = [p for p in named.values() if p.ndim < 2]
-    opt = torch.optim.AdamW([dict(params=matrices, weight_decay=ADAMW["weight_decay"]),
-                             dict(params=vectors, weight_decay=0.0)],
-                            lr=ADAMW["lr"], betas=(ADAMW["beta1"], ADAMW["beta2"]), eps=ADAMW["eps"])
+    opt = torch.optim.AdamW(
+        [
+            dict(params=matrices, weight_decay=ADAMW["weight_decay"]),
+            dict(params=vectors, weight_decay=0.0),
+        ],
+        lr=ADAMW["lr"],
+        betas=(ADAMW["beta1"], ADAMW["beta2"]),
+        eps=ADAMW["eps"],
+    )
     r = dict(losses=[], norms=[])
     for step, tokens in enumerate(steps_tokens):
         opt.zero_grad(set_to_none=True)
         logits, loss = loss_of(model, tokens)
         loss.backward()
         if step == 0:
-            r["logits"], r["loss"] = logits.detach().numpy().copy(), loss.detach().numpy().copy()
+            r["logits"], r["loss"] = (
+                logits.detach().numpy().copy(),
+                loss.detach().numpy().copy(),
+            )
             r["grads"] = from_hf(c, model, {k: p.grad.clone() for k, p in named.items()})
         r["losses"].append(loss.item())
-        r["norms"].append(torch.nn.utils.clip_grad_norm_(list(named.values()), ADAMW["clip"]).item())
+        r["norms"].append(
+            torch.nn.utils.clip_grad_norm_(list(named.values()), ADAMW["clip"]).item()
+        )
         opt.step()
     return r
 
 
-# ----------------------------------------------------------------------------------------- the conventions, in numpy
+# ---------- the conventions, in numpy
 def np_forward(c, p, tokens):
     """Logits and loss in float64, from Trireme's parameters as its conventions define them."""
     f64 = {k: v.astype(np.float64) for k, v in p.items()}
@@ -260,8 +383,8 @@ def np_forward(c, p, tokens):
         x = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
         return x * f64[name + ".weight"] + f64.get(name + ".bias", 0.0)
 
-    def rotate(x):                                    # [batch, seq, d]
-        a, b = x[..., :rot // 2], x[..., rot // 2:rot]
+    def rotate(x):  # [batch, seq, d]
+        a, b = x[..., : rot // 2], x[..., rot // 2 : rot]
         return np.concatenate([a * cos - b * sin, b * cos + a * sin, x[..., rot:]], -1)
 
     def softmax(s):
@@ -270,21 +393,27 @@ def np_forward(c, p, tokens):
 
     def attention(x, name):
         qkv, outs = linear(x, name + ".query_key_value"), []
-        for g in range(kv):                           # per kv head: its query heads, then its k, then its v
-            block = qkv[..., g * (rep + 2) * d:(g + 1) * (rep + 2) * d]
-            k, v = rotate(block[..., rep * d:(rep + 1) * d]), block[..., (rep + 1) * d:]
+        for g in range(kv):  # per kv head: its query heads, then its k, then its v
+            block = qkv[..., g * (rep + 2) * d : (g + 1) * (rep + 2) * d]
+            k, v = rotate(block[..., rep * d : (rep + 1) * d]), block[..., (rep + 1) * d :]
             for j in range(rep):
-                s = rotate(block[..., j * d:(j + 1) * d]) @ k.transpose(0, 2, 1) / math.sqrt(d)
+                s = (
+                    rotate(block[..., j * d : (j + 1) * d])
+                    @ k.transpose(0, 2, 1)
+                    / math.sqrt(d)
+                )
                 outs.append(softmax(np.where(np.tri(seq, dtype=bool), s, -np.inf)) @ v)
         return linear(np.concatenate(outs, -1), name + ".dense")
 
     def mlp(x, name):
         if c["activation"] == "swiglu":
             g = linear(x, name + ".gate_proj")
-            return linear(g / (1 + np.exp(-g)) * linear(x, name + ".up_proj"), name + ".down_proj")
+            return linear(
+                g / (1 + np.exp(-g)) * linear(x, name + ".up_proj"), name + ".down_proj"
+            )
         u = linear(x, name + ".dense_h_to_4h")
         if c["bias_gelu_fusion"]:
-            u = 0.5 * u * (1 + np.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u ** 3)))
+            u = 0.5 * u * (1 + np.tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u**3)))
         else:
             u = 0.5 * u * (1 + np.vectorize(math.erf)(u / math.sqrt(2)))
         return linear(u, name + ".dense_4h_to_h")
@@ -305,20 +434,29 @@ def np_forward(c, p, tokens):
 
 
 def check(c, params, tokens, r32, r64, rng):
-    """Largest errors of both models' logits and of the float64 gradients against the numpy forward."""
+    """Largest errors of logits and float64 gradients against the numpy forward."""
     logits, loss = np_forward(c, params, tokens)
     rel = lambda a, b: float(np.abs(a - b).max() / np.abs(b).max())
-    e = dict(logits32=rel(r32["logits"], logits), logits64=rel(r64["logits"], logits), loss64=rel(r64["loss"], loss))
+    e = dict(
+        logits32=rel(r32["logits"], logits),
+        logits64=rel(r64["logits"], logits),
+        loss64=rel(r64["loss"], loss),
+    )
     worst, scale = 0.0, max(np.linalg.norm(g) for g in r64["grads"].values())
     for name, g in r64["grads"].items():
-        # The gradient's own direction plus as much noise: sees a wrong length and a wrong permutation alike.
+        # The gradient's direction plus noise: sees a wrong length or permutation.
         u, n = g / np.linalg.norm(g), rng.normal(size=g.shape)
         direction, step = u + n / np.linalg.norm(n), 1e-4
-        up, down = ({**params, name: params[name].astype(np.float64) + s * step * direction} for s in (1, -1))
+        up, down = (
+            {**params, name: params[name].astype(np.float64) + s * step * direction}
+            for s in (1, -1)
+        )
         diff = (np_forward(c, up, tokens)[1] - np_forward(c, down, tokens)[1]) / (2 * step)
         worst = max(worst, abs(diff - (g * direction).sum()) / max(abs(diff), 1e-3 * scale))
     e["gradients64"] = worst
-    assert e["logits32"] < 1e-6 and e["logits64"] < 1e-12 and e["loss64"] < 1e-12 and worst < 1e-5, e
+    assert (
+        e["logits32"] < 1e-6 and e["logits64"] < 1e-12 and e["loss64"] < 1e-12 and worst < 1e-5
+    ), e
     return e
 
 
@@ -327,10 +465,15 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, numpy {np.__version__}, "
-          f"h5py {h5py.__version__}")
+    print(
+        f"torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"numpy {np.__version__}, "
+        f"h5py {h5py.__version__}"
+    )
     with h5py.File(out, "w") as f:
-        f.attrs["made_with"] = np.bytes_(f"torch {torch.__version__}, transformers {transformers.__version__}")
+        f.attrs["made_with"] = np.bytes_(
+            f"torch {torch.__version__}, transformers {transformers.__version__}"
+        )
         for index, (case, c) in enumerate(CASES.items()):
             rng = np.random.default_rng([20240229, index])
             params, steps_tokens = make_params(c, rng), make_tokens(c, rng)
@@ -344,8 +487,14 @@ def main():
 
             g = f.create_group(case)
             for k, v in c.items():
-                g.attrs[k] = np.bytes_(v) if isinstance(v, str) else np.int64(v) if isinstance(v, int) else np.float64(v)
-            put = lambda name, data: g.create_dataset(name, data=data, compression="gzip", track_times=False)
+                g.attrs[k] = (
+                    np.bytes_(v)
+                    if isinstance(v, str)
+                    else np.int64(v) if isinstance(v, int) else np.float64(v)
+                )
+            put = lambda name, data: g.create_dataset(
+                name, data=data, compression="gzip", track_times=False
+            )
             put("tokens", steps_tokens[0])
             put("steps_tokens", steps_tokens)
             for k, v in params.items():
@@ -358,12 +507,17 @@ def main():
             put("adamw_losses64", np.array(r64["losses"], np.float64))
             put("adamw_grad_norms64", np.array(r64["norms"], np.float64))
 
-            print(f"{case}: {sum(v.size for v in params.values())} parameters, loss {float(r32['loss']):.7f}, "
-                  f"loss64 {float(r64['loss']):.12f}")
+            print(
+                f"{case}: {sum(v.size for v in params.values())} parameters, "
+                f"loss {float(r32['loss']):.7f}, "
+                f"loss64 {float(r64['loss']):.12f}"
+            )
             print("  errors against numpy: " + ", ".join(f"{k} {v:.1e}" for k, v in e.items()))
             print("  adamw_losses64: " + " ".join(f"{x:.4f}" for x in r64["losses"]))
             print("  norms:          " + " ".join(f"{x:.4f}" for x in r64["norms"]))
-            print(f"  adamw 32 - 64: {np.abs(np.array(r32['losses']) - r64['losses']).max():.1e}")
+            print(
+                f"  adamw 32 - 64: {np.abs(np.array(r32['losses']) - r64['losses']).max():.1e}"
+            )
     print(f"{out.name}: {out.stat().st_size} bytes")
 
 

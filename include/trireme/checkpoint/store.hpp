@@ -4,9 +4,9 @@
 //
 // SAVE/latest               text "global_stepN": the newest complete checkpoint
 // SAVE/global_stepN/
-//   checkpoint.h5           RunState as attributes; /manifest/NAME: int64 [pieces, 1 + 2·axes],
-//                           a row per piece: its shard, offset and extent; attributes `shape`
-//                           and `dtype`
+//   checkpoint.h5           RunState as attributes (the seed's bits as int64); /manifest/NAME:
+//                           int64 [pieces, 1 + 2·axes], each row a piece's shard, offset and
+//                           extent, with attributes `shape` and `dtype`
 //   shard-RRRRR.h5          rank R's pieces: dataset NAME@OFFSET ("model/x.weight@0,128") with
 //                           attributes `offset` and `global_shape`; Fletcher32 on each chunk
 //
@@ -54,8 +54,8 @@ class CheckpointWriter {
 
   /// Makes the checkpoint durable and visible, then `latest` names it; an older one of the same
   /// iteration is replaced. Rank 0's state counts. Collective; call once. If anything failed on
-  /// any rank (disk, boxes that don't tile), all throw that Error, and `latest` names a complete
-  /// checkpoint still, if it did.
+  /// any rank (disk, boxes that don't tile), all throw that Error, and `latest` names a
+  /// complete checkpoint still, if it did.
   void finish(const RunState& state);
 
  private:

@@ -121,6 +121,8 @@ class Group : public Object {
   Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
                          const DatasetOptions& options = {});
   void remove(const std::string& name);
+  /// A 1-D dataset of UTF-8 texts, also the groups above it.
+  void write_texts(const std::string& name, const std::vector<std::string>& texts);
 
  protected:
   using Object::Object;

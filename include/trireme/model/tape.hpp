@@ -35,6 +35,12 @@ class Tape {
   [[nodiscard]] const MicroBatch& micro_batch() const { return micro_batch_; }
   [[nodiscard]] bool recording() const { return recording_; }
   [[nodiscard]] bool empty() const { return stack_.empty(); }
+  /// What it holds, tensors held elsewhere too included.
+  [[nodiscard]] std::size_t bytes() const {
+    std::size_t n = 0;
+    for (const Tensor& t : stack_) n += t.view().bytes();
+    return n;
+  }
   void put(const Tensor& t) {
     if (recording_) stack_.push_back(t);
   }

@@ -15,8 +15,8 @@ struct OptimizerConfig {
   double epsilon = 1e-8;
   double momentum = 0;  ///< SGD
   double weight_decay = 0.1;
-  double gradient_clipping = 1.0;                ///< global norm; 0 = off
-  std::int64_t reduce_bucket_size = 25'000'000;  ///< elements in one reduction of gradients
+  double gradient_clipping = 1.0;               ///< global norm; 0 = off
+  std::int64_t reduce_bucket_size = 6'500'000;  ///< elements in one reduction (25 MiB)
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 

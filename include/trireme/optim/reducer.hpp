@@ -2,6 +2,7 @@
 // Sums gradients over the ranks that hold addends of them, while backward still runs.
 #pragma once
 
+#include <deque>
 #include <unordered_map>
 #include <vector>
 
@@ -31,23 +32,29 @@ class GradientReducer {
   [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
 
  private:
-  struct Bucket {
+  struct Span {
     std::int64_t offset = 0;
     std::int64_t count = 0;
+  };
+  struct Bucket {
+    Span span;
     int uses = 0;     ///< contributions of units per step
     int pending = 0;  ///< of these, still to come
-    RequestPtr request;
   };
 
-  void start(Bucket& bucket);
+  void enqueue(const Span& span);
+  void start_next();
   void sum_over_tp();
   void sum_tied();
 
   const Exec& ex_;
   ParameterStore& store_;
   const Mesh& mesh_;
+  std::int64_t bucket_size_;
   bool tied_;
   std::vector<Bucket> buckets_;
+  std::deque<Span> waiting_;
+  std::deque<RequestPtr> under_way_;
   std::unordered_map<const Parameter*, std::size_t> bucket_of_;
 };
 

@@ -32,6 +32,8 @@ class PipelineExecutor {
   void train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
   /// Forward alone.
   void evaluate(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
+  /// Most bytes that the tapes held at once, over all steps so far.
+  [[nodiscard]] std::size_t peak_tape_bytes() const { return peak_tape_bytes_; }
 
  private:
   struct Message {
@@ -57,6 +59,7 @@ class PipelineExecutor {
   PhaseClock& clock_;
   std::map<int, Message> incoming_;  ///< by tag
   std::vector<Message> outgoing_;
+  std::size_t peak_tape_bytes_ = 0;
 };
 
 }  // namespace trireme

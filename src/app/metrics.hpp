@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics.h5: what a run measured, readable while it runs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "trireme/core/clock.hpp"
+
+namespace trireme {
+
+/// One training step.
+struct StepRecord {
+  std::int64_t iteration = 0;
+  std::int64_t samples = 0;  ///< consumed so far, this step included
+  std::int64_t tokens = 0;   ///< likewise
+  double loss = 0;           ///< nats a token, mean over the global batch
+  double learning_rate = 0;
+  double grad_norm = 0;  ///< before clipping
+  double step_seconds = 0;
+  double tokens_per_second = 0;
+  double tflops_per_rank = 0;
+  std::array<double, kPhases> phases{};  ///< seconds, mean over ranks
+};
+
+struct EvaluationRecord {
+  std::int64_t iteration = 0;
+  double loss = 0;
+};
+
+struct RankRecord {
+  std::string host;
+  std::string device;
+  std::int64_t peak_bytes = 0;
+};
+
+/// Rank 0 alone. The file is closed between flushes, so that it is whole at any time and others
+/// can open it.
+class Metrics {
+ public:
+  /// Starts the file anew, or, where it is there already and `iteration` > 0 steps are done,
+  /// cuts it back to these. Throws Error where it can't be written.
+  Metrics(std::string path, std::int64_t iteration, const std::string& deck,
+          const std::string& version, const std::string& mesh);
+
+  void add(const StepRecord& step) { steps_.push_back(step); }
+  /// Group "valid" or "test".
+  void add(const std::string& group, const EvaluationRecord& evaluation);
+  void set_ranks(const std::vector<RankRecord>& ranks);
+  /// Writes what was added since the last time.
+  void flush();
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  void create() const;
+  void cut_back(std::int64_t iteration) const;
+
+  std::string path_;
+  std::vector<StepRecord> steps_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Command line, and the only place that catches: one line, then all ranks end.
+#include "trireme/app/program.hpp"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "trireme/app/prepare.hpp"
+#include "trireme/backend/cpu.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/h5/file.hpp"
+
+#include "run.hpp"
+
+namespace trireme {
+
+namespace {
+
+struct CommandLine {
+  CLI::App app{
+      "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
+  CLI::App* train = nullptr;
+  CLI::App* bench = nullptr;
+  CLI::App* prepare = nullptr;
+  DeckSource deck;
+  BenchOptions bench_options;
+  PrepareOptions prepare_options;
+  std::string separator;
+  std::string jsonl_key;
+  bool help_keys = false;
+
+  CommandLine() {
+    app.require_subcommand(1);
+    app.set_version_flag("--version", [] {
+      return fmt::format(
+          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\nCUDA no: this version computes "
+          "on CPUs",
+          kVersion, mpi_version(), blas_core(), h5::version());
+    });
+    train = app.add_subcommand("train", "Trains the model of one or several decks");
+    add_deck(*train);
+    train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
+    bench =
+        app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
+    add_deck(*bench);
+    bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
+        ->check(CLI::PositiveNumber);
+    bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
+    add_prepare();
+  }
+
+  void add_deck(CLI::App& command) {
+    command.add_option(
+        "DECK", deck.files,
+        "Decks, YAML or JSON, in GPT-NeoX's and DeepSpeed's keys; later ones win");
+    command
+        .add_option("--set", deck.overrides, "key=value over the decks; dots for nested keys")
+        ->take_all()
+        ->expected(1)
+        ->allow_extra_args(false);
+  }
+
+  void add_prepare() {
+    prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
+    prepare
+        ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
+        ->required();
+    prepare->add_option("--output", prepare_options.output, "Token file to write")->required();
+    prepare->add_option("--jsonl-key", jsonl_key, "Inputs are JSON lines; the text's key");
+    prepare->add_option(
+        "--document-separator", separator,
+        "What stands between documents of plain text; \\n, \\t, \\xHH are understood");
+    prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")
+        ->capture_default_str();
+  }
+};
+
+void run_prepare(CommandLine& line, Communicator& world) {
+  PrepareOptions& options = line.prepare_options;
+  if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
+  options.separator = unescape(line.separator);
+  const PrepareSummary s = prepare(options, world);
+  log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
+            s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
+            static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
+  if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
+}
+
+void run_command(CommandLine& line, const MpiSession& mpi) {
+  if (line.prepare->parsed()) {
+    run_prepare(line, mpi.world());
+    return;
+  }
+  TRM_REQUIRE(!line.deck.files.empty(), "no deck: trireme {} DECK.yml",
+              line.train->parsed() ? "train" : "bench");
+  if (line.train->parsed()) {
+    train(line.deck, mpi);
+  } else {
+    bench(line.deck, line.bench_options, mpi);
+  }
+}
+
+/// Prints one line for the error and ends all ranks.
+[[noreturn]] void end_all(const std::string& message, bool everywhere, int rank) {
+  // An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
+  if (everywhere && rank != 0) {
+    sleep(10);
+    abort_all_ranks(1);
+  }
+  const std::string who =
+      everywhere || rank == 0 ? "" : fmt::format(" (rank {} on {})", rank, host_name());
+  fmt::print(stderr, "trireme: error: {}{}\n", message, who);
+  std::fflush(stderr);
+  abort_all_ranks(1);
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  use_best_blas_kernels(argv);
+  CommandLine line;
+  try {
+    line.app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+    if (rank != nullptr && std::string(rank) != "0") return e.get_exit_code() == 0 ? 0 : 1;
+    return line.app.exit(e) == 0 ? 0 : 1;
+  }
+  if (line.help_keys) {
+    fmt::print("{}", describe_keys());
+    return 0;
+  }
+  int rank = 0;
+  try {
+    const MpiSession mpi(argc, argv);
+    rank = mpi.world().rank();
+    log::start(rank);
+    try {
+      run_command(line, mpi);
+    } catch (const Error& e) {
+      end_all(e.what(), e.everywhere(), rank);
+    } catch (const std::exception& e) {
+      end_all(e.what(), false, rank);
+    }
+  } catch (const std::exception& e) {
+    end_all(e.what(), false, rank);
+  }
+  return 0;
+}
+
+}  // namespace trireme

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What train and bench begin with.
+#include "run.hpp"
+
+#include "trireme/core/log.hpp"
+#include "trireme/model/transformer.hpp"
+
+namespace trireme {
+
+Deck load_deck(const DeckSource& source, Communicator& world,
+               const std::function<void(Deck&)>& check) {
+  std::string text;
+  if (world.rank() == 0) {
+    Deck deck = read_deck(source.files, source.overrides);
+    resolve(deck, world.size());
+    for (const std::string& w : deck.warnings) log::warn("{}", w);
+    check(deck);
+    text = to_yaml(deck);
+  }
+  Deck deck = parse_deck(world.broadcast_text(text, 0), "the resolved deck");
+  resolve(deck, world.size());
+  return deck;
+}
+
+std::string mesh_text(const MeshShape& shape) {
+  return fmt::format("dp {} × tp {} × pp {}", shape.dp, shape.tp, shape.pp);
+}
+
+void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
+                 const std::string& data) {
+  const ModelConfig& m = deck.model;
+  const int n = mesh.world->size();
+  log::info("Trireme {} on {}, {} rank{}", kVersion, mpi_version(), n, n == 1 ? "" : "s");
+  log::info("mesh     {}{}{}", mesh_text(mesh.shape),
+            deck.sequence_parallel && mesh.shape.tp > 1 ? ", sequence parallel" : "",
+            deck.virtual_pipeline_chunks > 1
+                ? fmt::format(", {} chunks a stage", deck.virtual_pipeline_chunks)
+                : "");
+  log::info("compute  {}, {:.0f} GFLOP/s of fp32 products over all ranks", engine.describe(),
+            gemm_rate * 1e-9);
+  log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} million parameters",
+            m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
+            static_cast<double>(count_parameters(m)) * 1e-6);
+  log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
+            deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,
+            deck.gradient_accumulation_steps, mesh.shape.dp);
+  log::info("data     {}", data);
+}
+
+}  // namespace trireme

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands' shared start: a deck that all ranks hold alike, and what the start-up screen
+// says.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "trireme/app/deck.hpp"
+#include "trireme/comm/mesh.hpp"
+#include "trireme/comm/mpi.hpp"
+#include "trireme/data/samples.hpp"
+
+#include "engine.hpp"
+
+namespace trireme {
+
+inline constexpr const char* kVersion = TRIREME_VERSION;
+
+struct DeckSource {
+  std::vector<std::string> files;
+  std::vector<std::string> overrides;
+};
+
+/// Reads and resolves the deck on rank 0, lets `check` look at it and fill in what the data
+/// tells (both on rank 0), and gives every rank the result. Errors are rank 0's alone.
+[[nodiscard]] Deck load_deck(const DeckSource& source, Communicator& world,
+                             const std::function<void(Deck&)>& check);
+
+/// Version, mesh, model, threads and GEMM rate; rank 0.
+void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
+                 const std::string& data);
+
+/// "dp 2 × tp 1 × pp 1".
+[[nodiscard]] std::string mesh_text(const MeshShape& shape);
+
+/// `trireme train`; what it says is in README.
+void train(const DeckSource& source, const MpiSession& mpi);
+
+struct BenchOptions {
+  int steps = 5;
+  std::string json;  ///< file to write one object to; empty: none
+};
+/// `trireme bench`: speed and memory of a deck on synthetic tokens.
+void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi);
+
+}  // namespace trireme

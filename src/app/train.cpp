@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// `trireme train`: from a deck to metrics and checkpoints.
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <unistd.h>
+
+#include "trireme/app/progress.hpp"
+#include "trireme/checkpoint/store.hpp"
+#include "trireme/core/log.hpp"
+
+#include "metrics.hpp"
+#include "run.hpp"
+#include "trainer.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// One part of the deck's data; nothing where the deck gives that part none.
+std::optional<Samples> open_samples(const Deck& deck, Part part) {
+  const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
+    return part == Part::train ? train : part == Part::valid ? valid : test;
+  };
+  SamplesOptions options;
+  options.part = part;
+  options.seq_length = deck.model.seq_length;
+  options.seed = deck.seed;
+  options.shuffle = part == Part::train;
+  options.at_least = deck.train_batch_size;
+  if (!deck.data_path.empty()) {
+    options.paths = deck.data_path;
+    options.split = deck.split;
+    if (split_fractions(deck.split)[static_cast<std::size_t>(part)] == 0) return std::nullopt;
+  } else {
+    options.paths = pick(deck.train_data_paths, deck.valid_data_paths, deck.test_data_paths);
+    options.weights =
+        pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
+    if (options.paths.empty()) return std::nullopt;
+  }
+  return std::optional<Samples>(std::in_place, options);
+}
+
+/// Rank 0's look at everything that a run needs, before any rank starts on it.
+void check_inputs(Deck& deck) {
+  const auto samples = open_samples(deck, Part::train);
+  TRM_REQUIRE(samples,
+              "the deck names no training data: set data_path or train_data_paths to "
+              "files made by `trireme prepare`");
+  const std::int64_t vocabulary = samples->vocab_size();
+  TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size == vocabulary,
+              "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
+              deck.model.vocab_size, vocabulary);
+  deck.model.vocab_size = vocabulary;
+  for (const Part part : {Part::valid, Part::test}) {
+    if (deck.eval_iters == 0) break;
+    const auto other = open_samples(deck, part);
+    TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
+                "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
+                name_of(part), other->vocab_size());
+  }
+  if (deck.save.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(deck.save, error);
+  const std::string probe = deck.save + "/.writable";
+  const bool writable = !error && std::ofstream(probe).good();
+  std::filesystem::remove(probe, error);
+  TRM_REQUIRE(writable, "cannot write to the folder {} (key save): {}", deck.save,
+              std::filesystem::exists(deck.save) ? "it is not a folder or not writable"
+                                                 : "it cannot be made");
+}
+
+std::string checkpoint_to_load(const Deck& deck) {
+  if (deck.load.empty()) return {};
+  const auto latest = find_latest(deck.load);
+  TRM_REQUIRE(latest || deck.load == deck.save,
+              "there is no checkpoint in {} (key load): it has no file `latest`", deck.load);
+  return latest.value_or("");
+}
+
+/// The run of one rank.
+class TrainRun {
+ public:
+  TrainRun(const Deck& deck, const MpiSession& mpi)
+      : deck_(deck),
+        world_(mpi.world()),
+        mesh_(mesh_shape(deck, world_.size()), world_),
+        engine_(deck, mpi),
+        trainer_(engine_.exec(), deck_, mesh_, clock_) {}
+
+  void run() {
+    const double mine = engine_.gemm_rate(world_, 768, 0.03);
+    gemm_rate_ = world_.reduce_value(mine, Reduction::sum);
+    const auto train_data = open_data(Part::train);
+    if (mesh_.world->rank() == 0) {
+      print_start(deck_, mesh_, engine_, gemm_rate_,
+                  describe(*open_samples(deck_, Part::train)));
+    }
+    resume();
+    open_metrics();
+    if (iteration_ >= deck_.train_iters) {
+      log::info("nothing to do: {} of {} iterations are done", iteration_, deck_.train_iters);
+      return;
+    }
+    loop(train_data ? &*train_data : nullptr);
+    evaluate("test", Part::test);
+    report_ranks();
+  }
+
+ private:
+  [[nodiscard]] std::optional<Samples> open_data(Part part) const {
+    if (!trainer_.layout().needs_tokens()) return std::nullopt;
+    return open_samples(deck_, part);
+  }
+
+  [[nodiscard]] std::string describe(const Samples& s) const {
+    return fmt::format("{} tokens, {} samples an epoch; {} iterations are {:.2f} epochs",
+                       s.tokens(), s.samples_per_epoch(), deck_.train_iters,
+                       static_cast<double>(deck_.train_iters * deck_.train_batch_size) /
+                           static_cast<double>(s.samples_per_epoch()));
+  }
+
+  void resume() {
+    const std::string folder = world_.broadcast_text(
+        world_.rank() == 0 ? checkpoint_to_load(deck_) : std::string(), 0);
+    if (folder.empty()) {
+      if (!deck_.load.empty()) log::info("resume   no checkpoint in {} yet", deck_.load);
+      return;
+    }
+    std::string problem;
+    try {
+      CheckpointReader reader(folder);
+      const RunState& state = reader.state();
+      trainer_.read_state(reader, state.optimizer_steps);
+      iteration_ = state.iteration;
+      samples_ = state.samples_consumed;
+      TRM_REQUIRE(state.seed == deck_.seed,
+                  "the checkpoint's seed is {}, the deck's {}: the run would go on with other "
+                  "data and dropout",
+                  state.seed, deck_.seed);
+      log::info("resume   {} at iteration {}", folder, iteration_);
+    } catch (const Error& e) {
+      problem = e.what();
+    }
+    world_.agree(problem);
+  }
+
+  void open_metrics() {
+    std::string problem;
+    if (world_.rank() == 0 && !deck_.save.empty()) {
+      try {
+        metrics_.emplace(deck_.save + "/metrics.h5", iteration_, to_yaml(deck_), kVersion,
+                         mesh_text(mesh_.shape));
+      } catch (const Error& e) {
+        problem = e.what();
+      }
+    }
+    world_.agree(problem);
+    if (deck_.save.empty()) log::info("save     nothing is kept: the deck sets no `save`");
+  }
+
+  void loop(const Samples* data) {
+    std::optional<Prefetch> prefetch;
+    const auto first_sample = [this, start = samples_](std::int64_t step) {
+      return static_cast<std::uint64_t>(start + step * deck_.train_batch_size);
+    };
+    if (data != nullptr) {
+      prefetch.emplace(
+          *data,
+          [this, first_sample](std::int64_t step) {
+            return trainer_.layout().runs(first_sample(step));
+          },
+          0);
+    }
+    std::optional<Progress> bar;
+    if (world_.rank() == 0 && isatty(STDERR_FILENO) != 0) {
+      bar.emplace("training", "iterations", static_cast<double>(deck_.train_iters),
+                  static_cast<double>(iteration_));
+    }
+    started_ = now();
+    started_at_ = iteration_;
+    while (iteration_ < deck_.train_iters) {
+      const double begin = now();
+      clock_.reset();
+      std::vector<std::int32_t> tokens;
+      if (prefetch) {
+        const auto scope = clock_.scope(Phase::data);
+        tokens = prefetch->next();
+      }
+      const auto result =
+          trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), tokens);
+      ++iteration_;
+      samples_ += deck_.train_batch_size;
+      const bool save = save_is_due();
+      if (save) save_checkpoint();
+      record(result, now() - begin);
+      if (bar) bar->clear();
+      if (log_is_due()) report();
+      if (deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0) {
+        evaluate("valid", Part::valid);
+      }
+      if (bar) bar->update(static_cast<double>(iteration_));
+    }
+  }
+
+  [[nodiscard]] bool log_is_due() const {
+    return iteration_ % deck_.log_interval == 0 || iteration_ == deck_.train_iters ||
+           iteration_ == started_at_ + 1;
+  }
+  [[nodiscard]] bool save_is_due() const {
+    if (deck_.save.empty()) return false;
+    const bool interval =
+        deck_.checkpoint_factor > 0 && iteration_ % deck_.checkpoint_factor == 0;
+    return interval || iteration_ == deck_.train_iters;
+  }
+
+  void save_checkpoint() {
+    const auto scope = clock_.scope(Phase::checkpoint);
+    CheckpointWriter writer(deck_.save, iteration_, world_);
+    trainer_.write_state(writer);
+    writer.finish({.iteration = iteration_,
+                   .samples_consumed = samples_,
+                   .optimizer_steps = trainer_.optimizer_steps(),
+                   .seed = deck_.seed,
+                   .deck = to_yaml(deck_),
+                   .version = kVersion,
+                   .mesh = mesh_text(mesh_.shape)});
+  }
+
+  void record(const Trainer::StepResult& result, double seconds) {
+    StepRecord r;
+    const auto tokens = static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+    r.iteration = iteration_;
+    r.samples = samples_;
+    r.tokens = samples_ * deck_.model.seq_length;
+    r.loss = result.loss;
+    r.learning_rate = result.lr;
+    r.grad_norm = result.gradient_norm;
+    r.step_seconds = seconds;
+    r.tokens_per_second = tokens / seconds;
+    r.tflops_per_rank =
+        r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
+    r.phases = clock_.seconds();
+    interval_.push_back(r);
+  }
+
+  /// The console's line and the file's rows for the steps since the last one. Collective.
+  void report() {
+    const auto n = static_cast<std::int64_t>(interval_.size());
+    std::vector<double> phases;
+    for (const StepRecord& r : interval_) {
+      phases.insert(phases.end(), r.phases.begin(), r.phases.end());
+    }
+    world_.all_reduce(
+        View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
+        Reduction::sum);
+    double loss = 0;
+    double seconds = 0;
+    for (std::int64_t i = 0; i < n; ++i) {
+      StepRecord& r = interval_[static_cast<std::size_t>(i)];
+      for (std::size_t p = 0; p < kPhases; ++p) {
+        r.phases[p] = phases[static_cast<std::size_t>(i) * kPhases + p] / world_.size();
+      }
+      if (metrics_) metrics_->add(r);
+      loss += r.loss / static_cast<double>(n);
+      seconds += r.step_seconds;
+    }
+    if (world_.rank() == 0)
+      print_line(interval_.back(), loss, seconds / static_cast<double>(n));
+    if (metrics_) metrics_->flush();
+    interval_.clear();
+  }
+
+  void print_line(const StepRecord& last, double loss, double step_seconds) const {
+    const double rate =
+        static_cast<double>(deck_.train_batch_size * deck_.model.seq_length) / step_seconds;
+    const double flops = rate * flops_per_token(deck_.model);
+    const double left = (now() - started_) / static_cast<double>(iteration_ - started_at_) *
+                        static_cast<double>(deck_.train_iters - iteration_);
+    log::info(
+        "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f} | {:.0f} tokens/s | "
+        "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
+        iteration_, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
+        last.learning_rate, last.grad_norm, rate, flops * 1e-12, 100 * flops / gemm_rate_,
+        duration_text(left));
+  }
+
+  void evaluate(const std::string& group, Part part) {
+    if (deck_.eval_iters == 0) return;
+    const auto data = open_data(part);
+    const bool exists = world_.reduce_count(data.has_value() ? 1 : 0, Reduction::max) != 0;
+    if (!exists) return;
+    static const SyntheticSamples none(1, 1, 0);  // stages between the ends read nothing
+    const double loss = trainer_.evaluate(data ? static_cast<const SampleSource&>(*data) : none,
+                                          deck_.eval_iters);
+    log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration_,
+              fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
+              std::exp(loss));
+    if (metrics_) metrics_->add(group, {iteration_, loss});
+  }
+
+  void report_ranks() {
+    const auto lines =
+        world_.gather_text(fmt::format("{}\n{}\n{}", host_name(), engine_.exec().device.name(),
+                                       peak_process_bytes()),
+                           0);
+    if (world_.rank() != 0) return;
+    std::vector<RankRecord> ranks;
+    std::int64_t most = 0;
+    for (const std::string& line : lines) {
+      const auto a = line.find('\n');
+      const auto b = line.find('\n', a + 1);
+      ranks.push_back(
+          {line.substr(0, a), line.substr(a + 1, b - a - 1), std::stoll(line.substr(b + 1))});
+      most = std::max(most, ranks.back().peak_bytes);
+    }
+    log::info("memory   at most {} MiB a rank", most >> 20U);
+    if (!metrics_) return;
+    metrics_->set_ranks(ranks);
+    log::info("metrics  {}", metrics_->path());
+    log::info("saved    {}/global_step{}", deck_.save, iteration_);
+  }
+
+  const Deck& deck_;
+  Communicator& world_;
+  Mesh mesh_;
+  Engine engine_;
+  PhaseClock clock_;
+  Trainer trainer_;
+  std::optional<Metrics> metrics_;
+  std::vector<StepRecord> interval_;
+  double gemm_rate_ = 0;
+  std::int64_t iteration_ = 0;
+  std::int64_t samples_ = 0;
+  double started_ = 0;
+  std::int64_t started_at_ = 0;
+};
+
+}  // namespace
+
+void train(const DeckSource& source, const MpiSession& mpi) {
+  const Deck deck = load_deck(source, mpi.world(), check_inputs);
+  TrainRun(deck, mpi).run();
+}
+
+}  // namespace trireme

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model on this rank's mesh, and what can be done with it: a step, an evaluation, a
+// checkpoint.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "trireme/app/deck.hpp"
+#include "trireme/core/clock.hpp"
+#include "trireme/model/transformer.hpp"
+#include "trireme/optim/optimizer.hpp"
+#include "trireme/optim/reducer.hpp"
+#include "trireme/pipeline/executor.hpp"
+
+#include "batches.hpp"
+
+namespace trireme {
+
+class CheckpointReader;
+class CheckpointWriter;
+
+/// All calls are collective over the mesh. `deck` is resolved and its vocabulary known.
+class Trainer {
+ public:
+  Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock);
+
+  struct StepResult {
+    double loss = 0;  ///< mean over the global batch's tokens, before the update
+    double gradient_norm = 0;
+    double lr = 0;
+  };
+  /// One update from the global batch that begins with sample `first`. Throws Error, on all
+  /// ranks, where loss or gradient is not finite; the parameters are then those before the
+  /// step.
+  [[nodiscard]] StepResult step(std::int64_t iteration, std::uint64_t first,
+                                const std::vector<std::int32_t>& tokens);
+  /// Mean loss over `batches` global batches of `source`, from its first sample on.
+  [[nodiscard]] double evaluate(const SampleSource& source, std::int64_t batches);
+
+  void write_state(CheckpointWriter& writer) const;
+  void read_state(CheckpointReader& reader, std::int64_t optimizer_steps);
+
+  [[nodiscard]] std::int64_t optimizer_steps() const { return optimizer_.steps(); }
+  [[nodiscard]] const BatchLayout& layout() const { return layout_; }
+  [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
+  /// Parameters held by this rank.
+  [[nodiscard]] std::int64_t local_parameters() const { return store_.values().count(); }
+
+ private:
+  [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts() const;
+  [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
+  [[noreturn]] void report_non_finite(std::int64_t iteration, const StepResult& result,
+                                      std::vector<MicroBatch> micro_batches);
+  [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
+  [[nodiscard]] std::string first_bad_activation(std::vector<MicroBatch> micro_batches);
+  /// The least of all ranks' texts, empty ones aside.
+  [[nodiscard]] std::string least(const std::string& text) const;
+  void visit_tensors(const std::function<void(const std::string& name, const Parameter&,
+                                              const View&)>& f) const;
+
+  const Exec& ex_;
+  const Deck& deck_;
+  const Mesh& mesh_;
+  PhaseClock& clock_;
+  TensorParallel tp_;
+  BatchLayout layout_;
+  std::vector<std::unique_ptr<ModelPart>> parts_;
+  ParameterStore store_;
+  Optimizer optimizer_;
+  GradientReducer reducer_;
+  PipelineExecutor executor_;
+};
+
+}  // namespace trireme
