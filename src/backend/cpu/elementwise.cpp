@@ -5,6 +5,7 @@
 
 #include "kernels.hpp"
 #include "parallel.hpp"
+#include "philox_lanes.hpp"
 
 namespace trireme::cpu {
 
@@ -32,17 +33,22 @@ void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const
     const auto threshold = static_cast<std::uint32_t>(spec.probability * 0x1p32);
     const T keep = static_cast<T>(1 / (1 - spec.probability));
     parallel_rows(y, [&](std::int64_t r) {
-      const T* in = row_data<T>(x, r);
-      const T* base = add.empty() ? nullptr : row_data<T>(add, r);
-      T* out = row_data<T>(y, r);
-      for (std::int64_t c = 0; c < y.cols(); c += 4) {
-        const auto words = philox(spec.key, spec.first_row + static_cast<std::uint64_t>(r),
-                                  static_cast<std::uint32_t>(c / 4));
-        const std::int64_t n = std::min<std::int64_t>(4, y.cols() - c);
+      PhiloxLanes lanes;
+      PhiloxLanes::Words words;
+      constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
+      for (std::int64_t c = 0; c < y.cols(); c += kBlock) {
+        for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
+          lanes.set(l, spec.first_row + static_cast<std::uint64_t>(r),
+                    static_cast<std::uint32_t>(c / 4 + l));
+        }
+        lanes.draw(spec.key, words);
+        const std::int64_t n = std::min(kBlock, y.cols() - c);
+        const T* in = row_data<T>(x, r) + c;
+        const T* base = add.empty() ? nullptr : row_data<T>(add, r) + c;
+        T* out = row_data<T>(y, r) + c;
         for (std::int64_t i = 0; i < n; ++i) {
-          const bool kept = words[static_cast<std::size_t>(i)] >= threshold;
-          const T value = kept ? in[c + i] * keep : T{0};
-          out[c + i] = base == nullptr ? value : base[c + i] + value;
+          const T value = words[static_cast<std::size_t>(i)] >= threshold ? in[i] * keep : T{0};
+          out[i] = base == nullptr ? value : base[i] + value;
         }
       }
     });
