@@ -74,9 +74,8 @@ void apply_causal_mask(Matrix<T>& scores, const TilePlace& at) {
   }
 }
 
-/// The dropout mask of a tile / (1 − p), in the first `keys` columns of `factors`. The fate of
-/// (sample, head, query, key) is word key mod 4 of philox(key, query's global row,
-/// head · ⌈seq/4⌉ + key / 4). Tiles of keys start at multiples of 4.
+/// The dropout mask of a tile / (1 − p), as attention.hpp defines it, in the first `keys`
+/// columns of `factors`. Tiles of keys start at multiples of 4.
 template <class T>
 void dropout_factors(Matrix<T>& factors, std::int64_t queries, std::int64_t keys,
                      const AttentionShape& shape, const Dropout& spec, const TilePlace& at) {
