@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files and folders that are either wholly there or not at all, whenever the power fails.
+#pragma once
+
+#include <string>
+
+namespace trireme::checkpoint {
+
+// All throw Error with the path and the system's reason.
+
+/// With the folders above it.
+void make_folder(const std::string& path);
+/// A file or a whole folder; nothing to do if there is none.
+void remove_all(const std::string& path);
+/// Waits until a file's content, or a folder's list of names, is on disk.
+void sync(const std::string& path);
+/// The file holds the old text or the new one, never less.
+void replace_text(const std::string& path, const std::string& text);
+/// `path` becomes what `temporary` is; a folder of that name is removed once it is replaced.
+/// The name never vanishes where the system can exchange two; elsewhere, for an instant, the
+/// old folder has the name PATH.old.
+void replace_folder(const std::string& temporary, const std::string& path);
+
+}  // namespace trireme::checkpoint
