@@ -92,10 +92,9 @@ class TrainRun {
   void run() {
     const double mine = engine_.gemm_rate(world_, 768, 0.03);
     gemm_rate_ = world_.reduce_value(mine, Reduction::sum);
-    const auto train_data = open_data(Part::train);
-    if (mesh_.world->rank() == 0) {
-      print_start(deck_, mesh_, engine_, gemm_rate_,
-                  describe(*open_samples(deck_, Part::train)));
+    open_data();
+    if (world_.rank() == 0) {
+      print_start(deck_, mesh_, engine_, gemm_rate_, describe(*train_data_));
     }
     resume();
     open_metrics();
@@ -103,15 +102,27 @@ class TrainRun {
       log::info("nothing to do: {} of {} iterations are done", iteration_, deck_.train_iters);
       return;
     }
-    loop(train_data ? &*train_data : nullptr);
-    evaluate("test", Part::test);
+    loop();
+    evaluate("test", test_data_);
     report_ranks();
   }
 
  private:
-  [[nodiscard]] std::optional<Samples> open_data(Part part) const {
-    if (!trainer_.layout().needs_tokens()) return std::nullopt;
-    return open_samples(deck_, part);
+  /// The ends of a pipeline read data, rank 0 among them; stages between have none.
+  void open_data() {
+    std::string problem;
+    try {
+      if (trainer_.layout().needs_tokens()) {
+        train_data_ = open_samples(deck_, Part::train);
+        if (deck_.eval_iters > 0) {
+          valid_data_ = open_samples(deck_, Part::valid);
+          test_data_ = open_samples(deck_, Part::test);
+        }
+      }
+    } catch (const Error& e) {
+      problem = e.what();
+    }
+    world_.agree(problem);
   }
 
   [[nodiscard]] std::string describe(const Samples& s) const {
@@ -160,14 +171,14 @@ class TrainRun {
     if (deck_.save.empty()) log::info("save     nothing is kept: the deck sets no `save`");
   }
 
-  void loop(const Samples* data) {
+  void loop() {
     std::optional<Prefetch> prefetch;
     const auto first_sample = [this, start = samples_](std::int64_t step) {
       return static_cast<std::uint64_t>(start + step * deck_.train_batch_size);
     };
-    if (data != nullptr) {
+    if (train_data_) {
       prefetch.emplace(
-          *data,
+          *train_data_,
           [this, first_sample](std::int64_t step) {
             return trainer_.layout().runs(first_sample(step));
           },
@@ -198,7 +209,7 @@ class TrainRun {
       if (bar) bar->clear();
       if (log_is_due()) report();
       if (deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0) {
-        evaluate("valid", Part::valid);
+        evaluate("valid", valid_data_);
       }
       if (bar) bar->update(static_cast<double>(iteration_));
     }
@@ -286,14 +297,10 @@ class TrainRun {
         duration_text(left));
   }
 
-  void evaluate(const std::string& group, Part part) {
-    if (deck_.eval_iters == 0) return;
-    const auto data = open_data(part);
-    const bool exists = world_.reduce_count(data.has_value() ? 1 : 0, Reduction::max) != 0;
+  void evaluate(const std::string& group, const std::optional<Samples>& data) {
+    const bool exists = world_.reduce_count(data ? 1 : 0, Reduction::max) != 0;
     if (!exists) return;
-    static const SyntheticSamples none(1, 1, 0);  // stages between the ends read nothing
-    const double loss = trainer_.evaluate(data ? static_cast<const SampleSource&>(*data) : none,
-                                          deck_.eval_iters);
+    const double loss = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters);
     log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration_,
               fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
               std::exp(loss));
@@ -328,6 +335,9 @@ class TrainRun {
   Engine engine_;
   PhaseClock clock_;
   Trainer trainer_;
+  std::optional<Samples> train_data_;
+  std::optional<Samples> valid_data_;
+  std::optional<Samples> test_data_;
   std::optional<Metrics> metrics_;
   std::vector<StepRecord> interval_;
   double gemm_rate_ = 0;
