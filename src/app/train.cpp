@@ -19,12 +19,13 @@ namespace trireme {
 namespace {
 
 /// One part of the deck's data; nothing where the deck gives that part none.
-std::optional<Samples> open_samples(const Deck& deck, Part part) {
+std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
   const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
     return part == Part::train ? train : part == Part::valid ? valid : test;
   };
   SamplesOptions options;
   options.part = part;
+  options.check = check;
   options.seq_length = deck.model.seq_length;
   options.seed = deck.seed;
   options.shuffle = part == Part::train;
@@ -44,7 +45,7 @@ std::optional<Samples> open_samples(const Deck& deck, Part part) {
 
 /// Rank 0's look at everything that a run needs, before any rank starts on it.
 void check_inputs(Deck& deck) {
-  const auto samples = open_samples(deck, Part::train);
+  const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
               "files made by `trireme prepare`");
@@ -55,7 +56,9 @@ void check_inputs(Deck& deck) {
   deck.model.vocab_size = vocabulary;
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
-    const auto other = open_samples(deck, part);
+    // With data_path, all parts are of the files that were looked at above.
+    const auto other = open_samples(
+        deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
     TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
                 "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
                 name_of(part), other->vocab_size());
@@ -113,10 +116,10 @@ class TrainRun {
     std::string problem;
     try {
       if (trainer_.layout().needs_tokens()) {
-        train_data_ = open_samples(deck_, Part::train);
+        train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
         if (deck_.eval_iters > 0) {
-          valid_data_ = open_samples(deck_, Part::valid);
-          test_data_ = open_samples(deck_, Part::test);
+          valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
+          test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
         }
       }
     } catch (const Error& e) {
