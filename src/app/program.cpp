@@ -2,6 +2,7 @@
 // Command line, and the only place that catches: one line, then all ranks end.
 #include "trireme/app/program.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <unistd.h>
@@ -47,7 +48,7 @@ struct CommandLine {
         app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
     add_deck(*bench);
     bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
     add_prepare();
   }
@@ -126,6 +127,7 @@ bool tells_for_all() {
 
 /// An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
 constexpr unsigned kPatienceSeconds = 10;
+constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 
 void print_error(const std::string& message) {
   fmt::print(stderr, "trireme: error: {}\n", message);
@@ -139,6 +141,8 @@ int end_all(const std::string& message, bool everywhere, const Communicator* wor
     sleep(kPatienceSeconds);
     abort_all_ranks(1);
   }
+  // One cause can meet several ranks at once (a bad data file): the lowest speaks first.
+  usleep(static_cast<useconds_t>(std::min(rank, 10)) * kPrecedenceMicroseconds);
   print_error(everywhere || rank == 0
                   ? message
                   : fmt::format("{} (rank {} on {})", message, rank, host_name()));
