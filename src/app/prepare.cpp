@@ -157,7 +157,8 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
   format.separator = options.separator;
 
-  const auto tokenizer = make_tokenizer(options.tokenizer, "");
+  std::unique_ptr<Tokenizer> tokenizer;
+  together(world, [&] { tokenizer = make_tokenizer(options.tokenizer, ""); });
   TextBlocks blocks(agreed_inputs(options, format, world), format, *tokenizer,
                     options.block_bytes);
   std::optional<Output> output;

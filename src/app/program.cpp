@@ -2,6 +2,9 @@
 // Command line, and the only place that catches: one line, then all ranks end.
 #include "trireme/app/program.hpp"
 
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -45,7 +48,7 @@ struct CommandLine {
         app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
     add_deck(*bench);
     bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
     add_prepare();
   }
@@ -76,10 +79,20 @@ struct CommandLine {
   }
 };
 
+/// What depends on the command line alone fails on every rank.
+void same_everywhere(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (Error& e) {
+    e.set_everywhere();
+    throw;
+  }
+}
+
 void run_prepare(CommandLine& line, Communicator& world) {
   PrepareOptions& options = line.prepare_options;
   if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
-  options.separator = unescape(line.separator);
+  same_everywhere([&] { options.separator = unescape(line.separator); });
   const PrepareSummary s = prepare(options, world);
   log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
             s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
@@ -92,8 +105,11 @@ void run_command(CommandLine& line, const MpiSession& mpi) {
     run_prepare(line, mpi.world());
     return;
   }
-  TRM_REQUIRE(!line.deck.files.empty(), "no deck: trireme {} DECK.yml",
-              line.train->parsed() ? "train" : "bench");
+  const char* name = line.train->parsed() ? "train" : "bench";
+  same_everywhere([&] {
+    TRM_REQUIRE(!line.deck.files.empty(),
+                "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
+  });
   if (line.train->parsed()) {
     train(line.deck, mpi);
   } else {
@@ -101,18 +117,69 @@ void run_command(CommandLine& line, const MpiSession& mpi) {
   }
 }
 
-/// Prints one line for the error and ends all ranks.
-[[noreturn]] void end_all(const std::string& message, bool everywhere, int rank) {
-  // An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
+/// Rank 0 by what the launcher says; MPI doesn't run yet.
+bool tells_for_all() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    if (const char* rank = std::getenv(name); rank != nullptr) return std::string(rank) == "0";
+  }
+  return true;
+}
+
+/// An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
+constexpr unsigned kPatienceSeconds = 10;
+constexpr useconds_t kPrecedenceMicroseconds = 300'000;
+
+void print_error(const std::string& message) {
+  fmt::print(stderr, "trireme: error: {}\n", message);
+  std::fflush(stderr);
+}
+
+/// Prints one line for the error and ends all ranks. The exit code where this is the only one.
+int end_all(const std::string& message, bool everywhere, const Communicator* world) {
+  const int rank = world == nullptr ? 0 : world->rank();
   if (everywhere && rank != 0) {
-    sleep(10);
+    sleep(kPatienceSeconds);
     abort_all_ranks(1);
   }
-  const std::string who =
-      everywhere || rank == 0 ? "" : fmt::format(" (rank {} on {})", rank, host_name());
-  fmt::print(stderr, "trireme: error: {}{}\n", message, who);
-  std::fflush(stderr);
-  abort_all_ranks(1);
+  // One cause can meet several ranks at once (a bad data file): the lowest speaks first.
+  usleep(static_cast<useconds_t>(std::min(rank, 10)) * kPrecedenceMicroseconds);
+  print_error(everywhere || rank == 0
+                  ? message
+                  : fmt::format("{} (rank {} on {})", message, rank, host_name()));
+  if (world == nullptr || world->size() > 1) abort_all_ranks(1);
+  return 1;
+}
+
+/// The first word that is no option where a command should stand, empty if there is none.
+std::string unknown_command(const CLI::App& app) {
+  for (const std::string& word : app.remaining()) {
+    if (!word.starts_with('-')) return word;
+  }
+  return {};
+}
+
+/// Help and version, or what is wrong with the command line. Returns the exit code.
+int answer(const CommandLine& line, const CLI::ParseError& e) {
+  const bool good = e.get_exit_code() == 0;
+  if (!tells_for_all()) {
+    if (!good) sleep(kPatienceSeconds);
+    return good ? 0 : 1;
+  }
+  if (good) return line.app.exit(e);
+  const std::string word = unknown_command(line.app);
+  const CLI::App* command =
+      line.app.get_subcommands().empty() ? nullptr : line.app.get_subcommands().front();
+  if (command != nullptr) {
+    print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
+  } else if (word.empty()) {
+    print_error(fmt::format("{} (trireme --help)", line.app.remaining().empty()
+                                                       ? "no command: train, bench or prepare"
+                                                       : e.what()));
+  } else {
+    print_error(
+        fmt::format("unknown command '{}': train, bench or prepare (trireme --help)", word));
+  }
+  return 1;
 }
 
 }  // namespace
@@ -123,28 +190,24 @@ int run_program(int argc, char** argv) {
   try {
     line.app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
-    if (rank != nullptr && std::string(rank) != "0") return e.get_exit_code() == 0 ? 0 : 1;
-    return line.app.exit(e) == 0 ? 0 : 1;
+    return answer(line, e);
   }
   if (line.help_keys) {
-    fmt::print("{}", describe_keys());
+    if (tells_for_all()) fmt::print("{}", describe_keys());
     return 0;
   }
-  int rank = 0;
   try {
     const MpiSession mpi(argc, argv);
-    rank = mpi.world().rank();
-    log::start(rank);
+    log::start(mpi.world().rank());
     try {
       run_command(line, mpi);
     } catch (const Error& e) {
-      end_all(e.what(), e.everywhere(), rank);
+      return end_all(e.what(), e.everywhere(), &mpi.world());
     } catch (const std::exception& e) {
-      end_all(e.what(), false, rank);
+      return end_all(e.what(), false, &mpi.world());
     }
   } catch (const std::exception& e) {
-    end_all(e.what(), false, rank);
+    return end_all(e.what(), false, nullptr);
   }
   return 0;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme train`: from a deck to metrics and checkpoints.
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -40,10 +42,56 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
         pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
     if (options.paths.empty()) return std::nullopt;
   }
-  return std::optional<Samples>(std::in_place, options);
+  try {
+    return std::optional<Samples>(std::in_place, options);
+  } catch (const Error& e) {
+    const std::string key = deck.data_path.empty() ? fmt::format("{}_data_paths", name_of(part))
+                                                   : std::string("data_path");
+    throw Error(fmt::format("{} (key {})", e.what(), key));
+  }
 }
 
-/// Rank 0's look at everything that a run needs, before any rank starts on it.
+/// The checkpoint to go on from; empty where the run's own folder has none yet.
+std::string checkpoint_to_load(const Deck& deck) {
+  if (deck.load.empty()) return {};
+  const auto latest = find_latest(deck.load);
+  TRM_REQUIRE(
+      latest || deck.load == deck.save,
+      "there is no checkpoint in {} (key load): it has no file `latest`; leave load out "
+      "to start afresh",
+      deck.load);
+  return latest.value_or("");
+}
+
+/// Data and dropout are drawn from the seed: with another one it is another run.
+void check_seed(const RunState& state, const Deck& deck) {
+  TRM_REQUIRE(
+      state.seed == deck.seed,
+      "the checkpoint in {} was made with seed {}, but the deck's is {}: set seed to {} "
+      "to go on, or leave load out to start afresh",
+      deck.load, state.seed, deck.seed, state.seed);
+}
+
+/// Makes the folder, and proves that files can be made in it.
+void check_save(const Deck& deck) {
+  if (deck.save.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(deck.save, error);
+  std::string reason = error.message();
+  if (!error) {
+    const std::string probe = deck.save + "/.writable";
+    errno = 0;
+    if (std::ofstream(probe).good()) {
+      std::filesystem::remove(probe, error);
+      return;
+    }
+    reason = std::strerror(errno);
+  }
+  throw Error(fmt::format("cannot write to the folder {} (key save): {}", deck.save, reason));
+}
+
+/// Rank 0's look at everything that a run needs, before any rank starts on it. Last what
+/// writes: a refused deck leaves nothing behind.
 void check_inputs(Deck& deck) {
   const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
   TRM_REQUIRE(samples,
@@ -63,23 +111,9 @@ void check_inputs(Deck& deck) {
                 "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
                 name_of(part), other->vocab_size());
   }
-  if (deck.save.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(deck.save, error);
-  const std::string probe = deck.save + "/.writable";
-  const bool writable = !error && std::ofstream(probe).good();
-  std::filesystem::remove(probe, error);
-  TRM_REQUIRE(writable, "cannot write to the folder {} (key save): {}", deck.save,
-              std::filesystem::exists(deck.save) ? "it is not a folder or not writable"
-                                                 : "it cannot be made");
-}
-
-std::string checkpoint_to_load(const Deck& deck) {
-  if (deck.load.empty()) return {};
-  const auto latest = find_latest(deck.load);
-  TRM_REQUIRE(latest || deck.load == deck.save,
-              "there is no checkpoint in {} (key load): it has no file `latest`", deck.load);
-  return latest.value_or("");
+  const std::string checkpoint = checkpoint_to_load(deck);
+  if (!checkpoint.empty()) check_seed(CheckpointReader(checkpoint).state(), deck);
+  check_save(deck);
 }
 
 /// The run of one rank.
@@ -146,13 +180,10 @@ class TrainRun {
     try {
       CheckpointReader reader(folder);
       const RunState& state = reader.state();
+      check_seed(state, deck_);
       trainer_.read_state(reader, state.optimizer_steps);
       iteration_ = state.iteration;
       samples_ = state.samples_consumed;
-      TRM_REQUIRE(state.seed == deck_.seed,
-                  "the checkpoint's seed is {}, the deck's {}: the run would go on with other "
-                  "data and dropout",
-                  state.seed, deck_.seed);
       log::info("resume   {} at iteration {}", folder, iteration_);
     } catch (const Error& e) {
       problem = e.what();

@@ -131,10 +131,10 @@ void Trainer::report_non_finite(std::int64_t iteration, const StepResult& result
   if (culprit.empty()) culprit = first_bad_parameter(true);
   Error error(fmt::format(
       "the {} is not finite at iteration {}; the first tensor with inf or NaN is {}. A lower "
-      "lr, a "
-      "longer warmup or a smaller gradient_clipping may help; the last checkpoint is intact",
+      "lr, a longer warmup or a smaller gradient_clipping may help{}",
       std::isfinite(result.loss) ? "gradient" : "loss", iteration,
-      culprit.empty() ? "none of parameters, activations and gradients" : culprit));
+      culprit.empty() ? "none of parameters, activations and gradients" : culprit,
+      deck_.save.empty() ? "" : "; what was saved before is intact"));
   throw error.set_everywhere();
 }
 

@@ -3,6 +3,7 @@
 #include "library.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 #include "trireme/h5/file.hpp"
@@ -39,6 +40,14 @@ std::string shortened(std::string reason) {
   if (const std::size_t at = reason.find(kSystem); at != std::string::npos) {
     const std::size_t from = at + kSystem.size();
     return reason.substr(from, reason.find('\'', from) - from);
+  }
+  long long there = 0;
+  long long whole = 0;
+  if (std::sscanf(reason.c_str(),
+                  "truncated file: eof = %lld, sblock->base_addr = %*[0-9], "
+                  "stored_eof = %lld",
+                  &there, &whole) == 2) {
+    return fmt::format("truncated file: {} of its {} bytes are there", there, whole);
   }
   std::replace(reason.begin(), reason.end(), '\n', ' ');
   return reason;

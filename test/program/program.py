@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The built program from outside: start it under mpirun, make it data and decks, read its files.
+
+The environment says what to test: TRIREME (the program; default build/trireme of this source
+tree), TRIREME_MPIRUN (the launcher with its options), TRIREME_TEST_FOLDER (where to write;
+default a temporary folder that is removed at the end).
+"""
+import atexit
+import contextlib
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+SOURCE = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("TRIREME", SOURCE / "build" / "trireme")).resolve()
+MPIRUN = shlex.split(os.environ.get("TRIREME_MPIRUN", "mpirun"))
+
+# Open MPI as root, with fewer cores than ranks, unbound: versions 4 and 5.
+LAUNCH = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
+}
+
+
+def environment(threads=1, **more):
+    """For subprocess: this one, the launcher's settings, and threads a rank."""
+    return {**os.environ, **LAUNCH, "OMP_NUM_THREADS": str(threads), **more}
+
+
+def work_folder(name):
+    """A folder of this test's own, empty."""
+    root = os.environ.get("TRIREME_TEST_FOLDER")
+    if root is None:
+        root = tempfile.mkdtemp(prefix="trireme-")
+        atexit.register(shutil.rmtree, root, ignore_errors=True)
+    folder = Path(root) / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def command(ranks, *arguments):
+    """The command line that starts the program on `ranks` ranks."""
+    return [*MPIRUN, "-np", str(ranks), str(PROGRAM), *map(str, arguments)]
+
+
+def start(ranks, *arguments, threads=1, **options):
+    """Popen of the program, in a session of its own, so that stop() reaches all of it."""
+    return subprocess.Popen(
+        command(ranks, *arguments),
+        env=environment(threads),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def stop(process):
+    """Ends the launcher, which ends its ranks; whatever is left after 5 s is killed."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(ranks, *arguments, threads=1, timeout=120, **options):
+    """Runs the program to its end: a CompletedProcess, whatever the exit code."""
+    process = start(ranks, *arguments, threads=threads, **options)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except BaseException:
+        stop(process)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_well(ranks, *arguments, **options):
+    """The same where nothing may go wrong: what it printed."""
+    done = run(ranks, *arguments, **options)
+    if done.returncode != 0:
+        raise AssertionError(
+            f"exit code {done.returncode} of {shlex.join(done.args)}\n{done.stdout}{done.stderr}"
+        )
+    return done.stdout + done.stderr
+
+
+def write_deck(path, deck):
+    """A deck from a dictionary; JSON is YAML."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(deck, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def make_text(characters=60_000, seed=1):
+    """Words in documents of a few lines, separated by empty lines: learnable, not constant."""
+    draw = random.Random(seed)
+    syllables = ["ka", "lo", "mi", "tre", "ser", "un", "dor", "é", "pi", "quo", "nal", "st"]
+    words = ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(300)]
+    documents, length = [], 0
+    while length < characters:
+        lines = [" ".join(draw.choices(words, k=8)) + "." for _ in range(draw.randint(1, 5))]
+        documents.append("\n".join(lines))
+        length += len(documents[-1]) + 2
+    return "\n\n".join(documents) + "\n"
+
+
+def make_tokens(folder, characters=60_000, seed=1):
+    """A token file made by `trireme prepare`: bytes, vocabulary 257."""
+    text, tokens = Path(folder) / "text.txt", Path(folder) / "tokens.h5"
+    text.write_text(make_text(characters, seed), encoding="utf-8")
+    run_well(
+        1, "prepare", "--input", text, "--output", tokens, "--document-separator", r"\n\n"
+    )
+    return tokens
+
+
+def read_metrics(run_folder):
+    """All of metrics.h5's columns by path: {"train/loss": array, …}."""
+    columns = {}
+    with h5py.File(Path(run_folder) / "metrics.h5", "r") as file:
+        file.visititems(
+            lambda name, item: columns.update({name: item[()]})
+            if isinstance(item, h5py.Dataset)
+            else None
+        )
+    return columns
+
+
+def read_checkpoint(folder):
+    """A checkpoint's arrays, whole, put together from the shards' boxes: {name: array}."""
+    arrays, covered = {}, {}
+    for shard in sorted(Path(folder).glob("shard-*.h5")):
+        with h5py.File(shard, "r") as file:
+
+            def take(path, piece):
+                if not isinstance(piece, h5py.Dataset):
+                    return
+                name = path.rsplit("@", 1)[0]
+                shape = tuple(piece.attrs["global_shape"])
+                offset = piece.attrs["offset"]
+                box = tuple(slice(o, o + n) for o, n in zip(offset, piece.shape))
+                arrays.setdefault(name, np.zeros(shape, piece.dtype))[box] = piece[()]
+                covered.setdefault(name, np.zeros(shape, np.int8))[box] += 1
+
+            file.visititems(take)
+    for name, count in covered.items():
+        assert (count == 1).all(), f"{folder}: {name} is not tiled by its pieces"
+    assert arrays, f"{folder}: no arrays"
+    return arrays
