@@ -240,6 +240,7 @@ class TrainRun {
       const bool save = save_is_due();
       if (save) save_checkpoint();
       record(result, now() - begin);
+      if (save) write_rows();  // a checkpoint must not know of steps that the metrics don't
       if (bar) bar->clear();
       if (log_is_due()) report();
       if (deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0) {
@@ -290,31 +291,37 @@ class TrainRun {
     interval_.push_back(r);
   }
 
-  /// The console's line and the file's rows for the steps since the last one. Collective.
+  /// The console's line for the steps since the last one, and the file's rows. Collective.
   void report() {
-    const auto n = static_cast<std::int64_t>(interval_.size());
-    std::vector<double> phases;
+    write_rows();
+    double loss = 0;
+    double seconds = 0;
     for (const StepRecord& r : interval_) {
-      phases.insert(phases.end(), r.phases.begin(), r.phases.end());
+      loss += r.loss;
+      seconds += r.step_seconds;
+    }
+    const auto n = static_cast<double>(interval_.size());
+    if (world_.rank() == 0) print_line(interval_.back(), loss / n, seconds / n);
+    interval_.clear();
+    written_ = 0;
+  }
+
+  /// The file's rows for those steps of the interval that have none yet. Collective.
+  void write_rows() {
+    if (written_ == interval_.size()) return;
+    std::vector<double> phases;
+    for (std::size_t i = written_; i < interval_.size(); ++i) {
+      phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
     }
     world_.all_reduce(
         View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
         Reduction::sum);
-    double loss = 0;
-    double seconds = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-      StepRecord& r = interval_[static_cast<std::size_t>(i)];
-      for (std::size_t p = 0; p < kPhases; ++p) {
-        r.phases[p] = phases[static_cast<std::size_t>(i) * kPhases + p] / world_.size();
-      }
+    for (auto mean = phases.cbegin(); written_ < interval_.size(); ++written_) {
+      StepRecord& r = interval_[written_];
+      for (double& p : r.phases) p = *mean++ / world_.size();
       if (metrics_) metrics_->add(r);
-      loss += r.loss / static_cast<double>(n);
-      seconds += r.step_seconds;
     }
-    if (world_.rank() == 0)
-      print_line(interval_.back(), loss, seconds / static_cast<double>(n));
     if (metrics_) metrics_->flush();
-    interval_.clear();
   }
 
   void print_line(const StepRecord& last, double loss, double step_seconds) const {
@@ -373,7 +380,8 @@ class TrainRun {
   std::optional<Samples> valid_data_;
   std::optional<Samples> test_data_;
   std::optional<Metrics> metrics_;
-  std::vector<StepRecord> interval_;
+  std::vector<StepRecord> interval_;  ///< steps since the last line of the log
+  std::size_t written_ = 0;           ///< of these, in the metrics
   double gemm_rate_ = 0;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
