@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The built program from outside: start it under mpirun, make it data and decks, read its files.
+"""The built program from outside: start it under mpirun, make it data, read its files.
 
 The environment says what to test: TRIREME (the program; default build/trireme of this source
 tree), TRIREME_MPIRUN (the launcher with its options), TRIREME_TEST_FOLDER (where to write;
@@ -109,7 +109,8 @@ def run_well(ranks, *arguments, **options):
     done = run(ranks, *arguments, **options)
     if done.returncode != 0:
         raise AssertionError(
-            f"exit code {done.returncode} of {shlex.join(done.args)}\n{done.stdout}{done.stderr}"
+            f"exit code {done.returncode} of {shlex.join(done.args)}\n"
+            f"{done.stdout}{done.stderr}"
         )
     return done.stdout + done.stderr
 
