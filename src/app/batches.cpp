@@ -60,18 +60,4 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, std::uint64_t
   return batches;
 }
 
-std::vector<std::int32_t> read_samples(const SampleSource& source,
-                                       const std::vector<SampleRun>& runs) {
-  const auto width = static_cast<std::size_t>(source.seq_length() + 1);
-  std::vector<std::int32_t> tokens;
-  for (const SampleRun& run : runs) {
-    for (std::int64_t i = 0; i < run.count; ++i) {
-      tokens.resize(tokens.size() + width);
-      source.get(run.first + static_cast<std::uint64_t>(i),
-                 {tokens.data() + tokens.size() - width, width});
-    }
-  }
-  return tokens;
-}
-
 }  // namespace trireme

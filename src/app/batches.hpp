@@ -37,8 +37,4 @@ class BatchLayout {
   bool needs_tokens_;
 };
 
-/// Samples of `runs`, [samples, seq + 1] flat.
-[[nodiscard]] std::vector<std::int32_t> read_samples(const SampleSource& source,
-                                                     const std::vector<SampleRun>& runs);
-
 }  // namespace trireme

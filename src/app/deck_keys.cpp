@@ -78,8 +78,8 @@ constexpr Choice kDecays[] = {
     {"constant", code(DecayStyle::constant)},
 };
 constexpr Choice kSchedules[] = {
-    {"1f1b", code(DeckSettings::PipelineSchedule::one_f_one_b)},
-    {"gpipe", code(DeckSettings::PipelineSchedule::gpipe)},
+    {"1f1b", code(PipelineSchedule::one_f_one_b)},
+    {"gpipe", code(PipelineSchedule::gpipe)},
 };
 constexpr Choice kDevices[] = {
     {"auto", code(DeckSettings::ComputeDevice::automatic)},
@@ -213,7 +213,9 @@ const Key kOptimizerKeys[] = {
      "of SGD", kBelowOne},
     {"weight_decay", "optimizer.params.weight_decay",
      [](D d) -> Field { return &d.deck.optimizer.weight_decay; },
-     "decoupled; not of biases and norms", kNotNegative},
+     "decoupled with AdamW, added to the gradient with SGD; not of biases and "
+     "norms",
+     kNotNegative},
     {"gradient_clipping", "clip_grad",
      [](D d) -> Field { return &d.deck.optimizer.gradient_clipping; },
      "largest global norm of the gradient; 0: off", kNotNegative},

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What depends on the number of ranks or on several keys at once: batch sizes, and whether the
 // model fits the mesh.
-#include <charconv>
 #include <cmath>
 
+#include "trireme/data/sampler.hpp"
+
 #include "deck_keys.hpp"
+#include "stages.hpp"
 
 namespace trireme {
 namespace {
@@ -42,6 +44,8 @@ void check_tensor_parallel(const Deck& deck) {
   divisible(m.num_kv_heads, "num_kv_heads");
   divisible(m.mlp_inner(),
             gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
+  TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
+              "a vocabulary of {} cannot be cut over model_parallel_size {}", m.vocab_size, tp);
   if (!deck.sequence_parallel) return;
   const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
   TRM_REQUIRE(
@@ -58,15 +62,12 @@ void check_pipeline(const Deck& deck) {
               "fewer layers than stages: num_layers {} < pipe_parallel_size {} × "
               "virtual_pipeline_chunks {}",
               deck.model.num_layers, pp, chunks);
+  static_cast<void>(stage_bounds(deck));
   if (chunks == 1) return;
   TRM_REQUIRE(pp > 1, "virtual_pipeline_chunks {} needs a pipeline: pipe_parallel_size is 1",
               chunks);
-  TRM_REQUIRE(deck.pipeline_schedule != Deck::PipelineSchedule::gpipe,
+  TRM_REQUIRE(deck.pipeline_schedule != PipelineSchedule::gpipe,
               "pipeline_schedule gpipe has no virtual_pipeline_chunks ({}); use 1f1b", chunks);
-  TRM_REQUIRE(deck.gradient_accumulation_steps % pp == 0,
-              "interleaved 1F1B: gradient_accumulation_steps {} is not divisible by "
-              "pipe_parallel_size {}",
-              deck.gradient_accumulation_steps, pp);
 }
 
 /// train = micro × accumulation × dp; 0 is what the deck leaves open.
@@ -130,34 +131,9 @@ void deck::fill_open(DeckSettings& deck) {
 }
 
 std::array<double, 3> split_fractions(const std::string& split) {
-  std::array<double, 3> shares{};
-  std::size_t n = 0;
-  bool good = true;
-  const char* at = split.data();
-  const char* const end = at + split.size();
-  const auto skip = [&] {
-    while (at < end && *at == ' ') ++at;
-  };
-  while (good) {
-    skip();
-    double x = 0;
-    const auto read = std::from_chars(at, end, x);
-    good = read.ec == std::errc{} && n < shares.size() && std::isfinite(x) && x >= 0;
-    if (!good) break;
-    shares[n++] = x;
-    at = read.ptr;
-    skip();
-    if (at == end) break;
-    good = *at == ',' || *at == '/';
-    ++at;
-  }
-  const double sum = shares[0] + shares[1] + shares[2];
-  TRM_REQUIRE(
-      good && std::isfinite(sum) && shares[0] > 0,
-      "split expects one to three shares such as \"969, 30, 1\", the first above 0, got "
-      "'{}'",
-      deck::one_line(split));
-  for (double& s : shares) s /= sum;
+  const auto shares = parse_split(deck::one_line(split));
+  TRM_REQUIRE(shares[0] > 0, "split \"{}\": the first share, of training, must be above 0",
+              deck::one_line(split));
   return shares;
 }
 

@@ -18,12 +18,14 @@ namespace {
 
 int share_of_processors(const MpiSession& mpi) {
   const auto node = mpi.node();
-  const std::int64_t mine = usable_processors();
+  auto mask = processor_mask();
+  const auto count = [&] { return std::ranges::count(mask, std::uint8_t{1}); };
+  const std::int64_t mine = count();
   const std::int64_t claimed = node->reduce_count(mine, Reduction::sum);
-  const std::int64_t there = sysconf(_SC_NPROCESSORS_ONLN);
+  node->all_reduce(View(mask.data(), DType::u8, Shape{static_cast<std::int64_t>(mask.size())}),
+                   Reduction::max);
   // Bound ranks claim processors of their own; unbound ones all claim the same.
-  return static_cast<int>(claimed <= there ? mine
-                                           : std::max<std::int64_t>(1, mine * there / claimed));
+  return static_cast<int>(std::max<std::int64_t>(1, mine * count() / claimed));
 }
 
 int choose_threads(const Deck& deck, const MpiSession& mpi) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
 namespace trireme {
@@ -28,6 +29,8 @@ std::vector<Column> step_columns() {
       {"loss", DType::f64, [](const StepRecord& s) { return s.loss; }},
       {"learning_rate", DType::f64, [](const StepRecord& s) { return s.learning_rate; }},
       {"grad_norm", DType::f64, [](const StepRecord& s) { return s.grad_norm; }},
+      {"loss_scale", DType::f64, [](const StepRecord& s) { return s.loss_scale; }},
+      {"skipped", DType::i64, [=](const StepRecord& s) { return count(s.skipped); }},
       {"step_seconds", DType::f64, [](const StepRecord& s) { return s.step_seconds; }},
       {"tokens_per_second", DType::f64,
        [](const StepRecord& s) { return s.tokens_per_second; }},
@@ -59,11 +62,17 @@ constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
 Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& deck,
                  const std::string& version, const std::string& mesh)
     : path_(std::move(path)) {
-  if (iteration > 0 && std::filesystem::exists(path_)) {
-    cut_back(iteration);
-  } else {
-    create();
+  bool fresh = iteration == 0 || !std::filesystem::exists(path_);
+  if (!fresh) {
+    try {
+      cut_back(iteration);
+    } catch (const Error& e) {  // a run that was killed while it wrote
+      std::filesystem::rename(path_, path_ + ".damaged");
+      log::warn("{}; it is kept as {}.damaged and a new one begun", e.what(), path_);
+      fresh = true;
+    }
   }
+  if (fresh) create();
   h5::File file(path_, h5::Mode::read_write);
   file.set_attribute("deck", deck);
   file.set_attribute("version", version);

@@ -18,7 +18,9 @@ struct StepRecord {
   std::int64_t tokens = 0;   ///< likewise
   double loss = 0;           ///< nats a token, mean over the global batch
   double learning_rate = 0;
-  double grad_norm = 0;  ///< before clipping
+  double grad_norm = 0;      ///< before clipping
+  double loss_scale = 1;     ///< 1 in fp32
+  std::int64_t skipped = 0;  ///< 1 if the update was left out
   double step_seconds = 0;
   double tokens_per_second = 0;
   double tflops_per_rank = 0;

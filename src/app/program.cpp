@@ -136,8 +136,8 @@ void print_error(const std::string& message) {
 
 /// Prints one line for the error and ends all ranks. The exit code where this is the only one.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
-  const int rank = world == nullptr ? 0 : world->rank();
-  if (everywhere && rank != 0) {
+  const int rank = world != nullptr ? world->rank() : tells_for_all() ? 0 : 1;
+  if ((everywhere || world == nullptr) && rank != 0) {
     sleep(kPatienceSeconds);
     abort_all_ranks(1);
   }

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme train`: from a deck to metrics and checkpoints.
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <unistd.h>
 
@@ -14,107 +10,12 @@
 
 #include "metrics.hpp"
 #include "run.hpp"
+#include "train_inputs.hpp"
 #include "trainer.hpp"
 
 namespace trireme {
 
 namespace {
-
-/// One part of the deck's data; nothing where the deck gives that part none.
-std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
-  const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
-    return part == Part::train ? train : part == Part::valid ? valid : test;
-  };
-  SamplesOptions options;
-  options.part = part;
-  options.check = check;
-  options.seq_length = deck.model.seq_length;
-  options.seed = deck.seed;
-  options.shuffle = part == Part::train;
-  options.at_least = deck.train_batch_size;
-  if (!deck.data_path.empty()) {
-    options.paths = deck.data_path;
-    options.split = deck.split;
-    if (split_fractions(deck.split)[static_cast<std::size_t>(part)] == 0) return std::nullopt;
-  } else {
-    options.paths = pick(deck.train_data_paths, deck.valid_data_paths, deck.test_data_paths);
-    options.weights =
-        pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
-    if (options.paths.empty()) return std::nullopt;
-  }
-  try {
-    return std::optional<Samples>(std::in_place, options);
-  } catch (const Error& e) {
-    const std::string key = deck.data_path.empty() ? fmt::format("{}_data_paths", name_of(part))
-                                                   : std::string("data_path");
-    throw Error(fmt::format("{} (key {})", e.what(), key));
-  }
-}
-
-/// The checkpoint to go on from; empty where the run's own folder has none yet.
-std::string checkpoint_to_load(const Deck& deck) {
-  if (deck.load.empty()) return {};
-  const auto latest = find_latest(deck.load);
-  TRM_REQUIRE(
-      latest || deck.load == deck.save,
-      "there is no checkpoint in {} (key load): it has no file `latest`; leave load out "
-      "to start afresh",
-      deck.load);
-  return latest.value_or("");
-}
-
-/// Data and dropout are drawn from the seed: with another one it is another run.
-void check_seed(const RunState& state, const Deck& deck) {
-  TRM_REQUIRE(
-      state.seed == deck.seed,
-      "the checkpoint in {} was made with seed {}, but the deck's is {}: set seed to {} "
-      "to go on, or leave load out to start afresh",
-      deck.load, state.seed, deck.seed, state.seed);
-}
-
-/// Makes the folder, and proves that files can be made in it.
-void check_save(const Deck& deck) {
-  if (deck.save.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(deck.save, error);
-  std::string reason = error.message();
-  if (!error) {
-    const std::string probe = deck.save + "/.writable";
-    errno = 0;
-    if (std::ofstream(probe).good()) {
-      std::filesystem::remove(probe, error);
-      return;
-    }
-    reason = std::strerror(errno);
-  }
-  throw Error(fmt::format("cannot write to the folder {} (key save): {}", deck.save, reason));
-}
-
-/// Rank 0's look at everything that a run needs, before any rank starts on it. Last what
-/// writes: a refused deck leaves nothing behind.
-void check_inputs(Deck& deck) {
-  const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
-  TRM_REQUIRE(samples,
-              "the deck names no training data: set data_path or train_data_paths to "
-              "files made by `trireme prepare`");
-  const std::int64_t vocabulary = samples->vocab_size();
-  TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size == vocabulary,
-              "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
-              deck.model.vocab_size, vocabulary);
-  deck.model.vocab_size = vocabulary;
-  for (const Part part : {Part::valid, Part::test}) {
-    if (deck.eval_iters == 0) break;
-    // With data_path, all parts are of the files that were looked at above.
-    const auto other = open_samples(
-        deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
-    TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
-                "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
-                name_of(part), other->vocab_size());
-  }
-  const std::string checkpoint = checkpoint_to_load(deck);
-  if (!checkpoint.empty()) check_seed(CheckpointReader(checkpoint).state(), deck);
-  check_save(deck);
-}
 
 /// The run of one rank.
 class TrainRun {
@@ -180,7 +81,6 @@ class TrainRun {
     try {
       CheckpointReader reader(folder);
       const RunState& state = reader.state();
-      check_seed(state, deck_);
       trainer_.read_state(reader, state.optimizer_steps);
       iteration_ = state.iteration;
       samples_ = state.samples_consumed;

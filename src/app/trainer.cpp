@@ -3,36 +3,14 @@
 #include "trainer.hpp"
 
 #include <cmath>
+#include <map>
 
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/optim/schedule.hpp"
-#include "trireme/pipeline/partition.hpp"
+
+#include "stages.hpp"
 
 namespace trireme {
-
-namespace {
-
-PipelineSchedule schedule_of(const Deck& deck) {
-  return deck.pipeline_schedule == DeckSettings::PipelineSchedule::gpipe
-             ? PipelineSchedule::gpipe
-             : PipelineSchedule::one_f_one_b;
-}
-
-std::string_view type_name(UnitKind kind) {
-  switch (kind) {
-    case UnitKind::embedding:
-      return kEmbeddingUnit;
-    case UnitKind::layer:
-      return kLayerUnit;
-    case UnitKind::norm:
-      return kNormUnit;
-    case UnitKind::head:
-      return kHeadUnit;
-  }
-  throw Error("unknown unit");
-}
-
-}  // namespace
 
 Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock)
     : ex_(ex),
@@ -46,19 +24,15 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       optimizer_(ex, deck.optimizer, store_),
       reducer_(ex, store_, mesh, deck.optimizer.reduce_bucket_size,
                !deck.model.no_weight_tying),
-      executor_(ex, mesh, tp_, schedule_of(deck), deck.model.hidden_size, DType::f32, parts_,
-                clock) {
+      executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size, DType::f32,
+                parts_, clock) {
   store_.initialize(ex, deck.model, deck.seed);
 }
 
 std::vector<std::unique_ptr<ModelPart>> Trainer::build_parts() const {
-  std::vector<PipelineUnit> units;
-  for (const UnitInfo& u : list_units(deck_.model)) {
-    units.push_back({std::string(type_name(u.kind)), u.parameters});
-  }
   const int stages = mesh_.shape.pp;
   const int chunks = deck_.virtual_pipeline_chunks;
-  const auto bounds = partition(deck_.pipe_partition_method, units, stages * chunks);
+  const auto bounds = stage_bounds(deck_);
   std::vector<std::unique_ptr<ModelPart>> parts;
   for (int c = 0; c < chunks; ++c) {
     const auto i = static_cast<std::size_t>(model_part(mesh_.at.pp, c, stages));
@@ -147,8 +121,10 @@ std::string Trainer::first_bad_parameter(bool gradients) const {
       const View v = gradients ? p.grad : p.value;
       const std::int64_t bad = ops::first_non_finite(ex_, v.reshape(Shape{v.count()}));
       ++at;
-      if (bad < 0 || !found.empty()) return;
-      found = fmt::format("{:06}{:06} {}{}, element {}", part, at,
+      if (bad < 0 || (!gradients && !found.empty())) return;
+      // Backward comes from the end: the first bad gradient is the last in the model's order.
+      found = fmt::format("{:06}{:06} {}{}, element {}", gradients ? 999999 - part : part,
+                          gradients ? 999999 - at : at,
                           gradients ? "the gradient of " : "the parameter ", p.name, bad);
     });
   }
@@ -158,7 +134,12 @@ std::string Trainer::first_bad_parameter(bool gradients) const {
 std::string Trainer::first_bad_activation(std::vector<MicroBatch> micro_batches) {
   for (MicroBatch& mb : micro_batches) mb.training = false;
   std::string found;
-  int at = 0;
+  std::map<std::string, int> order;  // of units in the model
+  for (std::size_t c = 0; c < parts_.size(); ++c) {
+    const int part = model_part(mesh_.at.pp, static_cast<int>(c), mesh_.shape.pp);
+    int at = stage_bounds(deck_)[static_cast<std::size_t>(part)];
+    for (const auto& unit : parts_[c]->units()) order[unit->name()] = at++;
+  }
   PipelineExecutor::Hooks hooks;
   hooks.observe = [&](const std::string& unit, const Tensor& y) {
     const bool loss = !y.defined();
@@ -170,11 +151,10 @@ std::string Trainer::first_bad_activation(std::vector<MicroBatch> micro_batches)
     }
     const bool bad = loss ? !std::isfinite(sum)
                           : ops::first_non_finite(ex_, y.view().reshape(Shape{y.count()})) >= 0;
-    ++at;
-    if (bad && found.empty()) {
-      found = fmt::format("{:06}{:06} {} {}", mesh_.at.pp, at,
-                          loss ? "the loss of" : "the output of", unit);
-    }
+    if (!bad) return;
+    const auto text = fmt::format("{:06} {} {}", order.at(unit),
+                                  loss ? "the loss of" : "the output of", unit);
+    if (found.empty() || text < found) found = text;
   };
   ex_.device.zero(micro_batches.front().loss_sum.view().raw(), sizeof(double), ex_.stream);
   executor_.evaluate(micro_batches, hooks);

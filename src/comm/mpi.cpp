@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 
 #include <mpi.h>
 
@@ -43,9 +44,14 @@ MPI_Datatype mpi_type(DType t) {
       return MPI_UINT64_T;
     case DType::f16:
     case DType::bf16:
-      break;
+      return MPI_UINT16_T;  // can be moved as they are, not summed
   }
-  throw Error(fmt::format("MPI cannot exchange {}", name_of(t)));
+  throw Error("unknown element type");
+}
+
+MPI_Datatype summable_type(DType t) {
+  TRM_CHECK(t != DType::f16 && t != DType::bf16, "MPI cannot sum {}", name_of(t));
+  return mpi_type(t);
 }
 
 MPI_Op mpi_op(Reduction op) {
@@ -104,7 +110,8 @@ class MpiCommunicator : public Communicator {
   ~MpiCommunicator() override {
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (owned_ && finalized == 0) MPI_Comm_free(&comm_);
+    // Freeing is collective: not while one rank alone unwinds from an error.
+    if (owned_ && finalized == 0 && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
   }
 
   [[nodiscard]] int rank() const override { return rank_; }
@@ -112,7 +119,7 @@ class MpiCommunicator : public Communicator {
 
   void all_reduce(const View& data, Reduction op) override {
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Allreduce(MPI_IN_PLACE, p, n, mpi_type(data.dtype()), mpi_op(op), comm_),
+      check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type(data.dtype()), mpi_op(op), comm_),
             "MPI_Allreduce");
     });
   }
@@ -120,7 +127,7 @@ class MpiCommunicator : public Communicator {
   RequestPtr start_all_reduce(const View& data, Reduction op) override {
     std::vector<MPI_Request> parts;
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, mpi_type(data.dtype()), mpi_op(op), comm_,
+      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type(data.dtype()), mpi_op(op), comm_,
                            &parts.emplace_back()),
             "MPI_Iallreduce");
     });
@@ -136,8 +143,8 @@ class MpiCommunicator : public Communicator {
 
   void reduce_scatter(const ConstView& from, const View& to) override {
     check_blocks(to, from);
-    check(MPI_Reduce_scatter_block(from.raw(), to.raw(), block_count(to), mpi_type(to.dtype()),
-                                   MPI_SUM, comm_),
+    check(MPI_Reduce_scatter_block(from.raw(), to.raw(), block_count(to),
+                                   summable_type(to.dtype()), MPI_SUM, comm_),
           "MPI_Reduce_scatter_block");
   }
 
@@ -238,6 +245,10 @@ int launched_processes(std::string& variable) {
 MpiSession::MpiSession(int& argc, char**& argv) {
   int provided = 0;
   check(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  TRM_REQUIRE(
+      provided >= MPI_THREAD_FUNNELED,
+      "this MPI library ({}) does not allow threads beside it; trireme reads data in one",
+      mpi_version());
   world_ = world_communicator();
   std::string variable;
   const int launched = launched_processes(variable);

@@ -37,7 +37,7 @@ void Prefetch::work(std::int64_t step) {
     std::vector<std::int32_t> batch;
     std::exception_ptr failure;
     try {
-      batch = read(step);
+      batch = read_samples(source_, plan_(step));
     } catch (...) {
       failure = std::current_exception();
     }
@@ -52,17 +52,17 @@ void Prefetch::work(std::int64_t step) {
   }
 }
 
-std::vector<std::int32_t> Prefetch::read(std::int64_t step) const {
-  const std::vector<SampleRun> runs = plan_(step);
-  const auto length = static_cast<std::size_t>(source_.seq_length() + 1);
+std::vector<std::int32_t> read_samples(const SampleSource& source,
+                                       const std::vector<SampleRun>& runs) {
+  const auto length = static_cast<std::size_t>(source.seq_length() + 1);
   std::size_t samples = 0;
   for (const SampleRun& run : runs) samples += static_cast<std::size_t>(run.count);
   std::vector<std::int32_t> batch(samples * length);
   std::size_t at = 0;
   for (const SampleRun& run : runs) {
     for (std::int64_t i = 0; i < run.count; ++i, at += length) {
-      source_.get(run.first + static_cast<std::uint64_t>(i),
-                  std::span(batch).subspan(at, length));
+      source.get(run.first + static_cast<std::uint64_t>(i),
+                 std::span(batch).subspan(at, length));
     }
   }
   return batch;

@@ -45,7 +45,7 @@ Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const Tensor qkv = query_key_value_.forward(ex, x);
   if (rotary_.defined()) ops::rotary(ex, qkv, s, rotary_, false);
   const Tensor out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
-  const Tensor lse = ex.make(x.dtype(), Shape{s.batch, s.heads(), s.seq});
+  const Tensor lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
   ops::attention_forward(ex, qkv, s, dropout(ex, mb), out, lse);
   tape.put(qkv);
   tape.put(out);

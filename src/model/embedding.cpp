@@ -7,15 +7,9 @@
 
 namespace trireme {
 
-namespace {
-
-constexpr std::int64_t kVocabularyAlign = 8;
-
-}  // namespace
-
 Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
                                const TensorParallel& tp) {
-  const auto [offset, extent] = cut(config.vocab_size, tp.rank(), tp.size(), kVocabularyAlign);
+  const auto [offset, extent] = cut_vocabulary(config.vocab_size, tp.rank(), tp.size());
   TRM_REQUIRE(extent > 0, "a vocabulary of {} cannot be cut over model_parallel_size {}",
               config.vocab_size, tp.size());
   Parameter p;

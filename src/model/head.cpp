@@ -18,7 +18,10 @@ namespace {
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 24;
 constexpr std::int64_t kMinChunkRows = 64;
 
-std::int64_t chunk_rows(std::int64_t rows, std::int64_t columns) {
+/// The same on all ranks of tp, whose parts of the vocabulary may differ by a few rows: each
+/// chunk is exchanged over tp.
+std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab_size, int tp) {
+  const std::int64_t columns = (vocab_size + tp - 1) / tp;
   return std::min(rows, std::max(kMinChunkRows, kChunkElements / columns));
 }
 
@@ -34,7 +37,7 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   const Tensor all = in_.forward(ex, x);
   const View weight = weight_->value;
-  const std::int64_t step = chunk_rows(all.rows(), weight.rows());
+  const std::int64_t step = chunk_rows(all.rows(), weight_->global_shape[0], tp_.size());
   const Tensor buffer = ex.make(all.dtype(), Shape{step, weight.rows()});
   Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
   const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
@@ -56,12 +59,13 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
                       const MicroBatch& mb) const {
   const std::int64_t n = logits.rows();
   const std::int64_t first = weight_->box.offset[0];
-  const Tensor max = ex.make(logits.dtype(), Shape{n});
-  const Tensor sums = ex.make(logits.dtype(), Shape{2, n});  // exponentials; targets' logits
+  const DType sums_type = accumulator_type(logits.dtype());
+  const Tensor max = ex.make(sums_type, Shape{n});
+  const Tensor sums = ex.make(sums_type, Shape{2, n});  // exponentials; targets' logits
   const View sum = sums.view().slice_rows(0, 1);
   const View picked = sums.view().slice_rows(1, 1);
   ops::softmax_local(ex, logits, targets, first, max, sum, picked);
-  const Tensor global_max = ex.make(logits.dtype(), Shape{n});
+  const Tensor global_max = ex.make(sums_type, Shape{n});
   ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
   if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
   ops::softmax_rescale(ex, global_max, targets, first, logits.cols(), max, sum, picked);

@@ -27,7 +27,9 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
 
 Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statistics) const {
   Tensor y = ex.make(x.dtype(), x.shape());
-  if (!statistics.defined()) statistics = ex.make(x.dtype(), Shape{x.rows(), 2});
+  if (!statistics.defined()) {
+    statistics = ex.make(accumulator_type(x.dtype()), Shape{x.rows(), 2});
+  }
   ops::norm_forward(ex, kind_, epsilon_, x, weight_.value,
                     bias_ ? ConstView(bias_->value) : ConstView(), y, statistics);
   return y;

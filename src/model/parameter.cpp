@@ -59,11 +59,18 @@ void ParameterStore::zero_gradients(const Exec& ex) {
   ex.device.zero(all.raw(), all.bytes(), ex.stream);
 }
 
-Cut cut(std::int64_t total, int part, int parts, std::int64_t align) {
-  std::int64_t each = (total + parts - 1) / parts;
-  if (total % parts != 0) each = (each + align - 1) / align * align;
-  const std::int64_t begin = std::min(total, each * part);
-  return {begin, std::min(total, begin + each) - begin};
+Cut cut(std::int64_t total, int part, int parts) {
+  const std::int64_t begin = total * part / parts;
+  return {begin, total * (part + 1) / parts - begin};
+}
+
+Cut cut_vocabulary(std::int64_t vocab_size, int part, int parts) {
+  constexpr std::int64_t kBlock = 8;  // what matrix units like
+  const std::int64_t blocks = (vocab_size + kBlock - 1) / kBlock;
+  if (blocks < parts) return cut(vocab_size, part, parts);
+  const Cut c = cut(blocks, part, parts);
+  const std::int64_t begin = c.offset * kBlock;
+  return {begin, std::min(vocab_size, begin + c.extent * kBlock) - begin};
 }
 
 }  // namespace trireme

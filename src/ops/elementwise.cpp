@@ -25,10 +25,6 @@ void copy(const Exec& ex, const ConstView& x, const View& y) {
   ex.kernels.copy(ex.stream, x, y);
 }
 
-void scale(const Exec& ex, const View& x, double factor) {
-  ex.kernels.scale(ex.stream, x, factor);
-}
-
 void dropout(const Exec& ex, const ConstView& x, const Dropout& spec, const ConstView& add,
              const View& y) {
   check_same(x, y);

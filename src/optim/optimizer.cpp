@@ -40,10 +40,10 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, ParameterSto
 double Optimizer::gradient_norm(const Exec& ex, const Mesh& mesh) const {
   const Tensor total = ex.zeros(DType::f64, Shape{1});
   for (const Parameter* p : store_.parameters()) {
-    if (p->tied_copy || (p->replicated_tp && mesh.at.tp > 0)) continue;
+    if (mesh.at.dp > 0 || p->tied_copy || (p->replicated_tp && mesh.at.tp > 0)) continue;
     ops::accumulate_squares(ex, p->grad.reshape(Shape{p->grad.count()}), total);
   }
-  mesh.model->all_reduce(total, Reduction::sum);
+  mesh.world->all_reduce(total, Reduction::sum);
   double squares = 0;
   ex.device.copy_to_host(&squares, total.view().raw(), sizeof squares, ex.stream);
   ex.stream.synchronize();

@@ -103,6 +103,7 @@ void GradientReducer::sum_over_tp() {
 }
 
 void GradientReducer::sum_tied() {
+  // Not overlapped: both ends have their whole gradient only now.
   if (!tied_ || mesh_.ends->size() == 1) return;
   for (const Parameter* p : store_.parameters()) {
     if (p->name == "embed_in.weight") mesh_.ends->all_reduce(p->grad, Reduction::sum);

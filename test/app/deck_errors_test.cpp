@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(types_and_ranges) {
   CHECK_CONTAINS(error("optimizer: {params: {betas: [0.9]}}"), "expects two numbers");
   CHECK_CONTAINS(error("pipe_partition_method: 'type:('"), "regular expression, is 'type:('");
   CHECK_CONTAINS(error("pipe_partition_method: best"), "pipe_partition_method must be uniform");
-  CHECK_CONTAINS(error("split: 0, 1"), "x.yml:9:8: split expects");
+  CHECK_CONTAINS(error("split: 0, 1"), "x.yml:9:8: split \"0, 1\"");
   CHECK_CONTAINS(error("expansion_factor: 1e300"), "intermediate_size comes out as");
   BOOST_CHECK_EQUAL(least("eval_iters: 1e2\n").eval_iters, 100);
   BOOST_CHECK_EQUAL(least("eval_iters: \"7\"\n").eval_iters, 7);
@@ -197,9 +197,6 @@ BOOST_AUTO_TEST_CASE(models_that_do_not_fit) {
   CHECK_CONTAINS(resolve_error("pipe_parallel_size: 2\nvirtual_pipeline_chunks: 4\n", 2),
                  "num_layers 4 < pipe_parallel_size 2 × virtual_pipeline_chunks 4");
   CHECK_CONTAINS(resolve_error("virtual_pipeline_chunks: 2\n", 2), "needs a pipeline");
-  CHECK_CONTAINS(
-      resolve_error("pipe_parallel_size: 2\nvirtual_pipeline_chunks: 2\ngas: 3\n", 2),
-      "gradient_accumulation_steps 3 is not divisible by pipe_parallel_size 2");
   CHECK_CONTAINS(resolve_error("pipe_parallel_size: 2\nvirtual_pipeline_chunks: 2\ngas: 2\n"
                                "pipeline_schedule: gpipe\n",
                                2),
@@ -234,8 +231,7 @@ BOOST_AUTO_TEST_CASE(splits) {
   BOOST_CHECK_EQUAL(split_fractions("5")[0], 1.0);
   BOOST_CHECK_EQUAL(split_fractions("1,1")[1], 0.5);
   for (const char* bad : {"", "a", "1,", "1,2,3,4", "-1,2", "0,1", "1 2", "nan", "1e308,1e308"})
-    CHECK_CONTAINS(message_of([&] { static_cast<void>(split_fractions(bad)); }),
-                   "split expects");
+    CHECK_CONTAINS(message_of([&] { static_cast<void>(split_fractions(bad)); }), "split \"");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

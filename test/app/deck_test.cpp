@@ -363,7 +363,7 @@ split: 1, 2, 3
   BOOST_CHECK_EQUAL(d.seed, 9007199254740993U);
   BOOST_CHECK_EQUAL(d.save, "a: 'b' \x01 ü");
   BOOST_CHECK(parse_deck(kLeast + "pipeline_schedule: gpipe\n", "x").pipeline_schedule ==
-              Deck::PipelineSchedule::gpipe);
+              PipelineSchedule::gpipe);
   const Deck lists = parse_deck(
       least_without("data_path") +
           "train_data_paths: [a, b]\nvalid_data_paths: c\ntrain_data_weights: [0.1, 0.9]\n"

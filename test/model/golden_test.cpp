@@ -61,7 +61,7 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
     const auto expected = golden.floats("logits");
     const auto columns = static_cast<std::size_t>(logits.cols());
     const auto first = static_cast<std::size_t>(
-        cut(golden.config.vocab_size, m.tp.rank(), m.tp.size(), 8).offset);
+        cut_vocabulary(golden.config.vocab_size, m.tp.rank(), m.tp.size()).offset);
     Distance d;
     for (std::size_t i = 0; i < static_cast<std::size_t>(logits.count()); ++i) {
       const std::size_t at = i / columns * static_cast<std::size_t>(golden.config.vocab_size) +

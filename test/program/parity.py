@@ -103,7 +103,6 @@ def mesh(dp=1, tp=1, pp=1, accumulations=(1, 4), **options):
     }
 
 
-# Interleaved schedules take the micro-batches in groups of as many as there are stages.
 MESHES = {
     "dp2": mesh(dp=2),
     "dp4": mesh(dp=4),
@@ -116,15 +115,14 @@ MESHES = {
     "pp3": mesh(pp=3, accumulations=(1, 8)),  # uneven stages; more micro-batches than stages
     "pp2_parameters": mesh(pp=2, pipe_partition_method="parameters"),
     "pp4_gpipe": mesh(pp=4, pipeline_schedule="gpipe"),
-    "pp2_interleaved": mesh(pp=2, accumulations=(2, 4), virtual_pipeline_chunks=2),
+    "pp2_interleaved": mesh(pp=2, virtual_pipeline_chunks=2),
     "dp2_tp2": mesh(dp=2, tp=2),
     "dp2_pp2": mesh(dp=2, pp=2, pipe_partition_method="type:embedding|transformer"),
     "tp2_pp2": mesh(tp=2, pp=2),
     "tp2_pp2_sp": mesh(tp=2, pp=2, sequence_parallel=True),
     "dp2_tp2_pp2": mesh(dp=2, tp=2, pp=2),
     "dp2_tp2_pp2_interleaved_sp": mesh(
-        dp=2, tp=2, pp=2, accumulations=(2, 4), virtual_pipeline_chunks=2,
-        sequence_parallel=True,
+        dp=2, tp=2, pp=2, virtual_pipeline_chunks=2, sequence_parallel=True
     ),
 }
 

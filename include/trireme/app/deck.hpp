@@ -13,12 +13,12 @@
 #include "trireme/comm/mesh.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/optim/config.hpp"
+#include "trireme/pipeline/plan.hpp"
 
 namespace trireme {
 
 /// What a deck sets. Two decks compare equal if they ask for the same run.
 struct DeckSettings {
-  enum class PipelineSchedule : std::uint8_t { one_f_one_b, gpipe };
   enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
   enum class Precision : std::uint8_t { fp32 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "trireme/device/device.hpp"
 #include "trireme/ops/kernels.hpp"
@@ -16,8 +17,8 @@ namespace trireme {
 
 /// Threads that kernels of this rank use from now on (≥ 1).
 void set_cpu_threads(int threads);
-/// Processors that this process may run on.
-[[nodiscard]] int usable_processors();
+/// 1 for each processor that this process may run on, 0 for others, by number.
+[[nodiscard]] std::vector<std::uint8_t> processor_mask();
 
 /// The kernels that OpenBLAS chose for this processor ("SkylakeX").
 [[nodiscard]] std::string blas_core();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Communicator: the exchanges that training needs, on Views. Counts beyond 2^31 are handled
-// inside.
+// inside, but a block of a gather or scatter has less than 2^30 elements.
 #pragma once
 
 #include <memory>

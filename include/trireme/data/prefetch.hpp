@@ -21,6 +21,10 @@ struct SampleRun {
   std::int64_t count = 0;
 };
 
+/// Their tokens, [samples, seq_length + 1] flat.
+[[nodiscard]] std::vector<std::int32_t> read_samples(const SampleSource& source,
+                                                     const std::vector<SampleRun>& runs);
+
 /// Batches of consecutive steps, in order, read ahead by at most `depth`.
 class Prefetch {
  public:
@@ -39,7 +43,6 @@ class Prefetch {
 
  private:
   void work(std::int64_t step);
-  [[nodiscard]] std::vector<std::int32_t> read(std::int64_t step) const;
 
   const SampleSource& source_;
   Plan plan_;

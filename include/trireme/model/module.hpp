@@ -9,7 +9,8 @@
 
 namespace trireme {
 
-/// Maps activations [rows, hidden] to activations. Gradients of parameters are accumulated.
+/// Maps activations [rows, hidden] to activations. Gradients of parameters are accumulated, in
+/// backward, by the head in the forward of a micro-batch in training.
 class Module {
  public:
   virtual ~Module() = default;

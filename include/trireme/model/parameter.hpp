@@ -56,12 +56,15 @@ class ParameterStore {
   Tensor gradients_;
 };
 
-/// The part of `total` rows that rank `part` of `parts` holds: equal parts, or, where they
-/// don't divide, all but the last of equal size rounded up to a multiple of `align`.
+/// Consecutive rows of many.
 struct Cut {
   std::int64_t offset = 0;
   std::int64_t extent = 0;
 };
-[[nodiscard]] Cut cut(std::int64_t total, int part, int parts, std::int64_t align = 1);
+/// Part `part` of `parts` of `total` rows, as even as can be.
+[[nodiscard]] Cut cut(std::int64_t total, int part, int parts);
+/// The same for a vocabulary: in blocks of 8 rows where there are enough of them for all parts.
+/// No part is empty if vocab_size ≥ parts.
+[[nodiscard]] Cut cut_vocabulary(std::int64_t vocab_size, int part, int parts);
 
 }  // namespace trireme

@@ -10,8 +10,6 @@ namespace trireme::ops {
 void add(const Exec& ex, const ConstView& a, const ConstView& b, const View& y);
 /// y = x, row strides may differ.
 void copy(const Exec& ex, const ConstView& x, const View& y);
-/// x ← factor · x.
-void scale(const Exec& ex, const View& x, double factor);
 /// y = add + mask · x / (1 − p) (`add` may be empty; y may be x or add). Its own adjoint in x.
 /// Element (i, j) is kept if word j mod 4 of philox(key, first_row + i, j / 4) is ≥ p · 2³².
 void dropout(const Exec& ex, const ConstView& x, const Dropout& spec, const ConstView& add,

@@ -56,12 +56,11 @@ class Kernels {
   virtual void softmax_loss(Stream& s, const ConstView& sum, const ConstView& picked,
                             const View& total) = 0;
   virtual void softmax_gradient(Stream& s, const View& logits, const ConstView& targets,
-                                std::int64_t first_column, const ConstView& shift,
+                                std::int64_t first_column, const ConstView& factor,
                                 const ConstView& sum, double scale) = 0;
 
   virtual void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) = 0;
   virtual void copy(Stream& s, const ConstView& x, const View& y) = 0;
-  virtual void scale(Stream& s, const View& x, double factor) = 0;
   virtual void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
                        const View& y) = 0;
   virtual void accumulate_squares(Stream& s, const ConstView& x, const View& total) = 0;

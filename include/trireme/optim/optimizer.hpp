@@ -14,8 +14,8 @@ class Optimizer {
  public:
   Optimizer(const Exec& ex, const OptimizerConfig& config, ParameterStore& store);
 
-  /// Euclidean norm of the whole model's gradient, each parameter once. Collective over
-  /// mesh.model.
+  /// Euclidean norm of the whole model's gradient, each parameter once: one sum over all ranks,
+  /// so that replicas clip by the same bits. Collective over mesh.world.
   [[nodiscard]] double gradient_norm(const Exec& ex, const Mesh& mesh) const;
   /// Clips by `norm` and updates all values.
   void step(const Exec& ex, double lr, double norm);

@@ -21,7 +21,8 @@
 // rest can still run in the same order, no later than in the full plan.
 //
 // In every schedule the backwards of one chunk come in the order of micro-batches, so gradients
-// are summed in the same order and all schedules give the same bits.
+// are summed in the same order. (But a head adds its weight's gradient in forward: where the
+// embedding shares that weight, schedules differ by rounding.)
 //
 // How a plan is to be executed (what simulate() and the absence of deadlock rest on):
 //   1. A stage does its steps in order. A step's input is the output of input_from(step): a

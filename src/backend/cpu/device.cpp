@@ -9,6 +9,8 @@
 #include "trireme/backend/cpu.hpp"
 #include "trireme/core/error.hpp"
 
+#include "parallel.hpp"
+
 namespace trireme {
 
 namespace {
@@ -68,7 +70,13 @@ class CpuDevice : public Device {
   void copy(void* to, const void* from, std::size_t bytes, Stream&) override {
     std::memmove(to, from, bytes);
   }
-  void zero(void* to, std::size_t bytes, Stream&) override { std::memset(to, 0, bytes); }
+  void zero(void* to, std::size_t bytes, Stream&) override {
+    auto* first = static_cast<std::byte*>(to);
+    cpu::parallel_for(static_cast<std::int64_t>(bytes), 1, 4096,
+                      [&](std::int64_t begin, std::int64_t end) {
+                        std::memset(first + begin, 0, static_cast<std::size_t>(end - begin));
+                      });
+  }
   [[nodiscard]] MemoryUse memory() const override { return use_; }
   void reset_peak() override { use_.peak = use_.in_use; }
 

@@ -21,12 +21,6 @@ void CpuKernels::copy(Stream&, const ConstView& x, const View& y) {
   });
 }
 
-void CpuKernels::scale(Stream&, const View& x, double factor) {
-  by_type(x.dtype(), [&]<class T>(T) {
-    parallel_rows(x, [&](std::int64_t r) { row<T>(x, r) *= static_cast<T>(factor); });
-  });
-}
-
 void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const ConstView& add,
                          const View& y) {
   by_type(x.dtype(), [&]<class T>(T) {

@@ -50,7 +50,6 @@ class CpuKernels final : public Kernels {
                         const ConstView& sum, double scale) override;
   void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) override;
   void copy(Stream& s, const ConstView& x, const View& y) override;
-  void scale(Stream& s, const View& x, double factor) override;
   void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
                const View& y) override;
   void accumulate_squares(Stream& s, const ConstView& x, const View& total) override;

@@ -15,11 +15,21 @@ namespace trireme {
 
 void set_cpu_threads(int threads) { omp_set_num_threads(std::max(1, threads)); }
 
-int usable_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
+std::vector<std::uint8_t> processor_mask() {
+  constexpr int kMost = 1 << 13;  // more than any node has: glibc's cpu_set_t ends at 1024
+  std::vector<std::uint8_t> mask(kMost);
+  const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(kMost),
+                                                             [](cpu_set_t* s) { CPU_FREE(s); });
+  const std::size_t size = CPU_ALLOC_SIZE(kMost);
+  CPU_ZERO_S(size, set.get());
+  if (sched_getaffinity(0, size, set.get()) != 0) {
+    mask[0] = 1;
+    return mask;
+  }
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    if (CPU_ISSET_S(i, size, set.get())) mask[i] = 1;
+  }
+  return mask;
 }
 
 std::string blas_core() { return openblas_get_corename(); }
