@@ -61,7 +61,8 @@ void ParameterStore::zero_gradients(const Exec& ex) {
 
 Cut cut(std::int64_t total, int part, int parts, std::int64_t align) {
   std::int64_t each = (total + parts - 1) / parts;
-  if (total % parts != 0) each = (each + align - 1) / align * align;
+  const std::int64_t aligned = (each + align - 1) / align * align;
+  if (total % parts != 0 && aligned * (parts - 1) < total) each = aligned;
   const std::int64_t begin = std::min(total, each * part);
   return {begin, std::min(total, begin + each) - begin};
 }

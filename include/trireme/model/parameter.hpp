@@ -57,7 +57,8 @@ class ParameterStore {
 };
 
 /// The part of `total` rows that rank `part` of `parts` holds: equal parts, or, where they
-/// don't divide, all but the last of equal size rounded up to a multiple of `align`.
+/// don't divide, all but the last of equal size, rounded up to a multiple of `align` unless
+/// that leaves the last nothing.
 struct Cut {
   std::int64_t offset = 0;
   std::int64_t extent = 0;
