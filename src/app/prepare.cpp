@@ -125,7 +125,7 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
     parcel.wait();  // done: rank 0 takes all of a round before it agrees on the next
     world.agree(error);
     if (output == nullptr) {
-      if (mine < end) parcel.send(std::move(pieces), world);
+      if (mine < end) parcel.send(std::exchange(pieces, {}), world);
       continue;
     }
     for (std::int64_t k = first; k < end; ++k) {

@@ -21,12 +21,13 @@ namespace trireme {
 namespace {
 
 /// One part of the deck's data; nothing where the deck gives that part none.
-std::optional<Samples> open_samples(const Deck& deck, Part part) {
+std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
   const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
     return part == Part::train ? train : part == Part::valid ? valid : test;
   };
   SamplesOptions options;
   options.part = part;
+  options.check = check;
   options.seq_length = deck.model.seq_length;
   options.seed = deck.seed;
   options.shuffle = part == Part::train;
@@ -92,7 +93,7 @@ void check_save(const Deck& deck) {
 /// Rank 0's look at everything that a run needs, before any rank starts on it. Last what
 /// writes: a refused deck leaves nothing behind.
 void check_inputs(Deck& deck) {
-  const auto samples = open_samples(deck, Part::train);
+  const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
               "files made by `trireme prepare`");
@@ -103,7 +104,9 @@ void check_inputs(Deck& deck) {
   deck.model.vocab_size = vocabulary;
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
-    const auto other = open_samples(deck, part);
+    // With data_path, all parts are of the files that were looked at above.
+    const auto other = open_samples(
+        deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
     TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
                 "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
                 name_of(part), other->vocab_size());
@@ -126,10 +129,9 @@ class TrainRun {
   void run() {
     const double mine = engine_.gemm_rate(world_, 768, 0.03);
     gemm_rate_ = world_.reduce_value(mine, Reduction::sum);
-    const auto train_data = open_data(Part::train);
-    if (mesh_.world->rank() == 0) {
-      print_start(deck_, mesh_, engine_, gemm_rate_,
-                  describe(*open_samples(deck_, Part::train)));
+    open_data();
+    if (world_.rank() == 0) {
+      print_start(deck_, mesh_, engine_, gemm_rate_, describe(*train_data_));
     }
     resume();
     open_metrics();
@@ -137,15 +139,27 @@ class TrainRun {
       log::info("nothing to do: {} of {} iterations are done", iteration_, deck_.train_iters);
       return;
     }
-    loop(train_data ? &*train_data : nullptr);
-    evaluate("test", Part::test);
+    loop();
+    evaluate("test", test_data_);
     report_ranks();
   }
 
  private:
-  [[nodiscard]] std::optional<Samples> open_data(Part part) const {
-    if (!trainer_.layout().needs_tokens()) return std::nullopt;
-    return open_samples(deck_, part);
+  /// The ends of a pipeline read data, rank 0 among them; stages between have none.
+  void open_data() {
+    std::string problem;
+    try {
+      if (trainer_.layout().needs_tokens()) {
+        train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
+        if (deck_.eval_iters > 0) {
+          valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
+          test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
+        }
+      }
+    } catch (const Error& e) {
+      problem = e.what();
+    }
+    world_.agree(problem);
   }
 
   [[nodiscard]] std::string describe(const Samples& s) const {
@@ -191,14 +205,14 @@ class TrainRun {
     if (deck_.save.empty()) log::info("save     nothing is kept: the deck sets no `save`");
   }
 
-  void loop(const Samples* data) {
+  void loop() {
     std::optional<Prefetch> prefetch;
     const auto first_sample = [this, start = samples_](std::int64_t step) {
       return static_cast<std::uint64_t>(start + step * deck_.train_batch_size);
     };
-    if (data != nullptr) {
+    if (train_data_) {
       prefetch.emplace(
-          *data,
+          *train_data_,
           [this, first_sample](std::int64_t step) {
             return trainer_.layout().runs(first_sample(step));
           },
@@ -226,10 +240,11 @@ class TrainRun {
       const bool save = save_is_due();
       if (save) save_checkpoint();
       record(result, now() - begin);
+      if (save) write_rows();  // a checkpoint must not know of steps that the metrics don't
       if (bar) bar->clear();
       if (log_is_due()) report();
       if (deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0) {
-        evaluate("valid", Part::valid);
+        evaluate("valid", valid_data_);
       }
       if (bar) bar->update(static_cast<double>(iteration_));
     }
@@ -276,31 +291,37 @@ class TrainRun {
     interval_.push_back(r);
   }
 
-  /// The console's line and the file's rows for the steps since the last one. Collective.
+  /// The console's line for the steps since the last one, and the file's rows. Collective.
   void report() {
-    const auto n = static_cast<std::int64_t>(interval_.size());
-    std::vector<double> phases;
+    write_rows();
+    double loss = 0;
+    double seconds = 0;
     for (const StepRecord& r : interval_) {
-      phases.insert(phases.end(), r.phases.begin(), r.phases.end());
+      loss += r.loss;
+      seconds += r.step_seconds;
+    }
+    const auto n = static_cast<double>(interval_.size());
+    if (world_.rank() == 0) print_line(interval_.back(), loss / n, seconds / n);
+    interval_.clear();
+    written_ = 0;
+  }
+
+  /// The file's rows for those steps of the interval that have none yet. Collective.
+  void write_rows() {
+    if (written_ == interval_.size()) return;
+    std::vector<double> phases;
+    for (std::size_t i = written_; i < interval_.size(); ++i) {
+      phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
     }
     world_.all_reduce(
         View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
         Reduction::sum);
-    double loss = 0;
-    double seconds = 0;
-    for (std::int64_t i = 0; i < n; ++i) {
-      StepRecord& r = interval_[static_cast<std::size_t>(i)];
-      for (std::size_t p = 0; p < kPhases; ++p) {
-        r.phases[p] = phases[static_cast<std::size_t>(i) * kPhases + p] / world_.size();
-      }
+    for (auto mean = phases.cbegin(); written_ < interval_.size(); ++written_) {
+      StepRecord& r = interval_[written_];
+      for (double& p : r.phases) p = *mean++ / world_.size();
       if (metrics_) metrics_->add(r);
-      loss += r.loss / static_cast<double>(n);
-      seconds += r.step_seconds;
     }
-    if (world_.rank() == 0)
-      print_line(interval_.back(), loss, seconds / static_cast<double>(n));
     if (metrics_) metrics_->flush();
-    interval_.clear();
   }
 
   void print_line(const StepRecord& last, double loss, double step_seconds) const {
@@ -317,14 +338,10 @@ class TrainRun {
         duration_text(left));
   }
 
-  void evaluate(const std::string& group, Part part) {
-    if (deck_.eval_iters == 0) return;
-    const auto data = open_data(part);
-    const bool exists = world_.reduce_count(data.has_value() ? 1 : 0, Reduction::max) != 0;
+  void evaluate(const std::string& group, const std::optional<Samples>& data) {
+    const bool exists = world_.reduce_count(data ? 1 : 0, Reduction::max) != 0;
     if (!exists) return;
-    static const SyntheticSamples none(1, 1, 0);  // stages between the ends read nothing
-    const double loss = trainer_.evaluate(data ? static_cast<const SampleSource&>(*data) : none,
-                                          deck_.eval_iters);
+    const double loss = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters);
     log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration_,
               fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
               std::exp(loss));
@@ -359,8 +376,12 @@ class TrainRun {
   Engine engine_;
   PhaseClock clock_;
   Trainer trainer_;
+  std::optional<Samples> train_data_;
+  std::optional<Samples> valid_data_;
+  std::optional<Samples> test_data_;
   std::optional<Metrics> metrics_;
-  std::vector<StepRecord> interval_;
+  std::vector<StepRecord> interval_;  ///< steps since the last line of the log
+  std::size_t written_ = 0;           ///< of these, in the metrics
   double gemm_rate_ = 0;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;

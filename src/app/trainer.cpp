@@ -63,8 +63,7 @@ std::vector<std::unique_ptr<ModelPart>> Trainer::build_parts() const {
   for (int c = 0; c < chunks; ++c) {
     const auto i = static_cast<std::size_t>(model_part(mesh_.at.pp, c, stages));
     parts.push_back(std::make_unique<ModelPart>(ex_, DType::f32, deck_.model, tp_, bounds[i],
-                                                bounds[i + 1],
-                                                parts.empty() ? nullptr : parts.front().get()));
+                                                bounds[i + 1]));
   }
   return parts;
 }
@@ -112,12 +111,12 @@ double Trainer::global_loss(const std::vector<MicroBatch>& micro_batches) const 
   return mesh_.world->reduce_value(sum, Reduction::sum) * micro_batches.front().loss_weight;
 }
 
-double Trainer::evaluate(const SampleSource& source, std::int64_t batches) {
+double Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
   double sum = 0;
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
     std::vector<std::int32_t> tokens;
-    if (layout_.needs_tokens()) tokens = read_samples(source, layout_.runs(first));
+    if (layout_.needs_tokens()) tokens = read_samples(*source, layout_.runs(first));
     const auto micro_batches = layout_.micro_batches(ex_, first, tokens, false);
     executor_.evaluate(micro_batches, {});
     sum += global_loss(micro_batches);

@@ -35,8 +35,9 @@ class Trainer {
   /// step.
   [[nodiscard]] StepResult step(std::int64_t iteration, std::uint64_t first,
                                 const std::vector<std::int32_t>& tokens);
-  /// Mean loss over `batches` global batches of `source`, from its first sample on.
-  [[nodiscard]] double evaluate(const SampleSource& source, std::int64_t batches);
+  /// Mean loss over `batches` global batches of `source`, from its first sample on. Null on
+  /// stages that read no tokens.
+  [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
 
   void write_state(CheckpointWriter& writer) const;
   void read_state(CheckpointReader& reader, std::int64_t optimizer_steps);

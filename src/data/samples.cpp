@@ -52,7 +52,7 @@ Samples::Samples(const SamplesOptions& options)
 void Samples::open(const SamplesOptions& options) {
   for (const std::string& path : options.paths) {
     Source source;
-    source.file = std::make_unique<TokenFile>(path);
+    source.file = std::make_unique<TokenFile>(path, options.check);
     source.range = range_of(*source.file, options.split, options.part);
     source.samples = samples_in(source.range.count(), seq_length());
     if (sources_.empty()) vocab_size_ = source.file->vocab_size();

@@ -13,7 +13,8 @@ constexpr std::string_view kFormat = "trireme-tokens";
 
 }  // namespace
 
-TokenFile::TokenFile(const std::string& path) : path_(path), file_(path, h5::Mode::read) {
+TokenFile::TokenFile(const std::string& path, DocumentCheck check)
+    : path_(path), file_(path, h5::Mode::read) {
   TRM_REQUIRE(file_.has_attribute("format") && file_.text("format") == kFormat,
               "{}: not a token file (`trireme prepare` makes them from text)", path);
   read_attributes();
@@ -29,7 +30,8 @@ TokenFile::TokenFile(const std::string& path) : path_(path), file_(path, h5::Mod
               document_data_.shape().str(), name_of(document_data_.dtype()));
   tokens_ = token_data_.shape().count();
   documents_ = document_data_.shape().count() - 1;
-  check_documents();
+  TRM_REQUIRE(documents_ >= 0, "{}: it is empty", document_data_.where());
+  if (check == DocumentCheck::all) check_documents();
 }
 
 void TokenFile::read_attributes() {
@@ -51,7 +53,6 @@ void TokenFile::read_attributes() {
 }
 
 void TokenFile::check_documents() const {
-  TRM_REQUIRE(documents_ >= 0, "{}: it is empty", document_data_.where());
   constexpr std::int64_t kStep = 1 << 17;  // 1 MiB
   std::vector<std::uint64_t> part(static_cast<std::size_t>(std::min(kStep, documents_ + 1)));
   std::uint64_t last = 0;

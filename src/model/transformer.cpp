@@ -74,8 +74,7 @@ double flops_per_token(const ModelConfig& config) {
 }
 
 ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
-                     const TensorParallel& tp, int first_unit, int end_unit,
-                     ModelPart* embedding) {
+                     const TensorParallel& tp, int first_unit, int end_unit) {
   const auto infos = list_units(config);
   TRM_CHECK(
       0 <= first_unit && first_unit < end_unit && end_unit <= static_cast<int>(infos.size()),
@@ -94,24 +93,23 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
       case UnitKind::norm:
         units_.push_back(std::make_unique<FinalNorm>(config, tp.rows_are_cut()));
         break;
-      case UnitKind::head: {
-        const bool tied = !config.no_weight_tying;
-        Parameter* shared = tied ? tied_weight(embedding) : nullptr;
-        auto head = std::make_unique<Head>(config, tp, shared,
-                                           tied ? "embed_in.weight" : "embed_out.weight");
-        if (tied && shared == nullptr) head->weight().tied_copy = true;
-        units_.push_back(std::move(head));
+      case UnitKind::head:
+        add_head(config, tp);
         break;
-      }
     }
   }
 }
 
-Parameter* ModelPart::tied_weight(ModelPart* embedding) {
-  ModelPart* part = first_ ? this : embedding;
-  if (part == nullptr) return nullptr;
-  auto* unit = dynamic_cast<Embedding*>(part->units_.front().get());
-  return unit == nullptr ? nullptr : &unit->table();
+void ModelPart::add_head(const ModelConfig& config, const TensorParallel& tp) {
+  if (config.no_weight_tying) {
+    units_.push_back(std::make_unique<Head>(config, tp, nullptr, "embed_out.weight"));
+    return;
+  }
+  auto* embedding = first_ ? dynamic_cast<Embedding*>(units_.front().get()) : nullptr;
+  Parameter* shared = embedding != nullptr ? &embedding->table() : nullptr;
+  auto head = std::make_unique<Head>(config, tp, shared, "embed_in.weight");
+  head->weight().tied_copy = shared == nullptr;
+  units_.push_back(std::move(head));
 }
 
 Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const UnitObserver& observe) {

@@ -212,6 +212,29 @@ BOOST_AUTO_TEST_CASE(the_future_does_not_matter) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(dropout_masks_follow_their_definition) {
+  AttentionShape a = shape_of(130, 64, 2, 2);
+  a.first_head = 3;
+  const Masks masks = observed_masks(a, kDropout);
+  for (std::int64_t b = 0; b < a.batch; ++b) {
+    for (std::int64_t head = 0; head < a.heads(); ++head) {
+      const Host& mask = masks[static_cast<std::size_t>(b * a.heads() + head)];
+      std::int64_t wrong = 0;
+      for (std::int64_t i = 0; i < a.seq; ++i) {
+        for (std::int64_t j = 0; j <= i; ++j) {
+          const auto row = kDropout.first_row + static_cast<std::uint64_t>(b * a.seq + i);
+          const auto word =
+              philox(kDropout.key, row,
+                     static_cast<std::uint32_t>((a.first_head + head) * 33 + j / 4));
+          const bool kept = word[static_cast<std::size_t>(j % 4)] >= 0.3 * 0x1p32;
+          if (std::abs(mask(i, j) - (kept ? 1 / 0.7 : 0)) > 1e-12) ++wrong;
+        }
+      }
+      BOOST_TEST(wrong == 0);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(dropout_masks_are_bernoulli_and_all_different) {
   const Masks masks = observed_masks(shape_of(130, 64, 2, 2), kDropout);
   double kept = 0;

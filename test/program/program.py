@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The built program from outside: start it under mpirun, make it data and decks, read its files.
+"""The built program from outside: start it under mpirun, make it data, read its files.
 
 The environment says what to test: TRIREME (the program; default build/trireme of this source
 tree), TRIREME_MPIRUN (the launcher with its options), TRIREME_TEST_FOLDER (where to write;
@@ -7,6 +7,7 @@ default a temporary folder that is removed at the end).
 """
 import atexit
 import contextlib
+import functools
 import json
 import os
 import random
@@ -40,16 +41,27 @@ def environment(threads=1, **more):
     return {**os.environ, **LAUNCH, "OMP_NUM_THREADS": str(threads), **more}
 
 
-def work_folder(name):
-    """A folder of this test's own, empty."""
+@functools.cache
+def root_folder():
+    """Where all tests write."""
     root = os.environ.get("TRIREME_TEST_FOLDER")
     if root is None:
         root = tempfile.mkdtemp(prefix="trireme-")
         atexit.register(shutil.rmtree, root, ignore_errors=True)
-    folder = Path(root) / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    return Path(root)
+
+
+def shared_folder(name):
+    """A folder that may be there already, from another test."""
+    folder = root_folder() / name
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def work_folder(name):
+    """A folder of this test's own, empty."""
+    shutil.rmtree(root_folder() / name, ignore_errors=True)
+    return shared_folder(name)
 
 
 def command(ranks, *arguments):
@@ -97,7 +109,8 @@ def run_well(ranks, *arguments, **options):
     done = run(ranks, *arguments, **options)
     if done.returncode != 0:
         raise AssertionError(
-            f"exit code {done.returncode} of {shlex.join(done.args)}\n{done.stdout}{done.stderr}"
+            f"exit code {done.returncode} of {shlex.join(done.args)}\n"
+            f"{done.stdout}{done.stderr}"
         )
     return done.stdout + done.stderr
 
@@ -166,3 +179,13 @@ def read_checkpoint(folder):
         assert (count == 1).all(), f"{folder}: {name} is not tiled by its pieces"
     assert arrays, f"{folder}: no arrays"
     return arrays
+
+
+def equal(a, b):
+    """Whether two arrays have the same type, shape and bits."""
+    return (
+        a is not None
+        and b is not None
+        and (a.dtype, a.shape) == (b.dtype, b.shape)
+        and a.tobytes() == b.tobytes()
+    )

@@ -38,6 +38,7 @@ struct SamplesOptions {
   std::uint64_t seed = 0;
   bool shuffle = true;        ///< each epoch in its own order; otherwise as they lie
   std::int64_t at_least = 1;  ///< samples that there must be: those of a global batch
+  DocumentCheck check = DocumentCheck::all;
 };
 
 /// Samples of one part of one or several token files. Sample i of a file is its tokens

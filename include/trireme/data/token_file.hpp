@@ -18,11 +18,15 @@ namespace trireme {
 inline constexpr std::int64_t kTokenChunk = 1 << 16;
 inline constexpr std::int64_t kTokenFormatVersion = 1;
 
+/// How much of /documents to look at on opening: `all` of it, by one rank; the others of a
+/// large job leave the file system in peace, and reads are checked in any case.
+enum class DocumentCheck : std::uint8_t { all, none };
+
 /// A token file for reading. Nothing in it is trusted: what does not fit together is an Error
 /// that names the file.
 class TokenFile {
  public:
-  explicit TokenFile(const std::string& path);
+  explicit TokenFile(const std::string& path, DocumentCheck check = DocumentCheck::all);
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }

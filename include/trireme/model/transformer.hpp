@@ -35,10 +35,10 @@ using UnitObserver = std::function<void(const std::string& unit, const Tensor& o
 /// Units [first_unit, end_unit) of a model: what one stage holds as one chunk.
 class ModelPart {
  public:
-  /// `embedding` is the part of this rank that holds embed_in, if another one does: a tied head
-  /// then shares its weight.
+  /// A tied head shares the embedding's weight if that is in the same part, else it has a copy
+  /// (Parameter::tied_copy), whose gradient a GradientReducer adds to the original's.
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
-            int first_unit, int end_unit, ModelPart* embedding = nullptr);
+            int first_unit, int end_unit);
 
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
@@ -55,7 +55,7 @@ class ModelPart {
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
 
  private:
-  [[nodiscard]] Parameter* tied_weight(ModelPart* embedding);
+  void add_head(const ModelConfig& config, const TensorParallel& tp);
 
   std::vector<std::unique_ptr<Module>> units_;
   bool first_;

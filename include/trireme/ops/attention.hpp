@@ -22,7 +22,9 @@ void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
             const ConstView& table, bool inverse);
 
 /// out [batch·seq, heads·head_dim]; lse [batch, heads, seq] receives log Σ exp of the scaled
-/// scores.
+/// scores. Dropout acts on the softmax, kept weights are divided by 1 − p: key k of the query
+/// in row i and global head h is kept if word k mod 4 of philox(key, first_row + i, h · ⌈seq/4⌉
+/// + k / 4) is ≥ p · 2³².
 void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
                        const Dropout& dropout, const View& out, const View& lse);
 

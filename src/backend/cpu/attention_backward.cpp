@@ -23,6 +23,7 @@ struct BackwardTask {
 
   Matrix<T> probability = {};
   Matrix<T> masked = {};                        ///< probability under dropout
+  Matrix<T> factors = {};                       ///< of dropout
   Matrix<T> slope = {};                         ///< dS
   Eigen::Array<T, Eigen::Dynamic, 1> dot = {};  ///< Σ dO·O of each query
 
@@ -67,9 +68,9 @@ struct BackwardTask {
     slope.noalias() = g * in.value(group, at.key, keys).transpose();
     auto dv = grad.value(group, at.key, keys);
     if (dropout.probability > 0) {
-      masked = probability;
-      apply_dropout(masked, shape, dropout, at);
-      apply_dropout(slope, shape, dropout, at);
+      dropout_factors(factors, queries, keys, shape, dropout, at);
+      masked = probability.cwiseProduct(factors.leftCols(keys));
+      slope.array() *= factors.leftCols(keys).array();
       dv.noalias() += masked.transpose() * g;
     } else {
       dv.noalias() += probability.transpose() * g;

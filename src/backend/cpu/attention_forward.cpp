@@ -39,7 +39,8 @@ template <class T>
 struct ForwardTile {
   Matrix<T> query;
   Matrix<T> scores;
-  Matrix<T> sum;  ///< Σ P V so far, relative to `max`
+  Matrix<T> factors;  ///< of dropout
+  Matrix<T> sum;      ///< Σ P V so far, relative to `max`
   Eigen::Array<T, Eigen::Dynamic, 1> max;
   Eigen::Array<T, Eigen::Dynamic, 1> total;
 
@@ -73,7 +74,10 @@ void forward_tile(const ConstView& qkv, const AttentionShape& shape, const Dropo
     tile.scores.noalias() = tile.query * in.key(group, at.key, keys).transpose();
     if (at.key + keys > at.query + 1) apply_causal_mask(tile.scores, at);
     tile.absorb_scores();
-    if (dropout.probability > 0) apply_dropout(tile.scores, shape, dropout, at);
+    if (dropout.probability > 0) {
+      dropout_factors(tile.factors, n, keys, shape, dropout, at);
+      tile.scores.array() *= tile.factors.leftCols(keys).array();
+    }
     tile.sum.noalias() += tile.scores * in.value(group, at.key, keys);
   }
   auto result = head_rows<T>(out, shape, at.sequence, at.head, at.query, n);

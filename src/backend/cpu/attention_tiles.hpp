@@ -5,6 +5,7 @@
 #include "trireme/ops/types.hpp"
 
 #include "parallel.hpp"
+#include "philox_lanes.hpp"
 
 namespace trireme::cpu {
 
@@ -73,26 +74,30 @@ void apply_causal_mask(Matrix<T>& scores, const TilePlace& at) {
   }
 }
 
-/// Multiplies a tile by its dropout mask / (1 − p). The fate of (sample, head, query, key) is
-/// word key mod 4 of philox(key, query's global row, head · ⌈seq/4⌉ + key / 4).
+/// The dropout mask of a tile / (1 − p), as attention.hpp defines it, in the first `keys`
+/// columns of `factors`. Tiles of keys start at multiples of 4.
 template <class T>
-void apply_dropout(Matrix<T>& tile, const AttentionShape& shape, const Dropout& spec,
-                   const TilePlace& at) {
+void dropout_factors(Matrix<T>& factors, std::int64_t queries, std::int64_t keys,
+                     const AttentionShape& shape, const Dropout& spec, const TilePlace& at) {
   const auto threshold = static_cast<std::uint32_t>(spec.probability * 0x1p32);
   const T keep = static_cast<T>(1 / (1 - spec.probability));
-  const std::int64_t quads = (shape.seq + 3) / 4;
-  for (std::int64_t i = 0; i < tile.rows(); ++i) {
-    const auto where =
-        spec.first_row + static_cast<std::uint64_t>(at.sequence * shape.seq + at.query + i);
-    for (std::int64_t j = 0; j < tile.cols();
-         j += 4) {  // tiles of keys start at multiples of 4
-      const auto words = philox(
-          spec.key, where,
-          static_cast<std::uint32_t>((shape.first_head + at.head) * quads + (at.key + j) / 4));
-      const std::int64_t n = std::min<std::int64_t>(4, tile.cols() - j);
-      for (std::int64_t k = 0; k < n; ++k) {
-        tile(i, j + k) *= words[static_cast<std::size_t>(k)] >= threshold ? keep : T{0};
-      }
+  const std::int64_t quads = (keys + 3) / 4;
+  const std::int64_t first = (shape.first_head + at.head) * ((shape.seq + 3) / 4) + at.key / 4;
+  const std::uint64_t row =
+      spec.first_row + static_cast<std::uint64_t>(at.sequence * shape.seq + at.query);
+  factors.resize(queries, 4 * quads);
+  PhiloxLanes lanes;
+  PhiloxLanes::Words words;
+  for (std::int64_t begin = 0; begin < queries * quads; begin += PhiloxLanes::kLanes) {
+    const std::int64_t n = std::min(PhiloxLanes::kLanes, queries * quads - begin);
+    for (std::int64_t l = 0; l < n; ++l) {
+      lanes.set(l, row + static_cast<std::uint64_t>((begin + l) / quads),
+                static_cast<std::uint32_t>(first + (begin + l) % quads));
+    }
+    lanes.draw(spec.key, words);
+    T* out = factors.data() + 4 * begin;
+    for (std::int64_t i = 0; i < 4 * n; ++i) {
+      out[i] = words[static_cast<std::size_t>(i)] >= threshold ? keep : T{0};
     }
   }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums, copies, dropout, and parameter updates.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels.hpp"
 #include "parallel.hpp"
+#include "philox_lanes.hpp"
 
 namespace trireme::cpu {
 
@@ -31,17 +33,22 @@ void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const
     const auto threshold = static_cast<std::uint32_t>(spec.probability * 0x1p32);
     const T keep = static_cast<T>(1 / (1 - spec.probability));
     parallel_rows(y, [&](std::int64_t r) {
-      const T* in = row_data<T>(x, r);
-      const T* base = add.empty() ? nullptr : row_data<T>(add, r);
-      T* out = row_data<T>(y, r);
-      for (std::int64_t c = 0; c < y.cols(); c += 4) {
-        const auto words = philox(spec.key, spec.first_row + static_cast<std::uint64_t>(r),
-                                  static_cast<std::uint32_t>(c / 4));
-        const std::int64_t n = std::min<std::int64_t>(4, y.cols() - c);
+      PhiloxLanes lanes;
+      PhiloxLanes::Words words;
+      constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
+      for (std::int64_t c = 0; c < y.cols(); c += kBlock) {
+        for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
+          lanes.set(l, spec.first_row + static_cast<std::uint64_t>(r),
+                    static_cast<std::uint32_t>(c / 4 + l));
+        }
+        lanes.draw(spec.key, words);
+        const std::int64_t n = std::min(kBlock, y.cols() - c);
+        const T* in = row_data<T>(x, r) + c;
+        const T* base = add.empty() ? nullptr : row_data<T>(add, r) + c;
+        T* out = row_data<T>(y, r) + c;
         for (std::int64_t i = 0; i < n; ++i) {
-          const bool kept = words[static_cast<std::size_t>(i)] >= threshold;
-          const T value = kept ? in[c + i] * keep : T{0};
-          out[c + i] = base == nullptr ? value : base[c + i] + value;
+          const T value = words[static_cast<std::size_t>(i)] >= threshold ? in[i] * keep : T{0};
+          out[i] = base == nullptr ? value : base[i] + value;
         }
       }
     });
@@ -57,8 +64,14 @@ void CpuKernels::accumulate_squares(Stream&, const ConstView& x, const View& tot
     parallel_for(x.rows() * per_row, kBlock, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t c = i % per_row * kBlock;
-        const ConstRow<T> part(row_data<T>(x, i / per_row) + c, std::min(kBlock, x.cols() - c));
-        sums[i] = part.template cast<double>().square().sum();
+        const T* part = row_data<T>(x, i / per_row) + c;
+        const std::int64_t n = std::min(kBlock, x.cols() - c);
+        double sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (std::int64_t j = 0; j < n; ++j) {
+          sum += static_cast<double>(part[j]) * static_cast<double>(part[j]);
+        }
+        sums[i] = sum;
       }
     });
     *total.data<double>() += sums.sum();
@@ -122,8 +135,16 @@ std::int64_t CpuKernels::first_non_finite(Stream&, const ConstView& x) {
   by_type(x.dtype(), [&]<class T>(T) {
     for (std::int64_t r = 0; r < x.rows() && found < 0; ++r) {
       const T* values = row_data<T>(x, r);
-      for (std::int64_t c = 0; c < x.cols() && found < 0; ++c) {
-        if (!std::isfinite(values[c])) found = r * x.cols() + c;
+      constexpr std::int64_t kBlock = 4096;
+      for (std::int64_t c = 0; c < x.cols() && found < 0; c += kBlock) {
+        const std::int64_t end = std::min(c + kBlock, x.cols());
+        T probe{0};  // 0 · x is NaN where x is inf or NaN
+#pragma omp simd reduction(+ : probe)
+        for (std::int64_t i = c; i < end; ++i) probe += values[i] * T{0};
+        if (probe == T{0}) continue;
+        const T* bad =
+            std::find_if(values + c, values + end, [](T v) { return !std::isfinite(v); });
+        found = r * x.cols() + (bad - values);
       }
     }
   });
