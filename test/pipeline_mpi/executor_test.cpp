@@ -73,9 +73,8 @@ struct Stage {
     const int all = shape.pp * s.chunks;
     for (int c = 0; c < s.chunks; ++c) {
       const int i = model_part(mesh.at.pp, c, shape.pp);
-      ModelPart* const first = parts.empty() ? nullptr : parts.front().get();
       parts.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, config, tp, units * i / all,
-                                                  units * (i + 1) / all, first));
+                                                  units * (i + 1) / all));
     }
     store = std::make_unique<ParameterStore>(cpu.ex, dtype, list_parameters(parts));
     randomize_values(*store);
