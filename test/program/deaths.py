@@ -172,6 +172,9 @@ def main():
         for text in wrong:
             print(f"  FAILED: {text}")
     print(f"{failed} failed")
+    if not failed:
+        os.chdir(program.SOURCE)
+        shutil.rmtree(folder)
     return 1 if failed else 0
 
 

@@ -345,6 +345,9 @@ def main():
             failed += 1
             print(f"FAILED: {text}")
     print(f"{failed} failed")
+    if not failed:
+        os.chdir(program.SOURCE)
+        shutil.rmtree(folder)
     return 1 if failed else 0
 
 

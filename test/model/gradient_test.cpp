@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every parameter's gradient of whole models against finite differences in fp64, one model per
+// option of the deck, cut over the ranks; and dropout that no cut changes.
+#include <cmath>
+
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include "trireme/comm/mpi.hpp"
+
+#include "tiny_model.hpp"
+
+namespace {
+
+namespace bdata = boost::unit_test::data;
+using namespace trireme;
+using namespace trireme::test;
+
+struct Option {
+  const char* name;
+  void (*apply)(ModelConfig&);
+};
+
+void use_dropout(ModelConfig& c) {
+  c.hidden_dropout = 0.2;
+  c.attention_dropout = 0.3;
+}
+
+void no_biases(ModelConfig& c) {
+  c.use_bias_in_norms = false;
+  c.use_bias_in_attn_linear = false;
+  c.use_bias_in_mlp = false;
+}
+
+const Option kOptions[] = {
+    {"sequential residual", [](ModelConfig&) {}},
+    {"learned positions, tied output",
+     [](ModelConfig& c) {
+       c.pos_emb = PositionEmbedding::learned;
+       c.max_position_embeddings = 11;
+       c.no_weight_tying = false;
+     }},
+    {"no positions", [](ModelConfig& c) { c.pos_emb = PositionEmbedding::none; }},
+    {"rotary of whole heads", [](ModelConfig& c) { c.rotary_pct = 1; }},
+    {"gpt_j_residual", [](ModelConfig& c) { c.gpt_j_residual = true; }},
+    {"gpt_j_tied",
+     [](ModelConfig& c) {
+       c.gpt_j_residual = true;
+       c.gpt_j_tied = true;
+     }},
+    {"gelu_tanh", [](ModelConfig& c) { c.activation = Activation::gelu_tanh; }},
+    {"relu", [](ModelConfig& c) { c.activation = Activation::relu; }},
+    {"silu", [](ModelConfig& c) { c.activation = Activation::silu; }},
+    {"geglu", [](ModelConfig& c) { c.activation = Activation::geglu; }},
+    {"reglu", [](ModelConfig& c) { c.activation = Activation::reglu; }},
+    {"swiglu, RMSNorm, grouped queries",
+     [](ModelConfig& c) {
+       c.activation = Activation::swiglu;
+       c.norm = Norm::rmsnorm;
+       c.num_kv_heads = 2;
+     }},
+    {"no biases", no_biases},
+    {"dropout", use_dropout},
+    {"dropout, gpt_j_residual",
+     [](ModelConfig& c) {
+       use_dropout(c);
+       c.gpt_j_residual = true;
+     }},
+    {"dropout, gpt_j_tied, learned positions",
+     [](ModelConfig& c) {
+       use_dropout(c);
+       c.gpt_j_residual = true;
+       c.gpt_j_tied = true;
+       c.pos_emb = PositionEmbedding::learned;
+     }},
+};
+
+std::ostream& operator<<(std::ostream& out, const Option& o) { return out << o.name; }
+
+ModelConfig config_of(const Option& option) {
+  ModelConfig c = tiny_config();
+  option.apply(c);
+  return c;
+}
+
+/// Groups of as many ranks as the heads divide over; each group does the same.
+struct Group {
+  Group(const ModelConfig& c, bool sequence_parallel) : world(world_communicator()) {
+    int width = world->size();
+    while (c.num_kv_heads % width != 0) width /= 2;
+    comm = world->split(world->rank() / width, world->rank());
+    tp = {comm.get(), sequence_parallel};
+  }
+  std::unique_ptr<Communicator> world;
+  std::unique_ptr<Communicator> comm;
+  TensorParallel tp;
+};
+
+constexpr std::int64_t kSamples = 2;
+
+}  // namespace
+
+/// d/dε of the loss at θ + ε·v is g·v: for each parameter along a random direction of its own.
+BOOST_DATA_TEST_CASE(finite_differences, bdata::make(kOptions) * bdata::make({false, true}),
+                     option, sequence_parallel) {
+  const TinyExec cpu;
+  const ModelConfig config = config_of(option);
+  const Group group(config, sequence_parallel);
+  const TinyModel m(cpu.ex, config, DType::f64, group.tp);
+  m.gradient(kSamples, kSamples);
+  const auto& parameters = m.store->parameters();
+  std::vector<double> slopes;
+  for (const Parameter* p : parameters) {
+    double slope = 0;
+    for_each_element(*p, [&](std::size_t i, std::int64_t global) {
+      slope += get(p->grad, i) * noise(p->name, global, 3);
+    });
+    if (p->replicated_tp && group.tp.rank() > 0) slope = 0;
+    slopes.push_back(group.comm->reduce_value(slope, Reduction::sum));
+  }
+  constexpr double kStep = 1e-5;
+  for (std::size_t k = 0; k < parameters.size(); ++k) {
+    const Parameter& p = *parameters[k];
+    const auto move = [&](double by) {
+      for_each_element(p, [&](std::size_t i, std::int64_t global) {
+        set(p.value, i, get(p.value, i) + by * noise(p.name, global, 3));
+      });
+    };
+    move(kStep);
+    const double above = m.loss(kSamples, kSamples);
+    move(-2 * kStep);
+    const double below = m.loss(kSamples, kSamples);
+    move(kStep);
+    const double expected = (above - below) / (2 * kStep);
+    BOOST_TEST(std::abs(slopes[k] - expected) <= 1e-8 + 1e-6 * std::abs(expected),
+               p.name << ": " << slopes[k] << " against " << expected);
+    BOOST_TEST(std::abs(expected) > 1e-6, p.name << " has no slope to compare");
+  }
+}
+
+/// Masks are drawn by global place: not a bit of them depends on tp, on sequence parallelism or
+/// on the cut into micro-batches.
+BOOST_DATA_TEST_CASE(dropout_is_the_same_however_cut,
+                     bdata::make({false, true}) * bdata::make({false, true}), gpt_j,
+                     sequence_parallel) {
+  const TinyExec cpu;
+  ModelConfig config = tiny_config();
+  use_dropout(config);
+  config.gpt_j_residual = gpt_j;
+  const Group group(config, sequence_parallel);
+  BOOST_TEST(group.tp.size() == group.world->size());
+  const auto self = make_self_communicator();
+  const TinyModel whole(cpu.ex, config, DType::f64, {self.get(), false});
+  const TinyModel part(cpu.ex, config, DType::f64, group.tp);
+  const double expected = whole.loss(4, 4);
+  for (const std::int64_t each : {1, 2, 4}) {
+    const double loss = part.loss(4, each);
+    BOOST_TEST(std::abs(loss - expected) <= 1e-13 * expected,
+               loss << " in micro-batches of " << each << " against " << expected);
+  }
+  BOOST_TEST(std::abs(whole.loss(4, 4, false) - expected) > 1e-4);  // it is on at all
+  TinyExec other;
+  const Exec reseeded{*other.device, *other.kernels, *other.stream, cpu.ex.seed + 1};
+  const TinyModel again(reseeded, config, DType::f64, {self.get(), false});
+  BOOST_TEST(std::abs(again.loss(4, 4) - expected) > 1e-4);  // and follows the seed
+}
