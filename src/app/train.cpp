@@ -41,7 +41,7 @@ class TrainRun {
       return;
     }
     loop();
-    evaluate("test", test_data_);
+    if (const auto loss = evaluate("test", test_data_)) print_evaluation("test", *loss);
     report_ranks();
   }
 
@@ -137,19 +137,24 @@ class TrainRun {
           trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), tokens);
       ++iteration_;
       samples_ += deck_.train_batch_size;
+      double seconds = now() - begin;
+      // Before the checkpoint: a run that goes on from there would not evaluate again.
+      std::optional<double> valid;
+      if (evaluation_is_due()) valid = evaluate("valid", valid_data_);
       const bool save = save_is_due();
-      if (save) save_checkpoint();
-      record(result, now() - begin);
+      if (save) seconds += save_checkpoint();
+      record(result, seconds);
       if (save) write_rows();  // a checkpoint must not know of steps that the metrics don't
       if (bar) bar->clear();
       if (log_is_due()) report();
-      if (deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0) {
-        evaluate("valid", valid_data_);
-      }
+      if (valid) print_evaluation("valid", *valid);
       if (bar) bar->update(static_cast<double>(iteration_));
     }
   }
 
+  [[nodiscard]] bool evaluation_is_due() const {
+    return deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0;
+  }
   [[nodiscard]] bool log_is_due() const {
     return iteration_ % deck_.log_interval == 0 || iteration_ == deck_.train_iters ||
            iteration_ == started_at_ + 1;
@@ -161,7 +166,9 @@ class TrainRun {
     return interval || iteration_ == deck_.train_iters;
   }
 
-  void save_checkpoint() {
+  /// The seconds that it took.
+  double save_checkpoint() {
+    const double begin = now();
     const auto scope = clock_.scope(Phase::checkpoint);
     CheckpointWriter writer(deck_.save, iteration_, world_);
     trainer_.write_state(writer);
@@ -172,6 +179,7 @@ class TrainRun {
                    .deck = to_yaml(deck_),
                    .version = kVersion,
                    .mesh = mesh_text(mesh_.shape)});
+    return now() - begin;
   }
 
   void record(const Trainer::StepResult& result, double seconds) {
@@ -238,14 +246,21 @@ class TrainRun {
         duration_text(left));
   }
 
-  void evaluate(const std::string& group, const std::optional<Samples>& data) {
+  /// The mean loss, also in the metrics; nothing where there is no such data. Collective.
+  std::optional<double> evaluate(const std::string& group, const std::optional<Samples>& data) {
     const bool exists = world_.reduce_count(data ? 1 : 0, Reduction::max) != 0;
-    if (!exists) return;
+    if (!exists) return std::nullopt;
+    const auto phases = clock_.seconds();
     const double loss = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters);
+    clock_.reset(phases);
+    if (metrics_) metrics_->add(group, {iteration_, loss});
+    return loss;
+  }
+
+  void print_evaluation(const std::string& group, double loss) const {
     log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration_,
               fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
               std::exp(loss));
-    if (metrics_) metrics_->add(group, {iteration_, loss});
   }
 
   void report_ranks() {

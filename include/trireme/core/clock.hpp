@@ -49,6 +49,8 @@ class PhaseClock {
   [[nodiscard]] Scope scope(Phase phase) { return {*this, phase}; }
   [[nodiscard]] const std::array<double, kPhases>& seconds() const { return seconds_; }
   void reset() { seconds_.fill(0); }
+  /// Back to what it was: forgets what ran since.
+  void reset(const std::array<double, kPhases>& seconds) { seconds_ = seconds; }
 
  private:
   int enter(Phase phase) {
