@@ -74,3 +74,19 @@ BOOST_AUTO_TEST_CASE(every_phase_has_a_name) {
 
 }  // namespace
 }  // namespace trireme
+
+BOOST_AUTO_TEST_CASE(forgets_what_ran_since) {
+  trireme::PhaseClock clock;
+  const auto work = [&] {
+    const auto scope = clock.scope(trireme::Phase::forward);
+    const double begin = trireme::now();
+    while (trireme::now() - begin < 1e-3) {
+    }
+  };
+  work();
+  const auto kept = clock.seconds();
+  work();
+  BOOST_TEST(clock.seconds()[1] > kept[1]);
+  clock.reset(kept);
+  BOOST_TEST((clock.seconds() == kept));
+}
