@@ -133,8 +133,7 @@ class TrainRun {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
-      const auto result =
-          trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), tokens);
+      const auto result = step(tokens);
       ++iteration_;
       samples_ += deck_.train_batch_size;
       double seconds = now() - begin;
@@ -149,6 +148,16 @@ class TrainRun {
       if (log_is_due()) report();
       if (valid) print_evaluation("valid", *valid);
       if (bar) bar->update(static_cast<double>(iteration_));
+    }
+  }
+
+  [[nodiscard]] Trainer::StepResult step(const std::vector<std::int32_t>& tokens) {
+    try {
+      return trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), tokens);
+    } catch (const Error& e) {
+      if (e.everywhere())
+        write_rows();  // the way to a loss that is not finite is what one asks for
+      throw;
     }
   }
 

@@ -271,7 +271,8 @@ def problems_of(case, ranks, folder):
     wrong = []
     if done.returncode != 1:
         wrong.append(f"exit code {done.returncode}")
-    lines = done.stderr.splitlines()
+    # hwloc, inside MPI, complains of containers without /sys.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("[hwloc/")]
     ours = [line for line in lines if "trireme: error:" in line]
     if len(ours) != 1 or not ours[0].startswith(PREFIX):
         return [*wrong, f"not one line of ours:\n{done.stderr}"], ""
