@@ -237,6 +237,17 @@ void fold(Draft& draft, Deck& deck) {
   deck.pipe_parallel_size = std::max(deck.pipe_parallel_size, 1);
 }
 
+/// Settings of one optimizer under another have no effect.
+void warn_of_other_optimizer(Deck& deck) {
+  const OptimizerConfig& o = deck.optimizer;
+  const OptimizerConfig usual;
+  if (o.kind == OptimizerKind::adamw && o.momentum != usual.momentum)
+    deck.warnings.emplace_back("optimizer.params.momentum means something for SGD only");
+  if (o.kind == OptimizerKind::sgd &&
+      (o.beta1 != usual.beta1 || o.beta2 != usual.beta2 || o.epsilon != usual.epsilon))
+    deck.warnings.emplace_back("optimizer.params.betas and eps mean something for AdamW only");
+}
+
 Deck build(const Settings& settings, const std::string& names) {
   refuse(settings);
   Draft draft;
@@ -249,6 +260,7 @@ Deck build(const Settings& settings, const std::string& names) {
   Deck deck;
   fold(draft, deck);
   warn_of_ignored(settings, deck);
+  warn_of_other_optimizer(deck);
   if (gated(deck.model.activation))
     deck.warnings.push_back(fmt::format(
         "intermediate_size {} is the whole up-projection, half of it the gate; recent GPT-NeoX "

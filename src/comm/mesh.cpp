@@ -20,7 +20,6 @@ Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all)
   dp = all.split(at.pp * shape.tp + at.tp, at.dp);
   tp = all.split(at.pp * shape.dp + at.dp, at.tp);
   pp = all.split(at.dp * shape.tp + at.tp, at.pp);
-  model = all.split(at.dp, at.pp * shape.tp + at.tp);
   const bool end = first_stage() || last_stage();
   ends = pp->split(end ? 0 : at.pp, at.pp);
 }

@@ -391,4 +391,18 @@ BOOST_AUTO_TEST_CASE(nearest_names) {
   BOOST_CHECK_EQUAL(nearest_name("", names), "");
 }
 
+BOOST_AUTO_TEST_CASE(settings_of_the_other_optimizer_are_named) {
+  const std::string least = kLeast;
+  const auto warned = [&](const std::string& line) {
+    return parse_deck(least + "optimizer: " + line + "\n", "x.yml").warnings;
+  };
+  const auto momentum = warned("{type: Adam, params: {lr: 1e-3, momentum: 0.9}}");
+  BOOST_REQUIRE_EQUAL(momentum.size(), 1U);
+  BOOST_CHECK_NE(momentum[0].find("momentum"), std::string::npos);
+  const auto betas = warned("{type: SGD, params: {lr: 1e-3, betas: [0.9, 0.95]}}");
+  BOOST_REQUIRE_EQUAL(betas.size(), 1U);
+  BOOST_CHECK_NE(betas[0].find("betas"), std::string::npos);
+  BOOST_CHECK(warned("{type: SGD, params: {lr: 1e-3, momentum: 0.9}}").empty());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

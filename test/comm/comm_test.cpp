@@ -131,7 +131,6 @@ BOOST_AUTO_TEST_CASE(groups_hold_the_ranks_that_they_should) {
       BOOST_TEST(mesh.tp->rank() == mesh.at.tp);
       BOOST_TEST(mesh.pp->rank() == mesh.at.pp);
       BOOST_TEST(mesh.dp->rank() == mesh.at.dp);
-      BOOST_TEST(mesh.model->rank() == mesh.at.pp * tp + mesh.at.tp);
       BOOST_TEST(mesh.ends->size() == (pp == 1                                   ? 1
                                        : mesh.first_stage() || mesh.last_stage() ? 2
                                                                                  : 1));

@@ -17,7 +17,7 @@ using Masks = std::vector<Host>;
 
 AttentionShape shape_of(std::int64_t seq, std::int64_t head_dim, std::int64_t kv_heads,
                         std::int64_t queries_per_kv, std::int64_t batch = 2) {
-  return {batch, seq, kv_heads, queries_per_kv, head_dim, 0, kv_heads * queries_per_kv};
+  return {batch, seq, kv_heads, queries_per_kv, head_dim, 0};
 }
 
 /// Forward and backward arrays of one call.

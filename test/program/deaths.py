@@ -171,11 +171,7 @@ def main():
         print(f"{name}: {time.monotonic() - began:.1f} s")
         for text in wrong:
             print(f"  FAILED: {text}")
-    print(f"{failed} failed")
-    if not failed:
-        os.chdir(program.SOURCE)
-        shutil.rmtree(folder)
-    return 1 if failed else 0
+    return program.finish(folder, failed)
 
 
 if __name__ == "__main__":

@@ -345,11 +345,7 @@ def main():
         for text in good_answers(folder):
             failed += 1
             print(f"FAILED: {text}")
-    print(f"{failed} failed")
-    if not failed:
-        os.chdir(program.SOURCE)
-        shutil.rmtree(folder)
-    return 1 if failed else 0
+    return program.finish(folder, failed)
 
 
 if __name__ == "__main__":

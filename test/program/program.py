@@ -189,3 +189,13 @@ def equal(a, b):
         and (a.dtype, a.shape) == (b.dtype, b.shape)
         and a.tobytes() == b.tobytes()
     )
+
+
+def finish(folder, failed):
+    """The end of a script of cases: its exit code. Files of failed cases are kept."""
+    print(f"{failed} failed")
+    if failed:
+        return 1
+    os.chdir(SOURCE)
+    shutil.rmtree(folder)
+    return 0

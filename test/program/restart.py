@@ -135,6 +135,17 @@ class OneRank(Runs):
         metrics = program.read_metrics(folder)
         self.assertEqual(list(metrics["train/iteration"]), list(range(1, end + 1)))
 
+    def test_damaged_metrics_are_set_aside(self):
+        folder = self.folder / "damaged"
+        deck = {**DECK, "train_iters": 4}
+        self.train("damaged", 1, deck)
+        metrics = folder / "metrics.h5"
+        half = metrics.read_bytes()[: metrics.stat().st_size // 2]
+        metrics.write_bytes(half)
+        self.train("damaged", 1, {**deck, "train_iters": 6})
+        self.assertEqual((folder / "metrics.h5.damaged").read_bytes(), half)
+        self.assertEqual(list(program.read_metrics(folder)["train/iteration"]), [5, 6])
+
 
 class TwoRanks(Runs):
     def test_dp2(self):

@@ -33,10 +33,9 @@ struct Mesh {
   MeshShape shape;
   MeshIndex at;
   Communicator* world = nullptr;
-  std::unique_ptr<Communicator> dp;     ///< same model part, other samples
-  std::unique_ptr<Communicator> tp;     ///< same layers, other columns and rows
-  std::unique_ptr<Communicator> pp;     ///< same samples, other layers
-  std::unique_ptr<Communicator> model;  ///< tp × pp: one whole model; rank = pp × tp_size + tp
+  std::unique_ptr<Communicator> dp;  ///< same model part, other samples
+  std::unique_ptr<Communicator> tp;  ///< same layers, other columns and rows
+  std::unique_ptr<Communicator> pp;  ///< same samples, other layers
   /// First and last stage of a pipeline (tied embeddings); alone on stages between.
   std::unique_ptr<Communicator> ends;
 

@@ -34,8 +34,7 @@ struct AttentionShape {
   std::int64_t kv_heads = 0;
   std::int64_t queries_per_kv = 0;
   std::int64_t head_dim = 0;
-  std::int64_t first_head = 0;   ///< global number of the first query head here (keys dropout)
-  std::int64_t total_heads = 0;  ///< of the whole model
+  std::int64_t first_head = 0;  ///< global number of the first query head here (keys dropout)
 
   [[nodiscard]] std::int64_t heads() const { return kv_heads * queries_per_kv; }
   [[nodiscard]] std::int64_t group_width() const { return (queries_per_kv + 2) * head_dim; }
