@@ -27,6 +27,15 @@ enum class Mode : std::uint8_t {
   read_write,  ///< must exist
 };
 
+struct FileOptions {
+  /// HDF5's newer format, in which everything that describes data has a checksum, and a damaged
+  /// file is an error and never a wrong or endless answer. Needs HDF5 1.10 (2016) to read. A
+  /// file that is open for writing, or was when its program died, can't be opened.
+  bool checksums = false;
+  /// Bytes before HDF5's own, free for the caller: 0, or a power of two from 512 on.
+  std::int64_t user_block = 0;
+};
+
 /// The kinds of attribute: one integer, one number, one text (UTF-8, without NUL), integers.
 using Attribute = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>>;
 
@@ -37,6 +46,19 @@ struct DatasetOptions {
   std::int64_t chunk = 0;
   bool checksum = false;  ///< Fletcher32 on each chunk, checked on reading
   int deflate = 0;        ///< zlib level 1 to 9; 0: not compressed
+};
+
+/// Where a box of a virtual dataset is: all of a dataset of another file.
+struct Source {
+  std::string file;     ///< relative to the folder of the virtual dataset's file
+  std::string dataset;  ///< of the box's extent
+  Box box;
+};
+
+/// A range of a file's bytes.
+struct Extent {
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
 };
 
 /// One open HDF5 identifier, closed with its last owner. For the sources of this folder.
@@ -85,6 +107,13 @@ class Dataset : public Object {
   void write(const ConstView& from);
   void write(const Box& box, const ConstView& from);
 
+  /// The boxes of a virtual dataset, in the order of its making; none of any other. Throws
+  /// Error where a box is not all of a dataset.
+  [[nodiscard]] std::vector<Source> sources() const;
+  /// Where the elements are in the file, by chunk as stored or in one piece. None of a virtual
+  /// dataset and of one without elements.
+  [[nodiscard]] std::vector<Extent> extents() const;
+
   // Extendable 1-D arrays.
   void append(const ConstView& from);
   /// Drops elements from `n` on, or adds zeros.
@@ -120,6 +149,14 @@ class Group : public Object {
   /// Also the groups above it. Elements never written read as zero.
   Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
                          const DatasetOptions& options = {});
+  /// A dataset that shows boxes of other files' datasets as one array. What no box covers, or
+  /// lies in a file that is missing, reads as NaN, or the largest integer.
+  Dataset create_virtual_dataset(const std::string& name, DType dtype, const Shape& shape,
+                                 const std::vector<Source>& sources);
+  /// A name (with the groups above it) for what has the absolute path `target`, there or not.
+  void create_link(const std::string& name, const std::string& target);
+  /// Whether the name itself is such a link.
+  [[nodiscard]] bool is_link(const std::string& name) const;
   void remove(const std::string& name);
   /// A 1-D dataset of UTF-8 texts, also the groups above it.
   void write_texts(const std::string& name, const std::vector<std::string>& texts);
@@ -135,7 +172,7 @@ class File : public Group {
  public:
   File() = default;
   /// Throws Error if the file is missing, not HDF5, cut short or not permitted.
-  File(const std::string& path, Mode mode);
+  File(const std::string& path, Mode mode, const FileOptions& options = {});
 
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Hands everything written so far to the operating system.
