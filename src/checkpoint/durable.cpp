@@ -67,6 +67,13 @@ void remove_all(const std::string& path) {
 
 void sync(const std::string& path) { sync(Descriptor(path, O_RDONLY | O_CLOEXEC), path); }
 
+void start_sync(const std::string& path) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  // A hint: what fails here is told by sync().
+  sync_file_range(Descriptor(path, O_RDONLY | O_CLOEXEC).number(), 0, 0, SYNC_FILE_RANGE_WRITE);
+#endif
+}
+
 void replace_text(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".tmp";
   {

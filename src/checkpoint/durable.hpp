@@ -14,6 +14,8 @@ void make_folder(const std::string& path);
 void remove_all(const std::string& path);
 /// Waits until a file's content, or a folder's list of names, is on disk.
 void sync(const std::string& path);
+/// Has the system begin to write a file's content to disk, and goes on.
+void start_sync(const std::string& path);
 /// The file holds the old text or the new one, never less.
 void replace_text(const std::string& path, const std::string& text);
 /// `path` becomes what `temporary` is; a folder of that name is removed once it is replaced.

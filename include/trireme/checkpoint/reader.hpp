@@ -34,9 +34,11 @@ class CheckpointReader {
 
   struct Shard {
     std::int64_t number = 0;
-    std::int64_t bytes = 0;  ///< of the file
+    std::int64_t bytes = 0;         ///< of the file
+    std::uint32_t sum = 0;          ///< CRC-32 of its frame
+    std::vector<h5::Extent> frame;  ///< all bytes that are no tensor's
   };
-  [[nodiscard]] std::vector<Shard> shards() const;
+  [[nodiscard]] const std::vector<Shard>& shards() const { return shards_; }  ///< by number
   [[nodiscard]] const std::string& folder() const { return folder_; }
 
   /// Fills `to` (host memory, the box's count in row-major order, the stored element type)
@@ -52,18 +54,12 @@ class CheckpointReader {
   void verify(const std::function<void(std::int64_t bytes)>& progress);
 
  private:
-  struct ShardRecord {
-    std::int64_t bytes = 0;
-    std::uint32_t sum = 0;  ///< of all bytes that are no tensor's
-    std::vector<h5::Extent> frame;
-  };
   const h5::File& shard(std::int64_t number);
-  [[nodiscard]] const ShardRecord& record(std::int64_t number) const;
 
   std::string folder_;
   h5::File file_;  ///< checkpoint.h5
   RunState state_;
-  std::map<std::int64_t, ShardRecord> records_;
+  std::vector<Shard> shards_;
   std::map<std::int64_t, h5::File> open_;  ///< lately used
 };
 

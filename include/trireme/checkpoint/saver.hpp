@@ -48,6 +48,7 @@ struct SaveReport {
   double total_seconds = 0;  ///< from start() until `latest` named it
   std::string failure;       ///< empty, or why there is no new checkpoint; the old ones stand
   bool disk_full = false;    ///< it failed for want of space or quota
+  std::string note;          ///< rank 0: left-overs that were removed, or could not be
 };
 
 class CheckpointSaver {
