@@ -100,21 +100,20 @@ void run_prepare(CommandLine& line, Communicator& world) {
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 
-void run_command(CommandLine& line, const MpiSession& mpi) {
+/// The exit code.
+int run_command(CommandLine& line, const MpiSession& mpi) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi.world());
-    return;
+    return 0;
   }
   const char* name = line.train->parsed() ? "train" : "bench";
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) {
-    train(line.deck, mpi);
-  } else {
-    bench(line.deck, line.bench_options, mpi);
-  }
+  if (line.train->parsed()) return train(line.deck, mpi);
+  bench(line.deck, line.bench_options, mpi);
+  return 0;
 }
 
 /// Rank 0 by what the launcher says; MPI doesn't run yet.
@@ -200,7 +199,7 @@ int run_program(int argc, char** argv) {
     const MpiSession mpi(argc, argv);
     log::start(mpi.world().rank());
     try {
-      run_command(line, mpi);
+      return run_command(line, mpi);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
     } catch (const std::exception& e) {
@@ -209,7 +208,6 @@ int run_program(int argc, char** argv) {
   } catch (const std::exception& e) {
     return end_all(e.what(), false, nullptr);
   }
-  return 0;
 }
 
 }  // namespace trireme

@@ -35,8 +35,8 @@ void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, doubl
 /// "dp 2 × tp 1 × pp 1".
 [[nodiscard]] std::string mesh_text(const MeshShape& shape);
 
-/// `trireme train`; what it says is in README.
-void train(const DeckSource& source, const MpiSession& mpi);
+/// `trireme train`; what it says is in README. The program's exit code.
+[[nodiscard]] int train(const DeckSource& source, const MpiSession& mpi);
 
 struct BenchOptions {
   int steps = 5;

@@ -222,7 +222,7 @@ struct CheckpointSaver::Impl {
   SaveReport finish() {
     std::array<double, 3> seconds{report.stall_seconds, written, committed};
     world.all_reduce(View(seconds.data(), DType::f64, Shape{3}), Reduction::max);
-    report.stall_seconds = seconds[0];
+    report.stall_seconds = options.async ? seconds[0] : seconds[2];
     report.write_seconds = seconds[1];
     report.total_seconds = seconds[2];
     report.bytes = bytes;
