@@ -61,7 +61,7 @@ class CheckpointSaver {
   /// short.
   CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held, Copy copy,
                   Communicator& world);
-  /// Waits for this rank's thread; a save that is not complete stays a .tmp folder.
+  /// Gives up a save that is under way: it stays a .tmp folder.
   ~CheckpointSaver();
   CheckpointSaver(const CheckpointSaver&) = delete;
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;
