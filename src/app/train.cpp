@@ -224,14 +224,15 @@ class TrainRun {
   void between_steps(const Trainer::StepResult& result) {
     longest_step_ = std::max(longest_step_, now() - begin_);
     hear();
-    const bool save = saves_ && (save_is_due(deck_, iteration_) || stop_ != StopReason::none);
+    leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
+    const bool save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
     if (save) {
       const auto scope = clock_.scope(Phase::checkpoint);
       saves_->start(run_state());
     }
     log_->add(iteration_, samples_, result, now() - begin_, clock_.seconds());
     begin_step();
-    if (log_->line_is_due()) log_->print_line();
+    if (leaving_ || log_->line_is_due()) log_->print_line();
     if (!save) return;
     log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
     if (!deck_.checkpoint_async) {
