@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -59,7 +60,10 @@ Difference differ(const ConstView& a, const ConstView& b) {
   const T* x = a.data<T>();
   const T* y = b.data<T>();
   for (std::int64_t i = 0; i < a.count(); ++i) {
-    if (std::memcmp(&x[i], &y[i], sizeof(T)) != 0) add(d, i, distance(x[i], y[i]));
+    using Bits = std::array<std::byte, sizeof(T)>;
+    if (std::bit_cast<Bits>(x[i]) != std::bit_cast<Bits>(y[i])) {
+      add(d, i, distance(x[i], y[i]));
+    }
   }
   return d;
 }

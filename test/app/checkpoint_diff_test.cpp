@@ -103,7 +103,6 @@ BOOST_AUTO_TEST_CASE(order_of_a_forward_pass) {
       "optimizer/exp_avg/embed_in.weight",
       "optimizer/exp_avg/embed_out.weight",
       "optimizer/exp_avg_sq/embed_in.weight",
-      "plain",
   };
   auto names = expected;
   std::ranges::sort(names);
