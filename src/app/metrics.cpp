@@ -180,7 +180,7 @@ void Metrics::add(const SaveRecord& save) {
     append(file, "checkpoints/stall_seconds", DType::f64, {save.stall_seconds});
     append(file, "checkpoints/write_seconds", DType::f64, {save.write_seconds});
     append(file, "checkpoints/total_seconds", DType::f64, {save.total_seconds});
-    append(file, "checkpoints/bytes_per_second", DType::f64, {bytes / save.total_seconds});
+    append(file, "checkpoints/bytes_per_second", DType::f64, {bytes / save.write_seconds});
   });
 }
 

@@ -14,7 +14,6 @@ namespace trireme::checkpoint {
 namespace {
 
 constexpr const char* kFormat = "trireme checkpoint";
-constexpr std::int64_t kFormatVersion = 2;
 constexpr std::size_t kWriteBack = std::size_t{64} << 20U;
 
 std::vector<std::int64_t> list(const Shape& shape) {
@@ -95,7 +94,8 @@ std::int64_t size_of_file(const std::string& path) {
 }
 
 CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t number,
-                                    std::int64_t iteration, const std::vector<Piece>& pieces) {
+                                    std::int64_t iteration, const std::vector<Piece>& pieces,
+                                    const std::atomic<bool>& cancelled) {
   const std::string path = fmt::format("{}/{}", folder, shard_file(number));
   try {
     std::vector<h5::Extent> data;
@@ -103,6 +103,7 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
     stamp(file, iteration);
     std::size_t waiting = 0;
     for (const Piece& piece : pieces) {
+      TRM_REQUIRE(!cancelled, "{}: the run ends before it is written", path);
       const auto extents = write_piece(file, piece);
       data.insert(data.end(), extents.begin(), extents.end());
       waiting += piece.data.bytes();
@@ -131,6 +132,7 @@ h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& re
   const std::int64_t bytes = size_of_file(path);
   TRM_REQUIRE(bytes == record.bytes, "{}: it has {} bytes and should have {}", path, bytes,
               record.bytes);
+  // Before HDF5 sees it: that trusts some of what it finds, and can crash on damage.
   TRM_REQUIRE(sum_of(path, record.frame) == record.sum,
               "{}: damaged: its checksum is not the one that was noted when it was written",
               path);
