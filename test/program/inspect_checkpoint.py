@@ -31,7 +31,8 @@ STILL = {"optimizer": {"type": "SGD", "params": {"momentum": 0}}, "lr": 0, "trai
 PREFIX = "trireme: error: "
 TYPES = {"float32": "fp32"}
 # The order of a forward pass.
-ORDER = ["embed_in", "layers.0", "layers.1", "final_layer_norm", "embed_out"]
+ORDER = ["embed_in", "embed_positions", "layers.0", "layers.1", "final_layer_norm",
+         "embed_out"]
 TABLE = re.compile(r"^(\S+) +(fp32) +(\[[\d, ]+\]) +([\d.]+) +(\d+)$", re.MULTILINE)
 DIFFERENCE = re.compile(r"^(\S+) +(equal|[\d.e+-]+)(?:  (\[[\d, ]+\]))?$", re.MULTILINE)
 
@@ -265,6 +266,19 @@ class Inspect(unittest.TestCase):
         self.assertEqual(differing, ["model/layers.1.attention.dense.weight"])
         self.assertEqual(out.count("are whole"), 2)
         self.assertNotIn("differs:", out)
+
+    def test_of_several_parts(self):
+        """A tensor of more than is read at a time."""
+        long = {"pos_emb": "learned", "max_position_embeddings": 300_000, "train_iters": 1}
+        one = self.train("long", 1, STILL, long) / "global_step1"
+        other = shutil.copytree(one, self.folder / "long_other")
+        with h5py.File(other / "shard-00000.h5", "r+") as file:
+            table = file["model/embed_positions.weight@0,0"]
+            self.assertGreater(table.size * 4, 32 << 20)
+            for place, change in (((290_001, 7), 0.5), ((299_999, 31), -2)):
+                table[place] += change
+        differing, _ = self.check_differences(one, other)
+        self.assertEqual(differing, ["model/embed_positions.weight"])
 
     def test_no_difference(self):
         n = len(shown(self.last))
