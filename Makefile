@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 # Debian's Python comes first: it is the one that Debian's h5py and Matplotlib belong to.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 GENERATOR ?= $(if $(shell command -v ninja 2>/dev/null),Ninja,Unix Makefiles)
-DISK ?= $(BUILD)/bench-checkpoint
+DISK ?= $(BUILD)
 GCIDE ?= /usr/share/dictd/gcide.dict.dz
 
 # Open MPI as root, on fewer cores than ranks and unbound, so that every machine can run this

@@ -248,12 +248,13 @@ def main():
     parser = argparse.ArgumentParser(description="Measures checkpoints beside dd and memcpy.")
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--mpirun", type=shlex.split, default=["mpirun"])
-    parser.add_argument("--folder", type=Path, help="on the disk to measure; it is emptied")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--mib", type=int, default=512, help="a rank, in 4 tensors")
     parser.add_argument("--turns", type=int, default=7)
     options = parser.parse_args()
-    options.folder = options.folder or options.build / "bench-checkpoint"
+    # A folder of our own there, since it is emptied.
+    options.folder = (options.folder or options.build) / "bench-checkpoint"
     bench = Bench(options)
     results = {"mib_per_rank": options.mib, "cases": {}}
     try:
