@@ -69,14 +69,27 @@ std::string tidy(const std::string& name) {
   return out;
 }
 
-std::shared_ptr<Handle> open_file(const std::string& path, Mode mode) {
+hid_t create_file(const std::string& path, const FileOptions& options) {
+  const std::int64_t block = options.user_block;
+  TRM_CHECK(block == 0 || (block >= 512 && (block & (block - 1)) == 0), "{}: user block of {}",
+            path, block);
+  require_creatable(path);
+  const Id creation = without_times(H5P_FILE_CREATE);
+  checked(H5Pset_userblock(creation, static_cast<hsize_t>(block)), path, "set a user block");
+  const Id access = file_access();
+  if (options.checksums) {
+    checked(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), path,
+            "set the format");
+  }
+  return checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), path, "create");
+}
+
+std::shared_ptr<Handle> open_file(const std::string& path, Mode mode,
+                                  const FileOptions& options) {
   const auto lock = enter();
   hid_t opened = -1;
   if (mode == Mode::create) {
-    require_creatable(path);
-    opened = checked(
-        H5Fcreate(path.c_str(), H5F_ACC_TRUNC, without_times(H5P_FILE_CREATE), file_access()),
-        path, "create");
+    opened = create_file(path, options);
   } else {
     require_openable(path, mode);
     const unsigned flags = mode == Mode::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
@@ -130,19 +143,17 @@ bool Group::has_dataset(const std::string& name) const {
 
 std::vector<std::string> Group::names() const {
   const auto lock = enter();
-  H5G_info_t info{};
-  checked(H5Gget_info(id(), &info), where(), "list its members");
   std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const auto get = [&](char* to, std::size_t room) {
-      return checked(
-          H5Lget_name_by_idx(id(), ".", H5_INDEX_NAME, H5_ITER_INC, i, to, room, H5P_DEFAULT),
-          where(), "list its members");
-    };
-    std::string name(static_cast<std::size_t>(get(nullptr, 0)), '\0');
-    get(name.data(), name.size() + 1);
-    names.push_back(std::move(name));
-  }
+  const auto keep = [](hid_t, const char* name, const H5L_info_t*, void* list) -> herr_t {
+    static_cast<std::vector<std::string>*>(list)->emplace_back(name);
+    return 0;
+  };
+  // Sorted here: in any order of its own the library makes a table, and where the file is
+  // damaged it frees what it has not filled in.
+  hsize_t at = 0;
+  checked(H5Literate(id(), H5_INDEX_NAME, H5_ITER_NATIVE, &at, keep, &names), where(),
+          "list its members");
+  std::ranges::sort(names);
   return names;
 }
 
@@ -169,13 +180,39 @@ Group Group::create_group(const std::string& name) {
   return group(path);
 }
 
+void Group::make_way(const std::string& name) {
+  TRM_REQUIRE(!has(name), "{}: {} exists already", path_, name_of_member(name));
+  if (const auto slash = name.rfind('/'); slash != std::string::npos && slash > 0) {
+    create_group(name.substr(0, slash));
+  }
+}
+
+void Group::create_link(const std::string& name, const std::string& target) {
+  const auto lock = enter();
+  TRM_CHECK(target.starts_with('/'), "{}: a link to {}", name_of_member(name), target);
+  make_way(name);
+  checked(H5Lcreate_soft(target.c_str(), id(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT), path_,
+          fmt::format("create link {}", name_of_member(name)));
+}
+
+bool Group::is_link(const std::string& name) const {
+  const auto lock = enter();
+  const std::string path = tidy(name);
+  if (path.empty() || path == "/" || !has(path)) return false;
+  H5L_info_t info{};
+  checked(H5Lget_info(id(), path.c_str(), &info, H5P_DEFAULT), path_,
+          fmt::format("look at {}", name_of_member(path)));
+  return info.type == H5L_TYPE_SOFT;
+}
+
 void Group::remove(const std::string& name) {
   const auto lock = enter();
   checked(H5Ldelete(id(), name.c_str(), H5P_DEFAULT), path_,
           fmt::format("remove {}", name_of_member(name)));
 }
 
-File::File(const std::string& path, Mode mode) : Group(open_file(path, mode), path, "/") {}
+File::File(const std::string& path, Mode mode, const FileOptions& options)
+    : Group(open_file(path, mode, options), path, "/") {}
 
 void File::flush() {
   const auto lock = enter();

@@ -28,9 +28,12 @@ enum class Mode : std::uint8_t {
 };
 
 struct FileOptions {
-  /// HDF5's newer format, in which everything that describes data has a checksum, and a damaged
-  /// file is an error and never a wrong or endless answer. Needs HDF5 1.10 (2016) to read. A
-  /// file that is open for writing, or was when its program died, can't be opened.
+  /// HDF5's newer format, in which what describes data has a checksum, and a damaged file is an
+  /// error and never a wrong or endless answer. Not under HDF5's checksums are attributes that
+  /// are texts, and virtual datasets: the library trusts these, and a damaged one can crash it.
+  /// So sum such a file by yourself (see user_block), and check that before you open it. Needs
+  /// HDF5 1.10 (2016) to read. A file that is open for writing, or was when its program died,
+  /// can't be opened.
   bool checksums = false;
   /// Bytes before HDF5's own, free for the caller: 0, or a power of two from 512 on.
   std::int64_t user_block = 0;
@@ -42,7 +45,8 @@ using Attribute = std::variant<std::int64_t, double, std::string, std::vector<st
 struct DatasetOptions {
   bool extendable = false;  ///< 1-D that grows and shrinks without limit
   /// Extent of a chunk along the first axis. 0: the array in one piece, or where chunks are
-  /// needed (extendable, checksum, deflate) as many rows as make about 1 MiB.
+  /// needed (extendable, checksum, deflate) as many rows, or as long a part of one, as make
+  /// about 1 MiB, or 1/512 of the array if that is more.
   std::int64_t chunk = 0;
   bool checksum = false;  ///< Fletcher32 on each chunk, checked on reading
   int deflate = 0;        ///< zlib level 1 to 9; 0: not compressed
@@ -150,7 +154,9 @@ class Group : public Object {
   Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
                          const DatasetOptions& options = {});
   /// A dataset that shows boxes of other files' datasets as one array. What no box covers, or
-  /// lies in a file that is missing, reads as NaN, or the largest integer.
+  /// lies in a file that is missing, reads as NaN, or the largest integer. HDF5 looks for a
+  /// file in the folder of this one, wherever that is by then, but for one that is missing
+  /// there also in the current directory (and first of all in HDF5_VDS_PREFIX, if that is set).
   Dataset create_virtual_dataset(const std::string& name, DType dtype, const Shape& shape,
                                  const std::vector<Source>& sources);
   /// A name (with the groups above it) for what has the absolute path `target`, there or not.
@@ -165,6 +171,8 @@ class Group : public Object {
   using Object::Object;
   [[nodiscard]] std::string name_of_member(const std::string& name) const;
   [[nodiscard]] std::int64_t type_of_member(const std::string& name) const;
+  /// Makes the groups above a name; throws Error if the name is taken.
+  void make_way(const std::string& name);
 };
 
 /// A file, as its top group. It stays open until the last handle on anything in it is gone.
