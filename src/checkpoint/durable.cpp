@@ -36,11 +36,6 @@ void sync(const Descriptor& file, const std::string& path) {
               std::strerror(errno));
 }
 
-void rename(const std::string& from, const std::string& to) {
-  TRM_REQUIRE(std::rename(from.c_str(), to.c_str()) == 0, "{}: cannot rename to {}: {}", from,
-              to, std::strerror(errno));
-}
-
 /// False where the system or the file system can't.
 bool exchange(const std::string& a, const std::string& b) {
 #ifdef RENAME_EXCHANGE
@@ -54,9 +49,17 @@ bool exchange(const std::string& a, const std::string& b) {
 
 void make_folder(const std::string& path) {
   std::error_code code;
-  fs::create_directories(path, code);
-  TRM_REQUIRE(!code && fs::is_directory(path, code), "{}: cannot create the folder: {}", path,
-              code ? code.message() : "a file has that name");
+  if (fs::is_directory(path, code)) return;
+  const std::string parent = fs::absolute(path).parent_path().string();
+  if (!fs::exists(parent, code)) make_folder(parent);
+  fs::create_directory(path, code);
+  TRM_REQUIRE(!code, "{}: cannot create the folder: {}", path, code.message());
+  sync(parent);
+}
+
+void rename(const std::string& from, const std::string& to) {
+  TRM_REQUIRE(std::rename(from.c_str(), to.c_str()) == 0, "{}: cannot rename to {}: {}", from,
+              to, std::strerror(errno));
 }
 
 void remove_all(const std::string& path) {

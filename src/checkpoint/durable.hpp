@@ -8,8 +8,10 @@ namespace trireme::checkpoint {
 
 // All throw Error with the path and the system's reason.
 
-/// With the folders above it.
+/// With the folders above it, on disk.
 void make_folder(const std::string& path);
+/// Replaces a file, or a folder without content.
+void rename(const std::string& from, const std::string& to);
 /// A file or a whole folder; nothing to do if there is none.
 void remove_all(const std::string& path);
 /// Waits until a file's content, or a folder's list of names, is on disk.

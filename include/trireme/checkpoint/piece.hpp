@@ -37,8 +37,8 @@ struct Rows {
 };
 
 /// One replica's part of items that all `replicas` hold: together the parts are everything,
-/// once, and they differ in bytes by little (a row, or 64 KiB, below which nothing is cut). In
-/// order; no empty ranges. Items have at least one axis.
+/// once, and in bytes each is an even share but for a row, or 64 KiB, below which nothing is
+/// cut. In order; no empty ranges. Items have at least one axis.
 [[nodiscard]] std::vector<Rows> share(const std::vector<ConstView>& items, int replicas,
                                       int replica);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "trireme/comm/communicator.hpp"
@@ -17,20 +18,17 @@ class SharedMemory {
   /// `group`. Throws Error, on all ranks, if the machine has too little (naming both sizes) or
   /// the ranks are not on one.
   SharedMemory(Communicator& group, std::size_t bytes);
-  ~SharedMemory();
-  SharedMemory(const SharedMemory&) = delete;
-  SharedMemory& operator=(const SharedMemory&) = delete;
 
   /// The part of a rank; null if it is empty.
   [[nodiscard]] std::byte* part(int rank) const;
   [[nodiscard]] std::size_t bytes(int rank) const;
 
  private:
-  struct Part {
-    void* address = nullptr;
+  struct Unmap {
     std::size_t bytes = 0;
+    void operator()(std::byte* address) const;
   };
-  std::vector<Part> parts_;
+  std::vector<std::unique_ptr<std::byte, Unmap>> parts_;
 };
 
 }  // namespace trireme
