@@ -59,9 +59,12 @@ void Saves::tell(std::optional<SaveReport> report) {
   const std::string name = checkpoint_name(report->iteration);
   if (report->failure.empty()) {
     longest_ = std::max(longest_, report->total_seconds);
-    log::info("saved    {}/{} | {:.1f} MB in {:.2f} s, {:.2f} GB/s | training waited {:.3f} s",
-              deck_.save, name, megabytes(report->bytes), report->total_seconds,
-              megabytes(report->bytes) * 1e-3 / report->total_seconds, report->stall_seconds);
+    log::info(
+        "saved    {}/{} | {:.1f} MB written in {:.2f} s, {:.2f} GB/s | training waited "
+        "{:.3f} s | complete after {:.2f} s",
+        deck_.save, name, megabytes(report->bytes), report->write_seconds,
+        megabytes(report->bytes) * 1e-3 / report->write_seconds, report->stall_seconds,
+        report->total_seconds);
     if (metrics_ != nullptr) {
       metrics_->add(SaveRecord{.iteration = report->iteration,
                                .bytes = report->bytes,

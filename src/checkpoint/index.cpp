@@ -78,10 +78,12 @@ std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
   return rows;
 }
 
-/// The first bytes of a sealed file, of which the rest has this sum.
+constexpr std::string_view kSeal = "trireme checkpoint, version ";
+
+/// The first bytes of a file of which the rest has this sum.
 std::string seal(std::uint32_t sum) {
-  std::string text =
-      fmt::format("trireme checkpoint; CRC-32 after byte {}: {:08x}\n", kSealBytes, sum);
+  std::string text = fmt::format("{}{}, CRC-32 after byte {}: {:08x}\n", kSeal, kFormatVersion,
+                                 kSealBytes, sum);
   text.resize(static_cast<std::size_t>(kSealBytes), ' ');
   return text;
 }
@@ -137,10 +139,13 @@ h5::File open_index(const std::string& folder) {
   std::string text(static_cast<std::size_t>(kSealBytes), '\0');
   TRM_REQUIRE(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes),
               "{}: cannot read", path);
-  if (text != seal(sum_after_seal(path))) {
-    require_stamp(h5::File(path, h5::Mode::read));  // another format or version says so itself
-    throw Error(fmt::format("{}: damaged: its checksum is wrong", path));
-  }
+  TRM_REQUIRE(text.starts_with(kSeal), "{}: no checkpoint, or of an older format", path);
+  const std::string_view version = std::string_view(text).substr(kSeal.size());
+  TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),
+              "{}: its format has version {}; this program reads version {}", path,
+              version.substr(0, version.find(',')), kFormatVersion);
+  // Before HDF5 sees it: that trusts what it finds, and can crash on damage.
+  TRM_REQUIRE(text == seal(sum_after_seal(path)), "{}: damaged: its checksum is wrong", path);
   h5::File file(path, h5::Mode::read);
   require_stamp(file);
   return file;

@@ -14,7 +14,6 @@ namespace trireme::checkpoint {
 namespace {
 
 constexpr const char* kFormat = "trireme checkpoint";
-constexpr std::int64_t kFormatVersion = 2;
 constexpr std::size_t kWriteBack = std::size_t{64} << 20U;
 
 std::vector<std::int64_t> list(const Shape& shape) {
@@ -131,6 +130,7 @@ h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& re
   const std::int64_t bytes = size_of_file(path);
   TRM_REQUIRE(bytes == record.bytes, "{}: it has {} bytes and should have {}", path, bytes,
               record.bytes);
+  // Before HDF5 sees it: that trusts some of what it finds, and can crash on damage.
   TRM_REQUIRE(sum_of(path, record.frame) == record.sum,
               "{}: damaged: its checksum is not the one that was noted when it was written",
               path);

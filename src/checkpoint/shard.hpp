@@ -11,6 +11,8 @@
 
 namespace trireme::checkpoint {
 
+inline constexpr std::int64_t kFormatVersion = 2;
+
 /// "shard-00007.h5".
 [[nodiscard]] std::string shard_file(std::int64_t number);
 /// The dataset of a piece in its shard: "NAME@0,128".

@@ -5,6 +5,7 @@
 
 #include "trireme/h5/file.hpp"
 
+#include "chunks.hpp"
 #include "library.hpp"
 #include "space.hpp"
 
@@ -89,6 +90,55 @@ bool widens(DType from, DType to) {
   return is_float(from) || !from_signed || to_signed;
 }
 
+/// Elements of a box on their way between a dataset and memory.
+struct Transfer {
+  hid_t dataset;
+  std::string where;
+  Shape whole;
+  bool write;
+
+  void box(const Box& part, const ConstView& memory) const {
+    const Id space = make_space(whole);
+    if (whole.rank() > 0) select(space, part, where);
+    const hid_t type = memory_type(memory.dtype());
+    const Id here = memory_space(memory, part);
+    if (write) {
+      checked(H5Dwrite(dataset, type, here, space, H5P_DEFAULT, memory.raw()), where, "write");
+    } else {
+      void* to = const_cast<void*>(memory.raw());  // was a View in Dataset::read
+      checked(H5Dread(dataset, type, here, space, H5P_DEFAULT, to), where, "read");
+    }
+  }
+
+  /// The same; whole chunks of rows take a shorter way where there is one.
+  void rows(const Box& all, const ConstView& memory) const {
+    bool whole_rows = whole.rank() > 0 && memory.contiguous();
+    for (int axis = 1; axis < whole.rank(); ++axis) {
+      whole_rows = whole_rows && all.extent[axis] == whole[axis];
+    }
+    if (!whole_rows) return box(all, memory);
+    Chunks chunks(dataset, memory.dtype(), whole, where);
+    if (chunks.rows() == 0) return box(all, memory);
+    const std::int64_t end = all.offset[0] + all.extent[0];
+    Box part = all;
+    std::size_t done = 0;
+    for (std::int64_t row = all.offset[0]; row < end; row += part.extent[0]) {
+      part.offset[0] = row;
+      part.extent[0] = std::min(chunks.rows() - row % chunks.rows(), end - row);
+      const ConstView here(static_cast<const std::byte*>(memory.raw()) + done, memory.dtype(),
+                           part.extent);
+      done += here.bytes();
+      if (part.extent[0] < chunks.rows()) {
+        box(part, here);
+      } else if (write) {
+        chunks.write(row, here.raw());
+      } else if (!chunks.read(row, const_cast<void*>(here.raw()))) {
+        box(part, here);
+      }
+    }
+  }
+};
+
 /// What the library's places of chunks are counted from.
 haddr_t chunk_base(hid_t dataset, const std::string& where) {
 #if H5_VERSION_GE(1, 14, 4)
@@ -152,16 +202,7 @@ void Dataset::transfer(const Box& box, const ConstView& memory, bool write) cons
   TRM_CHECK(box.count() == memory.count(), "{}: {} elements of the file, {} of memory", where(),
             box.count(), memory.count());
   if (box.count() == 0) return;
-  const Id space = make_space(whole);
-  if (whole.rank() > 0) select(space, box, where());
-  const hid_t type = memory_type(memory.dtype());
-  const Id here = memory_space(memory, box);
-  if (write) {
-    checked(H5Dwrite(id(), type, here, space, H5P_DEFAULT, memory.raw()), where(), "write");
-  } else {
-    void* to = const_cast<void*>(memory.raw());  // was a View in read()
-    checked(H5Dread(id(), type, here, space, H5P_DEFAULT, to), where(), "read");
-  }
+  Transfer{id(), where(), whole, write}.rows(box, memory);
 }
 
 void Dataset::read(const View& to) const {

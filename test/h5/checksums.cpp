@@ -251,3 +251,59 @@ BOOST_AUTO_TEST_CASE(equal_calls_make_equal_bytes_with_checksums) {
   make_everything(folder / "b.h5");
   BOOST_TEST((bytes_of(folder / "a.h5") == bytes_of(folder / "b.h5")));
 }
+
+BOOST_AUTO_TEST_CASE(whole_chunks_and_parts_of_them_are_the_same_to_the_library) {
+  const TemporaryFolder folder;
+  // Lengths of rows that are odd, below and above what one round of the sum takes.
+  for (const std::int64_t cols : {1, 3, 7, 16, 1001, 5761, 20000}) {
+    const Shape shape{5, cols};
+    std::vector<std::uint8_t> data(static_cast<std::size_t>(5 * cols));
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      data[i] = static_cast<std::uint8_t>(i * 37 ^ i >> 5U);
+    }
+    std::fill_n(data.begin(), cols, std::uint8_t{0});           // sums at both ends of
+    std::fill_n(data.begin() + cols, cols, std::uint8_t{255});  // their range
+    File file(folder / "a.h5", Mode::create);
+    Dataset whole =
+        file.create_dataset("whole", DType::u8, shape, {.chunk = 1, .checksum = true});
+    Dataset parts =
+        file.create_dataset("parts", DType::u8, shape, {.chunk = 1, .checksum = true});
+    Dataset twos =
+        file.create_dataset("twos", DType::u8, shape, {.chunk = 2, .checksum = true});
+    whole.write(View(data.data(), DType::u8, shape));
+    twos.write(Box(Shape{1, 0}, Shape{4, cols}),
+               View(data.data() + cols, DType::u8, Shape{4, cols}));
+    twos.write(Box(Shape{0, 0}, Shape{1, cols}), View(data.data(), DType::u8, Shape{1, cols}));
+    std::vector<std::uint8_t> back(data.size());
+    for (const Dataset& d : {whole, twos}) {
+      d.read(View(back.data(), DType::u8, shape));
+      BOOST_TEST((back == data), cols);
+      d.read(Box(Shape{1, 0}, Shape{4, cols}), View(back.data(), DType::u8, Shape{4, cols}));
+      BOOST_TEST(std::equal(data.begin() + cols, data.end(), back.begin()), cols);
+    }
+    // Column by column: the library's own filter reads what was written whole, and the reverse.
+    const std::int64_t step = (cols + 2) / 3;
+    for (std::int64_t c = 0; c < cols; c += step) {
+      const Box box(Shape{0, c}, Shape{5, std::min(step, cols - c)});
+      std::vector<std::uint8_t> part(static_cast<std::size_t>(box.count()));
+      whole.read(box, View(part.data(), DType::u8, box.extent));
+      parts.write(box, View(part.data(), DType::u8, box.extent));
+    }
+    parts.read(View(back.data(), DType::u8, shape));
+    BOOST_TEST((back == data), cols);
+    std::vector<std::uint16_t> wide(data.size());  // another type in memory
+    whole.read(View(wide.data(), DType::u16, shape));
+    BOOST_TEST(std::equal(data.begin(), data.end(), wide.begin()), cols);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(chunks_never_written_read_as_zero) {
+  const TemporaryFolder folder;
+  File file(folder / "a.h5", Mode::create, {.checksums = true});
+  Dataset d = file.create_dataset("x", DType::f32, Shape{4, 2}, {.chunk = 2, .checksum = true});
+  d.write(Box(Shape{2, 0}, Shape{2, 2}), view_of(iota(4), Shape{2, 2}));
+  std::vector<float> back(8, -1);
+  d.read(View(back.data(), DType::f32, Shape{4, 2}));
+  BOOST_TEST(back == (std::vector<float>{0, 0, 0, 0, 1, 2, 3, 4}),
+             boost::test_tools::per_element());
+}

@@ -16,7 +16,8 @@ namespace trireme {
 /// Whether the deck has the run end after this iteration though train_iters are not done.
 [[nodiscard]] bool exit_is_due(const DeckSettings& deck, std::int64_t iteration);
 
-/// Whether a run that has done `iteration` will ever save: without, it needs no memory for it.
+/// Whether the run ever saves: at the latest after its last iteration, or when it is stopped.
+/// One that doesn't needs no memory for it.
 [[nodiscard]] bool saves_at_all(const DeckSettings& deck);
 
 }  // namespace trireme

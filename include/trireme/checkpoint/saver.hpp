@@ -13,7 +13,8 @@
 //                           storage/shards: int64 [shards, 3], each row a shard's number, bytes
 //                           and sum (CRC-32) of its frame: all bytes that are not a tensor's;
 //                           storage/frames: int64 [ranges, 3], number, offset, bytes. Its first
-//                           512 bytes are text and hold the CRC-32 of all that follows.
+//                           512 bytes are text: the format's version, and the CRC-32 of all
+//                           that follows.
 //
 // A save is written to SAVE/global_stepN.tmp by a thread of each writer, synced, renamed by
 // rank 0, and then named by `latest`. MPI is called by the caller's thread alone.
