@@ -95,8 +95,10 @@ struct CheckpointSaver::Impl {
   double written = 0;          ///< seconds until it was on disk
   double committed = 0;        ///< seconds until the end of the save; rank 0
   std::string note;            ///< rank 0
+  std::atomic<bool> cancelled = false;
   BackgroundJob job;
 
+  ~Impl() { cancelled = true; }  // an error ends the run: its message shouldn't have to wait
   Impl(const SaveOptions& o, const std::vector<HeldPiece>& held, Copy c, Communicator& w)
       : options(o), copy(std::move(c)), world(w), staging(o, plan(held), w) {
     options.folder = std::filesystem::absolute(o.folder).lexically_normal().string();
@@ -186,7 +188,7 @@ struct CheckpointSaver::Impl {
     if (staging.to_write().empty()) return;
     job.start([this] {
       shard = checkpoint::write_shard(temporary(), world.rank(), state.iteration,
-                                      staging.to_write());
+                                      staging.to_write(), cancelled);
       written = now() - started;
     });
   }

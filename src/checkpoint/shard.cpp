@@ -94,7 +94,8 @@ std::int64_t size_of_file(const std::string& path) {
 }
 
 CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t number,
-                                    std::int64_t iteration, const std::vector<Piece>& pieces) {
+                                    std::int64_t iteration, const std::vector<Piece>& pieces,
+                                    const std::atomic<bool>& cancelled) {
   const std::string path = fmt::format("{}/{}", folder, shard_file(number));
   try {
     std::vector<h5::Extent> data;
@@ -102,6 +103,7 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
     stamp(file, iteration);
     std::size_t waiting = 0;
     for (const Piece& piece : pieces) {
+      TRM_REQUIRE(!cancelled, "{}: the run ends before it is written", path);
       const auto extents = write_piece(file, piece);
       data.insert(data.end(), extents.begin(), extents.end());
       waiting += piece.data.bytes();

@@ -2,6 +2,7 @@
 // The two kinds of file of a checkpoint share a stamp; here it is, and the shards.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,12 @@ void stamp(h5::File& file, std::int64_t iteration);
 /// Throws Error for a file of another kind or format version.
 void require_stamp(const h5::File& file);
 
-/// Writes all pieces to a new file in `folder` and waits until it is on disk. Throws Error; the
-/// space is given back then.
+/// Writes all pieces to a new file in `folder` and waits until it is on disk. Throws Error,
+/// also soon after `cancelled` becomes true; the space is given back then.
 [[nodiscard]] CheckpointReader::Shard write_shard(const std::string& folder,
                                                   std::int64_t number, std::int64_t iteration,
-                                                  const std::vector<Piece>& pieces);
+                                                  const std::vector<Piece>& pieces,
+                                                  const std::atomic<bool>& cancelled);
 
 /// Opens a shard after it was seen that its size and all bytes outside of tensors are those of
 /// the record. Throws Error.

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saves a run's state while the run goes on.
 //
-// SAVE/latest               text "global_stepN": the newest complete checkpoint
-// SAVE/global_stepN/
-//   shard-RRRRR.h5          what writer R stored: dataset NAME@OFFSET ("model/x.weight@0,128")
-//                           with attributes `offset` and `global_shape`, Fletcher32 on each
-//                           chunk
-//   checkpoint.h5           RunState as attributes (the seed's bits as int64); a virtual
-//   dataset
-//                           NAME for each array, whole, over the shards; optimizer/master, a
-//                           link to model where the values are the masters themselves;
-//                           storage/shards: int64 [shards, 3], each row a shard's number, bytes
-//                           and sum (CRC-32) of its frame: all bytes that are not a tensor's;
-//                           storage/frames: int64 [ranges, 3], number, offset, bytes. Its first
-//                           512 bytes are text: the format's version, and the CRC-32 of all
-//                           that follows.
+// SAVE/latest: text, "global_stepN", the newest complete checkpoint. SAVE/global_stepN/ holds
+//
+// shard-RRRRR.h5: what writer R stored: dataset NAME@OFFSET ("model/x.weight@0,128") with
+// attributes `offset` and `global_shape`, and Fletcher32 on each chunk.
+//
+// checkpoint.h5: RunState as attributes (the seed's bits as int64); a virtual dataset NAME for
+// each array, whole, over the shards; optimizer/master, a link to model where the values are
+// the masters themselves; storage/shards: int64 [shards, 3], each row a shard's number, bytes,
+// and sum (CRC-32) of its frame, which is all bytes that are no tensor's; storage/frames: int64
+// [ranges, 3], number, offset, bytes. Its first 512 bytes are text: the format's version, and
+// the CRC-32 of all that follows.
 //
 // A save is written to SAVE/global_stepN.tmp by a thread of each writer, synced, renamed by
 // rank 0, and then named by `latest`. MPI is called by the caller's thread alone.
@@ -64,7 +61,7 @@ class CheckpointSaver {
   /// short.
   CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held, Copy copy,
                   Communicator& world);
-  /// Waits for this rank's thread; a save that is not complete stays a .tmp folder.
+  /// Gives up a save that is under way: it stays a .tmp folder.
   ~CheckpointSaver();
   CheckpointSaver(const CheckpointSaver&) = delete;
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;
