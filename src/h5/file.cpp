@@ -34,14 +34,6 @@ void require_creatable(const std::string& path) {
   close(file);
 }
 
-Id file_access() {
-  Id access = properties(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7)
-  checked(H5Pset_file_locking(access, 0, 1), "HDF5", "switch file locks off");
-#endif
-  return access;
-}
-
 Id without_times(hid_t of_class) {
   Id creation = properties(of_class);
   checked(H5Pset_obj_track_times(creation, 0), "HDF5", "switch time stamps off");
@@ -76,7 +68,7 @@ hid_t create_file(const std::string& path, const FileOptions& options) {
   require_creatable(path);
   const Id creation = without_times(H5P_FILE_CREATE);
   checked(H5Pset_userblock(creation, static_cast<hsize_t>(block)), path, "set a user block");
-  const Id access = file_access();
+  const Id access = properties(H5P_FILE_ACCESS);
   if (options.checksums) {
     checked(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), path,
             "set the format");
@@ -93,7 +85,7 @@ std::shared_ptr<Handle> open_file(const std::string& path, Mode mode,
   } else {
     require_openable(path, mode);
     const unsigned flags = mode == Mode::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
-    opened = checked(H5Fopen(path.c_str(), flags, file_access()), path, "open");
+    opened = checked(H5Fopen(path.c_str(), flags, H5P_DEFAULT), path, "open");
   }
   return std::make_shared<Handle>(opened, H5Fclose);
 }
