@@ -21,7 +21,7 @@ bool power(std::int64_t iteration, std::int64_t base) {
 }  // namespace
 
 bool save_is_due(const DeckSettings& deck, std::int64_t iteration) {
-  if (!saves_at_all(deck)) return false;
+  if (deck.save.empty()) return false;
   const bool log = deck.checkpoint_scale == DeckSettings::CheckpointScale::log;
   const std::int64_t factor = deck.checkpoint_factor;
   return (log ? power(iteration, factor) : multiple(iteration, factor)) ||
@@ -32,7 +32,5 @@ bool save_is_due(const DeckSettings& deck, std::int64_t iteration) {
 bool exit_is_due(const DeckSettings& deck, std::int64_t iteration) {
   return multiple(iteration, deck.exit_interval) && iteration < deck.train_iters;
 }
-
-bool saves_at_all(const DeckSettings& deck) { return !deck.save.empty(); }
 
 }  // namespace trireme

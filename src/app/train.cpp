@@ -296,6 +296,11 @@ class TrainRun {
   }
 
   int stopped() {
+    if (!saves_) {
+      log::info("stopped  after {} of {} iterations by exit_interval; nothing is kept",
+                iteration_, deck_.train_iters);
+      return kDone;
+    }
     log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
               deck_.train_iters,
               deck_.load == deck_.save ? "the same command again"

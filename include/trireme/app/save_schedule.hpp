@@ -16,8 +16,4 @@ namespace trireme {
 /// Whether the deck has the run end after this iteration though train_iters are not done.
 [[nodiscard]] bool exit_is_due(const DeckSettings& deck, std::int64_t iteration);
 
-/// Whether the run ever saves: at the latest after its last iteration, or when it is stopped.
-/// One that doesn't needs no memory for it.
-[[nodiscard]] bool saves_at_all(const DeckSettings& deck);
-
 }  // namespace trireme
