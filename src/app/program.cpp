@@ -14,11 +14,14 @@
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
+#include "inspect.hpp"
 #include "run.hpp"
 
 namespace trireme {
 
 namespace {
+
+constexpr const char* kCommands = "train, bench, prepare or inspect";
 
 struct CommandLine {
   CLI::App app{
@@ -26,9 +29,11 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* inspect = nullptr;
   DeckSource deck;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  InspectOptions inspect_options;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -51,6 +56,7 @@ struct CommandLine {
         ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
     add_prepare();
+    add_inspect();
   }
 
   void add_deck(CLI::App& command) {
@@ -76,6 +82,23 @@ struct CommandLine {
         "What stands between documents of plain text; \\n, \\t, \\xHH are understood");
     prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")
         ->capture_default_str();
+  }
+
+  void add_inspect() {
+    InspectOptions& options = inspect_options;
+    inspect = app.add_subcommand(
+        "inspect", "Shows what a checkpoint holds, proves it whole, compares two");
+    inspect
+        ->add_option("CHECKPOINT", options.checkpoint,
+                     "Its folder, or a run's: then what latest names there")
+        ->required();
+    inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
+    inspect->add_flag("--deck", options.deck, "Prints the deck it was made with");
+    inspect
+        ->add_option("--diff", options.other,
+                     "Compares with this one, bit by bit: exit code 0 if all tensors are "
+                     "equal, else 1. Other iterations, seeds, … are told and don't count")
+        ->excludes("--deck");
   }
 };
 
@@ -105,6 +128,9 @@ int run_command(CommandLine& line, const MpiSession& mpi) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi.world());
     return 0;
+  }
+  if (line.inspect->parsed()) {
+    return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
   }
   const char* name = line.train->parsed() ? "train" : "bench";
   same_everywhere([&] {
@@ -171,12 +197,11 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
   if (command != nullptr) {
     print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
   } else if (word.empty()) {
-    print_error(fmt::format("{} (trireme --help)", line.app.remaining().empty()
-                                                       ? "no command: train, bench or prepare"
-                                                       : e.what()));
+    print_error(fmt::format(
+        "{} (trireme --help)",
+        line.app.remaining().empty() ? fmt::format("no command: {}", kCommands) : e.what()));
   } else {
-    print_error(
-        fmt::format("unknown command '{}': train, bench or prepare (trireme --help)", word));
+    print_error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
   }
   return 1;
 }

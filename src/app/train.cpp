@@ -61,6 +61,7 @@ class TrainRun {
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics_ ? &*metrics_ : nullptr);
     loop();
     end_saves();
+    if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
     if (iteration_ < deck_.train_iters) return stopped();
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
@@ -224,14 +225,15 @@ class TrainRun {
   void between_steps(const Trainer::StepResult& result) {
     longest_step_ = std::max(longest_step_, now() - begin_);
     hear();
-    const bool save = saves_ && (save_is_due(deck_, iteration_) || stop_ != StopReason::none);
+    leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
+    const bool save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
     if (save) {
       const auto scope = clock_.scope(Phase::checkpoint);
       saves_->start(run_state());
     }
     log_->add(iteration_, samples_, result, now() - begin_, clock_.seconds());
     begin_step();
-    if (log_->line_is_due()) log_->print_line();
+    if (leaving_ || log_->line_is_due()) log_->print_line();
     if (!save) return;
     log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
     if (!deck_.checkpoint_async) {
@@ -294,7 +296,6 @@ class TrainRun {
   }
 
   int stopped() {
-    if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
     log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
               deck_.train_iters,
               deck_.load == deck_.save ? "the same command again"

@@ -119,18 +119,27 @@ bool Group::has(const std::string& name) const {
     }
     // A dataset in the middle of a path is no group to look into; the library calls that an
     // error, for us the name just isn't there.
-    return part == path || type_of_member(part) == H5I_GROUP;
+    return part == path || type_of_member(part) == H5O_TYPE_GROUP;
   });
 }
 
 std::int64_t Group::type_of_member(const std::string& name) const {
-  const Id object{H5Oopen(id(), name.c_str(), H5P_DEFAULT), H5Oclose};
-  return object < 0 ? H5I_BADID : H5Iget_type(object);  // links may lead nowhere
+  // Not by opening it: that reads all that a dataset is made of, which of a virtual one is
+  // much.
+  H5O_info_t info{};
+#if H5_VERSION_GE(1, 12, 0)
+  const herr_t code =
+      H5Oget_info_by_name3(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#else
+  const herr_t code =
+      H5Oget_info_by_name2(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#endif
+  return code < 0 ? H5O_TYPE_UNKNOWN : info.type;  // links may lead nowhere
 }
 
 bool Group::has_dataset(const std::string& name) const {
   const auto lock = enter();
-  return has(name) && type_of_member(name) == H5I_DATASET;
+  return has(name) && type_of_member(name) == H5O_TYPE_DATASET;
 }
 
 std::vector<std::string> Group::names() const {

@@ -303,9 +303,10 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "prepare", "--version"],
+        ("--help",): ["train", "bench", "prepare", "inspect", "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
+        ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }
