@@ -73,6 +73,8 @@ std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
   const Shape shape = dataset.shape();
   TRM_REQUIRE(dataset.dtype() == DType::i64 && shape.rank() == 2 && shape[1] == 3,
               "{}: not rows of three integers", dataset.where());
+  TRM_REQUIRE(shape[0] <= size_of_file(file.path()), "{}: {} rows are more than the file holds",
+              dataset.where(), shape[0]);
   std::vector<std::int64_t> rows(static_cast<std::size_t>(shape.count()));
   if (!rows.empty()) dataset.read(View(rows.data(), DType::i64, shape));
   return rows;

@@ -93,6 +93,15 @@ std::string tensor_in(const std::string& folder, const std::string& name) {
   return fmt::format("{}: tensor {}", folder, name);
 }
 
+const CheckpointReader::Shard& record_of(const std::vector<CheckpointReader::Shard>& shards,
+                                         std::int64_t number) {
+  const auto at =
+      std::ranges::lower_bound(shards, number, {}, &CheckpointReader::Shard::number);
+  TRM_REQUIRE(at != shards.end() && at->number == number,
+              "{} is not one of the checkpoint's files", checkpoint::shard_file(number));
+  return *at;
+}
+
 void require_tiling(const Box& region, std::vector<Box> parts) {
   const std::string error = checkpoint::tiling_error(region, std::move(parts));
   TRM_REQUIRE(error.empty(), "{}", error);
@@ -141,11 +150,9 @@ std::vector<std::string> CheckpointReader::names() const {
 const h5::File& CheckpointReader::shard(std::int64_t number) {
   const auto known = open_.find(number);
   if (known != open_.end()) return known->second;
-  const auto record = std::ranges::lower_bound(shards_, number, {}, &Shard::number);
-  TRM_REQUIRE(record != shards_.end() && record->number == number,
-              "{} is not one of the checkpoint's files", checkpoint::shard_file(number));
+  const Shard& record = record_of(shards_, number);
   if (open_.size() >= kOpenShards) open_.clear();
-  return open_.emplace(number, checkpoint::open_shard(folder_, *record, state_.iteration))
+  return open_.emplace(number, checkpoint::open_shard(folder_, record, state_.iteration))
       .first->second;
 }
 
@@ -205,7 +212,7 @@ void CheckpointReader::verify(const std::function<void(std::int64_t bytes)>& pro
       std::vector<Box> boxes;
       for (std::size_t i = 0; i < t.pieces.size(); ++i) {
         boxes.push_back(t.pieces[i].box);
-        by_shard[t.pieces[i].shard].emplace_back(name, i);
+        by_shard[record_of(shards_, t.pieces[i].shard).number].emplace_back(name, i);
       }
       require_tiling(Box::whole(t.global), std::move(boxes));
     });
