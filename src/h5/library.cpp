@@ -21,8 +21,6 @@ void start_library() {
   // At exit the library would close what is open: all that is left by our owners is what can't
   // be written (see written()).
   H5dont_atexit();
-  // Errors become our own; by default the library prints a page on stderr for each.
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 #if !(H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7))
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);  // no property for it before 1.10.7
 #endif
@@ -107,7 +105,11 @@ bool written(hid_t id) {
 std::unique_lock<std::recursive_mutex> enter() {
   std::unique_lock lock(library_mutex());
   static const bool started = (start_library(), true);
+  // Errors become our own; by default the library prints a page on stderr for each, and each
+  // thread has its own default.
+  thread_local const bool quiet = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
   (void)started;
+  (void)quiet;
   return lock;
 }
 
