@@ -61,11 +61,13 @@ class TrainRun {
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics_ ? &*metrics_ : nullptr);
     loop();
     end_saves();
+    if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
     if (iteration_ < deck_.train_iters) return stopped();
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
     }
     log_->report_ranks(engine_.exec().device.name());
+    if (metrics_) metrics_->finish();
     return kDone;
   }
 
@@ -295,7 +297,7 @@ class TrainRun {
   }
 
   int stopped() {
-    if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
+    if (metrics_) metrics_->finish();
     log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
               deck_.train_iters,
               deck_.load == deck_.save ? "the same command again"
