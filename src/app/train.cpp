@@ -298,10 +298,11 @@ class TrainRun {
 
   int stopped() {
     if (metrics_) metrics_->finish();
-    log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
-              deck_.train_iters,
-              deck_.load == deck_.save ? "the same command again"
-                                       : fmt::format("again with load: {}", deck_.save));
+    log::info(
+        "stopped  after {} of {} iterations; to go on, start {}", iteration_, deck_.train_iters,
+        deck_.load == deck_.save ? "the same command again"
+                                 : fmt::format("again with load: {}{}", deck_.save,
+                                               deck_.finetune ? " and without finetune" : ""));
     return kStopped;
   }
 
