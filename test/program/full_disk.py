@@ -5,7 +5,9 @@ memory, which needs the right to mount it (elsewhere all is skipped, with the re
 
   full_disk.py [CLASS | CLASS.test_NAME]...
 """
+import os
 import re
+import shutil
 import subprocess
 import time
 import unittest
@@ -21,20 +23,21 @@ DECK = {
     "pos_emb": "rotary",
     "train_batch_size": 4,
     "gradient_accumulation_steps": 1,
-    "checkpoint_factor": 1,
+    "checkpoint_factor": 200,  # time enough to fill the disk
     "lr": 1e-3,
-    "log_interval": 1,
+    "lr_decay_iters": 1000,
+    "log_interval": 50,
     "eval_iters": 0,
 }
 RANKS = 2
-FIRST = 2  # the checkpoint that must stay
+FIRST, EVERY = 200, 200  # the checkpoint that must stay; further ones
 ROOM = 16 << 20  # bytes, of several checkpoints
 SECONDS = 60
 ENDLESS = 1_000_000  # iterations
 
 
 class SmallDisk(unittest.TestCase):
-    """With one checkpoint on it, and nearly full."""
+    """With a run on it that has saved once."""
 
     inodes = 4096
 
@@ -54,184 +57,163 @@ class SmallDisk(unittest.TestCase):
             reason = getattr(e, "stderr", "") or str(e)
             self.skipTest(f"no small file system can be mounted: {reason.strip()}")
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
-        self.save = self.disk / "run"
         self.ballast = self.disk / "ballast"
-        program.run_well(RANKS, "train", self.deck(train_iters=FIRST))
-        self.first = program.read_checkpoint(self.save / f"global_step{FIRST}")
 
-    def deck(self, **keys):
-        deck = {**DECK, "data_path": str(self.tokens), "save": str(self.save),
-                "load": str(self.save), **keys}
-        return program.write_deck(self.folder / f"{self._testMethodName}.yml", deck)
-
-    def free(self):
-        done = subprocess.run(["stat", "-f", "-c", "%a %S", str(self.disk)], check=True,
-                              capture_output=True, text=True)
-        blocks, size = map(int, done.stdout.split())
-        return blocks * size
-
-    def leave(self, room):
-        """Fills the disk but for so many bytes."""
-        with self.ballast.open("wb") as file:
-            file.write(bytes(self.free() - room))
-
-    def checkpoint_bytes(self):
-        return sum(p.stat().st_size for p in (self.save / f"global_step{FIRST}").iterdir())
-
-    def watch(self, process, words, path):
-        """Until it has printed all the words."""
-        end = time.monotonic() + SECONDS
-        while not all(w in path.read_text() for w in words):
-            if process.poll() is not None or time.monotonic() > end:
-                program.stop(process)
-                self.fail(f"{words} awaited, exit code {process.returncode}:\n"
-                          f"{path.read_text()[-3000:]}")
-            time.sleep(0.02)
-
-    def start(self, **keys):
-        log = self.folder / f"{self._testMethodName}.log"
+    def start(self, name, **keys):
+        """A run that has just saved FIRST: its folder, process and log."""
+        save = self.disk / name
+        deck = self.deck(save, **keys)
+        log = self.folder / f"{name}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
-                program.command(RANKS, "train", self.deck(**keys)),
-                env=program.environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                start_new_session=True)
-        return process, log
+                program.command(RANKS, "train", deck), env=program.environment(),
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+        self.addCleanup(program.stop, process)
+        self.watch(process, f"saved    {save}/global_step{FIRST} ", log)
+        return save, process, log
 
-    def assert_first_stands(self):
-        self.assertEqual((self.save / "latest").read_text(), f"global_step{FIRST}\n")
-        again = program.read_checkpoint(self.save / f"global_step{FIRST}")
-        for name, array in self.first.items():
-            self.assertTrue(program.equal(array, again[name]), name)
+    def deck(self, save, **keys):
+        deck = {**DECK, "data_path": str(self.tokens), "save": str(save), "load": str(save),
+                "train_iters": ENDLESS, **keys}
+        return program.write_deck(self.folder / f"{save.name}.yml", deck)
 
-    def end(self, process, log):
-        """Asks it to end, which it does with a checkpoint: the iteration."""
-        (self.save / "stop").touch()
+    def watch(self, process, words, log):
+        """Until it has printed these words: all it printed."""
+        end = time.monotonic() + SECONDS
+        while words not in (text := log.read_text()):
+            if process.poll() is not None or time.monotonic() > end:
+                program.stop(process)
+                self.fail(f"{words} awaited, exit code {process.returncode}:\n{text[-3000:]}")
+            time.sleep(0.01)
+        return text
+
+    def fill(self, room):
+        """Leaves so many bytes."""
+        with self.ballast.open("wb") as file:
+            free = os.statvfs(self.disk)
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - room)
+
+    def assert_loads(self, save, iteration=FIRST):
+        """`latest` names this one, and it goes on from there, elsewhere."""
+        self.assertEqual((save / "latest").read_text(), f"global_step{iteration}\n")
+        away = self.folder / f"{save.name}_away"
+        deck = self.deck(away, load=str(save), train_iters=iteration + 1)
+        done = subprocess.run([program.PROGRAM, "train", deck], env=program.environment(),
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"global_step{iteration} at iteration {iteration}\n", done.stdout)
+        self.assertNotIn("instead", done.stderr)
+
+    def end(self, save, process, log):
+        """Asks it to end, which it does with a checkpoint; all is in order then."""
+        (save / "stop").touch()
         self.assertEqual(process.wait(SECONDS), 75, log.read_text()[-3000:])
-        last = int((self.save / "latest").read_text().removeprefix("global_step"))
-        self.assertEqual(
-            sorted(p.name for p in self.save.glob("*.tmp")), [], log.read_text()[-3000:])
-        rows = program.read_metrics(self.save)["train/iteration"]
+        last = int((save / "latest").read_text().removeprefix("global_step"))
+        self.assertEqual([p.name for p in save.glob("*.tmp")], [])
+        rows = program.read_metrics(save)["train/iteration"]
         np.testing.assert_array_equal(rows, np.arange(1, last + 1))
-        return last
+        self.assert_loads(save, last)
 
-    def goes_on(self, free, **keys):
-        """A run that meets a full disk; free() makes room, and all is well again."""
-        process, log = self.start(train_iters=ENDLESS, **keys)
-        self.watch(process, ["was not saved, the run goes on"], log)
-        self.assert_first_stands()
+    def goes_on(self, name, fill, free, **keys):
+        """A run that meets a full disk; free() makes room, and all is well again: what it
+        said of the save that failed."""
+        save, process, log = self.start(name, **keys)
+        fill()
+        text = self.watch(process, "was not saved, the run goes on", log)
+        self.assert_loads(save)
+        self.assertIn("No space left", text)
+        self.assertNotIn("HDF5-DIAG", text)
         free()
-        self.watch(process, ["saved    "], log)
-        text = log.read_text()
-        last = self.end(process, log)
-        self.assertGreater(last, FIRST)
-        out = program.run_well(RANKS, "train", self.deck(train_iters=last + 2))
-        self.assertIn(f"at iteration {last}\n", out)
-        return re.search("was not saved.*", text)[0]
+        count = text.count("saved    ")
+        end = time.monotonic() + SECONDS
+        while log.read_text().count("saved    ") == count:
+            self.assertIsNone(process.poll(), log.read_text()[-3000:])
+            self.assertLess(time.monotonic(), end, "no save after there is room")
+            time.sleep(0.02)
+        self.end(save, process, log)
+        return re.search("global_step.* was not saved.*", text)[0]
 
 
 class Space(SmallDisk):
-    def goes_on_with(self, room):
-        self.leave(room)
-        return self.goes_on(self.ballast.unlink)
+    def test_at_each_stage(self):
+        """No room at all; for half a shard; for the shards, but not for checkpoint.h5."""
+        size = 1_500_000
+        for name, room, place in [("none", 0, "shard-"), ("some", size // 2, "shard-"),
+                                  ("index", None, r"checkpoint\.h5")]:
+            with self.subTest(name):
+                def fill(name=name, room=room):
+                    if room is None:
+                        made = (self.disk / name / f"global_step{FIRST}").glob("shard-*")
+                        room = sum(p.stat().st_blocks * 512 for p in made) + 4096
+                    self.fill(room)
 
-    def test_shards(self):
-        self.assertIn("shard-", self.goes_on_with(self.checkpoint_bytes() // 2))
+                said = self.goes_on(name, fill, self.ballast.unlink)
+                self.assertRegex(said, place)
+                shutil.rmtree(self.disk / name)
 
-    def test_first_bytes(self):
-        self.goes_on_with(0)
-
-    def test_index(self):
-        """Room for the shards but not for checkpoint.h5."""
-        shards = (self.save / f"global_step{FIRST}").glob("shard-*.h5")
-        metrics = (self.save / "metrics.h5").stat().st_size
-        room = sum(4096 * (p.stat().st_size // 4096 + 1) for p in shards) + metrics + 8192
-        self.goes_on_with(room)
-
-    def test_many_rooms(self):
-        """No room at all up to enough: the run never ends by it."""
-        whole = self.checkpoint_bytes()
-        said = set()
-        for part in range(1, 12):
-            self.leave(whole * part // 8)
-            process, log = self.start(train_iters=FIRST + 200)
-            self.watch(process, ["saved "], log)
-            self.ballast.unlink()
-            last = self.end(process, log)
-            for words in re.findall("was not saved.*", log.read_text()):
-                said.update(re.findall(r"shard-|checkpoint\.h5|latest|folder", words))
-            # back to where it was
-            subprocess.run(["sh", "-c", f"cd {self.save} && rm -r global_step{last}"],
-                           check=True)
-        print(sorted(said))
+    def test_without_a_copy(self):
+        """All ranks wait for the writer; gathered on one."""
+        self.goes_on("waits", lambda: self.fill(500_000), self.ballast.unlink,
+                     checkpoint={"async": False, "writers_per_node": 1})
 
     def test_stop_when_full(self):
-        self.leave(self.checkpoint_bytes() // 2)
-        deck = self.deck(train_iters=ENDLESS, checkpoint={"stop_when_full": True})
-        done = program.run(RANKS, "train", deck)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stderr, "error: global_step3 was not saved: .*No space left")
-        self.assert_first_stands()
+        save, process, log = self.start("stops", checkpoint={"stop_when_full": True})
+        self.fill(500_000)
+        self.assertEqual(process.wait(SECONDS), 1)
+        self.assertRegex(log.read_text(), "error: global_step.* was not saved: .*No space left")
+        self.assert_loads(save)
 
     def test_last_save(self):
         """Nothing comes after it: the run must not end as if all were well."""
-        self.leave(self.checkpoint_bytes() // 2)
-        for mode in ({}, {"async": False}):
-            deck = self.deck(train_iters=FIRST + 2, checkpoint_factor=None, checkpoint=mode)
-            done = program.run(RANKS, "train", deck)
-            self.assertEqual(done.returncode, 1, done.stderr)
-            self.assertRegex(done.stderr, "error: the last checkpoint was not saved: .*No space")
-            self.assert_first_stands()
-        self.ballast.unlink()
-        out = program.run_well(RANKS, "train", deck)
-        self.assertIn(f"at iteration {FIRST}\n", out)
+        for name, mode in (("last", {}), ("last_waits", {"async": False})):
+            save, process, log = self.start(name, train_iters=FIRST + EVERY, checkpoint=mode)
+            self.fill(500_000)
+            self.assertEqual(process.wait(SECONDS), 1)
+            self.assertRegex(log.read_text(), "error: .*not saved: .*No space left")
+            self.assert_loads(save)
+            self.ballast.unlink()
+            program.run_well(RANKS, "train", self.deck(save, train_iters=FIRST + EVERY))
+            self.assert_loads(save, FIRST + EVERY)
+            shutil.rmtree(save)
 
 
 class Names(SmallDisk):
-    """Room for bytes, but not for files: fails at each file in turn."""
+    """Room for bytes, but not for names of files: each in turn is the one that fails."""
 
     inodes = 64
 
     def test_each_file(self):
-        said = []
-        for room in range(6):
-            with self.subTest(room):
-                fill = self.disk / "fill"
-                fill.mkdir()
-                count = 0
-                while self.free_inodes() > room:
-                    (fill / str(count)).touch()
-                    count += 1
-                process, log = self.start(train_iters=ENDLESS)
-                self.watch(process, ["training waited", ] if room > 5 else ["not saved"], log)
-                self.assert_first_stands()
-                subprocess.run(["rm", "-r", str(fill)], check=True)
-                self.watch(process, ["saved    "], log)
-                self.end(process, log)
-                said.append(re.search("was not saved.*", log.read_text())[0])
-                subprocess.run(f"cd {self.save} && rm -r global_step[!{FIRST}]* && "
-                               f"echo global_step{FIRST} > latest", shell=True, check=True)
-        print("\n".join(said))
+        files = self.disk / "files"
+        for room, place in enumerate(["folder", "shard-", "shard-", r"checkpoint\.h5", "latest"]):
+            def fill(room=room):
+                files.mkdir()
+                for n in range(os.statvfs(self.disk).f_favail - room):
+                    (files / str(n)).touch()
 
-    def free_inodes(self):
-        done = subprocess.run(["stat", "-f", "-c", "%d", str(self.disk)], check=True,
-                              capture_output=True, text=True)
-        return int(done.stdout)
+            with self.subTest(room):
+                name = f"room{room}"
+                said = self.goes_on(name, fill, lambda: shutil.rmtree(files))
+                self.assertRegex(said, place)
+            shutil.rmtree(files, ignore_errors=True)
+            shutil.rmtree(self.disk / name, ignore_errors=True)
 
 
 class ReadOnly(SmallDisk):
     def test_during_the_run(self):
-        process, log = self.start(train_iters=ENDLESS, keep_last_n_checkpoints=3)
-        self.watch(process, ["saved    "], log)
+        """No full disk, so nothing that would pass: the run ends."""
+        save, process, log = self.start("read_only")
         end = time.monotonic() + SECONDS
         while subprocess.run(["mount", "-o", "remount,ro", str(self.disk)], check=False,
                              capture_output=True).returncode:
             self.assertLess(time.monotonic(), end, "always busy")
         self.assertEqual(process.wait(SECONDS), 1, log.read_text()[-3000:])
-        self.assertRegex(log.read_text(), "trireme: error: .*Read-only file system")
+        self.assertRegex(log.read_text(),
+                         "trireme: error: global_step.* was not saved.*Read-only file system")
+        self.assert_loads(save)
         subprocess.run(["mount", "-o", "remount,rw", str(self.disk)], check=True)
-        last = int((self.save / "latest").read_text().removeprefix("global_step"))
-        out = program.run_well(RANKS, "train", self.deck(train_iters=last + 2))
-        self.assertIn(f"at iteration {last}\n", out)
+        last = FIRST + EVERY
+        program.run_well(RANKS, "train", self.deck(save, train_iters=last))
+        self.assert_loads(save, last)
 
 
 if __name__ == "__main__":
