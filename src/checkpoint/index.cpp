@@ -194,7 +194,7 @@ std::vector<std::string> tensor_names(const h5::File& file) {
 
 bool has_tensor(const h5::File& file, const std::string& name) {
   require_name(name);
-  return !name.starts_with(fmt::format("{}/", kStorage)) && file.has_dataset(name);
+  return file.has_dataset(name);
 }
 
 StoredTensor load_tensor(const h5::File& file, const std::string& name) {

@@ -54,6 +54,7 @@ void require_name(const std::string& name) {
     good = good && !part.empty() && part != "." && part != "..";
   }
   for (const char c : name) good = good && c > ' ' && c < '\x7f' && c != '@';
+  good = good && name != "storage" && !name.starts_with("storage/");  // of the shards' records
   TRM_REQUIRE(good, "\"{}\" can't be the name of a tensor in a checkpoint", name);
 }
 
@@ -115,6 +116,10 @@ void add(Manifest& manifest, const std::vector<Line>& lines, std::int64_t shard)
 
 void require_tilings(const Manifest& manifest) {
   for (const auto& [name, entry] : manifest) {
+    for (auto at = name.find('/'); at != std::string::npos; at = name.find('/', at + 1)) {
+      TRM_REQUIRE(!manifest.contains(name.substr(0, at)),
+                  "{} is a tensor, so that none can be named {}", name.substr(0, at), name);
+    }
     std::vector<Box> boxes;
     boxes.reserve(entry.places.size());
     for (const Place& p : entry.places) boxes.push_back(p.box);

@@ -44,7 +44,8 @@ struct Line {
 
 /// Adds pieces in `shard`. Throws Error where ranks disagree about a tensor.
 void add(Manifest& manifest, const std::vector<Line>& lines, std::int64_t shard);
-/// Throws Error if the pieces of a tensor overlap or leave a gap.
+/// Throws Error if the pieces of a tensor overlap or leave a gap, or a tensor's name is part of
+/// the path of another's.
 void require_tilings(const Manifest& manifest);
 
 }  // namespace trireme::checkpoint

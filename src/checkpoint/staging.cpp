@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <new>
 #include <sstream>
 
 namespace trireme::checkpoint {
@@ -49,7 +50,16 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicat
     to_write_ = mine_;
     return;
   }
-  own_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+  std::string problem;
+  try {
+    own_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+  } catch (const std::bad_alloc&) {
+    problem = fmt::format(
+        "no memory for a copy of {} bytes of the state; free some, or set "
+        "checkpoint.async: false",
+        bytes_);
+  }
+  world.agree(problem);
   for (std::size_t i = 0; i < mine_.size(); ++i) {
     to_write_.push_back(with_data(mine_[i], own_.get() + offsets_[i]));
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <fcntl.h>
 
 #include "space.hpp"
 
@@ -14,6 +15,7 @@ namespace trireme::h5 {
 namespace {
 
 constexpr std::size_t kSumBytes = 4;
+constexpr std::int64_t kAhead = std::int64_t{32} << 20U;  // bytes that the disk may be ahead
 
 // A vector of GCC and Clang, which make none of a loop over 16-bit words. Each lane has two.
 using Lanes = std::uint32_t __attribute__((vector_size(16)));
@@ -44,6 +46,17 @@ bool only_summed(hid_t creation) {
   std::size_t values = 0;
   return H5Pget_filter2(creation, 0, &flags, &values, nullptr, 0, nullptr, &config) ==
          H5Z_FILTER_FLETCHER32;
+}
+
+/// What the system calls the file of a dataset; -1 if the library doesn't use it directly.
+int descriptor_of(hid_t dataset) {
+  const Id file{H5Iget_file_id(dataset), H5Fclose};
+  const Id access{H5Fget_access_plist(file), H5Pclose};
+  void* handle = nullptr;
+  if (H5Pget_driver(access) != H5FD_SEC2 || H5Fget_vfd_handle(file, access, &handle) < 0) {
+    return -1;
+  }
+  return *static_cast<const int*>(handle);
 }
 
 }  // namespace
@@ -124,6 +137,28 @@ bool Chunks::read(std::int64_t row, void* to) {
   if (sum != fletcher32(stored_.data(), bytes_)) return false;
   std::memcpy(to, stored_.data(), bytes_);
   return true;
+}
+
+void Chunks::read_ahead(std::int64_t row, std::int64_t end) {
+  const std::int64_t most =
+      std::max(kAhead / static_cast<std::int64_t>(bytes_), std::int64_t{1});
+  end = std::min(end, row + most * rows_);
+  ahead_ = std::max(ahead_, row);
+  // A few at a time: each call waits until the disk has taken its orders.
+  if (ahead_ >= end || (ahead_ > row && end - ahead_ < most / 2 * rows_)) return;
+  const int file = descriptor_of(dataset_);
+  for (; ahead_ < end; ahead_ += rows_) {
+    const Lengths at{static_cast<hsize_t>(ahead_)};
+    haddr_t offset = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    unsigned skipped = 0;
+    if (file >= 0 &&
+        H5Dget_chunk_info_by_coord(dataset_, at.data(), &skipped, &offset, &bytes) >= 0 &&
+        offset != HADDR_UNDEF) {  // a hint, whether heard or not
+      posix_fadvise(file, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                    POSIX_FADV_WILLNEED);
+    }
+  }
 }
 
 void Chunks::write(std::int64_t row, const void* from) {

@@ -30,13 +30,17 @@ class Chunks {
   /// The chunk that begins at index `row`. False if it must be read by the library: it is not
   /// there, was stored in another way, or is damaged.
   [[nodiscard]] bool read(std::int64_t row, void* to);
+  /// Has the system begin to read the chunks from the one at index `row` up to `end`, or as
+  /// many as the disk may be ahead: read() waits for the disk each time.
+  void read_ahead(std::int64_t row, std::int64_t end);
   void write(std::int64_t row, const void* from);
 
  private:
   hid_t dataset_;
   std::string where_;
   std::int64_t rows_ = 0;
-  std::size_t bytes_ = 0;  ///< of a chunk's elements
+  std::size_t bytes_ = 0;   ///< of a chunk's elements
+  std::int64_t ahead_ = 0;  ///< index up to which read_ahead() has come
   std::vector<std::byte> stored_;
 };
 

@@ -123,6 +123,7 @@ struct Transfer {
     Box part = all;
     std::size_t done = 0;
     for (std::int64_t row = all.offset[0]; row < end; row += part.extent[0]) {
+      if (!write) chunks.read_ahead(row / chunks.rows() * chunks.rows(), end);
       part.offset[0] = row;
       part.extent[0] = std::min(chunks.rows() - row % chunks.rows(), end - row);
       const ConstView here(static_cast<const std::byte*>(memory.raw()) + done, memory.dtype(),

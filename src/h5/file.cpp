@@ -34,14 +34,6 @@ void require_creatable(const std::string& path) {
   close(file);
 }
 
-Id file_access() {
-  Id access = properties(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7)
-  checked(H5Pset_file_locking(access, 0, 1), "HDF5", "switch file locks off");
-#endif
-  return access;
-}
-
 Id without_times(hid_t of_class) {
   Id creation = properties(of_class);
   checked(H5Pset_obj_track_times(creation, 0), "HDF5", "switch time stamps off");
@@ -76,7 +68,7 @@ hid_t create_file(const std::string& path, const FileOptions& options) {
   require_creatable(path);
   const Id creation = without_times(H5P_FILE_CREATE);
   checked(H5Pset_userblock(creation, static_cast<hsize_t>(block)), path, "set a user block");
-  const Id access = file_access();
+  const Id access = properties(H5P_FILE_ACCESS);
   if (options.checksums) {
     checked(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), path,
             "set the format");
@@ -93,7 +85,7 @@ std::shared_ptr<Handle> open_file(const std::string& path, Mode mode,
   } else {
     require_openable(path, mode);
     const unsigned flags = mode == Mode::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
-    opened = checked(H5Fopen(path.c_str(), flags, file_access()), path, "open");
+    opened = checked(H5Fopen(path.c_str(), flags, H5P_DEFAULT), path, "open");
   }
   return std::make_shared<Handle>(opened, H5Fclose);
 }
@@ -127,18 +119,27 @@ bool Group::has(const std::string& name) const {
     }
     // A dataset in the middle of a path is no group to look into; the library calls that an
     // error, for us the name just isn't there.
-    return part == path || type_of_member(part) == H5I_GROUP;
+    return part == path || type_of_member(part) == H5O_TYPE_GROUP;
   });
 }
 
 std::int64_t Group::type_of_member(const std::string& name) const {
-  const Id object{H5Oopen(id(), name.c_str(), H5P_DEFAULT), H5Oclose};
-  return object < 0 ? H5I_BADID : H5Iget_type(object);  // links may lead nowhere
+  // Not by opening it: that reads all that a dataset is made of, which of a virtual one is
+  // much.
+  H5O_info_t info{};
+#if H5_VERSION_GE(1, 12, 0)
+  const herr_t code =
+      H5Oget_info_by_name3(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#else
+  const herr_t code =
+      H5Oget_info_by_name2(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#endif
+  return code < 0 ? H5O_TYPE_UNKNOWN : info.type;  // links may lead nowhere
 }
 
 bool Group::has_dataset(const std::string& name) const {
   const auto lock = enter();
-  return has(name) && type_of_member(name) == H5I_DATASET;
+  return has(name) && type_of_member(name) == H5O_TYPE_DATASET;
 }
 
 std::vector<std::string> Group::names() const {

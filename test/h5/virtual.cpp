@@ -202,6 +202,15 @@ BOOST_AUTO_TEST_CASE(sources_are_found_beside_the_file_wherever_that_is) {
   std::filesystem::current_path(before);
 }
 
+BOOST_AUTO_TEST_CASE(sources_that_are_open_already) {
+  const TemporaryFolder folder;
+  const std::vector<float> data{1, 2};
+  make(folder, data, Shape{1, 2});
+  const File source(folder / "0.h5", Mode::read);
+  BOOST_TEST(read_all<float>(File(folder / "v.h5", Mode::read).dataset("a/b")) == data,
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(names_of_sources_with_percent_signs) {
   const TemporaryFolder folder;
   std::vector<float> data{1, 2};
