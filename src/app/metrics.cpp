@@ -3,9 +3,12 @@
 #include "metrics.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <functional>
+#include <utility>
 
 #include "trireme/core/log.hpp"
 
@@ -58,6 +61,11 @@ constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
 
 /// Below, a copy at each change takes at most some hundredths of a second.
 constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
+
+/// More than a new chunk of each column.
+constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
+
+std::string copy_of(const std::string& path) { return path + ".tmp"; }
 
 void create_saves(h5::Group& file) {
   for (const char* whole : {"iteration", "bytes"})
@@ -118,7 +126,7 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& de
     }
   }
   if (changed.empty()) {
-    changed = path_ + ".tmp";
+    changed = copy_of(path_);
     file = create(changed);
   }
   file.set_attribute("deck", deck);
@@ -130,8 +138,12 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& de
 
 std::string Metrics::begin_change() const {
   std::error_code error;
-  if (std::filesystem::file_size(path_, error) >= kCopied && !error) return path_;
-  const std::string copy = path_ + ".tmp";
+  const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
+  if (!error && bytes >= kCopied) return path_;
+  const std::string copy = copy_of(path_);
+  const auto space = std::filesystem::space(path_, error);
+  TRM_REQUIRE(error || space.available >= bytes + kGrowth, "{}: cannot create: {}", copy,
+              std::strerror(ENOSPC));
   std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
                              error);
   TRM_REQUIRE(!error, "{}: cannot copy to {}: {}", path_, copy, error.message());
@@ -145,14 +157,33 @@ void Metrics::end_change(const std::string& changed) const {
   TRM_REQUIRE(!error, "{}: cannot replace: {}", path_, error.message());
 }
 
-void Metrics::change(const std::function<void(h5::File&)>& more) {
-  const std::string changed = begin_change();
-  h5::File file(changed, h5::Mode::read_write);
-  write_steps(file);
-  more(file);
-  file.close();
-  end_change(changed);
+void Metrics::change(Change more) {
+  changes_.push_back(std::move(more));
+  write();
+}
+
+void Metrics::write() {
+  const std::string was_late = std::exchange(late_, {});
+  std::string changed;
+  try {
+    changed = begin_change();
+    h5::File file(changed, h5::Mode::read_write);
+    write_steps(file);
+    for (const Change& change : changes_) change(file);
+    file.close();
+    end_change(changed);
+  } catch (const Error& e) {
+    if (changed == path_) throw;
+    late_ = e.what();
+    // What HDF5 could not write it keeps open: the next copy must be another file.
+    std::error_code ignored;
+    std::filesystem::resize_file(copy_of(path_), 0, ignored);
+    std::filesystem::remove(copy_of(path_), ignored);
+    if (was_late.empty()) log::warn("{}; the run's metrics wait until there is room", late_);
+    return;
+  }
   steps_.clear();
+  changes_.clear();
 }
 
 void Metrics::write_steps(h5::File& file) const {
@@ -165,7 +196,7 @@ void Metrics::write_steps(h5::File& file) const {
 }
 
 void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) {
-  change([&](h5::File& file) {
+  change([group, evaluation](h5::File& file) {
     append(file, group + "/iteration", DType::i64, {static_cast<double>(evaluation.iteration)});
     append(file, group + "/loss", DType::f64, {evaluation.loss});
     append(file, group + "/perplexity", DType::f64, {std::exp(evaluation.loss)});
@@ -174,7 +205,7 @@ void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) 
 
 void Metrics::add(const SaveRecord& save) {
   const auto bytes = static_cast<double>(save.bytes);
-  change([&](h5::File& file) {
+  change([save, bytes](h5::File& file) {
     append(file, "checkpoints/iteration", DType::i64, {static_cast<double>(save.iteration)});
     append(file, "checkpoints/bytes", DType::i64, {bytes});
     append(file, "checkpoints/stall_seconds", DType::f64, {save.stall_seconds});
@@ -193,7 +224,7 @@ void Metrics::set_ranks(const std::vector<RankRecord>& ranks) {
     devices.push_back(r.device);
     peaks.push_back(r.peak_bytes);
   }
-  change([&](h5::File& file) {
+  change([hosts, devices, peaks](h5::File& file) {
     if (file.has("ranks")) file.remove("ranks");
     file.write_texts("ranks/host", hosts);
     file.write_texts("ranks/device", devices);
@@ -204,7 +235,12 @@ void Metrics::set_ranks(const std::vector<RankRecord>& ranks) {
 }
 
 void Metrics::flush() {
-  if (!steps_.empty()) change([](h5::File&) {});
+  if (!steps_.empty() || !changes_.empty()) write();
+}
+
+void Metrics::finish() {
+  flush();
+  TRM_REQUIRE(late_.empty(), "the run's last metrics were not saved: {}", late_);
 }
 
 }  // namespace trireme

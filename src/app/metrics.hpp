@@ -53,6 +53,7 @@ struct RankRecord {
 /// steps) a change is made to a copy, PATH.tmp, which then takes its name: whenever the program
 /// is killed, and whenever others open it, the file is whole. A larger one is changed in place;
 /// if a kill damages it, the next run sets it aside as PATH.damaged and begins a new one.
+/// What a copy finds no room for is kept in memory, with a warning, until it does.
 class Metrics {
  public:
   /// Starts the file anew, or, where it is there already and `iteration` > 0 steps are done,
@@ -67,18 +68,25 @@ class Metrics {
   void set_ranks(const std::vector<RankRecord>& ranks);
   /// Writes what was added since the last time.
   void flush();
+  /// The same at the end of the run: throws Error where it can't be written.
+  void finish();
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
+  using Change = std::function<void(h5::File&)>;
+
   /// The file to be changed and its place until then.
   [[nodiscard]] std::string begin_change() const;
   void end_change(const std::string& changed) const;
-  /// All steps added so far, and what `more` does.
-  void change(const std::function<void(h5::File&)>& more);
+  /// All steps added so far, and what `more` does, now or later: it owns what it needs.
+  void change(Change more);
+  void write();
   void write_steps(h5::File& file) const;
 
   std::string path_;
   std::vector<StepRecord> steps_;
+  std::vector<Change> changes_;
+  std::string late_;  ///< why what was added is not in the file
 };
 
 }  // namespace trireme

@@ -30,27 +30,16 @@ Settings settings(const std::string& yaml) {
   return values;
 }
 
-constexpr auto kModel = {"num_layers",
-                         "hidden_size",
-                         "num_attention_heads",
-                         "num_kv_heads",
-                         "vocab_size",
-                         "norm",
-                         "intermediate_size",
-                         "layernorm_epsilon",
-                         "rms_norm_epsilon",
-                         "pos_emb",
-                         "max_position_embeddings",
-                         "rotary_pct",
-                         "rotary_emb_base",
-                         "activation",
-                         "bias_gelu_fusion",
-                         "gpt_j_residual",
-                         "gpt_j_tied",
-                         "no_weight_tying",
-                         "use_bias_in_norms",
-                         "use_bias_in_mlp",
-                         "use_bias_in_attn_linear"};
+constexpr auto kModel = {"num_layers",          "hidden_size",
+                         "num_attention_heads", "num_kv_heads",
+                         "vocab_size",          "norm",
+                         "intermediate_size",   "layernorm_epsilon",
+                         "rms_norm_epsilon",    "pos_emb",
+                         "rotary_pct",          "rotary_emb_base",
+                         "activation",          "bias_gelu_fusion",
+                         "gpt_j_residual",      "gpt_j_tied",
+                         "no_weight_tying",     "use_bias_in_norms",
+                         "use_bias_in_mlp",     "use_bias_in_attn_linear"};
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
@@ -154,6 +143,9 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
   const Settings then = settings(reader.state().deck);
   const Settings now = settings(to_yaml(deck));
   for (const char* key : kModel) require_same(checkpoint, key, then, now);
+  if (deck.model.pos_emb == PositionEmbedding::learned) {
+    require_same(checkpoint, "max_position_embeddings", then, now);
+  }
   if (deck.finetune) return;
   for (const char* key : {"seq_length", "split"}) require_same(checkpoint, key, then, now);
   if (!deck.no_load_rng) require_same(checkpoint, "seed", then, now);

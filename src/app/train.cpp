@@ -67,6 +67,7 @@ class TrainRun {
       log_->print_evaluation("test", iteration_, *loss);
     }
     log_->report_ranks(engine_.exec().device.name());
+    if (metrics_) metrics_->finish();
     return kDone;
   }
 
@@ -301,10 +302,12 @@ class TrainRun {
                 iteration_, deck_.train_iters);
       return kDone;
     }
-    log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
-              deck_.train_iters,
-              deck_.load == deck_.save ? "the same command again"
-                                       : fmt::format("again with load: {}", deck_.save));
+    if (metrics_) metrics_->finish();
+    log::info(
+        "stopped  after {} of {} iterations; to go on, start {}", iteration_, deck_.train_iters,
+        deck_.load == deck_.save ? "the same command again"
+                                 : fmt::format("again with load: {}{}", deck_.save,
+                                               deck_.finetune ? " and without finetune" : ""));
     return kStopped;
   }
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 
@@ -40,25 +39,10 @@ MESHES = {
 }
 
 
-def ranks_of(deck):
-    """{rank: process id} of all that run this deck."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if str(deck).encode() not in words or words[0] != bytes(program.PROGRAM):
-                continue
-            for setting in (entry / "environ").read_bytes().split(b"\0"):
-                name, _, value = setting.partition(b"=")
-                if name in (b"OMPI_COMM_WORLD_RANK", b"PMIX_RANK"):
-                    found[int(value)] = int(entry.name)
-    return found
-
-
 def remaining(deck, seconds):
     """What still runs after so long at most."""
     end = time.monotonic() + seconds
-    while (left := ranks_of(deck)) and time.monotonic() < end:
+    while (left := program.ranks_of(deck)) and time.monotonic() < end:
         time.sleep(0.1)
     return left
 
@@ -84,7 +68,7 @@ def train(folder, name, keys):
             said = out.read_text()[-500:] + err.read_text()
             raise AssertionError(f"{name} does not run: {said}")
         time.sleep(0.05)
-    ranks = ranks_of(deck)
+    ranks = program.ranks_of(deck)
     if sorted(ranks) != list(range(RANKS)):
         program.stop(process)
         raise AssertionError(f"of {RANKS} ranks these are found: {ranks}")

@@ -115,6 +115,21 @@ def run_well(ranks, *arguments, **options):
     return done.stdout + done.stderr
 
 
+def ranks_of(deck):
+    """{rank: process id} of all that run this deck under a launcher."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if str(deck).encode() not in words or words[0] != bytes(PROGRAM):
+                continue
+            for setting in (entry / "environ").read_bytes().split(b"\0"):
+                name, _, value = setting.partition(b"=")
+                if name in (b"OMPI_COMM_WORLD_RANK", b"PMIX_RANK"):
+                    found[int(value)] = int(entry.name)
+    return found
+
+
 def write_deck(path, deck):
     """A deck from a dictionary; JSON is YAML."""
     path = Path(path)
@@ -178,6 +193,18 @@ def read_checkpoint(folder):
     for name, count in covered.items():
         assert (count == 1).all(), f"{folder}: {name} is not tiled by its pieces"
     assert arrays, f"{folder}: no arrays"
+    return arrays
+
+
+def read_whole(folder):
+    """The same through the eyes of checkpoint.h5 alone."""
+    arrays = {}
+    with h5py.File(Path(folder) / "checkpoint.h5", "r") as file:
+        file.visititems(
+            lambda name, item: arrays.update({name: item[()]})
+            if isinstance(item, h5py.Dataset) and not name.startswith("storage/")
+            else None
+        )
     return arrays
 
 
