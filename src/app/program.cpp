@@ -26,9 +26,11 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* plan = nullptr;
   DeckSource deck;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  PlanOptions plan_options;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -51,6 +53,7 @@ struct CommandLine {
         ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
     add_prepare();
+    add_plan();
   }
 
   void add_deck(CLI::App& command) {
@@ -62,6 +65,20 @@ struct CommandLine {
         ->take_all()
         ->expected(1)
         ->allow_extra_args(false);
+  }
+
+  void add_plan() {
+    plan = app.add_subcommand(
+        "plan",
+        "Memory, messages, schedule and checkpoint of a run of any size, in one process");
+    add_deck(*plan);
+    plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
+        ->required()
+        ->check(CLI::Range(1, 100'000'000));
+    plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
+                     "Ranks of a node, for checkpoint: {writers_per_node: N}")
+        ->check(CLI::Range(1, 100'000));
+    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object");
   }
 
   void add_prepare() {
@@ -106,12 +123,16 @@ int run_command(CommandLine& line, const MpiSession& mpi) {
     run_prepare(line, mpi.world());
     return 0;
   }
-  const char* name = line.train->parsed() ? "train" : "bench";
+  const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
   if (line.train->parsed()) return train(line.deck, mpi);
+  if (line.plan->parsed()) {
+    plan(line.deck, line.plan_options, mpi.world());
+    return 0;
+  }
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }
@@ -171,12 +192,12 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
   if (command != nullptr) {
     print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
   } else if (word.empty()) {
-    print_error(fmt::format("{} (trireme --help)", line.app.remaining().empty()
-                                                       ? "no command: train, bench or prepare"
-                                                       : e.what()));
+    print_error(fmt::format(
+        "{} (trireme --help)",
+        line.app.remaining().empty() ? "no command: train, bench, plan or prepare" : e.what()));
   } else {
-    print_error(
-        fmt::format("unknown command '{}': train, bench or prepare (trireme --help)", word));
+    print_error(fmt::format(
+        "unknown command '{}': train, bench, plan or prepare (trireme --help)", word));
   }
   return 1;
 }
