@@ -67,8 +67,11 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
   }
   const Unit unit = unit_for(most);
   log::info("");
-  log::info("step     {} micro-batches; stages wait {:.1f} % of the time for each other",
-            deck.gradient_accumulation_steps, 100 * run.idle);
+  log::info("step     {} micro-batch{}{}", deck.gradient_accumulation_steps,
+            deck.gradient_accumulation_steps == 1 ? "" : "es",
+            run.mesh.pp == 1 ? ""
+                             : fmt::format("; stages wait {:.1f} % of the time for each other",
+                                           100 * run.idle));
   log::info("{:>8} {:>9} {:>11} {:>24} {:>18} {:>17}", "stage", "in flight",
             fmt::format("tapes {}", unit.name), "gradients summed over dp",
             fmt::format("{} through tp", unit.name), fmt::format("{} sent in pp", unit.name));
@@ -101,6 +104,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"gradients_bytes", s.gradients},
                       {"optimizer_bytes", s.optimizer},
                       {"activations_bytes", s.activations},
+                      {"unsent_bytes", s.unsent},
                       {"tapes_bytes", s.tapes},
                       {"device_peak_bytes", s.peak()},
                       {"device_reserved_bytes", s.reserved()},

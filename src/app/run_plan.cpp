@@ -167,18 +167,72 @@ std::vector<PartCost> part_costs(const Deck& deck) {
   return costs;
 }
 
+using Plans = std::vector<std::vector<PlanStep>>;
+
+/// Where each step stands in a stage's plan, by its message_tag.
+std::vector<std::vector<int>> places_of(const Plans& plans, int chunks) {
+  std::vector<std::vector<int>> places;
+  for (const auto& steps : plans) {
+    std::vector<int>& place = places.emplace_back(steps.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      place[static_cast<std::size_t>(message_tag(steps[i], chunks))] = static_cast<int>(i);
+    }
+  }
+  return places;
+}
+
+/// Most messages of a stage that may not have left yet, whatever the timing. That one has is
+/// sure when an input comes from a later step of its taker.
+std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>& places,
+                         int stage, int chunks) {
+  const auto stages = static_cast<int>(plans.size());
+  const auto place = [&](const PlanStep& step, const PipelinePlace& at) {
+    const int tag = message_tag({step.kind, step.micro_batch, at.chunk}, chunks);
+    return places[static_cast<std::size_t>(at.stage)][static_cast<std::size_t>(tag)];
+  };
+  std::vector<std::pair<int, int>> outgoing;  // to the stage, for its step
+  std::size_t most = 0;
+  for (const PlanStep& step : plans[static_cast<std::size_t>(stage)]) {
+    const auto to = output_to(step, stage, stages, chunks);
+    if (to && to->stage != stage) outgoing.emplace_back(to->stage, place(step, *to));
+    most = std::max(most, outgoing.size());
+    const auto from = input_from(step, stage, stages, chunks);
+    if (!from) continue;
+    std::erase_if(outgoing, [&](const auto& message) {
+      return message.first == from->stage && message.second <= place(step, *from);
+    });
+  }
+  return static_cast<std::int64_t>(most);
+}
+
+std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stages,
+                         int chunks) {
+  return std::ranges::count_if(steps, [&](const PlanStep& step) {
+    const auto to = output_to(step, stage, stages, chunks);
+    return to && to->stage != stage;
+  });
+}
+
 void plan_schedule(const Deck& deck, RunPlan& run) {
   const int chunks = deck.virtual_pipeline_chunks;
-  std::vector<std::vector<PlanStep>> plans;
-  for (int stage = 0; stage < run.mesh.pp; ++stage) {
-    plans.push_back(plan(deck.pipeline_schedule, stage, run.mesh.pp,
+  const int stages = run.mesh.pp;
+  Plans plans;
+  for (int stage = 0; stage < stages; ++stage) {
+    plans.push_back(plan(deck.pipeline_schedule, stage, stages,
                          static_cast<int>(deck.gradient_accumulation_steps), chunks));
   }
   const Simulation s = simulate(plans, chunks, part_costs(deck));
   TRM_CHECK(s.finished, "{}", s.deadlock);
   run.idle = s.bubble_fraction;
-  for (std::size_t i = 0; i < run.stages.size(); ++i) {
-    run.stages[i].in_flight = s.max_in_flight[i];
+  const auto places = places_of(plans, chunks);
+  for (int stage = 0; stage < stages; ++stage) {
+    const auto i = static_cast<std::size_t>(stage);
+    StagePlan& p = run.stages[i];
+    p.in_flight = s.max_in_flight[i];
+    const std::int64_t sends = count_sends(plans[i], stage, stages, chunks);
+    if (sends == 0) continue;
+    p.unsent = most_unsent(plans, places, stage, chunks) * (p.pipeline_traffic / sends);
+    p.activations += p.unsent;
   }
 }
 

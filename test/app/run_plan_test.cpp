@@ -113,8 +113,11 @@ BOOST_AUTO_TEST_CASE(stages_hold_as_many_tapes_as_are_in_flight) {
     BOOST_TEST(all.stages[i].in_flight == 6);
     BOOST_TEST(one.stages[i].tapes * 6 == all.stages[i].tapes * (4 - stage));
   }
-  // An activation of every micro-batch goes down, its gradient comes up.
+  // Forwards can all wait to be sent until the first gradient comes back.
   const std::int64_t message = std::int64_t{2} * 32 * 64 * 4;
+  BOOST_TEST(one.stages[0].unsent == 4 * message);
+  BOOST_TEST(all.stages[0].unsent == 6 * message);
+  // An activation of every micro-batch goes down, its gradient comes up.
   BOOST_TEST(one.stages[0].pipeline_traffic == 6 * message);
   BOOST_TEST(one.stages[1].pipeline_traffic == 12 * message);
   BOOST_TEST(one.idle > 3.0 / 9);  // of equal stages; the head makes the last one longer

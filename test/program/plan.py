@@ -46,7 +46,7 @@ CASES = {  # name: (ranks, deck)
                                 "gradient_accumulation_steps": 4}),
     "dp2_tp2": (4, {**NEOX, "model_parallel_size": 2}),
 }
-TOLERANCE = 0.02
+TOLERANCE = 0.005  # of a pipeline; a free block can be larger than what it is given to
 
 
 def planned(folder, ranks, deck, *arguments):
@@ -77,8 +77,14 @@ class Memory(unittest.TestCase):
         for what in ("device_peak_bytes", "device_reserved_bytes"):
             for i, stage in enumerate(plan["stages"]):
                 most = max(measured[what][i * of_a_stage : (i + 1) * of_a_stage])
-                print(f"{name} stage {i} {what}: planned {stage[what]}, measured {most}")
-                self.assertLessEqual(abs(stage[what] / most - 1), TOLERANCE, f"{what} of {i}")
+                text = f"{name} stage {i}: {what} planned {stage[what]}, measured {most}"
+                if len(plan["stages"]) == 1:
+                    self.assertEqual(stage[what], most, text)
+                    continue
+                # How long messages wait to be sent is a matter of timing.
+                self.assertLessEqual(most, stage[what] * (1 + TOLERANCE), text)
+                least = stage[what] - stage["unsent_bytes"]
+                self.assertGreaterEqual(most, least * (1 - TOLERANCE), text)
 
 
 for case in CASES:
@@ -133,8 +139,7 @@ class Errors(unittest.TestCase):
         self.check({"pipe_parallel_size": 2}, ["--ranks", 3], "3 ranks", "multiple of 2")
 
     def test_no_vocabulary(self):
-        self.check({"vocab_size": None}, ["--ranks", 2], "the deck names no data",
-                   "set vocab_size")
+        self.check({"vocab_size": None}, ["--ranks", 2], "data_path", "vocab_size")
 
     def test_no_file_of_data(self):
         self.check({"vocab_size": None, "data_path": "nowhere.h5"}, ["--ranks", 2],
