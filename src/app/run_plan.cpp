@@ -29,7 +29,8 @@ class DryRank {
 
   [[nodiscard]] const Trainer& trainer() const { return trainer_; }
 
-  /// Steps until none takes more memory than the one before.
+  /// Steps until none takes more memory than the one before. (An evaluation is forwards alone,
+  /// of the same sizes: it finds all it needs.)
   [[nodiscard]] StagePlan run() {
     const auto samples =
         deck_.gradient_accumulation_steps * deck_.train_micro_batch_size_per_gpu;

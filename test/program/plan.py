@@ -100,9 +100,12 @@ class Save(unittest.TestCase):
         del deck["vocab_size"]  # both take it from the data
         deck = program.write_deck(folder / "deck.yml", deck)
         nodes = ("--ranks-per-node", ranks)
-        checkpoint = planned(folder, ranks, deck, *nodes)["checkpoint"]
+        plan = planned(folder, ranks, deck, *nodes)
+        checkpoint = plan["checkpoint"]
         self.assertFalse((folder / "run").exists(), "plan leaves nothing behind")
-        program.run_well(ranks, "train", deck)
+        told = program.run_well(ranks, "train", deck)
+        copy = max(stage["copy_bytes"] for stage in plan["stages"])
+        self.assertIn(f"a copy of at most {copy * 1e-6:.1f} MB a rank", told)
         shards = [
             array_bytes(path)
             for path in sorted((folder / "run" / "global_step3").glob("shard-*.h5"))
