@@ -94,22 +94,24 @@ void replace_text(const std::string& path, const std::string& text) {
   sync(fs::path(path).parent_path().string());
 }
 
-void replace_folder(const std::string& temporary, const std::string& path) {
+std::string replace_folder(const std::string& temporary, const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   const std::string old = path + ".old";
   std::error_code code;
+  std::string replaced;
   if (!fs::exists(path, code)) {
     rename(temporary, path);
+    if (fs::exists(old, code)) replaced = old;
   } else if (exchange(temporary, path)) {
-    sync(parent);
-    remove_all(temporary);
+    replaced = temporary;
   } else {
     remove_all(old);
     rename(path, old);
     rename(temporary, path);
+    replaced = old;
   }
   sync(parent);
-  remove_all(old);
+  return replaced;
 }
 
 }  // namespace trireme::checkpoint

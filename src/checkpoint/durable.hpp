@@ -20,9 +20,9 @@ void sync(const std::string& path);
 void start_sync(const std::string& path);
 /// The file holds the old text or the new one, never less.
 void replace_text(const std::string& path, const std::string& text);
-/// `path` becomes what `temporary` is; a folder of that name is removed once it is replaced.
-/// The name never vanishes where the system can exchange two; elsewhere, for an instant, the
-/// old folder has the name PATH.old.
-void replace_folder(const std::string& temporary, const std::string& path);
+/// `path` becomes what `temporary` is. Returns where the folder that had the name is now, to be
+/// removed; empty if there was none. The name never vanishes where the system can exchange two;
+/// elsewhere, for an instant, the old folder has the name PATH.old.
+[[nodiscard]] std::string replace_folder(const std::string& temporary, const std::string& path);
 
 }  // namespace trireme::checkpoint

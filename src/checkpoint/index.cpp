@@ -9,6 +9,8 @@
 
 #include "durable.hpp"
 #include "shard.hpp"
+#include "stored_piece.hpp"
+#include "sum.hpp"
 
 namespace trireme::checkpoint {
 
@@ -34,7 +36,6 @@ void save_state(h5::File& file, const RunState& state) {
 }
 
 void save_tensors(h5::File& file, const Manifest& manifest) {
-  bool optimizer = false;
   bool master = false;
   for (const auto& [name, entry] : manifest) {
     std::vector<h5::Source> sources;
@@ -43,10 +44,9 @@ void save_tensors(h5::File& file, const Manifest& manifest) {
       sources.push_back({shard_file(p.shard), dataset_name(name, p.box), p.box});
     }
     file.create_virtual_dataset(name, entry.dtype, entry.global, sources);
-    optimizer = optimizer || name.starts_with("optimizer/");
     master = master || name.starts_with("optimizer/master/");
   }
-  if (optimizer && !master) file.create_link("optimizer/master", "/model");
+  if (!master) file.create_link("optimizer/master", "/model");
 }
 
 void save_rows(h5::File& file, const char* name, const std::vector<std::int64_t>& rows) {
@@ -59,7 +59,7 @@ void save_shards(h5::File& file, const std::vector<CheckpointReader::Shard>& sha
   std::vector<std::int64_t> rows;
   std::vector<std::int64_t> ranges;
   for (const auto& s : shards) {
-    rows.insert(rows.end(), {s.number, s.bytes, s.sum});
+    rows.insert(rows.end(), {s.number, s.bytes, std::bit_cast<std::int64_t>(s.sum)});
     for (const h5::Extent& e : s.frame) {
       ranges.insert(ranges.end(), {s.number, e.offset, e.bytes});
     }
@@ -83,14 +83,14 @@ std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
 constexpr std::string_view kSeal = "trireme checkpoint, version ";
 
 /// The first bytes of a file of which the rest has this sum.
-std::string seal(std::uint32_t sum) {
-  std::string text = fmt::format("{}{}, CRC-32 after byte {}: {:08x}\n", kSeal, kFormatVersion,
+std::string seal(std::uint64_t sum) {
+  std::string text = fmt::format("{}{}, XXH3 after byte {}: {:016x}\n", kSeal, kFormatVersion,
                                  kSealBytes, sum);
   text.resize(static_cast<std::size_t>(kSealBytes), ' ');
   return text;
 }
 
-std::uint32_t sum_after_seal(const std::string& path) {
+std::uint64_t sum_after_seal(const std::string& path) {
   return sum_of(path, {{kSealBytes, size_of_file(path) - kSealBytes}});
 }
 
@@ -172,7 +172,7 @@ std::vector<CheckpointReader::Shard> load_shards(const h5::File& file) {
   std::vector<CheckpointReader::Shard> shards;
   const auto rows = load_rows(file, kShards);
   for (auto row = rows.begin(); row != rows.end(); row += 3) {
-    shards.push_back({row[0], row[1], static_cast<std::uint32_t>(row[2]), {}});
+    shards.push_back({row[0], row[1], std::bit_cast<std::uint64_t>(row[2]), {}});
   }
   const auto number = [](const CheckpointReader::Shard& s) { return s.number; };
   std::ranges::sort(shards, {}, number);

@@ -9,75 +9,18 @@
 #include "index.hpp"
 #include "manifest.hpp"
 #include "shard.hpp"
+#include "stored_piece.hpp"
+#include "sum.hpp"
 
 namespace trireme {
 
 namespace {
 
 using checkpoint::Location;
+using checkpoint::StoredPiece;
 using checkpoint::StoredTensor;
 
 constexpr std::size_t kOpenShards = 64;  // well below the usual limit of open files
-constexpr std::int64_t kSlabBytes = std::int64_t{32} << 20U;
-
-std::vector<std::int64_t> list(const Shape& shape) {
-  return {shape.extents().begin(), shape.extents().end()};
-}
-
-/// Reads `common`, a part of both `piece` (all of `dataset`) and `region` (all of `to`). All
-/// have at least one axis. One call per matrix, since a View has but one stride.
-void read_common(const h5::Dataset& dataset, const Box& piece, const Box& common,
-                 const Box& region, const View& to) {
-  const int rank = common.extent.rank();
-  std::int64_t matrices = 1;
-  for (int axis = 0; axis + 2 < rank; ++axis) matrices *= common.extent[axis];
-  for (std::int64_t m = 0; m < matrices; ++m) {
-    Box at = common;
-    std::int64_t rest = m;
-    for (int axis = rank - 3; axis >= 0; --axis) {
-      at.offset[axis] += rest % common.extent[axis];
-      at.extent[axis] = 1;
-      rest /= common.extent[axis];
-    }
-    std::int64_t row = 0;
-    for (int axis = 0; axis + 1 < rank; ++axis) {
-      row = row * region.extent[axis] + at.offset[axis] - region.offset[axis];
-    }
-    const View rows = to.slice_rows(row, at.extent.rows());
-    const View window =
-        rows.slice_cols(at.offset[rank - 1] - region.offset[rank - 1], at.extent[rank - 1]);
-    for (int axis = 0; axis < rank; ++axis) at.offset[axis] -= piece.offset[axis];
-    dataset.read(at, window);
-  }
-}
-
-/// The dataset of a piece, which must be as checkpoint.h5 says.
-h5::Dataset open_piece(const h5::File& shard, const StoredTensor& tensor,
-                       const Location& piece) {
-  h5::Dataset dataset = shard.dataset(piece.dataset);
-  TRM_REQUIRE(dataset.dtype() == tensor.dtype && dataset.shape() == piece.box.extent &&
-                  dataset.integers("offset") == list(piece.box.offset) &&
-                  dataset.integers("global_shape") == list(tensor.global),
-              "{}: it is not the piece at {} of extent {} that checkpoint.h5 promises",
-              dataset.where(), piece.box.offset.str(), piece.box.extent.str());
-  return dataset;
-}
-
-/// Reads all of it, and forgets it: what its checksums are for.
-void read_through(const h5::Dataset& dataset) {
-  const Shape shape = dataset.shape();
-  const std::int64_t row = shape.count() / std::max<std::int64_t>(shape[0], 1) *
-                           static_cast<std::int64_t>(size_of(dataset.dtype()));
-  const std::int64_t rows =
-      std::max<std::int64_t>(1, kSlabBytes / std::max<std::int64_t>(row, 1));
-  std::vector<std::byte> slab(static_cast<std::size_t>(std::min(rows, shape[0]) * row));
-  Box box = Box::whole(shape);
-  for (std::int64_t at = 0; at < shape[0]; at += rows) {
-    box.offset[0] = at;
-    box.extent[0] = std::min(rows, shape[0] - at);
-    dataset.read(box, View(slab.data(), dataset.dtype(), box.extent));
-  }
-}
 
 /// f(), with `what` before the reason of its Error.
 template <class F>
@@ -151,7 +94,7 @@ const h5::File& CheckpointReader::shard(std::int64_t number) {
   const auto known = open_.find(number);
   if (known != open_.end()) return known->second;
   const Shard& record = record_of(shards_, number);
-  if (open_.size() >= kOpenShards) open_.clear();
+  if (open_.size() >= kOpenShards) open_.erase(open_.begin());
   return open_.emplace(number, checkpoint::open_shard(folder_, record, state_.iteration))
       .first->second;
 }
@@ -184,8 +127,9 @@ void CheckpointReader::read(const std::string& name, const Shape& global, const 
     require_tiling(box, parts);
     const View target = to.contiguous() ? to.reshape(box.extent) : to;
     for (std::size_t i = 0; i < needed.size(); ++i) {
-      const auto dataset = open_piece(shard(needed[i].shard), tensor, needed[i]);
-      read_common(dataset, needed[i].box, parts[i], box, target);
+      const Location& p = needed[i];
+      StoredPiece(shard(p.shard), p.dataset, tensor.dtype, global, p.box)
+          .read(parts[i], box, target);
     }
   });
 }
@@ -223,7 +167,8 @@ void CheckpointReader::verify(const std::function<void(std::int64_t bytes)>& pro
     for (const auto& [name, i] : by_shard[s.number]) {
       naming(tensor_in(folder_, name), [&] {
         const StoredTensor& t = tensors.at(name);
-        read_through(open_piece(file, t, t.pieces[i]));
+        const Location& p = t.pieces[i];
+        StoredPiece(file, p.dataset, t.dtype, t.global, p.box).verify();
       });
     }
     progress(s.bytes);

@@ -3,11 +3,14 @@
 // 0.
 #include "trireme/checkpoint/saver.hpp"
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <sstream>
 #include <tuple>
+#include <utility>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/core/clock.hpp"
@@ -148,20 +151,32 @@ struct CheckpointSaver::Impl {
     return fmt::format("{}/{}.tmp", options.folder, checkpoint_name(report.iteration));
   }
 
-  void make_folders() {
+  void make_folders() const {
     checkpoint::make_folder(options.folder);
-    if (!swept) {
-      const auto leftovers = find_leftovers(options.folder);
-      for (const std::string& name : leftovers) {
-        checkpoint::remove_all(fmt::format("{}/{}", options.folder, name));
-      }
-      if (!leftovers.empty()) {
-        note = fmt::format("removed what dead runs left in {}: {}", options.folder,
-                           fmt::join(leftovers, ", "));
-      }
-      swept = true;
+    std::error_code code;
+    if (std::filesystem::is_directory(temporary(), code)) checkpoint::remove_all(temporary());
+    // Its name needn't be on disk; that of a complete one must be.
+    std::filesystem::create_directory(temporary(), code);
+    TRM_REQUIRE(!code, "{}: cannot create the folder: {}", temporary(), code.message());
+  }
+
+  /// What dead runs left; once, and beside training: it may be thousands of files.
+  void sweep() {
+    if (std::exchange(swept, true)) return;
+    checkpoint::sync(std::filesystem::path(options.folder).parent_path().string());  // its name
+    auto leftovers = find_leftovers(options.folder);
+    std::erase(leftovers, checkpoint_name(state.iteration) + ".tmp");
+    for (const std::string& name : leftovers) {
+      checkpoint::remove_all(fmt::format("{}/{}", options.folder, name));
     }
-    checkpoint::make_folder(temporary());
+    if (leftovers.empty()) return;
+    add_note(fmt::format("removed what dead runs left in {}: {}", options.folder,
+                         fmt::join(leftovers, ", ")));
+  }
+
+  void add_note(const std::string& text) {
+    if (!note.empty()) note += "; ";
+    note += text;
   }
 
   void start(const RunState& now_at) {
@@ -198,15 +213,18 @@ struct CheckpointSaver::Impl {
     checkpoint::write_index(temporary(), state, manifest, shards);
     checkpoint::sync(temporary());
     const std::string name = checkpoint_name(state.iteration);
-    checkpoint::replace_folder(temporary(), fmt::format("{}/{}", options.folder, name));
+    const std::string replaced =
+        checkpoint::replace_folder(temporary(), fmt::format("{}/{}", options.folder, name));
     checkpoint::replace_text(options.folder + "/latest", name + "\n");
     committed = now() - started;
     try {
+      if (!replaced.empty()) checkpoint::remove_all(replaced);
+      sweep();
       for (const auto& old : outdated(options.folder, state.iteration, options.keep_last)) {
         remove_checkpoint(options.folder, old);
       }
     } catch (const Error& e) {  // the new one is there: that is what counts
-      note += fmt::format("{}an old checkpoint stays: {}", note.empty() ? "" : "; ", e.what());
+      add_note(fmt::format("an old folder stays: {}", e.what()));
     }
   }
 

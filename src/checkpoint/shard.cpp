@@ -8,6 +8,8 @@
 #include <zlib.h>
 
 #include "durable.hpp"
+#include "stored_piece.hpp"
+#include "sum.hpp"
 
 namespace trireme::checkpoint {
 
@@ -15,10 +17,6 @@ namespace {
 
 constexpr const char* kFormat = "trireme checkpoint";
 constexpr std::size_t kWriteBack = std::size_t{64} << 20U;
-
-std::vector<std::int64_t> list(const Shape& shape) {
-  return {shape.extents().begin(), shape.extents().end()};
-}
 
 /// All bytes of a file but those in `data`.
 std::vector<h5::Extent> complement(std::vector<h5::Extent> data, std::int64_t bytes) {
@@ -34,24 +32,9 @@ std::vector<h5::Extent> complement(std::vector<h5::Extent> data, std::int64_t by
   return rest;
 }
 
-/// Returns where its elements are in the file.
-std::vector<h5::Extent> write_piece(h5::File& file, const Piece& piece) {
-  auto dataset = file.create_dataset(dataset_name(piece.name, piece.box), piece.data.dtype(),
-                                     piece.box.extent, {.checksum = true});
-  dataset.write(piece.data);
-  dataset.set_attribute("offset", list(piece.box.offset));
-  dataset.set_attribute("global_shape", list(piece.global));
-  file.flush();  // here a full disk is told; a closing dataset would hide it
-  return dataset.extents();
-}
-
 }  // namespace
 
 std::string shard_file(std::int64_t number) { return fmt::format("shard-{:05}.h5", number); }
-
-std::string dataset_name(const std::string& name, const Box& box) {
-  return fmt::format("{}@{}", name, fmt::join(box.offset.extents(), ","));
-}
 
 void stamp(h5::File& file, std::int64_t iteration) {
   file.set_attribute("format", kFormat);
@@ -68,31 +51,6 @@ void require_stamp(const h5::File& file) {
               version, kFormatVersion);
 }
 
-std::uint32_t sum_of(const std::string& path, const std::vector<h5::Extent>& extents) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> buffer(1 << 16);
-  uLong sum = crc32_z(0, nullptr, 0);
-  for (const h5::Extent& e : extents) {
-    file.seekg(e.offset);
-    for (std::int64_t left = e.bytes; left > 0;) {
-      const auto n = std::min(left, static_cast<std::int64_t>(buffer.size()));
-      TRM_REQUIRE(file.read(buffer.data(), n), "{}: cannot read {} bytes at {}", path, e.bytes,
-                  e.offset);
-      sum =
-          crc32_z(sum, reinterpret_cast<const Bytef*>(buffer.data()), static_cast<z_size_t>(n));
-      left -= n;
-    }
-  }
-  return static_cast<std::uint32_t>(sum);
-}
-
-std::int64_t size_of_file(const std::string& path) {
-  std::error_code code;
-  const auto bytes = std::filesystem::file_size(path, code);
-  TRM_REQUIRE(!code, "{}: {}", path, code.message());
-  return static_cast<std::int64_t>(bytes);
-}
-
 CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t number,
                                     std::int64_t iteration, const std::vector<Piece>& pieces,
                                     const std::atomic<bool>& cancelled) {
@@ -103,8 +61,7 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
     stamp(file, iteration);
     std::size_t waiting = 0;
     for (const Piece& piece : pieces) {
-      TRM_REQUIRE(!cancelled, "{}: the run ends before it is written", path);
-      const auto extents = write_piece(file, piece);
+      const auto extents = write_piece(file, piece, cancelled);
       data.insert(data.end(), extents.begin(), extents.end());
       waiting += piece.data.bytes();
       if (waiting < kWriteBack) continue;

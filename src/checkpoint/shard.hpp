@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two kinds of file of a checkpoint share a stamp; here it is, and the shards.
+// The two kinds of file of a checkpoint share a stamp; here it is, and the shards:
+// shard-RRRRR.h5 holds the pieces that writer R stored.
 #pragma once
 
 #include <atomic>
@@ -16,9 +17,6 @@ inline constexpr std::int64_t kFormatVersion = 2;
 
 /// "shard-00007.h5".
 [[nodiscard]] std::string shard_file(std::int64_t number);
-/// The dataset of a piece in its shard: "NAME@0,128".
-[[nodiscard]] std::string dataset_name(const std::string& name, const Box& box);
-
 /// What a file is and belongs to.
 void stamp(h5::File& file, std::int64_t iteration);
 /// Throws Error for a file of another kind or format version.
@@ -36,10 +34,5 @@ void require_stamp(const h5::File& file);
 [[nodiscard]] h5::File open_shard(const std::string& folder,
                                   const CheckpointReader::Shard& record,
                                   std::int64_t iteration);
-
-/// CRC-32 of some of a file's bytes.
-[[nodiscard]] std::uint32_t sum_of(const std::string& path,
-                                   const std::vector<h5::Extent>& extents);
-[[nodiscard]] std::int64_t size_of_file(const std::string& path);
 
 }  // namespace trireme::checkpoint

@@ -35,7 +35,7 @@ class CheckpointReader {
   struct Shard {
     std::int64_t number = 0;
     std::int64_t bytes = 0;         ///< of the file
-    std::uint32_t sum = 0;          ///< CRC-32 of its frame
+    std::uint64_t sum = 0;          ///< of its frame (XXH3)
     std::vector<h5::Extent> frame;  ///< all bytes that are no tensor's
   };
   [[nodiscard]] const std::vector<Shard>& shards() const { return shards_; }  ///< by number

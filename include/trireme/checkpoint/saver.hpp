@@ -1,20 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saves a run's state while the run goes on.
-//
-// SAVE/latest: text, "global_stepN", the newest complete checkpoint. SAVE/global_stepN/ holds
-//
-// shard-RRRRR.h5: what writer R stored: dataset NAME@OFFSET ("model/x.weight@0,128") with
-// attributes `offset` and `global_shape`, and Fletcher32 on each chunk.
-//
-// checkpoint.h5: RunState as attributes (the seed's bits as int64); a virtual dataset NAME for
-// each array, whole, over the shards; optimizer/master, a link to model where the values are
-// the masters themselves; storage/shards: int64 [shards, 3], each row a shard's number, bytes,
-// and sum (CRC-32) of its frame, which is all bytes that are no tensor's; storage/frames: int64
-// [ranges, 3], number, offset, bytes. Its first 512 bytes are text: the format's version, and
-// the CRC-32 of all that follows.
-//
-// A save is written to SAVE/global_stepN.tmp by a thread of each writer, synced, renamed by
-// rank 0, and then named by `latest`. MPI is called by the caller's thread alone.
+// Saves a run's state while the run goes on. A save is written to SAVE/global_stepN.tmp by a
+// thread of each writer, synced, renamed by rank 0, and then named by `latest`. MPI is called
+// by the caller's thread alone.
 #pragma once
 
 #include <functional>
