@@ -4,7 +4,7 @@
 command again must find a valid checkpoint each time by itself, lose at most the steps since
 `latest`, and in the end be where a run is that was never touched, bit for bit.
 
-  crash.py [KILLS [SEED]]    # 12 unless told
+  crash.py [KILLS [SEED]]    # 8 unless told
 """
 import os
 import random
@@ -135,7 +135,7 @@ class Crashes:
 
 
 def main():
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
     print(f"{kills} kills, seed {seed}", flush=True)
     folder = program.work_folder("crash")

@@ -23,14 +23,14 @@ DECK = {
     "pos_emb": "rotary",
     "train_batch_size": 4,
     "gradient_accumulation_steps": 1,
-    "checkpoint_factor": 200,  # time enough to fill the disk
+    "checkpoint_factor": 100,  # time enough to fill the disk
     "lr": 1e-3,
     "lr_decay_iters": 1000,
-    "log_interval": 50,
+    "log_interval": 100,
     "eval_iters": 0,
 }
 RANKS = 2
-FIRST, EVERY = 200, 200  # the checkpoint that must stay; further ones
+FIRST, EVERY = 100, 100  # the checkpoint that must stay; further ones
 ROOM = 16 << 20  # bytes, of several checkpoints
 SECONDS = 60
 ENDLESS = 1_000_000  # iterations
@@ -70,6 +70,8 @@ class SmallDisk(unittest.TestCase):
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
         self.addCleanup(program.stop, process)
         self.watch(process, f"saved    {save}/global_step{FIRST} ", log)
+        while FIRST not in program.read_metrics(save)["checkpoints/iteration"]:
+            time.sleep(0.01)  # their copy takes room for a moment
         return save, process, log
 
     def deck(self, save, **keys):
