@@ -21,7 +21,7 @@ namespace trireme {
 
 namespace {
 
-constexpr const char* kCommands = "train, bench, prepare or inspect";
+constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
 
 struct CommandLine {
   CLI::App app{
@@ -30,10 +30,12 @@ struct CommandLine {
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* inspect = nullptr;
+  CLI::App* plan = nullptr;
   DeckSource deck;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
+  PlanOptions plan_options;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -57,6 +59,7 @@ struct CommandLine {
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
     add_prepare();
     add_inspect();
+    add_plan();
   }
 
   void add_deck(CLI::App& command) {
@@ -68,6 +71,20 @@ struct CommandLine {
         ->take_all()
         ->expected(1)
         ->allow_extra_args(false);
+  }
+
+  void add_plan() {
+    plan = app.add_subcommand(
+        "plan",
+        "Memory, messages, schedule and checkpoint of a run of any size, in one process");
+    add_deck(*plan);
+    plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
+        ->required()
+        ->check(CLI::Range(1, 100'000'000));
+    plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
+                     "Ranks of a node, for checkpoint: {writers_per_node: N}")
+        ->check(CLI::Range(1, 100'000));
+    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object");
   }
 
   void add_prepare() {
@@ -132,12 +149,16 @@ int run_command(CommandLine& line, const MpiSession& mpi) {
   if (line.inspect->parsed()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
   }
-  const char* name = line.train->parsed() ? "train" : "bench";
+  const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
   if (line.train->parsed()) return train(line.deck, mpi);
+  if (line.plan->parsed()) {
+    plan(line.deck, line.plan_options, mpi.world());
+    return 0;
+  }
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }

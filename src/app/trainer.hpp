@@ -49,6 +49,15 @@ class Trainer {
   [[nodiscard]] std::int64_t optimizer_steps() const { return optimizer_.steps(); }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
+  struct StateBytes {
+    std::size_t values = 0;
+    std::size_t gradients = 0;
+    std::size_t optimizer = 0;
+  };
+  /// What this rank keeps from step to step.
+  [[nodiscard]] StateBytes state_bytes() const {
+    return {store_.values().bytes(), store_.gradients().bytes(), optimizer_.state_bytes()};
+  }
   /// Parameters held by this rank.
   [[nodiscard]] std::int64_t local_parameters() const { return store_.values().count(); }
 

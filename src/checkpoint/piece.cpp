@@ -29,6 +29,11 @@ std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
 
 }  // namespace
 
+std::size_t bytes_in_copy(const Piece& piece) {
+  constexpr std::size_t kAlignment = 64;
+  return (piece.data.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int replica) {
   TRM_CHECK(replica >= 0 && replica < replicas, "replica {} of {}", replica, replicas);
   std::int64_t total = 0;

@@ -12,8 +12,6 @@ namespace trireme::checkpoint {
 
 namespace {
 
-constexpr std::size_t kAlignment = 64;  // of pieces in the copy: a cache line
-
 /// A number for each node, equal on its ranks, in the order of their first ranks.
 int node_number(const std::string& node, Communicator& world) {
   std::string table;
@@ -38,7 +36,7 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicat
     : mine_(std::move(mine)), writer_(world.rank()) {
   for (const Piece& p : mine_) {
     offsets_.push_back(bytes_);
-    bytes_ += (p.data.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+    bytes_ += bytes_in_copy(p);
   }
   if (options.writers_per_node > 0) {
     join_writers(options, world);
@@ -92,7 +90,7 @@ void Staging::collect() {
       const ConstView data(shared_->part(static_cast<int>(r)) + at, line.dtype,
                            line.box.extent);
       to_write_.push_back({line.name, line.global, line.box, data});
-      at += (data.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+      at += bytes_in_copy(to_write_.back());
     }
   }
 }

@@ -28,6 +28,9 @@ struct HeldPiece {
   int replicas = 1;
 };
 
+/// What a piece takes in a copy of several, each of which begins at a cache line.
+[[nodiscard]] std::size_t bytes_in_copy(const Piece& piece);
+
 /// A range along the first axis of item number `item`.
 struct Rows {
   std::size_t item = 0;
