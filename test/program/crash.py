@@ -105,7 +105,7 @@ class Crashes:
         found = re.search(r"at iteration (\d+)", text)
         if found and int(found[1]) != before:
             self.wrong.append(f"{name} went on from {found[1]}, not {before}")
-        if before and ("no checkpoint" in text or "iteration   1/" in text):
+        if before and ("no checkpoint" in text or re.search("iteration +1/", text)):
             self.wrong.append(f"{name} began afresh in spite of {before}: {text}")
         saved = f"global_step{before + 2} " in text or f"global_step{before + 2}\n" in text
         for name_left in left if saved else ():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Saves that find no space, or a folder that may not be written any more: a small file system in
-memory, which needs the right to mount it (elsewhere all is skipped, with the reason).
+"""Saves that find no space, or a folder that may not be written any more: a small file system
+in memory, which needs the right to mount it (elsewhere all is skipped, with the reason).
 
   full_disk.py [CLASS | CLASS.test_NAME]...
 """
@@ -186,7 +186,8 @@ class Names(SmallDisk):
 
     def test_each_file(self):
         files = self.disk / "files"
-        for room, place in enumerate(["folder", "shard-", "shard-", r"checkpoint\.h5", "latest"]):
+        places = ["folder", "shard-", "shard-", r"checkpoint\.h5", "latest"]
+        for room, place in enumerate(places):
             def fill(room=room):
                 files.mkdir()
                 for n in range(os.statvfs(self.disk).f_favail - room):
