@@ -107,13 +107,13 @@ LoadSource::LoadSource(const Deck& deck) : load_(deck.load) {
   }
   Candidates found = find_checkpoints(load_);
   left_ = std::move(found.paths);
-  if (!found.note.empty()) log::warn("{}", found.note);
+  TRM_REQUIRE(!left_.empty() || found.note.empty(),
+              "{}: there is no checkpoint to go on from (key load), but there was one: {}; to "
+              "start afresh, remove {}/latest",
+              load_, found.note, load_);
   TRM_REQUIRE(!left_.empty() || load_ == deck.save,
               "there is no checkpoint in {} (key load); leave load out to start afresh", load_);
-  TRM_REQUIRE(!left_.empty() || found.note.empty(),
-              "{}: there is no checkpoint to go on from, but there was one: {}; to start "
-              "afresh, remove {}/latest",
-              load_, found.note, load_);
+  if (!found.note.empty()) log::warn("{}", found.note);
 }
 
 std::optional<std::string> LoadSource::next() {

@@ -3,7 +3,7 @@
 """Checkpoints damaged on disk are refused by name and reason: an older one is taken instead, or
 the run ends with an error. Never is wrong state loaded, and never does the program crash.
 
-  damage.py [PLACES [SEED]]    # 40 random places unless told
+  damage.py [PLACES [SEED]]    # 30 random places unless told
 """
 import os
 import random
@@ -207,7 +207,7 @@ class Damages:
 
 
 def main():
-    places = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    places = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
     print(f"{places} places, seed {seed}", flush=True)
     folder = program.work_folder("damage")

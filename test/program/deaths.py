@@ -103,8 +103,8 @@ def kill_rank(folder, name, keys, victim):
     return wrong
 
 
-def signal_launcher(folder, name, number):
-    process, deck, _, _ = train(folder, name, MESHES["tp2_pp2"])
+def signal_launcher(folder, name, number, keys):
+    process, deck, _, _ = train(folder, name, {**MESHES["tp2_pp2"], **keys})
     process.send_signal(number)
     return wait(process, deck)
 
@@ -136,7 +136,12 @@ def cases():
     for mesh, victim in (("dp4", 0), ("dp4", 3), ("tp2_pp2", 0), ("tp2_pp2", 3), ("pp4", 3)):
         yield f"kill_{mesh}_rank{victim}", kill_rank, (MESHES[mesh], victim)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        yield f"launcher_{number.name}", signal_launcher, (number,)
+        yield f"launcher_{number.name}", signal_launcher, (number, {})
+    # Ranks that save don't end by SIGTERM, which the launcher tries first.
+    saves = {"checkpoint_factor": 1, "keep_last_n_checkpoints": 2}
+    saves["save"] = str(program.root_folder() / "deaths" / "saves")
+    yield "saving_kill_rank", kill_rank, (saves, 1)
+    yield "saving_launcher", signal_launcher, (signal.SIGTERM, saves)
     yield "bad_token_dp4", bad_token, ({},)
     yield "bad_token_dp2_pp2", bad_token, ({"pipe_parallel_size": 2},)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Saves that find no space, or a folder that may not be written any more: a small file system in
-memory, which needs the right to mount it (elsewhere all is skipped, with the reason).
+"""Saves that find no space, or a folder that may not be written any more: a small file system
+in memory, which needs the right to mount it (elsewhere all is skipped, with the reason).
 
   full_disk.py [CLASS | CLASS.test_NAME]...
 """
@@ -23,14 +23,14 @@ DECK = {
     "pos_emb": "rotary",
     "train_batch_size": 4,
     "gradient_accumulation_steps": 1,
-    "checkpoint_factor": 200,  # time enough to fill the disk
+    "checkpoint_factor": 100,  # time enough to fill the disk
     "lr": 1e-3,
     "lr_decay_iters": 1000,
-    "log_interval": 50,
+    "log_interval": 100,
     "eval_iters": 0,
 }
 RANKS = 2
-FIRST, EVERY = 200, 200  # the checkpoint that must stay; further ones
+FIRST, EVERY = 100, 100  # the checkpoint that must stay; further ones
 ROOM = 16 << 20  # bytes, of several checkpoints
 SECONDS = 60
 ENDLESS = 1_000_000  # iterations
@@ -70,6 +70,8 @@ class SmallDisk(unittest.TestCase):
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
         self.addCleanup(program.stop, process)
         self.watch(process, f"saved    {save}/global_step{FIRST} ", log)
+        while FIRST not in program.read_metrics(save)["checkpoints/iteration"]:
+            time.sleep(0.01)  # their copy takes room for a moment
         return save, process, log
 
     def deck(self, save, **keys):
@@ -184,7 +186,8 @@ class Names(SmallDisk):
 
     def test_each_file(self):
         files = self.disk / "files"
-        for room, place in enumerate(["folder", "shard-", "shard-", r"checkpoint\.h5", "latest"]):
+        places = ["folder", "shard-", "shard-", r"checkpoint\.h5", "latest"]
+        for room, place in enumerate(places):
             def fill(room=room):
                 files.mkdir()
                 for n in range(os.statvfs(self.disk).f_favail - room):

@@ -160,15 +160,10 @@ class Requests(Runs):
         self.assertGreater(took_until, ends - 6)
         self.assertEqual(len(self.steps(self.folder / "limit")), 1)
 
-    def test_no_limit_in_sight(self):
-        deck = self.deck("far", train_iters=2)
+    def test_time_limit_that_is_none(self):
         done = subprocess.run(
-            [program.PROGRAM, "train", deck], capture_output=True, text=True, check=False,
-            env=program.environment(TRIREME_END_TIME=str(int(time.time()) + 86400)))
-        self.assertEqual(done.returncode, 0, done.stderr)
-        done = subprocess.run(
-            [program.PROGRAM, "train", self.deck("odd", train_iters=2)], capture_output=True,
-            text=True, env=program.environment(TRIREME_END_TIME="soon"), check=False)
+            [program.PROGRAM, "train", self.deck("odd")], capture_output=True, text=True,
+            env=program.environment(TRIREME_END_TIME="soon"), check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("TRIREME_END_TIME", done.stderr)
 
@@ -244,8 +239,8 @@ class Schedule(Runs):
                                           "write_seconds", "total_seconds",
                                           "bytes_per_second"})
             np.testing.assert_array_equal(saves["iteration"], [2, 4, 6])
-            whole = sum(a.nbytes for a in program.read_checkpoint(run / "global_step6").values())
-            np.testing.assert_array_equal(saves["bytes"], [whole] * 3)
+            arrays = program.read_checkpoint(run / "global_step6").values()
+            np.testing.assert_array_equal(saves["bytes"], [sum(a.nbytes for a in arrays)] * 3)
             self.assertTrue((saves["stall_seconds"] >= 0).all())
             self.assertTrue((saves["write_seconds"] > 0).all())
             self.assertTrue((saves["total_seconds"] >= saves["write_seconds"]).all())
@@ -293,7 +288,6 @@ class Loading(Runs):
             self.assertTrue(program.equal(a[name], b[name]), name)
 
     def test_finetune_goes_on(self):
-        """Killed and started again it goes on from its own checkpoints only if told to."""
         keys = {"finetune": True, "train_iters": 4, "exit_interval": 2}
         self.go_on("finetune_exit", STOPPED, **keys)
         got, out = self.go_on("finetune_exit", load=str(self.folder / "finetune_exit"),
