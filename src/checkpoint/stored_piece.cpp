@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <thread>
 
 #include "sum.hpp"
@@ -65,6 +66,20 @@ void copy_common(const std::byte* from, const Box& from_box, const Box& common, 
                 from + static_cast<std::size_t>(from_at) * size, run);
   }
 }
+
+/// Memory for a slab at a time.
+class Scratch {
+ public:
+  std::byte* of(const Box& slab, DType dtype) {
+    const std::size_t bytes = static_cast<std::size_t>(slab.count()) * size_of(dtype);
+    if (bytes > bytes_) memory_ = std::make_unique_for_overwrite<std::byte[]>(bytes_ = bytes);
+    return memory_.get();
+  }
+
+ private:
+  std::unique_ptr<std::byte[]> memory_;
+  std::size_t bytes_ = 0;
+};
 
 /// Whether the rows of `part` lie in `region` one after the other, as they do in a piece.
 bool rows_are_adjacent(const Box& part, const Box& common, const Box& region, const View& to) {
@@ -154,14 +169,16 @@ void StoredPiece::read_slab(const Box& slab, std::byte* to) const {
 }
 
 void StoredPiece::read(const Box& common, const Box& region, const View& to) const {
+  const std::int64_t rows = box_.extent[0];
   const std::int64_t first = common.offset[0] - box_.offset[0];
-  const std::int64_t end =  // of the last block
-      (first + common.extent[0] + block_rows_ - 1) / block_rows_ * block_rows_;
-  const std::int64_t row = row_bytes(box_.extent, dataset_.dtype());
-  std::vector<std::byte> scratch;
-  for (std::int64_t at = first / block_rows_ * block_rows_;
-       at < std::min(end, box_.extent[0]);) {
-    const Box here = slab(at, end);
+  const std::int64_t last = first + common.extent[0];
+  // The blocks at the ends, of which only a part is needed, are read by themselves: what is
+  // needed whole may go straight to its place.
+  const std::int64_t whole_end = last == rows ? rows : last / block_rows_ * block_rows_;
+  Scratch scratch;
+  for (std::int64_t at = first / block_rows_ * block_rows_; at < last;) {
+    const bool whole = at >= first && at < whole_end;
+    const Box here = slab(at, whole ? whole_end : at + block_rows_);
     at += here.extent[0];
     Box global = here;
     for (int axis = 0; axis < global.offset.rank(); ++axis) {
@@ -169,24 +186,22 @@ void StoredPiece::read(const Box& common, const Box& region, const View& to) con
     }
     const Box part = intersect(global, common).value();
     if (rows_are_adjacent(global, part, region, to)) {
-      read_slab(here, static_cast<std::byte*>(to.raw()) +
-                          (global.offset[0] - region.offset[0]) * row);
+      read_slab(here,
+                static_cast<std::byte*>(to.raw()) +
+                    (global.offset[0] - region.offset[0]) * row_bytes(box_.extent, to.dtype()));
       continue;
     }
-    scratch.resize(static_cast<std::size_t>(here.extent[0] * row));
-    read_slab(here, scratch.data());
-    copy_common(scratch.data(), global, part, to, region);
+    read_slab(here, scratch.of(here, to.dtype()));
+    copy_common(scratch.of(here, to.dtype()), global, part, to, region);
   }
 }
 
 void StoredPiece::verify() const {
-  std::vector<std::byte> scratch;
+  Scratch scratch;
   for (std::int64_t at = 0; at < box_.extent[0];) {
     const Box here = slab(at, box_.extent[0]);
     at += here.extent[0];
-    scratch.resize(static_cast<std::size_t>(here.extent[0]) *
-                   static_cast<std::size_t>(row_bytes(box_.extent, dataset_.dtype())));
-    read_slab(here, scratch.data());
+    read_slab(here, scratch.of(here, dataset_.dtype()));
   }
 }
 
