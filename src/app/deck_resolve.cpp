@@ -128,6 +128,10 @@ void check_checkpoints(const Deck& deck) {
   TRM_REQUIRE(
       !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
       "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
+  TRM_REQUIRE(
+      !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
+      "finetune: true begins its own schedule: leave override_lr_scheduler and "
+      "use_checkpoint_lr_scheduler out");
   TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
               "finetune: true needs load: the folder of the weights to start from");
 }

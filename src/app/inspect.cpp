@@ -36,7 +36,7 @@ std::string resolve(const std::string& given) {
   const Candidates found = find_checkpoints(path.string());
   if (!found.note.empty()) log::warn("{}", found.note);
   TRM_REQUIRE(!found.paths.empty(), "{}: neither a checkpoint nor a folder with any", given);
-  log::info("{}: {} {}", given, found.note.empty() ? "latest names" : "the newest is",
+  log::info("{}: {} {}", given, found.note.empty() ? "latest names" : "the best is",
             fs::path(found.paths.front()).filename().string());
   return found.paths.front();
 }
@@ -45,8 +45,6 @@ std::int64_t bytes_of(const CheckpointReader& reader, const std::string& name) {
   return reader.global_shape(name).count() *
          static_cast<std::int64_t>(size_of(reader.dtype(name)));
 }
-
-double megabytes(std::int64_t bytes) { return static_cast<double>(bytes) * 1e-6; }
 
 void print_state(const CheckpointReader& reader) {
   const RunState& s = reader.state();

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "trireme/app/progress.hpp"
 #include "trireme/app/run_plan.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/model/transformer.hpp"
@@ -91,7 +92,6 @@ void print_checkpoint(const Deck& deck, const CheckpointPlan& c) {
     log::info("save     nothing is kept: the deck sets no `save`");
     return;
   }
-  const auto megabytes = [](std::int64_t bytes) { return static_cast<double>(bytes) * 1e-6; };
   log::info("save     {:.1f} MB a checkpoint in {} shard{} of {:.1f} to {:.1f} MB, {}",
             megabytes(c.bytes), c.writers, c.writers == 1 ? "" : "s", megabytes(c.least),
             megabytes(c.most),

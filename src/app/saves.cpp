@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "trireme/app/progress.hpp"
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
@@ -23,7 +24,7 @@ SaveOptions options_of(const Deck& deck) {
           .keep_last = deck.keep_last_n_checkpoints};
 }
 
-double megabytes(std::int64_t bytes) { return static_cast<double>(bytes) * 1e-6; }
+constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow disk's
 
 }  // namespace
 
@@ -50,6 +51,12 @@ void Saves::start(const RunState& state) {
 void Saves::advance() { tell(saver_.advance()); }
 
 void Saves::wait() { tell(saver_.wait()); }
+
+double Saves::longest_seconds() const {
+  if (longest_ > 0) return longest_;
+  const auto writers = static_cast<double>(std::max<std::int64_t>(saver_.writers(), 1));
+  return static_cast<double>(saver_.bytes()) / writers / kGuessedRate;
+}
 
 void Saves::tell(std::optional<SaveReport> report) {
   if (!report) return;

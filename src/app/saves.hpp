@@ -2,7 +2,6 @@
 // A run's saves: begun between steps, told in the log and the metrics.
 #pragma once
 
-#include <functional>
 #include <optional>
 
 #include "trireme/app/deck.hpp"
@@ -27,9 +26,10 @@ class Saves {
   void advance();
   /// Waits for the save under way, if any. Collective.
   void wait();
-  /// The last save that ended did so well.
+  /// What became of the last save that ended, well or not; nothing before the first.
   [[nodiscard]] const std::optional<SaveReport>& last() const { return last_; }
-  [[nodiscard]] double longest_seconds() const { return longest_; }
+  /// The longest that a save took; before the first an estimate from its bytes, see README.
+  [[nodiscard]] double longest_seconds() const;
 
  private:
   void tell(std::optional<SaveReport> report);

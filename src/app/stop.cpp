@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -30,6 +29,8 @@ struct Caught {
 constexpr std::array<Caught, 3> kCaught = {{{SIGUSR1, StopReason::sigusr1},
                                             {SIGUSR2, StopReason::sigusr2},
                                             {SIGTERM, StopReason::sigterm}}};
+
+std::array<struct sigaction, kCaught.size()> usual;  ///< what the process did with each
 
 extern "C" void remember_signal(int signal) {
   for (const Caught& c : kCaught) {
@@ -63,11 +64,6 @@ std::optional<double> to_seconds(std::string_view text) {
   return std::nullopt;
 }
 
-double seconds_since_1970() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
 std::string stop_file(const std::string& save) { return save + "/stop"; }
 
 }  // namespace
@@ -91,16 +87,21 @@ std::string describe(StopReason reason, const std::string& save) {
 }
 
 void catch_stop_signals() {
-  for (const Caught& c : kCaught) {
-    struct sigaction old {};
-    TRM_CHECK(sigaction(c.signal, nullptr, &old) == 0, "signal {} is unknown", c.signal);
-    if (old.sa_handler == SIG_IGN) continue;
+  for (std::size_t i = 0; i < kCaught.size(); ++i) {
+    const int signal = kCaught[i].signal;
+    TRM_CHECK(sigaction(signal, nullptr, &usual[i]) == 0, "signal {} is unknown", signal);
+    if (usual[i].sa_handler == SIG_IGN) continue;
     struct sigaction action {};
     action.sa_handler = remember_signal;
     action.sa_flags = SA_RESTART;  // reads and writes under way go on
     sigemptyset(&action.sa_mask);
-    TRM_CHECK(sigaction(c.signal, &action, nullptr) == 0, "signal {} can't be caught",
-              c.signal);
+    TRM_CHECK(sigaction(signal, &action, nullptr) == 0, "signal {} can't be caught", signal);
+  }
+}
+
+void restore_stop_signals() {
+  for (std::size_t i = 0; i < kCaught.size(); ++i) {
+    sigaction(kCaught[i].signal, &usual[i], nullptr);
   }
 }
 
@@ -123,12 +124,12 @@ std::optional<double> batch_end_time(const std::function<const char*(const char*
   return std::nullopt;
 }
 
-StopReason StopRequests::look(double step_seconds, double save_seconds) {
+StopReason StopRequests::look(double apart_seconds, double save_seconds) {
   known_ = std::max(known_, caught_signal());
   if (!options_.look) return known_;
   if (options_.end_time) {
     const double margin =
-        options_.margin > 0 ? options_.margin : 2 * step_seconds + 2 * save_seconds + 30;
+        options_.margin > 0 ? options_.margin : 2 * apart_seconds + 2 * save_seconds + 30;
     if (seconds_since_1970() + margin >= *options_.end_time)
       known_ = std::max(known_, StopReason::time_limit);
   }

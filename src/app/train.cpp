@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme train`: from a deck to metrics and checkpoints.
-#include <chrono>
+#include <algorithm>
+#include <array>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 #include "trireme/app/save_schedule.hpp"
 #include "trireme/app/stop.hpp"
 #include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
 
 #include "metrics.hpp"
@@ -22,11 +23,6 @@
 namespace trireme {
 
 namespace {
-
-double seconds_since_1970() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 /// The run of one rank.
 class TrainRun {
@@ -63,6 +59,7 @@ class TrainRun {
     end_saves();
     if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
     if (iteration_ < deck_.train_iters) return stopped();
+    if (saves_) restore_stop_signals();  // all is kept: what follows may be ended
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
     }
@@ -101,11 +98,14 @@ class TrainRun {
 
   /// From the best checkpoint that can be read to the end.
   void resume() {
+    const bool began_earlier =
+        world_.reduce_count(load_.began_earlier() ? 1 : 0, Reduction::max) != 0;
+    Deck deck = deck_;  // rank 0's, for the checks
     for (bool loaded = false; !loaded;) {
       std::string problem;
       std::string folder;
       try {
-        if (world_.rank() == 0) folder = load_.next().value_or("");
+        if (world_.rank() == 0) folder = load_.next(deck).value_or("");
       } catch (const Error& e) {
         problem = e.what();
       }
@@ -115,12 +115,14 @@ class TrainRun {
         if (!deck_.load.empty()) log::info("resume   no checkpoint in {} yet", deck_.load);
         return;
       }
-      loaded = load(folder);
+      loaded = load(folder, began_earlier);
     }
   }
 
   /// False if the checkpoint turned out to be damaged.
-  bool load(const std::string& folder) {
+  bool load(const std::string& folder, bool began_earlier) {
+    const bool finetune = deck_.finetune && !began_earlier;
+    const bool no_optimizer = deck_.no_load_optim && !began_earlier;
     std::string problem;
     std::optional<CheckpointReader> reader;
     try {
@@ -130,10 +132,10 @@ class TrainRun {
     }
     try {
       world_.agree(problem);
-      trainer_.load(*reader, !deck_.no_load_optim && !deck_.finetune,
-                    reader->state().optimizer_steps);
+      trainer_.load(*reader, !no_optimizer && !finetune, reader->state().optimizer_steps);
     } catch (const Error& e) {
       if (!e.everywhere()) throw;
+      world_.agree(reading_trouble(folder, e.what()));
       problem.clear();
       try {
         if (world_.rank() == 0) load_.refuse(e.what());
@@ -143,14 +145,15 @@ class TrainRun {
       world_.agree(problem);
       return false;
     }
-    if (deck_.finetune) {
+    if (finetune) {
       log::info("finetune the weights of {}", folder);
       return true;
     }
     iteration_ = reader->state().iteration;
     samples_ = reader->state().samples_consumed;
-    log::info("resume   {} at iteration {}{}", folder, iteration_,
-              deck_.no_load_optim ? ", the optimizer afresh" : "");
+    log::info("resume   {} at iteration {}{}{}", folder, iteration_,
+              no_optimizer ? ", the optimizer afresh" : "",
+              began_earlier ? fmt::format(" (this run began with load: {})", deck_.load) : "");
     return true;
   }
 
@@ -201,6 +204,7 @@ class TrainRun {
                   static_cast<double>(iteration_));
     }
     begin_step();
+    heard_ = now();
     while (iteration_ < deck_.train_iters && !leaving_) {
       std::vector<std::int32_t> tokens;
       if (prefetch) {
@@ -210,31 +214,45 @@ class TrainRun {
       const auto result = step(tokens);
       ++iteration_;
       samples_ += deck_.train_batch_size;
-      const double trained = now();
-      // Before the checkpoint: a run that goes on from there would not evaluate again.
-      std::optional<double> valid;
-      if (evaluation_is_due()) valid = evaluate("valid", valid_data_);
-      begin_ += now() - trained;  // not a part of the step
       if (bar) bar->clear();
       between_steps(result);
-      if (valid) log_->print_evaluation("valid", iteration_, *valid);
       if (bar) bar->update(static_cast<double>(iteration_));
     }
   }
 
-  /// Hears what others ask for; saves; records the step.
+  /// Hears what others ask for; evaluates, saves; records the step.
   void between_steps(const Trainer::StepResult& result) {
-    longest_step_ = std::max(longest_step_, now() - begin_);
-    hear();
-    leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
-    const bool save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
-    if (save) {
-      const auto scope = clock_.scope(Phase::checkpoint);
-      saves_->start(run_state());
+    const auto record = [&] {
+      log_->add(iteration_, samples_, result, now() - begin_, clock_.seconds());
+    };
+    std::optional<double> valid;
+    bool save = false;
+    try {
+      hear();
+      // Before the checkpoint: a run that goes on from there would not evaluate again.
+      if (evaluation_is_due() && stop_ == StopReason::none) {
+        const double trained = now();
+        valid = evaluate("valid", valid_data_);
+        begin_ += now() - trained;  // not a part of the step
+        hear();
+      }
+      leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
+      save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
+      if (save) {
+        const auto scope = clock_.scope(Phase::checkpoint);
+        saves_->start(run_state());
+      }
+    } catch (const Error& e) {
+      if (e.everywhere()) {
+        record();
+        log_->write_rows();
+      }
+      throw;
     }
-    log_->add(iteration_, samples_, result, now() - begin_, clock_.seconds());
+    record();
     begin_step();
     if (leaving_ || log_->line_is_due()) log_->print_line();
+    if (valid) log_->print_evaluation("valid", iteration_, *valid);
     if (!save) return;
     log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
     if (!deck_.checkpoint_async) {
@@ -252,7 +270,9 @@ class TrainRun {
   /// save.
   void hear() {
     if (!saves_) return;
-    const StopReason mine = stop_requests_.look(longest_step_, saves_->longest_seconds());
+    longest_apart_ = std::max(longest_apart_, now() - heard_);
+    heard_ = now();
+    const StopReason mine = stop_requests_.look(longest_apart_, saves_->longest_seconds());
     std::array<std::int64_t, 2> most{static_cast<std::int64_t>(mine), saves_->busy() ? 1 : 0};
     world_.all_reduce(View(most.data(), DType::i64, Shape{2}), Reduction::max);
     if (most[1] == 0) saves_->advance();
@@ -303,11 +323,12 @@ class TrainRun {
       return kDone;
     }
     if (metrics_) metrics_->finish();
-    log::info(
-        "stopped  after {} of {} iterations; to go on, start {}", iteration_, deck_.train_iters,
-        deck_.load == deck_.save ? "the same command again"
-                                 : fmt::format("again with load: {}{}", deck_.save,
-                                               deck_.finetune ? " and without finetune" : ""));
+    // From elsewhere: see LoadSource.
+    const bool elsewhere = !deck_.load.empty() && !is_within(deck_.load, deck_.save);
+    const bool same = elsewhere || (!deck_.load.empty() && is_within(deck_.save, deck_.load));
+    log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
+              deck_.train_iters,
+              same ? "the same command again" : "again with load: " + deck_.save);
     return kStopped;
   }
 
@@ -339,7 +360,8 @@ class TrainRun {
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
   double begin_ = 0;  ///< of the step under way
-  double longest_step_ = 0;
+  double heard_ = 0;  ///< when others were last heard
+  double longest_apart_ = 0;
   StopReason stop_ = StopReason::none;
   bool leaving_ = false;  ///< before the last iteration
 };

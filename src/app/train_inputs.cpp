@@ -81,7 +81,7 @@ void check_inputs(Deck& deck, LoadSource& source) {
                 name_of(part), other->vocab_size());
   }
   source = LoadSource(deck);
-  if (const auto checkpoint = source.next()) check_checkpoint(*checkpoint, deck);
+  (void)source.next(deck);
   check_save(deck);
 }
 

@@ -2,6 +2,7 @@
 // What a training run tells on the way: lines of the log and rows of the metrics.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 

@@ -105,8 +105,9 @@ std::optional<std::string> latest_name(const std::string& save) {
 Candidates find_checkpoints(const std::string& save) {
   ByFallingIteration found = complete(save);
   Candidates out;
+  std::optional<std::string> latest;
   try {
-    const auto latest = latest_name(save);
+    latest = latest_name(save);
     const auto at = latest ? found.find(*parse(*latest)) : found.end();
     if (at != found.end()) {
       out.paths.push_back(in(save, at->second));
@@ -122,7 +123,11 @@ Candidates find_checkpoints(const std::string& save) {
   } catch (const Error& e) {
     out.note = e.what();
   }
-  for (const auto& [iteration, name] : found) out.paths.push_back(in(save, name));
+  const auto future_ends = latest ? found.lower_bound(*parse(*latest)) : found.begin();
+  for (auto at = future_ends; at != found.end(); ++at)
+    out.paths.push_back(in(save, at->second));
+  for (auto at = future_ends; at != found.begin();)
+    out.paths.push_back(in(save, (--at)->second));
   return out;
 }
 

@@ -110,10 +110,23 @@ BOOST_AUTO_TEST_CASE(contradictions) {
   CHECK_CONTAINS(error("override_lr_scheduler: true\nuse_checkpoint_lr_scheduler: true\n"),
                  "override_lr_scheduler contradicts use_checkpoint_lr_scheduler");
   CHECK_CONTAINS(error("finetune: true\n"), "finetune: true needs load");
-  Deck d = least(
-      "checkpoint_scale: log\ncheckpoint_factor: 2\noverride_lr_scheduler: true\n"
-      "finetune: true\nload: runs/b\n");
+  for (const std::string key : {"override_lr_scheduler", "use_checkpoint_lr_scheduler"}) {
+    CHECK_CONTAINS(error("finetune: true\nload: runs/b\n" + key + ": true\n"),
+                   "finetune: true begins its own schedule");
+  }
+  Deck d = least("checkpoint_scale: log\ncheckpoint_factor: 2\nfinetune: true\nload: runs/b\n");
   BOOST_CHECK_NO_THROW(resolve(d, 1));
+}
+
+BOOST_AUTO_TEST_CASE(without_save_nothing_is_kept) {
+  const std::string keys =
+      "save_interval: 5\nextra_save_iters: 7\nkeep_last_n_checkpoints: 2\n";
+  const Deck d = least(keys + "exit_interval: 5\n");
+  BOOST_REQUIRE_EQUAL(d.warnings.size(), 1U);
+  CHECK_CONTAINS(d.warnings[0],
+                 "checkpoint_factor, extra_save_iters, keep_last_n_checkpoints without save");
+  BOOST_CHECK(least(keys + "save: runs/a\n").warnings.empty());
+  BOOST_CHECK(least("exit_interval: 5\n").warnings.empty());
 }
 
 BOOST_AUTO_TEST_CASE(deepspeeds_own_keys_beside_ours) {

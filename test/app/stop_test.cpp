@@ -2,7 +2,6 @@
 // Requests to stop: real signals, a real file, and the words of batch systems.
 #include "trireme/app/stop.hpp"
 
-#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +12,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/core/clock.hpp"
 #include "trireme/core/error.hpp"
 
 #include "../temporary_folder.hpp"
@@ -20,11 +20,6 @@
 using namespace trireme;
 
 namespace {
-
-double seconds_since_1970() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 std::optional<double> end_time(const std::map<std::string, std::string>& variables) {
   return batch_end_time(
@@ -82,6 +77,19 @@ BOOST_AUTO_TEST_CASE(ignored_signals_stay_ignored) {
     if (caught_signal() != StopReason::none) return caught_signal();
     raise(SIGUSR2);
     return caught_signal();
+  });
+  BOOST_CHECK_EQUAL(reason, StopReason::sigusr2);
+}
+
+BOOST_AUTO_TEST_CASE(signals_do_again_what_they_did) {
+  const StopReason reason = in_child([] {
+    std::signal(SIGUSR2, [](int) { _exit(static_cast<int>(StopReason::sigusr2)); });
+    catch_stop_signals();
+    raise(SIGUSR2);
+    restore_stop_signals();
+    if (std::signal(SIGTERM, SIG_DFL) != SIG_DFL) return StopReason::sigterm;
+    raise(SIGUSR2);
+    return StopReason::none;
   });
   BOOST_CHECK_EQUAL(reason, StopReason::sigusr2);
 }

@@ -94,23 +94,25 @@ BOOST_AUTO_TEST_CASE(latest_is_not_trusted) {
 
 BOOST_AUTO_TEST_CASE(the_best_comes_first) {
   const Save save({"global_step9", "global_step10", "global_step100", "global_step0",
-                   "global_step20.tmp", "global_step020", "step30", "other"});
+                   "global_step20.tmp", "global_step020", "step30", "other", "global_step60"});
   std::ofstream(save.path("global_step40")) << "a file";
   fs::create_directory_symlink(save.path("global_step9"), save.path("global_step50"));
   save.latest("global_step10\n");
-  const Names sorted{"global_step10", "global_step100", "global_step9", "global_step0"};
+  const Names sorted{"global_step10", "global_step9", "global_step0", "global_step60",
+                     "global_step100"};
   BOOST_TEST(save.candidates() == sorted, boost::test_tools::per_element());
   BOOST_TEST(save.note().empty());
 }
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_with_latest_is_said) {
   const Save save({"global_step2", "global_step12"});
-  const Names both{"global_step12", "global_step2"};
-  BOOST_TEST(save.candidates() == both, boost::test_tools::per_element());
+  const Names falling{"global_step12", "global_step2"};
+  BOOST_TEST(save.candidates() == falling, boost::test_tools::per_element());
   BOOST_TEST(save.note() == "there is no " + save.path("latest"));
 
   save.latest("global_step7\n");
-  BOOST_TEST(save.candidates() == both, boost::test_tools::per_element());
+  const Names past_first{"global_step2", "global_step12"};
+  BOOST_TEST(save.candidates() == past_first, boost::test_tools::per_element());
   const std::string names = save.path("latest") + " names global_step7, but ";
   BOOST_TEST(save.note() == names + "there is no such folder");
   std::ofstream(save.path("global_step7")) << "a file";
@@ -134,7 +136,7 @@ BOOST_AUTO_TEST_CASE(an_old_one_counts_where_its_successor_is_missing) {
   const Save save({"global_step4", "global_step7.old", "global_step9", "global_step9.old",
                    "global_step8.old.tmp"});
   save.latest("global_step7");
-  const Names names{"global_step7.old", "global_step9", "global_step4"};
+  const Names names{"global_step7.old", "global_step4", "global_step9"};
   BOOST_TEST(save.candidates() == names, boost::test_tools::per_element());
   BOOST_TEST(save.note().empty());
   BOOST_TEST(find_leftovers(save.path()) == Names{"global_step9.old"},

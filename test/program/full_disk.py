@@ -99,6 +99,7 @@ class SmallDisk(unittest.TestCase):
         """`latest` names this one, and it goes on from there, elsewhere."""
         self.assertEqual((save / "latest").read_text(), f"global_step{iteration}\n")
         away = self.folder / f"{save.name}_away"
+        shutil.rmtree(away, ignore_errors=True)  # else that run goes on
         deck = self.deck(away, load=str(save), train_iters=iteration + 1)
         done = subprocess.run([program.PROGRAM, "train", deck], env=program.environment(),
                               capture_output=True, text=True, check=False)

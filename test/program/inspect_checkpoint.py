@@ -162,7 +162,7 @@ class Inspect(unittest.TestCase):
         self.assertIn("iteration   2\n", self.good(early))
         (early / "latest").unlink()
         done = inspect(early)
-        self.assertIn("the newest is global_step4", done.stdout)
+        self.assertIn("the best is global_step4", done.stdout)
         self.assertIn("warning: ", done.stderr)
 
     def test_under_a_launcher(self):

@@ -26,6 +26,8 @@ enum class StopReason : std::uint8_t {
 /// From now on SIGTERM, SIGUSR1 and SIGUSR2 are remembered in place of ending the process;
 /// those that were ignored from the start stay so. Once for the process; every rank.
 void catch_stop_signals();
+/// Undoes that: from now on they do what they did before.
+void restore_stop_signals();
 /// The most urgent one that arrived, or none.
 [[nodiscard]] StopReason caught_signal();
 
@@ -47,10 +49,11 @@ class StopRequests {
   };
   explicit StopRequests(Options options) : options_(std::move(options)) {}
 
-  /// Between steps. `step_seconds`: the longest step so far; `save_seconds`: the longest save
-  /// so far, 0 before the first. With margin 0 a run stops when 2 steps, 2 saves and 30 s are
-  /// left. The file is looked for at most once a second. Never goes back to none.
-  [[nodiscard]] StopReason look(double step_seconds, double save_seconds);
+  /// Between steps. `apart_seconds`: the longest time between two calls so far, evaluations
+  /// included; `save_seconds`: the longest save so far, and before the first an estimate. With
+  /// margin 0 a run stops when twice both and 30 s are left. The file is looked for at most
+  /// once a second. Never goes back to none.
+  [[nodiscard]] StopReason look(double apart_seconds, double save_seconds);
   /// Removes the file, when the stop has been obeyed.
   void obeyed() const;
 
