@@ -244,7 +244,8 @@ class Schedule(Runs):
                                           "write_seconds", "total_seconds",
                                           "bytes_per_second"})
             np.testing.assert_array_equal(saves["iteration"], [2, 4, 6])
-            whole = sum(a.nbytes for a in program.read_checkpoint(run / "global_step6").values())
+            arrays = program.read_checkpoint(run / "global_step6")
+            whole = sum(a.nbytes for a in arrays.values())
             np.testing.assert_array_equal(saves["bytes"], [whole] * 3)
             self.assertTrue((saves["stall_seconds"] >= 0).all())
             self.assertTrue((saves["write_seconds"] > 0).all())
