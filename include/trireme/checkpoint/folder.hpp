@@ -21,9 +21,9 @@ namespace trireme {
 [[nodiscard]] std::optional<std::string> latest_name(const std::string& save);
 
 /// Paths of what may be loaded from SAVE, best first: what `latest` names, then its past by
-/// falling iteration, and last the iterations beyond it, the nearest first: of a future that was
-/// given up. `latest` may name what isn't there, or be missing or unreadable, when all stand by
-/// falling iteration: `note` says so. Empty if SAVE is no folder or has none.
+/// falling iteration, and last the iterations beyond it, the nearest first: of a future that
+/// was given up. `latest` may name what isn't there; or be missing or unreadable: then all
+/// stand by falling iteration. `note` says so. Empty if SAVE is no folder or has none.
 struct Candidates {
   std::vector<std::string> paths;
   std::string note;
