@@ -85,6 +85,7 @@ void Saves::tell(std::optional<SaveReport> report) {
     Error error(fmt::format("{} was not saved: {}", name, report->failure));
     throw error.set_everywhere();
   }
+  if (metrics_ == nullptr) return;  // rank 0 tells for all
   log::warn(
       "{} was not saved, the run goes on (checkpoint: {{stop_when_full: true}} would end it), "
       "older checkpoints stand: {}",
