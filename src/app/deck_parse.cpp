@@ -248,17 +248,6 @@ void warn_of_other_optimizer(Deck& deck) {
     deck.warnings.emplace_back("optimizer.params.betas and eps mean something for AdamW only");
 }
 
-/// The keys of saves under no save.
-void warn_of_no_save(Deck& deck) {
-  if (!deck.save.empty()) return;
-  std::vector<std::string> names;
-  if (deck.checkpoint_factor > 0) names.emplace_back("checkpoint_factor");
-  if (!deck.extra_save_iters.empty()) names.emplace_back("extra_save_iters");
-  if (deck.keep_last_n_checkpoints > 0) names.emplace_back("keep_last_n_checkpoints");
-  if (names.empty()) return;
-  deck.warnings.push_back(joined(names) + " without save: nothing is kept");
-}
-
 Deck build(const Settings& settings, const std::string& names) {
   refuse(settings);
   Draft draft;
@@ -272,7 +261,6 @@ Deck build(const Settings& settings, const std::string& names) {
   fold(draft, deck);
   warn_of_ignored(settings, deck);
   warn_of_other_optimizer(deck);
-  warn_of_no_save(deck);
   if (gated(deck.model.activation))
     deck.warnings.push_back(fmt::format(
         "intermediate_size {} is the whole up-projection, half of it the gate; recent GPT-NeoX "

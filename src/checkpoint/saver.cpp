@@ -151,10 +151,13 @@ struct CheckpointSaver::Impl {
     return fmt::format("{}/{}.tmp", options.folder, checkpoint_name(report.iteration));
   }
 
-  void make_folders() const {
+  void make_folders() {
     checkpoint::make_folder(options.folder);
     std::error_code code;
-    if (std::filesystem::is_directory(temporary(), code)) checkpoint::remove_all(temporary());
+    if (std::filesystem::is_directory(temporary(), code)) {
+      checkpoint::remove_all(temporary());
+      add_note(fmt::format("removed what a dead run left: {}", temporary()));
+    }
     // Its name needn't be on disk; that of a complete one must be.
     std::filesystem::create_directory(temporary(), code);
     TRM_REQUIRE(!code, "{}: cannot create the folder: {}", temporary(), code.message());

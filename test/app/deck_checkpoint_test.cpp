@@ -118,17 +118,6 @@ BOOST_AUTO_TEST_CASE(contradictions) {
   BOOST_CHECK_NO_THROW(resolve(d, 1));
 }
 
-BOOST_AUTO_TEST_CASE(without_save_nothing_is_kept) {
-  const std::string keys =
-      "save_interval: 5\nextra_save_iters: 7\nkeep_last_n_checkpoints: 2\n";
-  const Deck d = least(keys + "exit_interval: 5\n");
-  BOOST_REQUIRE_EQUAL(d.warnings.size(), 1U);
-  CHECK_CONTAINS(d.warnings[0],
-                 "checkpoint_factor, extra_save_iters, keep_last_n_checkpoints without save");
-  BOOST_CHECK(least(keys + "save: runs/a\n").warnings.empty());
-  BOOST_CHECK(least("exit_interval: 5\n").warnings.empty());
-}
-
 BOOST_AUTO_TEST_CASE(deepspeeds_own_keys_beside_ours) {
   const Deck d = least(
       "checkpoint: {async: false, tag_validation: Warn, load_universal: true,\n"

@@ -6,6 +6,7 @@ command again must find a valid checkpoint each time by itself, lose at most the
 
   crash.py [KILLS [SEED]]    # 8 unless told
 """
+import math
 import os
 import random
 import re
@@ -36,7 +37,7 @@ DECK = {
     "eval_iters": 1,
     "split": "80,10,10",
 }
-STEPS_A_KILL = 6  # of which a run needs fewer between two kills, on the average
+STEPS_A_KILL = 9  # of which a run needs fewer between two kills, on the average
 EXACT = ["iteration", "samples", "tokens", "loss", "learning_rate", "grad_norm"]
 
 
@@ -65,14 +66,14 @@ class Crashes:
 
     def wait(self, process):
         """Until this run is to be hit: some time from its start, or some steps on."""
+        steps = 2 * STEPS_A_KILL - 3
         if self.draw.random() < 0.3:
-            end = time.monotonic() + self.draw.uniform(0.2, 2)
-            while time.monotonic() < end and process.poll() is None:
-                time.sleep(0.01)
+            end, target = time.monotonic() + self.draw.uniform(0.2, 2), self.latest() + steps
         else:
-            target = self.latest() + self.draw.randint(1, 2 * STEPS_A_KILL - 3)
-            while self.latest() < target and process.poll() is None:
-                time.sleep(0.002)
+            end, target = math.inf, self.latest() + self.draw.randint(1, steps)
+        while time.monotonic() < end and self.latest() < target and process.poll() is None:
+            time.sleep(0.002)
+        if end == math.inf:
             time.sleep(self.draw.uniform(0, 0.08))
 
     def hit(self, number):

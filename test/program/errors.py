@@ -154,7 +154,18 @@ def run_cases():
             ranks=(2,) if keys else (0, 2),
             keeps=("metrics.h5",),
         )
-    # A NaN among the weights, as from a broken checkpoint, is found by name.
+    yield Case(  # already the weights
+        "weights_blow_up",
+        ["loss", "not finite", "iteration 2", "parameter embed_in.weight, element 0"],
+        {"lr": 1e39, "gradient_clipping": 0, "train_iters": 8, "warmup": 0},
+        keeps=("metrics.h5",),
+    )
+    yield Case(  # by another program, which doesn't know of our sums
+        "weight_was_changed",
+        ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
+        {"load": "{}/changed"},
+    )
+    # A NaN among the weights is found by name.
     yield Case(
         "weight_is_nan",
         ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
@@ -227,6 +238,8 @@ def make_files(folder):
         row = weight[1]
         row[5] = float("nan")
         weight[1] = row
+    shutil.copytree(folder / "nan", folder / "changed")
+    program.seal_all(folder / "nan" / "global_step4")
 
 
 def filled(value, folder):
@@ -303,7 +316,7 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "prepare", "inspect", "--version"],
+        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
