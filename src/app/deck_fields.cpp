@@ -160,7 +160,7 @@ std::string listed(const std::vector<T>& values, F one) {
 }
 
 /// The shortest text that reads back as the same number.
-constexpr auto number_text = [](auto x) { return fmt::format("{}", x); };
+constexpr auto kNumberText = [](auto x) { return fmt::format("{}", x); };
 
 }  // namespace
 
@@ -187,7 +187,7 @@ void set_field(const Key& key, Draft& draft, const Value& value) {
 std::string field_text(const Key& key, Draft& draft) {
   const bool open = key.need == Need::open;
   const auto number = [open](auto x) {
-    return open && x == 0 ? std::string("null") : number_text(x);
+    return open && x == 0 ? std::string("null") : kNumberText(x);
   };
   return std::visit(
       Overloaded{[](const bool* x) { return std::string(*x ? "true" : "false"); },
@@ -200,10 +200,10 @@ std::string field_text(const Key& key, Draft& draft) {
                    return open && x->empty() ? "null" : listed(*x, quoted);
                  },
                  [&](const std::vector<std::int64_t>* x) {
-                   return open && x->empty() ? "null" : listed(*x, number_text);
+                   return open && x->empty() ? "null" : listed(*x, kNumberText);
                  },
                  [&](const std::vector<double>* x) {
-                   return open && x->empty() ? "null" : listed(*x, number_text);
+                   return open && x->empty() ? "null" : listed(*x, kNumberText);
                  },
                  [](const Enumerated& e) {
                    const auto at = std::ranges::find_if(e.choices, [&](const Choice& c) {

@@ -140,7 +140,7 @@ std::string Metrics::begin_change() const {
   std::error_code error;
   const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
   if (!error && bytes >= kCopied) return path_;
-  const std::string copy = copy_of(path_);
+  std::string copy = copy_of(path_);
   const auto space = std::filesystem::space(path_, error);
   TRM_REQUIRE(error || space.available >= bytes + kGrowth, "{}: cannot create: {}", copy,
               std::strerror(ENOSPC));

@@ -320,8 +320,7 @@ BOOST_AUTO_TEST_CASE(leftovers_are_removed_and_told) {
   const auto report = run.saver.wait().value();
   BOOST_TEST(report.failure == "");
   const std::string note = world().broadcast_text(report.note, 0);
-  BOOST_TEST(note.find("global_step1.old, global_step7.tmp") != std::string::npos,
-             note);
+  BOOST_TEST(note.find("global_step1.old, global_step7.tmp") != std::string::npos, note);
   BOOST_TEST(
       names_in(folder / "save") ==
           (std::vector<std::string>{"global_step1", "global_step2", "latest", "mine.tmp"}),
