@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The front door. Each target forwards to CMake, CTest or a script; `make help` lists them.
-# To change: BUILD, RANKS, MPIRUN, PYTHON, JOBS, CMAKE_ARGS, GCIDE, e.g. make run RANKS=4.
+# To change: BUILD, RANKS, MPIRUN, PYTHON, JOBS, CMAKE_ARGS, GCIDE, e.g. make run RANKS=4; DISK,
+# a folder for bench-checkpoint.
 
 BUILD ?= build
 RANKS ?= 2
@@ -9,6 +10,7 @@ JOBS ?= $(shell nproc)
 # Debian's Python comes first: it is the one that Debian's h5py and Matplotlib belong to.
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 GENERATOR ?= $(if $(shell command -v ninja 2>/dev/null),Ninja,Unix Makefiles)
+DISK ?= $(BUILD)
 GCIDE ?= /usr/share/dictd/gcide.dict.dz
 
 # Open MPI as root, on fewer cores than ranks and unbound, so that every machine can run this
@@ -21,10 +23,10 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test bench lint format deps,$(MAKECMDGOALS)),deps)
+DEPS := $(if $(filter run test bench bench-checkpoint lint format deps,$(MAKECMDGOALS)),deps)
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench help deps format lint clean
+.PHONY: build run test bench bench-checkpoint help deps format lint clean
 .DELETE_ON_ERROR:
 
 build: $(BUILD)/configured  ## the program, build/trireme (default)
@@ -44,8 +46,13 @@ test: $(BUILD)/configured  ## builds everything and runs all tests
 bench: build  ## speed and memory on Pythia-70M's shape; figures to build/bench.json
 	@$(PYTHON) test/bench/run.py --build $(BUILD) --mpirun '$(MPIRUN)'
 
+bench-checkpoint: $(BUILD)/configured  ## checkpoints beside dd and memcpy; to build/bench-checkpoint.json
+	@cmake --build $(BUILD) --parallel $(JOBS) --target checkpoint_bench
+	@$(PYTHON) test/bench/checkpoint.py --build $(BUILD) --mpirun '$(MPIRUN)' --ranks $(RANKS) \
+	  --folder $(DISK)
+
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 deps:  ## installs what jobs/debian-packages.txt names (Debian; elsewhere it lists what to install)
 	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint)

@@ -24,6 +24,9 @@ std::string error_of(F f) {
 
 }  // namespace trireme::test
 
-#define TRM_TEST_MENTIONS(message, part)                \
-  BOOST_TEST((message).find(part) != std::string::npos, \
-             "\"" << (message) << "\": no " << (part))
+#define TRM_TEST_MENTIONS(message, part)                    \
+  do {                                                      \
+    const std::string trm_message = (message);              \
+    BOOST_TEST(trm_message.find(part) != std::string::npos, \
+               "\"" << trm_message << "\": no " << (part)); \
+  } while (false)

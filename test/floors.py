@@ -21,6 +21,7 @@ FLOORS = {
     "backend/cpu": ["backend"],
     "backend/cuda": ["backend"],
     "backend/no_cuda": ["backend"],
+    "backend/dry": ["backend"],
     "model": ["ops", "comm"],
     "optim": ["model"],
     "pipeline": ["model"],

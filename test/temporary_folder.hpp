@@ -10,8 +10,9 @@ namespace trireme::test {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "trireme-XXXXXX").string();
+  explicit TemporaryFolder(
+      const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string name = (parent / "trireme-XXXXXX").string();
     path_ = mkdtemp(name.data());
   }
   ~TemporaryFolder() { std::filesystem::remove_all(path_); }
@@ -25,5 +26,12 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+/// For many small files that are synced: where that costs nothing, if there is such a place.
+inline std::filesystem::path memory_folder() {
+  const std::filesystem::path memory = "/dev/shm";
+  return std::filesystem::is_directory(memory) ? memory
+                                               : std::filesystem::temp_directory_path();
+}
 
 }  // namespace trireme::test

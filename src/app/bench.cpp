@@ -18,8 +18,10 @@ struct Measured {
   double step_seconds = 0;  ///< median
   double gemm_rate = 0;     ///< over all ranks
   std::array<double, kPhases> phases{};
-  std::int64_t peak_bytes = 0;  ///< of the process, most of all ranks
-  std::int64_t kept_bytes = 0;  ///< 16 a parameter and the tapes, of that rank
+  std::int64_t peak_bytes = 0;                ///< of the process, most of all ranks
+  std::int64_t kept_bytes = 0;                ///< 16 a parameter and the tapes, of that rank
+  std::vector<std::int64_t> device_peaks;     ///< of arrays in use, by rank
+  std::vector<std::int64_t> device_reserves;  ///< taken from the system, by rank
 };
 
 nlohmann::ordered_json to_json(const Deck& deck, const Measured& m, int ranks, int threads,
@@ -40,7 +42,18 @@ nlohmann::ordered_json to_json(const Deck& deck, const Measured& m, int ranks, i
       {"peak_bytes", m.peak_bytes},
       {"kept_bytes", m.kept_bytes},
       {"memory_ratio", static_cast<double>(m.peak_bytes) / static_cast<double>(m.kept_bytes)},
+      {"device_peak_bytes", m.device_peaks},
+      {"device_reserved_bytes", m.device_reserves},
       {"phases", phases}};
+}
+
+/// Every rank's value.
+std::vector<std::int64_t> by_rank(Communicator& world, std::size_t value) {
+  auto mine = static_cast<std::int64_t>(value);
+  std::vector<std::int64_t> all(static_cast<std::size_t>(world.size()));
+  world.all_gather(View(&mine, DType::i64, Shape{1}),
+                   View(all.data(), DType::i64, Shape{world.size()}));
+  return all;
 }
 
 Measured measure(const Deck& deck, const Mesh& mesh, const Engine& engine, int steps) {
@@ -69,6 +82,9 @@ Measured measure(const Deck& deck, const Mesh& mesh, const Engine& engine, int s
     if (world.rank() == 0) log::info("step {} of {}: {:.2f} s", i, steps, mine);
   }
   const std::int64_t process = peak_process_bytes();
+  const MemoryUse device = engine.exec().device.memory();
+  m.device_peaks = by_rank(world, device.peak);
+  m.device_reserves = by_rank(world, device.reserved);
   gemm();  // beside the steps on a noisy machine, and after the memory was read
   gemm();
   std::ranges::sort(seconds);

@@ -83,6 +83,10 @@ class Setter {
     x->clear();
     for (const Value& v : items()) x->push_back(scalar(v, "text or a list of texts"));
   }
+  void operator()(std::vector<std::int64_t>* x) const {
+    x->clear();
+    for (const Value& v : items()) x->push_back(integer(v));
+  }
   void operator()(std::vector<double>* x) const {
     x->clear();
     for (const Value& v : items()) x->push_back(real(v));
@@ -155,8 +159,8 @@ std::string listed(const std::vector<T>& values, F one) {
   return "[" + s + "]";
 }
 
-/// The shortest text that reads back as the same double.
-std::string real_text(double x) { return fmt::format("{}", x); }
+/// The shortest text that reads back as the same number.
+constexpr auto kNumberText = [](auto x) { return fmt::format("{}", x); };
 
 }  // namespace
 
@@ -183,20 +187,23 @@ void set_field(const Key& key, Draft& draft, const Value& value) {
 std::string field_text(const Key& key, Draft& draft) {
   const bool open = key.need == Need::open;
   const auto number = [open](auto x) {
-    return open && x == 0 ? std::string("null") : fmt::format("{}", x);
+    return open && x == 0 ? std::string("null") : kNumberText(x);
   };
   return std::visit(
       Overloaded{[](const bool* x) { return std::string(*x ? "true" : "false"); },
                  [&](const int* x) { return number(*x); },
                  [&](const std::int64_t* x) { return number(*x); },
                  [&](const std::uint64_t* x) { return number(*x); },
-                 [](const double* x) { return real_text(*x); },
+                 [&](const double* x) { return number(*x); },
                  [&](const std::string* x) { return open && x->empty() ? "null" : quoted(*x); },
                  [&](const std::vector<std::string>* x) {
                    return open && x->empty() ? "null" : listed(*x, quoted);
                  },
+                 [&](const std::vector<std::int64_t>* x) {
+                   return open && x->empty() ? "null" : listed(*x, kNumberText);
+                 },
                  [&](const std::vector<double>* x) {
-                   return open && x->empty() ? "null" : listed(*x, real_text);
+                   return open && x->empty() ? "null" : listed(*x, kNumberText);
                  },
                  [](const Enumerated& e) {
                    const auto at = std::ranges::find_if(e.choices, [&](const Choice& c) {
@@ -211,21 +218,23 @@ std::string field_text(const Key& key, Draft& draft) {
 
 std::string field_type(const Field& field) {
   return std::visit(
-      Overloaded{[](const bool*) { return std::string("true or false"); },
-                 [](const int*) { return std::string("integer"); },
-                 [](const std::int64_t*) { return std::string("integer"); },
-                 [](const std::uint64_t*) { return std::string("integer"); },
-                 [](const double*) { return std::string("number"); },
-                 [](const std::string*) { return std::string("text"); },
-                 [](const std::vector<std::string>*) { return std::string("list of texts"); },
-                 [](const std::vector<double>*) { return std::string("list of numbers"); },
-                 [](const Enumerated& e) {
-                   std::string names;
-                   for (const Choice& c : e.choices)
-                     if (c.refusal.empty())
-                       names += (names.empty() ? "one of " : ", ") + std::string(c.name);
-                   return names;
-                 }},
+      Overloaded{
+          [](const bool*) { return std::string("true or false"); },
+          [](const int*) { return std::string("integer"); },
+          [](const std::int64_t*) { return std::string("integer"); },
+          [](const std::uint64_t*) { return std::string("integer"); },
+          [](const double*) { return std::string("number"); },
+          [](const std::string*) { return std::string("text"); },
+          [](const std::vector<std::string>*) { return std::string("list of texts"); },
+          [](const std::vector<std::int64_t>*) { return std::string("list of integers"); },
+          [](const std::vector<double>*) { return std::string("list of numbers"); },
+          [](const Enumerated& e) {
+            std::string names;
+            for (const Choice& c : e.choices)
+              if (c.refusal.empty())
+                names += (names.empty() ? "one of " : ", ") + std::string(c.name);
+            return names;
+          }},
       field);
 }
 

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -46,7 +45,8 @@ struct Enumerated {
 };
 
 using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
-                           std::vector<std::string>*, std::vector<double>*, Enumerated>;
+                           std::vector<std::string>*, std::vector<std::int64_t>*,
+                           std::vector<double>*, Enumerated>;
 
 struct Range {
   double low = -std::numeric_limits<double>::infinity();

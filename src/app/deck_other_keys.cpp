@@ -109,8 +109,10 @@ const IgnoredKeys kIgnored[] = {
      Shown::whole},
     {"csv_monitor", "enabled output_path job_name", Shown::whole},
     {"comms_logger", "enabled verbose prof_all prof_ops debug", Shown::whole},
-    {"checkpoint", "tag_validation use_node_local_storage parallel_write pipeline_stage",
-     Shown::whole},
+    {"checkpoint", "tag_validation use_node_local_storage parallel_write pipeline_stage"},
+    {"checkpoint", "load_universal", Shown::each, "any checkpoint of ours loads as it is"},
+    {"", "no_save_rng", Shown::each,
+     "the random state is one number, the seed, and is always kept"},
 };
 
 constexpr std::string_view kNoMixed = "mixed precision isn't built yet; use fp32";
@@ -118,7 +120,6 @@ constexpr std::string_view kNoZero = "sharding the optimizer isn't built yet; us
 constexpr std::string_view kNoOffload = "offloading isn't built yet";
 constexpr std::string_view kPlainData = "training here is on plain token files (data_path)";
 constexpr std::string_view kNoMup = "µP isn't built";
-constexpr std::string_view kPlainSaves = "checkpoints here are whole and at even intervals yet";
 
 const RefusedKeys kRefused[] = {
     {"", "moe_num_experts", "0|1", "mixture of experts isn't built"},
@@ -147,8 +148,6 @@ const RefusedKeys kRefused[] = {
      "use lr_decay_style (constant for WarmupLR, linear for WarmupDecayLR, cosine for "
      "WarmupCosineLR), lr_decay_iters (total_num_steps), warmup (warmup_num_steps / "
      "total_num_steps) and min_lr"},
-    {"", "override_lr_scheduler use_checkpoint_lr_scheduler", "",
-     "a resumed run takes its learning rate from the deck and the iteration"},
     {"fp16", "enabled", "", kNoMixed},
     {"bf16", "enabled", "", kNoMixed},
     {"amp", "enabled", "", kNoMixed},
@@ -163,7 +162,6 @@ const RefusedKeys kRefused[] = {
     {"", "compression_training deepspeed_extra_args", "", "it isn't built"},
     {"data_efficiency", "enabled", "", "it isn't built"},
     {"curriculum_learning", "enabled", "", "it isn't built"},
-    {"checkpoint", "load_universal", "", "any checkpoint of ours loads as it is"},
     {"", "eod_mask_loss", "", "the loss counts every token yet"},
     {"", "char_level_ppl", "", "perplexity is per token"},
     {"",
@@ -180,12 +178,8 @@ const RefusedKeys kRefused[] = {
     {"", "weight_by_num_documents", "", "use train_data_weights"},
     {"", "weighted_sampler_alpha", "1|1.0", "use train_data_weights"},
     {"", "train_epochs", "", "use train_iters"},
-    {"", "exit_interval", "", "use train_iters"},
     {"", "s3_path", "", "save to a folder"},
-    {"", "checkpoint_scale", "linear", kPlainSaves},
-    {"", "extra_save_iters save_iters keep_last_n_checkpoints no_save_optim no_save_rng", "",
-     kPlainSaves},
-    {"", "no_load_optim no_load_rng finetune", "", "a run resumes with its whole state yet"},
+    {"", "save_iters", "", "use extra_save_iters"},
     {"", "checkpoint_validation_with_forward_pass", "", "it isn't built"},
     {"", "use_mup coord_check save_base_shapes", "", kNoMup},
 };

@@ -120,6 +120,22 @@ void check_run(const Deck& deck) {
   check_weights(deck.test_data_weights, deck.test_data_paths.size(), "test");
 }
 
+void check_checkpoints(const Deck& deck) {
+  using Scale = DeckSettings::CheckpointScale;
+  TRM_REQUIRE(deck.checkpoint_scale == Scale::linear || deck.checkpoint_factor >= 2,
+              "checkpoint_scale: log needs a checkpoint_factor of at least 2, is {}",
+              deck.checkpoint_factor == 0 ? "null" : "1");
+  TRM_REQUIRE(
+      !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
+      "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
+  TRM_REQUIRE(
+      !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
+      "finetune: true begins its own schedule: leave override_lr_scheduler and "
+      "use_checkpoint_lr_scheduler out");
+  TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
+              "finetune: true needs load: the folder of the weights to start from");
+}
+
 }  // namespace
 
 void deck::fill_open(DeckSettings& deck) {
@@ -158,6 +174,7 @@ void resolve(Deck& deck, int world_size) {
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_run(deck);
+    check_checkpoints(deck);
   } catch (Error& e) {  // every rank has the same deck
     e.set_everywhere();
     throw;

@@ -3,12 +3,14 @@
 #include "metrics.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <functional>
+#include <utility>
 
 #include "trireme/core/log.hpp"
-#include "trireme/h5/file.hpp"
 
 namespace trireme {
 
@@ -57,31 +59,24 @@ void append(h5::Group& file, const std::string& name, DType type,
 
 constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
 
-}  // namespace
+/// Below, a copy at each change takes at most some hundredths of a second.
+constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
 
-Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& deck,
-                 const std::string& version, const std::string& mesh)
-    : path_(std::move(path)) {
-  bool fresh = iteration == 0 || !std::filesystem::exists(path_);
-  if (!fresh) {
-    try {
-      cut_back(iteration);
-    } catch (const Error& e) {  // a run that was killed while it wrote
-      std::filesystem::rename(path_, path_ + ".damaged");
-      log::warn("{}; it is kept as {}.damaged and a new one begun", e.what(), path_);
-      fresh = true;
-    }
-  }
-  if (fresh) create();
-  h5::File file(path_, h5::Mode::read_write);
-  file.set_attribute("deck", deck);
-  file.set_attribute("version", version);
-  file.set_attribute("mesh", mesh);
-  file.close();
+/// More than a new chunk of each column.
+constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
+
+std::string copy_of(const std::string& path) { return path + ".tmp"; }
+
+void create_saves(h5::Group& file) {
+  for (const char* whole : {"iteration", "bytes"})
+    file.create_dataset(std::string("checkpoints/") + whole, DType::i64, Shape{0}, kColumn);
+  for (const char* real :
+       {"stall_seconds", "write_seconds", "total_seconds", "bytes_per_second"})
+    file.create_dataset(std::string("checkpoints/") + real, DType::f64, Shape{0}, kColumn);
 }
 
-void Metrics::create() const {
-  h5::File file(path_, h5::Mode::create);
+h5::File create(const std::string& path) {
+  h5::File file(path, h5::Mode::create);
   file.set_attribute("format", std::string("trireme-metrics"));
   file.set_attribute("format_version", std::int64_t{1});
   for (const Column& c : step_columns()) {
@@ -93,12 +88,14 @@ void Metrics::create() const {
     file.create_dataset(g + "/loss", DType::f64, Shape{0}, kColumn);
     file.create_dataset(g + "/perplexity", DType::f64, Shape{0}, kColumn);
   }
-  file.close();
+  create_saves(file);
+  return file;
 }
 
-void Metrics::cut_back(std::int64_t iteration) const {
-  h5::File file(path_, h5::Mode::read_write);
-  for (const char* name : {"train", "valid", "test"}) {
+h5::File cut_back(const std::string& path, std::int64_t iteration) {
+  h5::File file(path, h5::Mode::read_write);
+  if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version
+  for (const char* name : {"train", "valid", "test", "checkpoints"}) {
     h5::Group group = file.group(name);
     std::vector<std::int64_t> done(
         static_cast<std::size_t>(group.dataset("iteration").shape().count()));
@@ -108,16 +105,114 @@ void Metrics::cut_back(std::int64_t iteration) const {
     const auto keep = std::ranges::upper_bound(done, iteration) - done.begin();
     for (const std::string& column : group.names()) group.dataset(column).resize(keep);
   }
+  return file;
+}
+
+}  // namespace
+
+Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& deck,
+                 const std::string& version, const std::string& mesh)
+    : path_(std::move(path)) {
+  h5::File file;
+  std::string changed;
+  if (iteration > 0 && std::filesystem::exists(path_)) {
+    changed = begin_change();
+    try {
+      file = cut_back(changed, iteration);
+    } catch (const Error& e) {  // a run that was killed while it wrote
+      std::filesystem::rename(path_, path_ + ".damaged");
+      log::warn("{}; it is kept as {}.damaged and a new one begun", e.what(), path_);
+      changed.clear();
+    }
+  }
+  if (changed.empty()) {
+    changed = copy_of(path_);
+    file = create(changed);
+  }
+  file.set_attribute("deck", deck);
+  file.set_attribute("version", version);
+  file.set_attribute("mesh", mesh);
   file.close();
+  end_change(changed);
+}
+
+std::string Metrics::begin_change() const {
+  std::error_code error;
+  const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
+  if (!error && bytes >= kCopied) return path_;
+  std::string copy = copy_of(path_);
+  const auto space = std::filesystem::space(path_, error);
+  TRM_REQUIRE(error || space.available >= bytes + kGrowth, "{}: cannot create: {}", copy,
+              std::strerror(ENOSPC));
+  std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
+                             error);
+  TRM_REQUIRE(!error, "{}: cannot copy to {}: {}", path_, copy, error.message());
+  return copy;
+}
+
+void Metrics::end_change(const std::string& changed) const {
+  if (changed == path_) return;
+  std::error_code error;
+  std::filesystem::rename(changed, path_, error);
+  TRM_REQUIRE(!error, "{}: cannot replace: {}", path_, error.message());
+}
+
+void Metrics::change(Change more) {
+  changes_.push_back(std::move(more));
+  write();
+}
+
+void Metrics::write() {
+  const std::string was_late = std::exchange(late_, {});
+  std::string changed;
+  try {
+    changed = begin_change();
+    h5::File file(changed, h5::Mode::read_write);
+    write_steps(file);
+    for (const Change& change : changes_) change(file);
+    file.close();
+    end_change(changed);
+  } catch (const Error& e) {
+    if (changed == path_) throw;
+    late_ = e.what();
+    // What HDF5 could not write it keeps open: the next copy must be another file.
+    std::error_code ignored;
+    std::filesystem::resize_file(copy_of(path_), 0, ignored);
+    std::filesystem::remove(copy_of(path_), ignored);
+    if (was_late.empty()) log::warn("{}; the run's metrics wait until there is room", late_);
+    return;
+  }
+  steps_.clear();
+  changes_.clear();
+}
+
+void Metrics::write_steps(h5::File& file) const {
+  if (steps_.empty()) return;
+  std::vector<double> values(steps_.size());
+  for (const Column& c : step_columns()) {
+    std::ranges::transform(steps_, values.begin(), c.value);
+    append(file, "train/" + c.name, c.type, values);
+  }
 }
 
 void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) {
-  flush();
-  h5::File file(path_, h5::Mode::read_write);
-  append(file, group + "/iteration", DType::i64, {static_cast<double>(evaluation.iteration)});
-  append(file, group + "/loss", DType::f64, {evaluation.loss});
-  append(file, group + "/perplexity", DType::f64, {std::exp(evaluation.loss)});
-  file.close();
+  change([group, evaluation](h5::File& file) {
+    append(file, group + "/iteration", DType::i64, {static_cast<double>(evaluation.iteration)});
+    append(file, group + "/loss", DType::f64, {evaluation.loss});
+    append(file, group + "/perplexity", DType::f64, {std::exp(evaluation.loss)});
+  });
+}
+
+void Metrics::add(const SaveRecord& save) {
+  const auto bytes = static_cast<double>(save.bytes);
+  change([save, bytes](h5::File& file) {
+    append(file, "checkpoints/iteration", DType::i64, {static_cast<double>(save.iteration)});
+    append(file, "checkpoints/bytes", DType::i64, {bytes});
+    append(file, "checkpoints/stall_seconds", DType::f64, {save.stall_seconds});
+    append(file, "checkpoints/write_seconds", DType::f64, {save.write_seconds});
+    append(file, "checkpoints/total_seconds", DType::f64, {save.total_seconds});
+    append(file, "checkpoints/bytes_per_second", DType::f64, {bytes / save.write_seconds});
+  });
 }
 
 void Metrics::set_ranks(const std::vector<RankRecord>& ranks) {
@@ -129,26 +224,23 @@ void Metrics::set_ranks(const std::vector<RankRecord>& ranks) {
     devices.push_back(r.device);
     peaks.push_back(r.peak_bytes);
   }
-  h5::File file(path_, h5::Mode::read_write);
-  if (file.has("ranks")) file.remove("ranks");
-  file.write_texts("ranks/host", hosts);
-  file.write_texts("ranks/device", devices);
-  const Shape shape{static_cast<std::int64_t>(peaks.size())};
-  file.create_dataset("ranks/peak_bytes", DType::i64, shape)
-      .write(ConstView(peaks.data(), DType::i64, shape));
-  file.close();
+  change([hosts, devices, peaks](h5::File& file) {
+    if (file.has("ranks")) file.remove("ranks");
+    file.write_texts("ranks/host", hosts);
+    file.write_texts("ranks/device", devices);
+    const Shape shape{static_cast<std::int64_t>(peaks.size())};
+    file.create_dataset("ranks/peak_bytes", DType::i64, shape)
+        .write(ConstView(peaks.data(), DType::i64, shape));
+  });
 }
 
 void Metrics::flush() {
-  if (steps_.empty()) return;
-  h5::File file(path_, h5::Mode::read_write);
-  std::vector<double> values(steps_.size());
-  for (const Column& c : step_columns()) {
-    std::ranges::transform(steps_, values.begin(), c.value);
-    append(file, "train/" + c.name, c.type, values);
-  }
-  file.close();
-  steps_.clear();
+  if (!steps_.empty() || !changes_.empty()) write();
+}
+
+void Metrics::finish() {
+  flush();
+  TRM_REQUIRE(late_.empty(), "the run's last metrics were not saved: {}", late_);
 }
 
 }  // namespace trireme

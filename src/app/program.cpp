@@ -14,11 +14,14 @@
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
+#include "inspect.hpp"
 #include "run.hpp"
 
 namespace trireme {
 
 namespace {
+
+constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
 
 struct CommandLine {
   CLI::App app{
@@ -26,9 +29,13 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* inspect = nullptr;
+  CLI::App* plan = nullptr;
   DeckSource deck;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  InspectOptions inspect_options;
+  PlanOptions plan_options;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -51,6 +58,8 @@ struct CommandLine {
         ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
     add_prepare();
+    add_inspect();
+    add_plan();
   }
 
   void add_deck(CLI::App& command) {
@@ -62,6 +71,20 @@ struct CommandLine {
         ->take_all()
         ->expected(1)
         ->allow_extra_args(false);
+  }
+
+  void add_plan() {
+    plan = app.add_subcommand(
+        "plan",
+        "Memory, messages, schedule and checkpoint of a run of any size, in one process");
+    add_deck(*plan);
+    plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
+        ->required()
+        ->check(CLI::Range(1, 100'000'000));
+    plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
+                     "Ranks of a node, for checkpoint: {writers_per_node: N}")
+        ->check(CLI::Range(1, 100'000));
+    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object");
   }
 
   void add_prepare() {
@@ -76,6 +99,23 @@ struct CommandLine {
         "What stands between documents of plain text; \\n, \\t, \\xHH are understood");
     prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")
         ->capture_default_str();
+  }
+
+  void add_inspect() {
+    InspectOptions& options = inspect_options;
+    inspect = app.add_subcommand(
+        "inspect", "Shows what a checkpoint holds, proves it whole, compares two");
+    inspect
+        ->add_option("CHECKPOINT", options.checkpoint,
+                     "Its folder, or a run's: then what latest names there")
+        ->required();
+    inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
+    inspect->add_flag("--deck", options.deck, "Prints the deck it was made with");
+    inspect
+        ->add_option("--diff", options.other,
+                     "Compares with this one, bit by bit: exit code 0 if all tensors are "
+                     "equal, else 1. Other iterations, seeds, … are told and don't count")
+        ->excludes("--deck");
   }
 };
 
@@ -100,21 +140,27 @@ void run_prepare(CommandLine& line, Communicator& world) {
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 
-void run_command(CommandLine& line, const MpiSession& mpi) {
+/// The exit code.
+int run_command(CommandLine& line, const MpiSession& mpi) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi.world());
-    return;
+    return 0;
   }
-  const char* name = line.train->parsed() ? "train" : "bench";
+  if (line.inspect->parsed()) {
+    return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
+  }
+  const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) {
-    train(line.deck, mpi);
-  } else {
-    bench(line.deck, line.bench_options, mpi);
+  if (line.train->parsed()) return train(line.deck, mpi);
+  if (line.plan->parsed()) {
+    plan(line.deck, line.plan_options, mpi.world());
+    return 0;
   }
+  bench(line.deck, line.bench_options, mpi);
+  return 0;
 }
 
 /// Rank 0 by what the launcher says; MPI doesn't run yet.
@@ -172,12 +218,11 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
   if (command != nullptr) {
     print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
   } else if (word.empty()) {
-    print_error(fmt::format("{} (trireme --help)", line.app.remaining().empty()
-                                                       ? "no command: train, bench or prepare"
-                                                       : e.what()));
+    print_error(fmt::format(
+        "{} (trireme --help)",
+        line.app.remaining().empty() ? fmt::format("no command: {}", kCommands) : e.what()));
   } else {
-    print_error(
-        fmt::format("unknown command '{}': train, bench or prepare (trireme --help)", word));
+    print_error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
   }
   return 1;
 }
@@ -200,7 +245,7 @@ int run_program(int argc, char** argv) {
     const MpiSession mpi(argc, argv);
     log::start(mpi.world().rank());
     try {
-      run_command(line, mpi);
+      return run_command(line, mpi);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
     } catch (const std::exception& e) {
@@ -209,7 +254,6 @@ int run_program(int argc, char** argv) {
   } catch (const std::exception& e) {
     return end_all(e.what(), false, nullptr);
   }
-  return 0;
 }
 
 }  // namespace trireme

@@ -26,24 +26,28 @@ std::string mesh_text(const MeshShape& shape) {
   return fmt::format("dp {} × tp {} × pp {}", shape.dp, shape.tp, shape.pp);
 }
 
-void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
-                 const std::string& data) {
+void print_run(const Deck& deck, const MeshShape& mesh) {
   const ModelConfig& m = deck.model;
-  const int n = mesh.world->size();
-  log::info("Trireme {} on {}, {} rank{}", kVersion, mpi_version(), n, n == 1 ? "" : "s");
-  log::info("mesh     {}{}{}", mesh_text(mesh.shape),
-            deck.sequence_parallel && mesh.shape.tp > 1 ? ", sequence parallel" : "",
+  log::info("mesh     {}{}{}", mesh_text(mesh),
+            deck.sequence_parallel && mesh.tp > 1 ? ", sequence parallel" : "",
             deck.virtual_pipeline_chunks > 1
                 ? fmt::format(", {} chunks a stage", deck.virtual_pipeline_chunks)
                 : "");
-  log::info("compute  {}, {:.0f} GFLOP/s of fp32 products over all ranks", engine.describe(),
-            gemm_rate * 1e-9);
   log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} million parameters",
             m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
             static_cast<double>(count_parameters(m)) * 1e-6);
   log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
             deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,
-            deck.gradient_accumulation_steps, mesh.shape.dp);
+            deck.gradient_accumulation_steps, mesh.dp);
+}
+
+void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
+                 const std::string& data) {
+  const int n = mesh.world->size();
+  log::info("Trireme {} on {}, {} rank{}", kVersion, mpi_version(), n, n == 1 ? "" : "s");
+  print_run(deck, mesh.shape);
+  log::info("compute  {}, {:.0f} GFLOP/s of fp32 products over all ranks", engine.describe(),
+            gemm_rate * 1e-9);
   log::info("data     {}", data);
 }
 

@@ -28,6 +28,8 @@ struct DeckSource {
 [[nodiscard]] Deck load_deck(const DeckSource& source, Communicator& world,
                              const std::function<void(Deck&)>& check);
 
+/// Mesh, model and batch; rank 0.
+void print_run(const Deck& deck, const MeshShape& mesh);
 /// Version, mesh, model, threads and GEMM rate; rank 0.
 void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
                  const std::string& data);
@@ -35,8 +37,8 @@ void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, doubl
 /// "dp 2 × tp 1 × pp 1".
 [[nodiscard]] std::string mesh_text(const MeshShape& shape);
 
-/// `trireme train`; what it says is in README.
-void train(const DeckSource& source, const MpiSession& mpi);
+/// `trireme train`; what it says is in README. The program's exit code.
+[[nodiscard]] int train(const DeckSource& source, const MpiSession& mpi);
 
 struct BenchOptions {
   int steps = 5;
@@ -44,5 +46,13 @@ struct BenchOptions {
 };
 /// `trireme bench`: speed and memory of a deck on synthetic tokens.
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi);
+
+struct PlanOptions {
+  int ranks = 0;
+  int ranks_per_node = 0;  ///< 0: not known
+  std::string json;        ///< file to write one object to; empty: none
+};
+/// `trireme plan`: memory, messages, schedule and checkpoint of a run, on rank 0.
+void plan(const DeckSource& source, const PlanOptions& options, Communicator& world);
 
 }  // namespace trireme

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme train`: from a deck to metrics and checkpoints.
-#include <cmath>
+#include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <optional>
 #include <unistd.h>
 
 #include "trireme/app/progress.hpp"
-#include "trireme/checkpoint/store.hpp"
+#include "trireme/app/save_schedule.hpp"
+#include "trireme/app/stop.hpp"
+#include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
 
 #include "metrics.hpp"
 #include "run.hpp"
+#include "saves.hpp"
 #include "train_inputs.hpp"
+#include "train_log.hpp"
 #include "trainer.hpp"
 
 namespace trireme {
@@ -20,32 +27,51 @@ namespace {
 /// The run of one rank.
 class TrainRun {
  public:
-  TrainRun(const Deck& deck, const MpiSession& mpi)
+  TrainRun(const Deck& deck, LoadSource load, const MpiSession& mpi, double process_started)
       : deck_(deck),
+        load_(std::move(load)),
         world_(mpi.world()),
         mesh_(mesh_shape(deck, world_.size()), world_),
         engine_(deck, mpi),
-        trainer_(engine_.exec(), deck_, mesh_, clock_) {}
+        trainer_(engine_.exec(), deck_, mesh_, clock_),
+        stop_requests_({.save = deck.save,
+                        .look = world_.rank() == 0,
+                        .end_time = batch_end_time(std::getenv, process_started),
+                        .margin = deck.checkpoint_time_margin}) {}
 
-  void run() {
+  /// The program's exit code.
+  int run() {
     const double mine = engine_.gemm_rate(world_, 768, 0.03);
-    gemm_rate_ = world_.reduce_value(mine, Reduction::sum);
+    const double gemm_rate = world_.reduce_value(mine, Reduction::sum);
     open_data();
     if (world_.rank() == 0) {
-      print_start(deck_, mesh_, engine_, gemm_rate_, describe(*train_data_));
+      print_start(deck_, mesh_, engine_, gemm_rate, data_text(*train_data_));
     }
     resume();
     open_metrics();
     if (iteration_ >= deck_.train_iters) {
       log::info("nothing to do: {} of {} iterations are done", iteration_, deck_.train_iters);
-      return;
+      return kDone;
     }
+    prepare_saves();
+    log_.emplace(deck_, world_, gemm_rate, iteration_, metrics_ ? &*metrics_ : nullptr);
     loop();
-    if (const auto loss = evaluate("test", test_data_)) print_evaluation("test", *loss);
-    report_ranks();
+    end_saves();
+    if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
+    if (iteration_ < deck_.train_iters) return stopped();
+    if (saves_) restore_stop_signals();  // all is kept: what follows may be ended
+    if (const auto loss = evaluate("test", test_data_)) {
+      log_->print_evaluation("test", iteration_, *loss);
+    }
+    log_->report_ranks(engine_.exec().device.name());
+    if (metrics_) metrics_->finish();
+    return kDone;
   }
 
  private:
+  static constexpr int kDone = 0;
+  static constexpr int kStopped = 75;  // EX_TEMPFAIL: to be started again
+
   /// The ends of a pipeline read data, rank 0 among them; stages between have none.
   void open_data() {
     std::string problem;
@@ -63,32 +89,72 @@ class TrainRun {
     world_.agree(problem);
   }
 
-  [[nodiscard]] std::string describe(const Samples& s) const {
+  [[nodiscard]] std::string data_text(const Samples& s) const {
     return fmt::format("{} tokens, {} samples an epoch; {} iterations are {:.2f} epochs",
                        s.tokens(), s.samples_per_epoch(), deck_.train_iters,
                        static_cast<double>(deck_.train_iters * deck_.train_batch_size) /
                            static_cast<double>(s.samples_per_epoch()));
   }
 
+  /// From the best checkpoint that can be read to the end.
   void resume() {
-    const std::string folder = world_.broadcast_text(
-        world_.rank() == 0 ? checkpoint_to_load(deck_) : std::string(), 0);
-    if (folder.empty()) {
-      if (!deck_.load.empty()) log::info("resume   no checkpoint in {} yet", deck_.load);
-      return;
+    const bool began_earlier =
+        world_.reduce_count(load_.began_earlier() ? 1 : 0, Reduction::max) != 0;
+    Deck deck = deck_;  // rank 0's, for the checks
+    for (bool loaded = false; !loaded;) {
+      std::string problem;
+      std::string folder;
+      try {
+        if (world_.rank() == 0) folder = load_.next(deck).value_or("");
+      } catch (const Error& e) {
+        problem = e.what();
+      }
+      world_.agree(problem);
+      folder = world_.broadcast_text(folder, 0);
+      if (folder.empty()) {
+        if (!deck_.load.empty()) log::info("resume   no checkpoint in {} yet", deck_.load);
+        return;
+      }
+      loaded = load(folder, began_earlier);
     }
+  }
+
+  /// False if the checkpoint turned out to be damaged.
+  bool load(const std::string& folder, bool began_earlier) {
+    const bool finetune = deck_.finetune && !began_earlier;
+    const bool no_optimizer = deck_.no_load_optim && !began_earlier;
     std::string problem;
+    std::optional<CheckpointReader> reader;
     try {
-      CheckpointReader reader(folder);
-      const RunState& state = reader.state();
-      trainer_.read_state(reader, state.optimizer_steps);
-      iteration_ = state.iteration;
-      samples_ = state.samples_consumed;
-      log::info("resume   {} at iteration {}", folder, iteration_);
+      reader.emplace(folder);
     } catch (const Error& e) {
       problem = e.what();
     }
-    world_.agree(problem);
+    try {
+      world_.agree(problem);
+      trainer_.load(*reader, !no_optimizer && !finetune, reader->state().optimizer_steps);
+    } catch (const Error& e) {
+      if (!e.everywhere()) throw;
+      world_.agree(reading_trouble(folder, e.what()));
+      problem.clear();
+      try {
+        if (world_.rank() == 0) load_.refuse(e.what());
+      } catch (const Error& none_left) {
+        problem = none_left.what();
+      }
+      world_.agree(problem);
+      return false;
+    }
+    if (finetune) {
+      log::info("finetune the weights of {}", folder);
+      return true;
+    }
+    iteration_ = reader->state().iteration;
+    samples_ = reader->state().samples_consumed;
+    log::info("resume   {} at iteration {}{}{}", folder, iteration_,
+              no_optimizer ? ", the optimizer afresh" : "",
+              began_earlier ? fmt::format(" (this run began with load: {})", deck_.load) : "");
+    return true;
   }
 
   void open_metrics() {
@@ -102,7 +168,21 @@ class TrainRun {
       }
     }
     world_.agree(problem);
-    if (deck_.save.empty()) log::info("save     nothing is kept: the deck sets no `save`");
+  }
+
+  void prepare_saves() {
+    if (deck_.save.empty()) {
+      log::info("save     nothing is kept: the deck sets no `save`");
+      return;
+    }
+    catch_stop_signals();
+    const Exec& ex = engine_.exec();
+    const auto copy = [&ex](void* to, const ConstView& from) {
+      ex.device.copy_to_host(to, from.raw(), from.bytes(), ex.stream);
+      ex.stream.synchronize();
+    };
+    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), copy, world_,
+                   metrics_ ? &*metrics_ : nullptr);
   }
 
   void loop() {
@@ -123,11 +203,9 @@ class TrainRun {
       bar.emplace("training", "iterations", static_cast<double>(deck_.train_iters),
                   static_cast<double>(iteration_));
     }
-    started_ = now();
-    started_at_ = iteration_;
-    while (iteration_ < deck_.train_iters) {
-      const double begin = now();
-      clock_.reset();
+    begin_step();
+    heard_ = now();
+    while (iteration_ < deck_.train_iters && !leaving_) {
       std::vector<std::int32_t> tokens;
       if (prefetch) {
         const auto scope = clock_.scope(Phase::data);
@@ -136,19 +214,71 @@ class TrainRun {
       const auto result = step(tokens);
       ++iteration_;
       samples_ += deck_.train_batch_size;
-      double seconds = now() - begin;
-      // Before the checkpoint: a run that goes on from there would not evaluate again.
-      std::optional<double> valid;
-      if (evaluation_is_due()) valid = evaluate("valid", valid_data_);
-      const bool save = save_is_due();
-      if (save) seconds += save_checkpoint();
-      record(result, seconds);
-      if (save) write_rows();  // a checkpoint must not know of steps that the metrics don't
       if (bar) bar->clear();
-      if (log_is_due()) report();
-      if (valid) print_evaluation("valid", *valid);
+      between_steps(result);
       if (bar) bar->update(static_cast<double>(iteration_));
     }
+  }
+
+  /// Hears what others ask for; evaluates, saves; records the step.
+  void between_steps(const Trainer::StepResult& result) {
+    const auto record = [&] {
+      log_->add(iteration_, samples_, result, now() - begin_, clock_.seconds());
+    };
+    std::optional<double> valid;
+    bool save = false;
+    try {
+      hear();
+      // Before the checkpoint: a run that goes on from there would not evaluate again.
+      if (evaluation_is_due() && stop_ == StopReason::none) {
+        const double trained = now();
+        valid = evaluate("valid", valid_data_);
+        begin_ += now() - trained;  // not a part of the step
+        hear();
+      }
+      leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
+      save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
+      if (save) {
+        const auto scope = clock_.scope(Phase::checkpoint);
+        saves_->start(run_state());
+      }
+    } catch (const Error& e) {
+      if (e.everywhere()) {
+        record();
+        log_->write_rows();
+      }
+      throw;
+    }
+    record();
+    begin_step();
+    if (leaving_ || log_->line_is_due()) log_->print_line();
+    if (valid) log_->print_evaluation("valid", iteration_, *valid);
+    if (!save) return;
+    log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
+    if (!deck_.checkpoint_async) {
+      const auto scope = clock_.scope(Phase::checkpoint);  // of the next step
+      saves_->wait();
+    }
+  }
+
+  void begin_step() {
+    begin_ = now();
+    clock_.reset();
+  }
+
+  /// All ranks learn whether any is asked to stop, and whether all are done with a phase of a
+  /// save.
+  void hear() {
+    if (!saves_) return;
+    longest_apart_ = std::max(longest_apart_, now() - heard_);
+    heard_ = now();
+    const StopReason mine = stop_requests_.look(longest_apart_, saves_->longest_seconds());
+    std::array<std::int64_t, 2> most{static_cast<std::int64_t>(mine), saves_->busy() ? 1 : 0};
+    world_.all_reduce(View(most.data(), DType::i64, Shape{2}), Reduction::max);
+    if (most[1] == 0) saves_->advance();
+    if (most[0] == 0) return;
+    stop_ = static_cast<StopReason>(most[0]);
+    log::info("stopping at iteration {}: {}", iteration_, describe(stop_, deck_.save));
   }
 
   [[nodiscard]] Trainer::StepResult step(const std::vector<std::int32_t>& tokens) {
@@ -156,7 +286,7 @@ class TrainRun {
       return trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), tokens);
     } catch (const Error& e) {
       if (e.everywhere())
-        write_rows();  // the way to a loss that is not finite is what one asks for
+        log_->write_rows();  // the way to a loss that is not finite is what one asks for
       throw;
     }
   }
@@ -164,95 +294,42 @@ class TrainRun {
   [[nodiscard]] bool evaluation_is_due() const {
     return deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0;
   }
-  [[nodiscard]] bool log_is_due() const {
-    return iteration_ % deck_.log_interval == 0 || iteration_ == deck_.train_iters ||
-           iteration_ == started_at_ + 1;
-  }
-  [[nodiscard]] bool save_is_due() const {
-    if (deck_.save.empty()) return false;
-    const bool interval =
-        deck_.checkpoint_factor > 0 && iteration_ % deck_.checkpoint_factor == 0;
-    return interval || iteration_ == deck_.train_iters;
+
+  [[nodiscard]] RunState run_state() const {
+    return {.iteration = iteration_,
+            .samples_consumed = samples_,
+            .optimizer_steps = trainer_.optimizer_steps(),
+            .seed = deck_.seed,
+            .loss_scale = 1,  // of fp32
+            .deck = to_yaml(deck_),
+            .version = kVersion,
+            .mesh = mesh_text(mesh_.shape)};
   }
 
-  /// The seconds that it took.
-  double save_checkpoint() {
-    const double begin = now();
-    const auto scope = clock_.scope(Phase::checkpoint);
-    CheckpointWriter writer(deck_.save, iteration_, world_);
-    trainer_.write_state(writer);
-    writer.finish({.iteration = iteration_,
-                   .samples_consumed = samples_,
-                   .optimizer_steps = trainer_.optimizer_steps(),
-                   .seed = deck_.seed,
-                   .deck = to_yaml(deck_),
-                   .version = kVersion,
-                   .mesh = mesh_text(mesh_.shape)});
-    return now() - begin;
+  /// The last save must succeed: nothing comes after it.
+  void end_saves() {
+    if (!saves_) return;
+    saves_->wait();
+    const auto& last = saves_->last();
+    if (!last || last->failure.empty()) return;
+    Error error(fmt::format("the last checkpoint was not saved: {}", last->failure));
+    throw error.set_everywhere();
   }
 
-  void record(const Trainer::StepResult& result, double seconds) {
-    StepRecord r;
-    const auto tokens = static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
-    r.iteration = iteration_;
-    r.samples = samples_;
-    r.tokens = samples_ * deck_.model.seq_length;
-    r.loss = result.loss;
-    r.learning_rate = result.lr;
-    r.grad_norm = result.gradient_norm;
-    r.step_seconds = seconds;
-    r.tokens_per_second = tokens / seconds;
-    r.tflops_per_rank =
-        r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
-    r.phases = clock_.seconds();
-    interval_.push_back(r);
-  }
-
-  /// The console's line for the steps since the last one, and the file's rows. Collective.
-  void report() {
-    write_rows();
-    double loss = 0;
-    double seconds = 0;
-    for (const StepRecord& r : interval_) {
-      loss += r.loss;
-      seconds += r.step_seconds;
+  int stopped() {
+    if (!saves_) {
+      log::info("stopped  after {} of {} iterations by exit_interval; nothing is kept",
+                iteration_, deck_.train_iters);
+      return kDone;
     }
-    const auto n = static_cast<double>(interval_.size());
-    if (world_.rank() == 0) print_line(interval_.back(), loss / n, seconds / n);
-    interval_.clear();
-    written_ = 0;
-  }
-
-  /// The file's rows for those steps of the interval that have none yet. Collective.
-  void write_rows() {
-    if (written_ == interval_.size()) return;
-    std::vector<double> phases;
-    for (std::size_t i = written_; i < interval_.size(); ++i) {
-      phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
-    }
-    world_.all_reduce(
-        View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
-        Reduction::sum);
-    for (auto mean = phases.cbegin(); written_ < interval_.size(); ++written_) {
-      StepRecord& r = interval_[written_];
-      for (double& p : r.phases) p = *mean++ / world_.size();
-      if (metrics_) metrics_->add(r);
-    }
-    if (metrics_) metrics_->flush();
-  }
-
-  void print_line(const StepRecord& last, double loss, double step_seconds) const {
-    const double rate =
-        static_cast<double>(deck_.train_batch_size * deck_.model.seq_length) / step_seconds;
-    const double flops = rate * flops_per_token(deck_.model);
-    const double left = (now() - started_) / static_cast<double>(iteration_ - started_at_) *
-                        static_cast<double>(deck_.train_iters - iteration_);
-    log::info(
-        "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f} | {:.0f} tokens/s | "
-        "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
-        iteration_, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
-        last.learning_rate, last.grad_norm, rate, flops * 1e-12, 100 * flops / gemm_rate_,
-        duration_text(left));
+    if (metrics_) metrics_->finish();
+    // From elsewhere: see LoadSource.
+    const bool elsewhere = !deck_.load.empty() && !is_within(deck_.load, deck_.save);
+    const bool same = elsewhere || (!deck_.load.empty() && is_within(deck_.save, deck_.load));
+    log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
+              deck_.train_iters,
+              same ? "the same command again" : "again with load: " + deck_.save);
+    return kStopped;
   }
 
   /// The mean loss, also in the metrics; nothing where there is no such data. Collective.
@@ -266,58 +343,36 @@ class TrainRun {
     return loss;
   }
 
-  void print_evaluation(const std::string& group, double loss) const {
-    log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration_,
-              fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
-              std::exp(loss));
-  }
-
-  void report_ranks() {
-    const auto lines =
-        world_.gather_text(fmt::format("{}\n{}\n{}", host_name(), engine_.exec().device.name(),
-                                       peak_process_bytes()),
-                           0);
-    if (world_.rank() != 0) return;
-    std::vector<RankRecord> ranks;
-    std::int64_t most = 0;
-    for (const std::string& line : lines) {
-      const auto a = line.find('\n');
-      const auto b = line.find('\n', a + 1);
-      ranks.push_back(
-          {line.substr(0, a), line.substr(a + 1, b - a - 1), std::stoll(line.substr(b + 1))});
-      most = std::max(most, ranks.back().peak_bytes);
-    }
-    log::info("memory   at most {} MiB a rank", most >> 20U);
-    if (!metrics_) return;
-    metrics_->set_ranks(ranks);
-    log::info("metrics  {}", metrics_->path());
-    log::info("saved    {}/global_step{}", deck_.save, iteration_);
-  }
-
   const Deck& deck_;
+  LoadSource load_;
   Communicator& world_;
   Mesh mesh_;
   Engine engine_;
   PhaseClock clock_;
   Trainer trainer_;
+  StopRequests stop_requests_;
   std::optional<Samples> train_data_;
   std::optional<Samples> valid_data_;
   std::optional<Samples> test_data_;
   std::optional<Metrics> metrics_;
-  std::vector<StepRecord> interval_;  ///< steps since the last line of the log
-  std::size_t written_ = 0;           ///< of these, in the metrics
-  double gemm_rate_ = 0;
+  std::optional<Saves> saves_;
+  std::optional<TrainLog> log_;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
-  double started_ = 0;
-  std::int64_t started_at_ = 0;
+  double begin_ = 0;  ///< of the step under way
+  double heard_ = 0;  ///< when others were last heard
+  double longest_apart_ = 0;
+  StopReason stop_ = StopReason::none;
+  bool leaving_ = false;  ///< before the last iteration
 };
 
 }  // namespace
 
-void train(const DeckSource& source, const MpiSession& mpi) {
-  const Deck deck = load_deck(source, mpi.world(), check_inputs);
-  TrainRun(deck, mpi).run();
+int train(const DeckSource& source, const MpiSession& mpi) {
+  const double started = seconds_since_1970();
+  LoadSource load;
+  const Deck deck = load_deck(source, mpi.world(), [&](Deck& d) { check_inputs(d, load); });
+  return TrainRun(deck, std::move(load), mpi, started).run();
 }
 
 }  // namespace trireme

@@ -6,73 +6,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
-#include <sstream>
-
-#include "trireme/checkpoint/store.hpp"
-#include "trireme/core/log.hpp"
 
 namespace trireme {
 
 namespace {
-
-/// The top-level settings of a deck's text.
-std::map<std::string, std::string> settings(const std::string& yaml) {
-  std::map<std::string, std::string> values;
-  std::istringstream lines(yaml);
-  for (std::string line; std::getline(lines, line);) {
-    const auto colon = line.find(": ");
-    if (colon != std::string::npos && line.front() != ' ') {
-      values[line.substr(0, colon)] = line.substr(colon + 2);
-    }
-  }
-  return values;
-}
-
-/// What a run cannot change on the way and remain the same run: the model, and the order of
-/// data and the dropout, which are drawn from the seed. Meshes, batch sizes and rates may
-/// change.
-void check_same_run(const RunState& state, const Deck& deck) {
-  static const std::vector<std::string> fixed = {"num_layers",
-                                                 "hidden_size",
-                                                 "num_attention_heads",
-                                                 "num_kv_heads",
-                                                 "seq_length",
-                                                 "vocab_size",
-                                                 "intermediate_size",
-                                                 "norm",
-                                                 "layernorm_epsilon",
-                                                 "rms_norm_epsilon",
-                                                 "pos_emb",
-                                                 "rotary_pct",
-                                                 "rotary_emb_base",
-                                                 "activation",
-                                                 "bias_gelu_fusion",
-                                                 "gpt_j_residual",
-                                                 "gpt_j_tied",
-                                                 "no_weight_tying",
-                                                 "use_bias_in_norms",
-                                                 "use_bias_in_attn_linear",
-                                                 "use_bias_in_mlp",
-                                                 "seed",
-                                                 "split"};
-  auto then = settings(state.deck);
-  auto now = settings(to_yaml(deck));
-  for (const std::string& key : fixed) {
-    TRM_REQUIRE(
-        then[key] == now[key],
-        "the checkpoint in {} was made with {} {}, but the deck's is {}: set {} to {} to go "
-        "on, or leave load out to start afresh",
-        deck.load, key, then[key], now[key], key, then[key]);
-  }
-  for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
-    if (then[key] == now[key]) continue;
-    log::warn(
-        "{} was {} when the checkpoint in {} was made and is {} now; the run goes on at the "
-        "same sample number of other files",
-        key, then[key], deck.load, now[key]);
-  }
-}
 
 /// Makes the folder, and proves that files can be made in it.
 void check_save(const Deck& deck) {
@@ -124,18 +61,7 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
   }
 }
 
-std::string checkpoint_to_load(const Deck& deck) {
-  if (deck.load.empty()) return {};
-  const auto latest = find_latest(deck.load);
-  TRM_REQUIRE(
-      latest || deck.load == deck.save,
-      "there is no checkpoint in {} (key load): it has no file `latest`; leave load out "
-      "to start afresh",
-      deck.load);
-  return latest.value_or("");
-}
-
-void check_inputs(Deck& deck) {
+void check_inputs(Deck& deck, LoadSource& source) {
   const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
@@ -154,8 +80,8 @@ void check_inputs(Deck& deck) {
                 "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
                 name_of(part), other->vocab_size());
   }
-  const std::string checkpoint = checkpoint_to_load(deck);
-  if (!checkpoint.empty()) check_same_run(CheckpointReader(checkpoint).state(), deck);
+  source = LoadSource(deck);
+  (void)source.next(deck);
   check_save(deck);
 }
 

@@ -9,17 +9,17 @@
 #include "trireme/app/deck.hpp"
 #include "trireme/data/samples.hpp"
 
+#include "resume.hpp"
+
 namespace trireme {
 
 /// One part of the deck's data; nothing where the deck gives that part none.
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
-/// The checkpoint to go on from; empty where the run's own folder has none yet.
-[[nodiscard]] std::string checkpoint_to_load(const Deck& deck);
-
 /// Rank 0's look at everything that a run needs, before any rank starts on it; fills in the
-/// data's vocabulary. Last what writes: a refused deck leaves nothing behind. Throws Error.
-void check_inputs(Deck& deck);
+/// data's vocabulary and, if the deck asks for it, the checkpoint's schedule. Last what writes:
+/// a refused deck leaves nothing behind. Throws Error.
+void check_inputs(Deck& deck, LoadSource& source);
 
 }  // namespace trireme

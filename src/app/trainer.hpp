@@ -18,7 +18,7 @@
 namespace trireme {
 
 class CheckpointReader;
-class CheckpointWriter;
+struct HeldPiece;
 
 /// All calls are collective over the mesh. `deck` is resolved and its vocabulary known.
 class Trainer {
@@ -39,12 +39,25 @@ class Trainer {
   /// stages that read no tokens.
   [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
 
-  void write_state(CheckpointWriter& writer) const;
-  void read_state(CheckpointReader& reader, std::int64_t optimizer_steps);
+  /// This rank's boxes of the run's state, for a saver; valid as long as the trainer.
+  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
+  /// Fills the parameters and, if asked, the optimizer's state, of which `optimizer_steps` were
+  /// done; else that starts afresh. Ranks that hold the same read parts of it and tell each
+  /// other. Throws Error, on all ranks, if it can't be had; what was filled then is undefined.
+  void load(CheckpointReader& reader, bool with_optimizer, std::int64_t optimizer_steps);
 
   [[nodiscard]] std::int64_t optimizer_steps() const { return optimizer_.steps(); }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
+  struct StateBytes {
+    std::size_t values = 0;
+    std::size_t gradients = 0;
+    std::size_t optimizer = 0;
+  };
+  /// What this rank keeps from step to step.
+  [[nodiscard]] StateBytes state_bytes() const {
+    return {store_.values().bytes(), store_.gradients().bytes(), optimizer_.state_bytes()};
+  }
   /// Parameters held by this rank.
   [[nodiscard]] std::int64_t local_parameters() const { return store_.values().count(); }
 
@@ -57,8 +70,13 @@ class Trainer {
   [[nodiscard]] std::string first_bad_activation(std::vector<MicroBatch> micro_batches);
   /// The least of all ranks' texts, empty ones aside.
   [[nodiscard]] std::string least(const std::string& text) const;
-  void visit_tensors(const std::function<void(const std::string& name, const Parameter&,
-                                              const View&)>& f) const;
+  /// A named array of the state, of which this rank has a box.
+  struct StateTensor {
+    std::string name;
+    const Parameter* parameter;
+    View view;
+  };
+  [[nodiscard]] std::vector<StateTensor> state_tensors(bool with_optimizer) const;
 
   const Exec& ex_;
   const Deck& deck_;

@@ -36,11 +36,6 @@ void sync(const Descriptor& file, const std::string& path) {
               std::strerror(errno));
 }
 
-void rename(const std::string& from, const std::string& to) {
-  TRM_REQUIRE(std::rename(from.c_str(), to.c_str()) == 0, "{}: cannot rename to {}: {}", from,
-              to, std::strerror(errno));
-}
-
 /// False where the system or the file system can't.
 bool exchange(const std::string& a, const std::string& b) {
 #ifdef RENAME_EXCHANGE
@@ -54,9 +49,17 @@ bool exchange(const std::string& a, const std::string& b) {
 
 void make_folder(const std::string& path) {
   std::error_code code;
-  fs::create_directories(path, code);
-  TRM_REQUIRE(!code && fs::is_directory(path, code), "{}: cannot create the folder: {}", path,
-              code ? code.message() : "a file has that name");
+  if (fs::is_directory(path, code)) return;
+  const std::string parent = fs::absolute(path).parent_path().string();
+  if (!fs::exists(parent, code)) make_folder(parent);
+  fs::create_directory(path, code);
+  TRM_REQUIRE(!code, "{}: cannot create the folder: {}", path, code.message());
+  sync(parent);
+}
+
+void rename(const std::string& from, const std::string& to) {
+  TRM_REQUIRE(std::rename(from.c_str(), to.c_str()) == 0, "{}: cannot rename to {}: {}", from,
+              to, std::strerror(errno));
 }
 
 void remove_all(const std::string& path) {
@@ -66,6 +69,13 @@ void remove_all(const std::string& path) {
 }
 
 void sync(const std::string& path) { sync(Descriptor(path, O_RDONLY | O_CLOEXEC), path); }
+
+void start_sync(const std::string& path) {
+#ifdef SYNC_FILE_RANGE_WRITE
+  // A hint: what fails here is told by sync().
+  sync_file_range(Descriptor(path, O_RDONLY | O_CLOEXEC).number(), 0, 0, SYNC_FILE_RANGE_WRITE);
+#endif
+}
 
 void replace_text(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".tmp";
@@ -84,22 +94,24 @@ void replace_text(const std::string& path, const std::string& text) {
   sync(fs::path(path).parent_path().string());
 }
 
-void replace_folder(const std::string& temporary, const std::string& path) {
+std::string replace_folder(const std::string& temporary, const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   const std::string old = path + ".old";
   std::error_code code;
+  std::string replaced;
   if (!fs::exists(path, code)) {
     rename(temporary, path);
+    if (fs::exists(old, code)) replaced = old;
   } else if (exchange(temporary, path)) {
-    sync(parent);
-    remove_all(temporary);
+    replaced = temporary;
   } else {
     remove_all(old);
     rename(path, old);
     rename(temporary, path);
+    replaced = old;
   }
   sync(parent);
-  remove_all(old);
+  return replaced;
 }
 
 }  // namespace trireme::checkpoint

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which tensors a checkpoint holds and where their pieces are: its forms between ranks (text)
-// and on disk (HDF5), and the proof that pieces tile their tensor.
+// Which tensors a checkpoint holds and where their pieces are, as ranks tell each other, and
+// the proof that pieces tile their tensor.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "trireme/h5/file.hpp"
+#include "trireme/core/dtype.hpp"
 #include "trireme/tensor/box.hpp"
 
 namespace trireme::checkpoint {
 
-struct Piece {
+struct Place {
   std::int64_t shard = 0;
   Box box;
 };
@@ -20,7 +20,7 @@ struct Piece {
 struct Entry {
   DType dtype = DType::f32;
   Shape global;
-  std::vector<Piece> pieces;
+  std::vector<Place> places;
 };
 
 using Manifest = std::map<std::string, Entry>;
@@ -32,23 +32,20 @@ void require_name(const std::string& name);
 /// They must lie inside of it and have elements.
 [[nodiscard]] std::string tiling_error(const Box& region, std::vector<Box> parts);
 
-/// The dataset of a piece in its shard: "NAME@0,128".
-[[nodiscard]] std::string dataset_name(const std::string& name, const Box& box);
+/// A piece as a line of text, and back.
+struct Line {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape global;
+  Box box;
+};
+[[nodiscard]] std::string text_of(const Line& line);
+[[nodiscard]] std::vector<Line> lines_of(const std::string& text);
 
-/// One piece as a line of text.
-[[nodiscard]] std::string line_of(const std::string& name, DType dtype, const Shape& global,
-                                  const Box& box);
-/// Adds the lines of the rank that wrote `shard`. Throws Error where ranks disagree about a
-/// tensor.
-void add_lines(Manifest& manifest, const std::string& lines, std::int64_t shard);
-/// Throws Error if the pieces of a tensor overlap or leave a gap.
+/// Adds pieces in `shard`. Throws Error where ranks disagree about a tensor.
+void add(Manifest& manifest, const std::vector<Line>& lines, std::int64_t shard);
+/// Throws Error if the pieces of a tensor overlap or leave a gap, or a tensor's name is part of
+/// the path of another's.
 void require_tilings(const Manifest& manifest);
-
-void save_manifest(h5::File& file, const Manifest& manifest);
-/// All names in the file, sorted.
-[[nodiscard]] std::vector<std::string> manifest_names(const h5::File& file);
-[[nodiscard]] bool in_manifest(const h5::File& file, const std::string& name);
-/// Checked: boxes inside of the global shape, counts that the file can hold.
-[[nodiscard]] Entry load_entry(const h5::File& file, const std::string& name);
 
 }  // namespace trireme::checkpoint

@@ -24,4 +24,14 @@ Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all)
   ends = pp->split(end ? 0 : at.pp, at.pp);
 }
 
+Mesh::Mesh(const MeshShape& mesh_shape, const MeshIndex& index, Communicator& all,
+           Groups groups)
+    : shape(mesh_shape),
+      at(index),
+      world(&all),
+      dp(std::move(groups.dp)),
+      tp(std::move(groups.tp)),
+      pp(std::move(groups.pp)),
+      ends(std::move(groups.ends)) {}
+
 }  // namespace trireme

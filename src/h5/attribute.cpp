@@ -108,9 +108,10 @@ std::vector<std::string> Object::attribute_names() const {
     static_cast<std::vector<std::string>*>(list)->emplace_back(name);
     return 0;
   };
-  hsize_t at = 0;
-  checked(H5Aiterate2(id(), H5_INDEX_NAME, H5_ITER_INC, &at, keep, &names), where(),
+  hsize_t at = 0;  // native order: as in Group::names
+  checked(H5Aiterate2(id(), H5_INDEX_NAME, H5_ITER_NATIVE, &at, keep, &names), where(),
           "list attributes");
+  std::ranges::sort(names);
   return names;
 }
 

@@ -5,36 +5,39 @@
 
 #include "trireme/h5/file.hpp"
 
+#include "chunks.hpp"
 #include "library.hpp"
+#include "space.hpp"
 
 namespace trireme::h5 {
 
 namespace {
 
-using Extents = std::array<hsize_t, Shape::kMaxRank>;
+constexpr hsize_t kChunkBytes = 1 << 20;
+constexpr hsize_t kMostBytes = 1 << 30;  // the library takes less than 4 GiB
+constexpr hsize_t kManyChunks = 512;
 
-Extents extents_of(const Shape& shape) {
-  Extents out{};
-  std::copy(shape.extents().begin(), shape.extents().end(), out.begin());
-  return out;
-}
-
-Id make_space(const Shape& shape, bool extendable) {
-  const Extents now = extents_of(shape);
-  const hsize_t most = H5S_UNLIMITED;
-  const hid_t space = shape.rank() == 0 ? H5Screate(H5S_SCALAR)
-                                        : H5Screate_simple(shape.rank(), now.data(),
-                                                           extendable ? &most : nullptr);
-  return {checked(space, "HDF5", "make a dataspace"), H5Sclose};
-}
-
-Extents chunk_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
-  Extents chunk = extents_of(shape);
-  hsize_t row_bytes = size_of(dtype);
-  for (int i = 1; i < shape.rank(); ++i) row_bytes *= chunk[static_cast<std::size_t>(i)];
-  const hsize_t fitting = std::max<hsize_t>(1, (hsize_t{1} << 20U) / row_bytes);
-  const hsize_t rows = options.chunk > 0 ? static_cast<hsize_t>(options.chunk) : fitting;
-  chunk[0] = options.extendable ? rows : std::min(rows, chunk[0]);
+/// About 1 MiB, or more where that makes many chunks: what lists them takes each from the
+/// beginning. Rows of the first axis, or parts of one that is too long.
+Lengths chunk_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
+  Lengths chunk = lengths_of(shape);
+  hsize_t inner = size_of(dtype);  // bytes of an index of the first axis
+  for (int i = 1; i < shape.rank(); ++i) inner *= chunk[static_cast<std::size_t>(i)];
+  if (options.extendable || options.chunk > 0) {
+    const hsize_t rows =
+        options.chunk > 0 ? static_cast<hsize_t>(options.chunk) : kChunkBytes / inner;
+    chunk[0] = options.extendable ? rows : std::min(rows, chunk[0]);
+    return chunk;
+  }
+  const hsize_t most = std::clamp(inner * chunk[0] / kManyChunks, kChunkBytes, kMostBytes);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(shape.rank()); ++i) {
+    if (inner <= most) {
+      chunk[i] = std::min(chunk[i], most / inner);
+      break;
+    }
+    if (i + 1 < static_cast<std::size_t>(shape.rank())) inner /= chunk[i + 1];
+    chunk[i] = 1;
+  }
   return chunk;
 }
 
@@ -45,7 +48,7 @@ Id creation_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
       options.extendable || options.checksum || options.deflate > 0 || options.chunk > 0;
   const bool possible = options.extendable || (shape.rank() > 0 && shape.count() > 0);
   if (!wanted || !possible) return creation;  // an empty or scalar array has no chunks
-  const Extents chunk = chunk_of(dtype, shape, options);
+  const Lengths chunk = chunk_of(dtype, shape, options);
   checked(H5Pset_chunk(creation, shape.rank(), chunk.data()), "HDF5", "set chunks");
   if (options.deflate > 0) {
     checked(H5Pset_deflate(creation, static_cast<unsigned>(options.deflate)), "HDF5",
@@ -60,11 +63,11 @@ Id creation_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
 /// apart.
 Id memory_space(const ConstView& view, const Box& box) {
   if (view.contiguous()) {
-    return make_space(box.extent.rank() == 0 ? Shape{1} : box.extent, false);
+    return make_space(box.extent.rank() == 0 ? Shape{1} : box.extent);
   }
   const auto cols = static_cast<hsize_t>(view.cols());
   const auto rows = static_cast<hsize_t>(view.rows());
-  Id space = make_space(Shape{view.rows(), view.row_stride()}, false);
+  Id space = make_space(Shape{view.rows(), view.row_stride()});
   const std::array<hsize_t, 2> start{0, 0};
   const std::array<hsize_t, 2> count{rows, cols};
   checked(
@@ -87,26 +90,70 @@ bool widens(DType from, DType to) {
   return is_float(from) || !from_signed || to_signed;
 }
 
-Shape shape_of(hid_t dataset, const std::string& where) {
-  const Id space{H5Dget_space(dataset), H5Sclose};
-  const int rank = checked(H5Sget_simple_extent_ndims(space), where, "read its shape");
-  TRM_REQUIRE(rank <= Shape::kMaxRank, "{}: it has {} axes, more than {}", where, rank,
-              Shape::kMaxRank);
-  TRM_REQUIRE(H5Sget_simple_extent_type(space) != H5S_NULL, "{}: it has no elements", where);
-  Extents extents{};
-  if (rank > 0) {
-    checked(H5Sget_simple_extent_dims(space, extents.data(), nullptr), where, "read its shape");
+/// Elements of a box on their way between a dataset and memory.
+struct Transfer {
+  hid_t dataset;
+  std::string where;
+  Shape whole;
+  bool write;
+
+  void box(const Box& part, const ConstView& memory) const {
+    const Id space = make_space(whole);
+    if (whole.rank() > 0) select(space, part, where);
+    const hid_t type = memory_type(memory.dtype());
+    const Id here = memory_space(memory, part);
+    if (write) {
+      checked(H5Dwrite(dataset, type, here, space, H5P_DEFAULT, memory.raw()), where, "write");
+    } else {
+      void* to = const_cast<void*>(memory.raw());  // was a View in Dataset::read
+      checked(H5Dread(dataset, type, here, space, H5P_DEFAULT, to), where, "read");
+    }
   }
-  std::array<std::int64_t, Shape::kMaxRank> out{};
-  hsize_t elements = 1;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(rank); ++i) {
-    // So that no product of extents and element size can overflow.
-    TRM_REQUIRE(extents[i] == 0 || elements <= (hsize_t{1} << 59U) / extents[i],
-                "{}: extent {} is beyond any array", where, extents[i]);
-    elements *= extents[i];
-    out[i] = static_cast<std::int64_t>(extents[i]);
+
+  /// The same; whole chunks of rows take a shorter way where there is one.
+  void rows(const Box& all, const ConstView& memory) const {
+    bool whole_rows = whole.rank() > 0 && memory.contiguous();
+    for (int axis = 1; axis < whole.rank(); ++axis) {
+      whole_rows = whole_rows && all.extent[axis] == whole[axis];
+    }
+    if (!whole_rows) return box(all, memory);
+    Chunks chunks(dataset, memory.dtype(), whole, where);
+    if (chunks.rows() == 0) return box(all, memory);
+    const std::int64_t end = all.offset[0] + all.extent[0];
+    Box part = all;
+    std::size_t done = 0;
+    for (std::int64_t row = all.offset[0]; row < end; row += part.extent[0]) {
+      if (!write) chunks.read_ahead(row / chunks.rows() * chunks.rows(), end);
+      part.offset[0] = row;
+      part.extent[0] = std::min(chunks.rows() - row % chunks.rows(), end - row);
+      const ConstView here(static_cast<const std::byte*>(memory.raw()) + done, memory.dtype(),
+                           part.extent);
+      done += here.bytes();
+      if (part.extent[0] < chunks.rows()) {
+        box(part, here);
+      } else if (write) {
+        chunks.write(row, here.raw());
+      } else if (!chunks.read(row, const_cast<void*>(here.raw()))) {
+        box(part, here);
+      }
+    }
   }
-  return Shape(std::span(out.data(), static_cast<std::size_t>(rank)));
+};
+
+/// What the library's places of chunks are counted from.
+haddr_t chunk_base(hid_t dataset, const std::string& where) {
+#if H5_VERSION_GE(1, 14, 4)
+  (void)dataset;
+  (void)where;
+  return 0;
+#else  // the user block is forgotten (HDF5's issue 3003)
+  const Id file{checked(H5Iget_file_id(dataset), where, "find its file"), H5Fclose};
+  const Id creation{checked(H5Fget_create_plist(file), where, "read its file's properties"),
+                    H5Pclose};
+  hsize_t block = 0;
+  checked(H5Pget_userblock(creation, &block), where, "read its file's properties");
+  return block;
+#endif
 }
 
 }  // namespace
@@ -135,10 +182,7 @@ Dataset Group::create_dataset(const std::string& name, DType dtype, const Shape&
   const auto lock = enter();
   const std::string full = name_of_member(name);
   TRM_CHECK(!options.extendable || shape.rank() == 1, "{}: only 1-D arrays grow", full);
-  TRM_REQUIRE(!has(name), "{}: {} exists already", path_, full);
-  if (const auto slash = name.rfind('/'); slash != std::string::npos && slash > 0) {
-    create_group(name.substr(0, slash));
-  }
+  make_way(name);
   const hid_t made =
       H5Dcreate2(id(), name.c_str(), file_type(dtype), make_space(shape, options.extendable),
                  H5P_DEFAULT, creation_of(dtype, shape, options), H5P_DEFAULT);
@@ -148,7 +192,8 @@ Dataset Group::create_dataset(const std::string& name, DType dtype, const Shape&
 
 Shape Dataset::shape() const {
   const auto lock = enter();
-  return shape_of(id(), where());
+  const Id space{checked(H5Dget_space(id()), where(), "read its shape"), H5Sclose};
+  return shape_of(space, where());
 }
 
 void Dataset::transfer(const Box& box, const ConstView& memory, bool write) const {
@@ -158,22 +203,7 @@ void Dataset::transfer(const Box& box, const ConstView& memory, bool write) cons
   TRM_CHECK(box.count() == memory.count(), "{}: {} elements of the file, {} of memory", where(),
             box.count(), memory.count());
   if (box.count() == 0) return;
-  const Id space = make_space(whole, false);
-  if (whole.rank() > 0) {
-    const Extents start = extents_of(box.offset);
-    const Extents count = extents_of(box.extent);
-    checked(H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, count.data(),
-                                nullptr),
-            where(), "select a part");
-  }
-  const hid_t type = memory_type(memory.dtype());
-  const Id here = memory_space(memory, box);
-  if (write) {
-    checked(H5Dwrite(id(), type, here, space, H5P_DEFAULT, memory.raw()), where(), "write");
-  } else {
-    void* to = const_cast<void*>(memory.raw());  // was a View in read()
-    checked(H5Dread(id(), type, here, space, H5P_DEFAULT, to), where(), "read");
-  }
+  Transfer{id(), where(), whole, write}.rows(box, memory);
 }
 
 void Dataset::read(const View& to) const {
@@ -212,6 +242,34 @@ void Dataset::resize(std::int64_t n) {
   TRM_CHECK(shape().rank() == 1 && n >= 0, "{}: resized to {}", where(), n);
   const auto extent = static_cast<hsize_t>(n);
   checked(H5Dset_extent(id(), &extent), where(), "change its length");
+}
+
+std::vector<Extent> Dataset::extents() const {
+  const auto lock = enter();
+  checked(H5Dflush(id()), where(), "write to disk");  // gives places to the last chunks
+  const Id creation{checked(H5Dget_create_plist(id()), where(), "read its properties"),
+                    H5Pclose};
+  std::vector<Extent> out;
+  const auto add = [&](haddr_t offset, hsize_t bytes) {
+    if (offset == HADDR_UNDEF || bytes == 0) return;  // never written
+    out.push_back({static_cast<std::int64_t>(offset), static_cast<std::int64_t>(bytes)});
+  };
+  if (H5Pget_layout(creation) == H5D_CONTIGUOUS) {
+    add(H5Dget_offset(id()), H5Dget_storage_size(id()));
+  } else if (H5Pget_layout(creation) == H5D_CHUNKED) {
+    const haddr_t base = chunk_base(id(), where());
+    const Id all{checked(H5Dget_space(id()), where(), "read its shape"), H5Sclose};
+    hsize_t count = 0;
+    checked(H5Dget_num_chunks(id(), all, &count), where(), "count its chunks");
+    for (hsize_t i = 0; i < count; ++i) {
+      haddr_t offset = HADDR_UNDEF;
+      hsize_t bytes = 0;
+      checked(H5Dget_chunk_info(id(), all, i, nullptr, nullptr, &offset, &bytes), where(),
+              "find its chunks");
+      add(offset == HADDR_UNDEF ? offset : base + offset, bytes);
+    }
+  }
+  return out;
 }
 
 }  // namespace trireme::h5

@@ -34,14 +34,6 @@ void require_creatable(const std::string& path) {
   close(file);
 }
 
-Id file_access() {
-  Id access = properties(H5P_FILE_ACCESS);
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7)
-  checked(H5Pset_file_locking(access, 0, 1), "HDF5", "switch file locks off");
-#endif
-  return access;
-}
-
 Id without_times(hid_t of_class) {
   Id creation = properties(of_class);
   checked(H5Pset_obj_track_times(creation, 0), "HDF5", "switch time stamps off");
@@ -69,18 +61,31 @@ std::string tidy(const std::string& name) {
   return out;
 }
 
-std::shared_ptr<Handle> open_file(const std::string& path, Mode mode) {
+hid_t create_file(const std::string& path, const FileOptions& options) {
+  const std::int64_t block = options.user_block;
+  TRM_CHECK(block == 0 || (block >= 512 && (block & (block - 1)) == 0), "{}: user block of {}",
+            path, block);
+  require_creatable(path);
+  const Id creation = without_times(H5P_FILE_CREATE);
+  checked(H5Pset_userblock(creation, static_cast<hsize_t>(block)), path, "set a user block");
+  const Id access = properties(H5P_FILE_ACCESS);
+  if (options.checksums) {
+    checked(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110), path,
+            "set the format");
+  }
+  return checked(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation, access), path, "create");
+}
+
+std::shared_ptr<Handle> open_file(const std::string& path, Mode mode,
+                                  const FileOptions& options) {
   const auto lock = enter();
   hid_t opened = -1;
   if (mode == Mode::create) {
-    require_creatable(path);
-    opened = checked(
-        H5Fcreate(path.c_str(), H5F_ACC_TRUNC, without_times(H5P_FILE_CREATE), file_access()),
-        path, "create");
+    opened = create_file(path, options);
   } else {
     require_openable(path, mode);
     const unsigned flags = mode == Mode::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
-    opened = checked(H5Fopen(path.c_str(), flags, file_access()), path, "open");
+    opened = checked(H5Fopen(path.c_str(), flags, H5P_DEFAULT), path, "open");
   }
   return std::make_shared<Handle>(opened, H5Fclose);
 }
@@ -114,35 +119,42 @@ bool Group::has(const std::string& name) const {
     }
     // A dataset in the middle of a path is no group to look into; the library calls that an
     // error, for us the name just isn't there.
-    return part == path || type_of_member(part) == H5I_GROUP;
+    return part == path || type_of_member(part) == H5O_TYPE_GROUP;
   });
 }
 
 std::int64_t Group::type_of_member(const std::string& name) const {
-  const Id object{H5Oopen(id(), name.c_str(), H5P_DEFAULT), H5Oclose};
-  return object < 0 ? H5I_BADID : H5Iget_type(object);  // links may lead nowhere
+  // Not by opening it: that reads all that a dataset is made of, which of a virtual one is
+  // much.
+  H5O_info_t info{};
+#if H5_VERSION_GE(1, 12, 0)
+  const herr_t code =
+      H5Oget_info_by_name3(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#else
+  const herr_t code =
+      H5Oget_info_by_name2(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#endif
+  return code < 0 ? H5O_TYPE_UNKNOWN : info.type;  // links may lead nowhere
 }
 
 bool Group::has_dataset(const std::string& name) const {
   const auto lock = enter();
-  return has(name) && type_of_member(name) == H5I_DATASET;
+  return has(name) && type_of_member(name) == H5O_TYPE_DATASET;
 }
 
 std::vector<std::string> Group::names() const {
   const auto lock = enter();
-  H5G_info_t info{};
-  checked(H5Gget_info(id(), &info), where(), "list its members");
   std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const auto get = [&](char* to, std::size_t room) {
-      return checked(
-          H5Lget_name_by_idx(id(), ".", H5_INDEX_NAME, H5_ITER_INC, i, to, room, H5P_DEFAULT),
-          where(), "list its members");
-    };
-    std::string name(static_cast<std::size_t>(get(nullptr, 0)), '\0');
-    get(name.data(), name.size() + 1);
-    names.push_back(std::move(name));
-  }
+  const auto keep = [](hid_t, const char* name, const H5L_info_t*, void* list) -> herr_t {
+    static_cast<std::vector<std::string>*>(list)->emplace_back(name);
+    return 0;
+  };
+  // Sorted here: in any order of its own the library makes a table, and where the file is
+  // damaged it frees what it has not filled in.
+  hsize_t at = 0;
+  checked(H5Literate(id(), H5_INDEX_NAME, H5_ITER_NATIVE, &at, keep, &names), where(),
+          "list its members");
+  std::ranges::sort(names);
   return names;
 }
 
@@ -169,13 +181,39 @@ Group Group::create_group(const std::string& name) {
   return group(path);
 }
 
+void Group::make_way(const std::string& name) {
+  TRM_REQUIRE(!has(name), "{}: {} exists already", path_, name_of_member(name));
+  if (const auto slash = name.rfind('/'); slash != std::string::npos && slash > 0) {
+    create_group(name.substr(0, slash));
+  }
+}
+
+void Group::create_link(const std::string& name, const std::string& target) {
+  const auto lock = enter();
+  TRM_CHECK(target.starts_with('/'), "{}: a link to {}", name_of_member(name), target);
+  make_way(name);
+  checked(H5Lcreate_soft(target.c_str(), id(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT), path_,
+          fmt::format("create link {}", name_of_member(name)));
+}
+
+bool Group::is_link(const std::string& name) const {
+  const auto lock = enter();
+  const std::string path = tidy(name);
+  if (path.empty() || path == "/" || !has(path)) return false;
+  H5L_info_t info{};
+  checked(H5Lget_info(id(), path.c_str(), &info, H5P_DEFAULT), path_,
+          fmt::format("look at {}", name_of_member(path)));
+  return info.type == H5L_TYPE_SOFT;
+}
+
 void Group::remove(const std::string& name) {
   const auto lock = enter();
   checked(H5Ldelete(id(), name.c_str(), H5P_DEFAULT), path_,
           fmt::format("remove {}", name_of_member(name)));
 }
 
-File::File(const std::string& path, Mode mode) : Group(open_file(path, mode), path, "/") {}
+File::File(const std::string& path, Mode mode, const FileOptions& options)
+    : Group(open_file(path, mode, options), path, "/") {}
 
 void File::flush() {
   const auto lock = enter();

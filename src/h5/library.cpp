@@ -21,11 +21,15 @@ void start_library() {
   // At exit the library would close what is open: all that is left by our owners is what can't
   // be written (see written()).
   H5dont_atexit();
-  // Errors become our own; by default the library prints a page on stderr for each.
-  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-#if !(H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7))
-  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);  // no property for it before 1.10.7
-#endif
+  // The property is newer (1.10.7), and not handed on to the sources of virtual datasets: they
+  // would be locked, and not found while this program has them open without locks.
+  setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+}
+
+/// Errors become our own; by default the library prints a page on stderr for each.
+void silence_thread() {
+  thread_local const herr_t silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  (void)silent;
 }
 
 herr_t keep_first(unsigned n, const H5E_error2_t* error, void* text) {
@@ -108,6 +112,7 @@ std::unique_lock<std::recursive_mutex> enter() {
   std::unique_lock lock(library_mutex());
   static const bool started = (start_library(), true);
   (void)started;
+  silence_thread();
   return lock;
 }
 

@@ -40,6 +40,7 @@ ParameterStore::ParameterStore(const Exec& ex, DType dtype,
 }
 
 void ParameterStore::initialize(const Exec& ex, const ModelConfig& config, std::uint64_t seed) {
+  if (ex.device.kind() == DeviceKind::dry) return;
   for (const Parameter* p : parameters_) {
     const InitRule rule = init_rule(config, p->init);
     if (ex.device.kind() == DeviceKind::cpu) {

@@ -81,6 +81,12 @@ void Optimizer::step(const Exec& ex, double lr, double norm) {
   }
 }
 
+std::size_t Optimizer::state_bytes() const {
+  std::size_t bytes = 0;
+  for (const Tensor& t : {first_, second_}) bytes += t.defined() ? t.view().bytes() : 0;
+  return bytes;
+}
+
 void Optimizer::visit_state(
     const std::function<void(const char* kind, const Parameter&, const View&)>& f) const {
   const auto each = [&](const char* kind, const Tensor& flat) {

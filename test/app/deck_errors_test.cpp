@@ -137,18 +137,18 @@ BOOST_AUTO_TEST_CASE(features_that_are_not_available) {
   CHECK_CONTAINS(error("scheduler: {type: WarmupDecayLR, params: {warmup_num_steps: 10}}"),
                  "use lr_decay_style");
   CHECK_CONTAINS(error("attention_config: [[[\"global\", \"local\"], 2]]"), "attention_config");
-  CHECK_CONTAINS(error("keep_last_n_checkpoints: 4"), "keep_last_n_checkpoints");
+  CHECK_CONTAINS(error("save_iters: [4]"), "use extra_save_iters");
   CHECK_CONTAINS(error("curriculum_learning: {enabled: true}"), "curriculum_learning.enabled");
   CHECK_CONTAINS(error("soft_prompt_tuning: {num_tokens: 10}"), "soft_prompt_tuning");
   CHECK_CONTAINS(
-      error("train_epochs: 3\nfp16: {enabled: true}\nfinetune: true"),
-      "x.yml:11:11: finetune: true is not available: a run resumes with its whole state "
-      "yet; nor are fp16.enabled: true (mixed precision");
+      error("train_epochs: 3\nfp16: {enabled: true}\nchar_level_ppl: true"),
+      "x.yml:11:17: char_level_ppl: true is not available: perplexity is per token; nor are "
+      "fp16.enabled: true (mixed precision");
   const Deck off = least(
       "fp16: {enabled: false, loss_scale: 0}\nzero_optimization: {stage: 0, offload_param: "
-      "{device: none}}\nmoe_num_experts: 1\nscheduler: null\nextra_save_iters: []\n"
+      "{device: none}}\nmoe_num_experts: 1\nscheduler: null\nsave_iters: []\n"
       "attention_config: [[[\"global\"], 2], [[\"flash\"], 2]]\nprecision: fp32\n"
-      "checkpoint_scale: linear\nsoft_prompt_tuning: {enabled: false, num_tokens: 10}\n"
+      "soft_prompt_tuning: {enabled: false, num_tokens: 10}\n"
       "bf16: null\namp: false\noptimizer: {params: {adam_w_mode: true, amsgrad: False}}\n");
   BOOST_CHECK(off.warnings.empty());
 }

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 
@@ -40,25 +39,10 @@ MESHES = {
 }
 
 
-def ranks_of(deck):
-    """{rank: process id} of all that run this deck."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if str(deck).encode() not in words or words[0] != bytes(program.PROGRAM):
-                continue
-            for setting in (entry / "environ").read_bytes().split(b"\0"):
-                name, _, value = setting.partition(b"=")
-                if name in (b"OMPI_COMM_WORLD_RANK", b"PMIX_RANK"):
-                    found[int(value)] = int(entry.name)
-    return found
-
-
 def remaining(deck, seconds):
     """What still runs after so long at most."""
     end = time.monotonic() + seconds
-    while (left := ranks_of(deck)) and time.monotonic() < end:
+    while (left := program.ranks_of(deck)) and time.monotonic() < end:
         time.sleep(0.1)
     return left
 
@@ -84,7 +68,7 @@ def train(folder, name, keys):
             said = out.read_text()[-500:] + err.read_text()
             raise AssertionError(f"{name} does not run: {said}")
         time.sleep(0.05)
-    ranks = ranks_of(deck)
+    ranks = program.ranks_of(deck)
     if sorted(ranks) != list(range(RANKS)):
         program.stop(process)
         raise AssertionError(f"of {RANKS} ranks these are found: {ranks}")
@@ -119,8 +103,8 @@ def kill_rank(folder, name, keys, victim):
     return wrong
 
 
-def signal_launcher(folder, name, number):
-    process, deck, _, _ = train(folder, name, MESHES["tp2_pp2"])
+def signal_launcher(folder, name, number, keys):
+    process, deck, _, _ = train(folder, name, {**MESHES["tp2_pp2"], **keys})
     process.send_signal(number)
     return wait(process, deck)
 
@@ -152,7 +136,12 @@ def cases():
     for mesh, victim in (("dp4", 0), ("dp4", 3), ("tp2_pp2", 0), ("tp2_pp2", 3), ("pp4", 3)):
         yield f"kill_{mesh}_rank{victim}", kill_rank, (MESHES[mesh], victim)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        yield f"launcher_{number.name}", signal_launcher, (number,)
+        yield f"launcher_{number.name}", signal_launcher, (number, {})
+    # Ranks that save don't end by SIGTERM, which the launcher tries first.
+    saves = {"checkpoint_factor": 1, "keep_last_n_checkpoints": 2}
+    saves["save"] = str(program.root_folder() / "deaths" / "saves")
+    yield "saving_kill_rank", kill_rank, (saves, 1)
+    yield "saving_launcher", signal_launcher, (signal.SIGTERM, saves)
     yield "bad_token_dp4", bad_token, ({},)
     yield "bad_token_dp2_pp2", bad_token, ({"pipe_parallel_size": 2},)
 

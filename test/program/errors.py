@@ -121,8 +121,8 @@ def data_cases():
     yield data("text", ["not an HDF5 file"])
     yield data("foreign", ["not a token file", "trireme prepare"])
     yield data("truncated", ["truncated file: 5000 of its"])
-    # Met by whichever rank reads it first, in the middle of a step.
-    yield data("large_ids", ["id 4000", "ends at 256"], keeps=("metrics.h5",))
+    # In the middle of a step; deaths.py has it on one rank of several.
+    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=("metrics.h5",))
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
     yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
     yield Case("vocabulary", ["vocab_size", "300", "257"], {"vocab_size": 300})
@@ -137,8 +137,8 @@ def run_cases():
     # Root may write anywhere, but not below a file.
     yield Case("save_below_a_file", ["save", "{}/text.txt/run"], {"save": "{}/text.txt/run"})
     yield Case("save_is_a_file", ["save", "{}/text.txt"], {"save": "{}/text.txt"})
-    yield Case("load_nothing", ["{}/nowhere", "load", "latest"], {"load": "{}/nowhere"})
-    yield Case("load_foreign", ["{}/odd", "latest"], {"load": "{}/odd"})
+    yield Case("load_nothing", ["no checkpoint in {}/nowhere", "load"], {"load": "{}/nowhere"})
+    yield Case("load_foreign", ["{}/odd/latest", "damaged", "load"], {"load": "{}/odd"})
     yield Case("other_seed", ["seed 1234", "7"], {"load": "{}/good", "seed": 7})
     yield Case(
         "other_width",
@@ -154,11 +154,22 @@ def run_cases():
             ranks=(2,) if keys else (0, 2),
             keeps=("metrics.h5",),
         )
-    # A NaN among the weights, as from a broken checkpoint, is found by name.
+    yield Case(  # already the weights
+        "weights_blow_up",
+        ["loss", "not finite", "iteration 2", "parameter embed_in.weight, element 0"],
+        {"lr": 1e39, "gradient_clipping": 0, "train_iters": 8, "warmup": 0},
+        keeps=("metrics.h5",),
+    )
+    yield Case(  # by another program, which doesn't know of our sums
+        "weight_was_changed",
+        ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
+        {"load": "{}/changed"},
+    )
+    # A NaN among the weights is found by name.
     yield Case(
         "weight_is_nan",
         ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
-        {"load": "{}/nan", "train_iters": 8},
+        {"load": "{}/nan", "train_iters": 8, "override_lr_scheduler": True},
         keeps=("metrics.h5",),
     )
 
@@ -227,6 +238,8 @@ def make_files(folder):
         row = weight[1]
         row[5] = float("nan")
         weight[1] = row
+    shutil.copytree(folder / "nan", folder / "changed")
+    program.seal_all(folder / "nan" / "global_step4")
 
 
 def filled(value, folder):
@@ -303,9 +316,10 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "prepare", "--version"],
+        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
+        ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }

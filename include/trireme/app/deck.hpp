@@ -21,6 +21,7 @@ namespace trireme {
 struct DeckSettings {
   enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
   enum class Precision : std::uint8_t { fp32 };
+  enum class CheckpointScale : std::uint8_t { linear, log };
 
   ModelConfig model;  ///< vocab_size 0: the data file's
   OptimizerConfig optimizer;
@@ -45,6 +46,20 @@ struct DeckSettings {
   std::string save;                    ///< folder of checkpoints; empty = none
   std::string load;                    ///< folder to resume from; empty = start afresh
   std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
+  CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: factor, factor², …
+  std::vector<std::int64_t> extra_save_iters;  ///< further iterations to save at
+  std::int64_t keep_last_n_checkpoints = 0;    ///< 0 = all
+  std::int64_t exit_interval = 0;              ///< save and end at its multiples; 0 = never
+  bool no_save_optim = false;                  ///< checkpoints of the weights alone
+  bool finetune = false;                       ///< of `load`, the weights alone
+  bool no_load_optim = false;                  ///< the optimizer starts afresh
+  bool no_load_rng = false;                    ///< the seed may be another
+  bool override_lr_scheduler = false;          ///< the deck's schedule, without a word
+  bool use_checkpoint_lr_scheduler = false;    ///< the checkpoint's schedule
+  bool checkpoint_async = true;                ///< write behind training
+  int checkpoint_writers_per_node = 0;         ///< 0 = every rank writes a shard
+  bool checkpoint_stop_when_full = false;      ///< end the run when a save finds no space
+  double checkpoint_time_margin = 0;  ///< seconds before the batch limit to stop; 0 = measured
 
   std::vector<std::string> data_path;  ///< cut by `split`; else the three lists below
   std::vector<std::string> train_data_paths;

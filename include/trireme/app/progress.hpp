@@ -36,6 +36,11 @@ class Progress {
   bool drawn_ = false;
 };
 
+/// Of 10⁶ bytes.
+[[nodiscard]] inline double megabytes(std::int64_t bytes) {
+  return static_cast<double>(bytes) * 1e-6;
+}
+
 /// "42 s", "3:07 min", "5:04 h", "2 d 3 h": for people.
 [[nodiscard]] std::string duration_text(double seconds);
 

@@ -39,7 +39,13 @@ struct Mesh {
   /// First and last stage of a pipeline (tied embeddings); alone on stages between.
   std::unique_ptr<Communicator> ends;
 
+  struct Groups {
+    std::unique_ptr<Communicator> dp, tp, pp, ends;
+  };
+
   Mesh(const MeshShape& shape, Communicator& world);
+  /// Of groups that are there already. Not collective.
+  Mesh(const MeshShape& shape, const MeshIndex& at, Communicator& world, Groups groups);
   [[nodiscard]] bool first_stage() const { return at.pp == 0; }
   [[nodiscard]] bool last_stage() const { return at.pp == shape.pp - 1; }
 };

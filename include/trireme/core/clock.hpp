@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wall time and the seconds that each phase of a step took.
+// Time, and the seconds that each phase of a step took.
 #pragma once
 
 #include <array>
@@ -13,6 +13,12 @@ namespace trireme {
 /// Seconds on a steady clock.
 inline double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// The clock on the wall, which batch systems go by.
+inline double seconds_since_1970() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 

@@ -9,7 +9,8 @@
 
 namespace trireme {
 
-enum class DeviceKind : std::uint8_t { cpu, cuda };
+/// `dry` memory is counted and doesn't exist: what would be written to it needn't be computed.
+enum class DeviceKind : std::uint8_t { cpu, cuda, dry };
 
 class Event {
  public:

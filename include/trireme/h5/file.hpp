@@ -27,16 +27,42 @@ enum class Mode : std::uint8_t {
   read_write,  ///< must exist
 };
 
+struct FileOptions {
+  /// HDF5's newer format, in which what describes data has a checksum, and a damaged file is an
+  /// error and never a wrong or endless answer. Not under HDF5's checksums are attributes that
+  /// are texts, and virtual datasets: the library trusts these, and a damaged one can crash it.
+  /// So sum such a file by yourself (see user_block), and check that before you open it. Needs
+  /// HDF5 1.10 (2016) to read. A file that is open for writing, or was when its program died,
+  /// can't be opened.
+  bool checksums = false;
+  /// Bytes before HDF5's own, free for the caller: 0, or a power of two from 512 on.
+  std::int64_t user_block = 0;
+};
+
 /// The kinds of attribute: one integer, one number, one text (UTF-8, without NUL), integers.
 using Attribute = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>>;
 
 struct DatasetOptions {
   bool extendable = false;  ///< 1-D that grows and shrinks without limit
   /// Extent of a chunk along the first axis. 0: the array in one piece, or where chunks are
-  /// needed (extendable, checksum, deflate) as many rows as make about 1 MiB.
+  /// needed (extendable, checksum, deflate) as many rows, or as long a part of one, as make
+  /// about 1 MiB, or 1/512 of the array if that is more.
   std::int64_t chunk = 0;
   bool checksum = false;  ///< Fletcher32 on each chunk, checked on reading
   int deflate = 0;        ///< zlib level 1 to 9; 0: not compressed
+};
+
+/// Where a box of a virtual dataset is: all of a dataset of another file.
+struct Source {
+  std::string file;     ///< relative to the folder of the virtual dataset's file
+  std::string dataset;  ///< of the box's extent
+  Box box;
+};
+
+/// A range of a file's bytes.
+struct Extent {
+  std::int64_t offset = 0;
+  std::int64_t bytes = 0;
 };
 
 /// One open HDF5 identifier, closed with its last owner. For the sources of this folder.
@@ -85,6 +111,13 @@ class Dataset : public Object {
   void write(const ConstView& from);
   void write(const Box& box, const ConstView& from);
 
+  /// The boxes of a virtual dataset, in the order of its making; none of any other. Throws
+  /// Error where a box is not all of a dataset.
+  [[nodiscard]] std::vector<Source> sources() const;
+  /// Where the elements are in the file, by chunk as stored or in one piece. None of a virtual
+  /// dataset and of one without elements.
+  [[nodiscard]] std::vector<Extent> extents() const;
+
   // Extendable 1-D arrays.
   void append(const ConstView& from);
   /// Drops elements from `n` on, or adds zeros.
@@ -120,6 +153,16 @@ class Group : public Object {
   /// Also the groups above it. Elements never written read as zero.
   Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
                          const DatasetOptions& options = {});
+  /// A dataset that shows boxes of other files' datasets as one array. What no box covers, or
+  /// lies in a file that is missing, reads as NaN, or the largest integer. HDF5 looks for a
+  /// file in the folder of this one, wherever that is by then, but for one that is missing
+  /// there also in the current directory (and first of all in HDF5_VDS_PREFIX, if that is set).
+  Dataset create_virtual_dataset(const std::string& name, DType dtype, const Shape& shape,
+                                 const std::vector<Source>& sources);
+  /// A name (with the groups above it) for what has the absolute path `target`, there or not.
+  void create_link(const std::string& name, const std::string& target);
+  /// Whether the name itself is such a link.
+  [[nodiscard]] bool is_link(const std::string& name) const;
   void remove(const std::string& name);
   /// A 1-D dataset of UTF-8 texts, also the groups above it.
   void write_texts(const std::string& name, const std::vector<std::string>& texts);
@@ -128,6 +171,8 @@ class Group : public Object {
   using Object::Object;
   [[nodiscard]] std::string name_of_member(const std::string& name) const;
   [[nodiscard]] std::int64_t type_of_member(const std::string& name) const;
+  /// Makes the groups above a name; throws Error if the name is taken.
+  void make_way(const std::string& name);
 };
 
 /// A file, as its top group. It stays open until the last handle on anything in it is gone.
@@ -135,7 +180,7 @@ class File : public Group {
  public:
   File() = default;
   /// Throws Error if the file is missing, not HDF5, cut short or not permitted.
-  File(const std::string& path, Mode mode);
+  File(const std::string& path, Mode mode, const FileOptions& options = {});
 
   [[nodiscard]] const std::string& path() const { return path_; }
   /// Hands everything written so far to the operating system.

@@ -23,6 +23,7 @@ class Optimizer {
   /// Updates done, which AdamW's bias correction counts.
   [[nodiscard]] std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
+  [[nodiscard]] std::size_t state_bytes() const;
   /// f(kind, parameter, window) for each parameter and each kind of state ("exp_avg", …).
   void visit_state(
       const std::function<void(const char* kind, const Parameter&, const View&)>& f) const;

@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Reads a checkpoint with h5py alone: read_checkpoint.py SAVE/global_step100/checkpoint.h5
+import sys
+
+import h5py
+import numpy as np
+
+# To HDF5, a shard that is missing is no error: its part reads as NaN. What proves a checkpoint
+# is `trireme inspect --verify`.
+with h5py.File(sys.argv[1], "r") as file:
+    print(f"iteration {file.attrs['iteration']}")
+    for name, array in file["model"].items():
+        print(f"{name}: {array.shape}, norm {np.linalg.norm(array[:]):.6g}")
+    moment = file["optimizer/exp_avg/embed_in.weight"]  # whole, from whatever layout
+    print(f"{moment.name}: {moment.shape}, norm {np.linalg.norm(moment[:]):.6g}")

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Boxes of named global arrays: what ranks hold, and who writes what.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "trireme/tensor/box.hpp"
+#include "trireme/tensor/tensor.hpp"
+
+namespace trireme {
+
+/// A box of a named array, and its elements: contiguous, of the box's extent, which has one to
+/// four axes. Names are like paths: parts of printable characters without blanks or '@', joined
+/// by '/'.
+struct Piece {
+  std::string name;
+  Shape global;
+  Box box;
+  ConstView data;
+};
+
+/// What a rank holds. Of `replicas` ranks that hold the same box this is number `replica`; each
+/// of them lists its boxes with so many replicas in the same order.
+struct HeldPiece {
+  Piece piece;
+  int replica = 0;
+  int replicas = 1;
+};
+
+/// What a piece takes in a copy of several, each of which begins at a cache line.
+[[nodiscard]] std::size_t bytes_in_copy(const Piece& piece);
+
+/// A range along the first axis of item number `item`.
+struct Rows {
+  std::size_t item = 0;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+  friend bool operator==(const Rows&, const Rows&) = default;
+};
+
+/// One replica's part of items that all `replicas` hold: together the parts are everything,
+/// once, and in bytes each is an even share but for a row, or 64 KiB, below which nothing is
+/// cut. In order; no empty ranges. Items have at least one axis.
+[[nodiscard]] std::vector<Rows> share(const std::vector<ConstView>& items, int replicas,
+                                      int replica);
+
+/// The rows of a piece, as a piece.
+[[nodiscard]] Piece rows_of(const Piece& piece, const Rows& rows);
+
+/// What this rank writes of what it holds, so that every element is written once.
+[[nodiscard]] std::vector<Piece> writing_share(const std::vector<HeldPiece>& held);
+
+}  // namespace trireme

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a run stands, beside its arrays.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace trireme {
+
+struct RunState {
+  std::int64_t iteration = 0;
+  std::int64_t samples_consumed = 0;
+  std::int64_t optimizer_steps = 0;
+  std::uint64_t seed = 0;  ///< every random number follows from it and the two counts
+  double loss_scale = 1;
+  std::string deck;     ///< resolved, YAML
+  std::string version;  ///< of the program that wrote it
+  std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
+  friend bool operator==(const RunState&, const RunState&) = default;
+};
+
+}  // namespace trireme

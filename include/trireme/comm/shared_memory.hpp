@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory of several processes of one machine that each of them can address.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "trireme/comm/communicator.hpp"
+
+namespace trireme {
+
+/// A part for each rank of a group whose ranks share a machine. It vanishes with the last of
+/// the processes, however they end: no name is left in the system.
+class SharedMemory {
+ public:
+  /// `bytes` of this rank, zeros; may differ between ranks, and may be 0. Collective over
+  /// `group`. Throws Error, on all ranks, if the machine has too little (naming both sizes) or
+  /// the ranks are not on one.
+  SharedMemory(Communicator& group, std::size_t bytes);
+
+  /// The part of a rank; null if it is empty.
+  [[nodiscard]] std::byte* part(int rank) const;
+  [[nodiscard]] std::size_t bytes(int rank) const;
+
+ private:
+  struct Unmap {
+    std::size_t bytes = 0;
+    void operator()(std::byte* address) const;
+  };
+  std::vector<std::unique_ptr<std::byte, Unmap>> parts_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inspect command.
+#include "inspect.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "trireme/app/checkpoint_diff.hpp"
+#include "trireme/app/progress.hpp"
+#include "trireme/checkpoint/folder.hpp"
+#include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/clock.hpp"
+#include "trireme/core/log.hpp"
+
+namespace trireme {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The checkpoint that a path of the command line means: that folder, under whatever name, or
+/// the one a run would go on from.
+std::string resolve(const std::string& given) {
+  fs::path path = fs::path(given).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // a slash at the end
+  std::error_code code;
+  TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
+  TRM_REQUIRE(fs::is_directory(path, code),
+              "{}: not a folder; inspect takes a checkpoint's (…/global_stepN) or a run's",
+              given);
+  // By its name alone it may be one that is incomplete: opening it tells what is missing.
+  if (fs::exists(path / "checkpoint.h5", code) || checkpoint_iteration(path.string())) {
+    return path.string();
+  }
+  const Candidates found = find_checkpoints(path.string());
+  if (!found.note.empty()) log::warn("{}", found.note);
+  TRM_REQUIRE(!found.paths.empty(), "{}: neither a checkpoint nor a folder with any", given);
+  log::info("{}: {} {}", given, found.note.empty() ? "latest names" : "the best is",
+            fs::path(found.paths.front()).filename().string());
+  return found.paths.front();
+}
+
+std::int64_t bytes_of(const CheckpointReader& reader, const std::string& name) {
+  return reader.global_shape(name).count() *
+         static_cast<std::int64_t>(size_of(reader.dtype(name)));
+}
+
+void print_state(const CheckpointReader& reader) {
+  const RunState& s = reader.state();
+  log::info("checkpoint  {}", reader.folder());
+  log::info("iteration   {}", s.iteration);
+  log::info("samples     {} consumed", s.samples_consumed);
+  log::info("optimizer   {} steps", s.optimizer_steps);
+  log::info("seed        {}", s.seed);
+  log::info("loss scale  {}", s.loss_scale);
+  log::info("layout      {}", s.mesh);
+  log::info("version     {}", s.version);
+}
+
+void print_totals(const CheckpointReader& reader, const std::vector<std::string>& names) {
+  std::int64_t files = 0;
+  for (const auto& shard : reader.shards()) files += shard.bytes;
+  std::int64_t parameters = 0;
+  std::int64_t model = 0;
+  std::int64_t optimizer = 0;
+  for (const auto& name : names) {
+    const bool weights = name.starts_with("model/");
+    (weights ? model : optimizer) += bytes_of(reader, name);
+    if (weights) parameters += reader.global_shape(name).count();
+  }
+  log::info("shards      {}, {} bytes ({:.1f} MB)", reader.shards().size(), files,
+            megabytes(files));
+  log::info("model       {} parameters, {} bytes ({:.1f} MB)", parameters, model,
+            megabytes(model));
+  log::info("optimizer   {} bytes ({:.1f} MB)", optimizer, megabytes(optimizer));
+}
+
+void print_tensors(const CheckpointReader& reader, const std::vector<std::string>& names) {
+  std::size_t name_width = std::string_view("tensor").size();
+  std::size_t shape_width = std::string_view("shape").size();
+  for (const auto& name : names) {
+    name_width = std::max(name_width, name.size());
+    shape_width = std::max(shape_width, reader.global_shape(name).str().size());
+  }
+  log::info("{:<{}}  {:<6}  {:<{}}  {:>10}  pieces", "tensor", name_width, "type", "shape",
+            shape_width, "MiB");
+  for (const auto& name : names) {
+    log::info("{:<{}}  {:<6}  {:<{}}  {:>10.3f}  {:>6}", name, name_width,
+              name_of(reader.dtype(name)), reader.global_shape(name).str(), shape_width,
+              static_cast<double>(bytes_of(reader, name)) / (1 << 20), reader.pieces(name));
+  }
+}
+
+void print(const CheckpointReader& reader, bool deck) {
+  auto names = reader.names();
+  std::ranges::sort(names, in_model_order);
+  print_state(reader);
+  print_totals(reader, names);
+  print_tensors(reader, names);
+  if (deck) log::info("deck\n{}", reader.state().deck);
+}
+
+void verify(CheckpointReader& reader) {
+  const double begin = now();
+  std::int64_t total = 0;
+  std::int64_t done = 0;
+  for (const auto& shard : reader.shards()) total += shard.bytes;
+  {
+    Progress progress("verified", "MB", megabytes(total));
+    reader.verify([&](std::int64_t bytes) {
+      done += bytes;
+      progress.update(megabytes(done));
+    });
+  }
+  const double seconds = std::max(now() - begin, 1e-9);
+  log::info("{}: all {} shards are whole: {:.1f} MB in {:.2f} s, {:.2f} GB/s", reader.folder(),
+            reader.shards().size(), megabytes(total), seconds,
+            megabytes(total) * 1e-3 / seconds);
+}
+
+}  // namespace
+
+int inspect(const InspectOptions& options) {
+  CheckpointReader reader(resolve(options.checkpoint));
+  if (options.other.empty()) {
+    print(reader, options.deck);
+    if (options.verify) {
+      verify(reader);
+    } else {
+      reader.check_files();
+    }
+    return 0;
+  }
+  CheckpointReader other(resolve(options.other));
+  if (options.verify) {
+    verify(reader);
+    verify(other);
+  }
+  log::info("{} | {}", reader.folder(), other.folder());
+  return print_differences(reader, other) ? 0 : 1;
+}
+
+}  // namespace trireme

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// `trireme plan`: a run's plan as tables, and as JSON.
+#include <algorithm>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "trireme/app/progress.hpp"
+#include "trireme/app/run_plan.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/model/transformer.hpp"
+
+#include "run.hpp"
+#include "train_inputs.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// What all figures of a table are given in.
+struct Unit {
+  const char* name;
+  double bytes;
+};
+
+Unit unit_for(std::int64_t most) {
+  constexpr double kMiB = 1048576;
+  return most < std::int64_t{10} << 30U ? Unit{"MiB", kMiB} : Unit{"GiB", kMiB * 1024};
+}
+
+/// From the data, as train has it, where the deck says nothing.
+void fill_vocabulary(Deck& deck) {
+  if (deck.model.vocab_size > 0) return;
+  try {
+    const auto samples = open_samples(deck, Part::train, DocumentCheck::none);
+    TRM_REQUIRE(samples, "the deck names no data");
+    deck.model.vocab_size = samples->vocab_size();
+  } catch (const Error& e) {
+    throw Error(fmt::format("{}; to plan without data, set vocab_size (--set vocab_size=50257)",
+                            e.what()));
+  }
+}
+
+void print_memory(const RunPlan& run) {
+  std::int64_t most = 0;
+  for (const StagePlan& s : run.stages) most = std::max(most, s.total());
+  const Unit unit = unit_for(most);
+  log::info("");
+  log::info("memory   {} of a rank; of each stage the rank that needs the most", unit.name);
+  log::info("{:>8} {:>13} {:>9} {:>9} {:>9} {:>11} {:>7} {:>9} {:>9}", "stage", "parameters",
+            "values", "gradients", "optimizer", "activations", "spare", "copy", "total");
+  for (std::size_t i = 0; i < run.stages.size(); ++i) {
+    const StagePlan& s = run.stages[i];
+    const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
+    log::info("{:>8} {:>13} {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>7.2f} {:>9.2f} {:>9.2f}", i,
+              s.parameters, in(s.values), in(s.gradients), in(s.optimizer), in(s.activations),
+              in(s.unused), in(s.copy), in(s.total()));
+  }
+  log::info("         activations: all else in use at the peak; spare: free blocks kept for");
+  log::info("         reuse; copy: of a checkpoint while it is written, in host memory");
+  // Of processes' peaks on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
+  log::info("         besides: the program, MPI, libraries and threads' work space, measured");
+  log::info("         27 MiB a rank of one thread, 93 MiB of four");
+}
+
+void print_schedule(const Deck& deck, const RunPlan& run) {
+  std::int64_t most = 0;
+  for (const StagePlan& s : run.stages) {
+    most = std::max({most, s.tapes, s.tensor_traffic, s.pipeline_traffic});
+  }
+  const Unit unit = unit_for(most);
+  log::info("");
+  log::info("step     {} micro-batch{}{}", deck.gradient_accumulation_steps,
+            deck.gradient_accumulation_steps == 1 ? "" : "es",
+            run.mesh.pp == 1 ? ""
+                             : fmt::format("; stages wait {:.1f} % of the time for each other",
+                                           100 * run.idle));
+  log::info("{:>8} {:>9} {:>11} {:>24} {:>18} {:>17}", "stage", "in flight",
+            fmt::format("tapes {}", unit.name), "gradients summed over dp",
+            fmt::format("{} through tp", unit.name), fmt::format("{} sent in pp", unit.name));
+  for (std::size_t i = 0; i < run.stages.size(); ++i) {
+    const StagePlan& s = run.stages[i];
+    const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
+    log::info("{:>8} {:>9} {:>11.2f} {:>24} {:>18.2f} {:>17.2f}", i, s.in_flight, in(s.tapes),
+              s.reduced, in(s.tensor_traffic), in(s.pipeline_traffic));
+  }
+}
+
+void print_checkpoint(const Deck& deck, const CheckpointPlan& c) {
+  log::info("");
+  if (deck.save.empty()) {
+    log::info("save     nothing is kept: the deck sets no `save`");
+    return;
+  }
+  log::info("save     {:.1f} MB a checkpoint in {} shard{} of {:.1f} to {:.1f} MB, {}",
+            megabytes(c.bytes), c.writers, c.writers == 1 ? "" : "s", megabytes(c.least),
+            megabytes(c.most),
+            deck.checkpoint_async ? "written behind training" : "while training waits");
+}
+
+nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) {
+  auto stages = nlohmann::ordered_json::array();
+  for (const StagePlan& s : run.stages) {
+    stages.push_back({{"parameters", s.parameters},
+                      {"values_bytes", s.values},
+                      {"gradients_bytes", s.gradients},
+                      {"optimizer_bytes", s.optimizer},
+                      {"activations_bytes", s.activations},
+                      {"unsent_bytes", s.unsent},
+                      {"tapes_bytes", s.tapes},
+                      {"device_peak_bytes", s.peak()},
+                      {"device_reserved_bytes", s.reserved()},
+                      {"copy_bytes", s.copy},
+                      {"total_bytes", s.total()},
+                      {"in_flight", s.in_flight},
+                      {"reduced_elements", s.reduced},
+                      {"tensor_bytes", s.tensor_traffic},
+                      {"pipeline_bytes", s.pipeline_traffic}});
+  }
+  return {{"version", kVersion},
+          {"ranks", ranks},
+          {"mesh", {{"dp", run.mesh.dp}, {"tp", run.mesh.tp}, {"pp", run.mesh.pp}}},
+          {"parameters", count_parameters(deck.model)},
+          {"stages", stages},
+          {"idle", run.idle},
+          {"checkpoint",
+           {{"bytes", run.checkpoint.bytes},
+            {"writers", run.checkpoint.writers},
+            {"least_bytes", run.checkpoint.least},
+            {"most_bytes", run.checkpoint.most}}}};
+}
+
+}  // namespace
+
+void plan(const DeckSource& source, const PlanOptions& options, Communicator& world) {
+  if (world.rank() != 0) return;
+  Deck deck = read_deck(source.files, source.overrides);
+  resolve(deck, options.ranks);
+  for (const std::string& w : deck.warnings) log::warn("{}", w);
+  fill_vocabulary(deck);
+  resolve(deck, options.ranks);  // the vocabulary bears on where layers are cut
+  const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);
+  log::info("Trireme {}, plan for {} rank{}", kVersion, options.ranks,
+            options.ranks == 1 ? "" : "s");
+  print_run(deck, run.mesh);
+  print_memory(run);
+  print_schedule(deck, run);
+  print_checkpoint(deck, run.checkpoint);
+  if (options.json.empty()) return;
+  std::ofstream out(options.json);
+  out << to_json(deck, options.ranks, run).dump(2) << '\n';
+  TRM_REQUIRE(out.good(), "cannot write {}", options.json);
+}
+
+}  // namespace trireme

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The choice among checkpoints, and what a run cannot change on the way.
+#include "resume.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <map>
+#include <unistd.h>
+
+#include "trireme/checkpoint/folder.hpp"
+#include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/log.hpp"
+
+#include "deck_keys.hpp"
+
+namespace trireme {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+using Settings = std::map<std::string, std::string>;
+
+/// Each setting as it is written in a deck.
+Settings settings(const Deck& of) {
+  Settings values;
+  deck::Draft draft = deck::unfold(of);
+  for (const deck::Section& section : deck::key_sections()) {
+    for (const deck::Key& key : section.keys) {
+      if (key.need == deck::Need::input) continue;
+      values[std::string(key.path)] = deck::field_text(key, draft);
+    }
+  }
+  return values;
+}
+
+/// The deck that it was made with.
+Deck deck_of(const CheckpointReader& reader) {
+  try {
+    return parse_deck(reader.state().deck, "its deck");
+  } catch (const Error& e) {
+    throw Error(fmt::format(
+        "the checkpoint {} was made by version {} with a deck that this one can't read: {}",
+        reader.folder(), reader.state().version, e.what()));
+  }
+}
+
+fs::path tidy(const std::string& path) {
+  std::error_code code;
+  const fs::path whole = fs::absolute(path, code).lexically_normal();
+  return whole.has_filename() ? whole : whole.parent_path();  // a slash at the end
+}
+
+constexpr auto kModel = {"num_layers",          "hidden_size",
+                         "num_attention_heads", "num_kv_heads",
+                         "vocab_size",          "norm",
+                         "intermediate_size",   "layernorm_epsilon",
+                         "rms_norm_epsilon",    "pos_emb",
+                         "rotary_pct",          "rotary_emb_base",
+                         "activation",          "bias_gelu_fusion",
+                         "gpt_j_residual",      "gpt_j_tied",
+                         "no_weight_tying",     "use_bias_in_norms",
+                         "use_bias_in_mlp",     "use_bias_in_attn_linear"};
+
+void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
+                  const Settings& now) {
+  TRM_REQUIRE(then.at(key) == now.at(key),
+              "the checkpoint {} was made with {} {}, but the deck's is {}: set {} to {} to go "
+              "on, or leave load out to start afresh",
+              checkpoint, key, then.at(key), now.at(key), key, then.at(key));
+}
+
+std::string describe(const ScheduleConfig& s, const Settings& of) {
+  return fmt::format("lr {}, min_lr {}, warmup {}, lr_decay_style {}, lr_decay_iters {}", s.lr,
+                     s.min_lr, s.warmup, of.at("lr_decay_style"), s.lr_decay_iters);
+}
+
+void settle_schedule(const std::string& checkpoint, const Deck& made_with, const Settings& then,
+                     Deck& deck, const Settings& now) {
+  if (made_with.schedule == deck.schedule || deck.override_lr_scheduler) return;
+  if (deck.use_checkpoint_lr_scheduler) {
+    log::info("resume   with the checkpoint's schedule: {}",
+              describe(made_with.schedule, then));
+    deck.schedule = made_with.schedule;
+    return;
+  }
+  log::warn(
+      "the schedule was {} when the checkpoint {} was made and is {} now; the run goes on with "
+      "the deck's (override_lr_scheduler: true says that this is meant, "
+      "use_checkpoint_lr_scheduler: true takes the checkpoint's)",
+      describe(made_with.schedule, then), checkpoint, describe(deck.schedule, now));
+}
+
+/// The state of another optimizer, or none, is of no use.
+void check_optimizer(const CheckpointReader& reader, const Deck& made_with, const Deck& deck) {
+  if (deck.no_load_optim) return;
+  const auto names = reader.names();
+  const bool kept = std::ranges::any_of(
+      names, [](const std::string& n) { return n.starts_with("optimizer/"); });
+  const bool needed =
+      deck.optimizer.kind == OptimizerKind::adamw || deck.optimizer.momentum > 0;
+  TRM_REQUIRE(kept || !needed,
+              "the checkpoint {} holds no optimizer state{}: set no_load_optim: true to start "
+              "the optimizer afresh",
+              reader.folder(),
+              made_with.no_save_optim ? " (it was made with no_save_optim)" : "");
+  TRM_REQUIRE(made_with.optimizer.kind == deck.optimizer.kind,
+              "the checkpoint {} was made with another optimizer.type than the deck's: set it "
+              "back, or set no_load_optim: true to start the optimizer afresh",
+              reader.folder());
+}
+
+std::string beginning(const Deck& deck) {
+  return fmt::format("{}{}", deck.load.empty() ? "no load" : "load: " + deck.load,
+                     deck.finetune ? " and finetune: true" : "");
+}
+
+/// The checkpoints in `save` must be those of a run that began as this deck's does.
+void require_same_beginning(const std::vector<std::string>& kept, const Deck& deck) {
+  std::vector<std::string> reasons;
+  for (const std::string& checkpoint : kept) {
+    Deck then;
+    try {
+      then = deck_of(CheckpointReader(checkpoint));
+    } catch (const Error& e) {
+      reasons.emplace_back(e.what());
+      continue;
+    }
+    const bool same = !then.load.empty() && tidy(then.load) == tidy(deck.load) &&
+                      then.finetune == deck.finetune;
+    TRM_REQUIRE(same,
+                "save: {} holds the checkpoint {} of a run that began with {}, and this one "
+                "begins with {}: name another save, or set load: {}{} to go on with that one",
+                deck.save, checkpoint, beginning(then), beginning(deck), deck.save,
+                deck.finetune ? " without finetune" : "");
+    return;
+  }
+  throw Error(fmt::format("save: {} holds checkpoints, and none can be read: {}; name another",
+                          deck.save, fmt::join(reasons, "; ")));
+}
+
+}  // namespace
+
+bool is_within(const std::string& path, const std::string& folder) {
+  if (path.empty() || folder.empty()) return false;
+  const fs::path inner = tidy(path);
+  const fs::path outer = tidy(folder);
+  return std::ranges::mismatch(outer, inner).in1 == outer.end();
+}
+
+LoadSource::LoadSource(const Deck& deck) : folder_(deck.load) {
+  if (folder_.empty()) return;
+  const bool from_save = is_within(deck.load, deck.save);
+  Candidates kept;
+  if (!deck.save.empty()) kept = find_checkpoints(deck.save);
+  TRM_REQUIRE(
+      !deck.finetune || !from_save || kept.paths.empty(),
+      "finetune: true with load: {} in save: {} would throw this run's iterations away: "
+      "leave finetune out to go on, or name another save",
+      deck.load, deck.save);
+  if (!from_save && !kept.paths.empty()) {
+    require_same_beginning(kept.paths, deck);
+    began_earlier_ = true;
+    folder_ = deck.save;
+  }
+  std::error_code code;
+  if (!began_earlier_ && checkpoint_iteration(folder_) && fs::is_directory(folder_, code)) {
+    left_ = {folder_};
+    return;
+  }
+  Candidates found = began_earlier_ ? std::move(kept) : find_checkpoints(folder_);
+  left_ = std::move(found.paths);
+  const bool may_be_none =
+      !deck.save.empty() && tidy(folder_) == tidy(deck.save) && !deck.finetune;
+  TRM_REQUIRE(!left_.empty() || found.note.empty(),
+              "{}: there is no checkpoint to go on from (key load), but there was one: {}; to "
+              "start afresh, remove {}/latest",
+              folder_, found.note, folder_);
+  TRM_REQUIRE(!left_.empty() || may_be_none,
+              "there is no checkpoint in {} (key load); leave load out to start afresh",
+              folder_);
+  if (!found.note.empty()) log::warn("{}", found.note);
+}
+
+std::optional<std::string> LoadSource::next(Deck& deck) {
+  while (!left_.empty()) {
+    const std::string first = left_.front();
+    try {
+      CheckpointReader(first).check_files();
+    } catch (const Error& e) {
+      const std::string trouble = reading_trouble(first, e.what());
+      TRM_REQUIRE(trouble.empty(), "{}", trouble);
+      refuse(e.what());
+      continue;
+    }
+    if (first == checked_) return first;
+    Deck asked = deck;
+    if (began_earlier_) asked.finetune = asked.no_load_optim = asked.no_load_rng = false;
+    check_checkpoint(first, asked);
+    TRM_REQUIRE(checked_.empty() || asked.schedule == deck.schedule,
+                "{}: the schedule was taken over from {}, which is damaged, and is another "
+                "there: remove {} and start again",
+                first, checked_, checked_);
+    deck.schedule = asked.schedule;
+    checked_ = first;
+    return first;
+  }
+  return std::nullopt;
+}
+
+void LoadSource::refuse(const std::string& reason) {
+  refused_.push_back(reason);
+  left_.erase(left_.begin());
+  TRM_REQUIRE(!left_.empty(), "no checkpoint of {} can be loaded: {}; to start afresh, {}",
+              folder_, fmt::join(refused_, "; "),
+              began_earlier_ ? "name another save" : "leave load out or name an empty folder");
+  log::warn("{}; trying {} instead", reason, left_.front());
+}
+
+void check_checkpoint(const std::string& checkpoint, Deck& deck) {
+  const CheckpointReader reader(checkpoint);
+  const Deck made_with = deck_of(reader);
+  const Settings then = settings(made_with);
+  const Settings now = settings(deck);
+  for (const char* key : kModel) require_same(checkpoint, key, then, now);
+  if (deck.model.pos_emb == PositionEmbedding::learned) {
+    require_same(checkpoint, "max_position_embeddings", then, now);
+  }
+  if (deck.finetune) return;
+  for (const char* key : {"seq_length", "split"}) require_same(checkpoint, key, then, now);
+  if (!deck.no_load_rng) require_same(checkpoint, "seed", then, now);
+  for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
+    if (then.at(key) == now.at(key)) continue;
+    log::warn(
+        "{} was {} when the checkpoint {} was made and is {} now; the run goes on at the same "
+        "sample number of other files",
+        key, then.at(key), checkpoint, now.at(key));
+  }
+  settle_schedule(checkpoint, made_with, then, deck, now);
+  check_optimizer(reader, made_with, deck);
+}
+
+std::string reading_trouble(const std::string& checkpoint, const std::string& reason) {
+  std::string why;
+  for (const int error : {EACCES, EPERM, EMFILE, ENFILE, EIO, ESTALE, ENOMEM, ETIMEDOUT,
+                          ENOTCONN, EHOSTDOWN, EINTR, EAGAIN}) {
+    if (reason.find(std::strerror(error)) != std::string::npos) why = std::strerror(error);
+  }
+  // Streams don't say why they fail: the file that the reason names is tried.
+  const std::size_t at = reason.rfind(checkpoint + "/");
+  if (why.empty() && at != std::string::npos) {
+    const std::string path =
+        reason.substr(at, reason.find_first_of(": ", at + checkpoint.size()) - at);
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    std::array<char, 1> byte{};
+    const bool bad = file < 0 || read(file, byte.data(), byte.size()) < 0;
+    if (bad && errno != ENOENT && errno != ENOTDIR && errno != EISDIR) {
+      why = std::strerror(errno);
+    }
+    if (file >= 0) close(file);
+  }
+  if (why.empty()) return {};
+  return fmt::format(
+      "{}: {}; that is no damage, and no other checkpoint is taken for it: start again when it "
+      "is mended",
+      reason, why);
+}
+
+}  // namespace trireme

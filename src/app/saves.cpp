@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reports of saves.
+#include "saves.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "trireme/app/progress.hpp"
+#include "trireme/checkpoint/folder.hpp"
+#include "trireme/core/clock.hpp"
+#include "trireme/core/log.hpp"
+
+#include "engine.hpp"
+
+namespace trireme {
+
+namespace {
+
+SaveOptions options_of(const Deck& deck) {
+  return {.folder = deck.save,
+          .async = deck.checkpoint_async,
+          .writers_per_node = deck.checkpoint_writers_per_node,
+          .node = host_name(),
+          .keep_last = deck.keep_last_n_checkpoints};
+}
+
+constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow disk's
+
+}  // namespace
+
+Saves::Saves(const Deck& deck, const std::vector<HeldPiece>& held, CheckpointSaver::Copy copy,
+             Communicator& world, Metrics* metrics)
+    : deck_(deck), metrics_(metrics), saver_(options_of(deck), held, std::move(copy), world) {
+  const auto staging =
+      world.reduce_count(static_cast<std::int64_t>(saver_.staging_bytes()), Reduction::max);
+  log::info("save     {}: {:.1f} MB a checkpoint in {} shard{}, {}", deck.save,
+            megabytes(saver_.bytes()), saver_.writers(), saver_.writers() == 1 ? "" : "s",
+            staging > 0 ? fmt::format("written behind training from a copy of at most {:.1f} "
+                                      "MB a rank",
+                                      megabytes(staging))
+                        : "while training waits");
+}
+
+void Saves::start(const RunState& state) {
+  const double begin = now();
+  wait();
+  waited_ = now() - begin;
+  saver_.start(state);
+}
+
+void Saves::advance() { tell(saver_.advance()); }
+
+void Saves::wait() { tell(saver_.wait()); }
+
+double Saves::longest_seconds() const {
+  if (longest_ > 0) return longest_;
+  const auto writers = static_cast<double>(std::max<std::int64_t>(saver_.writers(), 1));
+  return static_cast<double>(saver_.bytes()) / writers / kGuessedRate;
+}
+
+void Saves::tell(std::optional<SaveReport> report) {
+  if (!report) return;
+  report->stall_seconds += std::exchange(waited_, 0);
+  last_ = report;
+  if (!report->note.empty()) log::warn("{}", report->note);
+  const std::string name = checkpoint_name(report->iteration);
+  if (report->failure.empty()) {
+    longest_ = std::max(longest_, report->total_seconds);
+    log::info(
+        "saved    {}/{} | {:.1f} MB written in {:.2f} s, {:.2f} GB/s | training waited "
+        "{:.3f} s | complete after {:.2f} s",
+        deck_.save, name, megabytes(report->bytes), report->write_seconds,
+        megabytes(report->bytes) * 1e-3 / report->write_seconds, report->stall_seconds,
+        report->total_seconds);
+    if (metrics_ != nullptr) {
+      metrics_->add(SaveRecord{.iteration = report->iteration,
+                               .bytes = report->bytes,
+                               .stall_seconds = report->stall_seconds,
+                               .write_seconds = report->write_seconds,
+                               .total_seconds = report->total_seconds});
+    }
+    return;
+  }
+  if (!report->disk_full || deck_.checkpoint_stop_when_full) {
+    Error error(fmt::format("{} was not saved: {}", name, report->failure));
+    throw error.set_everywhere();
+  }
+  if (metrics_ == nullptr) return;  // rank 0 tells for all
+  log::warn(
+      "{} was not saved, the run goes on (checkpoint: {{stop_when_full: true}} would end it), "
+      "older checkpoints stand: {}",
+      name, report->failure);
+}
+
+}  // namespace trireme

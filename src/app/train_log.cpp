@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines and rows.
+#include "train_log.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "trireme/app/progress.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/model/transformer.hpp"
+
+#include "engine.hpp"
+
+namespace trireme {
+
+TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
+                   std::int64_t iteration, Metrics* metrics)
+    : deck_(deck),
+      world_(world),
+      gemm_rate_(gemm_rate),
+      started_at_(iteration),
+      started_(now()),
+      metrics_(metrics) {}
+
+void TrainLog::add(std::int64_t iteration, std::int64_t samples,
+                   const Trainer::StepResult& result, double seconds,
+                   const std::array<double, kPhases>& phases) {
+  StepRecord r;
+  const auto tokens = static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+  r.iteration = iteration;
+  r.samples = samples;
+  r.tokens = samples * deck_.model.seq_length;
+  r.loss = result.loss;
+  r.learning_rate = result.lr;
+  r.grad_norm = result.gradient_norm;
+  r.step_seconds = seconds;
+  r.tokens_per_second = tokens / seconds;
+  r.tflops_per_rank =
+      r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
+  r.phases = phases;
+  interval_.push_back(r);
+}
+
+bool TrainLog::line_is_due() const {
+  const std::int64_t iteration = interval_.back().iteration;
+  return iteration % deck_.log_interval == 0 || iteration == deck_.train_iters ||
+         iteration == started_at_ + 1;
+}
+
+void TrainLog::print_line() {
+  write_rows();
+  double loss = 0;
+  double seconds = 0;
+  for (const StepRecord& r : interval_) {
+    loss += r.loss;
+    seconds += r.step_seconds;
+  }
+  const auto n = static_cast<double>(interval_.size());
+  const StepRecord last = interval_.back();
+  interval_.clear();
+  written_ = 0;
+  if (world_.rank() != 0) return;
+  const double rate =
+      static_cast<double>(deck_.train_batch_size * deck_.model.seq_length) / (seconds / n);
+  const double flops = rate * flops_per_token(deck_.model);
+  const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
+                      static_cast<double>(deck_.train_iters - last.iteration);
+  log::info(
+      "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f} | {:.0f} tokens/s | "
+      "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
+      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss / n,
+      last.learning_rate, last.grad_norm, rate, flops * 1e-12, 100 * flops / gemm_rate_,
+      duration_text(left));
+}
+
+void TrainLog::write_rows() {
+  if (written_ == interval_.size()) return;
+  std::vector<double> phases;
+  for (std::size_t i = written_; i < interval_.size(); ++i) {
+    phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
+  }
+  world_.all_reduce(
+      View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
+      Reduction::sum);
+  for (auto mean = phases.cbegin(); written_ < interval_.size(); ++written_) {
+    StepRecord& r = interval_[written_];
+    for (double& p : r.phases) p = *mean++ / world_.size();
+    if (metrics_ != nullptr) metrics_->add(r);
+  }
+  if (metrics_ != nullptr) metrics_->flush();
+}
+
+void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration,
+                                double loss) const {
+  log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
+            fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
+            std::exp(loss));
+}
+
+void TrainLog::report_ranks(const std::string& device) const {
+  const auto lines = world_.gather_text(
+      fmt::format("{}\n{}\n{}", host_name(), device, peak_process_bytes()), 0);
+  if (world_.rank() != 0) return;
+  std::vector<RankRecord> ranks;
+  std::int64_t most = 0;
+  for (const std::string& line : lines) {
+    const auto a = line.find('\n');
+    const auto b = line.find('\n', a + 1);
+    ranks.push_back(
+        {line.substr(0, a), line.substr(a + 1, b - a - 1), std::stoll(line.substr(b + 1))});
+    most = std::max(most, ranks.back().peak_bytes);
+  }
+  log::info("memory   at most {} MiB a rank", most >> 20U);
+  if (metrics_ == nullptr) return;
+  metrics_->set_ranks(ranks);
+  log::info("metrics  {}", metrics_->path());
+}
+
+}  // namespace trireme

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a training run tells on the way: lines of the log and rows of the metrics.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "trireme/app/deck.hpp"
+#include "trireme/comm/communicator.hpp"
+
+#include "metrics.hpp"
+#include "trainer.hpp"
+
+namespace trireme {
+
+class TrainLog {
+ public:
+  /// The run goes on from `iteration`. `gemm_rate`: of all ranks, operations a second.
+  /// `metrics`: rank 0's, may be null.
+  TrainLog(const Deck& deck, Communicator& world, double gemm_rate, std::int64_t iteration,
+           Metrics* metrics);
+
+  /// One step, done in `seconds`.
+  void add(std::int64_t iteration, std::int64_t samples, const Trainer::StepResult& result,
+           double seconds, const std::array<double, kPhases>& phases);
+  /// Whether the last step has a line in the log.
+  [[nodiscard]] bool line_is_due() const;
+  /// The log's line for the steps since the last one, and the file's rows. Collective.
+  void print_line();
+  /// The file's rows for those steps that have none yet. Collective.
+  void write_rows();
+  /// Mean loss on "valid" or "test" after so many iterations.
+  void print_evaluation(const std::string& group, std::int64_t iteration, double loss) const;
+  /// Hosts, devices and memory of all ranks. Collective.
+  void report_ranks(const std::string& device) const;
+
+ private:
+  const Deck& deck_;
+  Communicator& world_;
+  double gemm_rate_;
+  std::int64_t started_at_;  ///< iteration
+  double started_;           ///< time
+  Metrics* metrics_;
+  std::vector<StepRecord> interval_;  ///< steps since the last line
+  std::size_t written_ = 0;           ///< of these, in the metrics
+};
+
+}  // namespace trireme

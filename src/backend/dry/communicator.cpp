@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// One rank of a group whose others aren't there.
+#include "trireme/backend/dry.hpp"
+
+namespace trireme {
+
+namespace {
+
+class Done : public Request {
+ public:
+  bool test() override { return true; }
+  void wait() override {}
+};
+
+class DryCommunicator : public Communicator {
+ public:
+  DryCommunicator(int rank, int size, Traffic& traffic)
+      : rank_(rank), size_(size), traffic_(traffic) {}
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  void all_reduce(const View& data, Reduction) override { count(data); }
+  RequestPtr start_all_reduce(const View& data, Reduction) override { return count(data); }
+  void all_gather(const ConstView&, const View& to) override { count(to); }
+  void reduce_scatter(const ConstView& from, const View&) override { count(from); }
+  void broadcast(const View& data, int) override { count(data); }
+  RequestPtr start_send(const ConstView& data, int, int) override { return count(data); }
+  RequestPtr start_receive(const View&, int, int) override { return std::make_unique<Done>(); }
+  void barrier() override {}
+  std::unique_ptr<Communicator> split(int, int) override {
+    throw Error("a rank without the others can't split its group");
+  }
+  std::vector<std::string> gather_text(const std::string& text, int root) override {
+    if (rank_ != root) return {};
+    std::vector<std::string> texts(static_cast<std::size_t>(size_));
+    texts[static_cast<std::size_t>(rank_)] = text;
+    return texts;
+  }
+
+ private:
+  RequestPtr count(const ConstView& data) {
+    traffic_.elements += data.count();
+    traffic_.bytes += static_cast<std::int64_t>(data.bytes());
+    return std::make_unique<Done>();
+  }
+
+  int rank_;
+  int size_;
+  Traffic& traffic_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_dry_communicator(int rank, int size, Traffic& traffic) {
+  return std::make_unique<DryCommunicator>(rank, size, traffic);
+}
+
+}  // namespace trireme

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing and reading checkpoint.h5.
+#include "index.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <fstream>
+
+#include "durable.hpp"
+#include "shard.hpp"
+#include "stored_piece.hpp"
+#include "sum.hpp"
+
+namespace trireme::checkpoint {
+
+namespace {
+
+constexpr const char* kFile = "checkpoint.h5";
+constexpr const char* kStorage = "storage";
+constexpr const char* kShards = "storage/shards";
+constexpr const char* kFrames = "storage/frames";
+constexpr std::int64_t kSealBytes = 512;  // the least that HDF5 leaves to its user
+constexpr int kMostGroups = 16;           // levels: a circle of names must end
+
+std::string path_in(const std::string& folder) { return fmt::format("{}/{}", folder, kFile); }
+
+void save_state(h5::File& file, const RunState& state) {
+  file.set_attribute("samples_consumed", state.samples_consumed);
+  file.set_attribute("optimizer_steps", state.optimizer_steps);
+  file.set_attribute("seed", std::bit_cast<std::int64_t>(state.seed));
+  file.set_attribute("loss_scale", state.loss_scale);
+  file.set_attribute("deck", state.deck);
+  file.set_attribute("version", state.version);
+  file.set_attribute("mesh", state.mesh);
+}
+
+void save_tensors(h5::File& file, const Manifest& manifest) {
+  bool master = false;
+  for (const auto& [name, entry] : manifest) {
+    std::vector<h5::Source> sources;
+    sources.reserve(entry.places.size());
+    for (const Place& p : entry.places) {
+      sources.push_back({shard_file(p.shard), dataset_name(name, p.box), p.box});
+    }
+    file.create_virtual_dataset(name, entry.dtype, entry.global, sources);
+    master = master || name.starts_with("optimizer/master/");
+  }
+  if (!master) file.create_link("optimizer/master", "/model");
+}
+
+void save_rows(h5::File& file, const char* name, const std::vector<std::int64_t>& rows) {
+  const Shape shape{static_cast<std::int64_t>(rows.size() / 3), 3};
+  auto dataset = file.create_dataset(name, DType::i64, shape, {.checksum = true});
+  if (!rows.empty()) dataset.write(ConstView(rows.data(), DType::i64, shape));
+}
+
+void save_shards(h5::File& file, const std::vector<CheckpointReader::Shard>& shards) {
+  std::vector<std::int64_t> rows;
+  std::vector<std::int64_t> ranges;
+  for (const auto& s : shards) {
+    rows.insert(rows.end(), {s.number, s.bytes, std::bit_cast<std::int64_t>(s.sum)});
+    for (const h5::Extent& e : s.frame) {
+      ranges.insert(ranges.end(), {s.number, e.offset, e.bytes});
+    }
+  }
+  save_rows(file, kShards, rows);
+  save_rows(file, kFrames, ranges);
+}
+
+std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
+  const h5::Dataset dataset = file.dataset(name);
+  const Shape shape = dataset.shape();
+  TRM_REQUIRE(dataset.dtype() == DType::i64 && shape.rank() == 2 && shape[1] == 3,
+              "{}: not rows of three integers", dataset.where());
+  TRM_REQUIRE(shape[0] <= size_of_file(file.path()), "{}: {} rows are more than the file holds",
+              dataset.where(), shape[0]);
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(shape.count()));
+  if (!rows.empty()) dataset.read(View(rows.data(), DType::i64, shape));
+  return rows;
+}
+
+constexpr std::string_view kSeal = "trireme checkpoint, version ";
+
+/// The first bytes of a file of which the rest has this sum.
+std::string seal(std::uint64_t sum) {
+  std::string text = fmt::format("{}{}, XXH3 after byte {}: {:016x}\n", kSeal, kFormatVersion,
+                                 kSealBytes, sum);
+  text.resize(static_cast<std::size_t>(kSealBytes), ' ');
+  return text;
+}
+
+std::uint64_t sum_after_seal(const std::string& path) {
+  return sum_of(path, {{kSealBytes, size_of_file(path) - kSealBytes}});
+}
+
+void collect(const h5::Group& group, const std::string& prefix, int level,
+             std::vector<std::string>& names) {
+  TRM_REQUIRE(level < kMostGroups, "{}: groups in groups without end", group.where());
+  for (const auto& member : group.names()) {
+    if (group.is_link(member)) continue;
+    const std::string name = prefix + member;
+    if (group.has_dataset(member)) {
+      names.push_back(name);
+    } else if (name != kStorage) {
+      collect(group.group(member), name + "/", level + 1, names);
+    }
+  }
+}
+
+std::int64_t shard_number(const std::string& file) {
+  std::int64_t number = -1;
+  const std::size_t from = file.find('-') + 1;
+  std::from_chars(file.data() + from, file.data() + file.size(), number);
+  TRM_REQUIRE(number >= 0 && file == shard_file(number), "{} is not a shard's name", file);
+  return number;
+}
+
+}  // namespace
+
+void write_index(const std::string& folder, const RunState& state, const Manifest& manifest,
+                 const std::vector<CheckpointReader::Shard>& shards) {
+  const std::string path = path_in(folder);
+  h5::File file(path, h5::Mode::create, {.checksums = true, .user_block = kSealBytes});
+  stamp(file, state.iteration);
+  save_state(file, state);
+  save_tensors(file, manifest);
+  save_shards(file, shards);
+  file.close();
+  const std::string text = seal(sum_after_seal(path));
+  std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << text;
+  sync(path);
+  std::string written(text.size(), '\0');
+  std::ifstream(path, std::ios::binary).read(written.data(), kSealBytes);
+  TRM_REQUIRE(written == text, "{}: cannot write its first bytes", path);
+}
+
+h5::File open_index(const std::string& folder) {
+  const std::string path = path_in(folder);
+  TRM_REQUIRE(size_of_file(path) > kSealBytes, "{}: cut short", path);
+  std::string text(static_cast<std::size_t>(kSealBytes), '\0');
+  TRM_REQUIRE(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes),
+              "{}: cannot read", path);
+  TRM_REQUIRE(text.starts_with(kSeal), "{}: no checkpoint, or of an older format", path);
+  const std::string_view version = std::string_view(text).substr(kSeal.size());
+  TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),
+              "{}: its format has version {}; this program reads version {}", path,
+              version.substr(0, version.find(',')), kFormatVersion);
+  // Before HDF5 sees it: that trusts what it finds, and can crash on damage.
+  TRM_REQUIRE(text == seal(sum_after_seal(path)), "{}: damaged: its checksum is wrong", path);
+  h5::File file(path, h5::Mode::read);
+  require_stamp(file);
+  return file;
+}
+
+RunState load_state(const h5::File& file) {
+  RunState state;
+  state.iteration = file.integer("iteration");
+  state.samples_consumed = file.integer("samples_consumed");
+  state.optimizer_steps = file.integer("optimizer_steps");
+  state.seed = std::bit_cast<std::uint64_t>(file.integer("seed"));
+  state.loss_scale = file.number("loss_scale");
+  state.deck = file.text("deck");
+  state.version = file.text("version");
+  state.mesh = file.text("mesh");
+  TRM_REQUIRE(state.iteration >= 0 && state.samples_consumed >= 0 && state.optimizer_steps >= 0,
+              "{}: a negative count of iterations, samples or steps", file.path());
+  return state;
+}
+
+std::vector<CheckpointReader::Shard> load_shards(const h5::File& file) {
+  std::vector<CheckpointReader::Shard> shards;
+  const auto rows = load_rows(file, kShards);
+  for (auto row = rows.begin(); row != rows.end(); row += 3) {
+    shards.push_back({row[0], row[1], std::bit_cast<std::uint64_t>(row[2]), {}});
+  }
+  const auto number = [](const CheckpointReader::Shard& s) { return s.number; };
+  std::ranges::sort(shards, {}, number);
+  const auto ranges = load_rows(file, kFrames);
+  for (auto row = ranges.begin(); row != ranges.end(); row += 3) {
+    const auto at = std::ranges::lower_bound(shards, row[0], {}, number);
+    TRM_REQUIRE(at != shards.end() && at->number == row[0] && row[1] >= 0 && row[2] >= 0 &&
+                    row[1] <= at->bytes && row[2] <= at->bytes - row[1],
+                "{}: {} names bytes that no shard has", file.path(), kFrames);
+    at->frame.push_back({row[1], row[2]});
+  }
+  return shards;
+}
+
+std::vector<std::string> tensor_names(const h5::File& file) {
+  std::vector<std::string> names;
+  collect(file, "", 0, names);
+  std::ranges::sort(names);
+  return names;
+}
+
+bool has_tensor(const h5::File& file, const std::string& name) {
+  require_name(name);
+  return file.has_dataset(name);
+}
+
+StoredTensor load_tensor(const h5::File& file, const std::string& name) {
+  TRM_REQUIRE(has_tensor(file, name), "the checkpoint does not hold it");
+  const h5::Dataset dataset = file.dataset(name);
+  StoredTensor tensor{dataset.dtype(), dataset.shape(), {}};
+  for (const h5::Source& s : dataset.sources()) {
+    TRM_REQUIRE(s.box.inside(tensor.global) && s.box.count() > 0,
+                "a piece at {} of extent {} is not inside of {}", s.box.offset.str(),
+                s.box.extent.str(), tensor.global.str());
+    tensor.pieces.push_back({shard_number(s.file), s.dataset, s.box});
+  }
+  return tensor;
+}
+
+}  // namespace trireme::checkpoint

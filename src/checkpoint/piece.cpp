@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// How replicas share the writing of what they all hold.
+#include "trireme/checkpoint/piece.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+
+namespace trireme {
+
+namespace {
+
+constexpr std::int64_t kSmallest = 64 << 10;  // bytes; an item with less stays whole
+
+std::int64_t bytes_of(const ConstView& item) { return static_cast<std::int64_t>(item.bytes()); }
+
+std::int64_t bytes_of_row(const ConstView& item) { return bytes_of(item) / item.shape()[0]; }
+
+/// Rows of an item before a cut at one of its bytes (or outside of it), which moves to the
+/// nearest place where the item may be cut.
+std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
+  const std::int64_t rows = item.shape()[0];
+  if (byte <= 0) return 0;
+  if (byte >= bytes_of(item)) return rows;
+  if (bytes_of(item) < kSmallest) return 2 * byte < bytes_of(item) ? 0 : rows;
+  const std::int64_t row = bytes_of_row(item);
+  return (byte + row / 2) / row;
+}
+
+}  // namespace
+
+std::size_t bytes_in_copy(const Piece& piece) {
+  constexpr std::size_t kAlignment = 64;
+  return (piece.data.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int replica) {
+  TRM_CHECK(replica >= 0 && replica < replicas, "replica {} of {}", replica, replicas);
+  std::int64_t total = 0;
+  for (const ConstView& item : items) total += bytes_of(item);
+  const auto cut = [&](int k) {  // k·total/replicas, and no product too large
+    return total / replicas * k + total % replicas * k / replicas;
+  };
+  std::vector<Rows> mine;
+  std::int64_t start = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    TRM_CHECK(items[i].shape().rank() > 0, "item {} has no axis to be shared along", i);
+    if (items[i].count() == 0) continue;
+    const std::int64_t first = rows_before(items[i], cut(replica) - start);
+    const std::int64_t end = rows_before(items[i], cut(replica + 1) - start);
+    if (first < end) mine.push_back({i, first, end - first});
+    start += bytes_of(items[i]);
+  }
+  return mine;
+}
+
+Piece rows_of(const Piece& piece, const Rows& rows) {
+  TRM_CHECK(rows.first >= 0 && rows.count > 0 &&
+                rows.first + rows.count <= piece.box.extent[0] &&
+                piece.data.shape() == piece.box.extent && piece.data.contiguous(),
+            "{}: rows from {}, {} of them, of a box {} held as {}", piece.name, rows.first,
+            rows.count, piece.box.extent.str(), piece.data.shape().str());
+  Piece part = piece;
+  part.box.offset[0] += rows.first;
+  part.box.extent[0] = rows.count;
+  const auto* const begin = static_cast<const std::byte*>(piece.data.raw());
+  part.data = ConstView(begin + rows.first * bytes_of_row(piece.data), piece.data.dtype(),
+                        part.box.extent);
+  return part;
+}
+
+std::vector<Piece> writing_share(const std::vector<HeldPiece>& held) {
+  std::map<int, std::vector<std::size_t>> groups;  // by `replicas`: numbers in `held`
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    auto& group = groups[held[i].replicas];
+    group.push_back(i);
+    TRM_CHECK(held[i].replica == held[group.front()].replica,
+              "{} is replica {} of {}, but {} is number {} of as many", held[i].piece.name,
+              held[i].replica, held[i].replicas, held[group.front()].piece.name,
+              held[group.front()].replica);
+  }
+  std::vector<Rows> mine;  // of `held`
+  for (const auto& [replicas, group] : groups) {
+    std::vector<ConstView> items;
+    for (const std::size_t i : group) items.push_back(held[i].piece.data);
+    for (const Rows& rows : share(items, replicas, held[group.front()].replica)) {
+      mine.push_back({group[rows.item], rows.first, rows.count});
+    }
+  }
+  std::sort(mine.begin(), mine.end(),
+            [](const Rows& a, const Rows& b) { return a.item < b.item; });
+  std::vector<Piece> pieces;
+  pieces.reserve(mine.size());
+  for (const Rows& rows : mine) pieces.push_back(rows_of(held[rows.item].piece, rows));
+  return pieces;
+}
+
+}  // namespace trireme

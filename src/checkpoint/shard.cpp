@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing and opening shards.
+#include "shard.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <zlib.h>
+
+#include "durable.hpp"
+#include "stored_piece.hpp"
+#include "sum.hpp"
+
+namespace trireme::checkpoint {
+
+namespace {
+
+constexpr const char* kFormat = "trireme checkpoint";
+constexpr std::size_t kWriteBack = std::size_t{64} << 20U;
+
+/// All bytes of a file but those in `data`.
+std::vector<h5::Extent> complement(std::vector<h5::Extent> data, std::int64_t bytes) {
+  std::sort(data.begin(), data.end(),
+            [](const h5::Extent& a, const h5::Extent& b) { return a.offset < b.offset; });
+  std::vector<h5::Extent> rest;
+  std::int64_t at = 0;
+  for (const h5::Extent& d : data) {
+    if (d.offset > at) rest.push_back({at, d.offset - at});
+    at = d.offset + d.bytes;
+  }
+  if (at < bytes) rest.push_back({at, bytes - at});
+  return rest;
+}
+
+}  // namespace
+
+std::string shard_file(std::int64_t number) { return fmt::format("shard-{:05}.h5", number); }
+
+void stamp(h5::File& file, std::int64_t iteration) {
+  file.set_attribute("format", kFormat);
+  file.set_attribute("format_version", kFormatVersion);
+  file.set_attribute("iteration", iteration);
+}
+
+void require_stamp(const h5::File& file) {
+  TRM_REQUIRE(file.has_attribute("format") && file.text("format") == kFormat,
+              "{}: not part of a checkpoint", file.path());
+  const std::int64_t version = file.integer("format_version");
+  TRM_REQUIRE(version == kFormatVersion,
+              "{}: its format has version {}; this program reads version {}", file.path(),
+              version, kFormatVersion);
+}
+
+CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t number,
+                                    std::int64_t iteration, const std::vector<Piece>& pieces,
+                                    const std::atomic<bool>& cancelled) {
+  const std::string path = fmt::format("{}/{}", folder, shard_file(number));
+  try {
+    std::vector<h5::Extent> data;
+    h5::File file(path, h5::Mode::create, {.checksums = true});
+    stamp(file, iteration);
+    std::size_t waiting = 0;
+    for (const Piece& piece : pieces) {
+      const auto extents = write_piece(file, piece, cancelled);
+      data.insert(data.end(), extents.begin(), extents.end());
+      waiting += piece.data.bytes();
+      if (waiting < kWriteBack) continue;
+      start_sync(path);
+      waiting = 0;
+    }
+    file.close();
+    sync(path);
+    CheckpointReader::Shard shard;
+    shard.number = number;
+    shard.bytes = size_of_file(path);
+    shard.frame = complement(std::move(data), shard.bytes);
+    shard.sum = sum_of(path, shard.frame);
+    return shard;
+  } catch (const Error&) {  // HDF5 may never close it: its space is given back at least
+    std::error_code ignored;
+    std::filesystem::resize_file(path, 0, ignored);
+    throw;
+  }
+}
+
+h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& record,
+                    std::int64_t iteration) {
+  const std::string path = fmt::format("{}/{}", folder, shard_file(record.number));
+  const std::int64_t bytes = size_of_file(path);
+  TRM_REQUIRE(bytes == record.bytes, "{}: it has {} bytes and should have {}", path, bytes,
+              record.bytes);
+  // Before HDF5 sees it: that trusts some of what it finds, and can crash on damage.
+  TRM_REQUIRE(sum_of(path, record.frame) == record.sum,
+              "{}: damaged: its checksum is not the one that was noted when it was written",
+              path);
+  h5::File file(path, h5::Mode::read);
+  require_stamp(file);
+  TRM_REQUIRE(file.integer("iteration") == iteration,
+              "{}: it is of iteration {}, the checkpoint of {}", file.path(),
+              file.integer("iteration"), iteration);
+  return file;
+}
+
+}  // namespace trireme::checkpoint

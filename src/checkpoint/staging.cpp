@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups of ranks with one writer, and their copies of the state.
+#include "staging.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <new>
+#include <sstream>
+
+namespace trireme::checkpoint {
+
+namespace {
+
+/// A number for each node, equal on its ranks, in the order of their first ranks.
+int node_number(const std::string& node, Communicator& world) {
+  std::string table;
+  for (const std::string& name : world.gather_text(node, 0)) table += name + '\n';
+  std::istringstream names(world.broadcast_text(table, 0));
+  std::map<std::string, int> known;
+  for (std::string name; std::getline(names, name);) {
+    known.try_emplace(name, static_cast<int>(known.size()));
+  }
+  return known.at(node);
+}
+
+Piece with_data(const Piece& piece, const std::byte* data) {
+  Piece copy = piece;
+  copy.data = ConstView(data, piece.data.dtype(), piece.box.extent);
+  return copy;
+}
+
+}  // namespace
+
+Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicator& world)
+    : mine_(std::move(mine)), writer_(world.rank()) {
+  for (const Piece& p : mine_) {
+    offsets_.push_back(bytes_);
+    bytes_ += bytes_in_copy(p);
+  }
+  if (options.writers_per_node > 0) {
+    join_writers(options, world);
+    collect();
+    return;
+  }
+  if (!options.async) {
+    bytes_ = 0;
+    to_write_ = mine_;
+    return;
+  }
+  std::string problem;
+  try {
+    own_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+  } catch (const std::bad_alloc&) {
+    problem = fmt::format(
+        "no memory for a copy of {} bytes of the state; free some, or set "
+        "checkpoint.async: false",
+        bytes_);
+  }
+  world.agree(problem);
+  for (std::size_t i = 0; i < mine_.size(); ++i) {
+    to_write_.push_back(with_data(mine_[i], own_.get() + offsets_[i]));
+  }
+}
+
+void Staging::join_writers(const SaveOptions& options, Communicator& world) {
+  const auto node = world.split(node_number(options.node, world), world.rank());
+  const int writers = std::min(options.writers_per_node, node->size());
+  group_ = node->split(node->rank() * writers / node->size(), node->rank());
+  std::int64_t first = world.rank();
+  group_->broadcast(View(&first, DType::i64, Shape{1}), 0);
+  writer_ = static_cast<int>(first);
+  std::string problem;
+  try {
+    shared_ = std::make_unique<SharedMemory>(*group_, bytes_);
+  } catch (const Error& e) {
+    problem = e.what();
+  }
+  world.agree(problem);
+}
+
+/// The writer learns once what the others contribute: it is the same for each save.
+void Staging::collect() {
+  std::string lines;
+  for (const Piece& p : mine_) lines += text_of({p.name, p.data.dtype(), p.global, p.box});
+  const auto all = group_->gather_text(lines, 0);
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    std::size_t at = 0;
+    for (const Line& line : lines_of(all[r])) {
+      const ConstView data(shared_->part(static_cast<int>(r)) + at, line.dtype,
+                           line.box.extent);
+      to_write_.push_back({line.name, line.global, line.box, data});
+      at += bytes_in_copy(to_write_.back());
+    }
+  }
+}
+
+std::byte* Staging::memory() const {
+  return shared_ ? shared_->part(group_->rank()) : own_.get();
+}
+
+void Staging::touch() {
+  if (own_) std::memset(own_.get(), 0, bytes_);
+}
+
+void Staging::take(const CheckpointSaver::Copy& copy) {
+  if (bytes_ > 0) {
+    for (std::size_t i = 0; i < mine_.size(); ++i) copy(memory() + offsets_[i], mine_[i].data);
+  }
+  if (group_) group_->barrier();  // the writer may begin
+}
+
+}  // namespace trireme::checkpoint

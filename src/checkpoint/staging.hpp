@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who writes what a group of ranks holds, and from which memory.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trireme/checkpoint/piece.hpp"
+#include "trireme/checkpoint/saver.hpp"
+#include "trireme/comm/shared_memory.hpp"
+
+#include "manifest.hpp"
+
+namespace trireme::checkpoint {
+
+/// Ranks share a writer: the first of each of `writers_per_node` equal parts of a node's ranks;
+/// with 0 each rank writes by itself.
+class Staging {
+ public:
+  /// Collective over `world`. `mine`: what this rank contributes. Throws Error, on all ranks,
+  /// if memory is short.
+  Staging(const SaveOptions& options, std::vector<Piece> mine, Communicator& world);
+
+  /// Has the system hand out the copy's pages, so that the first take() needn't wait for it.
+  void touch();
+  /// Takes the state as it is now. Collective over the ranks that share a writer.
+  void take(const CheckpointSaver::Copy& copy);
+
+  /// What this rank is to write: in memory that only take() changes; without a copy, `mine`
+  /// itself.
+  [[nodiscard]] const std::vector<Piece>& to_write() const { return to_write_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }  ///< of the copy, of this rank
+  /// The rank in `world` that writes what this one contributes.
+  [[nodiscard]] int writer() const { return writer_; }
+
+ private:
+  [[nodiscard]] std::byte* memory() const;
+  void join_writers(const SaveOptions& options, Communicator& world);
+  void collect();
+
+  std::vector<Piece> mine_;
+  std::vector<std::size_t> offsets_;  ///< of each of them in this rank's copy
+  std::size_t bytes_ = 0;
+  int writer_ = 0;
+  std::unique_ptr<Communicator> group_;   ///< ranks that share a writer, which is the first
+  std::unique_ptr<SharedMemory> shared_;  ///< their copies, or
+  std::unique_ptr<std::byte[]> own_;      ///< this rank's
+  std::vector<Piece> to_write_;
+};
+
+}  // namespace trireme::checkpoint

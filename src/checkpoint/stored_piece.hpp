@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// A piece in its shard: a dataset, written and read in blocks of whole rows along the first
+// axis, each under a sum of its own beside HDF5's Fletcher32, for which a hole full of zeros is
+// as good as any. Attributes: offset, global_shape; block_rows; sums, one for each block.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "trireme/checkpoint/piece.hpp"
+#include "trireme/h5/file.hpp"
+
+namespace trireme::checkpoint {
+
+/// The dataset of a piece: "NAME@0,128".
+[[nodiscard]] std::string dataset_name(const std::string& name, const Box& box);
+
+/// Returns where its elements are in the file. Throws Error, also soon after `cancelled`
+/// becomes true.
+[[nodiscard]] std::vector<h5::Extent> write_piece(h5::File& shard, const Piece& piece,
+                                                  const std::atomic<bool>& cancelled);
+
+class StoredPiece {
+ public:
+  /// Throws Error unless it is the piece at `box` of an array of this type and shape.
+  StoredPiece(const h5::File& shard, const std::string& dataset, DType dtype,
+              const Shape& global, const Box& box);
+
+  /// Reads `common`, a part of both the piece and `region`, which is all of `to`.
+  void read(const Box& common, const Box& region, const View& to) const;
+  /// Reads all of it against its sums.
+  void verify() const;
+
+ private:
+  [[nodiscard]] Box slab(std::int64_t row, std::int64_t end) const;
+  void read_slab(const Box& slab, std::byte* to) const;
+
+  h5::Dataset dataset_;
+  Box box_;
+  std::int64_t block_rows_ = 0;
+  std::vector<std::int64_t> sums_;
+};
+
+}  // namespace trireme::checkpoint

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// XXH3 over memory and files.
+#include "sum.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <xxhash.h>
+
+#include "trireme/core/error.hpp"
+
+namespace trireme::checkpoint {
+
+std::uint64_t sum_of(const void* data, std::size_t bytes) { return XXH3_64bits(data, bytes); }
+
+std::uint64_t sum_of(const std::string& path, const std::vector<h5::Extent>& extents) {
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> sum(XXH3_createState(),
+                                                                     XXH3_freeState);
+  TRM_REQUIRE(sum != nullptr && XXH3_64bits_reset(sum.get()) == XXH_OK,
+              "{}: no memory for its checksum", path);
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> buffer(1 << 16);
+  for (const h5::Extent& e : extents) {
+    file.seekg(e.offset);
+    for (std::int64_t left = e.bytes; left > 0;) {
+      const auto n = std::min(left, static_cast<std::int64_t>(buffer.size()));
+      TRM_REQUIRE(file.read(buffer.data(), n), "{}: cannot read {} bytes at {}", path, e.bytes,
+                  e.offset);
+      XXH3_64bits_update(sum.get(), buffer.data(), static_cast<std::size_t>(n));
+      left -= n;
+    }
+  }
+  return XXH3_64bits_digest(sum.get());
+}
+
+std::int64_t size_of_file(const std::string& path) {
+  std::error_code code;
+  const auto bytes = std::filesystem::file_size(path, code);
+  TRM_REQUIRE(!code, "{}: {}", path, code.message());
+  return static_cast<std::int64_t>(bytes);
+}
+
+}  // namespace trireme::checkpoint

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests to stop: real signals, a real file, and the words of batch systems.
+#include "trireme/app/stop.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include "trireme/core/clock.hpp"
+#include "trireme/core/error.hpp"
+
+#include "../temporary_folder.hpp"
+
+using namespace trireme;
+
+namespace {
+
+std::optional<double> end_time(const std::map<std::string, std::string>& variables) {
+  return batch_end_time(
+      [&](const char* name) {
+        const auto at = variables.find(name);
+        return at == variables.end() ? nullptr : at->second.c_str();
+      },
+      1000.0);
+}
+
+/// What `f` returns in a process of its own: signals are caught once for a process.
+template <class F>
+StopReason in_child(F f) {
+  const pid_t child = fork();
+  if (child == 0) _exit(static_cast<int>(f()));
+  int status = 0;
+  BOOST_REQUIRE_EQUAL(waitpid(child, &status, 0), child);
+  BOOST_REQUIRE_MESSAGE(WIFEXITED(status), "ended by signal " << WTERMSIG(status));
+  return static_cast<StopReason>(WEXITSTATUS(status));
+}
+
+}  // namespace
+
+namespace trireme {
+std::ostream& operator<<(std::ostream& out, StopReason reason) {  // for Boost's messages
+  return out << describe(reason, "SAVE");
+}
+}  // namespace trireme
+
+BOOST_AUTO_TEST_SUITE(stop)
+
+BOOST_AUTO_TEST_CASE(signals_are_remembered_by_urgency) {
+  const auto raised = [](const std::vector<int>& signals) {
+    return in_child([&] {
+      catch_stop_signals();
+      for (const int s : signals) raise(s);
+      return caught_signal();
+    });
+  };
+  BOOST_CHECK_EQUAL(raised({}), StopReason::none);
+  BOOST_CHECK_EQUAL(raised({SIGUSR1}), StopReason::sigusr1);
+  BOOST_CHECK_EQUAL(raised({SIGUSR2}), StopReason::sigusr2);
+  BOOST_CHECK_EQUAL(raised({SIGTERM}), StopReason::sigterm);
+  BOOST_CHECK_EQUAL(raised({SIGTERM, SIGUSR1}), StopReason::sigterm);
+  BOOST_CHECK_EQUAL(raised({SIGUSR1, SIGUSR2, SIGUSR2}), StopReason::sigusr2);
+}
+
+BOOST_AUTO_TEST_CASE(ignored_signals_stay_ignored) {
+  const StopReason reason = in_child([] {
+    std::signal(SIGUSR1, SIG_IGN);
+    std::signal(SIGTERM, SIG_IGN);
+    catch_stop_signals();
+    raise(SIGUSR1);
+    raise(SIGTERM);
+    if (caught_signal() != StopReason::none) return caught_signal();
+    raise(SIGUSR2);
+    return caught_signal();
+  });
+  BOOST_CHECK_EQUAL(reason, StopReason::sigusr2);
+}
+
+BOOST_AUTO_TEST_CASE(signals_do_again_what_they_did) {
+  const StopReason reason = in_child([] {
+    std::signal(SIGUSR2, [](int) { _exit(static_cast<int>(StopReason::sigusr2)); });
+    catch_stop_signals();
+    raise(SIGUSR2);
+    restore_stop_signals();
+    if (std::signal(SIGTERM, SIG_DFL) != SIG_DFL) return StopReason::sigterm;
+    raise(SIGUSR2);
+    return StopReason::none;
+  });
+  BOOST_CHECK_EQUAL(reason, StopReason::sigusr2);
+}
+
+BOOST_AUTO_TEST_CASE(a_read_under_way_goes_on) {
+  const StopReason reason = in_child([] {
+    catch_stop_signals();
+    int ends[2];
+    if (pipe(ends) != 0) return StopReason::none;
+    const pid_t reader = getpid();
+    if (fork() == 0) {
+      usleep(100'000);
+      kill(reader, SIGUSR1);
+      usleep(100'000);
+      _exit(write(ends[1], "x", 1) == 1 ? 0 : 1);
+    }
+    char c = 0;
+    const ssize_t n = read(ends[0], &c, 1);
+    return n == 1 ? caught_signal() : StopReason::none;
+  });
+  BOOST_CHECK_EQUAL(reason, StopReason::sigusr1);
+}
+
+BOOST_AUTO_TEST_CASE(every_rank_looks_at_signals) {
+  const StopReason reason = in_child([] {
+    catch_stop_signals();
+    StopRequests requests({.save = "", .look = false, .end_time = 1, .margin = 0});
+    if (requests.look(0, 0) != StopReason::none) return StopReason::none;
+    raise(SIGUSR1);
+    return requests.look(0, 0);
+  });
+  BOOST_CHECK_EQUAL(reason, StopReason::sigusr1);
+}
+
+BOOST_AUTO_TEST_CASE(the_file) {
+  const test::TemporaryFolder folder;
+  const std::string save = folder / "";
+  const std::string file = folder / "stop";
+  StopRequests requests({.save = save, .look = true, .end_time = {}, .margin = 0});
+  StopRequests elsewhere({.save = save, .look = false, .end_time = {}, .margin = 0});
+  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::none);
+  std::ofstream(file).close();
+  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::none);  // looked for a moment ago
+  std::this_thread::sleep_for(std::chrono::milliseconds(1050));
+  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::file);
+  BOOST_CHECK_EQUAL(elsewhere.look(1, 1), StopReason::none);
+  elsewhere.obeyed();
+  BOOST_CHECK(std::filesystem::exists(file));
+  requests.obeyed();
+  BOOST_CHECK(!std::filesystem::exists(file));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1050));
+  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::file);  // it never goes back
+  requests.obeyed();                                         // also where there is none
+}
+
+BOOST_AUTO_TEST_CASE(the_time_limit) {
+  const auto look = [](double left, double margin, double step, double save) {
+    StopRequests requests(
+        {.save = "", .look = true, .end_time = seconds_since_1970() + left, .margin = margin});
+    return requests.look(step, save);
+  };
+  BOOST_CHECK_EQUAL(look(25, 0, 0, 0), StopReason::time_limit);
+  BOOST_CHECK_EQUAL(look(35, 0, 0, 0), StopReason::none);
+  BOOST_CHECK_EQUAL(look(225, 0, 60, 40), StopReason::time_limit);
+  BOOST_CHECK_EQUAL(look(235, 0, 60, 40), StopReason::none);
+  BOOST_CHECK_EQUAL(look(295, 300, 0, 0), StopReason::time_limit);
+  BOOST_CHECK_EQUAL(look(305, 300, 1000, 1000), StopReason::none);
+  BOOST_CHECK_EQUAL(look(-5, 0, 0, 0), StopReason::time_limit);
+  StopRequests unlimited({.save = "", .look = true, .end_time = {}, .margin = 1e9});
+  BOOST_CHECK_EQUAL(unlimited.look(1e9, 1e9), StopReason::none);
+}
+
+BOOST_AUTO_TEST_CASE(batch_systems) {
+  BOOST_CHECK(!end_time({}));
+  BOOST_CHECK_EQUAL(end_time({{"SLURM_JOB_END_TIME", "1800000000"}}).value(), 1.8e9);
+  BOOST_CHECK_EQUAL(end_time({{"PBS_WALLTIME", "3600"}}).value(), 4600);
+  BOOST_CHECK_EQUAL(end_time({{"PBS_WALLTIME", "01:02:03"}}).value(), 1000 + 3723);
+  BOOST_CHECK_EQUAL(end_time({{"PBS_WALLTIME", "100:00:00"}}).value(), 361'000);
+  BOOST_CHECK_EQUAL(end_time({{"PBS_WALLTIME", "10:30"}}).value(), 1630);
+  BOOST_CHECK_EQUAL(
+      end_time(
+          {{"TRIREME_END_TIME", "5.5"}, {"SLURM_JOB_END_TIME", "7"}, {"PBS_WALLTIME", "8"}})
+          .value(),
+      5.5);
+  BOOST_CHECK_EQUAL(end_time({{"SLURM_JOB_END_TIME", "7"}, {"PBS_WALLTIME", "8"}}).value(), 7);
+}
+
+BOOST_AUTO_TEST_CASE(garbage_of_batch_systems_is_as_if_unset) {
+  for (const char* bad : {"", "soon", "12x", " 12", "-5", "nan", "inf", "0", "1e999", "0x10"})
+    BOOST_CHECK_MESSAGE(!end_time({{"SLURM_JOB_END_TIME", bad}}), "Slurm: " << bad);
+  for (const char* bad : {"", "UNLIMITED", ":", "1:", ":1", "1::2", "1:2:3:4", "-1:00", "0",
+                          "00:00:00", "1:xx:00", "inf"})
+    BOOST_CHECK_MESSAGE(!end_time({{"PBS_WALLTIME", bad}}), "PBS: " << bad);
+  BOOST_CHECK_EQUAL(
+      end_time({{"SLURM_JOB_END_TIME", "Unknown"}, {"PBS_WALLTIME", "8"}}).value(), 1008);
+  for (const char* bad : {"", "noon", "-1", "nan", "1:00"})
+    BOOST_CHECK_EXCEPTION(
+        static_cast<void>(end_time({{"TRIREME_END_TIME", bad}})), Error, [&](const Error& e) {
+          return std::string(e.what()).find("TRIREME_END_TIME") != std::string::npos;
+        });
+}
+
+BOOST_AUTO_TEST_CASE(reasons_in_words) {
+  BOOST_CHECK_EQUAL(describe(StopReason::file, "runs/a"), "the file runs/a/stop");
+  BOOST_CHECK_EQUAL(describe(StopReason::sigterm, "runs/a"), "SIGTERM");
+  BOOST_CHECK_EQUAL(describe(StopReason::time_limit, ""), "the batch job's time limit");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
