@@ -3,6 +3,8 @@
 #include "sum.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -25,8 +27,9 @@ std::uint64_t sum_of(const std::string& path, const std::vector<h5::Extent>& ext
     file.seekg(e.offset);
     for (std::int64_t left = e.bytes; left > 0;) {
       const auto n = std::min(left, static_cast<std::int64_t>(buffer.size()));
-      TRM_REQUIRE(file.read(buffer.data(), n), "{}: cannot read {} bytes at {}", path, e.bytes,
-                  e.offset);
+      errno = 0;  // the system's word tells a failing disk from a damaged file
+      TRM_REQUIRE(file.read(buffer.data(), n), "{}: cannot read {} bytes at {}: {}", path,
+                  e.bytes, e.offset, errno != 0 ? std::strerror(errno) : "it ends before");
       XXH3_64bits_update(sum.get(), buffer.data(), static_cast<std::size_t>(n));
       left -= n;
     }
