@@ -18,6 +18,8 @@ class Module {
   [[nodiscard]] virtual Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) = 0;
   [[nodiscard]] virtual Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) = 0;
   virtual void visit(const ParameterVisitor& f) = 0;
+  /// Its forward in training adds to its parameters' gradients.
+  [[nodiscard]] virtual bool gradient_in_forward() const { return false; }
 };
 
 }  // namespace trireme

@@ -29,8 +29,23 @@ struct UnitInfo {
 /// PaLM's MFU counts).
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
 
-/// Called after each unit's forward, when set (to look for the first non-finite activation).
-using UnitObserver = std::function<void(const std::string& unit, const Tensor& output)>;
+/// One call of a unit. Its parameters' values must be there during every pass, and their
+/// gradients' memory during backward, for a unit with gradient_in_forward() during forward too.
+struct UnitUse {
+  enum class Pass : std::uint8_t { forward, recompute, backward };
+  std::size_t unit = 0;  ///< number in its part
+  Pass pass = Pass::forward;
+  bool training = true;  ///< false: an evaluation's forward, without gradients
+  friend bool operator==(const UnitUse&, const UnitUse&) = default;
+};
+
+/// Called around every use of a unit, where set.
+struct UnitHooks {
+  std::function<void(const UnitUse&)> before;
+  std::function<void(const UnitUse&)> after;
+  /// After each unit's forward (to look for the first activation that is not finite).
+  std::function<void(const std::string& unit, const Tensor& output)> observe;
+};
 
 /// Units [first_unit, end_unit) of a model: what one stage holds as one chunk.
 class ModelPart {
@@ -38,16 +53,19 @@ class ModelPart {
   /// A tied head shares the embedding's weight if that is in the same part, else it has a copy
   /// (Parameter::tied_copy), whose gradient a GradientReducer adds to the original's.
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
-            int first_unit, int end_unit);
+            int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
   /// Activations [local rows, hidden]; x is empty for the first part, the result for the last.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape,
-                               const UnitObserver& observe = {});
-  /// `done(unit)` is called when a unit's parameters have all of this micro-batch's gradient.
+                               const UnitHooks& hooks = {});
+  /// After a unit's use in backward its own parameters have all of this micro-batch's gradient.
   [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy, Tape& tape,
-                                const std::function<void(Module&)>& done = {});
+                                const UnitHooks& hooks = {});
+  /// The uses of units in forward() and in backward(), in order.
+  [[nodiscard]] std::vector<UnitUse> forward_uses(bool training) const;
+  [[nodiscard]] std::vector<UnitUse> backward_uses() const;
   /// All but the head's loss: this rank's columns of the logits [rows, local vocabulary]. Last
   /// part.
   [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);

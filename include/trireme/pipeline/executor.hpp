@@ -22,10 +22,21 @@ class PipelineExecutor {
                    PipelineSchedule schedule, std::int64_t hidden_size, DType dtype,
                    std::vector<std::unique_ptr<ModelPart>>& parts, PhaseClock& clock);
 
+  /// A use of a unit of one chunk.
+  struct Use {
+    int chunk = 0;
+    int micro_batch = 0;
+    UnitUse unit;
+    friend bool operator==(const Use&, const Use&) = default;
+  };
+  /// Called where set. The same on every rank of dp, in the same order.
   struct Hooks {
-    std::function<void(Module&)> unit_done;  ///< a unit's last micro-batch of the step
-    std::function<void()> progress;          ///< between plan steps
-    UnitObserver observe;                    ///< after each unit's forward
+    std::function<void(const std::vector<Use>&)> begin;  ///< all uses to come, in order
+    std::function<void(const Use&)> before;              ///< each use, in that order
+    std::function<void(const Use&)> after;
+    std::function<void()> progress;  ///< between plan steps
+    /// After each unit's forward.
+    std::function<void(const std::string& unit, const Tensor& output)> observe;
   };
 
   /// Forward and backward of all micro-batches; gradients are accumulated.
