@@ -2,7 +2,6 @@
 // Communicator over MPI. Every return code passes through check().
 #include "trireme/comm/mpi.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -11,93 +10,22 @@
 
 #include <mpi.h>
 
+#include "mpi_calls.hpp"
+#include "mpi_exchange.hpp"
+#include "scratch.hpp"
+
 namespace trireme {
 
 namespace {
 
-void check(int code, const char* what) {
-  if (code == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  MPI_Error_string(code, text.data(), &length);
-  throw Error(fmt::format("{} failed: {}", what,
-                          std::string_view(text.data(), static_cast<std::size_t>(length))));
-}
+using mpi::check;
+using mpi::in_parts;
+using mpi::MpiRequest;
+using mpi::op_of;
+using mpi::summable_type_of;
+using mpi::type_of;
 
-MPI_Datatype mpi_type(DType t) {
-  switch (t) {
-    case DType::f32:
-      return MPI_FLOAT;
-    case DType::f64:
-      return MPI_DOUBLE;
-    case DType::i32:
-      return MPI_INT32_T;
-    case DType::i64:
-      return MPI_INT64_T;
-    case DType::u8:
-      return MPI_UINT8_T;
-    case DType::u16:
-      return MPI_UINT16_T;
-    case DType::u32:
-      return MPI_UINT32_T;
-    case DType::u64:
-      return MPI_UINT64_T;
-    case DType::f16:
-    case DType::bf16:
-      return MPI_UINT16_T;  // can be moved as they are, not summed
-  }
-  throw Error("unknown element type");
-}
-
-MPI_Datatype summable_type(DType t) {
-  TRM_CHECK(t != DType::f16 && t != DType::bf16, "MPI cannot sum {}", name_of(t));
-  return mpi_type(t);
-}
-
-MPI_Op mpi_op(Reduction op) {
-  switch (op) {
-    case Reduction::sum:
-      return MPI_SUM;
-    case Reduction::max:
-      return MPI_MAX;
-    case Reduction::min:
-      return MPI_MIN;
-  }
-  throw Error("unknown reduction");
-}
-
-/// MPI counts are ints: longer arrays go in parts.
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
-
-/// f(first element's address, count) on parts of at most kMaxCount elements.
-template <class ViewType, class F>
-void in_parts(const ViewType& v, F&& f) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
-  using Byte = std::conditional_t<std::is_same_v<ViewType, View>, std::byte, const std::byte>;
-  auto* base = static_cast<Byte*>(v.raw());
-  const std::int64_t n = v.count();
-  for (std::int64_t at = 0; at < n; at += kMaxCount) {
-    f(base + static_cast<std::size_t>(at) * size_of(v.dtype()),
-      static_cast<int>(std::min(kMaxCount, n - at)));
-  }
-}
-
-class MpiRequest : public Request {
- public:
-  explicit MpiRequest(std::vector<MPI_Request> parts) : parts_(std::move(parts)) {}
-  bool test() override {
-    int done = 0;
-    check(MPI_Testall(count(), parts_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
-    return done != 0;
-  }
-  void wait() override {
-    check(MPI_Waitall(count(), parts_.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
-  }
-
- private:
-  [[nodiscard]] int count() const { return static_cast<int>(parts_.size()); }
-  std::vector<MPI_Request> parts_;
-};
+bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
 
 class MpiCommunicator : public Communicator {
  public:
@@ -118,16 +46,18 @@ class MpiCommunicator : public Communicator {
   [[nodiscard]] int size() const override { return size_; }
 
   void all_reduce(const View& data, Reduction op) override {
+    if (is_half(data.dtype())) return mpi::all_reduce_halves(comm_, data, op, scratch_);
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type(data.dtype()), mpi_op(op), comm_),
+      check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_),
             "MPI_Allreduce");
     });
   }
 
   RequestPtr start_all_reduce(const View& data, Reduction op) override {
+    if (is_half(data.dtype())) return mpi::start_all_reduce_halves(comm_, data, op, scratch_);
     std::vector<MPI_Request> parts;
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type(data.dtype()), mpi_op(op), comm_,
+      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_,
                            &parts.emplace_back()),
             "MPI_Iallreduce");
     });
@@ -136,28 +66,47 @@ class MpiCommunicator : public Communicator {
 
   void all_gather(const ConstView& from, const View& to) override {
     check_blocks(from, to);
-    check(MPI_Allgather(from.raw(), block_count(from), mpi_type(from.dtype()), to.raw(),
-                        block_count(from), mpi_type(from.dtype()), comm_),
+    check(MPI_Allgather(from.raw(), block_count(from), type_of(from.dtype()), to.raw(),
+                        block_count(from), type_of(from.dtype()), comm_),
           "MPI_Allgather");
   }
 
   void reduce_scatter(const ConstView& from, const View& to) override {
     check_blocks(to, from);
+    if (is_half(to.dtype())) return start_reduce_scatter(from, to, false)->wait();
     check(MPI_Reduce_scatter_block(from.raw(), to.raw(), block_count(to),
-                                   summable_type(to.dtype()), MPI_SUM, comm_),
+                                   summable_type_of(to.dtype()), MPI_SUM, comm_),
           "MPI_Reduce_scatter_block");
+  }
+
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
+                                  bool accumulate) override {
+    return mpi::start_reduce_scatter(comm_, from, to, accumulate, scratch_);
+  }
+
+  RequestPtr start_all_gather(const ConstView& from, const View& to) override {
+    check_blocks(from, to);
+    const int count = block_count(from);
+    const MPI_Datatype type = type_of(from.dtype());
+    const auto* const place = static_cast<const std::byte*>(to.raw()) +
+                              from.bytes() * static_cast<std::size_t>(rank_);
+    const void* const mine = from.raw() == place ? MPI_IN_PLACE : from.raw();
+    std::vector<MPI_Request> parts(1);
+    check(MPI_Iallgather(mine, count, type, to.raw(), count, type, comm_, parts.data()),
+          "MPI_Iallgather");
+    return std::make_unique<MpiRequest>(std::move(parts));
   }
 
   void broadcast(const View& data, int root) override {
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Bcast(p, n, mpi_type(data.dtype()), root, comm_), "MPI_Bcast");
+      check(MPI_Bcast(p, n, type_of(data.dtype()), root, comm_), "MPI_Bcast");
     });
   }
 
   RequestPtr start_send(const ConstView& data, int to, int tag) override {
     std::vector<MPI_Request> parts;
     in_parts(data, [&](const void* p, int n) {
-      check(MPI_Isend(p, n, mpi_type(data.dtype()), to, tag, comm_, &parts.emplace_back()),
+      check(MPI_Isend(p, n, type_of(data.dtype()), to, tag, comm_, &parts.emplace_back()),
             "MPI_Isend");
     });
     return std::make_unique<MpiRequest>(std::move(parts));
@@ -166,7 +115,7 @@ class MpiCommunicator : public Communicator {
   RequestPtr start_receive(const View& data, int from, int tag) override {
     std::vector<MPI_Request> parts;
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Irecv(p, n, mpi_type(data.dtype()), from, tag, comm_, &parts.emplace_back()),
+      check(MPI_Irecv(p, n, type_of(data.dtype()), from, tag, comm_, &parts.emplace_back()),
             "MPI_Irecv");
     });
     return std::make_unique<MpiRequest>(std::move(parts));
@@ -211,12 +160,13 @@ class MpiCommunicator : public Communicator {
               size_);
   }
   [[nodiscard]] static int block_count(const ConstView& v) {
-    TRM_CHECK(v.count() < kMaxCount, "a block of {} elements is too large", v.count());
+    TRM_CHECK(v.count() < mpi::kMaxCount, "a block of {} elements is too large", v.count());
     return static_cast<int>(v.count());
   }
 
   MPI_Comm comm_;
   bool owned_;
+  std::shared_ptr<ScratchPool> scratch_ = std::make_shared<ScratchPool>();
   int rank_ = 0;
   int size_ = 1;
 };
