@@ -30,7 +30,8 @@ struct UnitInfo {
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
 
 /// One call of a unit. Its parameters' values must be there during every pass, and their
-/// gradients' memory during backward, for a unit with gradient_in_forward() during forward too.
+/// gradients' memory during backward, for a unit with gradient_in_forward() during forward in
+/// training too. At other times nothing looks at a parameter's windows.
 struct UnitUse {
   enum class Pass : std::uint8_t { forward, recompute, backward };
   std::size_t unit = 0;  ///< number in its part
@@ -39,11 +40,12 @@ struct UnitUse {
   friend bool operator==(const UnitUse&, const UnitUse&) = default;
 };
 
-/// Called around every use of a unit, where set.
+/// Called around every use of a unit by forward() and backward(), where set.
 struct UnitHooks {
   std::function<void(const UnitUse&)> before;
   std::function<void(const UnitUse&)> after;
-  /// After each unit's forward (to look for the first activation that is not finite).
+  /// After each unit's forward, within its use (to look for the first activation that is not
+  /// finite). Not after what is computed again.
   std::function<void(const std::string& unit, const Tensor& output)> observe;
 };
 
@@ -74,10 +76,20 @@ class ModelPart {
 
  private:
   void add_head(const ModelConfig& config, const TensorParallel& tp);
+  /// Whether a unit is the first, or the last, of a group that is computed again.
+  [[nodiscard]] bool opens_group(std::size_t unit) const;
+  [[nodiscard]] bool closes_group(std::size_t unit) const;
+  [[nodiscard]] bool computed_again(std::size_t unit) const {
+    return first_again_ <= unit && unit < end_again_;
+  }
 
   std::vector<std::unique_ptr<Module>> units_;
   bool first_;
   bool last_;
+  RecomputeConfig recompute_;
+  TensorParallel tp_;
+  std::size_t first_again_ = 0;  ///< units computed again, in groups: [first, end)
+  std::size_t end_again_ = 0;
 };
 
 /// The parameters of `parts`, each once, in order, with `uses` counted.

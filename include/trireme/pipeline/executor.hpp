@@ -35,7 +35,7 @@ class PipelineExecutor {
     std::function<void(const Use&)> before;              ///< each use, in that order
     std::function<void(const Use&)> after;
     std::function<void()> progress;  ///< between plan steps
-    /// After each unit's forward.
+    /// After each unit's forward, within its use.
     std::function<void(const std::string& unit, const Tensor& output)> observe;
   };
 
@@ -43,7 +43,7 @@ class PipelineExecutor {
   void train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
   /// Forward alone.
   void evaluate(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
-  /// Most bytes that the tapes held at once, over all steps so far.
+  /// Most bytes of the device that the tapes held at once, over all steps so far.
   [[nodiscard]] std::size_t peak_tape_bytes() const { return peak_tape_bytes_; }
 
  private:
@@ -55,6 +55,10 @@ class PipelineExecutor {
 
   void run(const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches,
            const Hooks& hooks);
+  [[nodiscard]] std::vector<Use> list_uses(const std::vector<PlanStep>& steps,
+                                           const std::vector<MicroBatch>& micro_batches) const;
+  [[nodiscard]] Tensor compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
+                               std::map<Key, Tape>& tapes, const Hooks& hooks);
   void post_receive(const PlanStep& step, const MicroBatch& mb);
   [[nodiscard]] Tensor take_input(const PlanStep& step);
   void hand_on(const PlanStep& step, Tensor output);
