@@ -31,6 +31,9 @@ class Trainer {
     double loss = 0;  ///< mean over the global batch's tokens, before the update
     double gradient_norm = 0;
     double lr = 0;
+    double loss_scale = 1;  ///< that the gradient was taken with
+    bool skipped = false;   ///< the gradient overflowed: no update
+    std::string overflow;   ///< where it did first
   };
   /// One update from the global batch that begins with sample `first`. Throws Error, on all
   /// ranks, where loss or gradient is not finite; the parameters are then those before the
@@ -43,9 +46,7 @@ class Trainer {
 
   /// The boxes of the run's state that this rank holds, for a saver; valid as long as the
   /// trainer, and what they hold is right after settle().
-  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const {
-    return held(with_optimizer, mesh_.at.dp);
-  }
+  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
   /// The same of the rank with index `dp` beside this one: only names, boxes and sizes mean
   /// something then.
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;

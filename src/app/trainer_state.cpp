@@ -5,6 +5,7 @@
 
 #include "trireme/checkpoint/piece.hpp"
 #include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/convert.hpp"
 #include "trireme/ops/elementwise.hpp"
 
 #include "trainer.hpp"
@@ -40,6 +41,10 @@ void Trainer::visit_arrays(bool with_optimizer,
   optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
     f(fmt::format("optimizer/{}/", kind), group, array);
   });
+}
+
+std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
+  return held(with_optimizer, mesh_.at.dp);
 }
 
 std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
