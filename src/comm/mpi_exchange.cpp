@@ -4,6 +4,7 @@
 
 #include "trireme/core/convert.hpp"
 
+#include "blocks.hpp"
 #include "rank_sum.hpp"
 
 namespace trireme::mpi {
@@ -105,10 +106,8 @@ RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View
   int size = 1;
   check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
   check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
-  check_reduce_scatter(from, to, size);
-  TRM_CHECK(to.count() < kMaxCount, "a block of {} elements is too large", to.count());
-
-  const auto count = static_cast<int>(to.count());
+  check_reduce_scatter(from, to, accumulate, rank, size);
+  const int count = count_of(to);
   const std::size_t bytes = static_cast<std::size_t>(count) * size_of(from.dtype());
   const auto* const mine = static_cast<const std::byte*>(from.raw());
   const MPI_Datatype type = type_of(from.dtype());
