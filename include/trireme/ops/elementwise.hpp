@@ -11,7 +11,7 @@ void add(const Exec& ex, const ConstView& a, const ConstView& b, const View& y);
 /// y = x in y's type (floating types), rounded to nearest even; fp16 overflows to inf. Row
 /// strides may differ.
 void cast(const Exec& ex, const ConstView& x, const View& y);
-/// y += x in y's type; the sum is taken in fp32 (fp64 if y is fp64).
+/// y += x in y's type; the sum is taken in fp32. fp64 goes with fp64 alone.
 void accumulate(const Exec& ex, const ConstView& x, const View& y);
 /// y = x, row strides may differ.
 void copy(const Exec& ex, const ConstView& x, const View& y);

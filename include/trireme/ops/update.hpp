@@ -8,8 +8,8 @@ namespace trireme::ops {
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101), PyTorch's form: θ ← θ·(1 − lr·λ), then
 /// θ ← θ − lr/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + ε). All [n], m and v zero before step 1. Each array
-/// has a floating type of its own (both moments the same); arithmetic is in fp32 (fp64 if
-/// `value` is fp64). `copy`, where not empty, receives the new value in its type.
+/// has a floating type of its own (both moments the same); arithmetic is in fp32; fp64 goes
+/// with fp64 alone. `copy`, where not empty, receives the new value in its type.
 void adamw(const Exec& ex, const AdamwStep& step, const ConstView& gradient, const View& value,
            const View& exp_avg, const View& exp_avg_sq, const View& copy = {});
 

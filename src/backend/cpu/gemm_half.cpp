@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of half-type matrices: panels of both are widened by all threads together, then each
+// thread multiplies tiles of them with a product of OpenBLAS that runs on that thread alone.
+// Where everything is cut depends on the extents only, and so do the sums.
+#include "gemm_half.hpp"
+
+#include "blas.hpp"
+
+namespace trireme::cpu {
+
+namespace {
+
+// A panel of `a`, one of `b` and a block of the result: 4, 2 and 8 MiB.
+constexpr std::int64_t kRows = 2048;
+constexpr std::int64_t kCols = 1024;
+constexpr std::int64_t kDepth = 512;
+constexpr std::int64_t kTile = 256;
+
+struct Range {
+  std::int64_t first;
+  std::int64_t count;
+};
+
+/// Tiles of n, all but the last of one width, which is at most kTile and a multiple of 16.
+std::int64_t tile_width(std::int64_t n) {
+  const std::int64_t tiles = (n + kTile - 1) / kTile;
+  return ((n + tiles - 1) / tiles + 15) / 16 * 16;
+}
+
+class HalfGemm {
+ public:
+  HalfGemm(const ConstView& a, Op op_a, const ConstView& b, Op op_b, const View& c, double beta,
+           const ConstView& bias, Scratch<float>& scratch)
+      : a_(a),
+        b_(b),
+        bias_(bias),
+        c_(c),
+        op_a_(op_a),
+        op_b_(op_b),
+        beta_(static_cast<float>(beta)),
+        depth_(op_a == Op::n ? a.cols() : a.rows()),
+        leading_c_(leading(c)) {
+    const std::int64_t rows = std::min(kRows, c.rows());
+    const std::int64_t cols = std::min(kCols, c.cols());
+    const std::int64_t depth = std::min(kDepth, depth_);
+    a_panel_ = scratch.take((rows + cols) * depth + (direct() ? 0 : rows * cols));
+    b_panel_ = a_panel_ + rows * depth;
+    block_ = b_panel_ + cols * depth;
+  }
+
+  /// By all threads of a parallel region.
+  void run() const {
+    for (std::int64_t n = 0; n < c_.cols(); n += kCols) {
+      const Range cols{n, std::min(kCols, c_.cols() - n)};
+      for (std::int64_t m = 0; m < c_.rows(); m += kRows) {
+        const Range rows{m, std::min(kRows, c_.rows() - m)};
+        std::int64_t k = 0;
+        do {  // once also for a sum over nothing
+          const Range depth{k, std::min(kDepth, depth_ - k)};
+          widen_panel(a_, op_a_, rows, depth, a_panel_);
+          // With a single panel in depth, the one of the rows before is still there.
+          if (m == 0 || depth_ > kDepth) {
+            widen_panel(b_, op_b_ == Op::n ? Op::t : Op::n, cols, depth, b_panel_);
+          }
+          multiply(rows, cols, depth);
+          k += kDepth;
+        } while (k < depth_);
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] bool direct() const { return c_.dtype() == DType::f32; }
+
+  /// As it lies in memory: [outer, depth] (n) or [depth, outer] (t).
+  static void widen_panel(const ConstView& x, Op op, const Range& outer, const Range& depth,
+                          float* to) {
+    const Range& rows = op == Op::n ? outer : depth;
+    const Range& cols = op == Op::n ? depth : outer;
+#pragma omp for schedule(static)
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      widen(x.dtype(), address(x, rows.first + r, cols.first), to + r * cols.count, cols.count);
+    }
+  }
+
+  void multiply(const Range& rows, const Range& cols, const Range& depth) const {
+    const std::int64_t height = tile_width(rows.count);
+    const std::int64_t width = tile_width(cols.count);
+    const std::int64_t across = (cols.count + width - 1) / width;
+    const std::int64_t tiles = (rows.count + height - 1) / height * across;
+#pragma omp for schedule(dynamic)
+    for (std::int64_t i = 0; i < tiles; ++i) {
+      const std::int64_t r = i / across * height;
+      const std::int64_t c = i % across * width;
+      tile(rows, cols, depth, {r, std::min(height, rows.count - r)},
+           {c, std::min(width, cols.count - c)});
+    }
+  }
+
+  /// Rows and columns `tr` and `tc` of a block of the result.
+  void tile(const Range& rows, const Range& cols, const Range& depth, const Range& tr,
+            const Range& tc) const {
+    const std::int64_t at = rows.first + tr.first;
+    const std::int64_t column = cols.first + tc.first;
+    float* out =
+        direct() ? row_data<float>(c_, at) + column : block_ + tr.first * cols.count + tc.first;
+    const int stride = direct() ? leading_c_ : static_cast<int>(cols.count);
+    float keep = 1;
+    if (depth.first == 0) {
+      keep = beta_;
+      if (!bias_.empty() || (!direct() && beta_ != 0)) {
+        begin(at, column, tr.count, tc.count, out, stride);
+        keep = 1;
+      }
+    }
+    const std::int64_t lda = op_a_ == Op::n ? depth.count : rows.count;
+    const std::int64_t ldb = op_b_ == Op::n ? cols.count : depth.count;
+    blas(op_a_, op_b_, static_cast<int>(tr.count), static_cast<int>(tc.count),
+         static_cast<int>(depth.count), a_panel_ + tr.first * (op_a_ == Op::n ? lda : 1),
+         static_cast<int>(std::max<std::int64_t>(1, lda)),
+         b_panel_ + tc.first * (op_b_ == Op::n ? 1 : ldb),
+         static_cast<int>(std::max<std::int64_t>(1, ldb)), keep, out, stride);
+    if (direct() || depth.first + depth.count < depth_) return;
+    for (std::int64_t r = 0; r < tr.count; ++r) {
+      narrow(out + r * stride, c_.dtype(), address(c_, at + r, column), tc.count);
+    }
+  }
+
+  /// out = beta c + bias.
+  void begin(std::int64_t row, std::int64_t column, std::int64_t rows, std::int64_t cols,
+             float* out, int stride) const {
+    std::array<float, kTile> bias{};
+    if (!bias_.empty()) widen(bias_.dtype(), address(bias_, 0, column), bias.data(), cols);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      Row<float> to(out + r * stride, cols);
+      if (beta_ == 0) {
+        to.setZero();  // what was there may be NaN
+      } else {
+        if (!direct()) widen(c_.dtype(), address(c_, row + r, column), to.data(), cols);
+        to *= beta_;
+      }
+      to += ConstRow<float>(bias.data(), cols);
+    }
+  }
+
+  const ConstView& a_;
+  const ConstView& b_;
+  const ConstView& bias_;
+  const View& c_;
+  Op op_a_;
+  Op op_b_;
+  float beta_;
+  std::int64_t depth_;
+  int leading_c_;
+  float* a_panel_;
+  float* b_panel_;
+  float* block_;  ///< where c isn't fp32
+};
+
+}  // namespace
+
+void half_gemm(const ConstView& a, Op op_a, const ConstView& b, Op op_b, const View& c,
+               double beta, const ConstView& bias, Scratch<float>& scratch) {
+  const HalfGemm product(a, op_a, b, op_b, c, beta, bias, scratch);
+#pragma omp parallel
+  product.run();
+}
+
+}  // namespace trireme::cpu
