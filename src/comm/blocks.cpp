@@ -26,10 +26,6 @@ bool share_memory(const ConstView& a, const ConstView& b) {
   return before(a0, b0 + b.bytes()) && before(b0, a0 + a.bytes());
 }
 
-bool is_floating(DType t) {
-  return t == DType::f32 || t == DType::f64 || t == DType::f16 || t == DType::bf16;
-}
-
 }  // namespace
 
 ConstView block_of(const ConstView& all, int rank, int ranks) {
@@ -52,10 +48,9 @@ void check_reduce_scatter(const ConstView& from, const ConstView& to, int ranks)
 void check_reduce_scatter(const ConstView& from, const ConstView& to, bool accumulate, int rank,
                           int ranks) {
   check_counts(to, from, ranks);
-  TRM_CHECK(
-      is_floating(from.dtype()) &&
-          (to.dtype() == DType::f32 || to.dtype() == DType::f64 || to.dtype() == from.dtype()),
-      "a sum over ranks of {} into {}", name_of(from.dtype()), name_of(to.dtype()));
+  TRM_CHECK(floating(from.dtype()) && (to.dtype() == DType::f32 || to.dtype() == DType::f64 ||
+                                       to.dtype() == from.dtype()),
+            "a sum over ranks of {} into {}", name_of(from.dtype()), name_of(to.dtype()));
   const bool in_place = !accumulate && to.dtype() == from.dtype() &&
                         to.raw() == block_of(from, rank, ranks).raw();
   TRM_CHECK(in_place || !share_memory(from, to),
