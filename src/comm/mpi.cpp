@@ -10,6 +10,7 @@
 
 #include <mpi.h>
 
+#include "blocks.hpp"
 #include "mpi_calls.hpp"
 #include "mpi_exchange.hpp"
 #include "scratch.hpp"
@@ -19,6 +20,7 @@ namespace trireme {
 namespace {
 
 using mpi::check;
+using mpi::count_of;
 using mpi::in_parts;
 using mpi::MpiRequest;
 using mpi::op_of;
@@ -46,7 +48,7 @@ class MpiCommunicator : public Communicator {
   [[nodiscard]] int size() const override { return size_; }
 
   void all_reduce(const View& data, Reduction op) override {
-    if (is_half(data.dtype())) return mpi::all_reduce_halves(comm_, data, op, scratch_);
+    if (is_half(data.dtype())) return all_reduce_halves(data, op);
     in_parts(data, [&](void* p, int n) {
       check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_),
             "MPI_Allreduce");
@@ -65,16 +67,17 @@ class MpiCommunicator : public Communicator {
   }
 
   void all_gather(const ConstView& from, const View& to) override {
-    check_blocks(from, to);
-    check(MPI_Allgather(from.raw(), block_count(from), type_of(from.dtype()), to.raw(),
-                        block_count(from), type_of(from.dtype()), comm_),
+    check_all_gather(from, to, rank_, size_);
+    const int count = count_of(from);
+    const MPI_Datatype type = type_of(from.dtype());
+    check(MPI_Allgather(own_part(from, to), count, type, to.raw(), count, type, comm_),
           "MPI_Allgather");
   }
 
   void reduce_scatter(const ConstView& from, const View& to) override {
-    check_blocks(to, from);
     if (is_half(to.dtype())) return start_reduce_scatter(from, to, false)->wait();
-    check(MPI_Reduce_scatter_block(from.raw(), to.raw(), block_count(to),
+    check_reduce_scatter(from, to, size_);
+    check(MPI_Reduce_scatter_block(from.raw(), to.raw(), count_of(to),
                                    summable_type_of(to.dtype()), MPI_SUM, comm_),
           "MPI_Reduce_scatter_block");
   }
@@ -85,14 +88,12 @@ class MpiCommunicator : public Communicator {
   }
 
   RequestPtr start_all_gather(const ConstView& from, const View& to) override {
-    check_blocks(from, to);
-    const int count = block_count(from);
+    check_all_gather(from, to, rank_, size_);
+    const int count = count_of(from);
     const MPI_Datatype type = type_of(from.dtype());
-    const auto* const place = static_cast<const std::byte*>(to.raw()) +
-                              from.bytes() * static_cast<std::size_t>(rank_);
-    const void* const mine = from.raw() == place ? MPI_IN_PLACE : from.raw();
     std::vector<MPI_Request> parts(1);
-    check(MPI_Iallgather(mine, count, type, to.raw(), count, type, comm_, parts.data()),
+    check(MPI_Iallgather(own_part(from, to), count, type, to.raw(), count, type, comm_,
+                         parts.data()),
           "MPI_Iallgather");
     return std::make_unique<MpiRequest>(std::move(parts));
   }
@@ -153,15 +154,25 @@ class MpiCommunicator : public Communicator {
   }
 
  private:
-  void check_blocks(const ConstView& block, const ConstView& all) const {
-    TRM_CHECK(block.contiguous() && all.contiguous() && block.dtype() == all.dtype() &&
-                  all.count() == block.count() * size_,
-              "blocks of {} in {} over {} ranks", block.shape().str(), all.shape().str(),
-              size_);
+  /// Long sums as a scatter and a gather, which move half of fp32's bytes.
+  void all_reduce_halves(const View& data, Reduction op) {
+    constexpr std::int64_t kLong = 8192;
+    const View flat = data.reshape(Shape{data.count()});
+    std::int64_t done = 0;
+    if (op == Reduction::sum && flat.count() >= kLong) {
+      const std::int64_t block = flat.count() / size_;
+      done = block * size_;
+      const View all = flat.slice_cols(0, done);
+      const View mine = all.slice_cols(block * rank_, block);
+      start_reduce_scatter(all, mine, false)->wait();
+      all_gather(mine, all);
+    }
+    if (done == flat.count()) return;
+    mpi::all_reduce_halves(comm_, flat.slice_cols(done, flat.count() - done), op, scratch_);
   }
-  [[nodiscard]] static int block_count(const ConstView& v) {
-    TRM_CHECK(v.count() < mpi::kMaxCount, "a block of {} elements is too large", v.count());
-    return static_cast<int>(v.count());
+  /// What MPI calls the own part of a gather.
+  [[nodiscard]] const void* own_part(const ConstView& from, const View& to) const {
+    return from.raw() == block_of(to, rank_, size_).raw() ? MPI_IN_PLACE : from.raw();
   }
 
   MPI_Comm comm_;

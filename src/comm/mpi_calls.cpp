@@ -57,6 +57,11 @@ MPI_Op op_of(Reduction op) {
   throw Error("unknown reduction");
 }
 
+int count_of(const ConstView& block) {
+  TRM_CHECK(block.count() < kMaxCount, "a block of {} elements is too large", block.count());
+  return static_cast<int>(block.count());
+}
+
 bool MpiRequest::test() {
   int done = 0;
   check(MPI_Testall(count(), parts_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");

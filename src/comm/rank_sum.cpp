@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <functional>
 
 #include "trireme/core/convert.hpp"
 
@@ -15,104 +13,105 @@ namespace {
 
 constexpr std::int64_t kChunk = 2048;
 
-bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
-bool is_float(DType t) { return is_half(t) || t == DType::f32 || t == DType::f64; }
+template <class A>
+using Room = std::array<A, static_cast<std::size_t>(kChunk)>;
 
 template <class Byte>
 Byte* element(Byte* base, std::int64_t i, DType t) {
   return base + static_cast<std::size_t>(i) * size_of(t);
 }
 
-template <class A>
-using Room = std::array<A, static_cast<std::size_t>(kChunk)>;
+/// to[i] = f(i). The loops read and write an element at a time, so that an array may stand
+/// on both sides; without ivdep the compiler takes plain loops then.
+template <class To, class F>
+void fill(To* to, std::int64_t n, F f) {
+#pragma GCC ivdep
+  for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(f(i));
+}
 
-/// Elements at `from` as A, where they are or widened into `room`.
+/// One chunk of all blocks.
 template <class A>
-const A* as(const std::byte* from, DType t, std::int64_t n, Room<A>& room) {
-  if constexpr (std::is_same_v<A, float>) {
-    if (is_half(t)) {
-      widen(t, from, room.data(), n);
-      return room.data();
+class Chunk {
+ public:
+  Chunk(const std::vector<const void*>& blocks, DType type, std::int64_t at, std::int64_t n)
+      : blocks_(blocks), type_(type), at_(at), n_(n) {}
+
+  /// Only the last addition writes to `to`: it may be one of the blocks.
+  void write(std::byte* to, DType type, bool accumulate) {
+    if (type == DType::f32) {
+      write_to(reinterpret_cast<float*>(to), accumulate);
+    } else if (type == DType::f64) {
+      write_to(reinterpret_cast<double*>(to), accumulate);
+    } else if constexpr (std::is_same_v<A, float>) {
+      if (accumulate) widen(type, to, before_.data(), n_);
+      write_to(before_.data(), accumulate);
+      narrow(before_.data(), type, to, n_);
     }
   }
-  return reinterpret_cast<const A*>(from);
-}
 
-template <class To, class A>
-void put(const A* sum, To* to, std::int64_t n, bool accumulate) {
-  using Wide = std::common_type_t<A, To>;
-  if (accumulate) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      to[i] = static_cast<To>(static_cast<Wide>(to[i]) + static_cast<Wide>(sum[i]));
+ private:
+  template <class To>
+  void write_to(To* to, bool accumulate) {
+    using Wide = std::common_type_t<A, To>;
+    const A* const a = all_but_last();
+    if (a == nullptr) {
+      const A* const b = block(0, wide_);
+      if (accumulate) {
+        fill(to, n_, [=](auto i) { return Wide{to[i]} + Wide{b[i]}; });
+      } else {
+        fill(to, n_, [=](auto i) { return b[i]; });
+      }
+      return;
     }
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(sum[i]);
+    const A* const b = block(blocks_.size() - 1, wide_);
+    if (accumulate) {
+      fill(to, n_, [=](auto i) { return Wide{to[i]} + Wide{a[i] + b[i]}; });
+    } else {
+      fill(to, n_, [=](auto i) { return a[i] + b[i]; });
+    }
   }
-}
 
-void put_half(float* sum, DType t, std::byte* to, std::int64_t n, bool accumulate) {
-  if (accumulate) {
-    Room<float> before;
-    widen(t, to, before.data(), n);
-    for (std::int64_t i = 0; i < n; ++i) sum[i] += before[static_cast<std::size_t>(i)];
+  /// The sum of all blocks but the last; null if there is no other.
+  const A* all_but_last() {
+    if (blocks_.size() == 1) return nullptr;
+    const A* sum = block(0, sum_);
+    for (std::size_t r = 1; r + 1 < blocks_.size(); ++r) {
+      const A* const b = block(r, wide_);
+      fill(sum_.data(), n_, [=](auto i) { return sum[i] + b[i]; });
+      sum = sum_.data();
+    }
+    return sum;
   }
-  narrow(sum, t, to, n);
-}
 
-/// One chunk of all blocks, at `at`.
-template <class A>
-void sum_chunk(const std::vector<const void*>& blocks, DType from, std::byte* to, DType to_type,
-               std::int64_t at, std::int64_t n, bool accumulate) {
-  Room<A> sums;
-  Room<A> a_room;
-  Room<A> b_room;
-  const auto block = [&](std::size_t r, Room<A>& room) {
-    return as<A>(element(static_cast<const std::byte*>(blocks[r]), at, from), from, n, room);
-  };
-  const bool in_place = to_type == kDTypeOf<A> && !accumulate;
-  A* const sum = in_place ? reinterpret_cast<A*>(to) : sums.data();
-  const A* const first = block(0, a_room);
-  if (blocks.size() == 1) {
-    std::copy_n(first, n, sum);
-  } else {
-    const A* const second = block(1, b_room);
-    for (std::int64_t i = 0; i < n; ++i) sum[i] = first[i] + second[i];
+  /// Elements of block `r`, where they are or widened into `room`.
+  const A* block(std::size_t r, Room<A>& room) {
+    const std::byte* const from =
+        element(static_cast<const std::byte*>(blocks_[r]), at_, type_);
+    if (type_ == kDTypeOf<A>) return reinterpret_cast<const A*>(from);
+    if constexpr (std::is_same_v<A, float>) widen(type_, from, room.data(), n_);
+    return room.data();
   }
-  for (std::size_t r = 2; r < blocks.size(); ++r) {
-    const A* const next = block(r, a_room);
-    for (std::int64_t i = 0; i < n; ++i) sum[i] += next[i];
-  }
-  if (in_place) return;
-  if (to_type == DType::f32) return put(sum, reinterpret_cast<float*>(to), n, accumulate);
-  if (to_type == DType::f64) return put(sum, reinterpret_cast<double*>(to), n, accumulate);
-  if constexpr (std::is_same_v<A, float>) put_half(sum, to_type, to, n, accumulate);
-}
+
+  const std::vector<const void*>& blocks_;
+  DType type_;
+  std::int64_t at_;
+  std::int64_t n_;
+  Room<A> sum_;
+  Room<A> wide_;
+  Room<float> before_;
+};
 
 }  // namespace
 
-void check_reduce_scatter(const ConstView& from, const View& to, int ranks) {
-  TRM_CHECK(from.contiguous() && to.contiguous() && from.count() == to.count() * ranks,
-            "a sum of {} blocks of {} in {}", ranks, to.shape().str(), from.shape().str());
-  TRM_CHECK(is_float(from.dtype()) && (to.dtype() == DType::f32 || to.dtype() == DType::f64 ||
-                                       to.dtype() == from.dtype()),
-            "a sum over ranks from {} into {}", name_of(from.dtype()), name_of(to.dtype()));
-  const std::less<> before;
-  const auto* const a = static_cast<const std::byte*>(from.raw());
-  const auto* const b = static_cast<const std::byte*>(to.raw());
-  TRM_CHECK(to.empty() || !before(a, b + to.bytes()) || !before(b, a + from.bytes()),
-            "a sum over ranks into the array of {} that is summed", from.shape().str());
-}
-
 void sum_in_rank_order(const std::vector<const void*>& blocks, DType from, const View& to,
                        bool accumulate) {
-  auto* const base = static_cast<std::byte*>(to.raw());
   for (std::int64_t at = 0; at < to.count(); at += kChunk) {
     const std::int64_t n = std::min(kChunk, to.count() - at);
-    std::byte* const out = element(base, at, to.dtype());
+    std::byte* const out = element(static_cast<std::byte*>(to.raw()), at, to.dtype());
     if (accumulator_type(from) == DType::f64) {
-      sum_chunk<double>(blocks, from, out, to.dtype(), at, n, accumulate);
+      Chunk<double>(blocks, from, at, n).write(out, to.dtype(), accumulate);
     } else {
-      sum_chunk<float>(blocks, from, out, to.dtype(), at, n, accumulate);
+      Chunk<float>(blocks, from, at, n).write(out, to.dtype(), accumulate);
     }
   }
 }

@@ -8,12 +8,9 @@
 
 namespace trireme {
 
-/// Throws Error unless `from` holds `ranks` blocks that a reduce-scatter can sum into `to`.
-void check_reduce_scatter(const ConstView& from, const View& to, int ranks);
-
 /// to = blocks[0] + blocks[1] + …, each of to's count and of type `from`; summed in fp32 (fp64
 /// of fp64) and rounded once. With `accumulate` that sum is added to `to`, in the wider of
-/// both types and no narrower than fp32.
+/// both types and no narrower than fp32. `to` may be one of the blocks.
 void sum_in_rank_order(const std::vector<const void*>& blocks, DType from, const View& to,
                        bool accumulate);
 

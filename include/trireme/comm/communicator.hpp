@@ -13,7 +13,8 @@ namespace trireme {
 
 enum class Reduction : std::uint8_t { sum, max, min };
 
-/// An exchange under way. Views given to it must stay valid until wait() returns.
+/// An exchange under way. Views given to it must stay valid until wait() returns, and so must
+/// the request itself.
 class Request {
  public:
   virtual ~Request() = default;
@@ -41,8 +42,8 @@ class Communicator {
   /// Blocks as in reduce_scatter, of any floating type, `to` of fp32 or fp64 or `from`'s type.
   /// The sum is taken in fp32 (fp64 of fp64) in the order of the ranks and rounded once, so
   /// that its bits don't depend on how an array is cut into exchanges; with `accumulate` it is
-  /// added to what `to` holds. `from` may change as soon as the request is done, `to` only
-  /// then.
+  /// added to what `to` holds. Without, `to` may be block rank() of a `from` of its type.
+  /// `from` may change as soon as the request is done, `to` only then.
   [[nodiscard]] virtual RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
                                                         bool accumulate) = 0;
   /// As all_gather; `from` may be block rank() of `to`.
