@@ -32,7 +32,7 @@ class Sublayer {
 
  private:
   [[nodiscard]] bool one_norm() const { return norms_.size() == 1; }
-  /// What the branches read: branch i, and where it has a norm of its own, after that.
+  /// Gives each branch its input in turn; then puts on the tape what backward needs for that.
   using Feed = std::function<void(std::size_t part, const Tensor& input)>;
   void feed(const Exec& ex, const Tensor& x, Tape& tape, const Feed& f) const;
   [[nodiscard]] Tensor backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
