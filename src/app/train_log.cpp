@@ -33,12 +33,19 @@ void TrainLog::add(std::int64_t iteration, std::int64_t samples,
   r.loss = result.loss;
   r.learning_rate = result.lr;
   r.grad_norm = result.gradient_norm;
+  r.loss_scale = result.loss_scale;
+  r.skipped = result.skipped ? 1 : 0;
   r.step_seconds = seconds;
   r.tokens_per_second = tokens / seconds;
   r.tflops_per_rank =
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
   r.phases = phases;
   interval_.push_back(r);
+  if (!result.skipped) return;
+  log::info(
+      "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
+      "the scale is now {}",
+      iteration, result.loss_scale, result.overflow, result.next_loss_scale);
 }
 
 bool TrainLog::line_is_due() const {
@@ -49,11 +56,14 @@ bool TrainLog::line_is_due() const {
 
 void TrainLog::print_line() {
   write_rows();
-  double loss = 0;
+  double loss = 0;  // of a skipped step it may be inf
+  double updates = 0;
   double seconds = 0;
   for (const StepRecord& r : interval_) {
-    loss += r.loss;
     seconds += r.step_seconds;
+    if (r.skipped != 0) continue;
+    loss += r.loss;
+    ++updates;
   }
   const auto n = static_cast<double>(interval_.size());
   const StepRecord last = interval_.back();
@@ -65,12 +75,14 @@ void TrainLog::print_line() {
   const double flops = rate * flops_per_token(deck_.model);
   const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
                       static_cast<double>(deck_.train_iters - last.iteration);
+  const std::string scale =
+      deck_.loss_scale.enabled ? fmt::format(" | loss scale {}", last.loss_scale) : "";
   log::info(
-      "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f} | {:.0f} tokens/s | "
+      "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
       "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
-      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss / n,
-      last.learning_rate, last.grad_norm, rate, flops * 1e-12, 100 * flops / gemm_rate_,
-      duration_text(left));
+      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters,
+      loss / updates, last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12,
+      100 * flops / gemm_rate_, duration_text(left));
 }
 
 void TrainLog::write_rows() {

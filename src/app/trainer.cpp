@@ -109,6 +109,7 @@ Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
   const auto scope = clock_.scope(Phase::optimizer);
   optimizer_.step(result.lr, result.gradient_norm, result.loss_scale);
   loss_scale_.update(false);
+  result.next_loss_scale = loss_scale_.value();
   return result;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "trireme/app/deck.hpp"
@@ -31,9 +32,10 @@ class Trainer {
     double loss = 0;  ///< mean over the global batch's tokens, before the update
     double gradient_norm = 0;
     double lr = 0;
-    double loss_scale = 1;  ///< that the gradient was taken with
-    bool skipped = false;   ///< the gradient overflowed: no update
-    std::string overflow;   ///< where it did first
+    double loss_scale = 1;       ///< of this step
+    double next_loss_scale = 1;  ///< of the next one
+    bool skipped = false;        ///< no update, as gradients overflowed
+    std::string overflow = {};   ///< the first of them, with layer and micro-batch
   };
   /// One update from the global batch that begins with sample `first`. Throws Error, on all
   /// ranks, where loss or gradient is not finite; the parameters are then those before the

@@ -4,6 +4,7 @@
 #include "trireme/optim/values.hpp"
 
 #include <algorithm>
+#include <exception>
 
 #include "trireme/model/init.hpp"
 #include "trireme/ops/elementwise.hpp"
@@ -39,6 +40,11 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
     }
     if (whole) bind(i, mine.values.data);
   }
+}
+
+ParameterValues::~ParameterValues() {
+  // Not while one rank alone unwinds from an error: the others would not come.
+  if (std::uncaught_exceptions() == 0) settle();
 }
 
 void ParameterValues::bind(std::size_t group, const Tensor& whole) const {

@@ -10,14 +10,15 @@ namespace trireme {
 
 /// DeepSpeed's dynamic loss scale. An overflow uses up one `hysteresis`; once that is 1 it
 /// halves the scale, not below `min`. After `window` clean steps in a row the scale doubles and
-/// hysteresis is refilled.
+/// hysteresis is refilled (with `consecutive_hysteresis` after every clean step). A fixed scale
+/// stays, whatever overflows.
 class LossScale {
  public:
   /// Where it stands: part of a checkpoint.
   struct State {
     double scale = 1;
     std::int64_t clean_steps = 0;  ///< since the last overflow or doubling
-    std::int64_t hysteresis = 0;   ///< what is left of it
+    std::int64_t hysteresis = -1;  ///< what is left of it; −1: the scale doesn't move
     friend bool operator==(const State&, const State&) = default;
   };
 
@@ -30,7 +31,8 @@ class LossScale {
   void update(bool overflow);
 
   [[nodiscard]] const State& state() const { return state_; }
-  void restore(const State& state) { state_ = state; }
+  /// Goes on from there, if the scale moved there and moves here; else stays as it began.
+  void restore(const State& state);
 
  private:
   LossScaleConfig config_;

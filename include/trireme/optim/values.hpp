@@ -21,6 +21,10 @@ class ParameterValues {
   ParameterValues(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
                   const ZeroConfig& zero, const PrecisionConfig& types);
 
+  ParameterValues(const ParameterValues&) = delete;
+  ParameterValues& operator=(const ParameterValues&) = delete;
+  ~ParameterValues();
+
   /// Initial weights, the same for every mesh: each element is keyed by seed, name and place.
   void initialize(const ModelConfig& config, std::uint64_t seed);
 
