@@ -142,6 +142,7 @@ void Trainer::skip(std::int64_t iteration, StepResult& result) {
         fmt::format("iteration {}: {} (first: {})", iteration, e.what(), result.overflow));
     throw error.set_everywhere();
   }
+  result.next_loss_scale = loss_scale_.value();
 }
 
 double Trainer::global_loss(const std::vector<MicroBatch>& micro_batches) const {

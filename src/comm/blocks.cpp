@@ -48,8 +48,8 @@ void check_reduce_scatter(const ConstView& from, const ConstView& to, int ranks)
 void check_reduce_scatter(const ConstView& from, const ConstView& to, bool accumulate, int rank,
                           int ranks) {
   check_counts(to, from, ranks);
-  TRM_CHECK(floating(from.dtype()) && (to.dtype() == DType::f32 || to.dtype() == DType::f64 ||
-                                       to.dtype() == from.dtype()),
+  TRM_CHECK(floating(from.dtype()) && floating(to.dtype()) &&
+                (from.dtype() != DType::f64 || size_of(to.dtype()) >= sizeof(float)),
             "a sum over ranks of {} into {}", name_of(from.dtype()), name_of(to.dtype()));
   const bool in_place = !accumulate && to.dtype() == from.dtype() &&
                         to.raw() == block_of(from, rank, ranks).raw();

@@ -39,11 +39,11 @@ class Communicator {
   virtual void all_gather(const ConstView& from, const View& to) = 0;
   /// `from` holds size() blocks; `to` receives the sum of block rank().
   virtual void reduce_scatter(const ConstView& from, const View& to) = 0;
-  /// Blocks as in reduce_scatter, of any floating type, `to` of fp32 or fp64 or `from`'s type.
-  /// The sum is taken in fp32 (fp64 of fp64) in the order of the ranks and rounded once, so
-  /// that its bits don't depend on how an array is cut into exchanges; with `accumulate` it is
-  /// added to what `to` holds. Without, `to` may be block rank() of a `from` of its type.
-  /// `from` may change as soon as the request is done, `to` only then.
+  /// Blocks as in reduce_scatter, of any floating types (not from fp64 to a half). The sum is
+  /// taken in fp32 (fp64 of fp64) in the order of the ranks and rounded once, so that its bits
+  /// don't depend on how an array is cut into exchanges; with `accumulate` it is added to what
+  /// `to` holds. Without, `to` may be block rank() of a `from` of its type. `from` may change
+  /// as soon as the request is done, `to` only then.
   [[nodiscard]] virtual RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
                                                         bool accumulate) = 0;
   /// As all_gather; `from` may be block rank() of `to`.
