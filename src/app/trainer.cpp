@@ -22,8 +22,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       parts_(build_parts()),
       store_(ex, DType::f32, list_parameters(parts_)),
       optimizer_(ex, deck.optimizer, store_),
-      reducer_(ex, store_, mesh, deck.zero.reduce_bucket_size,
-               !deck.model.no_weight_tying),
+      reducer_(ex, store_, mesh, deck.zero.reduce_bucket_size, !deck.model.no_weight_tying),
       executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size, DType::f32,
                 parts_, clock) {
   store_.initialize(ex, deck.model, deck.seed);
