@@ -12,10 +12,12 @@ namespace trireme::cpu {
 
 namespace {
 
-// A panel of `a`, one of `b` and a block of the result: 2, 2 and 4 MiB.
-constexpr std::int64_t kRows = 1024;
-constexpr std::int64_t kCols = 1024;
-constexpr std::int64_t kDepth = 512;
+// Few steps, since threads wait for each other at each: a block of the result is square if it
+// can be and else long.
+constexpr std::int64_t kSide = 1024;
+constexpr std::int64_t kLongest = 8192;
+constexpr std::int64_t kBlock = kSide * kSide;       // elements, 4 MiB
+constexpr std::int64_t kPanels = 2 * kSide * kSide;  // of both operands together, 8 MiB
 constexpr std::int64_t kTileRows = 512;
 constexpr std::int64_t kTileCols = 256;
 
@@ -28,6 +30,11 @@ struct Range {
 std::int64_t part(std::int64_t n, std::int64_t most) {
   const std::int64_t parts = (n + most - 1) / most;
   return ((n + parts - 1) / parts + 15) / 16 * 16;
+}
+
+/// The other side of a block with a side of n: a multiple of kTileRows.
+std::int64_t other_side(std::int64_t n) {
+  return std::min(kLongest, kBlock / std::min(n, kSide) / kTileRows * kTileRows);
 }
 
 /// Tiles of a block of the result.
@@ -57,32 +64,33 @@ class HalfGemm {
         beta_(static_cast<float>(beta)),
         depth_(op_a == Op::n ? a.cols() : a.rows()),
         leading_c_(leading(c)) {
-    const std::int64_t rows = std::min(kRows, c.rows());
-    const std::int64_t cols = std::min(kCols, c.cols());
-    const std::int64_t depth = std::min(kDepth, depth_);
-    const Tiles tiles(rows, cols);
+    rows_ = std::min(c.rows(), other_side(c.cols()));
+    cols_ = std::min(c.cols(), other_side(c.rows()));
+    depth_step_ = std::min(depth_, kPanels / (rows_ + cols_) / 64 * 64);
+    const Tiles tiles(rows_, cols_);
     const std::int64_t block = tiles.count * tiles.rows * tiles.cols;
-    a_panel_ = scratch.take((rows + cols) * depth + (direct() ? 0 : block));
-    b_panel_ = a_panel_ + rows * depth;
-    block_ = b_panel_ + cols * depth;
+    a_panel_ = scratch.take((rows_ + cols_) * depth_step_ + (direct() ? 0 : block));
+    b_panel_ = a_panel_ + rows_ * depth_step_;
+    block_ = b_panel_ + cols_ * depth_step_;
   }
 
   /// By all threads of a parallel region.
   void run() const {
-    for (std::int64_t n = 0; n < c_.cols(); n += kCols) {
-      const Range cols{n, std::min(kCols, c_.cols() - n)};
-      for (std::int64_t m = 0; m < c_.rows(); m += kRows) {
-        const Range rows{m, std::min(kRows, c_.rows() - m)};
+    for (std::int64_t n = 0; n < c_.cols(); n += cols_) {
+      const Range cols{n, std::min(cols_, c_.cols() - n)};
+      for (std::int64_t m = 0; m < c_.rows(); m += rows_) {
+        const Range rows{m, std::min(rows_, c_.rows() - m)};
         std::int64_t k = 0;
         do {  // once also for a sum over nothing
-          const Range depth{k, std::min(kDepth, depth_ - k)};
+          const Range depth{k, std::min(depth_step_, depth_ - k)};
           widen_panel(a_, op_a_, rows, depth, a_panel_);
           // With a single panel in depth, the one of the rows before is still there.
-          if (m == 0 || depth_ > kDepth) {
+          if (m == 0 || depth_ > depth_step_) {
             widen_panel(b_, op_b_ == Op::n ? Op::t : Op::n, cols, depth, b_panel_);
           }
+#pragma omp barrier
           multiply(rows, cols, depth);
-          k += kDepth;
+          k += depth_step_;
         } while (k < depth_);
       }
     }
@@ -96,7 +104,7 @@ class HalfGemm {
                           float* to) {
     const Range& rows = op == Op::n ? outer : depth;
     const Range& cols = op == Op::n ? depth : outer;
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (std::int64_t r = 0; r < rows.count; ++r) {
       widen(x.dtype(), address(x, rows.first + r, cols.first), to + r * cols.count, cols.count);
     }
@@ -167,6 +175,9 @@ class HalfGemm {
   Op op_b_;
   float beta_;
   std::int64_t depth_;
+  std::int64_t rows_;  ///< of a block of the result
+  std::int64_t cols_;
+  std::int64_t depth_step_;
   int leading_c_;
   float* a_panel_;
   float* b_panel_;
