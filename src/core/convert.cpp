@@ -80,13 +80,22 @@ void narrow_half(const float* from, std::uint16_t* to, std::int64_t n) {
   for (; i < n; ++i) to[i] = float_to_half(from[i]);
 }
 
+/// Bf16(x), written so that the loop is vectorised.
+void narrow_bfloat(const float* from, std::uint16_t* to, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(from[i]);
+    const std::uint32_t rounded = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
+    const std::uint32_t quiet = bits >> 16U | 0x40U;
+    to[i] = static_cast<std::uint16_t>((bits & ~kSign) > 0x7f800000U ? quiet : rounded);
+  }
+}
+
 }  // namespace
 
 void widen(DType type, const void* from, float* to, std::int64_t n) {
   if (n <= 0) return;
   if (type == DType::bf16) {
     const auto* in = static_cast<const Bf16*>(from);
-#pragma omp simd
     for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<float>(in[i]);
   } else if (type == DType::f16) {
     widen_half(static_cast<const std::uint16_t*>(from), to, n);
@@ -99,9 +108,7 @@ void widen(DType type, const void* from, float* to, std::int64_t n) {
 void narrow(const float* from, DType type, void* to, std::int64_t n) {
   if (n <= 0) return;
   if (type == DType::bf16) {
-    auto* out = static_cast<Bf16*>(to);
-#pragma omp simd
-    for (std::int64_t i = 0; i < n; ++i) out[i] = Bf16(from[i]);
+    narrow_bfloat(from, static_cast<std::uint16_t*>(to), n);
   } else if (type == DType::f16) {
     narrow_half(from, static_cast<std::uint16_t*>(to), n);
   } else {
