@@ -41,6 +41,17 @@ void TrainLog::add(std::int64_t iteration, std::int64_t samples,
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
   r.phases = phases;
   interval_.push_back(r);
+  if (result.reduced > 0 && !traffic_told_) {
+    traffic_told_ = true;
+    const auto share = [&](std::int64_t n) {
+      return static_cast<double>(n) / static_cast<double>(result.parameters);
+    };
+    log::info(
+        "exchange over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
+        "times rank 0's {} parameters",
+        result.reduced, result.gathered, share(result.reduced), share(result.gathered),
+        result.parameters);
+  }
   if (!result.skipped) return;
   log::info(
       "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "

@@ -86,6 +86,8 @@ Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
                                   const std::vector<std::int32_t>& tokens) {
   auto micro_batches = layout_.micro_batches(ex_, first, tokens, true);
   StepResult result;
+  const std::int64_t reduced = gradients_.reduced();
+  const std::int64_t gathered = values_.gathered() + gradients_.gathered();
   result.loss_scale = loss_scale_.value();
   for (MicroBatch& mb : micro_batches) mb.loss_scale = result.loss_scale;
   overflow_.clear();
@@ -102,6 +104,7 @@ Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
   }
   result.lr = learning_rate(deck_.schedule, iteration);
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
+    gradients_.gather();  // what was started must end
     if (!deck_.loss_scale.enabled) report_non_finite(iteration, result, micro_batches);
     skip(iteration, result);
     return result;
@@ -110,6 +113,9 @@ Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
   optimizer_.step(result.lr, result.gradient_norm, result.loss_scale);
   loss_scale_.update(false);
   result.next_loss_scale = loss_scale_.value();
+  result.reduced = gradients_.reduced() - reduced;
+  result.gathered = values_.gathered() + gradients_.gathered() - gathered;
+  result.parameters = flat_.count();
   return result;
 }
 
@@ -128,7 +134,6 @@ void Trainer::look_for_overflow(const PipelineExecutor::Use& use) {
 }
 
 void Trainer::skip(std::int64_t iteration, StepResult& result) {
-  gradients_.gather();  // what was started must end
   result.skipped = true;
   result.overflow = least(overflow_);
   if (result.overflow.empty()) {

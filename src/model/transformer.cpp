@@ -196,19 +196,4 @@ void ModelPart::visit(const ParameterVisitor& f) {
   for (auto& unit : units_) unit->visit(f);
 }
 
-std::vector<Parameter*> list_parameters(const std::vector<std::unique_ptr<ModelPart>>& parts) {
-  std::vector<Parameter*> list;
-  for (const auto& part : parts) {
-    part->visit([&](Parameter& p) {
-      if (std::ranges::find(list, &p) == list.end()) {
-        p.uses = 1;
-        list.push_back(&p);
-      } else {
-        ++p.uses;
-      }
-    });
-  }
-  return list;
-}
-
 }  // namespace trireme

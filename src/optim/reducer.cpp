@@ -23,17 +23,13 @@ GradientReducer::GradientReducer(const Exec& ex, const FlatLayout& layout, const
       types_(types),
       tied_(tied && mesh.shape.pp > 1 && mesh.ends->size() > 1) {
   const int ranks = layout.ranks();
-  local_ = ranks == 1 || zero.reduce_once_per_step;
-  direct_ = local_ && types.gradient == accumulator_type(types.compute);
-  const bool whole = local_ || zero.stage == 0;
-  for (std::size_t i = 0; i < layout.groups().size(); ++i) {
-    const FlatGroup& g = layout.groups()[i];
+  const bool whole = ranks == 1 || zero.reduce_once_per_step || zero.stage == 0;
+  for (const FlatGroup& g : layout.groups()) {
     Group& mine = groups_.emplace_back();
     mine.sums = FlatArray::zeros(ex, types.gradient, g, whole, ranks);
     const Parameter& first = *g.parameters.front();
     mine.special =
         (mesh.shape.tp > 1 && first.sum_over_tp) || (tied_ && first.name == "embed_in.weight");
-    if (direct_) bind(i, mine.sums.data);
   }
 }
 
@@ -49,8 +45,15 @@ void GradientReducer::bind(std::size_t group, const Tensor& whole) const {
 
 void GradientReducer::begin(int micro_batches) {
   micro_batches_ = micro_batches;
-  for (Group& g : groups_) {
+  // Of one micro-batch the addends may as well lie where there is room for all sums: the same
+  // arithmetic, and nothing besides.
+  local_ = layout_.ranks() == 1 || zero_.reduce_once_per_step ||
+           (zero_.stage == 0 && micro_batches == 1);
+  direct_ = local_ && types_.gradient == accumulator_type(types_.compute);
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    Group& g = groups_[i];
     g.done = 0;
+    bind(i, direct_ ? g.sums.data : Tensor());
     const View all = g.sums.data;
     if (direct_) ex_.device.zero(all.raw(), all.bytes(), ex_.stream);
   }

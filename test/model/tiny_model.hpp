@@ -12,6 +12,8 @@
 #include "trireme/core/random.hpp"
 #include "trireme/model/transformer.hpp"
 
+#include "parameter_store.hpp"
+
 namespace trireme::test {
 
 inline ModelConfig tiny_config() {

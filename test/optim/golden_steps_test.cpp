@@ -58,8 +58,8 @@ struct Training {
   std::vector<std::unique_ptr<ModelPart>> make_parts(DType dtype) const {
     const auto units = static_cast<int>(list_units(golden.config).size());
     std::vector<std::unique_ptr<ModelPart>> list;
-    list.push_back(std::make_unique<ModelPart>(
-        cpu.ex, dtype, golden.config, TensorParallel{mesh.tp.get(), false}, 0, units));
+    list.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, golden.config,
+                                               TensorParallel{mesh.tp.get(), false}, 0, units));
     return list;
   }
 

@@ -82,9 +82,8 @@ BOOST_DATA_TEST_CASE(sums_are_whole_whatever_the_buckets,
       zero.reduce_bucket_size = bucket;
       ShardedModel s(shape, config_of(tied, true), tied, zero);
       for (int step = 0; step < 2; ++step) {
-        s.reduce(micro_batches, [&](const Parameter& p, int m) {
-          return share_in(s, p, m, micro_batches);
-        });
+        s.reduce(micro_batches,
+                 [&](const Parameter& p, int m) { return share_in(s, p, m, micro_batches); });
         std::int64_t seen = 0;
         for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
           const auto [worst, count] = compare(s, i, s.layout.slices(i, s.mesh.at.dp));

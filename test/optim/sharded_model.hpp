@@ -2,9 +2,9 @@
 // A rank's part of a tiny model with its values, gradients and optimizer on a mesh.
 #pragma once
 
-#include <memory>
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "trireme/comm/mpi.hpp"
@@ -55,8 +55,8 @@ struct ShardedModel {
     return list;
   }
 
-  /// A step in which every unit's gradient is `share(parameter, micro-batch)` times the noise of
-  /// that name: no model is run.
+  /// A step in which every unit's gradient is `share(parameter, micro-batch)` times the noise
+  /// of that name: no model is run.
   void reduce(int micro_batches, const std::function<double(const Parameter&, int)>& share) {
     gradients.begin(micro_batches);
     for (int m = 0; m < micro_batches; ++m) {
@@ -94,9 +94,8 @@ struct ShardedModel {
 /// The noise of a parameter by element of its own array.
 inline std::vector<double> noise_of(const Parameter& p) {
   std::vector<double> values(static_cast<std::size_t>(p.box.count()));
-  for_each_element(p, [&](std::size_t i, std::int64_t global) {
-    values[i] = noise(p.name, global, 5);
-  });
+  for_each_element(
+      p, [&](std::size_t i, std::int64_t global) { values[i] = noise(p.name, global, 5); });
   return values;
 }
 

@@ -93,8 +93,4 @@ class ModelPart {
   std::size_t end_again_ = 0;
 };
 
-/// The parameters of `parts`, each once, in order, with `uses` counted.
-[[nodiscard]] std::vector<Parameter*> list_parameters(
-    const std::vector<std::unique_ptr<ModelPart>>& parts);
-
 }  // namespace trireme

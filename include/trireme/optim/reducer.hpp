@@ -19,11 +19,12 @@ namespace trireme {
 /// again. Collective over dp, all calls but the accessors: in the same order on its ranks.
 class GradientReducer {
  public:
-  /// `tied`: the first stage's embed_in.weight has a copy on the last. Binds Parameter::grad.
+  /// `tied`: the first stage's embed_in.weight has a copy on the last.
   GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
                   const ZeroConfig& zero, const PrecisionConfig& types, bool tied);
 
-  /// A step of so many micro-batches.
+  /// A step of so many micro-batches. Parameter::grad is bound from before() to
+  /// after_backward().
   void begin(int micro_batches);
   /// The unit is going to add to its parameters' gradients.
   void before(const UnitPlace& unit);
@@ -69,8 +70,8 @@ class GradientReducer {
   ZeroConfig zero_;
   PrecisionConfig types_;
   bool tied_;
-  bool local_;   ///< micro-batches add up on this rank before anything is sent
-  bool direct_;  ///< ... by the kernels themselves
+  bool local_ = false;   ///< micro-batches add up on this rank before anything is sent
+  bool direct_ = false;  ///< ... by the kernels themselves
   std::vector<Group> groups_;
   std::deque<UnderWay> under_way_;
   std::vector<RequestPtr> gathers_;
