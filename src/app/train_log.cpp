@@ -46,11 +46,16 @@ void TrainLog::add(std::int64_t iteration, std::int64_t samples,
     const auto share = [&](std::int64_t n) {
       return static_cast<double>(n) / static_cast<double>(result.parameters);
     };
+    const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
     log::info(
         "exchange over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
-        "times rank 0's {} parameters",
+        "times rank 0's {} parameters{}",
         result.reduced, result.gathered, share(result.reduced), share(result.gathered),
-        result.parameters);
+        result.parameters,
+        often
+            ? " (zero_optimization: {reduce_once_per_step: true} reduces once, for other last "
+              "bits and gradients of full size)"
+            : "");
   }
   if (!result.skipped) return;
   log::info(
