@@ -63,7 +63,7 @@ class SelfCommunicator : public Communicator {
     copy(from, to);
   }
   RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                  bool accumulate) override {
+                                  bool accumulate, const View&) override {
     check_reduce_scatter(from, to, accumulate, 0, 1);
     sum_in_rank_order({from.raw()}, from.dtype(), to, accumulate);
     return std::make_unique<Done>();

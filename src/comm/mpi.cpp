@@ -83,8 +83,8 @@ class MpiCommunicator : public Communicator {
   }
 
   RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                  bool accumulate) override {
-    return mpi::start_reduce_scatter(comm_, from, to, accumulate, scratch_);
+                                  bool accumulate, const View& room) override {
+    return mpi::start_reduce_scatter(comm_, from, to, accumulate, room, scratch_);
   }
 
   RequestPtr start_all_gather(const ConstView& from, const View& to) override {

@@ -104,12 +104,17 @@ class HalvesAllReduce : public RequestThen {
 }  // namespace
 
 RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View& to,
-                                bool accumulate, const std::shared_ptr<ScratchPool>& pool) {
+                                bool accumulate, const View& room,
+                                const std::shared_ptr<ScratchPool>& pool) {
   int rank = 0;
   int size = 1;
   check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
   check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
   check_reduce_scatter(from, to, accumulate, rank, size);
+  TRM_CHECK(room.empty() || (room.dtype() == from.dtype() && room.contiguous() &&
+                             room.count() == to.count() * (size - 1)),
+            "room of {} {} for {} blocks of {} {}", name_of(room.dtype()), room.shape().str(),
+            size - 1, name_of(from.dtype()), to.shape().str());
   const int count = count_of(to);
   const std::size_t bytes = static_cast<std::size_t>(count) * size_of(from.dtype());
   const auto* const mine = static_cast<const std::byte*>(from.raw());
@@ -120,13 +125,17 @@ RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View
   std::vector<MPI_Request> parts;
   if (size > 1 && count > 0) {
     const int tag = exchange_tag();
-    received = std::make_unique<Scratch>(pool, bytes * static_cast<std::size_t>(size - 1));
+    auto* others = static_cast<std::byte*>(room.raw());
+    if (room.empty()) {
+      received = std::make_unique<Scratch>(pool, bytes * static_cast<std::size_t>(size - 1));
+      others = received->data();
+    }
     // Not all to rank 0 first: each rank begins with its neighbour.
     for (int step = 1; step < size; ++step) {
       const int other = (rank + size - step) % size;
-      std::byte* const room = received->data() + bytes * static_cast<std::size_t>(step - 1);
-      blocks[static_cast<std::size_t>(other)] = room;
-      check(MPI_Irecv(room, count, type, other, tag, comm, &parts.emplace_back()), "MPI_Irecv");
+      std::byte* const block = others + bytes * static_cast<std::size_t>(step - 1);
+      blocks[static_cast<std::size_t>(other)] = block;
+      check(MPI_Irecv(block, count, type, other, tag, comm, &parts.emplace_back()), "MPI_Irecv");
     }
     for (int step = 1; step < size; ++step) {
       const int other = (rank + step) % size;

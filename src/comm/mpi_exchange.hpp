@@ -8,8 +8,9 @@
 namespace trireme::mpi {
 
 /// Each rank sends the others their blocks of `from`; done once they are summed into `to`.
+/// `pool` serves where `room` is empty.
 [[nodiscard]] RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from,
-                                              const View& to, bool accumulate,
+                                              const View& to, bool accumulate, const View& room,
                                               const std::shared_ptr<ScratchPool>& pool);
 
 /// Of bf16 or fp16: widened to fp32, reduced there, rounded once.

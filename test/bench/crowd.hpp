@@ -62,7 +62,8 @@ class CrowdCommunicator final : public Communicator {
   [[nodiscard]] RequestPtr start_all_reduce(const View&, Reduction) override { refuse(); }
   void all_gather(const ConstView&, const View&) override { refuse(); }
   void reduce_scatter(const ConstView&, const View&) override { refuse(); }
-  [[nodiscard]] RequestPtr start_reduce_scatter(const ConstView&, const View&, bool) override {
+  [[nodiscard]] RequestPtr start_reduce_scatter(const ConstView&, const View&, bool,
+ const View&) override {
     refuse();
   }
   [[nodiscard]] RequestPtr start_all_gather(const ConstView&, const View&) override {

@@ -54,8 +54,8 @@ class Apart : public Communicator {
     world().reduce_scatter(from, to);
   }
   RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                  bool accumulate) override {
-    return world().start_reduce_scatter(from, to, accumulate);
+                                  bool accumulate, const View& room) override {
+    return world().start_reduce_scatter(from, to, accumulate, room);
   }
   RequestPtr start_all_gather(const ConstView& from, const View& to) override {
     return world().start_all_gather(from, to);

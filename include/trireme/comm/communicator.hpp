@@ -43,9 +43,12 @@ class Communicator {
   /// taken in fp32 (fp64 of fp64) in the order of the ranks and rounded once, so that its bits
   /// don't depend on how an array is cut into exchanges; with `accumulate` it is added to what
   /// `to` holds. Without, `to` may be block rank() of a `from` of its type. `from` may change
-  /// as soon as the request is done, `to` only then.
+  /// as soon as the request is done, `to` only then. What the others send is kept in `room`:
+  /// size() − 1 blocks of `from`'s type, the request's until it is done; where it is empty, in
+  /// memory that the communicator takes for itself.
   [[nodiscard]] virtual RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                                        bool accumulate) = 0;
+                                                        bool accumulate,
+                                                        const View& room = {}) = 0;
   /// As all_gather; `from` may be block rank() of `to`.
   [[nodiscard]] virtual RequestPtr start_all_gather(const ConstView& from, const View& to) = 0;
   virtual void broadcast(const View& data, int root) = 0;

@@ -23,7 +23,8 @@ class DryCommunicator : public Communicator {
   RequestPtr start_all_reduce(const View& data, Reduction) override { return count(data); }
   void all_gather(const ConstView&, const View& to) override { count(to); }
   void reduce_scatter(const ConstView& from, const View&) override { count(from); }
-  RequestPtr start_reduce_scatter(const ConstView& from, const View&, bool) override {
+  RequestPtr start_reduce_scatter(const ConstView& from, const View&, bool,
+                                  const View&) override {
     return count(from);
   }
   RequestPtr start_all_gather(const ConstView&, const View& to) override { return count(to); }
