@@ -107,7 +107,7 @@ void GradientReducer::start(std::size_t group, Tensor data, bool accumulate) {
   }
   while (under_way_.size() >= kUnderWay) complete_oldest();
   const int ranks = layout_.ranks();
-  UnderWay r{group, std::move(data), {}};
+  UnderWay r{group, std::move(data), {}, groups_[group].done == micro_batches_};
   for (const FlatSpan& span : layout_.groups()[group].spans) {
     const View from = flat_window(r.data, span.offset, span.block * ranks);
     r.requests.push_back(mesh_.dp->start_reduce_scatter(
@@ -122,7 +122,7 @@ void GradientReducer::complete_oldest() {
   const UnderWay& r = under_way_.front();
   for (const RequestPtr& request : r.requests) request->wait();
   const Group& g = groups_[r.group];
-  if (zero_.stage == 0 && g.done == micro_batches_ && !g.special) start_gather(r.group);
+  if (zero_.stage == 0 && r.last && !g.special) start_gather(r.group);
   under_way_.pop_front();
 }
 

@@ -181,16 +181,24 @@ BOOST_AUTO_TEST_CASE(a_missing_unit_is_refused) {
   BOOST_CHECK_THROW(s.gradients.finish(), Error);
 }
 
-/// Stage 0 to 2 move 2Ψ elements a step: Ψ reduced and Ψ gathered.
+/// Stage 0 to 2 move 2Ψ elements a step: Ψ reduced for each micro-batch and Ψ gathered once,
+/// also where so few groups are that one's reductions follow each other.
 BOOST_AUTO_TEST_CASE(traffic) {
   const int ranks = world_communicator()->size();
-  if (ranks == 1) return;
-  for (const int stage : {0, 1, 2}) {
-    ShardedModel s({ranks, 1, 1}, config_of(false, false), false, zero_of(stage));
-    s.reduce(1, [](const Parameter&, int) { return 1.0; });
-    s.optimizer.step(1e-3, 1, 1);
-    s.values.settle();
-    BOOST_TEST(s.gradients.reduced() == s.layout.count());
-    BOOST_TEST(s.gradients.gathered() + s.values.gathered() == s.layout.count());
+  for (const MeshShape& shape : meshes(ranks)) {
+    if (shape.dp == 1) continue;
+    for (const int stage : {0, 1, 2}) {
+      for (const int micro_batches : {1, 3}) {
+        ZeroConfig zero = zero_of(stage);
+        zero.stage3_param_persistence_threshold = 0;
+        ShardedModel s(shape, config_of(false, false), false, zero);
+        s.reduce(micro_batches, [](const Parameter&, int) { return 1.0; });
+        s.optimizer.step(1e-3, 1, 1);
+        s.values.settle();
+        BOOST_TEST(s.gradients.reduced() == micro_batches * s.layout.count());
+        BOOST_TEST(s.gradients.gathered() + s.values.gathered() == s.layout.count(),
+                   where(s) << ", stage " << stage << ", " << micro_batches);
+      }
+    }
   }
 }

@@ -23,7 +23,8 @@ struct OptimizerConfig {
 
 /// What is cut over dp (ZeRO, Rajbhandari et al., arXiv 1910.02054): from stage 1 on masters
 /// and moments, from 2 on gradients, at 3 values too. Sizes in elements. No bit of a run
-/// depends on it, but for `reduce_once_per_step`.
+/// depends on it, but for `reduce_once_per_step`, and for the last bits of the gradient's norm,
+/// a sum in fp64 whose order bucket sizes and the persistence threshold change.
 struct ZeroConfig {
   int stage = 0;
   bool overlap_comm = true;                          ///< exchanges run beside the computation

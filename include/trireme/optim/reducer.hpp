@@ -54,6 +54,7 @@ class GradientReducer {
     std::size_t group;
     Tensor data;
     std::vector<RequestPtr> requests;
+    bool last = false;  ///< of the step's
   };
 
   void bind(std::size_t group, const Tensor& whole) const;
