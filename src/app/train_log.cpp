@@ -93,12 +93,13 @@ void TrainLog::print_line() {
                       static_cast<double>(deck_.train_iters - last.iteration);
   const std::string scale =
       deck_.loss_scale.enabled ? fmt::format(" | loss scale {}", last.loss_scale) : "";
+  const std::string mean = updates > 0 ? fmt::format("{:.4f}", loss / updates) : "skipped";
   log::info(
-      "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
+      "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
       "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
-      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters,
-      loss / updates, last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12,
-      100 * flops / gemm_rate_, duration_text(left));
+      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, mean,
+      last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12, 100 * flops / gemm_rate_,
+      duration_text(left));
 }
 
 void TrainLog::write_rows() {

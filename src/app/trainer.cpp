@@ -125,8 +125,8 @@ void Trainer::look_for_overflow(const PipelineExecutor::Use& use) {
   parts_[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit]->visit(
       [&](const Parameter& p) {
         const ConstView grad = p.grad.reshape(Shape{p.grad.count()});
-        if (!overflow_.empty() || ops::first_non_finite(ex_, grad) < 0) return;
-        // Backward comes from the end of the model.
+        if (ops::first_non_finite(ex_, grad) < 0) return;
+        // Backward comes from the end of the model, and of the unit: the last of them counts.
         overflow_ =
             fmt::format("{:06}{:06}{:06} the gradient of {}, micro-batch {}", use.micro_batch,
                         999999 - part, 999999 - use.unit.unit, p.name, use.micro_batch + 1);
@@ -137,8 +137,10 @@ void Trainer::skip(std::int64_t iteration, StepResult& result) {
   result.skipped = true;
   result.overflow = least(overflow_);
   if (result.overflow.empty()) {
-    result.overflow = fmt::format("a sum over data-parallel ranks, which travels in {}",
-                                  name_of(deck_.types.communication));
+    result.overflow =
+        fmt::format("{}, summed over micro-batches and ranks: sent in {}, kept in {}",
+                    first_bad_parameter(true), name_of(deck_.types.communication),
+                    name_of(deck_.types.gradient));
   }
   try {
     loss_scale_.update(true);
