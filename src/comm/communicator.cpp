@@ -62,8 +62,8 @@ class SelfCommunicator : public Communicator {
     check_reduce_scatter(from, to, 1);
     copy(from, to);
   }
-  RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                  bool accumulate, const View&) override {
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View&) override {
     check_reduce_scatter(from, to, accumulate, 0, 1);
     sum_in_rank_order({from.raw()}, from.dtype(), to, accumulate);
     return std::make_unique<Done>();

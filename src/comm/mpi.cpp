@@ -82,8 +82,8 @@ class MpiCommunicator : public Communicator {
           "MPI_Reduce_scatter_block");
   }
 
-  RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                  bool accumulate, const View& room) override {
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View& room) override {
     return mpi::start_reduce_scatter(comm_, from, to, accumulate, room, scratch_);
   }
 

@@ -135,7 +135,8 @@ RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View
       const int other = (rank + size - step) % size;
       std::byte* const block = others + bytes * static_cast<std::size_t>(step - 1);
       blocks[static_cast<std::size_t>(other)] = block;
-      check(MPI_Irecv(block, count, type, other, tag, comm, &parts.emplace_back()), "MPI_Irecv");
+      check(MPI_Irecv(block, count, type, other, tag, comm, &parts.emplace_back()),
+            "MPI_Irecv");
     }
     for (int step = 1; step < size; ++step) {
       const int other = (rank + step) % size;

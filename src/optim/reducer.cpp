@@ -107,11 +107,14 @@ void GradientReducer::start(std::size_t group, Tensor data, bool accumulate) {
   }
   while (under_way_.size() >= kUnderWay) complete_oldest();
   const int ranks = layout_.ranks();
-  UnderWay r{group, std::move(data), {}, groups_[group].done == micro_batches_};
+  // What the others send: memory of this rank's, that a plan may count it.
+  const Tensor room = ex_.make(data.dtype(), Shape{data.count() / ranks * (ranks - 1)});
+  UnderWay r{group, std::move(data), room, {}, groups_[group].done == micro_batches_};
   for (const FlatSpan& span : layout_.groups()[group].spans) {
     const View from = flat_window(r.data, span.offset, span.block * ranks);
     r.requests.push_back(mesh_.dp->start_reduce_scatter(
-        from, groups_[group].sums.block(span, mesh_.at.dp, ranks), accumulate));
+        from, groups_[group].sums.block(span, mesh_.at.dp, ranks), accumulate,
+        flat_window(room, span.offset / ranks * (ranks - 1), span.block * (ranks - 1))));
     reduced_ += from.count();
   }
   under_way_.push_back(std::move(r));

@@ -63,7 +63,7 @@ class CrowdCommunicator final : public Communicator {
   void all_gather(const ConstView&, const View&) override { refuse(); }
   void reduce_scatter(const ConstView&, const View&) override { refuse(); }
   [[nodiscard]] RequestPtr start_reduce_scatter(const ConstView&, const View&, bool,
- const View&) override {
+                                                const View&) override {
     refuse();
   }
   [[nodiscard]] RequestPtr start_all_gather(const ConstView&, const View&) override {

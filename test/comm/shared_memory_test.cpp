@@ -53,8 +53,8 @@ class Apart : public Communicator {
   void reduce_scatter(const ConstView& from, const View& to) override {
     world().reduce_scatter(from, to);
   }
-  RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
-                                  bool accumulate, const View& room) override {
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View& room) override {
     return world().start_reduce_scatter(from, to, accumulate, room);
   }
   RequestPtr start_all_gather(const ConstView& from, const View& to) override {

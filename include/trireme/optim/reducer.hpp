@@ -53,6 +53,7 @@ class GradientReducer {
   struct UnderWay {
     std::size_t group;
     Tensor data;
+    Tensor room;  ///< for the others' addends
     std::vector<RequestPtr> requests;
     bool last = false;  ///< of the step's
   };
