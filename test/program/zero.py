@@ -54,7 +54,9 @@ def mesh(dp=1, tp=1, pp=1, layers=3, **options):
 
 INTERLEAVED = {"pp": 2, "layers": 4, "virtual_pipeline_chunks": 2}
 MESHES = {
+    "tp2": mesh(tp=2),
     "dp2": mesh(dp=2),
+    "dp3": mesh(dp=3, train_batch_size=12),
     "dp4": mesh(dp=4),
     "dp2_tp2": mesh(dp=2, tp=2),
     "dp2_tp2_sp": mesh(dp=2, tp=2, sequence_parallel=True),
@@ -200,7 +202,7 @@ class Mesh:
             for stage in (0, 1):
                 zero = {"stage": stage, "reduce_once_per_step": True,
                         "overlap_comm": (stage == 0) == (precision == "fp32")}
-                what = f"{self.name} once, stage {stage} accumulation {accumulation} {precision}"
+                what = f"{self.name} once, stage {stage} × {accumulation} {precision}"
                 if expected is None:
                     expected = state_of(self.train(accumulation, precision, zero))
                 else:
