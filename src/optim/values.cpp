@@ -58,7 +58,7 @@ void ParameterValues::bind(std::size_t group, const Tensor& whole) const {
 }
 
 void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) {
-  if (ex_.device.kind() == DeviceKind::dry) return;
+  const DeviceKind kind = ex_.device.kind();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const Group& g = groups_[i];
     const auto own = layout_.slices(i, dp_.rank());
@@ -66,9 +66,10 @@ void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) 
     for (const Parameter* p : layout_.groups()[i].parameters) {
       const DType type = accumulator_type(g.values.data.dtype());
       const Tensor initial = ex_.make(type, p->box.extent);
+      if (kind == DeviceKind::dry) continue;  // memory alone
       std::vector<std::byte> host;
       View filled = initial;
-      if (ex_.device.kind() != DeviceKind::cpu) {
+      if (kind != DeviceKind::cpu) {
         host.resize(filled.bytes());
         filled = View(host.data(), type, p->box.extent);
       }
