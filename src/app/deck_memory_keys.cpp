@@ -48,7 +48,7 @@ const Key kZeroKeys[] = {
      "most elements that stage 3 gathers ahead of their use", kNotNegative},
     {"zero_optimization.stage3_param_persistence_threshold", "",
      [](D d) -> Field { return &d.deck.zero.stage3_param_persistence_threshold; },
-     "parameters of fewer elements stay whole at stage 3", kNotNegative},
+     "parameters of at most so many elements stay whole at stage 3", kNotNegative},
     {"zero_optimization.stage3_max_live_parameters", "",
      [](D d) -> Field { return &d.deck.zero.stage3_max_live_parameters; },
      "most elements that stage 3 holds gathered at a time", kNotNegative},

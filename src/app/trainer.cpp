@@ -51,6 +51,10 @@ PipelineExecutor::Hooks Trainer::hooks(bool training) {
   const auto place = [](const PipelineExecutor::Use& use) {
     return UnitPlace{static_cast<std::size_t>(use.chunk), use.unit.unit};
   };
+  const auto gradient_pass = [this](const PipelineExecutor::Use& use) {
+    const Module& unit = *parts_[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit];
+    return unit.gradient_in_forward() ? Pass::forward : Pass::backward;
+  };
   PipelineExecutor::Hooks hooks;
   hooks.begin = [this, place](const std::vector<PipelineExecutor::Use>& uses) {
     std::vector<UnitPlace> places;
@@ -58,18 +62,16 @@ PipelineExecutor::Hooks Trainer::hooks(bool training) {
     for (const auto& use : uses) places.push_back(place(use));
     values_.begin(std::move(places));
   };
-  hooks.before = [this, place, training](const PipelineExecutor::Use& use) {
+  hooks.before = [this, place, training, gradient_pass](const PipelineExecutor::Use& use) {
     const auto scope = clock_.scope(Phase::reduce);
     values_.before(place(use));
-    if (!training || use.unit.pass == Pass::recompute) return;
-    const Module& unit = *parts_[place(use).part]->units()[use.unit.unit];
-    if (use.unit.pass == Pass::backward || unit.gradient_in_forward()) {
-      gradients_.before(place(use));
-    }
+    if (training && use.unit.pass == gradient_pass(use)) gradients_.before(place(use));
   };
-  hooks.after = [this, place](const PipelineExecutor::Use& use) {
+  hooks.after = [this, place, training, gradient_pass](const PipelineExecutor::Use& use) {
+    if (training && deck_.loss_scale.enabled && use.unit.pass == gradient_pass(use)) {
+      look_for_overflow(use);
+    }
     if (use.unit.pass == Pass::backward) {
-      if (deck_.loss_scale.enabled) look_for_overflow(use);
       const auto scope = clock_.scope(Phase::reduce);
       gradients_.after_backward(place(use));
     }
@@ -86,8 +88,7 @@ Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
                                   const std::vector<std::int32_t>& tokens) {
   auto micro_batches = layout_.micro_batches(ex_, first, tokens, true);
   StepResult result;
-  const std::int64_t reduced = gradients_.reduced();
-  const std::int64_t gathered = values_.gathered() + gradients_.gathered();
+  const DpTraffic before = dp_traffic();
   result.loss_scale = loss_scale_.value();
   for (MicroBatch& mb : micro_batches) mb.loss_scale = result.loss_scale;
   overflow_.clear();
@@ -113,8 +114,8 @@ Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
   optimizer_.step(result.lr, result.gradient_norm, result.loss_scale);
   loss_scale_.update(false);
   result.next_loss_scale = loss_scale_.value();
-  result.reduced = gradients_.reduced() - reduced;
-  result.gathered = values_.gathered() + gradients_.gathered() - gathered;
+  result.reduced = dp_traffic().reduced - before.reduced;
+  result.gathered = dp_traffic().gathered - before.gathered;
   result.parameters = flat_.count();
   return result;
 }

@@ -36,8 +36,7 @@ class Trainer {
     double next_loss_scale = 1;  ///< of the next one
     bool skipped = false;        ///< no update, as gradients overflowed
     std::string overflow = {};   ///< the first of them, with layer and micro-batch
-    /// Elements that went through exchanges over dp: each counts once, however many ranks it
-    /// was summed over or gathered from.
+    /// Elements through exchanges over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
     std::int64_t parameters = 0;  ///< of this rank's part of the model, to compare with
@@ -79,6 +78,15 @@ class Trainer {
   }
   /// Parameters of this rank's part of the model, with the gaps between them.
   [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
+  /// Elements that went through exchanges over dp so far: each counts once, however many ranks
+  /// it was summed over or gathered from.
+  struct DpTraffic {
+    std::int64_t reduced = 0;
+    std::int64_t gathered = 0;
+  };
+  [[nodiscard]] DpTraffic dp_traffic() const {
+    return {gradients_.reduced(), values_.gathered() + gradients_.gathered()};
+  }
   [[nodiscard]] const LossScale::State& loss_scale() const { return loss_scale_.state(); }
   void restore_loss_scale(const LossScale::State& state) { loss_scale_.restore(state); }
 

@@ -86,10 +86,16 @@ void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::s
                        const FlatArray& to) const {
   std::vector<std::byte> stored;
   std::vector<float> wide;
+  const Parameter* last = nullptr;
+  std::string name;
+  DType type = DType::f32;
   for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
     const Parameter& p = *s.parameter;
-    const std::string name = kind == "model/" ? master_of(reader, p) : kind + p.name;
-    const DType type = reader.dtype(name);
+    if (&p != last) {
+      name = kind == "model/" ? master_of(reader, p) : kind + p.name;
+      type = reader.dtype(name);
+      last = &p;
+    }
     std::int64_t at = 0;
     for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
       stored.resize(static_cast<std::size_t>(box.count()) * size_of(type));
@@ -125,8 +131,13 @@ void Trainer::load(CheckpointReader& reader, bool with_optimizer,
   }
   mesh_.world->agree(problem);
   values_.take_masters();
+  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
+    gather_blocks(*mesh_.dp, flat_, i,
+                  values_.masters(i));  // also where no optimizer is loaded
+  }
   visit_arrays(with_optimizer,
-               [&](const std::string&, std::size_t group, const FlatArray& array) {
+               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+                 if (kind == "optimizer/master/") return;
                  gather_blocks(*mesh_.dp, flat_, group, array);
                });
   optimizer_.set_steps(with_optimizer ? optimizer_steps : 0);

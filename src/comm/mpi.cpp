@@ -75,7 +75,7 @@ class MpiCommunicator : public Communicator {
   }
 
   void reduce_scatter(const ConstView& from, const View& to) override {
-    if (is_half(to.dtype())) return start_reduce_scatter(from, to, false)->wait();
+    if (is_half(to.dtype())) return start_reduce_scatter(from, to, false, {})->wait();
     check_reduce_scatter(from, to, size_);
     check(MPI_Reduce_scatter_block(from.raw(), to.raw(), count_of(to),
                                    summable_type_of(to.dtype()), MPI_SUM, comm_),
@@ -164,7 +164,7 @@ class MpiCommunicator : public Communicator {
       done = block * size_;
       const View all = flat.slice_cols(0, done);
       const View mine = all.slice_cols(block * rank_, block);
-      start_reduce_scatter(all, mine, false)->wait();
+      start_reduce_scatter(all, mine, false, {})->wait();
       all_gather(mine, all);
     }
     if (done == flat.count()) return;

@@ -10,6 +10,7 @@ namespace trireme {
 namespace {
 
 constexpr std::int64_t kAlign = 16;
+constexpr std::int64_t kLargestBlock = (std::int64_t{1} << 30) - kAlign;  // of a Communicator
 
 std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
@@ -38,11 +39,11 @@ void FlatLayout::add_part(std::size_t number, ModelPart& part, std::int64_t thre
   for (std::size_t u = 0; u < part.units().size(); ++u) {
     const auto add = [&](Parameter& p) {
       const Kind kind = kind_of(p, threshold);
-      const bool own_group = kind == Kind::unit || kind == Kind::vocabulary;
-      const auto [at, is_new] = groups.try_emplace({kind, own_group ? u : 0}, groups_.size());
+      const bool of_part = kind == Kind::summed_over_tp;
+      const auto [at, is_new] = groups.try_emplace({kind, of_part ? 0 : u}, groups_.size());
       if (is_new) {
         FlatGroup& g = groups_.emplace_back();
-        g.stays_whole = !own_group || (kind == Kind::vocabulary && p.box.count() <= threshold);
+        g.stays_whole = of_part || p.box.count() <= threshold;
         g.owner = {number, u};
       }
       groups_[at->second].parameters.push_back(&p);
@@ -65,7 +66,8 @@ void FlatLayout::finish(FlatGroup& group, std::int64_t bucket) const {
   }
   const std::int64_t step = kAlign * ranks_;
   group.count = round_up(group.count, step);
-  const std::int64_t most = std::max(step, bucket / step * step);
+  const std::int64_t most =
+      std::min(std::max(step, bucket / step * step), kLargestBlock * ranks_);
   for (std::int64_t at = 0; at < group.count; at += most) {
     group.spans.push_back({at, std::min(most, group.count - at) / ranks_});
   }

@@ -47,9 +47,10 @@ void GradientReducer::begin(int micro_batches) {
   micro_batches_ = micro_batches;
   // Of one micro-batch the addends may as well lie where there is room for all sums: the same
   // arithmetic, and nothing besides.
+  const bool full_width = types_.gradient == accumulator_type(types_.compute);
   local_ = layout_.ranks() == 1 || zero_.reduce_once_per_step ||
-           (zero_.stage == 0 && micro_batches == 1);
-  direct_ = local_ && types_.gradient == accumulator_type(types_.compute);
+           (zero_.stage == 0 && micro_batches == 1 && full_width);
+  direct_ = local_ && full_width;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     Group& g = groups_[i];
     g.done = 0;

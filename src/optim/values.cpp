@@ -39,6 +39,7 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
           FlatArray::zeros(ex, types.master, g, ranks == 1 || zero.stage == 0, ranks);
     }
     if (whole) bind(i, mine.values.data);
+    cut_groups_ += whole ? 0 : 1;
   }
 }
 
@@ -58,25 +59,24 @@ void ParameterValues::bind(std::size_t group, const Tensor& whole) const {
 }
 
 void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) {
-  const DeviceKind kind = ex_.device.kind();
+  if (ex_.device.kind() == DeviceKind::dry) return;
+  // In the host's memory, which is given back: the device keeps what it was once asked for.
+  std::vector<std::byte> host;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const Group& g = groups_[i];
     const auto own = layout_.slices(i, dp_.rank());
     const auto all = layout_.whole_slices(i);
     for (const Parameter* p : layout_.groups()[i].parameters) {
       const DType type = accumulator_type(g.values.data.dtype());
-      const Tensor initial = ex_.make(type, p->box.extent);
-      if (kind == DeviceKind::dry) continue;  // memory alone
-      std::vector<std::byte> host;
-      View filled = initial;
-      if (kind != DeviceKind::cpu) {
-        host.resize(filled.bytes());
-        filled = View(host.data(), type, p->box.extent);
-      }
-      fill_initial(filled, p->box, p->global_shape, p->name, init_rule(config, p->init), seed);
-      if (!host.empty()) {
-        ex_.device.copy_from_host(initial.view().raw(), host.data(), host.size(), ex_.stream);
+      host.resize(static_cast<std::size_t>(p->box.count()) * size_of(type));
+      View initial(host.data(), type, p->box.extent);
+      fill_initial(initial, p->box, p->global_shape, p->name, init_rule(config, p->init), seed);
+      Tensor moved;
+      if (ex_.device.kind() != DeviceKind::cpu) {
+        moved = ex_.make(type, p->box.extent);
+        ex_.device.copy_from_host(moved.view().raw(), host.data(), host.size(), ex_.stream);
         ex_.stream.synchronize();
+        initial = moved;
       }
       const auto take = [&](const FlatArray& to) {
         if (!to.data.defined()) return;
@@ -123,13 +123,13 @@ void ParameterValues::after(const UnitPlace& unit) {
 
 std::vector<std::size_t> ParameterValues::ahead(std::size_t use) const {
   std::vector<std::size_t> groups;
-  if (use + 1 >= uses_.size()) return groups;
+  if (cut_groups_ == 0) return groups;
   const auto& now = layout_.groups_of(uses_[use]);
   const auto elements = [&](std::size_t g) { return layout_.groups()[g].count; };
   std::int64_t live = 0;
   for (const std::size_t g : now) live += is_cut(g) ? elements(g) : 0;
   std::int64_t fetched = 0;
-  for (std::size_t u = use + 1; u < uses_.size(); ++u) {
+  for (std::size_t u = use + 1; u < uses_.size() && groups.size() < cut_groups_; ++u) {
     for (const std::size_t g : layout_.groups_of(uses_[u])) {
       if (!is_cut(g) || contains(groups, g)) continue;
       const bool here = contains(now, g);

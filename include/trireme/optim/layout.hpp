@@ -2,10 +2,12 @@
 // How a rank's parameters lie in flat groups, and how each group is cut over dp. Pure.
 //
 // A group is what is gathered and reduced together: the parameters of one unit. Those that stay
-// whole at stage 3 (small ones; under tp those that are summed over tp) form groups of their
-// own, one a model part, and so does embed_in.weight, so that the first and the last stage cut
-// it alike. A group is cut into spans, each exchanged by itself; of each span rank r of dp owns
-// block r. All stages of ZeRO share one layout: the bits of a sum don't depend on it.
+// whole at stage 3 because they are small form a group of their own, and so does
+// embed_in.weight, so that the first and the last stage of a pipeline cut it alike. Under tp,
+// what is summed over tp forms one group a model part, which stays whole too and is cut alike
+// on all ranks of tp. A group is cut into spans, each exchanged by itself; of each span rank r
+// of dp owns block r. All stages of ZeRO share one layout: the bits of a sum don't depend on
+// it.
 #pragma once
 
 #include <cstddef>

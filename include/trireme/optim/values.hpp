@@ -73,6 +73,7 @@ class ParameterValues {
   ZeroConfig zero_;
   bool has_masters_;
   std::vector<Group> groups_;
+  std::size_t cut_groups_ = 0;
   std::vector<UnitPlace> uses_;
   std::size_t next_ = 0;              ///< number of the use that before() is called for next
   std::deque<std::size_t> updating_;  ///< groups whose gathers are under way, oldest first
