@@ -373,7 +373,8 @@ class NotFinite(Runs):
                 shutil.rmtree(self.folder / "huge")
             self.assertEqual(len(lines), 1, lines)
             line = lines.pop()
-            self.assertIn("not finite at iteration 2; the first tensor with inf or NaN is", line)
+            self.assertIn("not finite at iteration 2; the first tensor with inf or NaN is",
+                          line)
             self.assertIn("layers.0", line)
 
     def test_data_parallel(self):
