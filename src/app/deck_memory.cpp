@@ -168,10 +168,8 @@ void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   if (deck.recompute.kind == RecomputeConfig::Kind::selective)
     idle.add({"checkpoint_num_layers", "partition_activations", "checkpoint_in_cpu"},
              "for recompute_granularity: full");
-  if (deck.model_parallel_size == 1 || deck.sequence_parallel)
-    idle.add({"partition_activations"},
-             "there is no copy of an activation to cut: no tensor parallelism, or with "
-             "sequence_parallel");
+  if (deck.recompute.kind == RecomputeConfig::Kind::full && deck.sequence_parallel)
+    idle.add({"partition_activations"}, "sequence_parallel cuts activations already");
   idle.warn(deck);
 }
 

@@ -25,7 +25,9 @@ Byte* element(Byte* base, std::int64_t i, DType t) {
 /// on both sides; without ivdep the compiler takes plain loops then.
 template <class To, class F>
 void fill(To* to, std::int64_t n, F f) {
+#ifndef __clang__  // which takes the loop without
 #pragma GCC ivdep
+#endif
   for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(f(i));
 }
 

@@ -40,7 +40,6 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     : ex_(ex),
       config_(config),
       sub_group_size_(zero.sub_group_size),
-      layout_(layout),
       mesh_(mesh),
       values_(values),
       gradients_(gradients) {

@@ -141,7 +141,8 @@ BOOST_AUTO_TEST_CASE(stages_of_zero_cut_the_state) {
   const std::string many = kTiny + "gradient_accumulation_steps: 4\n";
   const auto stage = [&](int n, const std::string& more = {}) {
     return plan_of(many + fmt::format("zero_optimization: {{stage: {}, "
-                                      "stage3_param_persistence_threshold: 0{}}}\n",
+                                      "stage3_param_persistence_threshold: 0, "
+                                      "stage3_prefetch_bucket_size: 0{}}}\n",
                                       n, more),
                    4)
         .stages[0];

@@ -47,7 +47,6 @@ class Optimizer {
   const Exec& ex_;
   OptimizerConfig config_;
   std::int64_t sub_group_size_;
-  const FlatLayout& layout_;
   const Mesh& mesh_;
   ParameterValues& values_;
   GradientReducer& gradients_;

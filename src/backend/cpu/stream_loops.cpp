@@ -17,7 +17,9 @@ void run_stream_loop(StreamLoop loop, const std::array<View, 5>& arrays) {
   constexpr float s = 0.5F;
   const auto run = [&](auto&& element) {
     cpu::parallel_for(arrays[0].count(), 1, 1024, [&](std::int64_t begin, std::int64_t end) {
+#ifndef __clang__  // which takes the loop without
 #pragma GCC ivdep
+#endif
       for (std::int64_t i = begin; i < end; ++i) element(i);
     });
   };
