@@ -23,10 +23,11 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test bench bench-checkpoint lint format deps,$(MAKECMDGOALS)),deps)
+DEPS := $(if $(filter run test bench bench-zero bench-checkpoint lint format deps,\
+          $(MAKECMDGOALS)),deps)
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench bench-checkpoint help deps format lint clean
+.PHONY: build run test bench bench-zero bench-checkpoint help deps format lint clean
 .DELETE_ON_ERROR:
 
 build: $(BUILD)/configured  ## the program, build/trireme (default)
@@ -45,6 +46,10 @@ test: $(BUILD)/configured  ## builds everything and runs all tests
 
 bench: build  ## speed and memory on Pythia-70M's shape; figures to build/bench.json
 	@$(PYTHON) test/bench/run.py --build $(BUILD) --mpirun '$(MPIRUN)'
+	@$(PYTHON) test/bench/zero.py --build $(BUILD) --mpirun '$(MPIRUN)'
+
+bench-zero: build  ## its second part: ZeRO, precision, update; to build/bench-zero.json
+	@$(PYTHON) test/bench/zero.py --build $(BUILD) --mpirun '$(MPIRUN)'
 
 bench-checkpoint: $(BUILD)/configured  ## checkpoints beside dd and memcpy; to build/bench-checkpoint.json
 	@cmake --build $(BUILD) --parallel $(JOBS) --target checkpoint_bench

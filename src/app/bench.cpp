@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme bench`: speed and memory of a deck's model on synthetic tokens.
+#include "bench.hpp"
+
 #include <algorithm>
 #include <fstream>
 
@@ -7,8 +9,7 @@
 
 #include "trireme/core/log.hpp"
 
-#include "run.hpp"
-#include "trainer.hpp"
+#include "timed_trainer.hpp"
 
 namespace trireme {
 
@@ -29,9 +30,7 @@ nlohmann::ordered_json to_json(const Deck& deck, const Measured& m, int ranks, i
   nlohmann::ordered_json phases;
   for (std::size_t p = 0; p < kPhases; ++p) phases[std::string(kPhaseNames[p])] = m.phases[p];
   return {
-      {"case", fmt::format("{} layers, hidden {}, vocabulary {}, s={}, micro-batch {}",
-                           deck.model.num_layers, deck.model.hidden_size, deck.model.vocab_size,
-                           deck.model.seq_length, deck.train_micro_batch_size_per_gpu)},
+      {"case", bench_case(deck)},
       {"ranks", ranks},
       {"threads", threads},
       {"tokens_per_second", tokens_per_second},
@@ -56,11 +55,8 @@ std::vector<std::int64_t> by_rank(Communicator& world, std::size_t value) {
   return all;
 }
 
-Measured measure(const Deck& deck, const Mesh& mesh, const Engine& engine, int steps) {
-  Communicator& world = *mesh.world;
-  PhaseClock clock;
-  Trainer trainer(engine.exec(), deck, mesh, clock);
-  const SyntheticSamples data(deck.model.vocab_size, deck.model.seq_length, deck.seed);
+Measured measure(TimedTrainer& timed, const Engine& engine, int steps) {
+  Communicator& world = *timed.mesh().world;
   Measured m;
   std::vector<double> seconds;
   const auto gemm = [&] {
@@ -68,18 +64,10 @@ Measured measure(const Deck& deck, const Mesh& mesh, const Engine& engine, int s
     m.gemm_rate = std::max(m.gemm_rate, world.reduce_value(mine, Reduction::sum));
   };
   for (int i = 0; i <= steps; ++i) {
-    const auto first =
-        static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(deck.train_batch_size);
-    const auto tokens = trainer.layout().needs_tokens()
-                            ? read_samples(data, trainer.layout().runs(first))
-                            : std::vector<std::int32_t>();
-    world.barrier();
-    if (i == 1) clock.reset();  // step 0 warms up
-    const double begin = now();
-    (void)trainer.step(i + 1, first, tokens);
-    const double mine = now() - begin;
-    if (i > 0) seconds.push_back(world.reduce_value(mine, Reduction::max));
-    if (world.rank() == 0) log::info("step {} of {}: {:.2f} s", i, steps, mine);
+    if (i == 1) timed.reset();  // step 0 warms up
+    const double taken = timed.step();
+    if (i > 0) seconds.push_back(taken);
+    if (world.rank() == 0) log::info("step {} of {}: {:.2f} s", i, steps, taken);
   }
   const std::int64_t process = peak_process_bytes();
   const MemoryUse device = engine.exec().device.memory();
@@ -87,10 +75,9 @@ Measured measure(const Deck& deck, const Mesh& mesh, const Engine& engine, int s
   m.device_reserves = by_rank(world, device.reserved);
   gemm();  // beside the steps on a noisy machine, and after the memory was read
   gemm();
-  std::ranges::sort(seconds);
-  m.step_seconds = seconds[seconds.size() / 2];
-  m.phases = clock.seconds();
-  for (double& p : m.phases) p = world.reduce_value(p, Reduction::sum) / world.size() / steps;
+  m.step_seconds = median(seconds);
+  m.phases = timed.phases();
+  const Trainer& trainer = timed.trainer();
   const std::int64_t kept =
       trainer.local_parameters() * 16 + static_cast<std::int64_t>(trainer.peak_tape_bytes());
   m.peak_bytes = world.reduce_count(process, Reduction::max);
@@ -100,17 +87,34 @@ Measured measure(const Deck& deck, const Mesh& mesh, const Engine& engine, int s
 
 }  // namespace
 
+std::string bench_case(const Deck& deck) {
+  return fmt::format("{} layers, hidden {}, vocabulary {}, s={}, micro-batch {}",
+                     deck.model.num_layers, deck.model.hidden_size, deck.model.vocab_size,
+                     deck.model.seq_length, deck.train_micro_batch_size_per_gpu);
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+void write_json(const std::string& file, const nlohmann::ordered_json& object) {
+  if (file.empty()) return;
+  std::ofstream out(file);
+  out << object.dump(2) << '\n';
+  TRM_REQUIRE(out.good(), "cannot write {}", file);
+}
+
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi) {
+  if (options.update) return bench_update(source, options, mpi);
+  if (!options.against.empty()) return bench_against(source, options, mpi);
   Communicator& world = mpi.world();
-  const Deck deck = load_deck(source, world, [](Deck& d) {
-    TRM_REQUIRE(d.model.vocab_size > 0,
-                "bench makes its own tokens: set vocab_size in the deck");
-  });
-  const Mesh mesh(mesh_shape(deck, world.size()), world);
+  const Deck deck = load_bench_deck(source, world);
   const Engine engine(deck, mpi);
-  const Measured m = measure(deck, mesh, engine, options.steps);
+  TimedTrainer timed(engine, deck, world);
+  const Measured m = measure(timed, engine, options.steps);
   if (world.rank() != 0) return;
-  print_start(deck, mesh, engine, m.gemm_rate, "synthetic tokens");
+  print_start(deck, timed.mesh(), engine, m.gemm_rate, "synthetic tokens");
   const double rate =
       static_cast<double>(deck.train_batch_size * deck.model.seq_length) / m.step_seconds;
   const double flops = rate * flops_per_token(deck.model);
@@ -124,10 +128,7 @@ void bench(const DeckSource& source, const BenchOptions& options, const MpiSessi
   for (std::size_t p = 0; p < kPhases; ++p) {
     log::info("phase    {:<14} {:.3f} s", kPhaseNames[p], m.phases[p]);
   }
-  if (options.json.empty()) return;
-  std::ofstream out(options.json);
-  out << to_json(deck, m, world.size(), engine.threads(), rate, flops).dump(2) << '\n';
-  TRM_REQUIRE(out.good(), "cannot write {}", options.json);
+  write_json(options.json, to_json(deck, m, world.size(), engine.threads(), rate, flops));
 }
 
 }  // namespace trireme

@@ -158,6 +158,8 @@ class Comparison {
     tell("optimizer steps", x.optimizer_steps, y.optimizer_steps);
     tell("seed", x.seed, y.seed);
     tell("loss scale", x.loss_scale, y.loss_scale);
+    tell("steps without overflow", x.clean_steps, y.clean_steps);
+    tell("hysteresis", x.hysteresis, y.hysteresis);
     tell("mesh", x.mesh, y.mesh);
     tell("version", x.version, y.version);
     if (x.deck != y.deck) log::info("differs: deck (--deck without --diff prints each)");

@@ -1,29 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that set something: names, meaning, range, and where the value goes. Their order is
 // the order in which a deck is written out.
-#include "deck_keys.hpp"
+#include "deck_tables.hpp"
 
 namespace trireme::deck {
 namespace {
-
-template <class E>
-constexpr std::uint8_t code(E e) {
-  return static_cast<std::uint8_t>(e);
-}
-
-template <class E>
-Field named(E& value, std::span<const Choice> choices) {
-  static_assert(sizeof(E) == 1);
-  return Enumerated{reinterpret_cast<std::uint8_t*>(&value), choices};
-}
-
-constexpr Range kPositive{.low = 0, .above_low = true};
-constexpr Range kNotNegative{.low = 0};
-constexpr Range kFromOne{.low = 1};
-constexpr Range kSize{.low = 1, .high = 1e9};
-constexpr Range kFraction{.low = 0, .high = 1};
-constexpr Range kBelowOne{.low = 0, .high = 1, .below_high = true};
-constexpr Range kMillion{.low = 1, .high = 1e6};
 
 constexpr Choice kNorms[] = {
     {"layernorm", code(Norm::layernorm)},
@@ -90,14 +71,6 @@ constexpr Choice kScales[] = {
     {"linear", code(DeckSettings::CheckpointScale::linear)},
     {"log", code(DeckSettings::CheckpointScale::log)},
 };
-constexpr Choice kPrecisions[] = {
-    {"fp32", code(DeckSettings::Precision::fp32)},
-    {"fp16", 0, "mixed precision isn't built yet; use fp32"},
-    {"bfloat16", 0, "mixed precision isn't built yet; use fp32"},
-};
-
-using D = Draft&;
-
 const Key kModelKeys[] = {
     {"num_layers", "", [](D d) -> Field { return &d.deck.model.num_layers; },
      "transformer layers", kSize, Need::required},
@@ -182,8 +155,6 @@ const Key kMeshKeys[] = {
     {"pipeline_schedule", "", [](D d) { return named(d.deck.pipeline_schedule, kSchedules); },
      "order of work"},
     {"device", "", [](D d) { return named(d.deck.device, kDevices); }, "where to compute"},
-    {"precision", "", [](D d) { return named(d.deck.precision, kPrecisions); },
-     "of weights and activations"},
     {"threads_per_rank",
      "",
      [](D d) -> Field { return &d.deck.threads_per_rank; },
@@ -223,9 +194,6 @@ const Key kOptimizerKeys[] = {
     {"gradient_clipping", "clip_grad",
      [](D d) -> Field { return &d.deck.optimizer.gradient_clipping; },
      "largest global norm of the gradient; 0: off", kNotNegative},
-    {"zero_optimization.reduce_bucket_size", "zero_reduce_bucket_size",
-     [](D d) -> Field { return &d.deck.optimizer.reduce_bucket_size; },
-     "elements in one reduction of gradients", kFromOne},
     {"min_lr", "", [](D d) -> Field { return &d.deck.schedule.min_lr; }, "lowest learning rate",
      kNotNegative},
     {"warmup", "", [](D d) -> Field { return &d.deck.schedule.warmup; },
@@ -346,15 +314,22 @@ const Key kDataKeys[] = {
      "shares of the files; null: by size", kNotNegative, Need::open},
 };
 
-const Section kSections[] = {
-    {"Model", kModelKeys}, {"Mesh and machine", kMeshKeys},
-    {"Batch", kBatchKeys}, {"Optimizer and learning rate", kOptimizerKeys},
-    {"Run", kRunKeys},     {"Checkpoints", kCheckpointKeys},
-    {"Data", kDataKeys},
-};
-
 }  // namespace
 
-std::span<const Section> key_sections() { return kSections; }
+std::span<const Section> key_sections() {
+  static const Section kSections[] = {
+      {"Model", kModelKeys},
+      {"Mesh and machine", kMeshKeys},
+      {"Batch", kBatchKeys},
+      {"Optimizer and learning rate", kOptimizerKeys},
+      {"ZeRO", zero_keys()},
+      {"Precision", precision_keys()},
+      {"Recomputation", recompute_keys()},
+      {"Run", kRunKeys},
+      {"Checkpoints", kCheckpointKeys},
+      {"Data", kDataKeys},
+  };
+  return kSections;
+}
 
 }  // namespace trireme::deck

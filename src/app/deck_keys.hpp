@@ -19,6 +19,27 @@
 
 namespace trireme::deck {
 
+/// Words about precision, ZeRO and recomputation that aren't settings by themselves.
+struct MemoryWords {
+  DType precision = DType::f32;
+  bool fp16 = false;  ///< fp16.enabled
+  DType fp16_type = DType::f16;
+  bool bf16 = false;  ///< bf16.enabled
+  bool fp16_master = false;
+  bool bf16_master = false;
+  bool bf16_states = false;
+  DType gradient = DType::f32;
+  DType communication = DType::f32;
+  bool fp32_allreduce = false;
+  bool dynamic_loss_scale = true;
+  bool checkpoint_activations = false;
+  RecomputeConfig::Kind granularity = RecomputeConfig::Kind::full;
+  bool contiguous_gradients = true;
+  bool reduce_scatter = true;
+  bool allgather_partitions = true;
+  bool round_robin_gradients = false;
+};
+
 /// A deck on its way in or out: the settings, and the words of a deck that several of them are
 /// made from.
 struct Draft {
@@ -30,6 +51,7 @@ struct Draft {
   double expansion_factor = 0;
   std::int64_t mlp_multiple_of = 1;
   double lr_decay_fraction = 0;
+  MemoryWords memory;
 };
 
 struct Choice {
@@ -144,6 +166,25 @@ void set_field(const Key& key, Draft& draft, const Value& value);
 /// What rests on other keys where the deck leaves it open: num_kv_heads,
 /// max_position_embeddings, intermediate_size, lr_decay_iters.
 void fill_open(DeckSettings& settings);
+
+/// What the decks say of one key.
+struct Setting {
+  std::string spelled;  ///< the path as the deck has it; an alias perhaps
+  Place place;          ///< of the key
+  Value value;
+};
+
+/// By the keys' own paths.
+using Settings = std::map<std::string, Setting>;
+
+/// Null where the decks don't say it, or say null.
+[[nodiscard]] const Setting* given(const Settings& settings, const std::string& path);
+
+/// deck.types, loss_scale, recompute and zero from the draft's words. Throws Error where they
+/// contradict each other; warns of what has no effect.
+void fold_memory(const Settings& settings, const Draft& draft, Deck& deck);
+/// The other way.
+[[nodiscard]] MemoryWords memory_words(const DeckSettings& settings);
 
 /// The words of a deck that give these settings.
 [[nodiscard]] Draft unfold(const DeckSettings& settings);

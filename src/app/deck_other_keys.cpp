@@ -30,17 +30,14 @@ const IgnoredKeys kIgnored[] = {
      "scalenorm_epsilon rpe_num_buckets rpe_max_distance param_sharing_style gmlp_attn_dim "
      "mamba_selective_scan_fusion mamba_causal_conv_fusion mamba_inner_func_fusion "
      "mamba_selective_fp32_params mamba_use_bias_in_conv mamba_use_bias_in_linears "
-     "dim_att head_size ffn_dim checkpoint_num_layers deepspeed_activation_checkpointing "
-     "contiguous_checkpointing checkpoint_in_cpu synchronize_each_layer profile_backward "
-     "partition_activations dpo_fp32 dpo_reference_free dpo_beta kto_fp32 "
+     "dim_att head_size ffn_dim dpo_fp32 dpo_reference_free dpo_beta kto_fp32 "
      "kto_desirable_weight kto_undesirable_weight kto_beta base_shapes_file "
      "mup_init_scale mup_attn_temp mup_output_temp mup_embedding_mult "
      "mup_rp_embedding_mult mup_width_scale curriculum_seqlen s3_chunk_size"},
-    {"", "hysteresis dynamic_loss_scale loss_scale loss_scale_window min_scale", Shown::each,
-     "fp32 needs no loss scale"},
     {"",
-     "zero_reduce_scatter zero_contiguous_gradients zero_allgather_bucket_size "
-     "fp32_allreduce prescale_gradients gradient_predivide_factor sparse_gradients"},
+     "deepspeed_activation_checkpointing contiguous_checkpointing synchronize_each_layer "
+     "profile_backward"},
+    {"", "prescale_gradients gradient_predivide_factor sparse_gradients"},
     {"",
      "distributed_backend local_rank rank lazy_mpu_init short_seq_prob adlr_autoresume "
      "adlr_autoresume_interval deepscale deepscale_config deepspeed_mpi deepspeed_slurm "
@@ -54,24 +51,17 @@ const IgnoredKeys kIgnored[] = {
      "eval_results_prefix eval_tasks"},
     {"", "use_shared_fs data_impl allow_chopped mmap_warmup num_workers"},
     {"zero_optimization",
-     "allgather_partitions allgather_bucket_size overlap_comm reduce_scatter "
-     "contiguous_gradients load_from_fp32_weights grad_hooks round_robin_gradients "
-     "elastic_checkpoint ignore_unused_parameters sub_group_size stage3_max_live_parameters "
-     "stage3_max_reuse_distance stage3_prefetch_bucket_size "
-     "stage3_param_persistence_threshold stage3_gather_16bit_weights_on_model_save "
+     "load_from_fp32_weights grad_hooks elastic_checkpoint ignore_unused_parameters "
+     "stage3_max_reuse_distance stage3_gather_16bit_weights_on_model_save "
      "stage3_gather_fp16_weights_on_model_save stage3_module_granularity_threshold "
-     "zero_hpz_partition_size log_trace_cache_warnings"},
+     "log_trace_cache_warnings"},
     {"zero_optimization.offload_param",
      "nvme_path pin_memory buffer_count buffer_size max_in_cpu", Shown::never},
     {"zero_optimization.offload_optimizer",
      "nvme_path pin_memory buffer_count fast_init ratio pipeline pipeline_read pipeline_write",
      Shown::never},
-    {"fp16",
-     "fp16 type auto_cast loss_scale initial_scale_power loss_scale_window hysteresis "
-     "consecutive_hysteresis min_loss_scale fp16_master_weights_and_grads",
-     Shown::never},
-    {"bf16", "bf16_master_weights_and_grads bf16_optimizer_states immediate_grad_update",
-     Shown::never},
+    {"fp16", "fp16 auto_cast", Shown::never},
+    {"bf16", "immediate_grad_update", Shown::never},
     {"amp", "opt_level loss_scale", Shown::never},
     {"torch_autocast", "dtype lower_precision_safe_modules", Shown::never},
     {"aio", "block_size queue_depth thread_count single_submit overlap_events", Shown::whole},
@@ -87,9 +77,8 @@ const IgnoredKeys kIgnored[] = {
      "recompute_fwd_factor",
      Shown::whole},
     {"activation_checkpointing",
-     "partition_activations cpu_checkpointing contiguous_memory_optimization "
-     "number_checkpoints synchronize_checkpoint_boundary profile",
-     Shown::whole},
+     "contiguous_memory_optimization number_checkpoints synchronize_checkpoint_boundary "
+     "profile"},
     {"data_efficiency", "seed data_routing data_sampling random_ltd curriculum_learning",
      Shown::never},
     {"curriculum_learning",
@@ -115,8 +104,7 @@ const IgnoredKeys kIgnored[] = {
      "the random state is one number, the seed, and is always kept"},
 };
 
-constexpr std::string_view kNoMixed = "mixed precision isn't built yet; use fp32";
-constexpr std::string_view kNoZero = "sharding the optimizer isn't built yet; use stage 0";
+constexpr std::string_view kNoAutocast = "use precision: bfloat16 or fp16";
 constexpr std::string_view kNoOffload = "offloading isn't built yet";
 constexpr std::string_view kPlainData = "training here is on plain token files (data_path)";
 constexpr std::string_view kNoMup = "µP isn't built";
@@ -133,13 +121,12 @@ const RefusedKeys kRefused[] = {
     {"", "output_layer_parallelism", "column", "the output matrix is cut by vocabulary"},
     {"", "soft_prompt_tuning", "", "it isn't built"},
     {"", "use_bnb_optimizer", "", "use optimizer: {type: AdamW}"},
-    {"", "zero_stage", "0", kNoZero},
-    {"zero_optimization", "stage", "0", kNoZero},
     {"zero_optimization", "cpu_offload", "", kNoOffload},
     {"zero_optimization.offload_param", "device", "none", kNoOffload},
     {"zero_optimization.offload_optimizer", "device", "none", kNoOffload},
     {"zero_optimization", "zero_quantized_weights zero_quantized_gradients", "",
      "values travel whole"},
+    {"zero_optimization", "zero_hpz_partition_size", "0|1", "weights are cut over all of dp"},
     {"optimizer.params", "adam_w_mode bias_correction", "true", "Adam here is AdamW"},
     {"optimizer.params", "amsgrad nesterov dampening max_grad_norm", "0|0.0",
      "it isn't built; to clip, use gradient_clipping"},
@@ -148,15 +135,10 @@ const RefusedKeys kRefused[] = {
      "use lr_decay_style (constant for WarmupLR, linear for WarmupDecayLR, cosine for "
      "WarmupCosineLR), lr_decay_iters (total_num_steps), warmup (warmup_num_steps / "
      "total_num_steps) and min_lr"},
-    {"fp16", "enabled", "", kNoMixed},
-    {"bf16", "enabled", "", kNoMixed},
-    {"amp", "enabled", "", kNoMixed},
-    {"torch_autocast", "enabled", "", kNoMixed},
-    {"data_types", "grad_accum_dtype", "fp32", "gradients add up in fp32"},
-    {"", "communication_data_type", "fp32", "values travel in fp32"},
+    {"amp", "enabled", "", kNoAutocast},
+    {"torch_autocast", "enabled", "", kNoAutocast},
     {"", "gradient_allreduce_op", "mean", "gradients are averaged"},
     {"", "managed_gradient_accumulation", "true", "it is always managed"},
-    {"", "checkpoint_activations", "", "recomputing activations isn't built yet"},
     {"autotuning", "enabled", "", "it isn't built"},
     {"elasticity", "enabled", "", "it isn't built"},
     {"", "compression_training deepspeed_extra_args", "", "it isn't built"},

@@ -15,15 +15,6 @@ namespace trireme {
 namespace deck {
 namespace {
 
-struct Setting {
-  std::string spelled;  ///< the path as the deck has it; an alias perhaps
-  Place place;          ///< of the key
-  Value value;
-};
-
-/// By the keys' own paths.
-using Settings = std::map<std::string, Setting>;
-
 std::string joined(const std::vector<std::string>& words, std::string_view separator = ", ") {
   return fmt::format("{}", fmt::join(words, separator));
 }
@@ -144,18 +135,15 @@ void refuse(const Settings& settings) {
 }
 
 void require_all(const Settings& settings, const std::string& names) {
-  const auto given = [&](const std::string& path) {
-    const auto at = settings.find(path);
-    return at != settings.end() && at->second.value.kind != Value::Kind::null;
-  };
+  const auto has = [&](const std::string& path) { return given(settings, path) != nullptr; };
   std::vector<std::string> missing;
   for (const Section& section : key_sections())
     for (const Key& key : section.keys)
-      if (key.need == Need::required && !given(std::string(key.path)))
+      if (key.need == Need::required && !has(std::string(key.path)))
         missing.emplace_back(key.path);
-  if (!given("train_batch_size") && !given("train_micro_batch_size_per_gpu"))
+  if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu"))
     missing.emplace_back("train_micro_batch_size_per_gpu (or train_batch_size)");
-  if (!given("data_path") && !given("train_data_paths") && !given("vocab_size"))
+  if (!has("data_path") && !has("train_data_paths") && !has("vocab_size"))
     missing.emplace_back("data_path (or train_data_paths; vocab_size where no data is read)");
   TRM_REQUIRE(missing.empty(), "{}: missing key{}: {}", names.empty() ? "no deck" : names,
               missing.size() == 1 ? "" : "s", joined(missing));
@@ -174,11 +162,7 @@ bool partition_known(const std::string& method) {
 
 /// Checks of single values that a range can't say, and of pairs that exclude each other.
 void check_words(const Settings& settings, const Draft& draft) {
-  const auto find = [&](const std::string& path) -> const Setting* {
-    const auto at = settings.find(path);
-    const bool given = at != settings.end() && at->second.value.kind != Value::Kind::null;
-    return given ? &at->second : nullptr;
-  };
+  const auto find = [&](const std::string& path) { return given(settings, path); };
   if (const auto* s = find("pipe_partition_method");
       s != nullptr && !partition_known(draft.deck.pipe_partition_method))
     fail(s->value.place,
@@ -259,6 +243,7 @@ Deck build(const Settings& settings, const std::string& names) {
   check_words(settings, draft);
   Deck deck;
   fold(draft, deck);
+  fold_memory(settings, draft, deck);
   warn_of_ignored(settings, deck);
   warn_of_other_optimizer(deck);
   if (gated(deck.model.activation))
@@ -306,6 +291,13 @@ Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
 }
 
 }  // namespace
+
+const Setting* given(const Settings& settings, const std::string& path) {
+  const auto at = settings.find(path);
+  const bool said = at != settings.end() && at->second.value.kind != Value::Kind::null;
+  return said ? &at->second : nullptr;
+}
+
 }  // namespace deck
 
 Deck parse_deck(const std::string& text, const std::string& name) {

@@ -15,6 +15,7 @@ Draft unfold(const DeckSettings& settings) {
       model.norm_epsilon;
   draft.bias_gelu_fusion = model.activation == Activation::gelu_tanh;
   if (draft.bias_gelu_fusion) model.activation = Activation::gelu;
+  draft.memory = memory_words(settings);
   draft.betas = {settings.optimizer.beta1, settings.optimizer.beta2};
   return draft;
 }

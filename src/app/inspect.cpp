@@ -53,7 +53,10 @@ void print_state(const CheckpointReader& reader) {
   log::info("samples     {} consumed", s.samples_consumed);
   log::info("optimizer   {} steps", s.optimizer_steps);
   log::info("seed        {}", s.seed);
-  log::info("loss scale  {}", s.loss_scale);
+  log::info("loss scale  {}{}", s.loss_scale,
+            s.hysteresis < 0 ? ""
+                             : fmt::format(", {} steps without overflow, hysteresis {}",
+                                           s.clean_steps, s.hysteresis));
   log::info("layout      {}", s.mesh);
   log::info("version     {}", s.version);
 }

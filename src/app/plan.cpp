@@ -75,13 +75,13 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
             run.mesh.pp == 1 ? ""
                              : fmt::format("; stages wait {:.1f} % of the time for each other",
                                            100 * run.idle));
-  log::info("{:>8} {:>9} {:>11} {:>24} {:>18} {:>17}", "stage", "in flight",
-            fmt::format("tapes {}", unit.name), "gradients summed over dp",
+  log::info("{:>8} {:>9} {:>11} {:>19} {:>18} {:>17}", "stage", "in flight",
+            fmt::format("tapes {}", unit.name), "elements through dp",
             fmt::format("{} through tp", unit.name), fmt::format("{} sent in pp", unit.name));
   for (std::size_t i = 0; i < run.stages.size(); ++i) {
     const StagePlan& s = run.stages[i];
     const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
-    log::info("{:>8} {:>9} {:>11.2f} {:>24} {:>18.2f} {:>17.2f}", i, s.in_flight, in(s.tapes),
+    log::info("{:>8} {:>9} {:>11.2f} {:>19} {:>18.2f} {:>17.2f}", i, s.in_flight, in(s.tapes),
               s.reduced, in(s.tensor_traffic), in(s.pipeline_traffic));
   }
 }

@@ -57,6 +57,13 @@ struct CommandLine {
     bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
         ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
+    auto* against = bench
+                        ->add_option("--against", bench_options.against,
+                                     "key=value over the decks: steps of the deck and of the "
+                                     "deck with these in turn, and how their times compare")
+                        ->take_all();
+    bench->add_flag("--update", bench_options.update, "AdamW alone, beside the memory's rate")
+        ->excludes(against);
     add_prepare();
     add_inspect();
     add_plan();

@@ -42,7 +42,9 @@ void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, doubl
 
 struct BenchOptions {
   int steps = 5;
-  std::string json;  ///< file to write one object to; empty: none
+  std::string json;                  ///< file to write one object to; empty: none
+  std::vector<std::string> against;  ///< settings of a deck to compare with; empty: none
+  bool update = false;               ///< the update alone, beside memory's rate
 };
 /// `trireme bench`: speed and memory of a deck on synthetic tokens.
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi);

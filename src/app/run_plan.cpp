@@ -89,19 +89,13 @@ class Writing {
   Writing(const Deck& deck, const MeshShape& shape)
       : deck_(deck), shape_(shape), bytes_(static_cast<std::size_t>(shape.size())) {}
 
-  /// The replicas of `at`, a rank with dp 0, which holds `held`. The most that one of them
-  /// copies.
-  std::int64_t add(const MeshIndex& at, std::vector<HeldPiece> held) {
-    std::vector<int> firsts;
-    for (const HeldPiece& h : held) firsts.push_back(h.replica);
+  /// The ranks of dp beside `at`, of which `trainer` is one. The most that one of them copies.
+  std::int64_t add(const MeshIndex& at, const Trainer& trainer) {
     std::size_t most = 0;
     for (int d = 0; d < shape_.dp; ++d) {
-      for (std::size_t i = 0; i < held.size(); ++i) {
-        held[i].replica = firsts[i] + d * (held[i].replicas / shape_.dp);
-      }
       std::size_t copied = 0;
       const int rank = rank_of(shape_, {.dp = d, .tp = at.tp, .pp = at.pp});
-      for (const Piece& p : writing_share(held)) {
+      for (const Piece& p : writing_share(trainer.held(!deck_.no_save_optim, d))) {
         copied += bytes_in_copy(p);
         bytes_[static_cast<std::size_t>(rank)] += signed_bytes(p.data.bytes());
       }
@@ -247,7 +241,7 @@ StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing
     const std::int64_t parameters = rank.trainer().local_parameters();
     if (!known.contains(parameters)) known[parameters] = rank.run();
     StagePlan p = known[parameters];
-    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer().held(!deck.no_save_optim));
+    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer());
     if (p.total() > worst.total()) worst = p;
   }
   return worst;

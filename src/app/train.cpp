@@ -149,8 +149,10 @@ class TrainRun {
       log::info("finetune the weights of {}", folder);
       return true;
     }
-    iteration_ = reader->state().iteration;
-    samples_ = reader->state().samples_consumed;
+    const RunState& state = reader->state();
+    iteration_ = state.iteration;
+    samples_ = state.samples_consumed;
+    trainer_.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
     log::info("resume   {} at iteration {}{}{}", folder, iteration_,
               no_optimizer ? ", the optimizer afresh" : "",
               began_earlier ? fmt::format(" (this run began with load: {})", deck_.load) : "");
@@ -240,6 +242,7 @@ class TrainRun {
       save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
+        trainer_.settle();
         saves_->start(run_state());
       }
     } catch (const Error& e) {
@@ -300,7 +303,9 @@ class TrainRun {
             .samples_consumed = samples_,
             .optimizer_steps = trainer_.optimizer_steps(),
             .seed = deck_.seed,
-            .loss_scale = 1,  // of fp32
+            .loss_scale = trainer_.loss_scale().scale,
+            .clean_steps = trainer_.loss_scale().clean_steps,
+            .hysteresis = trainer_.loss_scale().hysteresis,
             .deck = to_yaml(deck_),
             .version = kVersion,
             .mesh = mesh_text(mesh_.shape)};

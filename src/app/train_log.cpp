@@ -33,12 +33,35 @@ void TrainLog::add(std::int64_t iteration, std::int64_t samples,
   r.loss = result.loss;
   r.learning_rate = result.lr;
   r.grad_norm = result.gradient_norm;
+  r.loss_scale = result.loss_scale;
+  r.skipped = result.skipped ? 1 : 0;
   r.step_seconds = seconds;
   r.tokens_per_second = tokens / seconds;
   r.tflops_per_rank =
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
   r.phases = phases;
   interval_.push_back(r);
+  if (result.reduced > 0 && !traffic_told_) {
+    traffic_told_ = true;
+    const auto share = [&](std::int64_t n) {
+      return static_cast<double>(n) / static_cast<double>(result.parameters);
+    };
+    const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
+    log::info(
+        "exchange over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
+        "times rank 0's {} parameters{}",
+        result.reduced, result.gathered, share(result.reduced), share(result.gathered),
+        result.parameters,
+        often
+            ? " (zero_optimization: {reduce_once_per_step: true} reduces once, for other last "
+              "bits and gradients of full size)"
+            : "");
+  }
+  if (!result.skipped) return;
+  log::info(
+      "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
+      "the scale is now {}",
+      iteration, result.loss_scale, result.overflow, result.next_loss_scale);
 }
 
 bool TrainLog::line_is_due() const {
@@ -49,11 +72,14 @@ bool TrainLog::line_is_due() const {
 
 void TrainLog::print_line() {
   write_rows();
-  double loss = 0;
+  double loss = 0;  // of a skipped step it may be inf
+  double updates = 0;
   double seconds = 0;
   for (const StepRecord& r : interval_) {
-    loss += r.loss;
     seconds += r.step_seconds;
+    if (r.skipped != 0) continue;
+    loss += r.loss;
+    ++updates;
   }
   const auto n = static_cast<double>(interval_.size());
   const StepRecord last = interval_.back();
@@ -65,11 +91,14 @@ void TrainLog::print_line() {
   const double flops = rate * flops_per_token(deck_.model);
   const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
                       static_cast<double>(deck_.train_iters - last.iteration);
+  const std::string scale =
+      deck_.loss_scale.enabled ? fmt::format(" | loss scale {}", last.loss_scale) : "";
+  const std::string mean = updates > 0 ? fmt::format("{:.4f}", loss / updates) : "skipped";
   log::info(
-      "iteration {:>{}}/{} | loss {:.4f} | lr {:.2e} | grad norm {:.3f} | {:.0f} tokens/s | "
+      "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
       "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
-      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss / n,
-      last.learning_rate, last.grad_norm, rate, flops * 1e-12, 100 * flops / gemm_rate_,
+      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, mean,
+      last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12, 100 * flops / gemm_rate_,
       duration_text(left));
 }
 

@@ -44,6 +44,7 @@ class TrainLog {
   Metrics* metrics_;
   std::vector<StepRecord> interval_;  ///< steps since the last line
   std::size_t written_ = 0;           ///< of these, in the metrics
+  bool traffic_told_ = false;
 };
 
 }  // namespace trireme

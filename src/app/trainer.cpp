@@ -2,6 +2,7 @@
 // A training step from micro-batches to the update.
 #include "trainer.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -20,13 +21,16 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       tp_{mesh.tp.get(), deck.sequence_parallel},
       layout_(deck, mesh),
       parts_(build_parts()),
-      store_(ex, DType::f32, list_parameters(parts_)),
-      optimizer_(ex, deck.optimizer, store_),
-      reducer_(ex, store_, mesh, deck.optimizer.reduce_bucket_size,
-               !deck.model.no_weight_tying),
-      executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size, DType::f32,
-                parts_, clock) {
-  store_.initialize(ex, deck.model, deck.seed);
+      flat_(parts_, mesh.shape.dp,
+            std::min(deck.zero.reduce_bucket_size, deck.zero.allgather_bucket_size),
+            deck.zero.stage3_param_persistence_threshold),
+      values_(ex, flat_, mesh, deck.zero, deck.types),
+      gradients_(ex, flat_, mesh, deck.zero, deck.types, !deck.model.no_weight_tying),
+      optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_),
+      loss_scale_(deck.loss_scale),
+      executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size,
+                deck.types.compute, parts_, clock) {
+  values_.initialize(deck.model, deck.seed);
 }
 
 std::vector<std::unique_ptr<ModelPart>> Trainer::build_parts() const {
@@ -36,43 +40,117 @@ std::vector<std::unique_ptr<ModelPart>> Trainer::build_parts() const {
   std::vector<std::unique_ptr<ModelPart>> parts;
   for (int c = 0; c < chunks; ++c) {
     const auto i = static_cast<std::size_t>(model_part(mesh_.at.pp, c, stages));
-    parts.push_back(std::make_unique<ModelPart>(ex_, DType::f32, deck_.model, tp_, bounds[i],
-                                                bounds[i + 1]));
+    parts.push_back(std::make_unique<ModelPart>(ex_, deck_.types.compute, deck_.model, tp_,
+                                                bounds[i], bounds[i + 1], deck_.recompute));
   }
   return parts;
 }
 
+PipelineExecutor::Hooks Trainer::hooks(bool training) {
+  using Pass = UnitUse::Pass;
+  const auto place = [](const PipelineExecutor::Use& use) {
+    return UnitPlace{static_cast<std::size_t>(use.chunk), use.unit.unit};
+  };
+  const auto gradient_pass = [this](const PipelineExecutor::Use& use) {
+    const Module& unit = *parts_[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit];
+    return unit.gradient_in_forward() ? Pass::forward : Pass::backward;
+  };
+  PipelineExecutor::Hooks hooks;
+  hooks.begin = [this, place](const std::vector<PipelineExecutor::Use>& uses) {
+    std::vector<UnitPlace> places;
+    places.reserve(uses.size());
+    for (const auto& use : uses) places.push_back(place(use));
+    values_.begin(std::move(places));
+  };
+  hooks.before = [this, place, training, gradient_pass](const PipelineExecutor::Use& use) {
+    const auto scope = clock_.scope(Phase::reduce);
+    values_.before(place(use));
+    if (training && use.unit.pass == gradient_pass(use)) gradients_.before(place(use));
+  };
+  hooks.after = [this, place, training, gradient_pass](const PipelineExecutor::Use& use) {
+    if (training && deck_.loss_scale.enabled && use.unit.pass == gradient_pass(use)) {
+      look_for_overflow(use);
+    }
+    if (use.unit.pass == Pass::backward) {
+      const auto scope = clock_.scope(Phase::reduce);
+      gradients_.after_backward(place(use));
+    }
+    values_.after(place(use));
+  };
+  hooks.progress = [this] {
+    const auto scope = clock_.scope(Phase::reduce);
+    gradients_.progress();
+  };
+  return hooks;
+}
+
 Trainer::StepResult Trainer::step(std::int64_t iteration, std::uint64_t first,
                                   const std::vector<std::int32_t>& tokens) {
-  const auto micro_batches = layout_.micro_batches(ex_, first, tokens, true);
+  auto micro_batches = layout_.micro_batches(ex_, first, tokens, true);
+  StepResult result;
+  const DpTraffic before = dp_traffic();
+  result.loss_scale = loss_scale_.value();
+  for (MicroBatch& mb : micro_batches) mb.loss_scale = result.loss_scale;
+  overflow_.clear();
   {
     const auto scope = clock_.scope(Phase::optimizer);
-    store_.zero_gradients(ex_);
+    gradients_.begin(static_cast<int>(micro_batches.size()));
   }
-  PipelineExecutor::Hooks hooks;
-  hooks.unit_done = [&](Module& unit) {
-    const auto scope = clock_.scope(Phase::reduce);
-    reducer_.ready(unit);
-  };
-  hooks.progress = [&] {
-    const auto scope = clock_.scope(Phase::reduce);
-    reducer_.progress();
-  };
-  executor_.train(micro_batches, hooks);
-  StepResult result;
+  executor_.train(micro_batches, hooks(true));
   {
     const auto scope = clock_.scope(Phase::reduce);
-    reducer_.finish();
+    gradients_.finish();
     result.loss = global_loss(micro_batches);
-    result.gradient_norm = optimizer_.gradient_norm(ex_, mesh_);
+    result.gradient_norm = optimizer_.gradient_norm() / result.loss_scale;
   }
   result.lr = learning_rate(deck_.schedule, iteration);
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradient_norm)) {
-    report_non_finite(iteration, result, micro_batches);
+    gradients_.gather();  // what was started must end
+    if (!deck_.loss_scale.enabled) report_non_finite(iteration, result, micro_batches);
+    skip(iteration, result);
+    return result;
   }
   const auto scope = clock_.scope(Phase::optimizer);
-  optimizer_.step(ex_, result.lr, result.gradient_norm);
+  optimizer_.step(result.lr, result.gradient_norm, result.loss_scale);
+  loss_scale_.update(false);
+  result.next_loss_scale = loss_scale_.value();
+  result.reduced = dp_traffic().reduced - before.reduced;
+  result.gathered = dp_traffic().gathered - before.gathered;
+  result.parameters = flat_.count();
   return result;
+}
+
+void Trainer::look_for_overflow(const PipelineExecutor::Use& use) {
+  if (!overflow_.empty()) return;
+  const int part = model_part(mesh_.at.pp, use.chunk, mesh_.shape.pp);
+  parts_[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit]->visit(
+      [&](const Parameter& p) {
+        const ConstView grad = p.grad.reshape(Shape{p.grad.count()});
+        if (ops::first_non_finite(ex_, grad) < 0) return;
+        // Backward comes from the end of the model, and of the unit: the last of them counts.
+        overflow_ =
+            fmt::format("{:06}{:06}{:06} the gradient of {}, micro-batch {}", use.micro_batch,
+                        999999 - part, 999999 - use.unit.unit, p.name, use.micro_batch + 1);
+      });
+}
+
+void Trainer::skip(std::int64_t iteration, StepResult& result) {
+  result.skipped = true;
+  result.overflow = least(overflow_);
+  if (result.overflow.empty()) {
+    result.overflow =
+        fmt::format("{}, summed over micro-batches and ranks: sent in {}, kept in {}",
+                    first_bad_parameter(true), name_of(deck_.types.communication),
+                    name_of(deck_.types.gradient));
+  }
+  try {
+    loss_scale_.update(true);
+  } catch (const Error& e) {
+    Error error(
+        fmt::format("iteration {}: {} (first: {})", iteration, e.what(), result.overflow));
+    throw error.set_everywhere();
+  }
+  result.next_loss_scale = loss_scale_.value();
 }
 
 double Trainer::global_loss(const std::vector<MicroBatch>& micro_batches) const {
@@ -92,7 +170,7 @@ double Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
     std::vector<std::int32_t> tokens;
     if (layout_.needs_tokens()) tokens = read_samples(*source, layout_.runs(first));
     const auto micro_batches = layout_.micro_batches(ex_, first, tokens, false);
-    executor_.evaluate(micro_batches, {});
+    executor_.evaluate(micro_batches, hooks(false));
     sum += global_loss(micro_batches);
   }
   return sum / static_cast<double>(batches);
@@ -113,20 +191,27 @@ void Trainer::report_non_finite(std::int64_t iteration, const StepResult& result
 }
 
 std::string Trainer::first_bad_parameter(bool gradients) const {
-  std::string found;
-  int at = 0;
+  std::map<const Parameter*, std::string> order;  // backward comes from the end of the model
   for (std::size_t c = 0; c < parts_.size(); ++c) {
     const int part = model_part(mesh_.at.pp, static_cast<int>(c), mesh_.shape.pp);
-    parts_[c]->visit([&](Parameter& p) {
-      const View v = gradients ? p.grad : p.value;
-      const std::int64_t bad = ops::first_non_finite(ex_, v.reshape(Shape{v.count()}));
+    int at = 0;
+    parts_[c]->visit([&](const Parameter& p) {
       ++at;
-      if (bad < 0 || (!gradients && !found.empty())) return;
-      // Backward comes from the end: the first bad gradient is the last in the model's order.
-      found = fmt::format("{:06}{:06} {}{}, element {}", gradients ? 999999 - part : part,
-                          gradients ? 999999 - at : at,
-                          gradients ? "the gradient of " : "the parameter ", p.name, bad);
+      order.try_emplace(&p, fmt::format("{:06}{:06}", gradients ? 999999 - part : part,
+                                        gradients ? 999999 - at : at));
     });
+  }
+  std::string found;
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    const FlatArray& array = gradients ? gradients_.sums(i) : values_.values(i);
+    for (const FlatSlice& s : flat_.slices(i, mesh_.at.dp)) {
+      const std::int64_t bad = ops::first_non_finite(ex_, array.part(s));
+      if (bad < 0) continue;
+      const auto text = fmt::format("{} {}{}, element {}", order.at(s.parameter),
+                                    gradients ? "the gradient of " : "the parameter ",
+                                    s.parameter->name, s.first + bad);
+      if (found.empty() || text < found) found = text;
+    }
   }
   return least(found);
 }
@@ -140,8 +225,8 @@ std::string Trainer::first_bad_activation(std::vector<MicroBatch> micro_batches)
     int at = stage_bounds(deck_)[static_cast<std::size_t>(part)];
     for (const auto& unit : parts_[c]->units()) order[unit->name()] = at++;
   }
-  PipelineExecutor::Hooks hooks;
-  hooks.observe = [&](const std::string& unit, const Tensor& y) {
+  PipelineExecutor::Hooks looking = hooks(false);
+  looking.observe = [&](const std::string& unit, const Tensor& y) {
     const bool loss = !y.defined();
     double sum = 0;
     if (loss) {
@@ -157,7 +242,7 @@ std::string Trainer::first_bad_activation(std::vector<MicroBatch> micro_batches)
     if (found.empty() || text < found) found = text;
   };
   ex_.device.zero(micro_batches.front().loss_sum.view().raw(), sizeof(double), ex_.stream);
-  executor_.evaluate(micro_batches, hooks);
+  executor_.evaluate(micro_batches, looking);
   return least(found);
 }
 

@@ -4,13 +4,16 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "trireme/app/deck.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/model/transformer.hpp"
+#include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/optim/reducer.hpp"
+#include "trireme/optim/values.hpp"
 #include "trireme/pipeline/executor.hpp"
 
 #include "batches.hpp"
@@ -29,6 +32,14 @@ class Trainer {
     double loss = 0;  ///< mean over the global batch's tokens, before the update
     double gradient_norm = 0;
     double lr = 0;
+    double loss_scale = 1;       ///< of this step
+    double next_loss_scale = 1;  ///< of the next one
+    bool skipped = false;        ///< no update, as gradients overflowed
+    std::string overflow = {};   ///< the first of them, with layer and micro-batch
+    /// Elements through exchanges over dp in this step, as in DpTraffic.
+    std::int64_t reduced = 0;
+    std::int64_t gathered = 0;
+    std::int64_t parameters = 0;  ///< of this rank's part of the model, to compare with
   };
   /// One update from the global batch that begins with sample `first`. Throws Error, on all
   /// ranks, where loss or gradient is not finite; the parameters are then those before the
@@ -39,8 +50,14 @@ class Trainer {
   /// stages that read no tokens.
   [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
 
-  /// This rank's boxes of the run's state, for a saver; valid as long as the trainer.
+  /// The boxes of the run's state that this rank holds, for a saver; valid as long as the
+  /// trainer, and what they hold is right after settle().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
+  /// The same of the rank with index `dp` beside this one: only names, boxes and sizes mean
+  /// something then.
+  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
+  /// Waits for what a step leaves to be exchanged during the next.
+  void settle() { values_.settle(); }
   /// Fills the parameters and, if asked, the optimizer's state, of which `optimizer_steps` were
   /// done; else that starts afresh. Ranks that hold the same read parts of it and tell each
   /// other. Throws Error, on all ranks, if it can't be had; what was filled then is undefined.
@@ -56,27 +73,45 @@ class Trainer {
   };
   /// What this rank keeps from step to step.
   [[nodiscard]] StateBytes state_bytes() const {
-    return {store_.values().bytes(), store_.gradients().bytes(), optimizer_.state_bytes()};
+    return {values_.value_bytes(), gradients_.bytes(),
+            values_.master_bytes() + optimizer_.state_bytes()};
   }
-  /// Parameters held by this rank.
-  [[nodiscard]] std::int64_t local_parameters() const { return store_.values().count(); }
+  /// Parameters of this rank's part of the model, with the gaps between them.
+  [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
+  /// Elements that went through exchanges over dp so far: each counts once, however many ranks
+  /// it was summed over or gathered from.
+  struct DpTraffic {
+    std::int64_t reduced = 0;
+    std::int64_t gathered = 0;
+  };
+  [[nodiscard]] DpTraffic dp_traffic() const {
+    return {gradients_.reduced(), values_.gathered() + gradients_.gathered()};
+  }
+  [[nodiscard]] const LossScale::State& loss_scale() const { return loss_scale_.state(); }
+  void restore_loss_scale(const LossScale::State& state) { loss_scale_.restore(state); }
 
  private:
   [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts() const;
+  /// Values are gathered for each use, gradients reduced after it.
+  [[nodiscard]] PipelineExecutor::Hooks hooks(bool training);
+  /// Remembers the step's first gradient that is not finite.
+  void look_for_overflow(const PipelineExecutor::Use& use);
+  /// A step whose gradient overflowed: nothing changes but the loss scale.
+  void skip(std::int64_t iteration, StepResult& result);
   [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
   [[noreturn]] void report_non_finite(std::int64_t iteration, const StepResult& result,
                                       std::vector<MicroBatch> micro_batches);
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
   [[nodiscard]] std::string first_bad_activation(std::vector<MicroBatch> micro_batches);
-  /// The least of all ranks' texts, empty ones aside.
+  /// The least of all ranks' texts, empty ones aside, without its first word.
   [[nodiscard]] std::string least(const std::string& text) const;
-  /// A named array of the state, of which this rank has a box.
-  struct StateTensor {
-    std::string name;
-    const Parameter* parameter;
-    View view;
-  };
-  [[nodiscard]] std::vector<StateTensor> state_tensors(bool with_optimizer) const;
+
+  /// f(name's first part, group, array) for every array of the state.
+  void visit_arrays(bool with_optimizer,
+                    const std::function<void(const std::string& kind, std::size_t group,
+                                             const FlatArray&)>& f) const;
+  void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
+                const FlatArray& to) const;
 
   const Exec& ex_;
   const Deck& deck_;
@@ -85,10 +120,13 @@ class Trainer {
   TensorParallel tp_;
   BatchLayout layout_;
   std::vector<std::unique_ptr<ModelPart>> parts_;
-  ParameterStore store_;
+  FlatLayout flat_;
+  ParameterValues values_;
+  GradientReducer gradients_;
   Optimizer optimizer_;
-  GradientReducer reducer_;
+  LossScale loss_scale_;
   PipelineExecutor executor_;
+  std::string overflow_;  ///< where this rank found the step's first, for least()
 };
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <fstream>
 
 #include "durable.hpp"
@@ -30,6 +31,8 @@ void save_state(h5::File& file, const RunState& state) {
   file.set_attribute("optimizer_steps", state.optimizer_steps);
   file.set_attribute("seed", std::bit_cast<std::int64_t>(state.seed));
   file.set_attribute("loss_scale", state.loss_scale);
+  file.set_attribute("loss_scale_clean_steps", state.clean_steps);
+  file.set_attribute("loss_scale_hysteresis", state.hysteresis);
   file.set_attribute("deck", state.deck);
   file.set_attribute("version", state.version);
   file.set_attribute("mesh", state.mesh);
@@ -160,11 +163,19 @@ RunState load_state(const h5::File& file) {
   state.optimizer_steps = file.integer("optimizer_steps");
   state.seed = std::bit_cast<std::uint64_t>(file.integer("seed"));
   state.loss_scale = file.number("loss_scale");
+  if (file.has_attribute("loss_scale_hysteresis")) {  // earlier programs had fp32 alone
+    state.clean_steps = file.integer("loss_scale_clean_steps");
+    state.hysteresis = file.integer("loss_scale_hysteresis");
+  }
   state.deck = file.text("deck");
   state.version = file.text("version");
   state.mesh = file.text("mesh");
   TRM_REQUIRE(state.iteration >= 0 && state.samples_consumed >= 0 && state.optimizer_steps >= 0,
               "{}: a negative count of iterations, samples or steps", file.path());
+  TRM_REQUIRE(std::isfinite(state.loss_scale) && state.loss_scale > 0 &&
+                  state.clean_steps >= 0 && state.hysteresis >= -1,
+              "{}: no state of a loss scale: {}, {} steps without overflow, hysteresis {}",
+              file.path(), state.loss_scale, state.clean_steps, state.hysteresis);
   return state;
 }
 

@@ -2,7 +2,6 @@
 // Communicator over MPI. Every return code passes through check().
 #include "trireme/comm/mpi.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
@@ -11,93 +10,24 @@
 
 #include <mpi.h>
 
+#include "blocks.hpp"
+#include "mpi_calls.hpp"
+#include "mpi_exchange.hpp"
+#include "scratch.hpp"
+
 namespace trireme {
 
 namespace {
 
-void check(int code, const char* what) {
-  if (code == MPI_SUCCESS) return;
-  std::array<char, MPI_MAX_ERROR_STRING> text{};
-  int length = 0;
-  MPI_Error_string(code, text.data(), &length);
-  throw Error(fmt::format("{} failed: {}", what,
-                          std::string_view(text.data(), static_cast<std::size_t>(length))));
-}
+using mpi::check;
+using mpi::count_of;
+using mpi::in_parts;
+using mpi::MpiRequest;
+using mpi::op_of;
+using mpi::summable_type_of;
+using mpi::type_of;
 
-MPI_Datatype mpi_type(DType t) {
-  switch (t) {
-    case DType::f32:
-      return MPI_FLOAT;
-    case DType::f64:
-      return MPI_DOUBLE;
-    case DType::i32:
-      return MPI_INT32_T;
-    case DType::i64:
-      return MPI_INT64_T;
-    case DType::u8:
-      return MPI_UINT8_T;
-    case DType::u16:
-      return MPI_UINT16_T;
-    case DType::u32:
-      return MPI_UINT32_T;
-    case DType::u64:
-      return MPI_UINT64_T;
-    case DType::f16:
-    case DType::bf16:
-      return MPI_UINT16_T;  // can be moved as they are, not summed
-  }
-  throw Error("unknown element type");
-}
-
-MPI_Datatype summable_type(DType t) {
-  TRM_CHECK(t != DType::f16 && t != DType::bf16, "MPI cannot sum {}", name_of(t));
-  return mpi_type(t);
-}
-
-MPI_Op mpi_op(Reduction op) {
-  switch (op) {
-    case Reduction::sum:
-      return MPI_SUM;
-    case Reduction::max:
-      return MPI_MAX;
-    case Reduction::min:
-      return MPI_MIN;
-  }
-  throw Error("unknown reduction");
-}
-
-/// MPI counts are ints: longer arrays go in parts.
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
-
-/// f(first element's address, count) on parts of at most kMaxCount elements.
-template <class ViewType, class F>
-void in_parts(const ViewType& v, F&& f) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
-  using Byte = std::conditional_t<std::is_same_v<ViewType, View>, std::byte, const std::byte>;
-  auto* base = static_cast<Byte*>(v.raw());
-  const std::int64_t n = v.count();
-  for (std::int64_t at = 0; at < n; at += kMaxCount) {
-    f(base + static_cast<std::size_t>(at) * size_of(v.dtype()),
-      static_cast<int>(std::min(kMaxCount, n - at)));
-  }
-}
-
-class MpiRequest : public Request {
- public:
-  explicit MpiRequest(std::vector<MPI_Request> parts) : parts_(std::move(parts)) {}
-  bool test() override {
-    int done = 0;
-    check(MPI_Testall(count(), parts_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
-    return done != 0;
-  }
-  void wait() override {
-    check(MPI_Waitall(count(), parts_.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
-  }
-
- private:
-  [[nodiscard]] int count() const { return static_cast<int>(parts_.size()); }
-  std::vector<MPI_Request> parts_;
-};
+bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
 
 class MpiCommunicator : public Communicator {
  public:
@@ -118,16 +48,18 @@ class MpiCommunicator : public Communicator {
   [[nodiscard]] int size() const override { return size_; }
 
   void all_reduce(const View& data, Reduction op) override {
+    if (is_half(data.dtype())) return all_reduce_halves(data, op);
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type(data.dtype()), mpi_op(op), comm_),
+      check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_),
             "MPI_Allreduce");
     });
   }
 
   RequestPtr start_all_reduce(const View& data, Reduction op) override {
+    if (is_half(data.dtype())) return mpi::start_all_reduce_halves(comm_, data, op, scratch_);
     std::vector<MPI_Request> parts;
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type(data.dtype()), mpi_op(op), comm_,
+      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_,
                            &parts.emplace_back()),
             "MPI_Iallreduce");
     });
@@ -135,29 +67,47 @@ class MpiCommunicator : public Communicator {
   }
 
   void all_gather(const ConstView& from, const View& to) override {
-    check_blocks(from, to);
-    check(MPI_Allgather(from.raw(), block_count(from), mpi_type(from.dtype()), to.raw(),
-                        block_count(from), mpi_type(from.dtype()), comm_),
+    check_all_gather(from, to, rank_, size_);
+    const int count = count_of(from);
+    const MPI_Datatype type = type_of(from.dtype());
+    check(MPI_Allgather(own_part(from, to), count, type, to.raw(), count, type, comm_),
           "MPI_Allgather");
   }
 
   void reduce_scatter(const ConstView& from, const View& to) override {
-    check_blocks(to, from);
-    check(MPI_Reduce_scatter_block(from.raw(), to.raw(), block_count(to),
-                                   summable_type(to.dtype()), MPI_SUM, comm_),
+    if (is_half(to.dtype())) return start_reduce_scatter(from, to, false, {})->wait();
+    check_reduce_scatter(from, to, size_);
+    check(MPI_Reduce_scatter_block(from.raw(), to.raw(), count_of(to),
+                                   summable_type_of(to.dtype()), MPI_SUM, comm_),
           "MPI_Reduce_scatter_block");
+  }
+
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View& room) override {
+    return mpi::start_reduce_scatter(comm_, from, to, accumulate, room, scratch_);
+  }
+
+  RequestPtr start_all_gather(const ConstView& from, const View& to) override {
+    check_all_gather(from, to, rank_, size_);
+    const int count = count_of(from);
+    const MPI_Datatype type = type_of(from.dtype());
+    std::vector<MPI_Request> parts(1);
+    check(MPI_Iallgather(own_part(from, to), count, type, to.raw(), count, type, comm_,
+                         parts.data()),
+          "MPI_Iallgather");
+    return std::make_unique<MpiRequest>(std::move(parts));
   }
 
   void broadcast(const View& data, int root) override {
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Bcast(p, n, mpi_type(data.dtype()), root, comm_), "MPI_Bcast");
+      check(MPI_Bcast(p, n, type_of(data.dtype()), root, comm_), "MPI_Bcast");
     });
   }
 
   RequestPtr start_send(const ConstView& data, int to, int tag) override {
     std::vector<MPI_Request> parts;
     in_parts(data, [&](const void* p, int n) {
-      check(MPI_Isend(p, n, mpi_type(data.dtype()), to, tag, comm_, &parts.emplace_back()),
+      check(MPI_Isend(p, n, type_of(data.dtype()), to, tag, comm_, &parts.emplace_back()),
             "MPI_Isend");
     });
     return std::make_unique<MpiRequest>(std::move(parts));
@@ -166,7 +116,7 @@ class MpiCommunicator : public Communicator {
   RequestPtr start_receive(const View& data, int from, int tag) override {
     std::vector<MPI_Request> parts;
     in_parts(data, [&](void* p, int n) {
-      check(MPI_Irecv(p, n, mpi_type(data.dtype()), from, tag, comm_, &parts.emplace_back()),
+      check(MPI_Irecv(p, n, type_of(data.dtype()), from, tag, comm_, &parts.emplace_back()),
             "MPI_Irecv");
     });
     return std::make_unique<MpiRequest>(std::move(parts));
@@ -204,19 +154,30 @@ class MpiCommunicator : public Communicator {
   }
 
  private:
-  void check_blocks(const ConstView& block, const ConstView& all) const {
-    TRM_CHECK(block.contiguous() && all.contiguous() && block.dtype() == all.dtype() &&
-                  all.count() == block.count() * size_,
-              "blocks of {} in {} over {} ranks", block.shape().str(), all.shape().str(),
-              size_);
+  /// Long sums as a scatter and a gather, which move half of fp32's bytes.
+  void all_reduce_halves(const View& data, Reduction op) {
+    constexpr std::int64_t kLong = 8192;
+    const View flat = data.reshape(Shape{data.count()});
+    std::int64_t done = 0;
+    if (op == Reduction::sum && flat.count() >= kLong) {
+      const std::int64_t block = flat.count() / size_;
+      done = block * size_;
+      const View all = flat.slice_cols(0, done);
+      const View mine = all.slice_cols(block * rank_, block);
+      start_reduce_scatter(all, mine, false, {})->wait();
+      all_gather(mine, all);
+    }
+    if (done == flat.count()) return;
+    mpi::all_reduce_halves(comm_, flat.slice_cols(done, flat.count() - done), op, scratch_);
   }
-  [[nodiscard]] static int block_count(const ConstView& v) {
-    TRM_CHECK(v.count() < kMaxCount, "a block of {} elements is too large", v.count());
-    return static_cast<int>(v.count());
+  /// What MPI calls the own part of a gather.
+  [[nodiscard]] const void* own_part(const ConstView& from, const View& to) const {
+    return from.raw() == block_of(to, rank_, size_).raw() ? MPI_IN_PLACE : from.raw();
   }
 
   MPI_Comm comm_;
   bool owned_;
+  std::shared_ptr<ScratchPool> scratch_ = std::make_shared<ScratchPool>();
   int rank_ = 0;
   int size_ = 1;
 };

@@ -89,10 +89,13 @@ struct Reader {
 
 void Object::set_attribute(const std::string& name, const Attribute& value) {
   const auto lock = enter();
-  if (has_attribute(name)) {
-    checked(H5Adelete(id(), name.c_str()), where(), fmt::format("replace attribute {}", name));
-  }
+  if (has_attribute(name)) remove_attribute(name);
   std::visit(Writer{id(), name, where()}, value);
+}
+
+void Object::remove_attribute(const std::string& name) {
+  const auto lock = enter();
+  checked(H5Adelete(id(), name.c_str()), where(), fmt::format("remove attribute {}", name));
 }
 
 bool Object::has_attribute(const std::string& name) const {

@@ -7,7 +7,7 @@
 namespace trireme {
 
 Attention::Attention(const std::string& name, const ModelConfig& config,
-                     const TensorParallel& tp, Tensor rotary)
+                     const TensorParallel& tp, Tensor rotary, bool again)
     : heads_{.kv_heads = config.num_kv_heads / tp.size(),
              .queries_per_kv = config.num_attention_heads / config.num_kv_heads,
              .head_dim = config.head_dim(),
@@ -15,6 +15,7 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
       dropout_(config.attention_dropout),
       stream_(stream_of(name + ".dropout")),
       rotary_(std::move(rotary)),
+      again_(again),
       query_key_value_(name + ".query_key_value", Linear::Cut::column,
                        {config.hidden_size,
                         config.hidden_size + 2 * config.num_kv_heads * config.head_dim()},
@@ -38,29 +39,49 @@ Dropout Attention::dropout(const Exec& ex, const MicroBatch& mb) const {
           .first_row = mb.first_row()};
 }
 
-Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
-  const MicroBatch& mb = tape.micro_batch();
+Attention::State Attention::attend(const Exec& ex, const Tensor& x,
+                                   const MicroBatch& mb) const {
   const AttentionShape s = shape(mb);
-  const Tensor qkv = query_key_value_.forward(ex, x);
-  if (rotary_.defined()) ops::rotary(ex, qkv, s, rotary_, false);
-  const Tensor out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
-  const Tensor lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
-  ops::attention_forward(ex, qkv, s, dropout(ex, mb), out, lse);
-  tape.put(qkv);
-  tape.put(out);
-  tape.put(lse);
-  return dense_.forward(ex, out);
+  State state;
+  state.qkv = query_key_value_.forward(ex, x);
+  if (rotary_.defined()) ops::rotary(ex, state.qkv, s, rotary_, false);
+  state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
+  state.lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
+  ops::attention_forward(ex, state.qkv, s, dropout(ex, mb), state.out, state.lse);
+  return state;
+}
+
+void Attention::keep(const State& state, Tape& tape) const {
+  if (again_) return;
+  tape.put(state.qkv);
+  tape.put(state.out);
+  tape.put(state.lse);
+}
+
+Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  const State state = attend(ex, x, tape.micro_batch());
+  keep(state, tape);
+  return dense_.forward(ex, state.out);
+}
+
+void Attention::record(const Exec& ex, const Tensor& x, Tape& tape) {
+  if (!again_) keep(attend(ex, x, tape.micro_batch()), tape);
 }
 
 Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   const AttentionShape s = shape(mb);
-  const Tensor lse = tape.take();
-  const Tensor out = tape.take();
-  const Tensor qkv = tape.take();
-  const Tensor dout = dense_.backward(ex, dy, out);
-  const Tensor dqkv = ex.make(x.dtype(), qkv.shape());
-  ops::attention_backward(ex, dout, qkv, out, lse, s, dropout(ex, mb), dqkv);
+  State state;
+  if (again_) {
+    state = attend(ex, x, mb);
+  } else {
+    state.lse = tape.take();
+    state.out = tape.take();
+    state.qkv = tape.take();
+  }
+  const Tensor dout = dense_.backward(ex, dy, state.out);
+  const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
+  ops::attention_backward(ex, dout, state.qkv, state.out, state.lse, s, dropout(ex, mb), dqkv);
   if (rotary_.defined()) ops::rotary(ex, dqkv, s, rotary_, true);
   return query_key_value_.backward(ex, dqkv, x);
 }

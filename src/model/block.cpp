@@ -25,13 +25,20 @@ Tensor Sublayer::drop(const Exec& ex, std::size_t part, const Tensor& x, const M
   return y;
 }
 
-Tensor Sublayer::forward(const Exec& ex, const Tensor& x, Tape& tape) {
-  Tensor sum;
+void Sublayer::feed(const Exec& ex, const Tensor& x, Tape& tape, const Feed& f) const {
   std::vector<Tensor> statistics(norms_.size());
   const Tensor shared = one_norm() ? in_.forward(ex, norms_[0].forward(ex, x, statistics[0]))
                                    : in_.forward(ex, x);
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    const Tensor input = one_norm() ? shared : norms_[i].forward(ex, shared, statistics[i]);
+    f(i, one_norm() ? shared : norms_[i].forward(ex, shared, statistics[i]));
+  }
+  tape.put(x);
+  for (const Tensor& s : statistics) tape.put(s);
+}
+
+Tensor Sublayer::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  Tensor sum;
+  feed(ex, x, tape, [&](std::size_t i, const Tensor& input) {
     const Tensor y =
         drop(ex, i, parts_[i].branch->forward(ex, input, tape), tape.micro_batch(), true);
     if (sum.defined()) {
@@ -39,12 +46,15 @@ Tensor Sublayer::forward(const Exec& ex, const Tensor& x, Tape& tape) {
     } else {
       sum = y;
     }
-  }
-  tape.put(x);
-  for (const Tensor& s : statistics) tape.put(s);
+  });
   sum = out_.forward(ex, std::move(sum));
   ops::add(ex, x, sum, sum);
   return sum;
+}
+
+void Sublayer::record(const Exec& ex, const Tensor& x, Tape& tape) {
+  feed(ex, x, tape,
+       [&](std::size_t i, const Tensor& input) { parts_[i].branch->record(ex, input, tape); });
 }
 
 Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
@@ -102,11 +112,12 @@ void Sublayer::visit(const ParameterVisitor& f) {
 }
 
 Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
-             const Tensor& rotary)
+             const Tensor& rotary, bool attention_again)
     : name_(fmt::format("layers.{}", layer)) {
   const auto attention = [&] {
     const std::string n = name_ + ".attention";
-    return Sublayer::Part{n, std::make_unique<Attention>(n, config, tp, rotary)};
+    return Sublayer::Part{n,
+                          std::make_unique<Attention>(n, config, tp, rotary, attention_again)};
   };
   const auto mlp = [&] {
     const std::string n = name_ + ".mlp";
@@ -141,6 +152,14 @@ Tensor Block::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   Tensor y = x;
   for (Sublayer& s : sublayers_) y = s.forward(ex, y, tape);
   return y;
+}
+
+void Block::record(const Exec& ex, const Tensor& x, Tape& tape) {
+  Tensor y = x;
+  for (std::size_t i = 0; i + 1 < sublayers_.size(); ++i) {
+    y = sublayers_[i].forward(ex, y, tape);
+  }
+  sublayers_.back().record(ex, y, tape);
 }
 
 Tensor Block::backward(const Exec& ex, const Tensor& dy, Tape& tape) {

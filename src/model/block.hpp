@@ -2,6 +2,7 @@
 // A transformer layer: sublayers on the residual stream.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -25,10 +26,15 @@ class Sublayer {
 
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape);
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape);
+  /// Puts on the tape what forward puts there.
+  void record(const Exec& ex, const Tensor& x, Tape& tape);
   void visit(const ParameterVisitor& f);
 
  private:
   [[nodiscard]] bool one_norm() const { return norms_.size() == 1; }
+  /// Gives each branch its input in turn; then puts on the tape what backward needs for that.
+  using Feed = std::function<void(std::size_t part, const Tensor& input)>;
+  void feed(const Exec& ex, const Tensor& x, Tape& tape, const Feed& f) const;
   [[nodiscard]] Tensor backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
                                          Tape& tape);
   [[nodiscard]] Tensor backward_own_norms(const Exec& ex, const Tensor& d, const Tensor& dy,
@@ -47,10 +53,11 @@ class Sublayer {
 class Block : public Module {
  public:
   Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
-        const Tensor& rotary);
+        const Tensor& rotary, bool attention_again);
   [[nodiscard]] std::string name() const override { return name_; }
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
+  void record(const Exec& ex, const Tensor& x, Tape& tape) override;
   void visit(const ParameterVisitor& f) override;
 
  private:

@@ -19,20 +19,32 @@ class Branch {
   [[nodiscard]] virtual Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) = 0;
   [[nodiscard]] virtual Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
                                         Tape& tape) = 0;
+  /// Puts on the tape what forward puts there; the output is not needed.
+  virtual void record(const Exec& ex, const Tensor& x, Tape& tape) = 0;
   virtual void visit(const ParameterVisitor& f) = 0;
 };
 
-/// Causal self-attention. `rotary` is empty or the table of ops::rotary_table.
+/// Causal self-attention. `rotary` is empty or the table of ops::rotary_table. With `again` it
+/// keeps nothing on the tape: backward computes it from x.
 class Attention : public Branch {
  public:
   Attention(const std::string& name, const ModelConfig& config, const TensorParallel& tp,
-            Tensor rotary);
+            Tensor rotary, bool again);
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
                                 Tape& tape) override;
+  void record(const Exec& ex, const Tensor& x, Tape& tape) override;
   void visit(const ParameterVisitor& f) override;
 
  private:
+  /// All before the output projection.
+  struct State {
+    Tensor qkv;
+    Tensor out;
+    Tensor lse;
+  };
+  [[nodiscard]] State attend(const Exec& ex, const Tensor& x, const MicroBatch& mb) const;
+  void keep(const State& state, Tape& tape) const;
   [[nodiscard]] AttentionShape shape(const MicroBatch& mb) const;
   [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
 
@@ -40,6 +52,7 @@ class Attention : public Branch {
   double dropout_;
   std::uint32_t stream_;
   Tensor rotary_;
+  bool again_;
   Linear query_key_value_;
   Linear dense_;
 };
@@ -50,9 +63,13 @@ class Mlp : public Branch {
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
                                 Tape& tape) override;
+  void record(const Exec& ex, const Tensor& x, Tape& tape) override;
   void visit(const ParameterVisitor& f) override;
 
  private:
+  /// What the activation reads.
+  [[nodiscard]] Tensor ascend(const Exec& ex, const Tensor& x) const;
+
   Activation activation_;
   std::vector<Linear> up_;  ///< one matrix, or gate and up; their outputs side by side
   Linear down_;

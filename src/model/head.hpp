@@ -20,6 +20,7 @@ class Head : public Module {
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
   void visit(const ParameterVisitor& f) override { f(*weight_); }
+  [[nodiscard]] bool gradient_in_forward() const override { return true; }
   /// This rank's columns of the logits, [rows, local vocabulary].
   [[nodiscard]] Tensor logits(const Exec& ex, const Tensor& x) const;
   [[nodiscard]] Parameter& weight() { return *weight_; }

@@ -21,18 +21,25 @@ Mlp::Mlp(const std::string& name, const ModelConfig& config, const TensorParalle
   }
 }
 
-Tensor Mlp::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+Tensor Mlp::ascend(const Exec& ex, const Tensor& x) const {
   const std::int64_t inner = up_.front().local_out();
   const auto parts = static_cast<std::int64_t>(up_.size());
-  const Tensor h = ex.make(x.dtype(), Shape{x.rows(), parts * inner});
+  Tensor h = ex.make(x.dtype(), Shape{x.rows(), parts * inner});
   for (std::int64_t i = 0; i < parts; ++i) {
     up_[static_cast<std::size_t>(i)].forward_into(ex, x, h.view().slice_cols(i * inner, inner));
   }
-  const Tensor a = ex.make(x.dtype(), Shape{x.rows(), inner});
+  return h;
+}
+
+Tensor Mlp::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  const Tensor h = ascend(ex, x);
+  const Tensor a = ex.make(x.dtype(), Shape{x.rows(), up_.front().local_out()});
   ops::activation_forward(ex, activation_, h, a);
   tape.put(h);
   return down_.forward(ex, a);
 }
+
+void Mlp::record(const Exec& ex, const Tensor& x, Tape& tape) { tape.put(ascend(ex, x)); }
 
 Tensor Mlp::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Tape& tape) {
   const Tensor h = tape.take();

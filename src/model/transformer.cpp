@@ -3,12 +3,14 @@
 #include "trireme/model/transformer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "trireme/ops/attention.hpp"
 
 #include "block.hpp"
 #include "embedding.hpp"
 #include "head.hpp"
+#include "recompute.hpp"
 
 namespace trireme {
 
@@ -74,11 +76,14 @@ double flops_per_token(const ModelConfig& config) {
 }
 
 ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
-                     const TensorParallel& tp, int first_unit, int end_unit) {
+                     const TensorParallel& tp, int first_unit, int end_unit,
+                     const RecomputeConfig& recompute)
+    : recompute_(recompute), tp_(tp) {
   const auto infos = list_units(config);
   TRM_CHECK(
       0 <= first_unit && first_unit < end_unit && end_unit <= static_cast<int>(infos.size()),
       "units {} to {} of {}", first_unit, end_unit, infos.size());
+  TRM_CHECK(recompute.num_layers > 0, "groups of {} layers", recompute.num_layers);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
   const Tensor rotary = make_rotary(ex, dtype, config);
@@ -88,7 +93,12 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
         units_.push_back(std::make_unique<Embedding>(config, tp));
         break;
       case UnitKind::layer:
-        units_.push_back(std::make_unique<Block>(u - 1, config, tp, rotary));
+        if (recompute.kind == RecomputeConfig::Kind::full) {
+          if (end_again_ == 0) first_again_ = units_.size();
+          end_again_ = units_.size() + 1;
+        }
+        units_.push_back(std::make_unique<Block>(
+            u - 1, config, tp, rotary, recompute.kind == RecomputeConfig::Kind::selective));
         break;
       case UnitKind::norm:
         units_.push_back(std::make_unique<FinalNorm>(config, tp.rows_are_cut()));
@@ -112,19 +122,65 @@ void ModelPart::add_head(const ModelConfig& config, const TensorParallel& tp) {
   units_.push_back(std::move(head));
 }
 
-Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const UnitObserver& observe) {
-  for (auto& unit : units_) {
-    x = unit->forward(ex, x, tape);
-    if (observe) observe(unit->name(), x);
+bool ModelPart::opens_group(std::size_t unit) const {
+  const auto n = static_cast<std::size_t>(recompute_.num_layers);
+  return computed_again(unit) && (unit - first_again_) % n == 0;
+}
+
+bool ModelPart::closes_group(std::size_t unit) const {
+  return computed_again(unit) && (unit + 1 == end_again_ || opens_group(unit + 1));
+}
+
+std::vector<UnitUse> ModelPart::forward_uses(bool training) const {
+  std::vector<UnitUse> uses;
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    uses.push_back({u, UnitUse::Pass::forward, training});
+  }
+  return uses;
+}
+
+std::vector<UnitUse> ModelPart::backward_uses() const {
+  std::vector<UnitUse> uses;
+  for (std::size_t u = units_.size(); u-- > 0;) {
+    if (closes_group(u)) {
+      std::size_t again = u;
+      while (!opens_group(again)) --again;
+      for (; again <= u; ++again) uses.push_back({again, UnitUse::Pass::recompute});
+    }
+    uses.push_back({u, UnitUse::Pass::backward});
+  }
+  return uses;
+}
+
+Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const UnitHooks& hooks) {
+  Tape unrecorded(tape.micro_batch(), false);
+  for (const UnitUse& use : forward_uses(tape.micro_batch().training)) {
+    Module& unit = *units_[use.unit];
+    if (hooks.before) hooks.before(use);
+    if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, x, tape);
+    x = unit.forward(ex, x, computed_again(use.unit) ? unrecorded : tape);
+    if (hooks.observe) hooks.observe(unit.name(), x);
+    if (hooks.after) hooks.after(use);
   }
   return x;
 }
 
-Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape,
-                           const std::function<void(Module&)>& done) {
-  for (std::size_t i = units_.size(); i-- > 0;) {
-    dy = units_[i]->backward(ex, dy, tape);
-    if (done) done(*units_[i]);
+Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const UnitHooks& hooks) {
+  Tensor x;  // of the group that is computed again
+  for (const UnitUse& use : backward_uses()) {
+    Module& unit = *units_[use.unit];
+    if (hooks.before) hooks.before(use);
+    if (use.pass == UnitUse::Pass::backward) {
+      dy = unit.backward(ex, dy, tape);
+    } else {
+      if (opens_group(use.unit)) x = take_input(ex, recompute_, tp_, tape);
+      if (closes_group(use.unit)) {
+        unit.record(ex, std::exchange(x, {}), tape);
+      } else {
+        x = unit.forward(ex, x, tape);
+      }
+    }
+    if (hooks.after) hooks.after(use);
   }
   TRM_CHECK(tape.empty(), "backward left activations on the tape");
   return dy;
@@ -138,21 +194,6 @@ Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
 
 void ModelPart::visit(const ParameterVisitor& f) {
   for (auto& unit : units_) unit->visit(f);
-}
-
-std::vector<Parameter*> list_parameters(const std::vector<std::unique_ptr<ModelPart>>& parts) {
-  std::vector<Parameter*> list;
-  for (const auto& part : parts) {
-    part->visit([&](Parameter& p) {
-      if (std::ranges::find(list, &p) == list.end()) {
-        p.uses = 1;
-        list.push_back(&p);
-      } else {
-        ++p.uses;
-      }
-    });
-  }
-  return list;
 }
 
 }  // namespace trireme

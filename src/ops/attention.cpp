@@ -20,6 +20,7 @@ void check(const ConstView& qkv, const AttentionShape& a, const Dropout& dropout
   TRM_CHECK(dropout.probability >= 0 && dropout.probability < 1, "dropout with probability {}",
             dropout.probability);
   check_types(qkv, {out});
+  check_accumulators(qkv, {lse});
   check_contiguous({lse});
 }
 
@@ -43,8 +44,8 @@ Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq, std::int64_t 
                     double base) {
   TRM_CHECK(rotary_dim % 2 == 0, "rotary embedding of an odd number of entries, {}",
             rotary_dim);
-  TRM_CHECK(dtype == DType::f32 || dtype == DType::f64, "a rotary table of {}", name_of(dtype));
-  Tensor table = ex.make(dtype, Shape{seq, rotary_dim});
+  TRM_CHECK(floating(dtype), "a rotary table for {}", name_of(dtype));
+  Tensor table = ex.make(accumulator_type(dtype), Shape{seq, rotary_dim});
   if (ex.device.kind() == DeviceKind::dry) return table;
   const auto upload = [&]<class T>(T) {
     std::vector<T> host(static_cast<std::size_t>(seq * rotary_dim));
@@ -65,7 +66,7 @@ void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
   TRM_CHECK(qkv.rows() == shape.batch * shape.seq && qkv.cols() == shape.row_width() &&
                 table.rows() >= shape.seq && table.cols() <= shape.head_dim,
             "rotary table {} on {}", table.shape().str(), qkv.shape().str());
-  check_types(qkv, {table});
+  check_accumulators(qkv, {table});
   ex.kernels.rotary(ex.stream, qkv, shape, table, inverse);
 }
 

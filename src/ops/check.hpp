@@ -17,6 +17,44 @@ inline void check_types(const ConstView& first, std::initializer_list<ConstView>
   }
 }
 
+/// Throws Error unless all arrays, empty ones aside, have the type that sums over elements of
+/// `first` are kept in.
+inline void check_accumulators(const ConstView& first, std::initializer_list<ConstView> sums) {
+  for (const ConstView& v : sums) {
+    TRM_CHECK(v.empty() || v.dtype() == accumulator_type(first.dtype()),
+              "sums over {} {} are kept in {}, not in a {} {}", name_of(first.dtype()),
+              first.shape().str(), name_of(accumulator_type(first.dtype())), name_of(v.dtype()),
+              v.shape().str());
+  }
+}
+
+/// Throws Error unless all arrays, empty ones aside, have the element type of `first` or the
+/// one that its sums are kept in: results that are accumulated into.
+inline void check_types_or_accumulators(const ConstView& first,
+                                        std::initializer_list<ConstView> results) {
+  for (const ConstView& v : results) {
+    TRM_CHECK(
+        v.empty() || v.dtype() == first.dtype() || v.dtype() == accumulator_type(first.dtype()),
+        "from {} {} into a {} {}: it must be {} or {}", name_of(first.dtype()),
+        first.shape().str(), name_of(v.dtype()), v.shape().str(), name_of(first.dtype()),
+        name_of(accumulator_type(first.dtype())));
+  }
+}
+
+/// Throws Error unless all arrays, empty ones aside, are fp64, or none is and all are of
+/// floating types.
+inline void check_precisions(std::initializer_list<ConstView> arrays) {
+  const ConstView* first = nullptr;
+  for (const ConstView& v : arrays) {
+    if (v.empty()) continue;
+    TRM_CHECK(floating(v.dtype()), "arithmetic on {}", name_of(v.dtype()));
+    if (first == nullptr) first = &v;
+    TRM_CHECK(accumulator_type(v.dtype()) == accumulator_type(first->dtype()),
+              "{} {} beside {} {}: fp64 goes with fp64 alone", name_of(first->dtype()),
+              first->shape().str(), name_of(v.dtype()), v.shape().str());
+  }
+}
+
 /// Throws Error unless the elements of each array lie side by side.
 inline void check_contiguous(std::initializer_list<ConstView> arrays) {
   for (const ConstView& v : arrays) {

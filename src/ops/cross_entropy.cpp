@@ -26,7 +26,7 @@ void softmax_local(const Exec& ex, const View& logits, const ConstView& targets,
                    const View& picked) {
   check_rows(logits.rows(), targets, {max, sum, picked});
   TRM_CHECK(logits.cols() > 0, "softmax over no column");
-  check_types(logits, {max, sum, picked});
+  check_accumulators(logits, {max, sum, picked});
   ex.kernels.softmax_local(ex.stream, logits, targets, first_column, max, sum, picked);
 }
 
@@ -52,7 +52,7 @@ void softmax_gradient(const Exec& ex, const View& exponentials, const ConstView&
                       std::int64_t first_column, const ConstView& factor, const ConstView& sum,
                       double scale) {
   check_rows(exponentials.rows(), targets, {factor, sum});
-  check_types(exponentials, {factor, sum});
+  check_accumulators(exponentials, {factor, sum});
   ex.kernels.softmax_gradient(ex.stream, exponentials, targets, first_column, factor, sum,
                               scale);
 }

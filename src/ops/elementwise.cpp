@@ -2,14 +2,20 @@
 // Argument checks of elementwise operations.
 #include "trireme/ops/elementwise.hpp"
 
+#include "check.hpp"
+
 namespace trireme::ops {
 
 namespace {
 
-void check_same(const ConstView& a, const ConstView& b) {
-  TRM_CHECK(a.rows() == b.rows() && a.cols() == b.cols() && a.dtype() == b.dtype(),
-            "{} {} beside {} {}", name_of(a.dtype()), a.shape().str(), name_of(b.dtype()),
+void check_extents(const ConstView& a, const ConstView& b) {
+  TRM_CHECK(a.rows() == b.rows() && a.cols() == b.cols(), "{} beside {}", a.shape().str(),
             b.shape().str());
+}
+
+void check_same(const ConstView& a, const ConstView& b) {
+  check_extents(a, b);
+  check_types(a, {b});
 }
 
 }  // namespace
@@ -18,6 +24,19 @@ void add(const Exec& ex, const ConstView& a, const ConstView& b, const View& y) 
   check_same(a, b);
   check_same(a, y);
   ex.kernels.add(ex.stream, a, b, y);
+}
+
+void cast(const Exec& ex, const ConstView& x, const View& y) {
+  check_extents(x, y);
+  TRM_CHECK(floating(x.dtype()) && floating(y.dtype()), "a cast of {} to {}",
+            name_of(x.dtype()), name_of(y.dtype()));
+  ex.kernels.cast(ex.stream, x, y);
+}
+
+void accumulate(const Exec& ex, const ConstView& x, const View& y) {
+  check_extents(x, y);
+  check_precisions({x, y});
+  ex.kernels.accumulate(ex.stream, x, y);
 }
 
 void copy(const Exec& ex, const ConstView& x, const View& y) {

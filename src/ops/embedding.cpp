@@ -20,7 +20,7 @@ void embedding_backward(const Exec& ex, const ConstView& ids, const ConstView& d
                         std::int64_t first_row, const View& dtable) {
   TRM_CHECK(ids.dtype() == DType::i32 && ids.count() == dy.rows() && dtable.cols() == dy.cols(),
             "embedding gradient of {} ids from {}", ids.count(), dy.shape().str());
-  check_types(dtable, {dy});
+  check_types_or_accumulators(dy, {dtable});
   check_contiguous({ids});
   ex.kernels.embedding_backward(ex.stream, ids, dy, first_row, dtable);
 }
@@ -37,7 +37,7 @@ void positions_backward(const Exec& ex, const ConstView& dy, std::int64_t seq,
                         std::int64_t first_row, const View& dtable) {
   TRM_CHECK(seq >= 1 && first_row >= 0 && dtable.rows() >= seq && dtable.cols() == dy.cols(),
             "{} positions into {}", seq, dtable.shape().str());
-  check_types(dtable, {dy});
+  check_types_or_accumulators(dy, {dtable});
   ex.kernels.positions_backward(ex.stream, dy, seq, first_row, dtable);
 }
 

@@ -14,10 +14,9 @@ void gemm_into(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, 
   const std::int64_t n = op_b == Op::n ? b.cols() : b.rows();
   TRM_CHECK(k == kb && c.rows() == m && c.cols() == n, "gemm of {} and {} into {}",
             a.shape().str(), b.shape().str(), c.shape().str());
-  TRM_CHECK(a.dtype() == b.dtype(), "gemm of {} and {}", name_of(a.dtype()),
-            name_of(b.dtype()));
   TRM_CHECK(bias.empty() || bias.count() == n, "a bias of {} for {} columns", bias.count(), n);
-  check_types(a, {bias});
+  check_types(a, {b, bias});
+  check_types_or_accumulators(a, {c});
   check_contiguous({bias});
   ex.kernels.gemm(ex.stream, a, op_a, b, op_b, c, beta, bias);
 }
@@ -34,6 +33,7 @@ void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum) {
   if (sum.empty()) return;
   TRM_CHECK(sum.count() == x.cols(), "column sums of {} into {}", x.shape().str(),
             sum.shape().str());
+  check_types_or_accumulators(x, {sum});
   check_contiguous({sum});
   ex.kernels.accumulate_rows(ex.stream, x, sum);
 }

@@ -15,6 +15,7 @@ void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
             "norm of {} with weight {} into {}", x.shape().str(), weight.shape().str(),
             y.shape().str());
   check_types(x, {weight, bias, y});
+  check_accumulators(x, {statistics});
   check_contiguous({weight, bias});
   ex.kernels.norm_forward(ex.stream, kind, epsilon, x, weight, bias, y, statistics);
 }
@@ -28,7 +29,8 @@ void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstVi
                 (add.empty() || (add.rows() == x.rows() && add.cols() == x.cols())),
             "norm gradient of {} from {}", x.shape().str(), dy.shape().str());
   check_types(x, {dy, weight, add, dx});
-  check_types(dweight, {dbias});
+  check_accumulators(x, {statistics});
+  check_types_or_accumulators(x, {dweight, dbias});
   check_contiguous({weight, dweight, dbias});
   ex.kernels.norm_backward(ex.stream, kind, dy, x, weight, statistics, add, dx, dweight, dbias);
 }

@@ -7,24 +7,27 @@
 namespace trireme::ops {
 
 void adamw(const Exec& ex, const AdamwStep& step, const ConstView& gradient, const View& value,
-           const View& exp_avg, const View& exp_avg_sq) {
+           const View& exp_avg, const View& exp_avg_sq, const View& copy) {
   TRM_CHECK(gradient.count() == value.count() && exp_avg.count() == value.count() &&
-                exp_avg_sq.count() == value.count() && step.step >= 1,
+                exp_avg_sq.count() == value.count() &&
+                (copy.empty() || copy.count() == value.count()) && step.step >= 1,
             "AdamW on {} values with {} gradients at step {}", value.count(), gradient.count(),
             step.step);
-  check_types(value, {exp_avg, exp_avg_sq});
-  check_contiguous({gradient, value, exp_avg, exp_avg_sq});
-  ex.kernels.adamw(ex.stream, step, gradient, value, exp_avg, exp_avg_sq);
+  check_types(exp_avg, {exp_avg_sq});
+  check_precisions({value, gradient, exp_avg, copy});
+  check_contiguous({gradient, value, exp_avg, exp_avg_sq, copy});
+  ex.kernels.adamw(ex.stream, step, gradient, value, exp_avg, exp_avg_sq, copy);
 }
 
 void sgd(const Exec& ex, const SgdStep& step, const ConstView& gradient, const View& value,
-         const View& momentum) {
+         const View& momentum, const View& copy) {
   TRM_CHECK(gradient.count() == value.count() &&
-                (step.momentum == 0 || momentum.count() == value.count()),
+                (step.momentum == 0 || momentum.count() == value.count()) &&
+                (copy.empty() || copy.count() == value.count()),
             "SGD on {} values with {} gradients", value.count(), gradient.count());
-  check_types(value, {momentum});
-  check_contiguous({gradient, value, momentum});
-  ex.kernels.sgd(ex.stream, step, gradient, value, momentum);
+  check_precisions({value, gradient, momentum, copy});
+  check_contiguous({gradient, value, momentum, copy});
+  ex.kernels.sgd(ex.stream, step, gradient, value, momentum, copy);
 }
 
 }  // namespace trireme::ops

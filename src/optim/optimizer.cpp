@@ -12,93 +12,128 @@ namespace trireme {
 
 namespace {
 
-View window(const View& flat, std::int64_t offset, std::int64_t count) {
-  return flat.reshape(Shape{flat.count(), 1}).slice_rows(offset, count).reshape(Shape{count});
+/// Neighbours that are treated alike, gaps between them included, become one: fewer, longer
+/// loops. Gaps hold zeros, and an update leaves them zero.
+std::vector<FlatSlice> merge(const std::vector<FlatSlice>& slices) {
+  constexpr std::int64_t kLargestGap = 15;
+  std::vector<FlatSlice> merged;
+  for (const FlatSlice& s : slices) {
+    if (!merged.empty()) {
+      FlatSlice& last = merged.back();
+      const std::int64_t gap = s.in_group - last.in_group - last.count;
+      if (last.parameter->decay == s.parameter->decay && gap <= kLargestGap &&
+          s.in_own - last.in_own == s.in_group - last.in_group) {
+        last.count = s.in_group - last.in_group + s.count;
+        continue;
+      }
+    }
+    merged.push_back(s);
+  }
+  return merged;
 }
 
 }  // namespace
 
-Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, ParameterStore& store)
-    : config_(config), store_(store) {
-  const DType type = store.values().dtype();
-  const Shape all = store.values().shape();
-  if (config.kind == OptimizerKind::adamw || config.momentum != 0) {
-    first_ = ex.zeros(type, all);
-  }
-  if (config.kind == OptimizerKind::adamw) second_ = ex.zeros(type, all);
-  const auto& parameters = store.parameters();
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const std::int64_t begin = store.offset(i);
-    const std::int64_t end = i + 1 < parameters.size() ? store.offset(i + 1) : all.count();
-    if (spans_.empty() || spans_.back().decay != parameters[i]->decay) {
-      spans_.push_back({begin, 0, parameters[i]->decay});
-    }
-    spans_.back().count += end - begin;
+Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroConfig& zero,
+                     const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
+                     ParameterValues& values, GradientReducer& gradients)
+    : ex_(ex),
+      config_(config),
+      sub_group_size_(zero.sub_group_size),
+      mesh_(mesh),
+      values_(values),
+      gradients_(gradients) {
+  const bool whole = layout.ranks() == 1 || zero.stage == 0;
+  for (std::size_t i = 0; i < layout.groups().size(); ++i) {
+    Group& g = groups_.emplace_back();
+    g.own = layout.slices(i, mesh.at.dp);
+    g.updated = merge(whole ? layout.whole_slices(i) : g.own);
+    const auto make = [&] {
+      return FlatArray::zeros(ex, types.moments, layout.groups()[i], whole, layout.ranks());
+    };
+    if (config.kind == OptimizerKind::adamw || config.momentum != 0) g.first = make();
+    if (config.kind == OptimizerKind::adamw) g.second = make();
   }
 }
 
-double Optimizer::gradient_norm(const Exec& ex, const Mesh& mesh) const {
-  const Tensor total = ex.zeros(DType::f64, Shape{1});
-  for (const Parameter* p : store_.parameters()) {
-    if (mesh.at.dp > 0 || p->tied_copy || (p->replicated_tp && mesh.at.tp > 0)) continue;
-    ops::accumulate_squares(ex, p->grad.reshape(Shape{p->grad.count()}), total);
+double Optimizer::gradient_norm() const {
+  const Tensor total = ex_.zeros(DType::f64, Shape{1});
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    for (const FlatSlice& s : groups_[i].own) {
+      const Parameter& p = *s.parameter;
+      if (p.tied_copy || (p.replicated_tp && mesh_.at.tp > 0)) continue;
+      ops::accumulate_squares(ex_, gradients_.sums(i).part(s), total);
+    }
   }
-  mesh.world->all_reduce(total, Reduction::sum);
+  mesh_.world->all_reduce(total, Reduction::sum);
   double squares = 0;
-  ex.device.copy_to_host(&squares, total.view().raw(), sizeof squares, ex.stream);
-  ex.stream.synchronize();
+  ex_.device.copy_to_host(&squares, total.view().raw(), sizeof squares, ex_.stream);
+  ex_.stream.synchronize();
   return std::sqrt(squares);
 }
 
-void Optimizer::step(const Exec& ex, double lr, double norm) {
+void Optimizer::step(double lr, double norm, double scale) {
   ++steps_;
+  gradients_.gather();
   // PyTorch's and DeepSpeed's clip_grad_norm_: the 1e-6 keeps a zero gradient finite.
   const double clip = config_.gradient_clipping > 0
                           ? std::min(1.0, config_.gradient_clipping / (norm + 1e-6))
                           : 1.0;
-  for (const Span& s : spans_) {
-    const double decay = s.decay ? config_.weight_decay : 0;
-    const auto part = [&](const View& flat) { return window(flat, s.offset, s.count); };
-    if (config_.kind == OptimizerKind::adamw) {
-      ops::adamw(ex,
-                 {.lr = lr,
-                  .beta1 = config_.beta1,
-                  .beta2 = config_.beta2,
-                  .epsilon = config_.epsilon,
-                  .weight_decay = decay,
-                  .gradient_scale = clip,
-                  .step = steps_},
-                 part(store_.gradients()), part(store_.values()), part(first_), part(second_));
-    } else {
-      ops::sgd(ex,
-               {.lr = lr,
-                .momentum = config_.momentum,
-                .weight_decay = decay,
-                .gradient_scale = clip},
-               part(store_.gradients()), part(store_.values()),
-               first_.defined() ? part(first_) : View());
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    for (FlatSlice s : groups_[i].updated) {
+      for (std::int64_t left = s.count; left > 0; left -= s.count) {
+        s.count = std::min(left, sub_group_size_);
+        update(i, s, lr, clip / scale);
+        s.in_group += s.count;
+        s.in_own += s.count;
+      }
     }
+    values_.updated(i);
+  }
+}
+
+void Optimizer::update(std::size_t group, const FlatSlice& slice, double lr,
+                       double gradient_scale) {
+  const Group& g = groups_[group];
+  const double decay = slice.parameter->decay ? config_.weight_decay : 0;
+  const View gradient = gradients_.sums(group).part(slice);
+  const View value = values_.masters(group).part(slice);
+  const View copy = values_.has_masters() ? values_.values(group).part(slice) : View();
+  if (config_.kind == OptimizerKind::adamw) {
+    ops::adamw(ex_,
+               {.lr = lr,
+                .beta1 = config_.beta1,
+                .beta2 = config_.beta2,
+                .epsilon = config_.epsilon,
+                .weight_decay = decay,
+                .gradient_scale = gradient_scale,
+                .step = steps_},
+               gradient, value, g.first.part(slice), g.second.part(slice), copy);
+  } else {
+    ops::sgd(ex_,
+             {.lr = lr,
+              .momentum = config_.momentum,
+              .weight_decay = decay,
+              .gradient_scale = gradient_scale},
+             gradient, value, g.first.data.defined() ? g.first.part(slice) : View(), copy);
   }
 }
 
 std::size_t Optimizer::state_bytes() const {
-  std::size_t bytes = 0;
-  for (const Tensor& t : {first_, second_}) bytes += t.defined() ? t.view().bytes() : 0;
-  return bytes;
+  std::size_t n = 0;
+  for (const Group& g : groups_) n += g.first.bytes() + g.second.bytes();
+  return n;
 }
 
 void Optimizer::visit_state(
-    const std::function<void(const char* kind, const Parameter&, const View&)>& f) const {
-  const auto each = [&](const char* kind, const Tensor& flat) {
-    if (!flat.defined()) return;
-    const auto& parameters = store_.parameters();
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const Parameter& p = *parameters[i];
-      f(kind, p, window(flat, store_.offset(i), p.box.count()).reshape(p.box.extent));
+    const std::function<void(const char* kind, std::size_t group, const FlatArray&)>& f) const {
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    const Group& g = groups_[i];
+    if (g.first.data.defined()) {
+      f(config_.kind == OptimizerKind::adamw ? "exp_avg" : "momentum", i, g.first);
     }
-  };
-  each(config_.kind == OptimizerKind::adamw ? "exp_avg" : "momentum", first_);
-  each("exp_avg_sq", second_);
+    if (g.second.data.defined()) f("exp_avg_sq", i, g.second);
+  }
 }
 
 }  // namespace trireme

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buckets of gradients.
+// Reductions and their schedule. Memory is freed where all ranks of dp pass in the same order,
+// not when an exchange happens to be done: so a run's peak is the same every time.
 #include "trireme/optim/reducer.hpp"
-
-#include <algorithm>
 
 #include "trireme/ops/elementwise.hpp"
 
@@ -10,104 +9,209 @@ namespace trireme {
 
 namespace {
 
-constexpr std::size_t kUnderWay = 2;
+constexpr std::size_t kUnderWay = 2;  // groups whose addends are still held
 
 }  // namespace
 
-GradientReducer::GradientReducer(const Exec& ex, ParameterStore& store, const Mesh& mesh,
-                                 std::int64_t bucket_size, bool tied)
+GradientReducer::GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
+                                 const ZeroConfig& zero, const PrecisionConfig& types,
+                                 bool tied)
     : ex_(ex),
-      store_(store),
+      layout_(layout),
       mesh_(mesh),
-      bucket_size_(bucket_size),
-      tied_(tied && mesh.shape.pp > 1) {
-  std::int64_t end = store.gradients().count();
-  const auto& parameters = store.parameters();
-  for (std::size_t i = parameters.size(); i-- > 0;) {
-    if (buckets_.empty() || buckets_.back().span.count >= bucket_size) buckets_.emplace_back();
-    Bucket& b = buckets_.back();
-    b.span.offset = store.offset(i);
-    b.span.count += end - b.span.offset;
-    b.uses += parameters[i]->uses;
-    end = b.span.offset;
-    bucket_of_[parameters[i]] = buckets_.size() - 1;
+      zero_(zero),
+      types_(types),
+      tied_(tied && mesh.shape.pp > 1 && mesh.ends->size() > 1) {
+  const int ranks = layout.ranks();
+  const bool whole = ranks == 1 || zero.reduce_once_per_step || zero.stage == 0;
+  for (const FlatGroup& g : layout.groups()) {
+    Group& mine = groups_.emplace_back();
+    mine.sums = FlatArray::zeros(ex, types.gradient, g, whole, ranks);
+    const Parameter& first = *g.parameters.front();
+    mine.special =
+        (mesh.shape.tp > 1 && first.sum_over_tp) || (tied_ && first.name == "embed_in.weight");
   }
-  for (Bucket& b : buckets_) b.pending = b.uses;
 }
 
-void GradientReducer::ready(Module& unit) {
-  if (mesh_.shape.dp == 1) return;
-  unit.visit([&](Parameter& p) {
-    Bucket& b = buckets_[bucket_of_.at(&p)];
-    TRM_CHECK(b.pending > 0, "{} came twice for reduction", p.name);
-    if (--b.pending == 0) enqueue(b.span);
-  });
+void GradientReducer::bind(std::size_t group, const Tensor& whole) const {
+  const FlatGroup& g = layout_.groups()[group];
+  for (std::size_t i = 0; i < g.parameters.size(); ++i) {
+    Parameter& p = *g.parameters[i];
+    p.grad = whole.defined()
+                 ? flat_window(whole, g.offsets[i], p.box.count()).reshape(p.box.extent)
+                 : View();
+  }
+}
+
+void GradientReducer::begin(int micro_batches) {
+  micro_batches_ = micro_batches;
+  // Of one micro-batch the addends may as well lie where there is room for all sums: the same
+  // arithmetic, and nothing besides.
+  const bool full_width = types_.gradient == accumulator_type(types_.compute);
+  local_ = layout_.ranks() == 1 || zero_.reduce_once_per_step ||
+           (zero_.stage == 0 && micro_batches == 1 && full_width);
+  direct_ = local_ && full_width;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    Group& g = groups_[i];
+    g.done = 0;
+    bind(i, direct_ ? g.sums.data : Tensor());
+    const View all = g.sums.data;
+    if (direct_) ex_.device.zero(all.raw(), all.bytes(), ex_.stream);
+  }
+}
+
+void GradientReducer::before(const UnitPlace& unit) {
+  if (direct_) return;
+  for (const std::size_t i : layout_.groups_of(unit)) {
+    Group& g = groups_[i];
+    if (g.addend.defined()) continue;
+    g.addend = ex_.zeros(accumulator_type(types_.compute), Shape{layout_.groups()[i].count});
+    bind(i, g.addend);
+  }
+}
+
+void GradientReducer::after_backward(const UnitPlace& unit) {
+  for (const std::size_t i : layout_.groups_of(unit)) {
+    const UnitPlace& owner = layout_.groups()[i].owner;
+    if (owner.part != unit.part || owner.unit != unit.unit) continue;
+    Group& g = groups_[i];
+    ++g.done;
+    // Where many forwards come before the first backward, a head that adds in forward may have
+    // nothing left to send after the first.
+    const bool any = direct_ || g.addend.defined();
+    if (!direct_) bind(i, {});
+    if (!local_) {
+      const bool accumulate = g.done > 1;
+      if (any) start(i, std::move(g.addend), accumulate);
+    } else {
+      if (!direct_ && any) add_locally(g);
+      if (layout_.ranks() > 1 && g.done == micro_batches_) start(i, g.sums.data, false);
+    }
+    g.addend = {};
+  }
   progress();
 }
 
-void GradientReducer::enqueue(const Span& span) {
-  for (std::int64_t at = 0; at < span.count; at += bucket_size_) {
-    waiting_.push_back({span.offset + at, std::min(bucket_size_, span.count - at)});
+void GradientReducer::add_locally(Group& group) const {
+  if (group.done == 1) {
+    ops::cast(ex_, group.addend, group.sums.data);
+  } else {
+    ops::accumulate(ex_, group.addend, group.sums.data);
   }
 }
 
-void GradientReducer::start_next() {
-  const Span span = waiting_.front();
-  waiting_.pop_front();
-  const View flat = store_.gradients().reshape(Shape{store_.gradients().count(), 1});
-  under_way_.push_back(
-      mesh_.dp->start_all_reduce(flat.slice_rows(span.offset, span.count), Reduction::sum));
+void GradientReducer::start(std::size_t group, Tensor data, bool accumulate) {
+  if (data.dtype() != types_.communication && data.dtype() != DType::f64) {
+    const Tensor sent = ex_.make(types_.communication, data.shape());
+    ops::cast(ex_, data, sent);
+    data = sent;
+  }
+  while (under_way_.size() >= kUnderWay) complete_oldest();
+  const int ranks = layout_.ranks();
+  // What the others send: memory of this rank's, that a plan may count it.
+  const Tensor room = ex_.make(data.dtype(), Shape{data.count() / ranks * (ranks - 1)});
+  UnderWay r{group, std::move(data), room, {}, groups_[group].done == micro_batches_};
+  for (const FlatSpan& span : layout_.groups()[group].spans) {
+    const View from = flat_window(r.data, span.offset, span.block * ranks);
+    r.requests.push_back(mesh_.dp->start_reduce_scatter(
+        from, groups_[group].sums.block(span, mesh_.at.dp, ranks), accumulate,
+        flat_window(room, span.offset / ranks * (ranks - 1), span.block * (ranks - 1))));
+    reduced_ += from.count();
+  }
+  under_way_.push_back(std::move(r));
+  if (!zero_.overlap_comm) complete_oldest();
+}
+
+void GradientReducer::complete_oldest() {
+  const UnderWay& r = under_way_.front();
+  for (const RequestPtr& request : r.requests) request->wait();
+  const Group& g = groups_[r.group];
+  if (zero_.stage == 0 && r.last && !g.special) start_gather(r.group);
+  under_way_.pop_front();
+}
+
+void GradientReducer::start_gather(std::size_t group) {
+  const FlatArray& sums = groups_[group].sums;
+  const int ranks = layout_.ranks();
+  for (const FlatSpan& span : layout_.groups()[group].spans) {
+    gathers_.push_back(mesh_.dp->start_all_gather(sums.block(span, mesh_.at.dp, ranks),
+                                                  sums.all_blocks(span, ranks)));
+    gathered_ += span.block * ranks;
+  }
 }
 
 void GradientReducer::progress() {
-  while (!under_way_.empty() && under_way_.front()->test()) under_way_.pop_front();
-  while (!waiting_.empty() && under_way_.size() < kUnderWay) start_next();
+  if (under_way_.empty()) return;
+  for (const RequestPtr& request : under_way_.front().requests) {
+    if (!request->test()) return;
+  }
 }
 
 void GradientReducer::finish() {
-  if (mesh_.shape.dp > 1) {
-    for (Bucket& b : buckets_) {
-      TRM_CHECK(b.pending == 0, "a bucket still lacks {} gradients", b.pending);
-      b.pending = b.uses;
-    }
-    progress();
-    while (!under_way_.empty()) {
-      under_way_.front()->wait();
-      under_way_.pop_front();
-      progress();
-    }
+  while (!under_way_.empty()) complete_oldest();
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    TRM_CHECK(groups_[i].done == micro_batches_, "{} had {} of {} gradients",
+              layout_.groups()[i].parameters.front()->name, groups_[i].done, micro_batches_);
   }
   sum_over_tp();
   sum_tied();
 }
 
+void GradientReducer::gather() {
+  if (zero_.stage > 0 || layout_.ranks() == 1) return;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (groups_[i].special) start_gather(i);
+  }
+  for (const RequestPtr& r : gathers_) r->wait();
+  gathers_.clear();
+}
+
 void GradientReducer::sum_over_tp() {
   if (mesh_.shape.tp == 1) return;
+  // One group a part, of many small arrays, and cut alike on all ranks of tp.
+  std::vector<std::pair<std::size_t, FlatSpan>> spans;
   std::int64_t total = 0;
-  for (const Parameter* p : store_.parameters()) total += p->sum_over_tp ? p->grad.count() : 0;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    const FlatGroup& g = layout_.groups()[i];
+    if (!g.parameters.front()->sum_over_tp) continue;
+    for (const FlatSpan& span : g.spans) {
+      spans.emplace_back(i, span);
+      total += span.block;
+    }
+  }
   if (total == 0) return;
-  // Many small arrays: one exchange of a packed copy.
-  const Tensor packed = ex_.make(store_.gradients().dtype(), Shape{total, 1});
+  const Tensor packed = ex_.make(accumulator_type(types_.compute), Shape{total});
+  std::int64_t at = 0;
   const auto each = [&](auto&& f) {
-    std::int64_t at = 0;
-    for (const Parameter* p : store_.parameters()) {
-      if (!p->sum_over_tp) continue;
-      const std::int64_t n = p->grad.count();
-      f(p->grad.reshape(Shape{n, 1}), packed.view().slice_rows(at, n));
-      at += n;
+    at = 0;
+    for (const auto& [i, span] : spans) {
+      f(groups_[i].sums.block(span, mesh_.at.dp, layout_.ranks()),
+        flat_window(packed, at, span.block));
+      at += span.block;
     }
   };
-  each([&](const View& grad, const View& place) { ops::copy(ex_, grad, place); });
+  each([&](const View& sum, const View& place) { ops::cast(ex_, sum, place); });
   mesh_.tp->all_reduce(packed, Reduction::sum);
-  each([&](const View& grad, const View& place) { ops::copy(ex_, place, grad); });
+  each([&](const View& sum, const View& place) { ops::cast(ex_, place, sum); });
 }
 
 void GradientReducer::sum_tied() {
   // Not overlapped: both ends have their whole gradient only now.
-  if (!tied_ || mesh_.ends->size() == 1) return;
-  for (const Parameter* p : store_.parameters()) {
-    if (p->name == "embed_in.weight") mesh_.ends->all_reduce(p->grad, Reduction::sum);
+  if (!tied_) return;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    const FlatGroup& g = layout_.groups()[i];
+    if (g.parameters.front()->name != "embed_in.weight") continue;
+    for (const FlatSpan& span : g.spans) {
+      mesh_.ends->all_reduce(groups_[i].sums.block(span, mesh_.at.dp, layout_.ranks()),
+                             Reduction::sum);
+    }
   }
+}
+
+std::size_t GradientReducer::bytes() const {
+  std::size_t n = 0;
+  for (const Group& g : groups_) n += g.sums.bytes();
+  return n;
 }
 
 }  // namespace trireme

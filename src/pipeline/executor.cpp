@@ -34,43 +34,60 @@ void PipelineExecutor::evaluate(const std::vector<MicroBatch>& micro_batches,
 
 void PipelineExecutor::run(const std::vector<PlanStep>& steps,
                            const std::vector<MicroBatch>& micro_batches, const Hooks& hooks) {
+  if (hooks.begin) hooks.begin(list_uses(steps, micro_batches));
   std::map<Key, Tape> tapes;
   const auto micro_batch = [&](const PlanStep& s) -> const MicroBatch& {
     return micro_batches[static_cast<std::size_t>(s.micro_batch)];
   };
-  std::vector<int> left(parts_.size(), 0);  // backwards still to do, by chunk
-  for (const PlanStep& s : steps) {
-    if (s.kind == PlanStep::Kind::backward) ++left[static_cast<std::size_t>(s.chunk)];
-  }
   if (!steps.empty()) post_receive(steps.front(), micro_batch(steps.front()));
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const PlanStep& step = steps[i];
     Tensor input = take_input(step);
     if (i + 1 < steps.size()) post_receive(steps[i + 1], micro_batch(steps[i + 1]));
-    ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
-    const Key key{step.micro_batch, step.chunk};
-    Tensor output;
-    if (step.kind == PlanStep::Kind::forward) {
-      const auto scope = clock_.scope(Phase::forward);
-      Tape& tape = tapes.try_emplace(key, micro_batch(step)).first->second;
-      output = part.forward(ex_, std::move(input), tape, hooks.observe);
-      if (!tape.recording()) tapes.erase(key);
-      std::size_t held = 0;
-      for (const auto& [k, t] : tapes) held += t.bytes();
-      peak_tape_bytes_ = std::max(peak_tape_bytes_, held);
-    } else {
-      const auto scope = clock_.scope(Phase::backward);
-      const bool last = --left[static_cast<std::size_t>(step.chunk)] == 0;
-      output =
-          part.backward(ex_, std::move(input), tapes.at(key), last ? hooks.unit_done : nullptr);
-      tapes.erase(key);
-    }
-    hand_on(step, std::move(output));
+    hand_on(step, compute(step, micro_batch(step), std::move(input), tapes, hooks));
     prune_sends(false);
     if (hooks.progress) hooks.progress();
   }
   prune_sends(true);
   TRM_CHECK(incoming_.empty(), "{} messages were received for no step", incoming_.size());
+}
+
+std::vector<PipelineExecutor::Use> PipelineExecutor::list_uses(
+    const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches) const {
+  std::vector<Use> uses;
+  for (const PlanStep& s : steps) {
+    const ModelPart& part = *parts_[static_cast<std::size_t>(s.chunk)];
+    const bool training = micro_batches[static_cast<std::size_t>(s.micro_batch)].training;
+    for (const UnitUse& unit : s.kind == PlanStep::Kind::forward ? part.forward_uses(training)
+                                                                 : part.backward_uses()) {
+      uses.push_back({s.chunk, s.micro_batch, unit});
+    }
+  }
+  return uses;
+}
+
+Tensor PipelineExecutor::compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
+                                 std::map<Key, Tape>& tapes, const Hooks& hooks) {
+  const auto of_step = [&](const std::function<void(const Use&)>& hook) {
+    std::function<void(const UnitUse&)> f;
+    if (hook) f = [&](const UnitUse& unit) { hook({step.chunk, step.micro_batch, unit}); };
+    return f;
+  };
+  const UnitHooks unit_hooks{of_step(hooks.before), of_step(hooks.after), hooks.observe};
+  ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
+  const Key key{step.micro_batch, step.chunk};
+  const bool forward = step.kind == PlanStep::Kind::forward;
+  const auto scope = clock_.scope(forward ? Phase::forward : Phase::backward);
+  Tape& tape = forward ? tapes.try_emplace(key, mb).first->second : tapes.at(key);
+  Tensor output = forward ? part.forward(ex_, std::move(input), tape, unit_hooks)
+                          : part.backward(ex_, std::move(input), tape, unit_hooks);
+  std::size_t held = tape.peak_bytes();
+  for (const auto& [k, t] : tapes) {
+    if (k != key) held += t.bytes();
+  }
+  peak_tape_bytes_ = std::max(peak_tape_bytes_, held);
+  if (!forward || !tape.recording()) tapes.erase(key);
+  return output;
 }
 
 void PipelineExecutor::post_receive(const PlanStep& step, const MicroBatch& mb) {

@@ -35,4 +35,30 @@ std::optional<Box> intersect(const Box& a, const Box& b) {
   return c;
 }
 
+std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t first, std::int64_t count) {
+  TRM_CHECK(first >= 0 && count >= 0 && first + count <= shape.count(),
+            "{} elements from {} on of {}", count, first, shape.str());
+  std::vector<Box> boxes;
+  for (const std::int64_t end = first + count; first < end;) {
+    // The longest run of whole slabs that begins here: along the first axis whose slabs fit.
+    Box box{shape, shape};
+    std::int64_t slab = shape.count();
+    std::int64_t rest = first;
+    bool cut = false;
+    for (int i = 0; i < shape.rank(); ++i) {
+      slab /= shape[i];
+      box.offset[i] = cut ? 0 : rest / slab;
+      if (cut) continue;
+      rest %= slab;
+      box.extent[i] = 1;
+      if (rest != 0 || end - first < slab) continue;
+      box.extent[i] = std::min(shape[i] - box.offset[i], (end - first) / slab);
+      cut = true;
+    }
+    boxes.push_back(box);
+    first += box.count();
+  }
+  return boxes;
+}
+
 }  // namespace trireme

@@ -95,7 +95,8 @@ BOOST_AUTO_TEST_CASE(optimizer_and_save_are_the_decks) {
 
 BOOST_AUTO_TEST_CASE(replicas_reduce_all_and_share_the_writing) {
   const RunPlan run = plan_of(kTiny, 4);
-  BOOST_TEST(run.stages[0].reduced == run.stages[0].parameters);
+  // One micro-batch: every gradient reduced, every sum gathered.
+  BOOST_TEST(run.stages[0].reduced == 2 * run.stages[0].parameters);
   BOOST_TEST(run.checkpoint.bytes == 12 * run.stages[0].parameters);
   BOOST_TEST(run.checkpoint.writers == 4);
   BOOST_TEST(run.checkpoint.most - run.checkpoint.least <= 2 * (64 << 10));
@@ -136,6 +137,35 @@ BOOST_AUTO_TEST_CASE(ranks_of_a_node_share_writers) {
   TRM_TEST_MENTIONS(test::error_of([&] { (void)plan_of(two, 20); }), "--ranks-per-node");
 }
 
+BOOST_AUTO_TEST_CASE(stages_of_zero_cut_the_state) {
+  const std::string many = kTiny + "gradient_accumulation_steps: 4\n";
+  const auto stage = [&](int n, const std::string& more = {}) {
+    return plan_of(many + fmt::format("zero_optimization: {{stage: {}, "
+                                      "stage3_param_persistence_threshold: 0, "
+                                      "stage3_prefetch_bucket_size: 0{}}}\n",
+                                      n, more),
+                   4)
+        .stages[0];
+  };
+  const StagePlan zero = stage(0);
+  BOOST_TEST(zero.reduced == 5 * zero.parameters);
+  const StagePlan once = stage(1, ", reduce_once_per_step: true");
+  BOOST_TEST(once.reduced == 2 * once.parameters);
+  BOOST_TEST(once.gradients == zero.gradients);
+  BOOST_TEST(4 * once.optimizer == zero.optimizer);
+  for (const int n : {1, 2}) {
+    const StagePlan cut = stage(n);
+    BOOST_TEST(cut.reduced == 5 * cut.parameters);
+    BOOST_TEST(cut.values == zero.values);
+    BOOST_TEST(4 * cut.gradients == zero.gradients);
+    BOOST_TEST(4 * cut.optimizer == zero.optimizer);
+  }
+  const StagePlan three = stage(3);
+  BOOST_TEST(4 * three.values == zero.values);
+  BOOST_TEST(4 * three.gradients == zero.gradients);
+  BOOST_TEST(three.reduced > zero.reduced);
+}
+
 BOOST_AUTO_TEST_CASE(a_hundred_billion_parameters_on_ten_thousand_ranks) {
   const double begin = now();
   const Deck deck = deck_of(kHundredBillion, 10'000);
@@ -148,7 +178,7 @@ BOOST_AUTO_TEST_CASE(a_hundred_billion_parameters_on_ten_thousand_ranks) {
   for (const StagePlan& s : run.stages) {
     held += s.parameters * run.mesh.tp;
     BOOST_TEST(s.values + s.gradients + s.optimizer == 16 * s.parameters);
-    BOOST_TEST(s.reduced == s.parameters);
+    BOOST_TEST(s.reduced == (deck.gradient_accumulation_steps + 1) * s.parameters);
     BOOST_TEST(s.activations > 0);
   }
   // Norms and biases stand on every rank of tp, and the fullest rank counts for all.

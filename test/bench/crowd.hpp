@@ -62,6 +62,13 @@ class CrowdCommunicator final : public Communicator {
   [[nodiscard]] RequestPtr start_all_reduce(const View&, Reduction) override { refuse(); }
   void all_gather(const ConstView&, const View&) override { refuse(); }
   void reduce_scatter(const ConstView&, const View&) override { refuse(); }
+  [[nodiscard]] RequestPtr start_reduce_scatter(const ConstView&, const View&, bool,
+                                                const View&) override {
+    refuse();
+  }
+  [[nodiscard]] RequestPtr start_all_gather(const ConstView&, const View&) override {
+    refuse();
+  }
   [[nodiscard]] RequestPtr start_send(const ConstView&, int, int) override { refuse(); }
   [[nodiscard]] RequestPtr start_receive(const View&, int, int) override { refuse(); }
   [[nodiscard]] std::unique_ptr<Communicator> split(int, int) override { refuse(); }

@@ -30,6 +30,8 @@ inline RunState some_state(std::int64_t iteration) {
           .optimizer_steps = iteration + 3,
           .seed = 0xfedcba9876543210U,
           .loss_scale = 65536.0 / 3,
+          .clean_steps = 999,
+          .hysteresis = 2,
           .deck = "num_layers: 6\nsave: \"größe\"\n" + std::string(100'000, '#'),
           .version = "0.1.0",
           .mesh = "dp 2 × tp 1 × pp 1"};

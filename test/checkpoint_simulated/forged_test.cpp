@@ -2,6 +2,7 @@
 // Checkpoints whose checksums are right and whose content is not.
 #include <array>
 #include <bit>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -188,6 +189,30 @@ BOOST_AUTO_TEST_CASE(attributes_that_are_wrong) {
   TRM_TEST_MENTIONS(with("samples_consumed", -1), "negative");
   TRM_TEST_MENTIONS(with("seed", "many"), "seed");
   TRM_TEST_MENTIONS(with("deck", 7), "deck");
+  TRM_TEST_MENTIONS(with("loss_scale", 0.0), "no state of a loss scale: 0,");
+  TRM_TEST_MENTIONS(with("loss_scale", std::nan("")), "no state of a loss scale: nan,");
+  TRM_TEST_MENTIONS(with("loss_scale_clean_steps", -1), "no state of a loss scale");
+  TRM_TEST_MENTIONS(with("loss_scale_hysteresis", -2), "hysteresis -2");
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_from_before_the_loss_scale_had_a_state) {
+  const TemporaryFolder folder(memory_folder());
+  const auto world = make_self_communicator();
+  const Memory memory({kArray}, parts_of({kArray}, Cut::whole, 1), 0);
+  SaveOptions options;
+  options.folder = folder / "save";
+  CheckpointSaver saver(options, memory.held(), copy_host, *world);
+  saver.start(some_state(8));
+  BOOST_REQUIRE(saver.wait().value().failure == "");
+  const std::string path = folder / "save/global_step8";
+  change_index(path, [](h5::File& file) {
+    file.remove_attribute("loss_scale_clean_steps");
+    file.remove_attribute("loss_scale_hysteresis");
+  });
+  RunState expected = some_state(8);
+  expected.clean_steps = 0;
+  expected.hysteresis = -1;
+  BOOST_TEST((CheckpointReader(path).state() == expected));
 }
 
 BOOST_AUTO_TEST_CASE(shards_of_something_else) {

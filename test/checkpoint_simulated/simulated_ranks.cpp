@@ -84,6 +84,10 @@ class SimulatedRank : public Communicator {
   RequestPtr start_all_reduce(const View&, Reduction) override { refuse(); }
   void all_gather(const ConstView&, const View&) override { refuse(); }
   void reduce_scatter(const ConstView&, const View&) override { refuse(); }
+  RequestPtr start_reduce_scatter(const ConstView&, const View&, bool, const View&) override {
+    refuse();
+  }
+  RequestPtr start_all_gather(const ConstView&, const View&) override { refuse(); }
   RequestPtr start_send(const ConstView&, int, int) override { refuse(); }
   RequestPtr start_receive(const View&, int, int) override { refuse(); }
 

@@ -53,6 +53,13 @@ class Apart : public Communicator {
   void reduce_scatter(const ConstView& from, const View& to) override {
     world().reduce_scatter(from, to);
   }
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View& room) override {
+    return world().start_reduce_scatter(from, to, accumulate, room);
+  }
+  RequestPtr start_all_gather(const ConstView& from, const View& to) override {
+    return world().start_all_gather(from, to);
+  }
   void broadcast(const View& data, int root) override { world().broadcast(data, root); }
   RequestPtr start_send(const ConstView& data, int to, int tag) override {
     return world().start_send(data, to, tag);

@@ -13,6 +13,8 @@
 #include "trireme/h5/file.hpp"
 #include "trireme/model/transformer.hpp"
 
+#include "../model/parameter_store.hpp"
+
 namespace trireme::test {
 
 inline constexpr const char* kGoldenCases[] = {"neox_parallel_r025", "neox_sequential_r100",

@@ -12,6 +12,8 @@
 #include "trireme/core/random.hpp"
 #include "trireme/model/transformer.hpp"
 
+#include "parameter_store.hpp"
+
 namespace trireme::test {
 
 inline ModelConfig tiny_config() {
@@ -109,10 +111,11 @@ struct TinyExec {
 
 /// A whole model on the ranks of `tp`.
 struct TinyModel {
-  TinyModel(const Exec& exec, const ModelConfig& c, DType dtype, const TensorParallel& cut)
+  TinyModel(const Exec& exec, const ModelConfig& c, DType dtype, const TensorParallel& cut,
+            const RecomputeConfig& recompute = {})
       : ex(exec), config(c), tp(cut) {
     const auto units = static_cast<int>(list_units(config).size());
-    parts.push_back(std::make_unique<ModelPart>(ex, dtype, config, tp, 0, units));
+    parts.push_back(std::make_unique<ModelPart>(ex, dtype, config, tp, 0, units, recompute));
     store = std::make_unique<ParameterStore>(ex, dtype, list_parameters(parts));
     randomize_values(*store);
   }

@@ -13,10 +13,12 @@
 #include <limits>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include <Eigen/Core>
 
 #include "trireme/backend/cpu.hpp"
+#include "trireme/core/convert.hpp"
 #include "trireme/ops/exec.hpp"
 
 namespace trireme::test {
@@ -51,7 +53,15 @@ void by_float(DType type, F&& f) {
   }
 }
 
+inline bool is_half(DType type) { return type == DType::bf16 || type == DType::f16; }
+
 inline void set(const View& v, std::int64_t r, std::int64_t c, double x) {
+  if (is_half(v.dtype())) {
+    const auto single = static_cast<float>(x);
+    const auto at = static_cast<std::size_t>(r * v.row_stride() + c);
+    narrow(&single, v.dtype(), static_cast<std::uint16_t*>(v.raw()) + at, 1);
+    return;
+  }
   by_float(v.dtype(),
            [&]<class T>(T) { v.data<T>()[r * v.row_stride() + c] = static_cast<T>(x); });
 }
@@ -66,7 +76,12 @@ inline Host host(const ConstView& v) {
       }
     }
   };
-  if (v.dtype() == DType::i32) {
+  if (is_half(v.dtype())) {
+    const std::int64_t n = v.empty() ? 0 : (v.rows() - 1) * v.row_stride() + v.cols();
+    std::vector<float> singles(static_cast<std::size_t>(n));
+    widen(v.dtype(), v.raw(), singles.data(), n);
+    read(singles.data());
+  } else if (v.dtype() == DType::i32) {
     read(v.data<std::int32_t>());
   } else {
     by_float(v.dtype(), [&]<class T>(T) { read(v.data<T>()); });
@@ -93,7 +108,8 @@ inline Tensor poisoned(DType type, const Shape& shape) {
 }
 
 /// Uniform in (−size, size), the same numbers for the same name in every element type: they are
-/// rounded to fp32, so that fp32 and fp64 runs start from equal values.
+/// rounded to fp32, so that fp32 and fp64 runs start from equal values; in arrays of half types
+/// they are rounded again.
 inline Host random_host(std::int64_t rows, std::int64_t cols, std::string_view name,
                         double size = 1) {
   Host h(rows, cols);

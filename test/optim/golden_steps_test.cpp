@@ -6,9 +6,9 @@
 
 #include "trireme/comm/mpi.hpp"
 #include "trireme/optim/optimizer.hpp"
-#include "trireme/optim/reducer.hpp"
 
 #include "../golden/golden.hpp"
+#include "sharded_model.hpp"
 
 namespace {
 
@@ -36,19 +36,45 @@ OptimizerConfig optimizer_of(const Golden& golden) {
 }
 
 struct Training {
-  Training(const Golden& g, DType dtype, bool tensor_parallel)
-      : golden(g), all(world_communicator()) {
-    const MeshShape shape = mesh_for(golden, all->size(), tensor_parallel);
-    group = all->split(all->rank() / shape.size(), all->rank());
-    mesh.emplace(shape, *group);
-    tp = {mesh->tp.get(), false};
+  Training(const Golden& g, DType dtype, bool tensor_parallel, int stage)
+      : golden(g),
+        all(world_communicator()),
+        shape(mesh_for(golden, all->size(), tensor_parallel)),
+        group(all->split(all->rank() / shape.size(), all->rank())),
+        mesh(shape, *group),
+        zero{.stage = stage,
+             .reduce_bucket_size = 1000,
+             .stage3_param_persistence_threshold = 100},
+        parts(make_parts(dtype)),
+        layout(parts, shape.dp, zero.reduce_bucket_size,
+               zero.stage3_param_persistence_threshold),
+        values(cpu.ex, layout, mesh, zero, all_of(dtype)),
+        gradients(cpu.ex, layout, mesh, zero, all_of(dtype), !golden.config.no_weight_tying),
+        optimizer(cpu.ex, optimizer_of(golden), zero, all_of(dtype), layout, mesh, values,
+                  gradients) {
+    for (std::size_t i = 0; i < layout.groups().size(); ++i) load(i);
+  }
+
+  std::vector<std::unique_ptr<ModelPart>> make_parts(DType dtype) const {
     const auto units = static_cast<int>(list_units(golden.config).size());
-    parts.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, golden.config, tp, 0, units));
-    store.emplace(cpu.ex, dtype, list_parameters(parts));
-    golden.load(*store);
-    const OptimizerConfig config = optimizer_of(golden);
-    optimizer.emplace(cpu.ex, config, *store);
-    reducer.emplace(cpu.ex, *store, *mesh, 1000, !golden.config.no_weight_tying);
+    std::vector<std::unique_ptr<ModelPart>> list;
+    list.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, golden.config,
+                                               TensorParallel{mesh.tp.get(), false}, 0, units));
+    return list;
+  }
+
+  /// The golden weights, of which a cut array takes its part.
+  void load(std::size_t group_number) {
+    const FlatArray& to = values.values(group_number);
+    for (const FlatSlice& s : to.whole ? layout.whole_slices(group_number)
+                                       : layout.slices(group_number, mesh.at.dp)) {
+      const std::vector<float> weights = golden.part("param", *s.parameter);
+      const View part = to.part(s);
+      for (std::int64_t i = 0; i < s.count; ++i) {
+        Golden::set(part, static_cast<std::size_t>(i),
+                    weights[static_cast<std::size_t>(s.first + i)]);
+      }
+    }
   }
 
   struct Result {
@@ -57,48 +83,63 @@ struct Training {
   };
   /// Micro-batches of one sample.
   Result step(std::int64_t number, double lr) {
-    store->zero_gradients(cpu.ex);
-    const std::int64_t mine = golden.batch / mesh->shape.dp;
+    const std::int64_t mine = golden.batch / mesh.shape.dp;
+    ModelPart& part = *parts[0];
+    std::vector<UnitPlace> uses;
+    for (std::int64_t i = 0; i < mine; ++i) {
+      for (const UnitUse& u : part.forward_uses(true)) uses.push_back({0, u.unit});
+      for (const UnitUse& u : part.backward_uses()) uses.push_back({0, u.unit});
+    }
+    values.begin(uses);
+    gradients.begin(static_cast<int>(mine));
+    UnitHooks hooks;
+    hooks.before = [&](const UnitUse& use) {
+      values.before({0, use.unit});
+      gradients.before({0, use.unit});
+    };
+    hooks.after = [&](const UnitUse& use) {
+      if (use.pass == UnitUse::Pass::backward) gradients.after_backward({0, use.unit});
+      values.after({0, use.unit});
+    };
     double sum = 0;
     for (std::int64_t i = 0; i < mine; ++i) {
-      const MicroBatch mb = golden.micro_batch(cpu.ex, number, mesh->at.dp * mine + i, 1);
+      const MicroBatch mb = golden.micro_batch(cpu.ex, number, mesh.at.dp * mine + i, 1);
       Tape tape(mb);
-      (void)parts[0]->forward(cpu.ex, {}, tape);
-      (void)parts[0]->backward(cpu.ex, {}, tape, [&](Module& unit) {
-        if (i + 1 == mine) reducer->ready(unit);
-      });
+      (void)part.forward(cpu.ex, {}, tape, hooks);
+      (void)part.backward(cpu.ex, {}, tape, hooks);
       sum += *mb.loss_sum.data<double>() * mb.loss_weight;
     }
-    reducer->finish();
-    const Result r{mesh->dp->reduce_value(sum, Reduction::sum),
-                   optimizer->gradient_norm(cpu.ex, *mesh)};
-    optimizer->step(cpu.ex, lr, r.norm);
+    gradients.finish();
+    const Result r{mesh.dp->reduce_value(sum, Reduction::sum), optimizer.gradient_norm()};
+    optimizer.step(lr, r.norm, 1);
     return r;
   }
 
   const Golden& golden;
   CpuExec cpu;
   std::unique_ptr<Communicator> all;
+  MeshShape shape;
   std::unique_ptr<Communicator> group;
-  std::optional<Mesh> mesh;
-  TensorParallel tp;
+  Mesh mesh;
+  ZeroConfig zero;
   std::vector<std::unique_ptr<ModelPart>> parts;
-  std::optional<ParameterStore> store;
-  std::optional<Optimizer> optimizer;
-  std::optional<GradientReducer> reducer;
+  FlatLayout layout;
+  ParameterValues values;
+  GradientReducer gradients;
+  Optimizer optimizer;
 };
 
 }  // namespace
 
 BOOST_DATA_TEST_CASE(ten_adamw_steps,
                      bdata::make(kGoldenCases) * bdata::make({false, true}) *
-                         bdata::make({false, true}),
-                     name, fp64, tensor_parallel) {
+                         bdata::make({false, true}) * bdata::make({0, 1, 3}),
+                     name, fp64, tensor_parallel, stage) {
   const Golden golden(name);
   const auto losses = golden.doubles("adamw_losses64");
   const auto norms = golden.doubles("adamw_grad_norms64");
   const double lr = golden.dataset("adamw_losses").number("lr");
-  Training training(golden, fp64 ? DType::f64 : DType::f32, tensor_parallel);
+  Training training(golden, fp64 ? DType::f64 : DType::f32, tensor_parallel, stage);
   const double tolerance = fp64 ? 1e-9 : 1e-5;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto [loss, norm] = training.step(static_cast<std::int64_t>(i), lr);
@@ -107,7 +148,7 @@ BOOST_DATA_TEST_CASE(ten_adamw_steps,
     BOOST_TEST(std::abs(norm - norms[i]) <= 10 * tolerance * norms[i],
                "step " << i + 1 << ": norm " << norm << " against " << norms[i]);
   }
-  BOOST_TEST(training.optimizer->steps() == 10);
+  BOOST_TEST(training.optimizer.steps() == 10);
 }
 
 BOOST_AUTO_TEST_CASE(meshes_are_what_they_should_be) {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over dp, tp and a tied pair of stages, whatever the buckets; and the norm that counts
-// each parameter once. Gradients are numbers by name and place, so no model is run.
+// Sums over micro-batches, dp, tp and a tied pair of stages, whatever the buckets and the stage
+// of ZeRO; and the norm that counts each parameter once. Gradients are numbers by name and
+// place, so no model is run.
 #include "trireme/optim/reducer.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include "trireme/comm/mpi.hpp"
-#include "trireme/optim/optimizer.hpp"
-
-#include "../model/tiny_model.hpp"
+#include "sharded_model.hpp"
 
 namespace {
 
@@ -19,142 +19,186 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-/// Of each kind: all ranks in one axis, and mixes where they suffice.
-std::vector<MeshShape> meshes(int ranks) {
-  std::vector<MeshShape> list{{ranks, 1, 1}, {1, ranks, 1}, {1, 1, ranks}};
-  if (ranks == 4) list.insert(list.end(), {{2, 2, 1}, {2, 1, 2}, {1, 2, 2}});
-  return list;
-}
-
-struct Options {
-  bool tied = false;
-  bool gpt_j = false;
-  bool sequence_parallel = false;
-};
-
-ModelConfig config_of(const Options& options) {
+ModelConfig config_of(bool tied, bool gpt_j) {
   ModelConfig c = tiny_config();
-  c.no_weight_tying = !options.tied;
-  c.gpt_j_residual = options.gpt_j;
+  c.no_weight_tying = !tied;
+  c.gpt_j_residual = gpt_j;
   return c;
 }
 
-/// This rank's part of the model on a mesh; two units or more a stage.
-struct Setup {
-  Setup(const MeshShape& shape, const Options& options)
-      : config(config_of(options)), world(world_communicator()), mesh(shape, *world) {
-    const TensorParallel tp{mesh.tp.get(), options.sequence_parallel};
-    const auto units = static_cast<int>(list_units(config).size());
-    const auto bound = [&](int stage) { return units * stage / shape.pp; };
-    parts.push_back(std::make_unique<ModelPart>(cpu.ex, DType::f64, config, tp,
-                                                bound(mesh.at.pp), bound(mesh.at.pp + 1)));
-    store = std::make_unique<ParameterStore>(cpu.ex, DType::f64, list_parameters(parts));
-  }
-
-  /// Sets all gradients to `share` of the whole.
-  void fill(const std::function<double(const Parameter&)>& share) const {
-    for (const Parameter* p : store->parameters()) {
-      const double part = share(*p);
-      for_each_element(*p, [&](std::size_t i, std::int64_t global) {
-        set(p->grad, i, part * noise(p->name, global, 5));
-      });
-    }
-  }
-
-  TinyExec cpu;
-  ModelConfig config;
-  std::unique_ptr<Communicator> world;
-  Mesh mesh;
-  std::vector<std::unique_ptr<ModelPart>> parts;
-  std::unique_ptr<ParameterStore> store;
-};
+ZeroConfig zero_of(int stage, bool once = false, bool overlap = true) {
+  return {.stage = stage,
+          .overlap_comm = overlap,
+          .reduce_bucket_size = 1000,
+          .stage3_param_persistence_threshold = 100,
+          .reduce_once_per_step = once};
+}
 
 /// 1 / n(n+1)/2 · (i+1): unequal shares that add up to one.
 double share_of(int i, int n) { return 2.0 * (i + 1) / (n * (n + 1.0)); }
 
-/// What this rank adds to the sums.
-void fill_shares(const Setup& s, bool tied) {
+/// What this rank adds to the sum in micro-batch m of n.
+double share_in(const ShardedModel& s, const Parameter& p, int m, int n) {
   const MeshShape& shape = s.mesh.shape;
-  s.fill([&](const Parameter& p) {
-    double share = share_of(s.mesh.at.dp, shape.dp);
-    if (p.sum_over_tp) share *= share_of(s.mesh.at.tp, shape.tp);
-    const bool pair = tied && shape.pp > 1 && p.name == "embed_in.weight";
-    return pair ? share * share_of(s.mesh.first_stage() ? 0 : 1, 2) : share;
-  });
+  double share = share_of(s.mesh.at.dp, shape.dp) * share_of(m, n);
+  if (p.sum_over_tp) share *= share_of(s.mesh.at.tp, shape.tp);
+  const bool pair = !s.config.no_weight_tying && shape.pp > 1 && p.name == "embed_in.weight";
+  return pair ? share * share_of(s.mesh.first_stage() ? 0 : 1, 2) : share;
 }
 
-void check_whole(const Setup& s) {
-  for (const Parameter* p : s.store->parameters()) {
-    double worst = 0;
-    for_each_element(*p, [&](std::size_t i, std::int64_t global) {
-      worst = std::max(worst, std::abs(get(p->grad, i) - noise(p->name, global, 5)));
-    });
-    BOOST_TEST(worst <= 1e-14, p->name << " is off by " << worst << " on dp " << s.mesh.shape.dp
-                                       << " tp " << s.mesh.shape.tp << " pp "
-                                       << s.mesh.shape.pp);
+/// The largest difference between the sums in `slices` and the whole gradient, and how many
+/// elements were looked at.
+std::pair<double, std::int64_t> compare(const ShardedModel& s, std::size_t group,
+                                        const std::vector<FlatSlice>& slices) {
+  double worst = 0;
+  std::int64_t count = 0;
+  for (const FlatSlice& slice : slices) {
+    const auto expected = noise_of(*slice.parameter);
+    const View sum = s.gradients.sums(group).part(slice);
+    for (std::int64_t i = 0; i < slice.count; ++i, ++count) {
+      const double difference = get(sum, static_cast<std::size_t>(i)) -
+                                expected[static_cast<std::size_t>(slice.first + i)];
+      worst = std::max(worst, std::abs(difference));
+    }
   }
+  return {worst, count};
+}
+
+std::string where(const ShardedModel& s) {
+  return fmt::format("stage {} on dp {} tp {} pp {}", s.zero.stage, s.mesh.shape.dp,
+                     s.mesh.shape.tp, s.mesh.shape.pp);
 }
 
 }  // namespace
 
 BOOST_DATA_TEST_CASE(sums_are_whole_whatever_the_buckets,
-                     bdata::make({1, 7, 1000, 6'500'000}) * bdata::make({false, true}) *
-                         bdata::make({false, true}),
-                     bucket, tied, sequence_parallel) {
+                     bdata::make({1, 1000, 6'500'000}) * bdata::make({0, 1, 3}) *
+                         bdata::make({false, true}) * bdata::make({1, 3}),
+                     bucket, stage, tied, micro_batches) {
   for (const MeshShape& shape : meshes(world_communicator()->size())) {
-    if (bucket < 1000 && shape.dp == 1) continue;  // only sums over dp go in buckets
-    const Setup s(shape, {tied, true, sequence_parallel});
-    GradientReducer reducer(s.cpu.ex, *s.store, s.mesh, bucket, tied);
-    if (shape.pp == 1) BOOST_TEST((reducer.buckets() > 1) == (bucket < 6'500'000));
-    for (int step = 0; step < 2; ++step) {
-      fill_shares(s, tied);
-      auto& units = s.parts[0]->units();
-      for (std::size_t u = units.size(); u-- > 0;) {
-        reducer.ready(*units[u]);
-        reducer.progress();
+    for (const bool once : {false, true}) {
+      if (once && stage > 1) continue;
+      ZeroConfig zero = zero_of(stage, once, bucket != 1);
+      zero.reduce_bucket_size = bucket;
+      ShardedModel s(shape, config_of(tied, true), tied, zero);
+      for (int step = 0; step < 2; ++step) {
+        s.reduce(micro_batches,
+                 [&](const Parameter& p, int m) { return share_in(s, p, m, micro_batches); });
+        std::int64_t seen = 0;
+        for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
+          const auto [worst, count] = compare(s, i, s.layout.slices(i, s.mesh.at.dp));
+          seen += count;
+          BOOST_TEST(worst <= 1e-14, where(s) << " is off by " << worst);
+        }
+        std::int64_t all = 0;
+        for (const Parameter* p : s.layout.parameters()) all += p->box.count();
+        BOOST_TEST(s.mesh.dp->reduce_count(seen, Reduction::sum) == all);
+        s.gradients.gather();
+        if (stage > 0) continue;
+        for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
+          const auto [worst, count] = compare(s, i, s.layout.whole_slices(i));
+          BOOST_TEST(worst <= 1e-14, where(s) << " is off by " << worst << ", gathered");
+        }
       }
-      reducer.finish();
-      check_whole(s);
+    }
+  }
+}
+
+/// fp32: the same bits at every stage, with and without overlap, for all buckets.
+BOOST_AUTO_TEST_CASE(bits_depend_on_nothing) {
+  const int ranks = world_communicator()->size();
+  const auto sums = [&](const ZeroConfig& zero) {
+    ShardedModel s({ranks, 1, 1}, config_of(false, false), false, zero, all_of(DType::f32));
+    s.reduce(3, [&](const Parameter& p, int m) { return share_in(s, p, m, 3); });
+    std::vector<float> all;
+    const Tensor total = s.cpu.ex.zeros(DType::f32, Shape{s.layout.count()});
+    for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
+      for (const FlatSlice& slice : s.layout.slices(i, s.mesh.at.dp)) {
+        // Where the parameter lies in the model's order: layouts differ.
+        std::int64_t at = slice.first;
+        for (const Parameter* p : s.layout.parameters()) {
+          if (p == slice.parameter) break;
+          at += p->box.count();
+        }
+        const View part = s.gradients.sums(i).part(slice);
+        std::memcpy(total.data<float>() + at, part.raw(), part.bytes());
+      }
+    }
+    s.mesh.dp->all_reduce(total, Reduction::sum);  // with zeros: exact
+    return std::vector<float>(total.data<float>(), total.data<float>() + total.count());
+  };
+  auto expected = sums(zero_of(0));
+  for (const int stage : {0, 1, 2, 3}) {
+    for (const bool overlap : {false, true}) {
+      for (const std::int64_t bucket : {1, 300, 6'500'000}) {
+        ZeroConfig zero = zero_of(stage, false, overlap);
+        zero.reduce_bucket_size = bucket;
+        auto got = sums(zero);
+        got.resize(expected.size());  // only the gap at the end differs
+        const auto n = std::min(got.size(), expected.size());
+        BOOST_TEST(std::memcmp(got.data(), expected.data(), n * sizeof(float)) == 0,
+                   "stage " << stage << ", overlap " << overlap << ", bucket " << bucket);
+      }
     }
   }
 }
 
 BOOST_DATA_TEST_CASE(norm_counts_each_parameter_once,
                      bdata::make({false, true}) * bdata::make({false, true}) *
-                         bdata::make({false, true}),
-                     tied, gpt_j, sequence_parallel) {
+                         bdata::make({0, 1, 3}),
+                     tied, gpt_j, stage) {
   // Every element of the whole model once, by its global place.
   double squares = 0;
   {
-    const TinyExec cpu;
     const auto self = make_self_communicator();
-    const TinyModel whole(cpu.ex, config_of({tied, gpt_j, false}), DType::f64,
-                          {self.get(), false});
+    const TinyExec cpu;
+    const TinyModel whole(cpu.ex, config_of(tied, gpt_j), DType::f64, {self.get(), false});
     std::int64_t count = 0;
-    for (const Parameter* p : whole.store->parameters()) {
-      for_each_element(*p, [&](std::size_t, std::int64_t global) {
-        squares += std::pow(noise(p->name, global, 5), 2);
+    for (const Parameter* p : list_parameters(whole.parts)) {
+      for (const double x : noise_of(*p)) {
+        squares += x * x;
         ++count;
-      });
+      }
     }
     BOOST_TEST(count == count_parameters(whole.config));
   }
   for (const MeshShape& shape : meshes(world_communicator()->size())) {
-    const Setup s(shape, {tied, gpt_j, sequence_parallel});
-    const Optimizer optimizer(s.cpu.ex, OptimizerConfig{}, *s.store);
-    s.fill([](const Parameter&) { return 1.0; });
-    const double norm = optimizer.gradient_norm(s.cpu.ex, s.mesh);
+    ShardedModel s(shape, config_of(tied, gpt_j), gpt_j, zero_of(stage));
+    s.reduce(2, [&](const Parameter& p, int m) { return share_in(s, p, m, 2); });
+    const double norm = s.optimizer.gradient_norm();
     BOOST_TEST(std::abs(norm - std::sqrt(squares)) <= 1e-12 * norm,
-               norm << " against " << std::sqrt(squares) << " on dp " << shape.dp << " tp "
-                    << shape.tp << " pp " << shape.pp);
+               norm << " against " << std::sqrt(squares) << ", " << where(s));
   }
 }
 
 BOOST_AUTO_TEST_CASE(a_missing_unit_is_refused) {
-  const auto world = world_communicator();
-  if (world->size() == 1) return;  // nothing is reduced
-  const Setup s({world->size(), 1, 1}, {});
-  GradientReducer reducer(s.cpu.ex, *s.store, s.mesh, 6'500'000, false);
-  reducer.ready(*s.parts[0]->units().back());
-  BOOST_CHECK_THROW(reducer.finish(), Error);
+  ShardedModel s({world_communicator()->size(), 1, 1}, config_of(false, false), false,
+                 zero_of(1));
+  s.gradients.begin(1);
+  const std::size_t last = s.parts[0]->units().size() - 1;
+  s.gradients.before({0, last});
+  s.gradients.after_backward({0, last});
+  BOOST_CHECK_THROW(s.gradients.finish(), Error);
+}
+
+/// Stage 0 to 2 move 2Ψ elements a step: Ψ reduced for each micro-batch and Ψ gathered once,
+/// also where so few groups are that one's reductions follow each other.
+BOOST_AUTO_TEST_CASE(traffic) {
+  const int ranks = world_communicator()->size();
+  for (const MeshShape& shape : meshes(ranks)) {
+    if (shape.dp == 1) continue;
+    for (const int stage : {0, 1, 2}) {
+      for (const int micro_batches : {1, 3}) {
+        ZeroConfig zero = zero_of(stage);
+        zero.stage3_param_persistence_threshold = 0;
+        ShardedModel s(shape, config_of(false, false), false, zero);
+        s.reduce(micro_batches, [](const Parameter&, int) { return 1.0; });
+        s.optimizer.step(1e-3, 1, 1);
+        s.values.settle();
+        BOOST_TEST(s.gradients.reduced() == micro_batches * s.layout.count());
+        BOOST_TEST(s.gradients.gathered() + s.values.gathered() == s.layout.count(),
+                   where(s) << ", stage " << stage << ", " << micro_batches);
+      }
+    }
+  }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The executor over real messages, each rank delayed at random: loss and gradients of every
-// schedule are those of the whole model on one rank, and nothing is left under way.
+// schedule are those of the whole model on one rank, and nothing is left under way. Parameters
+// are there during uses of their units alone, which come in the order that was announced.
 #include "trireme/pipeline/executor.hpp"
 
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <map>
 #include <random>
 #include <thread>
@@ -13,9 +15,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include "trireme/comm/mpi.hpp"
-#include "trireme/optim/reducer.hpp"
 
 #include "../model/tiny_model.hpp"
+#include "../model/unit_binding.hpp"
 
 namespace {
 
@@ -64,7 +66,7 @@ class Delays {
 /// One rank of a pipeline.
 struct Stage {
   Stage(const ModelConfig& config, const MeshShape& shape, const Schedule& s, DType dtype,
-        bool sequence_parallel)
+        bool sequence_parallel, const RecomputeConfig& recompute = {})
       : world(world_communicator()),
         mesh(shape, *world),
         tp{mesh.tp.get(), sequence_parallel},
@@ -74,41 +76,32 @@ struct Stage {
     for (int c = 0; c < s.chunks; ++c) {
       const int i = model_part(mesh.at.pp, c, shape.pp);
       parts.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, config, tp, units * i / all,
-                                                  units * (i + 1) / all));
+                                                  units * (i + 1) / all, recompute));
     }
     store = std::make_unique<ParameterStore>(cpu.ex, dtype, list_parameters(parts));
     randomize_values(*store);
-    reducer =
-        std::make_unique<GradientReducer>(cpu.ex, *store, mesh, 100, !config.no_weight_tying);
     executor = std::make_unique<PipelineExecutor>(cpu.ex, mesh, tp, s.schedule,
                                                   config.hidden_size, dtype, parts, clock);
-  }
-
-  PipelineExecutor::Hooks hooks() {
-    PipelineExecutor::Hooks h;
-    h.unit_done = [this](Module& unit) { reducer->ready(unit); };
-    h.progress = [this] {
-      delays();
-      reducer->progress();
-    };
-    h.observe = [this](const std::string&, const Tensor&) { delays(); };
-    return h;
   }
 
   /// Mean loss of `count` micro-batches of one sample on each dp rank; leaves the gradient.
   double train(const ModelConfig& config, int count) {
     store->zero_gradients(cpu.ex);
     const auto batches = micro_batches(config, count);
-    executor->train(batches, hooks());
-    reducer->finish();
+    {
+      UnitBinding binding(cpu.ex, store->parameters());
+      executor->train(batches, hooks(binding));
+    }
+    BOOST_TEST(done == announced.size());
+    sum_gradients(!config.no_weight_tying);
     return loss_of(batches);
   }
   double evaluate(const ModelConfig& config, int count) {
     auto batches = micro_batches(config, count);
     for (MicroBatch& mb : batches) mb.training = false;
-    auto h = hooks();
-    h.unit_done = nullptr;
-    executor->evaluate(batches, h);
+    UnitBinding binding(cpu.ex, store->parameters());
+    executor->evaluate(batches, hooks(binding));
+    BOOST_TEST(done == announced.size());
     return loss_of(batches);
   }
 
@@ -120,10 +113,41 @@ struct Stage {
   PhaseClock clock;
   std::vector<std::unique_ptr<ModelPart>> parts;
   std::unique_ptr<ParameterStore> store;
-  std::unique_ptr<GradientReducer> reducer;
   std::unique_ptr<PipelineExecutor> executor;
+  std::vector<PipelineExecutor::Use> announced;  ///< of the last run
+  std::size_t done = 0;                          ///< of these
 
  private:
+  Module& unit_of(const PipelineExecutor::Use& use) {
+    return *parts[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit];
+  }
+  PipelineExecutor::Hooks hooks(UnitBinding& binding) {
+    PipelineExecutor::Hooks h;
+    h.begin = [this](const std::vector<PipelineExecutor::Use>& uses) {
+      announced = uses;
+      done = 0;
+    };
+    h.before = [this, &binding](const PipelineExecutor::Use& use) {
+      BOOST_REQUIRE(done < announced.size());
+      BOOST_TEST((use == announced[done]));
+      binding.before(unit_of(use), use.unit);
+    };
+    h.after = [this, &binding](const PipelineExecutor::Use& use) {
+      BOOST_TEST((use == announced[done]));
+      ++done;
+      binding.after(unit_of(use));
+    };
+    h.progress = [this] { delays(); };
+    h.observe = [this](const std::string&, const Tensor&) { delays(); };
+    return h;
+  }
+  void sum_gradients(bool tied) {
+    for (const Parameter* p : store->parameters()) {
+      if (p->sum_over_tp) mesh.tp->all_reduce(p->grad, Reduction::sum);
+      if (tied && p->name == "embed_in.weight") mesh.ends->all_reduce(p->grad, Reduction::sum);
+      mesh.dp->all_reduce(p->grad, Reduction::sum);
+    }
+  }
   std::vector<MicroBatch> micro_batches(const ModelConfig& config, int count) {
     std::vector<MicroBatch> batches;
     const int dp = mesh.shape.dp;
@@ -223,5 +247,70 @@ BOOST_AUTO_TEST_CASE(activations_in_flight) {
                          : std::min(kCount, ranks - one.mesh.at.pp);
     BOOST_TEST(many.executor->peak_tape_bytes() ==
                static_cast<std::size_t>(held) * one.executor->peak_tape_bytes());
+  }
+}
+
+/// A use for each unit and pass of the plan's steps, in their order.
+BOOST_DATA_TEST_CASE(uses_follow_the_plan, bdata::make(kSchedules), schedule) {
+  using Pass = UnitUse::Pass;
+  const ModelConfig config = config_of(false);
+  for (const MeshShape& shape : meshes(world_communicator()->size())) {
+    Stage stage(config, shape, schedule, DType::f32, false,
+                {RecomputeConfig::Kind::full, 2, false, false});
+    const auto chunks = static_cast<int>(stage.parts.size());
+    for (const int count : {1, 5}) {
+      for (const bool training : {true, false}) {
+        const auto steps =
+            training ? plan(schedule.schedule, stage.mesh.at.pp, shape.pp, count, chunks)
+                     : forward_only(shape.pp, count, chunks);
+        (void)(training ? stage.train(config, count) : stage.evaluate(config, count));
+        std::size_t at = 0;
+        for (const PlanStep& step : steps) {
+          const auto& units = stage.parts[static_cast<std::size_t>(step.chunk)]->units();
+          std::map<Pass, std::size_t> uses;
+          const bool forward = step.kind == PlanStep::Kind::forward;
+          const Pass ends_with = forward ? Pass::forward : Pass::backward;
+          while (uses[ends_with] < units.size()) {
+            BOOST_REQUIRE(at < stage.announced.size());
+            const PipelineExecutor::Use& use = stage.announced[at++];
+            BOOST_TEST(use.chunk == step.chunk);
+            BOOST_TEST(use.micro_batch == step.micro_batch);
+            BOOST_TEST(use.unit.training == training);
+            ++uses[use.unit.pass];
+          }
+          const auto layers = static_cast<std::size_t>(
+              std::ranges::count_if(units, [](const std::unique_ptr<Module>& unit) {
+                return unit->name().starts_with("layers.");
+              }));
+          BOOST_TEST(uses[Pass::recompute] == (forward ? 0 : layers));
+          BOOST_TEST(uses[forward ? Pass::backward : Pass::forward] == 0U);
+        }
+        BOOST_TEST(at == stage.announced.size());
+      }
+    }
+  }
+}
+
+BOOST_DATA_TEST_CASE(recomputation_changes_no_bit,
+                     bdata::make(kSchedules) * bdata::make({false, true}), schedule, tied) {
+  using Kind = RecomputeConfig::Kind;
+  const ModelConfig config = config_of(tied);
+  constexpr int kCount = 5;
+  for (const MeshShape& shape : meshes(world_communicator()->size())) {
+    Stage plain(config, shape, schedule, DType::f32, false);
+    const double expected = plain.train(config, kCount);
+    for (const RecomputeConfig& recompute : {RecomputeConfig{Kind::selective, 1, false, false},
+                                             RecomputeConfig{Kind::full, 1, true, false},
+                                             RecomputeConfig{Kind::full, 2, false, false}}) {
+      Stage stage(config, shape, schedule, DType::f32, false, recompute);
+      BOOST_TEST(stage.train(config, kCount) == expected);
+      for (std::size_t i = 0; i < plain.store->parameters().size(); ++i) {
+        const Parameter& p = *plain.store->parameters()[i];
+        const View grad = stage.store->parameters()[i]->grad;
+        BOOST_TEST(std::memcmp(grad.raw(), p.grad.raw(), grad.bytes()) == 0,
+                   p.name << " has another gradient");
+      }
+      BOOST_TEST(stage.executor->peak_tape_bytes() <= plain.executor->peak_tape_bytes());
+    }
   }
 }

@@ -64,7 +64,15 @@ def deck_cases():
     yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
     yield Case("missing_key", ["num_layers"], {"num_layers": None})
     yield Case("cuda", ["device", "cuda", "cpu"], {"device": "cuda"})
-    yield Case("not_yet", ["zero_optimization"], {"zero_optimization": {"stage": 2}})
+    offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
+    words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
+    yield Case("not_yet", words, {"zero_optimization": offload})
+    words = ["deck.yml:", "bf16.enabled: true contradicts fp16.enabled: true"]
+    on = {"enabled": True}
+    yield Case("two_precisions", words, {"fp16": on, "bf16": on})
+    once = {"stage": 3, "reduce_once_per_step": True}
+    words = ["reduce_once_per_step: true contradicts zero_optimization.stage: 3"]
+    yield Case("reduced_once_at_stage_3", words, {"zero_optimization": once})
 
 
 def mesh_cases():

@@ -27,6 +27,15 @@ LLAMA = {
 }
 TIED = {"pos_emb": "learned", "no_weight_tying": False, "hidden_dropout": 0.1}
 LARGE = {"hidden_size": 256, "seq_length": 256, "vocab_size": 20_003}  # blocks of many pages
+FULL = {"checkpoint_activations": True}
+SELECTIVE = {**FULL, "recompute_granularity": "selective"}
+
+
+def zero(stage, **more):
+    """Of models as small as these, stage 3 would leave most values whole."""
+    cut = {"stage3_param_persistence_threshold": 100, **more} if stage == 3 else more
+    return {"zero_optimization": {"stage": stage, "reduce_bucket_size": 10_000, **cut}}
+
 
 CASES = {  # name: (ranks, deck)
     "one_rank": (1, NEOX),
@@ -45,6 +54,28 @@ CASES = {  # name: (ranks, deck)
                                 "virtual_pipeline_chunks": 2,
                                 "gradient_accumulation_steps": 4}),
     "dp2_tp2": (4, {**NEOX, "model_parallel_size": 2}),
+    "bf16": (1, {**NEOX, "precision": "bf16"}),
+    "fp16_one_gradient": (2, {**TIED, "precision": "fp16", "gradient_accumulation_steps": 2,
+                              "fp16": {"fp16_master_weights_and_grads": True}}),
+    "stage1": (2, {**NEOX, **zero(1), "gradient_accumulation_steps": 2}),
+    "stage1_once": (2, {**LLAMA, **zero(1, reduce_once_per_step=True), "precision": "bf16",
+                        "gradient_accumulation_steps": 2}),
+    "stage2_bf16": (2, {**TIED, **zero(2), "precision": "bf16",
+                        "data_types": {"grad_accum_dtype": "bf16"}}),
+    "stage3": (2, {**NEOX, **zero(3), "gradient_accumulation_steps": 2}),
+    "stage3_bf16_dp4": (4, {**LLAMA, **zero(3), "precision": "bf16"}),
+    "stage3_large": (2, {**NEOX, **LARGE, **zero(3, stage3_prefetch_bucket_size=0)}),
+    "stage3_tp2": (4, {**TIED, **zero(3), "precision": "bf16", "model_parallel_size": 2,
+                       "sequence_parallel": True}),
+    "stage3_pp2": (4, {**NEOX, **zero(3), "pipe_parallel_size": 2,
+                       "gradient_accumulation_steps": 4}),
+    "recompute": (2, {**NEOX, **FULL}),
+    "recompute_pairs": (1, {**LLAMA, **FULL, "checkpoint_num_layers": 2}),
+    "recompute_parts": (2, {**TIED, **FULL, "partition_activations": True,
+                            "model_parallel_size": 2}),
+    "recompute_attention": (1, {**TIED, **SELECTIVE, "precision": "bf16"}),
+    "recompute_stage3": (2, {**NEOX, **FULL, **zero(3), "precision": "bf16",
+                             "gradient_accumulation_steps": 2}),
 }
 TOLERANCE = 0.005  # of a pipeline; a free block can be larger than what it is given to
 

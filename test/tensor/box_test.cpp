@@ -80,6 +80,44 @@ BOOST_AUTO_TEST_CASE(inside_is_no_point_outside) {
   BOOST_TEST(in > 100);
 }
 
+/// Any range of any shape: its elements in order, in at most 2d − 1 boxes.
+BOOST_AUTO_TEST_CASE(ranges_are_few_boxes) {
+  std::mt19937 random(5);
+  int most = 0;
+  for (int round = 0; round < 4000; ++round) {
+    const int rank = 1 + round % Shape::kMaxRank;
+    Shape shape = random_box(random, rank).extent;
+    for (int i = 0; i < rank; ++i) shape[i] = std::max<std::int64_t>(1, shape[i]);
+    const auto draw = [&](std::int64_t below) {
+      return std::uniform_int_distribution<std::int64_t>(0, below)(random);
+    };
+    const std::int64_t first = draw(shape.count());
+    const std::int64_t count = draw(shape.count() - first);
+    const auto boxes = boxes_of_range(shape, first, count);
+    BOOST_REQUIRE(static_cast<int>(boxes.size()) <= 2 * rank - 1);
+    most = std::max(most, static_cast<int>(boxes.size()) - 2 * rank + 1);
+    std::int64_t next = first;
+    for (const Box& box : boxes) {
+      BOOST_REQUIRE(box.inside(shape));
+      for (std::int64_t i = 0; i < box.count(); ++i, ++next) {
+        // Element i of the box, by its place in the whole array.
+        std::int64_t rest = i;
+        std::int64_t place = 0;
+        std::int64_t in_box = box.count();
+        for (int axis = 0; axis < rank; ++axis) {
+          in_box /= box.extent[axis];
+          place = place * shape[axis] + box.offset[axis] + rest / in_box;
+          rest %= in_box;
+        }
+        BOOST_REQUIRE_EQUAL(place, next);
+      }
+    }
+    BOOST_REQUIRE_EQUAL(next, first + count);
+  }
+  BOOST_TEST(most == 0);  // as many as that were needed
+  BOOST_CHECK_THROW((void)boxes_of_range(Shape{4, 6}, 20, 5), Error);
+}
+
 BOOST_AUTO_TEST_CASE(edges) {
   const Shape global{4, 6};
   BOOST_TEST(Box::whole(global).inside(global));

@@ -179,4 +179,30 @@ BOOST_AUTO_TEST_CASE(threads_and_processors) {
   BOOST_TEST(measure_gemm_rate(64, 0.01) > 1e6);
 }
 
+BOOST_AUTO_TEST_CASE(stream_loops) {
+  // More than one thread's share; each element once.
+  std::array<std::vector<float>, 4> floats;
+  std::array<View, 5> arrays;
+  for (std::size_t i = 0; i < 4; ++i) {
+    floats[i].assign(40001, static_cast<float>(i + 1));
+    arrays[i] = View(floats[i].data(), DType::f32, Shape{40001});
+  }
+  std::vector<std::uint16_t> halves(40001);
+  arrays[4] = View(halves.data(), DType::bf16, Shape{40001});
+  const auto all = [](const auto& values, auto wanted) {
+    return std::ranges::all_of(values, [=](auto v) { return v == wanted; });
+  };
+  run_stream_loop(StreamLoop::mixed_update, arrays);  // of 1, 2, 3, 4
+  BOOST_TEST(all(floats[2], 2.5F));
+  BOOST_TEST(all(floats[3], 3.0F));
+  BOOST_TEST(all(floats[1], 8.5F));
+  BOOST_TEST(all(halves, std::uint16_t{0x4108}));
+  run_stream_loop(StreamLoop::update, arrays);
+  BOOST_TEST(all(floats[1], 4.25F + 2.25F * 2.5F));
+  run_stream_loop(StreamLoop::triad, arrays);
+  BOOST_TEST(all(floats[2], 1 + 0.5F * (4.25F + 2.25F * 2.5F)));
+  run_stream_loop(StreamLoop::copy, arrays);
+  BOOST_TEST(all(floats[1], 1.0F));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -20,12 +20,15 @@ namespace trireme {
 /// What a deck sets. Two decks compare equal if they ask for the same run.
 struct DeckSettings {
   enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
-  enum class Precision : std::uint8_t { fp32 };
   enum class CheckpointScale : std::uint8_t { linear, log };
 
   ModelConfig model;  ///< vocab_size 0: the data file's
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
+  ZeroConfig zero;
+  PrecisionConfig types;
+  LossScaleConfig loss_scale;
+  RecomputeConfig recompute;
 
   int pipe_parallel_size = 1;   ///< stages
   int model_parallel_size = 1;  ///< tensor parallelism
@@ -71,7 +74,6 @@ struct DeckSettings {
   std::string split = "969, 30, 1";  ///< see split_fractions()
 
   ComputeDevice device = ComputeDevice::automatic;
-  Precision precision = Precision::fp32;
   int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
 
   friend bool operator==(const DeckSettings&, const DeckSettings&) = default;

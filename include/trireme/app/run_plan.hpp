@@ -23,7 +23,7 @@ struct StagePlan {
   std::int64_t unused = 0;   ///< in blocks kept for reuse, beyond the peak
   std::int64_t copy = 0;     ///< of a checkpoint, while it is written; in host memory
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
-  std::int64_t reduced = 0;  ///< elements of gradients summed over dp, a step
+  std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
   std::int64_t tensor_traffic = 0;    ///< given to exchanges over tp, a step
   std::int64_t pipeline_traffic = 0;  ///< sent to other stages, a step
 

@@ -2,6 +2,7 @@
 // The CPU backend: Eigen and OpenBLAS, threads by OpenMP.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,5 +32,15 @@ void set_cpu_threads(int threads);
 /// Best rate of n³ fp32 products with the current threads, in operations a second, over about
 /// `seconds`.
 [[nodiscard]] double measure_gemm_rate(int n, double seconds);
+
+/// Loops that do next to nothing but move memory, after McCalpin's STREAM.
+enum class StreamLoop : std::uint8_t {
+  copy,         ///< b = a
+  triad,        ///< c = a + s·b
+  update,       ///< b, c and d change by what they hold and by a, as in AdamW
+  mixed_update  ///< ... and b goes to e, cut to its upper 16 bits
+};
+/// Runs one over its first arrays: four of fp32 and e of bf16, of equal length, contiguous.
+void run_stream_loop(StreamLoop loop, const std::array<View, 5>& arrays);
 
 }  // namespace trireme

@@ -13,7 +13,8 @@ namespace trireme {
 
 enum class Reduction : std::uint8_t { sum, max, min };
 
-/// An exchange under way. Views given to it must stay valid until wait() returns.
+/// An exchange under way. Views given to it must stay valid until wait() returns, and so must
+/// the request itself.
 class Request {
  public:
   virtual ~Request() = default;
@@ -31,13 +32,25 @@ class Communicator {
   [[nodiscard]] virtual int rank() const = 0;
   [[nodiscard]] virtual int size() const = 0;
 
-  /// In place.
+  /// In place. Sums of bf16 and fp16 are taken in fp32 and rounded once.
   virtual void all_reduce(const View& data, Reduction op) = 0;
   [[nodiscard]] virtual RequestPtr start_all_reduce(const View& data, Reduction op) = 0;
   /// `to` holds size() blocks of `from`'s count, by rank.
   virtual void all_gather(const ConstView& from, const View& to) = 0;
   /// `from` holds size() blocks; `to` receives the sum of block rank().
   virtual void reduce_scatter(const ConstView& from, const View& to) = 0;
+  /// Blocks as in reduce_scatter, of any floating types (not from fp64 to a half). The sum is
+  /// taken in fp32 (fp64 of fp64) in the order of the ranks and rounded once, so that its bits
+  /// don't depend on how an array is cut into exchanges; with `accumulate` it is added to what
+  /// `to` holds. Without, `to` may be block rank() of a `from` of its type. `from` may change
+  /// as soon as the request is done, `to` only then. What the others send is kept in `room`:
+  /// size() − 1 blocks of `from`'s type, the request's until it is done; where it is empty, in
+  /// memory that the communicator takes for itself.
+  [[nodiscard]] virtual RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
+                                                        bool accumulate,
+                                                        const View& room = {}) = 0;
+  /// As all_gather; `from` may be block rank() of `to`.
+  [[nodiscard]] virtual RequestPtr start_all_gather(const ConstView& from, const View& to) = 0;
   virtual void broadcast(const View& data, int root) = 0;
   [[nodiscard]] virtual RequestPtr start_send(const ConstView& data, int to, int tag) = 0;
   [[nodiscard]] virtual RequestPtr start_receive(const View& data, int from, int tag) = 0;

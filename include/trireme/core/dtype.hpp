@@ -32,6 +32,8 @@ struct Half {
 [[nodiscard]] std::size_t size_of(DType t);
 [[nodiscard]] std::string_view name_of(DType t);
 
+[[nodiscard]] constexpr bool floating(DType t) { return t <= DType::bf16; }
+
 /// What sums over elements of this type are kept in: fp32, or fp64 for fp64.
 [[nodiscard]] constexpr DType accumulator_type(DType t) {
   return t == DType::f64 ? DType::f64 : DType::f32;

@@ -76,6 +76,7 @@ class Object {
 
   /// Replaces an attribute of that name.
   void set_attribute(const std::string& name, const Attribute& value);
+  void remove_attribute(const std::string& name);
   [[nodiscard]] bool has_attribute(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> attribute_names() const;  ///< by name
   // These throw Error if the attribute is missing or of another kind.

@@ -62,4 +62,20 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
+/// Which activations of the layers are computed again in backward instead of being kept
+/// (Chen et al., arXiv 1604.06174; selective: Korthikanti et al., arXiv 2205.05198). No bit of
+/// the result depends on it.
+struct RecomputeConfig {
+  enum class Kind : std::uint8_t {
+    none,
+    selective,  ///< of attention, all between its input and the output projection
+    full        ///< all but the input of each group of layers
+  };
+  Kind kind = Kind::none;
+  std::int64_t num_layers = 1;  ///< layers in a group
+  bool partition = false;       ///< a rank of tp keeps its share of the rows of an input
+  bool in_host_memory = false;  ///< inputs wait in the host's memory
+  friend bool operator==(const RecomputeConfig&, const RecomputeConfig&) = default;
+};
+
 }  // namespace trireme

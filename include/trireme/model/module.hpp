@@ -17,7 +17,13 @@ class Module {
   [[nodiscard]] virtual std::string name() const = 0;  ///< prefix of its parameters' names
   [[nodiscard]] virtual Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) = 0;
   [[nodiscard]] virtual Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) = 0;
+  /// Puts on the tape what forward puts there; the output is not needed.
+  virtual void record(const Exec& ex, const Tensor& x, Tape& tape) {
+    (void)forward(ex, x, tape);
+  }
   virtual void visit(const ParameterVisitor& f) = 0;
+  /// Its forward in training adds to its parameters' gradients.
+  [[nodiscard]] virtual bool gradient_in_forward() const { return false; }
 };
 
 }  // namespace trireme

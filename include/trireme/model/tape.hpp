@@ -2,6 +2,10 @@
 // What a micro-batch is, and the tape of what its backward pass needs.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "trireme/tensor/tensor.hpp"
@@ -14,14 +18,25 @@ struct MicroBatch {
   std::int64_t seq = 0;
   std::uint64_t first_sample = 0;  ///< global number over the whole run: keys dropout
   bool training = true;            ///< dropout is on and gradients will be asked for
-  double loss_weight = 1;          ///< the gradient is that of loss_weight · Σ token losses
-  Tensor tokens;                   ///< int32 [batch·seq]; first part of the model only
-  Tensor targets;                  ///< int32 [batch·seq]; last part only
-  Tensor loss_sum;                 ///< fp64 [1], the last part adds Σ token losses
+  double loss_weight = 1;  ///< the gradient is that of loss_weight · Σ token losses …
+  double loss_scale = 1;   ///< … times this, so that it does not vanish in fp16
+  Tensor tokens;           ///< int32 [batch·seq]; first part of the model only
+  Tensor targets;          ///< int32 [batch·seq]; last part only
+  Tensor loss_sum;         ///< fp64 [1], the last part adds Σ token losses
 
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
   [[nodiscard]] std::uint64_t first_row() const {
     return first_sample * static_cast<std::uint64_t>(seq);
+  }
+};
+
+/// A tensor's elements in the host's memory.
+struct HostCopy {
+  std::unique_ptr<std::byte[]> data;
+  DType dtype = DType::f32;
+  Shape shape;
+  [[nodiscard]] std::size_t bytes() const {
+    return static_cast<std::size_t>(shape.count()) * size_of(dtype);
   }
 };
 
@@ -31,30 +46,54 @@ class Tape {
  public:
   explicit Tape(MicroBatch micro_batch)
       : micro_batch_(std::move(micro_batch)), recording_(micro_batch_.training) {}
+  /// Of a micro-batch in training, too, a tape can be one that doesn't record.
+  Tape(MicroBatch micro_batch, bool recording)
+      : micro_batch_(std::move(micro_batch)), recording_(recording) {}
 
   [[nodiscard]] const MicroBatch& micro_batch() const { return micro_batch_; }
   [[nodiscard]] bool recording() const { return recording_; }
-  [[nodiscard]] bool empty() const { return stack_.empty(); }
-  /// What it holds, tensors held elsewhere too included.
-  [[nodiscard]] std::size_t bytes() const {
-    std::size_t n = 0;
-    for (const Tensor& t : stack_) n += t.view().bytes();
-    return n;
-  }
+  [[nodiscard]] bool empty() const { return stack_.empty() && host_stack_.empty(); }
+  /// What it holds of the device's memory, tensors held elsewhere too included.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  /// The most that bytes() has been.
+  [[nodiscard]] std::size_t peak_bytes() const { return peak_bytes_; }
+  /// What it holds of the host's memory beside that.
+  [[nodiscard]] std::size_t host_bytes() const { return host_bytes_; }
   void put(const Tensor& t) {
-    if (recording_) stack_.push_back(t);
+    if (!recording_) return;
+    stack_.push_back(t);
+    bytes_ += t.view().bytes();
+    peak_bytes_ = std::max(peak_bytes_, bytes_);
   }
   [[nodiscard]] Tensor take() {
     TRM_CHECK(!stack_.empty(), "backward takes more from the tape than forward put there");
     Tensor t = std::move(stack_.back());
     stack_.pop_back();
+    bytes_ -= t.view().bytes();
     return t;
+  }
+  /// The same for copies in the host's memory, which are a stack of their own.
+  void put_host(HostCopy copy) {
+    if (!recording_) return;
+    host_bytes_ += copy.bytes();
+    host_stack_.push_back(std::move(copy));
+  }
+  [[nodiscard]] HostCopy take_host() {
+    TRM_CHECK(!host_stack_.empty(), "backward takes more from the host than forward put there");
+    HostCopy copy = std::move(host_stack_.back());
+    host_stack_.pop_back();
+    host_bytes_ -= copy.bytes();
+    return copy;
   }
 
  private:
   MicroBatch micro_batch_;
   bool recording_;
   std::vector<Tensor> stack_;
+  std::vector<HostCopy> host_stack_;
+  std::size_t bytes_ = 0;
+  std::size_t peak_bytes_ = 0;
+  std::size_t host_bytes_ = 0;
 };
 
 }  // namespace trireme

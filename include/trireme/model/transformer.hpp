@@ -29,25 +29,46 @@ struct UnitInfo {
 /// PaLM's MFU counts).
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
 
-/// Called after each unit's forward, when set (to look for the first non-finite activation).
-using UnitObserver = std::function<void(const std::string& unit, const Tensor& output)>;
+/// One call of a unit. Its parameters' values must be there during every pass, and their
+/// gradients' memory during backward, for a unit with gradient_in_forward() during forward in
+/// training too. At other times nothing looks at a parameter's windows.
+struct UnitUse {
+  enum class Pass : std::uint8_t { forward, recompute, backward };
+  std::size_t unit = 0;  ///< number in its part
+  Pass pass = Pass::forward;
+  bool training = true;  ///< false: an evaluation's forward, without gradients
+  friend bool operator==(const UnitUse&, const UnitUse&) = default;
+};
+
+/// Called around every use of a unit by forward() and backward(), where set.
+struct UnitHooks {
+  std::function<void(const UnitUse&)> before;
+  std::function<void(const UnitUse&)> after;
+  /// After each unit's forward, within its use (to look for the first activation that is not
+  /// finite). Not after what is computed again.
+  std::function<void(const std::string& unit, const Tensor& output)> observe;
+};
 
 /// Units [first_unit, end_unit) of a model: what one stage holds as one chunk.
 class ModelPart {
  public:
   /// A tied head shares the embedding's weight if that is in the same part, else it has a copy
-  /// (Parameter::tied_copy), whose gradient a GradientReducer adds to the original's.
+  /// (Parameter::tied_copy), whose gradient a GradientReducer adds to the original's. Groups of
+  /// layers that are computed again begin anew in each part.
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
-            int first_unit, int end_unit);
+            int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
   /// Activations [local rows, hidden]; x is empty for the first part, the result for the last.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape,
-                               const UnitObserver& observe = {});
-  /// `done(unit)` is called when a unit's parameters have all of this micro-batch's gradient.
+                               const UnitHooks& hooks = {});
+  /// After a unit's use in backward its own parameters have all of this micro-batch's gradient.
   [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy, Tape& tape,
-                                const std::function<void(Module&)>& done = {});
+                                const UnitHooks& hooks = {});
+  /// The uses of units in forward() and in backward(), in order.
+  [[nodiscard]] std::vector<UnitUse> forward_uses(bool training) const;
+  [[nodiscard]] std::vector<UnitUse> backward_uses() const;
   /// All but the head's loss: this rank's columns of the logits [rows, local vocabulary]. Last
   /// part.
   [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
@@ -56,14 +77,20 @@ class ModelPart {
 
  private:
   void add_head(const ModelConfig& config, const TensorParallel& tp);
+  /// Whether a unit is the first, or the last, of a group that is computed again.
+  [[nodiscard]] bool opens_group(std::size_t unit) const;
+  [[nodiscard]] bool closes_group(std::size_t unit) const;
+  [[nodiscard]] bool computed_again(std::size_t unit) const {
+    return first_again_ <= unit && unit < end_again_;
+  }
 
   std::vector<std::unique_ptr<Module>> units_;
   bool first_;
   bool last_;
+  RecomputeConfig recompute_;
+  TensorParallel tp_;
+  std::size_t first_again_ = 0;  ///< units computed again, in groups: [first, end)
+  std::size_t end_again_ = 0;
 };
-
-/// The parameters of `parts`, each once, in order, with `uses` counted.
-[[nodiscard]] std::vector<Parameter*> list_parameters(
-    const std::vector<std::unique_ptr<ModelPart>>& parts);
 
 }  // namespace trireme

@@ -12,18 +12,19 @@
 namespace trireme::ops {
 
 /// cos and sin of position / base^(2i/rotary_dim): [seq, rotary_dim], cosines in the first
-/// half.
+/// half. `dtype` is that of the arrays to be rotated, the table is of accumulator_type(dtype).
 [[nodiscard]] Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq,
                                   std::int64_t rotary_dim, double base);
 
 /// Rotates the first table.cols() entries of each q and k of qkv [batch·seq, row_width] in
-/// place; `inverse` rotates back, which is the adjoint.
+/// place; `inverse` rotates back, which is the adjoint. table: accumulator_type of qkv's.
 void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
             const ConstView& table, bool inverse);
 
-/// out [batch·seq, heads·head_dim]; lse [batch, heads, seq] receives log Σ exp of the scaled
-/// scores. Dropout acts on the softmax, kept weights are divided by 1 − p: key k of the query
-/// in row i and global head h is kept if word k mod 4 of philox(key, first_row + i, h · ⌈seq/4⌉
+/// out [batch·seq, heads·head_dim]; lse [batch, heads, seq], of accumulator_type, receives
+/// log Σ exp of the scaled scores. Dropout acts on the softmax, kept weights are divided by 1 −
+/// p: key k of the query in row i and global head h is kept if word k mod 4 of philox(key,
+/// first_row + i, h · ⌈seq/4⌉
 /// + k / 4) is ≥ p · 2³².
 void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
                        const Dropout& dropout, const View& out, const View& lse);

@@ -11,8 +11,9 @@
 
 namespace trireme::ops {
 
-/// logits [rows, n] ← exp(logits − max); max, sum [rows] of this part; picked [rows] = target's
-/// logit, 0 where the target (int32 [rows]) is another rank's. n ≥ 1.
+/// logits [rows, n] ← exp(logits − max); max, sum [rows] of this part, before any rounding to
+/// the logits' type, in accumulator_type as all arrays of one value a row; picked [rows] =
+/// target's logit, 0 where the target (int32 [rows]) is another rank's. n ≥ 1.
 void softmax_local(const Exec& ex, const View& logits, const ConstView& targets,
                    std::int64_t first_column, const View& max, const View& sum,
                    const View& picked);

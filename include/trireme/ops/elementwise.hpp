@@ -8,6 +8,11 @@ namespace trireme::ops {
 
 /// y = a + b; y may be a or b.
 void add(const Exec& ex, const ConstView& a, const ConstView& b, const View& y);
+/// y = x in y's type (floating types), rounded to nearest even; fp16 overflows to inf. Row
+/// strides may differ.
+void cast(const Exec& ex, const ConstView& x, const View& y);
+/// y += x in y's type; the sum is taken in fp32. fp64 goes with fp64 alone.
+void accumulate(const Exec& ex, const ConstView& x, const View& y);
 /// y = x, row strides may differ.
 void copy(const Exec& ex, const ConstView& x, const View& y);
 /// y = add + mask · x / (1 − p) (`add` may be empty; y may be x or add). Its own adjoint in x.

@@ -11,7 +11,8 @@ namespace trireme::ops {
 void embedding_forward(const Exec& ex, const ConstView& ids, const ConstView& table,
                        std::int64_t first_row, const View& y);
 
-/// dtable[ids[i] − first_row] += dy[i], in the order of i: the same bits every time.
+/// dtable[ids[i] − first_row] += dy[i], in the order of i: the same bits every time. dtable
+/// has dy's type or its accumulator_type.
 void embedding_backward(const Exec& ex, const ConstView& ids, const ConstView& dy,
                         std::int64_t first_row, const View& dtable);
 

@@ -60,14 +60,17 @@ class Kernels {
                                 const ConstView& sum, double scale) = 0;
 
   virtual void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) = 0;
+  virtual void cast(Stream& s, const ConstView& x, const View& y) = 0;
+  virtual void accumulate(Stream& s, const ConstView& x, const View& y) = 0;
   virtual void copy(Stream& s, const ConstView& x, const View& y) = 0;
   virtual void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
                        const View& y) = 0;
   virtual void accumulate_squares(Stream& s, const ConstView& x, const View& total) = 0;
   virtual void adamw(Stream& s, const AdamwStep& step, const ConstView& gradient,
-                     const View& value, const View& exp_avg, const View& exp_avg_sq) = 0;
+                     const View& value, const View& exp_avg, const View& exp_avg_sq,
+                     const View& copy) = 0;
   virtual void sgd(Stream& s, const SgdStep& step, const ConstView& gradient, const View& value,
-                   const View& momentum) = 0;
+                   const View& momentum, const View& copy) = 0;
   /// Number of the first element that is inf or NaN, -1 if none. Waits for the stream.
   [[nodiscard]] virtual std::int64_t first_non_finite(Stream& s, const ConstView& x) = 0;
 };

@@ -9,12 +9,13 @@
 namespace trireme::ops {
 
 /// x, y [rows, h]; weight, bias [h] (bias may be empty); statistics [rows, 2] receives mean,
-/// rstd.
+/// rstd, in accumulator_type.
 void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
                   const ConstView& weight, const ConstView& bias, const View& y,
                   const View& statistics);
 
-/// dx = gradient (+ add, if not empty); dweight, dbias are accumulated into. dx may be `add`.
+/// dx = gradient (+ add, if not empty); dweight, dbias, of x's type or its
+/// accumulator_type, are accumulated into. dx may be `add`.
 void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstView& x,
                    const ConstView& weight, const ConstView& statistics, const ConstView& add,
                    const View& dx, const View& dweight, const View& dbias);

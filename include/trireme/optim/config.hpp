@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "trireme/core/dtype.hpp"
+
 namespace trireme {
 
 enum class OptimizerKind : std::uint8_t { adamw, sgd };
@@ -15,9 +17,49 @@ struct OptimizerConfig {
   double epsilon = 1e-8;
   double momentum = 0;  ///< SGD
   double weight_decay = 0.1;
-  double gradient_clipping = 1.0;               ///< global norm; 0 = off
-  std::int64_t reduce_bucket_size = 6'500'000;  ///< elements in one reduction (25 MiB)
+  double gradient_clipping = 1.0;  ///< global norm; 0 = off
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
+};
+
+/// What is cut over dp (ZeRO, Rajbhandari et al., arXiv 1910.02054): from stage 1 on masters
+/// and moments, from 2 on gradients, at 3 values too. Sizes in elements. No bit of a run
+/// depends on it, but for `reduce_once_per_step`, and for the last bits of the gradient's norm,
+/// a sum in fp64 whose order bucket sizes and the persistence threshold change.
+struct ZeroConfig {
+  int stage = 0;
+  bool overlap_comm = true;                          ///< exchanges run beside the computation
+  std::int64_t reduce_bucket_size = 6'500'000;       ///< most in one reduction (25 MiB of fp32)
+  std::int64_t allgather_bucket_size = 500'000'000;  ///< most in one gather
+  std::int64_t stage3_prefetch_bucket_size = 50'000'000;      ///< gathered ahead of their use
+  std::int64_t stage3_param_persistence_threshold = 100'000;  ///< smaller ones stay whole
+  std::int64_t stage3_max_live_parameters = 1'000'000'000;    ///< gathered at a time
+  std::int64_t sub_group_size = 1'000'000'000;                ///< most in one update
+  /// Stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced once.
+  bool reduce_once_per_step = false;
+  friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
+};
+
+/// Types of what is kept and sent.
+struct PrecisionConfig {
+  DType compute = DType::f32;        ///< values and activations: fp32, bf16 or fp16
+  DType gradient = DType::f32;       ///< in which micro-batches' gradients add up
+  DType master = DType::f32;         ///< of the values that are updated
+  DType moments = DType::f32;        ///< of the optimizer's state
+  DType communication = DType::f32;  ///< in which gradients travel over dp
+  friend bool operator==(const PrecisionConfig&, const PrecisionConfig&) = default;
+};
+
+/// The factor on the loss that keeps fp16 gradients from vanishing (Micikevicius et al., arXiv
+/// 1710.03740), as DeepSpeed moves it.
+struct LossScaleConfig {
+  bool enabled = false;                 ///< fp16 only
+  double fixed = 0;                     ///< > 0: this one, always
+  int initial_power = 16;               ///< starts at 2^initial_power
+  std::int64_t window = 1000;           ///< clean steps before it doubles
+  std::int64_t hysteresis = 2;          ///< overflows before it halves
+  bool consecutive_hysteresis = false;  ///< a clean step refills the hysteresis
+  double min = 1;                       ///< an overflow there ends the run
+  friend bool operator==(const LossScaleConfig&, const LossScaleConfig&) = default;
 };
 
 enum class DecayStyle : std::uint8_t { constant, linear, cosine, exponential };

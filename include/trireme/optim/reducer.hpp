@@ -1,61 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums gradients over the ranks that hold addends of them, while backward still runs.
+// Gradients: memory for them while a unit's backward runs, and their sums over the ranks that
+// hold addends, taken while backward goes on.
 #pragma once
 
 #include <deque>
-#include <unordered_map>
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
-#include "trireme/model/module.hpp"
+#include "trireme/optim/config.hpp"
+#include "trireme/optim/layout.hpp"
 
 namespace trireme {
 
-/// Gradients are cut into buckets of whole parameters, last parameters first, since backward
-/// reaches these first. Once the last micro-batch has gone through all units that add to a
-/// bucket, its sum over dp starts; finish() waits, then adds over tp and between a tied pair of
-/// stages what still is in parts. All ranks of a dp group must make the same calls in the same
-/// order.
+/// After a unit's backward its micro-batch's gradients are reduce-scattered over dp and added
+/// to this rank's blocks, so that nothing else has to be kept between micro-batches and every
+/// stage of ZeRO adds in the same order. (ZeroConfig::reduce_once_per_step: they add up on each
+/// rank, and the sums are reduced after the last micro-batch.) At stage 0 the sums are gathered
+/// again. Collective over dp, all calls but the accessors: in the same order on its ranks.
 class GradientReducer {
  public:
-  /// `bucket_size` in elements. `tied`: the first stage's embed_in.weight has a copy on the
-  /// last.
-  GradientReducer(const Exec& ex, ParameterStore& store, const Mesh& mesh,
-                  std::int64_t bucket_size, bool tied);
+  /// `tied`: the first stage's embed_in.weight has a copy on the last.
+  GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
+                  const ZeroConfig& zero, const PrecisionConfig& types, bool tied);
 
-  /// `unit` has added its share of the last micro-batch. Starts what is complete.
-  void ready(Module& unit);
-  /// Lets started exchanges go on.
+  /// A step of so many micro-batches. Parameter::grad is bound from before() to
+  /// after_backward().
+  void begin(int micro_batches);
+  /// The unit is going to add to its parameters' gradients.
+  void before(const UnitPlace& unit);
+  /// Its backward is over.
+  void after_backward(const UnitPlace& unit);
+  /// Lets exchanges under way go on.
   void progress();
-  /// Gradients are sums over all ranks afterwards. The next step begins.
+  /// This rank's blocks are sums over all ranks afterwards. Collective over dp, tp and ends.
   void finish();
-  [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
+  /// After finish(): the arrays that an update reads are complete (at stage 0, everywhere).
+  void gather();
+
+  [[nodiscard]] const FlatArray& sums(std::size_t group) const { return groups_[group].sums; }
+  [[nodiscard]] std::size_t bytes() const;
+  /// Elements reduced over dp so far, and of sums gathered.
+  [[nodiscard]] std::int64_t reduced() const { return reduced_; }
+  [[nodiscard]] std::int64_t gathered() const { return gathered_; }
 
  private:
-  struct Span {
-    std::int64_t offset = 0;
-    std::int64_t count = 0;
+  struct Group {
+    FlatArray sums;
+    Tensor addend;         ///< of the micro-batch under way, all blocks
+    int done = 0;          ///< micro-batches that have been added or sent
+    bool special = false;  ///< summed over tp or a tied pair too
   };
-  struct Bucket {
-    Span span;
-    int uses = 0;     ///< contributions of units per step
-    int pending = 0;  ///< of these, still to come
+  struct UnderWay {
+    std::size_t group;
+    Tensor data;
+    Tensor room;  ///< for the others' addends
+    std::vector<RequestPtr> requests;
+    bool last = false;  ///< of the step's
   };
 
-  void enqueue(const Span& span);
-  void start_next();
+  void bind(std::size_t group, const Tensor& whole) const;
+  void add_locally(Group& group) const;
+  void start(std::size_t group, Tensor data, bool accumulate);
+  void complete_oldest();
+  void start_gather(std::size_t group);
   void sum_over_tp();
   void sum_tied();
 
   const Exec& ex_;
-  ParameterStore& store_;
+  const FlatLayout& layout_;
   const Mesh& mesh_;
-  std::int64_t bucket_size_;
+  ZeroConfig zero_;
+  PrecisionConfig types_;
   bool tied_;
-  std::vector<Bucket> buckets_;
-  std::deque<Span> waiting_;
-  std::deque<RequestPtr> under_way_;
-  std::unordered_map<const Parameter*, std::size_t> bucket_of_;
+  bool local_ = false;   ///< micro-batches add up on this rank before anything is sent
+  bool direct_ = false;  ///< ... by the kernels themselves
+  std::vector<Group> groups_;
+  std::deque<UnderWay> under_way_;
+  std::vector<RequestPtr> gathers_;
+  int micro_batches_ = 0;
+  std::int64_t reduced_ = 0;
+  std::int64_t gathered_ = 0;
 };
 
 }  // namespace trireme

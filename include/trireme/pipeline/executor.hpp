@@ -22,17 +22,28 @@ class PipelineExecutor {
                    PipelineSchedule schedule, std::int64_t hidden_size, DType dtype,
                    std::vector<std::unique_ptr<ModelPart>>& parts, PhaseClock& clock);
 
+  /// A use of a unit of one chunk.
+  struct Use {
+    int chunk = 0;
+    int micro_batch = 0;
+    UnitUse unit;
+    friend bool operator==(const Use&, const Use&) = default;
+  };
+  /// Called where set. The same on every rank of dp, in the same order.
   struct Hooks {
-    std::function<void(Module&)> unit_done;  ///< a unit's last micro-batch of the step
-    std::function<void()> progress;          ///< between plan steps
-    UnitObserver observe;                    ///< after each unit's forward
+    std::function<void(const std::vector<Use>&)> begin;  ///< all uses to come, in order
+    std::function<void(const Use&)> before;              ///< each use, in that order
+    std::function<void(const Use&)> after;
+    std::function<void()> progress;  ///< between plan steps
+    /// After each unit's forward, within its use.
+    std::function<void(const std::string& unit, const Tensor& output)> observe;
   };
 
   /// Forward and backward of all micro-batches; gradients are accumulated.
   void train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
   /// Forward alone.
   void evaluate(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
-  /// Most bytes that the tapes held at once, over all steps so far.
+  /// Most bytes of the device that the tapes held at once, over all steps so far.
   [[nodiscard]] std::size_t peak_tape_bytes() const { return peak_tape_bytes_; }
 
  private:
@@ -44,6 +55,10 @@ class PipelineExecutor {
 
   void run(const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches,
            const Hooks& hooks);
+  [[nodiscard]] std::vector<Use> list_uses(const std::vector<PlanStep>& steps,
+                                           const std::vector<MicroBatch>& micro_batches) const;
+  [[nodiscard]] Tensor compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
+                               std::map<Key, Tape>& tapes, const Hooks& hooks);
   void post_receive(const PlanStep& step, const MicroBatch& mb);
   [[nodiscard]] Tensor take_input(const PlanStep& step);
   void hand_on(const PlanStep& step, Tensor output);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "trireme/core/shape.hpp"
 
@@ -24,5 +25,10 @@ struct Box {
 
 /// The common part of two boxes of one array; nothing if it has no element.
 [[nodiscard]] std::optional<Box> intersect(const Box& a, const Box& b);
+
+/// `count` elements from `first` on of an array's row-major order, as boxes of it, in order: at
+/// most 2d − 1 for d axes.
+[[nodiscard]] std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t first,
+                                              std::int64_t count);
 
 }  // namespace trireme

@@ -4,7 +4,7 @@
 #include <unsupported/Eigen/SpecialFunctions>
 
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "windows.hpp"
 
 namespace trireme::cpu {
 
@@ -57,14 +57,12 @@ void evaluate(Activation kind, const ConstRow<T>& x, Chunk<T>& value, Chunk<T>* 
   }
 }
 
-/// f(row, first column, width) over all chunks of a [rows, cols] array.
+/// f(row, first column, width) over all chunks of rows [begin, end) of `cols` columns.
 template <class F>
-void by_chunks(std::int64_t rows, std::int64_t cols, F&& f) {
-  parallel_for(rows, cols, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      for (std::int64_t c = 0; c < cols; c += kChunk) f(r, c, std::min(kChunk, cols - c));
-    }
-  });
+void by_chunks(std::int64_t begin, std::int64_t end, std::int64_t cols, F&& f) {
+  for (std::int64_t r = begin; r < end; ++r) {
+    for (std::int64_t c = 0; c < cols; c += kChunk) f(r, c, std::min(kChunk, cols - c));
+  }
 }
 
 }  // namespace
@@ -72,16 +70,19 @@ void by_chunks(std::int64_t rows, std::int64_t cols, F&& f) {
 void CpuKernels::activation_forward(Stream&, Activation kind, const ConstView& x,
                                     const View& y) {
   by_type(x.dtype(), [&]<class T>(T) {
-    by_chunks(y.rows(), y.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
-      Chunk<T> value;
-      const T* in = row_data<T>(x, r) + c;
-      evaluate<T>(kind, ConstRow<T>(in, n), value, nullptr);
-      Row<T> out(row_data<T>(y, r) + c, n);
-      if (gated(kind)) {
-        out = value * ConstRow<T>(in + y.cols(), n);
-      } else {
-        out = value;
-      }
+    parallel_for(y.rows(), y.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> in(x);
+      Target<T> out(y);
+      by_chunks(begin, end, y.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
+        Chunk<T> value;
+        evaluate<T>(kind, in.row(r, c, n), value, nullptr);
+        if (gated(kind)) {
+          out.row(r, c, n) = value * in.row(r, y.cols() + c, n);
+        } else {
+          out.row(r, c, n) = value;
+        }
+        out.store();
+      });
     });
   });
 }
@@ -89,20 +90,25 @@ void CpuKernels::activation_forward(Stream&, Activation kind, const ConstView& x
 void CpuKernels::activation_backward(Stream&, Activation kind, const ConstView& x,
                                      const ConstView& dy, const View& dx) {
   by_type(x.dtype(), [&]<class T>(T) {
-    by_chunks(dy.rows(), dy.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
-      Chunk<T> value;
-      Chunk<T> slope;
-      const T* in = row_data<T>(x, r) + c;
-      T* out = row_data<T>(dx, r) + c;
-      evaluate<T>(kind, ConstRow<T>(in, n), value, &slope);
-      const ConstRow<T> g(row_data<T>(dy, r) + c, n);
-      if (gated(kind)) {
-        const Chunk<T> up = ConstRow<T>(in + dy.cols(), n);
-        Row<T>(out, n) = g * slope * up;
-        Row<T>(out + dy.cols(), n) = g * value;
-      } else {
-        Row<T>(out, n) = g * slope;
-      }
+    parallel_for(dy.rows(), dy.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> in(x);
+      Source<T> gradient(dy);
+      Target<T> out(dx);
+      by_chunks(begin, end, dy.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
+        Chunk<T> value;
+        Chunk<T> slope;
+        evaluate<T>(kind, in.row(r, c, n), value, &slope);
+        const ConstRow<T> g = gradient.row(r, c, n);
+        if (gated(kind)) {
+          const Chunk<T> up = in.row(r, dy.cols() + c, n);
+          out.row(r, c, n) = g * slope * up;
+          out.store();
+          out.row(r, dy.cols() + c, n) = g * value;
+        } else {
+          out.row(r, c, n) = g * slope;
+        }
+        out.store();
+      });
     });
   });
 }

@@ -10,75 +10,104 @@ namespace trireme::cpu {
 
 namespace {
 
-/// Everything that one task reads and writes.
+/// The tasks of one thread: windows and scratch memory.
 template <class T>
-struct BackwardTask {
-  const ConstView& dout;
-  const ConstView& qkv;
-  const ConstView& out;
-  const ConstView& lse;
-  const AttentionShape& shape;
-  const Dropout& dropout;
-  const View& dqkv;
-
-  Matrix<T> probability = {};
-  Matrix<T> masked = {};                        ///< probability under dropout
-  Matrix<T> factors = {};                       ///< of dropout
-  Matrix<T> slope = {};                         ///< dS
-  Eigen::Array<T, Eigen::Dynamic, 1> dot = {};  ///< Σ dO·O of each query
+class BackwardTasks {
+ public:
+  BackwardTasks(const ConstView& dout, const ConstView& qkv, const ConstView& out,
+                const ConstView& lse, const AttentionShape& shape, const Dropout& dropout,
+                const View& dqkv)
+      : lse_(lse),
+        shape_(shape),
+        dropout_(dropout),
+        queries_(qkv),
+        keys_(qkv),
+        values_(qkv),
+        douts_(dout),
+        outs_(out),
+        dqueries_(dqkv),
+        dkeys_(dqkv),
+        dvalues_(dqkv) {}
 
   void run(std::int64_t sequence, std::int64_t group) {
-    const auto grad = windows<T>(dqkv, shape, sequence);
-    for (std::int64_t h = 0; h < shape.queries_per_kv + 2; ++h) {
-      grad.query(group, h, 0, shape.seq).setZero();
-    }
-    for (std::int64_t h = 0; h < shape.queries_per_kv; ++h) {
-      const std::int64_t head = group * shape.queries_per_kv + h;
-      for (std::int64_t q = 0; q < shape.seq; q += kQueryTile) {
-        const std::int64_t n = std::min(kQueryTile, shape.seq - q);
-        const auto g = head_rows<T>(dout, shape, sequence, head, q, n);
-        const auto o = head_rows<T>(out, shape, sequence, head, q, n);
-        dot = (g.array() * o.array()).rowwise().sum();
-        for (std::int64_t k = 0; k < q + n; k += kKeyTile) {
-          tile({sequence, head, q, k}, n, std::min(kKeyTile, q + n - k));
+    const std::int64_t row = sequence * shape_.seq;
+    const std::int64_t dim = shape_.head_dim;
+    auto dk = dkeys_.tile(row, shape_.seq, key_column(shape_, group), dim);
+    auto dv = dvalues_.tile(row, shape_.seq, value_column(shape_, group), dim);
+    dk.setZero();
+    dv.setZero();
+    for (std::int64_t h = 0; h < shape_.queries_per_kv; ++h) {
+      const std::int64_t head = group * shape_.queries_per_kv + h;
+      for (std::int64_t first = 0; first < shape_.seq; first += kQueryTile) {
+        const std::int64_t n = std::min(kQueryTile, shape_.seq - first);
+        const std::int64_t column = query_column(shape_, group, h);
+        const Queries of{queries_.tile(row + first, n, column, dim),
+                         douts_.tile(row + first, n, head * dim, dim)};
+        const auto o = outs_.tile(row + first, n, head * dim, dim);
+        auto dq = dqueries_.tile(row + first, n, column, dim);
+        dq.setZero();
+        dot_ = (of.dout.array() * o.array()).rowwise().sum();
+        for (std::int64_t k = 0; k < first + n; k += kKeyTile) {
+          const std::int64_t keys = std::min(kKeyTile, first + n - k);
+          tile({sequence, head, first, k}, of, dq, dk.middleRows(k, keys),
+               dv.middleRows(k, keys));
         }
+        dqueries_.store();
       }
     }
+    dkeys_.store();
+    dvalues_.store();
   }
 
  private:
-  void tile(const TilePlace& at, std::int64_t queries, std::int64_t keys) {
-    const std::int64_t group = at.head / shape.queries_per_kv;
-    const std::int64_t h = at.head % shape.queries_per_kv;
-    const auto in = windows<T>(qkv, shape, at.sequence);
-    const auto grad = windows<T>(dqkv, shape, at.sequence);
-    const T scale = T{1} / std::sqrt(static_cast<T>(shape.head_dim));
-    const auto q = in.query(group, h, at.query, queries);
-    const auto k = in.key(group, at.key, keys);
-    const auto g = head_rows<T>(dout, shape, at.sequence, at.head, at.query, queries);
+  /// A tile of queries and the gradient of what they made.
+  struct Queries {
+    ConstMatrixMap<T> query;
+    ConstMatrixMap<T> dout;
+  };
+  using Rows = Eigen::Block<MatrixMap<T>, Eigen::Dynamic, Eigen::Dynamic, true>;
 
-    probability.noalias() = q * k.transpose();
-    probability *= scale;
-    if (at.key + keys > at.query + 1) apply_causal_mask(probability, at);
+  void tile(const TilePlace& at, const Queries& of, MatrixMap<T>& dq, Rows dk, Rows dv) {
+    const std::int64_t queries = of.query.rows();
+    const std::int64_t keys = dk.rows();
+    const std::int64_t row = at.sequence * shape_.seq + at.key;
+    const std::int64_t group = at.head / shape_.queries_per_kv;
+    const T scale = T{1} / std::sqrt(static_cast<T>(shape_.head_dim));
+    const auto k = keys_.tile(row, keys, key_column(shape_, group), shape_.head_dim);
+    const auto v = values_.tile(row, keys, value_column(shape_, group), shape_.head_dim);
+
+    probability_.noalias() = of.query * k.transpose();
+    probability_ *= scale;
+    if (at.key + keys > at.query + 1) apply_causal_mask(probability_, at);
     const T* log_sum =
-        lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
+        lse_.data<T>() + (at.sequence * shape_.heads() + at.head) * shape_.seq + at.query;
     for (std::int64_t i = 0; i < queries; ++i) {
-      probability.row(i) = (probability.row(i).array() - log_sum[i]).exp();
+      probability_.row(i) = (probability_.row(i).array() - log_sum[i]).exp();
     }
-    slope.noalias() = g * in.value(group, at.key, keys).transpose();
-    auto dv = grad.value(group, at.key, keys);
-    if (dropout.probability > 0) {
-      dropout_factors(factors, queries, keys, shape, dropout, at);
-      masked = probability.cwiseProduct(factors.leftCols(keys));
-      slope.array() *= factors.leftCols(keys).array();
-      dv.noalias() += masked.transpose() * g;
+    slope_.noalias() = of.dout * v.transpose();
+    if (dropout_.probability > 0) {
+      dropout_factors(factors_, queries, keys, shape_, dropout_, at);
+      masked_ = probability_.cwiseProduct(factors_.leftCols(keys));
+      slope_.array() *= factors_.leftCols(keys).array();
+      dv.noalias() += masked_.transpose() * of.dout;
     } else {
-      dv.noalias() += probability.transpose() * g;
+      dv.noalias() += probability_.transpose() * of.dout;
     }
-    slope.array() = probability.array() * (slope.array().colwise() - dot) * scale;
-    grad.query(group, h, at.query, queries).noalias() += slope * k;
-    grad.key(group, at.key, keys).noalias() += slope.transpose() * q;
+    slope_.array() = probability_.array() * (slope_.array().colwise() - dot_) * scale;
+    dq.noalias() += slope_ * k;
+    dk.noalias() += slope_.transpose() * of.query;
   }
+
+  const ConstView& lse_;
+  const AttentionShape& shape_;
+  const Dropout& dropout_;
+  Source<T> queries_, keys_, values_, douts_, outs_;
+  Target<T> dqueries_, dkeys_, dvalues_;  ///< sums in T, rounded once
+  Matrix<T> probability_;
+  Matrix<T> masked_;                        ///< probability under dropout
+  Matrix<T> factors_;                       ///< of dropout
+  Matrix<T> slope_;                         ///< dS
+  Eigen::Array<T, Eigen::Dynamic, 1> dot_;  ///< Σ dO·O of each query
 };
 
 }  // namespace
@@ -87,14 +116,13 @@ void CpuKernels::attention_backward(Stream&, const ConstView& dout, const ConstV
                                     const ConstView& out, const ConstView& lse,
                                     const AttentionShape& shape, const Dropout& dropout,
                                     const View& dqkv) {
-  check_type(lse, qkv.dtype());
   by_type(qkv.dtype(), [&]<class T>(T) {
     const std::int64_t tasks = shape.batch * shape.kv_heads;
 #pragma omp parallel if (tasks > 1)
     {
-      BackwardTask<T> task{dout, qkv, out, lse, shape, dropout, dqkv};
+      BackwardTasks<T> mine(dout, qkv, out, lse, shape, dropout, dqkv);
 #pragma omp for schedule(dynamic)
-      for (std::int64_t i = 0; i < tasks; ++i) task.run(i / shape.kv_heads, i % shape.kv_heads);
+      for (std::int64_t i = 0; i < tasks; ++i) mine.run(i / shape.kv_heads, i % shape.kv_heads);
     }
   });
 }

@@ -13,18 +13,23 @@ void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
   by_type(qkv.dtype(), [&]<class T>(T) {
     const std::int64_t half = table.cols() / 2;
     const T sign = static_cast<T>(inverse ? -1 : 1);
-    parallel_rows(qkv, [&](std::int64_t r) {
-      const T* angles = row_data<T>(table, r % shape.seq);
-      const ConstRow<T> cosine(angles, half);
-      const ConstRow<T> sine(angles + half, half);
-      for (std::int64_t g = 0; g < shape.kv_heads; ++g) {
-        for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries, then the key
-          T* x = row_data<T>(qkv, r) + g * shape.group_width() + h * shape.head_dim;
-          for (std::int64_t i = 0; i < half; ++i) {
-            const T a = x[i];
-            const T b = x[half + i];
-            x[i] = a * cosine[i] - sign * b * sine[i];
-            x[half + i] = b * cosine[i] + sign * a * sine[i];
+    const auto rotate = [&](T* x, const T* cosine, const T* sine) {
+      for (std::int64_t i = 0; i < half; ++i) {
+        const T a = x[i];
+        const T b = x[half + i];
+        x[i] = a * cosine[i] - sign * b * sine[i];
+        x[half + i] = b * cosine[i] + sign * a * sine[i];
+      }
+    };
+    parallel_for(qkv.rows(), qkv.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Target<T> window(qkv);
+      for (std::int64_t r = begin; r < end; ++r) {
+        const T* angles = row_data<T>(table, r % shape.seq);
+        for (std::int64_t g = 0; g < shape.kv_heads; ++g) {
+          for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries, the key
+            T* x = window.loaded(r, query_column(shape, g, h), 2 * half).data();
+            rotate(x, angles, angles + half);
+            window.store();
           }
         }
       }
@@ -34,9 +39,16 @@ void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
 
 namespace {
 
-/// Running state of the online softmax for one tile of queries.
+/// Windows of one thread, and the running state of the online softmax for one tile of queries.
 template <class T>
 struct ForwardTile {
+  ForwardTile(const ConstView& qkv, const View& out)
+      : queries(qkv), keys(qkv), values(qkv), result(out) {}
+
+  Source<T> queries;
+  Source<T> keys;
+  Source<T> values;
+  Target<T> result;
   Matrix<T> query;
   Matrix<T> scores;
   Matrix<T> factors;  ///< of dropout
@@ -59,52 +71,56 @@ struct ForwardTile {
 };
 
 template <class T>
-void forward_tile(const ConstView& qkv, const AttentionShape& shape, const Dropout& dropout,
-                  const View& out, const View& lse, TilePlace at, ForwardTile<T>& tile) {
+void forward_tile(const AttentionShape& shape, const Dropout& dropout, const View& lse,
+                  TilePlace at, ForwardTile<T>& tile) {
   const std::int64_t n = std::min(kQueryTile, shape.seq - at.query);
-  const auto in = windows<T>(qkv, shape, at.sequence);
+  const std::int64_t row = at.sequence * shape.seq;
+  const std::int64_t dim = shape.head_dim;
   const std::int64_t group = at.head / shape.queries_per_kv;
-  const T scale = T{1} / std::sqrt(static_cast<T>(shape.head_dim));
-  tile.query.noalias() = in.query(group, at.head % shape.queries_per_kv, at.query, n) * scale;
+  const T scale = T{1} / std::sqrt(static_cast<T>(dim));
+  const std::int64_t column = query_column(shape, group, at.head % shape.queries_per_kv);
+  tile.query.noalias() = tile.queries.tile(row + at.query, n, column, dim) * scale;
   tile.sum.setZero(n, shape.head_dim);
   tile.total.setZero(n);
   tile.max.setConstant(n, -std::numeric_limits<T>::infinity());
   for (at.key = 0; at.key < at.query + n; at.key += kKeyTile) {
     const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
-    tile.scores.noalias() = tile.query * in.key(group, at.key, keys).transpose();
+    const auto key = tile.keys.tile(row + at.key, keys, key_column(shape, group), dim);
+    tile.scores.noalias() = tile.query * key.transpose();
     if (at.key + keys > at.query + 1) apply_causal_mask(tile.scores, at);
     tile.absorb_scores();
     if (dropout.probability > 0) {
       dropout_factors(tile.factors, n, keys, shape, dropout, at);
       tile.scores.array() *= tile.factors.leftCols(keys).array();
     }
-    tile.sum.noalias() += tile.scores * in.value(group, at.key, keys);
+    tile.sum.noalias() +=
+        tile.scores * tile.values.tile(row + at.key, keys, value_column(shape, group), dim);
   }
-  auto result = head_rows<T>(out, shape, at.sequence, at.head, at.query, n);
+  auto result = tile.result.tile(row + at.query, n, at.head * dim, dim);
   T* log_sum = lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
   for (std::int64_t i = 0; i < n; ++i) {
     result.row(i) = tile.sum.row(i) / tile.total[i];
     log_sum[i] = tile.max[i] + std::log(tile.total[i]);
   }
+  tile.result.store();
 }
 
 }  // namespace
 
 void CpuKernels::attention_forward(Stream&, const ConstView& qkv, const AttentionShape& shape,
                                    const Dropout& dropout, const View& out, const View& lse) {
-  check_type(lse, qkv.dtype());
   by_type(qkv.dtype(), [&]<class T>(T) {
     const std::int64_t tiles = (shape.seq + kQueryTile - 1) / kQueryTile;
     const std::int64_t tasks = shape.batch * shape.heads() * tiles;
 #pragma omp parallel if (tasks > 1)
     {
-      ForwardTile<T> tile;
+      ForwardTile<T> tile(qkv, out);
 #pragma omp for schedule(dynamic)
       for (std::int64_t task = 0; task < tasks; ++task) {
         // Long rows of keys first, so that the last tasks are short.
         const std::int64_t q = tiles - 1 - task / (shape.batch * shape.heads());
         const std::int64_t which = task % (shape.batch * shape.heads());
-        forward_tile<T>(qkv, shape, dropout, out, lse,
+        forward_tile<T>(shape, dropout, lse,
                         {which / shape.heads(), which % shape.heads(), q * kQueryTile, 0},
                         tile);
       }

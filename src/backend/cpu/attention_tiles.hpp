@@ -1,58 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// What attention's forward and backward share: windows on the fused array, masks and dropout.
+// What attention's forward and backward share: places in the fused array, masks and dropout.
 #pragma once
 
 #include "trireme/ops/types.hpp"
 
-#include "parallel.hpp"
 #include "philox_lanes.hpp"
+#include "windows.hpp"
 
 namespace trireme::cpu {
 
 inline constexpr std::int64_t kQueryTile = 64;
 inline constexpr std::int64_t kKeyTile = 64;
 
-/// The tokens of one sequence, seen as [seq, head_dim] matrices inside the fused array.
-template <class T, class Pointer, class Map>
-struct HeadWindows {
-  Pointer base;  ///< first token of the sequence
-  std::int64_t stride;
-  const AttentionShape& shape;
-
-  [[nodiscard]] Map rows(std::int64_t column, std::int64_t first, std::int64_t n) const {
-    return {base + first * stride + column, n, shape.head_dim, Eigen::OuterStride<>(stride)};
-  }
-  [[nodiscard]] Map query(std::int64_t group, std::int64_t head, std::int64_t first,
-                          std::int64_t n) const {
-    return rows(group * shape.group_width() + head * shape.head_dim, first, n);
-  }
-  [[nodiscard]] Map key(std::int64_t group, std::int64_t first, std::int64_t n) const {
-    return query(group, shape.queries_per_kv, first, n);
-  }
-  [[nodiscard]] Map value(std::int64_t group, std::int64_t first, std::int64_t n) const {
-    return query(group, shape.queries_per_kv + 1, first, n);
-  }
-};
-
-template <class T>
-HeadWindows<T, const T*, ConstMatrixMap<T>> windows(const ConstView& qkv,
-                                                    const AttentionShape& shape,
-                                                    std::int64_t sequence) {
-  return {row_data<T>(qkv, sequence * shape.seq), qkv.row_stride(), shape};
+/// First column of a query head, key and value of a group in the fused array.
+inline std::int64_t query_column(const AttentionShape& a, std::int64_t group,
+                                 std::int64_t head) {
+  return group * a.group_width() + head * a.head_dim;
 }
-template <class T>
-HeadWindows<T, T*, MatrixMap<T>> windows(const View& qkv, const AttentionShape& shape,
-                                         std::int64_t sequence) {
-  return {row_data<T>(qkv, sequence * shape.seq), qkv.row_stride(), shape};
+inline std::int64_t key_column(const AttentionShape& a, std::int64_t group) {
+  return query_column(a, group, a.queries_per_kv);
 }
-
-/// [seq, head_dim] of one head in an array of plain heads.
-template <class T, class V>
-auto head_rows(const V& x, const AttentionShape& shape, std::int64_t sequence,
-               std::int64_t head, std::int64_t first, std::int64_t n) {
-  using Map = std::conditional_t<std::is_same_v<V, View>, MatrixMap<T>, ConstMatrixMap<T>>;
-  return Map(row_data<T>(x, sequence * shape.seq + first) + head * shape.head_dim, n,
-             shape.head_dim, Eigen::OuterStride<>(x.row_stride()));
+inline std::int64_t value_column(const AttentionShape& a, std::int64_t group) {
+  return query_column(a, group, a.queries_per_kv + 1);
 }
 
 /// Where a tile of scores stands: sequence, query head, first query, first key.

@@ -1,32 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cut softmax: one pass of exponentials, one of scaling.
+#include <limits>
+
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "windows.hpp"
 
 namespace trireme::cpu {
+
+namespace {
+
+constexpr std::int64_t kChunk = 2048;  // sums of chunks round less than one long sum
+
+/// f(first column, width) on the chunks of a row of n.
+template <class F>
+void by_chunks(std::int64_t n, F&& f) {
+  for (std::int64_t c = 0; c < n; c += kChunk) f(c, std::min(kChunk, n - c));
+}
+
+}  // namespace
 
 void CpuKernels::softmax_local(Stream&, const View& logits, const ConstView& targets,
                                std::int64_t first_column, const View& max, const View& sum,
                                const View& picked) {
   by_type(logits.dtype(), [&]<class T>(T) {
     const auto* target = targets.data<std::int32_t>();
-    T* row_max = max.data<T>();
-    T* row_sum = sum.data<T>();
-    T* row_picked = picked.data<T>();
-    parallel_rows(logits, [&](std::int64_t r) {
-      Row<T> z = row<T>(logits, r);
-      const std::int64_t at = target[r] - first_column;
-      row_picked[r] = at >= 0 && at < z.size() ? z[at] : T{0};
-      const T m = z.maxCoeff();
-      row_max[r] = m;
-      T total{0};
-      constexpr std::int64_t kChunk = 2048;  // sums of chunks round less than one long sum
-      for (std::int64_t c = 0; c < z.size(); c += kChunk) {
-        auto part = z.segment(c, std::min(kChunk, z.size() - c));
-        part = (part - m).exp();
-        total += part.sum();
+    const std::int64_t cols = logits.cols();
+    parallel_for(logits.rows(), cols, 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> in(logits);
+      Target<T> out(logits);
+      for (std::int64_t r = begin; r < end; ++r) {
+        const std::int64_t at = target[r] - first_column;
+        picked.data<T>()[r] = at >= 0 && at < cols ? in.row(r, at, 1)[0] : T{0};
+        T m = -std::numeric_limits<T>::infinity();
+        by_chunks(cols, [&](std::int64_t c, std::int64_t n) {
+          m = std::max(m, in.row(r, c, n).maxCoeff());
+        });
+        T total{0};
+        by_chunks(cols, [&](std::int64_t c, std::int64_t n) {
+          Row<T> part = out.loaded(r, c, n);
+          part = (part - m).exp();
+          total += part.sum();
+          out.store();
+        });
+        max.data<T>()[r] = m;
+        sum.data<T>()[r] = total;
       }
-      row_sum[r] = total;
     });
   });
 }
@@ -64,11 +82,18 @@ void CpuKernels::softmax_gradient(Stream&, const View& logits, const ConstView& 
                                   const ConstView& sum, double scale) {
   by_type(logits.dtype(), [&]<class T>(T) {
     const auto* target = targets.data<std::int32_t>();
-    parallel_rows(logits, [&](std::int64_t r) {
-      Row<T> z = row<T>(logits, r);
-      z *= static_cast<T>(scale) * factor.data<T>()[r] / sum.data<T>()[r];
-      const std::int64_t at = target[r] - first_column;
-      if (at >= 0 && at < z.size()) z[at] -= static_cast<T>(scale);
+    parallel_for(logits.rows(), logits.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Target<T> z(logits);
+      for (std::int64_t r = begin; r < end; ++r) {
+        const T f = static_cast<T>(scale) * factor.data<T>()[r] / sum.data<T>()[r];
+        by_chunks(logits.cols(), [&](std::int64_t c, std::int64_t n) {
+          Row<T> part = z.loaded(r, c, n);
+          part *= f;
+          const std::int64_t at = target[r] - first_column - c;
+          if (at >= 0 && at < n) part[at] -= static_cast<T>(scale);
+          z.store();
+        });
+      }
     });
   });
 }

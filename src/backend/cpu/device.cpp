@@ -71,7 +71,8 @@ class CpuDevice : public Device {
     const int failed = posix_memalign(&block, huge ? BlockPool::kHugePage : kAlignment, size);
     TRM_REQUIRE(failed == 0,
                 "out of host memory: {} MiB more were asked for, {} MiB are in use; use more "
-                "ranks, a smaller micro-batch or a smaller model",
+                "ranks, a higher zero_optimization.stage, a smaller micro-batch or a smaller "
+                "model",
                 size >> 20U, pool_.use().in_use >> 20U);
     if (huge) madvise(block, size, MADV_HUGEPAGE);
     return block;

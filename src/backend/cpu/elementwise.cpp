@@ -1,23 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums, copies, dropout, and parameter updates.
+// Sums, copies, casts and dropout.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels.hpp"
-#include "parallel.hpp"
 #include "philox_lanes.hpp"
+#include "windows.hpp"
 
 namespace trireme::cpu {
 
 void CpuKernels::add(Stream&, const ConstView& a, const ConstView& b, const View& y) {
   by_type(a.dtype(), [&]<class T>(T) {
-    parallel_rows(y, [&](std::int64_t r) { row<T>(y, r) = row<T>(a, r) + row<T>(b, r); });
+    by_pieces(y, [&] {
+      return [one = Source<T>(a), two = Source<T>(b), sum = Target<T>(y)](
+                 std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+        sum.row(r, c, n) = one.row(r, c, n) + two.row(r, c, n);
+        sum.store();
+      };
+    });
+  });
+}
+
+void CpuKernels::accumulate(Stream&, const ConstView& x, const View& y) {
+  by_type(y.dtype(), [&]<class T>(T) {
+    by_pieces(y, [&] {
+      return [from = Source<T>(x), sum = Target<T>(y)](std::int64_t r, std::int64_t c,
+                                                       std::int64_t n) mutable {
+        sum.loaded(r, c, n) += from.row(r, c, n);
+        sum.store();
+      };
+    });
   });
 }
 
 void CpuKernels::copy(Stream&, const ConstView& x, const View& y) {
-  by_type(x.dtype(), [&]<class T>(T) {
-    parallel_rows(y, [&](std::int64_t r) { row<T>(y, r) = row<T>(x, r); });
+  by_pieces(y, [&] {
+    return [&](std::int64_t r, std::int64_t c, std::int64_t n) {
+      std::memcpy(address(y, r, c), address(x, r, c),
+                  static_cast<std::size_t>(n) * size_of(x.dtype()));
+    };
+  });
+}
+
+namespace {
+
+/// x with its last place set where anything was cut off, so that rounding once more rounds as
+/// x itself would: Boldo and Melquiond, "When double rounding is odd", 2005.
+float round_to_odd(double x) {
+  const auto nearest = static_cast<float>(x);
+  const auto back = static_cast<double>(nearest);
+  auto bits = std::bit_cast<std::uint32_t>(nearest);
+  if (back == x) return nearest;
+  if (std::abs(back) > std::abs(x)) --bits;  // towards zero
+  return std::bit_cast<float>(bits | 1U);
+}
+
+}  // namespace
+
+void CpuKernels::cast(Stream& s, const ConstView& x, const View& y) {
+  if (x.dtype() == y.dtype()) return copy(s, x, y);
+  by_pieces(y, [&] {
+    return [&, singles = Source<float>(x), odd = Scratch<float>()](
+               std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+      if (y.dtype() == DType::f64) {
+        Row<double>(row_data<double>(y, r) + c, n) = singles.row(r, c, n).cast<double>();
+      } else if (x.dtype() != DType::f64) {
+        narrow(singles.row(r, c, n).data(), y.dtype(), address(y, r, c), n);
+      } else if (y.dtype() == DType::f32) {
+        const ConstRow<double> from(row_data<double>(x, r) + c, n);
+        Row<float>(row_data<float>(y, r) + c, n) = from.cast<float>();
+      } else {
+        float* rounded = odd.take(n);
+        std::transform(row_data<double>(x, r) + c, row_data<double>(x, r) + c + n, rounded,
+                       round_to_odd);
+        narrow(rounded, y.dtype(), address(y, r, c), n);
+      }
+    };
   });
 }
 
@@ -26,119 +85,67 @@ void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const
   by_type(x.dtype(), [&]<class T>(T) {
     const auto threshold = static_cast<std::uint32_t>(spec.probability * 0x1p32);
     const T keep = static_cast<T>(1 / (1 - spec.probability));
-    parallel_rows(y, [&](std::int64_t r) {
-      PhiloxLanes lanes;
-      PhiloxLanes::Words words;
-      constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
-      for (std::int64_t c = 0; c < y.cols(); c += kBlock) {
-        for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
-          lanes.set(l, spec.first_row + static_cast<std::uint64_t>(r),
-                    static_cast<std::uint32_t>(c / 4 + l));
+    by_pieces(y, [&] {
+      return [&, from = Source<T>(x), plus = Source<T>(add), to = Target<T>(y)](
+                 std::int64_t r, std::int64_t first, std::int64_t width) mutable {
+        PhiloxLanes lanes;
+        PhiloxLanes::Words words;
+        const T* in = from.row(r, first, width).data();
+        const T* base = add.empty() ? nullptr : plus.row(r, first, width).data();
+        T* out = to.row(r, first, width).data();
+        constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
+        for (std::int64_t c = 0; c < width; c += kBlock) {
+          for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
+            lanes.set(l, spec.first_row + static_cast<std::uint64_t>(r),
+                      static_cast<std::uint32_t>((first + c) / 4 + l));
+          }
+          lanes.draw(spec.key, words);
+          for (std::int64_t i = c; i < std::min(c + kBlock, width); ++i) {
+            const bool kept = words[static_cast<std::size_t>(i - c)] >= threshold;
+            const T value = kept ? in[i] * keep : T{0};
+            out[i] = base == nullptr ? value : base[i] + value;
+          }
         }
-        lanes.draw(spec.key, words);
-        const std::int64_t n = std::min(kBlock, y.cols() - c);
-        const T* in = row_data<T>(x, r) + c;
-        const T* base = add.empty() ? nullptr : row_data<T>(add, r) + c;
-        T* out = row_data<T>(y, r) + c;
-        for (std::int64_t i = 0; i < n; ++i) {
-          const T value = words[static_cast<std::size_t>(i)] >= threshold ? in[i] * keep : T{0};
-          out[i] = base == nullptr ? value : base[i] + value;
-        }
-      }
+        to.store();
+      };
     });
   });
 }
 
 void CpuKernels::accumulate_squares(Stream&, const ConstView& x, const View& total) {
   by_type(x.dtype(), [&]<class T>(T) {
-    // Fixed blocks, summed in order: the same bits for any number of threads.
-    constexpr std::int64_t kBlock = 4096;
-    const std::int64_t per_row = (x.cols() + kBlock - 1) / kBlock;
+    // Fixed pieces, summed in order: the same bits for any number of threads.
+    const std::int64_t per_row = (x.cols() + kPiece - 1) / kPiece;
     Eigen::ArrayXd sums(x.rows() * per_row);
-    parallel_for(x.rows() * per_row, kBlock, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t c = i % per_row * kBlock;
-        const T* part = row_data<T>(x, i / per_row) + c;
-        const std::int64_t n = std::min(kBlock, x.cols() - c);
+    by_pieces(x, [&] {
+      return [&, from = Source<T>(x)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+        const T* part = from.row(r, c, n).data();
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (std::int64_t j = 0; j < n; ++j) {
           sum += static_cast<double>(part[j]) * static_cast<double>(part[j]);
         }
-        sums[i] = sum;
-      }
+        sums[r * per_row + c / kPiece] = sum;
+      };
     });
     *total.data<double>() += sums.sum();
-  });
-}
-
-void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient,
-                       const View& value, const View& exp_avg, const View& exp_avg_sq) {
-  by_type(value.dtype(), [&]<class T>(T) {
-    const double t = static_cast<double>(step.step);
-    const T decay = static_cast<T>(1 - step.lr * step.weight_decay);
-    const T rate = static_cast<T>(step.lr / (1 - std::pow(step.beta1, t)));
-    const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, t)));
-    const T b1 = static_cast<T>(step.beta1);
-    const T b2 = static_cast<T>(step.beta2);
-    // Not 1 − b2 in T: that would be wrong by 1e-5 for b2 = 0.999.
-    const T c1 = static_cast<T>(1 - step.beta1);
-    const T c2 = static_cast<T>(1 - step.beta2);
-    const T epsilon = static_cast<T>(step.epsilon);
-    const T scale = static_cast<T>(step.gradient_scale);
-    const T* grad = gradient.data<T>();
-    T* theta = value.data<T>();
-    T* first = exp_avg.data<T>();
-    T* second = exp_avg_sq.data<T>();
-    parallel_for(value.count(), 1, 16, [&](std::int64_t begin, std::int64_t end) {
-#pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) {
-        const T g = grad[i] * scale;
-        const T m = b1 * first[i] + c1 * g;
-        const T v = b2 * second[i] + c2 * g * g;
-        first[i] = m;
-        second[i] = v;
-        theta[i] = theta[i] * decay - rate * m / (std::sqrt(v) * correction + epsilon);
-      }
-    });
-  });
-}
-
-void CpuKernels::sgd(Stream&, const SgdStep& step, const ConstView& gradient, const View& value,
-                     const View& momentum) {
-  by_type(value.dtype(), [&]<class T>(T) {
-    const T lr = static_cast<T>(step.lr);
-    const T mu = static_cast<T>(step.momentum);
-    const T decay = static_cast<T>(step.weight_decay);
-    const T scale = static_cast<T>(step.gradient_scale);
-    const T* grad = gradient.data<T>();
-    T* theta = value.data<T>();
-    T* speed = step.momentum == 0 ? nullptr : momentum.data<T>();
-    parallel_for(value.count(), 1, 16, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        T d = grad[i] * scale + decay * theta[i];
-        if (speed != nullptr) d = speed[i] = mu * speed[i] + d;
-        theta[i] -= lr * d;
-      }
-    });
   });
 }
 
 std::int64_t CpuKernels::first_non_finite(Stream&, const ConstView& x) {
   std::int64_t found = -1;
   by_type(x.dtype(), [&]<class T>(T) {
+    Source<T> from(x);
     for (std::int64_t r = 0; r < x.rows() && found < 0; ++r) {
-      const T* values = row_data<T>(x, r);
-      constexpr std::int64_t kBlock = 4096;
-      for (std::int64_t c = 0; c < x.cols() && found < 0; c += kBlock) {
-        const std::int64_t end = std::min(c + kBlock, x.cols());
+      for (std::int64_t c = 0; c < x.cols() && found < 0; c += kPiece) {
+        const std::int64_t n = std::min(kPiece, x.cols() - c);
+        const T* values = from.row(r, c, n).data();
         T probe{0};  // 0 · x is NaN where x is inf or NaN
 #pragma omp simd reduction(+ : probe)
-        for (std::int64_t i = c; i < end; ++i) probe += values[i] * T{0};
+        for (std::int64_t i = 0; i < n; ++i) probe += values[i] * T{0};
         if (probe == T{0}) continue;
-        const T* bad =
-            std::find_if(values + c, values + end, [](T v) { return !std::isfinite(v); });
-        found = r * x.cols() + (bad - values);
+        const T* bad = std::find_if(values, values + n, [](T v) { return !std::isfinite(v); });
+        found = r * x.cols() + c + (bad - values);
       }
     }
   });

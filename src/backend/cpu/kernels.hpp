@@ -4,6 +4,8 @@
 
 #include "trireme/ops/kernels.hpp"
 
+#include "windows.hpp"
+
 namespace trireme::cpu {
 
 class CpuKernels final : public Kernels {
@@ -49,15 +51,20 @@ class CpuKernels final : public Kernels {
                         std::int64_t first_column, const ConstView& factor,
                         const ConstView& sum, double scale) override;
   void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) override;
+  void cast(Stream& s, const ConstView& x, const View& y) override;
+  void accumulate(Stream& s, const ConstView& x, const View& y) override;
   void copy(Stream& s, const ConstView& x, const View& y) override;
   void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
                const View& y) override;
   void accumulate_squares(Stream& s, const ConstView& x, const View& total) override;
   void adamw(Stream& s, const AdamwStep& step, const ConstView& gradient, const View& value,
-             const View& exp_avg, const View& exp_avg_sq) override;
+             const View& exp_avg, const View& exp_avg_sq, const View& copy) override;
   void sgd(Stream& s, const SgdStep& step, const ConstView& gradient, const View& value,
-           const View& momentum) override;
+           const View& momentum, const View& copy) override;
   [[nodiscard]] std::int64_t first_non_finite(Stream& s, const ConstView& x) override;
+
+ private:
+  Scratch<float> scratch_;  ///< of products of half types
 };
 
 }  // namespace trireme::cpu

@@ -1,69 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
 // LayerNorm and RMSNorm, a row at a time; weight gradients by columns.
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "windows.hpp"
 
 namespace trireme::cpu {
 
 void CpuKernels::norm_forward(Stream&, Norm kind, double epsilon, const ConstView& x,
                               const ConstView& weight, const ConstView& bias, const View& y,
                               const View& statistics) {
-  check_type(statistics, x.dtype());
   by_type(x.dtype(), [&]<class T>(T) {
-    const ConstRow<T> w(weight.data<T>(), x.cols());
+    Source<T> weights(weight);
+    Source<T> biases(bias);
+    const ConstRow<T> w = weights.row(0, 0, x.cols());
+    const ConstRow<T> b = bias.empty() ? ConstRow<T>(nullptr, 0) : biases.row(0, 0, x.cols());
     const T n = static_cast<T>(x.cols());
-    parallel_rows(x, [&](std::int64_t r) {
-      const ConstRow<T> in = row<T>(x, r);
-      const T mean = kind == Norm::layernorm ? in.sum() / n : T{0};
-      const T variance = (in - mean).square().sum() / n;
-      const T rstd = T{1} / std::sqrt(variance + static_cast<T>(epsilon));
-      Row<T> out = row<T>(y, r);
-      if (bias.empty()) {
-        out = (in - mean) * rstd * w;
-      } else {
-        out = (in - mean) * rstd * w + ConstRow<T>(bias.data<T>(), x.cols());
+    parallel_for(x.rows(), x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> from(x);
+      Target<T> to(y);
+      for (std::int64_t r = begin; r < end; ++r) {
+        const ConstRow<T> in = from.row(r);
+        const T mean = kind == Norm::layernorm ? in.sum() / n : T{0};
+        const T variance = (in - mean).square().sum() / n;
+        const T rstd = T{1} / std::sqrt(variance + static_cast<T>(epsilon));
+        Row<T> out = to.row(r);
+        if (b.size() == 0) {
+          out = (in - mean) * rstd * w;
+        } else {
+          out = (in - mean) * rstd * w + b;
+        }
+        to.store();
+        T* kept = row_data<T>(statistics, r);
+        kept[0] = mean;
+        kept[1] = rstd;
       }
-      T* kept = row_data<T>(statistics, r);
-      kept[0] = mean;
-      kept[1] = rstd;
     });
   });
 }
+
+namespace {
+
+/// Columns [begin, end) of the weights' gradients: each column is one thread's.
+template <class T>
+void add_weight_gradients(const ConstView& dy, const ConstView& x, const ConstView& statistics,
+                          const View& dweight, const View& dbias, std::int64_t begin,
+                          std::int64_t end) {
+  const std::int64_t width = end - begin;
+  Source<T> gradients(dy);
+  Source<T> inputs(x);
+  Target<T> weights(dweight);
+  Target<T> biases(dbias);
+  Row<T> dw = weights.loaded(0, begin, width);
+  Row<T> db = dbias.empty() ? Row<T>(nullptr, 0) : biases.loaded(0, begin, width);
+  for (std::int64_t r = 0; r < x.rows(); ++r) {
+    const T* kept = row_data<T>(statistics, r);
+    const ConstRow<T> g = gradients.row(r, begin, width);
+    dw += g * (inputs.row(r, begin, width) - kept[0]) * kept[1];
+    if (db.size() > 0) db += g;
+  }
+  weights.store();
+  if (db.size() > 0) biases.store();
+}
+
+}  // namespace
 
 void CpuKernels::norm_backward(Stream&, Norm kind, const ConstView& dy, const ConstView& x,
                                const ConstView& weight, const ConstView& statistics,
                                const ConstView& add, const View& dx, const View& dweight,
                                const View& dbias) {
-  check_type(statistics, x.dtype());
-  check_type(dweight, x.dtype());
   by_type(x.dtype(), [&]<class T>(T) {
-    const ConstRow<T> w(weight.data<T>(), x.cols());
-    const T n = static_cast<T>(x.cols());
     // Weights first: dx may share its memory with x's only reader, `add`, but never with x or
     // dy.
     parallel_for(x.cols(), x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t width = end - begin;
-      Row<T> dw(dweight.data<T>() + begin, width);
-      for (std::int64_t r = 0; r < x.rows(); ++r) {
-        const T* kept = row_data<T>(statistics, r);
-        const ConstRow<T> g(row_data<T>(dy, r) + begin, width);
-        dw += g * (ConstRow<T>(row_data<T>(x, r) + begin, width) - kept[0]) * kept[1];
-        if (!dbias.empty()) Row<T>(dbias.data<T>() + begin, width) += g;
-      }
+      add_weight_gradients<T>(dy, x, statistics, dweight, dbias, begin, end);
     });
-    parallel_rows(x, [&](std::int64_t r) {
-      const T* kept = row_data<T>(statistics, r);
-      const T mean = kept[0];
-      const T rstd = kept[1];
-      const ConstRow<T> in = row<T>(x, r);
-      const ConstRow<T> g = row<T>(dy, r);
-      const T a = kind == Norm::layernorm ? (g * w).sum() / n : T{0};
-      const T b = (g * w * (in - mean)).sum() * rstd / n;
-      Row<T> out = row<T>(dx, r);
-      if (add.empty()) {
-        out = (g * w - a - (in - mean) * (rstd * b)) * rstd;
-      } else {
-        out = row<T>(add, r) + (g * w - a - (in - mean) * (rstd * b)) * rstd;
+    Source<T> weights(weight);
+    const ConstRow<T> w = weights.row(0, 0, x.cols());
+    const T n = static_cast<T>(x.cols());
+    parallel_for(x.rows(), x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> inputs(x);
+      Source<T> gradients(dy);
+      Source<T> adds(add);
+      Target<T> to(dx);
+      for (std::int64_t r = begin; r < end; ++r) {
+        const T* kept = row_data<T>(statistics, r);
+        const T mean = kept[0];
+        const T rstd = kept[1];
+        const ConstRow<T> in = inputs.row(r);
+        const ConstRow<T> g = gradients.row(r);
+        const T a = kind == Norm::layernorm ? (g * w).sum() / n : T{0};
+        const T b = (g * w * (in - mean)).sum() * rstd / n;
+        Row<T> out = to.row(r);
+        if (add.empty()) {
+          out = (g * w - a - (in - mean) * (rstd * b)) * rstd;
+        } else {
+          out = adds.row(r) + (g * w - a - (in - mean) * (rstd * b)) * rstd;
+        }
+        to.store();
       }
     });
   });

@@ -46,23 +46,17 @@ void parallel_rows(const ConstView& x, F&& f) {
   });
 }
 
-/// Calls f with a value of the view's element type: float or double.
+/// Calls f with a value of the type that arrays of this element type are computed in: float,
+/// also for half types, or double.
 template <class F>
 void by_type(DType type, F&& f) {
-  if (type == DType::f32) {
-    f(float{});
-  } else if (type == DType::f64) {
+  if (type == DType::f64) {
     f(double{});
+  } else if (floating(type)) {
+    f(float{});
   } else {
     throw Error(fmt::format("the CPU backend does not compute in {}", name_of(type)));
   }
-}
-
-/// Of an accumulator or statistic, whose type ops/ leaves to the backend. Before any thread
-/// starts: an exception can't leave a parallel region.
-inline void check_type(const ConstView& v, DType type) {
-  TRM_CHECK(v.dtype() == type, "a {} array where the CPU backend needs {}", name_of(v.dtype()),
-            name_of(type));
 }
 
 template <class T>
@@ -83,14 +77,6 @@ T* row_data(const View& v, std::int64_t r) {
 template <class T>
 const T* row_data(const ConstView& v, std::int64_t r) {
   return static_cast<const T*>(v.raw()) + r * v.row_stride();
-}
-template <class T>
-Row<T> row(const View& v, std::int64_t r) {
-  return {row_data<T>(v, r), v.cols()};
-}
-template <class T>
-ConstRow<T> row(const ConstView& v, std::int64_t r) {
-  return {row_data<T>(v, r), v.cols()};
 }
 
 }  // namespace trireme::cpu

@@ -23,6 +23,11 @@ class DryCommunicator : public Communicator {
   RequestPtr start_all_reduce(const View& data, Reduction) override { return count(data); }
   void all_gather(const ConstView&, const View& to) override { count(to); }
   void reduce_scatter(const ConstView& from, const View&) override { count(from); }
+  RequestPtr start_reduce_scatter(const ConstView& from, const View&, bool,
+                                  const View&) override {
+    return count(from);
+  }
+  RequestPtr start_all_gather(const ConstView&, const View& to) override { return count(to); }
   void broadcast(const View& data, int) override { count(data); }
   RequestPtr start_send(const ConstView& data, int, int) override { return count(data); }
   RequestPtr start_receive(const View&, int, int) override { return std::make_unique<Done>(); }

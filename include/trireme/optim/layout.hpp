@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a rank's parameters lie in flat groups, and how each group is cut over dp. Pure.
+//
+// A group is what is gathered and reduced together: the parameters of one unit. Those that stay
+// whole at stage 3 because they are small form a group of their own, and so does
+// embed_in.weight, so that the first and the last stage of a pipeline cut it alike. Under tp,
+// what is summed over tp forms one group a model part, which stays whole too and is cut alike
+// on all ranks of tp. A group is cut into spans, each exchanged by itself; of each span rank r
+// of dp owns block r. All stages of ZeRO share one layout: the bits of a sum don't depend on
+// it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "trireme/model/transformer.hpp"
+
+namespace trireme {
+
+/// Unit number `unit` of model part `part` of this rank.
+struct UnitPlace {
+  std::size_t part = 0;
+  std::size_t unit = 0;
+};
+
+/// Consecutive elements of a parameter in one rank's block.
+struct FlatSlice {
+  Parameter* parameter = nullptr;
+  std::int64_t first = 0;  ///< element of the parameter's own array
+  std::int64_t count = 0;
+  std::int64_t in_group = 0;  ///< where it begins in an array of the whole group
+  std::int64_t in_own = 0;    ///< ... and in an array of this rank's blocks alone
+};
+
+struct FlatSpan {
+  std::int64_t offset = 0;  ///< in the group
+  std::int64_t block = 0;   ///< elements of one rank
+};
+
+struct FlatGroup {
+  std::vector<Parameter*> parameters;
+  std::vector<std::int64_t> offsets;  ///< of parameters: multiples of 16, gaps stay zero
+  std::vector<FlatSpan> spans;
+  std::int64_t count = 0;  ///< with gaps: a multiple of 16 · ranks of dp
+  bool stays_whole = false;
+  UnitPlace owner;  ///< the last unit in backward that adds to its gradients
+};
+
+class FlatLayout {
+ public:
+  /// `parts` must outlive it. Spans have at most `bucket` elements (but a block has at least
+  /// 16); parameters of at most `threshold` elements stay whole at stage 3.
+  FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
+             std::int64_t bucket, std::int64_t threshold);
+
+  [[nodiscard]] int ranks() const { return ranks_; }
+  [[nodiscard]] const std::vector<FlatGroup>& groups() const { return groups_; }
+  /// Numbers of the groups that a unit's parameters lie in.
+  [[nodiscard]] const std::vector<std::size_t>& groups_of(const UnitPlace& unit) const {
+    return of_unit_[unit.part][unit.unit];
+  }
+  /// What rank `rank` of dp owns of a group, in order.
+  [[nodiscard]] std::vector<FlatSlice> slices(std::size_t group, int rank) const;
+  /// All of a group's parameters, as of an array that is whole.
+  [[nodiscard]] std::vector<FlatSlice> whole_slices(std::size_t group) const;
+  /// Elements of all groups, with gaps.
+  [[nodiscard]] std::int64_t count() const;
+  /// Each parameter once, in the order of the model.
+  [[nodiscard]] const std::vector<Parameter*>& parameters() const { return parameters_; }
+
+ private:
+  void add_part(std::size_t number, ModelPart& part, std::int64_t threshold);
+  void finish(FlatGroup& group, std::int64_t bucket) const;
+
+  int ranks_;
+  std::vector<Parameter*> parameters_;
+  std::vector<FlatGroup> groups_;
+  std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< by part and unit
+};
+
+/// An array with an element for each of a group, or for each in one rank's blocks of it.
+struct FlatArray {
+  Tensor data;
+  bool whole = true;
+
+  /// Of the group's elements, or of one in `ranks` blocks of each span.
+  static FlatArray zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
+                         int ranks);
+  [[nodiscard]] View part(const FlatSlice& slice) const;
+  /// Rank `rank`'s block of a span; of an array that isn't whole, its only one.
+  [[nodiscard]] View block(const FlatSpan& span, int rank, int ranks) const;
+  /// All blocks of a span. Whole arrays only.
+  [[nodiscard]] View all_blocks(const FlatSpan& span, int ranks) const;
+  [[nodiscard]] std::size_t bytes() const { return data.defined() ? data.view().bytes() : 0; }
+};
+
+/// `count` elements from `first` on of a contiguous array, as a flat window.
+[[nodiscard]] View flat_window(const View& array, std::int64_t first, std::int64_t count);
+
+}  // namespace trireme

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps, and what they took and moved.
+#include "timed_trainer.hpp"
+
+namespace trireme {
+
+Deck load_bench_deck(const DeckSource& source, Communicator& world) {
+  return load_deck(source, world, [](Deck& d) {
+    TRM_REQUIRE(d.model.vocab_size > 0,
+                "bench makes its own tokens: set vocab_size in the deck");
+  });
+}
+
+TimedTrainer::TimedTrainer(const Engine& engine, Deck deck, Communicator& world)
+    : deck_(std::move(deck)),
+      mesh_(mesh_shape(deck_, world.size()), world),
+      data_(deck_.model.vocab_size, deck_.model.seq_length, deck_.seed),
+      trainer_(engine.exec(), deck_, mesh_, clock_) {}
+
+double TimedTrainer::step() {
+  const auto first =
+      static_cast<std::uint64_t>(done_) * static_cast<std::uint64_t>(deck_.train_batch_size);
+  const auto tokens = trainer_.layout().needs_tokens()
+                          ? read_samples(data_, trainer_.layout().runs(first))
+                          : std::vector<std::int32_t>();
+  mesh_.world->barrier();
+  const double begin = now();
+  const auto result = trainer_.step(++done_, first, tokens);
+  {  // or it would be paid for by whoever steps next
+    const auto scope = clock_.scope(Phase::reduce);
+    trainer_.settle();
+  }
+  const double mine = now() - begin;
+  ++measured_;
+  if (result.skipped) ++skipped_;
+  return mesh_.world->reduce_value(mine, Reduction::max);
+}
+
+void TimedTrainer::reset() {
+  clock_.reset();
+  traffic_ = trainer_.dp_traffic();
+  measured_ = 0;
+  skipped_ = 0;
+}
+
+std::array<double, kPhases> TimedTrainer::phases() const {
+  auto mean = clock_.seconds();
+  for (double& p : mean) {
+    p = mesh_.world->reduce_value(p, Reduction::sum) / mesh_.world->size() / measured_;
+  }
+  return mean;
+}
+
+double TimedTrainer::received_bytes() const {
+  const auto traffic = trainer_.dp_traffic();
+  // What stage 0 gathers are sums of gradients, what the others gather are values.
+  const DType gathered = deck_.zero.stage == 0 ? deck_.types.gradient : deck_.types.compute;
+  const auto bytes = [](std::int64_t elements, DType type) {
+    return static_cast<double>(elements) * static_cast<double>(size_of(type));
+  };
+  const double all = bytes(traffic.reduced - traffic_.reduced, deck_.types.communication) +
+                     bytes(traffic.gathered - traffic_.gathered, gathered);
+  return all * (mesh_.shape.dp - 1) / mesh_.shape.dp / measured_;
+}
+
+}  // namespace trireme

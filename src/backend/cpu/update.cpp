@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameter updates, a piece of each array at a time.
+#include <cmath>
+
+#include "kernels.hpp"
+#include "windows.hpp"
+
+namespace trireme::cpu {
+
+namespace {
+
+template <class T>
+struct Adamw {
+  explicit Adamw(const AdamwStep& s)
+      : decay(static_cast<T>(1 - s.lr * s.weight_decay)),
+        rate(static_cast<T>(s.lr / (1 - std::pow(s.beta1, static_cast<double>(s.step))))),
+        correction(
+            static_cast<T>(1 / std::sqrt(1 - std::pow(s.beta2, static_cast<double>(s.step))))),
+        b1(static_cast<T>(s.beta1)),
+        b2(static_cast<T>(s.beta2)),
+        c1(static_cast<T>(1 - s.beta1)),
+        c2(static_cast<T>(1 - s.beta2)),
+        epsilon(static_cast<T>(s.epsilon)),
+        scale(static_cast<T>(s.gradient_scale)) {}
+
+  void apply(std::int64_t n, const T* gradient, T* value, T* first, T* second) const {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) {
+      const T g = gradient[i] * scale;
+      const T m = b1 * first[i] + c1 * g;
+      const T v = b2 * second[i] + c2 * g * g;
+      first[i] = m;
+      second[i] = v;
+      value[i] = value[i] * decay - rate * m / (std::sqrt(v) * correction + epsilon);
+    }
+  }
+
+  T decay, rate, correction, b1, b2;
+  T c1, c2;  // not 1 − b2 in T: that would be wrong by 1e-5 for b2 = 0.999
+  T epsilon, scale;
+};
+
+View flat(const View& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
+ConstView flat(const ConstView& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
+
+/// What `value` holds there now, to `copy`.
+template <class T>
+void copy_out(const T* value, const View& copy, std::int64_t r, std::int64_t c,
+              std::int64_t n) {
+  if constexpr (std::is_same_v<T, float>) {
+    narrow(value, copy.dtype(), address(copy, r, c), n);
+  } else {
+    std::copy_n(value, n, row_data<T>(copy, r) + c);
+  }
+}
+
+}  // namespace
+
+void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient,
+                       const View& value, const View& exp_avg, const View& exp_avg_sq,
+                       const View& copy) {
+  by_type(value.dtype(), [&]<class T>(T) {
+    by_pieces(flat(value), [&, adamw = Adamw<T>(step)] {
+      return [&, grad = Source<T>(flat(gradient)), theta = Target<T>(flat(value)),
+              first = Target<T>(flat(exp_avg)), second = Target<T>(flat(exp_avg_sq)),
+              copied = flat(copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+        T* now = theta.loaded(r, c, n).data();
+        adamw.apply(n, grad.row(r, c, n).data(), now, first.loaded(r, c, n).data(),
+                    second.loaded(r, c, n).data());
+        if (!copied.empty()) copy_out(now, copied, r, c, n);
+        theta.store();
+        first.store();
+        second.store();
+      };
+    });
+  });
+}
+
+void CpuKernels::sgd(Stream&, const SgdStep& step, const ConstView& gradient, const View& value,
+                     const View& momentum, const View& copy) {
+  by_type(value.dtype(), [&]<class T>(T) {
+    const T lr = static_cast<T>(step.lr);
+    const T mu = static_cast<T>(step.momentum);
+    const T decay = static_cast<T>(step.weight_decay);
+    const T scale = static_cast<T>(step.gradient_scale);
+    by_pieces(flat(value), [&] {
+      return [&, grad = Source<T>(flat(gradient)), theta = Target<T>(flat(value)),
+              speed = Target<T>(flat(momentum)),
+              copied = flat(copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+        const ConstRow<T> g = grad.row(r, c, n);
+        Row<T> now = theta.loaded(r, c, n);
+        if (step.momentum == 0) {
+          now -= lr * (g * scale + decay * now);
+        } else {
+          Row<T> b = speed.loaded(r, c, n);
+          b = mu * b + (g * scale + decay * now);
+          now -= lr * b;
+          speed.store();
+        }
+        if (!copied.empty()) copy_out(now.data(), copied, r, c, n);
+        theta.store();
+      };
+    });
+  });
+}
+
+}  // namespace trireme::cpu

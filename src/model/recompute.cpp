@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sharing inputs out over tp, and moving them to the host's memory and back.
+#include "recompute.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// Every rank of tp has all of x.
+bool shared_out(const RecomputeConfig& config, const TensorParallel& tp) {
+  return config.partition && tp.size() > 1 && !tp.rows_are_cut();
+}
+
+/// A CPU's memory is the host's; and a dry device stands for a CPU.
+bool moves_to_host(const Exec& ex, const RecomputeConfig& config) {
+  return config.in_host_memory && ex.device.kind() == DeviceKind::cuda;
+}
+
+/// tp divides the heads and so the hidden size, but not always the rows: the share is one of
+/// the elements in their order.
+Tensor share_of(const Exec& ex, const TensorParallel& tp, const Tensor& x) {
+  TRM_CHECK(x.count() % tp.size() == 0, "{} elements over {} ranks", x.count(), tp.size());
+  const View blocks = x.view().reshape(Shape{tp.size(), x.count() / tp.size()});
+  const View mine = blocks.slice_rows(tp.rank(), 1);
+  Tensor share = ex.make(x.dtype(), mine.shape());
+  ex.device.copy(share.view().raw(), mine.raw(), mine.bytes(), ex.stream);
+  return share;
+}
+
+HostCopy copy_to_host(const Exec& ex, const Tensor& x) {
+  const std::size_t bytes = x.view().bytes();
+  HostCopy copy{std::make_unique_for_overwrite<std::byte[]>(bytes), x.dtype(), x.shape()};
+  ex.device.copy_to_host(copy.data.get(), x.view().raw(), bytes, ex.stream);
+  return copy;
+}
+
+Tensor copy_from_host(const Exec& ex, const HostCopy& copy) {
+  Tensor x = ex.make(copy.dtype, copy.shape);
+  ex.device.copy_from_host(x.view().raw(), copy.data.get(), copy.bytes(), ex.stream);
+  ex.stream.synchronize();  // the copy's memory is given back now
+  return x;
+}
+
+}  // namespace
+
+void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
+                const Tensor& x, Tape& tape) {
+  if (!tape.recording()) return;
+  const Tensor kept = shared_out(config, tp) ? share_of(ex, tp, x) : x;
+  if (moves_to_host(ex, config)) {
+    tape.put_host(copy_to_host(ex, kept));
+  } else {
+    tape.put(kept);
+  }
+}
+
+Tensor take_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
+                  Tape& tape) {
+  Tensor kept = moves_to_host(ex, config) ? copy_from_host(ex, tape.take_host()) : tape.take();
+  if (!shared_out(config, tp)) return kept;
+  const std::int64_t rows = tape.micro_batch().rows();
+  Tensor x = ex.make(kept.dtype(), Shape{rows, kept.count() * tp.size() / rows});
+  tp.comm->all_gather(kept, x);
+  return x;
+}
+
+}  // namespace trireme

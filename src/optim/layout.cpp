@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups, spans and slices.
+#include "trireme/optim/layout.hpp"
+
+#include <algorithm>
+#include <map>
+
+namespace trireme {
+
+namespace {
+
+constexpr std::int64_t kAlign = 16;
+constexpr std::int64_t kLargestBlock = (std::int64_t{1} << 30) - kAlign;  // of a Communicator
+
+std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+/// Which of a part's groups a parameter belongs to: a key that orders them.
+enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
+
+Kind kind_of(const Parameter& p, std::int64_t threshold) {
+  if (p.sum_over_tp) return Kind::summed_over_tp;
+  if (p.name == "embed_in.weight") return Kind::vocabulary;
+  return p.box.count() <= threshold ? Kind::small : Kind::unit;
+}
+
+}  // namespace
+
+FlatLayout::FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
+                       std::int64_t bucket, std::int64_t threshold)
+    : ranks_(ranks) {
+  for (std::size_t i = 0; i < parts.size(); ++i) add_part(i, *parts[i], threshold);
+  for (FlatGroup& g : groups_) finish(g, bucket);
+}
+
+void FlatLayout::add_part(std::size_t number, ModelPart& part, std::int64_t threshold) {
+  std::map<std::pair<Kind, std::size_t>, std::size_t> groups;  // by kind and unit
+  std::map<const Parameter*, std::size_t> known;
+  auto& of_units = of_unit_.emplace_back(part.units().size());
+  for (std::size_t u = 0; u < part.units().size(); ++u) {
+    const auto add = [&](Parameter& p) {
+      const Kind kind = kind_of(p, threshold);
+      const bool of_part = kind == Kind::summed_over_tp;
+      const auto [at, is_new] = groups.try_emplace({kind, of_part ? 0 : u}, groups_.size());
+      if (is_new) {
+        FlatGroup& g = groups_.emplace_back();
+        g.stays_whole = of_part || p.box.count() <= threshold;
+        g.owner = {number, u};
+      }
+      groups_[at->second].parameters.push_back(&p);
+      parameters_.push_back(&p);
+      return at->second;
+    };
+    part.units()[u]->visit([&](Parameter& p) {
+      const auto old = known.find(&p);
+      const std::size_t g = old != known.end() ? old->second : known[&p] = add(p);
+      auto& list = of_units[u];
+      if (std::ranges::find(list, g) == list.end()) list.push_back(g);
+    });
+  }
+}
+
+void FlatLayout::finish(FlatGroup& group, std::int64_t bucket) const {
+  for (const Parameter* p : group.parameters) {
+    group.offsets.push_back(group.count);
+    group.count += round_up(p->box.count(), kAlign);
+  }
+  const std::int64_t step = kAlign * ranks_;
+  group.count = round_up(group.count, step);
+  const std::int64_t most =
+      std::min(std::max(step, bucket / step * step), kLargestBlock * ranks_);
+  for (std::int64_t at = 0; at < group.count; at += most) {
+    group.spans.push_back({at, std::min(most, group.count - at) / ranks_});
+  }
+}
+
+std::vector<FlatSlice> FlatLayout::slices(std::size_t group, int rank) const {
+  const FlatGroup& g = groups_[group];
+  std::vector<FlatSlice> slices;
+  for (const FlatSpan& span : g.spans) {
+    const std::int64_t begin = span.offset + rank * span.block;
+    for (std::size_t i = 0; i < g.parameters.size(); ++i) {
+      const std::int64_t first = std::max(begin, g.offsets[i]);
+      const std::int64_t end =
+          std::min(begin + span.block, g.offsets[i] + g.parameters[i]->box.count());
+      if (first >= end) continue;
+      slices.push_back({g.parameters[i], first - g.offsets[i], end - first, first,
+                        span.offset / ranks_ + first - begin});
+    }
+  }
+  return slices;
+}
+
+std::vector<FlatSlice> FlatLayout::whole_slices(std::size_t group) const {
+  const FlatGroup& g = groups_[group];
+  std::vector<FlatSlice> slices;
+  for (std::size_t i = 0; i < g.parameters.size(); ++i) {
+    slices.push_back(
+        {g.parameters[i], 0, g.parameters[i]->box.count(), g.offsets[i], g.offsets[i]});
+  }
+  return slices;
+}
+
+std::int64_t FlatLayout::count() const {
+  std::int64_t n = 0;
+  for (const FlatGroup& g : groups_) n += g.count;
+  return n;
+}
+
+FlatArray FlatArray::zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
+                           int ranks) {
+  return {ex.zeros(dtype, Shape{whole ? group.count : group.count / ranks}), whole};
+}
+
+View FlatArray::part(const FlatSlice& slice) const {
+  return flat_window(data, whole ? slice.in_group : slice.in_own, slice.count);
+}
+
+View FlatArray::block(const FlatSpan& span, int rank, int ranks) const {
+  const std::int64_t at = whole ? span.offset + rank * span.block : span.offset / ranks;
+  return flat_window(data, at, span.block);
+}
+
+View FlatArray::all_blocks(const FlatSpan& span, int ranks) const {
+  TRM_CHECK(whole, "all blocks of an array that holds one rank's");
+  return flat_window(data, span.offset, span.block * ranks);
+}
+
+View flat_window(const View& array, std::int64_t first, std::int64_t count) {
+  return array.reshape(Shape{array.count(), 1}).slice_rows(first, count).reshape(Shape{count});
+}
+
+}  // namespace trireme

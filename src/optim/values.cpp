@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gathers and their schedule. Everything is started at points that all ranks of dp pass in the
+// same order, never because something else happens to be done.
+#include "trireme/optim/values.hpp"
+
+#include <algorithm>
+#include <exception>
+
+#include "trireme/model/init.hpp"
+#include "trireme/ops/elementwise.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::size_t kUpdatesUnderWay = 4;  // groups
+
+bool contains(const std::vector<std::size_t>& list, std::size_t x) {
+  return std::ranges::find(list, x) != list.end();
+}
+
+}  // namespace
+
+ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
+                                 const ZeroConfig& zero, const PrecisionConfig& types)
+    : ex_(ex),
+      layout_(layout),
+      dp_(*mesh.dp),
+      zero_(zero),
+      has_masters_(types.master != types.compute) {
+  const int ranks = layout.ranks();
+  for (std::size_t i = 0; i < layout.groups().size(); ++i) {
+    const FlatGroup& g = layout.groups()[i];
+    Group& mine = groups_.emplace_back();
+    const bool whole = ranks == 1 || zero.stage < 3 || g.stays_whole;
+    mine.values = FlatArray::zeros(ex, types.compute, g, whole, ranks);
+    if (has_masters_) {
+      mine.masters =
+          FlatArray::zeros(ex, types.master, g, ranks == 1 || zero.stage == 0, ranks);
+    }
+    if (whole) bind(i, mine.values.data);
+    cut_groups_ += whole ? 0 : 1;
+  }
+}
+
+ParameterValues::~ParameterValues() {
+  // Not while one rank alone unwinds from an error: the others would not come.
+  if (std::uncaught_exceptions() == 0) settle();
+}
+
+void ParameterValues::bind(std::size_t group, const Tensor& whole) const {
+  const FlatGroup& g = layout_.groups()[group];
+  for (std::size_t i = 0; i < g.parameters.size(); ++i) {
+    Parameter& p = *g.parameters[i];
+    p.value = whole.defined()
+                  ? flat_window(whole, g.offsets[i], p.box.count()).reshape(p.box.extent)
+                  : View();
+  }
+}
+
+void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) {
+  if (ex_.device.kind() == DeviceKind::dry) return;
+  // In the host's memory, which is given back: the device keeps what it was once asked for.
+  std::vector<std::byte> host;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    const Group& g = groups_[i];
+    const auto own = layout_.slices(i, dp_.rank());
+    const auto all = layout_.whole_slices(i);
+    for (const Parameter* p : layout_.groups()[i].parameters) {
+      const DType type = accumulator_type(g.values.data.dtype());
+      host.resize(static_cast<std::size_t>(p->box.count()) * size_of(type));
+      View initial(host.data(), type, p->box.extent);
+      fill_initial(initial, p->box, p->global_shape, p->name, init_rule(config, p->init), seed);
+      Tensor moved;
+      if (ex_.device.kind() != DeviceKind::cpu) {
+        moved = ex_.make(type, p->box.extent);
+        ex_.device.copy_from_host(moved.view().raw(), host.data(), host.size(), ex_.stream);
+        ex_.stream.synchronize();
+        initial = moved;
+      }
+      const auto take = [&](const FlatArray& to) {
+        if (!to.data.defined()) return;
+        for (const FlatSlice& s : to.whole ? all : own) {
+          if (s.parameter != p) continue;
+          ops::cast(ex_, flat_window(initial, s.first, s.count), to.part(s));
+        }
+      };
+      take(g.values);
+      take(g.masters);
+    }
+  }
+}
+
+void ParameterValues::begin(std::vector<UnitPlace> uses) {
+  TRM_CHECK(next_ == uses_.size(), "{} of {} uses were not made", uses_.size() - next_,
+            uses_.size());
+  uses_ = std::move(uses);
+  next_ = 0;
+}
+
+void ParameterValues::before(const UnitPlace& unit) {
+  TRM_CHECK(
+      next_ < uses_.size() && uses_[next_].part == unit.part && uses_[next_].unit == unit.unit,
+      "unit {} of part {} is used out of turn", unit.unit, unit.part);
+  const auto& needed = layout_.groups_of(unit);
+  for (const std::size_t g : needed) start(g);
+  for (const std::size_t g : ahead(next_)) start(g);
+  for (const std::size_t g : needed) {
+    wait(g);
+    if (is_cut(g)) bind(g, groups_[g].gathered);
+  }
+}
+
+void ParameterValues::after(const UnitPlace& unit) {
+  const auto kept = ahead(next_);
+  ++next_;
+  for (const std::size_t g : layout_.groups_of(unit)) {
+    if (!is_cut(g) || contains(kept, g)) continue;
+    bind(g, {});
+    groups_[g].gathered = {};
+  }
+}
+
+std::vector<std::size_t> ParameterValues::ahead(std::size_t use) const {
+  std::vector<std::size_t> groups;
+  if (cut_groups_ == 0) return groups;
+  const auto& now = layout_.groups_of(uses_[use]);
+  const auto elements = [&](std::size_t g) { return layout_.groups()[g].count; };
+  std::int64_t live = 0;
+  for (const std::size_t g : now) live += is_cut(g) ? elements(g) : 0;
+  std::int64_t fetched = 0;
+  for (std::size_t u = use + 1; u < uses_.size() && groups.size() < cut_groups_; ++u) {
+    for (const std::size_t g : layout_.groups_of(uses_[u])) {
+      if (!is_cut(g) || contains(groups, g)) continue;
+      const bool here = contains(now, g);
+      if (here && u == use + 1) {  // used twice in a row: it costs nothing to keep it
+        groups.push_back(g);
+        continue;
+      }
+      fetched += elements(g);
+      live += here ? 0 : elements(g);
+      if (!zero_.overlap_comm || fetched > zero_.stage3_prefetch_bucket_size ||
+          live > zero_.stage3_max_live_parameters) {
+        return groups;
+      }
+      groups.push_back(g);
+    }
+  }
+  return groups;
+}
+
+void ParameterValues::start(std::size_t group) {
+  Group& g = groups_[group];
+  if (!is_cut(group) || g.gathered.defined()) return;
+  g.gathered = ex_.make(g.values.data.dtype(), Shape{layout_.groups()[group].count});
+  start_gather(group, g.values, {g.gathered, true});
+}
+
+void ParameterValues::start_gather(std::size_t group, const FlatArray& from,
+                                   const FlatArray& whole) {
+  const int ranks = layout_.ranks();
+  for (const FlatSpan& span : layout_.groups()[group].spans) {
+    groups_[group].pending.push_back(dp_.start_all_gather(from.block(span, dp_.rank(), ranks),
+                                                          whole.all_blocks(span, ranks)));
+    gathered_ += span.block * ranks;
+  }
+}
+
+void ParameterValues::wait(std::size_t group) {
+  for (const RequestPtr& r : groups_[group].pending) r->wait();
+  groups_[group].pending.clear();
+  std::erase(updating_, group);
+}
+
+const FlatArray& ParameterValues::values(std::size_t group) const {
+  return groups_[group].values;
+}
+
+const FlatArray& ParameterValues::masters(std::size_t group) const {
+  return has_masters_ ? groups_[group].masters : groups_[group].values;
+}
+
+void ParameterValues::updated(std::size_t group) {
+  const FlatArray& v = groups_[group].values;
+  if (layout_.ranks() == 1 || zero_.stage == 0 || !v.whole) return;
+  while (updating_.size() >= kUpdatesUnderWay) wait(updating_.front());
+  start_gather(group, v, v);
+  updating_.push_back(group);
+  if (!zero_.overlap_comm) wait(group);
+}
+
+void ParameterValues::settle() {
+  while (!updating_.empty()) wait(updating_.front());
+}
+
+void ParameterValues::take_masters() {
+  if (!has_masters_) return;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    for (const FlatSlice& s : layout_.slices(i, dp_.rank())) {
+      ops::cast(ex_, groups_[i].masters.part(s), groups_[i].values.part(s));
+    }
+  }
+}
+
+void gather_blocks(Communicator& dp, const FlatLayout& layout, std::size_t group,
+                   const FlatArray& array) {
+  const int ranks = layout.ranks();
+  if (ranks == 1 || !array.whole) return;
+  for (const FlatSpan& span : layout.groups()[group].spans) {
+    dp.start_all_gather(array.block(span, dp.rank(), ranks), array.all_blocks(span, ranks))
+        ->wait();
+  }
+}
+
+std::size_t ParameterValues::value_bytes() const {
+  std::size_t n = 0;
+  for (const Group& g : groups_) n += g.values.bytes();
+  return n;
+}
+
+std::size_t ParameterValues::master_bytes() const {
+  std::size_t n = 0;
+  for (const Group& g : groups_) n += g.masters.bytes();
+  return n;
+}
+
+}  // namespace trireme
