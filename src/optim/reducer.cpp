@@ -54,6 +54,7 @@ void GradientReducer::begin(int micro_batches) {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     Group& g = groups_[i];
     g.done = 0;
+    g.gathered = false;
     bind(i, direct_ ? g.sums.data : Tensor());
     const View all = g.sums.data;
     if (direct_) ex_.device.zero(all.raw(), all.bytes(), ex_.stream);
@@ -132,6 +133,7 @@ void GradientReducer::complete_oldest() {
 
 void GradientReducer::start_gather(std::size_t group) {
   const FlatArray& sums = groups_[group].sums;
+  groups_[group].gathered = true;
   const int ranks = layout_.ranks();
   for (const FlatSpan& span : layout_.groups()[group].spans) {
     gathers_.push_back(mesh_.dp->start_all_gather(sums.block(span, mesh_.at.dp, ranks),
@@ -160,7 +162,7 @@ void GradientReducer::finish() {
 void GradientReducer::gather() {
   if (zero_.stage > 0 || layout_.ranks() == 1) return;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    if (groups_[i].special) start_gather(i);
+    if (!groups_[i].gathered) start_gather(i);
   }
   for (const RequestPtr& r : gathers_) r->wait();
   gathers_.clear();

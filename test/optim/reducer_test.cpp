@@ -171,6 +171,43 @@ BOOST_DATA_TEST_CASE(norm_counts_each_parameter_once,
   }
 }
 
+/// Where all forwards come first (GPipe), a head that adds in forward has nothing left to send
+/// after the first backward.
+BOOST_AUTO_TEST_CASE(a_head_may_be_complete_after_the_first_backward) {
+  constexpr int kCount = 3;
+  for (const int stage : {0, 1, 3}) {
+    ShardedModel s({world_communicator()->size(), 1, 1}, config_of(false, false), false,
+                   zero_of(stage));
+    const std::size_t head = s.parts[0]->units().size() - 1;
+    const auto add = [&](std::size_t unit, double share) {
+      s.gradients.before({0, unit});
+      s.parts[0]->units()[unit]->visit([&](const Parameter& p) {
+        const auto whole = noise_of(p);
+        for (std::size_t i = 0; i < whole.size(); ++i) {
+          set(p.grad, i, get(p.grad, i) + share * whole[i]);
+        }
+      });
+    };
+    const double mine = share_of(s.mesh.at.dp, s.mesh.shape.dp);
+    s.gradients.begin(kCount);
+    add(head, mine);
+    for (int m = 0; m < kCount; ++m) {
+      for (std::size_t u = head + 1; u-- > 0;) {
+        if (u != head) add(u, mine * share_of(m, kCount));
+        s.gradients.after_backward({0, u});
+      }
+    }
+    s.gradients.finish();
+    s.gradients.gather();
+    for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
+      const auto slices =
+          stage == 0 ? s.layout.whole_slices(i) : s.layout.slices(i, s.mesh.at.dp);
+      const auto [worst, count] = compare(s, i, slices);
+      BOOST_TEST(worst <= 1e-14, where(s) << " is off by " << worst);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_missing_unit_is_refused) {
   ShardedModel s({world_communicator()->size(), 1, 1}, config_of(false, false), false,
                  zero_of(1));

@@ -46,9 +46,10 @@ class GradientReducer {
  private:
   struct Group {
     FlatArray sums;
-    Tensor addend;         ///< of the micro-batch under way, all blocks
-    int done = 0;          ///< micro-batches that have been added or sent
-    bool special = false;  ///< summed over tp or a tied pair too
+    Tensor addend;          ///< of the micro-batch under way, all blocks
+    int done = 0;           ///< micro-batches that have been added or sent
+    bool special = false;   ///< summed over tp or a tied pair too
+    bool gathered = false;  ///< its gather has been started
   };
   struct UnderWay {
     std::size_t group;
