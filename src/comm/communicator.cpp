@@ -11,21 +11,21 @@
 namespace trireme {
 
 double Communicator::reduce_value(double value, Reduction op) {
-  all_reduce(View(&value, DType::f64, Shape{1}), op);
+  host().all_reduce(View(&value, DType::f64, Shape{1}), op);
   return value;
 }
 
 std::int64_t Communicator::reduce_count(std::int64_t value, Reduction op) {
-  all_reduce(View(&value, DType::i64, Shape{1}), op);
+  host().all_reduce(View(&value, DType::i64, Shape{1}), op);
   return value;
 }
 
 std::string Communicator::broadcast_text(const std::string& text, int root) {
   auto length = static_cast<std::int64_t>(text.size());
-  broadcast(View(&length, DType::i64, Shape{1}), root);
+  host().broadcast(View(&length, DType::i64, Shape{1}), root);
   std::string copy = text;
   copy.resize(static_cast<std::size_t>(length));
-  if (length > 0) broadcast(View(copy.data(), DType::u8, Shape{length}), root);
+  if (length > 0) host().broadcast(View(copy.data(), DType::u8, Shape{length}), root);
   return copy;
 }
 

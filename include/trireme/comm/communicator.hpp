@@ -58,6 +58,9 @@ class Communicator {
   /// Ranks of equal `color` form a group, ordered by `key`.
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
+  /// The same group for arrays in the host's memory; itself, unless its arrays are a GPU's.
+  [[nodiscard]] virtual Communicator& host() { return *this; }
+
   // Host values, for set-up and agreement.
   [[nodiscard]] double reduce_value(double value, Reduction op);
   [[nodiscard]] std::int64_t reduce_count(std::int64_t value, Reduction op);

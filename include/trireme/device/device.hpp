@@ -16,6 +16,9 @@ class Event {
  public:
   virtual ~Event() = default;
   virtual void synchronize() = 0;  ///< Blocks the host until the recorded work is done.
+  [[nodiscard]] virtual bool done() = 0;
+  /// Seconds from `earlier` to this event; both of record_timed() and done.
+  [[nodiscard]] virtual double seconds_since(const Event& earlier) = 0;
 };
 
 /// An ordered queue of work.
@@ -24,6 +27,7 @@ class Stream {
   virtual ~Stream() = default;
   virtual void synchronize() = 0;
   [[nodiscard]] virtual std::unique_ptr<Event> record() = 0;
+  [[nodiscard]] virtual std::unique_ptr<Event> record_timed() = 0;
   virtual void wait(Event& event) = 0;  ///< Later work here starts after `event`.
 };
 
@@ -46,6 +50,11 @@ class Device {
   /// full.
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
+  /// Host memory that copies run to and from without the host waiting (pinned). Recycled too.
+  [[nodiscard]] virtual void* allocate_host(std::size_t bytes) = 0;
+  virtual void release_host(void* memory) noexcept = 0;
+  /// Queued. Memory that is not of allocate_host() may be copied before the call returns; it
+  /// must stay until the stream has come there.
   virtual void copy_to_host(void* host, const void* from, std::size_t bytes,
                             Stream& stream) = 0;
   virtual void copy_from_host(void* to, const void* host, std::size_t bytes,
@@ -54,6 +63,12 @@ class Device {
   virtual void zero(void* to, std::size_t bytes, Stream& stream) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   virtual void reset_peak() = 0;
+  // For profilers, where there is one: named ranges of the host's calls, and the part of the
+  // run that is recorded.
+  virtual void begin_range(const std::string& /*name*/) {}
+  virtual void end_range() {}
+  virtual void start_profiler() {}
+  virtual void stop_profiler() {}
 };
 
 /// Owner of one allocation. The device must outlive it.

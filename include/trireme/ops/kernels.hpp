@@ -3,6 +3,7 @@
 // formulas and check the arguments; an implementation may rely on those checks.
 #pragma once
 
+#include "trireme/ops/step_state.hpp"
 #include "trireme/ops/types.hpp"
 #include "trireme/tensor/tensor.hpp"
 
@@ -15,10 +16,24 @@ class Kernels {
   virtual void gemm(Stream& s, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
                     const View& c, double beta, const ConstView& bias) = 0;
   virtual void accumulate_rows(Stream& s, const ConstView& x, const View& sum) = 0;
+  // Products with what surrounds them. What stands here calls the parts one after the other.
+  virtual void gemm_activation(Stream& s, const ConstView& x, const ConstView& weight,
+                               const ConstView& bias, Activation kind, const View& before,
+                               const View& y);
+  virtual void gemm_activation_backward(Stream& s, const ConstView& dy, const ConstView& weight,
+                                        Activation kind, const ConstView& before,
+                                        const View& dx);
+  virtual void accumulate_weight_gradient(Stream& s, const ConstView& dy, const ConstView& x,
+                                          const View& dweight, const View& dbias);
 
   virtual void norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
                             const ConstView& weight, const ConstView& bias, const View& y,
                             const View& statistics) = 0;
+  /// norm_forward of sum = x + dropout(add), which is stored first.
+  virtual void residual_norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
+                                     const Residual& residual, const ConstView& weight,
+                                     const ConstView& bias, const View& sum, const View& y,
+                                     const View& statistics);
   virtual void norm_backward(Stream& s, Norm kind, const ConstView& dy, const ConstView& x,
                              const ConstView& weight, const ConstView& statistics,
                              const ConstView& add, const View& dx, const View& dweight,
@@ -57,7 +72,8 @@ class Kernels {
                             const View& total) = 0;
   virtual void softmax_gradient(Stream& s, const View& logits, const ConstView& targets,
                                 std::int64_t first_column, const ConstView& factor,
-                                const ConstView& sum, double scale) = 0;
+                                const ConstView& sum, double scale,
+                                const ConstView& scale_too) = 0;
 
   virtual void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) = 0;
   virtual void cast(Stream& s, const ConstView& x, const View& y) = 0;
@@ -66,11 +82,15 @@ class Kernels {
   virtual void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
                        const View& y) = 0;
   virtual void accumulate_squares(Stream& s, const ConstView& x, const View& total) = 0;
-  virtual void adamw(Stream& s, const AdamwStep& step, const ConstView& gradient,
-                     const View& value, const View& exp_avg, const View& exp_avg_sq,
-                     const View& copy) = 0;
-  virtual void sgd(Stream& s, const SgdStep& step, const ConstView& gradient, const View& value,
-                   const View& momentum, const View& copy) = 0;
+  virtual void adamw(Stream& s, const AdamwStep& step, const ConstView& state,
+                     const ConstView& gradient, const View& value, const View& exp_avg,
+                     const View& exp_avg_sq, const View& copy) = 0;
+  virtual void sgd(Stream& s, const SgdStep& step, const ConstView& state,
+                   const ConstView& gradient, const View& value, const View& momentum,
+                   const View& copy) = 0;
+  virtual void decide_step(Stream& s, const StepRule& rule, const View& state) = 0;
+  virtual void note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
+                               const View& least) = 0;
   /// Number of the first element that is inf or NaN, -1 if none. Waits for the stream.
   [[nodiscard]] virtual std::int64_t first_non_finite(Stream& s, const ConstView& x) = 0;
 };

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "trireme/core/random.hpp"
+#include "trireme/tensor/tensor.hpp"
 
 namespace trireme {
 
@@ -39,6 +40,12 @@ struct AttentionShape {
   [[nodiscard]] std::int64_t heads() const { return kv_heads * queries_per_kv; }
   [[nodiscard]] std::int64_t group_width() const { return (queries_per_kv + 2) * head_dim; }
   [[nodiscard]] std::int64_t row_width() const { return kv_heads * group_width(); }
+};
+
+/// What joins x before a norm: sum = x + dropout(add), and the norm is of that.
+struct Residual {
+  ConstView add;
+  Dropout dropout;  ///< of add; probability 0: none
 };
 
 struct AdamwStep {

@@ -49,7 +49,8 @@ class CpuKernels final : public Kernels {
                     const View& total) override;
   void softmax_gradient(Stream& s, const View& exponentials, const ConstView& targets,
                         std::int64_t first_column, const ConstView& factor,
-                        const ConstView& sum, double scale) override;
+                        const ConstView& sum, double scale,
+                        const ConstView& scale_too) override;
   void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) override;
   void cast(Stream& s, const ConstView& x, const View& y) override;
   void accumulate(Stream& s, const ConstView& x, const View& y) override;
@@ -57,10 +58,14 @@ class CpuKernels final : public Kernels {
   void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
                const View& y) override;
   void accumulate_squares(Stream& s, const ConstView& x, const View& total) override;
-  void adamw(Stream& s, const AdamwStep& step, const ConstView& gradient, const View& value,
-             const View& exp_avg, const View& exp_avg_sq, const View& copy) override;
-  void sgd(Stream& s, const SgdStep& step, const ConstView& gradient, const View& value,
-           const View& momentum, const View& copy) override;
+  void adamw(Stream& s, const AdamwStep& step, const ConstView& state,
+             const ConstView& gradient, const View& value, const View& exp_avg,
+             const View& exp_avg_sq, const View& copy) override;
+  void sgd(Stream& s, const SgdStep& step, const ConstView& state, const ConstView& gradient,
+           const View& value, const View& momentum, const View& copy) override;
+  void decide_step(Stream& s, const StepRule& rule, const View& state) override;
+  void note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
+                       const View& least) override;
   [[nodiscard]] std::int64_t first_non_finite(Stream& s, const ConstView& x) override;
 
  private:

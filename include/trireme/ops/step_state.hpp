@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of a training step, decided where the gradients are, so that no host has to wait:
+// clipping, whether the update takes place, and the loss scale.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "trireme/core/host_device.hpp"
+
+namespace trireme {
+
+/// How a step ends; of the configuration alone.
+struct StepRule {
+  double clip = 0;              ///< largest norm of the gradient, 0: any
+  bool dynamic_scale = false;   ///< the loss scale moves
+  bool skips = false;           ///< an overflow skips the step (fp16), else it halts the run
+  std::int64_t window = 1000;   ///< steps without overflow before the scale doubles
+  std::int64_t hysteresis = 2;  ///< overflows before it halves
+  bool refill = false;          ///< hysteresis is refilled after each clean step
+  double min_scale = 1;         ///< an overflow there halts the run
+};
+
+/// Kept on the device, on all ranks alike, as an fp64 array [kSlots].
+struct StepState {
+  // Written before decide_step():
+  double squares = 0;  ///< Σ g² of the whole model's gradient, times loss scale²
+  double loss = 0;     ///< Σ token losses of the step, all ranks
+  // The decision:
+  double factor = 0;   ///< what the update multiplies gradients by: clipping and 1 / loss scale
+  double updated = 0;  ///< 1: the update takes place, 0: it leaves everything as it is
+  double halted = 0;   ///< 1: not finite and nothing to be done; no update until the host looks
+  double updates = 0;  ///< updates so far, this one included: AdamW's t
+  double norm = 0;     ///< of the gradient, without the loss scale
+  // The loss scale, for the next step:
+  double scale = 1;
+  double clean_steps = 0;  ///< since the last overflow or doubling
+  double hysteresis = -1;  ///< what is left of it; −1: the scale doesn't move
+
+  static constexpr std::int64_t kSlots = 10;
+  static constexpr std::int64_t kScaleSlot = 7;
+};
+static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
+
+/// DeepSpeed's dynamic loss scale. An overflow uses up one `hysteresis`; once that is 1 it
+/// halves the scale, not below the least one. After `window` clean steps in a row the scale
+/// doubles and hysteresis is refilled. False where it would have to fall below the least.
+TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow, StepState& s) {
+  if (s.hysteresis < 0) return true;
+  if (overflow) {
+    s.clean_steps = 0;
+    if (s.hysteresis > 1) {
+      s.hysteresis -= 1;
+      return true;
+    }
+    if (s.scale <= rule.min_scale) return false;
+    s.scale = s.scale / 2 > rule.min_scale ? s.scale / 2 : rule.min_scale;
+    return true;
+  }
+  if (rule.refill) s.hysteresis = static_cast<double>(rule.hysteresis);
+  s.clean_steps += 1;
+  if (s.clean_steps < static_cast<double>(rule.window)) return true;
+  s.clean_steps = 0;
+  s.hysteresis = static_cast<double>(rule.hysteresis);
+  s.scale *= 2;
+  return true;
+}
+
+/// From `squares` and `loss` to the decision. Once halted, it stays so.
+TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
+  s.norm = std::sqrt(s.squares) / s.scale;
+  const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss);
+  s.updated = 0;
+  s.factor = 0;
+  if (s.halted != 0) return;
+  if (!finite && !rule.skips) {
+    s.halted = 1;
+    return;
+  }
+  if (finite) {
+    // PyTorch's and DeepSpeed's clip_grad_norm_: the 1e-6 keeps a zero gradient finite.
+    const double clip =
+        rule.clip > 0 && rule.clip < s.norm + 1e-6 ? rule.clip / (s.norm + 1e-6) : 1;
+    s.factor = clip / s.scale;
+    s.updated = 1;
+    s.updates += 1;
+  }
+  if (!move_loss_scale(rule, !finite, s)) s.halted = 1;
+}
+
+}  // namespace trireme

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What kernels need beyond CUDA C++ as a host compiler reads it: launches, dynamic shared
+// memory, asynchronous copies and matrix instructions. test/emulator has the same for a CPU, so
+// that kernels can be run, not only compiled, where there is no GPU: no kernel has <<<>>>,
+// `extern __shared__` or asm of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <type_traits>
+#include <utility>
+
+#include "../check.hpp"
+
+namespace trireme::cuda {
+
+/// Queues kernel(args...) on `stream`. Throws Error naming the kernel's launch where CUDA
+/// refuses it.
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+            cudaStream_t stream, Arguments&&... arguments) {
+  constexpr std::size_t kWithoutAsking = std::size_t{48} << 10U;
+  if (shared_bytes > kWithoutAsking) {
+    TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(shared_bytes)));
+  }
+  kernel<<<grid, block, shared_bytes, stream>>>(
+      static_cast<Parameters>(std::forward<Arguments>(arguments))...);
+  TRM_CUDA(cudaGetLastError());
+}
+
+/// The block's dynamic shared memory, aligned to 128 bytes.
+template <class T>
+__device__ __forceinline__ T* shared_memory() {
+  extern __shared__ __align__(128) unsigned char trireme_dynamic_shared[];
+  return reinterpret_cast<T*>(trireme_dynamic_shared);
+}
+
+__device__ __forceinline__ std::uint32_t shared_address(const void* p) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
+}
+
+/// 16 bytes from global to shared memory, zeros where not `valid` (then `global` isn't read).
+__device__ __forceinline__ void cp_async16(void* shared, const void* global, bool valid) {
+  const int bytes = valid ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)),
+               "l"(global), "r"(bytes)
+               : "memory");
+}
+/// Closes a group of this thread's copies.
+__device__ __forceinline__ void cp_async_commit() {
+  asm volatile("cp.async.commit_group;\n" ::: "memory");
+}
+/// Waits until at most `Left` of this thread's groups are under way; a barrier must follow
+/// before other threads' copies are read.
+template <int Left>
+__device__ __forceinline__ void cp_async_wait() {
+  asm volatile("cp.async.wait_group %0;\n" ::"n"(Left) : "memory");
+}
+
+/// Four 8×8 matrices of 16-bit elements: lanes 8i … 8i+7 give the rows (16 bytes each) of
+/// matrix i; lane l receives elements 2(l mod 4), 2(l mod 4)+1 of row l/4 of matrix i in r[i].
+__device__ __forceinline__ void ldmatrix4(std::uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+/// The same of the transposed matrices.
+__device__ __forceinline__ void ldmatrix4_transposed(std::uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+/// d += a b with a 16×16, b 16×8, d 16×8 in the fragments of mma.m16n8k16 (PTX ISA, "Matrix
+/// Fragments for mma.m16n8k16"); T: __nv_bfloat16 or __half.
+template <class T>
+__device__ __forceinline__ void mma(float (&d)[4], const std::uint32_t (&a)[4],
+                                    const std::uint32_t (&b)[2]) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};\n"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  } else {
+    static_assert(std::is_same_v<T, __half>);
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};\n"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  }
+}
+
+/// Bytes of scratch that sort_pairs wants for so many keys.
+[[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);
+/// sorted_keys, sorted_values ← keys, values by key, equal keys in their order. All on the
+/// device; `bits`: keys are < 2^bits.
+void sort_pairs(cudaStream_t stream, void* scratch, std::size_t scratch_bytes,
+                const std::uint32_t* keys, std::uint32_t* sorted_keys,
+                const std::uint32_t* values, std::uint32_t* sorted_values, std::int64_t count,
+                int bits);
+
+}  // namespace trireme::cuda

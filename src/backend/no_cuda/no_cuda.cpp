@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// A build without CUDA.
+#include "trireme/backend/cuda.hpp"
+#include "trireme/core/error.hpp"
+
+namespace trireme {
+
+std::string cuda_version() { return ""; }
+
+std::string cuda_trouble() {
+  return "this program was built without CUDA; build it where nvcc is found, with "
+         "-DTRIREME_CUDA=ON";
+}
+
+int cuda_device_count() { return 0; }
+bool nccl_built() { return false; }
+std::size_t cuda_workspace_bytes() { return 0; }
+
+std::unique_ptr<Device> make_cuda_device(int /*index*/) { throw Error(cuda_trouble()); }
+
+std::unique_ptr<Kernels> make_cuda_kernels(Device& /*device*/, Stream& /*compute*/,
+                                           const CudaOptions& /*options*/) {
+  throw Error(cuda_trouble());
+}
+
+std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> /*host*/,
+                                                     Device& /*device*/, Stream& /*compute*/) {
+  throw Error(cuda_trouble());
+}
+
+std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communicator> /*host*/,
+                                                       Device& /*device*/,
+                                                       Stream& /*compute*/) {
+  throw Error(cuda_trouble());
+}
+
+}  // namespace trireme
