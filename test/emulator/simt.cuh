@@ -75,6 +75,11 @@ void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]
   emulator::multiply_matrices(d, a, b, std::is_same_v<T, __nv_bfloat16>, site);
 }
 
+inline float exp2_fast(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126F ? 0.0F : y;  // NaN stays
+}
+
 [[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);
 void sort_pairs(cudaStream_t stream, void* scratch, std::size_t scratch_bytes,
                 const std::uint32_t* keys, std::uint32_t* sorted_keys,
