@@ -9,8 +9,12 @@
 #include <exception>
 
 #include <mpi.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
 
-#include "blocks.hpp"
+#include "trireme/comm/blocks.hpp"
+
 #include "mpi_calls.hpp"
 #include "mpi_exchange.hpp"
 #include "scratch.hpp"
@@ -53,17 +57,6 @@ class MpiCommunicator : public Communicator {
       check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_),
             "MPI_Allreduce");
     });
-  }
-
-  RequestPtr start_all_reduce(const View& data, Reduction op) override {
-    if (is_half(data.dtype())) return mpi::start_all_reduce_halves(comm_, data, op, scratch_);
-    std::vector<MPI_Request> parts;
-    in_parts(data, [&](void* p, int n) {
-      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_,
-                           &parts.emplace_back()),
-            "MPI_Iallreduce");
-    });
-    return std::make_unique<MpiRequest>(std::move(parts));
   }
 
   void all_gather(const ConstView& from, const View& to) override {
@@ -256,6 +249,14 @@ std::string mpi_version() {
   MPI_Get_library_version(text.data(), &length);
   const std::string whole(text.data(), static_cast<std::size_t>(length));
   return whole.substr(0, whole.find(','));
+}
+
+bool mpi_takes_gpu_memory() {
+#if defined(MPIX_CUDA_AWARE_SUPPORT) && MPIX_CUDA_AWARE_SUPPORT
+  return MPIX_Query_cuda_support() == 1;
+#else
+  return false;
+#endif
 }
 
 }  // namespace trireme
