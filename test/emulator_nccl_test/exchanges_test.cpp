@@ -108,16 +108,16 @@ BOOST_AUTO_TEST_CASE(a_group_is_one_exchange_and_parts_split_off) {
   BOOST_TEST(on_ranks(4, [](int rank, const ncclUniqueId& id) {
     const Stream s;
     ncclComm_t comm = join(id, 4, rank);
-    ncclComm_t half = nullptr;
-    if (ncclCommSplit(comm, rank % 2, -rank, &half, nullptr) != ncclSuccess) return false;
+    ncclComm_t pair = nullptr;
+    if (ncclCommSplit(comm, rank % 2, -rank, &pair, nullptr) != ncclSuccess) return false;
     int at = -1;
-    ncclCommUserRank(half, &at);
+    ncclCommUserRank(pair, &at);
     const Array<float> x(30000);
     const Array<float> y(30000);
     x.set(numbers(x.size, rank));
     ncclGroupStart();
-    ncclSend(x.at, x.size, ncclFloat32, 1 - at, half, s.native);
-    ncclRecv(y.at, y.size, ncclFloat32, 1 - at, half, s.native);
+    ncclSend(x.at, x.size, ncclFloat32, 1 - at, pair, s.native);
+    ncclRecv(y.at, y.size, ncclFloat32, 1 - at, pair, s.native);
     ncclGroupEnd();
     cudaStreamSynchronize(s.native);
     return at == (rank < 2 ? 1 : 0) && y.get() == numbers(y.size, (rank + 2) % 4);
