@@ -55,17 +55,6 @@ class MpiCommunicator : public Communicator {
     });
   }
 
-  RequestPtr start_all_reduce(const View& data, Reduction op) override {
-    if (is_half(data.dtype())) return mpi::start_all_reduce_halves(comm_, data, op, scratch_);
-    std::vector<MPI_Request> parts;
-    in_parts(data, [&](void* p, int n) {
-      check(MPI_Iallreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_,
-                           &parts.emplace_back()),
-            "MPI_Iallreduce");
-    });
-    return std::make_unique<MpiRequest>(std::move(parts));
-  }
-
   void all_gather(const ConstView& from, const View& to) override {
     check_all_gather(from, to, rank_, size_);
     const int count = count_of(from);

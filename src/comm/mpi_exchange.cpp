@@ -86,21 +86,6 @@ void narrow_from(const Scratch& wide, const View& data) {
   narrow(reinterpret_cast<const float*>(wide.data()), data.dtype(), data.raw(), data.count());
 }
 
-class HalvesAllReduce : public RequestThen {
- public:
-  HalvesAllReduce(std::vector<MPI_Request> parts, const View& data,
-                  std::unique_ptr<Scratch> wide)
-      : RequestThen(std::move(parts)), data_(data), wide_(std::move(wide)) {}
-
- private:
-  void finish() override {
-    narrow_from(*wide_, data_);
-    wide_.reset();
-  }
-  View data_;
-  std::unique_ptr<Scratch> wide_;
-};
-
 }  // namespace
 
 RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View& to,
@@ -156,17 +141,6 @@ void all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
     check(MPI_Allreduce(MPI_IN_PLACE, p, n, MPI_FLOAT, op_of(op), comm), "MPI_Allreduce");
   });
   narrow_from(*wide, data);
-}
-
-RequestPtr start_all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
-                                   const std::shared_ptr<ScratchPool>& pool) {
-  auto wide = widened(data, pool);
-  std::vector<MPI_Request> parts;
-  in_parts(as_floats(*wide, data), [&](void* p, int n) {
-    check(MPI_Iallreduce(MPI_IN_PLACE, p, n, MPI_FLOAT, op_of(op), comm, &parts.emplace_back()),
-          "MPI_Iallreduce");
-  });
-  return std::make_unique<HalvesAllReduce>(std::move(parts), data, std::move(wide));
 }
 
 }  // namespace trireme::mpi

@@ -16,7 +16,5 @@ namespace trireme::mpi {
 /// Of bf16 or fp16: widened to fp32, reduced there, rounded once.
 void all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
                        const std::shared_ptr<ScratchPool>& pool);
-[[nodiscard]] RequestPtr start_all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
-                                                 const std::shared_ptr<ScratchPool>& pool);
 
 }  // namespace trireme::mpi

@@ -38,6 +38,14 @@ void BlockPool::release(void* block) noexcept {
   live_.erase(it);
 }
 
+void BlockPool::drop_kept(const std::function<void(void*)>& give_back) {
+  for (const auto& [size, block] : kept_) {
+    give_back(block);
+    use_.reserved -= size;
+  }
+  kept_.clear();
+}
+
 /// The smallest kept block that wastes at most a quarter.
 void* BlockPool::reuse(std::size_t wanted) {
   const auto it = kept_.lower_bound(wanted);

@@ -59,7 +59,6 @@ class CrowdCommunicator final : public Communicator {
     return all;
   }
 
-  [[nodiscard]] RequestPtr start_all_reduce(const View&, Reduction) override { refuse(); }
   void all_gather(const ConstView&, const View&) override { refuse(); }
   void reduce_scatter(const ConstView&, const View&) override { refuse(); }
   [[nodiscard]] RequestPtr start_reduce_scatter(const ConstView&, const View&, bool,

@@ -81,7 +81,6 @@ class SimulatedRank : public Communicator {
     return out;
   }
 
-  RequestPtr start_all_reduce(const View&, Reduction) override { refuse(); }
   void all_gather(const ConstView&, const View&) override { refuse(); }
   void reduce_scatter(const ConstView&, const View&) override { refuse(); }
   RequestPtr start_reduce_scatter(const ConstView&, const View&, bool, const View&) override {

@@ -299,17 +299,10 @@ BOOST_AUTO_TEST_CASE(halves_are_reduced_in_fp32_and_rounded_once) {
     world().all_reduce(small.part(0, 101), Reduction::sum);
     for (std::int64_t i = 0; i < 101; ++i) BOOST_REQUIRE(small.get(i) == sum.get(i));
 
-    Array b = mine();
     Array most = mine();
     Array least = mine();
-    auto r1 = world().start_all_reduce(b.view(), Reduction::sum);
-    auto r2 = world().start_all_reduce(most.view(), Reduction::max);
-    auto r3 = world().start_all_reduce(least.view(), Reduction::min);
-    while (!r3->test()) {
-    }
-    r2->wait();
-    r1->wait();
-    BOOST_TEST((b.bytes() == sum.bytes()));
+    world().all_reduce(most.view(), Reduction::max);
+    world().all_reduce(least.view(), Reduction::min);
     for (std::int64_t i = 0; i < n; ++i) {
       BOOST_REQUIRE(most.get(i) == big);
       BOOST_REQUIRE(least.get(i) == (ranks == 1 ? big : 1));

@@ -44,9 +44,6 @@ class Apart : public Communicator {
   [[nodiscard]] int rank() const override { return world().rank(); }
   [[nodiscard]] int size() const override { return world().size(); }
   void all_reduce(const View& data, Reduction op) override { world().all_reduce(data, op); }
-  RequestPtr start_all_reduce(const View& data, Reduction op) override {
-    return world().start_all_reduce(data, op);
-  }
   void all_gather(const ConstView& from, const View& to) override {
     world().all_gather(from, to);
   }

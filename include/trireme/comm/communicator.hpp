@@ -34,7 +34,6 @@ class Communicator {
 
   /// In place. Sums of bf16 and fp16 are taken in fp32 and rounded once.
   virtual void all_reduce(const View& data, Reduction op) = 0;
-  [[nodiscard]] virtual RequestPtr start_all_reduce(const View& data, Reduction op) = 0;
   /// `to` holds size() blocks of `from`'s count, by rank.
   virtual void all_gather(const ConstView& from, const View& to) = 0;
   /// `from` holds size() blocks; `to` receives the sum of block rank().

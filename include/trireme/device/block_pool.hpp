@@ -28,6 +28,8 @@ class BlockPool {
   void reset_peak() { use_.peak = use_.in_use; }
   /// Freed blocks, by size.
   [[nodiscard]] const std::multimap<std::size_t, void*>& kept() const { return kept_; }
+  /// Gives freed blocks back to the system by `give_back`; the pool forgets them.
+  void drop_kept(const std::function<void(void* block)>& give_back);
 
  private:
   void* reuse(std::size_t wanted);

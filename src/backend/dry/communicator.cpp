@@ -20,7 +20,6 @@ class DryCommunicator : public Communicator {
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
   void all_reduce(const View& data, Reduction) override { count(data); }
-  RequestPtr start_all_reduce(const View& data, Reduction) override { return count(data); }
   void all_gather(const ConstView&, const View& to) override { count(to); }
   void reduce_scatter(const ConstView& from, const View&) override { count(from); }
   RequestPtr start_reduce_scatter(const ConstView& from, const View&, bool,

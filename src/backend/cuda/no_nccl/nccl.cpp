@@ -3,14 +3,19 @@
 #include "trireme/backend/cuda.hpp"
 #include "trireme/core/error.hpp"
 
+#include "../probe.hpp"
+
 namespace trireme {
+
+std::string cuda::nccl_version() { return ""; }
 
 bool nccl_built() { return false; }
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> /*host*/,
                                                      Device& /*device*/, Stream& /*compute*/) {
   throw Error(
-      "this program was built without NCCL: build it where nccl.h and libnccl are found, or set "
+      "this program was built without NCCL: build it where nccl.h and libnccl are found, or "
+      "set "
       "communication: staged");
 }
 
