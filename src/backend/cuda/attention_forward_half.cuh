@@ -106,15 +106,27 @@ __device__ __forceinline__ void mask_later_keys(float (&s)[M][N][4], int query, 
 }
 
 template <int M, int N>
-__device__ __forceinline__ void drop_weights(float (&p)[M][N][4], const DropoutDraw& draw,
-                                             int query, int key) {
+__device__ __forceinline__ void drop_weights(float (&p)[M][N][4],
+                                             const std::uint32_t (&kept)[M][2]) {
 #pragma unroll
   for (int m = 0; m < M; ++m) {
-    const KeptOfQueries<N> kept(draw, query + 16 * m, key);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) p[m][n][e] = kept.at(n, e) ? p[m][n][e] : 0.0F;
+      for (int e = 0; e < 4; ++e) p[m][n][e] = kept_query(kept[m], n, e) ? p[m][n][e] : 0.0F;
+    }
+  }
+}
+
+template <int M, int D>
+__device__ __forceinline__ void rescale(float (&sum)[M][D / 8][4],
+                                        const float (&shrink)[M][2]) {
+#pragma unroll
+  for (int m = 0; m < M; ++m) {
+#pragma unroll
+    for (int n = 0; n < D / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sum[m][n][e] *= shrink[m][e / 2];
     }
   }
 }
@@ -132,6 +144,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
   T* keys = queries + Tiling::kQueries * D;
   T* values = keys + kKeys * D;
   const int last = first + Tiling::kQueries < a.seq ? first + Tiling::kQueries : a.seq;
+  const int warp_last = first + row + 16 * M - 1;
   const int lane_row = first + row + static_cast<int>(threadIdx.x) % 32 / 4;
   const auto load = [&](T* tile, const T* from, int key) {
     load_tile<kKeys, D, Tiling::kThreads>(tile, from + key * a.qkv_stride, a.qkv_stride,
@@ -144,23 +157,20 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
     __syncthreads();  // the keys are here, and the values before them no longer read
     load(values, key_from + a.head_dim, key);
     float s[M][N][4];
-    multiply_rows<T, D>(s, queries, row, keys, 0);
-    if (key + kKeys > first + row + 1) mask_later_keys(s, lane_row, key);
-    float shrink[M][2];
-    softmax.absorb(s, a.scale * kLog2E, shrink);
-    if constexpr (kDrop) drop_weights(s, draw, first + row, key);
-#pragma unroll
-    for (int m = 0; m < M; ++m) {
-#pragma unroll
-      for (int n = 0; n < D / 8; ++n) {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) sum[m][n][e] *= shrink[m][e / 2];
-      }
+    if (key <= warp_last) {
+      std::uint32_t kept[M][2];
+      if constexpr (kDrop) draw_queries<N>(kept, draw, first + row, key);
+      multiply_rows<T, D>(s, queries, row_places<D>(row), keys, 0);
+      if (key + kKeys > first + row + 1) mask_later_keys(s, lane_row, key);
+      float shrink[M][2];
+      softmax.absorb(s, a.scale * kLog2E, shrink);
+      if constexpr (kDrop) drop_weights(s, kept);
+      rescale<M, D>(sum, shrink);
     }
     cp_async_wait<0>();
     __syncthreads();  // the values are here, and the keys no longer read
     if (key + kKeys < last) load(keys, key_from, key + kKeys);
-    accumulate_product<T, D>(sum, s, values, 0);
+    if (key <= warp_last) accumulate_product<T, D>(sum, s, values, 0);
   }
 }
 
