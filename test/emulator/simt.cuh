@@ -3,6 +3,7 @@
 // on with wrong numbers.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -74,6 +75,9 @@ void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]
   static_assert(std::is_same_v<T, __nv_bfloat16> || std::is_same_v<T, __half>);
   emulator::multiply_matrices(d, a, b, std::is_same_v<T, __nv_bfloat16>, site);
 }
+
+/// As on a GPU, 0 below 2^-126.
+inline float exp2_fast(float x) { return x < -126.0F ? 0.0F : std::exp2(x); }
 
 [[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);
 void sort_pairs(cudaStream_t stream, void* scratch, std::size_t scratch_bytes,

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "attention_args.cuh"
+#include "attention_place.cuh"
 
 namespace trireme::cuda {
 
