@@ -2,6 +2,8 @@
 // The layout of a global batch over ranks and micro-batches.
 #include "batches.hpp"
 
+#include <algorithm>
+
 namespace trireme {
 
 BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
@@ -20,18 +22,22 @@ std::vector<SampleRun> BatchLayout::runs(std::uint64_t first) const {
   return runs;
 }
 
-std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, std::uint64_t first,
+std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads& uploads,
+                                                   std::uint64_t first,
                                                    const std::vector<std::int32_t>& tokens,
                                                    bool training) const {
   const std::int64_t n = size_ * seq_;
   TRM_CHECK(
       !needs_tokens_ || static_cast<std::int64_t>(tokens.size()) == count_ * size_ * (seq_ + 1),
       "{} tokens for a step", tokens.size());
-  std::vector<std::int32_t> inputs(static_cast<std::size_t>(n));
-  std::vector<std::int32_t> targets(static_cast<std::size_t>(n));
-  const auto upload = [&](const std::vector<std::int32_t>& host) {
+  std::int32_t* host = needs_tokens_ ? uploads.room(2 * count_ * n) : nullptr;
+  const auto upload = [&](std::int64_t skipped, const std::int32_t* sample) {
     Tensor t = ex.make(DType::i32, Shape{n});
-    ex.device.copy_from_host(t.view().raw(), host.data(), t.view().bytes(), ex.stream);
+    for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) {
+      std::copy_n(sample + skipped, seq_, host + b * seq_);
+    }
+    ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
+    host += n;
     return t;
   };
   std::vector<MicroBatch> batches;
@@ -47,17 +53,36 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, std::uint64_t
     if (needs_tokens_) {
       const auto* sample =
           tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (seq_ + 1);
-      for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) {
-        std::copy(sample, sample + seq_, inputs.begin() + b * seq_);
-        std::copy(sample + 1, sample + seq_ + 1, targets.begin() + b * seq_);
-      }
-      mb.tokens = upload(inputs);
-      mb.targets = upload(targets);
-      ex.stream.synchronize();
+      mb.tokens = upload(0, sample);
+      mb.targets = upload(1, sample);
     }
     batches.push_back(std::move(mb));
   }
+  if (needs_tokens_) uploads.submit();
   return batches;
+}
+
+TokenUploads::~TokenUploads() {
+  for (Room& r : rooms_) {
+    if (r.memory != nullptr) ex_.device.release_host(r.memory);
+  }
+}
+
+std::int32_t* TokenUploads::room(std::int64_t count) {
+  Room& r = rooms_[next_];
+  if (r.copied) r.copied->synchronize();
+  if (r.count < count) {
+    if (r.memory != nullptr) ex_.device.release_host(r.memory);
+    r.memory = nullptr;
+    r.memory = ex_.device.allocate_host(static_cast<std::size_t>(count) * sizeof(std::int32_t));
+    r.count = count;
+  }
+  return static_cast<std::int32_t*>(r.memory);
+}
+
+void TokenUploads::submit() {
+  rooms_[next_].copied = ex_.stream.record();
+  next_ = (next_ + 1) % kRooms;
 }
 
 }  // namespace trireme

@@ -2,6 +2,8 @@
 // Which samples a rank takes in a step, and their micro-batches.
 #pragma once
 
+#include <array>
+#include <memory>
 #include <vector>
 
 #include "trireme/app/deck.hpp"
@@ -11,6 +13,32 @@
 #include "trireme/ops/exec.hpp"
 
 namespace trireme {
+
+/// Host memory that tokens are copied to the device from while the host goes on.
+class TokenUploads {
+ public:
+  explicit TokenUploads(const Exec& ex) : ex_(ex) {}
+  ~TokenUploads();
+  TokenUploads(const TokenUploads&) = delete;
+  TokenUploads& operator=(const TokenUploads&) = delete;
+
+  /// Room for a step's tokens until submit(). Waits for the copies of an earlier step where all
+  /// rooms are taken: so the host is at most kRooms steps ahead.
+  [[nodiscard]] std::int32_t* room(std::int64_t count);
+  /// All copies from the room have been queued.
+  void submit();
+
+ private:
+  static constexpr std::size_t kRooms = 4;
+  struct Room {
+    void* memory = nullptr;
+    std::int64_t count = 0;
+    std::unique_ptr<Event> copied;
+  };
+  const Exec& ex_;
+  std::array<Room, kRooms> rooms_;
+  std::size_t next_ = 0;
+};
 
 /// A step's global batch is consecutive samples: micro-batch 0 of every rank of dp, then
 /// micro-batch 1, … So the data of a step depends on its first sample and the batch size alone.
@@ -24,7 +52,8 @@ class BatchLayout {
   /// This rank's samples of the step that begins with sample `first`.
   [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first) const;
   /// `tokens`: those samples, [samples, seq + 1]; empty where needs_tokens() is false.
-  [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, std::uint64_t first,
+  [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
+                                                      std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,
                                                       bool training) const;
 

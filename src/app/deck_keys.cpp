@@ -65,7 +65,17 @@ constexpr Choice kSchedules[] = {
 constexpr Choice kDevices[] = {
     {"auto", code(DeckSettings::ComputeDevice::automatic)},
     {"cpu", code(DeckSettings::ComputeDevice::cpu)},
-    {"cuda", 0, "this build computes on CPUs only; use cpu or auto"},
+    {"cuda", code(Deck::ComputeDevice::cuda)},
+};
+constexpr Choice kExchanges[] = {
+    {"auto", code(Deck::Exchange::automatic)},
+    {"nccl", code(Deck::Exchange::nccl)},
+    {"staged", code(Deck::Exchange::staged)},
+};
+constexpr Choice kAttentionKernels[] = {
+    {"auto", code(Deck::AttentionKernel::automatic)},
+    {"own", code(Deck::AttentionKernel::own)},
+    {"cudnn", code(Deck::AttentionKernel::cudnn)},
 };
 constexpr Choice kScales[] = {
     {"linear", code(DeckSettings::CheckpointScale::linear)},
@@ -155,6 +165,21 @@ const Key kMeshKeys[] = {
     {"pipeline_schedule", "", [](D d) { return named(d.deck.pipeline_schedule, kSchedules); },
      "order of work"},
     {"device", "", [](D d) { return named(d.deck.device, kDevices); }, "where to compute"},
+    {"communication", "", [](D d) { return named(d.deck.communication, kExchanges); },
+     "between GPUs: by NCCL, or staged through the host's memory and MPI"},
+    {"attention_kernel", "",
+     [](D d) { return named(d.deck.attention_kernel, kAttentionKernels); },
+     "on GPUs: cuDNN's where it is found and fits, or Trireme's own"},
+    {"allow_tf32", "", [](D d) -> Field { return &d.deck.allow_tf32; },
+     "on GPUs: products of fp32 may round their factors to 10 bits"},
+    {"gemm_autotune", "", [](D d) -> Field { return &d.deck.gemm_autotune; },
+     "on GPUs: each product's algorithm is chosen by trial"},
+    {"profile", "", [](D d) -> Field { return &d.deck.profile; },
+     "on GPUs: a CUDA profiler that waits for it records some iterations"},
+    {"profile_step_start", "", [](D d) -> Field { return &d.deck.profile_step_start; },
+     "the first of them", kFromOne},
+    {"profile_step_stop", "", [](D d) -> Field { return &d.deck.profile_step_stop; },
+     "the first that is not", kFromOne},
     {"threads_per_rank",
      "",
      [](D d) -> Field { return &d.deck.threads_per_rank; },

@@ -17,7 +17,7 @@ const IgnoredKeys kIgnored[] = {
      "comet_others git_hash log_dir tensorboard_dir log_grad_pct_zeros log_param_norm "
      "log_grad_norm log_optimizer_states log_gradient_noise_scale "
      "gradient_noise_scale_n_batches gradient_noise_scale_cpu_offload memory_profiling "
-     "memory_profiling_path profile profile_step_start profile_step_stop "
+     "memory_profiling_path "
      "steps_per_print wall_clock_breakdown dump_state"},
     {"",
      "layernorm_fusion rmsnorm_fusion scaled_upper_triang_masked_softmax_fusion "

@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #include "trireme/backend/cpu.hpp"
+#include "trireme/backend/cuda.hpp"
+
+#include "gemm_rate.hpp"
 
 namespace trireme {
 
@@ -39,25 +42,144 @@ int choose_threads(const Deck& deck, const MpiSession& mpi) {
   return share;
 }
 
+/// Whether this run is on GPUs: all of its ranks are, or none.
+bool wants_gpus(const Deck& deck, Communicator& world) {
+  using Kind = Deck::ComputeDevice;
+  if (deck.device == Kind::cpu) return false;
+  const std::string trouble = cuda_trouble();
+  if (deck.device == Kind::cuda) {
+    world.agree(trouble.empty() ? ""
+                                : fmt::format("device: cuda, but on {} {}", host_name(), trouble));
+    return true;
+  }
+  const std::int64_t with =
+      world.reduce_count(trouble.empty() ? 1 : 0, Reduction::sum);
+  if (with > 0) {
+    world.agree(trouble.empty() ? ""
+                                : fmt::format("{} of {} ranks see a GPU; on {} {}. Give every "
+                                              "rank one, or set device: cpu",
+                                              with, world.size(), host_name(), trouble));
+  }
+  return with > 0;
+}
+
+GpuShare share_of_gpus(const Deck& deck, const MpiSession& mpi) {
+  GpuShare gpu;
+  Communicator& world = mpi.world();
+  gpu.use = wants_gpus(deck, world);
+  if (!gpu.use) return gpu;
+  gpu.index = mpi.node()->rank() % cuda_device_count();
+  auto names = world.gather_text(host_name() + ' ' + cuda_device_id(gpu.index), 0);
+  std::ranges::sort(names);
+  const bool twice = std::ranges::adjacent_find(names) != names.end();
+  gpu.shared = world.reduce_count(twice ? 1 : 0, Reduction::max) != 0;
+  return gpu;
+}
+
+/// Throws Error where the deck asks for what can't be.
+bool takes_nccl(const Deck& deck, const GpuShare& gpu) {
+  using Exchange = Deck::Exchange;
+  if (deck.communication == Exchange::staged) return false;
+  const std::string_view trouble =
+      !nccl_built() ? "this program was built without it"
+      : gpu.shared  ? "ranks share GPUs, which it refuses: start one rank for each GPU"
+                    : "";
+  if (trouble.empty()) return true;
+  if (deck.communication == Exchange::nccl) {
+    Error error(fmt::format("communication: nccl, but {}; or set communication: staged", trouble));
+    throw error.set_everywhere();
+  }
+  return false;
+}
+
+std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
+  if (!gpu.use) return make_cpu_device();
+  std::unique_ptr<Device> device;
+  std::string problem;
+  try {
+    device = make_cuda_device(gpu.index);
+  } catch (const Error& e) {
+    problem = fmt::format("on {}: {}", host_name(), e.what());
+  }
+  world.agree(problem);
+  return device;
+}
+
+std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream) {
+  if (device.kind() == DeviceKind::cpu) return make_cpu_kernels();
+  return make_cuda_kernels(device, stream,
+                           {.allow_tf32 = deck.allow_tf32,
+                            .gemm_autotune = deck.gemm_autotune,
+                            .attention = static_cast<FusedAttention>(deck.attention_kernel)});
+}
+
+/// Marks on the compute stream.
+class StreamTimeLine : public TimeLine {
+ public:
+  explicit StreamTimeLine(Stream& stream) : stream_(stream) {}
+  void mark() override { marks_.push_back(stream_.record_timed()); }
+  std::vector<double> gaps() override {
+    std::vector<double> seconds;
+    if (marks_.empty()) return seconds;
+    marks_.back()->synchronize();
+    for (std::size_t i = 1; i < marks_.size(); ++i) {
+      seconds.push_back(marks_[i]->seconds_since(*marks_[i - 1]));
+    }
+    marks_.erase(marks_.begin(), marks_.end() - 1);
+    return seconds;
+  }
+
+ private:
+  Stream& stream_;
+  std::vector<std::unique_ptr<Event>> marks_;
+};
+
 }  // namespace
 
 Engine::Engine(const Deck& deck, const MpiSession& mpi)
-    : device_(make_cpu_device()),
-      kernels_(make_cpu_kernels()),
+    : Engine(deck, mpi, share_of_gpus(deck, mpi)) {}
+
+Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
+    : compute_type_(deck.types.compute),
+      by_nccl_(gpu.use && takes_nccl(deck, gpu)),
+      exchange_(by_nccl_     ? "NCCL"
+                : gpu.shared ? "staged through host memory, as ranks share GPUs"
+                             : "staged through host memory"),
+      device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
+      kernels_(make_kernels(deck, *device_, *stream_)),
       exec_{*device_, *kernels_, *stream_, deck.seed},
       threads_(choose_threads(deck, mpi)) {
   set_cpu_threads(threads_);
 }
 
 std::string Engine::describe() const {
+  if (on_gpu()) {
+    return fmt::format("{}; {}; exchanges {}", exec_.device.name(), cuda_version(), exchange_);
+  }
   return fmt::format("{}: {} thread{} a rank, OpenBLAS {}", exec_.device.name(), threads_,
                      threads_ == 1 ? "" : "s", blas_core());
 }
 
+Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
+  if (!on_gpu()) return {shape, world};
+  auto all = world.split(0, world.rank());
+  auto arrays = by_nccl_ ? make_nccl_communicator(std::move(all), *device_, *stream_)
+                         : make_staged_communicator(std::move(all), *device_, *stream_);
+  return {shape, world, std::move(arrays)};
+}
+
+std::unique_ptr<TimeLine> Engine::time_line() const {
+  if (!on_gpu()) return std::make_unique<HostTimeLine>();
+  return std::make_unique<StreamTimeLine>(*stream_);
+}
+
 double Engine::gemm_rate(Communicator& world, int n, double seconds) const {
   world.barrier();
-  return measure_gemm_rate(n, seconds);
+  if (!on_gpu()) return measure_gemm_rate(n, seconds);
+  const double rate = measure_device_gemm_rate(exec_, compute_type_, 4 * n, seconds);
+  exec_.device.trim();
+  return rate;
 }
 
 void use_best_blas_kernels(char** argv) {

@@ -6,28 +6,50 @@
 #include <string>
 
 #include "trireme/app/deck.hpp"
+#include "trireme/comm/mesh.hpp"
 #include "trireme/comm/mpi.hpp"
+#include "trireme/core/clock.hpp"
 #include "trireme/ops/exec.hpp"
 
 namespace trireme {
 
+/// The GPU that a rank takes.
+struct GpuShare {
+  bool use = false;
+  int index = 0;        ///< of those that the rank sees
+  bool shared = false;  ///< any rank of the job shares its with another
+};
+
 class Engine {
  public:
-  /// Threads: the deck's threads_per_rank, else OMP_NUM_THREADS, else an equal share of this
-  /// node's processors. Collective.
+  /// On GPUs where the deck says cuda, or auto and all ranks see some: a rank's is that of its
+  /// number on its node, so that ranks share GPUs where there are fewer. Threads: the deck's
+  /// threads_per_rank, else OMP_NUM_THREADS, else an equal share of this node's processors.
+  /// Collective. Throws Error where the deck says cuda and a rank can't have it.
   Engine(const Deck& deck, const MpiSession& mpi);
 
   [[nodiscard]] const Exec& exec() const { return exec_; }
   [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] bool on_gpu() const { return exec_.device.kind() == DeviceKind::cuda; }
   /// "cpu: 2 threads, OpenBLAS SkylakeX".
   [[nodiscard]] std::string describe() const;
-  /// fp32 products of this rank, operations a second, all ranks at work. Collective.
+  /// The groups of this run's mesh, for arrays on the device. Collective over `world`.
+  [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
+  /// On which the phases of steps are measured.
+  [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
+  /// Products of this rank, operations a second, all ranks at work: of fp32 on CPUs, of the
+  /// deck's type on GPUs. Collective.
   [[nodiscard]] double gemm_rate(Communicator& world, int n, double seconds) const;
 
  private:
+  Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu);
+
+  DType compute_type_;
+  bool by_nccl_ = false;
+  std::string exchange_;  ///< between GPUs, in words
   std::unique_ptr<Device> device_;
-  std::unique_ptr<Kernels> kernels_;
   std::unique_ptr<Stream> stream_;
+  std::unique_ptr<Kernels> kernels_;
   Exec exec_;
   int threads_;
 };

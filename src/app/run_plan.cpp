@@ -65,7 +65,8 @@ class DryRank {
     return {.dp = make_dry_communicator(at.dp, shape.dp, data_),
             .tp = make_dry_communicator(at.tp, shape.tp, tensor_),
             .pp = make_dry_communicator(at.pp, shape.pp, pipeline_),
-            .ends = make_dry_communicator(end && !first ? 1 : 0, end ? 2 : 1, others_)};
+            .ends = make_dry_communicator(end && !first ? 1 : 0, end ? 2 : 1, others_),
+            .device_world = nullptr};
   }
 
   const Deck& deck_;

@@ -13,7 +13,8 @@ Deck load_bench_deck(const DeckSource& source, Communicator& world) {
 
 TimedTrainer::TimedTrainer(const Engine& engine, Deck deck, Communicator& world)
     : deck_(std::move(deck)),
-      mesh_(mesh_shape(deck_, world.size()), world),
+      mesh_(engine.mesh(mesh_shape(deck_, world.size()), world)),
+      clock_(engine.time_line()),
       data_(deck_.model.vocab_size, deck_.model.seq_length, deck_.seed),
       trainer_(engine.exec(), deck_, mesh_, clock_) {}
 
@@ -25,26 +26,33 @@ double TimedTrainer::step() {
                           : std::vector<std::int32_t>();
   mesh_.world->barrier();
   const double begin = now();
-  const auto result = trainer_.step(++done_, first, tokens);
+  clock_.begin_step();
+  trainer_.step(++done_, first, tokens);
   {  // or it would be paid for by whoever steps next
     const auto scope = clock_.scope(Phase::reduce);
     trainer_.settle();
   }
+  clock_.end_step();
+  const auto results = trainer_.collect();
   const double mine = now() - begin;
+  trainer_.report();
   ++measured_;
-  if (result.skipped) ++skipped_;
+  if (results.front().skipped) ++skipped_;
+  for (const StepTime& t : clock_.take()) {
+    for (std::size_t i = 0; i < kPhases; ++i) phases_[i] += t.phases[i];
+  }
   return mesh_.world->reduce_value(mine, Reduction::max);
 }
 
 void TimedTrainer::reset() {
-  clock_.reset();
+  phases_ = {};
   traffic_ = trainer_.dp_traffic();
   measured_ = 0;
   skipped_ = 0;
 }
 
 std::array<double, kPhases> TimedTrainer::phases() const {
-  auto mean = clock_.seconds();
+  auto mean = phases_;
   for (double& p : mean) {
     p = mesh_.world->reduce_value(p, Reduction::sum) / mesh_.world->size() / measured_;
   }

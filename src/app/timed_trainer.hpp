@@ -42,6 +42,7 @@ class TimedTrainer {
   SyntheticSamples data_;
   Trainer trainer_;
   Trainer::DpTraffic traffic_;  ///< at reset()
+  std::array<double, kPhases> phases_{};  ///< since reset(), of this rank
   int done_ = 0;
   int measured_ = 0;
   int skipped_ = 0;

@@ -10,7 +10,6 @@
 #include "trireme/app/save_schedule.hpp"
 #include "trireme/app/stop.hpp"
 #include "trireme/checkpoint/reader.hpp"
-#include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
 
 #include "metrics.hpp"
@@ -31,8 +30,9 @@ class TrainRun {
       : deck_(deck),
         load_(std::move(load)),
         world_(mpi.world()),
-        mesh_(mesh_shape(deck, world_.size()), world_),
         engine_(deck, mpi),
+        mesh_(engine_.mesh(mesh_shape(deck, world_.size()), world_)),
+        clock_(engine_.time_line()),
         trainer_(engine_.exec(), deck_, mesh_, clock_),
         stop_requests_({.save = deck.save,
                         .look = world_.rank() == 0,
@@ -205,7 +205,7 @@ class TrainRun {
       bar.emplace("training", "iterations", static_cast<double>(deck_.train_iters),
                   static_cast<double>(iteration_));
     }
-    begin_step();
+    clock_.begin_step();
     heard_ = now();
     while (iteration_ < deck_.train_iters && !leaving_) {
       std::vector<std::int32_t> tokens;
@@ -213,33 +213,34 @@ class TrainRun {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
-      const auto result = step(tokens);
+      trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       ++iteration_;
       samples_ += deck_.train_batch_size;
       if (bar) bar->clear();
-      between_steps(result);
+      between_steps();
       if (bar) bar->update(static_cast<double>(iteration_));
     }
   }
 
-  /// Hears what others ask for; evaluates, saves; records the step.
-  void between_steps(const Trainer::StepResult& result) {
-    const auto record = [&] {
-      log_->add(iteration_, samples_, result, now() - begin_, clock_.seconds());
-    };
+  /// Hears what others ask for; evaluates, saves; records the steps that are known to be over.
+  void between_steps() {
     std::optional<double> valid;
     bool save = false;
     try {
+      if (trainer_.should_collect()) collect();
       hear();
-      // Before the checkpoint: a run that goes on from there would not evaluate again.
-      if (evaluation_is_due() && stop_ == StopReason::none) {
-        const double trained = now();
-        valid = evaluate("valid", valid_data_);
-        begin_ += now() - trained;  // not a part of the step
-        hear();
-      }
       leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
       save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
+      if (line_is_due() || evaluation_is_due() || save) collect();
+      // Before the checkpoint: a run that goes on from there would not evaluate again.
+      if (evaluation_is_due() && stop_ == StopReason::none) {
+        clock_.pause();  // not a part of the step
+        valid = evaluate("valid", valid_data_);
+        clock_.resume();
+        hear();
+        leaving_ = leaving_ || stop_ != StopReason::none;
+        save = saves_ && (leaving_ || save);
+      }
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
         trainer_.settle();
@@ -247,14 +248,15 @@ class TrainRun {
       }
     } catch (const Error& e) {
       if (e.everywhere()) {
+        clock_.end_step();
         record();
-        log_->write_rows();
+        log_->write_rows();  // the way to a loss that is not finite is what one asks for
       }
       throw;
     }
+    clock_.end_step();
     record();
-    begin_step();
-    if (leaving_ || log_->line_is_due()) log_->print_line();
+    if (line_is_due()) log_->print_line();
     if (valid) log_->print_evaluation("valid", iteration_, *valid);
     if (!save) return;
     log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
@@ -264,9 +266,24 @@ class TrainRun {
     }
   }
 
-  void begin_step() {
-    begin_ = now();
-    clock_.reset();
+  [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
+
+  /// Learns what came of the steps that were queued. Throws where one halted the run.
+  void collect() {
+    for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
+    trainer_.report();
+  }
+
+  /// Collected steps go to the log and the metrics, with what they took.
+  void record() {
+    if (collected_.empty()) return;
+    const auto times = clock_.take();
+    for (std::size_t i = 0; i < collected_.size(); ++i) {
+      const std::int64_t behind = iteration_ - collected_[i].iteration;
+      log_->add(samples_ - behind * deck_.train_batch_size, collected_[i],
+                i < times.size() ? times[i] : StepTime{});
+    }
+    collected_.clear();
   }
 
   /// All ranks learn whether any is asked to stop, and whether all are done with a phase of a
@@ -282,16 +299,6 @@ class TrainRun {
     if (most[0] == 0) return;
     stop_ = static_cast<StopReason>(most[0]);
     log::info("stopping at iteration {}: {}", iteration_, describe(stop_, deck_.save));
-  }
-
-  [[nodiscard]] Trainer::StepResult step(const std::vector<std::int32_t>& tokens) {
-    try {
-      return trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), tokens);
-    } catch (const Error& e) {
-      if (e.everywhere())
-        log_->write_rows();  // the way to a loss that is not finite is what one asks for
-      throw;
-    }
   }
 
   [[nodiscard]] bool evaluation_is_due() const {
@@ -341,9 +348,7 @@ class TrainRun {
   std::optional<double> evaluate(const std::string& group, const std::optional<Samples>& data) {
     const bool exists = world_.reduce_count(data ? 1 : 0, Reduction::max) != 0;
     if (!exists) return std::nullopt;
-    const auto phases = clock_.seconds();
     const double loss = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters);
-    clock_.reset(phases);
     if (metrics_) metrics_->add(group, {iteration_, loss});
     return loss;
   }
@@ -351,8 +356,8 @@ class TrainRun {
   const Deck& deck_;
   LoadSource load_;
   Communicator& world_;
-  Mesh mesh_;
   Engine engine_;
+  Mesh mesh_;
   PhaseClock clock_;
   Trainer trainer_;
   StopRequests stop_requests_;
@@ -364,7 +369,7 @@ class TrainRun {
   std::optional<TrainLog> log_;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
-  double begin_ = 0;  ///< of the step under way
+  std::vector<Trainer::StepResult> collected_;  ///< not recorded yet
   double heard_ = 0;  ///< when others were last heard
   double longest_apart_ = 0;
   StopReason stop_ = StopReason::none;

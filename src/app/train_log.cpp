@@ -22,10 +22,10 @@ TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
       started_(now()),
       metrics_(metrics) {}
 
-void TrainLog::add(std::int64_t iteration, std::int64_t samples,
-                   const Trainer::StepResult& result, double seconds,
-                   const std::array<double, kPhases>& phases) {
+void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
+                   const StepTime& time) {
   StepRecord r;
+  const std::int64_t iteration = result.iteration;
   const auto tokens = static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
   r.iteration = iteration;
   r.samples = samples;
@@ -35,11 +35,11 @@ void TrainLog::add(std::int64_t iteration, std::int64_t samples,
   r.grad_norm = result.gradient_norm;
   r.loss_scale = result.loss_scale;
   r.skipped = result.skipped ? 1 : 0;
-  r.step_seconds = seconds;
-  r.tokens_per_second = tokens / seconds;
+  r.step_seconds = time.seconds;
+  r.tokens_per_second = tokens / time.seconds;
   r.tflops_per_rank =
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
-  r.phases = phases;
+  r.phases = time.phases;
   interval_.push_back(r);
   if (result.reduced > 0 && !traffic_told_) {
     traffic_told_ = true;
@@ -64,14 +64,14 @@ void TrainLog::add(std::int64_t iteration, std::int64_t samples,
       iteration, result.loss_scale, result.overflow, result.next_loss_scale);
 }
 
-bool TrainLog::line_is_due() const {
-  const std::int64_t iteration = interval_.back().iteration;
+bool TrainLog::line_is_due(std::int64_t iteration) const {
   return iteration % deck_.log_interval == 0 || iteration == deck_.train_iters ||
          iteration == started_at_ + 1;
 }
 
 void TrainLog::print_line() {
   write_rows();
+  if (interval_.empty()) return;
   double loss = 0;  // of a skipped step it may be inf
   double updates = 0;
   double seconds = 0;

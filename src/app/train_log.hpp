@@ -21,11 +21,10 @@ class TrainLog {
   TrainLog(const Deck& deck, Communicator& world, double gemm_rate, std::int64_t iteration,
            Metrics* metrics);
 
-  /// One step, done in `seconds`.
-  void add(std::int64_t iteration, std::int64_t samples, const Trainer::StepResult& result,
-           double seconds, const std::array<double, kPhases>& phases);
-  /// Whether the last step has a line in the log.
-  [[nodiscard]] bool line_is_due() const;
+  /// One step; `samples` with its own.
+  void add(std::int64_t samples, const Trainer::StepResult& result, const StepTime& time);
+  /// Whether an iteration has a line in the log.
+  [[nodiscard]] bool line_is_due(std::int64_t iteration) const;
   /// The log's line for the steps since the last one, and the file's rows. Collective.
   void print_line();
   /// The file's rows for those steps that have none yet. Collective.

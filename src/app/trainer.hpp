@@ -3,7 +3,9 @@
 // checkpoint.
 #pragma once
 
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,8 +29,12 @@ struct HeldPiece;
 class Trainer {
  public:
   Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock);
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   struct StepResult {
+    std::int64_t iteration = 0;
     double loss = 0;  ///< mean over the global batch's tokens, before the update
     double gradient_norm = 0;
     double lr = 0;
@@ -41,11 +47,17 @@ class Trainer {
     std::int64_t gathered = 0;
     std::int64_t parameters = 0;  ///< of this rank's part of the model, to compare with
   };
-  /// One update from the global batch that begins with sample `first`. Throws Error, on all
-  /// ranks, where loss or gradient is not finite; the parameters are then those before the
-  /// step.
-  [[nodiscard]] StepResult step(std::int64_t iteration, std::uint64_t first,
-                                const std::vector<std::int32_t>& tokens);
+  /// Queues one update from the global batch that begins with sample `first`. On a GPU it may
+  /// not have begun when the call returns; what becomes of it is decided there.
+  void step(std::int64_t iteration, std::uint64_t first, std::vector<std::int32_t> tokens);
+  /// collect() would not wait, or must come before the next step.
+  [[nodiscard]] bool should_collect() const;
+  /// The steps since the last call, in order; waits for them. Where one had a loss or gradient
+  /// that is not finite and that nothing can be done about, those before it: it and those after
+  /// it changed nothing. Then report() throws.
+  [[nodiscard]] std::vector<StepResult> collect();
+  /// Throws Error, on all ranks, where the last collect() found such a step.
+  void report();
   /// Mean loss over `batches` global batches of `source`, from its first sample on. Null on
   /// stages that read no tokens.
   [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
@@ -63,7 +75,10 @@ class Trainer {
   /// other. Throws Error, on all ranks, if it can't be had; what was filled then is undefined.
   void load(CheckpointReader& reader, bool with_optimizer, std::int64_t optimizer_steps);
 
-  [[nodiscard]] std::int64_t optimizer_steps() const { return optimizer_.steps(); }
+  /// Updates so far, as of the last collect().
+  [[nodiscard]] std::int64_t optimizer_steps() const {
+    return static_cast<std::int64_t>(decided_.updates);
+  }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
   struct StateBytes {
@@ -87,8 +102,9 @@ class Trainer {
   [[nodiscard]] DpTraffic dp_traffic() const {
     return {gradients_.reduced(), values_.gathered() + gradients_.gathered()};
   }
-  [[nodiscard]] const LossScale::State& loss_scale() const { return loss_scale_.state(); }
-  void restore_loss_scale(const LossScale::State& state) { loss_scale_.restore(state); }
+  /// As of the last collect().
+  [[nodiscard]] LossScaleState loss_scale() const { return loss_scale_of(decided_); }
+  void restore_loss_scale(const LossScaleState& saved);
 
  private:
   [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts() const;
@@ -96,11 +112,15 @@ class Trainer {
   [[nodiscard]] PipelineExecutor::Hooks hooks(bool training);
   /// Remembers the step's first gradient that is not finite.
   void look_for_overflow(const PipelineExecutor::Use& use);
-  /// A step whose gradient overflowed: nothing changes but the loss scale.
-  void skip(std::int64_t iteration, StepResult& result);
+  /// Gradients of a step's global batch and what is decided by them, on the device.
+  void queue_gradients(const std::vector<MicroBatch>& micro_batches);
+  void upload_state();
+  /// What came of the oldest queued step.
+  [[nodiscard]] StepResult take_oldest();
+  /// The first gradient that overflowed, by the least code of all ranks.
+  [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
   [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
-  [[noreturn]] void report_non_finite(std::int64_t iteration, const StepResult& result,
-                                      std::vector<MicroBatch> micro_batches);
+  [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
   [[nodiscard]] std::string first_bad_activation(std::vector<MicroBatch> micro_batches);
   /// The least of all ranks' texts, empty ones aside, without its first word.
@@ -119,14 +139,35 @@ class Trainer {
   PhaseClock& clock_;
   TensorParallel tp_;
   BatchLayout layout_;
+  TokenUploads uploads_;
   std::vector<std::unique_ptr<ModelPart>> parts_;
   FlatLayout flat_;
   ParameterValues values_;
   GradientReducer gradients_;
   Optimizer optimizer_;
-  LossScale loss_scale_;
   PipelineExecutor executor_;
-  std::string overflow_;  ///< where this rank found the step's first, for least()
+  StepRule rule_;
+
+  /// A step that was queued and not collected.
+  struct Queued {
+    StepResult result;  ///< what the host knows of it
+    std::uint64_t first = 0;
+    std::vector<std::int32_t> tokens;
+  };
+  /// What the device says of a step.
+  struct Outcome {
+    StepState state;
+    std::int64_t overflow = 0;  ///< least code of look_for_overflow
+  };
+  static constexpr std::size_t kMostQueued = 64;
+  std::deque<Queued> queued_;
+  std::optional<Queued> halted_;
+  bool halted_is_last_ = false;  ///< the gradients' memory holds its
+  StepState decided_;            ///< as of the last collect()
+  Tensor state_;                 ///< StepState
+  Tensor overflow_;              ///< int64 [2]: the least code of this step, that of none
+  Outcome* outcomes_;            ///< [kMostQueued], pinned; steps in turn
+  std::size_t next_outcome_ = 0;
 };
 
 }  // namespace trireme

@@ -140,7 +140,8 @@ void Trainer::load(CheckpointReader& reader, bool with_optimizer,
                  if (kind == "optimizer/master/") return;
                  gather_blocks(*mesh_.dp, flat_, group, array);
                });
-  optimizer_.set_steps(with_optimizer ? optimizer_steps : 0);
+  decided_.updates = static_cast<double>(with_optimizer ? optimizer_steps : 0);
+  upload_state();
 }
 
 }  // namespace trireme

@@ -15,11 +15,18 @@ MeshIndex index_of(const MeshShape& shape, int rank) {
 }
 
 Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all)
-    : shape(mesh_shape), at(index_of(mesh_shape, all.rank())), world(&all) {
+    : Mesh(mesh_shape, all, nullptr) {}
+
+Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all, std::unique_ptr<Communicator> device)
+    : shape(mesh_shape),
+      at(index_of(mesh_shape, all.rank())),
+      world(&all),
+      device_world(std::move(device)) {
   TRM_CHECK(shape.size() == all.size(), "a mesh of {} ranks on {}", shape.size(), all.size());
-  dp = all.split(at.pp * shape.tp + at.tp, at.dp);
-  tp = all.split(at.pp * shape.dp + at.dp, at.tp);
-  pp = all.split(at.dp * shape.tp + at.tp, at.pp);
+  Communicator& from = everyone();
+  dp = from.split(at.pp * shape.tp + at.tp, at.dp);
+  tp = from.split(at.pp * shape.dp + at.dp, at.tp);
+  pp = from.split(at.dp * shape.tp + at.tp, at.pp);
   const bool end = first_stage() || last_stage();
   ends = pp->split(end ? 0 : at.pp, at.pp);
 }
@@ -29,6 +36,7 @@ Mesh::Mesh(const MeshShape& mesh_shape, const MeshIndex& index, Communicator& al
     : shape(mesh_shape),
       at(index),
       world(&all),
+      device_world(std::move(groups.device_world)),
       dp(std::move(groups.dp)),
       tp(std::move(groups.tp)),
       pp(std::move(groups.pp)),

@@ -72,7 +72,7 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
   ops::softmax_loss(ex, sum, picked, mb.loss_sum);
   if (mb.training) {
-    ops::softmax_gradient(ex, logits, targets, first, max, sum, mb.loss_weight * mb.loss_scale);
+    ops::softmax_gradient(ex, logits, targets, first, max, sum, mb.loss_weight, mb.loss_scale);
   }
 }
 

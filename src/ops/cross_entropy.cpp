@@ -50,11 +50,13 @@ void softmax_loss(const Exec& ex, const ConstView& sum, const ConstView& picked,
 
 void softmax_gradient(const Exec& ex, const View& exponentials, const ConstView& targets,
                       std::int64_t first_column, const ConstView& factor, const ConstView& sum,
-                      double scale) {
+                      double scale, const ConstView& scale_too) {
+  TRM_CHECK(scale_too.empty() || (scale_too.dtype() == DType::f64 && scale_too.count() == 1),
+            "a factor {} {}", name_of(scale_too.dtype()), scale_too.shape().str());
   check_rows(exponentials.rows(), targets, {factor, sum});
   check_accumulators(exponentials, {factor, sum});
   ex.kernels.softmax_gradient(ex.stream, exponentials, targets, first_column, factor, sum,
-                              scale);
+                              scale, scale_too);
 }
 
 }  // namespace trireme::ops

@@ -59,6 +59,12 @@ void accumulate_squares(const Exec& ex, const ConstView& x, const View& total) {
   ex.kernels.accumulate_squares(ex.stream, x, total);
 }
 
+void note_non_finite(const Exec& ex, const ConstView& x, std::int64_t code, const View& least) {
+  TRM_CHECK(least.dtype() == DType::i64 && least.count() == 1, "the least code in {} {}",
+            name_of(least.dtype()), least.shape().str());
+  ex.kernels.note_non_finite(ex.stream, x, code, least);
+}
+
 std::int64_t first_non_finite(const Exec& ex, const ConstView& x) {
   return ex.kernels.first_non_finite(ex.stream, x);
 }

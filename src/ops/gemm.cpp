@@ -29,6 +29,42 @@ Tensor gemm(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, Op 
   return c;
 }
 
+void gemm_activation(const Exec& ex, const ConstView& x, const ConstView& weight,
+                     const ConstView& bias, Activation kind, const View& before,
+                     const View& y) {
+  TRM_CHECK(!gated(kind) && x.cols() == weight.cols() && before.rows() == x.rows() &&
+                before.cols() == weight.rows() && y.rows() == x.rows() &&
+                y.cols() == weight.rows() && (bias.empty() || bias.count() == weight.rows()),
+            "{} by {}, activated, into {} and {}", x.shape().str(), weight.shape().str(),
+            before.shape().str(), y.shape().str());
+  check_types(x, {weight, bias, before, y});
+  check_contiguous({bias});
+  ex.kernels.gemm_activation(ex.stream, x, weight, bias, kind, before, y);
+}
+
+void gemm_activation_backward(const Exec& ex, const ConstView& dy, const ConstView& weight,
+                              Activation kind, const ConstView& before, const View& dx) {
+  TRM_CHECK(!gated(kind) && dy.cols() == weight.rows() && before.rows() == dy.rows() &&
+                before.cols() == weight.cols() && dx.rows() == dy.rows() &&
+                dx.cols() == weight.cols() && dx.raw() != before.raw(),
+            "the gradient of {} by {} through an activation of {} into {}", dy.shape().str(),
+            weight.shape().str(), before.shape().str(), dx.shape().str());
+  check_types(dy, {weight, before, dx});
+  ex.kernels.gemm_activation_backward(ex.stream, dy, weight, kind, before, dx);
+}
+
+void accumulate_weight_gradient(const Exec& ex, const ConstView& dy, const ConstView& x,
+                                const View& dweight, const View& dbias) {
+  TRM_CHECK(dy.rows() == x.rows() && dweight.rows() == dy.cols() &&
+                dweight.cols() == x.cols() && (dbias.empty() || dbias.count() == dy.cols()),
+            "the gradient of weights {} from {} and {}", dweight.shape().str(),
+            dy.shape().str(), x.shape().str());
+  check_types(dy, {x});
+  check_types_or_accumulators(dy, {dweight, dbias});
+  check_contiguous({dbias});
+  ex.kernels.accumulate_weight_gradient(ex.stream, dy, x, dweight, dbias);
+}
+
 void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum) {
   if (sum.empty()) return;
   TRM_CHECK(sum.count() == x.cols(), "column sums of {} into {}", x.shape().str(),

@@ -6,9 +6,10 @@
 
 namespace trireme::ops {
 
-void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
-                  const ConstView& weight, const ConstView& bias, const View& y,
-                  const View& statistics) {
+namespace {
+
+void check_forward(const ConstView& x, const ConstView& weight, const ConstView& bias,
+                   const View& y, const View& statistics) {
   TRM_CHECK(y.rows() == x.rows() && y.cols() == x.cols() && weight.count() == x.cols() &&
                 (bias.empty() || bias.count() == x.cols()) && statistics.rows() == x.rows() &&
                 statistics.cols() == 2,
@@ -17,7 +18,30 @@ void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
   check_types(x, {weight, bias, y});
   check_accumulators(x, {statistics});
   check_contiguous({weight, bias});
+}
+
+}  // namespace
+
+void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
+                  const ConstView& weight, const ConstView& bias, const View& y,
+                  const View& statistics) {
+  check_forward(x, weight, bias, y, statistics);
   ex.kernels.norm_forward(ex.stream, kind, epsilon, x, weight, bias, y, statistics);
+}
+
+void residual_norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
+                           const Residual& residual, const ConstView& weight,
+                           const ConstView& bias, const View& sum, const View& y,
+                           const View& statistics) {
+  check_forward(x, weight, bias, y, statistics);
+  const auto fits = [&](const ConstView& v) {
+    return v.rows() == x.rows() && v.cols() == x.cols();
+  };
+  TRM_CHECK(fits(residual.add) && fits(sum), "norm of {} + {} into {}", x.shape().str(),
+            residual.add.shape().str(), sum.shape().str());
+  check_types(x, {residual.add, sum});
+  ex.kernels.residual_norm_forward(ex.stream, kind, epsilon, x, residual, weight, bias, sum, y,
+                                   statistics);
 }
 
 void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstView& x,

@@ -1,51 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// Halving and doubling.
+// Where the loss scale begins and goes on.
 #include "trireme/optim/loss_scale.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 #include "trireme/core/error.hpp"
 
 namespace trireme {
 
-LossScale::LossScale(const LossScaleConfig& config) : config_(config) {
-  if (!config.enabled) return;
-  if (config.fixed > 0) {
-    state_.scale = config.fixed;
-    return;
-  }
-  state_ = {std::ldexp(1.0, config.initial_power), 0, config.hysteresis};
+LossScaleState loss_scale_of(const StepState& state) {
+  return {state.scale, static_cast<std::int64_t>(state.clean_steps),
+          static_cast<std::int64_t>(state.hysteresis)};
 }
 
-void LossScale::update(bool overflow) {
-  if (state_.hysteresis < 0) return;
-  if (overflow) {
-    state_.clean_steps = 0;
-    if (state_.hysteresis > 1) {
-      --state_.hysteresis;
-      return;
-    }
-    if (state_.scale <= config_.min) {
-      Error error(fmt::format(
-          "gradients overflow fp16 at loss scale {}, and fp16.min_loss_scale is {}: the scale "
-          "cannot be lowered further. A lower lr or a longer warmup, a smaller "
-          "fp16.min_loss_scale, or bf16 (precision: bfloat16) may help",
-          state_.scale, config_.min));
-      throw error.set_everywhere();
-    }
-    state_.scale = std::max(state_.scale / 2, config_.min);
-    return;
-  }
-  if (config_.consecutive_hysteresis) state_.hysteresis = config_.hysteresis;
-  if (++state_.clean_steps < config_.window) return;
-  state_.clean_steps = 0;
-  state_.hysteresis = config_.hysteresis;
-  state_.scale *= 2;
+StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scale) {
+  return {.beta1 = optimizer.beta1,
+          .beta2 = optimizer.beta2,
+          .clip = optimizer.gradient_clipping,
+          .skips = scale.enabled,
+          .window = scale.window,
+          .hysteresis = scale.hysteresis,
+          .refill = scale.consecutive_hysteresis,
+          .min_scale = scale.min};
 }
 
-void LossScale::restore(const State& state) {
-  if (state.hysteresis > 0 && state_.hysteresis > 0) state_ = state;
+StepState first_step_state(const LossScaleConfig& config) {
+  StepState state;
+  if (!config.enabled) return state;
+  state.scale = config.fixed > 0 ? config.fixed : std::ldexp(1.0, config.initial_power);
+  if (config.fixed == 0) state.hysteresis = static_cast<double>(config.hysteresis);
+  return state;
+}
+
+void restore_loss_scale(StepState& state, const LossScaleState& saved) {
+  if (saved.hysteresis <= 0 || state.hysteresis <= 0) return;
+  state.scale = saved.scale;
+  state.clean_steps = static_cast<double>(saved.clean_steps);
+  state.hysteresis = static_cast<double>(saved.hysteresis);
+}
+
+std::string lowest_scale_text(const StepRule& rule, double scale) {
+  return fmt::format(
+      "gradients overflow fp16 at loss scale {}, and fp16.min_loss_scale is {}: the scale "
+      "cannot be lowered further. A lower lr or a longer warmup, a smaller "
+      "fp16.min_loss_scale, or bf16 (precision: bfloat16) may help",
+      scale, rule.min_scale);
 }
 
 }  // namespace trireme

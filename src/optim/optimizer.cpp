@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clipping and updates.
+// Norm and updates.
 #include "trireme/optim/optimizer.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/update.hpp"
@@ -56,8 +55,7 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
   }
 }
 
-double Optimizer::gradient_norm() const {
-  const Tensor total = ex_.zeros(DType::f64, Shape{1});
+void Optimizer::add_squares(const View& total) const {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     for (const FlatSlice& s : groups_[i].own) {
       const Parameter& p = *s.parameter;
@@ -65,25 +63,15 @@ double Optimizer::gradient_norm() const {
       ops::accumulate_squares(ex_, gradients_.sums(i).part(s), total);
     }
   }
-  mesh_.world->all_reduce(total, Reduction::sum);
-  double squares = 0;
-  ex_.device.copy_to_host(&squares, total.view().raw(), sizeof squares, ex_.stream);
-  ex_.stream.synchronize();
-  return std::sqrt(squares);
 }
 
-void Optimizer::step(double lr, double norm, double scale) {
-  ++steps_;
+void Optimizer::step(double lr, const ConstView& state) {
   gradients_.gather();
-  // PyTorch's and DeepSpeed's clip_grad_norm_: the 1e-6 keeps a zero gradient finite.
-  const double clip = config_.gradient_clipping > 0
-                          ? std::min(1.0, config_.gradient_clipping / (norm + 1e-6))
-                          : 1.0;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     for (FlatSlice s : groups_[i].updated) {
       for (std::int64_t left = s.count; left > 0; left -= s.count) {
         s.count = std::min(left, sub_group_size_);
-        update(i, s, lr, clip / scale);
+        update(i, s, lr, state);
         s.in_group += s.count;
         s.in_own += s.count;
       }
@@ -93,7 +81,7 @@ void Optimizer::step(double lr, double norm, double scale) {
 }
 
 void Optimizer::update(std::size_t group, const FlatSlice& slice, double lr,
-                       double gradient_scale) {
+                       const ConstView& state) {
   const Group& g = groups_[group];
   const double decay = slice.parameter->decay ? config_.weight_decay : 0;
   const View gradient = gradients_.sums(group).part(slice);
@@ -105,16 +93,10 @@ void Optimizer::update(std::size_t group, const FlatSlice& slice, double lr,
                 .beta1 = config_.beta1,
                 .beta2 = config_.beta2,
                 .epsilon = config_.epsilon,
-                .weight_decay = decay,
-                .gradient_scale = gradient_scale,
-                .step = steps_},
-               gradient, value, g.first.part(slice), g.second.part(slice), copy);
+                .weight_decay = decay},
+               state, gradient, value, g.first.part(slice), g.second.part(slice), copy);
   } else {
-    ops::sgd(ex_,
-             {.lr = lr,
-              .momentum = config_.momentum,
-              .weight_decay = decay,
-              .gradient_scale = gradient_scale},
+    ops::sgd(ex_, {.lr = lr, .momentum = config_.momentum, .weight_decay = decay}, state,
              gradient, value, g.first.data.defined() ? g.first.part(slice) : View(), copy);
   }
 }

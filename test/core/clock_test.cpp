@@ -1,69 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
-// Phases nest: each second is counted once, in the innermost phase.
+// Phases nest: each second is counted once, in the innermost phase, and in one step.
 #include "trireme/core/clock.hpp"
 
-#include <numeric>
-#include <thread>
+#include <stdexcept>
 
 #include <boost/test/unit_test.hpp>
 
 namespace trireme {
 namespace {
 
-using std::chrono::milliseconds;
-
-double seconds_of(const PhaseClock& clock, Phase phase) {
-  return clock.seconds()[static_cast<std::size_t>(phase)];
-}
-
-BOOST_AUTO_TEST_CASE(time_is_counted_once_in_the_innermost_phase) {
-  PhaseClock clock;
-  const double start = now();
-  {
-    const auto backward = clock.scope(Phase::backward);
-    std::this_thread::sleep_for(milliseconds(5));
-    {
-      const auto reduce = clock.scope(Phase::reduce);
-      std::this_thread::sleep_for(milliseconds(10));
-      {
-        const auto wait = clock.scope(Phase::backward);
-        std::this_thread::sleep_for(milliseconds(5));
-      }
-    }
-    std::this_thread::sleep_for(milliseconds(5));
+/// A line on which every mark comes so many seconds after the one before.
+class Steady : public TimeLine {
+ public:
+  explicit Steady(double& next) : next_(next) {}
+  void mark() override { gaps_.push_back(next_); }
+  std::vector<double> gaps() override {
+    std::vector<double> since(gaps_.begin() + 1, gaps_.end());
+    gaps_.resize(1);
+    return since;
   }
-  const double wall = now() - start;
-  const double backward = seconds_of(clock, Phase::backward);
-  const double reduce = seconds_of(clock, Phase::reduce);
-  BOOST_TEST(backward >= 0.015);
-  BOOST_TEST(reduce >= 0.010);
-  BOOST_TEST(backward + reduce <= wall);
-  const auto& all = clock.seconds();
-  BOOST_TEST(std::accumulate(all.begin(), all.end(), 0.0) == backward + reduce);
+
+ private:
+  double& next_;
+  std::vector<double> gaps_;
+};
+
+struct Fixture {
+  double gap = 0;
+  PhaseClock clock{std::make_unique<Steady>(gap)};
+};
+
+double of(const StepTime& step, Phase phase) {
+  return step.phases[static_cast<std::size_t>(phase)];
 }
 
-BOOST_AUTO_TEST_CASE(time_outside_any_phase_is_not_counted) {
-  PhaseClock clock;
-  { const auto data = clock.scope(Phase::data); }
-  std::this_thread::sleep_for(milliseconds(10));
-  const double before = now();
-  { const auto optimizer = clock.scope(Phase::optimizer); }
-  const double spent = now() - before;
-  BOOST_TEST(seconds_of(clock, Phase::optimizer) <= spent);
-  clock.reset();
-  for (const double s : clock.seconds()) BOOST_TEST(s == 0.0);
+BOOST_FIXTURE_TEST_CASE(time_is_counted_once_in_the_innermost_phase, Fixture) {
+  gap = 1;
+  clock.begin_step();  // 1 s nowhere
+  {
+    const auto backward = (gap = 2, clock.scope(Phase::backward));  // 2 s in no phase
+    {
+      const auto reduce = (gap = 4, clock.scope(Phase::reduce));  // 4 s of backward
+      {
+        const auto again = (gap = 8, clock.scope(Phase::backward));  // 8 s of reduce
+        gap = 16;                                                    // of the inner backward
+      }
+      gap = 32;  // of reduce
+    }
+    gap = 64;  // of backward
+  }
+  gap = 128;  // in no phase
+  clock.end_step();
+  const auto steps = clock.take();
+  BOOST_REQUIRE(steps.size() == 1);
+  BOOST_TEST(of(steps[0], Phase::backward) == 4 + 16 + 64);
+  BOOST_TEST(of(steps[0], Phase::reduce) == 8 + 32);
+  BOOST_TEST(of(steps[0], Phase::forward) == 0);
+  BOOST_TEST(steps[0].seconds == 2 + 4 + 8 + 16 + 32 + 64 + 128);
+  BOOST_TEST(clock.take().empty());
 }
 
-BOOST_AUTO_TEST_CASE(an_error_leaves_the_phase) {
+BOOST_FIXTURE_TEST_CASE(a_pause_counts_nowhere_and_steps_are_kept_apart, Fixture) {
+  clock.begin_step();
+  gap = 1;
+  clock.pause();
+  {
+    const auto forward = (gap = 10, clock.scope(Phase::forward));
+    gap = 20;
+  }
+  gap = 30;
+  clock.resume();
+  gap = 2;
+  clock.end_step();
+  {
+    const auto data = (gap = 3, clock.scope(Phase::data));
+    gap = 4;
+    BOOST_TEST(clock.take().size() == 1);  // the second goes on
+  }
+  gap = 5;
+  clock.end_step();
+  const auto second = clock.take();
+  BOOST_REQUIRE(second.size() == 1);
+  BOOST_TEST(second[0].seconds == 3 + 4 + 5);
+  BOOST_TEST(of(second[0], Phase::data) == 4);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_leaves_the_phase_and_the_host_has_a_line) {
   PhaseClock clock;
+  clock.begin_step();
   const auto fail = [&] {
     const auto forward = clock.scope(Phase::forward);
-    throw 1;
+    throw std::runtime_error("in forward");
   };
-  BOOST_CHECK_THROW(fail(), int);
-  const double forward = seconds_of(clock, Phase::forward);
-  { const auto data = clock.scope(Phase::data); }
-  BOOST_TEST(seconds_of(clock, Phase::forward) == forward);
+  BOOST_CHECK_THROW(fail(), std::runtime_error);
+  const double before = now();
+  while (now() - before < 0.01) {
+  }
+  clock.end_step();
+  const auto steps = clock.take();
+  BOOST_REQUIRE(steps.size() == 1);
+  BOOST_TEST(steps[0].seconds >= 0.01);
+  BOOST_TEST(of(steps[0], Phase::forward) < steps[0].seconds - 0.009);
 }
 
 BOOST_AUTO_TEST_CASE(every_phase_has_a_name) {
@@ -74,19 +111,3 @@ BOOST_AUTO_TEST_CASE(every_phase_has_a_name) {
 
 }  // namespace
 }  // namespace trireme
-
-BOOST_AUTO_TEST_CASE(forgets_what_ran_since) {
-  trireme::PhaseClock clock;
-  const auto work = [&] {
-    const auto scope = clock.scope(trireme::Phase::forward);
-    const double begin = trireme::now();
-    while (trireme::now() - begin < 1e-3) {
-    }
-  };
-  work();
-  const auto kept = clock.seconds();
-  work();
-  BOOST_TEST(clock.seconds()[1] > kept[1]);
-  clock.reset(kept);
-  BOOST_TEST((clock.seconds() == kept));
-}

@@ -25,6 +25,9 @@ class AccountingDevice : public Device {
   void release(void* memory, std::size_t bytes) noexcept override {
     cpu_.release(memory, bytes);
   }
+  void* allocate_host(std::size_t bytes) override { return cpu_.allocate_host(bytes); }
+  void release_host(void* memory) noexcept override { cpu_.release_host(memory); }
+  void trim() override { cpu_.trim(); }
   void copy_to_host(void* host, const void* from, std::size_t bytes, Stream& s) override {
     to_host += bytes;
     cpu_.copy_to_host(host, from, bytes, s);

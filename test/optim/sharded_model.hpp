@@ -11,6 +11,7 @@
 #include "trireme/optim/optimizer.hpp"
 
 #include "../model/tiny_model.hpp"
+#include "step_state.hpp"
 
 namespace trireme::test {
 
@@ -89,6 +90,9 @@ struct ShardedModel {
   ParameterValues values;
   GradientReducer gradients;
   Optimizer optimizer;
+
+  /// Of the whole gradient, over all ranks.
+  [[nodiscard]] double gradient_norm() const { return norm_of(optimizer, cpu.ex, mesh); }
 };
 
 /// The noise of a parameter by element of its own array.

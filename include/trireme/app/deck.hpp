@@ -20,6 +20,8 @@ namespace trireme {
 /// What a deck sets. Two decks compare equal if they ask for the same run.
 struct DeckSettings {
   enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
+  enum class Exchange : std::uint8_t { automatic, nccl, staged };
+  enum class AttentionKernel : std::uint8_t { automatic, own, cudnn };
   enum class CheckpointScale : std::uint8_t { linear, log };
 
   ModelConfig model;  ///< vocab_size 0: the data file's
@@ -74,7 +76,14 @@ struct DeckSettings {
   std::string split = "969, 30, 1";  ///< see split_fractions()
 
   ComputeDevice device = ComputeDevice::automatic;
-  int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
+  Exchange communication = Exchange::automatic;  ///< of arrays between GPUs
+  AttentionKernel attention_kernel = AttentionKernel::automatic;
+  bool allow_tf32 = false;         ///< fp32 products with factors of 10 bits
+  bool gemm_autotune = false;      ///< products' algorithms by trial
+  bool profile = false;            ///< a CUDA profiler records iterations [start, stop)
+  std::int64_t profile_step_start = 10;
+  std::int64_t profile_step_stop = 12;
+  int threads_per_rank = 0;        ///< 0 = this rank's share of the machine's cores
 
   friend bool operator==(const DeckSettings&, const DeckSettings&) = default;
 };

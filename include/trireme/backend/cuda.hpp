@@ -22,6 +22,9 @@ namespace trireme {
 /// GPUs that this process sees. 0 where there is trouble.
 [[nodiscard]] int cuda_device_count();
 
+/// What tells one GPU of a node from another, whatever the process sees: its UUID.
+[[nodiscard]] std::string cuda_device_id(int index);
+
 /// GPU `index` of those. Throws Error (driver, device, capability, memory) where it can't be
 /// used. Its memory is recycled in the order of `make_stream()`'s first stream: all work on a
 /// block is ordered before it is released, or by events after which it is.

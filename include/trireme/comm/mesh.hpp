@@ -32,7 +32,8 @@ struct MeshIndex {
 struct Mesh {
   MeshShape shape;
   MeshIndex at;
-  Communicator* world = nullptr;
+  Communicator* world = nullptr;    ///< for host values
+  std::unique_ptr<Communicator> device_world;  ///< for arrays, where these are a GPU's
   std::unique_ptr<Communicator> dp;  ///< same model part, other samples
   std::unique_ptr<Communicator> tp;  ///< same layers, other columns and rows
   std::unique_ptr<Communicator> pp;  ///< same samples, other layers
@@ -40,12 +41,16 @@ struct Mesh {
   std::unique_ptr<Communicator> ends;
 
   struct Groups {
-    std::unique_ptr<Communicator> dp, tp, pp, ends;
+    std::unique_ptr<Communicator> dp, tp, pp, ends, device_world;
   };
 
   Mesh(const MeshShape& shape, Communicator& world);
+  /// `device_world` is the same group as world, and what the others are split from.
+  Mesh(const MeshShape& shape, Communicator& world, std::unique_ptr<Communicator> device_world);
   /// Of groups that are there already. Not collective.
   Mesh(const MeshShape& shape, const MeshIndex& at, Communicator& world, Groups groups);
+  /// All ranks, for arrays.
+  [[nodiscard]] Communicator& everyone() const { return device_world ? *device_world : *world; }
   [[nodiscard]] bool first_stage() const { return at.pp == 0; }
   [[nodiscard]] bool last_stage() const { return at.pp == shape.pp - 1; }
 };

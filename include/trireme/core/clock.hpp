@@ -6,7 +6,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace trireme {
 
@@ -36,14 +39,45 @@ inline constexpr std::size_t kPhases = 7;
 inline constexpr std::array<std::string_view, kPhases> kPhaseNames = {
     "data", "forward", "backward", "reduce", "pipeline_wait", "optimizer", "checkpoint"};
 
-/// Accumulates seconds by phase. Phases may nest: the inner one's time is not counted in the
+/// Marks on a line of time, to be read later: the host's, or that of a GPU's queue of work.
+class TimeLine {
+ public:
+  virtual ~TimeLine() = default;
+  virtual void mark() = 0;
+  /// Seconds from each mark to the next, from the last one of the previous call on. Waits until
+  /// the last mark is past.
+  [[nodiscard]] virtual std::vector<double> gaps() = 0;
+};
+
+class HostTimeLine : public TimeLine {
+ public:
+  void mark() override { marks_.push_back(now()); }
+  std::vector<double> gaps() override {
+    std::vector<double> seconds;
+    for (std::size_t i = 1; i < marks_.size(); ++i) seconds.push_back(marks_[i] - marks_[i - 1]);
+    if (!marks_.empty()) marks_ = {marks_.back()};
+    return seconds;
+  }
+
+ private:
+  std::vector<double> marks_;
+};
+
+/// What a step took, and what of it in each phase.
+struct StepTime {
+  double seconds = 0;
+  std::array<double, kPhases> phases{};
+};
+
+/// Seconds by step and phase. Phases may nest: the inner one's time is not counted in the
 /// outer.
 class PhaseClock {
  public:
   class Scope {
    public:
-    Scope(PhaseClock& clock, Phase phase) : clock_(clock), outer_(clock.enter(phase)) {}
-    ~Scope() { clock_.leave(outer_); }
+    Scope(PhaseClock& clock, Phase phase)
+        : clock_(clock), outer_(clock.enter(static_cast<int>(phase))) {}
+    ~Scope() { clock_.enter(outer_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
@@ -52,32 +86,62 @@ class PhaseClock {
     int outer_;
   };
 
+  explicit PhaseClock(std::unique_ptr<TimeLine> line = std::make_unique<HostTimeLine>())
+      : line_(std::move(line)) {
+    line_->mark();
+  }
+
   [[nodiscard]] Scope scope(Phase phase) { return {*this, phase}; }
-  [[nodiscard]] const std::array<double, kPhases>& seconds() const { return seconds_; }
-  void reset() { seconds_.fill(0); }
-  /// Back to what it was: forgets what ran since.
-  void reset(const std::array<double, kPhases>& seconds) { seconds_ = seconds; }
+  /// A step begins; what there was since the last one ended counts nowhere.
+  void begin_step() { close(Until::nothing); }
+  void end_step() { close(Until::step_end); }
+  /// What comes between these counts nowhere.
+  void pause() {
+    close(Until::step_goes_on);
+    paused_ = true;
+  }
+  void resume() {
+    close(Until::nothing);
+    paused_ = false;
+  }
+  /// The steps that ended since the last call. May wait for their end.
+  [[nodiscard]] std::vector<StepTime> take() {
+    const auto gaps = line_->gaps();
+    std::vector<StepTime> steps;
+    for (std::size_t i = 0; i < spans_.size(); ++i) {
+      const Span& span = spans_[i];
+      if (span.until == Until::nothing) continue;
+      open_.seconds += gaps[i];
+      if (span.phase >= 0) open_.phases[static_cast<std::size_t>(span.phase)] += gaps[i];
+      if (span.until != Until::step_end) continue;
+      steps.push_back(open_);
+      open_ = {};
+    }
+    spans_.clear();
+    return steps;
+  }
 
  private:
-  int enter(Phase phase) {
-    const int outer = current_;
-    charge();
-    current_ = static_cast<int>(phase);
-    return outer;
+  enum class Until : std::uint8_t { step_goes_on, step_end, nothing };
+  struct Span {
+    int phase;
+    Until until;
+  };
+
+  int enter(int phase) {
+    close(Until::step_goes_on);
+    return std::exchange(current_, phase);
   }
-  void leave(int outer) {
-    charge();
-    current_ = outer;
-  }
-  void charge() {
-    const double t = now();
-    if (current_ >= 0) seconds_[static_cast<std::size_t>(current_)] += t - since_;
-    since_ = t;
+  void close(Until until) {
+    spans_.push_back({current_, paused_ ? Until::nothing : until});
+    line_->mark();
   }
 
-  std::array<double, kPhases> seconds_{};
+  std::unique_ptr<TimeLine> line_;
+  std::vector<Span> spans_;  ///< between marks
+  StepTime open_;            ///< of a step that hasn't ended
   int current_ = -1;
-  double since_ = 0;
+  bool paused_ = false;
 };
 
 }  // namespace trireme

@@ -63,6 +63,8 @@ class Device {
   virtual void zero(void* to, std::size_t bytes, Stream& stream) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   virtual void reset_peak() = 0;
+  /// Gives the system back what is kept for reuse, and forgets the peak.
+  virtual void trim() = 0;
   // For profilers, where there is one: named ranges of the host's calls, and the part of the
   // run that is recorded.
   virtual void begin_range(const std::string& /*name*/) {}

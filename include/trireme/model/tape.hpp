@@ -19,7 +19,7 @@ struct MicroBatch {
   std::uint64_t first_sample = 0;  ///< global number over the whole run: keys dropout
   bool training = true;            ///< dropout is on and gradients will be asked for
   double loss_weight = 1;  ///< the gradient is that of loss_weight · Σ token losses …
-  double loss_scale = 1;   ///< … times this, so that it does not vanish in fp16
+  ConstView loss_scale;    ///< … times this (fp64 [1]; none: 1), not to vanish in fp16
   Tensor tokens;           ///< int32 [batch·seq]; first part of the model only
   Tensor targets;          ///< int32 [batch·seq]; last part only
   Tensor loss_sum;         ///< fp64 [1], the last part adds Σ token losses

@@ -28,10 +28,10 @@ void softmax_rescale(const Exec& ex, const ConstView& global_max, const ConstVie
 void softmax_loss(const Exec& ex, const ConstView& sum, const ConstView& picked,
                   const View& total);
 
-/// exponentials → scale · (softmax − onehot(target)); `factor` and `sum` as softmax_rescale and
-/// the all-reduce left them.
+/// exponentials → scale · scale_too · (softmax − onehot(target)); `factor` and `sum` as
+/// softmax_rescale and the all-reduce left them. scale_too: fp64 [1], empty for 1.
 void softmax_gradient(const Exec& ex, const View& exponentials, const ConstView& targets,
                       std::int64_t first_column, const ConstView& factor, const ConstView& sum,
-                      double scale);
+                      double scale, const ConstView& scale_too = {});
 
 }  // namespace trireme::ops

@@ -21,6 +21,8 @@ void dropout(const Exec& ex, const ConstView& x, const Dropout& spec, const Cons
              const View& y);
 /// total (fp64 [1]) += Σ x².
 void accumulate_squares(const Exec& ex, const ConstView& x, const View& total);
+/// least (int64 [1]) ← min(least, code) if x holds an inf or NaN.
+void note_non_finite(const Exec& ex, const ConstView& x, std::int64_t code, const View& least);
 /// Number of the first element that is inf or NaN, -1 if none. Waits for the stream.
 [[nodiscard]] std::int64_t first_non_finite(const Exec& ex, const ConstView& x);
 

@@ -15,6 +15,18 @@ void gemm_into(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, 
 [[nodiscard]] Tensor gemm(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b,
                           Op op_b, const ConstView& bias = {});
 
+/// before = x weightᵀ + bias (which may be empty) and y = kind(before), kind not gated. x
+/// [m, k], weight [n, k], before and y [m, n], all of one type.
+void gemm_activation(const Exec& ex, const ConstView& x, const ConstView& weight,
+                     const ConstView& bias, Activation kind, const View& before, const View& y);
+/// dx = (dy weight) ∘ kind'(before). dy [m, k], weight [k, n], before and dx [m, n].
+void gemm_activation_backward(const Exec& ex, const ConstView& dy, const ConstView& weight,
+                              Activation kind, const ConstView& before, const View& dx);
+/// dweight [n, k] += dyᵀ x, and dbias [n] += column sums of dy; dbias may be empty. dy [m, n],
+/// x [m, k]; results of their type or its accumulator_type.
+void accumulate_weight_gradient(const Exec& ex, const ConstView& dy, const ConstView& x,
+                                const View& dweight, const View& dbias);
+
 /// sum[n] += column sums of x [m, n]: the gradient of a bias. `sum` has x's type
 /// or its accumulator_type; an empty one is left alone.
 void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum);

@@ -14,6 +14,12 @@ void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
                   const ConstView& weight, const ConstView& bias, const View& y,
                   const View& statistics);
 
+/// sum = x + dropout(residual.add), and norm_forward of the sum as it is stored.
+void residual_norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
+                           const Residual& residual, const ConstView& weight,
+                           const ConstView& bias, const View& sum, const View& y,
+                           const View& statistics);
+
 /// dx = gradient (+ add, if not empty); dweight, dbias, of x's type or its
 /// accumulator_type, are accumulated into. dx may be `add`.
 void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstView& x,

@@ -12,8 +12,9 @@ namespace trireme {
 
 /// How a step ends; of the configuration alone.
 struct StepRule {
+  double beta1 = 0;  ///< AdamW's, for its bias corrections
+  double beta2 = 0;
   double clip = 0;              ///< largest norm of the gradient, 0: any
-  bool dynamic_scale = false;   ///< the loss scale moves
   bool skips = false;           ///< an overflow skips the step (fp16), else it halts the run
   std::int64_t window = 1000;   ///< steps without overflow before the scale doubles
   std::int64_t hysteresis = 2;  ///< overflows before it halves
@@ -31,14 +32,16 @@ struct StepState {
   double updated = 0;  ///< 1: the update takes place, 0: it leaves everything as it is
   double halted = 0;   ///< 1: not finite and nothing to be done; no update until the host looks
   double updates = 0;  ///< updates so far, this one included: AdamW's t
+  double bias1 = 1;    ///< 1 − β1ᵗ
+  double bias2 = 1;    ///< 1 − β2ᵗ
   double norm = 0;     ///< of the gradient, without the loss scale
   // The loss scale, for the next step:
   double scale = 1;
   double clean_steps = 0;  ///< since the last overflow or doubling
   double hysteresis = -1;  ///< what is left of it; −1: the scale doesn't move
 
-  static constexpr std::int64_t kSlots = 10;
-  static constexpr std::int64_t kScaleSlot = 7;
+  static constexpr std::int64_t kSlots = 12;
+  static constexpr std::int64_t kScaleSlot = 9;
 };
 static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
 
@@ -84,6 +87,8 @@ TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
     s.factor = clip / s.scale;
     s.updated = 1;
     s.updates += 1;
+    s.bias1 = 1 - std::pow(rule.beta1, s.updates);
+    s.bias2 = 1 - std::pow(rule.beta2, s.updates);
   }
   if (!move_loss_scale(rule, !finite, s)) s.halted = 1;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The update: norm, clipping, AdamW or SGD on this rank's blocks, or on all at ZeRO stage 0.
+// The update: Σ g² for the norm, AdamW or SGD on this rank's blocks, or on all at ZeRO stage 0.
 #pragma once
 
 #include <functional>
@@ -18,17 +18,13 @@ class Optimizer {
             const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
             ParameterValues& values, GradientReducer& gradients);
 
-  /// Euclidean norm of the whole model's gradient as it stands after GradientReducer::finish(),
-  /// each parameter once: one sum over all ranks, so that all clip by the same bits. inf or NaN
-  /// if any element is. Collective over mesh.world.
-  [[nodiscard]] double gradient_norm() const;
-  /// Clips and updates. `norm` is of the gradient divided by `scale`, the loss's factor.
-  /// Collective over dp.
-  void step(double lr, double norm, double scale);
+  /// total (fp64 [1]) += Σ g² of this rank's part of the gradient as it stands after
+  /// GradientReducer::finish(): over all ranks, each parameter once. inf or NaN if any element
+  /// is.
+  void add_squares(const View& total) const;
+  /// Updates as `state`, a decided StepState, says. Collective over dp.
+  void step(double lr, const ConstView& state);
 
-  /// Updates done, which AdamW's bias correction counts.
-  [[nodiscard]] std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
   [[nodiscard]] std::size_t state_bytes() const;
   /// A group's arrays by kind ("exp_avg", …).
   void visit_state(const std::function<void(const char* kind, std::size_t group,
@@ -42,7 +38,7 @@ class Optimizer {
     FlatArray second;                ///< exp_avg_sq
   };
 
-  void update(std::size_t group, const FlatSlice& slice, double lr, double gradient_scale);
+  void update(std::size_t group, const FlatSlice& slice, double lr, const ConstView& state);
 
   const Exec& ex_;
   OptimizerConfig config_;
@@ -51,7 +47,6 @@ class Optimizer {
   ParameterValues& values_;
   GradientReducer& gradients_;
   std::vector<Group> groups_;
-  std::int64_t steps_ = 0;
 };
 
 }  // namespace trireme

@@ -79,7 +79,10 @@ void CpuKernels::softmax_loss(Stream&, const ConstView& sum, const ConstView& pi
 
 void CpuKernels::softmax_gradient(Stream&, const View& logits, const ConstView& targets,
                                   std::int64_t first_column, const ConstView& factor,
-                                  const ConstView& sum, double scale) {
+                                  const ConstView& sum, double given_scale,
+                                  const ConstView& scale_too) {
+  const double scale =
+      scale_too.empty() ? given_scale : given_scale * *scale_too.data<double>();
   by_type(logits.dtype(), [&]<class T>(T) {
     const auto* target = targets.data<std::int32_t>();
     parallel_for(logits.rows(), logits.cols(), 1, [&](std::int64_t begin, std::int64_t end) {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "trireme/backend/cpu.hpp"
+#include "trireme/core/clock.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/device/block_pool.hpp"
 
@@ -16,13 +17,22 @@ namespace {
 
 class CpuEvent : public Event {
  public:
+  CpuEvent() = default;
   void synchronize() override {}
+  bool done() override { return true; }
+  double seconds_since(const Event& earlier) override {
+    return at_ - static_cast<const CpuEvent&>(earlier).at_;
+  }
+
+ private:
+  double at_ = now();
 };
 
 class CpuStream : public Stream {
  public:
   void synchronize() override {}
   std::unique_ptr<Event> record() override { return std::make_unique<CpuEvent>(); }
+  std::unique_ptr<Event> record_timed() override { return record(); }
   void wait(Event&) override {}
 };
 
@@ -34,7 +44,7 @@ class CpuDevice : public Device {
   CpuDevice(const CpuDevice&) = delete;
   CpuDevice& operator=(const CpuDevice&) = delete;
   ~CpuDevice() override {
-    for (const auto& [size, block] : pool_.kept()) std::free(block);
+    trim();
   }
 
   [[nodiscard]] DeviceKind kind() const override { return DeviceKind::cpu; }
@@ -42,6 +52,13 @@ class CpuDevice : public Device {
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<CpuStream>(); }
   void* allocate(std::size_t bytes) override { return pool_.allocate(bytes); }
   void release(void* memory, std::size_t) noexcept override { pool_.release(memory); }
+  // Beside what is counted as the device's: on others it is not the device's either.
+  void* allocate_host(std::size_t bytes) override {
+    void* memory = std::malloc(bytes);
+    TRM_REQUIRE(memory != nullptr, "out of host memory: {} bytes more were asked for", bytes);
+    return memory;
+  }
+  void release_host(void* memory) noexcept override { std::free(memory); }
 
   void copy_to_host(void* host, const void* from, std::size_t bytes, Stream&) override {
     std::memcpy(host, from, bytes);
@@ -58,6 +75,10 @@ class CpuDevice : public Device {
                       [&](std::int64_t begin, std::int64_t end) {
                         std::memset(first + begin, 0, static_cast<std::size_t>(end - begin));
                       });
+  }
+  void trim() override {
+    pool_.drop_kept([](void* block) { std::free(block); });
+    pool_.reset_peak();
   }
   [[nodiscard]] MemoryUse memory() const override { return pool_.use(); }
   void reset_peak() override { pool_.reset_peak(); }

@@ -132,6 +132,12 @@ void CpuKernels::accumulate_squares(Stream&, const ConstView& x, const View& tot
   });
 }
 
+void CpuKernels::note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
+                                 const View& least) {
+  auto& now = *least.data<std::int64_t>();
+  if (code < now && first_non_finite(s, x) >= 0) now = code;
+}
+
 std::int64_t CpuKernels::first_non_finite(Stream&, const ConstView& x) {
   std::int64_t found = -1;
   by_type(x.dtype(), [&]<class T>(T) {

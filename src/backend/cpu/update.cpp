@@ -11,11 +11,10 @@ namespace {
 
 template <class T>
 struct Adamw {
-  explicit Adamw(const AdamwStep& s)
+  Adamw(const AdamwStep& s, double bias1, double bias2)
       : decay(static_cast<T>(1 - s.lr * s.weight_decay)),
-        rate(static_cast<T>(s.lr / (1 - std::pow(s.beta1, static_cast<double>(s.step))))),
-        correction(
-            static_cast<T>(1 / std::sqrt(1 - std::pow(s.beta2, static_cast<double>(s.step))))),
+        rate(static_cast<T>(s.lr / bias1)),
+        correction(static_cast<T>(1 / std::sqrt(bias2))),
         b1(static_cast<T>(s.beta1)),
         b2(static_cast<T>(s.beta2)),
         c1(static_cast<T>(1 - s.beta1)),
@@ -43,6 +42,11 @@ struct Adamw {
 View flat(const View& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
 ConstView flat(const ConstView& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
 
+/// A decision that is there; else all is as the step says.
+const StepState* decision(const ConstView& state) {
+  return state.empty() ? nullptr : reinterpret_cast<const StepState*>(state.data<double>());
+}
+
 /// What `value` holds there now, to `copy`.
 template <class T>
 void copy_out(const T* value, const View& copy, std::int64_t r, std::int64_t c,
@@ -56,11 +60,18 @@ void copy_out(const T* value, const View& copy, std::int64_t r, std::int64_t c,
 
 }  // namespace
 
-void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient,
-                       const View& value, const View& exp_avg, const View& exp_avg_sq,
-                       const View& copy) {
+void CpuKernels::adamw(Stream&, const AdamwStep& given, const ConstView& state,
+                       const ConstView& gradient, const View& value, const View& exp_avg,
+                       const View& exp_avg_sq, const View& copy) {
+  const StepState* decided = decision(state);
+  if (decided != nullptr && decided->updated == 0) return;
+  AdamwStep step = given;
+  if (decided != nullptr) step.gradient_scale *= decided->factor;
+  const auto t = static_cast<double>(step.step);
+  const double bias1 = decided != nullptr ? decided->bias1 : 1 - std::pow(step.beta1, t);
+  const double bias2 = decided != nullptr ? decided->bias2 : 1 - std::pow(step.beta2, t);
   by_type(value.dtype(), [&]<class T>(T) {
-    by_pieces(flat(value), [&, adamw = Adamw<T>(step)] {
+    by_pieces(flat(value), [&, adamw = Adamw<T>(step, bias1, bias2)] {
       return [&, grad = Source<T>(flat(gradient)), theta = Target<T>(flat(value)),
               first = Target<T>(flat(exp_avg)), second = Target<T>(flat(exp_avg_sq)),
               copied = flat(copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
@@ -76,8 +87,13 @@ void CpuKernels::adamw(Stream&, const AdamwStep& step, const ConstView& gradient
   });
 }
 
-void CpuKernels::sgd(Stream&, const SgdStep& step, const ConstView& gradient, const View& value,
-                     const View& momentum, const View& copy) {
+void CpuKernels::sgd(Stream&, const SgdStep& given, const ConstView& state,
+                     const ConstView& gradient, const View& value, const View& momentum,
+                     const View& copy) {
+  const StepState* decided = decision(state);
+  if (decided != nullptr && decided->updated == 0) return;
+  SgdStep step = given;
+  if (decided != nullptr) step.gradient_scale *= decided->factor;
   by_type(value.dtype(), [&]<class T>(T) {
     const T lr = static_cast<T>(step.lr);
     const T mu = static_cast<T>(step.momentum);
@@ -102,6 +118,10 @@ void CpuKernels::sgd(Stream&, const SgdStep& step, const ConstView& gradient, co
       };
     });
   });
+}
+
+void CpuKernels::decide_step(Stream&, const StepRule& rule, const View& state) {
+  decide(rule, *reinterpret_cast<StepState*>(state.data<double>()));
 }
 
 }  // namespace trireme::cpu

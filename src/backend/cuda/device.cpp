@@ -26,6 +26,11 @@ class CudaDevice final : public Device {
   }
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;
+  void trim() override {
+    TRM_CUDA(cudaDeviceSynchronize());
+    pool_.drop_kept([](void* block) { TRM_CUDA(cudaFree(block)); });
+    pool_.reset_peak();
+  }
   ~CudaDevice() override {
     cudaSetDevice(index_);
     pool_.drop_kept([](void* block) { cudaFree(block); });

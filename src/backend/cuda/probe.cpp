@@ -88,6 +88,16 @@ std::string cuda_trouble() {
   return weakness;
 }
 
+std::string cuda_device_id(int index) {
+  cudaDeviceProp properties{};
+  TRM_CUDA(cudaGetDeviceProperties(&properties, index));
+  std::string id = "GPU-";
+  for (const char byte : properties.uuid.bytes) {
+    id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  }
+  return id;
+}
+
 int cuda_device_count() {
   int count = 0;
   return cuda_trouble().empty() && cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Addresses that nothing stands behind.
+#include <cstdlib>
 #include <cstring>
 
 #include "trireme/backend/dry.hpp"
@@ -12,12 +13,15 @@ namespace {
 class DryEvent : public Event {
  public:
   void synchronize() override {}
+  bool done() override { return true; }
+  double seconds_since(const Event&) override { return 0; }
 };
 
 class DryStream : public Stream {
  public:
   void synchronize() override {}
   std::unique_ptr<Event> record() override { return std::make_unique<DryEvent>(); }
+  std::unique_ptr<Event> record_timed() override { return record(); }
   void wait(Event&) override {}
 };
 
@@ -28,6 +32,8 @@ class DryDevice : public Device {
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<DryStream>(); }
   void* allocate(std::size_t bytes) override { return pool_.allocate(bytes); }
   void release(void* memory, std::size_t) noexcept override { pool_.release(memory); }
+  void* allocate_host(std::size_t bytes) override { return std::malloc(bytes); }
+  void release_host(void* memory) noexcept override { std::free(memory); }
 
   void copy_to_host(void* host, const void*, std::size_t bytes, Stream&) override {
     std::memset(host, 0, bytes);
@@ -35,6 +41,10 @@ class DryDevice : public Device {
   void copy_from_host(void*, const void*, std::size_t, Stream&) override {}
   void copy(void*, const void*, std::size_t, Stream&) override {}
   void zero(void*, std::size_t, Stream&) override {}
+  void trim() override {
+    pool_.drop_kept([](void*) {});
+    pool_.reset_peak();
+  }
   [[nodiscard]] MemoryUse memory() const override { return pool_.use(); }
   void reset_peak() override { pool_.reset_peak(); }
 

@@ -28,15 +28,17 @@ class DryKernels : public Kernels {
   void softmax_local(Stream&, V, C, std::int64_t, V, V, V) override {}
   void softmax_rescale(Stream&, C, C, std::int64_t, std::int64_t, V, V, V) override {}
   void softmax_loss(Stream&, C, C, V) override {}
-  void softmax_gradient(Stream&, V, C, std::int64_t, C, C, double) override {}
+  void softmax_gradient(Stream&, V, C, std::int64_t, C, C, double, C) override {}
   void add(Stream&, C, C, V) override {}
   void cast(Stream&, C, V) override {}
   void accumulate(Stream&, C, V) override {}
   void copy(Stream&, C, V) override {}
   void dropout(Stream&, C, const Dropout&, C, V) override {}
   void accumulate_squares(Stream&, C, V) override {}
-  void adamw(Stream&, const AdamwStep&, C, V, V, V, V) override {}
-  void sgd(Stream&, const SgdStep&, C, V, V, V) override {}
+  void adamw(Stream&, const AdamwStep&, C, C, V, V, V, V) override {}
+  void sgd(Stream&, const SgdStep&, C, C, V, V, V) override {}
+  void decide_step(Stream&, const StepRule&, V) override {}
+  void note_non_finite(Stream&, C, std::int64_t, V) override {}
   std::int64_t first_non_finite(Stream&, C) override { return -1; }
 };
 

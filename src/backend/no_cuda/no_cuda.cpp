@@ -13,6 +13,7 @@ std::string cuda_trouble() {
 }
 
 int cuda_device_count() { return 0; }
+std::string cuda_device_id(int /*index*/) { throw Error(cuda_trouble()); }
 bool nccl_built() { return false; }
 std::size_t cuda_workspace_bytes() { return 0; }
 
