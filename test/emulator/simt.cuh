@@ -3,6 +3,7 @@
 // on with wrong numbers.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -75,6 +76,7 @@ void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]
   emulator::multiply_matrices(d, a, b, std::is_same_v<T, __nv_bfloat16>, site);
 }
 
+/// As on a GPU, 0 below 2^-126.
 inline float exp2_fast(float x) {
   const float y = std::exp2(x);
   return y < 0x1p-126F ? 0.0F : y;  // NaN stays
