@@ -202,6 +202,19 @@ BOOST_FIXTURE_TEST_CASE(broadcasts_and_groups, Staged) {
   BOOST_TEST(&staged->host() != staged.get());
 }
 
+/// The second exchange's pinned memory must not be the first one's, which is being copied from.
+BOOST_FIXTURE_TEST_CASE(what_came_is_copied_before_its_memory_is_free, Staged) {
+  for (int round = 0; round < 5; ++round) {
+    const Mirror first(gpu, numbers(DType::f32, 500, rank), DType::f32);
+    const Mirror second(gpu, numbers(DType::f32, 500, rank), DType::f32);
+    staged->broadcast(first.view(), 0);
+    staged->broadcast(second.view(), ranks - 1);
+    staged->broadcast(second.view(), ranks - 1);
+    BOOST_TEST((first.bytes() == numbers(DType::f32, 500, 0)));
+    BOOST_TEST((second.bytes() == numbers(DType::f32, 500, ranks - 1)));
+  }
+}
+
 /// Many messages at once, matched by tags, waited for in another order; memory that is released
 /// while copies are queued goes to later messages.
 BOOST_FIXTURE_TEST_CASE(messages_around_a_ring, Staged) {
