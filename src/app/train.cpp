@@ -213,6 +213,7 @@ class TrainRun {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
+      profile();
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       ++iteration_;
       samples_ += deck_.train_batch_size;
@@ -263,6 +264,17 @@ class TrainRun {
     if (!deck_.checkpoint_async) {
       const auto scope = clock_.scope(Phase::checkpoint);  // of the next step
       saves_->wait();
+    }
+  }
+
+  /// Of the iteration to come, whether a profiler records it.
+  void profile() {
+    if (!deck_.profile) return;
+    Device& device = engine_.exec().device;
+    if (iteration_ + 1 == deck_.profile_step_start) device.start_profiler();
+    if (iteration_ + 1 == deck_.profile_step_stop) {
+      engine_.exec().stream.synchronize();
+      device.stop_profiler();
     }
   }
 

@@ -119,6 +119,8 @@ PipelineExecutor::Hooks Trainer::hooks(bool training) {
     values_.begin(std::move(places));
   };
   hooks.before = [this, place, training, gradient_pass](const PipelineExecutor::Use& use) {
+    ex_.device.begin_range(
+        parts_[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit]->name());
     const auto scope = clock_.scope(Phase::reduce);
     values_.before(place(use));
     if (training && use.unit.pass == gradient_pass(use)) gradients_.before(place(use));
@@ -132,6 +134,7 @@ PipelineExecutor::Hooks Trainer::hooks(bool training) {
       gradients_.after_backward(place(use));
     }
     values_.after(place(use));
+    ex_.device.end_range();
   };
   hooks.progress = [this] {
     const auto scope = clock_.scope(Phase::reduce);

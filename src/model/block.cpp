@@ -6,6 +6,21 @@
 
 namespace trireme {
 
+namespace {
+
+/// What flows on; in the addend's memory.
+Tensor joined(const Exec& ex, const ResidualStream& s) {
+  if (!s.add.defined()) return s.x;
+  if (s.dropout.probability > 0) {
+    ops::dropout(ex, s.add, s.dropout, s.x, s.add);
+  } else {
+    ops::add(ex, s.x, s.add, s.add);
+  }
+  return s.add;
+}
+
+}  // namespace
+
 Sublayer::Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, double dropout,
                    const TensorParallel& tp)
     : parts_(std::move(parts)),
@@ -14,46 +29,59 @@ Sublayer::Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, do
       in_(tp.in()),
       out_(tp.out()) {}
 
+Dropout Sublayer::dropout_of(const Exec& ex, std::size_t part, const MicroBatch& mb) const {
+  return {.probability = mb.training ? dropout_ : 0,
+          .key = {ex.seed, stream_of(parts_[part].name + ".hidden_dropout")},
+          .first_row = mb.first_row()};
+}
+
 Tensor Sublayer::drop(const Exec& ex, std::size_t part, const Tensor& x, const MicroBatch& mb,
                       bool in_place) const {
-  if (dropout_ == 0 || !mb.training) return x;
-  const Dropout spec{.probability = dropout_,
-                     .key = {ex.seed, stream_of(parts_[part].name + ".hidden_dropout")},
-                     .first_row = mb.first_row()};
+  const Dropout spec = dropout_of(ex, part, mb);
+  if (spec.probability == 0) return x;
   Tensor y = in_place ? x : ex.make(x.dtype(), x.shape());
   ops::dropout(ex, x, spec, {}, y);
   return y;
 }
 
-void Sublayer::feed(const Exec& ex, const Tensor& x, Tape& tape, const Feed& f) const {
+void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& f) const {
   std::vector<Tensor> statistics(norms_.size());
-  const Tensor shared = one_norm() ? in_.forward(ex, norms_[0].forward(ex, x, statistics[0]))
-                                   : in_.forward(ex, x);
+  Tensor shared;
+  if (one_norm() && in.add.defined()) {
+    // What a branch gave is no one else's: the sum may take its place.
+    shared = norms_[0].forward(ex, in.x, {in.add, in.dropout}, in.add, statistics[0]);
+    in = {std::move(in.add), {}, {}};
+  } else {
+    in = {joined(ex, in), {}, {}};
+    shared = one_norm() ? norms_[0].forward(ex, in.x, statistics[0]) : in.x;
+  }
+  shared = in_.forward(ex, std::move(shared));
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     f(i, one_norm() ? shared : norms_[i].forward(ex, shared, statistics[i]));
   }
-  tape.put(x);
+  tape.put(in.x);
   for (const Tensor& s : statistics) tape.put(s);
 }
 
-Tensor Sublayer::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) {
+  // The next norm can drop elements itself where nothing comes between.
+  const bool dropped_later = parts_.size() == 1 && !out_.exchanges();
   Tensor sum;
-  feed(ex, x, tape, [&](std::size_t i, const Tensor& input) {
-    const Tensor y =
-        drop(ex, i, parts_[i].branch->forward(ex, input, tape), tape.micro_batch(), true);
+  feed(ex, in, tape, [&](std::size_t i, const Tensor& input) {
+    Tensor y = parts_[i].branch->forward(ex, input, tape);
+    if (!dropped_later) y = drop(ex, i, y, tape.micro_batch(), true);
     if (sum.defined()) {
       ops::add(ex, sum, y, sum);
     } else {
       sum = y;
     }
   });
-  sum = out_.forward(ex, std::move(sum));
-  ops::add(ex, x, sum, sum);
-  return sum;
+  return {in.x, out_.forward(ex, std::move(sum)),
+          dropped_later ? dropout_of(ex, 0, tape.micro_batch()) : Dropout{}};
 }
 
-void Sublayer::record(const Exec& ex, const Tensor& x, Tape& tape) {
-  feed(ex, x, tape,
+void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape) {
+  feed(ex, in, tape,
        [&](std::size_t i, const Tensor& input) { parts_[i].branch->record(ex, input, tape); });
 }
 
@@ -149,17 +177,17 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
 }
 
 Tensor Block::forward(const Exec& ex, const Tensor& x, Tape& tape) {
-  Tensor y = x;
-  for (Sublayer& s : sublayers_) y = s.forward(ex, y, tape);
-  return y;
+  ResidualStream stream{x, {}, {}};
+  for (Sublayer& s : sublayers_) stream = s.forward(ex, std::move(stream), tape);
+  return joined(ex, stream);
 }
 
 void Block::record(const Exec& ex, const Tensor& x, Tape& tape) {
-  Tensor y = x;
+  ResidualStream stream{x, {}, {}};
   for (std::size_t i = 0; i + 1 < sublayers_.size(); ++i) {
-    y = sublayers_[i].forward(ex, y, tape);
+    stream = sublayers_[i].forward(ex, std::move(stream), tape);
   }
-  sublayers_.back().record(ex, y, tape);
+  sublayers_.back().record(ex, std::move(stream), tape);
 }
 
 Tensor Block::backward(const Exec& ex, const Tensor& dy, Tape& tape) {

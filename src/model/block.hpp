@@ -11,6 +11,14 @@
 
 namespace trireme {
 
+/// A residual stream to which the last branch is still to be added: by the next norm, which
+/// reads the sum anyway. `add` is empty where nothing is.
+struct ResidualStream {
+  Tensor x;
+  Tensor add;
+  Dropout dropout;  ///< of add
+};
+
 /// y = x + out(Σ_b dropout(branch_b(norm_b(x)))), with one exchange in and one out for all
 /// branches. One norm for all branches stands before the seam and sees this rank's rows; norms
 /// of their own stand behind it and see all rows, so that the branches still share one
@@ -24,23 +32,26 @@ class Sublayer {
   Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, double dropout,
            const TensorParallel& tp);
 
-  [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape);
+  [[nodiscard]] ResidualStream forward(const Exec& ex, ResidualStream in, Tape& tape);
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape);
   /// Puts on the tape what forward puts there.
-  void record(const Exec& ex, const Tensor& x, Tape& tape);
+  void record(const Exec& ex, ResidualStream in, Tape& tape);
   void visit(const ParameterVisitor& f);
 
  private:
   [[nodiscard]] bool one_norm() const { return norms_.size() == 1; }
   /// Gives each branch its input in turn; then puts on the tape what backward needs for that.
   using Feed = std::function<void(std::size_t part, const Tensor& input)>;
-  void feed(const Exec& ex, const Tensor& x, Tape& tape, const Feed& f) const;
+  /// Afterwards in.x is the whole input, and in.add empty.
+  void feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& f) const;
   [[nodiscard]] Tensor backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
                                          Tape& tape);
   [[nodiscard]] Tensor backward_own_norms(const Exec& ex, const Tensor& d, const Tensor& dy,
                                           Tape& tape);
   [[nodiscard]] Tensor drop(const Exec& ex, std::size_t part, const Tensor& x,
                             const MicroBatch& mb, bool in_place) const;
+  [[nodiscard]] Dropout dropout_of(const Exec& ex, std::size_t part,
+                                   const MicroBatch& mb) const;
 
   std::vector<Part> parts_;
   std::vector<Normalization> norms_;

@@ -35,15 +35,33 @@ Tensor Linear::forward(const Exec& ex, const ConstView& x) const {
 }
 
 void Linear::forward_into(const Exec& ex, const ConstView& x, const View& y) const {
-  ops::gemm_into(ex, x, Op::n, weight_.value, Op::t, y, 0,
-                 adds_bias_ ? ConstView(bias_->value) : ConstView());
+  ops::gemm_into(ex, x, Op::n, weight_.value, Op::t, y, 0, added_bias());
+}
+
+void Linear::forward_activated(const Exec& ex, const ConstView& x, Activation kind,
+                               const View& before, const View& y) const {
+  ops::gemm_activation(ex, x, weight_.value, added_bias(), kind, before, y);
+}
+
+void Linear::accumulate_gradients(const Exec& ex, const ConstView& dy, const ConstView& x) {
+  ops::accumulate_weight_gradient(ex, dy, x, weight_.grad, bias_ ? bias_->grad : View());
+}
+
+Tensor Linear::input_gradient(const Exec& ex, const ConstView& dy) const {
+  return ops::gemm(ex, dy, Op::n, weight_.value, Op::n);
+}
+
+Tensor Linear::backward_activated(const Exec& ex, const ConstView& dy, Activation kind,
+                                  const ConstView& before) const {
+  Tensor dx = ex.make(before.dtype(), before.shape());
+  ops::gemm_activation_backward(ex, dy, weight_.value, kind, before, dx);
+  return dx;
 }
 
 Tensor Linear::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                         const Tensor& accumulate) {
-  if (bias_) ops::accumulate_rows(ex, dy, bias_->grad);
-  ops::gemm_into(ex, dy, Op::t, x, Op::n, weight_.grad, 1);  // dW += dyᵀ x
-  if (!accumulate.defined()) return ops::gemm(ex, dy, Op::n, weight_.value, Op::n);
+  accumulate_gradients(ex, dy, x);
+  if (!accumulate.defined()) return input_gradient(ex, dy);
   ops::gemm_into(ex, dy, Op::n, weight_.value, Op::n, accumulate, 1);
   return accumulate;
 }

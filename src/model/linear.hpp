@@ -29,10 +29,25 @@ class Linear {
   /// returned.
   [[nodiscard]] Tensor backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                 const Tensor& accumulate = {});
+  /// before = x Wᵀ + b, y = kind(before).
+  void forward_activated(const Exec& ex, const ConstView& x, Activation kind,
+                         const View& before, const View& y) const;
+  /// The gradient of `before`, of which an activation made x: the second half of a backward
+  /// pass that begins with accumulate_gradients().
+  [[nodiscard]] Tensor backward_activated(const Exec& ex, const ConstView& dy, Activation kind,
+                                          const ConstView& before) const;
+  /// dx = dy W: the second half of backward().
+  [[nodiscard]] Tensor input_gradient(const Exec& ex, const ConstView& dy) const;
+  /// dW += dyᵀ x, db += 1ᵀ dy: the first half of backward().
+  void accumulate_gradients(const Exec& ex, const ConstView& dy, const ConstView& x);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::int64_t local_out() const { return weight_.box.extent[0]; }
 
  private:
+  [[nodiscard]] ConstView added_bias() const {
+    return adds_bias_ ? ConstView(bias_->value) : ConstView();
+  }
+
   Parameter weight_;
   std::optional<Parameter> bias_;
   bool adds_bias_ = false;

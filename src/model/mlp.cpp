@@ -32,9 +32,15 @@ Tensor Mlp::ascend(const Exec& ex, const Tensor& x) const {
 }
 
 Tensor Mlp::forward(const Exec& ex, const Tensor& x, Tape& tape) {
-  const Tensor h = ascend(ex, x);
   const Tensor a = ex.make(x.dtype(), Shape{x.rows(), up_.front().local_out()});
-  ops::activation_forward(ex, activation_, h, a);
+  Tensor h;
+  if (gated(activation_)) {
+    h = ascend(ex, x);
+    ops::activation_forward(ex, activation_, h, a);
+  } else {
+    h = ex.make(x.dtype(), a.shape());
+    up_.front().forward_activated(ex, x, activation_, h, a);
+  }
   tape.put(h);
   return down_.forward(ex, a);
 }
@@ -44,19 +50,25 @@ void Mlp::record(const Exec& ex, const Tensor& x, Tape& tape) { tape.put(ascend(
 Tensor Mlp::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Tape& tape) {
   const Tensor h = tape.take();
   const std::int64_t inner = up_.front().local_out();
-  Tensor da;
+  Tensor dh;
   {
     // Activated again rather than kept: a third of a block's memory for a hundredth of its
     // time.
-    const Tensor a = ex.make(x.dtype(), Shape{x.rows(), inner});
+    Tensor a = ex.make(x.dtype(), Shape{x.rows(), inner});
     ops::activation_forward(ex, activation_, h, a);
-    da = down_.backward(ex, dy, a);
+    down_.accumulate_gradients(ex, dy, a);
+    if (gated(activation_)) {
+      a = {};
+      const Tensor da = down_.input_gradient(ex, dy);
+      ops::activation_backward(ex, activation_, h, da, h);
+      dh = h;
+    }
   }
-  ops::activation_backward(ex, activation_, h, da, h);
+  if (!gated(activation_)) dh = down_.backward_activated(ex, dy, activation_, h);
   Tensor dx;
   for (std::size_t i = 0; i < up_.size(); ++i) {
     const auto at = static_cast<std::int64_t>(i) * inner;
-    dx = up_[i].backward(ex, h.view().slice_cols(at, inner), x, dx);
+    dx = up_[i].backward(ex, dh.view().slice_cols(at, inner), x, dx);
   }
   return dx;
 }

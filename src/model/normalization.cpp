@@ -27,12 +27,22 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
 
 Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statistics) const {
   Tensor y = ex.make(x.dtype(), x.shape());
-  if (!statistics.defined()) {
-    statistics = ex.make(accumulator_type(x.dtype()), Shape{x.rows(), 2});
-  }
-  ops::norm_forward(ex, kind_, epsilon_, x, weight_.value,
-                    bias_ ? ConstView(bias_->value) : ConstView(), y, statistics);
+  if (!statistics.defined()) statistics = make_statistics(ex, x);
+  ops::norm_forward(ex, kind_, epsilon_, x, weight_.value, bias(), y, statistics);
   return y;
+}
+
+Tensor Normalization::forward(const Exec& ex, const ConstView& x, const Residual& residual,
+                              const View& sum, Tensor& statistics) const {
+  Tensor y = ex.make(x.dtype(), x.shape());
+  statistics = make_statistics(ex, x);
+  ops::residual_norm_forward(ex, kind_, epsilon_, x, residual, weight_.value, bias(), sum, y,
+                             statistics);
+  return y;
+}
+
+Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
+  return ex.make(accumulator_type(x.dtype()), Shape{x.rows(), 2});
 }
 
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,

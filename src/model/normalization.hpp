@@ -15,12 +15,20 @@ class Normalization {
 
   /// A new tensor; `statistics` [rows, 2] is made where it is empty and used where it is not.
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, Tensor& statistics) const;
+  /// The same of x + dropout(residual.add), which `sum` receives; it may be residual.add.
+  [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, const Residual& residual,
+                               const View& sum, Tensor& statistics) const;
   /// dx (+ add, if given). Accumulates the weights' gradients.
   [[nodiscard]] Tensor backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                 const ConstView& statistics, const ConstView& add = {});
   void visit(const ParameterVisitor& f);
 
  private:
+  [[nodiscard]] static Tensor make_statistics(const Exec& ex, const ConstView& x);
+  [[nodiscard]] ConstView bias() const {
+    return bias_ ? ConstView(bias_->value) : ConstView();
+  }
+
   Norm kind_;
   double epsilon_;
   Parameter weight_;

@@ -77,7 +77,10 @@ void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]
 }
 
 /// As on a GPU, 0 below 2^-126.
-inline float exp2_fast(float x) { return x < -126.0F ? 0.0F : std::exp2(x); }
+inline float exp2_fast(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126F ? 0.0F : y;  // NaN stays
+}
 
 [[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);
 void sort_pairs(cudaStream_t stream, void* scratch, std::size_t scratch_bytes,

@@ -3,7 +3,9 @@
 #include "stream_queue.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "devices.hpp"
@@ -41,20 +43,21 @@ bool is_default(const std::shared_ptr<StreamState>& stream) {
   return found != streams().defaults.end() && found->second == stream;
 }
 
-void run_next(const std::shared_ptr<StreamState>& stream);
-
-void run_what_is_needed(const Position& position) {
-  while (!reached(position)) run_next(position.stream);
-}
-
-void run_next(const std::shared_ptr<StreamState>& stream) {
+// Whether it could be run. Not, if other processes have yet to do their part.
+bool try_next(const std::shared_ptr<StreamState>& stream) {
   if (stream->queue.empty()) fatal("a wait for work that was never queued");
-  // By value: what runs may queue.
-  const Work work = std::move(stream->queue.front());
-  for (const Position& position : work.after) run_what_is_needed(position);
+  // As long as it waits for others, what else there is may be what they wait for.
+  const Work& work = stream->queue.front();
+  for (const Position& position : work.after) {
+    while (!reached(position)) {
+      if (!try_next(position.stream)) return false;
+    }
+  }
+  if (work.poll && !work.poll()) return false;
   if (work.run) work.run();
   stream->queue.pop_front();
   ++stream->finished;
+  return true;
 }
 
 // A stream with work, other than `except`; nullptr if there is none.
@@ -68,6 +71,32 @@ std::shared_ptr<StreamState> any_stream(const StreamState* except) {
     if (stream.get() != except && !stream->queue.empty()) return stream;
   }
   return nullptr;
+}
+
+void run_next(const std::shared_ptr<StreamState>& stream) {
+  while (!try_next(stream)) {
+    const auto other = any_stream(stream.get());
+    if (other == nullptr || !try_next(other)) std::this_thread::yield();
+    if (stream->queue.empty()) return;
+  }
+}
+
+// Works that wait for other processes and have not ended.
+int& polls() {
+  static int count = 0;
+  return count;
+}
+
+// GPUs go on while the host is elsewhere.
+void go_on() {
+  for (;;) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    const std::unique_lock lock(api_mutex(), std::try_to_lock);
+    if (!lock.owns_lock()) continue;
+    for (int i = 0; i < 100 && polls() > 0; ++i) {
+      if (const auto stream = any_stream(nullptr); stream != nullptr) try_next(stream);
+    }
+  }
 }
 
 void shorten_queues() {
@@ -137,6 +166,22 @@ void queue_work(const std::shared_ptr<StreamState>& stream, std::function<void()
   stream->queue.push_back(std::move(work));
 }
 
+void queue_poll(const std::shared_ptr<StreamState>& stream, std::function<bool()> poll) {
+  if (stream->capture != nullptr) fatal("exchanges in graphs are not emulated");
+  static const bool started = [] {
+    std::thread(go_on).detach();
+    return true;
+  }();
+  static_cast<void>(started);
+  queue_work(stream, nullptr);
+  ++polls();
+  stream->queue.back().poll = [poll = std::move(poll)] {
+    const bool done = poll();
+    if (done) --polls();
+    return done;
+  };
+}
+
 void queue_wait(const std::shared_ptr<StreamState>& stream, const Position& position) {
   if (stream->capture != nullptr) return;  // a graph runs in the order of the calls
   queue_work(stream, nullptr);
@@ -160,7 +205,7 @@ void run_until(const Position& position) {
 
 void run_perhaps() {
   if (random_below(2) == 0) return;
-  if (const auto stream = any_stream(nullptr); stream != nullptr) run_next(stream);
+  if (const auto stream = any_stream(nullptr); stream != nullptr) try_next(stream);
 }
 
 void run_all() {

@@ -25,7 +25,8 @@ struct Position {
 
 struct Work {
   std::vector<Position> after;
-  std::function<void()> run;  // may be empty
+  std::function<void()> run;   // may be empty
+  std::function<bool()> poll;  // instead, for what other processes take part in: true when done
 };
 
 struct Graph;
@@ -58,6 +59,8 @@ void drop_stream(cudaStream_t stream);
 
 /// Queues, after what the default stream demands; into the graph where the stream is captured.
 void queue_work(const std::shared_ptr<StreamState>& stream, std::function<void()> run);
+/// Work that waits for other processes: a thread of its own lets streams get on from now on.
+void queue_poll(const std::shared_ptr<StreamState>& stream, std::function<bool()> poll);
 /// An empty work after `position`.
 void queue_wait(const std::shared_ptr<StreamState>& stream, const Position& position);
 [[nodiscard]] Position end_of(const std::shared_ptr<StreamState>& stream);

@@ -7,32 +7,11 @@
 #include <boost/test/unit_test.hpp>
 
 #include "../emulator/simt.cuh"
-#include "dies.hpp"
+#include "array.hpp"
 
 using namespace trireme::cuda;
 
 namespace {
-
-template <class T>
-struct Array {
-  explicit Array(std::size_t count) : size(count) {
-    BOOST_REQUIRE_EQUAL(cudaMalloc(reinterpret_cast<void**>(&at), count * sizeof(T)),
-                        cudaSuccess);
-  }
-  ~Array() { cudaFree(at); }
-  Array(const Array&) = delete;
-  Array& operator=(const Array&) = delete;
-  void set(const std::vector<T>& values) const {
-    cudaMemcpy(at, values.data(), size * sizeof(T), cudaMemcpyHostToDevice);
-  }
-  [[nodiscard]] std::vector<T> get() const {
-    std::vector<T> values(size);
-    cudaMemcpy(values.data(), at, size * sizeof(T), cudaMemcpyDeviceToHost);
-    return values;
-  }
-  std::size_t size;
-  T* at = nullptr;
-};
 
 __global__ void indices(int* y) {
   const unsigned thread = threadIdx.x + blockDim.x * threadIdx.y;

@@ -21,6 +21,8 @@ class Seam {
   Seam() = default;
   Seam(Kind kind, Communicator& tp) : kind_(kind), tp_(&tp) {}
 
+  /// Whether forward() or backward() is an exchange.
+  [[nodiscard]] bool exchanges() const { return kind_ != Kind::none; }
   /// Collective over tp. The result may share x's memory; copy and reduce work in place, so
   /// that no one else may hold what is reduced.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x) const;

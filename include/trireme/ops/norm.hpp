@@ -14,7 +14,8 @@ void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
                   const ConstView& weight, const ConstView& bias, const View& y,
                   const View& statistics);
 
-/// sum = x + dropout(residual.add), and norm_forward of the sum as it is stored.
+/// sum = x + dropout(residual.add), and norm_forward of the sum as it is stored. `sum` may be x
+/// or residual.add.
 void residual_norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
                            const Residual& residual, const ConstView& weight,
                            const ConstView& bias, const View& sum, const View& y,
