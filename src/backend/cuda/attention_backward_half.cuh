@@ -46,16 +46,17 @@ __device__ __forceinline__ QueryStatistics statistics_of(const AttentionArgs& a,
 /// of columns that are queries. First of a pair: queries or keys; second: dO or values.
 template <class T, class Tiling>
 struct BackwardTiles {
-  T* rows = shared_memory<T>();
-  T* row_seconds = rows + Tiling::kRows * Tiling::D;
-
-  [[nodiscard]] __device__ __forceinline__ T* columns(int buffer) const {
-    return row_seconds + (Tiling::kRows + 2 * buffer * Tiling::kColumns) * Tiling::D;
+  [[nodiscard]] static __device__ __forceinline__ T* rows() { return shared_memory<T>(); }
+  [[nodiscard]] static __device__ __forceinline__ T* row_seconds() {
+    return rows() + Tiling::kRows * Tiling::D;
   }
-  [[nodiscard]] __device__ __forceinline__ T* column_seconds(int buffer) const {
+  [[nodiscard]] static __device__ __forceinline__ T* columns(int buffer) {
+    return row_seconds() + (Tiling::kRows + 2 * buffer * Tiling::kColumns) * Tiling::D;
+  }
+  [[nodiscard]] static __device__ __forceinline__ T* column_seconds(int buffer) {
     return columns(buffer) + Tiling::kColumns * Tiling::D;
   }
-  [[nodiscard]] __device__ __forceinline__ QueryStatistics* statistics(int buffer) const {
+  [[nodiscard]] static __device__ __forceinline__ QueryStatistics* statistics(int buffer) {
     return reinterpret_cast<QueryStatistics*>(columns(2)) + buffer * Tiling::kColumns;
   }
 };
@@ -64,6 +65,7 @@ struct BackwardTiles {
 template <class T, class Tiling, bool kDrop>
 class BackwardRows {
  public:
+  using Tiles = BackwardTiles<T, Tiling>;
   static constexpr int D = Tiling::D;
   static constexpr int M = Tiling::M;
   static constexpr int N = Tiling::N;
@@ -80,8 +82,8 @@ class BackwardRows {
   [[nodiscard]] __device__ __forceinline__ int warp_row() const { return warp_row_; }
 
   /// Adds what Tiling::kStep columns of a tile, from `at` on, give. column: number of that one.
-  __device__ __forceinline__ void step(const BackwardTiles<T, Tiling>& tiles, int buffer,
-                                       int at, int column, const DropoutDraw& draw) {
+  __device__ __forceinline__ void step(int buffer, int at, int column,
+                                       const DropoutDraw& draw) {
     const bool nothing = Tiling::kRowsAreQueries ? column > row_ + 16 * M - 1
                                                  : column + Tiling::kStep - 1 < row_;
     if (nothing) return;
@@ -90,21 +92,21 @@ class BackwardRows {
     if constexpr (kDrop && !Tiling::kRowsAreQueries) draw_keys<N>(kept, draw, column, row_);
     const Swizzle<D> places = row_places<D>(warp_row_);
     float p[M][N][4];
-    multiply_rows<T, D>(p, tiles.rows, places, tiles.columns(buffer), at);
-    const QueryStatistics* columns = tiles.statistics(buffer) + at;
+    multiply_rows<T, D>(p, Tiles::rows(), places, Tiles::columns(buffer), at);
+    const QueryStatistics* columns = Tiles::statistics(buffer) + at;
     exponentials(p, columns, column);
     if constexpr (Tiling::kScores) {
       float d[M][N][4];
-      multiply_rows<T, D>(d, tiles.row_seconds, places, tiles.column_seconds(buffer), at);
+      multiply_rows<T, D>(d, Tiles::row_seconds(), places, Tiles::column_seconds(buffer), at);
       slopes(d, p, columns, kept);
-      accumulate_product<T, D>(first, d, tiles.columns(buffer), at);
+      accumulate_product<T, D>(first, d, Tiles::columns(buffer), at);
     }
     if constexpr (Tiling::kValues) {
       if constexpr (kDrop) {
         for_each(p,
                  [&](int m, int n, int e) { return is_kept(kept[m], n, e) ? p[m][n][e] : 0; });
       }
-      accumulate_product<T, D>(second, p, tiles.column_seconds(buffer), at);
+      accumulate_product<T, D>(second, p, Tiles::column_seconds(buffer), at);
     }
   }
 
@@ -183,7 +185,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
   using Tiling = BackwardTiling<D, GradientOf::queries>;
   constexpr int M = Tiling::M;
   constexpr int kColumns = Tiling::kColumns;
-  const BackwardTiles<T, Tiling> tiles;
+  using Tiles = BackwardTiles<T, Tiling>;
   const int count = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
   const BlockPlace block = place_of_block(a.groups * a.queries_per_kv, count, wave);
   const int first = (count - 1 - block.tile) * Tiling::kRows;  // the longest first
@@ -198,17 +200,17 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
   const auto load = [&](int key) {
     const int buffer = key / kColumns % 2;
     const T* from = keys + key * a.qkv_stride;
-    load_tile<kColumns, D, Tiling::kThreads>(tiles.columns(buffer), from, a.qkv_stride,
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::columns(buffer), from, a.qkv_stride,
                                              a.seq - key, a.head_dim);
-    load_tile<kColumns, D, Tiling::kThreads>(tiles.column_seconds(buffer), from + a.head_dim,
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::column_seconds(buffer), from + a.head_dim,
                                              a.qkv_stride, a.seq - key, a.head_dim);
     cp_async_commit();
   };
   load_tile<Tiling::kRows, D, Tiling::kThreads>(
-      tiles.rows, static_cast<const T*>(a.qkv) + (place.row + first) * a.qkv_stride + column,
+      Tiles::rows(), static_cast<const T*>(a.qkv) + (place.row + first) * a.qkv_stride + column,
       a.qkv_stride, a.seq - first, a.head_dim);
   load_tile<Tiling::kRows, D, Tiling::kThreads>(
-      tiles.row_seconds,
+      Tiles::row_seconds(),
       static_cast<const T*>(a.dout) + (place.row + first) * a.dout_stride + out_column,
       a.dout_stride, a.seq - first, a.head_dim);
   load(0);
@@ -228,13 +230,13 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
     if (key + kColumns < last) load(key + kColumns);
 #pragma unroll 1
     for (int at = 0; at < kColumns; at += Tiling::kStep) {
-      rows.step(tiles, key / kColumns % 2, at, key + at, draw);
+      rows.step(key / kColumns % 2, at, key + at, draw);
     }
   }
   float factor[M][2];
 #pragma unroll
   for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
-  store_rows<T, D>(rows.first, factor, tiles.rows, rows.warp_row(),
+  store_rows<T, D>(rows.first, factor, Tiles::rows(), rows.warp_row(),
                    static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + column,
                    a.dqkv_stride, a.seq - first, a.head_dim);
 }
@@ -247,7 +249,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   using Tiling = BackwardTiling<D, kOf>;
   constexpr int M = Tiling::M;
   constexpr int kColumns = Tiling::kColumns;
-  const BackwardTiles<T, Tiling> tiles;
+  using Tiles = BackwardTiles<T, Tiling>;
   const int count = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
   const BlockPlace block = place_of_block(a.groups, count, wave);
   const int first = block.tile * Tiling::kRows;
@@ -263,10 +265,10 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   const std::int64_t all = static_cast<std::int64_t>(per_head) * a.queries_per_kv;
   const auto load = [&](int buffer, int head, int query) {
     const std::int64_t offset = static_cast<std::int64_t>(head) * a.head_dim;
-    load_tile<kColumns, D, Tiling::kThreads>(tiles.columns(buffer),
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::columns(buffer),
                                              queries + query * a.qkv_stride + offset,
                                              a.qkv_stride, a.seq - query, a.head_dim);
-    load_tile<kColumns, D, Tiling::kThreads>(tiles.column_seconds(buffer),
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::column_seconds(buffer),
                                              douts + query * a.dout_stride + offset,
                                              a.dout_stride, a.seq - query, a.head_dim);
     cp_async_commit();
@@ -276,16 +278,16 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     return thread < kColumns ? statistics_of(a, group * a.queries_per_kv + head, query + thread)
                              : QueryStatistics{};
   };
-  load_tile<Tiling::kRows, D, Tiling::kThreads>(tiles.rows,
+  load_tile<Tiling::kRows, D, Tiling::kThreads>(Tiles::rows(),
                                                 queries + first * a.qkv_stride + key_offset,
                                                 a.qkv_stride, a.seq - first, a.head_dim);
   if constexpr (Tiling::kScores) {
     load_tile<Tiling::kRows, D, Tiling::kThreads>(
-        tiles.row_seconds, queries + first * a.qkv_stride + key_offset + a.head_dim,
+        Tiles::row_seconds(), queries + first * a.qkv_stride + key_offset + a.head_dim,
         a.qkv_stride, a.seq - first, a.head_dim);
   }
   load(0, 0, first);
-  if (thread < kColumns) tiles.statistics(0)[thread] = statistics(0, first);
+  if (thread < kColumns) Tiles::statistics(0)[thread] = statistics(0, first);
 
   BackwardRows<T, Tiling, kDrop> rows(a, first);
   int head = 0;
@@ -306,9 +308,9 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     const DropoutDraw draw(a, place, head);
 #pragma unroll 1
     for (int at = 0; at < kColumns; at += Tiling::kStep) {
-      rows.step(tiles, buffer, at, query + at, draw);
+      rows.step(buffer, at, query + at, draw);
     }
-    if (more && thread < kColumns) tiles.statistics(1 - buffer)[thread] = next;
+    if (more && thread < kColumns) Tiles::statistics(1 - buffer)[thread] = next;
     head = next_head;
     query = next_query;
   }
@@ -319,14 +321,14 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   if constexpr (Tiling::kScores) {
 #pragma unroll
     for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
-    store_rows<T, D>(rows.first, factor, tiles.rows, rows.warp_row(), to, a.dqkv_stride,
+    store_rows<T, D>(rows.first, factor, Tiles::rows(), rows.warp_row(), to, a.dqkv_stride,
                      a.seq - first, a.head_dim);
   }
   if constexpr (Tiling::kValues) {
 #pragma unroll
     for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.keep;
-    store_rows<T, D>(rows.second, factor, tiles.row_seconds, rows.warp_row(), to + a.head_dim,
-                     a.dqkv_stride, a.seq - first, a.head_dim);
+    store_rows<T, D>(rows.second, factor, Tiles::row_seconds(), rows.warp_row(),
+                     to + a.head_dim, a.dqkv_stride, a.seq - first, a.head_dim);
   }
 }
 
