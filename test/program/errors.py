@@ -63,7 +63,7 @@ def deck_cases():
     yield Case("out_of_range", ["hidden_dropout", "1.5", "< 1"], {"hidden_dropout": 1.5})
     yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
     yield Case("missing_key", ["num_layers"], {"num_layers": None})
-    yield Case("cuda", ["device", "cuda", "cpu"], {"device": "cuda"})
+    words = ["device: cuda, but on ", "CUDA_VISIBLE_DEVICES is ''" if gpu else ...]
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
     words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
     yield Case("not_yet", words, {"zero_optimization": offload})
