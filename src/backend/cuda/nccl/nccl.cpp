@@ -98,8 +98,9 @@ void NcclCommunicator::warm() {
   const double begin = now();
   for (int i = 0; i < kRuns; ++i) sum();
   lane_->synchronize();
-  log::info("NCCL: {} rank{}, {:.0f} µs for the shortest all-reduce", size_,
-            size_ == 1 ? "" : "s", (now() - begin) / kRuns * 1e6);
+  if (size_ == 1) return;
+  log::info("NCCL     {} ranks, {:.0f} µs for the shortest all-reduce", size_,
+            (now() - begin) / kRuns * 1e6);
 }
 
 namespace {
