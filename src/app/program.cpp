@@ -11,6 +11,7 @@
 
 #include "trireme/app/prepare.hpp"
 #include "trireme/backend/cpu.hpp"
+#include "trireme/backend/cuda.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
@@ -43,10 +44,10 @@ struct CommandLine {
   CommandLine() {
     app.require_subcommand(1);
     app.set_version_flag("--version", [] {
-      return fmt::format(
-          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\nCUDA no: this version computes "
-          "on CPUs",
-          kVersion, mpi_version(), blas_core(), h5::version());
+      const std::string cuda = cuda_version();
+      return fmt::format("trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(),
+                         blas_core(), h5::version(),
+                         cuda.empty() ? "CUDA no: built without it, on CPUs only" : cuda);
     });
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
