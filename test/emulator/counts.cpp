@@ -20,9 +20,9 @@ void print() {
   std::snprintf(
       line.data(), line.size(),
       "emulated CUDA: %lld device allocations, %lld pinned allocations, %lld releases, "
-      "%lld synchronizations, %lld pageable copies\n",
+      "%lld drains, %lld event waits, %lld pageable copies\n",
       of(Cost::device_allocation), of(Cost::pinned_allocation), of(Cost::release),
-      of(Cost::synchronization), of(Cost::pageable_copy));
+      of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy));
   std::fputs(line.data(), stderr);
 }
 

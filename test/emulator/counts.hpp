@@ -11,10 +11,11 @@ enum class Cost : std::uint8_t {
   device_allocation,
   pinned_allocation,
   release,
-  synchronization,  // the host waits for a stream, an event, the device or a copy
-  pageable_copy,    // goes through the driver's own staging memory
+  drain,          // the host waits for all that a stream or the device was given, or a copy
+  event_wait,     // the host waits for an event
+  pageable_copy,  // goes through the driver's own staging memory
 };
-inline constexpr int kCosts = 5;
+inline constexpr int kCosts = 6;
 
 /// With TRIREME_EMULATED_COUNTS set, stderr has all sums in one line at the program's end.
 void count(Cost cost);

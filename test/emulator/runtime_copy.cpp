@@ -73,7 +73,7 @@ cudaError_t copy(void* to, const void* from, const Rows& rows, cudaMemcpyKind ki
     wait = wait || pageable;
   }
   if (wait) {
-    count(Cost::synchronization);
+    count(Cost::drain);
     run_until(end_of(state));
   }
   return cudaSuccess;

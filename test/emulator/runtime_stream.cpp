@@ -95,7 +95,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     const auto state = stream_state(stream);
     if (state == nullptr) return cudaErrorInvalidResourceHandle;
     if (state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
-    count(Cost::synchronization);
+    count(Cost::drain);
     run_until(end_of(state));
     return cudaSuccess;
   });
@@ -172,7 +172,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
     const Event* const event = find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
     if (event->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
-    count(Cost::synchronization);
+    count(Cost::event_wait);
     run_until(event->recorded);
     return cudaSuccess;
   });
