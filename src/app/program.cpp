@@ -44,10 +44,10 @@ struct CommandLine {
   CommandLine() {
     app.require_subcommand(1);
     app.set_version_flag("--version", [] {
-      const std::string cuda = cuda_version();
-      return fmt::format("trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(),
-                         blas_core(), h5::version(),
-                         cuda.empty() ? "CUDA no: built without it, on CPUs only" : cuda);
+      return fmt::format(
+          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(), blas_core(),
+          h5::version(),
+          cuda_version().empty() ? "CUDA no: this build computes on CPUs" : cuda_version());
     });
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
