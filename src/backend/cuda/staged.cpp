@@ -53,8 +53,15 @@ class Ferry {
     TRM_CHECK(like.contiguous(), "an exchange of a strided window {}", like.shape().str());
     return std::make_unique<Stage>(device_, like.dtype(), like.shape());
   }
+  /// Waits for the copies. Before room is taken it makes how much of it there is in all the
+  /// same from step to step, whatever the GPU's pace.
+  void settle() {
+    stream_->synchronize();
+    leaving_.clear();
+  }
   /// What `from` holds once `compute` has come here; waits for it.
   [[nodiscard]] StagePtr fetch(const ConstView& from) {
+    settle();
     StagePtr stage = room(from);
     fetch(from, stage->view());
     return stage;
@@ -62,7 +69,7 @@ class Ferry {
   void fetch(const ConstView& from, const View& to) {
     follow_compute();
     device_.copy_to_host(to.raw(), from.raw(), from.bytes(), *stream_);
-    stream_->synchronize();
+    settle();
   }
   /// Queued; `compute` goes on after it.
   void put(StagePtr stage, const View& to) {
@@ -168,6 +175,7 @@ class StagedCommunicator final : public Communicator {
       ferry_->compute().synchronize();
       return host_->start_all_gather(from, to);
     }
+    ferry_->settle();
     StagePtr all = ferry_->room(to);
     const View flat = all->view().reshape(Shape{to.count()});
     const View mine = flat.slice_cols(from.count() * rank(), from.count());
