@@ -8,6 +8,7 @@
 #include "trireme/ops/update.hpp"
 
 #include "bench.hpp"
+#include "gemm_rate.hpp"
 #include "timed_trainer.hpp"
 
 namespace trireme {
@@ -48,6 +49,10 @@ std::vector<double> ratios(const Loop& update, const Loop& loop) {
 double copy_rate(const Engine& engine, Communicator& world) {
   constexpr std::int64_t kCopied = 1 << 26;
   constexpr int kPasses = 5;
+  if (engine.on_gpu()) {
+    world.barrier();
+    return measure_device_copy_rate(engine.exec(), kCopied, kPasses);
+  }
   std::array<View, 5> arrays;
   const Tensor from = engine.exec().zeros(DType::f32, Shape{kCopied});
   const Tensor to = engine.exec().zeros(DType::f32, Shape{kCopied});
@@ -69,6 +74,10 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
   Communicator& world = mpi.world();
   const Deck deck = load_bench_deck(source, world);
   const Engine engine(deck, mpi);
+  if (engine.on_gpu()) {
+    Error error("bench --update is about CPUs: set device: cpu, or take bench --kernels");
+    throw error.set_everywhere();
+  }
   const Exec& ex = engine.exec();
   const std::int64_t n = kElements / world.size();
   std::vector<Tensor> tensors;
@@ -85,7 +94,7 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
                        .gradient_scale = 0.5,
                        .step = 10};
   const auto adamw = [&](const View& copy) {
-    ops::adamw(ex, step, arrays[0], arrays[1], arrays[2], arrays[3], copy);
+    ops::adamw(ex, step, {}, arrays[0], arrays[1], arrays[2], arrays[3], copy);
   };
   const auto stream = [&](StreamLoop loop) {
     return [&arrays, loop] { run_stream_loop(loop, arrays); };

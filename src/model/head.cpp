@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "trireme/model/transformer.hpp"
 #include "trireme/ops/cross_entropy.hpp"
 #include "trireme/ops/gemm.hpp"
 
@@ -18,14 +19,12 @@ namespace {
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 24;
 constexpr std::int64_t kMinChunkRows = 64;
 
-/// The same on all ranks of tp, whose parts of the vocabulary may differ by a few rows: each
-/// chunk is exchanged over tp.
-std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab_size, int tp) {
+}  // namespace
+
+std::int64_t head_chunk_rows(std::int64_t rows, std::int64_t vocab_size, int tp) {
   const std::int64_t columns = (vocab_size + tp - 1) / tp;
   return std::min(rows, std::max(kMinChunkRows, kChunkElements / columns));
 }
-
-}  // namespace
 
 Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
            const std::string& weight_name)
@@ -37,7 +36,7 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   const Tensor all = in_.forward(ex, x);
   const View weight = weight_->value;
-  const std::int64_t step = chunk_rows(all.rows(), weight_->global_shape[0], tp_.size());
+  const std::int64_t step = head_chunk_rows(all.rows(), weight_->global_shape[0], tp_.size());
   const Tensor buffer = ex.make(all.dtype(), Shape{step, weight.rows()});
   Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
   const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
