@@ -37,6 +37,10 @@ KEEPERS = [
     (re.compile(r"(cuda|cublas|nccl|cub/|thrust/).*"), "backend/cuda"),
     (re.compile(r"(cblas|openblas_config|f77blas|lapacke).*\.h"), "backend/cpu"),
 ]
+# Tests of the CUDA backend, and the CPU that stands in for a GPU, are that backend's own.
+CUDA_TESTS = re.compile(r"test/(cuda|emulator)\w*/.*")
+# Searched after the includer's own folder: by nvcc; test/emulator has another file of the name.
+SEARCHED = {"backend/cuda": Path("src/backend/cuda/native")}
 # Every test program runs under MPI, so this one file starts it.
 MPI_MAIN = Path("test/mpi_main.cpp")
 
@@ -82,6 +86,8 @@ def keeper_place(path):
     parts = path.parts
     if parts[0] == "src":
         return folder_of(path)
+    if CUDA_TESTS.fullmatch(path.as_posix()):
+        return "backend/cuda"
     if parts[0] == "test" and len(parts) > 2:
         return "/".join(parts[1:-1])
     return None
@@ -120,6 +126,9 @@ class Tree:
             elif quote == '"':
                 target = (self.root / path).parent / name
                 target = target.resolve().relative_to(self.root.resolve())
+                searched = SEARCHED.get(folder_of(path))
+                if searched and not (self.root / target).is_file():
+                    target = searched / name
             if target is not None and not (self.root / target).is_file():
                 self.complain(path, f'"{name}" is no file of ours (libraries go in <>)')
                 target = None
@@ -144,7 +153,8 @@ class Tree:
             if path.parts[0] != "test":
                 self.complain(path, f"'{name}' belongs to the tests")
             return
-        if target.parts[0] == "src" and target.parent != path.parent:
+        own = "backend/cuda" if CUDA_TESTS.fullmatch(path.as_posix()) else folder
+        if target.parts[0] == "src" and of != own:
             self.complain(path, f"'{name}' is private to {target.parent}")
         if folder is None or of == folder:
             return
@@ -256,6 +266,11 @@ SOUND = {
     "include/trireme/ops/gemm.hpp": '#include "trireme/core/a.hpp"\n',
     "include/trireme/backend/cpu.hpp": '#include "trireme/ops/gemm.hpp"\n',
     "src/backend/cpu/gemm.cpp": '#include <cblas.h>\n#include "trireme/backend/cpu.hpp"\n',
+    "src/backend/cuda/norm.cu": '#include "simt.cuh"\n#include <cuda_runtime.h>\n',
+    "src/backend/cuda/native/simt.cuh": '#include "../check.hpp"\n',
+    "src/backend/cuda/check.hpp": "#include <cuda_runtime.h>\n",
+    "test/emulator/simt.cuh": '#include "../../src/backend/cuda/check.hpp"\n',
+    "test/cuda/norm.cpp": "#include <cuda_runtime.h>\n",
     "src/comm/mpi.cpp": '#include <mpi.h>\n#include "calls.hpp"\n',
     "src/comm/calls.hpp": "",
     "test/mpi_main.cpp": "#include <mpi.h>\n",
@@ -274,6 +289,9 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ({"test/core/x.cpp": "#include <hdf5.h>\n"}, "<hdf5.h> only in src/h5"),
     ({"src/backend/cpu/x.cpp": "#include <cuda_runtime.h>\n"}, "only in src/backend/cuda"),
     ({"src/backend/cpu/x.cpp": "#include <nccl.h>\n"}, "only in src/backend/cuda"),
+    ({"test/core/x.cpp": "#include <cuda_runtime.h>\n"}, "only in src/backend/cuda"),
+    ({"test/cuda/x.cpp": '#include "../../src/comm/calls.hpp"\n'}, "is private to src/comm"),
+    ({"src/comm/x.cpp": '#include "simt.cuh"\n'}, "is no file of ours"),
     ({"src/model/x.cpp": "#include <cblas.h>\n"}, "only in src/backend/cpu"),
     ({"src/app/main.cpp": ""}, "include/trireme/backend/cpu.hpp: no other folder"),
     ({"src/main.cpp": ""}, "include/trireme/app/main.hpp: no other folder"),

@@ -48,12 +48,11 @@ bool wants_gpus(const Deck& deck, Communicator& world) {
   if (deck.device == Kind::cpu) return false;
   const std::string trouble = cuda_trouble();
   if (deck.device == Kind::cuda) {
-    world.agree(trouble.empty() ? ""
-                                : fmt::format("device: cuda, but on {} {}", host_name(), trouble));
+    world.agree(
+        trouble.empty() ? "" : fmt::format("device: cuda, but on {} {}", host_name(), trouble));
     return true;
   }
-  const std::int64_t with =
-      world.reduce_count(trouble.empty() ? 1 : 0, Reduction::sum);
+  const std::int64_t with = world.reduce_count(trouble.empty() ? 1 : 0, Reduction::sum);
   if (with > 0) {
     world.agree(trouble.empty() ? ""
                                 : fmt::format("{} of {} ranks see a GPU; on {} {}. Give every "
@@ -86,7 +85,8 @@ bool takes_nccl(const Deck& deck, const GpuShare& gpu) {
                     : "";
   if (trouble.empty()) return true;
   if (deck.communication == Exchange::nccl) {
-    Error error(fmt::format("communication: nccl, but {}; or set communication: staged", trouble));
+    Error error(
+        fmt::format("communication: nccl, but {}; or set communication: staged", trouble));
     throw error.set_everywhere();
   }
   return false;
@@ -177,7 +177,7 @@ std::unique_ptr<TimeLine> Engine::time_line() const {
 double Engine::gemm_rate(Communicator& world, int n, double seconds) const {
   world.barrier();
   if (!on_gpu()) return measure_gemm_rate(n, seconds);
-  const double rate = measure_device_gemm_rate(exec_, compute_type_, 4 * n, seconds);
+  const double rate = measure_device_gemm_rate(exec_, compute_type_, 8192, seconds);
   exec_.device.trim();
   return rate;
 }

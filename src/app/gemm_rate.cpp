@@ -3,6 +3,7 @@
 #include "gemm_rate.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "trireme/core/random.hpp"
@@ -29,25 +30,36 @@ Tensor random_matrix(const Exec& ex, DType type, std::int64_t n, std::uint32_t s
   return x;
 }
 
-}  // namespace
-
-double measure_device_gemm_rate(const Exec& ex, DType type, int n, double seconds) {
+/// Seconds of one product, the best of several that take about `budget` seconds.
+double time_product(const Exec& ex, DType type, std::int64_t n, double budget) {
   const Tensor a = random_matrix(ex, type, n, 1);
   const Tensor b = random_matrix(ex, type, n, 2);
   const Tensor c = ex.make(type, Shape{n, n});
-  const double operations = 2.0 * n * n * n;
-  double rate = 0;
+  double best = 0;
   double spent = 0;
-  for (int round = 0; spent < seconds && round < 1000; ++round) {
+  for (int round = 0; round < 2 || (spent < budget && round < 1000); ++round) {
     const auto begin = ex.stream.record_timed();
     ops::gemm_into(ex, a, Op::n, b, Op::t, c);
     const auto end = ex.stream.record_timed();
     end->synchronize();
     const double taken = end->seconds_since(*begin);
     spent += taken;
-    if (round > 0) rate = std::max(rate, operations / taken);  // the first one sets up
+    if (round == 0) continue;  // it sets up
+    best = round == 1 ? taken : std::min(best, taken);
   }
-  return rate;
+  return best;
+}
+
+}  // namespace
+
+double measure_device_gemm_rate(const Exec& ex, DType type, int n, double seconds) {
+  double best = 0;
+  for (std::int64_t size = 256; size <= n; size *= 2) {
+    const double taken = time_product(ex, type, size, seconds / 4);
+    best = std::max(best, 2.0 * std::pow(static_cast<double>(size), 3) / taken);
+    if (taken > seconds / 4) break;  // the next would take eight times as long
+  }
+  return best;
 }
 
 double measure_device_copy_rate(const Exec& ex, std::int64_t elements, int passes) {

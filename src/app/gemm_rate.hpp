@@ -6,8 +6,8 @@
 
 namespace trireme {
 
-/// Best rate of n³ products of type `type`, operations a second, over about `seconds`, by the
-/// device's clock. On random numbers: GPUs are faster on zeros.
+/// Best rate of square products of type `type` with up to n rows, operations a second, over
+/// about `seconds`, by the device's clock. On random numbers: GPUs are faster on zeros.
 [[nodiscard]] double measure_device_gemm_rate(const Exec& ex, DType type, int n,
                                               double seconds);
 /// The best of `passes` copies of `elements` fp32 numbers within the device, bytes a second; a

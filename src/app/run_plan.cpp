@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
+#include "trireme/backend/cuda.hpp"
 #include "trireme/backend/dry.hpp"
 #include "trireme/checkpoint/piece.hpp"
 #include "trireme/pipeline/simulate.hpp"
@@ -25,7 +27,11 @@ class DryRank {
       : deck_(deck),
         world_(make_dry_communicator(rank_of(shape, at), shape.size(), others_)),
         mesh_(shape, at, *world_, groups(shape, at)),
-        trainer_(exec_, deck, mesh_, clock_) {}
+        trainer_(exec_, deck, mesh_, clock_) {
+    if (deck.device == Deck::ComputeDevice::cuda) {
+      workspace_.emplace(*device_, cuda_workspace_bytes());
+    }
+  }
 
   [[nodiscard]] const Trainer& trainer() const { return trainer_; }
 
@@ -77,6 +83,8 @@ class DryRank {
   std::unique_ptr<Device> device_ = make_dry_device();
   std::unique_ptr<Kernels> kernels_ = make_dry_kernels();
   std::unique_ptr<Stream> stream_ = device_->make_stream();
+  /// Of a GPU's kernels, which is there from the start.
+  std::optional<Buffer> workspace_;
   Exec exec_{*device_, *kernels_, *stream_, deck_.seed};
   std::unique_ptr<Communicator> world_;
   Mesh mesh_;

@@ -14,8 +14,9 @@ namespace trireme {
 class Saves {
  public:
   /// Collective. `metrics` may be null.
-  Saves(const Deck& deck, const std::vector<HeldPiece>& held, CheckpointSaver::Copy copy,
-        Communicator& world, Metrics* metrics);
+  /// `on_host`: what is held is in the host's memory.
+  Saves(const Deck& deck, const std::vector<HeldPiece>& held, bool on_host,
+        CheckpointSaver::Copy copy, Communicator& world, Metrics* metrics);
 
   /// Waits for the save before, and begins one. Collective.
   void start(const RunState& state);

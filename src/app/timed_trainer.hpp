@@ -41,7 +41,7 @@ class TimedTrainer {
   PhaseClock clock_;
   SyntheticSamples data_;
   Trainer trainer_;
-  Trainer::DpTraffic traffic_;  ///< at reset()
+  Trainer::DpTraffic traffic_;            ///< at reset()
   std::array<double, kPhases> phases_{};  ///< since reset(), of this rank
   int done_ = 0;
   int measured_ = 0;

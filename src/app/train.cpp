@@ -183,7 +183,7 @@ class TrainRun {
       ex.device.copy_to_host(to, from.raw(), from.bytes(), ex.stream);
       ex.stream.synchronize();
     };
-    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), copy, world_,
+    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), !engine_.on_gpu(), copy, world_,
                    metrics_ ? &*metrics_ : nullptr);
   }
 
@@ -382,7 +382,7 @@ class TrainRun {
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
   std::vector<Trainer::StepResult> collected_;  ///< not recorded yet
-  double heard_ = 0;  ///< when others were last heard
+  double heard_ = 0;                            ///< when others were last heard
   double longest_apart_ = 0;
   StopReason stop_ = StopReason::none;
   bool leaving_ = false;  ///< before the last iteration

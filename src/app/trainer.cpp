@@ -206,7 +206,8 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     const Outcome& outcome =
         outcomes_[(next_outcome_ + kMostQueued - queued_.size()) % kMostQueued];
     StepResult& result = queued_.front().result;
-    const double weight = 1.0 / static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+    const double weight =
+        1.0 / static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
     result.loss = outcome.state.loss * weight;
     result.gradient_norm = outcome.state.norm;
     result.loss_scale = decided_.scale;

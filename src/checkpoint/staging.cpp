@@ -43,7 +43,7 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicat
     collect();
     return;
   }
-  if (!options.async) {
+  if (!options.async && options.on_host) {
     bytes_ = 0;
     to_write_ = mine_;
     return;
@@ -52,10 +52,8 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicat
   try {
     own_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
   } catch (const std::bad_alloc&) {
-    problem = fmt::format(
-        "no memory for a copy of {} bytes of the state; free some, or set "
-        "checkpoint.async: false",
-        bytes_);
+    problem = fmt::format("no memory for a copy of {} bytes of the state; free some{}", bytes_,
+                          options.on_host ? ", or set checkpoint.async: false" : "");
   }
   world.agree(problem);
   for (std::size_t i = 0; i < mine_.size(); ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts, types and memory of blocks.
-#include "blocks.hpp"
+#include "trireme/comm/blocks.hpp"
 
 #include <functional>
 

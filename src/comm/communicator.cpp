@@ -5,7 +5,8 @@
 #include <cstring>
 #include <limits>
 
-#include "blocks.hpp"
+#include "trireme/comm/blocks.hpp"
+
 #include "rank_sum.hpp"
 
 namespace trireme {

@@ -14,8 +14,7 @@ MeshIndex index_of(const MeshShape& shape, int rank) {
           .pp = rank / (shape.tp * shape.dp)};
 }
 
-Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all)
-    : Mesh(mesh_shape, all, nullptr) {}
+Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all) : Mesh(mesh_shape, all, nullptr) {}
 
 Mesh::Mesh(const MeshShape& mesh_shape, Communicator& all, std::unique_ptr<Communicator> device)
     : shape(mesh_shape),

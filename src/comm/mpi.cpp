@@ -9,8 +9,12 @@
 #include <exception>
 
 #include <mpi.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
 
-#include "blocks.hpp"
+#include "trireme/comm/blocks.hpp"
+
 #include "mpi_calls.hpp"
 #include "mpi_exchange.hpp"
 #include "scratch.hpp"
@@ -245,6 +249,14 @@ std::string mpi_version() {
   MPI_Get_library_version(text.data(), &length);
   const std::string whole(text.data(), static_cast<std::size_t>(length));
   return whole.substr(0, whole.find(','));
+}
+
+bool mpi_takes_gpu_memory() {
+#if defined(MPIX_CUDA_AWARE_SUPPORT) && MPIX_CUDA_AWARE_SUPPORT
+  return MPIX_Query_cuda_support() == 1;
+#else
+  return false;
+#endif
 }
 
 }  // namespace trireme

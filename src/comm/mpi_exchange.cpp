@@ -2,9 +2,9 @@
 // Messages under way while the ranks compute; the arithmetic runs in whoever waits.
 #include "mpi_exchange.hpp"
 
+#include "trireme/comm/blocks.hpp"
 #include "trireme/core/convert.hpp"
 
-#include "blocks.hpp"
 #include "rank_sum.hpp"
 
 namespace trireme::mpi {

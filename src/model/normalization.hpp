@@ -25,9 +25,7 @@ class Normalization {
 
  private:
   [[nodiscard]] static Tensor make_statistics(const Exec& ex, const ConstView& x);
-  [[nodiscard]] ConstView bias() const {
-    return bias_ ? ConstView(bias_->value) : ConstView();
-  }
+  [[nodiscard]] ConstView bias() const { return bias_ ? ConstView(bias_->value) : ConstView(); }
 
   Norm kind_;
   double epsilon_;

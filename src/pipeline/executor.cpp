@@ -17,7 +17,9 @@ PipelineExecutor::PipelineExecutor(const Exec& ex, const Mesh& mesh, const Tenso
       hidden_(hidden_size),
       dtype_(dtype),
       parts_(parts),
-      clock_(clock) {}
+      clock_(clock) {
+  mesh_.pp->connect_ring();
+}
 
 void PipelineExecutor::train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks) {
   run(plan(schedule_, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(micro_batches.size()),

@@ -8,9 +8,7 @@
 
 namespace trireme::test {
 
-inline View view_of(StepState& state) {
-  return {&state, DType::f64, Shape{StepState::kSlots}};
-}
+inline View view_of(StepState& state) { return {&state, DType::f64, Shape{StepState::kSlots}}; }
 
 /// Of the whole gradient, over all ranks of the mesh.
 inline double norm_of(const Optimizer& optimizer, const Exec& ex, const Mesh& mesh) {

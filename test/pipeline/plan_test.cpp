@@ -190,6 +190,33 @@ BOOST_AUTO_TEST_CASE(places_and_tags_agree_between_sender_and_receiver) {
     }
 }
 
+/// What NCCL rests on, which has no tags: messages go around a ring, forward ones to the next
+/// stage and backward ones to the one before, each in the order in which they are received.
+BOOST_AUTO_TEST_CASE(messages_of_one_direction_keep_their_order) {
+  for_all_cases([](PipelineSchedule schedule, int p, int m, int v) {
+    if (p == 1) return;
+    std::vector<std::vector<int>> sent(2 * static_cast<std::size_t>(p));
+    std::vector<std::vector<int>> received(sent.size());
+    for (int stage = 0; stage < p; ++stage) {
+      for (const PlanStep& step : plan(schedule, stage, p, m, v)) {
+        const int direction = step.kind == F ? 0 : 1;
+        const auto lane = [&](int sender) {
+          return static_cast<std::size_t>(2 * sender + direction);
+        };
+        if (const auto from = input_from(step, stage, p, v)) {
+          received[lane(from->stage)].push_back(message_tag(step, v));
+        }
+        if (const auto to = output_to(step, stage, p, v)) {
+          BOOST_REQUIRE(to->stage == (stage + (direction == 0 ? 1 : p - 1)) % p);
+          sent[lane(stage)].push_back(message_tag({step.kind, step.micro_batch, to->chunk}, v));
+          BOOST_REQUIRE(sent[lane(stage)].back() % 2 == direction);
+        }
+      }
+    }
+    BOOST_REQUIRE((sent == received));
+  });
+}
+
 BOOST_AUTO_TEST_CASE(the_simulator_sees_a_deadlock) {
   // Stage 0 wants a gradient before it has sent the second micro-batch, stage 1 wants both
   // micro-batches before it sends one.

@@ -78,12 +78,12 @@ struct DeckSettings {
   ComputeDevice device = ComputeDevice::automatic;
   Exchange communication = Exchange::automatic;  ///< of arrays between GPUs
   AttentionKernel attention_kernel = AttentionKernel::automatic;
-  bool allow_tf32 = false;         ///< fp32 products with factors of 10 bits
-  bool gemm_autotune = false;      ///< products' algorithms by trial
-  bool profile = false;            ///< a CUDA profiler records iterations [start, stop)
+  bool allow_tf32 = false;     ///< fp32 products with factors of 10 bits
+  bool gemm_autotune = false;  ///< products' algorithms by trial
+  bool profile = false;        ///< a CUDA profiler records iterations [start, stop)
   std::int64_t profile_step_start = 10;
   std::int64_t profile_step_stop = 12;
-  int threads_per_rank = 0;        ///< 0 = this rank's share of the machine's cores
+  int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
 
   friend bool operator==(const DeckSettings&, const DeckSettings&) = default;
 };

@@ -51,8 +51,13 @@ class Communicator {
   /// As all_gather; `from` may be block rank() of `to`.
   [[nodiscard]] virtual RequestPtr start_all_gather(const ConstView& from, const View& to) = 0;
   virtual void broadcast(const View& data, int root) = 0;
+  /// Messages with a tag ≥ 0. They are matched by their tags; on GPUs by NCCL by their order:
+  /// only between neighbours of connect_ring(), even tags to the next rank, odd ones to the one
+  /// before, and of those each in the order in which they are received.
   [[nodiscard]] virtual RequestPtr start_send(const ConstView& data, int to, int tag) = 0;
   [[nodiscard]] virtual RequestPtr start_receive(const View& data, int from, int tag) = 0;
+  /// Before messages between neighbours, rank 0 being the last one's next. Collective.
+  virtual void connect_ring() {}
   virtual void barrier() = 0;
   /// Ranks of equal `color` form a group, ordered by `key`.
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;

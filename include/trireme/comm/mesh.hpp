@@ -32,11 +32,11 @@ struct MeshIndex {
 struct Mesh {
   MeshShape shape;
   MeshIndex at;
-  Communicator* world = nullptr;    ///< for host values
+  Communicator* world = nullptr;               ///< for host values
   std::unique_ptr<Communicator> device_world;  ///< for arrays, where these are a GPU's
-  std::unique_ptr<Communicator> dp;  ///< same model part, other samples
-  std::unique_ptr<Communicator> tp;  ///< same layers, other columns and rows
-  std::unique_ptr<Communicator> pp;  ///< same samples, other layers
+  std::unique_ptr<Communicator> dp;            ///< same model part, other samples
+  std::unique_ptr<Communicator> tp;            ///< same layers, other columns and rows
+  std::unique_ptr<Communicator> pp;            ///< same samples, other layers
   /// First and last stage of a pipeline (tied embeddings); alone on stages between.
   std::unique_ptr<Communicator> ends;
 

@@ -20,7 +20,8 @@ struct LossScaleState {
 
 [[nodiscard]] LossScaleState loss_scale_of(const StepState& state);
 
-[[nodiscard]] StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scale);
+[[nodiscard]] StepRule step_rule(const OptimizerConfig& optimizer,
+                                 const LossScaleConfig& scale);
 /// Before the first step. A fixed scale stays, whatever overflows; without scaling it is 1.
 [[nodiscard]] StepState first_step_state(const LossScaleConfig& config);
 /// Goes on from `saved`, if the scale moved there and moves here; else stays as it is.

@@ -43,9 +43,7 @@ class CpuDevice : public Device {
   CpuDevice() = default;
   CpuDevice(const CpuDevice&) = delete;
   CpuDevice& operator=(const CpuDevice&) = delete;
-  ~CpuDevice() override {
-    trim();
-  }
+  ~CpuDevice() override { trim(); }
 
   [[nodiscard]] DeviceKind kind() const override { return DeviceKind::cpu; }
   [[nodiscard]] std::string name() const override { return "cpu"; }

@@ -20,4 +20,11 @@ class Library {
   void* handle_;
 };
 
+/// The library's function of Function's type, looked for once.
+template <auto Function>
+decltype(Function) find(const Library& library, const char* name) {
+  static const auto found = reinterpret_cast<decltype(Function)>(library.symbol(name));
+  return found;
+}
+
 }  // namespace trireme::cuda

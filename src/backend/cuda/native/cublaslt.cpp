@@ -9,16 +9,15 @@
 
 namespace {
 
-void* symbol(const char* name) {
-  static const trireme::cuda::Library library(
-      fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR), TRIREME_CUDA_LIBRARIES);
-  return library.symbol(name);
+const trireme::cuda::Library& library() {
+  static const trireme::cuda::Library found(fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR),
+                                            TRIREME_CUDA_LIBRARIES);
+  return found;
 }
 
 template <auto Function>
 decltype(Function) real(const char* name) {
-  static const auto found = reinterpret_cast<decltype(Function)>(symbol(name));
-  return found;
+  return trireme::cuda::find<Function>(library(), name);
 }
 
 }  // namespace

@@ -98,6 +98,13 @@ __device__ __forceinline__ void mma(float (&d)[4], const std::uint32_t (&a)[4],
   }
 }
 
+/// 2^x to two units in the last place; 0 where that is below 2^-126.
+__device__ __forceinline__ float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /// Bytes of scratch that sort_pairs wants for so many keys.
 [[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);
 /// sorted_keys, sorted_values ← keys, values by key, equal keys in their order. All on the

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Communicator over NCCL.
+#pragma once
+
+#include <array>
+
+#include "lane.hpp"
+
+namespace trireme::cuda {
+
+/// Sums of floating types are our own, in the order of the ranks: NCCL would add bf16 and fp16
+/// rounded to their type at every hop, and in an order of its choice. Each rank gets the
+/// others' addends of its block and sums them; then the sums are gathered: the bytes of a ring.
+class NcclCommunicator final : public Communicator {
+ public:
+  /// `lane` is empty in a group of one, whose arrays stay on the compute stream.
+  NcclCommunicator(std::unique_ptr<Communicator> host, Device& device, Stream& compute,
+                   std::shared_ptr<Lane> lane)
+      : host_(std::move(host)),
+        device_(device),
+        compute_(compute),
+        lane_(std::move(lane)),
+        rank_(host_->rank()),
+        size_(host_->size()) {
+    if (lane_ != nullptr) warm();
+  }
+
+  [[nodiscard]] int rank() const override { return rank_; }
+  [[nodiscard]] int size() const override { return size_; }
+  [[nodiscard]] Communicator& host() override { return *host_; }
+
+  void all_reduce(const View& data, Reduction op) override;
+  void all_gather(const ConstView& from, const View& to) override {
+    start_all_gather(from, to)->wait();
+  }
+  void reduce_scatter(const ConstView& from, const View& to) override;
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View& room) override;
+  RequestPtr start_all_gather(const ConstView& from, const View& to) override;
+  void broadcast(const View& data, int root) override;
+  RequestPtr start_send(const ConstView& data, int to, int tag) override;
+  RequestPtr start_receive(const View& data, int from, int tag) override;
+  void connect_ring() override;
+  void barrier() override { host_->barrier(); }
+  std::unique_ptr<Communicator> split(int color, int key) override;
+  std::vector<std::string> gather_text(const std::string& text, int root) override {
+    return host_->gather_text(text, root);
+  }
+
+ private:
+  /// The others' blocks of `from` arrive in `others`, by rank without this one; the sum goes to
+  /// `to`. On the lane's stream.
+  void sum_blocks(const ConstView& from, std::byte* others, const View& to, bool accumulate);
+  void sum_long(const View& data, std::byte* scratch);
+  void sum_short(const View& data, std::byte* scratch);
+  [[nodiscard]] std::unique_ptr<Buffer> scratch(std::size_t bytes) const {
+    return std::make_unique<Buffer>(device_, bytes);
+  }
+  [[nodiscard]] RequestPtr request(const std::shared_ptr<Lane>& lane,
+                                   std::unique_ptr<Buffer> scratch = nullptr) const {
+    return make_request(lane, compute_, std::move(scratch));
+  }
+  void warm();
+  [[nodiscard]] std::shared_ptr<Lane> connect(int other, bool sends);
+  /// The rank that messages with such tags go to (+1) or come from (−1).
+  [[nodiscard]] int neighbour(int tag, int side) const {
+    const int step = tag % 2 == 0 ? side : -side;
+    return (rank_ + step + size_) % size_;
+  }
+  [[nodiscard]] const std::shared_ptr<Lane>& lane_of(
+      const std::array<std::shared_ptr<Lane>, 2>& lanes, int other, int tag, int side) const {
+    TRM_CHECK(tag >= 0 && other == neighbour(tag, side),
+              "a message with tag {} between ranks {} and {} of {}", tag, rank_, other, size_);
+    const auto& lane = lanes[static_cast<std::size_t>(tag % 2)];
+    TRM_CHECK(lane != nullptr, "a message before connect_ring()");
+    return lane;
+  }
+
+  std::unique_ptr<Communicator> host_;
+  Device& device_;
+  Stream& compute_;
+  std::shared_ptr<Lane> lane_;
+  int rank_;
+  int size_;
+  /// By tag % 2. NCCL matches messages by their order, and one that can't go yet keeps those
+  /// behind it: each direction of each pair has a communicator and a stream to itself.
+  std::array<std::shared_ptr<Lane>, 2> out_;
+  std::array<std::shared_ptr<Lane>, 2> in_;
+};
+
+}  // namespace trireme::cuda

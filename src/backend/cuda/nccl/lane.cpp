@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Failures of NCCL: at the call, or found later.
+#include "lane.hpp"
+
+#include <exception>
+
+#include "trireme/core/error.hpp"
+
+namespace trireme::cuda {
+
+namespace {
+
+void check(ncclResult_t code, const char* call) {
+  TRM_REQUIRE(code == ncclSuccess, "{} failed: {} ({}); NCCL_DEBUG=INFO says more", call,
+              ncclGetErrorString(code), ncclGetLastError(nullptr));
+}
+
+class LaneRequest final : public Request {
+ public:
+  LaneRequest(std::shared_ptr<Lane> lane, Stream& compute, std::unique_ptr<Buffer> scratch)
+      : lane_(std::move(lane)),
+        compute_(compute),
+        done_(lane_->record()),
+        scratch_(std::move(scratch)) {}
+  bool test() override {
+    if (done_ == nullptr) return true;
+    lane_->look();
+    if (!done_->done()) return false;
+    wait();
+    return true;
+  }
+  void wait() override {
+    if (done_ == nullptr) return;
+    lane_->look();
+    compute_.wait(*done_);
+    done_.reset();
+    scratch_.reset();
+  }
+
+ private:
+  std::shared_ptr<Lane> lane_;
+  Stream& compute_;
+  std::unique_ptr<Event> done_;
+  std::unique_ptr<Buffer> scratch_;
+};
+
+}  // namespace
+
+ncclComm_t join(const ncclUniqueId& id, int ranks, int rank) {
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 1;
+  ncclComm_t comm = nullptr;
+  check(ncclCommInitRankConfig(&comm, ranks, id, rank, &config), "ncclCommInitRankConfig");
+  return comm;
+}
+
+ncclUniqueId make_unique_id() {
+  ncclUniqueId id{};
+  check(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  return id;
+}
+
+Lane::Lane(ncclComm_t comm, std::string group) : comm_(comm), group_(std::move(group)) {}
+
+Lane::~Lane() {
+  if (comm_ == nullptr) return;
+  // Destroying waits for the others: not while this rank alone unwinds from an error.
+  if (std::uncaught_exceptions() > 0) {
+    ncclCommAbort(comm_);
+    return;
+  }
+  cudaStreamSynchronize(stream_.native());
+  ncclCommDestroy(comm_);
+}
+
+void Lane::look() {
+  TRM_REQUIRE(comm_ != nullptr, "an exchange in {} after one has failed", group_);
+  ncclResult_t state = ncclSuccess;
+  if (const ncclResult_t code = ncclCommGetAsyncError(comm_, &state); code != ncclSuccess) {
+    fail(code);
+  }
+  if (state != ncclSuccess && state != ncclInProgress) fail(state);
+}
+
+void Lane::fail(ncclResult_t code) {
+  const std::string reason =
+      fmt::format("{} ({})", ncclGetErrorString(code), ncclGetLastError(comm_));
+  ncclCommAbort(comm_);  // or kernels that wait for others would keep the GPU for ever
+  comm_ = nullptr;
+  throw Error(
+      fmt::format("NCCL failed in {}, last with {} of {} bytes: {}; NCCL_DEBUG=INFO says more",
+                  group_, what_, bytes_, reason));
+}
+
+RequestPtr make_request(std::shared_ptr<Lane> lane, Stream& compute,
+                        std::unique_ptr<Buffer> scratch) {
+  return std::make_unique<LaneRequest>(std::move(lane), compute, std::move(scratch));
+}
+
+}  // namespace trireme::cuda

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// philox() of core/random.hpp on the device, and the dropout that it decides.
+#pragma once
+
+#include "trireme/ops/types.hpp"
+
+#include "simt.cuh"
+
+namespace trireme::cuda {
+
+struct PhiloxWords {
+  std::uint32_t at[4];
+};
+
+__device__ __forceinline__ PhiloxWords philox_words(const RngKey& key, std::uint64_t low,
+                                                    std::uint32_t high) {
+  auto a = static_cast<std::uint32_t>(low);
+  auto b = static_cast<std::uint32_t>(low >> 32U);
+  std::uint32_t c = high;
+  std::uint32_t d = key.stream;
+  auto k0 = static_cast<std::uint32_t>(key.seed);
+  auto k1 = static_cast<std::uint32_t>(key.seed >> 32U);
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p = std::uint64_t{PHILOX_M4x32_0} * a;
+    const std::uint64_t q = std::uint64_t{PHILOX_M4x32_1} * c;
+    a = static_cast<std::uint32_t>(q >> 32U) ^ b ^ k0;
+    b = static_cast<std::uint32_t>(q);
+    c = static_cast<std::uint32_t>(p >> 32U) ^ d ^ k1;
+    d = static_cast<std::uint32_t>(p);
+    k0 += PHILOX_W32_0;
+    k1 += PHILOX_W32_1;
+  }
+  return {{a, b, c, d}};
+}
+
+/// A place of dropout as kernels take it.
+struct Mask {
+  RngKey key;
+  std::uint64_t first_row;
+  std::uint32_t threshold;  ///< words below drop
+  float keep;               ///< what the kept are multiplied by
+};
+inline Mask mask_of(const Dropout& spec) {
+  return {spec.key, spec.first_row, static_cast<std::uint32_t>(spec.probability * 0x1p32),
+          static_cast<float>(1 / (1 - spec.probability))};
+}
+
+/// to[j] = base[j] + dropout(x[j]) of the N elements from (row, col), a multiple of N.
+template <int N>
+__device__ __forceinline__ void add_dropped(const Mask& mask, std::int64_t row,
+                                            std::int64_t col, const float (&x)[N],
+                                            const float (&base)[N], float (&to)[N]) {
+  PhiloxWords words{};
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    if (j % 4 == 0) {
+      words = philox_words(mask.key, mask.first_row + static_cast<std::uint64_t>(row),
+                           static_cast<std::uint32_t>((col + j) / 4));
+    }
+    std::uint32_t word = words.at[j % 4];
+    if constexpr (N == 1) {  // no array indexed at run time: that would lie in memory
+      const auto w = static_cast<int>(col % 4);
+      word =
+          w < 2 ? (w == 0 ? words.at[0] : words.at[1]) : (w == 2 ? words.at[2] : words.at[3]);
+    }
+    // One rounding, wherever the compiler puts this.
+    to[j] = word >= mask.threshold ? fmaf(x[j], mask.keep, base[j]) : base[j];
+  }
+}
+
+}  // namespace trireme::cuda

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embeddings, rotary angles and the cut cross-entropy on the GPU against the CPU's.
+#include "trireme/ops/attention.hpp"
+
+#include "twins.hpp"
+
+namespace {
+
+using namespace trireme;
+using namespace trireme::test;
+
+View flat(const View& v) { return v.reshape(Shape{v.count()}); }
+
+/// Ids of which some lie outside of [0, limit) and one is most of them.
+Twin ids_of(Backends& b, std::int64_t n, int limit) {
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(n));
+  std::uint32_t state = 5;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    state = state * 1664525U + 1013904223U;
+    ids[i] = i % 3 == 0 ? 2 : static_cast<std::int32_t>((state >> 8U) % (limit + 4U)) - 2;
+  }
+  return {b, DType::i32, 1, n, {}, ids.data()};
+}
+
+void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
+                     const Layout& layout) {
+  twice([&] {
+    constexpr int kRows = 50;
+    const Twin ids = ids_of(b, n, kRows + 3);
+    const Twin table(b, type, kRows, cols, layout, 1);
+    const Twin y(b, type, n, cols, layout, 0);
+    const Twin dy(b, type, n, cols, layout, 2);
+    const Twin wide(b, DType::f32, kRows, cols, layout, 3);
+    on_both(b, [&](const Side& on) {
+      on.kernels.embedding_forward(on.stream, flat(on(ids)), on(table), 3, on(y));
+      on.kernels.embedding_backward(on.stream, flat(on(ids)), on(dy), 3, on(wide));
+    });
+    BOOST_TEST(y.error(1e-300) == 0);
+    BOOST_TEST(wide.error(1e-300) == 0);  // the same sums in the same order
+    const Twin narrow(b, type, kRows, cols, layout, 4);
+    const Twin few = ids_of(b, 3, kRows);
+    const Twin few_dy(b, type, 3, cols, layout, 5);
+    on_both(b, [&](const Side& on) {
+      on.kernels.embedding_backward(on.stream, flat(on(few)), on(few_dy), 0, on(narrow));
+    });
+    BOOST_TEST(narrow.error(1e-6) <= 1);
+    return wide.gpu_bytes();
+  });
+}
+
+void check_positions(Backends& b, DType type, std::int64_t cols, const Layout& layout) {
+  const Twin table(b, type, 11, cols, layout, 1);
+  const Twin y(b, type, 30, cols, layout, 2);
+  const Twin dy(b, type, 30, cols, layout, 3);
+  const Twin dtable(b, DType::f32, 11, cols, layout, 4);
+  const Twin narrow(b, type, 11, cols, layout, 5);
+  on_both(b, [&](const Side& on) {
+    on.kernels.positions_forward(on.stream, on(table), 10, 14, on(y));
+    on.kernels.positions_backward(on.stream, on(dy), 10, 14, on(dtable));
+    on.kernels.positions_backward(on.stream, on(dy).slice_rows(0, 6), 10, 7, on(narrow));
+  });
+  BOOST_TEST(y.error(1e-300) <= 0.01);
+  BOOST_TEST(dtable.error(1e-300) == 0);
+  BOOST_TEST(narrow.error(1e-300) <= 0.01);
+}
+
+void check_rotary(Backends& b, DType type, const AttentionShape& shape, std::int64_t dim,
+                  const Layout& layout) {
+  const std::vector<float> angles = numbers((shape.seq + 2) * dim, 8);
+  const Twin table(b, DType::f32, shape.seq + 2, dim, {}, angles.data());
+  const Twin qkv(b, type, shape.batch * shape.seq, shape.row_width(), layout, 1);
+  const Twin back(b, type, shape.batch * shape.seq, shape.row_width(), layout, 2);
+  on_both(b, [&](const Side& on) {
+    on.kernels.rotary(on.stream, on(qkv), shape, on(table), false);
+    on.kernels.rotary(on.stream, on(back), shape, on(table), true);
+  });
+  BOOST_TEST(qkv.error(2e-7) <= 1);
+  BOOST_TEST(back.error(2e-7) <= 1);
+}
+
+void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols,
+                   const Layout& layout) {
+  twice([&] {
+    const Twin targets = ids_of(b, rows, static_cast<int>(cols) + 5);
+    const Twin logits(b, type, rows, cols, layout, 1, 12);
+    const Twin max(b, DType::f32, 1, rows, {}, 0);
+    const Twin sum(b, DType::f32, 1, rows, {}, 0);
+    const Twin picked(b, DType::f32, 1, rows, {}, 0);
+    const std::vector<float> highest(static_cast<std::size_t>(rows), 12.5F);
+    const Twin global(b, DType::f32, 1, rows, {}, highest.data());
+    const double start = 2;
+    const double by = 0.5;
+    const Twin total(b, DType::f64, 1, 1, {}, &start);
+    const Twin scale(b, DType::f64, 1, 1, {}, &by);
+    on_both(b, [&](const Side& on) {
+      on.kernels.softmax_local(on.stream, on(logits), flat(on(targets)), 2, flat(on(max)),
+                               flat(on(sum)), flat(on(picked)));
+    });
+    const double n = static_cast<double>(cols);
+    BOOST_TEST(max.error(1e-300) == 0);
+    BOOST_TEST(picked.error(1e-300) == 0);
+    BOOST_TEST(sum.error(2e-6 * std::sqrt(n)) <= 1);
+    BOOST_TEST(logits.error(2e-6) <= 1);
+    on_both(b, [&](const Side& on) {
+      on.kernels.softmax_rescale(on.stream, flat(on(global)), flat(on(targets)), 2, cols,
+                                 flat(on(max)), flat(on(sum)), flat(on(picked)));
+      on.kernels.softmax_loss(on.stream, flat(on(sum)), flat(on(picked)), flat(on(total)));
+      on.kernels.softmax_gradient(on.stream, on(logits), flat(on(targets)), 2, flat(on(max)),
+                                  flat(on(sum)), 3, flat(on(scale)));
+    });
+    BOOST_TEST(picked.error(1e-300) <= 0.01);
+    BOOST_TEST(total.error(3e-6 * static_cast<double>(rows)) <= 1);
+    BOOST_TEST(logits.error(3 * std::max(rounding(type), 2e-6)) <= 1);
+    return logits.gpu_bytes();
+  });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(embeddings_have_the_cpu_s_bits) {
+  Backends b;
+  for (const DType type : kTypes) {
+    for (const Layout& layout : kLayouts) {
+      BOOST_TEST_CONTEXT(name_of(type)
+                         << " gap " << layout.gap << " offset " << layout.offset) {
+        check_embedding(b, type, 1, 1, layout);
+        check_embedding(b, type, 200, 24, layout);
+        check_embedding(b, type, 130, 301, layout);
+        check_positions(b, type, 5, layout);
+        check_positions(b, type, 272, layout);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(rotary_is_that_of_the_cpu) {
+  Backends b;
+  for (const DType type : kTypes) {
+    for (const Layout& layout : kLayouts) {
+      BOOST_TEST_CONTEXT(name_of(type)
+                         << " gap " << layout.gap << " offset " << layout.offset) {
+        check_rotary(b, type, {2, 5, 3, 1, 32, 0}, 32, layout);
+        check_rotary(b, type, {1, 7, 2, 4, 32, 0}, 16, layout);
+        check_rotary(b, type, {2, 3, 5, 2, 10, 0}, 6, layout);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {
+  Backends b;
+  for (const DType type : kTypes) {
+    for (const Layout& layout : kLayouts) {
+      BOOST_TEST_CONTEXT(name_of(type)
+                         << " gap " << layout.gap << " offset " << layout.offset) {
+        check_softmax(b, type, 3, 1, layout);
+        check_softmax(b, type, 7, 29, layout);
+        check_softmax(b, type, 5, 5003, layout);
+      }
+    }
+    check_softmax(b, type, 2, 50257, {});  // fits shared memory as halves
+    check_softmax(b, type, 1, 70001, {});  // fits in no type
+  }
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA runtime's calls on streams, events and graphs.
+#include <chrono>
+#include <map>
+
+#include "devices.hpp"
+
+namespace trireme::emulator {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Event {
+  bool timed = true;
+  int device = 0;
+  Position recorded;  // of no stream before the first record
+  std::shared_ptr<Clock::time_point> time;
+  std::shared_ptr<Graph> capture;
+};
+
+struct Events {
+  std::map<cudaEvent_t, std::unique_ptr<Event>> all;
+  std::map<void*, std::shared_ptr<Graph>> graphs;  // and executable ones
+};
+
+Events& events() {
+  static auto& only = *new Events;
+  return only;
+}
+
+Event* find(cudaEvent_t event) {
+  const auto found = events().all.find(event);
+  return found == events().all.end() ? nullptr : found->second.get();
+}
+
+cudaError_t create(cudaEvent_t* result, unsigned flags) {
+  auto event = std::make_unique<Event>();
+  event->timed = (flags & cudaEventDisableTiming) == 0;
+  event->device = current_device();
+  *result = reinterpret_cast<cudaEvent_t>(event.get());
+  events().all[*result] = std::move(event);
+  return cudaSuccess;
+}
+
+cudaError_t record(cudaEvent_t handle, cudaStream_t stream) {
+  Event* const event = find(handle);
+  const auto state = stream_state(stream);
+  if (event == nullptr || state == nullptr || event->device != state->device) {
+    return cudaErrorInvalidResourceHandle;
+  }
+  event->capture = state->capture;
+  if (state->capture != nullptr) return cudaSuccess;
+  event->time = std::make_shared<Clock::time_point>();
+  queue_work(state, [time = event->time] { *time = Clock::now(); });
+  event->recorded = end_of(state);
+  return cudaSuccess;
+}
+
+cudaError_t make_stream(cudaStream_t* result, unsigned flags, int priority) {
+  if ((flags & ~unsigned{cudaStreamNonBlocking}) != 0) return cudaErrorInvalidValue;
+  const auto state = make_stream_state(flags != cudaStreamNonBlocking, priority);
+  *result = reinterpret_cast<cudaStream_t>(state.get());
+  return cudaSuccess;
+}
+
+}  // namespace
+}  // namespace trireme::emulator
+
+using namespace trireme::emulator;
+
+extern "C" {
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return call([&] { return make_stream(stream, cudaStreamDefault, 0); });
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return call([&] { return make_stream(stream, flags, 0); });
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  return call([&] { return make_stream(stream, flags, priority); });
+}
+// Its work still runs.
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  return call([&] {
+    if (stream == nullptr || stream_state(stream) == nullptr) {
+      return cudaErrorInvalidResourceHandle;
+    }
+    drop_stream(stream);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return call([&] {
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    if (state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    run_until(end_of(state));
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  return call([&] {
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    if (state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    run_perhaps();
+    return state->queue.empty() ? cudaSuccess : cudaErrorNotReady;
+  });
+}
+cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+  return call([&] {
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    *priority = state->priority;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t handle, unsigned /*flags*/) {
+  return call([&] {
+    Event* const event = find(handle);
+    const auto state = stream_state(stream);
+    if (event == nullptr || state == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->capture != nullptr) {
+      state->capture = event->capture;  // joins
+    } else if (event->recorded.stream != nullptr) {
+      queue_wait(state, event->recorded);
+    }
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
+  return call([&] {
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    if (function == nullptr) return cudaErrorInvalidValue;
+    queue_work(state, [function, data] {
+      set_in_host_function(true);
+      function(data);
+      set_in_host_function(false);
+    });
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return call([&] { return create(event, cudaEventDefault); });
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  return call([&] { return create(event, flags); });
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  return call([&] {
+    return events().all.erase(event) == 1 ? cudaSuccess : cudaErrorInvalidResourceHandle;
+  });
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return call([&] { return record(event, stream); });
+}
+cudaError_t cudaEventQuery(cudaEvent_t handle) {
+  return call([&] {
+    const Event* const event = find(handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    run_perhaps();
+    return reached(event->recorded) ? cudaSuccess : cudaErrorNotReady;
+  });
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
+  return call([&] {
+    const Event* const event = find(handle);
+    if (event == nullptr) return cudaErrorInvalidResourceHandle;
+    if (event->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    run_until(event->recorded);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
+  return call([&] {
+    const Event* const a = find(start);
+    const Event* const b = find(end);
+    if (a == nullptr || b == nullptr || !a->timed || !b->timed ||
+        a->recorded.stream == nullptr || b->recorded.stream == nullptr) {
+      return cudaErrorInvalidResourceHandle;
+    }
+    if (!reached(a->recorded) || !reached(b->recorded)) return cudaErrorNotReady;
+    *ms = std::chrono::duration<float, std::milli>(*b->time - *a->time).count();
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
+  return call([&] {
+    if (stream == nullptr) return cudaErrorStreamCaptureUnsupported;
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    if (state->capture != nullptr) return cudaErrorIllegalState;
+    state->capture = std::make_shared<Graph>();
+    state->capture->origin = state.get();
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* result) {
+  return call([&] {
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    if (state->capture == nullptr || state->capture->origin != state.get()) {
+      return cudaErrorIllegalState;
+    }
+    const auto graph = state->capture;
+    leave_capture(graph.get());
+    *result = reinterpret_cast<cudaGraph_t>(graph.get());
+    events().graphs[*result] = graph;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  return call([&] {
+    const auto state = stream_state(stream);
+    if (state == nullptr) return cudaErrorInvalidResourceHandle;
+    *status =
+        state->capture != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* result, cudaGraph_t graph,
+                                 unsigned long long /*flags*/) {
+  return call([&] {
+    const auto found = events().graphs.find(graph);
+    if (found == events().graphs.end()) return cudaErrorInvalidValue;
+    const auto copy = std::make_shared<Graph>(*found->second);
+    *result = reinterpret_cast<cudaGraphExec_t>(copy.get());
+    events().graphs[*result] = copy;
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  return call([&] {
+    const auto found = events().graphs.find(graph);
+    const auto state = stream_state(stream);
+    if (found == events().graphs.end() || state == nullptr) return cudaErrorInvalidValue;
+    queue_work(state, [works = found->second] {
+      for (const auto& work : works->works) work();
+    });
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  return call(
+      [&] { return events().graphs.erase(graph) == 1 ? cudaSuccess : cudaErrorInvalidValue; });
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  return call(
+      [&] { return events().graphs.erase(graph) == 1 ? cudaSuccess : cudaErrorInvalidValue; });
+}
+
+}  // extern "C"

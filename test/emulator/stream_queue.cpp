@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Orders of execution. Whatever a work waits for was queued before it, so nothing can be stuck.
+#include "stream_queue.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "devices.hpp"
+
+namespace trireme::emulator {
+namespace {
+
+constexpr std::size_t kLongQueue = 2000;
+
+struct Streams {
+  std::map<cudaStream_t, std::shared_ptr<StreamState>> by_handle;
+  std::vector<std::shared_ptr<StreamState>> all;  // as long as they have work
+  std::map<int, std::shared_ptr<StreamState>> defaults;
+  bool in_host_function = false;
+};
+
+// Outlives all static objects.
+Streams& streams() {
+  static auto& only = *new Streams;
+  return only;
+}
+
+std::shared_ptr<StreamState>& default_stream() {
+  auto& state = streams().defaults[current_device()];
+  if (state == nullptr) {
+    state = std::make_shared<StreamState>();
+    state->device = current_device();
+    streams().all.push_back(state);
+  }
+  return state;
+}
+
+bool is_default(const std::shared_ptr<StreamState>& stream) {
+  const auto found = streams().defaults.find(stream->device);
+  return found != streams().defaults.end() && found->second == stream;
+}
+
+// Whether it could be run. Not, if other processes have yet to do their part.
+bool try_next(const std::shared_ptr<StreamState>& stream) {
+  if (stream->queue.empty()) fatal("a wait for work that was never queued");
+  // As long as it waits for others, what else there is may be what they wait for.
+  const Work& work = stream->queue.front();
+  for (const Position& position : work.after) {
+    while (!reached(position)) {
+      if (!try_next(position.stream)) return false;
+    }
+  }
+  if (work.poll && !work.poll()) return false;
+  if (work.run) work.run();
+  stream->queue.pop_front();
+  ++stream->finished;
+  return true;
+}
+
+// A stream with work, other than `except`; nullptr if there is none.
+std::shared_ptr<StreamState> any_stream(const StreamState* except) {
+  const auto& all = streams().all;
+  const auto count = static_cast<std::uint32_t>(all.size());
+  if (count == 0) return nullptr;
+  const std::uint32_t first = random_below(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto& stream = all[(first + i) % count];
+    if (stream.get() != except && !stream->queue.empty()) return stream;
+  }
+  return nullptr;
+}
+
+void run_next(const std::shared_ptr<StreamState>& stream) {
+  while (!try_next(stream)) {
+    const auto other = any_stream(stream.get());
+    if (other == nullptr || !try_next(other)) std::this_thread::yield();
+    if (stream->queue.empty()) return;
+  }
+}
+
+// Works that wait for other processes and have not ended.
+int& polls() {
+  static int count = 0;
+  return count;
+}
+
+// GPUs go on while the host is elsewhere.
+void go_on() {
+  for (;;) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    const std::unique_lock lock(api_mutex(), std::try_to_lock);
+    if (!lock.owns_lock()) continue;
+    for (int i = 0; i < 100 && polls() > 0; ++i) {
+      if (const auto stream = any_stream(nullptr); stream != nullptr) try_next(stream);
+    }
+  }
+}
+
+void shorten_queues() {
+  std::size_t works = 0;
+  for (const auto& stream : streams().all) works += stream->queue.size();
+  if (works < kLongQueue) return;
+  for (std::size_t i = 0; i < kLongQueue / 2; ++i) {
+    if (const auto stream = any_stream(nullptr); stream != nullptr) run_next(stream);
+  }
+}
+
+}  // namespace
+
+std::recursive_mutex& api_mutex() {
+  static auto& only = *new std::recursive_mutex;
+  return only;
+}
+
+std::shared_ptr<StreamState> make_stream_state(bool blocking, int priority) {
+  auto state = std::make_shared<StreamState>();
+  state->device = current_device();
+  state->priority = priority;
+  state->blocking = blocking;
+  streams().all.push_back(state);
+  streams().by_handle[reinterpret_cast<cudaStream_t>(state.get())] = state;
+  return state;
+}
+
+std::shared_ptr<StreamState> stream_state(cudaStream_t stream) {
+  if (stream == nullptr || stream == cudaStreamLegacy) return default_stream();
+  const auto found = streams().by_handle.find(stream);
+  return found == streams().by_handle.end() ? nullptr : found->second;
+}
+
+void drop_stream(cudaStream_t stream) {
+  streams().by_handle.erase(stream);
+  std::erase_if(streams().all, [](const auto& s) {
+    return s->queue.empty() && !is_default(s) &&
+           !streams().by_handle.contains(reinterpret_cast<cudaStream_t>(s.get()));
+  });
+}
+
+Position end_of(const std::shared_ptr<StreamState>& stream) {
+  return {stream, stream->queued()};
+}
+
+void queue_work(const std::shared_ptr<StreamState>& stream, std::function<void()> run) {
+  if (stream->capture != nullptr) {
+    if (run) stream->capture->works.push_back(std::move(run));
+    return;
+  }
+  shorten_queues();
+  Work work;
+  work.run = std::move(run);
+  if (is_default(stream)) {
+    for (const auto& other : streams().all) {
+      if (other != stream && other->blocking && other->device == stream->device) {
+        work.after.push_back(end_of(other));
+      }
+    }
+  } else if (stream->blocking) {
+    if (const auto found = streams().defaults.find(stream->device);
+        found != streams().defaults.end()) {
+      work.after.push_back(end_of(found->second));
+    }
+  }
+  stream->queue.push_back(std::move(work));
+}
+
+void queue_poll(const std::shared_ptr<StreamState>& stream, std::function<bool()> poll) {
+  if (stream->capture != nullptr) fatal("exchanges in graphs are not emulated");
+  static const bool started = [] {
+    std::thread(go_on).detach();
+    return true;
+  }();
+  static_cast<void>(started);
+  queue_work(stream, nullptr);
+  ++polls();
+  stream->queue.back().poll = [poll = std::move(poll)] {
+    const bool done = poll();
+    if (done) --polls();
+    return done;
+  };
+}
+
+void queue_wait(const std::shared_ptr<StreamState>& stream, const Position& position) {
+  if (stream->capture != nullptr) return;  // a graph runs in the order of the calls
+  queue_work(stream, nullptr);
+  stream->queue.back().after.push_back(position);
+}
+
+bool reached(const Position& position) {
+  return position.stream == nullptr || position.stream->finished >= position.works;
+}
+
+void run_until(const Position& position) {
+  // Only what is needed; others in turn; all others first: any of these a GPU may do.
+  const std::uint32_t manner = random_below(3);
+  while (!reached(position)) {
+    std::shared_ptr<StreamState> next;
+    if (manner == 1) next = any_stream(nullptr);
+    if (manner == 2) next = any_stream(position.stream.get());
+    run_next(next != nullptr ? next : position.stream);
+  }
+}
+
+void run_perhaps() {
+  if (random_below(2) == 0) return;
+  if (const auto stream = any_stream(nullptr); stream != nullptr) try_next(stream);
+}
+
+void run_all() {
+  while (const auto stream = any_stream(nullptr)) run_next(stream);
+}
+
+bool in_host_function() { return streams().in_host_function; }
+void set_in_host_function(bool now) { streams().in_host_function = now; }
+
+void leave_capture(const Graph* graph) {
+  for (const auto& stream : streams().all) {
+    if (stream->capture.get() == graph) stream->capture = nullptr;
+  }
+}
+
+void queue_kernel(cudaStream_t stream, const Launch& launch, std::function<void()> body) {
+  const std::scoped_lock lock(api_mutex());
+  check_launch(launch);
+  const auto state = stream_state(stream);
+  if (state == nullptr || state->device != current_device()) {
+    fatal("launch at %s:%d on a stream that is none, or another device's", launch.where.file,
+          launch.where.line);
+  }
+  if (last_error() != cudaSuccess) {
+    fatal("launch at %s:%d: cudaGetLastError() still has error %d of an earlier call",
+          launch.where.file, launch.where.line, static_cast<int>(last_error()));
+  }
+  queue_work(state, [launch, body = std::move(body)] { run_grid(launch, body); });
+}
+
+}  // namespace trireme::emulator
