@@ -11,6 +11,7 @@
 
 #include "trireme/app/prepare.hpp"
 #include "trireme/backend/cpu.hpp"
+#include "trireme/backend/cuda.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
@@ -43,10 +44,10 @@ struct CommandLine {
   CommandLine() {
     app.require_subcommand(1);
     app.set_version_flag("--version", [] {
-      return fmt::format(
-          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\nCUDA no: this version computes "
-          "on CPUs",
-          kVersion, mpi_version(), blas_core(), h5::version());
+      return fmt::format("trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(),
+                         blas_core(), h5::version(),
+                         cuda_version().empty() ? "CUDA no: this program was built without it"
+                                                : cuda_version());
     });
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);

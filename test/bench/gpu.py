@@ -55,7 +55,8 @@ def run(command, timeout=TIMEOUT):
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise BenchError(f"not done within {timeout} s: {shlex.join(command)}") from None
+                told = f"not done within {timeout} s: {shlex.join(command)}"
+                raise BenchError(told) from None
             raise
     if process.returncode == 0:
         return out
@@ -175,7 +176,9 @@ def measure(model, trireme, peer, options):
     own = attempt(
         "Trireme", lambda: trireme.search(model, room, options.start, options.steps)
     )
-    others = peer and attempt("PyTorch", lambda: peer.search(model, options.start, options.steps))
+    others = None
+    if peer:
+        others = attempt("PyTorch", lambda: peer.search(model, options.start, options.steps))
     best = fastest(others) if others else None
     result["peer_search"] = others or []
     for _ in range(options.turns):
@@ -287,7 +290,8 @@ def markdown(report):
         "",
     ]
     side = ["micro-batch", "tokens/s", "MFU", "GiB"]
-    head = ["model", *(f"Trireme: {c}" for c in side), *(f"PyTorch: {c}" for c in side), "ratio"]
+    sides = [f"{name}: {c}" for name in ("Trireme", "PyTorch") for c in side]
+    head = ["model", *sides, "ratio"]
     rows = []
     for r in report["models"]:
         ratio = "–" if r["ratio"] is None else f"{r['ratio']:.3f}"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What gpu.py and peer_pytorch_gpu.py must agree on: models, operations, peak rates, and how the
-largest micro-batch is found."""
+"""What gpu.py and peer_pytorch_gpu.py must agree on: models, operations, peak rates, and how
+the largest micro-batch is found."""
 
 VOCABULARY = 50304
 MODELS = {

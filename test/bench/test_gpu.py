@@ -55,8 +55,8 @@ report = {"tokens_per_second": 1000.0 * n, "step_seconds": 0.5, "device_peak_byt
 if "--kernels" in words:
     report = {"case": "a case", "operations_per_second": 7e14, "bytes_per_second": 3e12,
               "groups": [{"group": "norms", "seconds": 0.05, "floor_seconds": 0.04}],
-              "kernels": [{"name": "norm", "calls": 25, "seconds": 2e-3, "floor_seconds": 1.6e-3,
-                           "of_floor": 0.8}]}
+              "kernels": [{"name": "norm", "calls": 25, "seconds": 2e-3,
+                           "floor_seconds": 1.6e-3, "of_floor": 0.8}]}
 with open(words[words.index("--json") + 1], "w") as file:
     json.dump(report, file)
 """
@@ -330,6 +330,12 @@ class Check(Folder):
         self.assertRegex(report, r"### two\n\n```\n\$ .*\nit broke\n```")
         self.assertIn("- seven: `A='b c' ", report)
 
+    def test_tests_that_find_no_gpu_have_failed(self):
+        say = "print('1/1 Test #1: cuda ...***Skipped'); print('1 - cuda (Skipped)')"
+        code, _, report = self.run_steps([self.step("native", say, needs_gpu=True)])
+        self.assertEqual(code, 1)
+        self.assertIn("found no GPU that they can use", report)
+
     def test_all_well(self):
         steps = [self.step("one", "")]
         write = f"open({str(self.folder / 'gpu-bench.md')!r}, 'w').write('## Speed')"
@@ -345,13 +351,14 @@ class Check(Folder):
     def test_prebuilt_programs_need_no_compiler(self):
         executable(self.folder / "trireme", "")
         (self.folder / "test").mkdir()
-        for name in ("test_cuda", "test_cuda_mpi"):
+        for name in ("test_cuda", "test_cuda_mpi", "test_cuda_emulated"):
             executable(self.folder / "test" / name, "")
         words = ["--programs", self.folder, "--mpirun", "mpirun --oversubscribe"]
         steps = check.all_steps(check.parse([*map(str, words), "--skip", "bench"]))
         names = [s.name for s in steps]
         self.assertNotIn("build", names)
         self.assertIn("native tests, test_cuda_mpi, np 4", names)
+        self.assertFalse([n for n in names if "emulated" in n])
         for s in steps:
             self.assertFalse({"cmake", "ctest"} & set(s.command), s.name)
         self.assertIn(str(self.folder / "test" / "test_cuda"), steps[0].command)

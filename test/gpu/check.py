@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Behind `make gpu-check`, for a machine with a GPU: builds, tests and benches everything there
-and writes what came of it to BUILD/gpu-report.md. One step's failure doesn't end the others; the
-exit code is 1 if any failed.
+"""Behind `make gpu-check`, for a machine with a GPU: builds, tests and benches everything
+there and writes what came of it to BUILD/gpu-report.md. One step's failure doesn't end the
+others; the exit code is 1 if any failed.
 
   check.py                       all of it
-  check.py --programs DIR        with programs built elsewhere: DIR has trireme, and test_cuda*
-                                 there or in DIR/test; no compiler is needed
+  check.py --programs DIR        with programs built elsewhere: DIR has trireme, and
+                                 test_cuda* there or in DIR/test; no compiler is needed
   check.py --list                the steps; --only and --skip take parts of their names
 """
 import argparse
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -25,6 +26,7 @@ sys.path.insert(0, str(SOURCE / "test" / "bench"))
 sys.dont_write_bytecode = True
 import gpu_driver  # noqa: E402
 
+NO_GPU = re.compile(r"skipped: no GPU|\(Skipped\)")  # by test_cuda*, by CTest
 SKIPPED = 77  # a test's exit code where it finds nothing to test on
 ENVIRONMENT = {  # Open MPI as root, with fewer cores than ranks, unbound: versions 4 and 5
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -56,11 +58,20 @@ RESTART = ["OneRank", "TwoRanks", "EightRanks"]
 
 
 class Step:
-    """A command. `missing` says why it can't be run, "" if it can, once its turn has come."""
+    """A command. `missing` says why it can't be run, "" if it can, once its turn has come. One
+    with `needs_gpu` that finds none has failed, for there is one."""
 
-    def __init__(self, name, command=(), seconds=1800, missing=lambda: "", **environment):
+    def __init__(
+        self,
+        name,
+        command=(),
+        seconds=1800,
+        missing=lambda: "",
+        needs_gpu=False,
+        **environment,
+    ):
         self.name, self.command, self.seconds = name, list(map(str, command)), seconds
-        self.missing, self.environment = missing, environment
+        self.missing, self.needs_gpu, self.environment = missing, needs_gpu, environment
         self.verdict, self.took, self.why, self.log = "", 0.0, "", None
 
     def line(self):
@@ -80,6 +91,8 @@ class Step:
             code = self.execute(log)
             self.verdict = {0: "pass", SKIPPED: "skip"}.get(code, "fail")
             self.why = "" if code == 0 else f"exit code {code}"
+            if self.needs_gpu and NO_GPU.search(log.read_text(errors="replace")):
+                self.verdict, self.why = "fail", "its tests found no GPU that they can use"
         except subprocess.TimeoutExpired:
             self.verdict, self.why = "fail", f"not done within {self.seconds} s"
         except OSError as error:
@@ -113,7 +126,7 @@ def find_tests(folder):
     found = {}
     for place in (folder, folder / "test"):
         for path in sorted(place.glob("test_cuda*")):
-            if path.is_file() and os.access(path, os.X_OK):
+            if path.is_file() and os.access(path, os.X_OK) and "emulated" not in path.name:
                 found[path.name] = path
     return found
 
@@ -134,15 +147,16 @@ def native_steps(options):
     """The kernels, the device and exchanges by test programs of their own."""
     if not options.programs:
         ctest = ["ctest", "--test-dir", options.build, "-L", "cuda", "--output-on-failure"]
-        return [Step("native tests", [*ctest, "--no-tests=error"], 2 * 3600)]
+        return [Step("native tests", [*ctest, "--no-tests=error"], 2 * 3600, needs_gpu=True)]
     tests = find_tests(options.programs)
     if not tests:
         return [Step("native tests", missing=lambda: f"no test_cuda* in {options.programs}")]
     steps = []
     for name, path in tests.items():
-        for ranks in [1, 2, 4, 8] if name.endswith("_mpi") else [1]:
+        for ranks in [1, 2, 4] if name.endswith("_mpi") else [1]:
             command = [*options.mpirun, "-np", ranks, path]
-            steps.append(Step(f"native tests, {name}, np {ranks}", command, 3600))
+            full_name = f"native tests, {name}, np {ranks}"
+            steps.append(Step(full_name, command, 3600, needs_gpu=True))
     return steps
 
 
@@ -162,9 +176,10 @@ def sanitizer_steps(options):
 
     steps = []
     for kind in SANITIZERS:
-        command = [*options.mpirun, "-np", 1, tool or "compute-sanitizer", "--tool", kind, "--error-exitcode", 1, test]
+        command = [*options.mpirun, "-np", 1, tool or "compute-sanitizer", "--tool", kind]
+        command += ["--error-exitcode", 1, test]
         seconds = options.sanitizer_seconds
-        steps.append(Step(f"sanitizer, {kind}", command, seconds, missing))
+        steps.append(Step(f"sanitizer, {kind}", command, seconds, missing, needs_gpu=True))
     return steps
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`trireme bench --kernels`: every kernel of a step is there, and its operations, floors and sums
-are right. How fast they are is no matter of tests.
+"""`trireme bench --kernels`: every kernel of a step is there, and its operations, floors and
+sums are right. How fast they are is no matter of tests.
 """
 import json
 import math
