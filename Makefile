@@ -61,7 +61,7 @@ bench-checkpoint: $(BUILD)/configured  ## checkpoints beside dd and memcpy; to b
 
 gpu-check:  ## on a machine with a GPU: builds, tests, benches all; report to build/gpu-report.md
 	@$(PYTHON) test/gpu/check.py --build $(BUILD) --mpirun '$(MPIRUN)' --jobs $(JOBS) \
-	  --cmake-args '$(CMAKE_ARGS)' --bench-args "--peer-python '$(PEER_PYTHON)'" $(GPU_CHECK_ARGS)
+	  --cmake-args='$(CMAKE_ARGS)' --bench-args="--peer-python '$(PEER_PYTHON)'" $(GPU_CHECK_ARGS)
 
 gpu-bench: build  ## speed on a GPU beside PyTorch's, kernels beside floors; to build/gpu-bench.md
 	@$(PYTHON) test/bench/gpu.py --build $(BUILD) --mpirun '$(MPIRUN)' \

@@ -365,7 +365,11 @@ class Check(Folder):
         self.assertEqual(steps[0].command[:2], ["mpirun", "--oversubscribe"])
 
     def test_steps_of_a_build(self):
-        steps = check.all_steps(check.parse(["--build", str(self.folder)]))
+        words = ["--build", str(self.folder), "--cmake-args=-DA=B -DC=D"]
+        words += ["--bench-args=--peer-python 'python -s'"]
+        steps = check.all_steps(check.parse(words))
+        self.assertEqual(steps[0].command[7:9], ["-DA=B", "-DC=D"])
+        self.assertEqual(steps[-1].command[-2:], ["--peer-python", "python -s"])
         names = [s.name for s in steps]
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(names[:3], ["configure", "build", "native tests"])
