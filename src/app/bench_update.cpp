@@ -8,7 +8,6 @@
 #include "trireme/ops/update.hpp"
 
 #include "bench.hpp"
-#include "gemm_rate.hpp"
 #include "timed_trainer.hpp"
 
 namespace trireme {
@@ -26,13 +25,28 @@ struct Loop {
   std::vector<double> rates = {};  ///< bytes a second, of all ranks
 };
 
-void turn(Loop& loop, std::int64_t elements, Communicator& world, bool counts) {
+/// Of this rank, by the device's clock.
+double time_of(const Exec& ex, const std::function<void()>& work) {
+  const auto begin = ex.stream.record_timed();
+  work();
+  const auto end = ex.stream.record_timed();
+  end->synchronize();
+  return end->seconds_since(*begin);
+}
+
+void turn(Loop& loop, const Exec& ex, std::int64_t elements, Communicator& world, bool counts) {
   world.barrier();
-  const double begin = now();
-  loop.run();
-  const double seconds = world.reduce_value(now() - begin, Reduction::max);
+  const double seconds = world.reduce_value(time_of(ex, loop.run), Reduction::max);
   const auto bytes = static_cast<double>(elements) * loop.bytes * world.size();
   if (counts) loop.rates.push_back(bytes / seconds);
+}
+
+/// b = a, on a CPU by a loop of our own.
+std::function<void()> copy_loop(const Engine& engine, const std::array<View, 5>& arrays) {
+  if (!engine.on_gpu()) return [&arrays] { run_stream_loop(StreamLoop::copy, arrays); };
+  return [&ex = engine.exec(), &arrays] {
+    ex.device.copy(arrays[1].raw(), arrays[0].raw(), arrays[0].bytes(), ex.stream);
+  };
 }
 
 /// Of each turn.
@@ -49,10 +63,6 @@ std::vector<double> ratios(const Loop& update, const Loop& loop) {
 double copy_rate(const Engine& engine, Communicator& world) {
   constexpr std::int64_t kCopied = 1 << 26;
   constexpr int kPasses = 5;
-  if (engine.on_gpu()) {
-    world.barrier();
-    return measure_device_copy_rate(engine.exec(), kCopied, kPasses);
-  }
   std::array<View, 5> arrays;
   const Tensor from = engine.exec().zeros(DType::f32, Shape{kCopied});
   const Tensor to = engine.exec().zeros(DType::f32, Shape{kCopied});
@@ -61,9 +71,8 @@ double copy_rate(const Engine& engine, Communicator& world) {
   double best = 0;
   for (int i = 0; i < kPasses; ++i) {
     world.barrier();
-    const double begin = now();
-    run_stream_loop(StreamLoop::copy, arrays);
-    const double seconds = world.reduce_value(now() - begin, Reduction::max);
+    const double mine = time_of(engine.exec(), copy_loop(engine, arrays));
+    const double seconds = world.reduce_value(mine, Reduction::max);
     best = std::max(best, static_cast<double>(to.view().bytes()) / seconds);
   }
   return best;
@@ -74,10 +83,6 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
   Communicator& world = mpi.world();
   const Deck deck = load_bench_deck(source, world);
   const Engine engine(deck, mpi);
-  if (engine.on_gpu()) {
-    Error error("bench --update is about CPUs: set device: cpu, or take bench --kernels");
-    throw error.set_everywhere();
-  }
   const Exec& ex = engine.exec();
   const std::int64_t n = kElements / world.size();
   std::vector<Tensor> tensors;
@@ -94,20 +99,29 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
                        .gradient_scale = 0.5,
                        .step = 10};
   const auto adamw = [&](const View& copy) {
-    ops::adamw(ex, step, {}, arrays[0], arrays[1], arrays[2], arrays[3], copy);
+    ops::adamw(ex, step, arrays[0], arrays[1], arrays[2], arrays[3], copy);
   };
   const auto stream = [&](StreamLoop loop) {
     return [&arrays, loop] { run_stream_loop(loop, arrays); };
   };
-  std::vector<Loop> loops = {
-      {"copy", 8, stream(StreamLoop::copy)},
-      {"triad", 12, stream(StreamLoop::triad)},
-      {"update loop", 28, stream(StreamLoop::update)},
-      {"AdamW, fp32", 28, [&] { adamw({}); }},
-      {"update loop with bf16 copy", 30, stream(StreamLoop::mixed_update)},
-      {"AdamW, fp32 with bf16 copy", 30, [&] { adamw(arrays[4]); }}};
+  const Loop alone{"AdamW, fp32", 28, [&] { adamw({}); }};
+  const Loop mixed{"AdamW, fp32 with bf16 copy", 30, [&] { adamw(arrays[4]); }};
+  std::vector<Loop> loops = {{"copy", 8, copy_loop(engine, arrays)}};
+  std::vector<std::pair<std::size_t, std::vector<std::size_t>>> pairs;  // update, loops
+  if (engine.on_gpu()) {
+    loops.insert(loops.end(), {alone, mixed});
+    pairs = {{1, {0}}, {2, {0}}};
+  } else {
+    loops.insert(loops.end(),
+                 {{"triad", 12, stream(StreamLoop::triad)},
+                  {"update loop", 28, stream(StreamLoop::update)},
+                  alone,
+                  {"update loop with bf16 copy", 30, stream(StreamLoop::mixed_update)},
+                  mixed});
+    pairs = {{3, {0, 1, 2}}, {5, {0, 1, 4}}};
+  }
   for (int i = 0; i <= kTurns; ++i) {
-    for (Loop& loop : loops) turn(loop, n, world, i > 0);  // turn 0 warms up
+    for (Loop& loop : loops) turn(loop, ex, n, world, i > 0);  // turn 0 warms up
     if (world.rank() == 0) log::info("turn {} of {}", i, kTurns);
   }
   if (world.rank() != 0) return;
@@ -118,8 +132,8 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
     figures.push_back({{"name", loop.name}, {"bytes", loop.bytes}, {"rates", loop.rates}});
   }
   nlohmann::ordered_json compared;
-  for (const std::size_t update : {std::size_t{3}, std::size_t{5}}) {
-    for (const std::size_t loop : {std::size_t{0}, std::size_t{1}, update - 1}) {
+  for (const auto& [update, others] : pairs) {
+    for (const std::size_t loop : others) {
       const double ratio = median(ratios(loops[update], loops[loop]));
       log::info("{} at {:.1f} % of {}", loops[update].name, 100 * ratio, loops[loop].name);
       compared.push_back(

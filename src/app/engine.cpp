@@ -190,6 +190,11 @@ void use_best_blas_kernels(char** argv) {
   // Where that fails, the program goes on, only slower; the start-up line names the kernels.
 }
 
+std::int64_t peak_bytes(const Device& device) {
+  return device.kind() == DeviceKind::cuda ? static_cast<std::int64_t>(device.memory().peak)
+                                           : peak_process_bytes();
+}
+
 std::int64_t peak_process_bytes() {
   rusage use{};
   getrusage(RUSAGE_SELF, &use);

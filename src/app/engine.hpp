@@ -59,6 +59,9 @@ class Engine {
 /// anew with better ones (OPENBLAS_CORETYPE) and does not return; call before anything else.
 void use_best_blas_kernels(char** argv);
 
+/// Most memory that this rank has had, in bytes: its process's, or its arrays' on a GPU.
+[[nodiscard]] std::int64_t peak_bytes(const Device& device);
+
 /// Most memory that this process has had, in bytes.
 [[nodiscard]] std::int64_t peak_process_bytes();
 

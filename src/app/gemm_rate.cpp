@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products and copies between events.
+// Products between events.
 #include "gemm_rate.hpp"
 
 #include <algorithm>
@@ -58,21 +58,6 @@ double measure_device_gemm_rate(const Exec& ex, DType type, int n, double second
     const double taken = time_product(ex, type, size, seconds / 4);
     best = std::max(best, 2.0 * std::pow(static_cast<double>(size), 3) / taken);
     if (taken > seconds / 4) break;  // the next would take eight times as long
-  }
-  return best;
-}
-
-double measure_device_copy_rate(const Exec& ex, std::int64_t elements, int passes) {
-  const Tensor from = ex.zeros(DType::f32, Shape{elements});
-  const Tensor to = ex.zeros(DType::f32, Shape{elements});
-  const std::size_t bytes = to.view().bytes();
-  double best = 0;
-  for (int i = 0; i < passes; ++i) {
-    const auto begin = ex.stream.record_timed();
-    ex.device.copy(to.view().raw(), from.view().raw(), bytes, ex.stream);
-    const auto end = ex.stream.record_timed();
-    end->synchronize();
-    best = std::max(best, static_cast<double>(bytes) / end->seconds_since(*begin));
   }
   return best;
 }

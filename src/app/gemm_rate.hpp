@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What products and copies reach on a device whose work is queued.
+// What products reach on a device whose work is queued.
 #pragma once
 
 #include "trireme/ops/exec.hpp"
@@ -10,9 +10,5 @@ namespace trireme {
 /// about `seconds`, by the device's clock. On random numbers: GPUs are faster on zeros.
 [[nodiscard]] double measure_device_gemm_rate(const Exec& ex, DType type, int n,
                                               double seconds);
-/// The best of `passes` copies of `elements` fp32 numbers within the device, bytes a second; a
-/// byte that is read and written counts once.
-[[nodiscard]] double measure_device_copy_rate(const Exec& ex, std::int64_t elements,
-                                              int passes);
 
 }  // namespace trireme

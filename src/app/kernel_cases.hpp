@@ -56,7 +56,7 @@ class KernelCases {
   void embedding();
   void positions();
   void head();
-  void cross_entropy(std::int64_t rows, std::int64_t calls);
+  void cross_entropy(const Shape& chunk, std::int64_t calls);
   void update();
   void copies();
 
@@ -65,6 +65,8 @@ class KernelCases {
   [[nodiscard]] Tensor random(std::int64_t rows, std::int64_t cols) const;
   [[nodiscard]] Tensor ones(DType type, std::int64_t n) const;
   [[nodiscard]] Tensor random_ids(std::int64_t n) const;
+  /// In a buffer of logits_buffer().
+  [[nodiscard]] View logits(const Tensor& buffer) const;
   /// x, weight, bias, y and statistics of a norm.
   [[nodiscard]] std::array<Tensor, 5> norm_arrays() const;
   [[nodiscard]] AttentionShape heads() const;

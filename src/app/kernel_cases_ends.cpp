@@ -154,43 +154,53 @@ void KernelCases::positions() {
       });
 }
 
+View KernelCases::logits(const Tensor& buffer) const {
+  return buffer.view().slice_cols(0, model_.vocab_size);
+}
+
 void KernelCases::head() {
   const std::int64_t v = model_.vocab_size;
-  const std::int64_t n = head_chunk_rows(rows_, v, 1);
+  const Shape chunk = logits_buffer(ex_.device, rows_, v, 1, v);
+  const std::int64_t n = chunk.rows();
   const std::int64_t calls = micro_ * ((rows_ + n - 1) / n);
   const double operations = 2.0 * static_cast<double>(n * h_ * v);
-  const auto arrays = [this, n, v] {
-    return std::array<Tensor, 3>{random(n, h_), random(v, h_), random(n, v)};
+  const auto arrays = [this, n, v, chunk] {
+    return std::array<Tensor, 3>{random(n, h_), random(v, h_), random(type_, chunk)};
   };
   add("head", "logits", calls, operations, bytes(n * h_ + v * h_ + n * v),
       [this, arrays]() -> Run {
-        return [this, a = arrays()] { ops::gemm_into(ex_, a[0], Op::n, a[1], Op::t, a[2]); };
+        return [this, a = arrays()] {
+          ops::gemm_into(ex_, a[0], Op::n, a[1], Op::t, logits(a[2]));
+        };
       });
   add("head", "logits, input gradient", calls, operations, bytes(n * h_ + v * h_ + n * v),
       [this, arrays]() -> Run {
-        return [this, a = arrays()] { ops::gemm_into(ex_, a[2], Op::n, a[1], Op::n, a[0]); };
+        return [this, a = arrays()] {
+          ops::gemm_into(ex_, logits(a[2]), Op::n, a[1], Op::n, a[0]);
+        };
       });
   add("head", "logits, weight gradient", calls, operations,
-      bytes(n * h_ + n * v) + 2 * bytes(v * h_, grad_), [this, n, v]() -> Run {
+      bytes(n * h_ + n * v) + 2 * bytes(v * h_, grad_), [this, n, v, chunk]() -> Run {
         const Tensor x = random(n, h_);
-        const Tensor dy = random(n, v);
+        const Tensor dy = random(type_, chunk);
         const Tensor dweight = ex_.zeros(grad_, Shape{v, h_});
-        return [=, this] { ops::gemm_into(ex_, dy, Op::t, x, Op::n, dweight, 1); };
+        return [=, this] { ops::gemm_into(ex_, logits(dy), Op::t, x, Op::n, dweight, 1); };
       });
-  cross_entropy(n, calls);
+  cross_entropy(chunk, calls);
 }
 
-void KernelCases::cross_entropy(std::int64_t rows, std::int64_t calls) {
+void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
   const std::int64_t v = model_.vocab_size;
-  /// Of one value a row: targets, the greatest, their sum, the target's.
+  const std::int64_t rows = chunk.rows();
+  // Of one value a row: targets, the greatest, their sum, the target's.
   const auto columns = [this, rows] {
     return std::array<Tensor, 4>{random_ids(rows), ones(sums_, rows), ones(sums_, rows),
                                  ones(sums_, rows)};
   };
   add("cross entropy", "exponentials", calls, 0, bytes(2 * rows * v) + bytes(3 * rows, sums_),
-      [this, rows, v, columns]() -> Run {
-        return [this, c = columns(), logits = random(rows, v)] {
-          ops::softmax_local(ex_, logits, c[0], 0, c[1], c[2], c[3]);
+      [this, chunk, columns]() -> Run {
+        return [this, c = columns(), z = random(type_, chunk)] {
+          ops::softmax_local(ex_, logits(z), c[0], 0, c[1], c[2], c[3]);
         };
       });
   add("cross entropy", "scale and loss", calls, 0, bytes(8 * rows, sums_),
@@ -204,9 +214,9 @@ void KernelCases::cross_entropy(std::int64_t rows, std::int64_t calls) {
         };
       });
   add("cross entropy", "gradient", calls, 0, bytes(2 * rows * v) + bytes(2 * rows, sums_),
-      [this, rows, v, columns]() -> Run {
-        return [this, c = columns(), logits = random(rows, v)] {
-          ops::softmax_gradient(ex_, logits, c[0], 0, c[1], c[2], 1);
+      [this, chunk, columns]() -> Run {
+        return [this, c = columns(), z = random(type_, chunk)] {
+          ops::softmax_gradient(ex_, logits(z), c[0], 0, c[1], c[2], 1);
         };
       });
 }
@@ -234,7 +244,7 @@ void KernelCases::update() {
                                   .gradient_scale = 0.5,
                                   .step = 10};
           return [=, this] {
-            ops::adamw(ex_, step, {}, gradient, value, first, second,
+            ops::adamw(ex_, step, gradient, value, first, second,
                        copy.defined() ? copy.view() : View());
           };
         });

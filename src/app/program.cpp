@@ -44,10 +44,10 @@ struct CommandLine {
   CommandLine() {
     app.require_subcommand(1);
     app.set_version_flag("--version", [] {
-      return fmt::format("trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(),
-                         blas_core(), h5::version(),
-                         cuda_version().empty() ? "CUDA no: this program was built without it"
-                                                : cuda_version());
+      return fmt::format(
+          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(), blas_core(),
+          h5::version(),
+          cuda_version().empty() ? "CUDA no: this build computes on CPUs" : cuda_version());
     });
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
@@ -64,7 +64,7 @@ struct CommandLine {
                                      "deck with these in turn, and how their times compare")
                         ->take_all();
     auto* update = bench->add_flag("--update", bench_options.update,
-                                   "AdamW alone on CPUs, beside the memory's rate");
+                                   "AdamW alone, beside the memory's rate");
     update->excludes(against);
     bench
         ->add_flag("--kernels", bench_options.kernels,

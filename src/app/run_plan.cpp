@@ -80,7 +80,8 @@ class DryRank {
   Traffic tensor_;
   Traffic pipeline_;
   Traffic others_;
-  std::unique_ptr<Device> device_ = make_dry_device();
+  std::unique_ptr<Device> device_ = make_dry_device(
+      deck_.device == Deck::ComputeDevice::cuda ? DeviceKind::cuda : DeviceKind::cpu);
   std::unique_ptr<Kernels> kernels_ = make_dry_kernels();
   std::unique_ptr<Stream> stream_ = device_->make_stream();
   /// Of a GPU's kernels, which is there from the start.

@@ -63,7 +63,7 @@ class TrainRun {
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
     }
-    log_->report_ranks(engine_.exec().device.name());
+    log_->report_ranks(engine_.exec().device);
     if (metrics_) metrics_->finish();
     return kDone;
   }
@@ -271,11 +271,10 @@ class TrainRun {
   void profile() {
     if (!deck_.profile) return;
     Device& device = engine_.exec().device;
-    if (iteration_ + 1 == deck_.profile_step_start) device.start_profiler();
-    if (iteration_ + 1 == deck_.profile_step_stop) {
-      engine_.exec().stream.synchronize();
-      device.stop_profiler();
-    }
+    const bool start = iteration_ + 1 == deck_.profile_step_start;
+    if (!start && iteration_ + 1 != deck_.profile_step_stop) return;
+    engine_.exec().stream.synchronize();
+    start ? device.start_profiler() : device.stop_profiler();
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }

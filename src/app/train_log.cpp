@@ -126,9 +126,9 @@ void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration
             std::exp(loss));
 }
 
-void TrainLog::report_ranks(const std::string& device) const {
+void TrainLog::report_ranks(const Device& device) const {
   const auto lines = world_.gather_text(
-      fmt::format("{}\n{}\n{}", host_name(), device, peak_process_bytes()), 0);
+      fmt::format("{}\n{}\n{}", host_name(), device.name(), peak_bytes(device)), 0);
   if (world_.rank() != 0) return;
   std::vector<RankRecord> ranks;
   std::int64_t most = 0;

@@ -32,7 +32,7 @@ class TrainLog {
   /// Mean loss on "valid" or "test" after so many iterations.
   void print_evaluation(const std::string& group, std::int64_t iteration, double loss) const;
   /// Hosts, devices and memory of all ranks. Collective.
-  void report_ranks(const std::string& device) const;
+  void report_ranks(const Device& device) const;
 
  private:
   const Deck& deck_;

@@ -15,15 +15,28 @@ namespace trireme {
 namespace {
 
 /// Logits of one chunk: enough rows for efficient products, few enough to stay small beside the
-/// activations.
+/// activations. On a GPU more: each chunk reads and writes the whole gradient of the weights.
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 24;
+constexpr std::int64_t kGpuChunkElements = std::int64_t{1} << 27;
 constexpr std::int64_t kMinChunkRows = 64;
+constexpr std::int64_t kGpuTileRows = 128;
+/// A GPU's matrix units want rows of whole 16 bytes, whatever the vocabulary.
+constexpr std::int64_t kRowElements = 8;
 
 }  // namespace
 
-std::int64_t head_chunk_rows(std::int64_t rows, std::int64_t vocab_size, int tp) {
-  const std::int64_t columns = (vocab_size + tp - 1) / tp;
-  return std::min(rows, std::max(kMinChunkRows, kChunkElements / columns));
+Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_size, int tp,
+                    std::int64_t columns) {
+  const bool gpu = device.stands_for() == DeviceKind::cuda;
+  // The same on all ranks of tp, whose parts of the vocabulary may differ by a few rows: each
+  // chunk is exchanged over tp.
+  const std::int64_t widest = (vocab_size + tp - 1) / tp;
+  const std::int64_t fit = (gpu ? kGpuChunkElements : kChunkElements) / widest;
+  const std::int64_t whole = gpu ? std::max(fit / kGpuTileRows, std::int64_t{1}) * kGpuTileRows
+                                 : std::max(kMinChunkRows, fit);
+  const std::int64_t stride =
+      gpu ? (columns + kRowElements - 1) / kRowElements * kRowElements : columns;
+  return {std::min(rows, whole), stride};
 }
 
 Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
@@ -36,13 +49,15 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   const Tensor all = in_.forward(ex, x);
   const View weight = weight_->value;
-  const std::int64_t step = head_chunk_rows(all.rows(), weight_->global_shape[0], tp_.size());
-  const Tensor buffer = ex.make(all.dtype(), Shape{step, weight.rows()});
+  const Tensor buffer =
+      ex.make(all.dtype(), logits_buffer(ex.device, all.rows(), weight_->global_shape[0],
+                                         tp_.size(), weight.rows()));
+  const std::int64_t step = buffer.rows();
   Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
   const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
   for (std::int64_t at = 0; at < all.rows(); at += step) {
     const std::int64_t n = std::min(step, all.rows() - at);
-    const View part = buffer.view().slice_rows(0, n);
+    const View part = buffer.view().slice_rows(0, n).slice_cols(0, weight.rows());
     const View input = all.view().slice_rows(at, n);
     ops::gemm_into(ex, input, Op::n, weight, Op::t, part);
     chunk_loss(ex, part, targets.slice_rows(at, n), mb);

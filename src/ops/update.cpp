@@ -16,9 +16,9 @@ void check_state(const ConstView& state) {
 
 }  // namespace
 
-void adamw(const Exec& ex, const AdamwStep& step, const ConstView& state,
-           const ConstView& gradient, const View& value, const View& exp_avg,
-           const View& exp_avg_sq, const View& copy) {
+void adamw(const Exec& ex, const AdamwStep& step, const ConstView& gradient, const View& value,
+           const View& exp_avg, const View& exp_avg_sq, const View& copy,
+           const ConstView& state) {
   check_state(state);
   TRM_CHECK(gradient.count() == value.count() && exp_avg.count() == value.count() &&
                 exp_avg_sq.count() == value.count() &&
@@ -31,8 +31,8 @@ void adamw(const Exec& ex, const AdamwStep& step, const ConstView& state,
   ex.kernels.adamw(ex.stream, step, state, gradient, value, exp_avg, exp_avg_sq, copy);
 }
 
-void sgd(const Exec& ex, const SgdStep& step, const ConstView& state, const ConstView& gradient,
-         const View& value, const View& momentum, const View& copy) {
+void sgd(const Exec& ex, const SgdStep& step, const ConstView& gradient, const View& value,
+         const View& momentum, const View& copy, const ConstView& state) {
   check_state(state);
   TRM_CHECK(gradient.count() == value.count() &&
                 (step.momentum == 0 || momentum.count() == value.count()) &&

@@ -94,10 +94,10 @@ void Optimizer::update(std::size_t group, const FlatSlice& slice, double lr,
                 .beta2 = config_.beta2,
                 .epsilon = config_.epsilon,
                 .weight_decay = decay},
-               state, gradient, value, g.first.part(slice), g.second.part(slice), copy);
+               gradient, value, g.first.part(slice), g.second.part(slice), copy, state);
   } else {
-    ops::sgd(ex_, {.lr = lr, .momentum = config_.momentum, .weight_decay = decay}, state,
-             gradient, value, g.first.data.defined() ? g.first.part(slice) : View(), copy);
+    ops::sgd(ex_, {.lr = lr, .momentum = config_.momentum, .weight_decay = decay}, gradient,
+             value, g.first.data.defined() ? g.first.part(slice) : View(), copy, state);
   }
 }
 

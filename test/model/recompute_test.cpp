@@ -289,7 +289,7 @@ BOOST_AUTO_TEST_CASE(scaled_loss) {
   const auto run = [&](double scale) {
     m.store->zero_gradients(cpu.ex);
     MicroBatch mb = tiny_batch(cpu.ex, m.config, 0, 1, 1);
-    mb.loss_scale = scale;
+    mb.loss_scale = ConstView(&scale, DType::f64, Shape{1});
     Tape tape(mb);
     (void)m.parts[0]->forward(cpu.ex, {}, tape);
     (void)m.parts[0]->backward(cpu.ex, {}, tape);

@@ -12,9 +12,9 @@
 
 namespace trireme {
 
-/// Counts as the CPU's device would for the same requests. Memory is addresses alone, which
-/// fault if used; copies to the host are zeros.
-[[nodiscard]] std::unique_ptr<Device> make_dry_device();
+/// Counts as a device of kind `stands_for` would for the same requests. Memory is addresses
+/// alone, which fault if used; copies to the host are zeros.
+[[nodiscard]] std::unique_ptr<Device> make_dry_device(DeviceKind stands_for = DeviceKind::cpu);
 /// Nothing is computed; everything is finite.
 [[nodiscard]] std::unique_ptr<Kernels> make_dry_kernels();
 

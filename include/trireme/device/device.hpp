@@ -44,6 +44,8 @@ class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual DeviceKind kind() const = 0;
+  /// A dry device's: the kind whose memory it counts.
+  [[nodiscard]] virtual DeviceKind stands_for() const { return kind(); }
   [[nodiscard]] virtual std::string name() const = 0;
   [[nodiscard]] virtual std::unique_ptr<Stream> make_stream() = 0;
   /// At least `bytes` bytes aligned to 64, not initialised. Throws Error naming the size when

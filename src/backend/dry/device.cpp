@@ -27,6 +27,8 @@ class DryStream : public Stream {
 
 class DryDevice : public Device {
  public:
+  explicit DryDevice(DeviceKind stands_for) : stands_for_(stands_for) {}
+  [[nodiscard]] DeviceKind stands_for() const override { return stands_for_; }
   [[nodiscard]] DeviceKind kind() const override { return DeviceKind::dry; }
   [[nodiscard]] std::string name() const override { return "dry"; }
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<DryStream>(); }
@@ -55,6 +57,7 @@ class DryDevice : public Device {
     return block;
   }
 
+  DeviceKind stands_for_;
   // Where no system puts a process's memory, neither with 48 nor with 57 bits of address.
   std::uintptr_t next_ = std::uintptr_t{1} << 54U;
   BlockPool pool_{[this](std::size_t size) { return fresh(size); }};
@@ -62,6 +65,8 @@ class DryDevice : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> make_dry_device() { return std::make_unique<DryDevice>(); }
+std::unique_ptr<Device> make_dry_device(DeviceKind stands_for) {
+  return std::make_unique<DryDevice>(stands_for);
+}
 
 }  // namespace trireme
