@@ -65,7 +65,8 @@ Graph attention_backward_graph(const AttentionProblem& p) {
   const GraphArray& scale = g.number(kScale);
 
   const GraphArray& row_sum = g.array(kRowSum, CUDNN_DATA_FLOAT, rows_of(p));
-  const GraphArray& dout_out = g.pointwise(CUDNN_POINTWISE_MUL, dout, out);
+  const GraphArray& dout_out = g.inner(CUDNN_DATA_FLOAT, Layout::packed(out.layout.sizes));
+  g.pointwise(CUDNN_POINTWISE_MUL, dout, out, dout_out);
   g.pointwise(CUDNN_POINTWISE_MUL, g.reduce(CUDNN_REDUCE_TENSOR_ADD, dout_out), g.number(kOne),
               row_sum);
 
@@ -86,7 +87,7 @@ Graph attention_backward_graph(const AttentionProblem& p) {
   g.multiply(g.transpose(dscores, p.type), query,
              g.array(kKeyGradient, p.type, part_of_qkv(p)));
 
-  const GraphArray& key = g.transpose(key_t, p.type);
+  const GraphArray& key = g.transpose(key_t, CUDNN_DATA_FLOAT);
   g.multiply(dscores, key, g.array(kQueryGradient, p.type, part_of_qkv(p)));
   return g;
 }

@@ -38,8 +38,8 @@ AttentionProblem part_of(const AttentionProblem& whole, std::size_t room) {
   for (part.heads = whole.heads; part.heads > 0; --part.heads) {
     if (whole.heads % part.heads == 0 && fits(part)) return part;
   }
-  throw Error(fmt::format("a sequence of {} tokens needs more than the workspace of {} MiB",
-                          whole.seq, room >> 20U));
+  throw Error(fmt::format("no part of {} × {} tokens and {} heads fits a workspace of {} MiB",
+                          whole.batch, whole.seq, whole.heads, room >> 20U));
 }
 
 Plan plan_of(Graph graph, const PlanTarget& target) { return {graph, target}; }

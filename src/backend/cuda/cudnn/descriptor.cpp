@@ -5,13 +5,19 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <string_view>
 
 namespace trireme::cuda {
 
 std::string last_explanation() {
-  std::array<char, 1024> text{};
+  std::array<char, 4096> text{};
   cudnnGetLastErrorString(text.data(), text.size());
-  return text.data();
+  std::string_view line = text.data();
+  constexpr std::string_view kReason = "Reason: ";
+  if (const auto at = line.find(kReason); at != std::string_view::npos) {
+    line.remove_prefix(at + kReason.size());
+  }
+  return std::string(line.substr(0, line.find('\n')));
 }
 
 void throw_cudnn(cudnnStatus_t code, const char* call, std::source_location where) {

@@ -15,7 +15,7 @@
 
 namespace trireme::cuda {
 
-/// What cuDNN last had to say in this thread; "" if nothing.
+/// The innermost reason of cuDNN's last complaint in this thread; "" if there is none.
 [[nodiscard]] std::string last_explanation();
 
 /// Throws Error with the call, the code's name and cuDNN's own explanation.
