@@ -39,8 +39,9 @@ struct AttentionProblem {
 
 /// lse is the natural logarithm of Σ exp of the scaled scores, [batch, heads, seq].
 [[nodiscard]] Graph attention_forward_graph(const AttentionProblem& p);
-/// The gradient of the queries is a product of stored score gradients, not a sum of atomic
-/// additions, and so has the same bits in every run.
+/// As NVIDIA's frontend asks for gradients that have the same bits in every run: those of the
+/// queries are a product of stored score gradients. The engine's notes don't tell this from a
+/// sum of atomic additions, to which it turns where the queries' gradients are an fp32 array.
 [[nodiscard]] Graph attention_backward_graph(const AttentionProblem& p);
 
 }  // namespace trireme::cuda

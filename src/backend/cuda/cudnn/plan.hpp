@@ -18,8 +18,8 @@ struct PlanTarget {
 
 class Plan {
  public:
-  /// By the first of the library's engines, in its own order, that gives the same bits in every
-  /// run. Throws Error, which says why, where there is none.
+  /// By the first of the library's engines, in its own order, that isn't said to give other
+  /// bits in every run. Throws Error, which says why, where there is none.
   Plan(Graph& graph, const PlanTarget& target);
 
   [[nodiscard]] std::size_t workspace_bytes() const { return workspace_bytes_; }
