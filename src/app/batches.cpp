@@ -71,11 +71,15 @@ TokenUploads::~TokenUploads() {
 std::int32_t* TokenUploads::room(std::int64_t count) {
   Room& r = rooms_[next_];
   if (r.copied) r.copied->synchronize();
-  if (r.count < count) {
-    if (r.memory != nullptr) ex_.device.release_host(r.memory);
-    r.memory = nullptr;
-    r.memory = ex_.device.allocate_host(static_cast<std::size_t>(count) * sizeof(std::int32_t));
-    r.count = count;
+  if (count_ < count) {  // all at once, so that later steps allocate nothing
+    for (Room& each : rooms_) {
+      if (each.copied) each.copied->synchronize();
+      if (each.memory != nullptr) ex_.device.release_host(each.memory);
+      each.memory = nullptr;
+      each.memory =
+          ex_.device.allocate_host(static_cast<std::size_t>(count) * sizeof(std::int32_t));
+    }
+    count_ = count;
   }
   return static_cast<std::int32_t*>(r.memory);
 }

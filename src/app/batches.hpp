@@ -32,11 +32,11 @@ class TokenUploads {
   static constexpr std::size_t kRooms = 4;
   struct Room {
     void* memory = nullptr;
-    std::int64_t count = 0;
     std::unique_ptr<Event> copied;
   };
   const Exec& ex_;
   std::array<Room, kRooms> rooms_;
+  std::int64_t count_ = 0;  ///< of tokens, that each room has place for
   std::size_t next_ = 0;
 };
 

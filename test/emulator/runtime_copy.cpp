@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "counts.hpp"
 #include "devices.hpp"
 
 namespace trireme::emulator {
@@ -58,6 +59,7 @@ cudaError_t copy(void* to, const void* from, const Rows& rows, cudaMemcpyKind ki
   const Home target = range_of(to).home;
   const bool pageable = source == Home::pageable || target == Home::pageable;
   if (pageable && state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+  if (pageable) count(Cost::pageable_copy);
   auto* const t = static_cast<std::byte*>(to);
   const auto* const f = static_cast<const std::byte*>(from);
   if (source == Home::pageable && target == Home::device) {
@@ -70,7 +72,10 @@ cudaError_t copy(void* to, const void* from, const Rows& rows, cudaMemcpyKind ki
     queue_work(state, [t, f, rows] { copy_rows(t, f, rows); });
     wait = wait || pageable;
   }
-  if (wait) run_until(end_of(state));
+  if (wait) {
+    count(Cost::drain);
+    run_until(end_of(state));
+  }
   return cudaSuccess;
 }
 

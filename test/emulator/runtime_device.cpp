@@ -5,6 +5,7 @@
 #include <cstring>
 #include <cuda_profiler_api.h>
 
+#include "counts.hpp"
 #include "devices.hpp"
 
 namespace trireme::emulator {
@@ -227,6 +228,7 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   return call([] {
+    count(Cost::drain);
     run_all();
     return cudaSuccess;
   });

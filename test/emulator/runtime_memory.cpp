@@ -5,6 +5,7 @@
 #include <map>
 
 #include "arrays.hpp"
+#include "counts.hpp"
 #include "devices.hpp"
 #include "pages.hpp"
 
@@ -32,6 +33,7 @@ cudaError_t allocate(void** result, std::size_t bytes, Home home) {
   if (result == nullptr) return cudaErrorInvalidValue;
   *result = nullptr;
   if (bytes == 0) return cudaSuccess;
+  count(home == Home::device ? Cost::device_allocation : Cost::pinned_allocation);
   std::size_t& used = arrays().used[current_device()];
   if (home == Home::device && bytes > device_memory() - std::min(used, device_memory())) {
     run_all();  // frees that are queued
@@ -48,6 +50,7 @@ cudaError_t allocate(void** result, std::size_t bytes, Home home) {
 
 cudaError_t release(void* p, Home home) {
   if (p == nullptr) return cudaSuccess;
+  count(Cost::release);
   const auto found = arrays().by_begin.find(number(p));
   if (found == arrays().by_begin.end() || found->second.home != home) {
     return cudaErrorInvalidValue;
@@ -109,6 +112,7 @@ cudaError_t cudaHostRegister(void* p, std::size_t bytes, unsigned /*flags*/) {
   return call([&] {
     if (p == nullptr || bytes == 0) return cudaErrorInvalidValue;
     if (!lies_in(p, bytes, Home::pageable)) return cudaErrorHostMemoryAlreadyRegistered;
+    count(Cost::pinned_allocation);
     note(p, bytes, Home::pinned);
     return cudaSuccess;
   });

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 
+#include "counts.hpp"
 #include "devices.hpp"
 
 namespace trireme::emulator {
@@ -94,6 +95,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     const auto state = stream_state(stream);
     if (state == nullptr) return cudaErrorInvalidResourceHandle;
     if (state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    count(Cost::drain);
     run_until(end_of(state));
     return cudaSuccess;
   });
@@ -170,6 +172,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
     const Event* const event = find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
     if (event->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    count(Cost::event_wait);
     run_until(event->recorded);
     return cudaSuccess;
   });

@@ -19,6 +19,7 @@ import program
 
 PREFIX = "trireme: error: "
 LIMIT = 30  # seconds
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 DECK = {
     "num_layers": 2,
@@ -63,7 +64,7 @@ def deck_cases():
     yield Case("out_of_range", ["hidden_dropout", "1.5", "< 1"], {"hidden_dropout": 1.5})
     yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
     yield Case("missing_key", ["num_layers"], {"num_layers": None})
-    yield Case("cuda", ["device", "cuda", "cpu"], {"device": "cuda"})
+    yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU)
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
     words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
     yield Case("not_yet", words, {"zero_optimization": offload})
@@ -343,6 +344,8 @@ def good_answers(folder):
     expect("wandb", done, ["use_wandb", "wandb_project", "launcher"], False)
     if done.stderr.count("wandb_project") != 1 or done.stderr.count("warning") != 1:
         wrong.append(f"wandb: not one warning:\n{done.stderr}")
+    done = start(Case("auto", [], {"device": "auto"}, env=NO_GPU), 2, folder)
+    expect("device: auto", done, ["thread a rank"], True)
     return wrong
 
 

@@ -75,11 +75,11 @@ def command(ranks, *arguments):
     return words
 
 
-def start(ranks, *arguments, threads=1, **options):
+def start(ranks, *arguments, threads=1, variables=None, **options):
     """Popen of the program, in a session of its own, so that stop() reaches all of it."""
     return subprocess.Popen(
         command(ranks, *arguments),
-        env=environment(threads),
+        env=environment(threads, **(variables or {})),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -99,9 +99,9 @@ def stop(process):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def run(ranks, *arguments, threads=1, timeout=120, **options):
+def run(ranks, *arguments, timeout=120, **options):
     """Runs the program to its end: a CompletedProcess, whatever the exit code."""
-    process = start(ranks, *arguments, threads=threads, **options)
+    process = start(ranks, *arguments, **options)
     try:
         out, err = process.communicate(timeout=timeout)
     except BaseException:
@@ -137,9 +137,10 @@ def ranks_of(deck):
 
 
 def write_deck(path, deck):
-    """A deck from a dictionary; JSON is YAML."""
+    """A deck from a dictionary, of a run on CPUs unless it says more; JSON is YAML."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    deck = {"device": "cpu", **deck}
     path.write_text(json.dumps(deck, indent=1) + "\n", encoding="utf-8")
     return path
 

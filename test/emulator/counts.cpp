@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of calls, printed at the end.
+#include "counts.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+
+namespace trireme::emulator {
+namespace {
+
+std::array<std::atomic<std::int64_t>, kCosts> sums;
+
+void print() {
+  const auto of = [](Cost cost) {
+    return static_cast<long long>(sums[static_cast<std::size_t>(cost)].load());
+  };
+  std::array<char, 256> line{};
+  std::snprintf(
+      line.data(), line.size(),
+      "emulated CUDA: %lld device allocations, %lld pinned allocations, %lld releases, "
+      "%lld drains, %lld event waits, %lld pageable copies\n",
+      of(Cost::device_allocation), of(Cost::pinned_allocation), of(Cost::release),
+      of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy));
+  std::fputs(line.data(), stderr);
+}
+
+}  // namespace
+
+void count(Cost cost) {
+  static const bool asked = [] {
+    return std::getenv("TRIREME_EMULATED_COUNTS") != nullptr && std::atexit(print) == 0;
+  }();
+  if (asked) ++sums[static_cast<std::size_t>(cost)];
+}
+
+}  // namespace trireme::emulator

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts of the calls that cost a program time, so that tests can tell that its steps make
+// none.
+#pragma once
+
+#include <cstdint>
+
+namespace trireme::emulator {
+
+enum class Cost : std::uint8_t {
+  device_allocation,
+  pinned_allocation,
+  release,
+  drain,          // the host waits for all that a stream or the device was given, or a copy
+  event_wait,     // the host waits for an event
+  pageable_copy,  // goes through the driver's own staging memory
+};
+inline constexpr int kCosts = 6;
+
+/// With TRIREME_EMULATED_COUNTS set, stderr has all sums in one line at the program's end.
+void count(Cost cost);
+
+}  // namespace trireme::emulator

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training on a GPU: against the CPU, on meshes, from run to run, and what steps may not do.
+
+  gpu.py [CLASS | CLASS.test_NAME]...      without any: all, also what CTest leaves out
+
+Ranks share a GPU, or have one each where there are so many. What sets the GPU up, or counts
+calls, is for the emulated one alone: TRIREME=build/test/trireme_emulated.
+"""
+import functools
+import itertools
+import re
+import shutil
+import subprocess
+import unittest
+
+import errors
+import numpy as np
+import parity
+import program
+import restart
+import zero
+
+EMULATED = program.PROGRAM.name == "trireme_emulated"
+TINY = {"num_layers": 2, "seq_length": 16, "train_batch_size": 4, "train_iters": 4,
+        "log_interval": 2, "eval_interval": 2, "eval_iters": 1}
+GPU = {"device": "cuda"}
+HALF_TOLERANCE = 2e-2  # of losses with half types
+LONG_TOLERANCE = 1e-4  # of fp32 losses over 50 steps
+SECONDS = 600  # for a run
+
+
+@functools.cache
+def gpus():
+    """How many there are; as many as a run likes where they are emulated."""
+    if EMULATED:
+        return 8
+    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    return done.stdout.count("GPU ")
+
+
+def on_gpus(count=1, seed=1):
+    """Variables of such a machine."""
+    return {"TRIREME_EMULATED_DEVICES": str(count), "TRIREME_EMULATED_SEED": str(seed)}
+
+
+class Runs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = program.work_folder(f"gpu_{cls.__name__}")
+        cls.tokens = program.make_tokens(cls.folder)
+        cls.numbers = itertools.count()
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def train(self, model, ranks, *decks, variables=None):
+        """The folder of a run, and what it printed."""
+        folder = program.work_folder(self.folder / str(next(self.numbers)))
+        deck = {**parity.BASE, **TINY, **parity.MODELS[model], "data_path": str(self.tokens),
+                "save": str(folder)}
+        for more in decks:
+            deck.update(more)
+        path = program.write_deck(folder / "deck.yml", deck)
+        told = program.run_well(ranks, "train", path, timeout=SECONDS,
+                                variables=variables or on_gpus())
+        self.assertIn("cuda:" if deck["device"] == "cuda" else "thread a rank", told)
+        return folder, told
+
+    def assert_near(self, got, expected, tolerance=None):
+        """Runs in folders, to parity.py's tolerances, or losses alone to this one."""
+        got, expected = program.read_metrics(got), program.read_metrics(expected)
+        rows = parity.compare(got, expected)
+        print(self.id(), *(f"{what} {by:.1e}" for what, by, _ in rows[1:5]), flush=True)
+        for what, by, allowed in rows:
+            if tolerance is not None:
+                if what == "train/grad_norm":
+                    continue
+                allowed = tolerance if allowed > 0 else 0.0
+            self.assertLessEqual(by, allowed, what)
+
+    def assert_equal(self, got, expected):
+        """Runs in folders: losses, norms, evaluations, last checkpoint."""
+        got, expected = zero.state_of(got), zero.state_of(expected)
+        self.assertEqual(zero.differences(got, expected), [])
+
+
+class Agreement(Runs):
+    """One rank on the GPU against one on the CPU."""
+
+    def check(self, model, tolerance, *decks):
+        cpu, _ = self.train(model, 1, {"device": "cpu"}, *decks)
+        gpu, _ = self.train(model, 1, GPU, *decks)
+        self.assert_near(gpu, cpu, tolerance)
+        return program.read_metrics(gpu), program.read_metrics(cpu)
+
+    def test_fp32(self):
+        for i, model in enumerate(parity.MODELS):
+            with self.subTest(model):
+                self.check(model, None, {"gradient_accumulation_steps": 1 + i % 2},
+                           parity.DROPOUT if i // 2 else {})
+
+    def test_bf16(self):
+        for model in ("neox", "llama"):
+            with self.subTest(model):
+                self.check(model, HALF_TOLERANCE, {"precision": "bf16"}, parity.DROPOUT)
+
+    def test_fp16(self):
+        fp16 = {"initial_scale_power": 24, "hysteresis": 1, "loss_scale_window": 2}
+        gpu, cpu = self.check("gptj", HALF_TOLERANCE,
+                              {"precision": "fp16", "fp16": fp16, "train_iters": 12})
+        for column in ("train/skipped", "train/loss_scale"):
+            np.testing.assert_array_equal(gpu[column], cpu[column], column)
+        self.assertTrue(0 < gpu["train/skipped"].sum() < 10, gpu["train/skipped"])
+
+    def test_recomputation(self):
+        for recompute in zero.RECOMPUTE[1:3]:
+            with self.subTest(**recompute):
+                self.check("llama", None, recompute, parity.DROPOUT)
+
+
+class FiftySteps(Agreement):
+    """The same over many steps; slow where the GPU is emulated."""
+
+    STEPS = {"train_iters": 50, "eval_interval": 25}
+    test_fp16 = test_recomputation = None
+
+    def test_fp32(self):
+        for model in parity.MODELS:
+            with self.subTest(model):
+                self.check(model, LONG_TOLERANCE, self.STEPS)
+
+    def test_bf16(self):
+        for model in parity.MODELS:
+            with self.subTest(model):
+                self.check(model, HALF_TOLERANCE, self.STEPS, {"precision": "bf16"})
+
+
+class Meshes(Runs):
+    """Staged through the host against one rank; again, and by NCCL: bit for bit."""
+
+    SEEDS = (1, 2)
+    NAMES = ["dp2", "tp2", "tp2_sp", "pp2", "pp2_interleaved", "dp2_tp2", "dp2_pp2"]
+
+    def check(self, name):
+        mesh = parity.MESHES[name]
+        model = list(parity.MODELS)[self.NAMES.index(name) % len(parity.MODELS)]
+        ranks = mesh["ranks"]
+        deck = {**GPU, "num_layers": 4 if "pp" in name else 2, **parity.DROPOUT}
+        one, _ = self.train(model, 1, deck)
+        deck.update(mesh["deck"], gradient_accumulation_steps=2)
+        staged = None
+        for seed in self.SEEDS:
+            run, told = self.train(model, ranks, deck, {"communication": "staged"},
+                                   variables=on_gpus(1, seed))
+            self.assertIn("staged", told)
+            if staged is None:
+                staged = run
+                self.assert_near(staged, one)
+            else:
+                self.assert_equal(run, staged)
+        if gpus() < ranks:
+            return
+        for seed in self.SEEDS[1:]:
+            run, told = self.train(model, ranks, deck, {"communication": "nccl"},
+                                   variables=on_gpus(ranks, seed))
+            self.assertIn("exchanges NCCL", told)
+            self.assert_equal(run, staged)
+
+
+for mesh_name in Meshes.NAMES:
+    setattr(Meshes, f"test_{mesh_name}", functools.partialmethod(Meshes.check, mesh_name))
+
+
+@unittest.skipUnless(EMULATED, "orders of execution can't be chosen")
+class ManySeeds(Meshes):
+    """Races between streams show in some orders only."""
+
+    SEEDS = range(1, 7)
+
+
+class Stages(Runs):
+    """ZeRO changes no bit."""
+
+    def test_bf16(self):
+        deck = {**GPU, "precision": "bf16", "gradient_accumulation_steps": 2}
+        first = None
+        for stage in range(4):
+            keys = {"zero_optimization": {"stage": stage, **zero.LAYOUTS[1]}}
+            for count in [1, 2] if stage == 3 and gpus() > 1 else [1]:
+                with self.subTest(stage=stage, gpus=count):
+                    run, _ = self.train("llama", 2, deck, keys,
+                                        variables=on_gpus(count, 1 + stage))
+                    first = first or run
+                    self.assert_equal(run, first)
+
+
+class Restart(restart.Runs):
+    SMALL = {**GPU, "num_layers": 2, "seq_length": 16, "train_batch_size": 4,
+             "gradient_accumulation_steps": 2}
+
+    def test_one_rank(self):
+        self.check("one", 1, self.SMALL, {"checkpoint_factor": 2})
+
+    def test_two_ranks(self):
+        self.check("two", 2, self.SMALL, {"precision": "bf16",
+                                          "zero_optimization": {"stage": 3, **zero.LAYOUTS[1]}})
+
+    def test_from_the_cpu_and_back(self):
+        whole, _ = self.train("whole", 1, self.SMALL, {"device": "cpu"})
+        for i, device in enumerate(["cpu", "cuda", "cpu"]):
+            folder, _ = self.train("parts", 1, self.SMALL,
+                                   {"device": device, "train_iters": 4 * (i + 1)})
+        got, expected = restart.columns(folder), restart.columns(whole)
+        for name in restart.EXACT:
+            np.testing.assert_allclose(got[f"train/{name}"], expected[f"train/{name}"],
+                                       parity.NORM_TOLERANCE, 0, name)
+
+
+@unittest.skipUnless(EMULATED, "a machine's GPUs are what they are")
+class Errors(unittest.TestCase):
+    """Each line says what is wrong, where, and what to do."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = program.work_folder("gpu_errors")
+        program.make_tokens(cls.folder)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def check(self, words, ranks=(0, 2), keys=None, **emulated):
+        env = {f"TRIREME_EMULATED_{name.upper()}": value for name, value in emulated.items()}
+        case = errors.Case(self.id(), words, {**GPU, **(keys or {})}, env=env)
+        for n in ranks:
+            wrong, line = errors.problems_of(case, n, self.folder)
+            print(line, flush=True)
+            self.assertEqual(wrong, [])
+
+    def test_no_driver(self):
+        self.check(["device: cuda, but on ", "no NVIDIA driver was found"], driver="0")
+
+    def test_old_driver(self):
+        self.check(["device: cuda, but on ", "too old", "CUDA 11.8", "update the driver"],
+                   driver="11080")
+
+    def test_no_device(self):
+        self.check(["device: cuda, but on ", "no GPU is visible"], devices="0")
+
+    def test_capability(self):
+        self.check(["compute capability 7.5", "8.0 (A100) or higher", "device: cpu"],
+                   capability="7.5")
+
+    def test_memory(self):
+        self.check(["out of memory on cuda:0", "MiB more were asked for", "MiB are in use",
+                    "of the GPU's 80 MiB are free", "zero_optimization.stage"],
+                   keys={"hidden_size": 512}, memory=str(80 << 20))
+
+    def test_nccl_with_shared_gpus(self):
+        self.check(["communication: nccl", "ranks share GPUs", "communication: staged"],
+                   ranks=(2,), keys={"communication": "nccl"})
+
+    def start_apart(self, device):
+        """Two ranks, the first of which sees no GPU."""
+        deck = program.write_deck(self.folder / "deck.yml", errors.deck_of(
+            self.folder, {"device": device}))
+        words = program.command(1, "train", deck)
+        at = words.index(str(program.PROGRAM))
+        blind = [*words[:at], "env", "TRIREME_EMULATED_DEVICES=0", *words[at:]]
+        return subprocess.run([*blind, ":", "-np", "1", *words[at:]],
+                              env=program.environment(), capture_output=True, text=True,
+                              timeout=errors.LIMIT, check=False)
+
+    def test_one_rank_sees_none(self):
+        for device, word in (("auto", "1 of 2 ranks see a GPU"), ("cuda", "device: cuda, but")):
+            done = self.start_apart(device)
+            lines = [x for x in done.stderr.splitlines() if errors.PREFIX in x]
+            self.assertEqual((done.returncode, len(lines)), (1, 1), done.stderr)
+            for words in (word, "no GPU is visible"):
+                self.assertIn(words, lines[0])
+
+    def test_auto_without_a_driver(self):
+        deck = program.write_deck(self.folder / "deck.yml",
+                                  errors.deck_of(self.folder, {"device": "auto"}))
+        told = program.run_well(1, "train", deck, variables={"TRIREME_EMULATED_DRIVER": "0"})
+        self.assertIn("thread a rank", told)
+
+
+@unittest.skipUnless(EMULATED, "calls are counted by the emulator")
+class Calls(Runs):
+    """What steps after the first cost beside their work, as the difference of longer and
+    shorter runs."""
+
+    COUNTS = ["device allocations", "pinned allocations", "releases", "drains", "event waits",
+              "pageable copies"]
+
+    def count(self, ranks, steps, *decks, gpus_used=1):
+        """Of all ranks."""
+        deck = {**GPU, "eval_interval": 0, "log_interval": 1000, "train_iters": steps}
+        variables = {**on_gpus(gpus_used), "TRIREME_EMULATED_COUNTS": "1"}
+        _, told = self.train("neox", ranks, deck, *decks, variables=variables)
+        line = "emulated CUDA: " + ", ".join(rf"(\d+) {name}" for name in self.COUNTS)
+        rows = re.findall(line, told)
+        self.assertEqual(len(rows), ranks, told)
+        return np.array(rows, int).sum(axis=0)
+
+    def more(self, ranks, short, long, *decks, **keys):
+        """{name: how many more calls the long run made}"""
+        more = self.count(ranks, long, *decks, **keys) - self.count(ranks, short, *decks, **keys)
+        print(self.id(), more, flush=True)
+        return dict(zip(self.COUNTS, more.tolist()))
+
+    def check_allocations(self, *decks, **keys):
+        more = self.more(2, 2, 8, {"gradient_accumulation_steps": 2}, *decks, **keys)
+        self.assertEqual((more["device allocations"], more["pinned allocations"]), (0, 0), more)
+
+    def test_allocations_staged(self):
+        self.check_allocations()
+
+    def test_allocations_nccl(self):
+        self.check_allocations(gpus_used=2)
+
+    def test_allocations_stage_3(self):
+        self.check_allocations({"precision": "bf16", "zero_optimization":
+                                {"stage": 3, **zero.LAYOUTS[1]}})
+
+    def test_steps_of_one_rank_drain_nothing(self):
+        """They wait for the tokens' upload of the fourth step before, no more."""
+        more = self.more(1, 6, 26, {"gradient_accumulation_steps": 2, "precision": "bf16"})
+        self.assertEqual(more.pop("event waits"), 20)
+        self.assertEqual(set(more.values()), {0}, more)
+
+    def test_a_line_of_the_log_drains_once(self):
+        """It waits, too, for the last mark of the steps' times."""
+        more = self.more(1, 10, 30, {"log_interval": 10})
+        self.assertEqual((more["drains"], more["event waits"]), (2, 20 + 2), more)
+
+
+if __name__ == "__main__":
+    unittest.main()
