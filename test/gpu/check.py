@@ -38,6 +38,14 @@ ENVIRONMENT = {  # Open MPI as root, with fewer cores than ranks, unbound: versi
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 SANITIZERS = ["memcheck", "racecheck", "initcheck", "synccheck"]
+# Classes of test/program/gpu.py; its others are for the emulated GPU alone.
+GPU_CASES = {
+    "Agreement": "one rank beside one on the CPU",
+    "FiftySteps": "losses within 1e-4 in fp32, 2e-2 in bf16",
+    "Meshes": "ranks beside one, again bit for bit, by NCCL bit for bit",
+    "Stages": "ZeRO changes no bit",
+    "Restart": "checkpoints from CPU to GPU and back",
+}
 # Suites of test/program that say nothing of CPUs, and their cases: one rank, then ranks that
 # share the GPU.
 PARITY = [
@@ -204,8 +212,11 @@ def program_steps(options):
         command = [sys.executable, tests / script, case]
         return Step(name, command, 1800, missing, TRIREME_SETTINGS=settings, **environment)
 
-    own = [sys.executable, tests / "gpu.py", "--program", program, "--mpirun", mpirun]
-    steps = [Step("runs on the GPU and on CPUs", own, 2 * 3600, lacks, **environment)]
+    steps = []
+    every = {k: v for k, v in environment.items() if k != "CUDA_VISIBLE_DEVICES"}
+    for case, what in GPU_CASES.items():  # they take as many GPUs as there are
+        own = [sys.executable, tests / "gpu.py", case]
+        steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
     nccl = "device=cuda communication=nccl"
     steps.append(suite("NCCL, np 1", "parity.py", "references", nccl, lacks_nccl))
     for mesh, ranks in PARITY:
@@ -343,7 +354,7 @@ def run_all(options, machine):
     begin = time.time()
     for i, step in enumerate(steps, 1):
         print(f"[{i}/{len(steps)}] {step.name}", flush=True)
-        step.run(logs / f"{i:02}-{step.name.replace(' ', '-').replace(',', '')}.log")
+        step.run(logs / f"{i:02}-{re.sub(r'[^a-zA-Z0-9_]+', '-', step.name)}.log")
         remark = f" ({step.why})" if step.why else ""
         print(f"    {step.verdict}{remark}, {step.took:.0f} s", flush=True)
         text = report(steps, describe(options, machine), read_bench(options.build, begin))
