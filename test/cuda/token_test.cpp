@@ -158,6 +158,8 @@ BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {
         check_softmax(b, type, 5, 5003, layout);
       }
     }
+    // With the kernel's own shared memory just over what needs no permission, as halves.
+    check_softmax(b, type, 1, 24540, {});
     check_softmax(b, type, 2, 50257, {});  // fits shared memory as halves
     check_softmax(b, type, 1, 70001, {});  // fits in no type
   }
