@@ -200,8 +200,8 @@ class StagedCommunicator final : public Communicator {
                                   const View& /*room*/) override {
     check_reduce_scatter(from, to, accumulate, rank(), size());
     if (size() == 1) {
-      const void* const only = from.raw();
-      sum_in_rank_order(native(ferry_->compute()), {&only, 1}, from.dtype(), to, accumulate);
+      sum_in_rank_order(native(ferry_->compute()), {.mine = from.raw()}, from.dtype(), to,
+                        accumulate);
       return std::make_unique<Done>();
     }
     StagePtr sent = ferry_->fetch(from);
