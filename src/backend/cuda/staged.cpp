@@ -164,10 +164,6 @@ class StagedCommunicator final : public Communicator {
       if (from.raw() != to.raw()) copy(from, to);
       return std::make_unique<Done>();
     }
-    if (direct_) {
-      ferry_->compute().synchronize();
-      return host_->start_all_gather(from, to);
-    }
     StagePtr all = ferry_->room(to);
     const View flat = all->view().reshape(Shape{to.count()});
     const View mine = flat.slice_cols(from.count() * rank(), from.count());
