@@ -216,11 +216,12 @@ void Gemm::search(Plan& plan, cudaStream_t stream, const Product& p) const {
 }
 
 std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
+  const auto events = std::make_shared<EventPool>();
   std::vector<double> seconds;
   for (const auto& candidate : plan.candidates) {
     multiply(plan, candidate.algo, trial);  // its code is loaded
-    CudaEvent begin(true);
-    CudaEvent end(true);
+    CudaEvent begin(events, true);
+    CudaEvent end(events, true);
     TRM_CUDA(cudaEventRecord(begin.native(), trial.stream));
     for (int i = 0; i < kTrialRuns; ++i) multiply(plan, candidate.algo, trial);
     TRM_CUDA(cudaEventRecord(end.native(), trial.stream));
