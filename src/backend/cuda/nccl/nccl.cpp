@@ -5,6 +5,7 @@
 
 #include "trireme/backend/cuda.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
 
 #include "../check.hpp"
@@ -136,7 +137,16 @@ std::string nccl_version() { return fmt::format("{}.{}", NCCL_MAJOR, NCCL_MINOR)
 
 }  // namespace cuda
 
-bool nccl_built() { return true; }
+std::string nccl_trouble() {
+  constexpr int kOldest = NCCL_VERSION(2, 18, 0);
+  try {
+    int version = 0;
+    if (ncclGetVersion(&version) == ncclSuccess && version >= kOldest) return "";
+    return fmt::format("libnccl.so.{} is older than 2.18; install a newer one", NCCL_MAJOR);
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host,
                                                      Device& device, Stream& compute) {
