@@ -210,15 +210,20 @@ cublasStatus_t Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algo
 
 /// Tries each candidate. What c holds is lost where it is overwritten anyway; where it is added
 /// to, the trials run in memory of their own. It is the device's: the driver would wait for
-/// exchanges to give it back.
+/// exchanges to give it back. Where there is none, the library's word stands.
 void Gemm::search(Plan& plan, cudaStream_t stream, const Product& p) const {
   if (!p.accumulate) {
     plan.chosen = fastest(plan, {stream, p, p.c.raw()});
     return;
   }
   const auto elements = static_cast<std::size_t>(leading(p.c) * p.c.rows());
-  const Buffer scratch(workspace_.device(), elements * size_of(p.c.dtype()));
-  plan.chosen = fastest(plan, {stream, p, scratch.data()});
+  std::unique_ptr<Buffer> scratch;
+  try {
+    scratch = std::make_unique<Buffer>(workspace_.device(), elements * size_of(p.c.dtype()));
+  } catch (const Error&) {
+    return;
+  }
+  plan.chosen = fastest(plan, {stream, p, scratch->data()});
 }
 
 std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
