@@ -46,7 +46,6 @@ class Engine {
   Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu);
 
   DType compute_type_;
-  bool by_nccl_ = false;
   std::string exchange_;  ///< between GPUs, in words
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;
