@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of calls, printed at the end.
+// Sums of calls.
 #include "counts.hpp"
 
 #include <array>
@@ -12,7 +12,16 @@ namespace {
 
 std::array<std::atomic<std::int64_t>, kCosts> sums;
 
-void print() {
+}  // namespace
+
+void count(Cost cost) { ++sums[static_cast<std::size_t>(cost)]; }
+
+void start_counts() {
+  for (auto& sum : sums) sum = 0;
+}
+
+void print_counts() {
+  if (std::getenv("TRIREME_EMULATED_COUNTS") == nullptr) return;
   const auto of = [](Cost cost) {
     return static_cast<long long>(sums[static_cast<std::size_t>(cost)].load());
   };
@@ -24,15 +33,6 @@ void print() {
       of(Cost::device_allocation), of(Cost::pinned_allocation), of(Cost::release),
       of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy));
   std::fputs(line.data(), stderr);
-}
-
-}  // namespace
-
-void count(Cost cost) {
-  static const bool asked = [] {
-    return std::getenv("TRIREME_EMULATED_COUNTS") != nullptr && std::atexit(print) == 0;
-  }();
-  if (asked) ++sums[static_cast<std::size_t>(cost)];
 }
 
 }  // namespace trireme::emulator

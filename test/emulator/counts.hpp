@@ -17,7 +17,10 @@ enum class Cost : std::uint8_t {
 };
 inline constexpr int kCosts = 6;
 
-/// With TRIREME_EMULATED_COUNTS set, stderr has all sums in one line at the program's end.
 void count(Cost cost);
+/// From now on, from nothing.
+void start_counts();
+/// Since then: a line on stderr, where TRIREME_EMULATED_COUNTS is set.
+void print_counts();
 
 }  // namespace trireme::emulator

@@ -5,7 +5,7 @@
 //   TRIREME_EMULATED_DRIVER      the driver's CUDA version, e.g. 12040; 0: no driver
 //   TRIREME_EMULATED_CAPABILITY  e.g. 7.0
 //   TRIREME_EMULATED_SEED        of the orders of execution, 1 if unset
-//   TRIREME_EMULATED_COUNTS      set: see counts.hpp
+//   TRIREME_EMULATED_COUNTS      set: cudaProfilerStop() prints what was called since the start
 #pragma once
 
 #include <algorithm>

@@ -289,31 +289,37 @@ class Errors(unittest.TestCase):
 
 @unittest.skipUnless(EMULATED, "calls are counted by the emulator")
 class Calls(Runs):
-    """What steps after the first cost beside their work, as the difference of longer and
-    shorter runs."""
+    """What steps cost beside their work, from the `first` one of those counted on."""
 
     COUNTS = ["device allocations", "pinned allocations", "releases", "drains", "event waits",
               "pageable copies"]
+    STEPS = 20
 
-    def count(self, ranks, steps, *decks, gpus_used=1):
-        """Of all ranks."""
-        deck = {**GPU, "eval_interval": 0, "log_interval": 1000, "train_iters": steps}
+    def count(self, ranks, *decks, first=2, gpus_used=1):
+        """{name: calls of all ranks}"""
+        deck = {
+            **GPU,
+            "train_iters": self.STEPS + first,
+            "log_interval": 1000,
+            "eval_interval": 0,
+            "gradient_accumulation_steps": 2,
+            "profile": True,
+            "profile_step_start": first,
+            "profile_step_stop": self.STEPS + first,
+        }
         variables = {**on_gpus(gpus_used), "TRIREME_EMULATED_COUNTS": "1"}
         _, told = self.train("neox", ranks, deck, *decks, variables=variables)
         line = "emulated CUDA: " + ", ".join(rf"(\d+) {name}" for name in self.COUNTS)
         rows = re.findall(line, told)
         self.assertEqual(len(rows), ranks, told)
-        return np.array(rows, int).sum(axis=0)
-
-    def more(self, ranks, short, long, *decks, **keys):
-        """{name: how many more calls the long run made}"""
-        more = self.count(ranks, long, *decks, **keys) - self.count(ranks, short, *decks, **keys)
-        print(self.id(), more, flush=True)
-        return dict(zip(self.COUNTS, more.tolist()))
+        counts = dict(zip(self.COUNTS, np.array(rows, int).sum(axis=0).tolist()))
+        print(self.id(), counts, flush=True)
+        return counts
 
     def check_allocations(self, *decks, **keys):
-        more = self.more(2, 2, 8, {"gradient_accumulation_steps": 2}, *decks, **keys)
-        self.assertEqual((more["device allocations"], more["pinned allocations"]), (0, 0), more)
+        counts = self.count(2, *decks, **keys)
+        for name in ("device allocations", "pinned allocations", "releases"):
+            self.assertEqual(counts[name], 0, name)
 
     def test_allocations_staged(self):
         self.check_allocations()
@@ -322,19 +328,26 @@ class Calls(Runs):
         self.check_allocations(gpus_used=2)
 
     def test_allocations_stage_3(self):
+        """The second step is the first that begins with parameters on their way."""
         self.check_allocations({"precision": "bf16", "zero_optimization":
-                                {"stage": 3, **zero.LAYOUTS[1]}})
+                                {"stage": 3, **zero.LAYOUTS[1]}}, first=3)
 
-    def test_steps_of_one_rank_drain_nothing(self):
-        """They wait for the tokens' upload of the fourth step before, no more."""
-        more = self.more(1, 6, 26, {"gradient_accumulation_steps": 2, "precision": "bf16"})
-        self.assertEqual(more.pop("event waits"), 20)
-        self.assertEqual(set(more.values()), {0}, more)
+    def check_one_rank(self, lines, *decks):
+        """A step waits for the upload of tokens of the fourth before it, a line of the log for
+        the results and for the mark at its steps' end; the profiler's end drains once."""
+        counts = self.count(1, *decks)
+        self.assertEqual(counts.pop("drains"), 1 + lines)
+        self.assertEqual(counts.pop("event waits"), self.STEPS - 3 + lines)
+        self.assertEqual(set(counts.values()), {0}, counts)
+
+    def test_steps_drain_nothing(self):
+        self.check_one_rank(0)
+
+    def test_steps_drain_nothing_in_bf16(self):
+        self.check_one_rank(0, {"precision": "bf16", "zero_optimization": {"stage": 2}})
 
     def test_a_line_of_the_log_drains_once(self):
-        """It waits, too, for the last mark of the steps' times."""
-        more = self.more(1, 10, 30, {"log_interval": 10})
-        self.assertEqual((more["drains"], more["event waits"]), (2, 20 + 2), more)
+        self.check_one_rank(self.STEPS // 10, {"log_interval": 10})
 
 
 if __name__ == "__main__":

@@ -62,8 +62,15 @@ class Ferry {
     TRM_CHECK(like.contiguous(), "an exchange of a strided window {}", like.shape().str());
     return std::make_unique<Stage>(device_, like.dtype(), like.shape());
   }
+  /// Waits for the copies. Before room is taken it makes how much of it there is in all the
+  /// same from step to step, whatever the GPU's pace.
+  void settle() {
+    stream_->synchronize();
+    leaving_.clear();
+  }
   /// What `from` holds once `compute` has come here; waits for it.
   [[nodiscard]] StagePtr fetch(const ConstView& from) {
+    settle();
     StagePtr stage = room(from);
     fetch(from, stage->view());
     return stage;
@@ -71,7 +78,7 @@ class Ferry {
   void fetch(const ConstView& from, const View& to) {
     follow_compute();
     device_.copy_to_host(to.raw(), from.raw(), from.bytes(), *stream_);
-    stream_->synchronize();
+    settle();
   }
   /// Queued; `compute` goes on after it.
   void put(StagePtr stage, const View& to) {
@@ -182,6 +189,7 @@ class StagedCommunicator final : public Communicator {
       if (from.raw() != to.raw()) copy(from, to);
       return std::make_unique<Done>();
     }
+    ferry_->settle();
     StagePtr all = ferry_->room(to);
     const View flat = all->view().reshape(Shape{to.count()});
     const View mine = flat.slice_cols(from.count() * rank(), from.count());
