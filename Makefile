@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The front door. Each target forwards to CMake, CTest or a script; `make help` lists them.
 # To change: BUILD, RANKS, MPIRUN, PYTHON, JOBS, CMAKE_ARGS, GCIDE, e.g. make run RANKS=4; DISK,
-# a folder for bench-checkpoint.
+# a folder for bench-checkpoint; PEER_PYTHON, a Python with torch for gpu-bench; GPU_CHECK_ARGS
+# and GPU_BENCH_ARGS, what --help of test/gpu/check.py and test/bench/gpu.py lists.
 
 BUILD ?= build
 RANKS ?= 2
@@ -11,6 +12,7 @@ JOBS ?= $(shell nproc)
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 GENERATOR ?= $(if $(shell command -v ninja 2>/dev/null),Ninja,Unix Makefiles)
 DISK ?= $(BUILD)
+PEER_PYTHON ?= python3
 GCIDE ?= /usr/share/dictd/gcide.dict.dz
 
 # Open MPI as root, on fewer cores than ranks and unbound, so that every machine can run this
@@ -27,7 +29,8 @@ DEPS := $(if $(filter run test bench bench-zero bench-checkpoint lint format dep
           $(MAKECMDGOALS)),deps)
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench bench-zero bench-checkpoint help deps format lint clean
+.PHONY: build run test bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
+        lint clean
 .DELETE_ON_ERROR:
 
 build: $(BUILD)/configured  ## the program, build/trireme (default)
@@ -55,6 +58,14 @@ bench-checkpoint: $(BUILD)/configured  ## checkpoints beside dd and memcpy; to b
 	@cmake --build $(BUILD) --parallel $(JOBS) --target checkpoint_bench
 	@$(PYTHON) test/bench/checkpoint.py --build $(BUILD) --mpirun '$(MPIRUN)' --ranks $(RANKS) \
 	  --folder $(DISK)
+
+gpu-check:  ## on a machine with a GPU: builds, tests, benches all; report to build/gpu-report.md
+	@$(PYTHON) test/gpu/check.py --build $(BUILD) --mpirun '$(MPIRUN)' --jobs $(JOBS) \
+	  --cmake-args='$(CMAKE_ARGS)' --bench-args="--peer-python '$(PEER_PYTHON)'" $(GPU_CHECK_ARGS)
+
+gpu-bench: build  ## speed on a GPU beside PyTorch's, kernels beside floors; to build/gpu-bench.md
+	@$(PYTHON) test/bench/gpu.py --build $(BUILD) --mpirun '$(MPIRUN)' \
+	  --peer-python '$(PEER_PYTHON)' $(GPU_BENCH_ARGS)
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 24

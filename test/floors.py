@@ -34,7 +34,7 @@ FLOORS = {
 KEEPERS = [
     (re.compile(r"mpi(-ext)?\.h"), "comm"),
     (re.compile(r"(hdf5(_hl)?|H5\w+)\.h"), "h5"),
-    (re.compile(r"(cuda|cublas|nccl|cub/|thrust/).*"), "backend/cuda"),
+    (re.compile(r"(cuda|cublas|cudnn|nccl|cub/|thrust/).*"), "backend/cuda"),
     (re.compile(r"(cblas|openblas_config|f77blas|lapacke).*\.h"), "backend/cpu"),
 ]
 # Tests of the CUDA backend, and the CPU that stands in for a GPU, are that backend's own.

@@ -25,17 +25,20 @@ struct Measured {
   std::vector<std::int64_t> device_reserves;  ///< taken from the system, by rank
 };
 
-nlohmann::ordered_json to_json(const Deck& deck, const Measured& m, int ranks, int threads,
-                               double tokens_per_second, double flops) {
+nlohmann::ordered_json to_json(const Deck& deck, const Measured& m, const Engine& engine,
+                               int ranks, double tokens_per_second, double flops) {
   nlohmann::ordered_json phases;
   for (std::size_t p = 0; p < kPhases; ++p) phases[std::string(kPhaseNames[p])] = m.phases[p];
   return {
       {"case", bench_case(deck)},
       {"ranks", ranks},
-      {"threads", threads},
+      {"threads", engine.threads()},
+      {"device", engine.exec().device.name()},
+      {"on_gpu", engine.on_gpu()},
       {"tokens_per_second", tokens_per_second},
       {"gflops", flops * 1e-9},
-      {"sgemm_gflops", m.gemm_rate * 1e-9},
+      {"gemm_type", name_of(engine.gemm_type())},
+      {"gemm_gflops", m.gemm_rate * 1e-9},
       {"ratio", flops / m.gemm_rate},
       {"step_seconds", m.step_seconds},
       {"peak_bytes", m.peak_bytes},
@@ -107,6 +110,7 @@ void write_json(const std::string& file, const nlohmann::ordered_json& object) {
 
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi) {
   if (options.update) return bench_update(source, options, mpi);
+  if (options.kernels) return bench_kernels(source, options, mpi);
   if (!options.against.empty()) return bench_against(source, options, mpi);
   Communicator& world = mpi.world();
   const Deck deck = load_bench_deck(source, world);
@@ -128,7 +132,7 @@ void bench(const DeckSource& source, const BenchOptions& options, const MpiSessi
   for (std::size_t p = 0; p < kPhases; ++p) {
     log::info("phase    {:<14} {:.3f} s", kPhaseNames[p], m.phases[p]);
   }
-  write_json(options.json, to_json(deck, m, world.size(), engine.threads(), rate, flops));
+  write_json(options.json, to_json(deck, m, engine, world.size(), rate, flops));
 }
 
 }  // namespace trireme

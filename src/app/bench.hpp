@@ -16,8 +16,12 @@ void bench_against(const DeckSource& source, const BenchOptions& options,
 /// AdamW's bytes a second beside those of plain loops over as many arrays. Collective.
 void bench_update(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi);
 
-/// Bytes that each rank copies a second while all do, with all their threads: the best of a
-/// few passes over 256 MiB; a byte that is read and written counts once. Collective.
+/// Each kernel of the deck's step beside its floor. One rank. Throws Error on more.
+void bench_kernels(const DeckSource& source, const BenchOptions& options,
+                   const MpiSession& mpi);
+
+/// Bytes that each rank copies a second while all do, on its GPU or with all its threads: the
+/// best of a few passes over 256 MiB; a byte that is read and written counts once. Collective.
 [[nodiscard]] double copy_rate(const Engine& engine, Communicator& world);
 
 /// The model and batch in words.

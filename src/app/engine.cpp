@@ -19,6 +19,8 @@ namespace trireme {
 
 namespace {
 
+constexpr const char* kNccl = "NCCL";
+
 int share_of_processors(const MpiSession& mpi) {
   const auto node = mpi.node();
   auto mask = processor_mask();
@@ -75,21 +77,35 @@ GpuShare share_of_gpus(const Deck& deck, const MpiSession& mpi) {
   return gpu;
 }
 
-/// Throws Error where the deck asks for what can't be.
-bool takes_nccl(const Deck& deck, const GpuShare& gpu) {
+/// What keeps any rank from using NCCL; the same on all ranks.
+std::string nccl_trouble_of_all(Communicator& world) {
+  const std::string mine = nccl_trouble();
+  const auto all =
+      world.gather_text(mine.empty() ? "" : fmt::format("on {} {}", host_name(), mine), 0);
+  const auto first = std::ranges::find_if(all, [](const auto& t) { return !t.empty(); });
+  return world.broadcast_text(first == all.end() ? "" : *first, 0);
+}
+
+/// "NCCL", or what stands in for it and why. Throws Error where the deck asks for what can't
+/// be. Collective.
+std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator& world) {
   using Exchange = Deck::Exchange;
-  if (deck.communication == Exchange::staged) return false;
-  const std::string_view trouble =
-      !nccl_built() ? "this program was built without it"
-      : gpu.shared  ? "ranks share GPUs, which it refuses: start one rank for each GPU"
-                    : "";
-  if (trouble.empty()) return true;
+  std::string reason;
+  if (gpu.shared) {
+    reason = "ranks share GPUs, which it refuses: start one rank for each GPU";
+  } else if (deck.communication != Exchange::staged) {
+    reason = nccl_trouble_of_all(world);
+    if (reason.empty()) return kNccl;
+  }
   if (deck.communication == Exchange::nccl) {
     Error error(
-        fmt::format("communication: nccl, but {}; or set communication: staged", trouble));
+        fmt::format("communication: nccl, but {}; or set communication: staged", reason));
     throw error.set_everywhere();
   }
-  return false;
+  constexpr std::string_view kStaged = "staged through host memory";
+  if (gpu.shared) return fmt::format("{}, as ranks share GPUs", kStaged);
+  return reason.empty() ? std::string(kStaged)
+                        : fmt::format("{}, for want of NCCL ({})", kStaged, reason);
 }
 
 std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
@@ -141,10 +157,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi)
 
 Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
     : compute_type_(deck.types.compute),
-      by_nccl_(gpu.use && takes_nccl(deck, gpu)),
-      exchange_(by_nccl_     ? "NCCL"
-                : gpu.shared ? "staged through host memory, as ranks share GPUs"
-                             : "staged through host memory"),
+      exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
       kernels_(make_kernels(deck, *device_, *stream_)),
@@ -164,8 +177,9 @@ std::string Engine::describe() const {
 Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
   if (!on_gpu()) return {shape, world};
   auto all = world.split(0, world.rank());
-  auto arrays = by_nccl_ ? make_nccl_communicator(std::move(all), *device_, *stream_)
-                         : make_staged_communicator(std::move(all), *device_, *stream_);
+  auto arrays = exchange_ == kNccl
+                    ? make_nccl_communicator(std::move(all), *device_, *stream_)
+                    : make_staged_communicator(std::move(all), *device_, *stream_);
   return {shape, world, std::move(arrays)};
 }
 

@@ -37,15 +37,15 @@ class Engine {
   [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
   /// On which the phases of steps are measured.
   [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
-  /// Products of this rank, operations a second, all ranks at work: of fp32 on CPUs, of the
-  /// deck's type on GPUs. Collective.
+  /// Products of this rank, operations a second, all ranks at work. Collective.
   [[nodiscard]] double gemm_rate(Communicator& world, int n, double seconds) const;
+  /// Of those products: fp32 on CPUs, the deck's on GPUs.
+  [[nodiscard]] DType gemm_type() const { return on_gpu() ? compute_type_ : DType::f32; }
 
  private:
   Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu);
 
   DType compute_type_;
-  bool by_nccl_ = false;
   std::string exchange_;  ///< between GPUs, in words
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;

@@ -63,8 +63,14 @@ struct CommandLine {
                                      "key=value over the decks: steps of the deck and of the "
                                      "deck with these in turn, and how their times compare")
                         ->take_all();
-    bench->add_flag("--update", bench_options.update, "AdamW alone, beside the memory's rate")
-        ->excludes(against);
+    auto* update = bench->add_flag("--update", bench_options.update,
+                                   "AdamW alone, beside the memory's rate");
+    update->excludes(against);
+    bench
+        ->add_flag("--kernels", bench_options.kernels,
+                   "Each kernel of a step, beside what products and copies take")
+        ->excludes(against)
+        ->excludes(update);
     add_prepare();
     add_inspect();
     add_plan();

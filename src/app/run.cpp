@@ -46,8 +46,8 @@ void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, doubl
   const int n = mesh.world->size();
   log::info("Trireme {} on {}, {} rank{}", kVersion, mpi_version(), n, n == 1 ? "" : "s");
   print_run(deck, mesh.shape);
-  log::info("compute  {}, {:.0f} GFLOP/s of fp32 products over all ranks", engine.describe(),
-            gemm_rate * 1e-9);
+  log::info("compute  {}, {:.0f} GFLOP/s of {} products over all ranks", engine.describe(),
+            gemm_rate * 1e-9, name_of(engine.gemm_type()));
   log::info("data     {}", data);
 }
 

@@ -45,6 +45,7 @@ struct BenchOptions {
   std::string json;                  ///< file to write one object to; empty: none
   std::vector<std::string> against;  ///< settings of a deck to compare with; empty: none
   bool update = false;               ///< the update alone, beside memory's rate
+  bool kernels = false;              ///< each kernel, beside its floor
 };
 /// `trireme bench`: speed and memory of a deck on synthetic tokens.
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi);

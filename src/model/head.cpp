@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "trireme/model/transformer.hpp"
 #include "trireme/ops/cross_entropy.hpp"
 #include "trireme/ops/gemm.hpp"
 
@@ -22,17 +23,21 @@ constexpr std::int64_t kGpuTileRows = 128;
 /// A GPU's matrix units want rows of whole 16 bytes, whatever the vocabulary.
 constexpr std::int64_t kRowElements = 8;
 
-/// The same on all ranks of tp, whose parts of the vocabulary may differ by a few rows: each
-/// chunk is exchanged over tp.
-std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocab_size, int tp, bool gpu) {
-  const std::int64_t columns = (vocab_size + tp - 1) / tp;
-  const std::int64_t fit = (gpu ? kGpuChunkElements : kChunkElements) / columns;
+}  // namespace
+
+Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_size, int tp,
+                    std::int64_t columns) {
+  const bool gpu = device.stands_for() == DeviceKind::cuda;
+  // The same on all ranks of tp, whose parts of the vocabulary may differ by a few rows: each
+  // chunk is exchanged over tp.
+  const std::int64_t widest = (vocab_size + tp - 1) / tp;
+  const std::int64_t fit = (gpu ? kGpuChunkElements : kChunkElements) / widest;
   const std::int64_t whole = gpu ? std::max(fit / kGpuTileRows, std::int64_t{1}) * kGpuTileRows
                                  : std::max(kMinChunkRows, fit);
-  return std::min(rows, whole);
+  const std::int64_t stride =
+      gpu ? (columns + kRowElements - 1) / kRowElements * kRowElements : columns;
+  return {std::min(rows, whole), stride};
 }
-
-}  // namespace
 
 Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
            const std::string& weight_name)
@@ -44,11 +49,10 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   const Tensor all = in_.forward(ex, x);
   const View weight = weight_->value;
-  const bool gpu = ex.device.stands_for() == DeviceKind::cuda;
-  const std::int64_t step = chunk_rows(all.rows(), weight_->global_shape[0], tp_.size(), gpu);
-  const std::int64_t columns =
-      gpu ? (weight.rows() + kRowElements - 1) / kRowElements * kRowElements : weight.rows();
-  const Tensor buffer = ex.make(all.dtype(), Shape{step, columns});
+  const Tensor buffer =
+      ex.make(all.dtype(), logits_buffer(ex.device, all.rows(), weight_->global_shape[0],
+                                         tp_.size(), weight.rows()));
+  const std::int64_t step = buffer.rows();
   Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
   const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
   for (std::int64_t at = 0; at < all.rows(); at += step) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "trireme/core/log.hpp"
 #include "trireme/model/init.hpp"
 #include "trireme/ops/elementwise.hpp"
 
@@ -45,7 +46,12 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
 
 ParameterValues::~ParameterValues() {
   // Not while one rank alone unwinds from an error: the others would not come.
-  if (std::uncaught_exceptions() == 0) settle();
+  if (std::uncaught_exceptions() > 0) return;
+  try {
+    settle();
+  } catch (const std::exception& e) {
+    log::warn("{}", e.what());
+  }
 }
 
 void ParameterValues::bind(std::size_t group, const Tensor& whole) const {

@@ -25,7 +25,7 @@ REPORTED = (
     "threads",
     "tokens_per_second",
     "gflops",
-    "sgemm_gflops",
+    "gemm_gflops",
     "ratio",
     "peak_bytes",
     "phases",
@@ -89,7 +89,7 @@ def print_table(results):
                 str(r["threads"]),
                 f"{r['tokens_per_second']:.0f}",
                 f"{r['gflops']:.1f}",
-                f"{r['sgemm_gflops']:.1f}",
+                f"{r['gemm_gflops']:.1f}",
                 f"{100 * r['ratio']:.1f} %",
                 f"{r['peak_bytes'] / 2**20:.0f}",
             )

@@ -57,15 +57,16 @@ double largest_error(const Host& x, const Host& reference) {
 }
 
 /// Both backends on the same numbers; the GPU twice, in whatever order its threads run.
-void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t margin = 0) {
+void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t margin = 0,
+             const Exec& ex = gpu()) {
   BOOST_TEST_CONTEXT(name_of(type) << " batch " << a.batch << " seq " << a.seq << " heads "
                                    << a.kv_heads << " × " << a.queries_per_kv << " × "
                                    << a.head_dim << " dropout " << d.probability) {
     const Arrays expected = on_host(type, a);
     const Arrays mine = moved(expected, margin);
     const Arrays again = moved(expected, margin);
-    run(gpu(), mine, a, d);
-    run(gpu(), again, a, d);
+    run(ex, mine, a, d);
+    run(ex, again, a, d);
     run(cpu(), expected, a, d);
     const auto check = [&](const Tensor& x, const Tensor& twice, const Tensor& reference,
                            double most) {
@@ -139,6 +140,43 @@ BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {
     BOOST_TEST(relative_error(host(on_cpu(x.out)), host(from.out)) < 1e-2);
     BOOST_TEST(host(on_cpu(x.dqkv)).allFinite());
   }
+}
+
+/// Either it runs, and so do our own kernels on what it takes, or it says why it can't.
+BOOST_AUTO_TEST_CASE(equals_the_cpus_by_cudnn) {
+  const auto kernels_of = [](FusedAttention choice) {
+    return make_cuda_kernels(gpu().device, gpu().stream, {.attention = choice});
+  };
+  const auto own = kernels_of(FusedAttention::own);
+  std::unique_ptr<Kernels> cudnn;
+  try {
+    cudnn = kernels_of(FusedAttention::cudnn);
+    const AttentionShape a{1, 8, 1, 1, 8, 0};
+    run({gpu().device, *cudnn, gpu().stream}, moved(on_host(DType::bf16, a), 0), a, {});
+  } catch (const Error& e) {
+    BOOST_TEST_MESSAGE(e.what());
+    BOOST_TEST(std::string_view(e.what()).find("attention_kernel: cudnn: ") == 0U);
+    return;
+  }
+  for (Kernels* const kernels : {own.get(), cudnn.get()}) {
+    const Exec ex{gpu().device, *kernels, gpu().stream};
+    for (const DType type : {DType::f16, DType::bf16}) {
+      for (const std::int64_t seq : {2, 65, 128, 300}) {
+        compare(type, {3, seq, 2, 1, 64, 0}, {}, 0, ex);
+      }
+      for (const std::int64_t dim : {8, 40, 80, 128, 256}) {
+        compare(type, {1, 130, 3, 1, dim, 0}, {}, 0, ex);
+      }
+      compare(type, {2, 65, 2, 1, 32, 0}, {}, 8, ex);
+      compare(type, {2, 1024, 20, 1, 8, 0}, {}, 0, ex);  // one of the batch after the other
+      compare(type, {1, 2048, 10, 1, 8, 0}, {}, 0, ex);  // some heads after the others
+    }
+  }
+  const Exec ex{gpu().device, *cudnn, gpu().stream};
+  const AttentionShape a{1, 8, 1, 1, 8, 0};
+  const auto halves = moved(on_host(DType::bf16, a), 0);
+  BOOST_CHECK_THROW(run(ex, halves, a, kDropout), Error);
+  BOOST_CHECK_THROW(run(ex, moved(on_host(DType::f32, a), 0), a, {}), Error);
 }
 
 BOOST_AUTO_TEST_CASE(refuses_heads_that_are_too_long) {

@@ -11,6 +11,7 @@
 
 #include "trireme/backend/cuda.hpp"
 
+#include "../../src/backend/cuda/stream.hpp"
 #include "../error_of.hpp"
 
 namespace {
@@ -155,6 +156,39 @@ BOOST_AUTO_TEST_CASE(a_stream_waits_for_another_ones_event) {
     BOOST_TEST(end->seconds_since(*begin) >= 0);
     BOOST_REQUIRE(std::count(in.begin(), in.end(), round) == 4096);
   }
+}
+
+/// One of a step's thousands of events is not made anew.
+BOOST_AUTO_TEST_CASE(events_are_recycled) {
+  const auto device = make_cuda_device(0);
+  const auto stream = device->make_stream();
+  const auto handle = [](const std::unique_ptr<Event>& e) {
+    return static_cast<const cuda::CudaEvent&>(*e).native();
+  };
+  auto event = stream->record();
+  const auto other = stream->record();
+  const auto first = handle(event);
+  BOOST_TEST((handle(other) != first));
+  event.reset();
+  event = stream->record_timed();
+  BOOST_TEST((handle(event) != first));  // which has no time
+  const auto timed = handle(event);
+  event = stream->record();
+  BOOST_TEST((handle(event) == first));
+  event = stream->record_timed();
+  BOOST_TEST((handle(event) == timed));
+  event->synchronize();
+  BOOST_TEST(event->done());
+}
+
+BOOST_AUTO_TEST_CASE(what_cuda_reads_when_it_starts_is_set_where_the_user_has_not) {
+  const Setting own("CUDA_DEVICE_MAX_CONNECTIONS", "9");
+  unsetenv("CUDA_MODULE_LOADING");
+  const auto device = make_cuda_device(0);
+  BOOST_TEST(std::string(std::getenv("CUDA_DEVICE_MAX_CONNECTIONS")) == "9");
+  const char* const loading = std::getenv("CUDA_MODULE_LOADING");
+  BOOST_REQUIRE(loading != nullptr);
+  BOOST_TEST(std::string(loading) == "EAGER");
 }
 
 BOOST_AUTO_TEST_CASE(other_threads_may_record_and_copy) {

@@ -2,6 +2,7 @@
 // Products on the GPU against the CPU's: operations, types, odd sizes, strides, and what is
 // done to a product on its way.
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 #include <vector>
 
@@ -224,6 +225,26 @@ BOOST_AUTO_TEST_CASE(activations_on_the_way) {
         BOOST_TEST(dx.error(24, 2 + rounding(type) * 0x1p20) <= 1);
       }
     }
+  }
+}
+
+/// Its heuristic may find what the product itself then refuses: the parts stand in.
+BOOST_AUTO_TEST_CASE(a_refused_epilogue_falls_back) {
+  for (const bool autotune : {false, true}) {
+    Backends b({.gemm_autotune = autotune});
+    setenv("TRIREME_EMULATED_EPILOGUES_REFUSED", "1", 1);
+    for (int round = 0; round < 2; ++round) {
+      const Twin x(b, DType::bf16, 9, 16, 0, 1);
+      const Twin w(b, DType::bf16, 24, 16, 0, 2);
+      const Twin bias(b, DType::bf16, 1, 24, 0, 3);
+      Twin y(b, DType::bf16, 9, 24, 0, 4);
+      b.gpu_kernels->gemm(*b.compute, x.gpu(), Op::n, w.gpu(), Op::t, y.gpu(), 0,
+                          bias.gpu_row());
+      b.cpu_kernels->gemm(*b.cpu_stream, x.cpu(), Op::n, w.cpu(), Op::t, y.cpu(), 0,
+                          bias.cpu_row());
+      BOOST_TEST(y.error(16, 2) <= 1);
+    }
+    unsetenv("TRIREME_EMULATED_EPILOGUES_REFUSED");
   }
 }
 

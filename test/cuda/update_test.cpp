@@ -19,12 +19,17 @@ constexpr int kNone = -1;
 constexpr int kBf16 = static_cast<int>(DType::bf16);
 constexpr int kF16 = static_cast<int>(DType::f16);
 constexpr int kF32 = static_cast<int>(DType::f32);
-constexpr Types kSets[] = {
-    {DType::f32, DType::f32, DType::f32, kNone},  {DType::f32, DType::f32, DType::f32, kBf16},
-    {DType::f32, DType::f32, DType::f32, kF16},   {DType::bf16, DType::f32, DType::f32, kBf16},
-    {DType::f16, DType::f32, DType::f32, kF16},   {DType::bf16, DType::f32, DType::f32, kNone},
-    {DType::f32, DType::f32, DType::f32, kF32},   {DType::f32, DType::bf16, DType::f32, kNone},
-    {DType::bf16, DType::bf16, DType::bf16, kF16}};
+constexpr Types kSets[] = {{DType::f32, DType::f32, DType::f32, kNone},
+                           {DType::f32, DType::f32, DType::f32, kBf16},
+                           {DType::f32, DType::f32, DType::f32, kF16},
+                           {DType::bf16, DType::f32, DType::f32, kBf16},
+                           {DType::f16, DType::f32, DType::f32, kF16},
+                           {DType::bf16, DType::f32, DType::f32, kNone},
+                           {DType::f32, DType::f32, DType::f32, kF32},
+                           {DType::f32, DType::bf16, DType::f32, kNone},
+                           {DType::bf16, DType::bf16, DType::bf16, kF16},
+                           {DType::bf16, DType::bf16, DType::bf16, kBf16},
+                           {DType::bf16, DType::bf16, DType::bf16, kNone}};
 constexpr std::int64_t kCounts[] = {1, 3, 4, 517, 5000};
 
 /// A decision as an array, or none.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exchanges through pinned memory bring the bits of the host's own, in order with the GPU's
 // work.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -157,6 +158,53 @@ BOOST_FIXTURE_TEST_CASE(reduce_scatters_into_any_type, Staged) {
     world().reduce_scatter(view_of(source, from), view_of(expected, from));
     BOOST_TEST((sum.bytes() == expected), name_of(from));
   }
+}
+
+/// As of two micro-batches: the second begins before the first is done.
+BOOST_FIXTURE_TEST_CASE(reduce_scatters_under_way_add_to_the_same_sum, Staged) {
+  int seed = 0;
+  for (const DType from : {DType::f32, DType::bf16}) {
+    for (const DType to : {DType::f32, DType::bf16}) {
+      for (const std::int64_t n : kBlocks) {
+        Bytes first = numbers(from, n * ranks, ++seed * 100 + rank);
+        Bytes second = numbers(from, n * ranks, ++seed * 100 + rank);
+        Bytes expected = numbers(to, n, seed * 100 + rank + 50);
+        const Mirror a(gpu, first, from);
+        const Mirror b(gpu, second, from);
+        const Mirror sum(gpu, expected, to);
+        const Mirror room(gpu,
+                          Bytes(first.size() / static_cast<std::size_t>(ranks) *
+                                static_cast<std::size_t>(ranks - 1)),
+                          from);
+        const auto one = staged->start_reduce_scatter(a.view(), sum.view(), true, room.view());
+        const auto two = staged->start_reduce_scatter(b.view(), sum.view(), true);
+        one->wait();
+        two->wait();
+        for (Bytes* addends : {&first, &second}) {
+          world()
+              .start_reduce_scatter(view_of(*addends, from), view_of(expected, to), true)
+              ->wait();
+        }
+        BOOST_TEST((sum.bytes() == expected), name_of(from)
+                                                  << " to " << name_of(to) << ", " << n);
+      }
+    }
+  }
+}
+
+/// An error may end the run while a message is under way, which then comes all the same.
+BOOST_FIXTURE_TEST_CASE(memory_of_a_message_that_nobody_waits_for_is_not_used_again, Staged) {
+  if (ranks == 1) return;
+  constexpr std::size_t kBytes = 4000;
+  const Mirror data(gpu, numbers(DType::f32, 1000, rank), DType::f32);
+  staged->start_receive(data.view(), (rank + ranks - 1) % ranks, 9).reset();
+  auto* const pinned = static_cast<std::byte*>(gpu.device->allocate_host(kBytes));
+  std::fill_n(pinned, kBytes, std::byte{7});
+  staged->barrier();
+  staged->start_send(data.view(), (rank + 1) % ranks, 9)->wait();
+  staged->barrier();
+  BOOST_TEST((std::count(pinned, pinned + kBytes, std::byte{7}) == kBytes));
+  gpu.device->release_host(pinned);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_group_of_one_needs_no_host, Staged) {

@@ -2,6 +2,7 @@
 // cuBLASLt's calls: what its documentation refuses is refused. Work is queued on the stream.
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <cublasLt.h>
 
@@ -360,6 +361,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   const Layouts layouts{call.a_layout, call.b_layout, call.c_layout, call.d_layout};
   if (const auto status = check(call.desc, layouts); status != CUBLAS_STATUS_SUCCESS)
     return status;
+  // A library may refuse what its heuristic has found an algorithm for.
+  if (call.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
+      std::getenv("TRIREME_EMULATED_EPILOGUES_REFUSED") != nullptr) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   if (call.desc.uses_bias() && call.desc.bias == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   if (call.desc.uses_aux() && call.desc.aux == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   if (c == d && call.c_layout.ld != call.d_layout.ld) return CUBLAS_STATUS_INVALID_VALUE;

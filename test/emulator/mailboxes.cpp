@@ -18,6 +18,7 @@ struct Mailboxes::Head {
   std::atomic<std::uint32_t> come;
   std::atomic<std::uint32_t> told;
   std::atomic<std::uint32_t> heard;
+  std::atomic<std::uint32_t> left;
   std::uint32_t rounds[kMostRanks];  // of each rank by itself
   std::int32_t devices[kMostRanks];
   std::int64_t said[kMostRanks][2];
@@ -63,6 +64,12 @@ Mailbox& Mailboxes::box(int from, int to) {
   static_assert(sizeof(Head) % alignof(Mailbox) == 0);
   auto* const boxes = reinterpret_cast<Mailbox*>(head_ + 1);
   return boxes[from * ranks_ + to];
+}
+
+void Mailboxes::leave(bool wait) {
+  left_ = !wait;
+  ++head_->left;
+  if (wait) wait_for(head_->left, static_cast<std::uint32_t>(ranks_));
 }
 
 void Mailboxes::tell_all(const std::int64_t (&mine)[2], std::int64_t (*all)[2]) {

@@ -33,6 +33,9 @@ class Mailboxes {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] bool devices_differ() const;
   [[nodiscard]] Mailbox& box(int from, int to);
+  /// This rank takes no more part. Waits for all others to do the same, or doesn't.
+  void leave(bool wait);
+  [[nodiscard]] bool left() const { return left_; }
   /// What each rank said in the same round. Waits for all.
   void tell_all(const std::int64_t (&mine)[2], std::int64_t (*all)[2]);
 
@@ -44,6 +47,7 @@ class Mailboxes {
   std::string name_;
   int ranks_;
   int rank_;
+  bool left_ = false;
   Head* head_ = nullptr;
 };
 

@@ -3,6 +3,7 @@
 // are queued on their stream and get on while the host is elsewhere.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <cuda_fp16.h>
 #include <memory>
@@ -76,6 +77,7 @@ void move_on(Part& part, Mailboxes& boxes) {
 }
 
 bool advance(Exchange& x) {
+  if (x.boxes->left()) return true;
   if (!x.begun && x.before) x.before();
   x.begun = true;
   bool all = true;
@@ -261,14 +263,20 @@ ncclResult_t ncclCommCount(const ncclComm_t comm, int* count) {
   return ncclSuccess;
 }
 ncclResult_t ncclCommGetAsyncError(ncclComm_t /*comm*/, ncclResult_t* error) {
-  *error = ncclSuccess;
+  *error =
+      std::getenv("TRIREME_EMULATED_NCCL_FAILS") == nullptr ? ncclSuccess : ncclRemoteError;
   return ncclSuccess;
 }
+// Waits for the other ranks, as NCCL may.
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  comm->boxes->leave(true);
   delete comm;  // what is queued keeps the boxes
   return ncclSuccess;
 }
+// What is queued ends.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  const std::scoped_lock lock(api_mutex());
+  comm->boxes->leave(false);
   delete comm;
   return ncclSuccess;
 }

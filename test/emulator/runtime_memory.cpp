@@ -16,6 +16,7 @@ struct Arrays {
   std::map<std::uintptr_t, Range> by_begin;
   std::map<int, std::size_t> used;
   std::map<int, std::uint64_t> release_threshold;
+  int queued_frees = 0;
 };
 
 Arrays& arrays() {
@@ -36,7 +37,7 @@ cudaError_t allocate(void** result, std::size_t bytes, Home home) {
   count(home == Home::device ? Cost::device_allocation : Cost::pinned_allocation);
   std::size_t& used = arrays().used[current_device()];
   if (home == Home::device && bytes > device_memory() - std::min(used, device_memory())) {
-    run_all();  // frees that are queued
+    if (arrays().queued_frees > 0) run_all();
     if (bytes > device_memory() - std::min(used, device_memory())) {
       return cudaErrorMemoryAllocation;
     }
@@ -140,7 +141,9 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t stream) {
     if (p == nullptr) return cudaSuccess;
     const Range r = range_of(p);
     if (r.home != Home::device || r.begin != p) return cudaErrorInvalidValue;
+    ++arrays().queued_frees;
     queue_work(state, [p] {
+      --arrays().queued_frees;
       if (release(p, Home::device) != cudaSuccess) fatal("%p is freed twice", p);
     });
     return cudaSuccess;

@@ -297,9 +297,16 @@ class Calls(Runs):
 
     def count(self, ranks, *decks, first=2, gpus_used=1):
         """{name: calls of all ranks}"""
-        deck = {**GPU, "train_iters": self.STEPS + first, "log_interval": 1000,
-                "eval_interval": 0, "gradient_accumulation_steps": 2, "profile": True,
-                "profile_step_start": first, "profile_step_stop": self.STEPS + first}
+        deck = {
+            **GPU,
+            "train_iters": self.STEPS + first,
+            "log_interval": 1000,
+            "eval_interval": 0,
+            "gradient_accumulation_steps": 2,
+            "profile": True,
+            "profile_step_start": first,
+            "profile_step_stop": self.STEPS + first,
+        }
         variables = {**on_gpus(gpus_used), "TRIREME_EMULATED_COUNTS": "1"}
         _, told = self.train("neox", ranks, deck, *decks, variables=variables)
         line = "emulated CUDA: " + ", ".join(rf"(\d+) {name}" for name in self.COUNTS)

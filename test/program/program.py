@@ -3,7 +3,8 @@
 
 The environment says what to test: TRIREME (the program; default build/trireme of this source
 tree), TRIREME_MPIRUN (the launcher with its options), TRIREME_TEST_FOLDER (where to write;
-default a temporary folder that is removed at the end).
+default a temporary folder that is removed at the end), TRIREME_SETTINGS (key=value key=value
+over all decks that are trained: device=cuda runs a suite on a GPU).
 """
 import atexit
 import contextlib
@@ -25,6 +26,7 @@ import numpy as np
 SOURCE = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("TRIREME", SOURCE / "build" / "trireme")).resolve()
 MPIRUN = shlex.split(os.environ.get("TRIREME_MPIRUN", "mpirun"))
+SETTINGS = shlex.split(os.environ.get("TRIREME_SETTINGS", ""))
 
 # Open MPI as root, with fewer cores than ranks, unbound: versions 4 and 5.
 LAUNCH = {
@@ -67,7 +69,10 @@ def work_folder(name):
 
 def command(ranks, *arguments):
     """The command line that starts the program on `ranks` ranks."""
-    return [*MPIRUN, "-np", str(ranks), str(PROGRAM), *map(str, arguments)]
+    words = [*MPIRUN, "-np", str(ranks), str(PROGRAM), *map(str, arguments)]
+    for setting in SETTINGS if arguments[0] == "train" else []:
+        words += ["--set", setting]
+    return words
 
 
 def start(ranks, *arguments, threads=1, variables=None, **options):

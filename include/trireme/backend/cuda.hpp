@@ -52,7 +52,9 @@ struct CudaOptions {
 /// where there is no NCCL.
 ///
 /// By NCCL: no two ranks of the job may share a GPU. Collective over `host`.
-[[nodiscard]] bool nccl_built();
+/// What keeps this process from using NCCL, whatever the GPUs (no build with it, no library or
+/// an old one where it runs); "" if nothing does.
+[[nodiscard]] std::string nccl_trouble();
 [[nodiscard]] std::unique_ptr<Communicator> make_nccl_communicator(
     std::unique_ptr<Communicator> host, Device& device, Stream& compute);
 /// Through pinned host memory and MPI.

@@ -19,7 +19,7 @@ namespace trireme {
 struct SaveOptions {
   std::string folder;        ///< SAVE
   bool async = true;         ///< copy the state, write behind training; else write it in place
-  bool on_host = true;      ///< elements are in host memory; else they are copied in any case
+  bool on_host = true;       ///< elements are in host memory; else they are copied in any case
   int writers_per_node = 0;  ///< 0: every rank that holds something
   std::string node;          ///< equal on ranks that share a machine: its name
   std::int64_t keep_last = 0;  ///< checkpoints that stay; 0: all

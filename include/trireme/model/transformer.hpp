@@ -28,6 +28,10 @@ struct UnitInfo {
 /// tables, the output matrix included) + 12 · layers · hidden · seq_length (full attention, as
 /// PaLM's MFU counts).
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
+/// What the head holds of the logits of `rows` rows at a time, a rank of tp that has `columns`
+/// of them: its rows, and their stride.
+[[nodiscard]] Shape logits_buffer(const Device& device, std::int64_t rows,
+                                  std::int64_t vocab_size, int tp, std::int64_t columns);
 
 /// One call of a unit. Its parameters' values must be there during every pass, and their
 /// gradients' memory during backward, for a unit with gradient_in_forward() during forward in

@@ -194,7 +194,7 @@ void CudaKernels::activation_forward(Stream& s, Activation kind, const ConstView
     constexpr int N = kVector<T>;
     const Extent extent = extent_of({y, x}, !gated(kind));
     with_kind(kind, [&]<Activation kKind>(KindTag<kKind>) {
-      for_each<N>(native(s), extent, vectors_fit({y, x, up}, N),
+      for_each<N>(native(s), extent, vectors_fit({y, x, up}, N, extent.rows == 1),
                   Forward<T, kKind>{matrix<T>(x), matrix<T>(up), matrix<T>(y)});
     });
   });
@@ -208,7 +208,7 @@ void CudaKernels::activation_backward(Stream& s, Activation kind, const ConstVie
     constexpr int N = kVector<T>;
     const Extent extent = extent_of({dy, x, dx}, !gated(kind));
     with_kind(kind, [&]<Activation kKind>(KindTag<kKind>) {
-      for_each<N>(native(s), extent, vectors_fit({dy, x, dx, up, dup}, N),
+      for_each<N>(native(s), extent, vectors_fit({dy, x, dx, up, dup}, N, extent.rows == 1),
                   Backward<T, kKind>{matrix<T>(x), matrix<T>(up), matrix<T>(dy), matrix<T>(dx),
                                      matrix<T>(dup)});
     });

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "attention_args.hpp"
+#include "cudnn_attention.hpp"
 #include "kernels.hpp"
 #include "stream.hpp"
 
@@ -109,6 +110,7 @@ void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
 void CudaKernels::attention_forward(Stream& s, const ConstView& qkv,
                                     const AttentionShape& shape, const Dropout& dropout,
                                     const View& out, const View& lse) {
+  if (cudnn_attention_->forward(native(s), qkv, shape, dropout, out, lse)) return;
   own_attention_forward(native(s), qkv, shape, dropout, out, lse);
 }
 
@@ -116,6 +118,7 @@ void CudaKernels::attention_backward(Stream& s, const ConstView& dout, const Con
                                      const ConstView& out, const ConstView& lse,
                                      const AttentionShape& shape, const Dropout& dropout,
                                      const View& dqkv) {
+  if (cudnn_attention_->backward(native(s), dout, qkv, out, lse, shape, dropout, dqkv)) return;
   own_attention_backward(native(s), *workspace_, dout, qkv, out, lse, shape, dropout, dqkv);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cut softmax in place, a block a row. A row's first elements, up to an address that 16
 // divides, and its last ones go one by one, so that any vocabulary and stride does.
+#include <limits>
+
 #include "each.cuh"
 #include "kernels.hpp"
 #include "reduce.cuh"
@@ -11,33 +13,6 @@ namespace trireme::cuda {
 namespace {
 
 constexpr int kThreads = 512;
-
-/// A row as vectors between single elements.
-template <class T>
-struct RowCut {
-  static constexpr int N = kVector<T>;
-  std::int64_t head;
-  std::int64_t packs;
-  std::int64_t cols;
-
-  __device__ __forceinline__ RowCut(const T* row, std::int64_t n) : cols(n) {
-    const auto past =
-        static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(row) % 16 / sizeof(T));
-    head = past == 0 ? 0 : N - past;
-    if (head > n) head = n;
-    packs = (n - head) / N;
-  }
-
-  /// one(element) and pack(first element of N) for this thread's share.
-  template <class One, class Vector>
-  __device__ __forceinline__ void visit(One&& one, Vector&& pack) const {
-    const auto t = static_cast<std::int64_t>(threadIdx.x);
-    if (t < head) one(t);
-#pragma unroll 4
-    for (std::int64_t p = t; p < packs; p += kThreads) pack(head + p * N);
-    if (t < cols - head - packs * N) one(head + packs * N + t);
-  }
-};
 
 template <class T>
 __device__ __forceinline__ float exponential(float x) {
@@ -57,10 +32,70 @@ __device__ __forceinline__ void store_whole(void* to, const P& values) {
   __stcg(static_cast<uint4*>(to), words);
 }
 
+/// A row as vectors between single elements. A row has fewer than 2^31 elements.
+template <class T>
+struct RowCut {
+  static constexpr int N = kVector<T>;
+  int head;
+  int packs;
+  int cols;
+
+  __device__ __forceinline__ RowCut(const T* row, int n) : cols(n) {
+    const auto past = static_cast<int>(reinterpret_cast<std::uintptr_t>(row) % 16 / sizeof(T));
+    head = past == 0 ? 0 : N - past;
+    if (head > n) head = n;
+    packs = (n - head) / N;
+  }
+
+  /// one(element) and pack(first element of N) for this thread's share.
+  template <class One, class Vector>
+  __device__ __forceinline__ void visit(One&& one, Vector&& pack) const {
+    const auto t = static_cast<int>(threadIdx.x);
+    if (t < head) one(t);
+#pragma unroll 4
+    for (int p = t; p < packs; p += kThreads) pack(head + p * N);
+    if (t < cols - head - packs * N) one(head + packs * N + t);
+  }
+
+  /// to[i] = f(from[i], i) for this thread's share, with several loads under way.
+  template <class F>
+  __device__ __forceinline__ void change(const T* from, T* to, F&& f) const {
+    constexpr int kAtOnce = 2;
+    const auto t = static_cast<int>(threadIdx.x);
+    if (t < head) to[t] = f(from[t], t);
+    for (int p = t; p < packs; p += kAtOnce * kThreads) {
+      Pack<T, N> in[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (p + i * kThreads < packs) in[i] = load<N>(from + head + (p + i * kThreads) * N);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (p + i * kThreads < packs) {
+          const int at = head + (p + i * kThreads) * N;
+          Pack<T, N> out;
+#pragma unroll
+          for (int j = 0; j < N; ++j) out.at[j] = f(in[i].at[j], at + j);
+          store_whole(to + at, out);
+        }
+      }
+    }
+    const int rest = head + packs * N;
+    if (t < cols - rest) to[rest + t] = f(from[rest + t], rest + t);
+  }
+};
+
+/// Where the row's target is among `cols` columns from `first` on; −1: elsewhere.
+__device__ __forceinline__ int target_of(const std::int32_t* targets, std::int64_t row,
+                                         std::int64_t first, int cols) {
+  const std::int64_t at = targets[row] - first;
+  return at >= 0 && at < cols ? static_cast<int>(at) : -1;
+}
+
 template <class T>
 struct Local {
   Matrix<T> logits;
-  std::int64_t cols;
+  int cols;
   const std::int32_t* targets;
   std::int64_t first_column;
   float* max;
@@ -79,42 +114,36 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   const RowCut<T> cut(z, a.cols);
   // Vectors are aligned in the stash as they are in memory.
   T* const held = kStash ? shared_memory<T>() + (N - cut.head) % N : z;
-  if (threadIdx.x == 0) {
-    const std::int64_t at = a.targets[row] - a.first_column;
-    a.picked[row] = at >= 0 && at < a.cols ? to_float(z[at]) : 0.0F;
-  }
+  const int target = target_of(a.targets, row, a.first_column, a.cols);
   const float lowest = -INFINITY;
   float most = lowest;
   cut.visit(
-      [&](std::int64_t i) {
+      [&](int i) {
         most = fmaxf(most, to_float(z[i]));
         if constexpr (kStash) held[i] = z[i];
       },
-      [&](std::int64_t i) {
+      [&](int i) {
         const Pack<T, N> in = load<N>(z + i);
 #pragma unroll
         for (int j = 0; j < N; ++j) most = fmaxf(most, to_float(in.at[j]));
         if constexpr (kStash) store(held + i, in);
       });
+  const bool picks = threadIdx.x == 0 && target >= 0;
+  float picked = 0;
+  if (!kStash && picks) picked = to_float(z[target]);  // before the row is changed
   most = over_block(most, room, lowest, Max());
+  if (kStash && picks) picked = to_float(held[target]);
   float total = 0;
-  const auto power = [&](T x) {
+  cut.change(held, z, [&](T x, int /*i*/) {
     const float e = exponential<T>(to_float(x) - most);
     total += e;
     return from_float<T>(e);
-  };
-  cut.visit([&](std::int64_t i) { z[i] = power(held[i]); },
-            [&](std::int64_t i) {
-              const Pack<T, N> in = load<N>(held + i);
-              Pack<T, N> out;
-#pragma unroll
-              for (int j = 0; j < N; ++j) out.at[j] = power(in.at[j]);
-              store_whole(z + i, out);
-            });
+  });
   total = over_block(total, room);
   if (threadIdx.x == 0) {
     a.max[row] = most;
     a.sum[row] = total;
+    a.picked[row] = picked;
   }
 }
 
@@ -157,7 +186,7 @@ __global__ void __launch_bounds__(kLossThreads)
 template <class T>
 struct Gradient {
   Matrix<T> z;
-  std::int64_t cols;
+  int cols;
   const std::int32_t* targets;
   std::int64_t first_column;
   const float* factor;
@@ -169,25 +198,20 @@ struct Gradient {
 /// Floor: 2 elements of T an element.
 template <class T>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
-  constexpr int N = kVector<T>;
   const std::int64_t row = blockIdx.x;
   T* const z = a.z.at(row, 0);
   const auto scale =
       static_cast<float>(a.scale_too == nullptr ? a.scale : a.scale * *a.scale_too);
   const float f = scale * a.factor[row] / a.sum[row];
-  const std::int64_t target = a.targets[row] - a.first_column;
-  const RowCut<T> cut(z, a.cols);
-  const auto gradient = [&](T x, std::int64_t i) {
+  const int target = target_of(a.targets, row, a.first_column, a.cols);
+  RowCut<T>(z, a.cols).change(z, z, [&](T x, int i) {
     return from_float<T>(to_float(x) * f - (i == target ? scale : 0.0F));
-  };
-  cut.visit([&](std::int64_t i) { z[i] = gradient(z[i], i); },
-            [&](std::int64_t i) {
-              const Pack<T, N> in = load<N>(z + i);
-              Pack<T, N> out;
-#pragma unroll
-              for (int j = 0; j < N; ++j) out.at[j] = gradient(in.at[j], i + j);
-              store(z + i, out);
-            });
+  });
+}
+
+int columns_of(const ConstView& v) {
+  TRM_CHECK(v.cols() <= std::numeric_limits<std::int32_t>::max(), "rows of {}", v.cols());
+  return static_cast<int>(v.cols());
 }
 
 /// Dynamic shared memory with which two blocks stand on one multiprocessor.
@@ -210,8 +234,8 @@ void CudaKernels::softmax_local(Stream& s, const View& logits, const ConstView& 
                                 const View& picked) {
   if (logits.rows() == 0) return;
   with_type(logits.dtype(), [&]<class T>(TypeTag<T>) {
-    const Local<T> a{matrix<T>(logits),   logits.cols(),     targets.data<std::int32_t>(),
-                     first_column,        max.data<float>(), sum.data<float>(),
+    const Local<T> a{matrix<T>(logits),   columns_of(logits), targets.data<std::int32_t>(),
+                     first_column,        max.data<float>(),  sum.data<float>(),
                      picked.data<float>()};
     const dim3 grid(static_cast<unsigned>(logits.rows()));
     const std::int64_t stash =
@@ -250,12 +274,12 @@ void CudaKernels::softmax_gradient(Stream& s, const View& exponentials,
                                    const ConstView& scale_too) {
   if (exponentials.count() == 0) return;
   with_type(exponentials.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(
-        gradient_kernel<T>, dim3(static_cast<unsigned>(exponentials.rows())), dim3(kThreads), 0,
-        native(s),
-        Gradient<T>{matrix<T>(exponentials), exponentials.cols(), targets.data<std::int32_t>(),
-                    first_column, factor.data<float>(), sum.data<float>(), scale,
-                    scale_too.empty() ? nullptr : scale_too.data<double>()});
+    launch(gradient_kernel<T>, dim3(static_cast<unsigned>(exponentials.rows())), dim3(kThreads),
+           0, native(s),
+           Gradient<T>{matrix<T>(exponentials), columns_of(exponentials),
+                       targets.data<std::int32_t>(), first_column, factor.data<float>(),
+                       sum.data<float>(), scale,
+                       scale_too.empty() ? nullptr : scale_too.data<double>()});
   });
 }
 

@@ -16,6 +16,8 @@ namespace cuda {
 
 namespace {
 
+constexpr double kPatience = 5;  // seconds
+
 /// Freed blocks are kept: cudaMalloc and cudaFree would wait for all of the GPU's work.
 class CudaDevice final : public Device {
  public:
@@ -74,7 +76,9 @@ class CudaDevice final : public Device {
     if (bytes > 0) TRM_CUDA(cudaMemcpyAsync(to, from, bytes, kind, native(s)));
   }
 
-  /// By `take`; where there is no memory left, once more without what is kept.
+  /// By `take`; where there is no memory left, once more without what is kept. Giving that back
+  /// waits for all of the GPU's work, which may never end: a message that is waited for there
+  /// may be one that is sent only after this call.
   template <class Take>
   void* fresh(BlockPool& pool, Take take, cudaError_t (*give_back)(void*)) const {
     select_device(index_);
@@ -82,7 +86,7 @@ class CudaDevice final : public Device {
     cudaError_t code = take(&block);
     if (code == cudaErrorMemoryAllocation && !pool.kept().empty()) {
       static_cast<void>(cudaGetLastError());
-      TRM_CUDA(cudaDeviceSynchronize());
+      if (!idle_within(index_, kPatience)) return nullptr;
       pool.drop_kept([&](void* kept) { TRM_CUDA(give_back(kept)); });
       code = take(&block);
     }

@@ -40,15 +40,16 @@ __device__ __forceinline__ void store(T* to, const Pack<T, N>& values) {
   *reinterpret_cast<Pack<T, N>*>(to) = values;
 }
 
-/// Whether n elements at once may be read at the start of each row and each n after it.
-inline bool vectors_fit(const ConstView& v, int n) {
+/// Whether n elements at once may be read at the start of each row and each n after it; of
+/// arrays that are read as one long row, if `flat`.
+inline bool vectors_fit(const ConstView& v, int n, bool flat = false) {
   const auto bytes = static_cast<std::uintptr_t>(n) * size_of(v.dtype());
   return v.empty() || (reinterpret_cast<std::uintptr_t>(v.raw()) % bytes == 0 &&
-                       (v.rows() <= 1 || v.row_stride() % n == 0));
+                       (flat || v.rows() <= 1 || v.row_stride() % n == 0));
 }
-inline bool vectors_fit(std::initializer_list<ConstView> views, int n) {
+inline bool vectors_fit(std::initializer_list<ConstView> views, int n, bool flat = false) {
   return std::all_of(views.begin(), views.end(),
-                     [n](const ConstView& v) { return vectors_fit(v, n); });
+                     [=](const ConstView& v) { return vectors_fit(v, n, flat); });
 }
 
 /// Elements of a vector of 16 bytes of the widest of these types.
@@ -133,6 +134,13 @@ void for_each(cudaStream_t stream, const Extent& extent, bool vectors, const Job
     launch(each_kernel<1, Job>, dim3(blocks), dim3(kEachThreads), 0, stream, job, extent.rows,
            extent.cols);
   }
+}
+
+/// The same over arrays of one shape (or empty), for a job that doesn't ask where elements are.
+template <int N, class Job>
+void for_each(cudaStream_t stream, std::initializer_list<ConstView> views, const Job& job) {
+  const Extent extent = extent_of(views);
+  for_each<N>(stream, extent, vectors_fit(views, N, extent.rows == 1), job);
 }
 
 }  // namespace trireme::cuda

@@ -137,8 +137,7 @@ struct Drop {
 template <class T>
 void copy_as(cudaStream_t stream, const ConstView& x, const View& y) {
   constexpr int N = kVector<T>;
-  for_each<N>(stream, extent_of({x, y}), vectors_fit({x, y}, N),
-              Copy<T>{matrix<T>(x), matrix<T>(y)});
+  for_each<N>(stream, {x, y}, Copy<T>{matrix<T>(x), matrix<T>(y)});
 }
 
 }  // namespace
@@ -146,8 +145,7 @@ void copy_as(cudaStream_t stream, const ConstView& x, const View& y) {
 void CudaKernels::add(Stream& s, const ConstView& a, const ConstView& b, const View& y) {
   with_type(y.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    for_each<N>(native(s), extent_of({y, a, b}), vectors_fit({y, a, b}, N),
-                Add<T>{matrix<T>(a), matrix<T>(b), matrix<T>(y)});
+    for_each<N>(native(s), {y, a, b}, Add<T>{matrix<T>(a), matrix<T>(b), matrix<T>(y)});
   });
 }
 
@@ -156,8 +154,7 @@ void CudaKernels::cast(Stream& s, const ConstView& x, const View& y) {
   with_type(x.dtype(), [&]<class From>(TypeTag<From>) {
     with_type(y.dtype(), [&]<class To>(TypeTag<To>) {
       constexpr int N = kVector<From, To>;
-      for_each<N>(native(s), extent_of({y, x}), vectors_fit({y, x}, N),
-                  Cast<From, To>{matrix<From>(x), matrix<To>(y)});
+      for_each<N>(native(s), {y, x}, Cast<From, To>{matrix<From>(x), matrix<To>(y)});
     });
   });
 }
@@ -165,8 +162,7 @@ void CudaKernels::cast(Stream& s, const ConstView& x, const View& y) {
 void CudaKernels::accumulate(Stream& s, const ConstView& x, const View& y) {
   const auto run = [&]<class From, class To>(TypeTag<From>, TypeTag<To>) {
     constexpr int N = kVector<From, To>;
-    for_each<N>(native(s), extent_of({y, x}), vectors_fit({y, x}, N),
-                Accumulate<From, To>{matrix<From>(x), matrix<To>(y)});
+    for_each<N>(native(s), {y, x}, Accumulate<From, To>{matrix<From>(x), matrix<To>(y)});
   };
   if (y.dtype() == DType::f64) return run(TypeTag<double>(), TypeTag<double>());
   with_type(x.dtype(),

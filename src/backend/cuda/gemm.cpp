@@ -5,6 +5,7 @@
 #include "gemm.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "trireme/core/log.hpp"
@@ -122,6 +123,17 @@ std::string text_of(const Product& p) {
                      p.accumulate ? " added" : "", name_of(p.a.dtype()), name_of(p.c.dtype()));
 }
 
+/// Shape, row stride and alignment.
+std::string text_of(const ConstView& v) {
+  return fmt::format("{}×{} in rows {} apart at a multiple of {} bytes", v.rows(), v.cols(),
+                     leading(v), alignment_of(v.raw()));
+}
+
+/// The library's way to say that it can't do such a product.
+bool refused(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+}
+
 }  // namespace
 
 /// No candidates: cuBLASLt can't do it.
@@ -132,6 +144,7 @@ struct Gemm::Plan {
   Layout c;
   std::vector<cublasLtMatmulHeuristicResult_t> candidates;
   std::size_t chosen = 0;
+  bool proven = false;  ///< has been run
 };
 
 Gemm::Gemm(const Workspace& workspace, const CudaOptions& options)
@@ -175,9 +188,7 @@ std::unique_ptr<Gemm::Plan> Gemm::make_plan(cudaStream_t stream, const Product& 
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_, plan->desc.get(), plan->a.get(), plan->b.get(), plan->c.get(), plan->c.get(),
       preference.get(), static_cast<int>(found.size()), found.data(), &count);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) {
-    return plan;
-  }
+  if (refused(status)) return plan;
   TRM_CUBLAS(status);
   found.resize(static_cast<std::size_t>(count));
   std::erase_if(found, [](const auto& r) { return r.state != CUBLAS_STATUS_SUCCESS; });
@@ -186,43 +197,49 @@ std::unique_ptr<Gemm::Plan> Gemm::make_plan(cudaStream_t stream, const Product& 
   return plan;
 }
 
-void Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                    const Trial& trial) const {
+cublasStatus_t Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                              const Trial& trial) const {
   static constexpr float kOne = 1;
   static constexpr float kZero = 0;
   const Product& p = trial.product;
-  TRM_CUBLAS(cublasLtMatmul(handle_, plan.desc.get(), &kOne, p.b.raw(), plan.a.get(), p.a.raw(),
-                            plan.b.get(), p.accumulate ? &kOne : &kZero, trial.to, plan.c.get(),
-                            trial.to, plan.c.get(), &algorithm,
-                            workspace_.take(kWorkspaceBytes), kWorkspaceBytes, trial.stream));
+  return cublasLtMatmul(handle_, plan.desc.get(), &kOne, p.b.raw(), plan.a.get(), p.a.raw(),
+                        plan.b.get(), p.accumulate ? &kOne : &kZero, trial.to, plan.c.get(),
+                        trial.to, plan.c.get(), &algorithm, workspace_.take(kWorkspaceBytes),
+                        kWorkspaceBytes, trial.stream);
 }
 
 /// Tries each candidate. What c holds is lost where it is overwritten anyway; where it is added
-/// to, the trials run in memory of their own, which goes back to the driver. Where there is
-/// none, the library's word stands.
+/// to, the trials run in memory of their own. It is the device's: the driver would wait for
+/// exchanges to give it back. Where there is none, the library's word stands.
 void Gemm::search(Plan& plan, cudaStream_t stream, const Product& p) const {
-  void* scratch = nullptr;
-  if (p.accumulate) {
-    const auto elements = static_cast<std::size_t>(leading(p.c) * p.c.rows());
-    const cudaError_t code = cudaMalloc(&scratch, elements * size_of(p.c.dtype()));
-    if (code == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      return;
-    }
-    TRM_CUDA(code);
+  if (!p.accumulate) {
+    plan.chosen = fastest(plan, {stream, p, p.c.raw()});
+    return;
   }
-  plan.chosen = fastest(plan, {stream, p, p.accumulate ? scratch : p.c.raw()});
-  if (p.accumulate) TRM_CUDA(cudaFree(scratch));
+  const auto elements = static_cast<std::size_t>(leading(p.c) * p.c.rows());
+  std::unique_ptr<Buffer> scratch;
+  try {
+    scratch = std::make_unique<Buffer>(workspace_.device(), elements * size_of(p.c.dtype()));
+  } catch (const Error&) {
+    return;
+  }
+  plan.chosen = fastest(plan, {stream, p, scratch->data()});
 }
 
 std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
+  const auto events = std::make_shared<EventPool>();
   std::vector<double> seconds;
   for (const auto& candidate : plan.candidates) {
-    multiply(plan, candidate.algo, trial);  // its code is loaded
-    CudaEvent begin(true);
-    CudaEvent end(true);
+    const cublasStatus_t status = multiply(plan, candidate.algo, trial);  // its code is loaded
+    if (refused(status)) {
+      seconds.push_back(std::numeric_limits<double>::infinity());
+      continue;
+    }
+    TRM_CUBLAS(status);
+    CudaEvent begin(events, true);
+    CudaEvent end(events, true);
     TRM_CUDA(cudaEventRecord(begin.native(), trial.stream));
-    for (int i = 0; i < kTrialRuns; ++i) multiply(plan, candidate.algo, trial);
+    for (int i = 0; i < kTrialRuns; ++i) TRM_CUBLAS(multiply(plan, candidate.algo, trial));
     TRM_CUDA(cudaEventRecord(end.native(), trial.stream));
     end.synchronize();
     seconds.push_back(end.seconds_since(begin) / kTrialRuns);
@@ -242,13 +259,21 @@ bool Gemm::try_run(cudaStream_t stream, const Product& p, const Epilogue& e) {
   if (plan == nullptr) plan = make_plan(stream, p, e);
   if (plan->candidates.empty()) return false;
   set_addresses(plan->desc.get(), e);
-  multiply(*plan, plan->candidates[plan->chosen].algo, {stream, p, p.c.raw()});
+  const cublasStatus_t status =
+      multiply(*plan, plan->candidates[plan->chosen].algo, {stream, p, p.c.raw()});
+  if (!plan->proven && refused(status)) {
+    plan->candidates.clear();
+    return false;
+  }
+  TRM_CUBLAS(status);
+  plan->proven = true;
   return true;
 }
 
 void Gemm::run(cudaStream_t stream, const Product& p) {
-  TRM_REQUIRE(try_run(stream, p, {}), "cuBLASLt has no algorithm for the product {}",
-              text_of(p));
+  TRM_REQUIRE(try_run(stream, p, {}),
+              "cuBLASLt has no algorithm for the product {}: a is {}, b {}, c {}", text_of(p),
+              text_of(p.a), text_of(p.b), text_of(ConstView(p.c)));
 }
 
 }  // namespace trireme::cuda

@@ -73,8 +73,8 @@ class Gemm {
   [[nodiscard]] static Key key_of(const Product& p, const Epilogue& e);
   [[nodiscard]] std::unique_ptr<Plan> make_plan(cudaStream_t stream, const Product& p,
                                                 const Epilogue& e) const;
-  void multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
-                const Trial& trial) const;
+  [[nodiscard]] cublasStatus_t multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                                        const Trial& trial) const;
   [[nodiscard]] std::size_t fastest(const Plan& plan, const Trial& trial) const;
   void search(Plan& plan, cudaStream_t stream, const Product& p) const;
 

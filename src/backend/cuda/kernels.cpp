@@ -3,6 +3,7 @@
 #include "kernels.hpp"
 
 #include "check.hpp"
+#include "cudnn_attention.hpp"
 #include "gemm.hpp"
 #include "workspace.hpp"
 
@@ -21,7 +22,7 @@ void* Workspace::take(std::size_t bytes) const {
 CudaKernels::CudaKernels(Device& device, Stream& /*compute*/, const CudaOptions& options)
     : workspace_(std::make_unique<Workspace>(device)),
       gemm_(std::make_unique<Gemm>(*workspace_, options)),
-      attention_(options.attention) {}
+      cudnn_attention_(std::make_unique<CudnnAttention>(*workspace_, options.attention)) {}
 
 CudaKernels::~CudaKernels() = default;
 

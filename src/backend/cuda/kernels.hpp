@@ -9,8 +9,9 @@
 
 namespace trireme::cuda {
 
-class Gemm;       // gemm.hpp: cuBLASLt
-class Workspace;  // workspace.hpp: device memory for partial results, of one size for good
+class CudnnAttention;  // cudnn_attention.hpp
+class Gemm;            // gemm.hpp: cuBLASLt
+class Workspace;       // workspace.hpp: device memory for partial results, of one size for good
 
 class CudaKernels final : public Kernels {
  public:
@@ -92,7 +93,7 @@ class CudaKernels final : public Kernels {
  private:
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<Gemm> gemm_;
-  FusedAttention attention_;
+  std::unique_ptr<CudnnAttention> cudnn_attention_;
 };
 
 }  // namespace trireme::cuda

@@ -29,8 +29,8 @@ struct NormForward {
 /// x + dropout(add), rounded, as the norm's input is stored.
 template <int N, class T>
 __device__ __forceinline__ Pack<T, N> joined(const NormForward<T>& a, std::int64_t row,
-                                             std::int64_t col, const Pack<T, N>& x) {
-  const Pack<T, N> add = load<N>(a.add.at(row, col));
+                                             std::int64_t col, const Pack<T, N>& x,
+                                             const Pack<T, N>& add) {
   float base[N];
   float value[N];
 #pragma unroll
@@ -77,20 +77,37 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
   const Team me = team<kWarpTeam>();
   const std::int64_t row = me.number;
   if (row >= a.rows) return;  // the whole team
+  constexpr int kTogether = 4;
+  static_assert(kHeld % kTogether == 0);
+  const auto column = [&](int i) {
+    return static_cast<std::int64_t>(i * me.threads + me.thread) * N;
+  };
   Pack<T, N> held[kHeld];
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
-    const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
+    const std::int64_t col = column(i);
     if (col < a.cols) held[i] = load<N>(a.x.at(row, col));
   }
   float total = 0;
 #pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
-    if (col < a.cols) {
-      if constexpr (kResidual) held[i] = joined(a, row, col, held[i]);
+  for (int first = 0; first < kHeld; first += kTogether) {
+    Pack<T, N> add[kTogether];  // loaded before a sum is stored, which may be in its place
+    if constexpr (kResidual) {
 #pragma unroll
-      for (int j = 0; j < N; ++j) total += to_float(held[i].at[j]);
+      for (int i = 0; i < kTogether; ++i) {
+        const std::int64_t col = column(first + i);
+        if (col < a.cols) add[i] = load<N>(a.add.at(row, col));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      const std::int64_t col = column(first + i);
+      if (col < a.cols) {
+        Pack<T, N>& x = held[first + i];
+        if constexpr (kResidual) x = joined(a, row, col, x, add[i]);
+#pragma unroll
+        for (int j = 0; j < N; ++j) total += to_float(x.at[j]);
+      }
     }
   }
   const float n = static_cast<float>(a.cols);
@@ -98,7 +115,7 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
   float squares = 0;
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
-    if (static_cast<std::int64_t>(i * me.threads + me.thread) * N < a.cols) {
+    if (column(i) < a.cols) {
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const float from_mean = to_float(held[i].at[j]) - mean;
@@ -109,7 +126,7 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
   const float rstd = 1.0F / sqrtf(over_team<kWarpTeam>(squares, room) / n + a.epsilon);
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
-    const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
+    const std::int64_t col = column(i);
     if (col < a.cols) store(a.y.at(row, col), normed(a, col, held[i], mean, rstd));
   }
   if (me.thread == 0) {

@@ -27,24 +27,53 @@ struct NormBackward {
   bool centred;  // LayerNorm
 };
 
-/// A thread's vectors of one row.
-template <class T, int N, int kHeld>
+/// Whether a row is read while the one before is summed, for which there must be registers.
+template <int kHeld, bool kWarpTeam>
+inline constexpr bool kAhead = kWarpTeam || kHeld <= 2;
+
+/// A thread's vectors of one row, and the row's statistics.
+template <class T, int N, int kHeld, bool kAdds>
 struct RowPart {
   Pack<T, N> x[kHeld];
   Pack<T, N> dy[kHeld];
+  Pack<T, N> add[kAdds ? kHeld : 1];
+  float mean;
+  float rstd;
 
   __device__ __forceinline__ void read(const NormBackward<T>& a, const Team& me,
                                        std::int64_t row) {
+    if (row >= a.rows) return;
+    mean = a.statistics.at(row, 0)[0];
+    rstd = a.statistics.at(row, 0)[1];
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
       const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
-      if (row < a.rows && col < a.cols) {
+      if (col < a.cols) {
         x[i] = load<N>(a.x.at(row, col));
         dy[i] = load<N>(a.dy.at(row, col));
+        if constexpr (kAdds) {
+          if (a.add.data != nullptr) add[i] = load<N>(a.add.at(row, col));
+        }
       }
     }
   }
 };
+
+/// Both sums over a team. A block takes turns between two rooms: a room's result has been read
+/// by all when the barrier of the other one is behind them.
+template <bool kWarpTeam>
+__device__ __forceinline__ float2 both_over_team(float2 x, float2* room) {
+  x = {over_warp(x.x), over_warp(x.y)};
+  if constexpr (!kWarpTeam) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    if (lane == 0) room[threadIdx.x / kWarp] = x;
+    __syncthreads();
+    float2 share = {0, 0};
+    if (lane < static_cast<int>(blockDim.x) / kWarp) share = room[lane];
+    x = {over_warp(share.x), over_warp(share.y)};
+  }
+  return x;
+}
 
 /// What a thread adds up over its rows.
 template <int N, int kHeld>
@@ -55,13 +84,11 @@ struct Gradients {
 
 /// One row: its dx, and its part of the weights' gradients.
 template <class T, int N, int kHeld, bool kWarpTeam>
-__device__ __forceinline__ void row_gradient(const NormBackward<T>& a, const Team& me,
-                                             std::int64_t row, const RowPart<T, N, kHeld>& in,
-                                             float* room, Gradients<N, kHeld>& sums) {
-  const float mean = a.statistics.at(row, 0)[0];
-  const float rstd = a.statistics.at(row, 0)[1];
-  float plain = 0;
-  float crossed = 0;
+__device__ __forceinline__ void row_gradient(
+    const NormBackward<T>& a, const Team& me, std::int64_t row,
+    const RowPart<T, N, kHeld, kAhead<kHeld, kWarpTeam>>& in, float2* room,
+    Gradients<N, kHeld>& sums) {
+  float2 total = {0, 0};  // plain, and times x − mean
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
@@ -70,30 +97,35 @@ __device__ __forceinline__ void row_gradient(const NormBackward<T>& a, const Tea
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const float g = to_float(in.dy[i].at[j]);
-        const float from_mean = to_float(in.x[i].at[j]) - mean;
+        const float from_mean = to_float(in.x[i].at[j]) - in.mean;
         const float gw = g * to_float(weight.at[j]);
-        plain += gw;
-        crossed = fmaf(gw, from_mean, crossed);
-        sums.weight[i][j] = fmaf(g * from_mean, rstd, sums.weight[i][j]);
+        total.x += gw;
+        total.y = fmaf(gw, from_mean, total.y);
+        sums.weight[i][j] = fmaf(g * from_mean, in.rstd, sums.weight[i][j]);
         sums.bias[i][j] += g;
       }
     }
   }
+  total = both_over_team<kWarpTeam>(total, room);
   const float n = static_cast<float>(a.cols);
-  const float shift = a.centred ? over_team<kWarpTeam>(plain, room) / n : 0.0F;
-  const float slope = over_team<kWarpTeam>(crossed, room) * rstd / n * rstd;
+  const float shift = a.centred ? total.x / n : 0.0F;
+  const float slope = total.y * in.rstd / n * in.rstd;
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
     if (col < a.cols) {
       const Pack<T, N> weight = load<N>(a.weight + col);
       Pack<T, N> add;
-      if (a.add.data != nullptr) add = load<N>(a.add.at(row, col));
+      if constexpr (kAhead<kHeld, kWarpTeam>) {
+        add = in.add[i];
+      } else {
+        if (a.add.data != nullptr) add = load<N>(a.add.at(row, col));
+      }
       Pack<T, N> out;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
         const float gw = to_float(in.dy[i].at[j]) * to_float(weight.at[j]);
-        float value = (gw - shift - (to_float(in.x[i].at[j]) - mean) * slope) * rstd;
+        float value = (gw - shift - (to_float(in.x[i].at[j]) - in.mean) * slope) * in.rstd;
         if (a.add.data != nullptr) value += to_float(add.at[j]);
         out.at[j] = from_float<T>(value);
       }
@@ -129,27 +161,25 @@ __device__ __forceinline__ void write_part(const NormBackward<T>& a, const Team&
   }
 }
 
-/// Floor: 3 elements of T an element, 4 with `add`; the next row is read while this one is
-/// summed.
+/// Floor: 3 elements of T an element, 4 with `add`.
 template <class T, int N, int kHeld, bool kWarpTeam>
-__global__ void __launch_bounds__(kWarpTeam                  ? kSmallTeams
-                                  : kHeld == 2               ? 768
-                                  : kHeld == 4 || kHeld == 8 ? 512
-                                                             : 1024)
-    norm_backward_kernel(NormBackward<T> a) {
-  __shared__ float room[kMaxWarps];
+__global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
+                                  : kHeld <= 8 ? 512
+                                               : 1024) norm_backward_kernel(NormBackward<T> a) {
+  __shared__ float2 room[2][kMaxWarps];
   const Team me = team<kWarpTeam>();
   Gradients<N, kHeld> sums{};
-  RowPart<T, N, kHeld> now;
+  RowPart<T, N, kHeld, kAhead<kHeld, kWarpTeam>> now;
   now.read(a, me, me.number);
-  for (std::int64_t row = me.number; row < a.rows; row += me.teams) {
-    if constexpr (kWarpTeam || kHeld == 1) {
-      RowPart<T, N, kHeld> next;
+  int turn = 0;
+  for (std::int64_t row = me.number; row < a.rows; row += me.teams, turn ^= 1) {
+    if constexpr (kAhead<kHeld, kWarpTeam>) {
+      auto next = now;
       next.read(a, me, row + me.teams);
-      row_gradient<T, N, kHeld, kWarpTeam>(a, me, row, now, room, sums);
+      row_gradient<T, N, kHeld, kWarpTeam>(a, me, row, now, room[turn], sums);
       now = next;
-    } else {  // no registers for two rows
-      row_gradient<T, N, kHeld, kWarpTeam>(a, me, row, now, room, sums);
+    } else {
+      row_gradient<T, N, kHeld, kWarpTeam>(a, me, row, now, room[turn], sums);
       now.read(a, me, row + me.teams);
     }
   }
@@ -191,7 +221,7 @@ void run_backward(cudaStream_t stream, const NormBackward<T>& a, bool vectors,
 }
 
 TeamShape backward_shape(std::int64_t vectors, bool wide) {
-  return wide ? team_shape(vectors, 4, {{1, 1024}, {2, 768}, {4, 512}, {16, 1024}})
+  return wide ? team_shape(vectors, 4, {{1, 512}, {2, 512}, {4, 512}, {16, 1024}})
               : team_shape(vectors, 8, {{8, 512}, {64, 1024}});
 }
 
@@ -209,9 +239,11 @@ void CudaKernels::norm_backward(Stream& s, Norm kind, const ConstView& dy, const
     const bool vectors = cols % N == 0 && vectors_fit({dy, x, weight, add, dx}, N);
     const TeamShape shape = backward_shape(vectors ? cols / N : cols, vectors);
     const int per_block = shape.warp ? kSmallTeams / kWarp : 1;
+    // Of small blocks that have one row a multiprocessor takes four.
+    const std::int64_t most = !shape.warp && shape.threads <= 256 ? 2 * kMaxParts : kMaxParts;
     const auto fits = static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / (2 * cols);
-    const auto blocks = static_cast<int>(
-        std::min({std::int64_t{kMaxParts}, fits, (rows + per_block - 1) / per_block}));
+    const auto blocks =
+        static_cast<int>(std::min({most, fits, (rows + per_block - 1) / per_block}));
     auto* const parts = static_cast<float*>(
         workspace_->take(static_cast<std::size_t>(2 * cols * blocks) * sizeof(float)));
     run_backward<T>(
@@ -219,8 +251,7 @@ void CudaKernels::norm_backward(Stream& s, Norm kind, const ConstView& dy, const
         {matrix<T>(dy), matrix<T>(x), matrix<T>(add), matrix<T>(dx), matrix<float>(statistics),
          static_cast<const T*>(weight.raw()), parts, rows, cols, kind == Norm::layernorm},
         vectors, shape, blocks);
-    add_parts(native(s), parts, blocks, 2 * cols, dweight);
-    if (!dbias.empty()) add_parts(native(s), parts + cols, blocks, 2 * cols, dbias);
+    add_parts(native(s), parts, blocks, 2 * cols, dweight, dbias);
   });
 }
 

@@ -49,6 +49,16 @@ std::string trouble_of(cudaError_t code) {
                      cudaGetErrorName(code), cudaGetErrorString(code));
 }
 
+/// What CUDA reads when it starts, where the user hasn't said otherwise. Kernels of NCCL's spin
+/// until other ranks come; nothing that these need may stand behind one. Streams share so many
+/// connections to the GPU, by default 8: more than 8 streams, and work of one waits for
+/// another. And a kernel that is loaded when it is first called may wait for all that runs
+/// ("Lazy Loading" of the CUDA Programming Guide, potential hazards).
+void set_environment() {
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+}
+
 }  // namespace
 
 std::string visible_devices() {
@@ -76,6 +86,7 @@ std::string cuda_version() {
 }
 
 std::string cuda_trouble() {
+  cuda::set_environment();
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code != cudaSuccess) return cuda::trouble_of(code);

@@ -156,7 +156,7 @@ void with_pass(const ConstView& x, F&& f) {
   const Extent extent = extent_of({x});
   with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    const bool vectors = vectors_fit(x, N);
+    const bool vectors = vectors_fit(x, N, extent.rows == 1);
     const std::int64_t per_row = vectors ? (extent.cols + N - 1) / N : extent.cols;
     const std::int64_t wanted = (extent.rows * per_row + kThreads - 1) / kThreads;
     const auto blocks = static_cast<int>(std::min<std::int64_t>(wanted, kMaxBlocks));

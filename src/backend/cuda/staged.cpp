@@ -7,6 +7,7 @@
 #include "trireme/backend/cuda.hpp"
 #include "trireme/comm/blocks.hpp"
 #include "trireme/comm/mpi.hpp"
+#include "trireme/core/log.hpp"
 
 #include "rank_sum.hpp"
 #include "stream.hpp"
@@ -40,7 +41,15 @@ class Ferry {
  public:
   Ferry(Device& device, Stream& compute)
       : device_(device), compute_(compute), stream_(device.make_stream()) {}
-  ~Ferry() { stream_->synchronize(); }
+  ~Ferry() {
+    try {
+      stream_->synchronize();
+    } catch (const std::exception& e) {
+      log::warn("{}", e.what());
+      // Copies may still run: no one gets this memory again.
+      for (Leaving& left : leaving_) static_cast<void>(left.stage.release());
+    }
+  }
   Ferry(const Ferry&) = delete;
   Ferry& operator=(const Ferry&) = delete;
 
@@ -123,6 +132,15 @@ class StagedRequest : public Request {
         received_(std::move(received)),
         exchange_(std::move(exchange)),
         finish_(std::move(finish)) {}
+  ~StagedRequest() override {
+    if (exchange_ == nullptr) return;
+    // An error ends the run: MPI may still read and write this memory, which no one gets again.
+    static_cast<void>(exchange_.release());
+    static_cast<void>(sent_.release());
+    static_cast<void>(received_.release());
+  }
+  StagedRequest(const StagedRequest&) = delete;
+  StagedRequest& operator=(const StagedRequest&) = delete;
   bool test() override {
     if (exchange_ != nullptr && exchange_->test()) complete();
     return exchange_ == nullptr;
@@ -171,10 +189,6 @@ class StagedCommunicator final : public Communicator {
       if (from.raw() != to.raw()) copy(from, to);
       return std::make_unique<Done>();
     }
-    if (direct_) {
-      ferry_->compute().synchronize();
-      return host_->start_all_gather(from, to);
-    }
     ferry_->settle();
     StagePtr all = ferry_->room(to);
     const View flat = all->view().reshape(Shape{to.count()});
@@ -203,20 +217,27 @@ class StagedCommunicator final : public Communicator {
     ferry_->put(std::move(sum), to);
   }
 
-  /// The sum is the host's, so that its bits are those of a run on CPUs; `room` isn't needed.
+  /// The sum is the host's, so that its bits are those of a run on CPUs. It is added to what
+  /// `to` holds then: another exchange may add to it meanwhile.
   RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
-                                  const View& /*room*/) override {
+                                  const View& room) override {
     check_reduce_scatter(from, to, accumulate, rank(), size());
     if (size() == 1) {
-      const void* const only = from.raw();
-      sum_in_rank_order(native(ferry_->compute()), {&only, 1}, from.dtype(), to, accumulate);
+      add(from.raw(), from.dtype(), to, accumulate);
       return std::make_unique<Done>();
     }
     StagePtr sent = ferry_->fetch(from);
-    StagePtr sum = accumulate ? ferry_->fetch(to) : ferry_->room(to);
-    auto exchange = host_->start_reduce_scatter(sent->view(), sum->view(), accumulate);
+    const DType wide = accumulate ? accumulator_type(from.dtype()) : to.dtype();
+    StagePtr sum = ferry_->room(ConstView(nullptr, wide, to.shape()));
+    auto exchange = host_->start_reduce_scatter(sent->view(), sum->view(), false);
     return request(std::move(sent), std::move(sum), std::move(exchange),
-                   [=, this](StagePtr stage) { ferry_->put(std::move(stage), to); });
+                   [=, this](StagePtr stage) {
+                     if (accumulate) {
+                       put_and_add(std::move(stage), to, room);
+                     } else {
+                       ferry_->put(std::move(stage), to);
+                     }
+                   });
   }
 
   void broadcast(const View& data, int root) override {
@@ -267,6 +288,22 @@ class StagedCommunicator final : public Communicator {
   void copy(const ConstView& from, const View& to) {
     ferry_->device().copy(to.raw(), from.raw(), from.bytes(), ferry_->compute());
   }
+  void add(const void* addend, DType type, const View& to, bool accumulate) {
+    sum_in_rank_order(native(ferry_->compute()), {.mine = addend}, type, to, accumulate);
+  }
+  /// By way of `room`, where it is large enough.
+  void put_and_add(StagePtr sum, const View& to, const View& room) {
+    const View whole = sum->view();
+    constexpr std::uintptr_t kAlignment = 16;
+    const bool fits = !room.empty() && room.bytes() >= whole.bytes() &&
+                      reinterpret_cast<std::uintptr_t>(room.raw()) % kAlignment == 0;
+    std::unique_ptr<Buffer> own;
+    if (!fits) own = std::make_unique<Buffer>(ferry_->device(), whole.bytes());
+    const View there(fits ? room.raw() : own->data(), whole.dtype(), whole.shape());
+    ferry_->follow_compute();
+    ferry_->put(std::move(sum), there);
+    add(there.raw(), there.dtype(), to, true);
+  }
   static RequestPtr request(StagePtr sent, StagePtr received, RequestPtr exchange,
                             StagedRequest::Finish finish) {
     return std::make_unique<StagedRequest>(std::move(sent), std::move(received),
@@ -275,7 +312,9 @@ class StagedCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> host_;
   std::shared_ptr<Ferry> ferry_;
-  bool direct_;  ///< MPI takes the GPU's memory as it is
+  /// MPI takes the GPU's memory as it is. Not in gathers under way: Open MPI's support for CUDA
+  /// leaves out collectives that don't block.
+  bool direct_;
 };
 
 }  // namespace

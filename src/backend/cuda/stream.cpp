@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams and events.
+// Streams and events, and the host's waits for them.
 #include "stream.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "trireme/core/clock.hpp"
 
 #include "check.hpp"
 
 namespace trireme::cuda {
 
-void select_device(int index) { TRM_CUDA(cudaSetDevice(index)); }
+namespace {
 
-CudaEvent::CudaEvent(bool timed) {
-  TRM_CUDA(
-      cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming));
-}
-
-CudaEvent::~CudaEvent() { cudaEventDestroy(event_); }
-
-void CudaEvent::synchronize() { TRM_CUDA(cudaEventSynchronize(event_)); }
-
-bool CudaEvent::done() {
-  const cudaError_t code = cudaEventQuery(event_);
+/// A query's answer.
+bool is_done(cudaError_t code) {
   if (code == cudaErrorNotReady) {
     static_cast<void>(cudaGetLastError());  // no error: a launch must not find it
     return false;
@@ -26,6 +23,92 @@ bool CudaEvent::done() {
   TRM_CUDA(code);
   return true;
 }
+
+std::vector<const Watch*>& watches() {
+  thread_local std::vector<const Watch*> all;
+  return all;
+}
+
+/// Waits for done(), but no longer than `seconds`. Without a pause at first: most waits are
+/// short.
+template <class F>
+bool wait_watching(F done, double seconds) {
+  constexpr int kLookEvery = 64;
+  constexpr int kEager = 4096;
+  const double begin = now();
+  for (int i = 0; !done(); ++i) {
+    if (i % kLookEvery == 0) {
+      for (const Watch* watch : watches()) watch->look();
+      if (now() - begin > seconds) return false;
+    }
+    if (i < kEager) {
+      std::this_thread::yield();
+    } else {
+      i = kEager - kLookEvery / 2;
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  }
+  return true;
+}
+
+constexpr double kForEver = 1e30;
+
+struct Streams {
+  std::mutex mutex;
+  std::vector<const CudaStream*> all;
+};
+
+/// Outlives static objects.
+Streams& streams() {
+  static auto& only = *new Streams;
+  return only;
+}
+
+}  // namespace
+
+void select_device(int index) { TRM_CUDA(cudaSetDevice(index)); }
+
+EventPool::~EventPool() {
+  for (const auto& events : free_) {
+    for (cudaEvent_t event : events) cudaEventDestroy(event);
+  }
+}
+
+cudaEvent_t EventPool::take(bool timed) {
+  {
+    const std::scoped_lock lock(mutex_);
+    auto& free = free_[timed ? 1 : 0];
+    if (!free.empty()) {
+      cudaEvent_t event = free.back();
+      free.pop_back();
+      return event;
+    }
+  }
+  cudaEvent_t event = nullptr;
+  TRM_CUDA(cudaEventCreateWithFlags(&event, timed ? cudaEventDefault : cudaEventDisableTiming));
+  return event;
+}
+
+void EventPool::give_back(cudaEvent_t event, bool timed) noexcept {
+  const std::scoped_lock lock(mutex_);
+  free_[timed ? 1 : 0].push_back(event);
+}
+
+CudaEvent::CudaEvent(std::shared_ptr<EventPool> pool, bool timed)
+    : pool_(std::move(pool)), timed_(timed), event_(pool_->take(timed)) {}
+
+/// Who was told to wait for it waits for what it recorded then.
+CudaEvent::~CudaEvent() { pool_->give_back(event_, timed_); }
+
+void CudaEvent::synchronize() {
+  if (watches().empty()) {
+    TRM_CUDA(cudaEventSynchronize(event_));
+  } else {
+    wait_watching([&] { return done(); }, kForEver);
+  }
+}
+
+bool CudaEvent::done() { return is_done(cudaEventQuery(event_)); }
 
 double CudaEvent::seconds_since(const Event& earlier) {
   float milliseconds = 0;
@@ -37,29 +120,51 @@ double CudaEvent::seconds_since(const Event& earlier) {
 CudaStream::CudaStream(int priority) {
   TRM_CUDA(cudaGetDevice(&device_));
   TRM_CUDA(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority));
+  const std::scoped_lock lock(streams().mutex);
+  streams().all.push_back(this);
 }
 
-CudaStream::~CudaStream() { cudaStreamDestroy(stream_); }
+CudaStream::~CudaStream() {
+  {
+    const std::scoped_lock lock(streams().mutex);
+    std::erase(streams().all, this);
+  }
+  cudaStreamDestroy(stream_);
+}
 
-void CudaStream::synchronize() { TRM_CUDA(cudaStreamSynchronize(stream_)); }
+void CudaStream::synchronize() {
+  if (watches().empty()) {
+    TRM_CUDA(cudaStreamSynchronize(stream_));
+  } else {
+    wait_watching([&] { return is_done(cudaStreamQuery(stream_)); }, kForEver);
+  }
+}
 
-namespace {
-
-std::unique_ptr<Event> record_on(cudaStream_t stream, int device, bool timed) {
-  select_device(device);
-  auto event = std::make_unique<CudaEvent>(timed);
-  TRM_CUDA(cudaEventRecord(event->native(), stream));
+std::unique_ptr<Event> CudaStream::record(bool timed) {
+  select_device(device_);
+  auto event = std::make_unique<CudaEvent>(events_, timed);
+  TRM_CUDA(cudaEventRecord(event->native(), stream_));
   return event;
 }
 
-}  // namespace
-
-std::unique_ptr<Event> CudaStream::record() { return record_on(stream_, device_, false); }
-
-std::unique_ptr<Event> CudaStream::record_timed() { return record_on(stream_, device_, true); }
-
 void CudaStream::wait(Event& event) {
   TRM_CUDA(cudaStreamWaitEvent(stream_, static_cast<CudaEvent&>(event).native(), 0));
+}
+
+Watch::Watch(std::function<void()> look) : look_(std::move(look)), list_(watches()) {
+  list_.push_back(this);
+}
+
+Watch::~Watch() { std::erase(list_, this); }
+
+bool idle_within(int device, double seconds) {
+  const auto idle = [&] {
+    const std::scoped_lock lock(streams().mutex);
+    return std::ranges::all_of(streams().all, [&](const CudaStream* s) {
+      return s->device() != device || is_done(cudaStreamQuery(s->native()));
+    });
+  };
+  return wait_watching(idle, seconds);
 }
 
 }  // namespace trireme::cuda

@@ -2,7 +2,11 @@
 // CUDA's handles behind Device, Stream and Event.
 #pragma once
 
+#include <array>
 #include <cuda_runtime.h>
+#include <functional>
+#include <mutex>
+#include <vector>
 
 #include "trireme/device/device.hpp"
 
@@ -12,10 +16,25 @@ namespace trireme::cuda {
 /// memory, streams and events on the thread's device.
 void select_device(int index);
 
+/// Events of one device that were used and can be recorded again. Threads may share it.
+class EventPool {
+ public:
+  EventPool() = default;
+  ~EventPool();
+  EventPool(const EventPool&) = delete;
+  EventPool& operator=(const EventPool&) = delete;
+  /// On the thread's device.
+  [[nodiscard]] cudaEvent_t take(bool timed);
+  void give_back(cudaEvent_t event, bool timed) noexcept;
+
+ private:
+  std::mutex mutex_;
+  std::array<std::vector<cudaEvent_t>, 2> free_;  // [timed]
+};
+
 class CudaEvent final : public Event {
  public:
-  /// On the thread's device.
-  explicit CudaEvent(bool timed);
+  CudaEvent(std::shared_ptr<EventPool> pool, bool timed);
   ~CudaEvent() override;
   CudaEvent(const CudaEvent&) = delete;
   CudaEvent& operator=(const CudaEvent&) = delete;
@@ -25,7 +44,9 @@ class CudaEvent final : public Event {
   [[nodiscard]] cudaEvent_t native() const { return event_; }
 
  private:
-  cudaEvent_t event_ = nullptr;
+  std::shared_ptr<EventPool> pool_;
+  bool timed_;
+  cudaEvent_t event_;
 };
 
 class CudaStream final : public Stream {
@@ -37,15 +58,37 @@ class CudaStream final : public Stream {
   CudaStream(const CudaStream&) = delete;
   CudaStream& operator=(const CudaStream&) = delete;
   void synchronize() override;
-  [[nodiscard]] std::unique_ptr<Event> record() override;
-  [[nodiscard]] std::unique_ptr<Event> record_timed() override;
+  [[nodiscard]] std::unique_ptr<Event> record() override { return record(false); }
+  [[nodiscard]] std::unique_ptr<Event> record_timed() override { return record(true); }
   void wait(Event& event) override;
   [[nodiscard]] cudaStream_t native() const { return stream_; }
+  [[nodiscard]] int device() const { return device_; }
 
  private:
+  [[nodiscard]] std::unique_ptr<Event> record(bool timed);
+
   int device_ = 0;
   cudaStream_t stream_ = nullptr;
+  std::shared_ptr<EventPool> events_ = std::make_shared<EventPool>();
 };
+
+/// What is looked at again and again while the thread that made it waits for a GPU: work that
+/// needs other ranks would never end without them. look() throws Error to end such a wait.
+class Watch {
+ public:
+  explicit Watch(std::function<void()> look);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  void look() const { look_(); }
+
+ private:
+  std::function<void()> look_;
+  std::vector<const Watch*>& list_;
+};
+
+/// Whether all of the process's streams on a device are done within so many seconds.
+[[nodiscard]] bool idle_within(int device, double seconds);
 
 /// The priority of streams whose work others wait for: exchanges.
 inline constexpr int kFirst = -5;

@@ -168,14 +168,15 @@ Array<T> array(const ConstView& v) {
 }
 AnyArray any(const ConstView& v) { return {const_cast<void*>(v.raw()), v.dtype()}; }
 
-/// fp32 all but the gradient, of type G, and the copy, of type C or none.
-template <class G, class C, class Rule>
+/// Gradient, copy (or none) and the others of types G, C and V.
+template <class G, class C, class V = float, class Rule>
 void fast_update(cudaStream_t stream, const Rule& rule, const Views& v,
                  const StepState* state) {
-  launch_update<4>(stream, rule,
-                   Arrays<Array<G>, Array<float>, Array<C>>{
-                       array<G>(v.gradient), array<float>(v.value), array<float>(v.first),
-                       array<float>(v.second), array<C>(v.copy), v.value.count()},
+  constexpr int N = kVector<V>;
+  launch_update<N>(stream, rule,
+                   Arrays<Array<G>, Array<V>, Array<C>>{array<G>(v.gradient), array<V>(v.value),
+                                                        array<V>(v.first), array<V>(v.second),
+                                                        array<C>(v.copy), v.value.count()},
                    state);
 }
 
@@ -190,7 +191,7 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
   const auto* const decided =
       state.empty() ? nullptr : reinterpret_cast<const StepState*>(state.data<double>());
   const bool usual = all_are({v.value, v.first, v.second}, DType::f32) &&
-                     vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 4);
+                     vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 4, true);
   if (usual && v.gradient.dtype() == DType::f32) {
     if (all_are({v.copy}, DType::bf16))
       return fast_update<float, bf16>(stream, rule, v, decided);
@@ -201,6 +202,10 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
   }
   if (usual && all_are({v.gradient, v.copy}, DType::f16)) {
     return fast_update<f16, f16>(stream, rule, v, decided);
+  }
+  if (all_are({v.gradient, v.value, v.first, v.second, v.copy}, DType::bf16) &&
+      vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 8, true)) {
+    return fast_update<bf16, bf16, bf16>(stream, rule, v, decided);
   }
   for (const ConstView& part : {v.gradient, ConstView(v.value), ConstView(v.first),
                                 ConstView(v.second), ConstView(v.copy)}) {

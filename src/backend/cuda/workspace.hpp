@@ -11,8 +11,9 @@ namespace trireme::cuda {
 
 class Workspace {
  public:
-  /// The size that cuBLAS recommends for compute capability 9.0, twice.
-  static constexpr std::size_t kBytes = std::size_t{64} << 20U;
+  /// The size that cuBLAS recommends for compute capability 9.0, twice; and the sums of so many
+  /// rows as cuDNN's attention keeps in that.
+  static constexpr std::size_t kBytes = std::size_t{65} << 20U;
 
   explicit Workspace(Device& device) : device_(device), buffer_(device, kBytes) {}
 

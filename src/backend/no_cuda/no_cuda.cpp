@@ -14,7 +14,7 @@ std::string cuda_trouble() {
 
 int cuda_device_count() { return 0; }
 std::string cuda_device_id(int /*index*/) { throw Error(cuda_trouble()); }
-bool nccl_built() { return false; }
+std::string nccl_trouble() { return cuda_trouble(); }
 std::size_t cuda_workspace_bytes() { return 0; }
 
 std::unique_ptr<Device> make_cuda_device(int /*index*/) { throw Error(cuda_trouble()); }

@@ -22,10 +22,13 @@ namespace trireme::cuda {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, Arguments&&... arguments) {
-  constexpr std::size_t kWithoutAsking = std::size_t{48} << 10U;
+  // 48 KiB of static and dynamic shared memory together; static arrays have 16 KiB at most.
+  constexpr std::size_t kWithoutAsking = std::size_t{32} << 10U;
   if (shared_bytes > kWithoutAsking) {
     TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   static_cast<int>(shared_bytes)));
+    TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared));
   }
   kernel<<<grid, block, shared_bytes, stream>>>(
       static_cast<Parameters>(std::forward<Arguments>(arguments))...);

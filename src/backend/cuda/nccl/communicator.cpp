@@ -3,7 +3,6 @@
 #include "communicator.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "trireme/comm/blocks.hpp"
 
@@ -118,23 +117,20 @@ void NcclCommunicator::sum_short(const View& data, std::byte* scratch) {
     return ncclAllGather(data.raw(), scratch, data.bytes(), ncclUint8, lane_->comm(),
                          lane_->stream());
   });
-  std::vector<const void*> addends;
-  for (int r = 0; r < size_; ++r) {
-    addends.push_back(scratch + data.bytes() * static_cast<std::size_t>(r));
-  }
-  sum_in_rank_order(lane_->stream(), addends, data.dtype(), data, false);
+  const RankAddends all{size_, size_, nullptr, scratch, data.bytes()};
+  sum_in_rank_order(lane_->stream(), all, data.dtype(), data, false);
 }
 
 void NcclCommunicator::sum_blocks(const ConstView& from, std::byte* others, const View& to,
                                   bool accumulate) {
   const std::size_t block = from.bytes() / static_cast<std::size_t>(size_);
-  std::vector<const void*> addends;
+  const RankAddends addends{size_, rank_, at(from, block * static_cast<std::size_t>(rank_)),
+                            others, block};
   lane_->queue_together("a reduce-scatter", from.bytes(), [&] {
     std::byte* place = others;
     for (int r = 0; r < size_; ++r) {
-      const std::byte* const source = at(from, block * static_cast<std::size_t>(r));
-      addends.push_back(r == rank_ ? source : place);
       if (r == rank_) continue;
+      const std::byte* const source = at(from, block * static_cast<std::size_t>(r));
       const auto sent = ncclSend(source, block, ncclUint8, r, lane_->comm(), lane_->stream());
       if (sent != ncclSuccess) return sent;
       const auto received =
@@ -152,8 +148,7 @@ RequestPtr NcclCommunicator::start_reduce_scatter(const ConstView& from, const V
   check_reduce_scatter(from, to, accumulate, rank_, size_);
   if (to.count() == 0) return std::make_unique<Done>();
   if (lane_ == nullptr) {
-    const void* const only = from.raw();
-    sum_in_rank_order(native(compute_), {&only, 1}, from.dtype(), to, accumulate);
+    sum_in_rank_order(native(compute_), {.mine = from.raw()}, from.dtype(), to, accumulate);
     return std::make_unique<Done>();
   }
   const std::size_t needed =

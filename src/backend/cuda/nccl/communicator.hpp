@@ -24,6 +24,9 @@ class NcclCommunicator final : public Communicator {
         size_(host_->size()) {
     if (lane_ != nullptr) warm();
   }
+  ~NcclCommunicator() override;
+  NcclCommunicator(const NcclCommunicator&) = delete;
+  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
@@ -62,6 +65,16 @@ class NcclCommunicator final : public Communicator {
   }
   void warm();
   [[nodiscard]] std::shared_ptr<Lane> connect(int other, bool sends);
+  /// Calls to(tag) and from(tag) for each direction, where both ends of a lane meet: were all
+  /// ranks to begin with the same end, each would wait for the next one.
+  template <class To, class From>
+  void in_turn(To to, From from) const {
+    for (const std::size_t tag : {0U, 1U}) {
+      if (rank_ % 2 == 0) to(tag);
+      from(tag);
+      if (rank_ % 2 == 1) to(tag);
+    }
+  }
   /// The rank that messages with such tags go to (+1) or come from (−1).
   [[nodiscard]] int neighbour(int tag, int side) const {
     const int step = tag % 2 == 0 ? side : -side;

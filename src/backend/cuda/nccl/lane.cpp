@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/log.hpp"
 
 namespace trireme::cuda {
 
@@ -35,6 +36,7 @@ class LaneRequest final : public Request {
     compute_.wait(*done_);
     done_.reset();
     scratch_.reset();
+    lane_.reset();  // which ends where its other ranks end it, not with a forgotten request
   }
 
  private:
@@ -60,17 +62,27 @@ ncclUniqueId make_unique_id() {
   return id;
 }
 
-Lane::Lane(ncclComm_t comm, std::string group) : comm_(comm), group_(std::move(group)) {}
+Lane::Lane(ncclComm_t comm, std::string group)
+    : comm_(comm), group_(std::move(group)), watch_([this] {
+        if (comm_ != nullptr) look();
+      }) {}
 
 Lane::~Lane() {
   if (comm_ == nullptr) return;
   // Destroying waits for the others: not while this rank alone unwinds from an error.
-  if (std::uncaught_exceptions() > 0) {
-    ncclCommAbort(comm_);
-    return;
+  bool quiet = std::uncaught_exceptions() == 0;
+  try {
+    if (quiet) stream_.synchronize();
+  } catch (const std::exception& e) {
+    quiet = false;
+    log::warn("{}", e.what());
   }
-  cudaStreamSynchronize(stream_.native());
-  ncclCommDestroy(comm_);
+  if (comm_ == nullptr) return;
+  if (quiet) {
+    ncclCommDestroy(comm_);
+  } else {
+    ncclCommAbort(comm_);
+  }
 }
 
 void Lane::look() {

@@ -20,7 +20,7 @@ class Lane {
  public:
   /// Owns `comm`. `group` names it in messages.
   Lane(ncclComm_t comm, std::string group);
-  /// Waits for what is queued, unless an error is on its way.
+  /// Waits for what is queued, unless an error is on its way or meets it.
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -62,6 +62,7 @@ class Lane {
   std::string group_;
   const char* what_ = "its set-up";
   std::size_t bytes_ = 0;
+  Watch watch_;  ///< what the host waits for may rest on this lane, if it still works
 };
 
 /// Done when the GPU has come past what `lane` was given. wait() lets `compute` wait, not the

@@ -30,6 +30,10 @@ const char* ncclGetLastError(ncclComm_t comm) {
   return real<&ncclGetLastError>("ncclGetLastError")(comm);
 }
 
+ncclResult_t ncclGetVersion(int* version) {
+  return real<&ncclGetVersion>("ncclGetVersion")(version);
+}
+
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   return real<&ncclGetUniqueId>("ncclGetUniqueId")(id);
 }

@@ -5,6 +5,7 @@
 
 #include "trireme/backend/cuda.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
 
 #include "../check.hpp"
@@ -19,15 +20,17 @@ static_assert(NCCL_VERSION_CODE >= NCCL_VERSION(2, 18, 0), "ncclCommSplit came w
 
 void NcclCommunicator::connect_ring() {
   if (size_ == 1 || out_[0] != nullptr) return;
-  for (const int tag : {0, 1}) {
-    const auto i = static_cast<std::size_t>(tag);
-    const auto to = [&] { out_[i] = connect(neighbour(tag, 1), true); };
-    const auto from = [&] { in_[i] = connect(neighbour(tag, -1), false); };
-    // Each waits for the other end. Were all to begin with the same one, none would end.
-    if (rank_ % 2 == 0) to();
-    from();
-    if (rank_ % 2 == 1) to();
-  }
+  in_turn(
+      [&](std::size_t tag) { out_[tag] = connect(neighbour(static_cast<int>(tag), 1), true); },
+      [&](std::size_t tag) {
+        in_[tag] = connect(neighbour(static_cast<int>(tag), -1), false);
+      });
+}
+
+NcclCommunicator::~NcclCommunicator() {
+  // A communicator's end may wait for its other ranks, too.
+  in_turn([&](std::size_t tag) { out_[tag].reset(); },
+          [&](std::size_t tag) { in_[tag].reset(); });
 }
 
 std::shared_ptr<Lane> NcclCommunicator::connect(int other, bool sends) {
@@ -136,7 +139,16 @@ std::string nccl_version() { return fmt::format("{}.{}", NCCL_MAJOR, NCCL_MINOR)
 
 }  // namespace cuda
 
-bool nccl_built() { return true; }
+std::string nccl_trouble() {
+  constexpr int kOldest = NCCL_VERSION(2, 18, 0);
+  try {
+    int version = 0;
+    if (ncclGetVersion(&version) == ncclSuccess && version >= kOldest) return "";
+    return fmt::format("libnccl.so.{} is older than 2.18; install a newer one", NCCL_MAJOR);
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host,
                                                      Device& device, Stream& compute) {

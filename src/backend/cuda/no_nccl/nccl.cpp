@@ -9,14 +9,13 @@ namespace trireme {
 
 std::string cuda::nccl_version() { return ""; }
 
-bool nccl_built() { return false; }
+std::string nccl_trouble() { return "this program was built without it"; }
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> /*host*/,
                                                      Device& /*device*/, Stream& /*compute*/) {
   throw Error(
       "this program was built without NCCL: build it where nccl.h and libnccl are found, or "
-      "set "
-      "communication: staged");
+      "set communication: staged");
 }
 
 }  // namespace trireme

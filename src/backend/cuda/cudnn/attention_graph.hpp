@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Causal attention and its gradients as graphs of cuDNN's operations.
+#pragma once
+
+#include "graph.hpp"
+
+namespace trireme::cuda {
+
+/// The caller's arrays and numbers of both graphs.
+enum AttentionArray : std::int64_t {
+  kQuery = 1,
+  kKey,
+  kValue,
+  kOut,
+  kLse,
+  kScale,
+  kMinusInfinity,
+  kOutGradient,
+  kQueryGradient,
+  kKeyGradient,
+  kValueGradient,
+  kRowSum,  ///< Σ dO·O of each query: scratch
+  kOne,
+};
+
+/// Heads of one size, sequences of one length, keys and values for each query head. Gradients
+/// lie as what they are of.
+struct AttentionProblem {
+  cudnnDataType_t type = CUDNN_DATA_BFLOAT16;
+  std::int64_t batch = 0;
+  std::int64_t heads = 0;
+  std::int64_t seq = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t qkv_row = 0;  ///< elements from a token's q, k, v to the next token's
+  std::int64_t out_row = 0;
+
+  friend auto operator<=>(const AttentionProblem&, const AttentionProblem&) = default;
+};
+
+/// lse is the natural logarithm of Σ exp of the scaled scores, [batch, heads, seq].
+[[nodiscard]] Graph attention_forward_graph(const AttentionProblem& p);
+/// As NVIDIA's frontend asks for gradients that have the same bits in every run: those of the
+/// queries are a product of stored score gradients. The engine's notes don't tell this from a
+/// sum of atomic additions, to which it turns where the queries' gradients are an fp32 array.
+[[nodiscard]] Graph attention_backward_graph(const AttentionProblem& p);
+
+}  // namespace trireme::cuda
