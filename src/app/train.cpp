@@ -313,7 +313,8 @@ class TrainRun {
   }
 
   [[nodiscard]] bool evaluation_is_due() const {
-    return deck_.eval_interval > 0 && iteration_ % deck_.eval_interval == 0;
+    return deck_.eval_interval > 0 && deck_.eval_iters > 0 &&
+           iteration_ % deck_.eval_interval == 0;
   }
 
   [[nodiscard]] RunState run_state() const {

@@ -70,7 +70,7 @@ def work_folder(name):
 def command(ranks, *arguments):
     """The command line that starts the program on `ranks` ranks."""
     words = [*MPIRUN, "-np", str(ranks), str(PROGRAM), *map(str, arguments)]
-    for setting in SETTINGS if arguments[0] == "train" else []:
+    for setting in SETTINGS if arguments[:1] == ("train",) else []:
         words += ["--set", setting]
     return words
 

@@ -6,22 +6,20 @@
 
 namespace trireme::cuda {
 
-/// The caller's arrays and numbers of both graphs.
-enum AttentionArray : std::int64_t {
-  kQuery = 1,
-  kKey,
-  kValue,
-  kOut,
-  kLse,
-  kScale,
-  kMinusInfinity,
-  kOutGradient,
-  kQueryGradient,
-  kKeyGradient,
-  kValueGradient,
-  kRowSum,  ///< Σ dO·O of each query: scratch
-  kOne,
-};
+/// Numbers of the caller's arrays and values, in both graphs.
+inline constexpr std::int64_t kQuery = 1;
+inline constexpr std::int64_t kKey = 2;
+inline constexpr std::int64_t kValue = 3;
+inline constexpr std::int64_t kOut = 4;
+inline constexpr std::int64_t kLse = 5;
+inline constexpr std::int64_t kScale = 6;
+inline constexpr std::int64_t kMinusInfinity = 7;
+inline constexpr std::int64_t kOutGradient = 8;
+inline constexpr std::int64_t kQueryGradient = 9;
+inline constexpr std::int64_t kKeyGradient = 10;
+inline constexpr std::int64_t kValueGradient = 11;
+inline constexpr std::int64_t kRowSum = 12;  ///< Σ dO·O of each query: scratch
+inline constexpr std::int64_t kOne = 13;
 
 /// Heads of one size, sequences of one length, keys and values for each query head. Gradients
 /// lie as what they are of.

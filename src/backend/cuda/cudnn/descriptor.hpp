@@ -27,8 +27,9 @@ namespace trireme::cuda {
       ::trireme::cuda::throw_cudnn(trm_code, #call, ::std::source_location::current()); \
   } while (false)
 
+/// Of any other type there is none: the call does not compile.
 template <class T>
-inline constexpr cudnnBackendAttributeType_t kAttributeType;
+inline constexpr auto kAttributeType = nullptr;
 template <>
 inline constexpr auto kAttributeType<cudnnHandle_t> = CUDNN_TYPE_HANDLE;
 template <>
