@@ -7,11 +7,14 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <vector>
 
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
+#include "trireme/core/log.hpp"
 
 #include "gemm_rate.hpp"
 
@@ -150,6 +153,20 @@ class StreamTimeLine : public TimeLine {
   std::vector<std::unique_ptr<Event>> marks_;
 };
 
+/// What the deck asks of GPUs has no effect on CPUs.
+void warn_of_gpu_keys(const Deck& deck) {
+  const DeckSettings unset;
+  std::vector<std::string_view> names;
+  if (deck.communication != unset.communication) names.emplace_back("communication");
+  if (deck.attention_kernel != unset.attention_kernel) names.emplace_back("attention_kernel");
+  if (deck.allow_tf32) names.emplace_back("allow_tf32");
+  if (deck.gemm_autotune) names.emplace_back("gemm_autotune");
+  if (deck.profile) names.emplace_back("profile");
+  if (names.empty()) return;
+  log::warn("this run is on CPUs; of GPUs alone, and so without effect: {}",
+            fmt::join(names, ", "));
+}
+
 }  // namespace
 
 Engine::Engine(const Deck& deck, const MpiSession& mpi)
@@ -164,6 +181,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       exec_{*device_, *kernels_, *stream_, deck.seed},
       threads_(choose_threads(deck, mpi)) {
   set_cpu_threads(threads_);
+  if (!gpu.use && mpi.world().rank() == 0) warn_of_gpu_keys(deck);
 }
 
 std::string Engine::describe() const {
