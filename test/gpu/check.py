@@ -37,6 +37,7 @@ ENVIRONMENT = {  # Open MPI as root, with fewer cores than ranks, unbound: versi
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+LARGE = {"TRIREME_LARGE_TESTS": "1"}  # arrays of more than 2^31 elements, too
 SANITIZERS = ["memcheck", "racecheck", "initcheck", "synccheck"]
 # Classes of test/program/gpu.py; its others are for the emulated GPU alone.
 GPU_CASES = {
@@ -155,7 +156,8 @@ def native_steps(options):
     """The kernels, the device and exchanges by test programs of their own."""
     if not options.programs:
         ctest = ["ctest", "--test-dir", options.build, "-L", "cuda", "--output-on-failure"]
-        return [Step("native tests", [*ctest, "--no-tests=error"], 2 * 3600, needs_gpu=True)]
+        ctest.append("--no-tests=error")
+        return [Step("native tests", ctest, 2 * 3600, needs_gpu=True, **LARGE)]
     tests = find_tests(options.programs)
     if not tests:
         return [Step("native tests", missing=lambda: f"no test_cuda* in {options.programs}")]
@@ -164,7 +166,7 @@ def native_steps(options):
         for ranks in [1, 2, 4] if name.endswith("_mpi") else [1]:
             command = [*options.mpirun, "-np", ranks, path]
             full_name = f"native tests, {name}, np {ranks}"
-            steps.append(Step(full_name, command, 3600, needs_gpu=True))
+            steps.append(Step(full_name, command, 3600, needs_gpu=True, **LARGE))
     return steps
 
 
