@@ -39,6 +39,7 @@ std::uint32_t masked(std::uint32_t sum) { return std::rotr(sum, 15) + 0xA282EAD8
 class Message {
  public:
   Message& integer(unsigned field, std::int64_t value) {
+    if (value == 0) return *this;  // what a field is that isn't there
     key(field, 0);
     varint(static_cast<std::uint64_t>(value));
     return *this;
