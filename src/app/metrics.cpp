@@ -95,8 +95,9 @@ h5::File create(const std::string& path) {
 h5::File cut_back(const std::string& path, std::int64_t iteration) {
   h5::File file(path, h5::Mode::read_write);
   if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version
-  for (const char* name : {"train", "valid", "test", "checkpoints", "timeline"}) {
-    if (!file.has(name)) continue;  // no iteration was traced
+  std::vector<std::string> groups{"train", "valid", "test", "checkpoints"};
+  if (file.has("timeline")) groups.emplace_back("timeline");
+  for (const std::string& name : groups) {
     h5::Group group = file.group(name);
     std::vector<std::int64_t> done(
         static_cast<std::size_t>(group.dataset("iteration").shape().count()));
