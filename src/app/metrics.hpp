@@ -102,7 +102,8 @@ class Metrics {
   std::string path_;
   std::vector<StepRecord> steps_;
   std::vector<Change> changes_;
-  std::string late_;  ///< why what was added is not in the file
+  bool ranks_known_ = false;  ///< /ranks is of this start of the program
+  std::string late_;          ///< why what was added is not in the file
 };
 
 }  // namespace trireme

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What metrics.h5 says beside its series: the run's shape, its plan, its ranks, timelines.
 #include <functional>
+#include <utility>
 
 #include "trireme/model/transformer.hpp"
 
@@ -23,8 +24,12 @@ ConstView view_of(const Reals& column) {
   return {column.data(), DType::f64, row_shape(column.size())};
 }
 
+/// Over the one that is there: what is removed from a file leaves a hole in it.
 void write_column(h5::Group& file, const std::string& name, const ConstView& column) {
-  file.create_dataset(name, column.dtype(), column.shape()).write(column);
+  h5::Dataset dataset = file.has(name)
+                            ? file.dataset(name)
+                            : file.create_dataset(name, column.dtype(), column.shape());
+  dataset.write(column);
 }
 
 /// A group's integers of each record by name.
@@ -112,8 +117,8 @@ void Metrics::set_plan(const std::vector<StagePlan>& stages) {
 }
 
 void Metrics::set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps) {
-  change([ranks, steps](h5::File& file) {
-    if (file.has("ranks")) file.remove("ranks");
+  change([ranks, steps, first = !std::exchange(ranks_known_, true)](h5::File& file) {
+    if (first && file.has("ranks")) file.remove("ranks");
     std::vector<std::string> hosts;
     std::vector<std::string> devices;
     Reals step_seconds;
@@ -124,8 +129,10 @@ void Metrics::set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps
       step_seconds.push_back(r.step_seconds);
       phases.insert(phases.end(), r.phases.begin(), r.phases.end());
     }
-    file.write_texts("ranks/host", hosts);
-    file.write_texts("ranks/device", devices);
+    if (first) {
+      file.write_texts("ranks/host", hosts);
+      file.write_texts("ranks/device", devices);
+    }
     write_integers<RankRecord>(
         file, "ranks", ranks,
         {{"dp", [](const RankRecord& r) { return r.at.dp; }},

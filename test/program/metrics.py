@@ -319,7 +319,8 @@ class TensorBoard(Runs):
         path.write_text("")
         _, said = self.train("cannot", 1, code=1, load=None, tensorboard_dir=str(path / "b"),
                              **self.ONE)
-        self.assertRegex(said, rf"cannot write to the folder {path}/b \(key tensorboard_dir\): ")
+        self.assertRegex(
+            said, rf"cannot write to the folder {path}/b \(key tensorboard_dir\): ")
 
     def test_a_full_disk_is_told_once(self):
         disk = self.folder / "small_disk"
