@@ -29,8 +29,10 @@ def read_by_tensorboard(folder):
 def main():
     theirs, ours = read_by_tensorboard(sys.argv[1]), event_files.read_folder(sys.argv[1])
     for tag in sorted(theirs.keys() | ours.keys()):
-        same = theirs.get(tag) == ours.get(tag)
-        print(f"{tag}: {len(theirs.get(tag, {}))} values, {'as' if same else 'NOT AS'} we read")
+        read, expected = theirs.get(tag, {}), ours.get(tag, {})
+        # A start takes scalars away in TensorBoard 2.21's accumulator, but no texts.
+        same = expected.items() <= read.items() if tag == "deck" else expected == read
+        print(f"{tag}: {len(read)} values, {'as' if same else 'NOT AS'} we read")
         if not same:
             return 1
     return 0
