@@ -40,6 +40,13 @@ struct MemoryWords {
   bool round_robin_gradients = false;
 };
 
+/// DeepSpeed's words for tensorboard_dir, which is output_path/job_name.
+struct TensorBoardWords {
+  bool enabled = false;
+  std::string output_path;
+  std::string job_name = "DeepSpeedJobName";
+};
+
 /// A deck on its way in or out: the settings, and the words of a deck that several of them are
 /// made from.
 struct Draft {
@@ -52,6 +59,7 @@ struct Draft {
   std::int64_t mlp_multiple_of = 1;
   double lr_decay_fraction = 0;
   MemoryWords memory;
+  TensorBoardWords tensorboard;
 };
 
 struct Choice {

@@ -206,6 +206,14 @@ std::unique_ptr<TimeLine> Engine::time_line() const {
   return std::make_unique<StreamTimeLine>(*stream_);
 }
 
+void Engine::profile(const Deck& deck, std::int64_t iteration) const {
+  if (!deck.profile) return;
+  const bool start = iteration == deck.profile_step_start;
+  if (!start && iteration != deck.profile_step_stop) return;
+  stream_->synchronize();
+  start ? device_->start_profiler() : device_->stop_profiler();
+}
+
 double Engine::gemm_rate(Communicator& world, int n, double seconds) const {
   world.barrier();
   if (!on_gpu()) return measure_gemm_rate(n, seconds);

@@ -37,6 +37,8 @@ class Engine {
   [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
   /// On which the phases of steps are measured.
   [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
+  /// Starts or stops a CUDA profiler where the deck says so for the iteration to come.
+  void profile(const Deck& deck, std::int64_t iteration) const;
   /// Products of this rank, operations a second, all ranks at work. Collective.
   [[nodiscard]] double gemm_rate(Communicator& world, int n, double seconds) const;
   /// Of those products: fp32 on CPUs, the deck's on GPUs.

@@ -22,6 +22,25 @@ Deck load_deck(const DeckSource& source, Communicator& world,
   return deck;
 }
 
+RunPlan plan_here(const Deck& deck, const Engine& engine, const MpiSession& mpi) {
+  Communicator& world = mpi.world();
+  const int node_ranks = mpi.node()->size();
+  RunPlan plan;
+  std::string problem;
+  try {
+    if (world.rank() == 0) {
+      Deck here = deck;
+      using Kind = Deck::ComputeDevice;
+      here.device = engine.on_gpu() ? Kind::cuda : Kind::cpu;
+      plan = plan_run(here, world.size(), node_ranks);
+    }
+  } catch (const Error& e) {
+    problem = e.what();
+  }
+  world.agree(problem);
+  return plan;
+}
+
 std::string mesh_text(const MeshShape& shape) {
   return fmt::format("dp {} × tp {} × pp {}", shape.dp, shape.tp, shape.pp);
 }

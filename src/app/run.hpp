@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "trireme/app/deck.hpp"
+#include "trireme/app/run_plan.hpp"
 #include "trireme/comm/mesh.hpp"
 #include "trireme/comm/mpi.hpp"
 #include "trireme/data/samples.hpp"
@@ -27,6 +28,9 @@ struct DeckSource {
 /// tells (both on rank 0), and gives every rank the result. Errors are rank 0's alone.
 [[nodiscard]] Deck load_deck(const DeckSource& source, Communicator& world,
                              const std::function<void(Deck&)>& check);
+
+/// The plan of this very run; of no stages but on rank 0. Collective.
+[[nodiscard]] RunPlan plan_here(const Deck& deck, const Engine& engine, const MpiSession& mpi);
 
 /// Mesh, model and batch; rank 0.
 void print_run(const Deck& deck, const MeshShape& mesh);

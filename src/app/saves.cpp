@@ -11,6 +11,7 @@
 #include "trireme/core/log.hpp"
 
 #include "engine.hpp"
+#include "run.hpp"
 
 namespace trireme {
 
@@ -28,6 +29,21 @@ SaveOptions options_of(const Deck& deck, bool on_host) {
 constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow disk's
 
 }  // namespace
+
+RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& trainer,
+                   std::int64_t iteration, std::int64_t samples) {
+  const LossScaleState scale = trainer.loss_scale();
+  return {.iteration = iteration,
+          .samples_consumed = samples,
+          .optimizer_steps = trainer.optimizer_steps(),
+          .seed = deck.seed,
+          .loss_scale = scale.scale,
+          .clean_steps = scale.clean_steps,
+          .hysteresis = scale.hysteresis,
+          .deck = to_yaml(deck),
+          .version = kVersion,
+          .mesh = mesh_text(mesh)};
+}
 
 Saves::Saves(const Deck& deck, const std::vector<HeldPiece>& held, bool on_host,
              CheckpointSaver::Copy copy, Communicator& world, Metrics* metrics)

@@ -8,8 +8,14 @@
 #include "trireme/checkpoint/saver.hpp"
 
 #include "metrics.hpp"
+#include "trainer.hpp"
 
 namespace trireme {
+
+/// Where a run stands after so many iterations and samples.
+[[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
+                                 const Trainer& trainer, std::int64_t iteration,
+                                 std::int64_t samples);
 
 class Saves {
  public:

@@ -32,6 +32,7 @@ class TrainRun {
         world_(mpi.world()),
         engine_(deck, mpi),
         mesh_(engine_.mesh(mesh_shape(deck, world_.size()), world_)),
+        plan_(plan_here(deck_, engine_, mpi)),
         clock_(engine_.time_line()),
         trainer_(engine_.exec(), deck_, mesh_, clock_),
         stop_requests_({.save = deck.save,
@@ -63,7 +64,7 @@ class TrainRun {
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
     }
-    log_->report_ranks(engine_.exec().device);
+    log_->report_ranks(engine_.exec().device, mesh_.at);
     if (metrics_) metrics_->finish();
     return kDone;
   }
@@ -163,8 +164,9 @@ class TrainRun {
     std::string problem;
     if (world_.rank() == 0 && !deck_.save.empty()) {
       try {
-        metrics_.emplace(deck_.save + "/metrics.h5", iteration_, to_yaml(deck_), kVersion,
-                         mesh_text(mesh_.shape));
+        metrics_.emplace(deck_.save + "/metrics.h5", iteration_,
+                         run_attributes(deck_, mesh_.shape));
+        metrics_->set_plan(plan_.stages);
       } catch (const Error& e) {
         problem = e.what();
       }
@@ -208,12 +210,13 @@ class TrainRun {
     clock_.begin_step();
     heard_ = now();
     while (iteration_ < deck_.train_iters && !leaving_) {
+      if (log_->traces(iteration_ + 1)) begin_trace();
       std::vector<std::int32_t> tokens;
       if (prefetch) {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
-      profile();
+      engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       ++iteration_;
       samples_ += deck_.train_batch_size;
@@ -221,6 +224,13 @@ class TrainRun {
       between_steps();
       if (bar) bar->update(static_cast<double>(iteration_));
     }
+  }
+
+  /// All ranks' spans of the iteration to come count from here.
+  void begin_trace() {
+    engine_.exec().stream.synchronize();
+    world_.barrier();
+    clock_.begin_traced_step();
   }
 
   /// Hears what others ask for; evaluates, saves; records the steps that are known to be over.
@@ -245,7 +255,7 @@ class TrainRun {
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
         trainer_.settle();
-        saves_->start(run_state());
+        saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
       }
     } catch (const Error& e) {
       if (e.everywhere()) {
@@ -261,20 +271,11 @@ class TrainRun {
     if (valid) log_->print_evaluation("valid", iteration_, *valid);
     if (!save) return;
     log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
+    log_->record_ranks(engine_.exec().device, mesh_.at);
     if (!deck_.checkpoint_async) {
       const auto scope = clock_.scope(Phase::checkpoint);  // of the next step
       saves_->wait();
     }
-  }
-
-  /// Of the iteration to come, whether a profiler records it.
-  void profile() {
-    if (!deck_.profile) return;
-    Device& device = engine_.exec().device;
-    const bool start = iteration_ + 1 == deck_.profile_step_start;
-    if (!start && iteration_ + 1 != deck_.profile_step_stop) return;
-    engine_.exec().stream.synchronize();
-    start ? device.start_profiler() : device.stop_profiler();
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
@@ -317,19 +318,6 @@ class TrainRun {
            iteration_ % deck_.eval_interval == 0;
   }
 
-  [[nodiscard]] RunState run_state() const {
-    return {.iteration = iteration_,
-            .samples_consumed = samples_,
-            .optimizer_steps = trainer_.optimizer_steps(),
-            .seed = deck_.seed,
-            .loss_scale = trainer_.loss_scale().scale,
-            .clean_steps = trainer_.loss_scale().clean_steps,
-            .hysteresis = trainer_.loss_scale().hysteresis,
-            .deck = to_yaml(deck_),
-            .version = kVersion,
-            .mesh = mesh_text(mesh_.shape)};
-  }
-
   /// The last save must succeed: nothing comes after it.
   void end_saves() {
     if (!saves_) return;
@@ -346,6 +334,7 @@ class TrainRun {
                 iteration_, deck_.train_iters);
       return kDone;
     }
+    log_->report_ranks(engine_.exec().device, mesh_.at);
     if (metrics_) metrics_->finish();
     // From elsewhere: see LoadSource.
     const bool elsewhere = !deck_.load.empty() && !is_within(deck_.load, deck_.save);
@@ -370,6 +359,7 @@ class TrainRun {
   Communicator& world_;
   Engine engine_;
   Mesh mesh_;
+  RunPlan plan_;  ///< rank 0's
   PhaseClock clock_;
   Trainer trainer_;
   StopRequests stop_requests_;

@@ -12,13 +12,13 @@ namespace trireme {
 namespace {
 
 /// Makes the folder, and proves that files can be made in it.
-void check_save(const Deck& deck) {
-  if (deck.save.empty()) return;
+void check_folder(const std::string& folder, const char* key) {
+  if (folder.empty()) return;
   std::error_code error;
-  std::filesystem::create_directories(deck.save, error);
+  std::filesystem::create_directories(folder, error);
   std::string reason = error.message();
   if (!error) {
-    const std::string probe = deck.save + "/.writable";
+    const std::string probe = folder + "/.writable";
     errno = 0;
     if (std::ofstream(probe).good()) {
       std::filesystem::remove(probe, error);
@@ -26,7 +26,7 @@ void check_save(const Deck& deck) {
     }
     reason = std::strerror(errno);
   }
-  throw Error(fmt::format("cannot write to the folder {} (key save): {}", deck.save, reason));
+  throw Error(fmt::format("cannot write to the folder {} (key {}): {}", folder, key, reason));
 }
 
 }  // namespace
@@ -82,7 +82,8 @@ void check_inputs(Deck& deck, LoadSource& source) {
   }
   source = LoadSource(deck);
   (void)source.next(deck);
-  check_save(deck);
+  check_folder(deck.save, "save");
+  check_folder(deck.tensorboard_dir, "tensorboard_dir");
 }
 
 }  // namespace trireme

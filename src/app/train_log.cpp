@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "trireme/app/progress.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/model/transformer.hpp"
 
 #include "engine.hpp"
+#include "gather_ranks.hpp"
 
 namespace trireme {
 
@@ -20,7 +22,14 @@ TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
       gemm_rate_(gemm_rate),
       started_at_(iteration),
       started_(now()),
-      metrics_(metrics) {}
+      metrics_(metrics) {
+  if (world.rank() != 0 || deck.tensorboard_dir.empty()) return;
+  tensorboard_.emplace(deck.tensorboard_dir, iteration, to_yaml(deck));
+}
+
+bool TrainLog::traces(std::int64_t iteration) const {
+  return std::ranges::find(deck_.timeline_iters, iteration) != deck_.timeline_iters.end();
+}
 
 void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
                    const StepTime& time) {
@@ -40,7 +49,12 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   r.tflops_per_rank =
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
   r.phases = time.phases;
+  r.ended = seconds_since_1970();
   interval_.push_back(r);
+  ++steps_;
+  taken_.seconds += time.seconds;
+  for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
+  if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
   if (result.reduced > 0 && !traffic_told_) {
     traffic_told_ = true;
     const auto share = [&](std::int64_t n) {
@@ -108,6 +122,11 @@ void TrainLog::write_rows() {
   for (std::size_t i = written_; i < interval_.size(); ++i) {
     phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
   }
+  // Steps of a GPU are known some at a time: one ended before the next began.
+  for (std::size_t i = interval_.size() - 1; i > written_; --i) {
+    interval_[i - 1].ended =
+        std::min(interval_[i - 1].ended, interval_[i].ended - interval_[i].step_seconds);
+  }
   world_.all_reduce(
       View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
       Reduction::sum);
@@ -115,34 +134,59 @@ void TrainLog::write_rows() {
     StepRecord& r = interval_[written_];
     for (double& p : r.phases) p = *mean++ / world_.size();
     if (metrics_ != nullptr) metrics_->add(r);
+    if (tensorboard_) tensorboard_->add(r);
   }
   if (metrics_ != nullptr) metrics_->flush();
+  if (tensorboard_) tensorboard_->flush();
+  write_timelines();
 }
 
-void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration,
-                                double loss) const {
+void TrainLog::write_timelines() {
+  for (const auto& [iteration, spans] : std::exchange(traced_, {})) {
+    const auto ranks = gather_spans(world_, iteration, spans);
+    if (metrics_ == nullptr || ranks.empty()) continue;
+    std::size_t rows = 0;
+    for (const auto& rank : ranks) rows += rank.size();
+    log::info("timeline iteration {}: {} spans of {} rank{}", iteration, rows, ranks.size(),
+              ranks.size() == 1 ? "" : "s");
+    metrics_->add_timeline(iteration, ranks);
+  }
+}
+
+void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
   log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
             fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
             std::exp(loss));
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), group, {iteration, loss});
+  tensorboard_->flush();
 }
 
-void TrainLog::report_ranks(const Device& device) const {
-  const auto lines = world_.gather_text(
-      fmt::format("{}\n{}\n{}", host_name(), device.name(), peak_bytes(device)), 0);
-  if (world_.rank() != 0) return;
-  std::vector<RankRecord> ranks;
-  std::int64_t most = 0;
-  for (const std::string& line : lines) {
-    const auto a = line.find('\n');
-    const auto b = line.find('\n', a + 1);
-    ranks.push_back(
-        {line.substr(0, a), line.substr(a + 1, b - a - 1), std::stoll(line.substr(b + 1))});
-    most = std::max(most, ranks.back().peak_bytes);
-  }
-  log::info("memory   at most {} MiB a rank", most >> 20U);
-  if (metrics_ == nullptr) return;
-  metrics_->set_ranks(ranks);
-  log::info("metrics  {}", metrics_->path());
+void TrainLog::record_ranks(const Device& device, const MeshIndex& at) {
+  const MemoryUse arrays = device.memory();
+  const auto steps = static_cast<double>(std::max<std::int64_t>(steps_, 1));
+  RankRecord mine{.host = host_name(),
+                  .device = device.name(),
+                  .at = at,
+                  .peak_bytes = peak_bytes(device),
+                  .arrays_peak_bytes = static_cast<std::int64_t>(arrays.peak),
+                  .arrays_reserved_bytes = static_cast<std::int64_t>(arrays.reserved),
+                  .step_seconds = taken_.seconds / steps,
+                  .phases = taken_.phases};
+  for (double& p : mine.phases) p /= steps;
+  const auto ranks = gather_ranks(world_, mine);
+  if (ranks.empty()) return;
+  most_bytes_ = std::ranges::max(ranks, {}, &RankRecord::peak_bytes).peak_bytes;
+  if (metrics_ != nullptr) metrics_->set_ranks(ranks, steps_);
+  if (!tensorboard_) return;
+  tensorboard_->add_peak_bytes(seconds_since_1970(), started_at_ + steps_, most_bytes_);
+  tensorboard_->flush();
+}
+
+void TrainLog::report_ranks(const Device& device, const MeshIndex& at) {
+  record_ranks(device, at);
+  log::info("memory   at most {} MiB a rank", most_bytes_ >> 20U);
+  if (metrics_ != nullptr) log::info("metrics  {}", metrics_->path());
 }
 
 }  // namespace trireme

@@ -79,7 +79,8 @@ Tensor PipelineExecutor::compute(const PlanStep& step, const MicroBatch& mb, Ten
   ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
   const Key key{step.micro_batch, step.chunk};
   const bool forward = step.kind == PlanStep::Kind::forward;
-  const auto scope = clock_.scope(forward ? Phase::forward : Phase::backward);
+  const auto scope =
+      clock_.scope(forward ? Phase::forward : Phase::backward, step.micro_batch, step.chunk);
   Tape& tape = forward ? tapes.try_emplace(key, mb).first->second : tapes.at(key);
   Tensor output = forward ? part.forward(ex_, std::move(input), tape, unit_hooks)
                           : part.backward(ex_, std::move(input), tape, unit_hooks);
@@ -108,7 +109,7 @@ Tensor PipelineExecutor::take_input(const PlanStep& step) {
   const auto it = incoming_.find(tag);
   if (it == incoming_.end()) return {};
   if (it->second.request) {
-    const auto scope = clock_.scope(Phase::pipeline_wait);
+    const auto scope = clock_.scope(Phase::pipeline_wait, step.micro_batch, step.chunk);
     it->second.request->wait();
   }
   Tensor input = std::move(it->second.tensor);

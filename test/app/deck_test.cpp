@@ -172,9 +172,9 @@ BOOST_AUTO_TEST_CASE(meaningless_keys_are_named_once_in_one_line) {
   BOOST_CHECK(!contains(w, "zero_optimization"));
   BOOST_CHECK(!contains(w, "attention_config"));
   BOOST_CHECK_EQUAL(w.find("data_impl"), w.rfind("data_impl"));
-  const Deck t = parse_deck(kLeast + "tensorboard: {enabled: true, job_name: a}\n", "x.yml");
+  const Deck t = parse_deck(kLeast + "csv_monitor: {enabled: true, job_name: a}\n", "x.yml");
   BOOST_REQUIRE_EQUAL(t.warnings.size(), 1U);
-  BOOST_CHECK_EQUAL(t.warnings[0], "ignored, as they mean nothing here: tensorboard");
+  BOOST_CHECK_EQUAL(t.warnings[0], "ignored, as they mean nothing here: csv_monitor");
   BOOST_CHECK(parse_deck(kLeast, "x.yml").warnings.empty());
 }
 

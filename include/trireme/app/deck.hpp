@@ -48,8 +48,10 @@ struct DeckSettings {
   std::int64_t eval_interval = 1000;  ///< iterations; 0 = never
   std::int64_t eval_iters = 100;      ///< batches an evaluation
   std::int64_t log_interval = 100;
-  std::string save;                    ///< folder of checkpoints; empty = none
-  std::string load;                    ///< folder to resume from; empty = start afresh
+  std::vector<std::int64_t> timeline_iters;  ///< who did what when goes to metrics.h5
+  std::string tensorboard_dir;               ///< folder of event files; empty = none
+  std::string save;                          ///< folder of checkpoints; empty = none
+  std::string load;                          ///< folder to resume from; empty = start afresh
   std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
   CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: factor, factor², …
   std::vector<std::int64_t> extra_save_iters;  ///< further iterations to save at
