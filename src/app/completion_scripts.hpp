@@ -54,18 +54,15 @@ _trireme() {
 @choices@    esac
   fi
   case $kind in
-    file)
+    file) ;;  # by readline itself, as wherever nothing is offered
+    folder | deck)
+      [[ $cur != [\"\']* ]] || return 0
+      cur=${cur//\\/}
       compopt -o filenames 2>/dev/null
-      mapfile -t COMPREPLY < <(compgen -P "$prefix" -f -- "$cur")
-      ;;
-    folder)
-      compopt -o filenames 2>/dev/null
-      mapfile -t COMPREPLY < <(compgen -P "$prefix" -d -- "$cur")
-      ;;
-    deck)
-      compopt -o filenames 2>/dev/null
-      mapfile -t COMPREPLY < <(compgen -d -- "$cur"; for i in yml yaml json; do
-        compgen -f -X "!*.$i" -- "$cur"; done)
+      mapfile -t COMPREPLY < <(compgen -d -- "$cur"
+        [[ $kind == folder ]] || for i in yml yaml json; do
+          compgen -f -X "!*.$i" -- "$cur"
+        done)
       ;;
     *)
       mapfile -t COMPREPLY < <(compgen -P "$prefix" -W "$words" -- "$cur")
