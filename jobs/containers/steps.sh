@@ -12,7 +12,7 @@ set -euo pipefail
 
 list=share/trireme/runtime-packages.txt
 
-# The package that a library comes from: dpkg knows files by the path that they were packed with.
+# The package of a library: dpkg knows files by the path that they were packed with.
 package_of() {  # FILE
   local real
   real=$(readlink -f "$1")

@@ -9,10 +9,11 @@ function(trireme_install)
   set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME program)
   file(MAKE_DIRECTORY ${made})
 
-  # The program finds its libraries where it was linked with them. System folders stay out.
+  # The program finds its libraries where it was linked with them.
   set_target_properties(trireme PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   install(TARGETS trireme RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  install(DIRECTORY ${CMAKE_SOURCE_DIR}/inputs DESTINATION ${share} FILES_MATCHING PATTERN "*.yml")
+  install(DIRECTORY ${CMAKE_SOURCE_DIR}/inputs DESTINATION ${share}
+          FILES_MATCHING PATTERN "*.yml")
 
   # The program itself tells its options and keys.
   if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
@@ -27,15 +28,17 @@ function(trireme_install)
       COMMAND ${start} --completion fish > ${made}/trireme.fish
       COMMENT "Writing manual page and completions" VERBATIM)
     install(FILES ${made}/trireme.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-    install(FILES ${made}/trireme DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-    install(FILES ${made}/_trireme DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-    install(FILES ${made}/trireme.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+    set(data ${CMAKE_INSTALL_DATADIR})
+    install(FILES ${made}/trireme DESTINATION ${data}/bash-completion/completions)
+    install(FILES ${made}/_trireme DESTINATION ${data}/zsh/site-functions)
+    install(FILES ${made}/trireme.fish DESTINATION ${data}/fish/vendor_completions.d)
   endif()
 
   # bin/trireme-plot is a link to the one beside its package, which looks for it there.
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/analysis DESTINATION ${share} COMPONENT analysis
           USE_SOURCE_PERMISSIONS PATTERN __pycache__ EXCLUDE PATTERN "*.png" EXCLUDE)
-  file(RELATIVE_PATH plot ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/trireme/analysis/trireme-plot)
+  file(RELATIVE_PATH plot ${CMAKE_INSTALL_FULL_BINDIR}
+       ${CMAKE_INSTALL_FULL_DATADIR}/trireme/analysis/trireme-plot)
   file(CREATE_LINK ${plot} ${made}/trireme-plot SYMBOLIC)
   install(PROGRAMS ${made}/trireme-plot DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT analysis)
 
@@ -46,7 +49,8 @@ function(trireme_install)
                     RESULT_VARIABLE no_packages OUTPUT_QUIET ERROR_QUIET)
   endif()
   if(Python3_Interpreter_FOUND AND NOT no_packages)
-    file(GLOB_RECURSE package CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/analysis/trireme_analysis/*.py)
+    file(GLOB_RECURSE package CONFIGURE_DEPENDS
+         ${CMAKE_SOURCE_DIR}/analysis/trireme_analysis/*.py)
     add_custom_command(OUTPUT ${made}/trireme-plot.1
       COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/jobs/install/plot_manual.py
               --analysis ${CMAKE_SOURCE_DIR}/analysis --version ${PROJECT_VERSION}
@@ -55,9 +59,11 @@ function(trireme_install)
       COMMENT "Writing manual page of trireme-plot" VERBATIM)
     add_custom_target(trireme_plot_manual DEPENDS ${made}/trireme-plot.1)
     add_dependencies(trireme trireme_plot_manual)
-    install(FILES ${made}/trireme-plot.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT analysis)
+    install(FILES ${made}/trireme-plot.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1
+            COMPONENT analysis)
   else()
-    message(STATUS "No manual page of trireme-plot: that takes a Python 3 with h5py, NumPy and Matplotlib")
+    message(STATUS "No manual page of trireme-plot: that takes a Python 3 with h5py, NumPy "
+                   "and Matplotlib")
   endif()
 
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/jobs DESTINATION ${share} COMPONENT jobs

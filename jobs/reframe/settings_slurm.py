@@ -17,7 +17,7 @@ site_configuration = {
                     "environs": ["installed"],
                     "max_jobs": 8,
                     "modules": ["trireme"],
-                    # pmix where the MPI library that Trireme was linked with speaks it (`srun
+                    # pmix where the MPI that Trireme was linked with speaks it (`srun
                     # --mpi=list` shows what Slurm offers), else pmi2.
                     "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SRUN_CPU_BIND", "cores"]],
                 },
@@ -26,7 +26,11 @@ site_configuration = {
                     "descr": "a rank for each GPU",
                     "scheduler": "slurm",
                     "launcher": "srun",
-                    "access": ["--partition=<gpus>", "--account=<account>", "--gpus-per-task=1"],
+                    "access": [
+                        "--partition=<gpus>",
+                        "--account=<account>",
+                        "--gpus-per-task=1",
+                    ],
                     "environs": ["installed"],
                     "max_jobs": 8,
                     "modules": ["trireme"],

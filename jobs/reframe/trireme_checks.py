@@ -15,7 +15,8 @@ from pathlib import Path
 import reframe as rfm
 import reframe.utility.sanity as sn
 from reframe.core.builtins import (
-    deferrable, parameter, performance_function, run_after, run_before, sanity_function, variable,
+    deferrable, parameter, performance_function, run_after, run_before, sanity_function,
+    variable,
 )
 
 INPUTS = Path(__file__).resolve().parents[2] / "inputs"  # in the source tree and installed
@@ -113,7 +114,8 @@ class TriremeSmoke(TriremeTest):
 
         def close(loss, reference, what):
             bound = self.tolerance
-            return sn.assert_reference(loss, reference, -bound, bound, f"{what}: {{0}}, not {{1}}")
+            message = f"{what}: {{0}}, not {{1}}"
+            return sn.assert_reference(loss, reference, -bound, bound, message)
 
         valid = sn.extractsingle(r"^valid\s.*?\bloss\s+(\S+)", self.stdout, 1, float, item=-1)
         return sn.all([
@@ -128,9 +130,9 @@ class TriremeSmoke(TriremeTest):
 @rfm.simple_test
 class TriremeBench(TriremeTest):
     """`trireme bench` on Pythia-70M's shape. ratio, to the rate of matrix products in the same
-    minutes, hardly depends on the machine and is judged everywhere; the others are recorded, and
-    judged where a site enters what it expects: REFERENCES, by system and partition of the
-    settings, and there by ranks."""
+    minutes, hardly depends on the machine and is judged everywhere; the others are recorded,
+    and tokens/s judged where a site enters what it expects: REFERENCES, by system and
+    partition of the settings, and there by ranks."""
 
     ranks = parameter([1, 2])
     deck = variable(str, value=str(INPUTS / "pythia-70m.yml"))
@@ -153,8 +155,8 @@ class TriremeBench(TriremeTest):
     def write_command(self):
         sizes = ["seq_length=512", "max_position_embeddings=512"]
         sizes += ["train_micro_batch_size_per_gpu=4", "gradient_accumulation_steps=1"]
-        self.executable_opts = ["bench", self.deck, f"--steps {self.steps}", "--json bench.json",
-                                *self.sets(*sizes)]
+        words = ["bench", self.deck, f"--steps {self.steps}", "--json bench.json"]
+        self.executable_opts = [*words, *self.sets(*sizes)]
 
     @deferrable
     def figure(self, name):
