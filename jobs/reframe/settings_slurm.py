@@ -19,7 +19,7 @@ site_configuration = {
                     "modules": ["trireme"],
                     # pmix where the MPI that Trireme was linked with speaks it (`srun
                     # --mpi=list` shows what Slurm offers), else pmi2.
-                    "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SRUN_CPU_BIND", "cores"]],
+                    "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_CPU_BIND", "cores"]],
                 },
                 {
                     "name": "gpus",
