@@ -7,7 +7,8 @@
 #   steps.sh runtime PREFIX          packages of that list; with ANALYSIS=yes the plots' too
 #
 # build reads TRIREME_ARCH (-march, by default x86-64-v3: images are made on one processor and
-# run on another), TRIREME_CUDA (ON, OFF, AUTO), CUDA_ARCHITECTURES and JOBS.
+# run on another), TRIREME_CUDA (ON, OFF, AUTO), CUDA_ARCHITECTURES (auto: all that Trireme can
+# use) and JOBS.
 set -euo pipefail
 
 list=share/trireme/runtime-packages.txt
@@ -23,7 +24,7 @@ build() {  # SOURCE PREFIX
   local source=$1 prefix=$2 folder library
   local arguments=(-DTRIREME_TESTS=OFF "-DTRIREME_ARCH=${TRIREME_ARCH:-x86-64-v3}"
     "-DTRIREME_CUDA=${TRIREME_CUDA:-AUTO}")
-  [ -z "${CUDA_ARCHITECTURES:-}" ] ||
+  [ "${CUDA_ARCHITECTURES:-auto}" = auto ] ||
     arguments+=("-DCMAKE_CUDA_ARCHITECTURES=$CUDA_ARCHITECTURES")
   apt-get -q update
   "$source/jobs/install-deps.sh" build
