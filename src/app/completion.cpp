@@ -107,7 +107,8 @@ void BashCases::add(const Command& command, const std::string& name) {
       positionals += fmt::format("          {}){} ;;\n", quoted(name), bash_kind(a));
     } else if (!a.value.empty()) {
       for (const std::string& option : a.names)
-        values += fmt::format("    {}){} ;;\n", quoted(name + " " + option), bash_kind(a));
+        values += fmt::format("    {}){} ;;\n", quoted(fmt::format("{} {}", name, option)),
+                              bash_kind(a));
     }
   }
 }
