@@ -59,14 +59,15 @@ def program(*arguments):
 
 def section(text, title):
     """The indented lines below a title of --help."""
-    lines = re.split(rf"^{title}:$", text, flags=re.MULTILINE)
+    # Newer releases of CLI11 write the titles in capitals.
+    lines = re.split(rf"^{title}:$", text, flags=re.MULTILINE | re.IGNORECASE)
     return re.match(r"(\n {2}.*)*", lines[1]).group() if len(lines) > 1 else ""
 
 
 def options_of(help_text):
     """["-h", "--help", …]"""
-    heads = re.findall(r"^  (-\S+)", section(help_text, "Options"), flags=re.MULTILINE)
-    return [name for head in heads for name in head.split(",")]
+    heads = re.findall(r"^  (-\S+(?:, +-\S+)?)", section(help_text, "Options"), re.MULTILINE)
+    return [name for head in heads for name in re.split(", *", head)]
 
 
 @functools.cache
