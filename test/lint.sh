@@ -38,7 +38,8 @@ shell() {
 }
 
 python() {  # compiled in memory: no __pycache__ is left behind
-  find analysis test \( -name '*.py' -o -name trireme-plot \) -print0 | xargs -0 python3 -c '
+  find analysis jobs test \( -name '*.py' -o -name trireme-plot \) -print0 |
+    xargs -0 python3 -c '
 import sys
 for name in sys.argv[1:]:
     with open(name, encoding="utf-8") as file:

@@ -167,6 +167,8 @@ void set_field(const Key& key, Draft& draft, const Value& value);
 /// As it is written in YAML; lists and numbers read back exactly.
 [[nodiscard]] std::string field_text(const Key& key, Draft& draft);
 [[nodiscard]] std::string field_type(const Field& field);  ///< "integer", "one of a, b"
+/// "integer ≥ 1; default 4; also as ALIAS"
+[[nodiscard]] std::string key_facts(const Key& key, Draft& defaults);
 
 /// Whether a value asks for nothing: null, false, empty, {enabled: false} or one of `off`.
 [[nodiscard]] bool is_off(const RefusedKeys& key, const std::string& path, const Value& value);

@@ -15,6 +15,7 @@
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
+#include "command_tree.hpp"
 #include "inspect.hpp"
 #include "run.hpp"
 
@@ -49,6 +50,15 @@ struct CommandLine {
           h5::version(),
           cuda_version().empty() ? "CUDA no: this build computes on CPUs" : cuda_version());
     });
+    app.add_flag_callback(
+        "--manual", [this] { tell(manual(command_tree(app))); },
+        "Prints the manual page, for man -l -");
+    app.add_option_function<std::string>(
+           "--completion",
+           [this](const std::string& shell) { tell(completion(command_tree(app), shell)); },
+           "Prints a shell's completions, to be sourced")
+        ->type_name("SHELL")
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
     train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
@@ -57,11 +67,13 @@ struct CommandLine {
     add_deck(*bench);
     bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
         ->check(CLI::Range(1, 1'000'000));
-    bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
+    bench->add_option("--json", bench_options.json, "File for the figures, one JSON object")
+        ->type_name(kFileValue);
     auto* against = bench
                         ->add_option("--against", bench_options.against,
                                      "key=value over the decks: steps of the deck and of the "
                                      "deck with these in turn, and how their times compare")
+                        ->type_name(kSettingValue)
                         ->take_all();
     auto* update = bench->add_flag("--update", bench_options.update,
                                    "AdamW alone, beside the memory's rate");
@@ -76,12 +88,17 @@ struct CommandLine {
     add_plan();
   }
 
+  /// Prints a text in the place of a command, as --version does.
+  [[noreturn]] static void tell(const std::string& text) { throw CLI::CallForVersion(text, 0); }
+
   void add_deck(CLI::App& command) {
-    command.add_option(
-        "DECK", deck.files,
-        "Decks, YAML or JSON, in GPT-NeoX's and DeepSpeed's keys; later ones win");
+    command
+        .add_option(kDeckArgument, deck.files,
+                    "Decks, YAML or JSON, in GPT-NeoX's and DeepSpeed's keys; later ones win")
+        ->type_name(kFileValue);
     command
         .add_option("--set", deck.overrides, "key=value over the decks; dots for nested keys")
+        ->type_name(kSettingValue)
         ->take_all()
         ->expected(1)
         ->allow_extra_args(false);
@@ -98,15 +115,19 @@ struct CommandLine {
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks of a node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
-    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object");
+    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
+        ->type_name(kFileValue);
   }
 
   void add_prepare() {
     prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
     prepare
         ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
+        ->type_name(kFileValue)
         ->required();
-    prepare->add_option("--output", prepare_options.output, "Token file to write")->required();
+    prepare->add_option("--output", prepare_options.output, "Token file to write")
+        ->type_name(kFileValue)
+        ->required();
     prepare->add_option("--jsonl-key", jsonl_key, "Inputs are JSON lines; the text's key");
     prepare->add_option(
         "--document-separator", separator,
@@ -122,6 +143,7 @@ struct CommandLine {
     inspect
         ->add_option("CHECKPOINT", options.checkpoint,
                      "Its folder, or a run's: then what latest names there")
+        ->type_name(kFolderValue)
         ->required();
     inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
     inspect->add_flag("--deck", options.deck, "Prints the deck it was made with");
@@ -129,6 +151,7 @@ struct CommandLine {
         ->add_option("--diff", options.other,
                      "Compares with this one, bit by bit: exit code 0 if all tensors are "
                      "equal, else 1. Other iterations, seeds, … are told and don't count")
+        ->type_name(kFolderValue)
         ->excludes("--deck");
   }
 };
@@ -232,9 +255,11 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
   if (command != nullptr) {
     print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
   } else if (word.empty()) {
-    print_error(fmt::format(
-        "{} (trireme --help)",
-        line.app.remaining().empty() ? fmt::format("no command: {}", kCommands) : e.what()));
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr;
+    print_error(
+        fmt::format("{} (trireme --help)", missing && line.app.remaining().empty()
+                                               ? fmt::format("no command: {}", kCommands)
+                                               : e.what()));
   } else {
     print_error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
   }

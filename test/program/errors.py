@@ -190,6 +190,7 @@ def command_cases():
     yield command("none", [], ["no command", "train", "--help"])
     yield command("unknown", ["trian", "{}/deck.yml"], ["'trian'", "train", "--help"])
     yield command("option", ["train", "--sets", "{}/deck.yml"], ["--sets", "train --help"])
+    yield command("shell", ["--completion", "ksh"], ["ksh", "bash", "zsh", "fish", "--help"])
     train = ["train", "{}/deck.yml"]
     yield command("no_value", [*train, "--set"], ["--set", "train --help"])
     yield command("set_without_value", [*train, "--set", "lr"], ["lr", "key=value"])
