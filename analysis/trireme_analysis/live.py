@@ -116,7 +116,7 @@ def screen(run, quiet=0.0, width=None):
         return f"{style.short(run.name)}: nothing logged yet"
     iteration, loss_, step = run.need("train", "iteration", "loss", "step_seconds")
     last = int(iteration[-1])
-    bar = max(10, min(60, width - 30))
+    bar = max(10, min(60, width - 24))
     lines = [f"{style.short(run.name)}  {_progress(run, last, step)}"]
     lines.append(f"loss       {loss_[-1]:<12.4f} {sparkline(loss_, bar)}")
     for label, name, form in (
