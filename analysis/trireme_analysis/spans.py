@@ -48,8 +48,12 @@ class Step:
         return self.phase != self.names.index(WAITING)
 
     def idle_share(self):
-        """The part of all ranks' time from zero to the last end in which they did no work."""
-        whole = len(self.ranks) * self.end
+        """The part of all ranks' time in which they did no work. Time in which no rank has a
+        span belongs to no step (an evaluation between it and its save) and doesn't count."""
+        order = np.argsort(self.start)
+        ends = np.maximum.accumulate((self.start + self.seconds)[order])
+        since = np.maximum(self.start[order], np.concatenate([[0.0], ends[:-1]]))
+        whole = len(self.ranks) * np.maximum(ends - since, 0).sum()
         return 1 - self.seconds[self.is_work()].sum() / whole if whole > 0 else 0.0
 
     def of_ranks(self, wanted):

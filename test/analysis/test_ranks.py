@@ -153,6 +153,12 @@ class Timeline(PlotTest):
         self.assertAlmostEqual(step.end, 0.16)
         self.assertAlmostEqual(step.idle_share(), 30 / 160)
 
+    def test_time_of_no_rank_is_not_idle(self):
+        spans = timeline_group(2, 2, 4)
+        spans["start"][spans["phase"] == 5] += 1.0  # an evaluation lies before
+        run = write_full_run(self.folder / "x", timeline=spans)
+        self.assertAlmostEqual(traced_step(Run(run)).idle_share(), 30 / 160)
+
     def test_boxes_numbers_and_legend(self):
         figure = draw("timeline", self.run_folder)
         (axes,) = figure.axes

@@ -36,9 +36,9 @@ def draw(runs, by="iteration"):
         x = in_bins(run.need("train", "iteration")[0], POINTS)
         if len(x) == 1:  # an area of one point is nothing
             x, stack = np.array([x[0] - 0.5, x[0] + 0.5]), np.repeat(stack, 2, axis=0)
-            axes.set_xticks([x.mean()])
         axes.stackplot(x, *stack.T, labels=labels, colors=colours, linewidth=0)
         axes.margins(x=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     style.add_legend(axes)
     return figure
 
