@@ -148,7 +148,7 @@ def _find(place):
         path = place / latest.read_text(encoding="utf-8").strip() / FILE
         if path.is_file():
             return path
-        raise RunError(f"{path}: no such file, though {latest} names it; name another checkpoint")
+        raise RunError(f"{path}: no such file, though {latest} names it; name another")
     raise RunError(f"{place}: neither {FILE}, nor a folder with it or with `latest`")
 
 

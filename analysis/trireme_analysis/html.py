@@ -36,7 +36,8 @@ details { margin: 0.5em 0; }
 def page(title, subtitle, sections):
     """A whole page of [(heading, HTML)]."""
     body = "\n".join(
-        f'<section>\n<h2>{escape(heading)}</h2>\n{html}\n</section>' for heading, html in sections
+        f"<section>\n<h2>{escape(heading)}</h2>\n{text}\n</section>"
+        for heading, text in sections
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -86,9 +87,8 @@ def picture(figure, caption):
     style.pyplot.close(figure)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     text = escape(caption)
-    return (
-        f'<figure>\n<img src="{source}" alt="{text}">\n<figcaption>{text}</figcaption>\n</figure>'
-    )
+    image = f'<img src="{source}" alt="{text}">'
+    return f"<figure>\n{image}\n<figcaption>{text}</figcaption>\n</figure>"
 
 
 def _bytes(figure, kind, **options):

@@ -128,7 +128,8 @@ def screen(run, quiet=0.0, width=None):
             values = np.asarray(run.train[name], dtype=float)
             lines.append(f"{label:<10} {form.format(values[-1])} {sparkline(values, bar)}")
     if "tflops_per_rank" in run.train:
-        lines.append(f"TFLOP/s    {median(run.train['tflops_per_rank'][-RECENT:], 0):.4g} per rank")
+        rate = median(run.train["tflops_per_rank"][-RECENT:], 0)
+        lines.append(f"TFLOP/s    {rate:.4g} per rank")
     lines += _phases(run, width)
     for group in ("valid", "test"):
         series = getattr(run, group)

@@ -16,6 +16,7 @@ from .spans import traced_iterations
 SUMMARY = "one HTML page of a run (or of several, the first in detail), with nothing beside it"
 LARGEST_CHECKPOINT = 4 << 30  # bytes of values that are read without being asked for
 RANKS = 256  # rows of the table of ranks
+STEPS = 4  # timelines at most
 
 
 def add_options(parser):
@@ -26,7 +27,10 @@ def add_options(parser):
         help="run folder or metrics.h5; others beside the first are compared with it",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: report.html in the first run's folder"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html in the first run's folder",
     )
     parser.add_argument("--peak", type=float, metavar="TFLOPS", help="as for throughput")
     parser.add_argument(
@@ -82,11 +86,11 @@ class Report:
         sections = [(heading, text) for heading, text in sections if text]
         if self.missing:
             sections.append(("What is missing, and why", html.bullets(self.missing)))
-        iterations = run.train.get("iteration", (0,))
-        subtitle = f"{run.path.resolve()}, up to iteration {iterations[-1] if len(iterations) else 0}"
+        last = max(run.train.get("iteration", ()), default=0)
+        subtitle = f"{run.path.resolve()}, up to iteration {last}"
         return html.page(f"Trireme run {self._name}", subtitle, sections)
 
-    # --- pictures: (caption, function that draws) ----------------------------------------------
+    # --- pictures: (caption, function that draws) --------------------------------------------
 
     def _losses(self):
         for by, text in (("iteration", "iterations"), ("tokens", "tokens"), ("time", "time")):
@@ -107,21 +111,21 @@ class Report:
         except RunError as error:
             self.missing.append(f"Timeline: {error}")
             return
-        for iteration in traced[:4]:
+        for iteration in traced[:STEPS]:
             yield (
                 f"Who did what when in iteration {iteration}",
                 lambda iteration=iteration: timeline.draw(self._one, iteration),
             )
-        if len(traced) > 4:
-            self.missing.append(f"Timeline: only 4 of {len(traced)} traced iterations are shown")
+        if len(traced) > STEPS:
+            text = f"only {STEPS} of {len(traced)} traced iterations are shown"
+            self.missing.append(f"Timeline: {text}")
 
     def _weights(self):
         with Checkpoint(self._run.folder) as checkpoint:
             size = 4 * sum(np.prod(checkpoint.shape(name)) for name in checkpoint.names())
             if size > LARGEST_CHECKPOINT and not self._any_size:
-                raise RunError(
-                    f"{checkpoint.path} holds {bytes_text(size)} of values; --weights reads them"
-                )
+                held = f"{checkpoint.path} holds {bytes_text(size)} of values"
+                raise RunError(f"{held}; --weights reads them")
             return weights.draw(checkpoint)[0]
 
     def _pictures(self, wanted):
@@ -140,11 +144,13 @@ class Report:
             ("Throughputs", lambda: throughput.draw(self._runs, peak=self._peak)),
             ("Scaling", lambda: scaling.draw(self._runs)),
         ]
-        for name, run in list(self._runs.items())[1:]:
+        others = list(self._runs.items())[1:]
+        for name, run in others:
             pair = {self._name: self._run, name: run}
-            wanted.append((f"{name} against {self._name}", lambda pair=pair: compare.draw(pair)))
+            caption = f"{name} against {self._name}"
+            wanted.append((caption, lambda pair=pair: compare.draw(pair)))
         parts = [self._pictures(wanted)]
-        for name, run in list(self._runs.items())[1:]:
+        for name, run in others:
             try:
                 tables = compare.tables(self._run, run)
             except RunError as error:
@@ -154,7 +160,7 @@ class Report:
                 parts.append(html.table((title, self._name, name, *head), rows))
         return "\n".join(parts)
 
-    # --- tables ----------------------------------------------------------------------------------
+    # --- tables ------------------------------------------------------------------------------
 
     def _checkpoints(self):
         saves = self._run.checkpoints

@@ -90,13 +90,13 @@ def add_legend(axes, handles=None, labels=None):
         handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    widest = max(TextPath((0, 0), label, size=LEGEND_SIZE).get_extents().width for label in labels)
+    paths = [TextPath((0, 0), label, size=LEGEND_SIZE) for label in labels]
+    widest = max(path.get_extents().width for path in paths)
     columns = max(1, min(len(labels), int(_LEGEND_WIDTH // (widest + _LEGEND_HANDLE))))
     rows = -(-len(labels) // columns)
     columns = -(-len(labels) // rows)
-    axes.legend(
-        handles, labels, ncol=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2
-    )
+    where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    axes.legend(handles, labels, ncol=columns, **where)
     figure = axes.figure
     figure.set_figheight(figure.get_figheight() + rows * _LEGEND_ROW)
 

@@ -57,7 +57,8 @@ class Loss(PlotTest):
         np.testing.assert_allclose(valid.get_xdata(), [24, 48])
 
     def test_long_runs_have_long_units(self):
-        slow = write_run(self.folder / "slow", train=train_group(step_seconds=np.full(STEPS, 600)))
+        train = train_group(step_seconds=np.full(STEPS, 600))
+        slow = write_run(self.folder / "slow", train=train)
         (axes,) = draw("loss", slow, "--by", "time").axes
         self.assertEqual(axes.get_xlabel(), "Time in steps (hours)")
         self.assertAlmostEqual(axes.get_lines()[0].get_xdata()[-1], 10)
@@ -162,7 +163,8 @@ class Phases(PlotTest):
         self.assertIn("pipeline wait", legend_of(axes))
 
     def test_bars_by_rank(self):
-        (axes,) = draw("phases", write_full_run(self.folder / "a", 2, 1, 2), "--by", "rank").axes
+        run = write_full_run(self.folder / "a", 2, 1, 2)
+        (axes,) = draw("phases", run, "--by", "rank").axes
         self.assertEqual(axes.get_xlabel(), "Rank")
         bars = dict(zip(legend_of(axes), axes.containers))
         self.assertEqual(list(bars), [*(p.replace("_", " ") for p in PHASES), "other"])
@@ -214,10 +216,11 @@ class Compare(PlotTest):
         )
 
     def test_tables(self):
-        code, out, err = run_command("compare", self.a, self.b, "--output", self.folder / "c.png")
+        output = ("--output", self.folder / "c.png")
+        code, out, err = run_command("compare", self.a, self.b, *output)
         self.assertEqual((code, err), (0, ""))
         lines = [line.split() for line in out.splitlines()]
-        self.assertIn(["loss", "at", "iteration", "first", "second", "second", "−", "first"], lines)
+        self.assertIn("loss at iteration first second second − first".split(), lines)
         self.assertIn(["600", f"{LOSS[-1]:.6f}", f"{LOSS[-1] + 0.25:.6f}", "+2.500e-01"], lines)
         self.assertIn(["valid,", "600", "1.600000", "1.600000", "+0.000e+00"], lines)
         self.assertIn(["tokens/s", "5120", "5120", "1.000"], lines)

@@ -99,7 +99,8 @@ class Scaling(PlotTest):
         self.assertAlmostEqual(scaling.efficiency(scaling.points[1]), 0.8)
 
     def test_both_in_one_picture(self):
-        runs = [self.run_of(*a) for a in (("1", 1, 8, 1.0), ("s", 2, 8, 0.5), ("w", 2, 16, 1.0))]
+        three = (("1", 1, 8, 1.0), ("s", 2, 8, 0.5), ("w", 2, 16, 1.0))
+        runs = [self.run_of(*one) for one in three]
         rate, efficiency = draw("scaling", *runs).axes
         self.assertEqual(rate.get_ylabel(), "Tokens/s")
         self.assertEqual(efficiency.get_xlabel(), "Ranks")
@@ -231,7 +232,8 @@ class Chrome(PlotTest):
         self.trace = self.folder / "trace.json"
 
     def read(self, *options):
-        code, out, err = run_command("timeline", self.run_folder, "--chrome", self.trace, *options)
+        command = ("timeline", self.run_folder, "--chrome", self.trace)
+        code, out, err = run_command(*command, *options)
         self.assertEqual((code, out.strip(), err), (0, str(self.trace), ""))
         return json.loads(self.trace.read_text(encoding="utf-8"))
 
@@ -244,13 +246,15 @@ class Chrome(PlotTest):
         spans = [e for e in trace["traceEvents"] if e["ph"] == "X"]
         self.assertEqual({e["ph"] for e in trace["traceEvents"]}, {"M", "X"})
         for event in spans:
-            self.assertLessEqual({"name", "cat", "ts", "dur", "pid", "tid", "args"}, event.keys())
+            fields = {"name", "cat", "ts", "dur", "pid", "tid", "args"}
+            self.assertLessEqual(fields, event.keys())
             self.assertIsInstance(event["pid"], int)
         second = next(e for e in spans if e["pid"] == 1 and e["name"] == "forward 0")
         self.assertEqual((second["ts"], second["dur"]), (10_000, 10_000))
         self.assertEqual(second["args"], {"iteration": 10, "micro_batch": 0, "chunk": 0})
         optimizer = next(e for e in spans if e["cat"] == "optimizer")
-        self.assertEqual((optimizer["name"], optimizer["args"]), ("optimizer", {"iteration": 10}))
+        self.assertEqual(optimizer["name"], "optimizer")
+        self.assertEqual(optimizer["args"], {"iteration": 10})
 
     def test_all_steps_follow_each_other(self):
         spans = [e for e in self.read()["traceEvents"] if e["ph"] == "X" and e["pid"] == 0]
@@ -271,7 +275,8 @@ class Chrome(PlotTest):
         self.assertEqual((code, out.split()), (0, [str(self.trace), str(picture)]))
 
     def test_no_folder(self):
-        self.refused("no such folder", "timeline", self.run_folder, "--chrome", "/nowhere/t.json")
+        command = ("timeline", self.run_folder, "--chrome", "/nowhere/t.json")
+        self.refused("no such folder", *command)
 
 
 if __name__ == "__main__":

@@ -86,8 +86,10 @@ def full_page():
 class Report(PlotTest):
     def test_all_of_a_full_run(self):
         page = full_page()
-        self.assertEqual(page.headings, ["Summary", "Loss", "Speed", "Timeline", "Memory",
-                                         "Checkpoints", "Weights", "Ranks", "Deck", "Environment"])
+        self.assertEqual(page.headings, [
+            "Summary", "Loss", "Speed", "Timeline", "Memory", "Checkpoints", "Weights", "Ranks",
+            "Deck", "Environment",
+        ])
         self.assertEqual(len(page.captions), len(page.sources))
         self.assertIn("Who did what when in iteration 10", page.captions)
         self.assertIn("Memory by rank", page.captions)
@@ -155,7 +157,8 @@ class Report(PlotTest):
         place = run / "global_step600"
         write_checkpoint(place, {"w.weight": np.ones(3)})
         (run / "latest").write_text("global_step600\n")
-        with h5py.File(place / "checkpoint.h5", "a") as file:  # takes no room: it's never written
+        with h5py.File(place / "checkpoint.h5", "a") as file:
+            # Takes no room: it's never written.
             file.create_dataset("model/large", (1 << 16, 1 << 15), "f4", chunks=(1, 1 << 15))
         self.assertTrue(any("--weights reads them" in item for item in read_page(run).items))
 

@@ -8,7 +8,7 @@ from ..run import PHASES, RunError
 from ..series import bytes_text, duration_text, median, rows_text
 from . import along
 
-SUMMARY = "two runs: settings that differ, losses, throughput, memory; and the losses' difference"
+SUMMARY = "two runs: settings that differ, losses, throughput, memory; draws their losses"
 ROWS = 10  # of the table of losses
 LONGEST = 40  # characters of a setting
 

@@ -41,7 +41,8 @@ def draw(runs, by="stage"):
     stage_of, *measured = run.need("ranks", "pp", *MEASURED)
     stage_of = stage_of.astype(int)
     if stage_of.min() < 0 or stage_of.max() >= stages:
-        raise RunError(f"{run.path}: /ranks/pp names stage {stage_of.max()}, /plan has {stages}")
+        text = f"/ranks/pp names stage {stage_of.max()}, /plan has {stages}"
+        raise RunError(f"{run.path}: {text}")
     if by == "rank":
         plan = plan[:, stage_of]
     divisor, unit = byte_unit(max(plan.sum(axis=0).max(), np.max(measured)))

@@ -51,7 +51,8 @@ def _along(run):
 def _by_rank(run):
     step, phases = run.need("ranks", "step_seconds", "phases")
     if phases.shape != (len(step), len(PHASES)):
-        raise RunError(f"{run.path}: /ranks/phases is {phases.shape}, not (ranks, {len(PHASES)})")
+        expected = (len(step), len(PHASES))
+        raise RunError(f"{run.path}: /ranks/phases is {phases.shape}, not {expected}")
     return phases, step
 
 
