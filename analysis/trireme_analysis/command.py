@@ -22,13 +22,8 @@ def parse(arguments):
     for name, plot in PLOTS.items():
         command = commands.add_parser(name, help=plot.SUMMARY, description=plot.SUMMARY)
         command.add_argument("runs", nargs="+", metavar="RUN", help="run folder or metrics.h5")
-        command.add_argument(
-            "--output",
-            type=Path,
-            metavar="FILE",
-            help="picture to write; the suffix tells the kind (default: "
-            f"{name}.png in the run's folder; of several runs, here)",
-        )
+        where = f"{name}.png in the run's folder; of several runs, here"
+        style.add_file_options(command, where)
         plot.add_options(command)
     for name, other in OTHERS.items():
         command = commands.add_parser(name, help=other.SUMMARY, description=other.SUMMARY)
@@ -41,7 +36,7 @@ def plot_options(options):
     return {
         name: value
         for name, value in vars(options).items()
-        if name not in ("plot", "runs", "output", "chrome")
+        if name not in ("plot", "runs", "output", "dpi", "chrome")
     }
 
 
@@ -59,7 +54,7 @@ def draw_plot(options):
         if output is None:
             first = next(iter(runs.values()))
             output = (first.folder if len(runs) == 1 else Path()) / f"{options.plot}.png"
-        style.save(figure, output)
+        style.save(figure, output, options.dpi)
         written.append(output)
     if hasattr(plot, "text"):
         written.insert(0, plot.text(runs, **keywords))

@@ -121,7 +121,10 @@ class Report:
             self.missing.append(f"Timeline: {text}")
 
     def _weights(self):
-        with Checkpoint(self._run.folder) as checkpoint:
+        place = self._run.folder  # of runs with a run_dir of its own, save is elsewhere
+        if not (place / "latest").is_file() and "save" in self._run.deck:
+            place = Path(self._run.deck["save"])
+        with Checkpoint(place) as checkpoint:
             size = 4 * sum(np.prod(checkpoint.shape(name)) for name in checkpoint.names())
             if size > LARGEST_CHECKPOINT and not self._any_size:
                 held = f"{checkpoint.path} holds {bytes_text(size)} of values"

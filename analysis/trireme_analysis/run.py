@@ -61,7 +61,7 @@ class Run:
         try:
             with h5py.File(self.path, "r") as file:
                 self._read(file)
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise RunError(f"{self.path}: not a readable HDF5 file ({error})") from None
 
     def _read(self, file):

@@ -166,18 +166,34 @@ def text_colour(background):
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
 
 
-def save(figure, path):
-    """Writes the picture, whole or not at all, in the kind that the suffix tells."""
+def add_file_options(parser, default):
+    """--output and --dpi of a command that writes a picture."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"picture to write; the suffix tells the kind (default: {default})",
+    )
+    parser.add_argument(
+        "--dpi", type=int, default=DPI, metavar="N", help=f"dots per inch (default {DPI})"
+    )
+
+
+def save(figure, path, dpi=DPI):
+    """Writes the picture, whole or not at all, in the kind that the suffix tells. `dpi`: dots
+    per inch where the kind has dots."""
     path = Path(path)
     if not path.parent.is_dir():
         raise RunError(f"{path}: no such folder; make it, or choose another by --output")
+    if dpi < 1:
+        raise RunError(f"--dpi is {dpi}; it's dots per inch, at least 1")
     kinds = figure.canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
         raise RunError(f"{path}: suffix '{path.suffix}' names no kind of picture; known are "
                        f"{', '.join(sorted(kinds))}")
     part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        figure.savefig(part, dpi=DPI)
+        figure.savefig(part, dpi=dpi)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

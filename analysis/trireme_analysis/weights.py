@@ -3,7 +3,6 @@
 # difference of two checkpoints'.
 import warnings
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot
@@ -35,12 +34,7 @@ def add_options(parser):
     parser.add_argument(
         "--diff", metavar="OTHER", help="shows this checkpoint's tensors less the first's"
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="picture to write (default: weights-SHOW-global_stepN.png in the run's folder)",
-    )
+    style.add_file_options(parser, "weights-SHOW-global_stepN.png in the run's folder")
 
 
 def main(options):
@@ -60,7 +54,7 @@ def main(options):
         kind = f"{options.show}-diff" if options.diff is not None else options.show
         step = first.path.resolve().parent
         output = step.parent / f"weights-{kind}-{step.name}.png"
-    style.save(figure, output)
+    style.save(figure, output, options.dpi)
     return f"{table}\n{output}" if table else str(output)
 
 

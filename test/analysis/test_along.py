@@ -115,6 +115,13 @@ class Loss(PlotTest):
         self.assertEqual(width, round(style.WIDTH * style.DPI))
         self.assertGreaterEqual(height, style.HEIGHT * style.DPI)
 
+    def test_dots_per_inch(self):
+        picture = self.folder / "x.png"
+        code, _, err = run_command("loss", self.run_folder, "--dpi", 100, "--output", picture)
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual(png_size(picture)[0], round(style.WIDTH * 100))
+        self.refused("--dpi is 0", "loss", self.run_folder, "--dpi", "0")
+
     def test_other_kinds_of_files(self):
         for suffix, head in (("pdf", b"%PDF"), ("svg", b"<?xml")):
             picture = self.folder / f"x.{suffix}"
