@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Makes the pictures of this folder from runs of the built program, a few minutes on two cores:
-#   [TRIREME=build/trireme] [MPIRUN=mpirun] [PYTHON=python3] analysis/gallery/make.sh [WORK_FOLDER]
+#   analysis/gallery/make.sh [WORK_FOLDER]
 # WORK_FOLDER (default runs/gallery) keeps the runs; one that is there already isn't run again.
+# To change, in the environment: TRIREME (the program), MPIRUN, PYTHON, DATA (a token file).
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -42,7 +43,7 @@ train() {  # RANKS NAME key=value...: a small run of inputs/gcide.yml
 plot() {  # NAME COMMAND arguments...: NAME.png
   local name=$1
   shift
-  "$python" analysis/trireme-plot "$@" --dpi 150 --output "$pictures/$name.png" >/dev/null
+  "$python" analysis/trireme-plot "$@" --dpi 140 --output "$pictures/$name.png" >/dev/null
 }
 
 # Three learning rates; the last is too large for comfort.

@@ -65,6 +65,22 @@ class Step:
         return Step(self.iteration, self.names, *arrays)
 
 
+def joined(step, gap):
+    """The Step with pieces of one work (rank, phase, micro-batch, chunk) that are at most `gap`
+    seconds apart as one span: what a picture can show of work that's often interrupted."""
+    order = np.lexsort((step.start, step.chunk, step.micro_batch, step.phase, step.rank))
+    columns = {name: getattr(step, name)[order] for name in COLUMNS[1:]}
+    start, end = columns["start"], columns["start"] + columns["seconds"]
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = start[1:] - end[:-1] > gap
+    for name in ("rank", "phase", "micro_batch", "chunk"):
+        begins[1:] |= columns[name][1:] != columns[name][:-1]
+    first = np.flatnonzero(begins)
+    kept = {name: column[first] for name, column in columns.items()}
+    kept["seconds"] = np.maximum.reduceat(end, first) - kept["start"]
+    return Step(step.iteration, step.names, **kept)
+
+
 def traced_iterations(run):
     return [int(i) for i in np.unique(run.need("timeline", "iteration")[0])]
 

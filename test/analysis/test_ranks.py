@@ -24,7 +24,7 @@ from made_run import (
 )
 from trireme_analysis import RunError, find_scalings, open_runs, traced_step
 from trireme_analysis.run import Run
-from trireme_analysis.spans import Step
+from trireme_analysis.spans import Step, joined
 
 
 class Memory(PlotTest):
@@ -159,6 +159,22 @@ class Timeline(PlotTest):
         spans["start"][spans["phase"] == 5] += 1.0  # an evaluation lies before
         run = write_full_run(self.folder / "x", timeline=spans)
         self.assertAlmostEqual(traced_step(Run(run)).idle_share(), 30 / 160)
+
+    def test_interrupted_work_is_one_box(self):
+        spans = timeline_group(1, 1, 1)  # forward, backward, optimizer
+        half = {name: np.repeat(column, 2) for name, column in spans.items()}
+        half["seconds"] = half["seconds"] / 2
+        half["start"][1::2] += half["seconds"][1::2] + 1e-6
+        run = write_full_run(self.folder / "x", 1, 1, 1, timeline=half)
+        step = traced_step(Run(run))
+        self.assertEqual(len(step.rank), 6)
+        one = joined(step, 2e-6)
+        np.testing.assert_allclose(one.start, [0, 0.01, 0.03])
+        np.testing.assert_allclose(one.seconds, np.array([0.01, 0.02, 0.01]) + 1e-6)
+        self.assertEqual(len(joined(step, 1e-7).rank), 6)
+        (axes,) = draw("timeline", run).axes
+        self.assertEqual([len(c.get_paths()) for c in axes.collections], [1, 1, 1])
+        self.assertEqual([text.get_text() for text in axes.texts], ["0", "0"])
 
     def test_boxes_numbers_and_legend(self):
         figure = draw("timeline", self.run_folder)

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from .. import style
 from ..run import RunError, the_one
 from ..series import time_unit
-from ..spans import OTHER, WAITING, traced_iterations, traced_step, write_chrome_trace
+from ..spans import OTHER, WAITING, joined, traced_iterations, traced_step, write_chrome_trace
 
 SUMMARY = "what each rank did when in a traced step, as a picture or a trace for Perfetto"
 ROW = 0.17  # inches
@@ -18,6 +18,7 @@ HEIGHTS = (0.7, 6.0)  # inches of all rows
 BOX = 0.86  # of a row
 DIGIT = 0.042  # inches that a digit of a micro-batch's number takes
 AXES_WIDTH = style.WIDTH - 0.6  # inches, about
+FINE = 0.003  # of the step: what is narrower is a line's width
 NUMBERS = 4000  # at most so many are written
 
 
@@ -43,12 +44,14 @@ def draw(runs, iteration=None, ranks=None):
     rows = min(max(ROW * len(shown), HEIGHTS[0]), HEIGHTS[1])
     divisor, unit = time_unit(step.end)
     title = f"Iteration {step.iteration} of {style.short(name)}"
+    legend = _legend(step)
+    end = step.end / divisor
+    step = joined(step, FINE * step.end)
     figure, axes = style.new_figure(title, f"Time ({unit})", "Rank", height=rows + 0.6)
     row_of = np.searchsorted(shown, step.rank)
     left, width = step.start / divisor, step.seconds / divisor
-    end = step.end / divisor
     for phase in np.unique(step.phase[step.is_work()]):
-        _draw_boxes(axes, step, step.phase == phase, row_of, left, width)
+        _draw_boxes(axes, step, step.phase == phase, row_of, left, width, end)
     _number(axes, step, row_of, left, width, end, rows / len(shown))
     axes.set(xlim=(0, end), ylim=(len(shown) - 0.5, -0.5))
     every = max(1, -(-len(shown) * 15 // round(100 * rows)))
@@ -56,7 +59,7 @@ def draw(runs, iteration=None, ranks=None):
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    style.add_legend(axes, *_legend(step))
+    style.add_legend(axes, *legend)
     return figure
 
 
@@ -91,19 +94,19 @@ def _colour(phase, chunk):
     return colorsys.hls_to_rgb(hue, pale, strength)
 
 
-def _draw_boxes(axes, step, here, row_of, left, width):
+def _draw_boxes(axes, step, here, row_of, left, width, end):
     top = row_of[here] - BOX / 2
     x = np.stack([left[here], left[here] + width[here]])
     corners = [(x[0], top), (x[1], top), (x[1], top + BOX), (x[0], top + BOX)]
     boxes = np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
     phase = step.name_of(step.phase[here][0])
-    dense = here.sum() > 100 * len(step.ranks)  # edges would be all that is seen
+    wide = width[here] > 3 * FINE * end  # of others an edge would be all that is seen
     axes.add_collection(
         PolyCollection(
             boxes,
             facecolors=[_colour(phase, chunk) for chunk in step.chunk[here]],
             edgecolors="white",
-            linewidths=0 if dense else 0.3,
+            linewidths=np.where(wide, 0.3, 0.0),
             label=phase.replace("_", " "),
         )
     )
