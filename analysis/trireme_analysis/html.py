@@ -17,8 +17,8 @@ th, td { text-align: left; padding: 0.15em 0.9em 0.15em 0; border-bottom: 1px so
   overflow-wrap: anywhere; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 thead { display: table-header-group; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-start; }
-figure { margin: 0; flex: 1 1 24em; max-width: 34em; break-inside: avoid; }
+figure { display: inline-block; width: 48%; min-width: 20em; margin: 0 0.5% 1em;
+  vertical-align: top; break-inside: avoid; }
 img { width: 100%; height: auto; }
 figcaption { font-size: 0.87em; color: #555; }
 pre { font-size: 0.8em; background: #f6f6f6; padding: 0.7em; white-space: pre-wrap;
@@ -27,6 +27,7 @@ details { margin: 0.5em 0; }
 @media print {
   body { margin: 0; max-width: none; font-size: 10pt; }
   h2 { break-after: avoid; }
+  figure { min-width: 0; }
   tr { break-inside: avoid; }
   pre { background: none; border: 1px solid #ccc; }
 }
@@ -51,8 +52,17 @@ def table(head, rows):
     """A table of text and numbers; what looks like a number stands to the right."""
     cells = "".join(f"<th>{escape(str(name))}</th>" for name in head)
     lines = [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
-    lines = "\n".join(lines)
-    return f"<table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+    return _table([f"<thead><tr>{cells}</tr></thead>", "<tbody>", *lines, "</tbody>"])
+
+
+def pairs(rows):
+    """A table of (name, value), all to the left."""
+    lines = [f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows]
+    return _table(["<tbody>", *lines, "</tbody>"])
+
+
+def _table(lines):
+    return "\n".join(["<table>", *lines, "</table>"])
 
 
 def _cell(value):
@@ -73,10 +83,6 @@ def folded(summary, html):
 def bullets(lines):
     items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<ul>\n{items}\n</ul>"
-
-
-def pictures(parts):
-    return f'<div class="pictures">\n{chr(10).join(parts)}\n</div>'
 
 
 def picture(figure, caption):

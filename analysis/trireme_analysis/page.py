@@ -70,7 +70,7 @@ class Report:
     def html(self):
         run = self._run
         sections = [
-            ("Summary", html.table(("", ""), summary(run))),
+            ("Summary", html.pairs(summary(run))),
             ("Loss", self._pictures(self._losses())),
             ("Speed", self._pictures(self._speeds())),
             ("Timeline", self._pictures(self._timelines())),
@@ -139,7 +139,7 @@ class Report:
                 parts.append(html.picture(draw(), caption))
             except RunError as error:
                 self.missing.append(f"{caption}: {error}")
-        return html.pictures(parts) if parts else ""
+        return "\n".join(parts)
 
     def _others(self):
         wanted = [
@@ -211,7 +211,7 @@ class Report:
             self.missing.append(f"Deck: {self._run.path} has no attribute deck")
             return ""
         rows = [(key, value) for key, value in self._run.deck.items() if value != "null"]
-        return html.folded("The resolved deck", html.table(("key", "value"), rows))
+        return html.folded("The resolved deck", html.pairs(rows))
 
     def _environment(self):
         path = self._run.folder / "environment.txt"
