@@ -228,6 +228,7 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   return call([] {
+    if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
     count(Cost::drain);
     run_all();
     return cudaSuccess;
