@@ -74,6 +74,20 @@ struct StepTime {
 /// outer.
 class PhaseClock {
  public:
+  /// As long as it lives there are no marks: the phases within count as what is outside.
+  class Hold {
+   public:
+    explicit Hold(PhaseClock& clock)
+        : clock_(clock), outer_(std::exchange(clock.held_, true)) {}
+    ~Hold() { clock_.held_ = outer_; }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    PhaseClock& clock_;
+    bool outer_;
+  };
+
   class Scope {
    public:
     Scope(PhaseClock& clock, Phase phase)
@@ -93,6 +107,7 @@ class PhaseClock {
   }
 
   [[nodiscard]] Scope scope(Phase phase) { return {*this, phase}; }
+  [[nodiscard]] Hold hold() { return Hold(*this); }
   /// A step begins; what there was since the last one ended counts nowhere.
   void begin_step() { close(Until::nothing); }
   void end_step() { close(Until::step_end); }
@@ -130,6 +145,7 @@ class PhaseClock {
   };
 
   int enter(int phase) {
+    if (held_) return current_;
     close(Until::step_goes_on);
     return std::exchange(current_, phase);
   }
@@ -143,6 +159,7 @@ class PhaseClock {
   StepTime open_;            ///< of a step that hasn't ended
   int current_ = -1;
   bool paused_ = false;
+  bool held_ = false;
 };
 
 }  // namespace trireme
