@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "trireme/core/log.hpp"
+
 namespace trireme {
 
 void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
@@ -62,10 +64,17 @@ void MicroBatchGraphs::run(PlanStep::Kind kind, const std::function<void()>& wor
   const auto hold = clock_.hold();  // a mark in a graph would have no time
   if (mode_ == Mode::capture) {
     graph = capture(work);
+    if (!forward) announce();
   } else {
     follow();
   }
   graph->launch(ex_.stream);
+}
+
+void MicroBatchGraphs::announce() const {
+  if (ex_.device.kind() == DeviceKind::dry) return;
+  log::info("graphs   micro-batches are CUDA graphs from here on, in {:.1f} MiB of their own",
+            static_cast<double>(arena_.reserved()) / (1 << 20));
 }
 
 std::unique_ptr<Graph> MicroBatchGraphs::capture(const std::function<void()>& work) const {

@@ -49,6 +49,8 @@ class MicroBatchGraphs {
 
   [[nodiscard]] Mode mode_of(std::size_t index) const;
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& work) const;
+  /// Tells the user, where this isn't a plan.
+  void announce() const;
 
   const Exec& ex_;
   PhaseClock& clock_;
