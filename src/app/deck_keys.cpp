@@ -174,6 +174,8 @@ const Key kMeshKeys[] = {
      "on GPUs: products of fp32 may round their factors to 10 bits"},
     {"gemm_autotune", "", [](D d) -> Field { return &d.deck.gemm_autotune; },
      "on GPUs: each product's algorithm is chosen by trial"},
+    {"cuda_graphs", "", [](D d) -> Field { return &d.deck.cuda_graphs; },
+     "on GPUs: a micro-batch's kernels are queued by two calls"},
     {"profile", "", [](D d) -> Field { return &d.deck.profile; },
      "on GPUs: a CUDA profiler that waits for it records some iterations"},
     {"profile_step_start", "", [](D d) -> Field { return &d.deck.profile_step_start; },

@@ -161,6 +161,7 @@ void warn_of_gpu_keys(const Deck& deck) {
   if (deck.attention_kernel != unset.attention_kernel) names.emplace_back("attention_kernel");
   if (deck.allow_tf32) names.emplace_back("allow_tf32");
   if (deck.gemm_autotune) names.emplace_back("gemm_autotune");
+  if (deck.cuda_graphs) names.emplace_back("cuda_graphs");
   if (deck.profile) names.emplace_back("profile");
   if (names.empty()) return;
   log::warn("this run is on CPUs; of GPUs alone, and so without effect: {}",

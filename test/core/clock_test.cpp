@@ -86,6 +86,32 @@ BOOST_FIXTURE_TEST_CASE(a_pause_counts_nowhere_and_steps_are_kept_apart, Fixture
   BOOST_TEST(of(second[0], Phase::data) == 4);
 }
 
+BOOST_FIXTURE_TEST_CASE(what_is_held_counts_outside, Fixture) {
+  clock.begin_step();
+  gap = 1;
+  {
+    const auto forward = clock.scope(Phase::forward);
+    gap = 2;
+    const auto hold = clock.hold();
+    {
+      gap = 100;  // of no mark
+      const auto reduce = clock.scope(Phase::reduce);
+      const auto again = clock.hold();
+      const auto data = clock.scope(Phase::data);
+    }
+    const auto reduce = clock.scope(Phase::reduce);
+    gap = 4;
+  }
+  gap = 8;
+  clock.end_step();
+  const auto steps = clock.take();
+  BOOST_REQUIRE(steps.size() == 1);
+  BOOST_TEST(of(steps[0], Phase::forward) == 4);
+  BOOST_TEST(of(steps[0], Phase::reduce) == 0);
+  BOOST_TEST(of(steps[0], Phase::data) == 0);
+  BOOST_TEST(steps[0].seconds == 1 + 4 + 8);
+}
+
 BOOST_AUTO_TEST_CASE(an_error_leaves_the_phase_and_the_host_has_a_line) {
   PhaseClock clock;
   clock.begin_step();

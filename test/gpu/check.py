@@ -39,13 +39,16 @@ ENVIRONMENT = {  # Open MPI as root, with fewer cores than ranks, unbound: versi
 }
 LARGE = {"TRIREME_LARGE_TESTS": "1"}  # arrays of more than 2^31 elements, too
 SANITIZERS = ["memcheck", "racecheck", "initcheck", "synccheck"]
-# Classes of test/program/gpu.py; its others are for the emulated GPU alone.
+# Classes of scripts in test/program; their others are for the emulated GPU alone.
 GPU_CASES = {
     "Agreement": "one rank beside one on the CPU",
     "FiftySteps": "losses within 1e-4 in fp32, 2e-2 in bf16",
     "Meshes": "ranks beside one, again bit for bit, by NCCL bit for bit",
     "Stages": "ZeRO changes no bit",
     "Restart": "checkpoints from CPU to GPU and back",
+    "Graphs": "CUDA graphs change no bit",
+    "GraphsRestart": "CUDA graphs, and checkpoints beside them",
+    "GraphsNotFinite": "CUDA graphs, and losses that are not finite",
 }
 # Suites of test/program that say nothing of CPUs, and their cases: one rank, then ranks that
 # share the GPU.
@@ -217,7 +220,8 @@ def program_steps(options):
     steps = []
     every = {k: v for k, v in environment.items() if k != "CUDA_VISIBLE_DEVICES"}
     for case, what in GPU_CASES.items():  # they take as many GPUs as there are
-        own = [sys.executable, tests / "gpu.py", case]
+        script = "gpu_graphs.py" if case.startswith("Graphs") else "gpu.py"
+        own = [sys.executable, tests / script, case]
         steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
     nccl = "device=cuda communication=nccl"
     steps.append(suite("NCCL, np 1", "parity.py", "references", nccl, lacks_nccl))

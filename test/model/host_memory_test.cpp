@@ -42,6 +42,7 @@ class AccountingDevice : public Device {
   void zero(void* to, std::size_t bytes, Stream& s) override { cpu_.zero(to, bytes, s); }
   [[nodiscard]] MemoryUse memory() const override { return cpu_.memory(); }
   void reset_peak() override { cpu_.reset_peak(); }
+  BlockPool& pool() override { return cpu_.pool(); }
 
   std::size_t to_host = 0;
   std::size_t from_host = 0;

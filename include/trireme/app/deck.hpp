@@ -82,6 +82,7 @@ struct DeckSettings {
   AttentionKernel attention_kernel = AttentionKernel::automatic;
   bool allow_tf32 = false;     ///< fp32 products with factors of 10 bits
   bool gemm_autotune = false;  ///< products' algorithms by trial
+  bool cuda_graphs = false;    ///< of micro-batches; until their gain is measured on a GPU
   bool profile = false;        ///< a CUDA profiler records iterations [start, stop)
   std::int64_t profile_step_start = 10;
   std::int64_t profile_step_stop = 12;

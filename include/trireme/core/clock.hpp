@@ -94,6 +94,20 @@ struct StepTime {
 /// outer.
 class PhaseClock {
  public:
+  /// As long as it lives there are no marks: the phases within count as what is outside.
+  class Hold {
+   public:
+    explicit Hold(PhaseClock& clock)
+        : clock_(clock), outer_(std::exchange(clock.held_, true)) {}
+    ~Hold() { clock_.held_ = outer_; }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    PhaseClock& clock_;
+    bool outer_;
+  };
+
   class Scope {
    public:
     Scope(PhaseClock& clock, const Work& work) : clock_(clock), outer_(clock.enter(work)) {}
@@ -118,6 +132,7 @@ class PhaseClock {
   [[nodiscard]] Scope scope(Phase phase, int micro_batch, int chunk) {
     return {*this, {static_cast<int>(phase), micro_batch, chunk}};
   }
+  [[nodiscard]] Hold hold() { return Hold(*this); }
   /// A step begins; what there was since the last one ended counts nowhere.
   void begin_step() { close(Until::nothing); }
   /// The same of a step whose spans are kept. Their zero is here, and pauses pass in it.
@@ -143,6 +158,7 @@ class PhaseClock {
   };
 
   Work enter(const Work& work) {
+    if (held_) return current_;
     close(Until::step_goes_on);
     return std::exchange(current_, work);
   }
@@ -156,6 +172,7 @@ class PhaseClock {
   StepTime open_;                   ///< of a step that hasn't ended
   Work current_;
   bool paused_ = false;
+  bool held_ = false;
   bool tracing_ = false;  ///< the open step
   double since_ = 0;      ///< the trace began
 };
