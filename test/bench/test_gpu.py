@@ -351,13 +351,14 @@ class Check(Folder):
     def test_prebuilt_programs_need_no_compiler(self):
         executable(self.folder / "trireme", "")
         (self.folder / "test").mkdir()
-        for name in ("test_cuda", "test_cuda_mpi", "test_cuda_emulated"):
+        for name in ("test_cuda", "test_cuda_mpi", "test_cuda_golden", "test_cuda_emulated"):
             executable(self.folder / "test" / name, "")
         words = ["--programs", self.folder, "--mpirun", "mpirun --oversubscribe"]
         steps = check.all_steps(check.parse([*map(str, words), "--skip", "bench"]))
         names = [s.name for s in steps]
         self.assertNotIn("build", names)
-        self.assertIn("native tests, test_cuda_mpi, np 4", names)
+        for name in ("test_cuda_mpi", "test_cuda_golden"):
+            self.assertIn(f"native tests, {name}, np 4", names)
         self.assertFalse([n for n in names if "emulated" in n])
         for s in steps:
             self.assertFalse({"cmake", "ctest"} & set(s.command), s.name)

@@ -17,7 +17,7 @@ inline std::ostream& operator<<(std::ostream& out, DType type) { return out << n
 
 namespace trireme::test {
 
-/// cpu_machine.cpp makes a CPU of it, ../golden_cuda/machine.cpp a GPU.
+/// cpu_machine.cpp makes a CPU of it, ../cuda_golden/machine.cpp a GPU.
 struct Machine {
   Machine();
   /// Of its arrays, over the ranks of `host`. Collective.
