@@ -262,6 +262,11 @@ class Errors(unittest.TestCase):
                     "of the GPU's 80 MiB are free", "zero_optimization.stage"],
                    keys={"hidden_size": 512}, memory=str(80 << 20))
 
+    def test_attention_without_cudnn(self):
+        """The emulated GPU has none."""
+        self.check(["attention_kernel: cudnn", "built without cuDNN", "cudnn.h of 9.8",
+                    "attention_kernel: auto"], keys={"attention_kernel": "cudnn"})
+
     def test_nccl_with_shared_gpus(self):
         self.check(["communication: nccl", "ranks share GPUs", "communication: staged"],
                    ranks=(2,), keys={"communication": "nccl"})
@@ -337,13 +342,13 @@ class Calls(Runs):
         self.check_allocations({"precision": "bf16", "zero_optimization":
                                 {"stage": 3, **zero.LAYOUTS[1]}}, first=3)
 
-    def check_one_rank(self, lines, *decks):
+    def check_one_rank(self, lines, *decks, drains=0, waits=0):
         """A step waits for the upload of tokens of the fourth before it, a line of the log for
         the results and for the mark at its steps' end; the profiler's end drains once. (With
         NCCL the host asks again and again instead, which isn't counted.)"""
         counts = self.count(1, {"communication": "staged"}, *decks)
-        self.assertEqual(counts.pop("drains"), 1 + lines)
-        self.assertEqual(counts.pop("event waits"), self.STEPS - 3 + lines)
+        self.assertEqual(counts.pop("drains"), 1 + lines + drains)
+        self.assertEqual(counts.pop("event waits"), self.STEPS - 3 + lines + waits)
         self.assertEqual(set(counts.values()), {0}, counts)
 
     def test_steps_drain_nothing(self):
@@ -354,6 +359,22 @@ class Calls(Runs):
 
     def test_a_line_of_the_log_drains_once(self):
         self.check_one_rank(self.STEPS // 10, {"log_interval": 10})
+
+    RECOMPUTED = {"checkpoint_activations": True, "checkpoint_in_cpu": True}
+
+    def test_inputs_in_host_memory_drain_nothing(self):
+        self.check_one_rank(0, self.RECOMPUTED)
+
+    def test_allocations_of_inputs_in_host_memory(self):
+        self.check_allocations(self.RECOMPUTED, {"pipe_parallel_size": 2})
+
+    def test_a_save_drains_once(self):
+        """Each is preceded by what a line of the log is."""
+        self.check_one_rank(2, {"checkpoint_factor": 10}, drains=2)
+
+    def test_a_save_in_shared_memory_waits_for_chunks(self):
+        shared = {"checkpoint_factor": 10, "checkpoint": {"writers_per_node": 1}}
+        self.check_one_rank(2, shared, waits=2 * 4)
 
 
 if __name__ == "__main__":
