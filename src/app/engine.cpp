@@ -111,25 +111,32 @@ std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator&
                         : fmt::format("{}, for want of NCCL ({})", kStaged, reason);
 }
 
-std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
-  if (!gpu.use) return make_cpu_device();
-  std::unique_ptr<Device> device;
+/// make() on all ranks, or the first one's error on all. Collective.
+template <class F>
+auto on_all(Communicator& world, F&& make) {
+  decltype(make()) made;
   std::string problem;
   try {
-    device = make_cuda_device(gpu.index);
+    made = make();
   } catch (const Error& e) {
     problem = fmt::format("on {}: {}", host_name(), e.what());
   }
   world.agree(problem);
-  return device;
+  return made;
 }
 
-std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream) {
+std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
+  if (!gpu.use) return make_cpu_device();
+  return on_all(world, [&] { return make_cuda_device(gpu.index); });
+}
+
+std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream,
+                                      Communicator& world) {
   if (device.kind() == DeviceKind::cpu) return make_cpu_kernels();
-  return make_cuda_kernels(device, stream,
-                           {.allow_tf32 = deck.allow_tf32,
+  const CudaOptions options{.allow_tf32 = deck.allow_tf32,
                             .gemm_autotune = deck.gemm_autotune,
-                            .attention = static_cast<FusedAttention>(deck.attention_kernel)});
+                            .attention = static_cast<FusedAttention>(deck.attention_kernel)};
+  return on_all(world, [&] { return make_cuda_kernels(device, stream, options); });
 }
 
 /// Marks on the compute stream.
@@ -178,7 +185,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
-      kernels_(make_kernels(deck, *device_, *stream_)),
+      kernels_(make_kernels(deck, *device_, *stream_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
       threads_(choose_threads(deck, mpi)) {
   set_cpu_threads(threads_);

@@ -58,6 +58,12 @@ void print_memory(const RunPlan& run) {
   }
   log::info("         activations: all else in use at the peak; spare: free blocks kept for");
   log::info("         reuse; copy: of a checkpoint while it is written, in host memory");
+  std::int64_t kept = 0;
+  for (const StagePlan& s : run.stages) kept = std::max(kept, s.kept_on_host);
+  if (kept > 0) {
+    log::info("         of the total, also in host memory: up to {:.2f} for layers' inputs",
+              static_cast<double>(kept) / unit.bytes);
+  }
   // Of processes' peaks on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
   log::info("         besides: the program, MPI, libraries and threads' work space, measured");
   log::info("         27 MiB a rank of one thread, 93 MiB of four");
@@ -111,6 +117,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"device_peak_bytes", s.peak()},
                       {"device_reserved_bytes", s.reserved()},
                       {"copy_bytes", s.copy},
+                      {"kept_on_host_bytes", s.kept_on_host},
                       {"total_bytes", s.total()},
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},

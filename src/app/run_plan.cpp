@@ -9,6 +9,7 @@
 #include "trireme/backend/cuda.hpp"
 #include "trireme/backend/dry.hpp"
 #include "trireme/checkpoint/piece.hpp"
+#include "trireme/checkpoint/saver.hpp"
 #include "trireme/pipeline/simulate.hpp"
 
 #include "stages.hpp"
@@ -57,6 +58,7 @@ class DryRank {
     p.optimizer = signed_bytes(state.optimizer);
     p.activations = signed_bytes(use.peak) - p.values - p.gradients - p.optimizer;
     p.tapes = signed_bytes(trainer_.peak_tape_bytes());
+    p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
     p.reduced = data_.elements;
     p.tensor_traffic = tensor_.bytes;
@@ -111,8 +113,10 @@ class Writing {
       }
       most = std::max(most, copied);
     }
-    const bool copies = deck_.checkpoint_async || deck_.checkpoint_writers_per_node > 0;
-    return copies ? signed_bytes(most) : 0;
+    const bool on_gpu = deck_.device == Deck::ComputeDevice::cuda;
+    const bool shared = deck_.checkpoint_writers_per_node > 0;
+    if (!deck_.checkpoint_async && !shared && !on_gpu) return 0;
+    return signed_bytes(most + (on_gpu && shared ? pinned_ring_bytes(most) : 0));
   }
 
   [[nodiscard]] CheckpointPlan sum(int ranks_per_node) const {

@@ -19,10 +19,10 @@ namespace trireme {
 
 class Saves {
  public:
-  /// Collective. `metrics` may be null.
-  /// `on_host`: what is held is in the host's memory.
-  Saves(const Deck& deck, const std::vector<HeldPiece>& held, bool on_host,
-        CheckpointSaver::Copy copy, Communicator& world, Metrics* metrics);
+  /// Collective. `metrics` may be null. `home`: where what is held is, if not in the host's
+  /// memory.
+  Saves(const Deck& deck, const std::vector<HeldPiece>& held,
+        const std::optional<StateHome>& home, Communicator& world, Metrics* metrics);
 
   /// Waits for the save before, and begins one. Collective.
   void start(const RunState& state);

@@ -181,11 +181,9 @@ class TrainRun {
     }
     catch_stop_signals();
     const Exec& ex = engine_.exec();
-    const auto copy = [&ex](void* to, const ConstView& from) {
-      ex.device.copy_to_host(to, from.raw(), from.bytes(), ex.stream);
-      ex.stream.synchronize();
-    };
-    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), !engine_.on_gpu(), copy, world_,
+    std::optional<StateHome> home;
+    if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
+    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
                    metrics_ ? &*metrics_ : nullptr);
   }
 

@@ -166,10 +166,11 @@ def native_steps(options):
         return [Step("native tests", missing=lambda: f"no test_cuda* in {options.programs}")]
     steps = []
     for name, path in tests.items():
-        for ranks in [1, 2, 4] if name.endswith("_mpi") else [1]:
+        for ranks in [1, 2, 4] if name.endswith(("_mpi", "_golden")) else [1]:
             command = [*options.mpirun, "-np", ranks, path]
             full_name = f"native tests, {name}, np {ranks}"
-            steps.append(Step(full_name, command, 3600, needs_gpu=True, **LARGE))
+            settings = {**LARGE, "TRIREME_TEST_DIR": str(SOURCE / "test")}
+            steps.append(Step(full_name, command, 3600, needs_gpu=True, **settings))
     return steps
 
 

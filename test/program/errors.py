@@ -340,11 +340,16 @@ def good_answers(folder):
         both = start(Case(name, [], arguments=list(arguments)), 2, folder)
         if both.returncode != 0 or both.stdout != alone.stdout:
             wrong.append(f"{name}: not the same from two ranks: {both.stdout}{both.stderr}")
-    deck = {"use_wandb": True, "wandb_project": "x", "launcher": "slurm"}
-    done = start(Case("wandb", [], deck), 2, folder)
-    expect("wandb", done, ["use_wandb", "wandb_project", "launcher"], False)
-    if done.stderr.count("wandb_project") != 1 or done.stderr.count("warning") != 1:
-        wrong.append(f"wandb: not one warning:\n{done.stderr}")
+    without_effect = {
+        "wandb": {"use_wandb": True, "wandb_project": "x", "launcher": "slurm"},
+        "keys of GPUs": {"communication": "staged", "attention_kernel": "own", "profile": True,
+                         "allow_tf32": True, "gemm_autotune": True},
+    }
+    for name, deck in without_effect.items():
+        done = start(Case(name, [], deck), 2, folder)
+        expect(name, done, ["warning"], False)
+        if any(done.stderr.count(word) != 1 for word in (*deck, "warning")):
+            wrong.append(f"{name}: not one warning of each key:\n{done.stderr}")
     done = start(Case("auto", [], {"device": "auto"}, env=NO_GPU), 2, folder)
     expect("device: auto", done, ["thread a rank"], True)
     return wrong
