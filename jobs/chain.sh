@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Submits a chain of N jobs that train one run, each beginning when the one before has ended. The
-# first that ends the run, or fails, ends the chain: those after it end at once.
+# Submits a chain of N jobs that train one run, each beginning when the one before has ended.
+# The first that ends the run, or fails, ends the chain: those after it end at once.
 #
-#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]       also jobs/{pbs,lsf,flux}/chain.sh
-#   TRIREME_SUBMIT="--nodes=4 --time=2:00:00"                    options of sbatch, qsub, bsub, flux
+#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/{pbs,lsf,flux}/chain.sh
+#   TRIREME_SUBMIT="--nodes=4 --time=2:00:00"                options of sbatch, qsub, bsub, flux
 set -euo pipefail
 
 fail() { echo "chain: $*" >&2; exit 1; }
@@ -36,7 +36,8 @@ submit() {
       ;;
     pbs)  # hands on the variables that it is told
       [ -z "$1" ] || after=(-W "depend=afterany:$1")
-      qsub -v "$(compgen -e TRIREME_ | paste -sd,)" "${options[@]}" "${after[@]}" "$here/train.pbs"
+      qsub -v "$(compgen -e TRIREME_ | paste -sd,)" "${options[@]}" "${after[@]}" \
+        "$here/train.pbs"
       ;;
     lsf)
       [ -z "$1" ] || after=(-w "ended($1)")
@@ -46,7 +47,7 @@ submit() {
       [ -z "$1" ] || after=("--dependency=afterany:$1")
       flux batch "${options[@]}" "${after[@]}" "$here/train.flux"
       ;;
-    *) fail "$0: call it as jobs/slurm/chain.sh, jobs/pbs/…, jobs/lsf/… or jobs/flux/chain.sh" ;;
+    *) fail "$0: call it as jobs/SYSTEM/chain.sh; SYSTEM: slurm, pbs, lsf or flux" ;;
   esac
 }
 
@@ -54,7 +55,8 @@ previous=
 for ((left = count - 1; left >= 0; left--)); do
   export TRIREME_CHAIN_LEFT=$left
   job=$(submit "$previous") || job=
-  [ -n "$job" ] || fail "$((count - left - 1)) of $count jobs submitted, then $system refused, see above"
+  [ -n "$job" ] ||
+    fail "$((count - left - 1)) of $count jobs submitted, then $system refused, see above"
   echo "chain: job $((count - left)) of $count is $job"
   previous=$job
 done

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What all jobs of a site share: modules, threads, network. Each job script reads it; edit it once.
+# What all jobs of a site share: modules, threads, network. Each job script reads it; edit it
+# once.
 
 # Modules of the compiler, MPI and HDF5 that built the program, in order.
 modules=${TRIREME_MODULES:-}
@@ -34,7 +35,7 @@ export HDF5_USE_FILE_LOCKING=${HDF5_USE_FILE_LOCKING:-FALSE}
 # export NCCL_IB_GID_INDEX=3         # RoCE v2, where index 0 isn't routable
 # export NCCL_NET_GDR_LEVEL=PHB      # adapter and GPU sit on different switches of PCIe
 # export NCCL_CROSS_NIC=0            # adapters of one node are on separate networks (rails)
-# export FI_PROVIDER=cxi NCCL_NET="AWS Libfabric"   # Slingshot, with the libfabric plugin loaded
+# export FI_PROVIDER=cxi NCCL_NET="AWS Libfabric"   # Slingshot, with that plugin loaded
 #
 # MPI carries decks, sums of the log and checkpoints; with `communication: staged` all else too.
 #

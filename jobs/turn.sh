@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
-# One turn of a run: the part of it that one job does. Job scripts source this after they have set
-# deck, run, program, settings and ranks_per_node, threads (README of this folder).
+# One turn of a run: the part of it that one job does. Job scripts source this after they have
+# set deck, run, program, settings and ranks_per_node, threads (README of this folder).
 #
 #   turn_begin ID          checks, and notes the start; ID stays the same when a job is requeued
 #   turn_run LAUNCHER...   trains under this launcher until it is done, stopped or failed
@@ -12,8 +12,8 @@
 #                            fail   an error, or no progress: nobody should start this again
 #                          and turn_exit, with which the job should end
 #
-# RUN/turns.txt has two lines a turn: `TIME ID start ITERATION`, and `TIME ID end ITERATION CODE from
-# ITERATION`.
+# RUN/turns.txt has two lines a turn: `TIME ID start ITERATION`, and `TIME ID end ITERATION CODE
+# from ITERATION`.
 
 # Turns of one job that end with exit code 75 at the iteration where they began, one after the
 # other, before it is given up.
@@ -70,7 +70,9 @@ turn_look_back() {
 
 turn_begin() {
   turn_id=${TRIREME_CHAIN:-$1}
-  [ -x "$program" ] || turn_fail "no program '$program': build it (make), or set TRIREME_PROGRAM"
+  export OMP_NUM_THREADS=$threads
+  [ -x "$program" ] ||
+    turn_fail "no program '$program': build it (make), or set TRIREME_PROGRAM"
   local file
   for file in $deck; do
     [ -r "$file" ] || turn_fail "no deck '$file' in $PWD: set TRIREME_DECK"
@@ -81,8 +83,8 @@ turn_begin() {
   turn_from=$(turn_iteration)
   if [ "$(turn_starts "$turn_from")" -ge "$turn_start_limit" ]; then
     turn_note end "$turn_from" idle from "$turn_from"
-    turn_fail "$turn_start_limit turns have begun at iteration $turn_from and none got further;" \
-      "is checkpoint_factor too large for what a job lives? Nothing is started"
+    turn_fail "$turn_start_limit turns have begun at iteration $turn_from and none got" \
+      "further; is checkpoint_factor too large for what a job lives? Nothing is started"
   fi
   turn_note start "$turn_from"
   turn_say "turn at iteration $turn_from of $run"
@@ -97,7 +99,6 @@ turn_run() {
   for word in $settings "save=$run" "load=$run"; do
     words+=(--set "$word")
   done
-  export OMP_NUM_THREADS=$threads
   # To the launcher SIGTERM would be the end, without a checkpoint; to the ranks it is not.
   trap turn_stop USR1 USR2 TERM
   # shellcheck disable=SC2086
@@ -162,7 +163,8 @@ turn_leave() {
 # turn_mpirun NODES [HOSTFILE]: sets launcher to the command that starts ranks_per_node ranks on
 # each node, each bound to `threads` cores of its own (TRIREME_BIND=none: to none, where ranks
 # share cores). HOSTFILE names a host once for each of its ranks. Open MPI, or a launcher with
-# Hydra's words (MPICH, Intel MPI, MVAPICH).
+# Hydra's words (MPICH, Intel MPI, MVAPICH). A node that falls silent is noticed by Open MPI
+# after some 20 seconds, not after its usual 8 minutes.
 turn_mpirun() {
   local ranks=$(($1 * ranks_per_node)) places=() mpirun=${TRIREME_MPIRUN:-mpirun} version name
   [ -z "${2:-}" ] || places=(--hostfile "$2")
@@ -176,8 +178,13 @@ turn_mpirun() {
       else
         launcher+=(--map-by "ppr:$ranks_per_node:node:PE=$threads" --bind-to core)
       fi
+      for name in OMPI PRTE; do  # versions 4 and 5
+        export "${name}_MCA_oob_tcp_keepalive_time=10" "${name}_MCA_oob_tcp_keepalive_intvl=3" \
+          "${name}_MCA_oob_tcp_keepalive_probes=3"
+      done
       # Hydra hands on the whole environment, Open MPI what it is told.
-      for name in $(compgen -e | grep -E '^(OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_'; echo TMPDIR); do
+      for name in $(compgen -e |
+        grep -E '^((OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_|TMPDIR$|PBS_WALLTIME$)'); do
         launcher+=(-x "$name")
       done
       ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Trains a deck under Flux. Before the time limit the run saves, a next job is submitted, and that
-# one goes on (jobs/README.md). From the folder of the source tree:
+# Trains a deck under Flux. Before the time limit the run saves, a next job is submitted, and
+# that one goes on (jobs/README.md). From the folder of the source tree:
 #
 #   flux batch -N4 jobs/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
 # flux: --job-name=trireme
@@ -36,7 +36,8 @@ set_end_time() {
   if [[ $left =~ ^[0-9]+$ ]]; then
     [ "$left" -ge 4294967295 ] || export TRIREME_END_TIME=$(($(date +%s) + left))
   else
-    turn_say "no time limit is known from flux job timeleft: only signals will end the run in time"
+    turn_say "no time limit is known from flux job timeleft: only signals will end the run" \
+      "in time"
   fi
 }
 
@@ -61,7 +62,8 @@ submit_next() {
   export TRIREME_JOB=$turn_id TRIREME_SET=$settings
   local options next
   read -ra options <<<"$batch_options"
-  if next=$(flux --parent batch "${options[@]}" "$home/jobs/flux/train.flux" "$deck" "$run"); then
+  if next=$(flux --parent batch "${options[@]}" "$home/jobs/flux/train.flux" \
+    "$deck" "$run"); then
     turn_say "goes on as job $next"
     turn_exit=0
   else

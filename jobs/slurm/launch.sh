@@ -36,9 +36,10 @@ slurm_mpi() {
     "TRIREME_LAUNCHER=mpirun"
 }
 
-# Each rank on cores of its own. All GPUs of a node are seen by each of its ranks, which takes the
-# one of its number: so they reach each other's memory. Exit code 75 of the first rank to end must
-# not have the others killed, whatever the site's KillOnBadExit; a rank that dies ends all by PMI.
+# Each rank on cores of its own. All GPUs of a node are seen by each of its ranks, which takes
+# the one of its number: so they reach each other's memory. Exit code 75 of the first rank to
+# end must not have the others killed, whatever the site's KillOnBadExit; a rank that dies ends
+# all by PMI.
 slurm_launcher() {
   if [ "${TRIREME_LAUNCHER:-srun}" = mpirun ]; then
     ranks_per_node=${SLURM_NTASKS_PER_NODE:-$((SLURM_NTASKS / SLURM_JOB_NUM_NODES))}

@@ -75,6 +75,7 @@ class Host:
         if self.holder.stdout.readline() != "ready\n":
             raise RuntimeError(f"host {name} did not start")
         self.holder.stdout.close()
+        (folder / f"{name}.pid").write_text(f"{self.holder.pid}\n")
 
     def command(self, *words):
         """The command line that runs these words on this host, in the folder we are in."""
@@ -96,6 +97,8 @@ class Host:
 
     def stop(self):
         """Its power is cut: all that runs there is killed."""
+        if self.holder.returncode is not None:
+            return
         while ids := self.processes():
             for i in ids:
                 with contextlib.suppress(ProcessLookupError):

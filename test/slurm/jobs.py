@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The job scripts of jobs/slurm under a true Slurm: time limit, signals, pre-emption, chain and
-sweep, each against a run that nobody disturbed, bit for bit. Skipped where Slurm can't be started.
+sweep, each against a run that nobody disturbed, bit for bit. Skipped where Slurm can't be
+started.
 
   jobs.py [CLASS | CLASS.test_NAME]...
 """
@@ -158,7 +159,8 @@ class Ends(Jobs):
 
     def test_chain(self):
         self.write("chain")
-        environment = {"TRIREME_SUBMIT": f"{' '.join(FOUR)} --output={self.folder}/chain-%j.log"}
+        options = [*FOUR, f"--output={self.folder}/chain-%j.log"]
+        environment = {"TRIREME_SUBMIT": " ".join(options)}
         said = self.slurm.ask(SLURM / "chain.sh", "3", self.folder / "chain.yml",
                               self.folder / "chain", more=environment)
         jobs = [line.split()[-1] for line in said.splitlines()]
