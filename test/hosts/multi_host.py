@@ -72,7 +72,8 @@ class TwoHosts(stops.Runs):
 
     def reached(self, name, iteration):
         text = f" {iteration}/"
-        hosts.wait_for(lambda: text in self.log(name) or self.process.poll() is not None, 60, name)
+        ended = lambda: self.process.poll() is not None
+        hosts.wait_for(lambda: text in self.log(name) or ended(), 60, name)
         self.assertIn(text, self.log(name))
 
     def sent(self):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -151,6 +152,15 @@ class Site:
     def let(self, name, value="1"):
         """Lays down what a stand-in asks for."""
         (self.folder / name).write_text(value)
+
+    def wait_until_ready(self):
+        """Until a turn "wait" listens."""
+        ready, end = self.folder / "ready", time.monotonic() + 30
+        while not ready.exists():
+            if time.monotonic() > end:
+                raise AssertionError("the program was not started")
+            time.sleep(0.02)
+        ready.unlink()
 
     def calls(self, name, *begin):
         """[(words, environment)] of all calls so far of a command whose words begin so."""

@@ -87,11 +87,7 @@ class Turns:
             with self.subTest(number.name):
                 self.site.turns(f"wait {int(number)}")
                 process = self.site.start(self.script)
-                end = time.monotonic() + 20
-                while not (ready := self.site.folder / "ready").exists():
-                    self.assertLess(time.monotonic(), end)
-                    time.sleep(0.02)
-                ready.unlink()
+                self.site.wait_until_ready()
                 process.send_signal(number)
                 said, _ = process.communicate(timeout=30)
                 self.assertEqual(process.returncode, self.stopped, said)
@@ -259,6 +255,14 @@ class Local(Scripts):
         self.assertIn("ppr:2:node:PE=4", " ".join(words))
         self.assertFalse(list(self.site.run_folder.glob("hosts.*")))
         self.assert_end(self.site.run("local/run.sh", **more), 0, "the run is done")
+
+    def test_ctrl_c(self):
+        self.site.turns("wait 10")
+        process = self.site.start("local/run.sh")
+        self.site.wait_until_ready()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 75, said)
 
     def test_unbound(self):
         self.site.turns("0 20")

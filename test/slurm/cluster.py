@@ -14,7 +14,6 @@ import hosts
 NEEDED = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "munged")
 PACKAGES = "Debian: slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins"
 STATES_OF_END = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"}
-
 # Two partitions over the same nodes: `high` pre-empts `low`, whose jobs get `GraceTime` and are
 # then requeued. cred_expire is also how long a requeued job must wait; 5 s is the least.
 CONFIGURATION = """
@@ -33,7 +32,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
 MailProg=/bin/true
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task}
 JobAcctGatherType=jobacct_gather/none
 SwitchType=switch/none
 MpiDefault=none
@@ -59,7 +58,8 @@ def need():
 
 
 class Cluster:
-    def __init__(self, folder):
+    def __init__(self, folder, binds):
+        """`binds`: ranks keep to cores of their own, of the two that each node has."""
         self.folder, self.daemons = folder, []
         self.nodes = hosts.two_hosts(folder, ("node1", "node2"))
         for name in ("munge", "state", "spool/node1", "spool/node2", "tmp/node1",
@@ -70,7 +70,9 @@ class Cluster:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
         configuration = folder / "slurm.conf"
-        configuration.write_text(CONFIGURATION.format(folder=folder), encoding="utf-8")
+        task = "task/affinity" if binds else "task/none"
+        text = CONFIGURATION.format(folder=folder, task=task)
+        configuration.write_text(text, encoding="utf-8")
         self.environment = {**os.environ, "SLURM_CONF": str(configuration)}
         self.environment.pop("OMP_NUM_THREADS", None)
         munge = folder / "munge"
@@ -91,12 +93,10 @@ class Cluster:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def stop(self):
-        for daemon in reversed(self.daemons):
-            daemon.terminate()
-        for daemon in self.daemons:
-            daemon.wait(20)
         for node in self.nodes:
             node.stop()
+        for daemon in self.daemons:
+            daemon.wait()
 
     def idle(self):
         asked = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T", check=False)

@@ -25,7 +25,7 @@ import program
 import stops
 
 wait_for = cluster.hosts.wait_for
-ITERATIONS = 150
+ITERATIONS = 100
 DECK = {**stops.DECK, **stops.MIXED, "log_interval": 1, "train_iters": ITERATIONS}
 SLURM = program.SOURCE / "jobs" / "slurm"
 FOUR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=10"]
@@ -35,13 +35,15 @@ DONE = ("COMPLETED", 0)
 class Jobs(stops.Runs):
     """Runs of four ranks on two nodes; `reference` is the one that nobody disturbs."""
 
+    binds = False
+
     @classmethod
     def setUpClass(cls):
         # Sockets have short names: the build folder may lie too deep.
         cls.short = Path(tempfile.mkdtemp(prefix="slurm-"))
         cls.addClassCleanup(shutil.rmtree, cls.short, ignore_errors=True)
         super().setUpClass()
-        cls.slurm = cluster.Cluster(cls.short)
+        cls.slurm = cluster.Cluster(cls.short, cls.binds)
         cls.addClassCleanup(cls.slurm.stop)
         cls.slurm.environment.update(
             TRIREME_PROGRAM=str(program.PROGRAM),
@@ -137,6 +139,9 @@ class Requeue(Jobs):
 
 
 class Ends(Jobs):
+    # Both nodes' ranks share the same two cores of this machine: slower than unbound.
+    binds = os.cpu_count() >= 2
+
     def test_error(self):
         job = self.submit("error", hiden_size=16)
         self.assertEqual(self.assert_end("error", job, ("FAILED", 1)), 0)
@@ -152,7 +157,13 @@ class Ends(Jobs):
     def test_killed_rank(self):
         job = self.submit("killed", train_iters=stops.ENDLESS)
         wait_for(lambda: " 5/" in self.log("killed", job), 60, "killed: iteration 5")
-        os.kill(self.ranks(self.folder / "killed.yml")[0], signal.SIGKILL)
+        ranks = self.ranks(self.folder / "killed.yml")
+        if self.binds:
+            cores = [os.sched_getaffinity(ranks[rank]) for rank in range(4)]
+            self.assertEqual([len(core) for core in cores], [1, 1, 1, 1])
+            self.assertNotEqual(cores[0], cores[1])
+            self.assertNotEqual(cores[2], cores[3])
+        os.kill(ranks[0], signal.SIGKILL)
         state, code, restarts = self.slurm.ended(job, 30)
         self.assertEqual((state, code, restarts), ("FAILED", 1, 0))
         self.assertIn("exit code 137, which is not the program's", self.log("killed", job))
