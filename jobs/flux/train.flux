@@ -25,6 +25,10 @@ flux_options=${TRIREME_FLUX_OPTIONS:-}                 # of flux run, e.g. -o pm
 batch_options=${TRIREME_SUBMIT:-}                      # of flux batch, for the next job
 
 set -uo pipefail
+[ -r "$home/jobs/turn.sh" ] || {
+  echo "$home is no source tree of Trireme: set TRIREME_HOME" >&2
+  exit 1
+}
 . "$home/jobs/site.sh"
 . "$home/jobs/turn.sh"
 

@@ -17,6 +17,10 @@ ranks_per_node=${TRIREME_RANKS_PER_NODE:-2}
 threads=${TRIREME_THREADS:-1}                          # cores of a rank
 
 set -uo pipefail
+[ -r "$home/jobs/turn.sh" ] || {
+  echo "$home is no source tree of Trireme: set TRIREME_HOME" >&2
+  exit 1
+}
 . "$home/jobs/site.sh"
 . "$home/jobs/turn.sh"
 

@@ -103,6 +103,7 @@ class Turns:
         self.assert_end(self.job(), 1, "10 turns have begun at iteration 0 and none got")
 
     def test_what_is_missing(self):
+        self.assert_end(self.job(TRIREME_HOME="/none"), 1, "/none is no source tree")
         self.assert_end(self.job(TRIREME_PROGRAM="none/x"), 1, "no program 'none/x'")
         self.assert_end(self.job(TRIREME_DECK="none.yml"), 1, "no deck 'none.yml'")
         self.assert_end(self.job(TRIREME_RUN="/proc/run"), 1, "cannot make the run folder")

@@ -168,6 +168,14 @@ class Ends(Jobs):
         self.assertEqual((state, code, restarts), ("FAILED", 1, 0))
         self.assertIn("exit code 137, which is not the program's", self.log("killed", job))
 
+    def test_mpirun(self):
+        """Where srun and the program's MPI don't know each other."""
+        way = "--export=ALL,TRIREME_LAUNCHER=mpirun,TRIREME_BIND=none"
+        job = self.submit("mpirun", way, train_iters=3)
+        self.assert_end("mpirun", job, DONE)
+        ranks = program.read_metrics(self.folder / "mpirun")["ranks/host"]
+        self.assertEqual([rank.decode() for rank in ranks], ["node1"] * 2 + ["node2"] * 2)
+
     def test_chain(self):
         self.write("chain")
         options = [*FOUR, f"--output={self.folder}/chain-%j.log"]
