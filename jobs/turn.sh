@@ -93,10 +93,19 @@ turn_begin() {
 # Asks the ranks to save and end. Launchers that need another way define this anew.
 turn_stop() { kill -USR1 "$turn_pid" 2>/dev/null || true; }
 
+# Whether deck or settings say what to begin with. Then the program itself goes on from `save`,
+# once there is something in it, and must not be told otherwise.
+# shellcheck disable=SC2086  # decks and settings are lists of words
+turn_has_load() {
+  [[ " $settings" == *' load='* ]] ||
+    grep -qE '(^|[{,])[[:space:]]*"?load"?[[:space:]]*:' $deck
+}
+
 turn_run() {
-  local words=() word
-  # shellcheck disable=SC2086  # decks and settings are lists of words
-  for word in $settings "save=$run" "load=$run"; do
+  local words=() word load="load=$run"
+  ! turn_has_load || load=
+  # shellcheck disable=SC2086
+  for word in $settings "save=$run" $load; do
     words+=(--set "$word")
   done
   # To the launcher SIGTERM would be the end, without a checkpoint; to the ranks it is not.

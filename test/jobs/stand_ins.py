@@ -246,6 +246,24 @@ class Flux(Turns, Scripts):
 
 
 class Local(Scripts):
+    def test_deck_that_loads(self):
+        """The run folder as `load` would hide from what the deck wants to begin."""
+        deck = self.site.folder / "deck.yml"
+        for text, settings, expected in [
+            ("lr: 1e-3\n# load: runs/other\n", "", ["load=RUN"]),
+            ("lr: 1e-3\nload: runs/other\n", "", []),
+            ('{"lr": 1e-3, "load": "runs/other"}\n', "", []),
+            ("lr: 1e-3\n", "seed=2 load=runs/other", ["load=runs/other"]),
+        ]:
+            with self.subTest(text=text, settings=settings):
+                deck.write_text(text)
+                self.site.turns("0 1")
+                self.site.run("local/run.sh", TRIREME_SET=settings)
+                words, _ = self.site.calls("trireme")[-1]
+                words = [w.replace(str(self.site.run_folder), "RUN") for w in words]
+                self.assertEqual([w for w in words if w.startswith("load=")], expected)
+                self.assertIn("save=RUN", words)
+
     def test_hosts(self):
         self.site.turns("75 10", "0 20")
         more = {"TRIREME_HOSTS": "n1,n2,n3", "TRIREME_THREADS": "4"}
