@@ -73,8 +73,9 @@ class Cluster:
         task = "task/affinity" if binds else "task/none"
         text = CONFIGURATION.format(folder=folder, task=task)
         configuration.write_text(text, encoding="utf-8")
-        self.environment = {**os.environ, "SLURM_CONF": str(configuration)}
-        self.environment.pop("OMP_NUM_THREADS", None)
+        # Jobs inherit what their submitter has; what steers the tests is not theirs.
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("TRIREME_", "OMP_"))}
+        self.environment = {**own, "SLURM_CONF": str(configuration)}
         munge = folder / "munge"
         self.start(0, "munged", "--foreground", "--force", f"--socket={munge / 'socket'}",
                    f"--key-file={key}", f"--log-file={munge / 'log'}",

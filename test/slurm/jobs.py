@@ -46,6 +46,7 @@ class Jobs(stops.Runs):
         cls.slurm = cluster.Cluster(cls.short, cls.binds)
         cls.addClassCleanup(cls.slurm.stop)
         cls.slurm.environment.update(
+            program.LAUNCH,
             TRIREME_PROGRAM=str(program.PROGRAM),
             TRIREME_HOME=str(program.SOURCE),
             # Slurm has been told of more cores than there are: ranks that wait must step aside.
