@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # What train.sbatch asks of Slurm: when the job ends, how srun starts its ranks, requeueing.
 
+# A task of an array by its full name: the number that one of them has means all.
+slurm_id=$SLURM_JOB_ID
+[ -z "${SLURM_ARRAY_TASK_ID:-}" ] || slurm_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+
 # Slurm before 23.02 doesn't tell jobs when they end. A job without a limit has none here.
 slurm_end_time() {
   [ -z "${SLURM_JOB_END_TIME:-}${TRIREME_END_TIME:-}" ] || return 0
   local end
-  end=$(SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$SLURM_JOB_ID" --states=all \
+  end=$(SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$slurm_id" --states=all \
     --format=%e 2>/dev/null)
   [[ ! $end =~ ^[0-9]+$ ]] || export TRIREME_END_TIME=$end
 }
@@ -53,9 +57,17 @@ slurm_launcher() {
   launcher+=($srun_options)
 }
 
-# The job keeps its number and its place in the accounting; Slurm ends this script.
+# The job keeps its number and its place in the accounting; Slurm ends this script. A job that
+# somebody has cancelled would come back too, and one that Slurm requeues itself needs no help.
 slurm_requeue() {
-  scontrol requeue "$SLURM_JOB_ID" && return
+  case $(scontrol --oneliner show job "$slurm_id" 2>&1) in
+    *JobState=RUNNING* | *Reason=TimeLimit*) ;;
+    *)
+      turn_say "Slurm is ending this job (cancelled or pre-empted): it is not requeued from here"
+      return
+      ;;
+  esac
+  scontrol requeue "$slurm_id" && return
   turn_say "Slurm doesn't requeue it (JobRequeue, or a reason above);" \
     "to go on: sbatch the same again"
 }

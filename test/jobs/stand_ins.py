@@ -309,7 +309,7 @@ class SlurmMpi(Scripts):
         self.site.let("ompi-has", has)
         script = self.site.folder / "way.sh"
         jobs = SOURCE / "jobs"
-        script.write_text(f". {jobs}/turn.sh\n. {jobs}/slurm/launch.sh\n"
+        script.write_text(f"SLURM_JOB_ID=42\n. {jobs}/turn.sh\n. {jobs}/slurm/launch.sh\n"
                           "program=$TRIREME_PROGRAM\nslurm_mpi\n")
         code, said = self.site.run(script)
         return said.strip() if code == 0 else said

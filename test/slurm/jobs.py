@@ -169,6 +169,15 @@ class Ends(Jobs):
         self.assertEqual((state, code, restarts), ("FAILED", 1, 0))
         self.assertIn("exit code 137, which is not the program's", self.log("killed", job))
 
+    def test_cancelled(self):
+        """Its ranks save, since Slurm says no more than SIGTERM; nobody brings it back."""
+        job = self.submit("cancelled", train_iters=stops.ENDLESS)
+        wait_for(lambda: " 5/" in self.log("cancelled", job), 60, "cancelled: iteration 5")
+        self.slurm.ask("scancel", job)
+        wait_for(self.slurm.idle, 30, "nodes after scancel")
+        self.assertEqual(self.slurm.job(job)["JobState"], "CANCELLED", self.log("cancelled", job))
+        self.assertEqual(self.slurm.job(job)["Restarts"], "0")
+
     def test_mpirun(self):
         """Where srun and the program's MPI don't know each other."""
         way = "--export=ALL,TRIREME_LAUNCHER=mpirun,TRIREME_BIND=none"
@@ -197,7 +206,7 @@ class Ends(Jobs):
 
     def test_sweep(self):
         table = self.folder / "table.txt"
-        table.write_text("# three rates\nlr=1e-3\n\nlr=2e-3 seed=8\nlr=3e-3\n")
+        table.write_text("# three rates\nlr=1e-3\n\nlr=2e-3 seed=8\nlr=3e-3 exit_interval=2\n")
         deck = self.write("sweep", train_iters=3, model_parallel_size=1, pipe_parallel_size=1)
         job = self.slurm.submit(
             "--array=1-3", "--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1", "--time=10",
@@ -207,7 +216,8 @@ class Ends(Jobs):
         for number, task in enumerate(tasks, 1):
             log = self.folder / f"sweep-{number}.log"
             end = self.slurm.ended(task, 60)
-            self.assertEqual(end, (*DONE, 0), log.read_text())
+            # The third is stopped once; that touches none of the others.
+            self.assertEqual(end, (*DONE, int(number == 3)), log.read_text())
         rates = [program.read_metrics(self.folder / "sweep" / str(i))["train/learning_rate"][0]
                  for i in (1, 2, 3)]
         np.testing.assert_allclose(np.array(rates) / rates[0], [1, 2, 3], rtol=1e-6)
