@@ -63,7 +63,7 @@ slurm_requeue() {
   case $(scontrol --oneliner show job "$slurm_id" 2>&1) in
     *JobState=RUNNING* | *Reason=TimeLimit*) ;;
     *)
-      turn_say "Slurm is ending this job (cancelled or pre-empted): it is not requeued from here"
+      turn_say "Slurm is ending this job (cancelled or pre-empted): not requeued from here"
       return
       ;;
   esac

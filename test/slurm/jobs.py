@@ -175,8 +175,9 @@ class Ends(Jobs):
         wait_for(lambda: " 5/" in self.log("cancelled", job), 60, "cancelled: iteration 5")
         self.slurm.ask("scancel", job)
         wait_for(self.slurm.idle, 30, "nodes after scancel")
-        self.assertEqual(self.slurm.job(job)["JobState"], "CANCELLED", self.log("cancelled", job))
-        self.assertEqual(self.slurm.job(job)["Restarts"], "0")
+        known = self.slurm.job(job)
+        self.assertEqual(known["JobState"], "CANCELLED", self.log("cancelled", job))
+        self.assertEqual(known["Restarts"], "0")
 
     def test_mpirun(self):
         """Where srun and the program's MPI don't know each other."""
