@@ -76,7 +76,8 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 deps:  ## installs what jobs/debian-packages.txt names (Debian; elsewhere it lists what to install)
-	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint)
+	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint) \
+	  $(filter test,$(MAKECMDGOALS))
 
 format: $(DEPS)  ## lays out our C++ in place
 	@find src include test -name '*.[ch]pp' | xargs clang-format -i

@@ -34,7 +34,8 @@ tidy() {  # of src/ alone, with the headers that it includes: tests are mostly B
 }
 
 shell() {
-  find jobs test .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck
+  find jobs test .ci \( -name '*.sh' -o -path .ci/run -o -name '*.sbatch' -o -name '*.pbs' \
+    -o -name '*.lsf' -o -name '*.flux' \) -type f -print0 | xargs -0 shellcheck
 }
 
 python() {  # compiled in memory: no __pycache__ is left behind
