@@ -246,6 +246,12 @@ const Key kRunKeys[] = {
      "batches in an evaluation", kNotNegative},
     {"log_interval", "", [](D d) -> Field { return &d.deck.log_interval; },
      "iterations between lines of the log", kFromOne},
+    {"run_dir",
+     "",
+     [](D d) -> Field { return &d.deck.run_dir; },
+     "folder for metrics, log, resolved deck and environment; null: save's",
+     {},
+     Need::open},
 };
 
 const Key kCheckpointKeys[] = {

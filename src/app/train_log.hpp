@@ -25,16 +25,25 @@ class TrainLog {
   void add(std::int64_t samples, const Trainer::StepResult& result, const StepTime& time);
   /// Whether an iteration has a line in the log.
   [[nodiscard]] bool line_is_due(std::int64_t iteration) const;
-  /// The log's line for the steps since the last one, and the file's rows. Collective.
+  /// The log's line for the steps since the last one, and their rows, which reach the file when
+  /// that is worth its time: within a second or ten of work. Collective.
   void print_line();
-  /// The file's rows for those steps that have none yet. Collective.
+  /// The file's rows for all steps so far, now. Collective.
   void write_rows();
   /// Mean loss on "valid" or "test" after so many iterations.
-  void print_evaluation(const std::string& group, std::int64_t iteration, double loss) const;
+  void print_evaluation(const std::string& group, std::int64_t iteration, double loss);
+  /// The last loss that is known and the rate of late: for a bar. Nothing before a step.
+  [[nodiscard]] std::vector<std::string> news() const;
+  /// What was done, in a line.
+  void print_summary() const;
   /// Hosts, devices and memory of all ranks. Collective.
   void report_ranks(const Device& device) const;
 
  private:
+  void add_rows();
+  void flush();
+  [[nodiscard]] double tokens_per_step() const;
+
   const Deck& deck_;
   Communicator& world_;
   double gemm_rate_;
@@ -44,6 +53,13 @@ class TrainLog {
   std::vector<StepRecord> interval_;  ///< steps since the last line
   std::size_t written_ = 0;           ///< of these, in the metrics
   bool traffic_told_ = false;
+  double flushed_ = now();            ///< when the file was last written ...
+  double flush_seconds_ = 0;          ///< ... and what that took
+  std::int64_t steps_ = 0;            ///< of this start
+  double step_seconds_ = 0;
+  double recent_rate_ = 0;  ///< tokens a second
+  double last_loss_ = 0;
+  EvaluationRecord best_;  ///< on valid; iteration 0: none
 };
 
 }  // namespace trireme
