@@ -275,6 +275,12 @@ const Key kRunKeys[] = {
      "see tensorboard.enabled",
      {},
      Need::input},
+    {"run_dir",
+     "",
+     [](D d) -> Field { return &d.deck.run_dir; },
+     "folder for metrics, log, resolved deck and environment; null: save's",
+     {},
+     Need::open},
 };
 
 const Key kCheckpointKeys[] = {

@@ -182,6 +182,8 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi)
 
 Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
     : compute_type_(deck.types.compute),
+      gpu_id_(gpu.use ? cuda_device_id(gpu.index) : ""),
+      gpu_memory_(gpu.use ? cuda_free_memory(gpu.index) : 0),
       exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),

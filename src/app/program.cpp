@@ -18,6 +18,7 @@
 #include "command_tree.hpp"
 #include "inspect.hpp"
 #include "run.hpp"
+#include "terminal.hpp"
 
 namespace trireme {
 
@@ -45,10 +46,7 @@ struct CommandLine {
   CommandLine() {
     app.require_subcommand(1);
     app.set_version_flag("--version", [] {
-      return fmt::format(
-          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(), blas_core(),
-          h5::version(),
-          cuda_version().empty() ? "CUDA no: this build computes on CPUs" : cuda_version());
+      return fmt::format("trireme {}\n{}\n{}", version_text(), build_text(), libraries_text());
     });
     app.add_flag_callback(
         "--manual", [this] { tell(manual(command_tree(app))); },
@@ -178,7 +176,7 @@ void run_prepare(CommandLine& line, Communicator& world) {
 }
 
 /// The exit code.
-int run_command(CommandLine& line, const MpiSession& mpi) {
+int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi.world());
     return 0;
@@ -191,7 +189,7 @@ int run_command(CommandLine& line, const MpiSession& mpi) {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) return train(line.deck, mpi);
+  if (line.train->parsed()) return train(line.deck, mpi, clock);
   if (line.plan->parsed()) {
     plan(line.deck, line.plan_options, mpi.world());
     return 0;
@@ -212,11 +210,6 @@ bool tells_for_all() {
 constexpr unsigned kPatienceSeconds = 10;
 constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 
-void print_error(const std::string& message) {
-  fmt::print(stderr, "trireme: error: {}\n", message);
-  std::fflush(stderr);
-}
-
 /// Prints one line for the error and ends all ranks. The exit code where this is the only one.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
   const int rank = world != nullptr ? world->rank() : tells_for_all() ? 0 : 1;
@@ -226,9 +219,10 @@ int end_all(const std::string& message, bool everywhere, const Communicator* wor
   }
   // One cause can meet several ranks at once (a bad data file): the lowest speaks first.
   usleep(static_cast<useconds_t>(std::min(rank, 10)) * kPrecedenceMicroseconds);
-  print_error(everywhere || rank == 0
-                  ? message
-                  : fmt::format("{} (rank {} on {})", message, rank, host_name()));
+  log::error(everywhere || rank == 0
+                 ? message
+                 : fmt::format("{} (rank {} on {})", message, rank, host_name()),
+             live_place().err);
   if (world == nullptr || world->size() > 1) abort_all_ranks(1);
   return 1;
 }
@@ -253,15 +247,14 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
   const CLI::App* command =
       line.app.get_subcommands().empty() ? nullptr : line.app.get_subcommands().front();
   if (command != nullptr) {
-    print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
+    log::error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
   } else if (word.empty()) {
     const bool missing = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr;
-    print_error(
-        fmt::format("{} (trireme --help)", missing && line.app.remaining().empty()
-                                               ? fmt::format("no command: {}", kCommands)
-                                               : e.what()));
+    log::error(fmt::format("{} (trireme --help)", missing && line.app.remaining().empty()
+                                                      ? fmt::format("no command: {}", kCommands)
+                                                      : e.what()));
   } else {
-    print_error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
+    log::error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
   }
   return 1;
 }
@@ -270,6 +263,7 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 
 int run_program(int argc, char** argv) {
   use_best_blas_kernels(argv);
+  StartClock clock;
   CommandLine line;
   try {
     line.app.parse(argc, argv);
@@ -281,10 +275,10 @@ int run_program(int argc, char** argv) {
     return 0;
   }
   try {
-    const MpiSession mpi(argc, argv);
-    log::start(mpi.world().rank());
+    const MpiSession mpi = clock.time("MPI", [&] { return MpiSession(argc, argv); });
+    log::start(mpi.world().rank(), host_name());
     try {
-      return run_command(line, mpi);
+      return run_command(line, mpi, clock);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
     } catch (const std::exception& e) {

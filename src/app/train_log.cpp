@@ -15,6 +15,27 @@
 
 namespace trireme {
 
+namespace {
+
+/// The best evaluation that a run's earlier starts left; iteration 0 where there was none.
+EvaluationRecord best_of(const std::string& metrics) {
+  EvaluationRecord best;
+  const h5::File file(metrics, h5::Mode::read);
+  const h5::Dataset iterations = file.dataset("valid/iteration");
+  const Shape shape{iterations.shape().count()};
+  std::vector<std::int64_t> at(static_cast<std::size_t>(shape.count()));
+  std::vector<double> losses(at.size());
+  if (at.empty()) return best;
+  iterations.read(View(at.data(), DType::i64, shape));
+  file.dataset("valid/loss").read(View(losses.data(), DType::f64, shape));
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    if (best.iteration == 0 || losses[i] < best.loss) best = {at[i], losses[i]};
+  }
+  return best;
+}
+
+}  // namespace
+
 TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
                    std::int64_t iteration, Metrics* metrics)
     : deck_(deck),
@@ -23,7 +44,9 @@ TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
       started_at_(iteration),
       started_(now()),
       metrics_(metrics) {
-  if (world.rank() != 0 || deck.tensorboard_dir.empty()) return;
+  if (world.rank() != 0) return;
+  if (metrics_ != nullptr && iteration > 0) best_ = best_of(metrics_->path());
+  if (deck.tensorboard_dir.empty()) return;
   tensorboard_.emplace(deck.tensorboard_dir, iteration, to_yaml(deck));
 }
 
@@ -31,11 +54,14 @@ bool TrainLog::traces(std::int64_t iteration) const {
   return std::ranges::find(deck_.timeline_iters, iteration) != deck_.timeline_iters.end();
 }
 
+double TrainLog::tokens_per_step() const {
+  return static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+}
+
 void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
                    const StepTime& time) {
   StepRecord r;
   const std::int64_t iteration = result.iteration;
-  const auto tokens = static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
   r.iteration = iteration;
   r.samples = samples;
   r.tokens = samples * deck_.model.seq_length;
@@ -45,7 +71,7 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   r.loss_scale = result.loss_scale;
   r.skipped = result.skipped ? 1 : 0;
   r.step_seconds = time.seconds;
-  r.tokens_per_second = tokens / time.seconds;
+  r.tokens_per_second = tokens_per_step() / time.seconds;
   r.tflops_per_rank =
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
   r.phases = time.phases;
@@ -55,6 +81,10 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   taken_.seconds += time.seconds;
   for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
   if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
+  constexpr double kMemory = 0.9;  // of ten steps or so
+  recent_rate_ = steps_ == 1 ? r.tokens_per_second
+                             : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
+  if (!result.skipped) last_loss_ = r.loss;
   if (result.reduced > 0 && !traffic_told_) {
     traffic_told_ = true;
     const auto share = [&](std::int64_t n) {
@@ -84,7 +114,11 @@ bool TrainLog::line_is_due(std::int64_t iteration) const {
 }
 
 void TrainLog::print_line() {
-  write_rows();
+  add_rows();
+  // A share of the time that no clock can tell, but never a wait of more than some seconds.
+  constexpr double kWorth = 200;
+  constexpr double kLongest = 10;
+  if (now() - flushed_ >= std::min(kWorth * flush_seconds_, kLongest)) flush();
   if (interval_.empty()) return;
   double loss = 0;  // of a skipped step it may be inf
   double updates = 0;
@@ -100,8 +134,7 @@ void TrainLog::print_line() {
   interval_.clear();
   written_ = 0;
   if (world_.rank() != 0) return;
-  const double rate =
-      static_cast<double>(deck_.train_batch_size * deck_.model.seq_length) / (seconds / n);
+  const double rate = tokens_per_step() / (seconds / n);
   const double flops = rate * flops_per_token(deck_.model);
   const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
                       static_cast<double>(deck_.train_iters - last.iteration);
@@ -117,6 +150,19 @@ void TrainLog::print_line() {
 }
 
 void TrainLog::write_rows() {
+  add_rows();
+  flush();
+}
+
+void TrainLog::flush() {
+  const double begin = now();
+  if (metrics_ != nullptr) metrics_->flush();
+  if (tensorboard_) tensorboard_->flush();
+  flushed_ = now();
+  flush_seconds_ = flushed_ - begin;
+}
+
+void TrainLog::add_rows() {
   if (written_ == interval_.size()) return;
   std::vector<double> phases;
   for (std::size_t i = written_; i < interval_.size(); ++i) {
@@ -136,8 +182,6 @@ void TrainLog::write_rows() {
     if (metrics_ != nullptr) metrics_->add(r);
     if (tensorboard_) tensorboard_->add(r);
   }
-  if (metrics_ != nullptr) metrics_->flush();
-  if (tensorboard_) tensorboard_->flush();
   write_timelines();
 }
 
@@ -154,6 +198,8 @@ void TrainLog::write_timelines() {
 }
 
 void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
+  const bool better = best_.iteration == 0 || loss < best_.loss;
+  if (group == "valid" && better) best_ = {iteration, loss};
   log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
             fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
             std::exp(loss));
@@ -186,7 +232,20 @@ void TrainLog::record_ranks(const Device& device, const MeshIndex& at) {
 void TrainLog::report_ranks(const Device& device, const MeshIndex& at) {
   record_ranks(device, at);
   log::info("memory   at most {} MiB a rank", most_bytes_ >> 20U);
-  if (metrics_ != nullptr) log::info("metrics  {}", metrics_->path());
+}
+
+std::vector<std::string> TrainLog::news() const {
+  if (steps_ == 0) return {};
+  return {fmt::format("loss {:.4f}", last_loss_), fmt::format("{:.0f} tokens/s", recent_rate_)};
+}
+
+void TrainLog::print_summary() const {
+  const double tokens = tokens_per_step() * static_cast<double>(steps_);
+  log::info("done     {} iterations, {:.0f} tokens in {}; {:.0f} tokens/s in steps{}", steps_,
+            tokens, duration_text(now() - started_), steps_ > 0 ? tokens / taken_.seconds : 0.0,
+            best_.iteration > 0 ? fmt::format("; best validation loss {:.4f} at iteration {}",
+                                              best_.loss, best_.iteration)
+                                : "");
 }
 
 }  // namespace trireme

@@ -30,19 +30,27 @@ class TrainLog {
   void add(std::int64_t samples, const Trainer::StepResult& result, const StepTime& time);
   /// Whether an iteration has a line in the log.
   [[nodiscard]] bool line_is_due(std::int64_t iteration) const;
-  /// The log's line for the steps since the last one, and the file's rows. Collective.
+  /// The log's line for the steps since the last one, and their rows, which reach the file when
+  /// that is worth its time: within a second or ten of work. Collective.
   void print_line();
-  /// The file's rows, timelines and events for those steps that have none yet. Collective.
+  /// The file's rows, timelines and events for all steps so far, now. Collective.
   void write_rows();
   /// Mean loss on "valid" or "test" after so many iterations.
   void print_evaluation(const std::string& group, std::int64_t iteration, double loss);
+  /// The last loss that is known and the rate of late: for a bar. Nothing before a step.
+  [[nodiscard]] std::vector<std::string> news() const;
+  /// What was done, in a line.
+  void print_summary() const;
   /// Hosts, devices, memory and times of all ranks, for the metrics. Collective.
   void record_ranks(const Device& device, const MeshIndex& at);
   /// The same at the run's end, with a line in the log.
   void report_ranks(const Device& device, const MeshIndex& at);
 
  private:
+  void add_rows();
+  void flush();
   void write_timelines();
+  [[nodiscard]] double tokens_per_step() const;
 
   const Deck& deck_;
   Communicator& world_;
@@ -60,6 +68,11 @@ class TrainLog {
   /// Of traced iterations that are not written.
   std::vector<std::pair<std::int64_t, std::vector<Span>>> traced_;
   std::optional<TensorBoard> tensorboard_;  ///< rank 0's
+  double flushed_ = now();                  ///< when the files were last written ...
+  double flush_seconds_ = 0;                ///< ... and what that took
+  double recent_rate_ = 0;                  ///< tokens a second
+  double last_loss_ = 0;
+  EvaluationRecord best_;  ///< on valid; iteration 0: none
 };
 
 }  // namespace trireme

@@ -347,6 +347,7 @@ seed: 9007199254740993
 eval_interval: 0
 eval_iters: 3
 log_interval: 7
+run_dir: some/where else
 save: "a: 'b' \x01 ü"
 load: null # fresh
 checkpoint_factor: 11
@@ -363,6 +364,7 @@ split: 1, 2, 3
   BOOST_CHECK(!(d == parse_deck(kLeast, "x.yml")));
   BOOST_CHECK_EQUAL(d.seed, 9007199254740993U);
   BOOST_CHECK_EQUAL(d.save, "a: 'b' \x01 ü");
+  BOOST_CHECK_EQUAL(d.run_folder(), "some/where else");
   BOOST_CHECK(parse_deck(kLeast + "pipeline_schedule: gpipe\n", "x").pipeline_schedule ==
               PipelineSchedule::gpipe);
   const Deck lists = parse_deck(

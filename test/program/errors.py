@@ -45,7 +45,7 @@ class Case:
     text: str = None  # a deck as text in place of DECK
     ranks: tuple = (0, 2)  # 0: alone, without a launcher
     env: dict = field(default_factory=dict)
-    keeps: tuple = ()  # what may be in the run's folder afterwards
+    keeps: set = frozenset()  # what may be in the run's folder afterwards
 
 
 def deck_cases():
@@ -131,7 +131,7 @@ def data_cases():
     yield data("foreign", ["not a token file", "trireme prepare"])
     yield data("truncated", ["truncated file: 5000 of its"])
     # In the middle of a step; deaths.py has it on one rank of several.
-    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=("metrics.h5",))
+    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
     yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
     yield Case("vocabulary", ["vocab_size", "300", "257"], {"vocab_size": 300})
@@ -146,6 +146,8 @@ def run_cases():
     # Root may write anywhere, but not below a file.
     yield Case("save_below_a_file", ["save", "{}/text.txt/run"], {"save": "{}/text.txt/run"})
     yield Case("save_is_a_file", ["save", "{}/text.txt"], {"save": "{}/text.txt"})
+    run_dir = {"run_dir": "{}/text.txt/run"}
+    yield Case("run_dir_below_a_file", ["run_dir", "{}/text.txt/run"], run_dir)
     yield Case("load_nothing", ["no checkpoint in {}/nowhere", "load"], {"load": "{}/nowhere"})
     yield Case("load_foreign", ["{}/odd/latest", "damaged", "load"], {"load": "{}/odd"})
     yield Case("other_seed", ["seed 1234", "7"], {"load": "{}/good", "seed": 7})
@@ -161,25 +163,26 @@ def run_cases():
             ["loss", "not finite", "iteration 2", "layers.0"],
             {"lr": 1e30, "gradient_clipping": 0, "train_iters": 8, "warmup": 0, **keys},
             ranks=(2,) if keys else (0, 2),
-            keeps=("metrics.h5",),
+            keeps=program.RUN_FILES,
         )
     yield Case(  # already the weights
         "weights_blow_up",
         ["loss", "not finite", "iteration 2", "parameter embed_in.weight, element 0"],
         {"lr": 1e39, "gradient_clipping": 0, "train_iters": 8, "warmup": 0},
-        keeps=("metrics.h5",),
+        keeps=program.RUN_FILES,
     )
     yield Case(  # by another program, which doesn't know of our sums
         "weight_was_changed",
         ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
         {"load": "{}/changed"},
+        keeps=program.RUN_FILES,
     )
     # A NaN among the weights is found by name.
     yield Case(
         "weight_is_nan",
         ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
         {"load": "{}/nan", "train_iters": 8, "override_lr_scheduler": True},
-        keeps=("metrics.h5",),
+        keeps=program.RUN_FILES,
     )
 
 

@@ -50,6 +50,7 @@ struct DeckSettings {
   std::int64_t log_interval = 100;
   std::vector<std::int64_t> timeline_iters;  ///< who did what when goes to metrics.h5
   std::string tensorboard_dir;               ///< folder of event files; empty = none
+  std::string run_dir;                       ///< folder of the run's own files; empty = `save`
   std::string save;                          ///< folder of checkpoints; empty = none
   std::string load;                          ///< folder to resume from; empty = start afresh
   std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
@@ -87,6 +88,11 @@ struct DeckSettings {
   std::int64_t profile_step_start = 10;
   std::int64_t profile_step_stop = 12;
   int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
+
+  /// Where metrics, log and the like go; empty if the run keeps nothing.
+  [[nodiscard]] const std::string& run_folder() const {
+    return run_dir.empty() ? save : run_dir;
+  }
 
   friend bool operator==(const DeckSettings&, const DeckSettings&) = default;
 };

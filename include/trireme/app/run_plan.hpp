@@ -59,4 +59,11 @@ struct RunPlan {
 /// Error if it does and that is 0.
 [[nodiscard]] RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node);
 
+/// The same in parts, where the ranks are there and each can plan itself: what this one needs,
+/// its own share of a checkpoint among it, without what may wait to be sent; ...
+[[nodiscard]] StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at);
+/// ... and the schedule of stages that were planned so: `idle`, and of each stage `in_flight`
+/// and `unsent`.
+void plan_schedule(const Deck& deck, RunPlan& run);
+
 }  // namespace trireme
