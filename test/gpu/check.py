@@ -46,10 +46,13 @@ GPU_CASES = {
     "Meshes": "ranks beside one, again bit for bit, by NCCL bit for bit",
     "Stages": "ZeRO changes no bit",
     "Restart": "checkpoints from CPU to GPU and back",
-    "Graphs": "CUDA graphs change no bit",
-    "GraphsRestart": "CUDA graphs, and checkpoints beside them",
-    "GraphsNotFinite": "CUDA graphs, and losses that are not finite",
 }
+GRAPH_CASES = {
+    "Graphs": "CUDA graphs change no bit",
+    "GraphsRestart": "nor beside checkpoints",
+    "GraphsNotFinite": "nor what is said of losses that are not finite",
+}
+SCRIPTS = {"gpu.py": GPU_CASES, "gpu_graphs.py": GRAPH_CASES}
 # Suites of test/program that say nothing of CPUs, and their cases: one rank, then ranks that
 # share the GPU.
 PARITY = [
@@ -220,10 +223,10 @@ def program_steps(options):
 
     steps = []
     every = {k: v for k, v in environment.items() if k != "CUDA_VISIBLE_DEVICES"}
-    for case, what in GPU_CASES.items():  # they take as many GPUs as there are
-        script = "gpu_graphs.py" if case.startswith("Graphs") else "gpu.py"
-        own = [sys.executable, tests / script, case]
-        steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
+    for script, cases in SCRIPTS.items():  # they take as many GPUs as there are
+        for case, what in cases.items():
+            own = [sys.executable, tests / script, case]
+            steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
     nccl = "device=cuda communication=nccl"
     steps.append(suite("NCCL, np 1", "parity.py", "references", nccl, lacks_nccl))
     for mesh, ranks in PARITY:

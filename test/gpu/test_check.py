@@ -109,9 +109,10 @@ class Check(test_gpu.Folder):
         scripts = {x for s in steps for x in s.command if x.endswith(".py")}
         for script in scripts:
             self.assertTrue(Path(script).is_file(), script)
-        cases = (check.SOURCE / "test/program/gpu.py").read_text(encoding="utf-8")
-        for case in check.GPU_CASES:
-            self.assertRegex(cases, rf"(?m)^class {case}\(")
+        for script, cases in check.SCRIPTS.items():
+            text = (check.SOURCE / "test/program" / script).read_text(encoding="utf-8")
+            for case in cases:
+                self.assertRegex(text, rf"(?m)^class {case}\(")
         parity = (check.SOURCE / "test/program/CMakeLists.txt").read_text(encoding="utf-8")
         for mesh in [m for m, _ in check.PARITY] + check.ZERO:
             self.assertRegex(parity, rf"\b{mesh}\b")
