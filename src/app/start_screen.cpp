@@ -92,7 +92,9 @@ void print_start_end(const Deck& deck, const StartClock& clock) {
     log::info("run      {}: metrics.h5, log.txt, deck.yml, environment.txt", deck.run_folder());
   }
   std::string phases;
+  constexpr double kShown = 0.005;  // what would be written as 0
   for (const auto& [name, seconds] : clock.phases()) {
+    if (seconds < kShown) continue;
     phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", name, seconds);
   }
   log::info("start    {:.2f} s: {}", clock.seconds(), phases);

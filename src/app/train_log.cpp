@@ -246,6 +246,12 @@ void TrainLog::print_summary() const {
             best_.iteration > 0 ? fmt::format("; best validation loss {:.4f} at iteration {}",
                                               best_.loss, best_.iteration)
                                 : "");
+  if (!deck_.run_folder().empty()) {
+    log::info("         all is in {}{}", deck_.run_folder(),
+              deck_.save.empty() || deck_.run_dir.empty()
+                  ? ""
+                  : fmt::format(", checkpoints in {}", deck_.save));
+  }
 }
 
 }  // namespace trireme

@@ -39,9 +39,9 @@ class LineFile {
 
   /// "" or what went wrong, once.
   std::string add(const std::string& line) {
+    errno = 0;
     if (file_ < 0) file_ = open(path_.c_str(), flags_, 0666);
     const std::string whole = line + '\n';
-    errno = 0;
     if (file_ >= 0 &&
         write(file_, whole.data(), whole.size()) == static_cast<ssize_t>(whole.size())) {
       failed_ = false;

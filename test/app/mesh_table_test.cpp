@@ -80,10 +80,10 @@ BOOST_AUTO_TEST_CASE(ranks_dealt_out_in_turn_and_devices_that_differ) {
 BOOST_AUTO_TEST_CASE(hosts_of_a_stage_share_a_line) {
   check_lines(
       mesh_table({.dp = 8, .tp = 4, .pp = 3}, places(12, 8), 4),
-      {"hosts                           ranks           devices   dp            tp   pp",
-       "node00000–node00003 (4 hosts)   0–31 (8 each)   8 × H100  0–7 (2 each)  0–3  0",
-       "node00004–node00007 (4 hosts)   32–63 (8 each)  8 × H100  0–7 (2 each)  0–3  1",
-       "node00008–node00011 (4 hosts)   64–95 (8 each)  8 × H100  0–7 (2 each)  0–3  2"});
+      {"hosts                          ranks           devices   dp            tp   pp",
+       "node00000–node00003 (4 hosts)  0–31 (8 each)   8 × H100  0–7 (2 each)  0–3  0",
+       "node00004–node00007 (4 hosts)  32–63 (8 each)  8 × H100  0–7 (2 each)  0–3  1",
+       "node00008–node00011 (4 hosts)  64–95 (8 each)  8 × H100  0–7 (2 each)  0–3  2"});
 }
 
 BOOST_AUTO_TEST_CASE(ten_thousand_hosts_are_two_lines) {

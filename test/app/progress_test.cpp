@@ -28,7 +28,7 @@ BOOST_AUTO_TEST_CASE(a_narrow_terminal_has_the_first_words_and_the_time_left) {
   BOOST_CHECK_EQUAL(bar_line(0.3, kParts, 70),
                     "iteration 120 of 400 | loss 2.3456 | 12345 tokens/s | 3:07 min left");
   BOOST_CHECK_EQUAL(bar_line(0.3, kParts, 60),
-                    "[##.....] iteration 120 of 400 | loss 2.3456 | 3:07 min left");
+                    "[#.....] iteration 120 of 400 | loss 2.3456 | 3:07 min left");
   BOOST_CHECK_EQUAL(bar_line(0.3, kParts, 40), "iteration 120 of 400 | loss 2.3456");
   BOOST_CHECK_EQUAL(bar_line(0.3, kParts, 22), "iteration 120 of 400");
   BOOST_CHECK_EQUAL(bar_line(0.3, kParts, 10), "iteration");

@@ -64,7 +64,9 @@ def deck_cases():
     yield Case("out_of_range", ["hidden_dropout", "1.5", "< 1"], {"hidden_dropout": 1.5})
     yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
     yield Case("missing_key", ["num_layers"], {"num_layers": None})
-    yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU)
+    # The first thing that is looked at when the run has its folder: the error is in its log.
+    log = {"log.txt"}
+    yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
     words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
     yield Case("not_yet", words, {"zero_optimization": offload})

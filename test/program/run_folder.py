@@ -38,6 +38,7 @@ DECK = {
     "log_interval": 2,
     "eval_interval": 3,
     "eval_iters": 1,
+    "split": "8, 1, 1",
 }
 MARK = r"---- start \d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}(, .*)? on \S+ ----"
 SECONDS = 60
@@ -102,7 +103,7 @@ class Files(Runs):
                       "  NCCL_DEBUG=WARN\n", "  OMP_NUM_THREADS=1\n", "  OMP_PROC_BIND=a b\n",
                       f"  {socket.gethostname()}: ranks 0–1; ", "NUMA", "GiB", "; cpu\n"):
             self.assertIn(words, text)
-        for words in ("do-not-tell", "PATH=", "HOME"):
+        for words in ("do-not-tell", "  PATH=", "  HOME="):
             self.assertNotIn(words, text)
         self.assertEqual(text.count("start  "), 1, run)
 
@@ -174,6 +175,7 @@ class Files(Runs):
         deck = self.deck("signalled", save=str(run), load=str(run), train_iters=10**6,
                          log_interval=1)
         process = program.start(2, "train", deck)
+        self.addCleanup(process.communicate)
         self.addCleanup(program.stop, process)
         log = run / "log.txt"
         end = time.monotonic() + SECONDS
@@ -196,7 +198,8 @@ class Screen(Runs):
         end = next(i for i, line in enumerate(lines) if line.startswith("start "))
         screen = lines[: end + 1]
         self.assertLessEqual(len(screen), 24)
-        self.assertLessEqual(max(map(len, screen[1:])), 100 + len(str(self.folder)))
+        for line in screen[1:]:  # folders aside
+            self.assertLessEqual(len(line.replace(str(self.folder), "")), 110, line)
         self.assertRegex(screen[0], r"^Trireme 0.1.0 \(git \w+(\+changes)?\) on Open MPI "
                                     r".*, 8 ranks \| 20\d\d-.* \| PBS job 12.server$")
         text = "\n".join(screen)
@@ -214,8 +217,10 @@ class Screen(Runs):
         ):
             self.assertRegex(text, words)
         phases = dict(re.findall(r"(\w+) (\d+\.\d\d)(?=,|$)", screen[-1].split(": ")[1]))
-        self.assertEqual(list(phases), ["MPI", "deck", "device", "mesh", "hosts", "plan",
-                                        "model", "rate", "data", "load", "files"])
+        order = ["MPI", "deck", "device", "mesh", "hosts", "plan", "model", "rate", "data",
+                 "load", "files"]
+        self.assertEqual(list(phases), [name for name in order if name in phases])
+        self.assertLessEqual({"MPI", "rate"}, set(phases))
         total = float(re.search(r"start +(\d+\.\d\d) s", screen[-1])[1])
         self.assertLessEqual(sum(map(float, phases.values())), total + 0.1)
 
@@ -243,7 +248,7 @@ class Bar(Runs):
         """All that such a terminal was sent."""
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        env = program.environment(TERM="xterm", **variables)
+        env = program.environment(**{"TERM": "xterm", **variables})
         with open(out or os.devnull, "w") as file:
             process = subprocess.Popen(command, env=env, stdin=follower,
                                        stdout=file if out else follower, stderr=follower,
