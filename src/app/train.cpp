@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 
 #include "trireme/app/progress.hpp"
@@ -33,6 +34,7 @@ class TrainRun {
            double process_started)
       : deck_(deck),
         load_(std::move(load)),
+        mpi_(mpi),
         world_(mpi.world()),
         start_(start),
         engine_(start.time("device", [&] { return Engine(deck, mpi); })),
@@ -190,11 +192,15 @@ class TrainRun {
     }
   }
 
-  /// All ranks' spans of the iteration to come count from here.
+  /// All ranks' spans of the iteration to come count from here: from when the first of a node
+  /// leaves the barrier, as a rank may have to wait for a processor then.
   void begin_trace() {
+    if (!node_) node_ = mpi_.node();
     engine_.exec().stream.synchronize();
     world_.barrier();
-    clock_.begin_traced_step();
+    const double here = now();  // a node's ranks have one clock
+    const double first = node_->reduce_value(here, Reduction::min);
+    clock_.begin_traced_step(now() - first);
   }
 
   /// Hears what others ask for; evaluates, saves; records the steps that are known to be over.
@@ -321,7 +327,9 @@ class TrainRun {
 
   const Deck& deck_;
   LoadSource load_;
+  const MpiSession& mpi_;
   Communicator& world_;
+  std::unique_ptr<Communicator> node_;  ///< made for the first trace
   StartClock& start_;
   Engine engine_;
   Mesh mesh_;

@@ -14,7 +14,7 @@ std::vector<StepTime> PhaseClock::take() {
   const auto gaps = line_->gaps();
   std::vector<StepTime> steps;
   for (std::size_t i = 0; i < stretches_.size(); ++i) {
-    const auto& [work, until] = stretches_[i];
+    const auto& [work, until, late] = stretches_[i];
     if (until == Until::step_goes_on || until == Until::step_end) {
       open_.seconds += gaps[i];
       if (work.phase >= 0) open_.phases[static_cast<std::size_t>(work.phase)] += gaps[i];
@@ -23,7 +23,7 @@ std::vector<StepTime> PhaseClock::take() {
     since_ += gaps[i];
     if (until == Until::trace_begins) {
       tracing_ = true;
-      since_ = 0;
+      since_ = late;
     }
     if (until != Until::step_end) continue;
     steps.push_back(std::exchange(open_, {}));

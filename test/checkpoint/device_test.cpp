@@ -41,6 +41,9 @@ class LazyStream : public Stream {
   }
   std::unique_ptr<Event> record_timed() override { return record(); }
   void wait(Event& event) override { event.synchronize(); }
+  std::unique_ptr<Graph> capture(const std::function<void()>&) override {
+    throw Error("a lazy stream captures nothing");
+  }
   void queue(std::function<void()> work) { queue_.push_back(std::move(work)); }
 
   std::size_t waits = 0;
@@ -88,6 +91,7 @@ class LazyDevice : public Device {
   [[nodiscard]] MemoryUse memory() const override { return {}; }
   void reset_peak() override {}
   void trim() override {}
+  [[nodiscard]] BlockPool& pool() override { throw Error("a lazy device has no pool"); }
 
   std::size_t pinned = 0;
   std::size_t limit = std::size_t{1} << 40U;

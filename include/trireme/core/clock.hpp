@@ -135,8 +135,12 @@ class PhaseClock {
   [[nodiscard]] Hold hold() { return Hold(*this); }
   /// A step begins; what there was since the last one ended counts nowhere.
   void begin_step() { close(Until::nothing); }
-  /// The same of a step whose spans are kept. Their zero is here, and pauses pass in it.
-  void begin_traced_step() { close(Until::trace_begins); }
+  /// The same of a step whose spans are kept. Their zero is `late` seconds before this, and
+  /// pauses pass in it.
+  void begin_traced_step(double late = 0) {
+    close(Until::trace_begins);
+    stretches_.back().late = late;
+  }
   void end_step() { close(Until::step_end); }
   /// What comes between these counts nowhere.
   void pause() {
@@ -155,6 +159,7 @@ class PhaseClock {
   struct Stretch {
     Work work;
     Until until;
+    double late = 0;  ///< of a trace's begin
   };
 
   Work enter(const Work& work) {
@@ -163,7 +168,7 @@ class PhaseClock {
     return std::exchange(current_, work);
   }
   void close(Until until) {
-    stretches_.push_back({current_, paused_ ? Until::nothing : until});
+    stretches_.push_back({current_, paused_ ? Until::nothing : until, 0});
     line_->mark();
   }
 
