@@ -65,7 +65,7 @@ void print_schedule(const StartScreen& s) {
             warmup > 0 ? fmt::format(" after {} iterations of warmup", warmup) : "",
             rate.lr_decay_style == DecayStyle::constant
                 ? "then constant"
-                : fmt::format("{} to {:.3g} at iteration {}",
+                : fmt::format("{} to {:.3g} by iteration {}",
                               kDecays[static_cast<std::size_t>(rate.lr_decay_style)],
                               learning_rate(rate, std::max(rate.lr_decay_iters, warmup + 1)),
                               rate.lr_decay_iters));

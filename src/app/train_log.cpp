@@ -243,7 +243,7 @@ void TrainLog::print_summary() const {
   const double tokens = tokens_per_step() * static_cast<double>(steps_);
   log::info("done     {} iterations, {:.0f} tokens in {}; {:.0f} tokens/s in steps{}", steps_,
             tokens, duration_text(now() - started_), steps_ > 0 ? tokens / taken_.seconds : 0.0,
-            best_.iteration > 0 ? fmt::format("; best validation loss {:.4f} at iteration {}",
+            best_.iteration > 0 ? fmt::format("; best validation loss {:.4f}, of iteration {}",
                                               best_.loss, best_.iteration)
                                 : "");
   if (!deck_.run_folder().empty()) {

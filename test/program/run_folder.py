@@ -121,7 +121,7 @@ class Files(Runs):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("at iteration 6\n", done.stdout)
         self.assertRegex(done.stdout, r"done     1 iterations, 128 tokens in .*; \d+ tokens/s "
-                                      r"in steps; best validation loss \d\.\d+ at iteration "
+                                      r"in steps; best validation loss \d\.\d+, of iteration "
                                       r"[36]\n")
 
     def test_run_dir_beside_save(self):
@@ -212,7 +212,7 @@ class Screen(Runs):
             r"\n +0 +\d+( +\d+\.\d\d){7}\n +1 +\d+( +\d+\.\d\d){7}\n",
             r"planned of the memory of \S+: [0-9.]+ MiB of [0-9.]+ [MG]iB for 8 ranks",
             r"schedule 1f1b: 2 micro-batches through 2 stages, which wait \d+\.\d %",
-            r"rate     0.002 after 2 iterations of warmup, cosine to 0.0001 at iteration 20",
+            r"rate     0.002 after 2 iterations of warmup, cosine to 0.0001 by iteration 20",
             r"run      .*/eight: metrics.h5", r"save     .*/eight: ",
         ):
             self.assertRegex(text, words)
