@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The front door. Each target forwards to CMake, CTest or a script; `make help` lists them.
-# To change: BUILD, RANKS, MPIRUN, PYTHON, JOBS, CMAKE_ARGS, GCIDE, e.g. make run RANKS=4; DISK,
-# a folder for bench-checkpoint; PEER_PYTHON, a Python with torch for gpu-bench; GPU_CHECK_ARGS
-# and GPU_BENCH_ARGS, what --help of test/gpu/check.py and test/bench/gpu.py lists.
+# To change: BUILD, PREFIX, RANKS, MPIRUN, PYTHON, JOBS, CMAKE_ARGS, GCIDE, e.g. make run
+# RANKS=4; DISK, a folder for bench-checkpoint; PEER_PYTHON, a Python with torch for gpu-bench;
+# GPU_CHECK_ARGS and GPU_BENCH_ARGS, what --help of test/gpu/check.py and test/bench/gpu.py
+# lists.
 
 BUILD ?= build
+PREFIX ?= /usr/local
 RANKS ?= 2
 MPIRUN ?= mpirun
 JOBS ?= $(shell nproc)
@@ -29,12 +31,15 @@ DEPS := $(if $(filter run test bench bench-zero bench-checkpoint lint format dep
           $(MAKECMDGOALS)),deps)
 
 .DEFAULT_GOAL := build
-.PHONY: build run test bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
+.PHONY: build install run test bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
         lint clean
 .DELETE_ON_ERROR:
 
 build: $(BUILD)/configured  ## the program, build/trireme (default)
 	@cmake --build $(BUILD) --parallel $(JOBS) --target trireme
+
+install: build  ## program, manual page, completions, decks, plots, module files below PREFIX
+	@cmake --install $(BUILD) --prefix '$(PREFIX)' --strip
 
 run: data/gcide.h5  ## everything from nothing: packages, build, English text, training, loss plot
 	$(MPIRUN) -np $(RANKS) $(BUILD)/trireme train inputs/gcide.yml
@@ -71,7 +76,8 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 deps:  ## installs what jobs/debian-packages.txt names (Debian; elsewhere it lists what to install)
-	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint)
+	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint) \
+	  $(filter test,$(MAKECMDGOALS))
 
 format: $(DEPS)  ## lays out our C++ in place
 	@find src include test -name '*.[ch]pp' | xargs clang-format -i

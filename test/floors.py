@@ -47,6 +47,7 @@ MPI_MAIN = Path("test/mpi_main.cpp")
 CODE = {".cpp", ".hpp", ".cu", ".cuh"}
 COMMANDS = ["analysis/trireme-plot", ".ci/run"]  # scripts without a suffix
 HEADERS = {".hpp", ".cuh"}
+SCRIPTS = {".py", ".sh", ".sbatch", ".pbs", ".lsf", ".flux"}
 MAX_LINES = 400  # src/ and include/
 MAX_COLUMNS = 96
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -213,7 +214,7 @@ class Tree:
             descend(path, [])
 
     def check_layout(self):
-        scripts = self._find(["test", "analysis", "jobs"], {".py", ".sh"})
+        scripts = self._find(["test", "analysis", "jobs"], SCRIPTS)
         scripts += [p for p in map(Path, COMMANDS) if (self.root / p).is_file()]
         for path in [*self.code, *scripts]:
             lines = self.text(path).splitlines()
@@ -238,7 +239,7 @@ class Tree:
 
     def _check_head(self, path, lines):
         mark = "//" if path.suffix in CODE else "#"
-        head = [line for line in lines[:3] if not line.startswith("#!")]
+        head = [line for line in lines[:3] if not line.startswith(("#!", "# shellcheck "))]
         if not head or head[0] != f"{mark} SPDX-License-Identifier: Apache-2.0":
             self.complain(path, f"opens with '{mark} SPDX-License-Identifier: Apache-2.0'")
         elif len(head) < 2 or not re.match(rf'({mark} |""")[`\w]', head[1]):
@@ -303,6 +304,7 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ({"src/core/x.cpp": "// " + "é" * 94 + "\n"}, "src/core/x.cpp:3: 1 lines over 96"),
     ({"README.md": "| comm | MPI | ops |\n"}, "its row of comm should end in 'tensor'"),
     ({"jobs/x.sh": "#!/bin/sh\n"}, "jobs/x.sh: opens with '# SPDX"),
+    ({"jobs/x.pbs": "#!/bin/sh\n"}, "jobs/x.pbs: opens with '# SPDX"),
     (
         {"analysis/x.py": "# SPDX-License-Identifier: Apache-2.0\nimport sys\n"},
         "says what the file is for",

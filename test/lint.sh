@@ -34,11 +34,13 @@ tidy() {  # of src/ alone, with the headers that it includes: tests are mostly B
 }
 
 shell() {
-  find jobs test .ci \( -name '*.sh' -o -path .ci/run \) -print0 | xargs -0 shellcheck
+  find jobs test .ci \( -name '*.sh' -o -path .ci/run -o -name '*.sbatch' -o -name '*.pbs' \
+    -o -name '*.lsf' -o -name '*.flux' \) -type f -print0 | xargs -0 shellcheck
 }
 
 python() {  # compiled in memory: no __pycache__ is left behind
-  find analysis test \( -name '*.py' -o -name trireme-plot \) -print0 | xargs -0 python3 -c '
+  find analysis jobs test \( -name '*.py' -o -name trireme-plot \) -print0 |
+    xargs -0 python3 -c '
 import sys
 for name in sys.argv[1:]:
     with open(name, encoding="utf-8") as file:

@@ -2,45 +2,90 @@
 # The command line of trireme-plot. Exit code 1 and one line on stderr for what a user can mend.
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
-from . import style
+from . import live, page, style, weights
 from .plots import PLOTS
-from .run import RunError, open_runs
+from .run import RunError, RunWarning, open_runs
+
+# Commands that do more than draw runs: SUMMARY, add_options(parser) and main(options), which
+# returns what is printed at the end.
+OTHERS = {"weights": weights, "watch": live, "report": page}
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(
-        prog="trireme-plot", description="Draws what a run has measured, as a picture file."
+        prog="trireme-plot", description="Shows what a run has measured and saved."
     )
-    commands = parser.add_subparsers(dest="plot", metavar="PLOT", required=True)
+    commands = parser.add_subparsers(dest="plot", metavar="COMMAND", required=True)
     for name, plot in PLOTS.items():
         command = commands.add_parser(name, help=plot.SUMMARY, description=plot.SUMMARY)
         command.add_argument("runs", nargs="+", metavar="RUN", help="run folder or metrics.h5")
-        command.add_argument(
-            "--output",
-            type=Path,
-            metavar="FILE",
-            help="picture to write; the suffix tells the kind (default: "
-            f"{name}.png in the run's folder; of several runs, here)",
-        )
+        where = f"{name}.png in the run's folder; of several runs, here"
+        style.add_file_options(command, where)
         plot.add_options(command)
+    for name, other in OTHERS.items():
+        command = commands.add_parser(name, help=other.SUMMARY, description=other.SUMMARY)
+        other.add_options(command)
     return parser.parse_args(arguments)
+
+
+def plot_options(options):
+    """The keywords that a plot's own options make."""
+    return {
+        name: value
+        for name, value in vars(options).items()
+        if name not in ("plot", "runs", "output", "dpi", "chrome")
+    }
+
+
+def draw_plot(options):
+    """Writes what a plot's command asks for: the files' names, a line each."""
+    plot, keywords = PLOTS[options.plot], plot_options(options)
+    runs = open_runs(options.runs)
+    written = []
+    if getattr(options, "chrome", None):
+        plot.write_files(runs, options.chrome, **keywords)
+        written.append(options.chrome)
+    if options.output is not None or not written:
+        figure = plot.draw(runs, **keywords)
+        output = options.output
+        if output is None:
+            first = next(iter(runs.values()))
+            output = (first.folder if len(runs) == 1 else Path()) / f"{options.plot}.png"
+        style.save(figure, output, options.dpi)
+        written.append(output)
+    if hasattr(plot, "text"):
+        written.insert(0, plot.text(runs, **keywords))
+    return "\n".join(map(str, written))
 
 
 def main(arguments=None):
     options = parse(arguments)
-    try:
-        runs = open_runs(options.runs)
-        figure = PLOTS[options.plot].draw(runs, options)
-        output = options.output
-        if output is None:
-            first = next(iter(runs.values()))
-            folder = first.path.parent if len(runs) == 1 else Path()
-            output = folder / f"{options.plot}.png"
-        style.save(figure, output)
-    except (RunError, OSError, ValueError) as error:
-        print(f"trireme-plot: {error}", file=sys.stderr)
-        return 1
-    print(output)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RunWarning)
+        warnings.showwarning = _warning_printer()
+        try:
+            if options.plot in PLOTS:
+                print(draw_plot(options))
+            else:
+                print(OTHERS[options.plot].main(options))
+        except (RunError, OSError, ValueError) as error:
+            print(f"trireme-plot: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
     return 0
+
+
+def _warning_printer():
+    """For warnings.showwarning: each text once."""
+    said = set()
+
+    def show(message, category, *_):
+        if issubclass(category, RunWarning) and str(message) not in said:
+            said.add(str(message))
+            print(f"trireme-plot: warning: {message}", file=sys.stderr)
+
+    return show

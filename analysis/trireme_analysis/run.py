@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Run: the metrics of one training run, as its metrics.h5 holds them.
 import os
+import re
+from functools import cached_property
 from pathlib import Path
 
 # A run that still goes on holds the file open; reading it beside the writer is the point.
@@ -9,20 +11,45 @@ os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 import h5py
 import numpy as np
 
+from .deck import flat_deck
+
 FILE = "metrics.h5"
 # The seconds of a step by phase, datasets of /train, in the order of a step.
 PHASES = ("data", "forward", "backward", "reduce", "pipeline_wait", "optimizer", "checkpoint")
+SERIES = ("train", "valid", "test", "checkpoints")  # groups that grow along the run
+TABLES = ("plan", "ranks", "timeline")
+
+# What gives a run the data that it lacks.
+_NEWER = "builds of Trireme older than this folder don't write it: train with a present one"
+_WHENCE = {
+    "valid": "set eval_interval in the deck",
+    "test": "it's evaluated at the end of a run, where split leaves documents for it",
+    "checkpoints": "set save in the deck; the first row comes with the first save",
+    "plan": f"it's written at the start; {_NEWER}",
+    "ranks": f"it's written at each save, at a stop and at the end; {_NEWER}",
+    "timeline": "set timeline_iters: [N] in the deck to trace iteration N",
+}
 
 
 class RunError(Exception):
     """Something about a run that its owner can mend; the text is one line."""
 
 
+class RunWarning(UserWarning):
+    """Something that the owner of a run should know beside a result."""
+
+
 class Run:
-    """Series of equal length, a dict of arrays each: `train` (iteration, samples, tokens, loss,
-    learning_rate, grad_norm, step_seconds, tokens_per_second, ... and PHASES), `valid` and
-    `test` (iteration, loss, perplexity; empty where nothing was evaluated). `attributes` holds
-    the file's own: the resolved deck, version and mesh."""
+    """The arrays of one metrics.h5, read once; read it again for what came since.
+
+    Dictionaries of 1-D arrays, each of one length within a dictionary, empty where the run has
+    none of it: `train` (iteration, samples, tokens, loss, learning_rate, grad_norm, loss_scale,
+    skipped, step_seconds, tokens_per_second, tflops_per_rank and PHASES, in seconds), `valid`
+    and `test` (iteration, loss, perplexity), `checkpoints` (iteration, bytes and seconds),
+    `plan` (by pipeline stage: parameters, and bytes), `ranks` (by rank: host, device, mesh
+    indices, bytes, seconds; its `phases` is [ranks, 7]) and `timeline` (spans of traced steps:
+    iteration, rank, phase, micro_batch, chunk, start and seconds), with `timeline_phases`, the
+    names that its column `phase` counts. `attributes` holds the file's own."""
 
     def __init__(self, place):
         """`place`: the run's folder or its metrics.h5. Raises RunError."""
@@ -33,37 +60,70 @@ class Run:
             raise RunError(f"{self.path}: no such file; has the run started?")
         try:
             with h5py.File(self.path, "r") as file:
-                self.attributes = dict(file.attrs)
-                self.train = self._series(file, "train")
-                self.valid = self._series(file, "valid")
-                self.test = self._series(file, "test")
-        except OSError as error:
+                self._read(file)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise RunError(f"{self.path}: not a readable HDF5 file ({error})") from None
+
+    def _read(self, file):
+        self.attributes = dict(file.attrs)
+        for group in SERIES:
+            setattr(self, group, _series(file, group))
+        for group in TABLES:
+            setattr(self, group, _columns(file, group))
+        self.timeline_phases = PHASES
+        if "timeline" in file:
+            names = file["timeline"].attrs.get("phases", ",".join(PHASES))
+            self.timeline_phases = tuple(_text(names).split(","))
+
+    @property
+    def folder(self):
+        return self.path.parent
 
     @property
     def name(self):
         folder = self.path.resolve().parent.name
         return folder if self.path.name == FILE else f"{folder}/{self.path.stem}"
 
-    def _series(self, file, group):
-        if group not in file or not isinstance(file[group], h5py.Group):
-            return {}
-        series = {name: data[...] for name, data in file[group].items() if np.ndim(data) == 1}
-        if len(series) == 0:
-            return {}
-        # The writer appends to one dataset after another: a row counts once all have it.
-        rows = min(len(values) for values in series.values())
-        return {name: values[:rows] for name, values in series.items()}
+    @cached_property
+    def deck(self):
+        """The resolved deck by dotted key, values as text: {"optimizer.params.lr": "0.003"}."""
+        return flat_deck(_text(self.attributes.get("deck", "")))
+
+    @cached_property
+    def mesh(self):
+        """{"dp": d, "tp": t, "pp": p}; raises RunError where the file doesn't say."""
+        if all(axis in self.attributes for axis in ("dp", "tp", "pp")):
+            return {axis: int(self.attributes[axis]) for axis in ("dp", "tp", "pp")}
+        found = re.findall(r"(dp|tp|pp) (\d+)", _text(self.attributes.get("mesh", "")))
+        if len(found) != 3:
+            raise RunError(f"{self.path}: no attributes dp, tp and pp; {_NEWER}")
+        return {axis: int(size) for axis, size in found}
+
+    @property
+    def rank_count(self):
+        return int(np.prod(list(self.mesh.values())))
+
+    def setting(self, key):
+        """A number that the run's attributes or its deck give. Raises RunError."""
+        value = self.attributes.get(key, self.deck.get(key))
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise RunError(f"{self.path}: neither attribute nor deck gives {key}") from None
 
     def need(self, group, *names):
-        """The named series of `train`, `valid` or `test`, as float arrays. Raises RunError
-        where one is missing or empty."""
+        """The named arrays of a group, as floats. Raises RunError where one is missing or
+        empty, with what would give it."""
         series = getattr(self, group)
+        whence = f"; {_WHENCE[group]}" if group in _WHENCE else ""
+        if len(series) == 0 and group in _WHENCE:
+            raise RunError(f"{self.path}: no /{group}{whence}")
         missing = [name for name in names if name not in series]
         if missing:
-            raise RunError(f"{self.path}: no dataset /{group}/{missing[0]}")
+            raise RunError(f"{self.path}: no dataset /{group}/{missing[0]}{whence}")
         if len(series[names[0]]) == 0:
-            raise RunError(f"{self.path}: /{group} is empty; nothing has been logged yet")
+            why = whence or "; nothing has been logged yet"
+            raise RunError(f"{self.path}: /{group} is empty{why}")
         return [np.asarray(series[name], dtype=float) for name in names]
 
     def tokens_at(self, iterations):
@@ -71,11 +131,48 @@ class Run:
         at, tokens = self.need("train", "iteration", "tokens")
         return np.interp(iterations, [0, *at], [0, *tokens])
 
+    def seconds_at(self, iterations):
+        """Seconds of training by the end of each iteration: steps alone, without evaluations
+        and the time between two parts of a run."""
+        at, seconds = self.need("train", "iteration", "step_seconds")
+        return np.interp(iterations, [0, *at], [0, *np.cumsum(seconds)])
+
+
+def _text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _columns(file, group):
+    if group not in file or not isinstance(file[group], h5py.Group):
+        return {}
+    columns = {name: data[...] for name, data in file[group].items() if np.ndim(data) >= 1}
+    for name, values in columns.items():
+        if values.dtype.kind in "SO":
+            columns[name] = np.array([_text(value) for value in values], dtype=str)
+    return columns
+
+
+def _series(file, group):
+    series = {name: a for name, a in _columns(file, group).items() if a.ndim == 1}
+    # The writer appends to one dataset after another: a row counts once all have it.
+    rows = min(map(len, series.values()), default=0)
+    return {name: values[:rows] for name, values in series.items()}
+
 
 def open_runs(places):
-    """One Run a place, under names that tell them apart. Raises RunError."""
+    """{name: Run}, one a place, under names that tell them apart. Raises RunError."""
     runs = [Run(place) for place in places]
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(place) for place in places]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RunError(f"{twice}: given twice; name each run once")
     return dict(zip(names, runs))
+
+
+def the_one(runs, command):
+    """(name, Run) of a dictionary of one run. Raises RunError."""
+    if len(runs) != 1:
+        raise RunError(f"{command} shows one run, not {len(runs)}; name one")
+    return next(iter(runs.items()))

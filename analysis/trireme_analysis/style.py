@@ -1,21 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 # How all plots look: one column of a paper wide, colours for the colour-blind, no display.
+import os
+import re
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
-from matplotlib.ticker import EngFormatter
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+from .run import RunError
 
 # Okabe and Ito, "Color Universal Design" (2008), without black and with yellow last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-REST = "#999999"  # what is left over
+DASHES = ("-", "--", ":", "-.")  # a round of COLOURS each
+REST = "#bbbbbb"  # what is left over
+PHASE_COLOURS = {  # of the same; backward the darker forward
+    "data": "#E69F00",
+    "forward": "#56B4E9",
+    "backward": "#0072B2",
+    "reduce": "#D55E00",
+    "pipeline_wait": "#F0E442",
+    "optimizer": "#009E73",
+    "checkpoint": "#CC79A7",
+}
 
-SIZE = (3.5, 2.6)  # inches
+WIDTH, HEIGHT = 3.5, 2.6  # inches
 DPI = 300
+LEGEND_SIZE = 7  # points
+NAME_LENGTH = 30  # characters of a run's name in a legend or title
+_LEGEND_WIDTH = WIDTH * 72 - 44  # points; axis labels take the rest
+_LEGEND_HANDLE = 25  # points that a legend's entry takes beside its text
+_LEGEND_ROW = 1.35 * LEGEND_SIZE / 72  # inches
 
 matplotlib.rcParams.update(
     {
         "font.size": 8,
+        "figure.titlesize": 8,
         "axes.titlesize": 8,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -23,25 +46,113 @@ matplotlib.rcParams.update(
         "grid.color": "#dddddd",
         "grid.linewidth": 0.5,
         "axes.axisbelow": True,
-        "legend.fontsize": 7,
+        "legend.fontsize": LEGEND_SIZE,
         "legend.frameon": False,
+        "legend.handlelength": 1.6,
+        "legend.columnspacing": 1.0,
+        "legend.labelspacing": 0.25,
         "lines.linewidth": 1.2,
+        "hatch.linewidth": 0.5,
     }
 )
 
 
-def new_figure(title, x_label, y_label):
-    """(figure, axes), labelled."""
-    figure, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    return figure, axes
+def new_figure(title, x_label, *y_labels, height=HEIGHT, ratios=None):
+    """(figure, axes), labelled; with several y_labels a list of axes, one above another over
+    the same horizontal axis, their heights as `ratios`."""
+    figure, grid = pyplot.subplots(
+        len(y_labels),
+        figsize=(WIDTH, height),
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+        gridspec_kw={"height_ratios": ratios} if ratios else None,
+    )
+    axes = list(grid[:, 0])
+    figure.suptitle(title)
+    for each, label in zip(axes, y_labels):
+        each.set_ylabel(label)
+    axes[-1].set_xlabel(x_label)
+    figure.align_ylabels(axes)
+    return figure, axes[0] if len(axes) == 1 else axes
 
 
-def add_legend(axes, upside_down=False, **where):
-    """`upside_down`: last drawn on top, as a stack shows it."""
-    handles, labels = axes.get_legend_handles_labels()
-    order = slice(None, None, -1 if upside_down else 1)
-    axes.legend(handles[order], labels[order], **where)
+def line_style(i):
+    """The i-th of many lines: colour and dashes, all different for the first 28."""
+    rounds = len(COLOURS)
+    return {"color": COLOURS[i % rounds], "linestyle": DASHES[i // rounds % len(DASHES)]}
+
+
+def add_legend(axes, handles=None, labels=None):
+    """Above the axes, in as many columns as fit, so that it covers no data whatever it holds.
+    The figure grows by it."""
+    if handles is None:
+        handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    paths = [TextPath((0, 0), label, size=LEGEND_SIZE) for label in labels]
+    widest = max(path.get_extents().width for path in paths)
+    columns = max(1, min(len(labels), int(_LEGEND_WIDTH // (widest + _LEGEND_HANDLE))))
+    rows = -(-len(labels) // columns)
+    columns = -(-len(labels) // rows)
+    where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    axes.legend(handles, labels, ncol=columns, **where)
+    figure = axes.figure
+    figure.set_figheight(figure.get_figheight() + rows * _LEGEND_ROW)
+
+
+def short(name, length=NAME_LENGTH):
+    """A name, with … in place of its middle where it's too long."""
+    if len(name) <= length:
+        return name
+    head = (length - 1) // 2
+    return f"{name[:head]}…{name[head + 1 - length:]}"
+
+
+def short_names(names):
+    """Names for a legend: long ones lose what all begin and end with, and stay different."""
+    names = list(names)
+    if len(names) > 1 and max(map(len, names)) > NAME_LENGTH:
+        begin = len(_whole_words(os.path.commonprefix(names)))
+        names = ["…" + name[begin:] if begin > 1 else name for name in names]
+        end = len(_whole_words(os.path.commonprefix([name[:0:-1] for name in names])))
+        names = [name[:-end] + "…" if end > 1 else name for name in names]
+    shortened = [short(name) for name in names]
+    return [
+        name if shortened.count(name) == 1 else f"{name} ({i})"
+        for i, name in enumerate(shortened, 1)
+    ]
+
+
+def _whole_words(text):
+    """Up to its last separator."""
+    return re.match(r"(.*[-_/,. ])?", text)[0]
+
+
+def title_of(what, runs):
+    """The title of a picture of these runs, a dictionary by name."""
+    if len(runs) == 1:
+        return f"{what} of {short(next(iter(runs)))}"
+    return f"{what} of {len(runs)} runs"
+
+
+def count_ticks(axes, count):
+    """A horizontal axis of `count` bars at 0, 1, …"""
+    axes.set_xlim(-0.7, count - 0.3)
+    if count <= 16:
+        axes.set_xticks(range(count))
+    axes.grid(axis="x", visible=False)
+
+
+def log_ticks(axes):
+    """A logarithmic vertical axis, its ticks at 1, 2 and 5 where it spans little, as plain
+    numbers."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    locator = LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5), numticks=9)
+    axes.yaxis.set_major_locator(locator if high > 6 * low else MaxNLocator(5))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def short_numbers(axis):
@@ -49,6 +160,41 @@ def short_numbers(axis):
     axis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
 
 
-def save(figure, path):
-    figure.savefig(path, dpi=DPI)
-    pyplot.close(figure)
+def text_colour(background):
+    """Black or white, whichever is read more easily on it."""
+    red, green, blue = matplotlib.colors.to_rgb(background)
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+
+
+def add_file_options(parser, default):
+    """--output and --dpi of a command that writes a picture."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"picture to write; the suffix tells the kind (default: {default})",
+    )
+    parser.add_argument(
+        "--dpi", type=int, default=DPI, metavar="N", help=f"dots per inch (default {DPI})"
+    )
+
+
+def save(figure, path, dpi=DPI):
+    """Writes the picture, whole or not at all, in the kind that the suffix tells. `dpi`: dots
+    per inch where the kind has dots."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise RunError(f"{path}: no such folder; make it, or choose another by --output")
+    if dpi < 1:
+        raise RunError(f"--dpi is {dpi}; it's dots per inch, at least 1")
+    kinds = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in kinds:
+        raise RunError(f"{path}: suffix '{path.suffix}' names no kind of picture; known are "
+                       f"{', '.join(sorted(kinds))}")
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        figure.savefig(part, dpi=dpi)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+        pyplot.close(figure)

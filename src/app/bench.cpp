@@ -118,7 +118,12 @@ void bench(const DeckSource& source, const BenchOptions& options, const MpiSessi
   TimedTrainer timed(engine, deck, world);
   const Measured m = measure(timed, engine, options.steps);
   if (world.rank() != 0) return;
-  print_start(deck, timed.mesh(), engine, m.gemm_rate, "synthetic tokens");
+  log::info("Trireme {} on {}, {} rank{}", version_text(), mpi_version(), world.size(),
+            world.size() == 1 ? "" : "s");
+  print_mesh(deck, timed.mesh().shape);
+  print_model(deck, timed.mesh().shape);
+  print_compute(engine, m.gemm_rate);
+  log::info("data     synthetic tokens");
   const double rate =
       static_cast<double>(deck.train_batch_size * deck.model.seq_length) / m.step_seconds;
   const double flops = rate * flops_per_token(deck.model);

@@ -127,7 +127,6 @@ class Comparison {
               "largest difference");
     Progress progress("compared", "MB", total_);
     for (const auto& name : names_) print(name, progress);
-    progress.clear();
     if (differing_ == 0) {
       log::info("no difference in {} tensors", names_.size());
     } else {
@@ -168,7 +167,6 @@ class Comparison {
   /// The line of one tensor.
   void print(const std::string& name, Progress& progress) {
     const auto line = [&](const std::string& text, bool equal) {
-      progress.clear();
       log::info("{:<{}}  {}", name, width_, text);
       if (!equal && differing_++ == 0) first_ = name;
     };

@@ -40,6 +40,13 @@ struct MemoryWords {
   bool round_robin_gradients = false;
 };
 
+/// DeepSpeed's words for tensorboard_dir, which is output_path/job_name.
+struct TensorBoardWords {
+  bool enabled = false;
+  std::string output_path;
+  std::string job_name = "DeepSpeedJobName";
+};
+
 /// A deck on its way in or out: the settings, and the words of a deck that several of them are
 /// made from.
 struct Draft {
@@ -52,6 +59,7 @@ struct Draft {
   std::int64_t mlp_multiple_of = 1;
   double lr_decay_fraction = 0;
   MemoryWords memory;
+  TensorBoardWords tensorboard;
 };
 
 struct Choice {
@@ -159,6 +167,8 @@ void set_field(const Key& key, Draft& draft, const Value& value);
 /// As it is written in YAML; lists and numbers read back exactly.
 [[nodiscard]] std::string field_text(const Key& key, Draft& draft);
 [[nodiscard]] std::string field_type(const Field& field);  ///< "integer", "one of a, b"
+/// "integer ≥ 1; default 4; also as ALIAS"
+[[nodiscard]] std::string key_facts(const Key& key, Draft& defaults);
 
 /// Whether a value asks for nothing: null, false, empty, {enabled: false} or one of `off`.
 [[nodiscard]] bool is_off(const RefusedKeys& key, const std::string& path, const Value& value);

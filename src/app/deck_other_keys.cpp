@@ -14,7 +14,7 @@ const IgnoredKeys kIgnored[] = {
     {"", "use_wandb wandb_group wandb_team wandb_project wandb_host wandb_init_all_ranks"},
     {"",
      "use_comet comet_workspace comet_project comet_experiment_name comet_tags "
-     "comet_others git_hash log_dir tensorboard_dir log_grad_pct_zeros log_param_norm "
+     "comet_others git_hash log_dir log_grad_pct_zeros log_param_norm "
      "log_grad_norm log_optimizer_states log_gradient_noise_scale "
      "gradient_noise_scale_n_batches gradient_noise_scale_cpu_offload memory_profiling "
      "memory_profiling_path "
@@ -90,7 +90,6 @@ const IgnoredKeys kIgnored[] = {
      "prefer_larger_batch ignore_non_elastic_batch_info num_gpus_per_node "
      "model_parallel_size",
      Shown::never},
-    {"tensorboard", "enabled output_path job_name", Shown::whole},
     {"wandb", "enabled group team project", Shown::whole},
     {"comet",
      "enabled workspace project samples_log_interval experiment_name api_key experiment_key "

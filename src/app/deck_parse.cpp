@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <regex>
 
@@ -186,6 +187,7 @@ void check_words(const Settings& settings, const Draft& draft) {
     exclude("data_path", part + "_data_paths");
   exclude("lr_decay_iters", "lr_decay_fraction");
   exclude("intermediate_size", "expansion_factor");
+  if (draft.tensorboard.enabled) exclude("tensorboard_dir", "tensorboard.enabled");
 }
 
 std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
@@ -219,6 +221,20 @@ void fold(Draft& draft, Deck& deck) {
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
   deck.pipe_parallel_size = std::max(deck.pipe_parallel_size, 1);
+  if (draft.tensorboard.enabled) {
+    const std::filesystem::path folder = draft.tensorboard.output_path;
+    deck.tensorboard_dir = folder / draft.tensorboard.job_name;
+  }
+}
+
+/// Settings of a dictionary that isn't switched on have no effect.
+void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck& deck) {
+  if (draft.tensorboard.enabled) return;
+  for (const char* name : {"output_path", "job_name"}) {
+    if (given(settings, fmt::format("tensorboard.{}", name)) == nullptr) continue;
+    deck.warnings.push_back(fmt::format(
+        "tensorboard.{} has no effect without tensorboard: {{enabled: true}}", name));
+  }
 }
 
 /// Settings of one optimizer under another have no effect.
@@ -245,6 +261,7 @@ Deck build(const Settings& settings, const std::string& names) {
   fold(draft, deck);
   fold_memory(settings, draft, deck);
   warn_of_ignored(settings, deck);
+  warn_of_idle_tensorboard(settings, draft, deck);
   warn_of_other_optimizer(deck);
   if (gated(deck.model.activation))
     deck.warnings.push_back(fmt::format(

@@ -118,6 +118,9 @@ void check_run(const Deck& deck) {
   check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");
   check_weights(deck.valid_data_weights, deck.valid_data_paths.size(), "valid");
   check_weights(deck.test_data_weights, deck.test_data_paths.size(), "test");
+  TRM_REQUIRE(deck.timeline_iters.empty() || !deck.run_folder().empty(),
+              "timeline_iters needs save or run_dir: the folder of the metrics.h5 that takes "
+              "the timeline");
 }
 
 void check_checkpoints(const Deck& deck) {

@@ -143,6 +143,17 @@ bool is_off(const RefusedKeys& key, const std::string& path, const Value& value)
   return !true_is_off && std::ranges::find(kNo, value.text) != kNo.end();
 }
 
+std::string key_facts(const Key& key, Draft& defaults) {
+  const std::string range = key.range.str();
+  std::string facts = field_type(key.field(defaults)) + (range.empty() ? "" : " " + range);
+  if (key.need == Need::required)
+    facts += "; required";
+  else
+    facts += "; default " + (key.need == Need::input ? "null" : field_text(key, defaults));
+  if (!key.aliases.empty()) facts += fmt::format("; also as {}", key.aliases);
+  return facts;
+}
+
 }  // namespace deck
 
 std::string describe_keys() {
@@ -151,19 +162,8 @@ std::string describe_keys() {
   std::string out;
   for (const Section& section : key_sections()) {
     out += fmt::format("{}\n", section.title);
-    for (const Key& key : section.keys) {
-      const Field field = key.field(defaults);
-      const std::string range = key.range.str();
-      out +=
-          fmt::format("  {}: {}\n      {}{}{}; {}", key.path, key.doc, field_type(field),
-                      range.empty() ? "" : " ", range,
-                      key.need == Need::required
-                          ? "required"
-                          : "default " + (key.need == Need::input ? std::string("null")
-                                                                  : field_text(key, defaults)));
-      if (!key.aliases.empty()) out += fmt::format("; also as {}", key.aliases);
-      out += '\n';
-    }
+    for (const Key& key : section.keys)
+      out += fmt::format("  {}: {}\n      {}\n", key.path, key.doc, key_facts(key, defaults));
   }
   out += "Keys that mean nothing here (named in a warning)\n";
   for (const IgnoredKeys& keys : ignored_keys())

@@ -111,25 +111,32 @@ std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator&
                         : fmt::format("{}, for want of NCCL ({})", kStaged, reason);
 }
 
-std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
-  if (!gpu.use) return make_cpu_device();
-  std::unique_ptr<Device> device;
+/// make() on all ranks, or the first one's error on all. Collective.
+template <class F>
+auto on_all(Communicator& world, F&& make) {
+  decltype(make()) made;
   std::string problem;
   try {
-    device = make_cuda_device(gpu.index);
+    made = make();
   } catch (const Error& e) {
     problem = fmt::format("on {}: {}", host_name(), e.what());
   }
   world.agree(problem);
-  return device;
+  return made;
 }
 
-std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream) {
+std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
+  if (!gpu.use) return make_cpu_device();
+  return on_all(world, [&] { return make_cuda_device(gpu.index); });
+}
+
+std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream,
+                                      Communicator& world) {
   if (device.kind() == DeviceKind::cpu) return make_cpu_kernels();
-  return make_cuda_kernels(device, stream,
-                           {.allow_tf32 = deck.allow_tf32,
+  const CudaOptions options{.allow_tf32 = deck.allow_tf32,
                             .gemm_autotune = deck.gemm_autotune,
-                            .attention = static_cast<FusedAttention>(deck.attention_kernel)});
+                            .attention = static_cast<FusedAttention>(deck.attention_kernel)};
+  return on_all(world, [&] { return make_cuda_kernels(device, stream, options); });
 }
 
 /// Marks on the compute stream.
@@ -161,6 +168,7 @@ void warn_of_gpu_keys(const Deck& deck) {
   if (deck.attention_kernel != unset.attention_kernel) names.emplace_back("attention_kernel");
   if (deck.allow_tf32) names.emplace_back("allow_tf32");
   if (deck.gemm_autotune) names.emplace_back("gemm_autotune");
+  if (deck.cuda_graphs) names.emplace_back("cuda_graphs");
   if (deck.profile) names.emplace_back("profile");
   if (names.empty()) return;
   log::warn("this run is on CPUs; of GPUs alone, and so without effect: {}",
@@ -174,10 +182,12 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi)
 
 Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
     : compute_type_(deck.types.compute),
+      gpu_id_(gpu.use ? cuda_device_id(gpu.index) : ""),
+      gpu_memory_(gpu.use ? cuda_free_memory(gpu.index) : 0),
       exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
-      kernels_(make_kernels(deck, *device_, *stream_)),
+      kernels_(make_kernels(deck, *device_, *stream_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
       threads_(choose_threads(deck, mpi)) {
   set_cpu_threads(threads_);
@@ -204,6 +214,14 @@ Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
 std::unique_ptr<TimeLine> Engine::time_line() const {
   if (!on_gpu()) return std::make_unique<HostTimeLine>();
   return std::make_unique<StreamTimeLine>(*stream_);
+}
+
+void Engine::profile(const Deck& deck, std::int64_t iteration) const {
+  if (!deck.profile) return;
+  const bool start = iteration == deck.profile_step_start;
+  if (!start && iteration != deck.profile_step_stop) return;
+  stream_->synchronize();
+  start ? device_->start_profiler() : device_->stop_profiler();
 }
 
 double Engine::gemm_rate(Communicator& world, int n, double seconds) const {

@@ -31,12 +31,18 @@ class Engine {
   [[nodiscard]] const Exec& exec() const { return exec_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] bool on_gpu() const { return exec_.device.kind() == DeviceKind::cuda; }
+  /// What tells this rank's GPU from others; "" on a CPU.
+  [[nodiscard]] const std::string& gpu_id() const { return gpu_id_; }
+  /// Bytes of its memory for this job: free when the engine was about to be made. 0 on a CPU.
+  [[nodiscard]] std::size_t gpu_memory() const { return gpu_memory_; }
   /// "cpu: 2 threads, OpenBLAS SkylakeX".
   [[nodiscard]] std::string describe() const;
   /// The groups of this run's mesh, for arrays on the device. Collective over `world`.
   [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
   /// On which the phases of steps are measured.
   [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
+  /// Starts or stops a CUDA profiler where the deck says so for the iteration to come.
+  void profile(const Deck& deck, std::int64_t iteration) const;
   /// Products of this rank, operations a second, all ranks at work. Collective.
   [[nodiscard]] double gemm_rate(Communicator& world, int n, double seconds) const;
   /// Of those products: fp32 on CPUs, the deck's on GPUs.
@@ -46,6 +52,8 @@ class Engine {
   Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu);
 
   DType compute_type_;
+  std::string gpu_id_;
+  std::size_t gpu_memory_;
   std::string exchange_;  ///< between GPUs, in words
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;

@@ -95,7 +95,9 @@ h5::File create(const std::string& path) {
 h5::File cut_back(const std::string& path, std::int64_t iteration) {
   h5::File file(path, h5::Mode::read_write);
   if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version
-  for (const char* name : {"train", "valid", "test", "checkpoints"}) {
+  std::vector<std::string> groups{"train", "valid", "test", "checkpoints"};
+  if (file.has("timeline")) groups.emplace_back("timeline");
+  for (const std::string& name : groups) {
     h5::Group group = file.group(name);
     std::vector<std::int64_t> done(
         static_cast<std::size_t>(group.dataset("iteration").shape().count()));
@@ -110,8 +112,7 @@ h5::File cut_back(const std::string& path, std::int64_t iteration) {
 
 }  // namespace
 
-Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& deck,
-                 const std::string& version, const std::string& mesh)
+Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes)
     : path_(std::move(path)) {
   h5::File file;
   std::string changed;
@@ -129,9 +130,7 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const std::string& de
     changed = copy_of(path_);
     file = create(changed);
   }
-  file.set_attribute("deck", deck);
-  file.set_attribute("version", version);
-  file.set_attribute("mesh", mesh);
+  for (const auto& [name, value] : attributes) file.set_attribute(name, value);
   file.close();
   end_change(changed);
 }
@@ -212,25 +211,6 @@ void Metrics::add(const SaveRecord& save) {
     append(file, "checkpoints/write_seconds", DType::f64, {save.write_seconds});
     append(file, "checkpoints/total_seconds", DType::f64, {save.total_seconds});
     append(file, "checkpoints/bytes_per_second", DType::f64, {bytes / save.write_seconds});
-  });
-}
-
-void Metrics::set_ranks(const std::vector<RankRecord>& ranks) {
-  std::vector<std::string> hosts;
-  std::vector<std::string> devices;
-  std::vector<std::int64_t> peaks;
-  for (const RankRecord& r : ranks) {
-    hosts.push_back(r.host);
-    devices.push_back(r.device);
-    peaks.push_back(r.peak_bytes);
-  }
-  change([hosts, devices, peaks](h5::File& file) {
-    if (file.has("ranks")) file.remove("ranks");
-    file.write_texts("ranks/host", hosts);
-    file.write_texts("ranks/device", devices);
-    const Shape shape{static_cast<std::int64_t>(peaks.size())};
-    file.create_dataset("ranks/peak_bytes", DType::i64, shape)
-        .write(ConstView(peaks.data(), DType::i64, shape));
   });
 }
 

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "trireme/app/run_plan.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/h5/file.hpp"
 
@@ -27,6 +29,7 @@ struct StepRecord {
   double tokens_per_second = 0;
   double tflops_per_rank = 0;
   std::array<double, kPhases> phases{};  ///< seconds, mean over ranks
+  double ended = 0;                      ///< seconds since 1970
 };
 
 struct EvaluationRecord {
@@ -43,11 +46,21 @@ struct SaveRecord {
   double total_seconds = 0;  ///< from the stop of training to the whole checkpoint
 };
 
+/// One rank, and what its steps took.
 struct RankRecord {
   std::string host;
   std::string device;
-  std::int64_t peak_bytes = 0;
+  MeshIndex at;
+  std::int64_t peak_bytes = 0;             ///< of the process; on a GPU, of its arrays
+  std::int64_t arrays_peak_bytes = 0;      ///< in use
+  std::int64_t arrays_reserved_bytes = 0;  ///< taken from the system
+  double step_seconds = 0;                 ///< mean of the steps, as are the phases
+  std::array<double, kPhases> phases{};
 };
+
+/// Of the run: what the file's attributes say.
+using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
+[[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
 
 /// Rank 0 alone. The file is closed between changes, and as long as it is below 64 MiB (400,000
 /// steps) a change is made to a copy, PATH.tmp, which then takes its name: whenever the program
@@ -58,14 +71,17 @@ class Metrics {
  public:
   /// Starts the file anew, or, where it is there already and `iteration` > 0 steps are done,
   /// cuts it back to these. Throws Error where it can't be written.
-  Metrics(std::string path, std::int64_t iteration, const std::string& deck,
-          const std::string& version, const std::string& mesh);
+  Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes);
 
   void add(const StepRecord& step) { steps_.push_back(step); }
   /// Group "valid" or "test".
   void add(const std::string& group, const EvaluationRecord& evaluation);
   void add(const SaveRecord& save);
-  void set_ranks(const std::vector<RankRecord>& ranks);
+  void set_plan(const std::vector<StagePlan>& stages);
+  /// By rank; the means are of the last `steps` steps.
+  void set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps);
+  /// Of a traced iteration, each rank's spans. Iterations come in order.
+  void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
   /// Writes what was added since the last time.
   void flush();
   /// The same at the end of the run: throws Error where it can't be written.
@@ -86,7 +102,8 @@ class Metrics {
   std::string path_;
   std::vector<StepRecord> steps_;
   std::vector<Change> changes_;
-  std::string late_;  ///< why what was added is not in the file
+  bool ranks_known_ = false;  ///< /ranks is of this start of the program
+  std::string late_;          ///< why what was added is not in the file
 };
 
 }  // namespace trireme

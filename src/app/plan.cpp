@@ -10,23 +10,13 @@
 #include "trireme/core/log.hpp"
 #include "trireme/model/transformer.hpp"
 
+#include "memory_plan.hpp"
 #include "run.hpp"
 #include "train_inputs.hpp"
 
 namespace trireme {
 
 namespace {
-
-/// What all figures of a table are given in.
-struct Unit {
-  const char* name;
-  double bytes;
-};
-
-Unit unit_for(std::int64_t most) {
-  constexpr double kMiB = 1048576;
-  return most < std::int64_t{10} << 30U ? Unit{"MiB", kMiB} : Unit{"GiB", kMiB * 1024};
-}
 
 /// From the data, as train has it, where the deck says nothing.
 void fill_vocabulary(Deck& deck) {
@@ -42,22 +32,17 @@ void fill_vocabulary(Deck& deck) {
 }
 
 void print_memory(const RunPlan& run) {
-  std::int64_t most = 0;
-  for (const StagePlan& s : run.stages) most = std::max(most, s.total());
-  const Unit unit = unit_for(most);
   log::info("");
-  log::info("memory   {} of a rank; of each stage the rank that needs the most", unit.name);
-  log::info("{:>8} {:>13} {:>9} {:>9} {:>9} {:>11} {:>7} {:>9} {:>9}", "stage", "parameters",
-            "values", "gradients", "optimizer", "activations", "spare", "copy", "total");
-  for (std::size_t i = 0; i < run.stages.size(); ++i) {
-    const StagePlan& s = run.stages[i];
-    const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
-    log::info("{:>8} {:>13} {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>7.2f} {:>9.2f} {:>9.2f}", i,
-              s.parameters, in(s.values), in(s.gradients), in(s.optimizer), in(s.activations),
-              in(s.unused), in(s.copy), in(s.total()));
-  }
+  for (const std::string& line : memory_table(run, run.stages.size())) log::info("{}", line);
   log::info("         activations: all else in use at the peak; spare: free blocks kept for");
   log::info("         reuse; copy: of a checkpoint while it is written, in host memory");
+  std::int64_t kept = 0;
+  for (const StagePlan& s : run.stages) kept = std::max(kept, s.kept_on_host);
+  if (kept > 0) {
+    const ByteUnit unit = unit_for(kept);
+    log::info("         of the total, also in host memory: up to {:.2f} {} for layers' inputs",
+              static_cast<double>(kept) / unit.bytes, unit.name);
+  }
   // Of processes' peaks on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
   log::info("         besides: the program, MPI, libraries and threads' work space, measured");
   log::info("         27 MiB a rank of one thread, 93 MiB of four");
@@ -68,7 +53,7 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
   for (const StagePlan& s : run.stages) {
     most = std::max({most, s.tapes, s.tensor_traffic, s.pipeline_traffic});
   }
-  const Unit unit = unit_for(most);
+  const ByteUnit unit = unit_for(most);
   log::info("");
   log::info("step     {} micro-batch{}{}", deck.gradient_accumulation_steps,
             deck.gradient_accumulation_steps == 1 ? "" : "es",
@@ -111,6 +96,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"device_peak_bytes", s.peak()},
                       {"device_reserved_bytes", s.reserved()},
                       {"copy_bytes", s.copy},
+                      {"kept_on_host_bytes", s.kept_on_host},
                       {"total_bytes", s.total()},
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
@@ -142,7 +128,8 @@ void plan(const DeckSource& source, const PlanOptions& options, Communicator& wo
   const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);
   log::info("Trireme {}, plan for {} rank{}", kVersion, options.ranks,
             options.ranks == 1 ? "" : "s");
-  print_run(deck, run.mesh);
+  print_mesh(deck, run.mesh);
+  print_model(deck, run.mesh);
   print_memory(run);
   print_schedule(deck, run);
   print_checkpoint(deck, run.checkpoint);

@@ -15,8 +15,10 @@
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 
+#include "command_tree.hpp"
 #include "inspect.hpp"
 #include "run.hpp"
+#include "terminal.hpp"
 
 namespace trireme {
 
@@ -44,11 +46,17 @@ struct CommandLine {
   CommandLine() {
     app.require_subcommand(1);
     app.set_version_flag("--version", [] {
-      return fmt::format(
-          "trireme {}\n{}\nOpenBLAS {}\nHDF5 {}\n{}", kVersion, mpi_version(), blas_core(),
-          h5::version(),
-          cuda_version().empty() ? "CUDA no: this build computes on CPUs" : cuda_version());
+      return fmt::format("trireme {}\n{}\n{}", version_text(), build_text(), libraries_text());
     });
+    app.add_flag_callback(
+        "--manual", [this] { tell(manual(command_tree(app))); },
+        "Prints the manual page, for man -l -");
+    app.add_option_function<std::string>(
+           "--completion",
+           [this](const std::string& shell) { tell(completion(command_tree(app), shell)); },
+           "Prints a shell's completions, to be sourced")
+        ->type_name("SHELL")
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
     train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
@@ -57,11 +65,13 @@ struct CommandLine {
     add_deck(*bench);
     bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
         ->check(CLI::Range(1, 1'000'000));
-    bench->add_option("--json", bench_options.json, "File for the figures, one JSON object");
+    bench->add_option("--json", bench_options.json, "File for the figures, one JSON object")
+        ->type_name(kFileValue);
     auto* against = bench
                         ->add_option("--against", bench_options.against,
                                      "key=value over the decks: steps of the deck and of the "
                                      "deck with these in turn, and how their times compare")
+                        ->type_name(kSettingValue)
                         ->take_all();
     auto* update = bench->add_flag("--update", bench_options.update,
                                    "AdamW alone, beside the memory's rate");
@@ -76,12 +86,17 @@ struct CommandLine {
     add_plan();
   }
 
+  /// Prints a text in the place of a command, as --version does.
+  [[noreturn]] static void tell(const std::string& text) { throw CLI::CallForVersion(text, 0); }
+
   void add_deck(CLI::App& command) {
-    command.add_option(
-        "DECK", deck.files,
-        "Decks, YAML or JSON, in GPT-NeoX's and DeepSpeed's keys; later ones win");
+    command
+        .add_option(kDeckArgument, deck.files,
+                    "Decks, YAML or JSON, in GPT-NeoX's and DeepSpeed's keys; later ones win")
+        ->type_name(kFileValue);
     command
         .add_option("--set", deck.overrides, "key=value over the decks; dots for nested keys")
+        ->type_name(kSettingValue)
         ->take_all()
         ->expected(1)
         ->allow_extra_args(false);
@@ -98,15 +113,19 @@ struct CommandLine {
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks of a node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
-    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object");
+    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
+        ->type_name(kFileValue);
   }
 
   void add_prepare() {
     prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
     prepare
         ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
+        ->type_name(kFileValue)
         ->required();
-    prepare->add_option("--output", prepare_options.output, "Token file to write")->required();
+    prepare->add_option("--output", prepare_options.output, "Token file to write")
+        ->type_name(kFileValue)
+        ->required();
     prepare->add_option("--jsonl-key", jsonl_key, "Inputs are JSON lines; the text's key");
     prepare->add_option(
         "--document-separator", separator,
@@ -122,6 +141,7 @@ struct CommandLine {
     inspect
         ->add_option("CHECKPOINT", options.checkpoint,
                      "Its folder, or a run's: then what latest names there")
+        ->type_name(kFolderValue)
         ->required();
     inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
     inspect->add_flag("--deck", options.deck, "Prints the deck it was made with");
@@ -129,6 +149,7 @@ struct CommandLine {
         ->add_option("--diff", options.other,
                      "Compares with this one, bit by bit: exit code 0 if all tensors are "
                      "equal, else 1. Other iterations, seeds, … are told and don't count")
+        ->type_name(kFolderValue)
         ->excludes("--deck");
   }
 };
@@ -155,7 +176,7 @@ void run_prepare(CommandLine& line, Communicator& world) {
 }
 
 /// The exit code.
-int run_command(CommandLine& line, const MpiSession& mpi) {
+int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi.world());
     return 0;
@@ -168,7 +189,7 @@ int run_command(CommandLine& line, const MpiSession& mpi) {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) return train(line.deck, mpi);
+  if (line.train->parsed()) return train(line.deck, mpi, clock);
   if (line.plan->parsed()) {
     plan(line.deck, line.plan_options, mpi.world());
     return 0;
@@ -189,11 +210,6 @@ bool tells_for_all() {
 constexpr unsigned kPatienceSeconds = 10;
 constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 
-void print_error(const std::string& message) {
-  fmt::print(stderr, "trireme: error: {}\n", message);
-  std::fflush(stderr);
-}
-
 /// Prints one line for the error and ends all ranks. The exit code where this is the only one.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
   const int rank = world != nullptr ? world->rank() : tells_for_all() ? 0 : 1;
@@ -203,9 +219,10 @@ int end_all(const std::string& message, bool everywhere, const Communicator* wor
   }
   // One cause can meet several ranks at once (a bad data file): the lowest speaks first.
   usleep(static_cast<useconds_t>(std::min(rank, 10)) * kPrecedenceMicroseconds);
-  print_error(everywhere || rank == 0
-                  ? message
-                  : fmt::format("{} (rank {} on {})", message, rank, host_name()));
+  log::error(everywhere || rank == 0
+                 ? message
+                 : fmt::format("{} (rank {} on {})", message, rank, host_name()),
+             live_place().err);
   if (world == nullptr || world->size() > 1) abort_all_ranks(1);
   return 1;
 }
@@ -230,13 +247,14 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
   const CLI::App* command =
       line.app.get_subcommands().empty() ? nullptr : line.app.get_subcommands().front();
   if (command != nullptr) {
-    print_error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
+    log::error(fmt::format("{} (trireme {} --help)", e.what(), command->get_name()));
   } else if (word.empty()) {
-    print_error(fmt::format(
-        "{} (trireme --help)",
-        line.app.remaining().empty() ? fmt::format("no command: {}", kCommands) : e.what()));
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr;
+    log::error(fmt::format("{} (trireme --help)", missing && line.app.remaining().empty()
+                                                      ? fmt::format("no command: {}", kCommands)
+                                                      : e.what()));
   } else {
-    print_error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
+    log::error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
   }
   return 1;
 }
@@ -245,6 +263,8 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 
 int run_program(int argc, char** argv) {
   use_best_blas_kernels(argv);
+  StartClock clock;
+  static_cast<void>(live_place());  // MPI makes a process alone look like a launched one
   CommandLine line;
   try {
     line.app.parse(argc, argv);
@@ -256,10 +276,10 @@ int run_program(int argc, char** argv) {
     return 0;
   }
   try {
-    const MpiSession mpi(argc, argv);
-    log::start(mpi.world().rank());
+    const MpiSession mpi = clock.time("MPI", [&] { return MpiSession(argc, argv); });
+    log::start(mpi.world().rank(), host_name());
     try {
-      return run_command(line, mpi);
+      return run_command(line, mpi, clock);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
     } catch (const std::exception& e) {

@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <unistd.h>
 
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
+
+#include "terminal.hpp"
 
 namespace trireme {
 
@@ -16,7 +16,8 @@ namespace {
 
 constexpr double kTerminalSeconds = 0.1;
 constexpr double kLogSeconds = 5;
-constexpr int kBarWidth = 24;
+constexpr int kWidestBar = 24;
+constexpr int kNarrowestBar = 6;
 
 }  // namespace
 
@@ -28,6 +29,19 @@ std::string duration_text(double seconds) {
   return fmt::format("{} d {} h", s / 86400, s / 3600 % 24);
 }
 
+std::string bar_line(double share, std::vector<std::string> parts, int width) {
+  const int room = std::max(width - 1, 0);  // a full line would wrap
+  const auto text = [&] { return fmt::format("{}", fmt::join(parts, " | ")); };
+  while (parts.size() > 1 && static_cast<int>(text().size()) > room) {
+    parts.erase(parts.size() > 3 ? parts.end() - 2 : parts.end() - 1);
+  }
+  std::string line = text();
+  const int bar = std::min(room - static_cast<int>(line.size()) - 3, kWidestBar);
+  if (bar < kNarrowestBar) return line.substr(0, static_cast<std::size_t>(room));
+  const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * bar);
+  return fmt::format("[{:#<{}}{:.<{}}] {}", "", full, "", bar - full, line);
+}
+
 Progress::Progress(std::string what, std::string unit, double total, double done)
     : what_(std::move(what)),
       unit_(std::move(unit)),
@@ -35,39 +49,36 @@ Progress::Progress(std::string what, std::string unit, double total, double done
       first_(done),
       started_(now()),
       shown_(started_),
-      terminal_(isatty(STDERR_FILENO) != 0) {}
+      terminal_(live_place().file != nullptr) {}
 
-Progress::~Progress() { clear(); }
+Progress::~Progress() {
+  if (terminal_) log::hide();
+}
 
 void Progress::update(double done) {
   const double at = now();
   if (at - shown_ < (terminal_ ? kTerminalSeconds : kLogSeconds)) return;
   shown_ = at;
-  if (!terminal_) {
-    log::info("{}", line(done));
-    return;
+  if (terminal_) {
+    const double share = total_ > 0 ? done / total_ : 1;
+    log::show(live_place(), bar_line(share, parts(done), live_columns()));
+  } else {
+    log::info("{}", fmt::join(parts(done), ", "));
   }
-  const double share = total_ > 0 ? std::clamp(done / total_, 0.0, 1.0) : 1;
-  const int full = static_cast<int>(share * kBarWidth);
-  fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {}", "", full, "", kBarWidth - full, line(done));
-  std::fflush(stderr);
-  drawn_ = true;
 }
 
-void Progress::clear() {
-  if (!drawn_) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
-  drawn_ = false;
-}
-
-std::string Progress::line(double done) const {
-  const double seconds = std::max(now() - started_, 1e-9);
-  const double rate = (done - first_) / seconds;
-  const double share = total_ > 0 ? 100 * done / total_ : 100;
-  return fmt::format("{}: {:.0f} of {:.0f} {} ({:.0f}%), {:.1f} {}/s, {} left", what_, done,
-                     total_, unit_, share, rate, unit_,
-                     rate > 0 ? duration_text((total_ - done) / rate) : "?");
+std::vector<std::string> Progress::parts(double done) const {
+  const double rate = (done - first_) / std::max(now() - started_, 1e-9);
+  const std::string unit = unit_.empty() ? "" : " " + unit_;
+  std::vector<std::string> all = {
+      fmt::format("{} {:.0f} of {:.0f}{}", what_, done, total_, unit)};
+  if (news_.empty()) {
+    all.push_back(fmt::format("{:.0f}%", total_ > 0 ? 100 * done / total_ : 100));
+    all.push_back(fmt::format("{:.1f}{}/s", rate, unit));
+  }
+  all.insert(all.end(), news_.begin(), news_.end());
+  all.push_back(fmt::format("{} left", rate > 0 ? duration_text((total_ - done) / rate) : "?"));
+  return all;
 }
 
 }  // namespace trireme

@@ -26,13 +26,16 @@ std::string mesh_text(const MeshShape& shape) {
   return fmt::format("dp {} × tp {} × pp {}", shape.dp, shape.tp, shape.pp);
 }
 
-void print_run(const Deck& deck, const MeshShape& mesh) {
-  const ModelConfig& m = deck.model;
+void print_mesh(const Deck& deck, const MeshShape& mesh) {
   log::info("mesh     {}{}{}", mesh_text(mesh),
             deck.sequence_parallel && mesh.tp > 1 ? ", sequence parallel" : "",
             deck.virtual_pipeline_chunks > 1
                 ? fmt::format(", {} chunks a stage", deck.virtual_pipeline_chunks)
                 : "");
+}
+
+void print_model(const Deck& deck, const MeshShape& mesh) {
+  const ModelConfig& m = deck.model;
   log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} million parameters",
             m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
             static_cast<double>(count_parameters(m)) * 1e-6);
@@ -41,14 +44,9 @@ void print_run(const Deck& deck, const MeshShape& mesh) {
             deck.gradient_accumulation_steps, mesh.dp);
 }
 
-void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
-                 const std::string& data) {
-  const int n = mesh.world->size();
-  log::info("Trireme {} on {}, {} rank{}", kVersion, mpi_version(), n, n == 1 ? "" : "s");
-  print_run(deck, mesh.shape);
+void print_compute(const Engine& engine, double gemm_rate) {
   log::info("compute  {}, {:.0f} GFLOP/s of {} products over all ranks", engine.describe(),
             gemm_rate * 1e-9, name_of(engine.gemm_type()));
-  log::info("data     {}", data);
 }
 
 }  // namespace trireme

@@ -8,15 +8,16 @@
 #include <vector>
 
 #include "trireme/app/deck.hpp"
+#include "trireme/app/run_plan.hpp"
 #include "trireme/comm/mesh.hpp"
 #include "trireme/comm/mpi.hpp"
 #include "trireme/data/samples.hpp"
 
+#include "build_info.hpp"
 #include "engine.hpp"
+#include "start_clock.hpp"
 
 namespace trireme {
-
-inline constexpr const char* kVersion = TRIREME_VERSION;
 
 struct DeckSource {
   std::vector<std::string> files;
@@ -28,17 +29,19 @@ struct DeckSource {
 [[nodiscard]] Deck load_deck(const DeckSource& source, Communicator& world,
                              const std::function<void(Deck&)>& check);
 
-/// Mesh, model and batch; rank 0.
-void print_run(const Deck& deck, const MeshShape& mesh);
-/// Version, mesh, model, threads and GEMM rate; rank 0.
-void print_start(const Deck& deck, const Mesh& mesh, const Engine& engine, double gemm_rate,
-                 const std::string& data);
+// Lines of rank 0 that several commands begin with.
+void print_mesh(const Deck& deck, const MeshShape& mesh);
+/// Model and batch.
+void print_model(const Deck& deck, const MeshShape& mesh);
+/// Threads or GPU, and the rate of products over all ranks.
+void print_compute(const Engine& engine, double gemm_rate);
 
 /// "dp 2 × tp 1 × pp 1".
 [[nodiscard]] std::string mesh_text(const MeshShape& shape);
 
-/// `trireme train`; what it says is in README. The program's exit code.
-[[nodiscard]] int train(const DeckSource& source, const MpiSession& mpi);
+/// `trireme train`; what it says is in README. The program's exit code. `clock` has counted
+/// since the program began.
+[[nodiscard]] int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock);
 
 struct BenchOptions {
   int steps = 5;

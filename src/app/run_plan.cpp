@@ -9,6 +9,7 @@
 #include "trireme/backend/cuda.hpp"
 #include "trireme/backend/dry.hpp"
 #include "trireme/checkpoint/piece.hpp"
+#include "trireme/checkpoint/saver.hpp"
 #include "trireme/pipeline/simulate.hpp"
 
 #include "stages.hpp"
@@ -57,6 +58,7 @@ class DryRank {
     p.optimizer = signed_bytes(state.optimizer);
     p.activations = signed_bytes(use.peak) - p.values - p.gradients - p.optimizer;
     p.tapes = signed_bytes(trainer_.peak_tape_bytes());
+    p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
     p.reduced = data_.elements;
     p.tensor_traffic = tensor_.bytes;
@@ -93,6 +95,28 @@ class DryRank {
   Trainer trainer_;
 };
 
+/// Bytes of a checkpoint.
+struct Share {
+  std::int64_t written = 0;
+  std::int64_t copied = 0;
+};
+
+/// Of the rank `dp` beside the one that `trainer` is of.
+Share share_of(const Deck& deck, const Trainer& trainer, int dp) {
+  Share share;
+  const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
+  const bool shared = deck.checkpoint_writers_per_node > 0;
+  const bool copies = deck.checkpoint_async || shared || on_gpu;
+  for (const Piece& p : writing_share(trainer.held(!deck.no_save_optim, dp))) {
+    share.written += signed_bytes(p.data.bytes());
+    if (copies) share.copied += signed_bytes(bytes_in_copy(p));
+  }
+  if (on_gpu && shared) {
+    share.copied += signed_bytes(pinned_ring_bytes(static_cast<std::size_t>(share.copied)));
+  }
+  return share;
+}
+
 /// What each rank writes and copies of a checkpoint.
 class Writing {
  public:
@@ -101,18 +125,14 @@ class Writing {
 
   /// The ranks of dp beside `at`, of which `trainer` is one. The most that one of them copies.
   std::int64_t add(const MeshIndex& at, const Trainer& trainer) {
-    std::size_t most = 0;
+    std::int64_t most = 0;
     for (int d = 0; d < shape_.dp; ++d) {
-      std::size_t copied = 0;
       const int rank = rank_of(shape_, {.dp = d, .tp = at.tp, .pp = at.pp});
-      for (const Piece& p : writing_share(trainer.held(!deck_.no_save_optim, d))) {
-        copied += bytes_in_copy(p);
-        bytes_[static_cast<std::size_t>(rank)] += signed_bytes(p.data.bytes());
-      }
-      most = std::max(most, copied);
+      const Share share = share_of(deck_, trainer, d);
+      bytes_[static_cast<std::size_t>(rank)] += share.written;
+      most = std::max(most, share.copied);
     }
-    const bool copies = deck_.checkpoint_async || deck_.checkpoint_writers_per_node > 0;
-    return copies ? signed_bytes(most) : 0;
+    return most;
   }
 
   [[nodiscard]] CheckpointPlan sum(int ranks_per_node) const {
@@ -218,6 +238,24 @@ std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stag
   });
 }
 
+/// The rank of tp that needs the most. Those with equally many parameters need the same.
+StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing& writing) {
+  StagePlan worst;
+  std::map<std::int64_t, StagePlan> known;  // by parameters
+  for (int tp = 0; tp < mesh.tp; ++tp) {
+    const MeshIndex at{.dp = 0, .tp = tp, .pp = stage};
+    DryRank rank(deck, mesh, at);
+    const std::int64_t parameters = rank.trainer().local_parameters();
+    if (!known.contains(parameters)) known[parameters] = rank.run();
+    StagePlan p = known[parameters];
+    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer());
+    if (p.total() > worst.total()) worst = p;
+  }
+  return worst;
+}
+
+}  // namespace
+
 void plan_schedule(const Deck& deck, RunPlan& run) {
   const int chunks = deck.virtual_pipeline_chunks;
   const int stages = run.mesh.pp;
@@ -241,23 +279,12 @@ void plan_schedule(const Deck& deck, RunPlan& run) {
   }
 }
 
-/// The rank of tp that needs the most. Those with equally many parameters need the same.
-StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing& writing) {
-  StagePlan worst;
-  std::map<std::int64_t, StagePlan> known;  // by parameters
-  for (int tp = 0; tp < mesh.tp; ++tp) {
-    const MeshIndex at{.dp = 0, .tp = tp, .pp = stage};
-    DryRank rank(deck, mesh, at);
-    const std::int64_t parameters = rank.trainer().local_parameters();
-    if (!known.contains(parameters)) known[parameters] = rank.run();
-    StagePlan p = known[parameters];
-    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer());
-    if (p.total() > worst.total()) worst = p;
-  }
-  return worst;
+StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at) {
+  DryRank rank(deck, mesh, at);
+  StagePlan p = rank.run();
+  if (!deck.save.empty()) p.copy = share_of(deck, rank.trainer(), at.dp).copied;
+  return p;
 }
-
-}  // namespace
 
 RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
   TRM_REQUIRE(

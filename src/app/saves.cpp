@@ -11,15 +11,15 @@
 #include "trireme/core/log.hpp"
 
 #include "engine.hpp"
+#include "run.hpp"
 
 namespace trireme {
 
 namespace {
 
-SaveOptions options_of(const Deck& deck, bool on_host) {
+SaveOptions options_of(const Deck& deck) {
   return {.folder = deck.save,
           .async = deck.checkpoint_async,
-          .on_host = on_host,
           .writers_per_node = deck.checkpoint_writers_per_node,
           .node = host_name(),
           .keep_last = deck.keep_last_n_checkpoints};
@@ -29,11 +29,24 @@ constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow 
 
 }  // namespace
 
-Saves::Saves(const Deck& deck, const std::vector<HeldPiece>& held, bool on_host,
-             CheckpointSaver::Copy copy, Communicator& world, Metrics* metrics)
-    : deck_(deck),
-      metrics_(metrics),
-      saver_(options_of(deck, on_host), held, std::move(copy), world) {
+RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& trainer,
+                   std::int64_t iteration, std::int64_t samples) {
+  const LossScaleState scale = trainer.loss_scale();
+  return {.iteration = iteration,
+          .samples_consumed = samples,
+          .optimizer_steps = trainer.optimizer_steps(),
+          .seed = deck.seed,
+          .loss_scale = scale.scale,
+          .clean_steps = scale.clean_steps,
+          .hysteresis = scale.hysteresis,
+          .deck = to_yaml(deck),
+          .version = kVersion,
+          .mesh = mesh_text(mesh)};
+}
+
+Saves::Saves(const Deck& deck, const std::vector<HeldPiece>& held,
+             const std::optional<StateHome>& home, Communicator& world, Metrics* metrics)
+    : deck_(deck), metrics_(metrics), saver_(options_of(deck), held, home, world) {
   const auto staging =
       world.reduce_count(static_cast<std::int64_t>(saver_.staging_bytes()), Reduction::max);
   log::info("save     {}: {:.1f} MB a checkpoint in {} shard{}, {}", deck.save,

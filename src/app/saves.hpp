@@ -8,15 +8,21 @@
 #include "trireme/checkpoint/saver.hpp"
 
 #include "metrics.hpp"
+#include "trainer.hpp"
 
 namespace trireme {
 
+/// Where a run stands after so many iterations and samples.
+[[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
+                                 const Trainer& trainer, std::int64_t iteration,
+                                 std::int64_t samples);
+
 class Saves {
  public:
-  /// Collective. `metrics` may be null.
-  /// `on_host`: what is held is in the host's memory.
-  Saves(const Deck& deck, const std::vector<HeldPiece>& held, bool on_host,
-        CheckpointSaver::Copy copy, Communicator& world, Metrics* metrics);
+  /// Collective. `metrics` may be null. `home`: where what is held is, if not in the host's
+  /// memory.
+  Saves(const Deck& deck, const std::vector<HeldPiece>& held,
+        const std::optional<StateHome>& home, Communicator& world, Metrics* metrics);
 
   /// Waits for the save before, and begins one. Collective.
   void start(const RunState& state);

@@ -4,17 +4,20 @@
 #include <array>
 #include <cstdlib>
 #include <optional>
-#include <unistd.h>
 
 #include "trireme/app/progress.hpp"
 #include "trireme/app/save_schedule.hpp"
 #include "trireme/app/stop.hpp"
-#include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
 
+#include "environment.hpp"
+#include "memory_plan.hpp"
 #include "metrics.hpp"
+#include "restore.hpp"
 #include "run.hpp"
+#include "run_folder.hpp"
 #include "saves.hpp"
+#include "start_screen.hpp"
 #include "train_inputs.hpp"
 #include "train_log.hpp"
 #include "trainer.hpp"
@@ -26,14 +29,20 @@ namespace {
 /// The run of one rank.
 class TrainRun {
  public:
-  TrainRun(const Deck& deck, LoadSource load, const MpiSession& mpi, double process_started)
+  TrainRun(const Deck& deck, LoadSource load, const MpiSession& mpi, StartClock& start,
+           double process_started)
       : deck_(deck),
         load_(std::move(load)),
         world_(mpi.world()),
-        engine_(deck, mpi),
-        mesh_(engine_.mesh(mesh_shape(deck, world_.size()), world_)),
+        start_(start),
+        engine_(start.time("device", [&] { return Engine(deck, mpi); })),
+        mesh_(start.time(
+            "mesh", [&] { return engine_.mesh(mesh_shape(deck, world_.size()), world_); })),
+        ranks_(start.time("hosts", [&] { return gather_facts(engine_, mpi); })),
+        plan_(start.time("plan", [&] { return plan_memory(); })),
         clock_(engine_.time_line()),
-        trainer_(engine_.exec(), deck_, mesh_, clock_),
+        trainer_(
+            start.time("model", [&] { return Trainer(engine_.exec(), deck_, mesh_, clock_); })),
         stop_requests_({.save = deck.save,
                         .look = world_.rank() == 0,
                         .end_time = batch_end_time(std::getenv, process_started),
@@ -41,19 +50,25 @@ class TrainRun {
 
   /// The program's exit code.
   int run() {
-    const double mine = engine_.gemm_rate(world_, 768, 0.03);
-    const double gemm_rate = world_.reduce_value(mine, Reduction::sum);
-    open_data();
+    const double gemm_rate = start_.time("rate", [&] {
+      return world_.reduce_value(engine_.gemm_rate(world_, 768, 0.03), Reduction::sum);
+    });
+    start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start(deck_, mesh_, engine_, gemm_rate, data_text(*train_data_));
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, data_text(*train_data_)});
+      write_start_files(deck_, environment_text(ranks_));
     }
-    resume();
-    open_metrics();
+    const RunPosition begin =
+        start_.time("load", [&] { return restore(deck_, load_, world_, trainer_); });
+    iteration_ = begin.iteration;
+    samples_ = begin.samples;
+    start_.time("files", [&] { open_metrics(); });
     if (iteration_ >= deck_.train_iters) {
       log::info("nothing to do: {} of {} iterations are done", iteration_, deck_.train_iters);
       return kDone;
     }
     prepare_saves();
+    print_start_end(deck_, start_);
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics_ ? &*metrics_ : nullptr);
     loop();
     end_saves();
@@ -63,14 +78,25 @@ class TrainRun {
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
     }
-    log_->report_ranks(engine_.exec().device);
+    log_->report_ranks(engine_.exec().device, mesh_.at);
     if (metrics_) metrics_->finish();
+    log_->print_summary();
     return kDone;
   }
 
  private:
   static constexpr int kDone = 0;
   static constexpr int kStopped = 75;  // EX_TEMPFAIL: to be started again
+
+  /// Before memory is taken for anything: a run that will fail has been warned then.
+  RunPlan plan_memory() {
+    RunPlan plan = plan_start(deck_, engine_, mesh_);
+    if (world_.rank() == 0) {
+      const std::string trouble = check_memory(plan, ranks_).trouble;
+      if (!trouble.empty()) log::warn("{}", trouble);
+    }
+    return plan;
+  }
 
   /// The ends of a pipeline read data, rank 0 among them; stages between have none.
   void open_data() {
@@ -96,75 +122,13 @@ class TrainRun {
                            static_cast<double>(s.samples_per_epoch()));
   }
 
-  /// From the best checkpoint that can be read to the end.
-  void resume() {
-    const bool began_earlier =
-        world_.reduce_count(load_.began_earlier() ? 1 : 0, Reduction::max) != 0;
-    Deck deck = deck_;  // rank 0's, for the checks
-    for (bool loaded = false; !loaded;) {
-      std::string problem;
-      std::string folder;
-      try {
-        if (world_.rank() == 0) folder = load_.next(deck).value_or("");
-      } catch (const Error& e) {
-        problem = e.what();
-      }
-      world_.agree(problem);
-      folder = world_.broadcast_text(folder, 0);
-      if (folder.empty()) {
-        if (!deck_.load.empty()) log::info("resume   no checkpoint in {} yet", deck_.load);
-        return;
-      }
-      loaded = load(folder, began_earlier);
-    }
-  }
-
-  /// False if the checkpoint turned out to be damaged.
-  bool load(const std::string& folder, bool began_earlier) {
-    const bool finetune = deck_.finetune && !began_earlier;
-    const bool no_optimizer = deck_.no_load_optim && !began_earlier;
-    std::string problem;
-    std::optional<CheckpointReader> reader;
-    try {
-      reader.emplace(folder);
-    } catch (const Error& e) {
-      problem = e.what();
-    }
-    try {
-      world_.agree(problem);
-      trainer_.load(*reader, !no_optimizer && !finetune, reader->state().optimizer_steps);
-    } catch (const Error& e) {
-      if (!e.everywhere()) throw;
-      world_.agree(reading_trouble(folder, e.what()));
-      problem.clear();
-      try {
-        if (world_.rank() == 0) load_.refuse(e.what());
-      } catch (const Error& none_left) {
-        problem = none_left.what();
-      }
-      world_.agree(problem);
-      return false;
-    }
-    if (finetune) {
-      log::info("finetune the weights of {}", folder);
-      return true;
-    }
-    const RunState& state = reader->state();
-    iteration_ = state.iteration;
-    samples_ = state.samples_consumed;
-    trainer_.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
-    log::info("resume   {} at iteration {}{}{}", folder, iteration_,
-              no_optimizer ? ", the optimizer afresh" : "",
-              began_earlier ? fmt::format(" (this run began with load: {})", deck_.load) : "");
-    return true;
-  }
-
   void open_metrics() {
     std::string problem;
-    if (world_.rank() == 0 && !deck_.save.empty()) {
+    if (world_.rank() == 0 && !deck_.run_folder().empty()) {
       try {
-        metrics_.emplace(deck_.save + "/metrics.h5", iteration_, to_yaml(deck_), kVersion,
-                         mesh_text(mesh_.shape));
+        metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
+                         run_attributes(deck_, mesh_.shape));
+        metrics_->set_plan(plan_.stages);
       } catch (const Error& e) {
         problem = e.what();
       }
@@ -174,16 +138,16 @@ class TrainRun {
 
   void prepare_saves() {
     if (deck_.save.empty()) {
-      log::info("save     nothing is kept: the deck sets no `save`");
+      log::info("save     no {} kept: the deck sets {}no `save`",
+                deck_.run_dir.empty() ? "file is" : "checkpoints are",
+                deck_.run_dir.empty() ? "no `run_dir` and " : "");
       return;
     }
     catch_stop_signals();
     const Exec& ex = engine_.exec();
-    const auto copy = [&ex](void* to, const ConstView& from) {
-      ex.device.copy_to_host(to, from.raw(), from.bytes(), ex.stream);
-      ex.stream.synchronize();
-    };
-    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), !engine_.on_gpu(), copy, world_,
+    std::optional<StateHome> home;
+    if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
+    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
                    metrics_ ? &*metrics_ : nullptr);
   }
 
@@ -201,26 +165,36 @@ class TrainRun {
           0);
     }
     std::optional<Progress> bar;
-    if (world_.rank() == 0 && isatty(STDERR_FILENO) != 0) {
-      bar.emplace("training", "iterations", static_cast<double>(deck_.train_iters),
+    if (world_.rank() == 0) {
+      bar.emplace("iteration", "", static_cast<double>(deck_.train_iters),
                   static_cast<double>(iteration_));
+      if (!bar->on_terminal()) bar.reset();  // the log's lines tell it
     }
     clock_.begin_step();
     heard_ = now();
     while (iteration_ < deck_.train_iters && !leaving_) {
+      if (log_->traces(iteration_ + 1)) begin_trace();
       std::vector<std::int32_t> tokens;
       if (prefetch) {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
-      profile();
+      engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       ++iteration_;
       samples_ += deck_.train_batch_size;
-      if (bar) bar->clear();
       between_steps();
-      if (bar) bar->update(static_cast<double>(iteration_));
+      if (!bar) continue;
+      bar->tell(log_->news());
+      bar->update(static_cast<double>(iteration_));
     }
+  }
+
+  /// All ranks' spans of the iteration to come count from here.
+  void begin_trace() {
+    engine_.exec().stream.synchronize();
+    world_.barrier();
+    clock_.begin_traced_step();
   }
 
   /// Hears what others ask for; evaluates, saves; records the steps that are known to be over.
@@ -245,7 +219,7 @@ class TrainRun {
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
         trainer_.settle();
-        saves_->start(run_state());
+        saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
       }
     } catch (const Error& e) {
       if (e.everywhere()) {
@@ -261,20 +235,11 @@ class TrainRun {
     if (valid) log_->print_evaluation("valid", iteration_, *valid);
     if (!save) return;
     log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
+    log_->record_ranks(engine_.exec().device, mesh_.at);
     if (!deck_.checkpoint_async) {
       const auto scope = clock_.scope(Phase::checkpoint);  // of the next step
       saves_->wait();
     }
-  }
-
-  /// Of the iteration to come, whether a profiler records it.
-  void profile() {
-    if (!deck_.profile) return;
-    Device& device = engine_.exec().device;
-    const bool start = iteration_ + 1 == deck_.profile_step_start;
-    if (!start && iteration_ + 1 != deck_.profile_step_stop) return;
-    engine_.exec().stream.synchronize();
-    start ? device.start_profiler() : device.stop_profiler();
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
@@ -317,19 +282,6 @@ class TrainRun {
            iteration_ % deck_.eval_interval == 0;
   }
 
-  [[nodiscard]] RunState run_state() const {
-    return {.iteration = iteration_,
-            .samples_consumed = samples_,
-            .optimizer_steps = trainer_.optimizer_steps(),
-            .seed = deck_.seed,
-            .loss_scale = trainer_.loss_scale().scale,
-            .clean_steps = trainer_.loss_scale().clean_steps,
-            .hysteresis = trainer_.loss_scale().hysteresis,
-            .deck = to_yaml(deck_),
-            .version = kVersion,
-            .mesh = mesh_text(mesh_.shape)};
-  }
-
   /// The last save must succeed: nothing comes after it.
   void end_saves() {
     if (!saves_) return;
@@ -341,12 +293,14 @@ class TrainRun {
   }
 
   int stopped() {
+    log_->report_ranks(engine_.exec().device, mesh_.at);
+    if (metrics_) metrics_->finish();
+    log_->print_summary();
     if (!saves_) {
-      log::info("stopped  after {} of {} iterations by exit_interval; nothing is kept",
+      log::info("stopped  after {} of {} iterations by exit_interval; no checkpoint is kept",
                 iteration_, deck_.train_iters);
       return kDone;
     }
-    if (metrics_) metrics_->finish();
     // From elsewhere: see LoadSource.
     const bool elsewhere = !deck_.load.empty() && !is_within(deck_.load, deck_.save);
     const bool same = elsewhere || (!deck_.load.empty() && is_within(deck_.save, deck_.load));
@@ -368,8 +322,11 @@ class TrainRun {
   const Deck& deck_;
   LoadSource load_;
   Communicator& world_;
+  StartClock& start_;
   Engine engine_;
   Mesh mesh_;
+  std::vector<RankFacts> ranks_;  ///< rank 0's
+  RunPlan plan_;                  ///< rank 0's
   PhaseClock clock_;
   Trainer trainer_;
   StopRequests stop_requests_;
@@ -390,11 +347,16 @@ class TrainRun {
 
 }  // namespace
 
-int train(const DeckSource& source, const MpiSession& mpi) {
+int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
   const double started = seconds_since_1970();
+  log::hold();
+  log::note(start_mark());
   LoadSource load;
-  const Deck deck = load_deck(source, mpi.world(), [&](Deck& d) { check_inputs(d, load); });
-  return TrainRun(deck, std::move(load), mpi, started).run();
+  const Deck deck = clock.time("deck", [&] {
+    return load_deck(source, mpi.world(), [&](Deck& d) { check_inputs(d, load); });
+  });
+  keep_log(deck);
+  return TrainRun(deck, std::move(load), mpi, clock, started).run();
 }
 
 }  // namespace trireme

@@ -2,34 +2,9 @@
 // Inputs of a run, looked at before it starts.
 #include "train_inputs.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include "run_folder.hpp"
 
 namespace trireme {
-
-namespace {
-
-/// Makes the folder, and proves that files can be made in it.
-void check_save(const Deck& deck) {
-  if (deck.save.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(deck.save, error);
-  std::string reason = error.message();
-  if (!error) {
-    const std::string probe = deck.save + "/.writable";
-    errno = 0;
-    if (std::ofstream(probe).good()) {
-      std::filesystem::remove(probe, error);
-      return;
-    }
-    reason = std::strerror(errno);
-  }
-  throw Error(fmt::format("cannot write to the folder {} (key save): {}", deck.save, reason));
-}
-
-}  // namespace
 
 std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
   const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
@@ -82,7 +57,7 @@ void check_inputs(Deck& deck, LoadSource& source) {
   }
   source = LoadSource(deck);
   (void)source.next(deck);
-  check_save(deck);
+  make_folders(deck);
 }
 
 }  // namespace trireme

@@ -4,14 +4,37 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "trireme/app/progress.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/model/transformer.hpp"
 
 #include "engine.hpp"
+#include "gather_ranks.hpp"
 
 namespace trireme {
+
+namespace {
+
+/// The best evaluation that a run's earlier starts left; iteration 0 where there was none.
+EvaluationRecord best_of(const std::string& metrics) {
+  EvaluationRecord best;
+  const h5::File file(metrics, h5::Mode::read);
+  const h5::Dataset iterations = file.dataset("valid/iteration");
+  const Shape shape{iterations.shape().count()};
+  std::vector<std::int64_t> at(static_cast<std::size_t>(shape.count()));
+  std::vector<double> losses(at.size());
+  if (at.empty()) return best;
+  iterations.read(View(at.data(), DType::i64, shape));
+  file.dataset("valid/loss").read(View(losses.data(), DType::f64, shape));
+  for (std::size_t i = 0; i < at.size(); ++i) {
+    if (best.iteration == 0 || losses[i] < best.loss) best = {at[i], losses[i]};
+  }
+  return best;
+}
+
+}  // namespace
 
 TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
                    std::int64_t iteration, Metrics* metrics)
@@ -20,13 +43,25 @@ TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
       gemm_rate_(gemm_rate),
       started_at_(iteration),
       started_(now()),
-      metrics_(metrics) {}
+      metrics_(metrics) {
+  if (world.rank() != 0) return;
+  if (metrics_ != nullptr && iteration > 0) best_ = best_of(metrics_->path());
+  if (deck.tensorboard_dir.empty()) return;
+  tensorboard_.emplace(deck.tensorboard_dir, iteration, to_yaml(deck));
+}
+
+bool TrainLog::traces(std::int64_t iteration) const {
+  return std::ranges::find(deck_.timeline_iters, iteration) != deck_.timeline_iters.end();
+}
+
+double TrainLog::tokens_per_step() const {
+  return static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+}
 
 void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
                    const StepTime& time) {
   StepRecord r;
   const std::int64_t iteration = result.iteration;
-  const auto tokens = static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
   r.iteration = iteration;
   r.samples = samples;
   r.tokens = samples * deck_.model.seq_length;
@@ -36,11 +71,20 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   r.loss_scale = result.loss_scale;
   r.skipped = result.skipped ? 1 : 0;
   r.step_seconds = time.seconds;
-  r.tokens_per_second = tokens / time.seconds;
+  r.tokens_per_second = tokens_per_step() / time.seconds;
   r.tflops_per_rank =
       r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
   r.phases = time.phases;
+  r.ended = seconds_since_1970();
   interval_.push_back(r);
+  ++steps_;
+  taken_.seconds += time.seconds;
+  for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
+  if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
+  constexpr double kMemory = 0.9;  // of ten steps or so
+  recent_rate_ = steps_ == 1 ? r.tokens_per_second
+                             : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
+  if (!result.skipped) last_loss_ = r.loss;
   if (result.reduced > 0 && !traffic_told_) {
     traffic_told_ = true;
     const auto share = [&](std::int64_t n) {
@@ -70,7 +114,11 @@ bool TrainLog::line_is_due(std::int64_t iteration) const {
 }
 
 void TrainLog::print_line() {
-  write_rows();
+  add_rows();
+  // A share of the time that no clock can tell, but never a wait of more than some seconds.
+  constexpr double kWorth = 200;
+  constexpr double kLongest = 10;
+  if (now() - flushed_ >= std::min(kWorth * flush_seconds_, kLongest)) flush();
   if (interval_.empty()) return;
   double loss = 0;  // of a skipped step it may be inf
   double updates = 0;
@@ -86,8 +134,7 @@ void TrainLog::print_line() {
   interval_.clear();
   written_ = 0;
   if (world_.rank() != 0) return;
-  const double rate =
-      static_cast<double>(deck_.train_batch_size * deck_.model.seq_length) / (seconds / n);
+  const double rate = tokens_per_step() / (seconds / n);
   const double flops = rate * flops_per_token(deck_.model);
   const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
                       static_cast<double>(deck_.train_iters - last.iteration);
@@ -103,10 +150,28 @@ void TrainLog::print_line() {
 }
 
 void TrainLog::write_rows() {
+  add_rows();
+  flush();
+}
+
+void TrainLog::flush() {
+  const double begin = now();
+  if (metrics_ != nullptr) metrics_->flush();
+  if (tensorboard_) tensorboard_->flush();
+  flushed_ = now();
+  flush_seconds_ = flushed_ - begin;
+}
+
+void TrainLog::add_rows() {
   if (written_ == interval_.size()) return;
   std::vector<double> phases;
   for (std::size_t i = written_; i < interval_.size(); ++i) {
     phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
+  }
+  // Steps of a GPU are known some at a time: one ended before the next began.
+  for (std::size_t i = interval_.size() - 1; i > written_; --i) {
+    interval_[i - 1].ended =
+        std::min(interval_[i - 1].ended, interval_[i].ended - interval_[i].step_seconds);
   }
   world_.all_reduce(
       View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
@@ -115,34 +180,78 @@ void TrainLog::write_rows() {
     StepRecord& r = interval_[written_];
     for (double& p : r.phases) p = *mean++ / world_.size();
     if (metrics_ != nullptr) metrics_->add(r);
+    if (tensorboard_) tensorboard_->add(r);
   }
-  if (metrics_ != nullptr) metrics_->flush();
+  write_timelines();
 }
 
-void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration,
-                                double loss) const {
+void TrainLog::write_timelines() {
+  for (const auto& [iteration, spans] : std::exchange(traced_, {})) {
+    const auto ranks = gather_spans(world_, iteration, spans);
+    if (metrics_ == nullptr || ranks.empty()) continue;
+    std::size_t rows = 0;
+    for (const auto& rank : ranks) rows += rank.size();
+    log::info("timeline iteration {}: {} spans of {} rank{}", iteration, rows, ranks.size(),
+              ranks.size() == 1 ? "" : "s");
+    metrics_->add_timeline(iteration, ranks);
+  }
+}
+
+void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
+  const bool better = best_.iteration == 0 || loss < best_.loss;
+  if (group == "valid" && better) best_ = {iteration, loss};
   log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
             fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
             std::exp(loss));
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), group, {iteration, loss});
+  tensorboard_->flush();
 }
 
-void TrainLog::report_ranks(const Device& device) const {
-  const auto lines = world_.gather_text(
-      fmt::format("{}\n{}\n{}", host_name(), device.name(), peak_bytes(device)), 0);
-  if (world_.rank() != 0) return;
-  std::vector<RankRecord> ranks;
-  std::int64_t most = 0;
-  for (const std::string& line : lines) {
-    const auto a = line.find('\n');
-    const auto b = line.find('\n', a + 1);
-    ranks.push_back(
-        {line.substr(0, a), line.substr(a + 1, b - a - 1), std::stoll(line.substr(b + 1))});
-    most = std::max(most, ranks.back().peak_bytes);
+void TrainLog::record_ranks(const Device& device, const MeshIndex& at) {
+  const MemoryUse arrays = device.memory();
+  const auto steps = static_cast<double>(std::max<std::int64_t>(steps_, 1));
+  RankRecord mine{.host = host_name(),
+                  .device = device.name(),
+                  .at = at,
+                  .peak_bytes = peak_bytes(device),
+                  .arrays_peak_bytes = static_cast<std::int64_t>(arrays.peak),
+                  .arrays_reserved_bytes = static_cast<std::int64_t>(arrays.reserved),
+                  .step_seconds = taken_.seconds / steps,
+                  .phases = taken_.phases};
+  for (double& p : mine.phases) p /= steps;
+  const auto ranks = gather_ranks(world_, mine);
+  if (ranks.empty()) return;
+  most_bytes_ = std::ranges::max(ranks, {}, &RankRecord::peak_bytes).peak_bytes;
+  if (metrics_ != nullptr) metrics_->set_ranks(ranks, steps_);
+  if (!tensorboard_) return;
+  tensorboard_->add_peak_bytes(seconds_since_1970(), started_at_ + steps_, most_bytes_);
+  tensorboard_->flush();
+}
+
+void TrainLog::report_ranks(const Device& device, const MeshIndex& at) {
+  record_ranks(device, at);
+  log::info("memory   at most {} MiB a rank", most_bytes_ >> 20U);
+}
+
+std::vector<std::string> TrainLog::news() const {
+  if (steps_ == 0) return {};
+  return {fmt::format("loss {:.4f}", last_loss_), fmt::format("{:.0f} tokens/s", recent_rate_)};
+}
+
+void TrainLog::print_summary() const {
+  const double tokens = tokens_per_step() * static_cast<double>(steps_);
+  log::info("done     {} iterations, {:.0f} tokens in {}; {:.0f} tokens/s in steps{}", steps_,
+            tokens, duration_text(now() - started_), steps_ > 0 ? tokens / taken_.seconds : 0.0,
+            best_.iteration > 0 ? fmt::format("; best validation loss {:.4f} at iteration {}",
+                                              best_.loss, best_.iteration)
+                                : "");
+  if (!deck_.run_folder().empty()) {
+    log::info("         all is in {}{}", deck_.run_folder(),
+              deck_.save.empty() || deck_.run_dir.empty()
+                  ? ""
+                  : fmt::format(", checkpoints in {}", deck_.save));
   }
-  log::info("memory   at most {} MiB a rank", most >> 20U);
-  if (metrics_ == nullptr) return;
-  metrics_->set_ranks(ranks);
-  log::info("metrics  {}", metrics_->path());
 }
 
 }  // namespace trireme

@@ -11,6 +11,7 @@
 #include "trireme/ops/update.hpp"
 #include "trireme/optim/schedule.hpp"
 
+#include "graphs.hpp"
 #include "stages.hpp"
 
 namespace trireme {
@@ -71,6 +72,10 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       state_(ex.make(DType::f64, Shape{StepState::kSlots})),
       overflow_(ex.make(DType::i64, Shape{2})),
       outcomes_(static_cast<Outcome*>(ex.device.allocate_host(kMostQueued * sizeof(Outcome)))) {
+  if (deck.cuda_graphs && ex.device.stands_for() == DeviceKind::cuda) {
+    check_graphs(deck, mesh.shape);
+    executor_.use_graphs(mesh.shape.dp > 1);
+  }
   values_.initialize(deck.model, deck.seed);
   ex.device.copy_from_host(overflow_.data<std::int64_t>() + 1, &kNoOverflow, sizeof kNoOverflow,
                            ex.stream);

@@ -81,6 +81,12 @@ class Trainer {
   }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
+  /// Pinned host memory taken so far for inputs of layers.
+  [[nodiscard]] std::size_t host_bytes() const {
+    std::size_t sum = 0;
+    for (const auto& part : parts_) sum += part->host_bytes();
+    return sum;
+  }
   struct StateBytes {
     std::size_t values = 0;
     std::size_t gradients = 0;

@@ -81,7 +81,6 @@ std::string pieces_text(const Staging& staging) {
 
 struct CheckpointSaver::Impl {
   SaveOptions options;
-  Copy copy;
   Communicator& world;
   std::string problem;  ///< of this rank while it planned
   Staging staging;
@@ -102,8 +101,9 @@ struct CheckpointSaver::Impl {
   BackgroundJob job;
 
   ~Impl() { cancelled = true; }  // an error ends the run: its message shouldn't have to wait
-  Impl(const SaveOptions& o, const std::vector<HeldPiece>& held, Copy c, Communicator& w)
-      : options(o), copy(std::move(c)), world(w), staging(o, plan(held), w) {
+  Impl(const SaveOptions& o, const std::vector<HeldPiece>& held,
+       const std::optional<StateHome>& home, Communicator& w)
+      : options(o), world(w), staging(o, plan(held), home, w) {
     options.folder = std::filesystem::absolute(o.folder).lexically_normal().string();
     plan_manifest();
     job.start([this] { staging.touch(); });
@@ -201,7 +201,7 @@ struct CheckpointSaver::Impl {
     report.failure = first_error(world, error);
     if (!report.failure.empty()) return;
     std::ignore = job.take();  // before the first save: the memory's
-    staging.take(copy);
+    staging.take();
     report.stall_seconds = now() - started;
     if (staging.to_write().empty()) return;
     job.start([this] {
@@ -273,8 +273,8 @@ struct CheckpointSaver::Impl {
 };
 
 CheckpointSaver::CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held,
-                                 Copy copy, Communicator& world)
-    : impl_(std::make_unique<Impl>(options, held, std::move(copy), world)) {}
+                                 const std::optional<StateHome>& home, Communicator& world)
+    : impl_(std::make_unique<Impl>(options, held, home, world)) {}
 
 CheckpointSaver::~CheckpointSaver() = default;
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <new>
 #include <sstream>
 
 namespace trireme::checkpoint {
@@ -32,8 +31,9 @@ Piece with_data(const Piece& piece, const std::byte* data) {
 
 }  // namespace
 
-Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicator& world)
-    : mine_(std::move(mine)), writer_(world.rank()) {
+Staging::Staging(const SaveOptions& options, std::vector<Piece> mine,
+                 const std::optional<StateHome>& home, Communicator& world)
+    : mine_(std::move(mine)), home_(home), writer_(world.rank()) {
   for (const Piece& p : mine_) {
     offsets_.push_back(bytes_);
     bytes_ += bytes_in_copy(p);
@@ -43,21 +43,29 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine, Communicat
     collect();
     return;
   }
-  if (!options.async && options.on_host) {
+  if (!options.async && !home_) {
     bytes_ = 0;
     to_write_ = mine_;
     return;
   }
   std::string problem;
   try {
-    own_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
-  } catch (const std::bad_alloc&) {
-    problem = fmt::format("no memory for a copy of {} bytes of the state; free some{}", bytes_,
-                          options.on_host ? ", or set checkpoint.async: false" : "");
+    take_memory();
+  } catch (const std::exception& e) {
+    problem = fmt::format("no memory for a copy of {} bytes of the state ({}); free some{}",
+                          bytes_, e.what(), home_ ? "" : ", or set checkpoint.async: false");
   }
   world.agree(problem);
   for (std::size_t i = 0; i < mine_.size(); ++i) {
-    to_write_.push_back(with_data(mine_[i], own_.get() + offsets_[i]));
+    to_write_.push_back(with_data(mine_[i], memory() + offsets_[i]));
+  }
+}
+
+void Staging::take_memory() {
+  if (home_ && bytes_ > 0) {
+    pinned_.emplace(home_->device, bytes_);
+  } else {
+    own_ = std::make_unique_for_overwrite<std::byte[]>(bytes_);
   }
 }
 
@@ -71,6 +79,7 @@ void Staging::join_writers(const SaveOptions& options, Communicator& world) {
   std::string problem;
   try {
     shared_ = std::make_unique<SharedMemory>(*group_, bytes_);
+    if (home_ && bytes_ > 0) ring_.emplace(*home_, memory(), bytes_);
   } catch (const Error& e) {
     problem = e.what();
   }
@@ -94,16 +103,30 @@ void Staging::collect() {
 }
 
 std::byte* Staging::memory() const {
-  return shared_ ? shared_->part(group_->rank()) : own_.get();
+  if (shared_) return shared_->part(group_->rank());
+  return pinned_ ? static_cast<std::byte*>(pinned_->data()) : own_.get();
 }
 
 void Staging::touch() {
-  if (own_) std::memset(own_.get(), 0, bytes_);
+  if (own_) std::memset(own_.get(), 0, bytes_);  // pinned memory is there already
 }
 
-void Staging::take(const CheckpointSaver::Copy& copy) {
-  if (bytes_ > 0) {
-    for (std::size_t i = 0; i < mine_.size(); ++i) copy(memory() + offsets_[i], mine_[i].data);
+void Staging::take() {
+  for (std::size_t i = 0; bytes_ > 0 && i < mine_.size(); ++i) {
+    const ConstView& from = mine_[i].data;
+    if (ring_) {
+      ring_->copy(offsets_[i], from);
+    } else if (home_) {
+      home_->device.copy_to_host(memory() + offsets_[i], from.raw(), from.bytes(),
+                                 home_->stream);
+    } else {
+      std::memcpy(memory() + offsets_[i], from.raw(), from.bytes());
+    }
+  }
+  if (ring_) {
+    ring_->finish();
+  } else if (home_ && bytes_ > 0) {
+    home_->stream.synchronize();
   }
   if (group_) group_->barrier();  // the writer may begin
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "trireme/comm/shared_memory.hpp"
 
 #include "manifest.hpp"
+#include "ring.hpp"
 
 namespace trireme::checkpoint {
 
@@ -18,34 +20,42 @@ namespace trireme::checkpoint {
 /// with 0 each rank writes by itself.
 class Staging {
  public:
-  /// Collective over `world`. `mine`: what this rank contributes. Throws Error, on all ranks,
-  /// if memory is short.
-  Staging(const SaveOptions& options, std::vector<Piece> mine, Communicator& world);
+  /// Collective over `world`. `mine`: what this rank contributes, on `home` or in host memory.
+  /// Throws Error, on all ranks, if memory is short.
+  Staging(const SaveOptions& options, std::vector<Piece> mine,
+          const std::optional<StateHome>& home, Communicator& world);
 
   /// Has the system hand out the copy's pages, so that the first take() needn't wait for it.
   void touch();
   /// Takes the state as it is now. Collective over the ranks that share a writer.
-  void take(const CheckpointSaver::Copy& copy);
+  void take();
 
   /// What this rank is to write: in memory that only take() changes; without a copy, `mine`
   /// itself.
   [[nodiscard]] const std::vector<Piece>& to_write() const { return to_write_; }
-  [[nodiscard]] std::size_t bytes() const { return bytes_; }  ///< of the copy, of this rank
+  /// Of this rank: of the copy, and of its way there.
+  [[nodiscard]] std::size_t bytes() const {
+    return bytes_ + (ring_ ? pinned_ring_bytes(bytes_) : 0);
+  }
   /// The rank in `world` that writes what this one contributes.
   [[nodiscard]] int writer() const { return writer_; }
 
  private:
   [[nodiscard]] std::byte* memory() const;
+  void take_memory();
   void join_writers(const SaveOptions& options, Communicator& world);
   void collect();
 
   std::vector<Piece> mine_;
+  std::optional<StateHome> home_;
   std::vector<std::size_t> offsets_;  ///< of each of them in this rank's copy
   std::size_t bytes_ = 0;
   int writer_ = 0;
   std::unique_ptr<Communicator> group_;   ///< ranks that share a writer, which is the first
-  std::unique_ptr<SharedMemory> shared_;  ///< their copies, or
-  std::unique_ptr<std::byte[]> own_;      ///< this rank's
+  std::unique_ptr<SharedMemory> shared_;  ///< their copies,
+  std::optional<Ring> ring_;              ///< by way of which they come there; or
+  std::unique_ptr<std::byte[]> own_;      ///< this rank's, or
+  std::optional<HostBuffer> pinned_;      ///< that of a state on a device
   std::vector<Piece> to_write_;
 };
 

@@ -2,39 +2,175 @@
 // Where messages go.
 #include "trireme/core/log.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <memory>
-#include <set>
+#include <mutex>
+#include <optional>
+#include <unistd.h>
+#include <utility>
+#include <vector>
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 
 namespace trireme::log {
 
 namespace {
 
-/// Lines of exactly the levels given.
-class LevelSink : public spdlog::sinks::stdout_sink_base<spdlog::details::console_mutex> {
+constexpr const char* kErase = "\r\033[K";
+
+void write_to(std::FILE* file, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), file);
+  std::fflush(file);
+}
+
+/// A file that grows by whole lines, each in one write(2): other ranks add to it too.
+class LineFile {
  public:
-  LevelSink(FILE* file, std::set<spdlog::level::level_enum> levels)
-      : stdout_sink_base(file), levels_(std::move(levels)) {}
-  void log(const spdlog::details::log_msg& message) override {
-    if (levels_.contains(message.level)) stdout_sink_base::log(message);
+  LineFile(std::string path, bool create)
+      : path_(std::move(path)),
+        flags_(O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0)) {}
+  ~LineFile() {
+    if (file_ >= 0) close(file_);
+  }
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+
+  /// "" or what went wrong, once.
+  std::string add(const std::string& line) {
+    errno = 0;
+    if (file_ < 0) file_ = open(path_.c_str(), flags_, 0666);
+    const std::string whole = line + '\n';
+    if (file_ >= 0 &&
+        write(file_, whole.data(), whole.size()) == static_cast<ssize_t>(whole.size())) {
+      failed_ = false;
+      return {};
+    }
+    if (std::exchange(failed_, true)) return {};
+    return fmt::format("{}: cannot write: {}; lines of the log are missing there", path_,
+                       std::strerror(errno == 0 ? ENOSPC : errno));
   }
 
  private:
-  std::set<spdlog::level::level_enum> levels_;
+  std::string path_;
+  int flags_;
+  int file_ = -1;
+  bool failed_ = false;
 };
+
+/// stdout, stderr and the kept file, line by line, with the live line under them.
+class Console : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  Console(int rank, const std::string& host)
+      : first_(rank == 0),
+        warning_(first_ ? "warning: " : fmt::format("warning (rank {} on {}): ", rank, host)) {}
+  ~Console() override { erase(); }
+
+  void hold() {
+    const std::scoped_lock lock(mutex_);
+    holding_ = first_;
+  }
+  void keep(const std::string& path) {
+    const std::scoped_lock lock(mutex_);
+    if (!path.empty()) kept_.emplace(path, first_);
+    holding_ = false;
+    for (const std::string& line : held_) add(line);
+    held_.clear();
+  }
+  void note(const std::string& line) {
+    const std::scoped_lock lock(mutex_);
+    add(line);
+  }
+  void error(const std::string& line, bool over_bar) {
+    const std::scoped_lock lock(mutex_);
+    erase();
+    if (over_bar) write_to(stderr, kErase);
+    put(stderr, line);
+  }
+  void show(const LivePlace& place, const std::string& line) {
+    const std::scoped_lock lock(mutex_);
+    place_ = place;
+    live_ = line;
+    draw();
+  }
+  void hide() {
+    const std::scoped_lock lock(mutex_);
+    erase();
+  }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const std::string text(message.payload.data(), message.payload.size());
+    if (message.level == spdlog::level::warn) {
+      put(stderr, warning_ + text);
+    } else {
+      put(stdout, text);
+    }
+  }
+  void flush_() override {}  // done line by line
+
+ private:
+  void put(std::FILE* to, const std::string& line) {
+    const bool over = !live_.empty() && (to == stdout ? place_.out : place_.err);
+    // On each way to the terminal: a launcher may deliver stdout and stderr in any order.
+    if (over && to != place_.file) write_to(place_.file, kErase);
+    write_to(to, (over ? kErase : "") + line + '\n');
+    if (over) draw();
+    add(line);
+  }
+  void draw() const { write_to(place_.file, kErase + live_); }
+  void erase() {
+    if (live_.empty()) return;
+    write_to(place_.file, kErase);
+    live_.clear();
+  }
+  void add(const std::string& line) {
+    if (holding_) held_.push_back(line);
+    if (!kept_) return;
+    const std::string problem = kept_->add(line);
+    if (!problem.empty()) put(stderr, warning_ + problem);
+  }
+
+  bool first_;
+  std::string warning_;
+  LivePlace place_;
+  std::string live_;
+  bool holding_ = false;
+  std::vector<std::string> held_;
+  std::optional<LineFile> kept_;
+};
+
+std::shared_ptr<Console> console;
 
 }  // namespace
 
-void start(int rank) {
-  auto out = std::make_shared<LevelSink>(stdout, std::set{spdlog::level::info});
-  out->set_pattern("%v");
-  auto err = std::make_shared<LevelSink>(stderr, std::set{spdlog::level::warn});
-  err->set_pattern(rank == 0 ? "warning: %v" : fmt::format("warning (rank {}): %v", rank));
-  auto logger = std::make_shared<spdlog::logger>("trireme", spdlog::sinks_init_list{out, err});
+void start(int rank, const std::string& host) {
+  console = std::make_shared<Console>(rank, host);
+  auto logger = std::make_shared<spdlog::logger>("trireme", console);
   logger->set_level(rank == 0 ? spdlog::level::info : spdlog::level::warn);
-  logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
+}
+
+void hold() { console->hold(); }
+
+void keep(const std::string& path) { console->keep(path); }
+
+void note(const std::string& line) { console->note(line); }
+
+void error(const std::string& message, bool over_bar) {
+  const std::string line = "trireme: error: " + message;
+  if (console) {
+    console->error(line, over_bar);
+  } else {
+    write_to(stderr, line + '\n');
+  }
+}
+
+void show(const LivePlace& place, const std::string& line) { console->show(place, line); }
+
+void hide() {
+  if (console) console->hide();
 }
 
 }  // namespace trireme::log

@@ -11,11 +11,6 @@ bool shared_out(const RecomputeConfig& config, const TensorParallel& tp) {
   return config.partition && tp.size() > 1 && !tp.rows_are_cut();
 }
 
-/// A CPU's memory is the host's; and a dry device stands for a CPU.
-bool moves_to_host(const Exec& ex, const RecomputeConfig& config) {
-  return config.in_host_memory && ex.device.kind() == DeviceKind::cuda;
-}
-
 /// tp divides the heads and so the hidden size, but not always the rows: the share is one of
 /// the elements in their order.
 Tensor share_of(const Exec& ex, const TensorParallel& tp, const Tensor& x) {
@@ -27,36 +22,38 @@ Tensor share_of(const Exec& ex, const TensorParallel& tp, const Tensor& x) {
   return share;
 }
 
-HostCopy copy_to_host(const Exec& ex, const Tensor& x) {
-  const std::size_t bytes = x.view().bytes();
-  HostCopy copy{std::make_unique_for_overwrite<std::byte[]>(bytes), x.dtype(), x.shape()};
-  ex.device.copy_to_host(copy.data.get(), x.view().raw(), bytes, ex.stream);
+// Copies go through the stream that computes: it is what orders them with the memory's other
+// uses, here and on the device. A dry device's blocks can't be written.
+HostCopy copy_to_host(const Exec& ex, HostPool& pool, const Tensor& x) {
+  HostCopy copy{pool.block(x.view().bytes()), x.dtype(), x.shape()};
+  if (ex.device.kind() != DeviceKind::dry) {
+    ex.device.copy_to_host(copy.data.get(), x.view().raw(), copy.bytes(), ex.stream);
+  }
   return copy;
 }
 
 Tensor copy_from_host(const Exec& ex, const HostCopy& copy) {
   Tensor x = ex.make(copy.dtype, copy.shape);
   ex.device.copy_from_host(x.view().raw(), copy.data.get(), copy.bytes(), ex.stream);
-  ex.stream.synchronize();  // the copy's memory is given back now
   return x;
 }
 
 }  // namespace
 
 void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
-                const Tensor& x, Tape& tape) {
+                HostPool* pool, const Tensor& x, Tape& tape) {
   if (!tape.recording()) return;
   const Tensor kept = shared_out(config, tp) ? share_of(ex, tp, x) : x;
-  if (moves_to_host(ex, config)) {
-    tape.put_host(copy_to_host(ex, kept));
+  if (pool != nullptr) {
+    tape.put_host(copy_to_host(ex, *pool, kept));
   } else {
     tape.put(kept);
   }
 }
 
 Tensor take_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
-                  Tape& tape) {
-  Tensor kept = moves_to_host(ex, config) ? copy_from_host(ex, tape.take_host()) : tape.take();
+                  const HostPool* pool, Tape& tape) {
+  Tensor kept = pool != nullptr ? copy_from_host(ex, tape.take_host()) : tape.take();
   if (!shared_out(config, tp)) return kept;
   const std::int64_t rows = tape.micro_batch().rows();
   Tensor x = ex.make(kept.dtype(), Shape{rows, kept.count() * tp.size() / rows});

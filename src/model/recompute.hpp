@@ -2,19 +2,25 @@
 // The input of layers that are computed again: how it waits for backward.
 #pragma once
 
+#include "trireme/device/host_pool.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/model/seam.hpp"
 #include "trireme/model/tape.hpp"
 
 namespace trireme {
 
+/// Whether inputs are moved: a CPU's memory is the host's.
+[[nodiscard]] inline bool moves_to_host(const Device& device, const RecomputeConfig& config) {
+  return config.in_host_memory && device.stands_for() == DeviceKind::cuda;
+}
+
 /// Puts x [local rows, hidden] on the tape as `config` says: whole or this rank's share, on the
-/// device or in the host's memory. Nothing where the tape doesn't record.
+/// device or, where there is a `pool`, in its memory. Nothing where the tape doesn't record.
 void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
-                const Tensor& x, Tape& tape);
+                HostPool* pool, const Tensor& x, Tape& tape);
 
 /// Takes it back, whole. Collective over tp where it was shared out.
 [[nodiscard]] Tensor take_input(const Exec& ex, const RecomputeConfig& config,
-                                const TensorParallel& tp, Tape& tape);
+                                const TensorParallel& tp, const HostPool* pool, Tape& tape);
 
 }  // namespace trireme

@@ -84,6 +84,7 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
       0 <= first_unit && first_unit < end_unit && end_unit <= static_cast<int>(infos.size()),
       "units {} to {} of {}", first_unit, end_unit, infos.size());
   TRM_CHECK(recompute.num_layers > 0, "groups of {} layers", recompute.num_layers);
+  if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
   const Tensor rotary = make_rotary(ex, dtype, config);
@@ -157,7 +158,7 @@ Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const UnitHooks&
   for (const UnitUse& use : forward_uses(tape.micro_batch().training)) {
     Module& unit = *units_[use.unit];
     if (hooks.before) hooks.before(use);
-    if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, x, tape);
+    if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, host_pool_.get(), x, tape);
     x = unit.forward(ex, x, computed_again(use.unit) ? unrecorded : tape);
     if (hooks.observe) hooks.observe(unit.name(), x);
     if (hooks.after) hooks.after(use);
@@ -173,7 +174,7 @@ Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const UnitHook
     if (use.pass == UnitUse::Pass::backward) {
       dy = unit.backward(ex, dy, tape);
     } else {
-      if (opens_group(use.unit)) x = take_input(ex, recompute_, tp_, tape);
+      if (opens_group(use.unit)) x = take_input(ex, recompute_, tp_, host_pool_.get(), tape);
       if (closes_group(use.unit)) {
         unit.record(ex, std::exchange(x, {}), tape);
       } else {

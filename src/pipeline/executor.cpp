@@ -3,6 +3,9 @@
 #include "trireme/pipeline/executor.hpp"
 
 #include <algorithm>
+#include <optional>
+
+#include "micro_batch_graphs.hpp"
 
 namespace trireme {
 
@@ -21,10 +24,21 @@ PipelineExecutor::PipelineExecutor(const Exec& ex, const Mesh& mesh, const Tenso
   mesh_.pp->connect_ring();
 }
 
+PipelineExecutor::~PipelineExecutor() = default;
+
+void PipelineExecutor::use_graphs(bool exchanges) {
+  TRM_CHECK(mesh_.shape.pp == 1 && parts_.size() == 1 && mesh_.shape.tp == 1 &&
+                schedule_ != PipelineSchedule::gpipe,
+            "graphs of a pipeline's or a tensor-parallel rank's micro-batches");
+  graphs_ = std::make_unique<MicroBatchGraphs>(ex_, clock_, exchanges);
+}
+
 void PipelineExecutor::train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks) {
+  if (graphs_) graphs_->begin(micro_batches);
   run(plan(schedule_, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(micro_batches.size()),
            static_cast<int>(parts_.size())),
       micro_batches, hooks);
+  if (graphs_) graphs_->end();
 }
 
 void PipelineExecutor::evaluate(const std::vector<MicroBatch>& micro_batches,
@@ -37,6 +51,8 @@ void PipelineExecutor::evaluate(const std::vector<MicroBatch>& micro_batches,
 void PipelineExecutor::run(const std::vector<PlanStep>& steps,
                            const std::vector<MicroBatch>& micro_batches, const Hooks& hooks) {
   if (hooks.begin) hooks.begin(list_uses(steps, micro_batches));
+  std::optional<Arena::Scope> apart;  // an evaluation too finds its memory there
+  if (graphs_) apart.emplace(graphs_->arena(), Arena::Place::inside);
   std::map<Key, Tape> tapes;
   const auto micro_batch = [&](const PlanStep& s) -> const MicroBatch& {
     return micro_batches[static_cast<std::size_t>(s.micro_batch)];
@@ -70,25 +86,54 @@ std::vector<PipelineExecutor::Use> PipelineExecutor::list_uses(
 
 Tensor PipelineExecutor::compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
                                  std::map<Key, Tape>& tapes, const Hooks& hooks) {
-  const auto of_step = [&](const std::function<void(const Use&)>& hook) {
-    std::function<void(const UnitUse&)> f;
-    if (hook) f = [&](const UnitUse& unit) { hook({step.chunk, step.micro_batch, unit}); };
-    return f;
-  };
-  const UnitHooks unit_hooks{of_step(hooks.before), of_step(hooks.after), hooks.observe};
-  ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
   const Key key{step.micro_batch, step.chunk};
   const bool forward = step.kind == PlanStep::Kind::forward;
-  const auto scope = clock_.scope(forward ? Phase::forward : Phase::backward);
-  Tape& tape = forward ? tapes.try_emplace(key, mb).first->second : tapes.at(key);
-  Tensor output = forward ? part.forward(ex_, std::move(input), tape, unit_hooks)
-                          : part.backward(ex_, std::move(input), tape, unit_hooks);
+  const auto scope =
+      clock_.scope(forward ? Phase::forward : Phase::backward, step.micro_batch, step.chunk);
+  const bool fixed = forward && graphs_ && mb.training;
+  const MicroBatch& used =
+      fixed ? graphs_->take(static_cast<std::size_t>(step.micro_batch)) : mb;
+  Tape& tape = forward ? tapes.try_emplace(key, used).first->second : tapes.at(key);
+  Tensor output = pass(step, std::move(input), tape, hooks);
   std::size_t held = tape.peak_bytes();
   for (const auto& [k, t] : tapes) {
     if (k != key) held += t.bytes();
   }
   peak_tape_bytes_ = std::max(peak_tape_bytes_, held);
   if (!forward || !tape.recording()) tapes.erase(key);
+  return output;
+}
+
+Tensor PipelineExecutor::pass(const PlanStep& step, Tensor input, Tape& tape,
+                              const Hooks& hooks) {
+  const auto of_step = [&](const std::function<void(const Use&)>& hook) {
+    std::function<void(const UnitUse&)> f;
+    if (!hook) return f;
+    f = [&](const UnitUse& unit) {
+      std::optional<Arena::Scope> outside;  // exchanges outlive the micro-batch
+      if (graphs_) outside.emplace(graphs_->arena(), Arena::Place::outside);
+      hook({step.chunk, step.micro_batch, unit});
+    };
+    return f;
+  };
+  const UnitHooks unit_hooks{of_step(hooks.before), of_step(hooks.after), hooks.observe};
+  ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
+  const bool forward = step.kind == PlanStep::Kind::forward;
+  Tensor output;
+  const auto work = [&] {
+    output = forward ? part.forward(ex_, std::move(input), tape, unit_hooks)
+                     : part.backward(ex_, std::move(input), tape, unit_hooks);
+  };
+  if (!graphs_ || !tape.micro_batch().training) {
+    work();
+    return output;
+  }
+  graphs_->run(step.kind, work, [&] {
+    for (const UnitUse& use : forward ? part.forward_uses(true) : part.backward_uses()) {
+      if (unit_hooks.before) unit_hooks.before(use);
+      if (unit_hooks.after) unit_hooks.after(use);
+    }
+  });
   return output;
 }
 
@@ -108,7 +153,7 @@ Tensor PipelineExecutor::take_input(const PlanStep& step) {
   const auto it = incoming_.find(tag);
   if (it == incoming_.end()) return {};
   if (it->second.request) {
-    const auto scope = clock_.scope(Phase::pipeline_wait);
+    const auto scope = clock_.scope(Phase::pipeline_wait, step.micro_batch, step.chunk);
     it->second.request->wait();
   }
   Tensor input = std::move(it->second.tensor);

@@ -172,9 +172,9 @@ BOOST_AUTO_TEST_CASE(meaningless_keys_are_named_once_in_one_line) {
   BOOST_CHECK(!contains(w, "zero_optimization"));
   BOOST_CHECK(!contains(w, "attention_config"));
   BOOST_CHECK_EQUAL(w.find("data_impl"), w.rfind("data_impl"));
-  const Deck t = parse_deck(kLeast + "tensorboard: {enabled: true, job_name: a}\n", "x.yml");
+  const Deck t = parse_deck(kLeast + "csv_monitor: {enabled: true, job_name: a}\n", "x.yml");
   BOOST_REQUIRE_EQUAL(t.warnings.size(), 1U);
-  BOOST_CHECK_EQUAL(t.warnings[0], "ignored, as they mean nothing here: tensorboard");
+  BOOST_CHECK_EQUAL(t.warnings[0], "ignored, as they mean nothing here: csv_monitor");
   BOOST_CHECK(parse_deck(kLeast, "x.yml").warnings.empty());
 }
 
@@ -347,6 +347,7 @@ seed: 9007199254740993
 eval_interval: 0
 eval_iters: 3
 log_interval: 7
+run_dir: some/where else
 save: "a: 'b' \x01 ü"
 load: null # fresh
 checkpoint_factor: 11
@@ -363,6 +364,7 @@ split: 1, 2, 3
   BOOST_CHECK(!(d == parse_deck(kLeast, "x.yml")));
   BOOST_CHECK_EQUAL(d.seed, 9007199254740993U);
   BOOST_CHECK_EQUAL(d.save, "a: 'b' \x01 ü");
+  BOOST_CHECK_EQUAL(d.run_folder(), "some/where else");
   BOOST_CHECK(parse_deck(kLeast + "pipeline_schedule: gpipe\n", "x").pipeline_schedule ==
               PipelineSchedule::gpipe);
   const Deck lists = parse_deck(

@@ -6,6 +6,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/checkpoint/saver.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/model/transformer.hpp"
 
@@ -91,6 +92,28 @@ BOOST_AUTO_TEST_CASE(optimizer_and_save_are_the_decks) {
   const auto waiting = plan_of(kTiny + "checkpoint: {async: false}\n", 1);
   BOOST_TEST(waiting.stages[0].copy == 0);
   BOOST_TEST(waiting.checkpoint.bytes == 12 * waiting.stages[0].parameters);
+}
+
+BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {
+  const std::string deck = kTiny + "device: cuda\ncheckpoint_activations: true\n";
+  const StagePlan here = plan_of(deck, 1).stages[0];
+  const StagePlan there = plan_of(deck + "checkpoint_in_cpu: true\n", 1).stages[0];
+  const std::int64_t inputs = 8 * 2 * 32 * 64 * 4;  // layers, samples, tokens, hidden, bytes
+  BOOST_TEST(here.kept_on_host == 0);
+  BOOST_TEST(there.kept_on_host == inputs);
+  BOOST_TEST(there.tapes < here.tapes);
+  BOOST_TEST(there.peak() < here.peak());
+  BOOST_TEST(there.total() == there.reserved() + there.copy + inputs);
+  const std::string on_cpu = kTiny + "checkpoint_activations: true\ncheckpoint_in_cpu: true\n";
+  BOOST_TEST(plan_of(on_cpu, 1).stages[0].kept_on_host == 0);
+
+  // Of a state on a GPU there is a copy whenever it is saved; what ranks share isn't pinned.
+  const StagePlan waiting = plan_of(deck + "checkpoint: {async: false}\n", 1).stages[0];
+  BOOST_TEST(waiting.copy == here.copy);
+  const StagePlan shared =
+      plan_of(deck + "checkpoint: {writers_per_node: 1}\n", 1, 1).stages[0];
+  const auto ring = pinned_ring_bytes(static_cast<std::size_t>(here.copy));
+  BOOST_TEST(shared.copy == here.copy + static_cast<std::int64_t>(ring));
 }
 
 BOOST_AUTO_TEST_CASE(replicas_reduce_all_and_share_the_writing) {

@@ -86,8 +86,6 @@ struct Cut {
   }
 };
 
-void copy(void* to, const ConstView& from) { std::memcpy(to, from.raw(), from.bytes()); }
-
 RunState state() {
   RunState s;
   s.iteration = kIteration;
@@ -140,7 +138,7 @@ void write(const std::string& folder, int tensors, std::int64_t mib, Communicato
   const double copying = copy_seconds(cut, world);
   SaveOptions options;
   options.folder = folder;
-  CheckpointSaver saver(options, cut.held(global), copy, world);
+  CheckpointSaver saver(options, cut.held(global), std::nullopt, world);
   while (!saver.idle()) std::this_thread::yield();  // until its memory is there
   SaveReport report;
   const double seconds = timed(world, [&] {
@@ -197,7 +195,7 @@ void crowd(const std::string& folder, int shards, int tensors) {
     SaveOptions options;
     options.folder = folder;
     const double start = now();
-    CheckpointSaver saver(options, cut.held(global), copy, world);
+    CheckpointSaver saver(options, cut.held(global), std::nullopt, world);
     if (r == 0) {
       planned = now() - start;
       told = all.gathered;

@@ -98,10 +98,6 @@ class Memory {
   std::vector<HeldPiece> held_;
 };
 
-inline void copy_host(void* to, const ConstView& from) {
-  std::memcpy(to, from.raw(), from.bytes());
-}
-
 /// That a box is read as it was written.
 inline bool holds(CheckpointReader& reader, const Array& array, const Box& box) {
   const Bytes expected = content(array, box);

@@ -31,7 +31,7 @@ std::string error_of_plan(const std::vector<HeldPiece>& held, int writers_per_no
   options.folder = "nowhere";
   options.writers_per_node = writers_per_node;
   const std::string message =
-      error_of_all([&] { const CheckpointSaver saver(options, held, copy_host, world()); });
+      error_of_all([&] { const CheckpointSaver saver(options, held, std::nullopt, world()); });
   BOOST_TEST(!fs::exists("nowhere"));
   return message;
 }
@@ -69,7 +69,7 @@ std::string failure_of(const std::function<void(const std::string& save)>& spoil
   const Memory memory({kArray}, parts, me());
   SaveOptions options;
   options.folder = path;
-  CheckpointSaver saver(options, memory.held(), copy_host, world());
+  CheckpointSaver saver(options, memory.held(), std::nullopt, world());
   once([&] { spoil(path); });
   saver.start(some_state(9));
   const std::string failure = saver.wait().value().failure;
@@ -217,7 +217,7 @@ BOOST_AUTO_TEST_CASE(one_writer_that_fails_fails_all_with_its_message) {
   const Memory memory({large}, parts, me());
   SaveOptions options;
   options.folder = folder / "save";
-  CheckpointSaver saver(options, memory.held(), copy_host, world());
+  CheckpointSaver saver(options, memory.held(), std::nullopt, world());
   if (last()) {
     const rlimit small{100'000, before.rlim_max};
     BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
@@ -250,7 +250,7 @@ BOOST_AUTO_TEST_CASE(a_disk_that_is_full_at_any_moment) {
   const Memory memory({kArray}, parts, me());
   SaveOptions options;
   options.folder = path;
-  CheckpointSaver saver(options, memory.held(), copy_host, world());
+  CheckpointSaver saver(options, memory.held(), std::nullopt, world());
   int failed = 0;
   bool done = false;
   for (std::int64_t room = 0; !done; room += 8 << 10) {  // it is full a little later each time

@@ -55,7 +55,7 @@ inline SaveReport save(const SaveOptions& options, const std::vector<Array>& arr
                        std::int64_t iteration) {
   const auto parts = parts_of(arrays, cut, ranks());
   const Memory memory(arrays, parts, me());
-  CheckpointSaver saver(options, memory.held(), copy_host, world());
+  CheckpointSaver saver(options, memory.held(), std::nullopt, world());
   saver.start(some_state(iteration));
   const auto report = saver.wait();
   BOOST_REQUIRE(report.has_value());

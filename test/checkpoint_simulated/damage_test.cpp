@@ -37,7 +37,7 @@ std::string make(const std::string& folder, const std::vector<Array>& model, int
     const Memory memory(model, parts, world.rank());
     SaveOptions options;
     options.folder = folder;
-    CheckpointSaver saver(options, memory.held(), copy_host, world);
+    CheckpointSaver saver(options, memory.held(), std::nullopt, world);
     RunState state = some_state(iteration);
     state.deck = "num_layers: 6\n";
     saver.start(state);

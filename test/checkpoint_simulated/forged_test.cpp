@@ -77,7 +77,7 @@ std::string error_of_read(const std::function<void(const std::string& folder)>& 
   const Memory memory({kArray}, parts, 0);
   SaveOptions options;
   options.folder = folder / "save";
-  CheckpointSaver saver(options, memory.held(), copy_host, *world);
+  CheckpointSaver saver(options, memory.held(), std::nullopt, *world);
   saver.start(some_state(8));
   BOOST_REQUIRE(saver.wait().value().failure == "");
   const std::string path = folder / "save/global_step8";
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_from_before_the_loss_scale_had_a_state) {
   const Memory memory({kArray}, parts_of({kArray}, Cut::whole, 1), 0);
   SaveOptions options;
   options.folder = folder / "save";
-  CheckpointSaver saver(options, memory.held(), copy_host, *world);
+  CheckpointSaver saver(options, memory.held(), std::nullopt, *world);
   saver.start(some_state(8));
   BOOST_REQUIRE(saver.wait().value().failure == "");
   const std::string path = folder / "save/global_step8";

@@ -142,7 +142,7 @@ SaveReport save(const std::string& folder, const std::vector<Array>& model,
     SaveOptions mine = options;
     mine.node = fmt::format("node{}", world.rank() % nodes);
     Memory memory(model, layout.parts, world.rank());
-    CheckpointSaver saver(mine, memory.held(), copy_host, world);
+    CheckpointSaver saver(mine, memory.held(), std::nullopt, world);
     saver.start(some_state(7));
     if (mine.async) memory.spoil();
     const SaveReport report = saver.wait().value();

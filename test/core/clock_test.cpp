@@ -3,6 +3,7 @@
 #include "trireme/core/clock.hpp"
 
 #include <stdexcept>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 
@@ -85,6 +86,32 @@ BOOST_FIXTURE_TEST_CASE(a_pause_counts_nowhere_and_steps_are_kept_apart, Fixture
   BOOST_TEST(of(second[0], Phase::data) == 4);
 }
 
+BOOST_FIXTURE_TEST_CASE(what_is_held_counts_outside, Fixture) {
+  clock.begin_step();
+  gap = 1;
+  {
+    const auto forward = clock.scope(Phase::forward);
+    gap = 2;
+    const auto hold = clock.hold();
+    {
+      gap = 100;  // of no mark
+      const auto reduce = clock.scope(Phase::reduce);
+      const auto again = clock.hold();
+      const auto data = clock.scope(Phase::data);
+    }
+    const auto reduce = clock.scope(Phase::reduce);
+    gap = 4;
+  }
+  gap = 8;
+  clock.end_step();
+  const auto steps = clock.take();
+  BOOST_REQUIRE(steps.size() == 1);
+  BOOST_TEST(of(steps[0], Phase::forward) == 4);
+  BOOST_TEST(of(steps[0], Phase::reduce) == 0);
+  BOOST_TEST(of(steps[0], Phase::data) == 0);
+  BOOST_TEST(steps[0].seconds == 1 + 4 + 8);
+}
+
 BOOST_AUTO_TEST_CASE(an_error_leaves_the_phase_and_the_host_has_a_line) {
   PhaseClock clock;
   clock.begin_step();
@@ -101,6 +128,91 @@ BOOST_AUTO_TEST_CASE(an_error_leaves_the_phase_and_the_host_has_a_line) {
   BOOST_REQUIRE(steps.size() == 1);
   BOOST_TEST(steps[0].seconds >= 0.01);
   BOOST_TEST(of(steps[0], Phase::forward) < steps[0].seconds - 0.009);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_traced_step_hands_its_spans_over, Fixture) {
+  constexpr int kForward = static_cast<int>(Phase::forward);
+  constexpr int kReduce = static_cast<int>(Phase::reduce);
+  gap = 1;
+  clock.begin_traced_step();
+  {
+    const auto forward = (gap = 2, clock.scope(Phase::forward, 3, 1));  // 2 s of no work
+    {
+      const auto reduce = (gap = 4, clock.scope(Phase::reduce));  // 4 s of forward
+      gap = 8;                                                    // of reduce, for the same
+    }
+    gap = 16;
+  }
+  gap = 32;
+  clock.pause();
+  gap = 64;  // nowhere, but it passes
+  clock.resume();
+  gap = 128;
+  clock.end_step();
+  clock.end_step();  // a step of 128 s that isn't traced
+  const auto steps = clock.take();
+  BOOST_REQUIRE(steps.size() == 2);
+  BOOST_TEST(steps[1].seconds == 128);
+  BOOST_TEST(steps[1].spans.empty());
+  const auto& spans = steps[0].spans;
+  const std::vector<Span> expected = {{{}, 0, 2},
+                                      {{kForward, 3, 1}, 2, 4},
+                                      {{kReduce, 3, 1}, 6, 8},
+                                      {{kForward, 3, 1}, 14, 16},
+                                      {{}, 30, 32},
+                                      {{}, 126, 128}};
+  BOOST_REQUIRE(spans.size() == expected.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    BOOST_TEST((spans[i].work == expected[i].work), "span " << i);
+    BOOST_TEST(spans[i].start == expected[i].start);
+    BOOST_TEST(spans[i].seconds == expected[i].seconds);
+    sum += spans[i].seconds;
+  }
+  BOOST_TEST(sum == steps[0].seconds);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_came_before_a_traced_step_is_no_span_of_it, Fixture) {
+  clock.begin_step();
+  clock.end_step();
+  {
+    const auto checkpoint = (gap = 1, clock.scope(Phase::checkpoint));
+    gap = 2;  // counted in the next step, as ever
+  }
+  gap = 4;
+  clock.begin_traced_step();
+  gap = 8;
+  clock.end_step();
+  const auto steps = clock.take();
+  BOOST_REQUIRE(steps.size() == 2);
+  BOOST_TEST(of(steps[1], Phase::checkpoint) == 2);
+  BOOST_REQUIRE(steps[1].spans.size() == 1);
+  BOOST_TEST(steps[1].spans[0].start == 0);
+  BOOST_TEST(steps[1].spans[0].seconds == 8);
+}
+
+BOOST_AUTO_TEST_CASE(spans_of_the_same_work_merge_over_what_is_too_short_to_see) {
+  const Work forward{1, 0, 0};
+  const Work other{1, 1, 0};
+  const Work reduce{3, 0, 0};
+  const auto merged = merge_spans({{forward, 0, 1},
+                                   {reduce, 1, 5e-7},  // goes to forward
+                                   {reduce, 1 + 5e-7, 5e-7},
+                                   {forward, 1 + 1e-6, 1},
+                                   {other, 2 + 1e-6, 2},
+                                   {{}, 4 + 1e-6, 5e-7},  // nowhere
+                                   {reduce, 5, 1},
+                                   {reduce, 7, 1}});  // after a pause
+  BOOST_REQUIRE(merged.size() == 4);
+  BOOST_TEST((merged[0].work == forward));
+  BOOST_TEST(merged[0].start == 0);
+  BOOST_TEST(merged[0].seconds == 2 + 1e-6, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST((merged[1].work == other));
+  BOOST_TEST(merged[1].seconds == 2);
+  BOOST_TEST((merged[2].work == reduce));
+  BOOST_TEST(merged[2].seconds == 1);
+  BOOST_TEST(merged[3].start == 7);
+  BOOST_TEST(merge_spans({}).empty());
 }
 
 BOOST_AUTO_TEST_CASE(every_phase_has_a_name) {

@@ -10,6 +10,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "trireme/backend/cuda.hpp"
+#include "trireme/device/block_pool.hpp"
 
 #include "../../src/backend/cuda/stream.hpp"
 #include "../error_of.hpp"
@@ -179,6 +180,94 @@ BOOST_AUTO_TEST_CASE(events_are_recycled) {
   BOOST_TEST((handle(event) == timed));
   event->synchronize();
   BOOST_TEST(event->done());
+}
+
+BOOST_AUTO_TEST_CASE(a_graph_does_again_what_was_captured) {
+  const auto device = make_cuda_device(0);
+  const auto stream = device->make_stream();
+  const Pinned out(*device, 1000);
+  const Pinned in(*device, 1000);
+  const Buffer a(*device, out.bytes());
+  const Buffer b(*device, out.bytes());
+  std::fill(out.begin(), out.end(), 1);
+  std::fill(in.begin(), in.end(), 0);
+  device->copy_from_host(a.data(), out.begin(), out.bytes(), *stream);
+  device->zero(b.data(), b.bytes(), *stream);
+  const auto graph = stream->capture([&] {
+    device->copy(b.data(), a.data(), a.bytes(), *stream);
+    device->copy_to_host(in.begin(), b.data(), b.bytes(), *stream);
+    device->zero(a.data(), a.bytes() / 2, *stream);
+  });
+  stream->synchronize();
+  BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);  // nothing has run
+  graph->launch(*stream);
+  stream->synchronize();
+  BOOST_TEST(std::count(in.begin(), in.end(), 1) == 1000);
+  graph->launch(*stream);
+  stream->synchronize();
+  BOOST_TEST(std::count(in.begin(), in.begin() + 500, 0) == 500);
+  BOOST_TEST(std::count(in.begin() + 500, in.end(), 1) == 500);
+}
+
+BOOST_AUTO_TEST_CASE(a_capture_that_fails_leaves_the_stream_usable) {
+  const auto device = make_cuda_device(0);
+  const auto stream = device->make_stream();
+  const Buffer a(*device, 4000);
+  const Pinned in(*device, 1000);
+  const auto fails = [&](const std::function<void()>& work) {
+    return test::error_of([&] { (void)stream->capture(work); });
+  };
+  TRM_TEST_MENTIONS(fails([] { throw Error("of its own"); }), "of its own");
+  TRM_TEST_MENTIONS(fails([&] { stream->synchronize(); }), "StreamCapture");
+  TRM_TEST_MENTIONS(fails([&] { const Buffer more(*device, kMiB); }), "StreamCapture");
+  TRM_TEST_MENTIONS(fails([&] { (void)stream->record()->done(); }), "cudaErrorCapturedEvent");
+  // What a call has made invalid is found at the end, if not before.
+  const auto other = device->make_stream();
+  const auto elsewhere = other->record();
+  TRM_TEST_MENTIONS(fails([&] { stream->wait(*elsewhere); }), "cudaErrorStreamCapture");
+  device->zero(a.data(), a.bytes(), *stream);
+  device->copy_to_host(in.begin(), a.data(), a.bytes(), *stream);
+  stream->synchronize();
+  BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);
+}
+
+/// A checkpoint is copied by a thread of its own, whenever training goes on.
+BOOST_AUTO_TEST_CASE(another_thread_may_wait_and_copy_during_a_capture) {
+  const auto device = make_cuda_device(0);
+  const auto stream = device->make_stream();
+  const auto copies = device->make_stream();
+  const Buffer a(*device, 4000);
+  const Pinned in(*device, 1000);
+  device->zero(a.data(), a.bytes(), *stream);
+  stream->synchronize();
+  std::fill(in.begin(), in.end(), 3);
+  const auto graph = stream->capture([&] {
+    device->zero(a.data(), a.bytes(), *stream);
+    std::thread([&] {
+      device->copy_to_host(in.begin(), a.data(), a.bytes(), *copies);
+      copies->synchronize();
+    }).join();
+  });
+  BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);
+  graph->launch(*stream);
+  stream->synchronize();
+}
+
+BOOST_AUTO_TEST_CASE(trimming_leaves_arenas_alone) {
+  const auto device = make_cuda_device(0);
+  {
+    const Arena arena(device->pool());
+    {
+      const Arena::Scope scope(arena, Arena::Place::inside);
+      const Buffer kept(*device, 3 * kMiB);
+    }
+    { const Buffer freed(*device, 5 * kMiB); }
+    device->trim();
+    BOOST_TEST(device->memory().reserved == 3 * kMiB);
+    BOOST_TEST(arena.reserved() == 3 * kMiB);
+  }
+  device->trim();
+  BOOST_TEST(device->memory().reserved == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(what_cuda_reads_when_it_starts_is_set_where_the_user_has_not) {

@@ -37,9 +37,11 @@ inline std::vector<float> numbers(std::int64_t n, int seed) {
 }
 
 struct Backends {
+  explicit Backends(const CudaOptions& options = {})
+      : gpu_kernels(make_cuda_kernels(*gpu, *compute, options)) {}
   std::unique_ptr<Device> gpu = make_cuda_device(0);
   std::unique_ptr<Stream> compute = gpu->make_stream();
-  std::unique_ptr<Kernels> gpu_kernels = make_cuda_kernels(*gpu, *compute, {});
+  std::unique_ptr<Kernels> gpu_kernels;
   std::unique_ptr<Device> cpu = make_cpu_device();
   std::unique_ptr<Stream> cpu_stream = cpu->make_stream();
   std::unique_ptr<Kernels> cpu_kernels = make_cpu_kernels();
@@ -86,9 +88,9 @@ class Twin {
     return bytes;
   }
 
-  /// The largest difference anywhere, gaps included, in units of two roundings to the type of
-  /// that element, or of `floor` where that is more.
-  [[nodiscard]] double error(double floor) const {
+  /// The largest difference anywhere, gaps included, in units of `slack` times two roundings to
+  /// the type of that element and `floor`.
+  [[nodiscard]] double error(double floor, double slack = 1) const {
     const std::vector<double> got = wide(gpu_bytes().data());
     const std::vector<double> expected = wide(cpu_.view().raw());
     double worst = 0;
@@ -96,7 +98,7 @@ class Twin {
       const double g = got[i];
       const double e = expected[i];
       if (g == e || (std::isnan(g) && std::isnan(e))) continue;
-      const double allowed = 2.01 * rounding(type_) * std::abs(e) + floor;
+      const double allowed = slack * (2.01 * rounding(type_) * std::abs(e) + floor);
       const double off = std::abs(g - e) / allowed;
       worst = std::max(worst, std::isnan(off) ? std::numeric_limits<double>::infinity() : off);
     }

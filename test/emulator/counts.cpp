@@ -29,9 +29,9 @@ void print_counts() {
   std::snprintf(
       line.data(), line.size(),
       "emulated CUDA: %lld device allocations, %lld pinned allocations, %lld releases, "
-      "%lld drains, %lld event waits, %lld pageable copies\n",
+      "%lld drains, %lld event waits, %lld pageable copies, %lld works\n",
       of(Cost::device_allocation), of(Cost::pinned_allocation), of(Cost::release),
-      of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy));
+      of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy), of(Cost::work));
   std::fputs(line.data(), stderr);
 }
 

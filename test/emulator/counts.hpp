@@ -14,8 +14,9 @@ enum class Cost : std::uint8_t {
   drain,          // the host waits for all that a stream or the device was given, or a copy
   event_wait,     // the host waits for an event
   pageable_copy,  // goes through the driver's own staging memory
+  work,           // what a stream is given by a call: a kernel, a copy, an event, a graph
 };
-inline constexpr int kCosts = 6;
+inline constexpr int kCosts = 7;
 
 void count(Cost cost);
 /// From now on, from nothing.

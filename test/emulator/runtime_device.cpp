@@ -228,6 +228,7 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
 }
 cudaError_t cudaDeviceSynchronize() {
   return call([] {
+    if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
     count(Cost::drain);
     run_all();
     return cudaSuccess;
@@ -273,21 +274,27 @@ cudaError_t cudaProfilerStop() {
 }
 
 // The names and texts that the project's own tests may look for; CUDA has more.
-#define TRM_EMULATED_ERRORS(X)                                                             \
-  X(cudaSuccess, "no error")                                                               \
-  X(cudaErrorInvalidValue, "invalid argument")                                             \
-  X(cudaErrorMemoryAllocation, "out of memory")                                            \
-  X(cudaErrorInsufficientDriver,                                                           \
-    "CUDA driver version is insufficient for CUDA runtime version")                        \
-  X(cudaErrorNoDevice, "no CUDA-capable device is detected")                               \
-  X(cudaErrorInvalidDevice, "invalid device ordinal")                                      \
-  X(cudaErrorInvalidResourceHandle, "invalid resource handle")                             \
-  X(cudaErrorNotReady, "device not ready")                                                 \
-  X(cudaErrorNotPermitted, "operation not permitted")                                      \
-  X(cudaErrorNotSupported, "operation not supported")                                      \
-  X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing") \
-  X(cudaErrorStreamCaptureInvalidated,                                                     \
-    "operation failed due to a previous error during capture")                             \
+#define TRM_EMULATED_ERRORS(X)                                                               \
+  X(cudaSuccess, "no error")                                                                 \
+  X(cudaErrorInvalidValue, "invalid argument")                                               \
+  X(cudaErrorMemoryAllocation, "out of memory")                                              \
+  X(cudaErrorInsufficientDriver,                                                             \
+    "CUDA driver version is insufficient for CUDA runtime version")                          \
+  X(cudaErrorNoDevice, "no CUDA-capable device is detected")                                 \
+  X(cudaErrorInvalidDevice, "invalid device ordinal")                                        \
+  X(cudaErrorInvalidResourceHandle, "invalid resource handle")                               \
+  X(cudaErrorNotReady, "device not ready")                                                   \
+  X(cudaErrorNotPermitted, "operation not permitted")                                        \
+  X(cudaErrorNotSupported, "operation not supported")                                        \
+  X(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing")   \
+  X(cudaErrorStreamCaptureInvalidated,                                                       \
+    "operation failed due to a previous error during capture")                               \
+  X(cudaErrorStreamCaptureMerge, "operation would result in a merge of separate captures")   \
+  X(cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work")                    \
+  X(cudaErrorStreamCaptureIsolation,                                                         \
+    "dependency created on uncaptured work in another stream")                               \
+  X(cudaErrorStreamCaptureWrongThread, "attempt to terminate a capture from another thread") \
+  X(cudaErrorCapturedEvent, "operation not permitted on an event of a capture")              \
   X(cudaErrorIllegalState, "the operation cannot be performed in the present state")
 
 const char* cudaGetErrorName(cudaError_t code) {

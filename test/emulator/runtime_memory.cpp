@@ -33,6 +33,7 @@ void note(void* p, std::size_t bytes, Home home) {
 cudaError_t allocate(void** result, std::size_t bytes, Home home) {
   if (result == nullptr) return cudaErrorInvalidValue;
   *result = nullptr;
+  if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
   if (bytes == 0) return cudaSuccess;
   count(home == Home::device ? Cost::device_allocation : Cost::pinned_allocation);
   std::size_t& used = arrays().used[current_device()];
@@ -60,6 +61,16 @@ cudaError_t release(void* p, Home home) {
   unmap_poisoned(p, found->second.bytes);
   arrays().by_begin.erase(found);
   return cudaSuccess;
+}
+
+// A call that waits for all of the GPU's work first.
+template <class F>
+cudaError_t call_idle(F body) {
+  return call([&] {
+    if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
+    run_all();
+    return body();
+  });
 }
 
 }  // namespace
@@ -92,10 +103,7 @@ cudaError_t cudaMalloc(void** result, std::size_t bytes) {
   return call([&] { return allocate(result, bytes, Home::device); });
 }
 cudaError_t cudaFree(void* p) {
-  return call([&] {
-    run_all();
-    return release(p, Home::device);
-  });
+  return call_idle([&] { return release(p, Home::device); });
 }
 cudaError_t cudaMallocHost(void** result, std::size_t bytes) {
   return call([&] { return allocate(result, bytes, Home::pinned); });
@@ -104,14 +112,12 @@ cudaError_t cudaHostAlloc(void** result, std::size_t bytes, unsigned /*flags*/) 
   return call([&] { return allocate(result, bytes, Home::pinned); });
 }
 cudaError_t cudaFreeHost(void* p) {
-  return call([&] {
-    run_all();
-    return release(p, Home::pinned);
-  });
+  return call_idle([&] { return release(p, Home::pinned); });
 }
 cudaError_t cudaHostRegister(void* p, std::size_t bytes, unsigned /*flags*/) {
   return call([&] {
     if (p == nullptr || bytes == 0) return cudaErrorInvalidValue;
+    if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
     if (!lies_in(p, bytes, Home::pageable)) return cudaErrorHostMemoryAlreadyRegistered;
     count(Cost::pinned_allocation);
     note(p, bytes, Home::pinned);
@@ -119,8 +125,7 @@ cudaError_t cudaHostRegister(void* p, std::size_t bytes, unsigned /*flags*/) {
   });
 }
 cudaError_t cudaHostUnregister(void* p) {
-  return call([&] {
-    run_all();
+  return call_idle([&] {
     return arrays().by_begin.erase(number(p)) == 1 ? cudaSuccess
                                                    : cudaErrorHostMemoryNotRegistered;
   });

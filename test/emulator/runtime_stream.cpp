@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA runtime's calls on streams, events and graphs.
+// The CUDA runtime's calls on streams and events.
 #include <chrono>
 #include <map>
 
@@ -16,12 +16,12 @@ struct Event {
   int device = 0;
   Position recorded;  // of no stream before the first record
   std::shared_ptr<Clock::time_point> time;
-  std::shared_ptr<Graph> capture;
+  std::shared_ptr<Graph> capture;  // that it was last recorded in
+  Reach reach;                     // what of that it stands for
 };
 
 struct Events {
   std::map<cudaEvent_t, std::unique_ptr<Event>> all;
-  std::map<void*, std::shared_ptr<Graph>> graphs;  // and executable ones
 };
 
 Events& events() {
@@ -50,10 +50,25 @@ cudaError_t record(cudaEvent_t handle, cudaStream_t stream) {
     return cudaErrorInvalidResourceHandle;
   }
   event->capture = state->capture;
-  if (state->capture != nullptr) return cudaSuccess;
+  if (state->capture != nullptr) {
+    event->reach = state->capture->reach_of(state.get());
+    return cudaSuccess;
+  }
   event->time = std::make_shared<Clock::time_point>();
   queue_work(state, [time = event->time] { *time = Clock::now(); });
   event->recorded = end_of(state);
+  return cudaSuccess;
+}
+
+// A wait for an event of a capture takes the stream into it.
+cudaError_t join(const std::shared_ptr<StreamState>& state, const Event& event) {
+  if (event.capture->origin->capture != event.capture) return cudaErrorCapturedEvent;  // ended
+  if (state->capture != nullptr && state->capture != event.capture) {
+    state->capture->invalid = event.capture->invalid = true;
+    return cudaErrorStreamCaptureMerge;
+  }
+  state->capture = event.capture;
+  state->capture->extend(state.get(), event.reach);
   return cudaSuccess;
 }
 
@@ -94,7 +109,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return call([&] {
     const auto state = stream_state(stream);
     if (state == nullptr) return cudaErrorInvalidResourceHandle;
-    if (state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    if (breaks_capture() || state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
     count(Cost::drain);
     run_until(end_of(state));
     return cudaSuccess;
@@ -104,7 +119,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return call([&] {
     const auto state = stream_state(stream);
     if (state == nullptr) return cudaErrorInvalidResourceHandle;
-    if (state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    if (breaks_capture() || state->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
     run_perhaps();
     return state->queue.empty() ? cudaSuccess : cudaErrorNotReady;
   });
@@ -122,9 +137,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t handle, unsigne
     Event* const event = find(handle);
     const auto state = stream_state(stream);
     if (event == nullptr || state == nullptr) return cudaErrorInvalidResourceHandle;
-    if (event->capture != nullptr) {
-      state->capture = event->capture;  // joins
-    } else if (event->recorded.stream != nullptr) {
+    if (event->capture != nullptr) return join(state, *event);
+    if (state->capture != nullptr && event->recorded.stream != nullptr) {
+      state->capture->invalid = true;
+      return cudaErrorStreamCaptureIsolation;
+    }
+    if (event->recorded.stream != nullptr) {
       queue_wait(state, event->recorded);
     }
     return cudaSuccess;
@@ -162,7 +180,8 @@ cudaError_t cudaEventQuery(cudaEvent_t handle) {
   return call([&] {
     const Event* const event = find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
-    if (event->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    if (event->capture != nullptr) return cudaErrorCapturedEvent;
+    if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
     run_perhaps();
     return reached(event->recorded) ? cudaSuccess : cudaErrorNotReady;
   });
@@ -171,7 +190,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t handle) {
   return call([&] {
     const Event* const event = find(handle);
     if (event == nullptr) return cudaErrorInvalidResourceHandle;
-    if (event->capture != nullptr) return cudaErrorStreamCaptureUnsupported;
+    if (event->capture != nullptr) return cudaErrorCapturedEvent;
+    if (breaks_capture()) return cudaErrorStreamCaptureUnsupported;
     count(Cost::event_wait);
     run_until(event->recorded);
     return cudaSuccess;
@@ -181,6 +201,9 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) 
   return call([&] {
     const Event* const a = find(start);
     const Event* const b = find(end);
+    if (a != nullptr && b != nullptr && (a->capture != nullptr || b->capture != nullptr)) {
+      return cudaErrorCapturedEvent;
+    }
     if (a == nullptr || b == nullptr || !a->timed || !b->timed ||
         a->recorded.stream == nullptr || b->recorded.stream == nullptr) {
       return cudaErrorInvalidResourceHandle;
@@ -189,71 +212,6 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) 
     *ms = std::chrono::duration<float, std::milli>(*b->time - *a->time).count();
     return cudaSuccess;
   });
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
-  return call([&] {
-    if (stream == nullptr) return cudaErrorStreamCaptureUnsupported;
-    const auto state = stream_state(stream);
-    if (state == nullptr) return cudaErrorInvalidResourceHandle;
-    if (state->capture != nullptr) return cudaErrorIllegalState;
-    state->capture = std::make_shared<Graph>();
-    state->capture->origin = state.get();
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* result) {
-  return call([&] {
-    const auto state = stream_state(stream);
-    if (state == nullptr) return cudaErrorInvalidResourceHandle;
-    if (state->capture == nullptr || state->capture->origin != state.get()) {
-      return cudaErrorIllegalState;
-    }
-    const auto graph = state->capture;
-    leave_capture(graph.get());
-    *result = reinterpret_cast<cudaGraph_t>(graph.get());
-    events().graphs[*result] = graph;
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  return call([&] {
-    const auto state = stream_state(stream);
-    if (state == nullptr) return cudaErrorInvalidResourceHandle;
-    *status =
-        state->capture != nullptr ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* result, cudaGraph_t graph,
-                                 unsigned long long /*flags*/) {
-  return call([&] {
-    const auto found = events().graphs.find(graph);
-    if (found == events().graphs.end()) return cudaErrorInvalidValue;
-    const auto copy = std::make_shared<Graph>(*found->second);
-    *result = reinterpret_cast<cudaGraphExec_t>(copy.get());
-    events().graphs[*result] = copy;
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
-  return call([&] {
-    const auto found = events().graphs.find(graph);
-    const auto state = stream_state(stream);
-    if (found == events().graphs.end() || state == nullptr) return cudaErrorInvalidValue;
-    queue_work(state, [works = found->second] {
-      for (const auto& work : works->works) work();
-    });
-    return cudaSuccess;
-  });
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
-  return call(
-      [&] { return events().graphs.erase(graph) == 1 ? cudaSuccess : cudaErrorInvalidValue; });
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  return call(
-      [&] { return events().graphs.erase(graph) == 1 ? cudaSuccess : cudaErrorInvalidValue; });
 }
 
 }  // extern "C"

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "counts.hpp"
 #include "devices.hpp"
 
 namespace trireme::emulator {
@@ -145,9 +146,15 @@ Position end_of(const std::shared_ptr<StreamState>& stream) {
 
 void queue_work(const std::shared_ptr<StreamState>& stream, std::function<void()> run) {
   if (stream->capture != nullptr) {
-    if (run) stream->capture->works.push_back(std::move(run));
+    if (run) stream->capture->add(stream.get(), std::move(run));
     return;
   }
+  if (is_default(stream) && breaks_capture()) {
+    fatal(
+        "work of the default stream while this thread captures another: it would be missing "
+        "in the graph");
+  }
+  count(Cost::work);
   shorten_queues();
   Work work;
   work.run = std::move(run);
@@ -214,6 +221,35 @@ void run_all() {
 
 bool in_host_function() { return streams().in_host_function; }
 void set_in_host_function(bool now) { streams().in_host_function = now; }
+
+bool breaks_capture() {
+  bool breaks = false;
+  for (const auto& stream : streams().all) {
+    Graph* const graph = stream->capture.get();
+    if (graph == nullptr || graph->mode == cudaStreamCaptureModeRelaxed) continue;
+    const bool own = graph->thread == std::this_thread::get_id();
+    if (!own && graph->mode != cudaStreamCaptureModeGlobal) continue;
+    graph->invalid = breaks = true;
+  }
+  return breaks;
+}
+
+Reach Graph::reach_of(const StreamState* stream) {
+  Reach reach = waited[stream];
+  reach[stream] = lengths[stream];
+  return reach;
+}
+
+void Graph::extend(const StreamState* stream, const Reach& reach) {
+  Reach& all = waited[stream];
+  for (const auto& [other, length] : reach) all[other] = std::max(all[other], length);
+}
+
+bool Graph::joined() {
+  Reach reach = reach_of(origin);
+  return std::ranges::all_of(lengths,
+                             [&](const auto& l) { return reach[l.first] >= l.second; });
+}
 
 void leave_capture(const Graph* graph) {
   for (const auto& stream : streams().all) {

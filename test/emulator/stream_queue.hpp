@@ -7,8 +7,11 @@
 #include <cuda_runtime.h>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "block.hpp"
@@ -42,10 +45,29 @@ struct StreamState {
   [[nodiscard]] std::uint64_t queued() const { return finished + queue.size(); }
 };
 
+/// Works of captured streams, by their counts there.
+using Reach = std::map<const StreamState*, std::size_t>;
+
 /// What a capture keeps, in the order of the calls, which respects all dependencies.
 struct Graph {
   std::vector<std::function<void()>> works;
   StreamState* origin = nullptr;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  std::thread::id thread;  // where it began
+  bool invalid = false;    // a call was made that no capture bears
+  Reach lengths;
+  std::map<const StreamState*, Reach> waited;
+
+  void add(const StreamState* stream, std::function<void()> work) {
+    works.push_back(std::move(work));
+    ++lengths[stream];
+  }
+  /// What is done when `stream` has come to its end so far.
+  [[nodiscard]] Reach reach_of(const StreamState* stream);
+  /// `stream` waits for it.
+  void extend(const StreamState* stream, const Reach& reach);
+  /// The origin waits for all other streams' works.
+  [[nodiscard]] bool joined();
 };
 
 /// Held by every call.
@@ -75,6 +97,10 @@ void run_all();
 [[nodiscard]] bool in_host_function();
 void set_in_host_function(bool now);
 
+/// Whether the calling thread makes a call now that a capture of its own (or anybody's, in
+/// global mode) doesn't bear; that is invalid then. CUDA's documentation names some calls,
+/// "e.g." cudaMalloc; here all are that allocate, free or look at how far the GPU is.
+[[nodiscard]] bool breaks_capture();
 /// No stream is captured into `graph` any longer.
 void leave_capture(const Graph* graph);
 

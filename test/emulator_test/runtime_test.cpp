@@ -152,34 +152,6 @@ BOOST_AUTO_TEST_CASE(events_tell_when_and_host_functions_may_not_call) {
   cudaEventDestroy(end);
 }
 
-BOOST_AUTO_TEST_CASE(a_graph_runs_when_it_is_launched) {
-  const Stream a;
-  const Stream b;
-  const Array<float> x(32);
-  const Array<float> y(32);
-  cudaEvent_t event = nullptr;
-  cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
-  cudaMemset(y.at, 0, 128);
-  cudaStreamBeginCapture(a.native, cudaStreamCaptureModeThreadLocal);
-  launch(put, 1, 32, 0, a.native, x.at, 4.0F);
-  cudaEventRecord(event, a.native);
-  cudaStreamWaitEvent(b.native, event, 0);
-  launch(twice, 1, 32, 0, b.native, x.at, y.at);
-  BOOST_TEST(cudaStreamSynchronize(a.native) == cudaErrorStreamCaptureUnsupported);
-  cudaGetLastError();
-  cudaGraph_t graph = nullptr;
-  BOOST_TEST(cudaStreamEndCapture(a.native, &graph) == cudaSuccess);
-  cudaGraphExec_t executable = nullptr;
-  BOOST_TEST(cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess);
-  BOOST_TEST(y.get()[0] == 0);
-  cudaGraphLaunch(executable, a.native);
-  cudaStreamSynchronize(a.native);
-  BOOST_TEST(y.get()[0] == 8);
-  cudaGraphExecDestroy(executable);
-  cudaGraphDestroy(graph);
-  cudaEventDestroy(event);
-}
-
 BOOST_AUTO_TEST_CASE(copies_stay_within_arrays_of_their_kind) {
   const Array<float> y(8);
   std::vector<float> host(16);

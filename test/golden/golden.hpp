@@ -3,17 +3,17 @@
 // ours with its weights.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <memory>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
-#include "trireme/backend/cpu.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/model/transformer.hpp"
 
 #include "../model/parameter_store.hpp"
+#include "machine.hpp"
 
 namespace trireme::test {
 
@@ -23,8 +23,7 @@ inline constexpr const char* kGoldenCases[] = {"neox_parallel_r025", "neox_seque
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : file_(std::string(TRIREME_TEST_DIR) + "/golden/golden.h5", h5::Mode::read),
-        group_(file_.group(name)) {
+      : file_(test_folder() + "/golden/golden.h5", h5::Mode::read), group_(file_.group(name)) {
     ModelConfig& c = config;
     c.num_layers = group_.integer("num_layers");
     c.hidden_size = group_.integer("hidden_size");
@@ -87,36 +86,29 @@ class Golden {
     mb.tokens = ex.make(DType::i32, Shape{n * s});
     mb.targets = ex.make(DType::i32, Shape{n * s});
     mb.loss_sum = ex.zeros(DType::f64, Shape{1});
-    for (std::int64_t b = 0; b < n; ++b) {
-      const auto* row = tokens.data() + b * (s + 1);
-      std::memcpy(mb.tokens.data<std::int32_t>() + b * s, row, 4 * static_cast<std::size_t>(s));
-      std::memcpy(mb.targets.data<std::int32_t>() + b * s, row + 1,
-                  4 * static_cast<std::size_t>(s));
+    std::vector<std::int32_t> inputs;
+    std::vector<std::int32_t> targets;
+    for (auto row = tokens.begin(); row != tokens.end(); row += s + 1) {
+      inputs.insert(inputs.end(), row, row + s);
+      targets.insert(targets.end(), row + 1, row + s + 1);
     }
+    assign(ex, inputs, mb.tokens);
+    assign(ex, targets, mb.targets);
     return mb;
   }
 
   /// Sets all values from param/.
-  void load(const ParameterStore& store) const {
-    for (const Parameter* p : store.parameters()) {
-      const auto v = part("param", *p);
-      for (std::size_t i = 0; i < v.size(); ++i) set(p->value, i, v[i]);
-    }
-  }
-
-  static void set(const View& v, std::size_t i, double x) {
-    if (v.dtype() == DType::f64) {
-      v.data<double>()[i] = x;
-    } else {
-      v.data<float>()[i] = static_cast<float>(x);
-    }
-  }
-  static double get(const ConstView& v, std::size_t i) {
-    return v.dtype() == DType::f64 ? v.data<double>()[i]
-                                   : static_cast<double>(v.data<float>()[i]);
+  void load(const Exec& ex, const ParameterStore& store) const {
+    for (const Parameter* p : store.parameters()) assign(ex, part("param", *p), p->value);
   }
 
  private:
+  /// Of the source tree: the one that was built from, unless the program was moved.
+  static std::string test_folder() {
+    const char* moved = std::getenv("TRIREME_TEST_DIR");
+    return moved != nullptr ? moved : TRIREME_TEST_DIR;
+  }
+
   template <class T>
   [[nodiscard]] std::vector<T> read(const std::string& name) const {
     const auto d = group_.dataset(name);
@@ -142,12 +134,9 @@ struct Distance {
   }
 };
 
-/// A CPU to compute on.
-struct CpuExec {
-  std::unique_ptr<Device> device = make_cpu_device();
-  std::unique_ptr<Kernels> kernels = make_cpu_kernels();
-  std::unique_ptr<Stream> stream = device->make_stream();
-  Exec ex{*device, *kernels, *stream, 1234};
-};
+/// Σ token losses times their weight.
+inline double loss_of(const Exec& ex, const MicroBatch& mb) {
+  return numbers(ex, mb.loss_sum).front() * mb.loss_weight;
+}
 
 }  // namespace trireme::test

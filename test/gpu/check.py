@@ -37,8 +37,9 @@ ENVIRONMENT = {  # Open MPI as root, with fewer cores than ranks, unbound: versi
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+LARGE = {"TRIREME_LARGE_TESTS": "1"}  # arrays of more than 2^31 elements, too
 SANITIZERS = ["memcheck", "racecheck", "initcheck", "synccheck"]
-# Classes of test/program/gpu.py; its others are for the emulated GPU alone.
+# Classes of scripts in test/program; their others are for the emulated GPU alone.
 GPU_CASES = {
     "Agreement": "one rank beside one on the CPU",
     "FiftySteps": "losses within 1e-4 in fp32, 2e-2 in bf16",
@@ -46,6 +47,12 @@ GPU_CASES = {
     "Stages": "ZeRO changes no bit",
     "Restart": "checkpoints from CPU to GPU and back",
 }
+GRAPH_CASES = {
+    "Graphs": "CUDA graphs change no bit",
+    "GraphsRestart": "nor beside checkpoints",
+    "GraphsNotFinite": "nor what is said of losses that are not finite",
+}
+SCRIPTS = {"gpu.py": GPU_CASES, "gpu_graphs.py": GRAPH_CASES}
 # Suites of test/program that say nothing of CPUs, and their cases: one rank, then ranks that
 # share the GPU.
 PARITY = [
@@ -155,16 +162,18 @@ def native_steps(options):
     """The kernels, the device and exchanges by test programs of their own."""
     if not options.programs:
         ctest = ["ctest", "--test-dir", options.build, "-L", "cuda", "--output-on-failure"]
-        return [Step("native tests", [*ctest, "--no-tests=error"], 2 * 3600, needs_gpu=True)]
+        ctest.append("--no-tests=error")
+        return [Step("native tests", ctest, 2 * 3600, needs_gpu=True, **LARGE)]
     tests = find_tests(options.programs)
     if not tests:
         return [Step("native tests", missing=lambda: f"no test_cuda* in {options.programs}")]
     steps = []
     for name, path in tests.items():
-        for ranks in [1, 2, 4] if name.endswith("_mpi") else [1]:
+        for ranks in [1, 2, 4] if name.endswith(("_mpi", "_golden")) else [1]:
             command = [*options.mpirun, "-np", ranks, path]
             full_name = f"native tests, {name}, np {ranks}"
-            steps.append(Step(full_name, command, 3600, needs_gpu=True))
+            settings = {**LARGE, "TRIREME_TEST_DIR": str(SOURCE / "test")}
+            steps.append(Step(full_name, command, 3600, needs_gpu=True, **settings))
     return steps
 
 
@@ -214,9 +223,10 @@ def program_steps(options):
 
     steps = []
     every = {k: v for k, v in environment.items() if k != "CUDA_VISIBLE_DEVICES"}
-    for case, what in GPU_CASES.items():  # they take as many GPUs as there are
-        own = [sys.executable, tests / "gpu.py", case]
-        steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
+    for script, cases in SCRIPTS.items():  # they take as many GPUs as there are
+        for case, what in cases.items():
+            own = [sys.executable, tests / script, case]
+            steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
     nccl = "device=cuda communication=nccl"
     steps.append(suite("NCCL, np 1", "parity.py", "references", nccl, lacks_nccl))
     for mesh, ranks in PARITY:

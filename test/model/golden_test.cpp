@@ -19,14 +19,15 @@ struct CutModel {
       : world(world_communicator()) {
     int width = world->size();
     while (config.num_kv_heads % width != 0) width /= 2;
-    comm = world->split(world->rank() / width, world->rank());
+    comm = machine.exchanges(world->split(world->rank() / width, world->rank()));
     tp = {comm.get(), sequence_parallel};
     const auto units = static_cast<int>(list_units(config).size());
-    parts.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, config, tp, 0, units));
-    store = std::make_unique<ParameterStore>(cpu.ex, dtype, list_parameters(parts));
+    parts.push_back(std::make_unique<ModelPart>(ex, dtype, config, tp, 0, units));
+    store = std::make_unique<ParameterStore>(ex, dtype, list_parameters(parts));
   }
 
-  CpuExec cpu;
+  Machine machine;
+  const Exec& ex = machine.ex;
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> comm;
   TensorParallel tp;
@@ -41,15 +42,14 @@ bool rows_divide(const Golden& g, const TensorParallel& tp) {
 }  // namespace
 
 BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
-                     bdata::make(kGoldenCases) * bdata::make({false, true}) *
+                     bdata::make(kGoldenCases) * bdata::make(machine_types()) *
                          bdata::make({false, true}),
-                     name, fp64, sequence_parallel) {
-  const DType dtype = fp64 ? DType::f64 : DType::f32;
+                     name, dtype, sequence_parallel) {
   const Golden golden(name);
   CutModel m(golden.config, dtype, sequence_parallel);
   if (!rows_divide(golden, m.tp)) return;
-  golden.load(*m.store);
-  const MicroBatch mb = golden.micro_batch(m.cpu.ex, 0, 0, golden.batch);
+  golden.load(m.ex, *m.store);
+  const MicroBatch mb = golden.micro_batch(m.ex, 0, 0, golden.batch);
   const double tolerance =
       dtype == DType::f64 ? 2e-7 : 1e-5;  // the reference is stored in fp32
 
@@ -57,35 +57,36 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
     MicroBatch frozen = mb;
     frozen.training = false;
     Tape tape(frozen);
-    const Tensor logits = m.parts[0]->logits(m.cpu.ex, {}, tape);
+    const Tensor logits = m.parts[0]->logits(m.ex, {}, tape);
     const auto expected = golden.floats("logits");
     const auto columns = static_cast<std::size_t>(logits.cols());
     const auto first = static_cast<std::size_t>(
         cut_vocabulary(golden.config.vocab_size, m.tp.rank(), m.tp.size()).offset);
+    const auto got = numbers(m.ex, logits);
     Distance d;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(logits.count()); ++i) {
+    for (std::size_t i = 0; i < got.size(); ++i) {
       const std::size_t at = i / columns * static_cast<std::size_t>(golden.config.vocab_size) +
                              first + i % columns;
-      d.add(Golden::get(logits, i), expected[at]);
+      d.add(got[i], expected[at]);
     }
-    BOOST_TEST(d.relative() <= (fp64 ? 1e-6 : 1e-5));  // these were computed in fp32
+    BOOST_TEST(d.relative() <=
+               (dtype == DType::f64 ? 1e-6 : 1e-5));  // these were computed in fp32
   }
 
   Tape tape(mb);
-  (void)m.parts[0]->forward(m.cpu.ex, {}, tape);
-  const double loss = *mb.loss_sum.data<double>() * mb.loss_weight;
+  (void)m.parts[0]->forward(m.ex, {}, tape);
+  const double loss = loss_of(m.ex, mb);
   const double expected = golden.doubles("loss64").front();
   BOOST_TEST(std::abs(loss - expected) <= tolerance * expected);
 
-  (void)m.parts[0]->backward(m.cpu.ex, {}, tape);
+  (void)m.parts[0]->backward(m.ex, {}, tape);
   BOOST_TEST(tape.empty());
   for (Parameter* p : m.store->parameters()) {
     if (p->sum_over_tp) m.comm->all_reduce(p->grad, Reduction::sum);
     const auto reference = golden.part("grad", *p);
+    const auto got = numbers(m.ex, p->grad);
     Distance d;
-    for (std::size_t i = 0; i < reference.size(); ++i) {
-      d.add(Golden::get(p->grad, i), reference[i]);
-    }
+    for (std::size_t i = 0; i < reference.size(); ++i) d.add(got[i], reference[i]);
     BOOST_TEST(d.relative() <= 10 * tolerance, p->name << " differs by " << d.relative());
   }
 }
@@ -93,17 +94,15 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
 BOOST_DATA_TEST_CASE(evaluation_leaves_no_trace, bdata::make(kGoldenCases), name) {
   const Golden golden(name);
   CutModel m(golden.config, DType::f32, false);
-  golden.load(*m.store);
-  MicroBatch mb = golden.micro_batch(m.cpu.ex, 0, 0, golden.batch);
+  golden.load(m.ex, *m.store);
+  MicroBatch mb = golden.micro_batch(m.ex, 0, 0, golden.batch);
   mb.training = false;
   Tape tape(mb);
-  (void)m.parts[0]->forward(m.cpu.ex, {}, tape);
+  (void)m.parts[0]->forward(m.ex, {}, tape);
   BOOST_TEST(tape.empty());
-  const double loss = *mb.loss_sum.data<double>() * mb.loss_weight;
+  const double loss = loss_of(m.ex, mb);
   BOOST_TEST(std::abs(loss - golden.doubles("loss64").front()) < 1e-5 * loss);
   for (const Parameter* p : m.store->parameters()) {
-    for (std::size_t i = 0; i < static_cast<std::size_t>(p->grad.count()); ++i) {
-      BOOST_REQUIRE(Golden::get(p->grad, i) == 0);
-    }
+    for (const double x : numbers(m.ex, p->grad)) BOOST_REQUIRE(x == 0);
   }
 }

@@ -7,7 +7,7 @@
 #include "trireme/comm/mpi.hpp"
 #include "trireme/model/init.hpp"
 
-#include "../golden/golden.hpp"
+#include "tiny_model.hpp"
 
 namespace {
 
@@ -20,7 +20,7 @@ struct LossAndGradient {
 };
 
 LossAndGradient run(Communicator& comm, const ModelConfig& config) {
-  const CpuExec cpu;
+  const TinyExec cpu;
   const TensorParallel tp{&comm, false};
   std::vector<std::unique_ptr<ModelPart>> parts;
   parts.push_back(std::make_unique<ModelPart>(cpu.ex, DType::f32, config, tp, 0,
@@ -48,7 +48,7 @@ LossAndGradient run(Communicator& comm, const ModelConfig& config) {
   for (const Parameter* p : store.parameters()) {
     if (p->name != "embed_out.weight") continue;
     for (std::size_t i = 0; i < static_cast<std::size_t>(p->grad.count()); ++i) {
-      result.gradient_squares += std::pow(Golden::get(p->grad, i), 2);
+      result.gradient_squares += std::pow(get(p->grad, i), 2);
     }
   }
   result.gradient_squares = comm.reduce_value(result.gradient_squares, Reduction::sum);

@@ -25,7 +25,10 @@ class AccountingDevice : public Device {
   void release(void* memory, std::size_t bytes) noexcept override {
     cpu_.release(memory, bytes);
   }
-  void* allocate_host(std::size_t bytes) override { return cpu_.allocate_host(bytes); }
+  void* allocate_host(std::size_t bytes) override {
+    pinned += bytes;
+    return cpu_.allocate_host(bytes);
+  }
   void release_host(void* memory) noexcept override { cpu_.release_host(memory); }
   void trim() override { cpu_.trim(); }
   void copy_to_host(void* host, const void* from, std::size_t bytes, Stream& s) override {
@@ -42,9 +45,11 @@ class AccountingDevice : public Device {
   void zero(void* to, std::size_t bytes, Stream& s) override { cpu_.zero(to, bytes, s); }
   [[nodiscard]] MemoryUse memory() const override { return cpu_.memory(); }
   void reset_peak() override { cpu_.reset_peak(); }
+  BlockPool& pool() override { return cpu_.pool(); }
 
   std::size_t to_host = 0;
   std::size_t from_host = 0;
+  std::size_t pinned = 0;
 
  private:
   Device& cpu_;
@@ -86,6 +91,9 @@ BOOST_DATA_TEST_CASE(inputs_wait_on_the_host,
   BOOST_TEST(there.gradient(1, 1) == expected);
   BOOST_TEST(device.to_host == moved);
   BOOST_TEST(device.from_host == moved);
+  BOOST_TEST(device.pinned == moved);  // and taken again for each micro-batch
+  BOOST_TEST(there.parts[0]->host_bytes() == moved);
+  BOOST_TEST(here.parts[0]->host_bytes() == 0U);
   for (std::size_t i = 0; i < here.store->parameters().size(); ++i) {
     const Parameter& p = *there.store->parameters()[i];
     for (std::size_t k = 0; k < static_cast<std::size_t>(p.grad.count()); ++k) {

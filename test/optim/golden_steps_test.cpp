@@ -5,6 +5,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "trireme/comm/mpi.hpp"
+#include "trireme/ops/update.hpp"
 #include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
 
@@ -42,25 +43,28 @@ struct Training {
         all(world_communicator()),
         shape(mesh_for(golden, all->size(), tensor_parallel)),
         group(all->split(all->rank() / shape.size(), all->rank())),
-        mesh(shape, *group),
+        mesh(shape, *group, machine.exchanges(group->split(0, group->rank()))),
         zero{.stage = stage,
              .reduce_bucket_size = 1000,
              .stage3_param_persistence_threshold = 100},
         parts(make_parts(dtype)),
         layout(parts, shape.dp, zero.reduce_bucket_size,
                zero.stage3_param_persistence_threshold),
-        values(cpu.ex, layout, mesh, zero, all_of(dtype)),
-        gradients(cpu.ex, layout, mesh, zero, all_of(dtype), !golden.config.no_weight_tying),
-        optimizer(cpu.ex, optimizer_of(golden), zero, all_of(dtype), layout, mesh, values,
+        values(ex, layout, mesh, zero, all_of(dtype)),
+        gradients(ex, layout, mesh, zero, all_of(dtype), !golden.config.no_weight_tying),
+        optimizer(ex, optimizer_of(golden), zero, all_of(dtype), layout, mesh, values,
                   gradients),
-        rule(step_rule(optimizer_of(golden), {})) {
+        rule(step_rule(optimizer_of(golden), {})),
+        state(ex.make(DType::f64, Shape{StepState::kSlots})) {
+    const StepState first;
+    ex.device.copy_from_host(state.view().raw(), &first, sizeof first, ex.stream);
     for (std::size_t i = 0; i < layout.groups().size(); ++i) load(i);
   }
 
   std::vector<std::unique_ptr<ModelPart>> make_parts(DType dtype) const {
     const auto units = static_cast<int>(list_units(golden.config).size());
     std::vector<std::unique_ptr<ModelPart>> list;
-    list.push_back(std::make_unique<ModelPart>(cpu.ex, dtype, golden.config,
+    list.push_back(std::make_unique<ModelPart>(ex, dtype, golden.config,
                                                TensorParallel{mesh.tp.get(), false}, 0, units));
     return list;
   }
@@ -71,11 +75,8 @@ struct Training {
     for (const FlatSlice& s : to.whole ? layout.whole_slices(group_number)
                                        : layout.slices(group_number, mesh.at.dp)) {
       const std::vector<float> weights = golden.part("param", *s.parameter);
-      const View part = to.part(s);
-      for (std::int64_t i = 0; i < s.count; ++i) {
-        Golden::set(part, static_cast<std::size_t>(i),
-                    weights[static_cast<std::size_t>(s.first + i)]);
-      }
+      const auto first = weights.begin() + s.first;
+      assign(ex, std::vector<float>(first, first + s.count), to.part(s));
     }
   }
 
@@ -105,23 +106,32 @@ struct Training {
     };
     double sum = 0;
     for (std::int64_t i = 0; i < mine; ++i) {
-      const MicroBatch mb = golden.micro_batch(cpu.ex, number, mesh.at.dp * mine + i, 1);
+      const MicroBatch mb = golden.micro_batch(ex, number, mesh.at.dp * mine + i, 1);
       Tape tape(mb);
-      (void)part.forward(cpu.ex, {}, tape, hooks);
-      (void)part.backward(cpu.ex, {}, tape, hooks);
-      sum += *mb.loss_sum.data<double>() * mb.loss_weight;
+      (void)part.forward(ex, {}, tape, hooks);
+      (void)part.backward(ex, {}, tape, hooks);
+      sum += loss_of(ex, mb);
     }
     gradients.finish();
-    const Result r{mesh.dp->reduce_value(sum, Reduction::sum),
-                   norm_of(optimizer, cpu.ex, mesh)};
-    state.squares = r.norm * r.norm;
-    decide(rule, state);
-    optimizer.step(lr, view_of(state));
-    return r;
+    const View squares(state.view().raw(), DType::f64, Shape{1});  // StepState's first
+    ex.device.zero(squares.raw(), squares.bytes(), ex.stream);
+    optimizer.add_squares(squares);
+    mesh.everyone().all_reduce(squares, Reduction::sum);
+    ops::decide_step(ex, rule, state);
+    optimizer.step(lr, state);
+    return {mesh.dp->reduce_value(sum, Reduction::sum), outcome().norm};
+  }
+
+  [[nodiscard]] StepState outcome() const {
+    StepState s;
+    ex.device.copy_to_host(&s, state.view().raw(), sizeof s, ex.stream);
+    ex.stream.synchronize();
+    return s;
   }
 
   const Golden& golden;
-  CpuExec cpu;
+  Machine machine;
+  const Exec& ex = machine.ex;
   std::unique_ptr<Communicator> all;
   MeshShape shape;
   std::unique_ptr<Communicator> group;
@@ -133,21 +143,21 @@ struct Training {
   GradientReducer gradients;
   Optimizer optimizer;
   StepRule rule;
-  StepState state;
+  Tensor state;  ///< a StepState
 };
 
 }  // namespace
 
 BOOST_DATA_TEST_CASE(ten_adamw_steps,
-                     bdata::make(kGoldenCases) * bdata::make({false, true}) *
+                     bdata::make(kGoldenCases) * bdata::make(machine_types()) *
                          bdata::make({false, true}) * bdata::make({0, 1, 3}),
-                     name, fp64, tensor_parallel, stage) {
+                     name, dtype, tensor_parallel, stage) {
   const Golden golden(name);
   const auto losses = golden.doubles("adamw_losses64");
   const auto norms = golden.doubles("adamw_grad_norms64");
   const double lr = golden.dataset("adamw_losses").number("lr");
-  Training training(golden, fp64 ? DType::f64 : DType::f32, tensor_parallel, stage);
-  const double tolerance = fp64 ? 1e-9 : 1e-5;
+  Training training(golden, dtype, tensor_parallel, stage);
+  const double tolerance = dtype == DType::f64 ? 1e-9 : 1e-5;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     const auto [loss, norm] = training.step(static_cast<std::int64_t>(i), lr);
     BOOST_TEST(std::abs(loss - losses[i]) <= tolerance * losses[i],
@@ -155,7 +165,7 @@ BOOST_DATA_TEST_CASE(ten_adamw_steps,
     BOOST_TEST(std::abs(norm - norms[i]) <= 10 * tolerance * norms[i],
                "step " << i + 1 << ": norm " << norm << " against " << norms[i]);
   }
-  BOOST_TEST(training.state.updates == 10);
+  BOOST_TEST(training.outcome().updates == 10);
 }
 
 BOOST_AUTO_TEST_CASE(meshes_are_what_they_should_be) {

@@ -128,7 +128,7 @@ class Crashes:
         if a.keys() != b.keys() or not all(program.equal(a[n], b[n]) for n in a):
             self.wrong.append("the last checkpoint is not that of the run never touched")
         kept = sorted(p.name for p in self.save.iterdir())
-        expected = sorted(["latest", "metrics.h5"] +
+        expected = sorted(["latest", *program.RUN_FILES] +
                           [f"global_step{n}" for n in range(steps - 2, steps + 1)])
         if kept != expected:
             self.wrong.append(f"there is {kept} in the end, not {expected}")

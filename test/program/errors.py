@@ -45,7 +45,7 @@ class Case:
     text: str = None  # a deck as text in place of DECK
     ranks: tuple = (0, 2)  # 0: alone, without a launcher
     env: dict = field(default_factory=dict)
-    keeps: tuple = ()  # what may be in the run's folder afterwards
+    keeps: set = frozenset()  # what may be in the run's folder afterwards
 
 
 def deck_cases():
@@ -64,7 +64,9 @@ def deck_cases():
     yield Case("out_of_range", ["hidden_dropout", "1.5", "< 1"], {"hidden_dropout": 1.5})
     yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
     yield Case("missing_key", ["num_layers"], {"num_layers": None})
-    yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU)
+    # The first thing that is looked at when the run has its folder: the error is in its log.
+    log = {"log.txt"}
+    yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
     words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
     yield Case("not_yet", words, {"zero_optimization": offload})
@@ -131,7 +133,7 @@ def data_cases():
     yield data("foreign", ["not a token file", "trireme prepare"])
     yield data("truncated", ["truncated file: 5000 of its"])
     # In the middle of a step; deaths.py has it on one rank of several.
-    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=("metrics.h5",))
+    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
     yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
     yield Case("vocabulary", ["vocab_size", "300", "257"], {"vocab_size": 300})
@@ -146,6 +148,8 @@ def run_cases():
     # Root may write anywhere, but not below a file.
     yield Case("save_below_a_file", ["save", "{}/text.txt/run"], {"save": "{}/text.txt/run"})
     yield Case("save_is_a_file", ["save", "{}/text.txt"], {"save": "{}/text.txt"})
+    run_dir = {"run_dir": "{}/text.txt/run"}
+    yield Case("run_dir_below_a_file", ["run_dir", "{}/text.txt/run"], run_dir)
     yield Case("load_nothing", ["no checkpoint in {}/nowhere", "load"], {"load": "{}/nowhere"})
     yield Case("load_foreign", ["{}/odd/latest", "damaged", "load"], {"load": "{}/odd"})
     yield Case("other_seed", ["seed 1234", "7"], {"load": "{}/good", "seed": 7})
@@ -161,25 +165,26 @@ def run_cases():
             ["loss", "not finite", "iteration 2", "layers.0"],
             {"lr": 1e30, "gradient_clipping": 0, "train_iters": 8, "warmup": 0, **keys},
             ranks=(2,) if keys else (0, 2),
-            keeps=("metrics.h5",),
+            keeps=program.RUN_FILES,
         )
     yield Case(  # already the weights
         "weights_blow_up",
         ["loss", "not finite", "iteration 2", "parameter embed_in.weight, element 0"],
         {"lr": 1e39, "gradient_clipping": 0, "train_iters": 8, "warmup": 0},
-        keeps=("metrics.h5",),
+        keeps=program.RUN_FILES,
     )
     yield Case(  # by another program, which doesn't know of our sums
         "weight_was_changed",
         ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
         {"load": "{}/changed"},
+        keeps=program.RUN_FILES,
     )
     # A NaN among the weights is found by name.
     yield Case(
         "weight_is_nan",
         ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
         {"load": "{}/nan", "train_iters": 8, "override_lr_scheduler": True},
-        keeps=("metrics.h5",),
+        keeps=program.RUN_FILES,
     )
 
 
@@ -190,6 +195,7 @@ def command_cases():
     yield command("none", [], ["no command", "train", "--help"])
     yield command("unknown", ["trian", "{}/deck.yml"], ["'trian'", "train", "--help"])
     yield command("option", ["train", "--sets", "{}/deck.yml"], ["--sets", "train --help"])
+    yield command("shell", ["--completion", "ksh"], ["ksh", "bash", "zsh", "fish", "--help"])
     train = ["train", "{}/deck.yml"]
     yield command("no_value", [*train, "--set"], ["--set", "train --help"])
     yield command("set_without_value", [*train, "--set", "lr"], ["lr", "key=value"])
@@ -339,11 +345,16 @@ def good_answers(folder):
         both = start(Case(name, [], arguments=list(arguments)), 2, folder)
         if both.returncode != 0 or both.stdout != alone.stdout:
             wrong.append(f"{name}: not the same from two ranks: {both.stdout}{both.stderr}")
-    deck = {"use_wandb": True, "wandb_project": "x", "launcher": "slurm"}
-    done = start(Case("wandb", [], deck), 2, folder)
-    expect("wandb", done, ["use_wandb", "wandb_project", "launcher"], False)
-    if done.stderr.count("wandb_project") != 1 or done.stderr.count("warning") != 1:
-        wrong.append(f"wandb: not one warning:\n{done.stderr}")
+    without_effect = {
+        "wandb": {"use_wandb": True, "wandb_project": "x", "launcher": "slurm"},
+        "keys of GPUs": {"communication": "staged", "attention_kernel": "own", "profile": True,
+                         "allow_tf32": True, "gemm_autotune": True},
+    }
+    for name, deck in without_effect.items():
+        done = start(Case(name, [], deck), 2, folder)
+        expect(name, done, ["warning"], False)
+        if any(done.stderr.count(word) != 1 for word in (*deck, "warning")):
+            wrong.append(f"{name}: not one warning of each key:\n{done.stderr}")
     done = start(Case("auto", [], {"device": "auto"}, env=NO_GPU), 2, folder)
     expect("device: auto", done, ["thread a rank"], True)
     return wrong

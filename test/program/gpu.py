@@ -26,6 +26,7 @@ TINY = {"num_layers": 2, "seq_length": 16, "train_batch_size": 4, "train_iters":
 GPU = {"device": "cuda"}
 HALF_TOLERANCE = 2e-2  # of losses with half types
 LONG_TOLERANCE = 1e-4  # of fp32 losses over 50 steps
+ORDER_OF_SUMS = 1e-15  # of norms: MPI adds up ranks' fp64 squares in another order than NCCL's
 SECONDS = 600  # for a run
 
 
@@ -79,9 +80,12 @@ class Runs(unittest.TestCase):
                 allowed = tolerance if allowed > 0 else 0.0
             self.assertLessEqual(by, allowed, what)
 
-    def assert_equal(self, got, expected):
-        """Runs in folders: losses, norms, evaluations, last checkpoint."""
+    def assert_equal(self, got, expected, norms=0.0):
+        """Runs in folders: losses, evaluations, last checkpoint; norms at most so far apart."""
         got, expected = zero.state_of(got), zero.state_of(expected)
+        if norms > 0:
+            name = "train/grad_norm"
+            np.testing.assert_allclose(got.pop(name), expected.pop(name), norms, 0, name)
         self.assertEqual(zero.differences(got, expected), [])
 
 
@@ -137,10 +141,11 @@ class FiftySteps(Agreement):
 
 
 class Meshes(Runs):
-    """Staged through the host against one rank; again, and by NCCL: bit for bit."""
+    """Staged through the host against one rank; again, and by NCCL: bit for bit (but norms)."""
 
     SEEDS = (1, 2)
-    NAMES = ["dp2", "tp2", "tp2_sp", "pp2", "pp2_interleaved", "dp2_tp2", "dp2_pp2"]
+    NAMES = ["dp2", "tp2", "tp2_sp", "pp2", "pp2_interleaved", "dp2_tp2", "dp2_pp2",
+             "dp2_tp2_pp2"]
 
     def check(self, name):
         mesh = parity.MESHES[name]
@@ -165,7 +170,7 @@ class Meshes(Runs):
             run, told = self.train(model, ranks, deck, {"communication": "nccl"},
                                    variables=on_gpus(ranks, seed))
             self.assertIn("exchanges NCCL", told)
-            self.assert_equal(run, staged)
+            self.assert_equal(run, staged, ORDER_OF_SUMS)
 
 
 for mesh_name in Meshes.NAMES:
@@ -223,7 +228,7 @@ class Errors(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = program.work_folder("gpu_errors")
+        cls.folder = program.work_folder(f"gpu_{cls.__name__}")
         program.make_tokens(cls.folder)
 
     @classmethod
@@ -256,6 +261,11 @@ class Errors(unittest.TestCase):
         self.check(["out of memory on cuda:0", "MiB more were asked for", "MiB are in use",
                     "of the GPU's 80 MiB are free", "zero_optimization.stage"],
                    keys={"hidden_size": 512}, memory=str(80 << 20))
+
+    def test_attention_without_cudnn(self):
+        """The emulated GPU has none."""
+        self.check(["attention_kernel: cudnn", "built without cuDNN", "cudnn.h of 9.8",
+                    "attention_kernel: auto"], keys={"attention_kernel": "cudnn"})
 
     def test_nccl_with_shared_gpus(self):
         self.check(["communication: nccl", "ranks share GPUs", "communication: staged"],
@@ -292,7 +302,7 @@ class Calls(Runs):
     """What steps cost beside their work, from the `first` one of those counted on."""
 
     COUNTS = ["device allocations", "pinned allocations", "releases", "drains", "event waits",
-              "pageable copies"]
+              "pageable copies", "works"]
     STEPS = 20
 
     def count(self, ranks, *decks, first=2, gpus_used=1):
@@ -332,13 +342,14 @@ class Calls(Runs):
         self.check_allocations({"precision": "bf16", "zero_optimization":
                                 {"stage": 3, **zero.LAYOUTS[1]}}, first=3)
 
-    def check_one_rank(self, lines, *decks):
+    def check_one_rank(self, lines, *decks, first=2, drains=0, waits=0):
         """A step waits for the upload of tokens of the fourth before it, a line of the log for
         the results and for the mark at its steps' end; the profiler's end drains once. (With
         NCCL the host asks again and again instead, which isn't counted.)"""
-        counts = self.count(1, {"communication": "staged"}, *decks)
-        self.assertEqual(counts.pop("drains"), 1 + lines)
-        self.assertEqual(counts.pop("event waits"), self.STEPS - 3 + lines)
+        counts = self.count(1, {"communication": "staged"}, *decks, first=first)
+        self.assertGreater(counts.pop("works"), 0)
+        self.assertEqual(counts.pop("drains"), 1 + lines + drains)
+        self.assertEqual(counts.pop("event waits"), self.STEPS - (5 - first) + lines + waits)
         self.assertEqual(set(counts.values()), {0}, counts)
 
     def test_steps_drain_nothing(self):
@@ -349,6 +360,22 @@ class Calls(Runs):
 
     def test_a_line_of_the_log_drains_once(self):
         self.check_one_rank(self.STEPS // 10, {"log_interval": 10})
+
+    RECOMPUTED = {"checkpoint_activations": True, "checkpoint_in_cpu": True}
+
+    def test_inputs_in_host_memory_drain_nothing(self):
+        self.check_one_rank(0, self.RECOMPUTED)
+
+    def test_allocations_of_inputs_in_host_memory(self):
+        self.check_allocations(self.RECOMPUTED, {"pipe_parallel_size": 2})
+
+    def test_a_save_drains_once(self):
+        """Each is preceded by what a line of the log is."""
+        self.check_one_rank(2, {"checkpoint_factor": 10}, drains=2)
+
+    def test_a_save_in_shared_memory_waits_for_chunks(self):
+        shared = {"checkpoint_factor": 10, "checkpoint": {"writers_per_node": 1}}
+        self.check_one_rank(2, shared, waits=2 * 4)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ PROGRAM = Path(os.environ.get("TRIREME", SOURCE / "build" / "trireme")).resolve(
 MPIRUN = shlex.split(os.environ.get("TRIREME_MPIRUN", "mpirun"))
 SETTINGS = shlex.split(os.environ.get("TRIREME_SETTINGS", ""))
 
+# What a run leaves in its folder beside checkpoints.
+RUN_FILES = {"deck.yml", "environment.txt", "log.txt", "metrics.h5"}
+
 # Open MPI as root, with fewer cores than ranks, unbound: versions 4 and 5.
 LAUNCH = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",

@@ -60,7 +60,7 @@ class Runs(unittest.TestCase):
 
     def steps(self, run):
         """Iterations of the checkpoints that are there; nothing else may lie about."""
-        names = {p.name for p in run.iterdir()} - {"latest", "metrics.h5"}
+        names = {p.name for p in run.iterdir()} - {"latest", *program.RUN_FILES}
         steps = sorted(int(n.removeprefix("global_step")) for n in names)
         self.assertEqual((run / "latest").read_text(), f"global_step{steps[-1]}\n")
         return steps

@@ -148,6 +148,13 @@ BOOST_AUTO_TEST_CASE(copies_and_zeros) {
   BOOST_TEST((back == numbers));
 }
 
+BOOST_AUTO_TEST_CASE(there_are_no_graphs) {
+  const auto stream = make_cpu_device()->make_stream();
+  bool ran = false;
+  BOOST_CHECK_THROW((void)stream->capture([&] { ran = true; }), Error);
+  BOOST_TEST(!ran);
+}
+
 BOOST_AUTO_TEST_CASE(too_much_is_an_error_that_says_how_much) {
   const auto device = make_cpu_device();
   const std::size_t absurd = std::size_t{1} << 60U;

@@ -1,65 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
 # Training loss (as logged, and smoothed) with the evaluations on valid and test.
 import numpy as np
+from matplotlib.lines import Line2D
 
 from .. import style
+from . import along
 
-SUMMARY = "training, validation and test loss"
-X_LABELS = {"iteration": "Iteration", "tokens": "Tokens"}
+SUMMARY = "training, validation and test loss of one or more runs"
+EVALUATIONS = {"valid": ("o", 3.5), "test": ("D", 5)}  # marker and its size
 
 
 def add_options(parser):
-    parser.add_argument(
-        "--by", choices=tuple(X_LABELS), default="iteration", help="horizontal axis"
-    )
+    along.add_options(parser)
 
 
-def smooth(values):
-    """Mean of the finite values around each, over about a fiftieth of the series; the window
-    narrows towards both ends, so that the line lags nowhere."""
-    values = np.asarray(values, dtype=float)
-    n = len(values)
-    at = np.arange(n)
-    reach = np.minimum(np.minimum(at, n - 1 - at), n // 100)
-    finite = np.isfinite(values)
-    sums = np.cumsum([0.0, *np.where(finite, values, 0)])
-    counts = np.cumsum([0, *finite])
-    first, end = at - reach, at + reach + 1
-    count = counts[end] - counts[first]
-    return np.where(count > 0, sums[end] - sums[first], np.nan) / np.maximum(count, 1)
-
-
-def draw(runs, options):
-    title = f"Loss of {next(iter(runs))}" if len(runs) == 1 else f"Loss of {len(runs)} runs"
-    figure, axes = style.new_figure(title, X_LABELS[options.by], "Loss (nats per token)")
-    for i, (name, run) in enumerate(runs.items()):
-        _draw_run(axes, name if len(runs) > 1 else "", run, options.by, i)
-    if options.by == "tokens":
-        style.short_numbers(axes.xaxis)
-    style.add_legend(axes)
+def draw(runs, by="iteration", smooth=None):
+    """A figure of {name: Run}. `by`: "iteration", "tokens" or "time"; `smooth`: the iterations
+    that a smoothed point is the mean of."""
+    axis = along.Axis(runs, by)
+    title = style.title_of("Loss", runs)
+    figure, axes = style.new_figure(title, axis.label, "Loss (nats per token)")
+    names = style.short_names(runs) if len(runs) > 1 else [""]
+    for i, (name, run) in enumerate(zip(names, runs.values())):
+        _draw_run(axes, axis, name, run, smooth, i)
+    axis.finish(axes)
+    handles, labels = axes.get_legend_handles_labels()
+    if len(runs) > 1:
+        handles, labels = _with_markers(runs.values(), handles, labels)
+    style.add_legend(axes, handles, labels)
     return figure
 
 
-def _draw_run(axes, name, run, by, i):
-    # One run takes two colours, several take one each.
-    colour = style.COLOURS[i % len(style.COLOURS)]
-    second = colour if name else style.COLOURS[1]
-    x, loss = run.need("train", by, "loss")
-    axes.plot(x, loss, color=colour, alpha=0.3, linewidth=0.7)
-    axes.plot(x, smooth(loss), color=colour, label=f"{name} train".strip())
-    for group, marker, size in (("valid", "o", 3.5), ("test", "D", 5)):
+def _draw_run(axes, axis, name, run, window, i):
+    iteration, loss = run.need("train", "iteration", "loss")
+    x = axis.at(run, iteration)
+    look = style.line_style(i)
+    along.draw_noisy(axes, x, loss, window, **look, label=_label(name, run))
+    wrong = ~np.isfinite(loss)
+    if wrong.any():  # a row of crosses along the bottom
+        axes.plot(
+            x[wrong],
+            np.full(wrong.sum(), 0.02),
+            "x",
+            color="black" if not name else look["color"],
+            markersize=3.5,
+            transform=axes.get_xaxis_transform(),
+            label=f"{name} not finite ({wrong.sum()})".strip(),
+        )
+    for group, (marker, size) in EVALUATIONS.items():
         if len(getattr(run, group).get("loss", ())) == 0:
             continue
         at, loss = run.need(group, "iteration", "loss")
-        x = run.tokens_at(at) if by == "tokens" else at
-        label = f"{name} {group} ({loss[-1]:.3f})".strip()
+        # One run takes two colours, several take one each.
+        colour = look["color"] if name else style.COLOURS[1]
         axes.plot(
-            x,
+            axis.at(run, at),
             loss,
-            color=second,
+            color=colour,
             marker=marker,
             markersize=size,
-            markerfacecolor="white" if group == "test" else second,
+            markerfacecolor="white" if group == "test" else colour,
             linewidth=0.8,
-            label=label,
+            label="_" if name else f"{group} ({loss[-1]:.3f})",
         )
+
+
+def _label(name, run):
+    if not name:
+        return "train"
+    valid = run.valid.get("loss", ())
+    return f"{name} ({valid[-1]:.3f})" if len(valid) else name
+
+
+def _with_markers(runs, handles, labels):
+    """The legend of several runs: what each marker stands for comes last, once."""
+    handles, labels = list(handles), list(labels)
+    for group, (marker, size) in EVALUATIONS.items():
+        if any(len(getattr(run, group).get("loss", ())) for run in runs):
+            face = "white" if group == "test" else "black"
+            look = {"marker": marker, "markersize": size, "markerfacecolor": face}
+            handles.append(Line2D([], [], color="black", linewidth=0.8, **look))
+            labels.append("valid (its last)" if group == "valid" else group)
+    return handles, labels

@@ -48,8 +48,11 @@ struct DeckSettings {
   std::int64_t eval_interval = 1000;  ///< iterations; 0 = never
   std::int64_t eval_iters = 100;      ///< batches an evaluation
   std::int64_t log_interval = 100;
-  std::string save;                    ///< folder of checkpoints; empty = none
-  std::string load;                    ///< folder to resume from; empty = start afresh
+  std::vector<std::int64_t> timeline_iters;  ///< who did what when goes to metrics.h5
+  std::string tensorboard_dir;               ///< folder of event files; empty = none
+  std::string run_dir;                       ///< folder of the run's own files; empty = `save`
+  std::string save;                          ///< folder of checkpoints; empty = none
+  std::string load;                          ///< folder to resume from; empty = start afresh
   std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
   CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: factor, factor², …
   std::vector<std::int64_t> extra_save_iters;  ///< further iterations to save at
@@ -80,10 +83,16 @@ struct DeckSettings {
   AttentionKernel attention_kernel = AttentionKernel::automatic;
   bool allow_tf32 = false;     ///< fp32 products with factors of 10 bits
   bool gemm_autotune = false;  ///< products' algorithms by trial
+  bool cuda_graphs = false;    ///< of micro-batches; until their gain is measured on a GPU
   bool profile = false;        ///< a CUDA profiler records iterations [start, stop)
   std::int64_t profile_step_start = 10;
   std::int64_t profile_step_stop = 12;
   int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
+
+  /// Where metrics, log and the like go; empty if the run keeps nothing.
+  [[nodiscard]] const std::string& run_folder() const {
+    return run_dir.empty() ? save : run_dir;
+  }
 
   friend bool operator==(const DeckSettings&, const DeckSettings&) = default;
 };

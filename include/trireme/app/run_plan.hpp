@@ -19,9 +19,10 @@ struct StagePlan {
   std::int64_t activations = 0;  ///< what else is in use at the peak: tapes, work, tables
   std::int64_t unsent =
       0;  ///< of that: messages that may not have left, however slow others are
-  std::int64_t tapes = 0;    ///< the most that tapes held, of that
-  std::int64_t unused = 0;   ///< in blocks kept for reuse, beyond the peak
-  std::int64_t copy = 0;     ///< of a checkpoint, while it is written; in host memory
+  std::int64_t tapes = 0;         ///< the most that tapes held, of that
+  std::int64_t unused = 0;        ///< in blocks kept for reuse, beyond the peak
+  std::int64_t copy = 0;          ///< of a checkpoint, while it is written; in host memory
+  std::int64_t kept_on_host = 0;  ///< of a GPU's run: inputs of layers that wait there
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
   std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
   std::int64_t tensor_traffic = 0;    ///< given to exchanges over tp, a step
@@ -34,7 +35,8 @@ struct StagePlan {
   }
   /// What the device takes from the system: MemoryUse::reserved.
   [[nodiscard]] std::int64_t reserved() const { return peak() + unused; }
-  [[nodiscard]] std::int64_t total() const { return reserved() + copy; }
+  /// On CPUs all of it is the host's memory; on GPUs reserved() is the GPU's.
+  [[nodiscard]] std::int64_t total() const { return reserved() + copy + kept_on_host; }
 };
 
 struct CheckpointPlan {
@@ -56,5 +58,12 @@ struct RunPlan {
 /// part of it. `ranks_per_node` counts if the deck sets checkpoint.writers_per_node; throws
 /// Error if it does and that is 0.
 [[nodiscard]] RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node);
+
+/// The same in parts, where the ranks are there and each can plan itself: what this one needs,
+/// its own share of a checkpoint among it, without what may wait to be sent; ...
+[[nodiscard]] StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at);
+/// ... and the schedule of stages that were planned so: `idle`, and of each stage `in_flight`
+/// and `unsent`.
+void plan_schedule(const Deck& deck, RunPlan& run);
 
 }  // namespace trireme

@@ -23,6 +23,8 @@ void set_cpu_threads(int threads);
 
 /// The kernels that OpenBLAS chose for this processor ("SkylakeX").
 [[nodiscard]] std::string blas_core();
+/// "0.3.21 SkylakeX": that, and the library's version.
+[[nodiscard]] std::string blas_version();
 /// OpenBLAS falls back to SSE kernels, several times slower, on processors newer than itself.
 /// Then the name of the best kernels that this processor can run, to be set as
 /// OPENBLAS_CORETYPE before the library is loaded; nothing if OpenBLAS chose well or the user

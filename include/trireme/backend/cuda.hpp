@@ -3,6 +3,7 @@
 // a build without CUDA the same names stand, and say so.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -24,6 +25,9 @@ namespace trireme {
 
 /// What tells one GPU of a node from another, whatever the process sees: its UUID.
 [[nodiscard]] std::string cuda_device_id(int index);
+
+/// Bytes of its memory that are free now.
+[[nodiscard]] std::size_t cuda_free_memory(int index);
 
 /// GPU `index` of those. Throws Error (driver, device, capability, memory) where it can't be
 /// used. Its memory is recycled in the order of `make_stream()`'s first stream: all work on a

@@ -4,7 +4,6 @@
 // by the caller's thread alone.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,13 +12,13 @@
 #include "trireme/checkpoint/piece.hpp"
 #include "trireme/checkpoint/state.hpp"
 #include "trireme/comm/communicator.hpp"
+#include "trireme/device/device.hpp"
 
 namespace trireme {
 
 struct SaveOptions {
   std::string folder;        ///< SAVE
   bool async = true;         ///< copy the state, write behind training; else write it in place
-  bool on_host = true;       ///< elements are in host memory; else they are copied in any case
   int writers_per_node = 0;  ///< 0: every rank that holds something
   std::string node;          ///< equal on ranks that share a machine: its name
   std::int64_t keep_last = 0;  ///< checkpoints that stay; 0: all
@@ -37,26 +36,36 @@ struct SaveReport {
   std::string note;          ///< rank 0: left-overs that were removed, or could not be
 };
 
+/// A device whose memory holds the state, and the stream in whose order it is copied. Both must
+/// outlive the saver.
+struct StateHome {
+  Device& device;
+  Stream& stream;
+};
+
+/// The copy of a state on a device is in pinned host memory. Where it has to be in memory that
+/// ranks share (writers_per_node), which isn't, it goes there through this many pinned bytes,
+/// which are at most 64 MiB.
+[[nodiscard]] std::size_t pinned_ring_bytes(std::size_t copy);
+
 class CheckpointSaver {
  public:
-  /// Moves elements into host memory: a memcpy, or a device's.
-  using Copy = std::function<void(void* to, const ConstView& from)>;
-
   /// `held`: this rank's boxes, the same for all saves, and valid during each start() (without
-  /// async: until the save is done). Plans who writes what and, if async or writers_per_node is
-  /// set, takes memory for a copy. Collective over `world`, which must outlive the saver.
-  /// Throws Error, on all ranks, if the boxes of all ranks don't tile every array, or memory is
-  /// short.
-  CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held, Copy copy,
-                  Communicator& world);
+  /// async: until the save is done), in host memory unless they have a `home`. Plans who writes
+  /// what and, if async or writers_per_node is set or there is a home, takes memory for a copy.
+  /// Collective over `world`, which must outlive the saver. Throws Error, on all ranks, if the
+  /// boxes of all ranks don't tile every array, or memory is short.
+  CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held,
+                  const std::optional<StateHome>& home, Communicator& world);
   /// Gives up a save that is under way: it stays a .tmp folder.
   ~CheckpointSaver();
   CheckpointSaver(const CheckpointSaver&) = delete;
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;
 
-  [[nodiscard]] std::size_t staging_bytes() const;  ///< memory for the copy, of this rank
-  [[nodiscard]] std::int64_t bytes() const;         ///< of a checkpoint's tensors, all ranks
-  [[nodiscard]] std::int64_t writers() const;       ///< files beside checkpoint.h5
+  /// Memory for the copy, of this rank, and for its way there.
+  [[nodiscard]] std::size_t staging_bytes() const;
+  [[nodiscard]] std::int64_t bytes() const;    ///< of a checkpoint's tensors, all ranks
+  [[nodiscard]] std::int64_t writers() const;  ///< files beside checkpoint.h5
 
   /// Copies the state and begins to write it. None may be under way. Rank 0's state counts.
   /// Collective.

@@ -64,27 +64,60 @@ class HostTimeLine : public TimeLine {
   std::vector<double> marks_;
 };
 
+/// What time is spent on; -1: none of them.
+struct Work {
+  int phase = -1;        ///< index into kPhaseNames
+  int micro_batch = -1;  ///< of this rank's, in the step
+  int chunk = -1;        ///< of its stage
+  friend bool operator==(const Work&, const Work&) = default;
+};
+
+/// A part of a traced step; seconds, `start` since the step began.
+struct Span {
+  Work work;
+  double start = 0;
+  double seconds = 0;
+};
+
+/// Neighbours of the same work as one, without those below a microsecond, whose time goes to
+/// the work that they interrupt, or nowhere.
+[[nodiscard]] std::vector<Span> merge_spans(const std::vector<Span>& spans);
+
 /// What a step took, and what of it in each phase.
 struct StepTime {
   double seconds = 0;
   std::array<double, kPhases> phases{};
+  std::vector<Span> spans = {};  ///< of a traced step, in order; of others none
 };
 
 /// Seconds by step and phase. Phases may nest: the inner one's time is not counted in the
 /// outer.
 class PhaseClock {
  public:
+  /// As long as it lives there are no marks: the phases within count as what is outside.
+  class Hold {
+   public:
+    explicit Hold(PhaseClock& clock)
+        : clock_(clock), outer_(std::exchange(clock.held_, true)) {}
+    ~Hold() { clock_.held_ = outer_; }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    PhaseClock& clock_;
+    bool outer_;
+  };
+
   class Scope {
    public:
-    Scope(PhaseClock& clock, Phase phase)
-        : clock_(clock), outer_(clock.enter(static_cast<int>(phase))) {}
+    Scope(PhaseClock& clock, const Work& work) : clock_(clock), outer_(clock.enter(work)) {}
     ~Scope() { clock_.enter(outer_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
     PhaseClock& clock_;
-    int outer_;
+    Work outer_;
   };
 
   explicit PhaseClock(std::unique_ptr<TimeLine> line = std::make_unique<HostTimeLine>())
@@ -92,9 +125,18 @@ class PhaseClock {
     line_->mark();
   }
 
-  [[nodiscard]] Scope scope(Phase phase) { return {*this, phase}; }
+  /// For the micro-batch and chunk of the scope around it.
+  [[nodiscard]] Scope scope(Phase phase) {
+    return scope(phase, current_.micro_batch, current_.chunk);
+  }
+  [[nodiscard]] Scope scope(Phase phase, int micro_batch, int chunk) {
+    return {*this, {static_cast<int>(phase), micro_batch, chunk}};
+  }
+  [[nodiscard]] Hold hold() { return Hold(*this); }
   /// A step begins; what there was since the last one ended counts nowhere.
   void begin_step() { close(Until::nothing); }
+  /// The same of a step whose spans are kept. Their zero is here, and pauses pass in it.
+  void begin_traced_step() { close(Until::trace_begins); }
   void end_step() { close(Until::step_end); }
   /// What comes between these counts nowhere.
   void pause() {
@@ -106,43 +148,33 @@ class PhaseClock {
     paused_ = false;
   }
   /// The steps that ended since the last call. May wait for their end.
-  [[nodiscard]] std::vector<StepTime> take() {
-    const auto gaps = line_->gaps();
-    std::vector<StepTime> steps;
-    for (std::size_t i = 0; i < spans_.size(); ++i) {
-      const Span& span = spans_[i];
-      if (span.until == Until::nothing) continue;
-      open_.seconds += gaps[i];
-      if (span.phase >= 0) open_.phases[static_cast<std::size_t>(span.phase)] += gaps[i];
-      if (span.until != Until::step_end) continue;
-      steps.push_back(open_);
-      open_ = {};
-    }
-    spans_.clear();
-    return steps;
-  }
+  [[nodiscard]] std::vector<StepTime> take();
 
  private:
-  enum class Until : std::uint8_t { step_goes_on, step_end, nothing };
-  struct Span {
-    int phase;
+  enum class Until : std::uint8_t { step_goes_on, step_end, nothing, trace_begins };
+  struct Stretch {
+    Work work;
     Until until;
   };
 
-  int enter(int phase) {
+  Work enter(const Work& work) {
+    if (held_) return current_;
     close(Until::step_goes_on);
-    return std::exchange(current_, phase);
+    return std::exchange(current_, work);
   }
   void close(Until until) {
-    spans_.push_back({current_, paused_ ? Until::nothing : until});
+    stretches_.push_back({current_, paused_ ? Until::nothing : until});
     line_->mark();
   }
 
   std::unique_ptr<TimeLine> line_;
-  std::vector<Span> spans_;  ///< between marks
-  StepTime open_;            ///< of a step that hasn't ended
-  int current_ = -1;
+  std::vector<Stretch> stretches_;  ///< between marks
+  StepTime open_;                   ///< of a step that hasn't ended
+  Work current_;
   bool paused_ = false;
+  bool held_ = false;
+  bool tracing_ = false;  ///< the open step
+  double since_ = 0;      ///< the trace began
 };
 
 }  // namespace trireme

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,6 +22,17 @@ class Event {
   [[nodiscard]] virtual double seconds_since(const Event& earlier) = 0;
 };
 
+class Stream;
+class BlockPool;
+
+/// Work that was captured, with the addresses and numbers that it had then.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+  /// Queues all of it by one call.
+  virtual void launch(Stream& stream) = 0;
+};
+
 /// An ordered queue of work.
 class Stream {
  public:
@@ -29,6 +41,11 @@ class Stream {
   [[nodiscard]] virtual std::unique_ptr<Event> record() = 0;
   [[nodiscard]] virtual std::unique_ptr<Event> record_timed() = 0;
   virtual void wait(Event& event) = 0;  ///< Later work here starts after `event`.
+  /// What `work` queues here becomes a graph and doesn't run. It may not wait for the device,
+  /// ask the system for memory, touch pageable host memory or look at events; what it throws
+  /// passes through and leaves the stream as it was. Throws Error where the device has no such
+  /// thing, or CUDA refuses a call.
+  [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& work) = 0;
 };
 
 /// What a device's allocator has handed out, in bytes.
@@ -65,8 +82,11 @@ class Device {
   virtual void zero(void* to, std::size_t bytes, Stream& stream) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   virtual void reset_peak() = 0;
-  /// Gives the system back what is kept for reuse, and forgets the peak.
+  /// Gives the system back what is kept for reuse, but for what arenas keep, and forgets the
+  /// peak.
   virtual void trim() = 0;
+  /// Of allocate()'s blocks: where arenas are made.
+  [[nodiscard]] virtual BlockPool& pool() = 0;
   // For profilers, where there is one: named ranges of the host's calls, and the part of the
   // run that is recorded.
   virtual void begin_range(const std::string& /*name*/) {}

@@ -30,9 +30,9 @@ struct MicroBatch {
   }
 };
 
-/// A tensor's elements in the host's memory.
+/// A tensor's elements in pinned host memory, once the stream of their pool has come there.
 struct HostCopy {
-  std::unique_ptr<std::byte[]> data;
+  std::shared_ptr<void> data;  ///< of a HostPool
   DType dtype = DType::f32;
   Shape shape;
   [[nodiscard]] std::size_t bytes() const {

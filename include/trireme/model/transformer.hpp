@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "trireme/device/host_pool.hpp"
 #include "trireme/model/module.hpp"
 #include "trireme/model/seam.hpp"
 
@@ -78,6 +79,10 @@ class ModelPart {
   [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
+  /// Pinned host memory taken so far for inputs that wait there.
+  [[nodiscard]] std::size_t host_bytes() const {
+    return host_pool_ ? host_pool_->use().reserved : 0;
+  }
 
  private:
   void add_head(const ModelConfig& config, const TensorParallel& tp);
@@ -93,7 +98,8 @@ class ModelPart {
   bool last_;
   RecomputeConfig recompute_;
   TensorParallel tp_;
-  std::size_t first_again_ = 0;  ///< units computed again, in groups: [first, end)
+  std::shared_ptr<HostPool> host_pool_;  ///< for inputs of groups, if they don't wait here
+  std::size_t first_again_ = 0;          ///< units computed again, in groups: [first, end)
   std::size_t end_again_ = 0;
 };
 

@@ -15,12 +15,24 @@
 
 namespace trireme {
 
+class MicroBatchGraphs;
+
 class PipelineExecutor {
  public:
   /// `parts[c]` is this stage's chunk c. `tp` tells how many rows an activation has here.
   PipelineExecutor(const Exec& ex, const Mesh& mesh, const TensorParallel& tp,
                    PipelineSchedule schedule, std::int64_t hidden_size, DType dtype,
                    std::vector<std::unique_ptr<ModelPart>>& parts, PhaseClock& clock);
+  ~PipelineExecutor();
+  PipelineExecutor(const PipelineExecutor&) = delete;
+  PipelineExecutor& operator=(const PipelineExecutor&) = delete;
+
+  /// Micro-batches in training become graphs after the first ones: of a single stage and chunk,
+  /// without tensor parallelism, gpipe or dropout. Hooks are then called for each use as ever,
+  /// but before the work of a whole pass, and in the micro-batch that is captured within it.
+  /// They may queue work of their own in the first and last micro-batch of a step alone, and
+  /// there only where `exchanges` says so; see MicroBatchGraphs.
+  void use_graphs(bool exchanges);
 
   /// A use of a unit of one chunk.
   struct Use {
@@ -59,6 +71,8 @@ class PipelineExecutor {
                                            const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] Tensor compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
                                std::map<Key, Tape>& tapes, const Hooks& hooks);
+  /// A pass of a part over its units, as a graph where there is one.
+  [[nodiscard]] Tensor pass(const PlanStep& step, Tensor input, Tape& tape, const Hooks& hooks);
   void post_receive(const PlanStep& step, const MicroBatch& mb);
   [[nodiscard]] Tensor take_input(const PlanStep& step);
   void hand_on(const PlanStep& step, Tensor output);
@@ -75,6 +89,7 @@ class PipelineExecutor {
   std::map<int, Message> incoming_;  ///< by tag
   std::vector<Message> outgoing_;
   std::size_t peak_tape_bytes_ = 0;
+  std::unique_ptr<MicroBatchGraphs> graphs_;
 };
 
 }  // namespace trireme

@@ -34,6 +34,9 @@ class CpuStream : public Stream {
   std::unique_ptr<Event> record() override { return std::make_unique<CpuEvent>(); }
   std::unique_ptr<Event> record_timed() override { return record(); }
   void wait(Event&) override {}
+  std::unique_ptr<Graph> capture(const std::function<void()>&) override {
+    throw Error("work of CPUs runs at once and can't be captured; GPUs alone have graphs");
+  }
 };
 
 /// Freed blocks are kept and given to the next request that they fit: fresh pages from the
@@ -80,6 +83,7 @@ class CpuDevice : public Device {
   }
   [[nodiscard]] MemoryUse memory() const override { return pool_.use(); }
   void reset_peak() override { pool_.reset_peak(); }
+  BlockPool& pool() override { return pool_; }
 
  private:
   static constexpr std::size_t kAlignment = 64;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <omp.h>
 #include <sched.h>
+#include <string_view>
 #include <vector>
 
 #include <cblas.h>
@@ -33,6 +34,14 @@ std::vector<std::uint8_t> processor_mask() {
 }
 
 std::string blas_core() { return openblas_get_corename(); }
+
+std::string blas_version() {
+  // "OpenBLAS 0.3.21 DYNAMIC_ARCH …"
+  const std::string_view config = openblas_get_config();
+  const auto begin = config.find_first_of("0123456789");
+  const std::string_view rest = config.substr(std::min(begin, config.size()));
+  return std::string(rest.substr(0, rest.find(' '))) + ' ' + blas_core();
+}
 
 std::optional<std::string> better_blas_core() {
 #if defined(__x86_64__)

@@ -64,6 +64,7 @@ class CudaDevice final : public Device {
   }
   [[nodiscard]] MemoryUse memory() const override { return pool_.use(); }
   void reset_peak() override { pool_.reset_peak(); }
+  BlockPool& pool() override { return pool_; }
 
   void begin_range(const std::string& name) override { nvtxRangePushA(name.c_str()); }
   void end_range() override { nvtxRangePop(); }

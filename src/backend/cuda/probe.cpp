@@ -109,6 +109,14 @@ std::string cuda_device_id(int index) {
   return id;
 }
 
+std::size_t cuda_free_memory(int index) {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  TRM_CUDA(cudaSetDevice(index));
+  TRM_CUDA(cudaMemGetInfo(&free, &total));
+  return free;
+}
+
 int cuda_device_count() {
   int count = 0;
   return cuda_trouble().empty() && cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;

@@ -53,6 +53,30 @@ bool wait_watching(F done, double seconds) {
 
 constexpr double kForEver = 1e30;
 
+/// An executable graph; the captured one isn't needed beside it.
+class CudaGraph final : public Graph {
+ public:
+  CudaGraph(cudaGraph_t captured, cudaStream_t stream) {
+    const cudaError_t made = cudaGraphInstantiate(&executable_, captured, 0);
+    cudaGraphDestroy(captured);
+    TRM_CUDA(made);
+    if (const cudaError_t sent = cudaGraphUpload(executable_, stream); sent != cudaSuccess) {
+      cudaGraphExecDestroy(executable_);
+      TRM_CUDA(sent);
+    }
+  }
+  /// Launches under way go on.
+  ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+  void launch(Stream& stream) override {
+    TRM_CUDA(cudaGraphLaunch(executable_, native(stream)));
+  }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
 struct Streams {
   std::mutex mutex;
   std::vector<const CudaStream*> all;
@@ -149,6 +173,24 @@ std::unique_ptr<Event> CudaStream::record(bool timed) {
 
 void CudaStream::wait(Event& event) {
   TRM_CUDA(cudaStreamWaitEvent(stream_, static_cast<CudaEvent&>(event).native(), 0));
+}
+
+/// Other threads' calls, a checkpoint's copies among them, don't concern the capture.
+std::unique_ptr<Graph> CudaStream::capture(const std::function<void()>& work) {
+  select_device(device_);
+  TRM_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t captured = nullptr;
+  try {
+    work();
+  } catch (...) {
+    // Or the stream would refuse all that comes after.
+    cudaStreamEndCapture(stream_, &captured);
+    if (captured != nullptr) cudaGraphDestroy(captured);
+    static_cast<void>(cudaGetLastError());
+    throw;
+  }
+  TRM_CUDA(cudaStreamEndCapture(stream_, &captured));
+  return std::make_unique<CudaGraph>(captured, stream_);
 }
 
 Watch::Watch(std::function<void()> look) : look_(std::move(look)), list_(watches()) {

@@ -61,6 +61,7 @@ class CudaStream final : public Stream {
   [[nodiscard]] std::unique_ptr<Event> record() override { return record(false); }
   [[nodiscard]] std::unique_ptr<Event> record_timed() override { return record(true); }
   void wait(Event& event) override;
+  [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& work) override;
   [[nodiscard]] cudaStream_t native() const { return stream_; }
   [[nodiscard]] int device() const { return device_; }
 

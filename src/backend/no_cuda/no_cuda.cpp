@@ -14,6 +14,7 @@ std::string cuda_trouble() {
 
 int cuda_device_count() { return 0; }
 std::string cuda_device_id(int /*index*/) { throw Error(cuda_trouble()); }
+std::size_t cuda_free_memory(int /*index*/) { throw Error(cuda_trouble()); }
 std::string nccl_trouble() { return cuda_trouble(); }
 std::size_t cuda_workspace_bytes() { return 0; }
 

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+# The memory that was planned, stacked, and what was measured of it.
+import numpy as np
+
+from .. import style
+from ..run import RunError, the_one
+from ..series import byte_unit
+
+SUMMARY = "memory planned and measured, by pipeline stage or by rank"
+BY = ("stage", "rank")
+# Pieces of /plan from the bottom up: legend, colour, hatch.
+PIECES = {
+    "values": ("values", "#0072B2", None),
+    "gradients": ("gradients", "#56B4E9", None),
+    "optimizer": ("optimizer", "#009E73", None),
+    "activations": ("activations", "#E69F00", None),
+    "unused": ("reserved, unused", "white", "////"),
+    "copy": ("copy for a save (host)", "white", "...."),
+}
+# Columns of /ranks: legend, marker, face.
+MEASURED = {
+    "arrays_peak_bytes": ("arrays, peak", "D", "black"),
+    "arrays_reserved_bytes": ("arrays, reserved", "s", "white"),
+    "peak_bytes": ("process (host), peak", "_", "black"),
+}
+
+
+def add_options(parser):
+    parser.add_argument("--by", choices=BY, default="stage", help="a bar for each of these")
+
+
+def draw(runs, by="stage"):
+    """A figure of the one Run in {name: Run}. A bar is what each rank of a stage was planned to
+    need; markers are what ranks reached: of a stage the largest, with a line down to the least.
+    `by`: "stage" or "rank"."""
+    name, run = the_one(runs, "memory")
+    if by not in BY:
+        raise RunError(f"by is '{by}', not one of {', '.join(BY)}")
+    plan = np.array(run.need("plan", *PIECES))  # [piece, stage]
+    stages = plan.shape[1]
+    stage_of, *measured = run.need("ranks", "pp", *MEASURED)
+    stage_of = stage_of.astype(int)
+    if stage_of.min() < 0 or stage_of.max() >= stages:
+        text = f"/ranks/pp names stage {stage_of.max()}, /plan has {stages}"
+        raise RunError(f"{run.path}: {text}")
+    if by == "rank":
+        plan = plan[:, stage_of]
+    divisor, unit = byte_unit(max(plan.sum(axis=0).max(), np.max(measured)))
+    title = f"Memory of a rank, {style.short(name)}"
+    x_label = "Rank" if by == "rank" else "Pipeline stage"
+    figure, axes = style.new_figure(title, x_label, f"Memory ({unit})")
+    _draw_plan(axes, plan / divisor)
+    for values, (label, marker, face) in zip(measured, MEASURED.values()):
+        low, high = _least_and_most(values / divisor, stage_of, by)
+        axes.vlines(np.arange(len(low)), low, high, color="black", linewidth=0.6)
+        size = 4 if len(low) <= 32 else 2
+        axes.plot(high, marker, color="black", markersize=2 * size if marker == "_" else size,
+                  markerfacecolor=face, markeredgewidth=0.8, label=label)
+    style.count_ticks(axes, plan.shape[1])
+    axes.set_ylim(bottom=0)
+    handles = [*axes.containers, *axes.get_lines()]
+    style.add_legend(axes, handles, [handle.get_label() for handle in handles])
+    return figure
+
+
+def _draw_plan(axes, plan):
+    bars = plan.shape[1]
+    x, bottom = np.arange(bars), np.zeros(bars)
+    narrow = bars > 32
+    for values, (label, colour, hatch) in zip(plan, PIECES.values()):
+        axes.bar(
+            x,
+            values,
+            1 if narrow else 0.6,
+            bottom,
+            label=label,
+            color=colour,
+            hatch=hatch,
+            edgecolor="#777777" if hatch else colour,
+            linewidth=0 if narrow or not hatch else 0.5,
+        )
+        bottom += values
+
+
+def _least_and_most(values, stage_of, by):
+    if by == "rank":
+        return values, values
+    groups = [values[stage_of == stage] for stage in range(stage_of.max() + 1)]
+    return [np.array([f(g) if len(g) else np.nan for g in groups]) for f in (np.min, np.max)]

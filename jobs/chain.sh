@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Submits a chain of N jobs that train one run, each beginning when the one before has ended.
+# The first that ends the run, or fails, ends the chain: those after it end at once.
+#
+#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/{pbs,lsf,flux}/chain.sh
+#   TRIREME_SUBMIT="--nodes=4 --time=2:00:00"                options of sbatch, qsub, bsub, flux
+set -euo pipefail
+
+fail() { echo "chain: $*" >&2; exit 1; }
+usage="usage: jobs/SYSTEM/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]"
+[[ ${1:-} =~ ^[1-9][0-9]*$ ]] || fail "N is a number of jobs, got '${1:-}'; $usage"
+[ $# -ge 2 ] || fail "no deck; $usage"
+count=$1
+export TRIREME_DECK=$2
+export TRIREME_RUN=${3:-runs/$(basename "${TRIREME_DECK%.*}")}
+export TRIREME_SET=${*:4}
+for file in $TRIREME_DECK; do
+  [ -r "$file" ] || fail "no deck '$file'"
+done
+
+here=$(dirname "$0")  # the folder of the link: it says which system
+system=$(basename "$(cd "$here" && pwd)")
+TRIREME_HOME=${TRIREME_HOME:-$(cd "$here/../.." && pwd)}
+TRIREME_CHAIN=chain-$(date +%Y%m%dT%H%M%S)-$$
+export TRIREME_HOME TRIREME_CHAIN
+read -ra options <<<"${TRIREME_SUBMIT:-}"
+
+# submit PREVIOUS: submits one job after PREVIOUS, if that is any, and prints its id.
+submit() {
+  local after=()
+  case $system in
+    slurm)
+      [ -z "$1" ] || after=("--dependency=afterany:$1")
+      sbatch --parsable "${options[@]}" "${after[@]}" "$here/train.sbatch" | cut -d';' -f1
+      ;;
+    pbs)  # hands on the variables that it is told
+      [ -z "$1" ] || after=(-W "depend=afterany:$1")
+      qsub -v "$(compgen -e TRIREME_ | paste -sd,)" "${options[@]}" "${after[@]}" \
+        "$here/train.pbs"
+      ;;
+    lsf)
+      [ -z "$1" ] || after=(-w "ended($1)")
+      bsub "${options[@]}" "${after[@]}" <"$here/train.lsf" | sed -nE 's/^Job <([0-9]+)>.*/\1/p'
+      ;;
+    flux)
+      [ -z "$1" ] || after=("--dependency=afterany:$1")
+      flux batch "${options[@]}" "${after[@]}" "$here/train.flux"
+      ;;
+    *) fail "$0: call it as jobs/SYSTEM/chain.sh; SYSTEM: slurm, pbs, lsf or flux" ;;
+  esac
+}
+
+previous=
+for ((left = count - 1; left >= 0; left--)); do
+  export TRIREME_CHAIN_LEFT=$left
+  job=$(submit "$previous") || job=
+  [ -n "$job" ] ||
+    fail "$((count - left - 1)) of $count jobs submitted, then $system refused, see above"
+  echo "chain: job $((count - left)) of $count is $job"
+  previous=$job
+done

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What Dockerfile and trireme.def have in common, inside of the image, as root, on Debian 12,
+# Ubuntu 24.04 or later.
+#
+#   steps.sh build SOURCE PREFIX     packages, program, installation, list of what it runs on
+#   steps.sh runtime PREFIX          packages of that list; with ANALYSIS=yes the plots' too
+#
+# build reads TRIREME_ARCH (-march, by default x86-64-v3: images are made on one processor and
+# run on another), TRIREME_CUDA (ON, OFF, AUTO), CUDA_ARCHITECTURES (auto: all that Trireme can
+# use) and JOBS.
+set -euo pipefail
+
+list=share/trireme/runtime-packages.txt
+
+# The package of a library: dpkg knows files by the path that they were packed with.
+package_of() {  # FILE
+  local real
+  real=$(readlink -f "$1")
+  dpkg-query -S "$real" 2>/dev/null || dpkg-query -S "${real#/usr}"
+}
+
+build() {  # SOURCE PREFIX
+  local source=$1 prefix=$2 folder library
+  local arguments=(-DTRIREME_TESTS=OFF "-DTRIREME_ARCH=${TRIREME_ARCH:-x86-64-v3}"
+    "-DTRIREME_CUDA=${TRIREME_CUDA:-AUTO}")
+  [ "${CUDA_ARCHITECTURES:-auto}" = auto ] ||
+    arguments+=("-DCMAKE_CUDA_ARCHITECTURES=$CUDA_ARCHITECTURES")
+  apt-get -q update
+  "$source/jobs/install-deps.sh" build
+  folder=$(mktemp -d)
+  cmake -S "$source" -B "$folder" -G Ninja "${arguments[@]}"
+  cmake --build "$folder" --parallel "${JOBS:-$(nproc)}" --target trireme
+  cmake --install "$folder" --prefix "$prefix" --strip
+  rm -rf "$folder"
+  ldd "$prefix/bin/trireme" | awk '$3 ~ /^\// {print $3}' | while read -r library; do
+    package_of "$library"
+  done | sed 's/:.*//' | sort -u >"$prefix/$list"
+  [ -s "$prefix/$list" ] || {
+    echo "steps.sh: $prefix/bin/trireme runs on no package that dpkg knows" >&2
+    exit 1
+  }
+}
+
+runtime() {  # PREFIX
+  local prefix=$1 packages
+  mapfile -t packages <"$prefix/$list"
+  apt-get -q update
+  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends openmpi-bin \
+    "${packages[@]}"
+  [ "${ANALYSIS:-no}" != yes ] || "$prefix/share/trireme/jobs/install-deps.sh" analysis
+  rm -rf /var/lib/apt/lists/*
+  # An image that can't start its program isn't one.
+  "$prefix/bin/trireme" --version
+}
+
+case ${1:-} in
+  build) build "${2:?SOURCE}" "${3:?PREFIX}" ;;
+  runtime) runtime "${2:?PREFIX}" ;;
+  *)
+    echo "usage: steps.sh build SOURCE PREFIX | steps.sh runtime PREFIX" >&2
+    exit 1
+    ;;
+esac

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Trains a deck under Flux. Before the time limit the run saves, a next job is submitted, and
+# that one goes on (jobs/README.md). From the folder of the source tree:
+#
+#   flux batch -N4 jobs/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
+# flux: --job-name=trireme
+# flux: --nodes=1
+# flux: --nslots=4
+# flux: --cores-per-slot=8
+# flux: # --gpus-per-slot=1
+# flux: --time-limit=24h
+# flux: --output=trireme-{{id}}.log
+
+deck=${1:-${TRIREME_DECK:-inputs/gcide.yml}}           # "a.yml b.yml": b over a
+run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resumed if it is there
+settings=${*:3}                                        # key=value key=value, over the deck
+settings=${settings:-${TRIREME_SET:-}}
+home=${TRIREME_HOME:-$PWD}                             # the source tree
+program=${TRIREME_PROGRAM:-$home/build/trireme}
+ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}
+threads=${TRIREME_THREADS:-8}                          # cores of a rank
+gpus=${TRIREME_GPUS_PER_RANK:-0}
+flux_options=${TRIREME_FLUX_OPTIONS:-}                 # of flux run, e.g. -o pmi=pmix
+batch_options=${TRIREME_SUBMIT:-}                      # of flux batch, for the next job
+
+set -uo pipefail
+[ -r "$home/jobs/turn.sh" ] || {
+  echo "$home is no source tree of Trireme: set TRIREME_HOME" >&2
+  exit 1
+}
+. "$home/jobs/site.sh"
+. "$home/jobs/turn.sh"
+
+# Flux knows how long this job has left; a job without a limit has a number beyond all dates.
+set_end_time() {
+  [ -z "${TRIREME_END_TIME:-}" ] || return 0
+  local left
+  left=$(flux job timeleft 2>/dev/null) || left=
+  if [[ $left =~ ^[0-9]+$ ]]; then
+    [ "$left" -ge 4294967295 ] || export TRIREME_END_TIME=$(($(date +%s) + left))
+  else
+    turn_say "no time limit is known from flux job timeleft: only signals will end the run" \
+      "in time"
+  fi
+}
+
+# Runs as a job of its own, whose ranks can be sent a signal.
+# shellcheck disable=SC2317  # turn_run calls it
+flux_run() {
+  local job='' code=0 pid
+  trap '[ -z "$job" ] || flux job kill --signal=SIGUSR1 "$job"' USR1
+  job=$(flux submit "${flux_words[@]}" "$@") || return 1
+  flux job attach "$job" &
+  pid=$!
+  while kill -0 "$pid" 2>/dev/null; do
+    wait "$pid" || true
+  done
+  wait "$pid" || code=$?
+  return "$code"
+}
+
+# Flux has no requeue: the enclosing instance gets a next job.
+submit_next() {
+  unset TRIREME_END_TIME
+  export TRIREME_JOB=$turn_id TRIREME_SET=$settings
+  local options next
+  read -ra options <<<"$batch_options"
+  if next=$(flux --parent batch "${options[@]}" "$home/jobs/flux/train.flux" \
+    "$deck" "$run"); then
+    turn_say "goes on as job $next"
+    turn_exit=0
+  else
+    turn_say "flux batch doesn't take it, see above; to go on, submit the same again"
+  fi
+}
+
+nodes=$(flux resource list --states=up --no-header --format='{nnodes}') || nodes=1
+flux_words=("--nodes=$nodes" "--ntasks=$((nodes * ranks_per_node))" "--cores-per-task=$threads"
+  -o cpu-affinity=per-task -o gpu-affinity=off)
+[ "$gpus" = 0 ] || flux_words+=("--gpus-per-task=$gpus")
+# shellcheck disable=SC2206  # a list of words
+flux_words+=($flux_options)
+
+turn_begin "${TRIREME_JOB:-$(flux getattr jobid)}"
+set_end_time
+turn_run flux_run
+turn_end
+[ "$turn_next" != again ] || submit_next
+exit "$turn_exit"

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Trains a deck by mpirun, without a batch system: on this machine, or on a list of hosts that
+# ssh reaches without a password and that see the same files. Ctrl-C (or SIGTERM, SIGUSR1) saves
+# and ends with exit code 75; the same command goes on. From the folder of the source tree:
+#
+#   TRIREME_HOSTS=node1,node2 jobs/local/run.sh [DECK [RUN_FOLDER [KEY=VALUE...]]]
+
+deck=${1:-${TRIREME_DECK:-inputs/gcide.yml}}           # "a.yml b.yml": b over a
+run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resumed if it is there
+settings=${*:3}                                        # key=value key=value, over the deck
+settings=${settings:-${TRIREME_SET:-}}
+home=${TRIREME_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}  # the source tree
+program=${TRIREME_PROGRAM:-$home/build/trireme}
+hosts=${TRIREME_HOSTS:-}                               # node1,node2; empty: this machine
+ranks_per_node=${TRIREME_RANKS_PER_NODE:-2}
+threads=${TRIREME_THREADS:-1}                          # cores of a rank
+
+set -uo pipefail
+[ -r "$home/jobs/turn.sh" ] || {
+  echo "$home is no source tree of Trireme: set TRIREME_HOME" >&2
+  exit 1
+}
+. "$home/jobs/site.sh"
+. "$home/jobs/turn.sh"
+
+# Ctrl-C reaches all that the terminal runs; in a session of its own mpirun doesn't notice.
+# shellcheck disable=SC2317  # turn_run calls it
+detached() { exec setsid "$@"; }
+
+turn_begin "local-$$"
+nodes=1 hostfile=
+if [ -n "$hosts" ]; then
+  hostfile=$(mktemp "$run/hosts.XXXXXX") || turn_fail "cannot write in $run"
+  trap 'rm -f "$hostfile"' EXIT
+  nodes=0
+  for host in ${hosts//,/ }; do
+    nodes=$((nodes + 1))
+    for ((rank = 0; rank < ranks_per_node; rank++)); do echo "$host"; done
+  done >"$hostfile"
+fi
+turn_mpirun "$nodes" "$hostfile"
+trap 'turn_stop' INT
+turn_run detached "${launcher[@]}"
+turn_end
+[ "$turn_next" != again ] || turn_say "to go on: $0 $deck $run $settings"
+exit "$turn_exit"

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# ReFrame's settings for a cluster under Slurm: a template. What stands in <> is the site's.
+site_configuration = {
+    "systems": [
+        {
+            "name": "<cluster>",
+            "descr": "<what it is>",
+            "hostnames": [r"<login\d+>"],
+            "modules_system": "lmod",
+            "partitions": [
+                {
+                    "name": "cpus",
+                    "descr": "nodes without GPUs",
+                    "scheduler": "slurm",
+                    "launcher": "srun",
+                    "access": ["--partition=<cpus>", "--account=<account>"],
+                    "environs": ["installed"],
+                    "max_jobs": 8,
+                    "modules": ["trireme"],
+                    # pmix where the MPI that Trireme was linked with speaks it (`srun
+                    # --mpi=list` shows what Slurm offers), else pmi2.
+                    "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_CPU_BIND", "cores"]],
+                },
+                {
+                    "name": "gpus",
+                    "descr": "a rank for each GPU",
+                    "scheduler": "slurm",
+                    "launcher": "srun",
+                    "access": [
+                        "--partition=<gpus>",
+                        "--account=<account>",
+                        "--gpus-per-task=1",
+                    ],
+                    "environs": ["installed"],
+                    "max_jobs": 8,
+                    "modules": ["trireme"],
+                    # Each rank sees all GPUs of its node and takes the one of its number.
+                    "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_GPU_BIND", "none"]],
+                },
+            ],
+        }
+    ],
+    "environments": [{"name": "installed", "cc": "cc", "cxx": "CC", "ftn": ""}],
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// One checkpoint after another, until one can be read.
+#include "restore.hpp"
+
+#include <optional>
+
+#include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/log.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// Nothing if the checkpoint turned out to be damaged, which `source` then knows.
+std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicator& world,
+                                Trainer& trainer, const std::string& folder,
+                                bool began_earlier) {
+  const bool finetune = deck.finetune && !began_earlier;
+  const bool no_optimizer = deck.no_load_optim && !began_earlier;
+  std::string problem;
+  std::optional<CheckpointReader> reader;
+  try {
+    reader.emplace(folder);
+  } catch (const Error& e) {
+    problem = e.what();
+  }
+  try {
+    world.agree(problem);
+    trainer.load(*reader, !no_optimizer && !finetune, reader->state().optimizer_steps);
+  } catch (const Error& e) {
+    if (!e.everywhere()) throw;
+    world.agree(reading_trouble(folder, e.what()));
+    problem.clear();
+    try {
+      if (world.rank() == 0) source.refuse(e.what());
+    } catch (const Error& none_left) {
+      problem = none_left.what();
+    }
+    world.agree(problem);
+    return std::nullopt;
+  }
+  if (finetune) {
+    log::info("finetune the weights of {}", folder);
+    return RunPosition{};
+  }
+  const RunState& state = reader->state();
+  trainer.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
+  log::info("resume   {} at iteration {}{}{}", folder, state.iteration,
+            no_optimizer ? ", the optimizer afresh" : "",
+            began_earlier ? fmt::format(" (this run began with load: {})", deck.load) : "");
+  return RunPosition{state.iteration, state.samples_consumed};
+}
+
+}  // namespace
+
+RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
+                    Trainer& trainer) {
+  const bool began_earlier =
+      world.reduce_count(source.began_earlier() ? 1 : 0, Reduction::max) != 0;
+  Deck checked = deck;  // rank 0's, for the checks
+  for (;;) {
+    std::string problem;
+    std::string folder;
+    try {
+      if (world.rank() == 0) folder = source.next(checked).value_or("");
+    } catch (const Error& e) {
+      problem = e.what();
+    }
+    world.agree(problem);
+    folder = world.broadcast_text(folder, 0);
+    if (folder.empty()) {
+      if (!deck.load.empty()) log::info("resume   no checkpoint in {} yet", deck.load);
+      return {};
+    }
+    if (const auto loaded = load(deck, source, world, trainer, folder, began_earlier)) {
+      return *loaded;
+    }
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long each phase of a start took.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "trireme/core/clock.hpp"
+
+namespace trireme {
+
+class StartClock {
+ public:
+  /// What f() returns; its time counts as phase `name`'s.
+  template <class F>
+  decltype(auto) time(std::string name, F f) {
+    const Phase phase(*this, std::move(name));
+    return f();
+  }
+  /// Seconds by phase, in the order of their ends.
+  [[nodiscard]] const std::vector<std::pair<std::string, double>>& phases() const {
+    return phases_;
+  }
+  /// Since the clock was made.
+  [[nodiscard]] double seconds() const { return now() - began_; }
+
+ private:
+  class Phase {
+   public:
+    Phase(StartClock& clock, std::string name) : clock_(clock), name_(std::move(name)) {}
+    ~Phase() { clock_.phases_.emplace_back(std::move(name_), now() - began_); }
+    Phase(const Phase&) = delete;
+    Phase& operator=(const Phase&) = delete;
+
+   private:
+    StartClock& clock_;
+    std::string name_;
+    double began_ = now();
+  };
+
+  double began_ = now();
+  std::vector<std::pair<std::string, double>> phases_;
+};
+
+}  // namespace trireme

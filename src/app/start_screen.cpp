@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The start-up screen.
+#include "start_screen.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "trireme/app/mesh_table.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/optim/schedule.hpp"
+
+#include "environment.hpp"
+#include "run.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::size_t kHostLines = 4;
+constexpr std::size_t kStageLines = 3;
+
+/// "cuda:3 NVIDIA H100" on all of a node's ranks but for the number: "NVIDIA H100".
+std::string device_kind(const RankFacts& facts, const Engine& engine) {
+  if (facts.gpu.empty()) {
+    return fmt::format("{}, {} thread{}", facts.device, engine.threads(),
+                       engine.threads() == 1 ? "" : "s");
+  }
+  const auto space = facts.device.find(' ');
+  return space == std::string::npos ? facts.device : facts.device.substr(space + 1);
+}
+
+void print_hosts(const StartScreen& s) {
+  std::vector<RankPlace> places;
+  for (const RankFacts& facts : s.ranks) {
+    places.push_back({facts.host, device_kind(facts, s.engine)});
+  }
+  for (const std::string& line : mesh_table(s.plan.mesh, places, kHostLines)) {
+    log::info("         {}", line);
+  }
+}
+
+void print_memory(const StartScreen& s) {
+  for (const std::string& line : memory_table(s.plan, kStageLines)) log::info("{}", line);
+  const MemoryCheck check = check_memory(s.plan, s.ranks);
+  if (!check.tightest.empty()) log::info("         planned of {}", check.tightest);
+}
+
+void print_schedule(const StartScreen& s) {
+  const Deck& deck = s.deck;
+  const std::int64_t micro_batches = deck.gradient_accumulation_steps;
+  const std::string batches =
+      fmt::format("{} micro-batch{}", micro_batches, micro_batches == 1 ? "" : "es");
+  if (s.plan.mesh.pp == 1) {
+    log::info("schedule {} a step, no pipeline", batches);
+  } else {
+    log::info(
+        "schedule {}: {} through {} stages, which wait {:.1f} % of the time for each other",
+        deck.pipeline_schedule == PipelineSchedule::gpipe ? "gpipe" : "1f1b", batches,
+        s.plan.mesh.pp, 100 * s.plan.idle);
+  }
+  constexpr std::array kDecays = {"constant", "linear", "cosine", "exponential"};
+  const ScheduleConfig& rate = deck.schedule;
+  const std::int64_t warmup = warmup_iters(rate);
+  log::info("rate     {:.3g}{}, {}", rate.lr,
+            warmup > 0 ? fmt::format(" after {} iterations of warmup", warmup) : "",
+            rate.lr_decay_style == DecayStyle::constant
+                ? "then constant"
+                : fmt::format("{} to {:.3g} at iteration {}",
+                              kDecays[static_cast<std::size_t>(rate.lr_decay_style)],
+                              learning_rate(rate, std::max(rate.lr_decay_iters, warmup + 1)),
+                              rate.lr_decay_iters));
+}
+
+}  // namespace
+
+void print_start(const StartScreen& s) {
+  const auto n = s.ranks.size();
+  const std::string job = batch_job();
+  log::info("Trireme {} on {}, {} rank{} | {}{}", version_text(), mpi_version(), n,
+            n == 1 ? "" : "s", date_text(), job.empty() ? "" : " | " + job);
+  print_mesh(s.deck, s.plan.mesh);
+  print_hosts(s);
+  print_model(s.deck, s.plan.mesh);
+  print_compute(s.engine, s.gemm_rate);
+  print_memory(s);
+  log::info("data     {}", s.data);
+  print_schedule(s);
+}
+
+void print_start_end(const Deck& deck, const StartClock& clock) {
+  if (!deck.run_folder().empty()) {
+    log::info("run      {}: metrics.h5, log.txt, deck.yml, environment.txt", deck.run_folder());
+  }
+  std::string phases;
+  constexpr double kShown = 0.005;  // what would be written as 0
+  for (const auto& [name, seconds] : clock.phases()) {
+    if (seconds < kShown) continue;
+    phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", name, seconds);
+  }
+  log::info("start    {:.2f} s: {}", clock.seconds(), phases);
+}
+
+}  // namespace trireme

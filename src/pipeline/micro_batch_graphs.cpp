@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// When to capture, and what stays the same from launch to launch.
+#include "micro_batch_graphs.hpp"
+
+#include <utility>
+
+#include "trireme/core/log.hpp"
+
+namespace trireme {
+
+void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
+  step_ = step;
+  const MicroBatch& first = step_.front();
+  if (!fixed_.loss_sum.defined()) {
+    ex_.device.trim();  // what initial weights or a checkpoint took, no arena would find
+    fixed_ = first;
+    fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
+    fixed_.targets = ex_.make(first.targets.dtype(), first.targets.shape());
+    fixed_.loss_sum = ex_.make(first.loss_sum.dtype(), first.loss_sum.shape());
+  }
+  const View sum = fixed_.loss_sum;
+  ex_.device.copy(sum.raw(), first.loss_sum.view().raw(), sum.bytes(), ex_.stream);
+}
+
+void MicroBatchGraphs::end() {
+  const View sum = step_.front().loss_sum;
+  ex_.device.copy(sum.raw(), fixed_.loss_sum.view().raw(), sum.bytes(), ex_.stream);
+  step_.clear();
+}
+
+MicroBatchGraphs::Mode MicroBatchGraphs::mode_of(std::size_t index) const {
+  if (exchanges_ && index + 1 == step_.size()) return Mode::eager;
+  if (backward_ != nullptr) return Mode::launch;
+  return settled_ && !(exchanges_ && index == 0) ? Mode::capture : Mode::eager;
+}
+
+const MicroBatch& MicroBatchGraphs::take(std::size_t index) {
+  const MicroBatch& mb = step_[index];
+  TRM_CHECK(
+      mb.batch == fixed_.batch && mb.seq == fixed_.seq && mb.loss_weight == fixed_.loss_weight,
+      "micro-batch {} is unlike the one of the graphs", index);
+  TRM_CHECK(arena_.in_use() == 0, "{} bytes of the graphs' memory are in use between them",
+            arena_.in_use());
+  const auto copy = [&](const Tensor& from, const Tensor& to) {
+    ex_.device.copy(to.view().raw(), from.view().raw(), to.view().bytes(), ex_.stream);
+  };
+  copy(mb.tokens, fixed_.tokens);
+  copy(mb.targets, fixed_.targets);
+  fixed_.first_sample = mb.first_sample;
+  mode_ = mode_of(index);
+  reserved_ = arena_.reserved();
+  return fixed_;
+}
+
+void MicroBatchGraphs::run(PlanStep::Kind kind, const std::function<void()>& work,
+                           const std::function<void()>& follow) {
+  const bool forward = kind == PlanStep::Kind::forward;
+  if (mode_ == Mode::eager) {
+    work();
+    if (!forward) settled_ = arena_.reserved() == reserved_;
+    return;
+  }
+  auto& graph = forward ? forward_ : backward_;
+  const auto hold = clock_.hold();  // a mark in a graph would have no time
+  if (mode_ == Mode::capture) {
+    graph = capture(work);
+    if (!forward) announce();
+  } else {
+    follow();
+  }
+  graph->launch(ex_.stream);
+}
+
+void MicroBatchGraphs::announce() const {
+  if (ex_.device.kind() == DeviceKind::dry) return;
+  log::info("graphs   micro-batches are CUDA graphs from here on, in {:.1f} MiB of their own",
+            static_cast<double>(arena_.reserved()) / (1 << 20));
+}
+
+std::unique_ptr<Graph> MicroBatchGraphs::capture(const std::function<void()>& work) const {
+  try {
+    return ex_.stream.capture(work);
+  } catch (const Error& e) {
+    throw Error(
+        fmt::format("a micro-batch can't be made a CUDA graph: {}; "
+                    "cuda_graphs: false does without",
+                    e.what()));
+  }
+}
+
+}  // namespace trireme

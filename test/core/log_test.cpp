@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where lines go: each case in a process of its own, its output in files.
+#include "trireme/core/log.hpp"
+
+#include <cstdio>
+#include <fcntl.h>
+#include <fstream>
+#include <iterator>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include "../temporary_folder.hpp"
+
+using namespace trireme;
+
+namespace {
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void send(int from, const std::string& path) {
+  const int file = open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+  dup2(file, from);
+  close(file);
+}
+
+struct Lines {
+  test::TemporaryFolder folder;
+  std::string out = folder / "out";
+  std::string err = folder / "err";
+  std::string kept = folder / "log.txt";
+
+  template <class F>
+  void in_child(F f) const {
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    if (child == 0) {
+      send(STDOUT_FILENO, out);
+      send(STDERR_FILENO, err);
+      f();
+      _exit(0);
+    }
+    int status = 1;
+    BOOST_REQUIRE_EQUAL(waitpid(child, &status, 0), child);
+    BOOST_REQUIRE_EQUAL(status, 0);
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(rank_0_tells_and_keeps) {
+  const Lines lines;
+  lines.in_child([&] {
+    log::start(0, "node1");
+    log::info("before all");
+    log::hold();
+    log::note("mark");
+    log::warn("held");
+    log::keep(lines.kept);
+    log::info("a line of {}", 2);
+    log::error("the end");
+  });
+  BOOST_CHECK_EQUAL(text_of(lines.out), "before all\na line of 2\n");
+  BOOST_CHECK_EQUAL(text_of(lines.err), "warning: held\ntrireme: error: the end\n");
+  BOOST_CHECK_EQUAL(text_of(lines.kept),
+                    "mark\nwarning: held\na line of 2\ntrireme: error: the end\n");
+}
+
+BOOST_AUTO_TEST_CASE(other_ranks_warn_with_rank_and_host_and_add_to_what_is_there) {
+  const Lines lines;
+  const auto run = [&] {
+    log::start(3, "node7");
+    log::hold();
+    log::keep(lines.kept);
+    log::info("not told");
+    log::warn("odd");
+  };
+  lines.in_child(run);
+  BOOST_CHECK(!std::filesystem::exists(lines.kept));
+  std::ofstream(lines.kept) << "first\n";
+  lines.in_child(run);
+  BOOST_CHECK_EQUAL(text_of(lines.out), "");
+  BOOST_CHECK_EQUAL(text_of(lines.kept), "first\nwarning (rank 3 on node7): odd\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_written_is_told_once) {
+  const Lines lines;
+  lines.in_child([&] {
+    log::start(0, "node1");
+    log::keep(lines.folder / "none/log.txt");
+    log::info("one");
+    log::info("two");
+  });
+  BOOST_CHECK_EQUAL(text_of(lines.out), "one\ntwo\n");
+  BOOST_CHECK_EQUAL(text_of(lines.err), "warning: " + (lines.folder / "none/log.txt") +
+                                            ": cannot write: No such file or directory; lines "
+                                            "of the log are missing there\n");
+}
+
+BOOST_AUTO_TEST_CASE(the_live_line_stays_below_and_out_of_the_file) {
+  const Lines lines;
+  lines.in_child([&] {
+    log::start(0, "node1");
+    log::keep(lines.kept);
+    const log::LivePlace place{.file = stdout, .out = true, .err = true};
+    log::show(place, "bar 1");
+    log::info("line");
+    log::warn("odd");
+    log::show(place, "bar 2");
+    log::hide();
+    log::info("end");
+  });
+  const std::string e = "\r\033[K";
+  BOOST_CHECK_EQUAL(text_of(lines.out), e + "bar 1" + e + "line\n" + e + "bar 1" + e + e +
+                                            "bar 1" + e + "bar 2" + e + "end\n");
+  BOOST_CHECK_EQUAL(text_of(lines.err), e + "warning: odd\n");
+  BOOST_CHECK_EQUAL(text_of(lines.kept), "line\nwarning: odd\nend\n");
+}
+
+BOOST_AUTO_TEST_CASE(an_error_comes_out_without_a_start_too) {
+  const Lines lines;
+  lines.in_child([] { log::error("early"); });
+  BOOST_CHECK_EQUAL(text_of(lines.err), "trireme: error: early\n");
+}
