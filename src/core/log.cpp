@@ -25,37 +25,35 @@ void write_to(std::FILE* file, const std::string& text) {
   std::fflush(file);
 }
 
-/// A file that grows by whole lines, each in one write(2): other ranks add to it too.
+/// A file that grows by whole lines, each in one write(2): other ranks add to it too. It is not
+/// kept open between lines, so that a file system can be taken away under an idle run.
 class LineFile {
  public:
   LineFile(std::string path, bool create)
       : path_(std::move(path)),
         flags_(O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0)) {}
-  ~LineFile() {
-    if (file_ >= 0) close(file_);
-  }
-  LineFile(const LineFile&) = delete;
-  LineFile& operator=(const LineFile&) = delete;
 
   /// "" or what went wrong, once.
   std::string add(const std::string& line) {
-    errno = 0;
-    if (file_ < 0) file_ = open(path_.c_str(), flags_, 0666);
     const std::string whole = line + '\n';
-    if (file_ >= 0 &&
-        write(file_, whole.data(), whole.size()) == static_cast<ssize_t>(whole.size())) {
+    errno = 0;
+    const int file = open(path_.c_str(), flags_, 0666);
+    const bool written = file >= 0 && write(file, whole.data(), whole.size()) ==
+                                          static_cast<ssize_t>(whole.size());
+    const int reason = errno == 0 ? ENOSPC : errno;
+    if (file >= 0) close(file);
+    if (written) {
       failed_ = false;
       return {};
     }
     if (std::exchange(failed_, true)) return {};
     return fmt::format("{}: cannot write: {}; lines of the log are missing there", path_,
-                       std::strerror(errno == 0 ? ENOSPC : errno));
+                       std::strerror(reason));
   }
 
  private:
   std::string path_;
   int flags_;
-  int file_ = -1;
   bool failed_ = false;
 };
 
