@@ -220,8 +220,8 @@ turn_mpirun() {
           "${name}_MCA_oob_tcp_keepalive_probes=3"
       done
       # Hydra hands on the whole environment, Open MPI over ssh what it is told.
-      for name in $(compgen -e | grep -E \
-        -e '^(OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_' -e '^(TMPDIR|LD_LIBRARY_PATH|PBS_WALLTIME)$'); do
+      for name in $(compgen -e | grep -E -e '^(OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_' \
+        -e '^(TMPDIR|LD_LIBRARY_PATH|PBS_WALLTIME)$'); do
         launcher+=(-x "$name")
       done
       ;;
