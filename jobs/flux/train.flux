@@ -14,7 +14,7 @@ run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resume
 settings=${*:3}                                        # key=value key=value, over the deck
 settings=${settings:-${TRIREME_SET:-}}
 home=${TRIREME_HOME:-$PWD}                             # the source tree
-ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}            # nodes are whole, with all that they have
+ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}            # nodes are whole, with all they have
 threads=${TRIREME_THREADS:-8}                          # cores of a rank
 gpus=${TRIREME_GPUS_PER_RANK:-0}
 flux_options=${TRIREME_FLUX_OPTIONS:-}                 # of flux run, e.g. -o pmi=pmix
@@ -41,7 +41,7 @@ set_end_time() {
   fi
 }
 
-# Seconds that the enclosing instance has given this job, whole ones; nothing: no limit is known.
+# Whole seconds that the enclosing instance has given this job; nothing: no limit is known.
 time_limit() {
   local seconds
   seconds=$(flux --parent jobs -n --format='{duration}' "$(flux getattr jobid)" 2>/dev/null)

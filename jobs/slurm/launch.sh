@@ -53,7 +53,8 @@ slurm_launcher() {
   [ -n "$mpi" ] || mpi=$(slurm_mpi) || exit 1
   local bind=cores
   [ "${TRIREME_BIND:-core}" != none ] || bind=none
-  launcher=(srun "--mpi=$mpi" "--cpus-per-task=$threads" "--cpu-bind=$bind" --kill-on-bad-exit=0)
+  launcher=(srun "--mpi=$mpi" "--cpus-per-task=$threads" "--cpu-bind=$bind"
+    --kill-on-bad-exit=0)
   [ -z "${SLURM_GPUS_ON_NODE:-}" ] || launcher+=(--gpu-bind=none)
   # shellcheck disable=SC2206  # a list of words
   launcher+=($srun_options)

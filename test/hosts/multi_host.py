@@ -114,7 +114,8 @@ class Agreement(TwoHosts):
         deck, process = self.start("script", RUN)
         self.reached("script", 3)
         # Modules set where libraries are: those of both hosts must know.
-        paths = [self.variable(pid, "LD_LIBRARY_PATH") for pid in program.ranks_of(deck).values()]
+        paths = [self.variable(pid, "LD_LIBRARY_PATH")
+                 for pid in program.ranks_of(deck).values()]
         self.assertEqual([str(self.folder) in path.split(":") for path in paths], [True] * 4)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(60), stops.STOPPED, self.log("script"))

@@ -14,7 +14,11 @@ SOURCE = Path(__file__).resolve().parents[2]
 STAND_INS = {
     "dpkg-query": "exit 1",
     "id": "echo $USER_ID",
-    "sudo": """while [ "${1#-}" != "$1" ]; do shift; done; echo "sudo $1" >> "$CALLS"; exec "$@" """,
+    "sudo": """
+while [ "${1#-}" != "$1" ]; do shift; done
+echo "sudo $1" >> "$CALLS"
+exec "$@"
+""",
     "apt-get": """
 echo "$@" >> "$CALLS"
 case " $* " in *' install '*) ;; *) exit 0 ;; esac

@@ -19,7 +19,8 @@ from pathlib import Path
 site = Path({site!r})
 name, words = Path(sys.argv[0]).name, sys.argv[1:]
 with (site / "calls").open("a") as calls:
-    kept = {{k: v for k, v in os.environ.items() if k.startswith(("TRIREME_", "PBS_", "OMP_", "LD_"))}}
+    begin = ("TRIREME_", "PBS_", "OMP_")
+    kept = {{k: v for k, v in os.environ.items() if k.startswith(begin)}}
     calls.write(json.dumps([name, words, kept]) + "\\n")
 
 

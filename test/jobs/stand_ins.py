@@ -410,8 +410,9 @@ class SlurmMpi(Scripts):
     def test_binding(self):
         script = self.site.folder / "launcher.sh"
         jobs = SOURCE / "jobs"
-        script.write_text(f"SLURM_JOB_ID=42 threads=2 mpi=pmix srun_options=\n. {jobs}/turn.sh\n"
-                          f". {jobs}/slurm/launch.sh\nslurm_launcher\necho ${{launcher[*]}}\n")
+        script.write_text("SLURM_JOB_ID=42 threads=2 mpi=pmix srun_options=\n"
+                          f". {jobs}/turn.sh\n. {jobs}/slurm/launch.sh\n"
+                          "slurm_launcher\necho ${launcher[*]}\n")
         for bind, expected in (("", "cores"), ("none", "none")):
             _, said = self.site.run(script, TRIREME_BIND=bind)
             self.assertIn(f" --cpu-bind={expected} ", said)
