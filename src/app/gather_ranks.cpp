@@ -20,7 +20,8 @@ struct Figures {
 };
 static_assert(std::is_trivially_copyable_v<Figures> && std::is_trivially_copyable_v<Span>);
 
-constexpr std::int64_t kMostBytes = std::int64_t{1} << 30U;  // of an exchange of texts
+/// Of a timeline, over all ranks: metrics.h5 is to stay small enough to be copied.
+constexpr std::int64_t kMostBytes = std::int64_t{32} << 20U;
 
 }  // namespace
 

@@ -63,11 +63,22 @@ The GPUs that a rank may use.
 A rank takes the one of its number on its node.
 .SH FILES
 .TP
-.I SAVE/metrics.h5
+.I RUN/metrics.h5
 What was measured, with the resolved deck; readable while the run goes on.
-.I SAVE
+.I RUN
 is the deck's key
+.BR run_dir ,
+by default
 .BR save .
+.TP
+.I RUN/log.txt
+What the program said, of all starts.
+.TP
+.I RUN/deck.yml
+The resolved deck of the last start.
+.TP
+.I RUN/environment.txt
+Versions, command, job, variables, hosts and machines of each start.
 .TP
 .I SAVE/latest
 The name of the last whole checkpoint.

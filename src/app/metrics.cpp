@@ -178,7 +178,8 @@ void Metrics::write() {
     std::error_code ignored;
     std::filesystem::resize_file(copy_of(path_), 0, ignored);
     std::filesystem::remove(copy_of(path_), ignored);
-    if (was_late.empty()) log::warn("{}; the run's metrics wait until there is room", late_);
+    if (was_late.empty())
+      log::warn("{}; the run's metrics wait until they can be written", late_);
     return;
   }
   steps_.clear();

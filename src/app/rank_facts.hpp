@@ -18,6 +18,7 @@ struct RankFacts {
   std::string device;         ///< "cpu", "cuda:0 NVIDIA H100 80GB HBM3"
   std::string gpu;            ///< what tells it from others; "" on a CPU
   std::int64_t capacity = 0;  ///< bytes that it has for this job; 0 on a CPU
+  int threads = 1;
   NodeFacts node;
 };
 

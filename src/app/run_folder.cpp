@@ -46,17 +46,25 @@ bool write(const std::string& path, const std::string& text, std::ios::openmode 
   return false;
 }
 
-bool is_ours(const std::string& path) {
+/// Whether a file of that name is a user's.
+bool is_theirs(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return false;
   std::ifstream file(path);
   std::string line;
   std::getline(file, line);
-  return line.starts_with(kOurs);
+  return !line.starts_with(kOurs);
 }
 
 void write_deck(const Deck& deck) {
   std::string path = deck.run_folder() + "/deck.yml";
-  if (std::filesystem::exists(path) && !is_ours(path)) {
+  if (is_theirs(path)) {
     path = deck.run_folder() + "/deck.resolved.yml";
+    if (is_theirs(path)) {
+      log::warn("{}: deck.yml and deck.resolved.yml are not of a run of ours and stay",
+                deck.run_folder());
+      return;
+    }
     log::warn("{}/deck.yml is not of a run of ours and stays; the resolved deck is {}",
               deck.run_folder(), path);
   }
@@ -87,7 +95,8 @@ void write_start_files(const Deck& deck, const std::string& environment) {
   if (deck.run_folder().empty()) return;
   write_deck(deck);
   const std::string path = deck.run_folder() + "/environment.txt";
-  const bool first = !std::filesystem::exists(path);
+  std::error_code error;
+  const bool first = !std::filesystem::exists(path, error);
   write(path, (first ? "" : "\n") + environment, std::ios::app);
 }
 

@@ -20,10 +20,10 @@ constexpr std::size_t kHostLines = 4;
 constexpr std::size_t kStageLines = 3;
 
 /// "cuda:3 NVIDIA H100" on all of a node's ranks but for the number: "NVIDIA H100".
-std::string device_kind(const RankFacts& facts, const Engine& engine) {
+std::string device_kind(const RankFacts& facts) {
   if (facts.gpu.empty()) {
-    return fmt::format("{}, {} thread{}", facts.device, engine.threads(),
-                       engine.threads() == 1 ? "" : "s");
+    return fmt::format("{}, {} thread{}", facts.device, facts.threads,
+                       facts.threads == 1 ? "" : "s");
   }
   const auto space = facts.device.find(' ');
   return space == std::string::npos ? facts.device : facts.device.substr(space + 1);
@@ -32,7 +32,7 @@ std::string device_kind(const RankFacts& facts, const Engine& engine) {
 void print_hosts(const StartScreen& s) {
   std::vector<RankPlace> places;
   for (const RankFacts& facts : s.ranks) {
-    places.push_back({facts.host, device_kind(facts, s.engine)});
+    places.push_back({facts.host, device_kind(facts)});
   }
   for (const std::string& line : mesh_table(s.plan.mesh, places, kHostLines)) {
     log::info("         {}", line);

@@ -41,6 +41,7 @@ TensorBoard::TensorBoard(const std::string& folder, std::int64_t iteration,
   path_ = fmt::format("{}/{}", folder, file_name(time));
   errno = 0;
   file_.open(path_, std::ios::binary);
+  if (!file_) give_up(errno);
   records_ = event_file::record(event_file::version(time));
   const std::int64_t first = iteration == 0 ? 0 : iteration + 1;
   records_ += event_file::record(event_file::session_start(time, first));
@@ -83,9 +84,12 @@ void TensorBoard::flush() {
   file_.write(records_.data(), static_cast<std::streamsize>(records_.size()));
   file_.flush();
   records_.clear();
-  if (file_.good()) return;
+  if (!file_) give_up(errno);
+}
+
+void TensorBoard::give_up(int reason) {
   log::warn("{}: cannot write: {}; the run goes on without events for TensorBoard", path_,
-            std::strerror(errno));
+            std::strerror(reason == 0 ? ENOSPC : reason));
   path_.clear();
 }
 

@@ -26,6 +26,9 @@ class TensorBoard {
   void flush();
 
  private:
+  /// No more events: a warning, once.
+  void give_up(int reason);
+
   std::string path_;
   std::ofstream file_;
   std::string records_;  ///< not written yet

@@ -229,6 +229,7 @@ class TrainRun {
       }
     } catch (const Error& e) {
       if (e.everywhere()) {
+        for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
         clock_.end_step();
         record();
         log_->write_rows();  // the way to a loss that is not finite is what one asks for
@@ -298,9 +299,21 @@ class TrainRun {
     throw error.set_everywhere();
   }
 
+  /// A run that is stopped and has its checkpoint is to be started again, whatever becomes of
+  /// the last metrics.
+  void finish_metrics() {
+    if (!metrics_) return;
+    try {
+      metrics_->finish();
+    } catch (const Error& e) {
+      if (!saves_) throw;
+      log::warn("{}", e.what());
+    }
+  }
+
   int stopped() {
     log_->report_ranks(engine_.exec().device, mesh_.at);
-    if (metrics_) metrics_->finish();
+    finish_metrics();
     log_->print_summary();
     if (!saves_) {
       log::info("stopped  after {} of {} iterations by exit_interval; no checkpoint is kept",
@@ -361,9 +374,12 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
   log::note(start_mark());
   LoadSource load;
   const Deck deck = clock.time("deck", [&] {
-    return load_deck(source, mpi.world(), [&](Deck& d) { check_inputs(d, load); });
+    return load_deck(source, mpi.world(), [&](Deck& d) {
+      check_inputs(d, load);
+      keep_log(d);  // before other ranks know of it, who add to the file
+    });
   });
-  keep_log(deck);
+  if (mpi.world().rank() != 0) keep_log(deck);
   return TrainRun(deck, std::move(load), mpi, clock, started).run();
 }
 

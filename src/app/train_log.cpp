@@ -17,6 +17,11 @@ namespace trireme {
 
 namespace {
 
+void take_better(EvaluationRecord& best, const EvaluationRecord& other) {
+  if (!std::isfinite(other.loss)) return;
+  if (best.iteration == 0 || other.loss < best.loss) best = other;
+}
+
 /// The best evaluation that a run's earlier starts left; iteration 0 where there was none.
 EvaluationRecord best_of(const std::string& metrics) {
   EvaluationRecord best;
@@ -28,9 +33,7 @@ EvaluationRecord best_of(const std::string& metrics) {
   if (at.empty()) return best;
   iterations.read(View(at.data(), DType::i64, shape));
   file.dataset("valid/loss").read(View(losses.data(), DType::f64, shape));
-  for (std::size_t i = 0; i < at.size(); ++i) {
-    if (best.iteration == 0 || losses[i] < best.loss) best = {at[i], losses[i]};
-  }
+  for (std::size_t i = 0; i < at.size(); ++i) take_better(best, {at[i], losses[i]});
   return best;
 }
 
@@ -198,8 +201,7 @@ void TrainLog::write_timelines() {
 }
 
 void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
-  const bool better = best_.iteration == 0 || loss < best_.loss;
-  if (group == "valid" && better) best_ = {iteration, loss};
+  if (group == "valid") take_better(best_, {iteration, loss});
   log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
             fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
             std::exp(loss));

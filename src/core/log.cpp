@@ -35,11 +35,12 @@ class LineFile {
 
   /// "" or what went wrong, once.
   std::string add(const std::string& line) {
-    const std::string whole = line + '\n';
+    const std::string whole = (torn_ ? "\n" : "") + line + '\n';
     errno = 0;
     const int file = open(path_.c_str(), flags_, 0666);
-    const bool written = file >= 0 && write(file, whole.data(), whole.size()) ==
-                                          static_cast<ssize_t>(whole.size());
+    const ssize_t bytes = file < 0 ? -1 : write(file, whole.data(), whole.size());
+    const bool written = bytes == static_cast<ssize_t>(whole.size());
+    if (bytes > 0) torn_ = !written;
     const int reason = errno == 0 ? ENOSPC : errno;
     if (file >= 0) close(file);
     if (written) {
@@ -55,6 +56,7 @@ class LineFile {
   std::string path_;
   int flags_;
   bool failed_ = false;
+  bool torn_ = false;  ///< a line was cut off
 };
 
 /// stdout, stderr and the kept file, line by line, with the live line under them.

@@ -12,7 +12,9 @@ void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
   step_ = step;
   const MicroBatch& first = step_.front();
   if (!fixed_.loss_sum.defined()) {
-    ex_.device.trim();  // what initial weights or a checkpoint took, no arena would find
+    // What initial weights or a checkpoint took, no arena would find; the peak counts from
+    // here.
+    ex_.device.trim();
     fixed_ = first;
     fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
     fixed_.targets = ex_.make(first.targets.dtype(), first.targets.shape());

@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(a_capture_that_fails_leaves_the_stream_usable) {
   BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);
 }
 
-/// A checkpoint is copied by a thread of its own, whenever training goes on.
+/// Whatever other threads of the program do on streams of their own.
 BOOST_AUTO_TEST_CASE(another_thread_may_wait_and_copy_during_a_capture) {
   const auto device = make_cuda_device(0);
   const auto stream = device->make_stream();

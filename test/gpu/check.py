@@ -52,7 +52,11 @@ GRAPH_CASES = {
     "GraphsRestart": "nor beside checkpoints",
     "GraphsNotFinite": "nor what is said of losses that are not finite",
 }
-SCRIPTS = {"gpu.py": GPU_CASES, "gpu_graphs.py": GRAPH_CASES}
+COPY_CASES = {
+    "Inputs": "layers' inputs in pinned memory change no bit",
+    "Saves": "nor do three ways of saving",
+}
+SCRIPTS = {"gpu.py": GPU_CASES, "gpu_graphs.py": GRAPH_CASES, "gpu_copies.py": COPY_CASES}
 # Suites of test/program that say nothing of CPUs, and their cases: one rank, then ranks that
 # share the GPU.
 PARITY = [

@@ -45,8 +45,14 @@ class Graphs(gpu.Runs):
             with self.subTest(**recompute):
                 self.check("llama", 1, recompute, {"gradient_accumulation_steps": 2})
 
+    @unittest.skipUnless(gpu.EMULATED, "a timed search may end otherwise in another run")
     def test_autotune(self):
         self.check("gptj", 1, {"gemm_autotune": True, "precision": "bf16"})
+
+    @unittest.skipIf(gpu.EMULATED, "the emulator has no cuDNN")
+    def test_cudnn(self):
+        self.check("neox", 1, {"attention_kernel": "cudnn", "precision": "bf16",
+                               "gradient_accumulation_steps": 2})
 
     def test_ranks_that_reduce_once(self):
         for stage in (0, 1):

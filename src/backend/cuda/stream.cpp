@@ -65,7 +65,7 @@ class CudaGraph final : public Graph {
       TRM_CUDA(sent);
     }
   }
-  /// Launches under way go on.
+  /// Launches have ended: who lets go of a graph has waited for its stream.
   ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
@@ -175,7 +175,8 @@ void CudaStream::wait(Event& event) {
   TRM_CUDA(cudaStreamWaitEvent(stream_, static_cast<CudaEvent&>(event).native(), 0));
 }
 
-/// Other threads' calls, a checkpoint's copies among them, don't concern the capture.
+/// Other threads' calls on other streams don't concern the capture; a wait for the whole device
+/// would end it.
 std::unique_ptr<Graph> CudaStream::capture(const std::function<void()>& work) {
   select_device(device_);
   TRM_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
