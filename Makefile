@@ -32,7 +32,7 @@ DEPS := $(if $(filter run test bench bench-zero bench-checkpoint lint format dep
 
 .DEFAULT_GOAL := build
 .PHONY: build install run test bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
-        lint clean
+        lint clean FORCE
 .DELETE_ON_ERROR:
 
 build: $(BUILD)/configured  ## the program, build/trireme (default)
@@ -88,11 +88,18 @@ lint: $(BUILD)/configured  ## layout, clang-tidy, shell and Python checks
 clean:  ## removes build/, not data/ and runs/
 	@rm -rf $(BUILD)
 
-$(BUILD)/configured: | $(DEPS)
-	@mkdir -p $(BUILD)
+$(BUILD)/configured: $(BUILD)/cmake-args | $(DEPS)
 	@cmake -S . -B $(BUILD) -G '$(GENERATOR)' -DPython3_EXECUTABLE=$(PYTHON) $(CMAKE_ARGS) \
 	  || { echo 'Missing libraries? `make deps` installs or lists what is needed.' >&2; exit 1; }
 	@touch $@
+
+# The last CMAKE_ARGS: others configure anew. CMake remembers what it was told, so none at all
+# leave it at that.
+$(BUILD)/cmake-args: export TOLD = $(CMAKE_ARGS)
+$(BUILD)/cmake-args: FORCE
+	@mkdir -p $(BUILD)
+	@test -e $@ -a -z "$$TOLD" || printf '%s\n' "$$TOLD" | cmp -s - $@ || \
+	  printf '%s\n' "$$TOLD" > $@
 
 data/gcide.txt: | $(DEPS)
 	@mkdir -p $(@D)

@@ -3,6 +3,7 @@
 # Installs what is missing of jobs/debian-packages.txt, by default its groups build, data and
 # analysis. Asks apt for nothing when all is there. Where it cannot install (no apt, no root),
 # it says what is needed and leaves the verdict to CMake: the libraries may come from modules.
+# The daemons of group test are not started.
 #
 #   jobs/install-deps.sh [GROUP...]       TRIREME_SKIP_DEPS=1: do nothing
 set -euo pipefail
@@ -58,7 +59,20 @@ if [ "$(id -u)" != 0 ]; then
   [ -t 0 ] || as_root=(sudo -n)  # nobody is there to type a password
 fi
 
+# Debian starts the daemons that it installs, unless this file forbids it; the tests start their
+# own. Whoever has the file already has decided.
+policy=${DPKG_ROOT:-}/usr/sbin/policy-rc.d
+forbid_daemons() {
+  [[ $groups == *' test '* && ! -e $policy ]] || return 0
+  # shellcheck disable=SC2064  # these words, now
+  trap "$(printf '%q ' "${as_root[@]}" rm -f "$policy")" EXIT
+  # shellcheck disable=SC2016  # the inner shell's
+  printf '#!/bin/sh\nexit 101\n' |
+    "${as_root[@]}" sh -c 'cat >"$1" && chmod 755 "$1"' - "$policy"
+}
+
 echo "install-deps: installing ${missing[*]}"
+forbid_daemons
 as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
 "${as_root[@]}" update >/dev/null ||
   echo "install-deps: apt-get update failed; trying anyway" >&2

@@ -13,8 +13,13 @@ if [ -n "$modules" ]; then
   module load $modules
 fi
 
-# Threads stay where the launcher has bound their rank.
-export OMP_PLACES=${OMP_PLACES:-cores} OMP_PROC_BIND=${OMP_PROC_BIND:-close}
+# Threads stay where the launcher has bound their rank. Where it binds none, places would be the
+# same for all ranks: each would put its threads on the node's first cores.
+if [ "${TRIREME_BIND:-core}" = none ]; then
+  export OMP_PROC_BIND=${OMP_PROC_BIND:-false}
+else
+  export OMP_PLACES=${OMP_PLACES:-cores} OMP_PROC_BIND=${OMP_PROC_BIND:-close}
+fi
 
 # Where MPI keeps its sockets and shared memory: local to the node, short (108 characters at
 # most, the socket's own name included). Checkpoints and tokens belong on the parallel file

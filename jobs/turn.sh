@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
 # One turn of a run: the part of it that one job does. Job scripts source this after they have
-# set deck, run, program, settings and ranks_per_node, threads (README of this folder).
+# set home, deck, run, settings and ranks_per_node, threads (README of this folder). turn_begin
+# sets program.
 #
 #   turn_begin ID          checks, and notes the start; ID stays the same when a job is requeued
 #   turn_run LAUNCHER...   trains under this launcher until it is done, stopped or failed
@@ -68,11 +69,21 @@ turn_look_back() {
   esac
 }
 
+# TRIREME_PROGRAM, which may be a name on PATH; else the source tree's; else the one that was
+# installed with these scripts, which lie in share/trireme/jobs.
+turn_program() {
+  program=${TRIREME_PROGRAM:-$home/build/trireme}
+  [[ $program == */* ]] || program=$(type -P -- "$program") || program=$TRIREME_PROGRAM
+  [ -n "${TRIREME_PROGRAM:-}" ] || [ -x "$program" ] || [ ! -x "$home/../../bin/trireme" ] ||
+    program=$(cd "$home/../../bin" && pwd)/trireme
+  [[ -x $program && $program == */* ]] ||
+    turn_fail "no program '$program': build it (make), or set TRIREME_PROGRAM"
+}
+
 turn_begin() {
   turn_id=${TRIREME_CHAIN:-$1}
   export OMP_NUM_THREADS=$threads
-  [ -x "$program" ] ||
-    turn_fail "no program '$program': build it (make), or set TRIREME_PROGRAM"
+  turn_program
   local file
   for file in $deck; do
     [ -r "$file" ] || turn_fail "no deck '$file' in $PWD: set TRIREME_DECK"
@@ -93,19 +104,36 @@ turn_begin() {
 # Asks the ranks to save and end. Launchers that need another way define this anew.
 turn_stop() { kill -USR1 "$turn_pid" 2>/dev/null || true; }
 
+# What decks and settings say last of a KEY with the name of a folder; nothing, or null: none.
+turn_folder() {  # KEY
+  local value word
+  # shellcheck disable=SC2086  # a list of words
+  value=$(sed -E 's/(^|[[:space:]])#.*//' $deck |
+    grep -oE "(^|[{,])[[:space:]]*[\"']?$1[\"']?[[:space:]]*:[^,}]*" | tail -n 1 |
+    sed -E "s/^[^:]*:[[:space:]]*//; s/[[:space:]]+\$//; s/^([\"'])(.*)\1\$/\2/")
+  for word in $settings; do
+    [[ $word != "$1="* ]] || value=${word#*=}
+  done
+  case $value in
+    null | Null | NULL | '~') ;;
+    *) printf '%s' "${value%/}" ;;
+  esac
+}
+
 # Whether deck or settings say what to begin with. Then the program itself goes on from `save`,
-# once there is something in it, and must not be told otherwise.
-# shellcheck disable=SC2086  # decks and settings are lists of words
+# once there is something in it, and must not be told otherwise. A deck that loads what it saves
+# says no more than that it goes on.
 turn_has_load() {
-  [[ " $settings" == *' load='* ]] ||
-    grep -qE '(^|[{,])[[:space:]]*"?load"?[[:space:]]*:' $deck
+  local load
+  load=$(turn_folder load)
+  [ -n "$load" ] && [ "$load" != "$(turn_folder save)" ]
 }
 
 turn_run() {
-  local words=() word load="load=$run"
-  ! turn_has_load || load=
+  local words=() word load=("load=$run")
+  ! turn_has_load || load=()
   # shellcheck disable=SC2086
-  for word in $settings "save=$run" $load; do
+  for word in $settings "save=$run" "run_dir=$run" "${load[@]}"; do
     words+=(--set "$word")
   done
   # To the launcher SIGTERM would be the end, without a checkpoint; to the ranks it is not.
@@ -191,9 +219,9 @@ turn_mpirun() {
         export "${name}_MCA_oob_tcp_keepalive_time=10" "${name}_MCA_oob_tcp_keepalive_intvl=3" \
           "${name}_MCA_oob_tcp_keepalive_probes=3"
       done
-      # Hydra hands on the whole environment, Open MPI what it is told.
-      for name in $(compgen -e |
-        grep -E '^((OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_|TMPDIR$|PBS_WALLTIME$)'); do
+      # Hydra hands on the whole environment, Open MPI over ssh what it is told.
+      for name in $(compgen -e | grep -E -e '^(OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_' \
+        -e '^(TMPDIR|LD_LIBRARY_PATH|PBS_WALLTIME)$'); do
         launcher+=(-x "$name")
       done
       ;;

@@ -6,9 +6,6 @@
 #   flux batch -N4 jobs/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
 # flux: --job-name=trireme
 # flux: --nodes=1
-# flux: --nslots=4
-# flux: --cores-per-slot=8
-# flux: # --gpus-per-slot=1
 # flux: --time-limit=24h
 # flux: --output=trireme-{{id}}.log
 
@@ -17,8 +14,7 @@ run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resume
 settings=${*:3}                                        # key=value key=value, over the deck
 settings=${settings:-${TRIREME_SET:-}}
 home=${TRIREME_HOME:-$PWD}                             # the source tree
-program=${TRIREME_PROGRAM:-$home/build/trireme}
-ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}
+ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}            # nodes are whole, with all they have
 threads=${TRIREME_THREADS:-8}                          # cores of a rank
 gpus=${TRIREME_GPUS_PER_RANK:-0}
 flux_options=${TRIREME_FLUX_OPTIONS:-}                 # of flux run, e.g. -o pmi=pmix
@@ -45,6 +41,14 @@ set_end_time() {
   fi
 }
 
+# Whole seconds that the enclosing instance has given this job; nothing: no limit is known.
+time_limit() {
+  local seconds
+  seconds=$(flux --parent jobs -n --format='{duration}' "$(flux getattr jobid)" 2>/dev/null)
+  seconds=${seconds%.*}
+  [[ ! $seconds =~ ^[1-9][0-9]*$ ]] || echo "$seconds"
+}
+
 # Runs as a job of its own, whose ranks can be sent a signal.
 # shellcheck disable=SC2317  # turn_run calls it
 flux_run() {
@@ -60,14 +64,15 @@ flux_run() {
   return "$code"
 }
 
-# Flux has no requeue: the enclosing instance gets a next job.
+# Flux has no requeue: the enclosing instance gets a next job, as large and as long as this one.
 submit_next() {
   unset TRIREME_END_TIME
   export TRIREME_JOB=$turn_id TRIREME_SET=$settings
-  local options next
+  local options next limit
   read -ra options <<<"$batch_options"
-  if next=$(flux --parent batch "${options[@]}" "$home/jobs/flux/train.flux" \
-    "$deck" "$run"); then
+  limit=$(time_limit)
+  if next=$(flux --parent batch "--nodes=$nodes" ${limit:+"--time-limit=${limit}s"} \
+    "${options[@]}" "$home/jobs/flux/train.flux" "$deck" "$run"); then
     turn_say "goes on as job $next"
     turn_exit=0
   else
@@ -76,8 +81,10 @@ submit_next() {
 }
 
 nodes=$(flux resource list --states=up --no-header --format='{nnodes}') || nodes=1
+affinity=per-task
+[ "${TRIREME_BIND:-core}" != none ] || affinity=off
 flux_words=("--nodes=$nodes" "--ntasks=$((nodes * ranks_per_node))" "--cores-per-task=$threads"
-  -o cpu-affinity=per-task -o gpu-affinity=off)
+  -o "cpu-affinity=$affinity" -o gpu-affinity=off)
 [ "$gpus" = 0 ] || flux_words+=("--gpus-per-task=$gpus")
 # shellcheck disable=SC2206  # a list of words
 flux_words+=($flux_options)

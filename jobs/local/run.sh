@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Trains a deck by mpirun, without a batch system: on this machine, or on a list of hosts that
-# ssh reaches without a password and that see the same files. Ctrl-C (or SIGTERM, SIGUSR1) saves
-# and ends with exit code 75; the same command goes on. From the folder of the source tree:
+# ssh reaches without a password and that see the same files. Ctrl-C, SIGTERM, SIGUSR1 and the end
+# of the terminal have it save and end with exit code 75; the same command goes on. From the folder
+# of the source tree:
 #
 #   TRIREME_HOSTS=node1,node2 jobs/local/run.sh [DECK [RUN_FOLDER [KEY=VALUE...]]]
 
@@ -11,7 +12,6 @@ run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resume
 settings=${*:3}                                        # key=value key=value, over the deck
 settings=${settings:-${TRIREME_SET:-}}
 home=${TRIREME_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}  # the source tree
-program=${TRIREME_PROGRAM:-$home/build/trireme}
 hosts=${TRIREME_HOSTS:-}                               # node1,node2; empty: this machine
 ranks_per_node=${TRIREME_RANKS_PER_NODE:-2}
 threads=${TRIREME_THREADS:-1}                          # cores of a rank
@@ -40,7 +40,7 @@ if [ -n "$hosts" ]; then
   done >"$hostfile"
 fi
 turn_mpirun "$nodes" "$hostfile"
-trap 'turn_stop' INT
+trap 'turn_stop' INT HUP
 turn_run detached "${launcher[@]}"
 turn_end
 [ "$turn_next" != again ] || turn_say "to go on: $0 $deck $run $settings"

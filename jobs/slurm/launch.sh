@@ -51,7 +51,10 @@ slurm_launcher() {
     return
   fi
   [ -n "$mpi" ] || mpi=$(slurm_mpi) || exit 1
-  launcher=(srun "--mpi=$mpi" "--cpus-per-task=$threads" --cpu-bind=cores --kill-on-bad-exit=0)
+  local bind=cores
+  [ "${TRIREME_BIND:-core}" != none ] || bind=none
+  launcher=(srun "--mpi=$mpi" "--cpus-per-task=$threads" "--cpu-bind=$bind"
+    --kill-on-bad-exit=0)
   [ -z "${SLURM_GPUS_ON_NODE:-}" ] || launcher+=(--gpu-bind=none)
   # shellcheck disable=SC2206  # a list of words
   launcher+=($srun_options)

@@ -7,6 +7,7 @@ end. Skipped where no namespaces can be made.
   multi_host.py [CLASS | CLASS.test_NAME]...
 """
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -65,7 +66,14 @@ class TwoHosts(stops.Runs):
     def use_job_script(self, name):
         self.environment.update(
             TRIREME_HOSTS=",".join(NAMES), TRIREME_PROGRAM=str(program.PROGRAM),
-            TRIREME_RUN=str(self.folder / name), TRIREME_BIND="none")
+            TRIREME_RUN=str(self.folder / name), TRIREME_BIND="none",
+            LD_LIBRARY_PATH=f"{self.folder}:{os.environ.get('LD_LIBRARY_PATH', '')}")
+
+    @staticmethod
+    def variable(pid, name):
+        """Of the environment that a process was started with."""
+        given = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        return dict(word.partition("=")[::2] for word in given).get(name, "")
 
     def log(self, name):
         return (self.folder / f"{name}.log").read_text()
@@ -103,8 +111,12 @@ class Agreement(TwoHosts):
     def test_job_script(self):
         """jobs/local/run.sh over a list of hosts: stopped, and gone on with."""
         self.use_job_script("script")
-        _, process = self.start("script", RUN)
+        deck, process = self.start("script", RUN)
         self.reached("script", 3)
+        # Modules set where libraries are: those of both hosts must know.
+        paths = [self.variable(pid, "LD_LIBRARY_PATH")
+                 for pid in program.ranks_of(deck).values()]
+        self.assertEqual([str(self.folder) in path.split(":") for path in paths], [True] * 4)
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(60), stops.STOPPED, self.log("script"))
         self.assertIn("to go on: ", self.log("script"))

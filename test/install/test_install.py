@@ -244,7 +244,11 @@ class ModuleFiles(unittest.TestCase):
         for name, folder in folders.items():
             self.assertIn(f"prepend {name} {prefix() / folder}\n", said)
             self.assertTrue((prefix() / folder).is_dir())
-        self.assertIn(f"setenv TRIREME_INPUTS {prefix()}/share/trireme/inputs\n", said)
+        data = prefix() / "share/trireme"
+        for name, path in (("INPUTS", data / "inputs"), ("HOME", data),
+                           ("PROGRAM", prefix() / "bin/trireme")):
+            self.assertIn(f"setenv TRIREME_{name} {path}\n", said)
+        self.assertTrue((data / "jobs/turn.sh").is_file())
         self.assertIn("append XDG_DATA_DIRS /usr/local/share:/usr/share\n", said)
         self.assertIn("conflict trireme\n", said)
         self.assertIn(VERSION, said)

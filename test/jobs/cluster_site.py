@@ -19,7 +19,8 @@ from pathlib import Path
 site = Path({site!r})
 name, words = Path(sys.argv[0]).name, sys.argv[1:]
 with (site / "calls").open("a") as calls:
-    kept = {{k: v for k, v in os.environ.items() if k.startswith(("TRIREME_", "PBS_", "OMP_"))}}
+    begin = ("TRIREME_", "PBS_", "OMP_")
+    kept = {{k: v for k, v in os.environ.items() if k.startswith(begin)}}
     calls.write(json.dumps([name, words, kept]) + "\\n")
 
 
@@ -65,7 +66,11 @@ sys.exit(128 - code if code < 0 else code)
     "ompi_info": 'print(says("ompi-has") or "")\n',
     "qrerun": 'sys.exit(1 if says("no-qrerun") else 0)\n',
     "qsub": 'print("43.server") if not says("no-qsub") else sys.exit("qsub: refused")\n',
-    "qstat": 'print("Job Id: 42.server\\n    Resource_List.walltime = 01:30:00")\n',
+    "qstat": """
+print("Job Id: 42.server\\n    Account_Name = physics\\n    queue = routed")
+print("    Resource_List.place = scatter\\n    Resource_List.select = 4:ncpus=32:mpiprocs=4:om")
+print("\\tpthreads=8\\n    Resource_List.walltime = 01:30:00")
+""",
     "bsub": """
 sys.stdin.read()
 print(f"Job <{os.getpid()}> is submitted to queue <normal>.")
@@ -77,6 +82,8 @@ elif words[:2] == ["job", "timeleft"]:
     print(says("timeleft") or 3600)
 elif words[:2] == ["resource", "list"]:
     print(2)
+elif words[:2] == ["--parent", "jobs"]:
+    print(says("duration") or "5400.0")
 elif words[0] == "submit":
     at = next(i for i, w in enumerate(words) if w.endswith("/trireme"))
     (site / "submitted").write_text(json.dumps(words[at:]))

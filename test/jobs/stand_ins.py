@@ -51,7 +51,8 @@ class Turns:
         run = self.site.run_folder
         settings = "--set lr=1e-3 --set seed=8".split()
         self.assertEqual(words, ["train", str(self.site.folder / "deck.yml"), *settings,
-                                 "--set", f"save={run}", "--set", f"load={run}"])
+                                 "--set", f"save={run}", "--set", f"run_dir={run}",
+                                 "--set", f"load={run}"])
         self.assertEqual(environment["OMP_NUM_THREADS"], "8")
 
     def test_done(self):
@@ -160,12 +161,12 @@ class Pbs(Turns, Scripts):
 
     def test_hosts_and_limit(self):
         self.site.turns("0 1")
-        self.job()
+        self.job(LD_LIBRARY_PATH="/opt/none")
         words, environment = self.site.calls("mpirun", "-np")[0]
         line = " ".join(words)
         self.assertIn(f"-np 4 --hostfile {self.site.folder / 'nodes'} --map-by", line)
         self.assertIn("--map-by ppr:2:node:PE=8 --bind-to core", line)
-        for name in ("OMP_NUM_THREADS", "TMPDIR", "PBS_WALLTIME"):
+        for name in ("OMP_NUM_THREADS", "TMPDIR", "PBS_WALLTIME", "LD_LIBRARY_PATH"):
             self.assertIn(f"-x {name} ", line)
         self.assertEqual(environment["PBS_WALLTIME"], "01:30:00")
 
@@ -189,6 +190,20 @@ class Pbs(Turns, Scripts):
         end = self.job(PBS_JOBID="43.server", TRIREME_JOB=environment["TRIREME_JOB"])
         self.assert_end(end, 1, "stopped 2 times at iteration 0")
         self.assertEqual(len(self.site.calls("qsub")), 1)
+
+    def test_next_is_as_large_and_long(self):
+        self.site.let("no-qrerun")
+        for more, expected in [
+            ({}, "-l select=4:ncpus=32:mpiprocs=4:ompthreads=8 -l place=scatter "
+                 "-l walltime=01:30:00 -A physics -q routed"),
+            ({"PBS_O_QUEUE": "day", "TRIREME_SUBMIT": "-l walltime=2:00:00 -A other"},
+             "-l select=4:ncpus=32:mpiprocs=4:ompthreads=8 -l place=scatter -q day "
+             "-l walltime=2:00:00 -A other"),
+        ]:
+            self.site.turns("75 10")
+            self.assert_end(self.job(PBS_JOBID=f"42-{len(more)}", **more), 0, "goes on as job")
+            words, _ = self.site.calls("qsub")[-1]
+            self.assertEqual(" ".join(words[2:-1]), expected)
 
     def test_nobody_takes_it(self):
         self.site.let("no-qrerun")
@@ -233,6 +248,28 @@ class Flux(Turns, Scripts):
         end = float(self.site.calls("trireme")[0][1]["TRIREME_END_TIME"])
         self.assertAlmostEqual(end - before, 3600, delta=30)
 
+    def test_next_is_as_large_and_long(self):
+        for duration, expected in (("5400.0", "--nodes=2 --time-limit=5400s"),
+                                   ("0.0", "--nodes=2")):
+            self.site.let("duration", duration)
+            self.site.turns("75 10")
+            more = {"TRIREME_JOB": f"job{duration}", "TRIREME_SUBMIT": "-q day"}
+            self.assert_end(self.job(**more), 0, "goes on as job")
+            words, _ = self.requeued()[-1]
+            self.assertIn(f"--parent batch {expected} -q day {SOURCE}", " ".join(words))
+
+    def test_whole_nodes(self):
+        """`flux batch -N4` would spread slots over four nodes, and share these with others."""
+        text = (SOURCE / "jobs" / self.script).read_text()
+        asked = re.findall(r"^# flux: --(\S+?)=", text, re.M)
+        self.assertEqual(asked, ["job-name", "nodes", "time-limit", "output"])
+
+    def test_unbound(self):
+        self.site.turns("0 1")
+        self.job(TRIREME_BIND="none")
+        words, _ = self.site.calls("flux", "submit")[0]
+        self.assertIn("-o cpu-affinity=off", " ".join(words))
+
     def test_no_limit(self):
         self.site.let("timeleft", "4294967295")
         self.site.turns("0 1")
@@ -254,6 +291,13 @@ class Local(Scripts):
             ("lr: 1e-3\nload: runs/other\n", "", []),
             ('{"lr": 1e-3, "load": "runs/other"}\n', "", []),
             ("lr: 1e-3\n", "seed=2 load=runs/other", ["load=runs/other"]),
+            # A deck that goes on from what it saves has nothing else to begin with.
+            ("save: runs/my  # mine\nload: runs/my/\n", "", ["load=RUN"]),
+            ("{'save': runs/my, load: \"runs/my\"}\n", "", ["load=RUN"]),
+            ('{"save":"runs/my","load":"runs/other"}\n', "", []),
+            ("load: runs/my\n", "save=runs/my", ["load=RUN"]),
+            ("save: runs/my\nload: runs/my\n", "load=runs/other", ["load=runs/other"]),
+            ("save: runs/my\nload: null\n", "", ["load=RUN"]),
         ]:
             with self.subTest(text=text, settings=settings):
                 deck.write_text(text)
@@ -275,13 +319,15 @@ class Local(Scripts):
         self.assertFalse(list(self.site.run_folder.glob("hosts.*")))
         self.assert_end(self.site.run("local/run.sh", **more), 0, "the run is done")
 
-    def test_ctrl_c(self):
-        self.site.turns("wait 10")
-        process = self.site.start("local/run.sh")
-        self.site.wait_until_ready()
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, 75, said)
+    def test_ctrl_c_and_closed_terminals(self):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            with self.subTest(number.name):
+                self.site.turns(f"wait {int(number)}")
+                process = self.site.start("local/run.sh")
+                self.site.wait_until_ready()
+                process.send_signal(number)
+                said, _ = process.communicate(timeout=30)
+                self.assertEqual(process.returncode, 75, said)
 
     def test_unbound(self):
         self.site.turns("0 20")
@@ -290,6 +336,42 @@ class Local(Scripts):
         line = " ".join(self.site.calls("mpirun", "-np")[0][0])
         self.assertIn("-np 2 --map-by ppr:2:node --bind-to none", line)
         self.assertIn("--tag-output", line)
+        # Places would be the same for all ranks.
+        _, environment = self.site.calls("trireme")[0]
+        self.assertEqual(environment["OMP_PROC_BIND"], "false")
+        self.assertNotIn("OMP_PLACES", environment)
+
+    def test_decks(self):
+        """The last of several counts, as for the program."""
+        first, second = self.site.folder / "deck.yml", self.site.folder / "second.yml"
+        first.write_text("load: runs/weights\nsave: runs/my\n")
+        second.write_text("load: runs/my")
+        for decks, expected in ((f"{first} {second}", 1), (f"{second} {first}", 0)):
+            self.site.turns("0 1")
+            self.site.run("local/run.sh", TRIREME_DECK=decks, TRIREME_SET="")
+            words, _ = self.site.calls("trireme")[-1]
+            self.assertEqual(words.count(f"load={self.site.run_folder}"), expected)
+
+    def test_which_program(self):
+        """A name on PATH; a source tree's; the one that the scripts were installed with."""
+        self.site.turns("0 1", "0 1", "0 1")
+        own = str(self.site.folder / "bin" / "trireme")
+        code, said = self.site.run("local/run.sh", TRIREME_PROGRAM="trireme")
+        self.assertEqual(code, 0, said)
+        self.assertIn(own, self.site.calls("mpirun", "-np")[-1][0])
+        end = self.site.run("local/run.sh", TRIREME_PROGRAM="nothing-of-this-name")
+        self.assert_end(end, 1, "no program 'nothing-of-this-name'")
+        tree = self.site.folder / "prefix" / "share" / "trireme"
+        tree.mkdir(parents=True)
+        (tree / "jobs").symlink_to(SOURCE / "jobs")
+        more = {"TRIREME_HOME": str(tree), "TRIREME_PROGRAM": ""}
+        self.assert_end(self.site.run("local/run.sh", **more), 1, "build/trireme': build it")
+        for folder in (self.site.folder / "prefix" / "bin", tree / "build"):
+            folder.mkdir()
+            (folder / "trireme").symlink_to(own)
+            code, said = self.site.run("local/run.sh", **more)
+            self.assertEqual(code, 0, said)
+            self.assertIn(str(folder / "trireme"), self.site.calls("mpirun", "-np")[-1][0])
 
     def test_no_mpirun(self):
         end = self.site.run("local/run.sh", TRIREME_MPIRUN="none/mpirun")
@@ -324,6 +406,16 @@ class SlurmMpi(Scripts):
         self.assertEqual(self.way(["cray_shasta", *both], self.CRAY), "cray_shasta")
         self.assertEqual(self.way(["cray_shasta", *both], self.MPICH), "pmi2")
         self.assertEqual(self.way(["none", "pmix"], ""), "pmix")
+
+    def test_binding(self):
+        script = self.site.folder / "launcher.sh"
+        jobs = SOURCE / "jobs"
+        script.write_text("SLURM_JOB_ID=42 threads=2 mpi=pmix srun_options=\n"
+                          f". {jobs}/turn.sh\n. {jobs}/slurm/launch.sh\n"
+                          "slurm_launcher\necho ${launcher[*]}\n")
+        for bind, expected in (("", "cores"), ("none", "none")):
+            _, said = self.site.run(script, TRIREME_BIND=bind)
+            self.assertIn(f" --cpu-bind={expected} ", said)
 
     def test_none(self):
         said = self.way(["none", "pmi2"], self.OPEN_MPI)

@@ -75,6 +75,8 @@ class Cluster:
         configuration.write_text(text, encoding="utf-8")
         # Jobs inherit what their submitter has; what steers the tests is not theirs.
         own = {k: v for k, v in os.environ.items() if not k.startswith(("TRIREME_", "OMP_"))}
+        # Nodes of two such clusters have the same names: MPI's folders must not meet in /tmp.
+        own["TMPDIR"] = str(folder / "tmp")
         self.environment = {**own, "SLURM_CONF": str(configuration)}
         munge = folder / "munge"
         self.start(0, "munged", "--foreground", "--force", f"--socket={munge / 'socket'}",
