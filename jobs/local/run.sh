@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Trains a deck by mpirun, without a batch system: on this machine, or on a list of hosts that
-# ssh reaches without a password and that see the same files. Ctrl-C, SIGTERM, SIGUSR1 and the end
-# of the terminal have it save and end with exit code 75; the same command goes on. From the folder
-# of the source tree:
+# ssh reaches without a password and that see the same files. Ctrl-C, SIGTERM, SIGUSR1 and the
+# end of the terminal have it save and end with exit code 75; the same command goes on. From the
+# folder of the source tree:
 #
 #   TRIREME_HOSTS=node1,node2 jobs/local/run.sh [DECK [RUN_FOLDER [KEY=VALUE...]]]
 

@@ -8,6 +8,7 @@ calls, is for the emulated one alone: TRIREME=build/test/trireme_emulated.
 """
 import functools
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -47,7 +48,8 @@ def on_gpus(count=1, seed=1):
 class Runs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = program.work_folder(f"gpu_{cls.__name__}")
+        # Cases of a class may run at the same time.
+        cls.folder = program.work_folder(f"gpu_{cls.__name__}_{os.getpid()}")
         cls.tokens = program.make_tokens(cls.folder)
         cls.numbers = itertools.count()
 
@@ -237,7 +239,8 @@ class Errors(unittest.TestCase):
 
     def check(self, words, ranks=(0, 2), keys=None, **emulated):
         env = {f"TRIREME_EMULATED_{name.upper()}": value for name, value in emulated.items()}
-        case = errors.Case(self.id(), words, {**GPU, **(keys or {})}, env=env)
+        case = errors.Case(self.id(), words, {**GPU, **(keys or {})}, env=env,
+                           keeps=program.RUN_FILES)
         for n in ranks:
             wrong, line = errors.problems_of(case, n, self.folder)
             print(line, flush=True)

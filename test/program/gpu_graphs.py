@@ -134,9 +134,11 @@ class GraphsCalls(gpu.Calls):
 
     test_allocations_staged = test_allocations_nccl = test_allocations_stage_3 = None
     test_steps_drain_nothing_in_bf16 = None
+    test_inputs_in_host_memory_drain_nothing = None  # don't go with graphs
+    test_allocations_of_inputs_in_host_memory = None
 
-    def check_one_rank(self, lines, *decks):
-        super().check_one_rank(lines, ON, *decks, first=4)
+    def check_one_rank(self, lines, *decks, **more):
+        super().check_one_rank(lines, ON, *decks, first=4, **more)
 
     def test_evaluations_allocate_nothing(self):
         counts = self.count(1, ON, {"eval_interval": 5, "eval_iters": 1}, first=6)
