@@ -50,8 +50,8 @@ class Sparse {
   /// Elements [first, first + n).
   [[nodiscard]] std::vector<float> get(std::int64_t first, std::size_t n) const {
     std::vector<Bf16> halves(n);
-    gpu().device.copy_to_host(halves.data(), view().data<Bf16>() + first,
-                              n * sizeof(Bf16), gpu().stream);
+    gpu().device.copy_to_host(halves.data(), view().data<Bf16>() + first, n * sizeof(Bf16),
+                              gpu().stream);
     gpu().stream.synchronize();
     return {halves.begin(), halves.end()};
   }
