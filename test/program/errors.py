@@ -46,6 +46,7 @@ class Case:
     ranks: tuple = (0, 2)  # 0: alone, without a launcher
     env: dict = field(default_factory=dict)
     keeps: set = frozenset()  # what may be in the run's folder afterwards
+    warns: str = ""  # the begin of a warning that comes before
 
 
 def deck_cases():
@@ -304,6 +305,11 @@ def problems_of(case, ranks, folder):
     ours = [line for line in lines if "trireme: error:" in line]
     if len(ours) != 1 or not ours[0].startswith(PREFIX):
         return [*wrong, f"not one line of ours:\n{done.stderr}"], ""
+    if case.warns:
+        count = len(lines)
+        lines = [line for line in lines if not line.startswith(f"warning: {case.warns}")]
+        if len(lines) != count - 1:
+            wrong.append(f"not one warning '{case.warns}':\n{done.stderr}")
     if ranks == 0 and len(lines) != 1:
         wrong.append(f"more than one line:\n{done.stderr}")
     for word in case.words:
