@@ -23,7 +23,7 @@ if __name__ == "__main__":
 import program
 import stops
 
-ITERATIONS = 20
+ITERATIONS = 1000  # some seconds: time to stop one
 NAMES = ("alpha", "beta")
 RUN = program.SOURCE / "jobs" / "local" / "run.sh"
 LIMIT = 30  # seconds from the loss of a host to the end of all
