@@ -8,8 +8,8 @@
 #include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
 
-#include "../golden/golden.hpp"
-#include "../turns.hpp"
+#include "../support/golden/golden.hpp"
+#include "../support/turns.hpp"
 #include "sharded_model.hpp"
 
 namespace {

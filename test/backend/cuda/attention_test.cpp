@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// The GPU's attention against the CPU's on the same arrays.
+#include "trireme/ops/attention.hpp"
+
+#include <array>
+
+#include <boost/test/unit_test.hpp>
+
+#include "../../support/turns.hpp"
+#include "gpu.hpp"
+
+namespace trireme::test {
+namespace {
+
+constexpr std::array kTypes = {DType::f32, DType::f16, DType::bf16};
+const Dropout kDropout{0.3, {77, 5}, 1000};
+
+double bound(DType type) {
+  return type == DType::f32 ? 1e-5 : type == DType::f16 ? 2e-3 : 1.5e-2;
+}
+
+/// One call's arrays on the CPU, or windows of arrays on the GPU that are `margin` wider on
+/// both sides.
+struct Arrays {
+  Tensor qkv, dout, out, lse, dqkv;
+  std::int64_t margin = 0;
+
+  [[nodiscard]] View window(const Tensor& t) const {
+    return t.view().slice_cols(margin, t.cols() - 2 * margin);
+  }
+};
+
+Arrays on_host(DType type, const AttentionShape& a) {
+  const Shape wide{a.batch * a.seq, a.row_width()};
+  const Shape narrow{a.batch * a.seq, a.heads() * a.head_dim};
+  return {random(type, wide, "qkv", 2), random(type, narrow, "dout"), poisoned(type, narrow),
+          poisoned(DType::f32, Shape{a.batch, a.heads(), a.seq}), poisoned(type, wide)};
+}
+
+Arrays moved(const Arrays& from, std::int64_t margin) {
+  const auto widened = [&](const Tensor& t) {
+    Tensor wide = poisoned(t.dtype(), Shape{t.rows(), t.cols() + 2 * margin});
+    assign(wide.view().slice_cols(margin, t.cols()), host(t));
+    return on_gpu(wide);
+  };
+  return {widened(from.qkv), widened(from.dout), widened(from.out),
+          on_gpu(from.lse),  widened(from.dqkv), margin};
+}
+
+void run(const Exec& ex, const Arrays& x, const AttentionShape& a, const Dropout& d) {
+  ops::attention_forward(ex, x.window(x.qkv), a, d, x.window(x.out), x.lse);
+  ops::attention_backward(ex, x.window(x.dout), x.window(x.qkv), x.window(x.out), x.lse, a, d,
+                          x.window(x.dqkv));
+}
+
+double largest_error(const Host& x, const Host& reference) {
+  return (x - reference).cwiseAbs().maxCoeff() / reference.cwiseAbs().maxCoeff();
+}
+
+/// Both backends on the same numbers; the GPU twice, in whatever order its threads run.
+void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t margin = 0,
+             const Exec& ex = gpu()) {
+  BOOST_TEST_CONTEXT(name_of(type) << " batch " << a.batch << " seq " << a.seq << " heads "
+                                   << a.kv_heads << " × " << a.queries_per_kv << " × "
+                                   << a.head_dim << " dropout " << d.probability) {
+    const Arrays expected = on_host(type, a);
+    const Arrays mine = moved(expected, margin);
+    const Arrays again = moved(expected, margin);
+    run(ex, mine, a, d);
+    run(ex, again, a, d);
+    run(cpu(), expected, a, d);
+    const auto check = [&](const Tensor& x, const Tensor& twice, const Tensor& reference,
+                           double most) {
+      const Tensor back = on_cpu(x);
+      const Host h = host(mine.margin == 0 ? back.view() : mine.window(back));
+      BOOST_TEST(relative_error(h, host(reference)) < most);
+      BOOST_TEST(largest_error(h, host(reference)) < 2 * most);
+      BOOST_TEST(same_bits(back, on_cpu(twice)));
+      for (std::int64_t c = 0; c < margin; ++c) {
+        BOOST_TEST(host(back).col(c).array().isNaN().all());
+        BOOST_TEST(host(back).col(back.cols() - 1 - c).array().isNaN().all());
+      }
+    };
+    check(mine.out, again.out, expected.out, bound(type));
+    check(mine.dqkv, again.dqkv, expected.dqkv, bound(type));
+    BOOST_TEST(relative_error(host(on_cpu(mine.lse)), host(expected.lse)) < 1e-5);
+    BOOST_TEST(same_bits(on_cpu(mine.lse), on_cpu(again.lse)));
+  }
+}
+
+/// Of all types; with dropout or without.
+template <std::size_t N, std::size_t M>
+void compare_all(const std::int64_t (&head_dims)[N], const std::int64_t (&lengths)[M]) {
+  for_pairs(
+      [](DType type, std::int64_t head_dim, std::int64_t seq, bool drops) {
+        if (drops) {
+          compare(type, {1, seq, 2, 1, head_dim, 3}, kDropout);
+        } else {
+          compare(type, {2, seq, 1, 2, head_dim, 0}, {});
+        }
+      },
+      kTypes, head_dims, lengths, kEither);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(attention)
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_at_all_lengths) { compare_all({64}, {1, 7, 64, 65, 130}); }
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_at_all_head_sizes) {
+  compare_all({5, 8, 16, 32, 80, 96, 128, 136, 192, 256}, {70});
+}
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_beyond_a_tile) {
+  for (const std::int64_t dim : {32, 96, 128, 160, 192, 256}) {
+    compare(DType::bf16, {1, 140, 1, 1, dim, 0}, kDropout);  // the longest tiles have 128 rows
+  }
+  compare(DType::f32, {1, 140, 1, 1, 80, 0}, kDropout);
+}
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_in_groups) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    compare(type, {2, 65, 2, 4, 16, 5}, kDropout);
+  }
+  compare(DType::f16, {2, 65, 3, 4, 16, 0}, {});
+}
+
+BOOST_AUTO_TEST_CASE(windows_of_wider_rows) {
+  for (const DType type : kTypes) {
+    compare(type, {2, 65, 1, 2, 16, 0}, kDropout, 8);  // heads begin at multiples of 16 bytes
+    compare(type, {2, 65, 1, 2, 16, 0}, kDropout, 3);  // they don't
+  }
+}
+
+BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {
+  for (const DType type : kTypes) {
+    const AttentionShape a{1, 130, 1, 1, 32, 0};
+    Arrays from = on_host(type, a);
+    from.qkv = random(type, from.qkv.shape(), "qkv", 100);
+    const Arrays x = moved(from, 0);
+    run(gpu(), x, a, {});
+    run(cpu(), from, a, {});
+    BOOST_TEST(relative_error(host(on_cpu(x.out)), host(from.out)) < 1e-2);
+    BOOST_TEST(host(on_cpu(x.dqkv)).allFinite());
+  }
+}
+
+/// Either it runs, and so do our own kernels on what it takes, or it says why it can't.
+BOOST_AUTO_TEST_CASE(equals_the_cpus_by_cudnn) {
+  const auto kernels_of = [](FusedAttention choice) {
+    return make_cuda_kernels(gpu().device, gpu().stream, {.attention = choice});
+  };
+  const auto own = kernels_of(FusedAttention::own);
+  std::unique_ptr<Kernels> cudnn;
+  try {
+    cudnn = kernels_of(FusedAttention::cudnn);
+    const AttentionShape a{1, 8, 1, 1, 8, 0};
+    run({gpu().device, *cudnn, gpu().stream}, moved(on_host(DType::bf16, a), 0), a, {});
+  } catch (const Error& e) {
+    BOOST_TEST_MESSAGE(e.what());
+    BOOST_TEST(std::string_view(e.what()).find("attention_kernel: cudnn: ") == 0U);
+    return;
+  }
+  for (Kernels* const kernels : {own.get(), cudnn.get()}) {
+    const Exec ex{gpu().device, *kernels, gpu().stream};
+    for (const DType type : {DType::f16, DType::bf16}) {
+      for (const std::int64_t seq : {2, 65, 128, 300}) {
+        compare(type, {3, seq, 2, 1, 64, 0}, {}, 0, ex);
+      }
+      for (const std::int64_t dim : {8, 40, 80, 128, 256}) {
+        compare(type, {1, 130, 3, 1, dim, 0}, {}, 0, ex);
+      }
+      compare(type, {2, 65, 2, 1, 32, 0}, {}, 8, ex);
+      compare(type, {2, 1024, 20, 1, 8, 0}, {}, 0, ex);  // one of the batch after the other
+      compare(type, {1, 2048, 10, 1, 8, 0}, {}, 0, ex);  // some heads after the others
+    }
+  }
+  const Exec ex{gpu().device, *cudnn, gpu().stream};
+  const AttentionShape a{1, 8, 1, 1, 8, 0};
+  const auto halves = moved(on_host(DType::bf16, a), 0);
+  BOOST_CHECK_THROW(run(ex, halves, a, kDropout), Error);
+  BOOST_CHECK_THROW(run(ex, moved(on_host(DType::f32, a), 0), a, {}), Error);
+}
+
+BOOST_AUTO_TEST_CASE(refuses_heads_that_are_too_long) {
+  const AttentionShape a{1, 2, 1, 1, 257, 0};
+  const Arrays x = moved(on_host(DType::f32, a), 0);
+  BOOST_CHECK_THROW(run(gpu(), x, a, {}), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+}  // namespace trireme::test

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embeddings, rotary angles and the cut cross-entropy on the GPU against the CPU's.
+#include "trireme/ops/attention.hpp"
+
+#include "../../support/turns.hpp"
+#include "twins.hpp"
+
+namespace {
+
+using namespace trireme;
+using namespace trireme::test;
+
+View flat(const View& v) { return v.reshape(Shape{v.count()}); }
+
+/// Ids of which some lie outside of [0, limit) and one is a third of them.
+Twin ids_of(Backends& b, std::int64_t n, int limit) {
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(n));
+  std::uint32_t state = 5;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    state = state * 1664525U + 1013904223U;
+    ids[i] = i % 3 == 0 ? 2 : static_cast<std::int32_t>((state >> 8U) % (limit + 4U)) - 2;
+  }
+  return {b, DType::i32, 1, n, {}, ids.data()};
+}
+
+void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
+                     const Layout& layout) {
+  twice([&] {
+    constexpr int kRows = 50;
+    const Twin ids = ids_of(b, n, kRows + 3);
+    const Twin table(b, type, kRows, cols, layout, 1);
+    const Twin y(b, type, n, cols, layout, 0);
+    const Twin dy(b, type, n, cols, layout, 2);
+    const Twin wide(b, DType::f32, kRows, cols, layout, 3);
+    on_both(b, [&](const Side& on) {
+      on.kernels.embedding_forward(on.stream, flat(on(ids)), on(table), 3, on(y));
+      on.kernels.embedding_backward(on.stream, flat(on(ids)), on(dy), 3, on(wide));
+    });
+    BOOST_TEST(y.error(1e-300) == 0);
+    // The same sums, of pieces of which the CPU has none.
+    BOOST_TEST(wide.error(static_cast<double>(n) * 0x1p-22) <= 1);
+    const Twin narrow(b, type, kRows, cols, layout, 4);
+    const Twin few = ids_of(b, 3, kRows);
+    const Twin few_dy(b, type, 3, cols, layout, 5);
+    on_both(b, [&](const Side& on) {
+      on.kernels.embedding_backward(on.stream, flat(on(few)), on(few_dy), 0, on(narrow));
+    });
+    BOOST_TEST(narrow.error(1e-6) <= 1);
+    return wide.gpu_bytes();
+  });
+}
+
+/// The gradient of a table of 50 rows whose ids are given.
+void check_gathered(Backends& b, DType type, DType table, std::int64_t cols,
+                    const Layout& layout, const std::vector<std::int32_t>& ids) {
+  twice([&] {
+    const auto n = static_cast<std::int64_t>(ids.size());
+    const Twin id(b, DType::i32, 1, n, {}, ids.data());
+    const Twin dy(b, type, n, cols, layout, 2);
+    const Twin sum(b, table, 50, cols, layout, 3);
+    on_both(b, [&](const Side& on) {
+      on.kernels.embedding_backward(on.stream, flat(on(id)), on(dy), 0, on(sum));
+    });
+    BOOST_TEST(sum.error(static_cast<double>(n) * std::max(rounding(table), 0x1p-22)) <= 1);
+    return sum.gpu_bytes();
+  });
+}
+
+void check_positions(Backends& b, DType type, std::int64_t cols, const Layout& layout) {
+  const Twin table(b, type, 11, cols, layout, 1);
+  const Twin y(b, type, 30, cols, layout, 2);
+  const Twin dy(b, type, 30, cols, layout, 3);
+  const Twin dtable(b, DType::f32, 11, cols, layout, 4);
+  const Twin narrow(b, type, 11, cols, layout, 5);
+  on_both(b, [&](const Side& on) {
+    on.kernels.positions_forward(on.stream, on(table), 10, 14, on(y));
+    on.kernels.positions_backward(on.stream, on(dy), 10, 14, on(dtable));
+    on.kernels.positions_backward(on.stream, on(dy).slice_rows(0, 6), 10, 7, on(narrow));
+  });
+  BOOST_TEST(y.error(1e-300) <= 0.01);
+  BOOST_TEST(dtable.error(1e-300) == 0);
+  BOOST_TEST(narrow.error(1e-300) <= 0.01);
+}
+
+void check_rotary(Backends& b, DType type, const AttentionShape& shape, std::int64_t dim,
+                  const Layout& layout) {
+  const std::vector<float> angles = numbers((shape.seq + 2) * dim, 8);
+  const Twin table(b, DType::f32, shape.seq + 2, dim, {}, angles.data());
+  const Twin qkv(b, type, shape.batch * shape.seq, shape.row_width(), layout, 1);
+  const Twin back(b, type, shape.batch * shape.seq, shape.row_width(), layout, 2);
+  on_both(b, [&](const Side& on) {
+    on.kernels.rotary(on.stream, on(qkv), shape, on(table), false);
+    on.kernels.rotary(on.stream, on(back), shape, on(table), true);
+  });
+  BOOST_TEST(qkv.error(2e-7) <= 1);
+  BOOST_TEST(back.error(2e-7) <= 1);
+}
+
+void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols,
+                   const Layout& layout) {
+  twice([&] {
+    const Twin targets = ids_of(b, rows, static_cast<int>(cols) + 5);
+    const Twin logits(b, type, rows, cols, layout, 1, 12);
+    const Twin max(b, DType::f32, 1, rows, {}, 0);
+    const Twin sum(b, DType::f32, 1, rows, {}, 0);
+    const Twin picked(b, DType::f32, 1, rows, {}, 0);
+    const std::vector<float> highest(static_cast<std::size_t>(rows), 12.5F);
+    const Twin global(b, DType::f32, 1, rows, {}, highest.data());
+    const double start = 2;
+    const double by = 0.5;
+    const Twin total(b, DType::f64, 1, 1, {}, &start);
+    const Twin scale(b, DType::f64, 1, 1, {}, &by);
+    on_both(b, [&](const Side& on) {
+      on.kernels.softmax_local(on.stream, on(logits), flat(on(targets)), 2, flat(on(max)),
+                               flat(on(sum)), flat(on(picked)));
+    });
+    const double n = static_cast<double>(cols);
+    BOOST_TEST(max.error(1e-300) == 0);
+    BOOST_TEST(picked.error(1e-300) == 0);
+    BOOST_TEST(sum.error(2e-6 * std::sqrt(n)) <= 1);
+    BOOST_TEST(logits.error(2e-6) <= 1);
+    on_both(b, [&](const Side& on) {
+      on.kernels.softmax_rescale(on.stream, flat(on(global)), flat(on(targets)), 2, cols,
+                                 flat(on(max)), flat(on(sum)), flat(on(picked)));
+      on.kernels.softmax_loss(on.stream, flat(on(sum)), flat(on(picked)), flat(on(total)));
+      on.kernels.softmax_gradient(on.stream, on(logits), flat(on(targets)), 2, flat(on(max)),
+                                  flat(on(sum)), 3, flat(on(scale)));
+    });
+    BOOST_TEST(picked.error(1e-300) <= 0.01);
+    BOOST_TEST(total.error(3e-6 * static_cast<double>(rows)) <= 1);
+    BOOST_TEST(logits.error(3 * std::max(rounding(type), 2e-6)) <= 1);
+    return logits.gpu_bytes();
+  });
+}
+
+/// f(type, layout, shape), its case named where it fails.
+template <class F, class Shape, std::size_t N>
+void in_all_shapes(const Shape (&shapes)[N], F&& f) {
+  for_pairs(
+      [&](DType type, const Layout& layout, const Shape& shape) {
+        BOOST_TEST_CONTEXT(name_of(type) << " gap " << layout.gap << " offset " << layout.offset
+                                         << " shape " << &shape - shapes) {
+          f(type, layout, shape);
+        }
+      },
+      kTypes, kLayouts, shapes);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(embeddings_have_the_cpu_s_bits) {
+  Backends b;
+  constexpr std::int64_t kShapes[][2] = {{1, 1}, {200, 24}, {130, 301}};  // ids, columns
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_embedding(b, type, shape[0], shape[1], layout);
+  });
+  constexpr std::int64_t kColumns[] = {5, 24, 272};
+  in_all_shapes(kColumns, [&](DType type, const Layout& layout, std::int64_t cols) {
+    check_positions(b, type, cols, layout);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
+  Backends b;
+  std::vector<std::int32_t> equal(64 * 40 + 3, 7);  // more pieces than lanes
+  std::vector<std::int32_t> frequent(1500);         // the k-th id as often as 1/k
+  for (std::size_t i = 0; i < frequent.size(); ++i) {
+    const auto x =
+        static_cast<double>(i * 7919 % frequent.size()) / static_cast<double>(frequent.size());
+    frequent[i] = static_cast<std::int32_t>(std::pow(60.0, x)) - 1;  // a few outside
+  }
+  std::vector<std::int32_t> cut;  // ends before, at and after cuts, from any place
+  for (const int length : {63, 1, 64, 65, 63, 128, 127, 1, 2, 190, 64}) {
+    cut.insert(cut.end(), static_cast<std::size_t>(length),
+               static_cast<std::int32_t>(cut.size() % 50));
+  }
+  for (const auto& ids : {equal, frequent, cut}) {
+    check_gathered(b, DType::bf16, DType::f32, 40, {}, ids);
+    check_gathered(b, DType::f32, DType::f32, 5, {0, 1}, ids);
+    check_gathered(b, DType::f16, DType::f16, 264, {16, 0}, ids);
+  }
+  std::vector<std::int32_t> many(70000, 3);  // more than are sorted at once
+  many[69000] = many[100] = 4;
+  check_gathered(b, DType::f32, DType::f32, 1, {}, many);
+}
+
+BOOST_AUTO_TEST_CASE(rotary_is_that_of_the_cpu) {
+  Backends b;
+  const std::pair<AttentionShape, std::int64_t> shapes[] = {
+      {{2, 5, 3, 1, 32, 0}, 32}, {{1, 7, 2, 4, 32, 0}, 16}, {{2, 3, 5, 2, 10, 0}, 6}};
+  in_all_shapes(shapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_rotary(b, type, shape.first, shape.second, layout);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {
+  Backends b;
+  constexpr std::int64_t kShapes[][2] = {{3, 1}, {7, 29}, {5, 5003}};
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_softmax(b, type, shape[0], shape[1], layout);
+  });
+  // With the kernel's own shared memory just over what needs no permission, as halves.
+  check_softmax(b, DType::bf16, 1, 24540, {});
+  for (const DType type : {DType::f32, DType::f16}) {
+    check_softmax(b, type, 2, 50257, {});  // fits shared memory as halves
+  }
+  check_softmax(b, DType::bf16, 1, 70001, {});  // fits in no type
+}
