@@ -110,7 +110,8 @@ BOOST_AUTO_TEST_CASE(norms_backward_are_those_of_the_cpu) {
 
 BOOST_AUTO_TEST_CASE(the_widest_norms_are_those_of_the_cpu) {
   Backends b;
-  for (const auto& [type, cols] : {std::pair{DType::f32, 65536}, {DType::bf16, 20000}}) {
+  for (const auto& [type, cols] :
+       {std::pair{DType::f32, 65536}, std::pair{DType::bf16, 20000}}) {
     check_forward(b, type, {1, cols}, {}, Norm::layernorm, -1);
     check_backward(b, type, DType::f32, {2, cols}, {}, Norm::layernorm, false);
   }

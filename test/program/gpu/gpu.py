@@ -27,7 +27,7 @@ import restart  # noqa: E402
 import zero  # noqa: E402
 
 EMULATED = program.PROGRAM.name == "trireme_emulated"
-TINY = {"num_layers": 2, "seq_length": 16, "train_batch_size": 4, "train_iters": 4,
+TINY = {"num_layers": 2, "seq_length": 12, "train_batch_size": 4, "train_iters": 4,
         "log_interval": 2, "eval_interval": 2, "eval_iters": 1}
 GPU = {"device": "cuda"}
 HALF_TOLERANCE = 2e-2  # of losses with half types
@@ -317,6 +317,7 @@ class Calls(Runs):
         """{name: calls of all ranks}"""
         deck = {
             **GPU,
+            "num_attention_heads": 2,
             "train_iters": self.STEPS + first,
             "log_interval": 1000,
             "eval_interval": 0,
