@@ -229,6 +229,15 @@ class Restart(restart.Runs):
                                        parity.NORM_TOLERANCE, 0, name)
 
 
+class RestartOneRank(Restart):
+    """In fp32, where no other rank waits."""
+
+    test_two_ranks = test_from_the_cpu_and_back = None
+
+    def test_one_rank(self):
+        self.check("one", 1, self.SMALL, {"checkpoint_factor": 2})
+
+
 @unittest.skipUnless(EMULATED, "a machine's GPUs are what they are")
 class Errors(unittest.TestCase):
     """Each line says what is wrong, where, and what to do: alone, or of two ranks once."""
