@@ -210,8 +210,8 @@ class Stages(Runs):
 
 
 class Restart(restart.Runs):
-    SMALL = {**GPU, "num_layers": 2, "seq_length": 16, "train_batch_size": 4,
-             "gradient_accumulation_steps": 2}
+    SMALL = {**GPU, "num_layers": 2, "num_attention_heads": 2, "seq_length": 8,
+             "train_batch_size": 4, "gradient_accumulation_steps": 2}
 
     def test_two_ranks(self):
         """Saved while training goes on."""
