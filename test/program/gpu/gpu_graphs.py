@@ -82,7 +82,8 @@ class GraphsProduct(Graphs):
 
 class GraphsRestart(restart.Runs):
     SMALL = {**ON, "num_layers": 2, "num_attention_heads": 2, "seq_length": 8,
-             "train_batch_size": 4, "gradient_accumulation_steps": 2, "hidden_dropout": 0, "attention_dropout": 0}
+             "train_batch_size": 4, "gradient_accumulation_steps": 2, "hidden_dropout": 0,
+             "attention_dropout": 0}
 
     def test_one_rank(self):
         graphs = self.check("graphs", 1, self.SMALL, EVERY)
