@@ -197,7 +197,8 @@ class Stages(Runs):
     """ZeRO changes no bit."""
 
     def test_bf16(self):
-        deck = {**GPU, "precision": "bf16", "gradient_accumulation_steps": 2}
+        deck = {**GPU, "precision": "bf16", "gradient_accumulation_steps": 2,
+                "num_attention_heads": 2, "num_kv_heads": 1}
         first = None
         for stage in range(4):
             keys = {"zero_optimization": {"stage": stage, **zero.LAYOUTS[1]}}
