@@ -20,6 +20,7 @@ import zero  # noqa: E402
 
 
 ON = {**gpu.GPU, "cuda_graphs": True}
+SMALL = {"num_attention_heads": 2, "num_kv_heads": 2, "seq_length": 8}
 EVERY = {"checkpoint_factor": 2}  # saved while training goes on; gpu.TINY evaluates as often
 
 
@@ -27,7 +28,7 @@ class Graphs(gpu.Runs):
     """Graphs and what they were captured from, with evaluations and checkpoints in between."""
 
     def check(self, model, ranks, *decks, variables=None):
-        decks = [*decks, EVERY, {"train_iters": 6}]
+        decks = [SMALL, *decks, EVERY, {"train_iters": 6}]
         eager, told = self.train(model, ranks, gpu.GPU, *decks, variables=variables)
         self.assertNotIn("are CUDA graphs", told)
         graphs, told = self.train(model, ranks, ON, *decks, variables=variables)
