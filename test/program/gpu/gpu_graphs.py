@@ -115,7 +115,7 @@ class GraphsNotFinite(gpu.Runs):
 class GraphsMemory(unittest.TestCase):
     """`trireme plan` knows what graphs keep."""
 
-    MODEL = {"num_layers": 4, "hidden_size": 64, "num_attention_heads": 4, "seq_length": 64,
+    MODEL = {"num_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "seq_length": 64,
              "vocab_size": 1003, "train_micro_batch_size_per_gpu": 2, "train_iters": 6,
              "lr": 1e-3, "pos_emb": "rotary", "no_weight_tying": True, "precision": "bf16"}
 
