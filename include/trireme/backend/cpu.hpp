@@ -27,8 +27,7 @@ void set_cpu_threads(int threads);
 /// The version of OpenBLAS and blas_core(), such as "0.3.21 SkylakeX".
 [[nodiscard]] std::string blas_version();
 /// OpenBLAS falls back to SSE kernels, several times slower, on processors newer than the
-/// library.
-/// If OpenBLAS did, returns the name of the best kernels that this processor can run.
+/// library. If OpenBLAS did, returns the name of the best kernels that this processor can run.
 /// OPENBLAS_CORETYPE must have this value before the library is loaded. Returns nullopt if
 /// OpenBLAS or the user has chosen well.
 [[nodiscard]] std::optional<std::string> better_blas_core();

@@ -31,9 +31,9 @@ namespace trireme {
 [[nodiscard]] std::size_t cuda_free_memory(int index);
 
 /// Opens GPU `index` of those that the process sees. Throws Error if driver, device, compute
-/// capability or memory won't do.
-/// Memory is recycled in the order of the first stream that make_stream() returns. All work on
-/// a block must precede its release in that stream, directly or through events.
+/// capability or memory won't do. Memory is recycled in the order of the first stream that
+/// make_stream() returns. All work on a block must precede its release in that stream, directly
+/// or through events.
 [[nodiscard]] std::unique_ptr<Device> make_cuda_device(int index);
 
 enum class FusedAttention : std::uint8_t { automatic, own, cudnn };

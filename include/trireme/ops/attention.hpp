@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal softmax attention on the fused qkv array, and rotary position embedding of its q and
-// k.
-// O = softmax(Q Kᵀ/√d + causal mask) V, by tiles with an online softmax: memory is O(s·d) per
-// head (FlashAttention-2, Dao, arXiv 2307.08691). Rotary embedding: Su et al., arXiv
+// k. O = softmax(Q Kᵀ/√d + causal mask) V, by tiles with an online softmax: memory is O(s·d)
+// per head (FlashAttention-2, Dao, arXiv 2307.08691). Rotary embedding: Su et al., arXiv
 // 2104.09864, half-split form.
 #pragma once
 
@@ -22,10 +21,9 @@ void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
             const ConstView& table, bool inverse);
 
 /// out [batch·seq, heads·head_dim]; lse [batch, heads, seq], in accumulator_type, receives log
-/// Σ exp of the scaled scores.
-/// Dropout acts on the softmax; kept weights are divided by 1 − p. Word k mod 4 of `philox(key,
-/// first_row + i, h · ⌈seq/4⌉ + k / 4)` decides on key k of the query in row i and global head
-/// h. The weight is kept if the word is ≥ p · 2³².
+/// Σ exp of the scaled scores. Dropout acts on the softmax; kept weights are divided by 1 − p.
+/// Word k mod 4 of `philox(key, first_row + i, h · ⌈seq/4⌉ + k / 4)` decides on key k of the
+/// query in row i and global head h. The weight is kept if the word is ≥ p · 2³².
 void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
                        const Dropout& dropout, const View& out, const View& lse);
 

@@ -11,10 +11,10 @@
 
 namespace trireme::ops {
 
-/// logits [rows, n] ← exp(logits − max), with n ≥ 1 and targets int32 [rows].
-/// `max` and `sum` [rows] are those of this rank's columns, before any rounding to the logits'
-/// type. `picked` [rows] is the target's logit, or 0 if another rank holds the target. Arrays
-/// with one value per row have accumulator_type of the logits.
+/// logits [rows, n] ← exp(logits − max), with n ≥ 1 and targets int32 [rows]. `max` and `sum`
+/// [rows] are those of this rank's columns, before any rounding to the logits' type. `picked`
+/// [rows] is the target's logit, or 0 if another rank holds the target. Arrays with one value
+/// per row have accumulator_type of the logits.
 void softmax_local(const Exec& ex, const View& logits, const ConstView& targets,
                    std::int64_t first_column, const View& max, const View& sum,
                    const View& picked);

@@ -7,12 +7,12 @@
 namespace trireme::ops {
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101), in PyTorch's form: θ ← θ·(1 − lr·λ), and
-/// then θ ← θ − lr/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + ε).
-/// All arrays are [n]; m and v are zero before step 1. Each array has its own floating type,
-/// but both moments share one. Arithmetic is in fp32; fp64 combines with fp64 alone. `copy` may
-/// be empty, else receives the new value in its own type.
-/// `state` may be empty, else is a StepState: its factor also multiplies the gradient. The bias
-/// corrections come from `state`, and the update changes nothing unless `updated` is set.
+/// then θ ← θ − lr/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + ε). All arrays are [n]; m and v are zero before
+/// step 1. Each array has its own floating type, but both moments share one. Arithmetic is in
+/// fp32; fp64 combines with fp64 alone. `copy` may be empty, else receives the new value in its
+/// own type. `state` may be empty, else is a StepState: its factor also multiplies the
+/// gradient. The bias corrections come from `state`, and the update changes nothing unless
+/// `updated` is set.
 void adamw(const Exec& ex, const AdamwStep& step, const ConstView& gradient, const View& value,
            const View& exp_avg, const View& exp_avg_sq, const View& copy = {},
            const ConstView& state = {});

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor is a contiguous array that owns its memory; View is a window on an array.
-// A View can be read as a matrix: its columns are the last axis, its rows are all others.
-// Columns are adjacent in memory; rows are `row_stride` elements apart. Kernels and collectives
-// take Views, which carry both count and type.
+// Tensor is a contiguous array that owns its memory; View is a window on an array. A View can
+// be read as a matrix: its columns are the last axis, its rows are all others. Columns are
+// adjacent in memory; rows are `row_stride` elements apart. Kernels and collectives take Views,
+// which carry both count and type.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Return codes of CUDA and its libraries, looked at in this one place.
+// Checks return codes of CUDA and its libraries; no other file does.
 #pragma once
 
 #include <cublasLt.h>
