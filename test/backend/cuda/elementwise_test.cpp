@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums, casts, copies, dropout, activations and reductions on the GPU against the CPU's.
+// Compares sums, casts, copies, dropout, activations and reductions on the GPU with the CPU's.
 #include "twins.hpp"
 
 namespace {
@@ -15,7 +15,7 @@ constexpr Activation kKinds[] = {Activation::gelu, Activation::gelu_tanh, Activa
                                  Activation::silu, Activation::swiglu,    Activation::geglu,
                                  Activation::reglu};
 
-/// f(size, layout), its case named where it fails.
+/// Calls f(size, layout), and names the case on failure.
 template <class F>
 void in_all_shapes(F&& f) {
   for (const Size& z : kSizes) {
@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(sums_and_casts_have_the_cpu_s_bits) {
       BOOST_TEST(sum.error(0x1p-40) <= 0.01);
       BOOST_TEST(y.error(0x1p-40) <= 0.01);
       for (const DType to : kTypes) {
-        // Some beyond fp16's range.
+        // Some values are beyond fp16's range.
         const Twin large = twin(b, type, z, layout, 3, type == DType::f16 ? 1.0F : 1e5F);
         const Twin cast = twin(b, to, z, {layout.gap, 0}, 0);
         const Twin total = twin(b, to, z, layout, 4);
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_is_found) {
         std::memcpy(&now, least.gpu_bytes().data(), sizeof(now));
         return now;
       };
-      if (layout.gap > 0) values.back() = std::numeric_limits<float>::quiet_NaN();  // a gap
+      if (layout.gap > 0) values.back() = std::numeric_limits<float>::quiet_NaN();  // unread
       const Twin clean = make();
       BOOST_TEST(b.gpu_kernels->first_non_finite(*b.compute, clean.gpu()) == -1);
       BOOST_TEST(note(clean, 5) == 900);

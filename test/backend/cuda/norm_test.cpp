@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Norms on the GPU against the CPU's: widths from 1 to those that a block hardly holds.
+// Compares norms on the GPU with the CPU's, for widths from 1 to the limit of a thread block.
 #include "twins.hpp"
 
 namespace {
@@ -37,7 +37,7 @@ void check_forward(Backends& b, DType type, const Size& z, const Layout& layout,
                                          on(statistics));
       }
     });
-    // A sum that is rounded the other way moves its row's result by as much.
+    // A sum that rounds the other way changes all results of its row by as much.
     const double floor = (probability < 0 ? 8 : 64) * std::max(rounding(type), 0x1p-22);
     BOOST_TEST(sum.error(rounding(type)) <= 1);
     BOOST_TEST(statistics.error(probability < 0 ? 1e-5 : 0.02) <= 1);
