@@ -55,7 +55,8 @@ void BlockPool::drop_kept(const std::function<void(void*)>& give_back) {
   shelf.kept.clear();
 }
 
-/// Takes the smallest kept block, unless it is larger than wanted by over a quarter.
+/// Takes the smallest kept block that is large enough, unless the block wastes over a quarter
+/// of `wanted`.
 void* BlockPool::reuse(std::size_t wanted) {
   auto& kept = shelves_.at(current_).kept;
   const auto it = kept.lower_bound(wanted);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU's version of src/backend/cuda/native/simt.cuh. It has the same functions, and ends
-// the program where a GPU would compute wrong numbers.
+// The CPU's version of src/backend/cuda/native/simt.cuh. This file has the same functions, and
+// ends the program where a GPU would compute wrong numbers.
 #pragma once
 
 #include <cmath>

@@ -99,7 +99,7 @@ void run_all();
 void set_in_host_function(bool now);
 
 /// Whether the current call breaks a capture, which becomes invalid. Captures of the calling
-/// thread count, in global mode also those of other threads. CUDA's documentation only gives
+/// thread count, in global mode also other threads' captures. CUDA's documentation only gives
 /// examples such as cudaMalloc. Here, all calls that allocate, free or query progress break a
 /// capture.
 [[nodiscard]] bool breaks_capture();

@@ -137,8 +137,8 @@ class PhaseClock {
   [[nodiscard]] Hold hold() { return Hold(*this); }
   /// Starts a step. The time since the end of the last step is not counted.
   void begin_step() { close(Until::nothing); }
-  /// Starts a step whose spans are kept. Their time zero is `late` seconds before this call,
-  /// and time goes on during pauses.
+  /// Starts a step whose spans are kept. Time zero is `late` seconds before this call, and time
+  /// goes on during pauses.
   void begin_traced_step(double late = 0) {
     close(Until::trace_begins);
     stretches_.back().late = late;

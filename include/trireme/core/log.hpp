@@ -26,8 +26,8 @@ void note(const std::string& line);
 /// the line on which another rank's live line may stand.
 void error(const std::string& message, bool over_bar = false);
 
-/// Where a live line, such as a progress bar, is drawn: on `file`, a terminal. `out` and `err`
-/// say whether stdout and stderr end on that terminal too.
+/// A live line, such as a progress bar, is drawn on `file`, a terminal. `out` and `err` say
+/// whether stdout and stderr end on that terminal too.
 struct LivePlace {
   std::FILE* file = nullptr;
   bool out = false;

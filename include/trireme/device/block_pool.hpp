@@ -16,8 +16,8 @@ namespace trireme {
 
 class BlockPool {
  public:
-  /// Blocks of at least this size are whole pages. The system can back them with huge pages if
-  /// they are aligned to this size.
+  /// Blocks of at least this size are whole pages. The system can back blocks with huge pages
+  /// if the blocks are aligned to this size.
   static constexpr std::size_t kHugePage = std::size_t{2} << 20U;
 
   /// Takes a new block of `size` bytes from the system; throws Error if it has none.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention's backward pass in fp32 arithmetic. A thread block owns rows: queries of a head, or
-// keys of a group. It loops over the columns that meet its rows, like the tensor-core kernels.
+// keys of a group. The thread block loops over the columns that meet these rows, like the
+// tensor-core kernels.
 #include "general.cuh"
 
 namespace trireme::cuda {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention's backward pass on tensor cores. A thread block owns rows: queries of a head for
-// dQ, or keys of a group for dK and dV. It loops in order over the columns that meet its rows.
-// No two thread blocks add to one element. Scores are recomputed from lse.
+// dQ, or keys of a group for dK and dV. The thread block loops in order over the columns that
+// meet these rows. No two thread blocks add to one element. Scores are recomputed from lse.
 #pragma once
 
 #include "half.cuh"

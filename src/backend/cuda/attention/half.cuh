@@ -20,8 +20,8 @@ __device__ __forceinline__ int swizzled(int row, int piece) {
 }
 
 /// Computes swizzled(row + rows, piece + pieces) for many constants `rows` and `pieces`. `rows`
-/// is a multiple of 8, `pieces` even, `piece` 0 or 1. This takes one exclusive or and one sum
-/// each, without a register for every offset.
+/// is a multiple of 8, `pieces` even, `piece` 0 or 1. Each offset takes one exclusive or and
+/// one sum, and no register of its own.
 template <int D>
 class Swizzle {
  public:

@@ -9,9 +9,9 @@
 
 namespace trireme::cuda {
 
-/// Addresses of the ranks' addends. The addend of rank `own` is at `mine`. Those of the other
-/// ranks are in rank order from `others` on, `apart` bytes from each other. Any number of ranks
-/// fits, since the kernel needs no table.
+/// Addresses of the ranks' addends. The addend of rank `own` is at `mine`. The other ranks'
+/// addends are in rank order from `others` on, `apart` bytes from each other. Any number of
+/// ranks fits, since the kernel needs no table.
 struct RankAddends {
   int ranks = 1;
   int own = 0;  ///< equal to `ranks` if all are among the others

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt reads row-major matrices as their column-major transposes: Cᵀ = op(B)ᵀ op(A)ᵀ. Its
-// first factor is therefore b, its second a, with unchanged operations. Its rows are columns
-// here.
+// cuBLASLt reads row-major matrices as their column-major transposes: Cᵀ = op(B)ᵀ op(A)ᵀ. The
+// library's first factor is therefore b, its second a, with unchanged operations. The library's
+// rows are columns here.
 #include "gemm.hpp"
 
 #include <algorithm>

@@ -75,8 +75,9 @@ void CudaKernels::accumulate_weight_gradient(Stream& s, const ConstView& dy, con
   const bool fits = !dbias.empty() && dbias.dtype() == dweight.dtype() &&
                     dbias.bytes() <= Workspace::kBytes - Gemm::kWorkspaceBytes;
   if (kFused.bias_gradient && fits && dy.count() > 0 && x.count() > 0) {
-    // BGRADB sums cuBLAS's second factor, dy, over the GEMM's inner dimension. It overwrites
-    // its result: the sums go to scratch behind the GEMM's own and are added from there.
+    // BGRADB sums cuBLAS's second factor, dy, over the GEMM's inner dimension. BGRADB
+    // overwrites its result: the sums go to scratch behind the GEMM's own, and are added from
+    // scratch.
     void* const sums =
         static_cast<std::byte*>(workspace_->take(Workspace::kBytes)) + Gemm::kWorkspaceBytes;
     const Product p{dy, Op::t, x, Op::n, dweight, true};

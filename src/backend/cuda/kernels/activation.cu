@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Activations and their gradients. For half-precision arrays, the GPU's fast exponential and
 // quotient are exact enough: their errors are far below rounding. fp32 arrays need precise
-// ones.
+// functions.
 #include "../runtime/stream.hpp"
 #include "each.cuh"
 #include "kernels.hpp"

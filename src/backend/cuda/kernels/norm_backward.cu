@@ -134,8 +134,8 @@ __device__ __forceinline__ void row_gradient(
   }
 }
 
-/// Writes the thread block's partial sums: those of its teams, in order. If there are several
-/// teams, `total` is shared memory, [2, cols].
+/// Writes the thread block's partial sums, added up over its teams in order. If there are
+/// several teams, `total` is shared memory, [2, cols].
 template <class T, int N, int kHeld, bool kWarpTeam>
 __device__ __forceinline__ void write_part(const NormBackward<T>& a, const Team& me,
                                            const Gradients<N, kHeld>& sums, float* total) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parameter updates on flat arrays, in one pass. The usual combinations of types have their own
-// kernels. One more kernel looks up each type at run time.
+// kernels. A general kernel looks up each type at run time.
 #include <cmath>
 
 #include "../runtime/stream.hpp"

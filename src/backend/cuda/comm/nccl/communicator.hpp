@@ -10,7 +10,8 @@ namespace trireme::cuda {
 
 /// Sums of floating types are computed here, in rank order. NCCL would round bf16 and fp16 at
 /// every hop, and add in an order of its choice. Each rank receives the others' addends of its
-/// block and sums them; the sums are gathered. The bytes sent are those of a ring all-reduce.
+/// block and sums them; the sums are gathered. Ranks send as many bytes as in a ring
+/// all-reduce.
 class NcclCommunicator final : public Communicator {
  public:
   /// `lane` is empty for a single rank, whose arrays stay on the compute stream.

@@ -36,8 +36,7 @@ class LaneRequest final : public Request {
     compute_.wait(*done_);
     done_.reset();
     scratch_.reset();
-    lane_.reset();  // not when a forgotten request is destroyed: ending a lane waits for its
-                    // ranks
+    lane_.reset();  // may end the lane, with its other ranks; a forgotten request must not
   }
 
  private:

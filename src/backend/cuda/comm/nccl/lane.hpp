@@ -39,7 +39,8 @@ class Lane {
     bytes_ = bytes;
     if (const ncclResult_t code = f(); code != ncclSuccess) fail(code);
   }
-  /// Queues all that f() queues as one call. Its sends and receives can't block each other.
+  /// Queues all that f() queues as one call, in which sends and receives can't block each
+  /// other.
   template <class F>
   void queue_together(const char* what, std::size_t bytes, F f) {
     queue(what, bytes, [&] {

@@ -85,7 +85,7 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
                                             std::move(lane));
 }
 
-/// Makes connections with a first all-reduce. Times later ones, which show the latency.
+/// Makes connections with a first all-reduce. Later all-reduces are timed and show the latency.
 void NcclCommunicator::warm() {
   constexpr int kRuns = 20;
   const Buffer memory(device_, sizeof(float));
