@@ -123,7 +123,7 @@ class Done : public Request {
   void wait() override {}
 };
 
-/// Communication between hosts, followed by a copy of the received data to the GPU.
+/// The host's communication, followed by a copy of what it received to the GPU.
 class StagedRequest : public Request {
  public:
   using Finish = std::function<void(StagePtr received)>;

@@ -121,7 +121,7 @@ struct Scatter {
   std::int64_t rows;
   std::int64_t cols;
   /// [cuts, 2, cols]: sums of pieces of split runs, by multiple of kCut. For each, 0: the piece
-  /// that continues an earlier run; 1: the piece that begins after the multiple.
+  /// that continues an earlier run; 1: the piece that begins at the multiple or after.
   float* pieces;
 
   /// Reads row `key` of the table into `sum`.
@@ -257,7 +257,7 @@ void launch_scatter(cudaStream_t stream, const Scatter<T, To>& a) {
     return dim3(static_cast<unsigned>((items * slices + kWarps - 1) / kWarps));
   };
   launch(scatter_kernel<T, To, N>, blocks(a.count), dim3(kThreads), 0, stream, a, slices);
-  const std::int64_t cuts = (a.count - 1) / kCut;  // between pieces
+  const std::int64_t cuts = (a.count - 1) / kCut;  // inner multiples of kCut
   if (cuts == 0) return;
   launch(join_kernel<T, To, N>, blocks(cuts), dim3(kThreads), 0, stream, a, slices);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks return codes of CUDA and its libraries; no other file does.
+// Turns return codes of CUDA and cuBLASLt into errors.
 #pragma once
 
 #include <cublasLt.h>

@@ -78,8 +78,8 @@ class CudaDevice final : public Device {
   }
 
   /// Allocates with `take`. If memory is exhausted, returns kept blocks to the system and tries
-  /// once more. Returning memory waits for all of the GPU's work. If such work waits for a
-  /// message that this rank sends later, the wait would never end.
+  /// once more. Returning memory waits for all of the GPU's work. Such work may wait for a
+  /// message that this rank sends later, and would never end: returns null after kPatience.
   template <class Take>
   void* fresh(BlockPool& pool, Take take, cudaError_t (*give_back)(void*)) const {
     select_device(index_);

@@ -19,7 +19,7 @@ class Library {
   void* handle_;
 };
 
-/// Finds a function of the library, with Function's type. The search runs once per type.
+/// Finds a function of the library, with Function's type. The search runs once per function.
 template <auto Function>
 decltype(Function) find(const Library& library, const char* name) {
   static const auto found = reinterpret_cast<decltype(Function)>(library.symbol(name));

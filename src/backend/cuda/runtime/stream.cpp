@@ -121,7 +121,8 @@ void EventPool::give_back(cudaEvent_t event, bool timed) noexcept {
 CudaEvent::CudaEvent(std::shared_ptr<EventPool> pool, bool timed)
     : pool_(std::move(pool)), timed_(timed), event_(pool_->take(timed)) {}
 
-/// The event may be recorded again: streams that wait for this event keep what they waited for.
+/// The event may be recorded again: streams that wait already still wait for the earlier
+/// record.
 CudaEvent::~CudaEvent() { pool_->give_back(event_, timed_); }
 
 void CudaEvent::synchronize() {
