@@ -11,8 +11,8 @@ namespace trireme::cuda {
 
 class Workspace {
  public:
-  /// Twice the 32 MiB that cuBLAS recommends for compute capability 9.0, and 1 MiB more.
-  /// cuDNN's attention uses up to 64 MiB for score gradients, and 1 MiB for their rows' sums.
+  /// Twice the 32 MiB that cuBLAS recommends for compute capability 9.0, and 1 MiB more. The
+  /// 64 MiB also serve cuDNN's attention for score gradients, and the last one for row sums.
   static constexpr std::size_t kBytes = std::size_t{65} << 20U;
 
   explicit Workspace(Device& device) : device_(device), buffer_(device, kBytes) {}
