@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans of a large model against the formulas of ZeRO's stages and half precision: with w bytes
-// of a value, g of a gradient, s of optimizer state (masters and moments), Ψ parameters and N
-// ranks, (w+g+s)Ψ, (w+g)Ψ + sΨ/N, wΨ + (g+s)Ψ/N and (w+g+s)Ψ/N at stages 0 to 3.
-#include <array>
+// Plans of a large model against the formulas of ZeRO's stages and half precision.
 #include <string>
 
 #include <boost/test/unit_test.hpp>
 
-#include "trireme/app/run_plan.hpp"
+#include "trireme/forecast/run_plan.hpp"
+
+#include "zero_types.hpp"
 
 using namespace trireme;
+using namespace trireme::test;
 
 namespace {
 
@@ -29,25 +29,6 @@ train_iters: 1
 lr: 1e-4
 )";  // 1.3 billion parameters
 
-struct Types {
-  const char* name;
-  double value, gradient, state;  // bytes of w, g, s
-  const char* keys;
-};
-const std::array<Types, 5> kTypes = {{
-    {"bf16", 2, 4, 12, "precision: bf16\n"},
-    {"bf16, bf16 gradients", 2, 2, 12,
-     "precision: bf16\ndata_types: {grad_accum_dtype: bf16}\n"},
-    {"fp16", 2, 4, 12, "precision: fp16\n"},
-    {"fp32", 4, 4, 8, ""},
-    {"fp32, bf16 gradients", 4, 2, 8, "data_types: {grad_accum_dtype: bf16}\n"},
-}};
-
-double formula(const Types& t, int stage, int ranks) {
-  const auto divisor = [&](int from) { return stage >= from ? ranks : 1; };
-  return t.value / divisor(3) + t.gradient / divisor(2) + t.state / divisor(1);
-}
-
 StagePlan plan_of(const std::string& text, int ranks) {
   Deck deck = parse_deck(text, "deck");
   resolve(deck, ranks);
@@ -57,7 +38,8 @@ StagePlan plan_of(const std::string& text, int ranks) {
 }
 
 /// The state is that of the formula; it may be as little as that of stage `least`.
-void check(const Types& types, int ranks, int stage, int least, const std::string& zero = "") {
+void check(const ZeroTypes& types, int ranks, int stage, int least,
+           const std::string& zero = "") {
   const StagePlan s =
       plan_of(kLarge + types.keys + "zero_optimization: {stage: " + std::to_string(stage) +
                   zero + "}\n",
@@ -66,8 +48,8 @@ void check(const Types& types, int ranks, int stage, int least, const std::strin
     const auto parameters = static_cast<double>(s.parameters);
     BOOST_TEST(parameters > 1.2e9);
     const double each = static_cast<double>(s.values + s.gradients + s.optimizer) / parameters;
-    BOOST_TEST(each <= formula(types, stage, ranks) * (1 + kTolerance));
-    BOOST_TEST(each >= formula(types, least, ranks) * (1 - kTolerance));
+    BOOST_TEST(each <= zero_bytes(types, stage, ranks) * (1 + kTolerance));
+    BOOST_TEST(each >= zero_bytes(types, least, ranks) * (1 - kTolerance));
   }
 }
 
@@ -76,7 +58,7 @@ void check(const Types& types, int ranks, int stage, int least, const std::strin
 BOOST_AUTO_TEST_SUITE(memory_formula)
 
 BOOST_AUTO_TEST_CASE(stages) {
-  for (const Types& types : kTypes) {
+  for (const ZeroTypes& types : kZeroTypes) {
     for (const int ranks : {1, 2, 4, 8, 64}) {
       for (const int stage : {0, 1, 2, 3}) check(types, ranks, stage, stage == 1 ? 2 : stage);
     }
@@ -85,7 +67,7 @@ BOOST_AUTO_TEST_CASE(stages) {
 
 // Gradients stay whole until the step's end: the formula of stage 1 as it is written.
 BOOST_AUTO_TEST_CASE(reduced_once) {
-  for (const Types& types : kTypes) {
+  for (const ZeroTypes& types : kZeroTypes) {
     for (const int ranks : {1, 2, 4, 8}) {
       for (const int stage : {0, 1}) {
         check(types, ranks, stage, stage, ", reduce_once_per_step: true");
