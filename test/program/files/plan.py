@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`trireme plan` against runs: what a device took in some steps of `trireme bench`, and what a
+save wrote. Many more plans stand against steps in test/forecast/mpi.
+"""
+import json
+import sys
+import unittest
+from pathlib import Path
+
+import h5py
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import program  # noqa: E402
+
+BASE = {
+    "num_layers": 4,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "seq_length": 64,
+    "vocab_size": 1003,  # parts of it differ
+    "train_micro_batch_size_per_gpu": 2,
+    "train_iters": 3,
+    "lr": 1e-3,
+}
+NEOX = {"pos_emb": "rotary", "gpt_j_residual": True, "no_weight_tying": True}
+LLAMA = {
+    "pos_emb": "rotary",
+    "norm": "rmsnorm",
+    "activation": "swiglu",
+    "num_kv_heads": 2,
+    "use_bias_in_mlp": False,
+    "no_weight_tying": True,
+}
+TIED = {"pos_emb": "learned", "no_weight_tying": False, "hidden_dropout": 0.1}
+ZERO = {"zero_optimization": {"stage": 3, "reduce_bucket_size": 10_000,
+                              "stage3_param_persistence_threshold": 100}}
+CASES = {  # name: (ranks, deck)
+    "bf16": (1, {**NEOX, "precision": "bf16"}),
+    "stage3": (2, {**NEOX, **ZERO, "gradient_accumulation_steps": 2}),
+    "tp2_pp2_interleaved": (4, {**LLAMA, "model_parallel_size": 2, "pipe_parallel_size": 2,
+                                "virtual_pipeline_chunks": 2,
+                                "gradient_accumulation_steps": 4}),
+}
+TOLERANCE = 0.005  # of a pipeline; a free block can be larger than what it is given to
+
+
+def planned(folder, ranks, deck, *arguments):
+    """What one process says of a run on `ranks` ranks."""
+    figures = folder / "plan.json"
+    program.run_well(1, "plan", deck, "--ranks", ranks, "--json", figures, *arguments)
+    return json.loads(figures.read_text())
+
+
+def array_bytes(path):
+    """Of all arrays of a shard."""
+    sizes = []
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
+    return sum(sizes)
+
+
+class Memory(unittest.TestCase):
+    def check(self, name):
+        ranks, settings = CASES[name]
+        folder = program.work_folder(f"plan_{name}")
+        deck = program.write_deck(folder / "deck.yml", {**BASE, **settings})
+        plan = planned(folder, ranks, deck)
+        figures = folder / "bench.json"
+        program.run_well(ranks, "bench", deck, "--steps", 3, "--json", figures)
+        measured = json.loads(figures.read_text())
+        of_a_stage = ranks // len(plan["stages"])
+        for what in ("device_peak_bytes", "device_reserved_bytes"):
+            for i, stage in enumerate(plan["stages"]):
+                most = max(measured[what][i * of_a_stage : (i + 1) * of_a_stage])
+                text = f"{name} stage {i}: {what} planned {stage[what]}, measured {most}"
+                if len(plan["stages"]) == 1:
+                    self.assertEqual(stage[what], most, text)
+                    continue
+                # How long messages wait to be sent is a matter of timing.
+                self.assertLessEqual(most, stage[what] * (1 + TOLERANCE), text)
+                least = stage[what] - stage["unsent_bytes"]
+                self.assertGreaterEqual(most, least * (1 - TOLERANCE), text)
+
+
+for case in CASES:
+    setattr(Memory, f"test_{case}", lambda self, case=case: self.check(case))
+
+
+class Save(unittest.TestCase):
+    def check(self, name, ranks, settings):
+        folder = program.work_folder(f"plan_save_{name}")
+        tokens = program.make_tokens(folder)
+        data = {"data_path": str(tokens), "eval_iters": 0, "save": str(folder / "run")}
+        deck = {**BASE, **settings, **data}
+        del deck["vocab_size"]  # both take it from the data
+        deck = program.write_deck(folder / "deck.yml", deck)
+        nodes = ("--ranks-per-node", ranks)
+        plan = planned(folder, ranks, deck, *nodes)
+        checkpoint = plan["checkpoint"]
+        self.assertFalse((folder / "run").exists(), "plan leaves nothing behind")
+        told = program.run_well(ranks, "train", deck)
+        copy = max(stage["copy_bytes"] for stage in plan["stages"])
+        self.assertIn(f"a copy of at most {copy * 1e-6:.1f} MB a rank", told)
+        shards = [
+            array_bytes(path)
+            for path in sorted((folder / "run" / "global_step3").glob("shard-*.h5"))
+        ]
+        self.assertEqual(len(shards), checkpoint["writers"])
+        self.assertEqual(sum(shards), checkpoint["bytes"])
+        self.assertEqual(min(shards), checkpoint["least_bytes"])
+        self.assertEqual(max(shards), checkpoint["most_bytes"])
+
+    def test_every_rank_writes(self):
+        self.check("all", 4, {**TIED, "model_parallel_size": 2, "pipe_parallel_size": 2})
+
+    def test_replicas(self):
+        self.check("replicas", 4, {**NEOX, "model_parallel_size": 2})
+
+    def test_one_writer_of_three_ranks(self):
+        self.check("node", 3, {**LLAMA, "checkpoint": {"writers_per_node": 2}})
+
+
+class Errors(unittest.TestCase):
+    def check(self, settings, arguments, *parts):
+        folder = program.work_folder("plan_errors")
+        deck = program.write_deck(folder / "deck.yml", {**BASE, **settings})
+        done = program.run(1, "plan", deck, *arguments)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual(done.stderr.count("trireme: error:"), 1, done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr)
+
+    def test_no_ranks(self):
+        self.check({}, [], "--ranks", "trireme plan --help")
+
+    def test_mesh_does_not_fit(self):
+        self.check({"pipe_parallel_size": 2}, ["--ranks", 3], "3 ranks", "multiple of 2")
+
+    def test_no_vocabulary(self):
+        self.check({"vocab_size": None}, ["--ranks", 2], "data_path", "vocab_size")
+
+    def test_no_file_of_data(self):
+        self.check({"vocab_size": None, "data_path": "nowhere.h5"}, ["--ranks", 2],
+                   "nowhere.h5", "set vocab_size")
+
+    def test_json_that_cannot_be_written(self):
+        self.check({}, ["--ranks", 2, "--json", "nowhere/plan.json"],
+                   "cannot write nowhere/plan.json")
+
+    def test_no_deck(self):
+        done = program.run(1, "plan", "--ranks", 2)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("plan needs a deck", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
