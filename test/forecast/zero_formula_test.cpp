@@ -6,7 +6,7 @@
 
 #include "trireme/forecast/run_plan.hpp"
 
-#include "zero_types.hpp"
+#include "../support/zero_types.hpp"
 
 using namespace trireme;
 using namespace trireme::test;

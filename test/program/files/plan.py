@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`trireme plan` against runs: what a device took in some steps of `trireme bench`, and what a
-save wrote. Many more plans stand against steps in test/forecast/mpi.
+save wrote. Many more plans stand against steps in test/bench/mpi.
 """
 import json
 import sys

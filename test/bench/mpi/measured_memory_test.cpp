@@ -9,9 +9,9 @@
 
 #include "trireme/forecast/run_plan.hpp"
 
-#include "../zero_types.hpp"
+#include "../../../src/bench/timed_trainer.hpp"
+#include "../../support/zero_types.hpp"
 #include "session.hpp"
-#include "timed_trainer.hpp"
 
 using namespace trireme;
 using namespace trireme::test;
