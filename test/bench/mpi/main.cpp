@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Main of a test program whose engines need the session; the worst exit code of all ranks is
 // everyone's.
-#define BOOST_TEST_NO_MAIN
 #include <boost/test/unit_test.hpp>
 
 #include "session.hpp"
