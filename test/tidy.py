@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""clang-tidy over src/, a folder at a time: the headers, in which most of its time goes, are read
-once a folder instead of once a file. Where files give one name twice, halves of them are looked
-at instead. Tests are left out: they are mostly Boost's macros.
+"""clang-tidy over src/, a folder at a time: the headers, in which most of its time goes, are
+read once a folder instead of once a file. Where files give one name twice, halves of them are
+looked at instead. Tests are left out: they are mostly Boost's macros.
 
   tidy.py BUILD_FOLDER [JOBS]
 """
@@ -20,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 MOST = 16  # files at a time
 # What clang says where files cannot stand beside each other.
 COLLISION = re.compile(r"error: .*(redefinition|ambiguous|redeclar|conflict|differ)")
-NOISE = re.compile(r"^\d+ (warning|error)s?( and \d+ errors?)? generated\.$|^(Suppressed|Use -)")
+NOISE = re.compile(r"^\d+ (warnings?|errors?).* generated\.$|^(Suppressed|Use -)")
 
 
 def commands(build):
