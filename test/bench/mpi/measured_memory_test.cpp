@@ -141,7 +141,7 @@ void check_stage(const std::string& what, std::int64_t planned, std::int64_t uns
 void check_case(const Case& c) {
   const Deck deck = deck_of(kBase + c.sizes + c.keys);
   const RunPlan plan = plan_run(deck, c.ranks, 0);
-  const Measured measured = measure(deck, 4);
+  const Measured measured = measure(deck, 3);
   const std::size_t width = static_cast<std::size_t>(c.ranks) / plan.stages.size();
   for (std::size_t i = 0; i < plan.stages.size(); ++i) {
     const StagePlan& stage = plan.stages[i];
@@ -175,7 +175,7 @@ void check_formula(const ZeroTypes& types, int stage, const std::string& more = 
                             ", stage3_prefetch_bucket_size: 0" +
                             more + "}\n");
   const StagePlan plan = plan_run(deck, ranks, 0).stages.at(0);
-  const Measured measured = measure(deck, 3);
+  const Measured measured = measure(deck, 2);
   const std::int64_t peak = *std::ranges::max_element(measured.peak);
   BOOST_TEST_CONTEXT(types.name << ", stage " << stage) {
     BOOST_TEST(peak == plan.peak());
@@ -212,7 +212,7 @@ BOOST_AUTO_TEST_CASE(recomputation_needs_less) {
   if (session().world().size() != 1) return;
   const auto peak = [](const std::string& keys) {
     const std::string deck = kDeep + "seq_length: 128\nattention_dropout: 0.1\n";
-    return measure(deck_of(deck + keys), 3).peak.at(0);
+    return measure(deck_of(deck + keys), 2).peak.at(0);
   };
   const std::int64_t some = peak(kSelective);
   BOOST_TEST(some < peak(""));
