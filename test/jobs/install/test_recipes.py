@@ -16,7 +16,8 @@ SOURCE = Path(__file__).resolve().parents[3]
 JOBS = SOURCE / "jobs"
 CMAKE = "\n".join(
     p.read_text(encoding="utf-8")
-    for p in [SOURCE / "CMakeLists.txt", JOBS / "install/install.cmake"]
+    for p in [SOURCE / "CMakeLists.txt", SOURCE / "src/backend/cuda/toolkit.cmake",
+              JOBS / "install/install.cmake"]
 )
 VERSION = re.search(r"project\(trireme VERSION (\S+)", CMAKE)[1]
 
