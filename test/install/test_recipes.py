@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 
 SOURCE = Path(__file__).resolve().parents[2]
 JOBS = SOURCE / "jobs"
+CONTRIB = JOBS / "contrib"
 CMAKE = "\n".join(
     p.read_text(encoding="utf-8")
     for p in [SOURCE / "CMakeLists.txt", JOBS / "install/install.cmake"]
@@ -99,7 +100,7 @@ class Spack(unittest.TestCase):
         spack = types.ModuleType("spack")
         with mock.patch.dict(sys.modules, {"spack": spack, "spack.package": package}):
             space = {}
-            exec((JOBS / "spack/package.py").read_text(encoding="utf-8"), space)
+            exec((CONTRIB / "spack/package.py").read_text(encoding="utf-8"), space)
         return space["Trireme"], told
 
     def test_libraries(self):
@@ -121,7 +122,7 @@ class Spack(unittest.TestCase):
 
 
 class EasyBuild(unittest.TestCase):
-    FILES = sorted((JOBS / "easybuild").glob("*.eb"))
+    FILES = sorted((CONTRIB / "easybuild").glob("*.eb"))
 
     @staticmethod
     def load(file):
@@ -157,7 +158,7 @@ class Containers(unittest.TestCase):
         """What the Dockerfile and trireme.def take from the source tree."""
         docker = (self.FOLDER / "Dockerfile").read_text(encoding="utf-8")
         lines = re.findall(r"^COPY (?!--)(.*)$", docker, flags=re.MULTILINE)
-        apptainer = (self.FOLDER / "trireme.def").read_text(encoding="utf-8")
+        apptainer = (CONTRIB / "apptainer/trireme.def").read_text(encoding="utf-8")
         files = re.search(r"^%files\n(.*?)^%", apptainer, flags=re.MULTILINE | re.DOTALL)[1]
         return (sorted(word for line in lines for word in line.split()[:-1]),
                 sorted(line.split()[0] for line in files.splitlines() if line.strip()))
@@ -193,9 +194,9 @@ class ReFrame(unittest.TestCase):
         self.assertIn(f"/{last}\\s", checks)
 
     def test_settings(self):
-        for name in ("settings.py", "settings_slurm.py"):
+        for folder, name in ((JOBS, "settings.py"), (CONTRIB, "settings_slurm.py")):
             space = {}
-            exec((JOBS / "reframe" / name).read_text(encoding="utf-8"), space)
+            exec((folder / "reframe" / name).read_text(encoding="utf-8"), space)
             for system in space["site_configuration"]["systems"]:
                 for partition in system["partitions"]:
                     self.assertEqual(partition["environs"], ["installed"])
