@@ -28,7 +28,7 @@ class Text:
     def __init__(self, line, text, cell=False):
         self.line = line
         self.text = text
-        self.cell = cell  # of a table: a fragment such as "nothing" may stand there
+        self.cell = cell  # a table's, or what a semicolon ends there: may be a fragment
 
 
 # --- what both rules are about ---------------------------------------------------------------
@@ -43,7 +43,7 @@ def plain(text):
     """The text without markup: a code span, a formula or an address counts as one word."""
     text = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", keep_lines("#code"), text, flags=re.DOTALL)
     text = re.sub(r"!\[[^\]]*\]\([^)]*\)", keep_lines(""), text)
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"#\1", text)
     text = re.sub(r"<?\bhttps?://[^\s>)]+>?", "#address", text)
     text = re.sub(r"</?[a-z]+[^>]*>", "", text)
     return re.sub(r"\*\*|(?<!\w)[*_](?=\w)|(?<=[\w.])[*_](?!\w)", "", text)
@@ -73,7 +73,7 @@ def parentheses(sentence):
 
 def faults(sentence, cell=False):
     """What the rules say against one plain sentence."""
-    start = sentence.lstrip("\"'([*_ ")
+    start = sentence.lstrip("\"'([*_# ")
     opener = OPENER.match(start)
     if opener and not (cell and start[0].islower()):
         yield f"begins with '{opener.group()}'"
@@ -127,7 +127,7 @@ def page_texts(page):
             flush()
         elif line.lstrip().startswith("|"):
             flush()
-            cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            cells = re.split(r"(?<!\\)\||;\s", line.strip().strip("|"))
             texts += [Text(number, cell, True) for cell in cells if WORD.search(cell)]
         else:
             line = re.sub(r"^\s*>\s?", "", line)
@@ -266,6 +266,8 @@ PAGES = [  # a page; the line and the beginning of each fault
     (f"`{LONG}` is one word, [{LONG[:30]}](https://a.b/{LONG[:4]}) are some.\n", []),
     (f"```\n{LONG}\n```\n\n    {LONG}\n\n    {LONG}\n\n<!-- {LONG} -->\n", []),
     (f"A list:\n\n    code {LONG}\nBy no means.\n", [(4, "begins with 'By'")]),
+    (f"| {LONG[:60]}; {LONG[:60]} |\n", []),
+    (f"Read [this](a.md). [That page](b.md) {LONG[:99]}.\n", [(1, "begins with 'That'")]),
     ("Five (one two three four five) fit.\n", []),
     ("Six (one two three\nfour five six) don't.\n", [(1, "parenthesis of 6")]),
     ("An inner (a (one two three four five six)) counts.\n", [(1, "paren"), (1, "paren")]),
