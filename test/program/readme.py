@@ -32,7 +32,7 @@ ELSEWHERE = {
     r"make( CMAKE_ARGS=.*)?": "every build",
     r"make test-all": "by hand, see test/README.md",
     r"make (lint|format)": ".ci/run",
-    r"make (deps|help)": "make run; by hand",
+    r"make (deps|help|clean)": "by hand",
     r"make (gpu-)?bench(-\w+)?": "by hand; test/bench says what came of it",
     r"make install PREFIX=.*": "by hand; test/install runs what it does, cmake --install",
     r"module use .*": "by hand; test/install loads the files with stand-ins",
