@@ -42,6 +42,7 @@ ELSEWHERE = {
     r"TRIREME_SUBMIT=.* jobs/slurm/chain.sh .*": "test/slurm",
     r".*(qsub|bsub|flux) .*": "test/jobs, with stand-ins",
     r"TRIREME_HOSTS=.* jobs/local/run.sh .*": "test/hosts",
+    r"build/trireme bench .* --update": "make bench-zero",
     r"(docker|reframe) .*": "by hand, see jobs/packaging.md",
 }
 
