@@ -13,7 +13,7 @@
 #include "trireme/comm/mpi.hpp"
 #include "trireme/core/convert.hpp"
 
-#include "../error_of.hpp"
+#include "../support/error_of.hpp"
 
 namespace {
 
