@@ -139,7 +139,7 @@ class Setter {
   const Value& value_;
 };
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string s = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\')
@@ -195,7 +195,7 @@ std::string field_text(const Key& key, Draft& draft) {
                  [&](const std::int64_t* x) { return number(*x); },
                  [&](const std::uint64_t* x) { return number(*x); },
                  [&](const double* x) { return number(*x); },
-                 [&](const std::string* x) { return open && x->empty() ? "null" : quoted(*x); },
+                 [&](const std::string* x) { return open && x->empty() ? "null" : in_quotes(*x); },
                  [&](const std::vector<std::string>* x) {
                    return open && x->empty() ? "null" : listed(*x, quoted);
                  },
