@@ -157,17 +157,17 @@ NO_PROSE = re.compile(r"\s*(SPDX-|clang-format|NOLINT|---|===)")
 
 
 def comment_texts(comments):
-    """[(line, alone on its line, text)] as texts: neighbours are one, as they are read."""
-    texts, block, begin, last = [], [], 0, (-1, False)
+    """[(line, column, alone on its line, text)] as texts: aligned neighbours are one."""
+    texts, block, begin, last = [], [], 0, (-1, 0)
 
     def flush():
         if block:
             texts.append(Text(begin, "\n".join(block)))
             block.clear()
 
-    for line, alone, text in comments:
+    for line, column, alone, text in comments:
         text = re.sub(r"^[/!]*<?", "", text)
-        if line != last[0] + 1 or not alone:
+        if (line - 1, column) != last or not alone:
             flush()
         if not text.strip() or NO_PROSE.match(text) or re.match(r" {3,}", text):
             flush()  # an empty line, a ruler, or something laid out: usage, a formula, a table
@@ -177,8 +177,21 @@ def comment_texts(comments):
                 text = re.sub(r"^\s*[@\\](t?param(\[\S+\])?\s+\w+|\w+)", "", ITEM.sub("", text))
             begin = begin if block else line
             block.append(text.strip())
-        last = (line, alone)
+        last = (line, column)
     flush()
+    return texts
+
+
+def raw_texts(line, text):
+    """Paragraphs of a raw string, which may be a manual page's; of a script none."""
+    if text.lstrip().startswith("#"):
+        return []
+    rows = [re.sub(r"^\..*|\\f.", "", row) for row in text.split("\n")]
+    texts, begin = [], 0
+    for end in [i for i, row in enumerate(rows) if not row.strip()] + [len(rows)]:
+        if begin < end:
+            texts.append(Text(line + begin, "\n".join(rows[begin:end])))
+        begin = end + 1
     return texts
 
 
@@ -187,15 +200,19 @@ def source_texts(source, messages=True):
     comments, strings, last = [], [], None
     for match in TOKEN.finditer(source):
         line = source.count("\n", 0, match.start()) + 1
-        alone = not source[source.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+        before = source[source.rfind("\n", 0, match.start()) + 1 : match.start()]
+        alone = not before.strip()
         if match["comment"] is not None:
-            comments.append((line, alone, match["comment"]))
+            comments.append((line, len(before), alone, match["comment"]))
         elif match["block"] is not None:
             rows = match["block"].split("\n")
-            comments += [(line + i, alone or i > 0, re.sub(r"^\s*\*", "", row))
+            comments += [(line + i, len(before), alone or i > 0, re.sub(r"^\s*\*", "", row))
                          for i, row in enumerate(rows)]
-        elif match["string"] is not None or match["raw"] is not None:
-            text = match["raw"] if match["raw"] is not None else unescape(match["string"])
+        elif match["raw"] is not None:
+            strings += raw_texts(line, match["raw"])
+            last = None
+        elif match["string"] is not None:
+            text = unescape(match["string"])
             if last == "string":
                 strings[-1].text += text
             else:
@@ -285,7 +302,9 @@ SOURCES = [
     (f'#include "{LONG}"\nauto s = "a b", t = "{LONG[:60]}"; u = "{LONG[:60]}";\n', []),
     ("auto s = \"http://of\"; auto c = '\"'; n = 1'000; // of it\n", [(1, "begins with 'of'")]),
     ('throw Error("of {} ranks none is left");\n', [(1, "begins with 'of'")]),
-    (f'auto s = R"({LONG})";\n', [(1, "26 words")]),
+    ("int a;  ///< of it\n/// Others.\n/// By it.\n", [(1, "begins"), (3, "begins")]),
+    (f'auto s = R"(\n.PP\nA page.\n{LONG}\n)";\n', [(3, "28")]),
+    (f'auto s = R"(# {LONG})";\n', []),
 ]
 
 
