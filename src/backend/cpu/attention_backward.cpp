@@ -78,12 +78,14 @@ class BackwardTasks {
 
     probability_.noalias() = of.query * k.transpose();
     probability_ *= scale;
-    if (at.key + keys > at.query + 1) apply_causal_mask(probability_, at);
+    const bool masked = at.key + keys > at.query + 1;
+    if (masked) fill_masked(probability_, at, -std::numeric_limits<T>::infinity());
     const T* log_sum =
         lse_.data<T>() + (at.sequence * shape_.heads() + at.head) * shape_.seq + at.query;
     for (std::int64_t i = 0; i < queries; ++i) {
       probability_.row(i) = (probability_.row(i).array() - log_sum[i]).exp();
     }
+    if (masked) fill_masked(probability_, at, T{0});
     slope_.noalias() = of.dout * v.transpose();
     if (dropout_.probability > 0) {
       dropout_factors(factors_, queries, keys, shape_, dropout_, at);

@@ -87,8 +87,10 @@ void forward_tile(const AttentionShape& shape, const Dropout& dropout, const Vie
     const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
     const auto key = tile.keys.tile(row + at.key, keys, key_column(shape, group), dim);
     tile.scores.noalias() = tile.query * key.transpose();
-    if (at.key + keys > at.query + 1) apply_causal_mask(tile.scores, at);
+    const bool masked = at.key + keys > at.query + 1;
+    if (masked) fill_masked(tile.scores, at, -std::numeric_limits<T>::infinity());
     tile.absorb_scores();
+    if (masked) fill_masked(tile.scores, at, T{0});
     if (dropout.probability > 0) {
       dropout_factors(tile.factors, n, keys, shape, dropout, at);
       tile.scores.array() *= tile.factors.leftCols(keys).array();

@@ -32,13 +32,14 @@ struct TilePlace {
   std::int64_t key;
 };
 
-/// Scores of keys after their query are −inf.
+/// Sets the entries of keys after their query: scores to −inf before the exponential, and its
+/// results to 0. Eigen's exp(−inf) is the least normal number on some processors.
 template <class T>
-void apply_causal_mask(Matrix<T>& scores, const TilePlace& at) {
+void fill_masked(Matrix<T>& scores, const TilePlace& at, T value) {
   for (std::int64_t i = 0; i < scores.rows(); ++i) {
     const std::int64_t visible = at.query + i - at.key + 1;
     for (std::int64_t j = std::max<std::int64_t>(0, visible); j < scores.cols(); ++j) {
-      scores(i, j) = -std::numeric_limits<T>::infinity();
+      scores(i, j) = value;
     }
   }
 }

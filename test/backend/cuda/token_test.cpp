@@ -2,6 +2,7 @@
 // Embeddings, rotary angles and the cut cross-entropy on the GPU against the CPU's.
 #include "trireme/ops/attention.hpp"
 
+#include "../../support/turns.hpp"
 #include "twins.hpp"
 
 namespace {
@@ -132,22 +133,31 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
   });
 }
 
+/// f(type, layout, shape), its case named where it fails.
+template <class F, class Shape, std::size_t N>
+void in_all_shapes(const Shape (&shapes)[N], F&& f) {
+  for_pairs(
+      [&](DType type, const Layout& layout, const Shape& shape) {
+        BOOST_TEST_CONTEXT(name_of(type) << " gap " << layout.gap << " offset " << layout.offset
+                                         << " shape " << &shape - shapes) {
+          f(type, layout, shape);
+        }
+      },
+      kTypes, kLayouts, shapes);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(embeddings_have_the_cpu_s_bits) {
   Backends b;
-  for (const DType type : kTypes) {
-    for (const Layout& layout : kLayouts) {
-      BOOST_TEST_CONTEXT(name_of(type)
-                         << " gap " << layout.gap << " offset " << layout.offset) {
-        check_embedding(b, type, 1, 1, layout);
-        check_embedding(b, type, 200, 24, layout);
-        check_embedding(b, type, 130, 301, layout);
-        check_positions(b, type, 5, layout);
-        check_positions(b, type, 272, layout);
-      }
-    }
-  }
+  constexpr std::int64_t kShapes[][2] = {{1, 1}, {200, 24}, {130, 301}};  // ids, columns
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_embedding(b, type, shape[0], shape[1], layout);
+  });
+  constexpr std::int64_t kColumns[] = {5, 24, 272};
+  in_all_shapes(kColumns, [&](DType type, const Layout& layout, std::int64_t cols) {
+    check_positions(b, type, cols, layout);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
@@ -176,32 +186,23 @@ BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
 
 BOOST_AUTO_TEST_CASE(rotary_is_that_of_the_cpu) {
   Backends b;
-  for (const DType type : kTypes) {
-    for (const Layout& layout : kLayouts) {
-      BOOST_TEST_CONTEXT(name_of(type)
-                         << " gap " << layout.gap << " offset " << layout.offset) {
-        check_rotary(b, type, {2, 5, 3, 1, 32, 0}, 32, layout);
-        check_rotary(b, type, {1, 7, 2, 4, 32, 0}, 16, layout);
-        check_rotary(b, type, {2, 3, 5, 2, 10, 0}, 6, layout);
-      }
-    }
-  }
+  const std::pair<AttentionShape, std::int64_t> shapes[] = {
+      {{2, 5, 3, 1, 32, 0}, 32}, {{1, 7, 2, 4, 32, 0}, 16}, {{2, 3, 5, 2, 10, 0}, 6}};
+  in_all_shapes(shapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_rotary(b, type, shape.first, shape.second, layout);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {
   Backends b;
-  for (const DType type : kTypes) {
-    for (const Layout& layout : kLayouts) {
-      BOOST_TEST_CONTEXT(name_of(type)
-                         << " gap " << layout.gap << " offset " << layout.offset) {
-        check_softmax(b, type, 3, 1, layout);
-        check_softmax(b, type, 7, 29, layout);
-        check_softmax(b, type, 5, 5003, layout);
-      }
-    }
-    // With the kernel's own shared memory just over what needs no permission, as halves.
-    check_softmax(b, type, 1, 24540, {});
+  constexpr std::int64_t kShapes[][2] = {{3, 1}, {7, 29}, {5, 5003}};
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_softmax(b, type, shape[0], shape[1], layout);
+  });
+  // With the kernel's own shared memory just over what needs no permission, as halves.
+  check_softmax(b, DType::bf16, 1, 24540, {});
+  for (const DType type : {DType::f32, DType::f16}) {
     check_softmax(b, type, 2, 50257, {});  // fits shared memory as halves
-    check_softmax(b, type, 1, 70001, {});  // fits in no type
   }
+  check_softmax(b, DType::bf16, 1, 70001, {});  // fits in no type
 }
