@@ -3,7 +3,7 @@
 # Submits a chain of N jobs that train one run, each beginning when the one before has ended.
 # The first that ends the run, or fails, ends the chain: those after it end at once.
 #
-#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/{pbs,lsf,flux}/chain.sh
+#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/contrib/{pbs,lsf,flux}
 #   TRIREME_SUBMIT="--nodes=4 --time=2:00:00"                options of sbatch, qsub, bsub, flux
 set -euo pipefail
 
@@ -21,7 +21,7 @@ done
 
 here=$(dirname "$0")  # the folder of the link: it says which system
 system=$(basename "$(cd "$here" && pwd)")
-TRIREME_HOME=${TRIREME_HOME:-$(cd "$here/../.." && pwd)}
+TRIREME_HOME=${TRIREME_HOME:-$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)}
 TRIREME_CHAIN=chain-$(date +%Y%m%dT%H%M%S)-$$
 export TRIREME_HOME TRIREME_CHAIN
 read -ra options <<<"${TRIREME_SUBMIT:-}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What Dockerfile and trireme.def have in common, inside of the image, as root, on Debian 12,
-# Ubuntu 24.04 or later.
+# What Dockerfile and ../contrib/apptainer/trireme.def run inside of the image, as root. The
+# image is Debian 12, Ubuntu 24.04 or later.
 #
 #   steps.sh build SOURCE PREFIX     packages, program, installation, list of what it runs on
 #   steps.sh runtime PREFIX          packages of that list; with ANALYSIS=yes the plots' too

@@ -70,6 +70,16 @@ function(trireme_install)
           USE_SOURCE_PERMISSIONS PATTERN install EXCLUDE PATTERN __pycache__ EXCLUDE)
   install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/LICENSE
           DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/trireme COMPONENT doc)
+  # Pages keep their folders, so that links between them hold. Containers have no test/.
+  foreach(page analysis/README.md analysis/gallery/overview.svg inputs/README.md jobs/README.md
+               jobs/packaging.md jobs/contrib/README.md src/README.md src/checkpoint/README.md
+               src/backend/cuda/README.md test/README.md test/bench/README.md)
+    if(EXISTS ${CMAKE_SOURCE_DIR}/${page})
+      get_filename_component(folder ${page} DIRECTORY)
+      install(FILES ${CMAKE_SOURCE_DIR}/${page}
+              DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/trireme/${folder} COMPONENT doc)
+    endif()
+  endforeach()
 
   # The module files name the prefix, which is known only when they are installed.
   set(module ${CMAKE_INSTALL_DATADIR}/modulefiles/trireme/${PROJECT_VERSION})

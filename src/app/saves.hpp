@@ -34,7 +34,8 @@ class Saves {
   void wait();
   /// What became of the last save that ended, well or not; nothing before the first.
   [[nodiscard]] const std::optional<SaveReport>& last() const { return last_; }
-  /// The longest that a save took; before the first an estimate from its bytes, see README.
+  /// Seconds of the longest save so far. Before the first save this is an estimate from its
+  /// bytes at 200 MB/s per writer.
   [[nodiscard]] double longest_seconds() const;
 
  private:

@@ -3,11 +3,11 @@
 # source tree:
 #
 #   spack repo create ~/spack-trireme site        # prints the folder of its packages
-#   mkdir -p FOLDER/trireme && cp jobs/spack/package.py FOLDER/trireme/
+#   mkdir -p FOLDER/trireme && cp jobs/contrib/spack/package.py FOLDER/trireme/
 #   spack repo add ~/spack-trireme
 #   spack install trireme@main dev_path=$PWD +cuda cuda_arch=90
 #
-# What was tried of it: ../packaging.md.
+# What was tried of it: ../../packaging.md.
 try:  # Spack 1.0 took the build systems out of its core
     from spack_repo.builtin.build_systems.cmake import CMakePackage
     from spack_repo.builtin.build_systems.cuda import CudaPackage

@@ -3,7 +3,7 @@
 # Trains a deck under Flux. Before the time limit the run saves, a next job is submitted, and
 # that one goes on (jobs/README.md). From the folder of the source tree:
 #
-#   flux batch -N4 jobs/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
+#   flux batch -N4 jobs/contrib/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
 # flux: --job-name=trireme
 # flux: --nodes=1
 # flux: --time-limit=24h
@@ -72,7 +72,7 @@ submit_next() {
   read -ra options <<<"$batch_options"
   limit=$(time_limit)
   if next=$(flux --parent batch "--nodes=$nodes" ${limit:+"--time-limit=${limit}s"} \
-    "${options[@]}" "$home/jobs/flux/train.flux" "$deck" "$run"); then
+    "${options[@]}" "$home/jobs/contrib/flux/train.flux" "$deck" "$run"); then
     turn_say "goes on as job $next"
     turn_exit=0
   else

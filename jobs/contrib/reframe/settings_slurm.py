@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# ReFrame's settings for a cluster under Slurm: a template. What stands in <> is the site's.
+# ReFrame's settings for a cluster under Slurm, never tried: a template. Fill in what stands in
+# <>; the checks are in jobs/reframe.
 site_configuration = {
     "systems": [
         {
