@@ -13,8 +13,8 @@
 #include "trireme/checkpoint/saver.hpp"
 
 #include "../checkpoint/arrays.hpp"
+#include "../support/thread_ranks.hpp"
 #include "../temporary_folder.hpp"
-#include "simulated_ranks.hpp"
 
 namespace {
 

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every Communicator must do, whatever carries its exchanges: the cases that the tests of
+// MPI's and of thread ranks share.
+#pragma once
+
+#include <functional>
+#include <ostream>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include "trireme/comm/communicator.hpp"
+
+namespace trireme::test {
+
+/// `check` is collective and throws Error where the communicator fails.
+struct CommunicatorCase {
+  const char* name;
+  void (*check)(Communicator& world);
+};
+inline std::ostream& operator<<(std::ostream& out, const CommunicatorCase& c) {
+  return out << c.name;
+}
+/// What went wrong on this rank; empty: nothing.
+[[nodiscard]] std::string error_of_case(const CommunicatorCase& c, Communicator& world);
+/// Collectives, messages, texts and groups.
+[[nodiscard]] std::vector<CommunicatorCase> collective_cases();
+/// Exchanges under way, in every type.
+[[nodiscard]] std::vector<CommunicatorCase> exchange_cases();
+
+/// Throws Error that names the line, unless `good`.
+void must(bool good, std::source_location where = std::source_location::current());
+/// The message of the Error that `f` must throw.
+[[nodiscard]] std::string message_of(const std::function<void()>& f);
+
+}  // namespace trireme::test
