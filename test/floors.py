@@ -27,7 +27,13 @@ FLOORS = {
     "pipeline": ["model"],
     "data": ["h5"],
     "checkpoint": ["h5", "comm"],
-    "app": ["backend", "optim", "pipeline", "data", "checkpoint"],
+    "deck": ["optim", "pipeline", "data"],
+    "host": ["deck", "backend"],
+    "train": ["deck", "checkpoint", "data"],
+    "forecast": ["train", "host"],
+    "record": ["forecast", "h5"],
+    "bench": ["train", "host"],
+    "app": ["record", "bench"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.
@@ -38,11 +44,11 @@ KEEPERS = [
     (re.compile(r"(cblas|openblas_config|f77blas|lapacke).*\.h"), "backend/cpu"),
 ]
 # Tests of the CUDA backend, and the CPU that stands in for a GPU, are that backend's own.
-CUDA_TESTS = re.compile(r"test/(cuda|emulator)\w*/.*")
+CUDA_TESTS = re.compile(r"test/(backend/cuda|emulator)/.*")
 # Searched after the includer's own folder: by nvcc; test/emulator has another file of the name.
 SEARCHED = {"backend/cuda": Path("src/backend/cuda/native")}
 # Every test program runs under MPI, so this one file starts it.
-MPI_MAIN = Path("test/mpi_main.cpp")
+MPI_MAIN = Path("test/support/mpi_main.cpp")
 
 CODE = {".cpp", ".hpp", ".cu", ".cuh"}
 COMMANDS = ["analysis/trireme-plot", ".ci/run"]  # scripts without a suffix
@@ -82,16 +88,20 @@ def folder_of(path):
     return None
 
 
-def keeper_place(path):
-    """Where `path` counts as standing for KEEPERS: tests mirror src/."""
-    parts = path.parts
-    if parts[0] == "src":
-        return folder_of(path)
+def mirrored(path):
+    """The folder under src/ that a test mirrors, or None: test/comm/mpi/x.cpp mirrors comm."""
     if CUDA_TESTS.fullmatch(path.as_posix()):
         return "backend/cuda"
-    if parts[0] == "test" and len(parts) > 2:
-        return "/".join(parts[1:-1])
-    return None
+    inner = path.parts[1:-1]
+    if path.parts[0] != "test" or not inner:
+        return None
+    folder = "/".join(inner[:2]) if inner[0] == "backend" else inner[0]
+    return folder if folder in FLOORS else None
+
+
+def keeper_place(path):
+    """Where `path` counts as standing for KEEPERS."""
+    return folder_of(path) if path.parts[0] == "src" else mirrored(path)
 
 
 class Tree:
@@ -154,7 +164,7 @@ class Tree:
             if path.parts[0] != "test":
                 self.complain(path, f"'{name}' belongs to the tests")
             return
-        own = "backend/cuda" if CUDA_TESTS.fullmatch(path.as_posix()) else folder
+        own = folder or mirrored(path)
         if target.parts[0] == "src" and of != own:
             self.complain(path, f"'{name}' is private to {target.parent}")
         if folder is None or of == folder:
@@ -172,7 +182,10 @@ class Tree:
                         self.complain(path, f"<{name}> only in src/{folder}")
 
     def check_placement(self):
-        """A header is public exactly if another folder, a test or such a header includes it."""
+        """A header is public exactly if another folder includes it, or such a header does.
+
+        A test counts as the folder that it mirrors.
+        """
         outside = set()
         for path, includes in self.includes.items():
             for _, target in includes:
@@ -186,13 +199,13 @@ class Tree:
         for path in self.code:
             if path.suffix not in HEADERS or path.parts[0] != "include" or path in outside:
                 continue
-            self.complain(path, "no other folder and no test includes it: its place is src/")
+            self.complain(path, "no other folder includes it: its place is src/")
 
     @staticmethod
     def _from_outside(path, target):
-        if path.parts[0] == "test" or path == Path("src/main.cpp"):
+        if path == Path("src/main.cpp"):
             return True
-        top = [(folder_of(p) or "").split("/")[0] for p in (path, target)]
+        top = [(folder_of(p) or mirrored(p) or "").split("/")[0] for p in (path, target)]
         return top[0] != top[1]
 
     def check_cycles(self):
@@ -227,13 +240,13 @@ class Tree:
                 self.complain(f"{path}:{wide[0]}", count + ", this the first")
 
     def check_readme(self):
-        """README shows the same table, the backends in one row, `app` by the word all."""
+        """README shows the same table, the backends in one row."""
         if not (self.root / "README.md").is_file():
             return
         rows = re.findall(r"^\| ([\w/*]+) \|.*\| ([\w, ]+) \|$", self.text("README.md"), re.M)
         shown = {folder.removesuffix("/*"): below for folder, below in rows}
         for folder, below in FLOORS.items():
-            expected = {"core": "nothing", "app": "all"}.get(folder, ", ".join(below))
+            expected = {"core": "nothing"}.get(folder, ", ".join(below))
             if "/" not in folder and shown.get(folder) != expected:
                 self.complain("README.md", f"its row of {folder} should end in '{expected}'")
 
@@ -270,11 +283,12 @@ SOUND = {
     "src/backend/cuda/norm.cu": '#include "simt.cuh"\n#include <cuda_runtime.h>\n',
     "src/backend/cuda/native/simt.cuh": '#include "../check.hpp"\n',
     "src/backend/cuda/check.hpp": "#include <cuda_runtime.h>\n",
+    "test/comm/calls_test.cpp": '#include "../../src/comm/calls.hpp"\n',
     "test/emulator/simt.cuh": '#include "../../src/backend/cuda/check.hpp"\n',
-    "test/cuda/norm.cpp": "#include <cuda_runtime.h>\n",
+    "test/backend/cuda/norm.cpp": "#include <cuda_runtime.h>\n",
     "src/comm/mpi.cpp": '#include <mpi.h>\n#include "calls.hpp"\n',
     "src/comm/calls.hpp": "",
-    "test/mpi_main.cpp": "#include <mpi.h>\n",
+    "test/support/mpi_main.cpp": "#include <mpi.h>\n",
     "test/core/a.cpp": '#include "trireme/core/a.hpp"\n',
 }
 BROKEN = [  # what is added to or put over SOUND, and what must be said about it
@@ -282,7 +296,7 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ({"src/core/x.cpp": "#include <trireme/ops/gemm.hpp>\n"}, "core may not include ops"),
     ({"src/model/x.cpp": '#include "trireme/backend/cpu.hpp"\n'}, "may not include backend"),
     ({"src/app/x.cpp": '#include "../comm/calls.hpp"\n'}, "is private to src/comm"),
-    ({"test/comm/x.cpp": '#include "../../src/comm/calls.hpp"\n'}, "is private to src/comm"),
+    ({"test/h5/x.cpp": '#include "../../src/comm/calls.hpp"\n'}, "is private to src/comm"),
     ({"src/extra/x.cpp": ""}, "has no row"),
     ({"src/core/x.cpp": '#include "y.hpp"\n'}, "is no file of ours"),
     ({"include/trireme/comm/x.hpp": "#include <mpi.h>\n"}, "<mpi.h> only in src/comm"),
@@ -291,7 +305,10 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ({"src/backend/cpu/x.cpp": "#include <cuda_runtime.h>\n"}, "only in src/backend/cuda"),
     ({"src/backend/cpu/x.cpp": "#include <nccl.h>\n"}, "only in src/backend/cuda"),
     ({"test/core/x.cpp": "#include <cuda_runtime.h>\n"}, "only in src/backend/cuda"),
-    ({"test/cuda/x.cpp": '#include "../../src/comm/calls.hpp"\n'}, "is private to src/comm"),
+    (
+        {"test/backend/cuda/x.cpp": '#include "../../../src/comm/calls.hpp"\n'},
+        "is private to src/comm",
+    ),
     ({"src/comm/x.cpp": '#include "simt.cuh"\n'}, "is no file of ours"),
     ({"src/model/x.cpp": "#include <cblas.h>\n"}, "only in src/backend/cpu"),
     ({"src/app/main.cpp": ""}, "include/trireme/backend/cpu.hpp: no other folder"),

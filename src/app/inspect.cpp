@@ -6,12 +6,13 @@
 #include <filesystem>
 #include <vector>
 
-#include "trireme/app/checkpoint_diff.hpp"
-#include "trireme/app/progress.hpp"
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/host/progress.hpp"
+
+#include "diff.hpp"
 
 namespace trireme {
 

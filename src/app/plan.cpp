@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme plan`: a run's plan as tables, and as JSON.
+#include "plan.hpp"
+
 #include <algorithm>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
 
-#include "trireme/app/progress.hpp"
-#include "trireme/app/run_plan.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/forecast/memory_plan.hpp"
+#include "trireme/forecast/run_plan.hpp"
+#include "trireme/host/build_info.hpp"
+#include "trireme/host/progress.hpp"
 #include "trireme/model/transformer.hpp"
 
-#include "memory_plan.hpp"
-#include "run.hpp"
-#include "train_inputs.hpp"
+#include "inputs.hpp"
 
 namespace trireme {
 

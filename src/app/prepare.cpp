@@ -3,7 +3,7 @@
 // that none failed; the others send what they have to rank 0, which writes it in order while
 // they are at the next round. So an error is everyone's, and it is the first in the input's
 // order.
-#include "trireme/app/prepare.hpp"
+#include "prepare.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,8 +11,8 @@
 #include <filesystem>
 #include <functional>
 
-#include "trireme/app/progress.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/host/progress.hpp"
 
 namespace trireme {
 

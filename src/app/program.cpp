@@ -9,16 +9,20 @@
 
 #include <CLI/CLI.hpp>
 
-#include "trireme/app/prepare.hpp"
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
+#include "trireme/bench/bench.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
+#include "trireme/host/build_info.hpp"
+#include "trireme/host/engine.hpp"
+#include "trireme/host/terminal.hpp"
 
-#include "command_tree.hpp"
+#include "help/command_tree.hpp"
 #include "inspect.hpp"
-#include "run.hpp"
-#include "terminal.hpp"
+#include "plan.hpp"
+#include "prepare.hpp"
+#include "train.hpp"
 
 namespace trireme {
 

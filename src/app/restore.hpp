@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
-#include "trireme/app/deck.hpp"
+#include "trireme/deck/deck.hpp"
+#include "trireme/train/trainer.hpp"
 
 #include "resume.hpp"
-#include "trainer.hpp"
 
 namespace trireme {
 

@@ -14,8 +14,7 @@
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
-
-#include "deck_keys.hpp"
+#include "trireme/deck/keys.hpp"
 
 namespace trireme {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "trireme/app/deck.hpp"
+#include "trireme/deck/deck.hpp"
 
 namespace trireme {
 

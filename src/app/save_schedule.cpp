@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Iterations at which a run saves or ends, by the deck alone.
-#include "trireme/app/save_schedule.hpp"
+#include "save_schedule.hpp"
 
 #include <algorithm>
 

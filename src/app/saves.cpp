@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "trireme/app/progress.hpp"
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
-
-#include "engine.hpp"
-#include "run.hpp"
+#include "trireme/host/build_info.hpp"
+#include "trireme/host/engine.hpp"
+#include "trireme/host/progress.hpp"
 
 namespace trireme {
 

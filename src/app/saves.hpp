@@ -4,11 +4,10 @@
 
 #include <optional>
 
-#include "trireme/app/deck.hpp"
 #include "trireme/checkpoint/saver.hpp"
-
-#include "metrics.hpp"
-#include "trainer.hpp"
+#include "trireme/deck/deck.hpp"
+#include "trireme/record/metrics.hpp"
+#include "trireme/train/trainer.hpp"
 
 namespace trireme {
 

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <array>
 
-#include "trireme/app/mesh_table.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/deck/load.hpp"
+#include "trireme/host/build_info.hpp"
+#include "trireme/host/environment.hpp"
+#include "trireme/host/mesh_table.hpp"
 #include "trireme/optim/schedule.hpp"
-
-#include "environment.hpp"
-#include "run.hpp"
 
 namespace trireme {
 

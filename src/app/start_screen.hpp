@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "trireme/app/deck.hpp"
+#include "trireme/deck/deck.hpp"
+#include "trireme/forecast/memory_plan.hpp"
+#include "trireme/host/engine.hpp"
+#include "trireme/host/rank_facts.hpp"
 
-#include "engine.hpp"
-#include "memory_plan.hpp"
-#include "rank_facts.hpp"
 #include "start_clock.hpp"
 
 namespace trireme {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals, the file `stop` and the batch system's clock.
-#include "trireme/app/stop.hpp"
+#include "stop.hpp"
 
 #include <algorithm>
 #include <array>

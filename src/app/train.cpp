@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // `trireme train`: from a deck to metrics and checkpoints.
+#include "train.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <memory>
 #include <optional>
 
-#include "trireme/app/progress.hpp"
-#include "trireme/app/save_schedule.hpp"
-#include "trireme/app/stop.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/forecast/memory_plan.hpp"
+#include "trireme/host/environment.hpp"
+#include "trireme/host/progress.hpp"
+#include "trireme/record/metrics.hpp"
+#include "trireme/record/run_folder.hpp"
+#include "trireme/record/train_log.hpp"
+#include "trireme/train/trainer.hpp"
 
-#include "environment.hpp"
-#include "memory_plan.hpp"
-#include "metrics.hpp"
+#include "inputs.hpp"
 #include "restore.hpp"
-#include "run.hpp"
-#include "run_folder.hpp"
+#include "save_schedule.hpp"
 #include "saves.hpp"
 #include "start_screen.hpp"
-#include "train_inputs.hpp"
-#include "train_log.hpp"
-#include "trainer.hpp"
+#include "stop.hpp"
 
 namespace trireme {
 

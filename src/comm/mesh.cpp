@@ -41,4 +41,8 @@ Mesh::Mesh(const MeshShape& mesh_shape, const MeshIndex& index, Communicator& al
       pp(std::move(groups.pp)),
       ends(std::move(groups.ends)) {}
 
+std::string mesh_text(const MeshShape& shape) {
+  return fmt::format("dp {} × tp {} × pp {}", shape.dp, shape.tp, shape.pp);
+}
+
 }  // namespace trireme

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which iterations of a run save and which end it.
-#include "trireme/app/save_schedule.hpp"
+#include "../../src/app/save_schedule.hpp"
 
 #include <vector>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests to stop: real signals, a real file, and the words of batch systems.
-#include "trireme/app/stop.hpp"
+#include "../../src/app/stop.hpp"
 
 #include <csignal>
 #include <filesystem>
@@ -15,7 +15,7 @@
 #include "trireme/core/clock.hpp"
 #include "trireme/core/error.hpp"
 
-#include "../temporary_folder.hpp"
+#include "../support/temporary_folder.hpp"
 
 using namespace trireme;
 

@@ -13,7 +13,7 @@
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/saver.hpp"
 
-#include "../error_of.hpp"
+#include "../support/error_of.hpp"
 #include "world.hpp"
 
 namespace {

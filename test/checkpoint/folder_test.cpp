@@ -7,8 +7,8 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "../error_of.hpp"
-#include "../temporary_folder.hpp"
+#include "../support/error_of.hpp"
+#include "../support/temporary_folder.hpp"
 
 namespace {
 

@@ -12,7 +12,7 @@
 #include "trireme/checkpoint/saver.hpp"
 #include "trireme/comm/mpi.hpp"
 
-#include "../temporary_folder.hpp"
+#include "../support/temporary_folder.hpp"
 #include "arrays.hpp"
 
 namespace trireme::test {

@@ -12,7 +12,7 @@
 
 #include "trireme/comm/mpi.hpp"
 
-#include "../error_of.hpp"
+#include "../support/error_of.hpp"
 
 namespace {
 

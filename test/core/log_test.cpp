@@ -11,7 +11,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "../temporary_folder.hpp"
+#include "../support/temporary_folder.hpp"
 
 using namespace trireme;
 

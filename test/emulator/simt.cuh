@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "../../src/backend/cuda/check.hpp"
+#include "../../src/backend/cuda/runtime/check.hpp"
 #include "builtins.cuh"
 #include "stream_queue.hpp"
 #include "warp_matrix.hpp"

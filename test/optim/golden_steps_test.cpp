@@ -9,7 +9,7 @@
 #include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
 
-#include "../golden/golden.hpp"
+#include "../support/golden/golden.hpp"
 #include "sharded_model.hpp"
 
 namespace {

@@ -10,7 +10,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "../error_of.hpp"
+#include "../support/error_of.hpp"
 
 namespace trireme {
 namespace {

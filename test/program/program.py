@@ -17,6 +17,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,8 @@ import h5py
 import numpy as np
 
 SOURCE = Path(__file__).resolve().parents[2]
+# Scripts of one room use those of another.
+sys.path += [str(Path(__file__).parent / room) for room in ("parity", "failure", "gpu")]
 PROGRAM = Path(os.environ.get("TRIREME", SOURCE / "build" / "trireme")).resolve()
 MPIRUN = shlex.split(os.environ.get("TRIREME_MPIRUN", "mpirun"))
 SETTINGS = shlex.split(os.environ.get("TRIREME_SETTINGS", ""))

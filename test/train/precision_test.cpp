@@ -8,7 +8,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include "../error_of.hpp"
+#include "../support/error_of.hpp"
 #include "meshes.hpp"
 #include "training.hpp"
 

@@ -12,7 +12,7 @@
 
 #include "trireme/core/convert.hpp"
 
-#include "../temporary_folder.hpp"
+#include "../support/temporary_folder.hpp"
 #include "meshes.hpp"
 #include "training.hpp"
 

@@ -10,7 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../../src/app/trainer.hpp"
+#include "trireme/train/trainer.hpp"
+
 #include "../support/thread_ranks.hpp"
 
 namespace trireme::test {

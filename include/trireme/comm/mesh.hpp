@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "trireme/comm/communicator.hpp"
 
@@ -17,6 +18,9 @@ struct MeshShape {
   int pp = 1;
   [[nodiscard]] int size() const { return dp * tp * pp; }
 };
+
+/// "dp 2 × tp 1 × pp 1".
+[[nodiscard]] std::string mesh_text(const MeshShape& shape);
 
 struct MeshIndex {
   int dp = 0;

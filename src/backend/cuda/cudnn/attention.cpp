@@ -9,8 +9,8 @@
 
 #include "trireme/core/log.hpp"
 
-#include "../check.hpp"
-#include "../cudnn_attention.hpp"
+#include "../attention/cudnn.hpp"
+#include "../runtime/check.hpp"
 #include "attention_plans.hpp"
 
 namespace trireme::cuda {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cuDNN's functions as the linker wants them; each passes its call on to the library, which is
 // loaded at the first one. Hidden from other libraries.
-#include "../library.hpp"
+#include "../runtime/library.hpp"
 
 #include <cudnn.h>
 

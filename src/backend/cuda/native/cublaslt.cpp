@@ -5,7 +5,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "../library.hpp"
+#include "../runtime/library.hpp"
 
 namespace {
 

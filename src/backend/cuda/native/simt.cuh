@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "../check.hpp"
+#include "../runtime/check.hpp"
 
 namespace trireme::cuda {
 

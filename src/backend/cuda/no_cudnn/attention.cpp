@@ -2,7 +2,7 @@
 // A build without cuDNN's headers.
 #include "trireme/core/error.hpp"
 
-#include "../cudnn_attention.hpp"
+#include "../attention/cudnn.hpp"
 
 namespace trireme::cuda {
 

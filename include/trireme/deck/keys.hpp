@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every key that a deck may hold: those that set something, those that mean nothing here, and
+// those that ask for what isn't available.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "trireme/deck/deck.hpp"
+
+namespace trireme::deck {
+
+/// Words about precision, ZeRO and recomputation that aren't settings by themselves.
+struct MemoryWords {
+  DType precision = DType::f32;
+  bool fp16 = false;  ///< fp16.enabled
+  DType fp16_type = DType::f16;
+  bool bf16 = false;  ///< bf16.enabled
+  bool fp16_master = false;
+  bool bf16_master = false;
+  bool bf16_states = false;
+  DType gradient = DType::f32;
+  DType communication = DType::f32;
+  bool fp32_allreduce = false;
+  bool dynamic_loss_scale = true;
+  bool checkpoint_activations = false;
+  RecomputeConfig::Kind granularity = RecomputeConfig::Kind::full;
+  bool contiguous_gradients = true;
+  bool reduce_scatter = true;
+  bool allgather_partitions = true;
+  bool round_robin_gradients = false;
+};
+
+/// DeepSpeed's words for tensorboard_dir, which is output_path/job_name.
+struct TensorBoardWords {
+  bool enabled = false;
+  std::string output_path;
+  std::string job_name = "DeepSpeedJobName";
+};
+
+/// A deck on its way in or out: the settings, and the words of a deck that several of them are
+/// made from.
+struct Draft {
+  DeckSettings deck;
+  std::vector<double> betas{0.9, 0.999};
+  bool bias_gelu_fusion = false;
+  double layernorm_epsilon = 1e-5;
+  double rms_norm_epsilon = 1e-8;
+  double expansion_factor = 0;
+  std::int64_t mlp_multiple_of = 1;
+  double lr_decay_fraction = 0;
+  MemoryWords memory;
+  TensorBoardWords tensorboard;
+};
+
+struct Choice {
+  std::string_view name;
+  std::uint8_t value = 0;
+  std::string_view refusal = {};  ///< why this one can't be had, and what to use
+};
+
+/// An enumeration seen through its names. Every one of ours is a std::uint8_t.
+struct Enumerated {
+  std::uint8_t* value;
+  std::span<const Choice> choices;
+};
+
+using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
+                           std::vector<std::string>*, std::vector<std::int64_t>*,
+                           std::vector<double>*, Enumerated>;
+
+struct Range {
+  double low = -std::numeric_limits<double>::infinity();
+  double high = std::numeric_limits<double>::infinity();
+  bool above_low = false;   ///< low itself is out
+  bool below_high = false;  ///< high itself is out
+  [[nodiscard]] bool holds(double x) const;
+  [[nodiscard]] std::string str() const;  ///< "≥ 0 and < 1"; empty if everything holds
+};
+
+enum class Need : std::uint8_t {
+  usual,     ///< has a default
+  open,      ///< 0 or empty stands for "not given" and is written as null
+  required,  ///< must be given
+  input      ///< folded into other keys and never written
+};
+
+/// A key that sets something.
+struct Key {
+  std::string_view path;     ///< dotted where nested: "optimizer.params.lr"
+  std::string_view aliases;  ///< other paths, separated by spaces
+  Field (*field)(Draft&);
+  std::string_view doc;
+  Range range = {};
+  Need need = Need::usual;
+};
+
+struct Section {
+  std::string_view title;
+  std::span<const Key> keys;
+};
+
+/// Keys without meaning here, under one dictionary ("" = top level).
+struct IgnoredKeys {
+  enum class Shown : std::uint8_t {
+    each,   ///< named in the warning
+    whole,  ///< the dictionary is named instead
+    never   ///< settings of a feature that is refused anyway unless it is off
+  };
+  std::string_view dictionary;
+  std::string_view names;  ///< separated by spaces
+  Shown shown = Shown::each;
+  std::string_view note = {};
+};
+
+/// Keys that are fine only at a value that asks for nothing.
+struct RefusedKeys {
+  std::string_view dictionary;
+  std::string_view names;    ///< separated by spaces
+  std::string_view off;      ///< values that ask for nothing, separated by |
+  std::string_view message;  ///< why, and what to do
+};
+
+[[nodiscard]] std::span<const Section> key_sections();
+[[nodiscard]] std::span<const IgnoredKeys> ignored_keys();
+[[nodiscard]] std::span<const RefusedKeys> refused_keys();
+
+[[nodiscard]] std::vector<std::string> split_words(std::string_view text, char separator = ' ');
+
+/// As it is written in YAML; lists and numbers read back exactly.
+[[nodiscard]] std::string field_text(const Key& key, Draft& draft);
+[[nodiscard]] std::string field_type(const Field& field);  ///< "integer", "one of a, b"
+/// "integer ≥ 1; default 4; also as ALIAS"
+[[nodiscard]] std::string key_facts(const Key& key, Draft& defaults);
+
+/// The words of a deck that give these settings.
+[[nodiscard]] Draft unfold(const DeckSettings& settings);
+
+}  // namespace trireme::deck

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics.h5: what a run measured, readable while it runs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "trireme/core/clock.hpp"
+#include "trireme/forecast/run_plan.hpp"
+#include "trireme/h5/file.hpp"
+
+namespace trireme {
+
+/// One training step.
+struct StepRecord {
+  std::int64_t iteration = 0;
+  std::int64_t samples = 0;  ///< consumed so far, this step included
+  std::int64_t tokens = 0;   ///< likewise
+  double loss = 0;           ///< nats a token, mean over the global batch
+  double learning_rate = 0;
+  double grad_norm = 0;      ///< before clipping
+  double loss_scale = 1;     ///< 1 in fp32
+  std::int64_t skipped = 0;  ///< 1 if the update was left out
+  double step_seconds = 0;
+  double tokens_per_second = 0;
+  double tflops_per_rank = 0;
+  std::array<double, kPhases> phases{};  ///< seconds, mean over ranks
+  double ended = 0;                      ///< seconds since 1970
+};
+
+struct EvaluationRecord {
+  std::int64_t iteration = 0;
+  double loss = 0;
+};
+
+/// One checkpoint.
+struct SaveRecord {
+  std::int64_t iteration = 0;
+  std::int64_t bytes = 0;    ///< of all shards
+  double stall_seconds = 0;  ///< in which training stood still
+  double write_seconds = 0;
+  double total_seconds = 0;  ///< from the stop of training to the whole checkpoint
+};
+
+/// One rank, and what its steps took.
+struct RankRecord {
+  std::string host;
+  std::string device;
+  MeshIndex at;
+  std::int64_t peak_bytes = 0;             ///< of the process; on a GPU, of its arrays
+  std::int64_t arrays_peak_bytes = 0;      ///< in use
+  std::int64_t arrays_reserved_bytes = 0;  ///< taken from the system
+  double step_seconds = 0;                 ///< mean of the steps, as are the phases
+  std::array<double, kPhases> phases{};
+};
+
+/// Of the run: what the file's attributes say.
+using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
+[[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
+
+/// Rank 0 alone. The file is closed between changes, and as long as it is below 64 MiB (400,000
+/// steps) a change is made to a copy, PATH.tmp, which then takes its name: whenever the program
+/// is killed, and whenever others open it, the file is whole. A larger one is changed in place;
+/// if a kill damages it, the next run sets it aside as PATH.damaged and begins a new one.
+/// What a copy finds no room for is kept in memory, with a warning, until it does.
+class Metrics {
+ public:
+  /// Starts the file anew, or, where it is there already and `iteration` > 0 steps are done,
+  /// cuts it back to these. Throws Error where it can't be written.
+  Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes);
+
+  void add(const StepRecord& step) { steps_.push_back(step); }
+  /// Group "valid" or "test".
+  void add(const std::string& group, const EvaluationRecord& evaluation);
+  void add(const SaveRecord& save);
+  void set_plan(const std::vector<StagePlan>& stages);
+  /// By rank; the means are of the last `steps` steps.
+  void set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps);
+  /// Of a traced iteration, each rank's spans. Iterations come in order.
+  void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
+  /// Writes what was added since the last time.
+  void flush();
+  /// The same at the end of the run: throws Error where it can't be written.
+  void finish();
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  using Change = std::function<void(h5::File&)>;
+
+  /// The file to be changed and its place until then.
+  [[nodiscard]] std::string begin_change() const;
+  void end_change(const std::string& changed) const;
+  /// All steps added so far, and what `more` does, now or later: it owns what it needs.
+  void change(Change more);
+  void write();
+  void write_steps(h5::File& file) const;
+
+  std::string path_;
+  std::vector<StepRecord> steps_;
+  std::vector<Change> changes_;
+  bool ranks_known_ = false;  ///< /ranks is of this start of the program
+  std::string late_;          ///< why what was added is not in the file
+};
+
+}  // namespace trireme

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which samples a rank takes in a step, and their micro-batches.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "trireme/comm/mesh.hpp"
+#include "trireme/data/prefetch.hpp"
+#include "trireme/deck/deck.hpp"
+#include "trireme/model/tape.hpp"
+#include "trireme/ops/exec.hpp"
+
+namespace trireme {
+
+/// Host memory that tokens are copied to the device from while the host goes on.
+class TokenUploads {
+ public:
+  explicit TokenUploads(const Exec& ex) : ex_(ex) {}
+  ~TokenUploads();
+  TokenUploads(const TokenUploads&) = delete;
+  TokenUploads& operator=(const TokenUploads&) = delete;
+
+  /// Room for a step's tokens until submit(). Waits for the copies of an earlier step where all
+  /// rooms are taken: so the host is at most kRooms steps ahead.
+  [[nodiscard]] std::int32_t* room(std::int64_t count);
+  /// All copies from the room have been queued.
+  void submit();
+
+ private:
+  static constexpr std::size_t kRooms = 4;
+  struct Room {
+    void* memory = nullptr;
+    std::unique_ptr<Event> copied;
+  };
+  const Exec& ex_;
+  std::array<Room, kRooms> rooms_;
+  std::int64_t count_ = 0;  ///< of tokens, that each room has place for
+  std::size_t next_ = 0;
+};
+
+/// A step's global batch is consecutive samples: micro-batch 0 of every rank of dp, then
+/// micro-batch 1, … So the data of a step depends on its first sample and the batch size alone.
+class BatchLayout {
+ public:
+  BatchLayout(const Deck& deck, const Mesh& mesh);
+
+  /// Only the ends of a pipeline read tokens.
+  [[nodiscard]] bool needs_tokens() const { return needs_tokens_; }
+  [[nodiscard]] std::int64_t samples_per_step() const { return count_ * size_ * dp_; }
+  /// This rank's samples of the step that begins with sample `first`.
+  [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first) const;
+  /// `tokens`: those samples, [samples, seq + 1]; empty where needs_tokens() is false.
+  [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
+                                                      std::uint64_t first,
+                                                      const std::vector<std::int32_t>& tokens,
+                                                      bool training) const;
+
+ private:
+  std::int64_t count_;  ///< micro-batches a step
+  std::int64_t size_;   ///< samples a micro-batch
+  std::int64_t dp_;
+  std::int64_t dp_index_;
+  std::int64_t seq_;
+  bool needs_tokens_;
+};
+
+}  // namespace trireme

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model on this rank's mesh, and what can be done with it: a step, an evaluation, a
+// checkpoint.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "trireme/core/clock.hpp"
+#include "trireme/deck/deck.hpp"
+#include "trireme/model/transformer.hpp"
+#include "trireme/optim/loss_scale.hpp"
+#include "trireme/optim/optimizer.hpp"
+#include "trireme/optim/reducer.hpp"
+#include "trireme/optim/values.hpp"
+#include "trireme/pipeline/executor.hpp"
+#include "trireme/train/batches.hpp"
+
+namespace trireme {
+
+class CheckpointReader;
+struct HeldPiece;
+
+/// All calls are collective over the mesh. `deck` is resolved and its vocabulary known.
+class Trainer {
+ public:
+  Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock);
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  struct StepResult {
+    std::int64_t iteration = 0;
+    double loss = 0;  ///< mean over the global batch's tokens, before the update
+    double gradient_norm = 0;
+    double lr = 0;
+    double loss_scale = 1;       ///< of this step
+    double next_loss_scale = 1;  ///< of the next one
+    bool skipped = false;        ///< no update, as gradients overflowed
+    std::string overflow = {};   ///< the first of them, with layer and micro-batch
+    /// Elements through exchanges over dp in this step, as in DpTraffic.
+    std::int64_t reduced = 0;
+    std::int64_t gathered = 0;
+    std::int64_t parameters = 0;  ///< of this rank's part of the model, to compare with
+  };
+  /// Queues one update from the global batch that begins with sample `first`. On a GPU it may
+  /// not have begun when the call returns; what becomes of it is decided there.
+  void step(std::int64_t iteration, std::uint64_t first, std::vector<std::int32_t> tokens);
+  /// collect() would not wait, or must come before the next step.
+  [[nodiscard]] bool should_collect() const;
+  /// The steps since the last call, in order; waits for them. Where one had a loss or gradient
+  /// that is not finite and that nothing can be done about, those before it: it and those after
+  /// it changed nothing. Then report() throws.
+  [[nodiscard]] std::vector<StepResult> collect();
+  /// Throws Error, on all ranks, where the last collect() found such a step.
+  void report();
+  /// Mean loss over `batches` global batches of `source`, from its first sample on. Null on
+  /// stages that read no tokens.
+  [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
+
+  /// The boxes of the run's state that this rank holds, for a saver; valid as long as the
+  /// trainer, and what they hold is right after settle().
+  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
+  /// The same of the rank with index `dp` beside this one: only names, boxes and sizes mean
+  /// something then.
+  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
+  /// Waits for what a step leaves to be exchanged during the next.
+  void settle() { values_.settle(); }
+  /// Fills the parameters and, if asked, the optimizer's state, of which `optimizer_steps` were
+  /// done; else that starts afresh. Ranks that hold the same read parts of it and tell each
+  /// other. Throws Error, on all ranks, if it can't be had; what was filled then is undefined.
+  void load(CheckpointReader& reader, bool with_optimizer, std::int64_t optimizer_steps);
+
+  /// Updates so far, as of the last collect().
+  [[nodiscard]] std::int64_t optimizer_steps() const {
+    return static_cast<std::int64_t>(decided_.updates);
+  }
+  [[nodiscard]] const BatchLayout& layout() const { return layout_; }
+  [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
+  /// Pinned host memory taken so far for inputs of layers.
+  [[nodiscard]] std::size_t host_bytes() const {
+    std::size_t sum = 0;
+    for (const auto& part : parts_) sum += part->host_bytes();
+    return sum;
+  }
+  struct StateBytes {
+    std::size_t values = 0;
+    std::size_t gradients = 0;
+    std::size_t optimizer = 0;
+  };
+  /// What this rank keeps from step to step.
+  [[nodiscard]] StateBytes state_bytes() const {
+    return {values_.value_bytes(), gradients_.bytes(),
+            values_.master_bytes() + optimizer_.state_bytes()};
+  }
+  /// Parameters of this rank's part of the model, with the gaps between them.
+  [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
+  /// Elements that went through exchanges over dp so far: each counts once, however many ranks
+  /// it was summed over or gathered from.
+  struct DpTraffic {
+    std::int64_t reduced = 0;
+    std::int64_t gathered = 0;
+  };
+  [[nodiscard]] DpTraffic dp_traffic() const {
+    return {gradients_.reduced(), values_.gathered() + gradients_.gathered()};
+  }
+  /// As of the last collect().
+  [[nodiscard]] LossScaleState loss_scale() const { return loss_scale_of(decided_); }
+  void restore_loss_scale(const LossScaleState& saved);
+
+ private:
+  [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts() const;
+  /// Values are gathered for each use, gradients reduced after it.
+  [[nodiscard]] PipelineExecutor::Hooks hooks(bool training);
+  /// Remembers the step's first gradient that is not finite.
+  void look_for_overflow(const PipelineExecutor::Use& use);
+  /// Gradients of a step's global batch and what is decided by them, on the device.
+  void queue_gradients(const std::vector<MicroBatch>& micro_batches);
+  void upload_state();
+  /// What came of the oldest queued step.
+  [[nodiscard]] StepResult take_oldest();
+  /// The first gradient that overflowed, by the least code of all ranks.
+  [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
+  [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
+  [[nodiscard]] std::string first_bad_tensor();
+  [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
+  [[nodiscard]] std::string first_bad_activation(std::vector<MicroBatch> micro_batches);
+  /// The least of all ranks' texts, empty ones aside, without its first word.
+  [[nodiscard]] std::string least(const std::string& text) const;
+
+  /// f(name's first part, group, array) for every array of the state.
+  void visit_arrays(bool with_optimizer,
+                    const std::function<void(const std::string& kind, std::size_t group,
+                                             const FlatArray&)>& f) const;
+  void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
+                const FlatArray& to) const;
+
+  const Exec& ex_;
+  const Deck& deck_;
+  const Mesh& mesh_;
+  PhaseClock& clock_;
+  TensorParallel tp_;
+  BatchLayout layout_;
+  TokenUploads uploads_;
+  std::vector<std::unique_ptr<ModelPart>> parts_;
+  FlatLayout flat_;
+  ParameterValues values_;
+  GradientReducer gradients_;
+  Optimizer optimizer_;
+  PipelineExecutor executor_;
+  StepRule rule_;
+
+  /// A step that was queued and not collected.
+  struct Queued {
+    StepResult result;  ///< what the host knows of it
+    std::uint64_t first = 0;
+    std::vector<std::int32_t> tokens;
+  };
+  /// What the device says of a step.
+  struct Outcome {
+    StepState state;
+    std::int64_t overflow = 0;  ///< least code of look_for_overflow
+  };
+  static constexpr std::size_t kMostQueued = 64;
+  std::deque<Queued> queued_;
+  std::optional<Queued> halted_;
+  bool halted_is_last_ = false;  ///< the gradients' memory holds its
+  StepState decided_;            ///< as of the last collect()
+  Tensor state_;                 ///< StepState
+  Tensor overflow_;              ///< int64 [2]: the least code of this step, that of none
+  Outcome* outcomes_;            ///< [kMostQueued], pinned; steps in turn
+  std::size_t next_outcome_ = 0;
+};
+
+}  // namespace trireme

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Completions of bash, zsh and fish. All words stand in the script itself: nothing is started
+// when a user presses Tab.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "trireme/deck/keys.hpp"
+
+#include "command_tree.hpp"
+#include "completion_scripts.hpp"
+
+namespace trireme {
+namespace {
+
+/// What a deck key takes, as far as a shell can offer it.
+struct KeyWords {
+  std::string path;
+  std::string help;
+  std::vector<std::string> values;  ///< the only ones; empty: others
+  bool files = false;
+};
+
+std::vector<KeyWords> key_words() {
+  std::vector<KeyWords> keys;
+  deck::Draft draft;
+  for (const deck::Section& section : deck::key_sections()) {
+    for (const deck::Key& key : section.keys) {
+      KeyWords words{.path = std::string(key.path),
+                     .help = std::string(key.doc),
+                     .values = {},
+                     .files = {}};
+      const deck::Field field = key.field(draft);
+      if (std::holds_alternative<bool*>(field)) words.values = {"true", "false"};
+      if (const auto* choice = std::get_if<deck::Enumerated>(&field)) {
+        for (const deck::Choice& c : choice->choices)
+          if (c.refusal.empty()) words.values.emplace_back(c.name);
+      }
+      words.files = std::holds_alternative<std::string*>(field) ||
+                    std::holds_alternative<std::vector<std::string>*>(field);
+      keys.push_back(std::move(words));
+    }
+  }
+  return keys;
+}
+
+/// One word of any of the three shells.
+std::string quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string escaped(std::string_view text, std::string_view special) {
+  std::string out;
+  for (const char c : text) {
+    if (special.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+/// The script with each @NAME@ replaced.
+std::string filled(std::string script,
+                   const std::vector<std::pair<std::string_view, std::string>>& parts) {
+  for (const auto& [name, text] : parts) {
+    const std::size_t at = script.find(name);
+    TRM_CHECK(at != std::string::npos, "a completion script has no place for {}", name);
+    script.replace(at, name.size(), text);
+  }
+  return script;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, " "));
+}
+
+std::vector<std::string> option_names(const Command& command) {
+  std::vector<std::string> names;
+  for (const Argument& a : command.arguments)
+    if (!a.positional) names.insert(names.end(), a.names.begin(), a.names.end());
+  return names;
+}
+
+/// What the script is to set for an argument: words to offer, or a kind of them, or nothing.
+std::string bash_kind(const Argument& a) {
+  if (!a.choices.empty()) return " words=" + quoted(joined(a.choices));
+  if (a.value == kSettingValue) return " kind='setting'";
+  if (a.positional && a.names.front() == kDeckArgument) return " kind='deck'";
+  if (a.value == kFileValue) return " kind='file'";
+  return a.value == kFolderValue ? " kind='folder'" : "";
+}
+
+struct BashCases {
+  std::string options;
+  std::string positionals;
+  std::string values;
+  void add(const Command& command, const std::string& name);
+};
+
+void BashCases::add(const Command& command, const std::string& name) {
+  options += fmt::format("          {}) words={} ;;\n", quoted(name),
+                         quoted(joined(option_names(command))));
+  for (const Argument& a : command.arguments) {
+    if (a.positional) {
+      positionals += fmt::format("          {}){} ;;\n", quoted(name), bash_kind(a));
+    } else if (!a.value.empty()) {
+      for (const std::string& option : a.names)
+        values += fmt::format("    {}){} ;;\n", quoted(fmt::format("{} {}", name, option)),
+                              bash_kind(a));
+    }
+  }
+}
+
+std::string bash_completion(const Command& program) {
+  BashCases cases;
+  std::vector<std::string> commands;
+  cases.add(program, "");
+  for (const Command& command : program.commands) {
+    commands.push_back(command.name);
+    cases.add(command, command.name);
+  }
+  std::vector<std::string> paths;
+  std::string choices;
+  for (const KeyWords& key : key_words()) {
+    paths.push_back(key.path);
+    if (!key.values.empty())
+      choices += fmt::format("      {}) words={} ;;\n", key.path, quoted(joined(key.values)));
+    else if (key.files)
+      choices += fmt::format("      {}) kind='file' ;;\n", key.path);
+  }
+  return filled(kBashScript, {{"@commands@", quoted(joined(commands))},
+                              {"@keys@", quoted(joined(paths))},
+                              {"@values@", cases.values},
+                              {"@options@", cases.options},
+                              {"@positionals@", cases.positionals},
+                              {"@choices@", choices}});
+}
+
+std::string zsh_action(const Argument& a) {
+  if (!a.choices.empty()) return "(" + joined(a.choices) + ")";
+  if (a.value == kSettingValue) return "_trireme_setting";
+  if (a.positional && a.names.front() == kDeckArgument)
+    return "_files -g \"*.(yml|yaml|json)(-.)\"";
+  if (a.value == kFileValue) return "_files";
+  return a.value == kFolderValue ? "_files -/" : "";
+}
+
+/// A specification of zsh's _arguments for each name.
+std::string zsh_arguments(const Command& command) {
+  std::string out;
+  for (const Argument& a : command.arguments) {
+    const std::string help = escaped(a.help, "[]\\:");
+    if (a.positional) {
+      out +=
+          fmt::format("        {} \\\n", quoted(fmt::format("{}:{}:{}", a.repeated ? "*" : "1",
+                                                            a.names.front(), zsh_action(a))));
+      continue;
+    }
+    for (const std::string& name : a.names) {
+      std::string text = fmt::format("{}{}[{}]", a.repeated ? "*" : "", name, help);
+      if (!a.value.empty()) text += fmt::format(":{}:{}", a.value, zsh_action(a));
+      out += fmt::format("        {} \\\n", quoted(text));
+    }
+  }
+  return out;
+}
+
+std::string zsh_completion(const Command& program) {
+  std::string commands;
+  std::string cases;
+  for (const Command& command : program.commands) {
+    commands +=
+        fmt::format("        {}\n", quoted(escaped(command.name, ":") + ":" + command.summary));
+    cases +=
+        fmt::format("      {})\n        _arguments \\\n{}          && return 0\n        ;;\n",
+                    command.name, zsh_arguments(command));
+  }
+  std::string keys;
+  for (const KeyWords& key : key_words()) {
+    std::string text = fmt::format("{}[{}]:value:", key.path, escaped(key.help, "[]\\:"));
+    if (!key.values.empty()) text += "(" + joined(key.values) + ")";
+    if (key.files) text += "_files";
+    keys += fmt::format("    {} \\\n", quoted(text));
+  }
+  return filled(kZshScript, {{"@keys@", keys},
+                             {"@commands@", commands},
+                             {"@general@", zsh_arguments(program)},
+                             {"@cases@", cases}});
+}
+
+/// One `complete` of fish for each option.
+std::string fish_options(const Command& command, std::string_view condition) {
+  std::string out;
+  for (const Argument& a : command.arguments) {
+    std::string line = fmt::format("complete -c trireme -n {}", quoted(condition));
+    if (a.positional) {
+      if (a.names.front() != kDeckArgument) continue;  // files are fish's default
+      out += line + " -k -a '(__fish_complete_suffix .json .yaml .yml)'\n";
+      continue;
+    }
+    for (const std::string& name : a.names) {
+      const bool is_long = name.starts_with("--");
+      line += fmt::format(" {} {}", is_long ? "-l" : "-s", name.substr(is_long ? 2 : 1));
+    }
+    if (!a.choices.empty()) {
+      line += fmt::format(" -x -a {}", quoted(joined(a.choices)));
+    } else if (a.value == kSettingValue) {
+      line += " -x -a '(__trireme_settings)'";
+    } else if (a.value == kFolderValue) {
+      line += " -x -a '(__fish_complete_directories)'";
+    } else if (!a.value.empty()) {
+      line += a.value == kFileValue ? " -r" : " -x";
+    }
+    out += fmt::format("{} -d {}\n", line, quoted(a.help));
+  }
+  return out;
+}
+
+std::string fish_completion(const Command& program) {
+  std::string lines = fish_options(program, "__fish_use_subcommand");
+  for (const Command& command : program.commands) {
+    lines += fmt::format("complete -c trireme -f -n __fish_use_subcommand -a {} -d {}\n",
+                         command.name, quoted(command.summary));
+    lines += fish_options(command, "__fish_seen_subcommand_from " + command.name);
+  }
+  std::vector<std::string> settings;
+  for (const KeyWords& key : key_words()) {
+    const auto add = [&](const std::string& value) {
+      settings.push_back(
+          fmt::format("        {} {}", quoted(key.path + "=" + value), quoted(key.help)));
+    };
+    if (key.values.empty()) add("");
+    std::ranges::for_each(key.values, add);
+  }
+  return filled(kFishScript, {{"@settings@", fmt::format("{}", fmt::join(settings, " \\\n"))},
+                              {"@lines@", lines}});
+}
+
+}  // namespace
+
+std::string completion(const Command& program, std::string_view shell) {
+  if (shell == "zsh") return zsh_completion(program);
+  if (shell == "fish") return fish_completion(program);
+  TRM_REQUIRE(shell == "bash", "no completion for '{}': bash, zsh or fish", shell);
+  return bash_completion(program);
+}
+
+}  // namespace trireme

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inputs of a run, looked at before it starts.
+#include "inputs.hpp"
+
+#include "trireme/record/run_folder.hpp"
+
+namespace trireme {
+
+std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
+  const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
+    return part == Part::train ? train : part == Part::valid ? valid : test;
+  };
+  SamplesOptions options;
+  options.part = part;
+  options.check = check;
+  options.seq_length = deck.model.seq_length;
+  options.seed = deck.seed;
+  options.shuffle = part == Part::train;
+  options.at_least = deck.train_batch_size;
+  if (!deck.data_path.empty()) {
+    options.paths = deck.data_path;
+    options.split = deck.split;
+    if (split_fractions(deck.split)[static_cast<std::size_t>(part)] == 0) return std::nullopt;
+  } else {
+    options.paths = pick(deck.train_data_paths, deck.valid_data_paths, deck.test_data_paths);
+    options.weights =
+        pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
+    if (options.paths.empty()) return std::nullopt;
+  }
+  try {
+    return std::optional<Samples>(std::in_place, options);
+  } catch (const Error& e) {
+    const std::string key = deck.data_path.empty() ? fmt::format("{}_data_paths", name_of(part))
+                                                   : std::string("data_path");
+    throw Error(fmt::format("{} (key {})", e.what(), key));
+  }
+}
+
+void check_inputs(Deck& deck, LoadSource& source) {
+  const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
+  TRM_REQUIRE(samples,
+              "the deck names no training data: set data_path or train_data_paths to "
+              "files made by `trireme prepare`");
+  const std::int64_t vocabulary = samples->vocab_size();
+  TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size == vocabulary,
+              "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
+              deck.model.vocab_size, vocabulary);
+  deck.model.vocab_size = vocabulary;
+  for (const Part part : {Part::valid, Part::test}) {
+    if (deck.eval_iters == 0) break;
+    // With data_path, all parts are of the files that were looked at above.
+    const auto other = open_samples(
+        deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
+    TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
+                "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
+                name_of(part), other->vocab_size());
+  }
+  source = LoadSource(deck);
+  (void)source.next(deck);
+  make_folders(deck);
+}
+
+}  // namespace trireme

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention: which kernels take an array, and the room for their sums.
+#include "attention.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "../kernels/kernels.hpp"
+#include "../runtime/stream.hpp"
+#include "args.hpp"
+#include "cudnn.hpp"
+
+namespace trireme::cuda {
+
+namespace {
+
+constexpr std::int64_t kMostHeadEntries = 256;
+
+AttentionArgs arguments(const ConstView& qkv, const AttentionShape& shape,
+                        const Dropout& dropout, const ConstView& out, const ConstView& lse) {
+  TRM_REQUIRE(shape.head_dim <= kMostHeadEntries,
+              "attention heads of {} entries on a GPU: at most {} are possible", shape.head_dim,
+              kMostHeadEntries);
+  TRM_REQUIRE(shape.seq < std::numeric_limits<int>::max() / 2,
+              "attention over sequences of {} tokens on a GPU", shape.seq);
+  AttentionArgs a;
+  a.qkv = qkv.raw();
+  a.qkv_stride = qkv.row_stride();
+  a.out = const_cast<void*>(out.raw());
+  a.out_stride = out.row_stride();
+  a.lse = const_cast<float*>(lse.data<float>());
+  a.groups = shape.batch * shape.kv_heads;
+  a.seq = static_cast<int>(shape.seq);
+  a.kv_heads = static_cast<int>(shape.kv_heads);
+  a.queries_per_kv = static_cast<int>(shape.queries_per_kv);
+  a.head_dim = static_cast<int>(shape.head_dim);
+  a.scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
+  a.drop = dropout.probability > 0;
+  a.threshold = static_cast<std::uint32_t>(dropout.probability * 0x1p32);
+  a.keep = static_cast<float>(1 / (1 - dropout.probability));
+  a.seed = dropout.key.seed;
+  a.stream = dropout.key.stream;
+  a.first_row = dropout.first_row;
+  a.first_head = shape.first_head;
+  return a;
+}
+
+/// All heads in all rows begin at multiples of 16 bytes and are as long.
+bool aligned(std::int64_t head_dim, std::initializer_list<ConstView> arrays) {
+  return std::all_of(arrays.begin(), arrays.end(), [&](const ConstView& v) {
+    const auto width = static_cast<std::int64_t>(16 / size_of(v.dtype()));
+    return reinterpret_cast<std::uintptr_t>(v.raw()) % 16 == 0 && head_dim % width == 0 &&
+           v.row_stride() % width == 0;
+  });
+}
+
+bool half(DType type) { return type == DType::bf16 || type == DType::f16; }
+
+}  // namespace
+
+void own_attention_forward(cudaStream_t stream, const ConstView& qkv,
+                           const AttentionShape& shape, const Dropout& dropout, const View& out,
+                           const View& lse) {
+  if (qkv.empty()) return;
+  const AttentionArgs a = arguments(qkv, shape, dropout, out, lse);
+  if (!half(qkv.dtype()) || !aligned(shape.head_dim, {qkv, out})) {
+    attention_forward_general(stream, qkv.dtype(), a);
+  } else if (qkv.dtype() == DType::bf16) {
+    attention_forward_bf16(stream, a);
+  } else {
+    attention_forward_f16(stream, a);
+  }
+}
+
+void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
+                            const ConstView& dout, const ConstView& qkv, const ConstView& out,
+                            const ConstView& lse, const AttentionShape& shape,
+                            const Dropout& dropout, const View& dqkv) {
+  if (qkv.empty()) return;
+  AttentionArgs a = arguments(qkv, shape, dropout, out, lse);
+  a.dout = dout.raw();
+  a.dout_stride = dout.row_stride();
+  a.dqkv = dqkv.raw();
+  a.dqkv_stride = dqkv.row_stride();
+  const bool vectors = aligned(shape.head_dim, {qkv, out, dout, dqkv});
+
+  // So many groups at once as there is room for their queries' sums.
+  const std::int64_t groups = a.groups;
+  const std::int64_t bytes_each =
+      static_cast<std::int64_t>(sizeof(float)) * shape.queries_per_kv * shape.seq;
+  const std::int64_t most = std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(Workspace::kBytes) / bytes_each, 1, groups);
+  a.delta = static_cast<float*>(workspace.take(static_cast<std::size_t>(most * bytes_each)));
+  for (a.first_group = 0; a.first_group < groups; a.first_group += most) {
+    a.groups = std::min(most, groups - a.first_group);
+    attention_delta(stream, qkv.dtype(), a, vectors);
+    if (!half(qkv.dtype()) || !vectors) {
+      attention_backward_general(stream, qkv.dtype(), a);
+    } else if (qkv.dtype() == DType::bf16) {
+      attention_queries_bf16(stream, a);
+      attention_keys_bf16(stream, a);
+    } else {
+      attention_queries_f16(stream, a);
+      attention_keys_f16(stream, a);
+    }
+  }
+}
+
+void CudaKernels::attention_forward(Stream& s, const ConstView& qkv,
+                                    const AttentionShape& shape, const Dropout& dropout,
+                                    const View& out, const View& lse) {
+  if (cudnn_attention_->forward(native(s), qkv, shape, dropout, out, lse)) return;
+  own_attention_forward(native(s), qkv, shape, dropout, out, lse);
+}
+
+void CudaKernels::attention_backward(Stream& s, const ConstView& dout, const ConstView& qkv,
+                                     const ConstView& out, const ConstView& lse,
+                                     const AttentionShape& shape, const Dropout& dropout,
+                                     const View& dqkv) {
+  if (cudnn_attention_->backward(native(s), dout, qkv, out, lse, shape, dropout, dqkv)) return;
+  own_attention_backward(native(s), *workspace_, dout, qkv, out, lse, shape, dropout, dqkv);
+}
+
+}  // namespace trireme::cuda

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention's backward pass on tensor cores. A block owns rows, either queries of a head (dQ)
+// or keys of a group (dK, dV), and goes over the columns that they meet, the others of these
+// two, in order: nothing is added by two blocks. Scores are made again from lse.
+#pragma once
+
+#include "half.cuh"
+
+namespace trireme::cuda {
+
+enum class GradientOf : std::uint8_t { queries, keys_and_values, keys, values };
+
+template <int HeadDim, GradientOf kOf>
+struct BackwardTiling {
+  static constexpr int D = HeadDim;
+  static constexpr bool kRowsAreQueries = kOf == GradientOf::queries;
+  static constexpr bool kScores = kOf != GradientOf::values;  ///< gradients of scores are made
+  static constexpr bool kValues =
+      kOf == GradientOf::values || kOf == GradientOf::keys_and_values;
+  static constexpr int M = D <= 64 || (kRowsAreQueries && D <= 128) ? 2 : 1;
+  static constexpr int kWarps = !kRowsAreQueries && (D == 96 || D == 128) ? 8 : 4;
+  static constexpr int kThreads = 32 * kWarps;
+  static constexpr int kRows = 16 * M * kWarps;
+  /// Of a tile, of which there are two in shared memory: one in use, one under way.
+  static constexpr int kColumns = D <= 64 ? 64 : D <= 192 ? 32 : 16;
+  static constexpr int kStep = kColumns < 32 ? kColumns : 32;  ///< columns in registers
+  static constexpr int N = kStep / 8;
+  static constexpr std::size_t kSharedBytes =
+      std::size_t{4} * D * (kRows + 2 * kColumns) + sizeof(float) * 4 * kColumns;  // < 99 KiB
+};
+
+/// What an exponential and a gradient of a score need of their query.
+struct QueryStatistics {
+  float log_sum;  ///< lse · log2 e; ∞ beyond the sequence, which makes weights 0
+  float delta;
+};
+
+__device__ __forceinline__ QueryStatistics statistics_of(const AttentionArgs& a,
+                                                         std::int64_t head, int query) {
+  if (query >= a.seq) return {INFINITY, 0};
+  const std::int64_t at = head * a.seq + query;
+  return {a.lse[at] * kLog2E, a.delta[at - a.first_group * a.queries_per_kv * a.seq]};
+}
+
+/// Shared memory of a block: rows' two tiles, two pairs of columns' tiles, and the statistics
+/// of columns that are queries. First of a pair: queries or keys; second: dO or values.
+template <class T, class Tiling>
+struct BackwardTiles {
+  [[nodiscard]] static __device__ __forceinline__ T* rows() { return shared_memory<T>(); }
+  [[nodiscard]] static __device__ __forceinline__ T* row_seconds() {
+    return rows() + Tiling::kRows * Tiling::D;
+  }
+  [[nodiscard]] static __device__ __forceinline__ T* columns(int buffer) {
+    return row_seconds() + (Tiling::kRows + 2 * buffer * Tiling::kColumns) * Tiling::D;
+  }
+  [[nodiscard]] static __device__ __forceinline__ T* column_seconds(int buffer) {
+    return columns(buffer) + Tiling::kColumns * Tiling::D;
+  }
+  [[nodiscard]] static __device__ __forceinline__ QueryStatistics* statistics(int buffer) {
+    return reinterpret_cast<QueryStatistics*>(columns(2)) + buffer * Tiling::kColumns;
+  }
+};
+
+/// A thread's part of one block's work.
+template <class T, class Tiling, bool kDrop>
+class BackwardRows {
+ public:
+  using Tiles = BackwardTiles<T, Tiling>;
+  static constexpr int D = Tiling::D;
+  static constexpr int M = Tiling::M;
+  static constexpr int N = Tiling::N;
+
+  float first[Tiling::kScores ? M : 1][D / 8][4] = {};   ///< dQ or dK, without the scale
+  float second[Tiling::kValues ? M : 1][D / 8][4] = {};  ///< dV, without dropout's factor
+  QueryStatistics statistics[M][2] = {};                 ///< of rows that are queries
+
+  __device__ __forceinline__ BackwardRows(const AttentionArgs& a, int first_row)
+      : args_(a),
+        warp_row_(static_cast<int>(threadIdx.x) / 32 * 16 * M),
+        row_(first_row + warp_row_) {}
+
+  [[nodiscard]] __device__ __forceinline__ int warp_row() const { return warp_row_; }
+
+  /// Adds what Tiling::kStep columns of a tile, from `at` on, give. column: number of that one.
+  __device__ __forceinline__ void step(int buffer, int at, int column,
+                                       const DropoutDraw& draw) {
+    const bool nothing = Tiling::kRowsAreQueries ? column > row_ + 16 * M - 1
+                                                 : column + Tiling::kStep - 1 < row_;
+    if (nothing) return;
+    std::uint32_t kept[M][Tiling::kRowsAreQueries ? 2 : 4];
+    if constexpr (kDrop && Tiling::kRowsAreQueries) draw_queries<N>(kept, draw, row_, column);
+    if constexpr (kDrop && !Tiling::kRowsAreQueries) draw_keys<N>(kept, draw, column, row_);
+    const Swizzle<D> places = row_places<D>(warp_row_);
+    float p[M][N][4];
+    multiply_rows<T, D>(p, Tiles::rows(), places, Tiles::columns(buffer), at);
+    const QueryStatistics* columns = Tiles::statistics(buffer) + at;
+    exponentials(p, columns, column);
+    if constexpr (Tiling::kScores) {
+      float d[M][N][4];
+      multiply_rows<T, D>(d, Tiles::row_seconds(), places, Tiles::column_seconds(buffer), at);
+      slopes(d, p, columns, kept);
+      accumulate_product<T, D>(first, d, Tiles::columns(buffer), at);
+    }
+    if constexpr (Tiling::kValues) {
+      if constexpr (kDrop) {
+        for_each(p,
+                 [&](int m, int n, int e) { return is_kept(kept[m], n, e) ? p[m][n][e] : 0; });
+      }
+      accumulate_product<T, D>(second, p, Tiles::column_seconds(buffer), at);
+    }
+  }
+
+ private:
+  template <class F>
+  static __device__ __forceinline__ void for_each(float (&x)[M][N][4], F&& f) {
+#pragma unroll
+    for (int m = 0; m < M; ++m) {
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) x[m][n][e] = f(m, n, e);
+      }
+    }
+  }
+
+  template <std::size_t Words>
+  static __device__ __forceinline__ bool is_kept(const std::uint32_t (&kept)[Words], int n,
+                                                 int e) {
+    if constexpr (Tiling::kRowsAreQueries) {
+      return kept_query(kept, n, e);
+    } else {
+      return kept_key(kept, n, e);
+    }
+  }
+
+  [[nodiscard]] __device__ __forceinline__ QueryStatistics of(const QueryStatistics* columns,
+                                                              int m, int n, int e) const {
+    if constexpr (Tiling::kRowsAreQueries) {
+      return statistics[m][e / 2];
+    } else {
+      return columns[8 * n + static_cast<int>(threadIdx.x) % 4 * 2 + e % 2];
+    }
+  }
+
+  /// Scores become weights.
+  __device__ __forceinline__ void exponentials(float (&p)[M][N][4],
+                                               const QueryStatistics* columns, int column) {
+    const float scale = args_.scale * kLog2E;
+    for_each(p, [&](int m, int n, int e) {
+      return exp2_fast(fmaf(p[m][n][e], scale, -of(columns, m, n, e).log_sum));
+    });
+    const bool masked = Tiling::kRowsAreQueries ? column + Tiling::kStep > row_ + 1
+                                                : column < row_ + 16 * M - 1;
+    if (!masked) return;
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int distance = row_ + lane / 4 - column - lane % 4 * 2;
+    for_each(p, [&](int m, int n, int e) {
+      const int row_ahead = distance + 16 * m + e / 2 * 8 - 8 * n - e % 2;
+      const bool later = Tiling::kRowsAreQueries ? row_ahead < 0 : row_ahead > 0;
+      return later ? 0.0F : p[m][n][e];
+    });
+  }
+
+  /// dP becomes dS, without the scale.
+  template <std::size_t Words>
+  __device__ __forceinline__ void slopes(float (&d)[M][N][4], const float (&p)[M][N][4],
+                                         const QueryStatistics* columns,
+                                         const std::uint32_t (&kept)[M][Words]) {
+    for_each(d, [&](int m, int n, int e) {
+      float dp = d[m][n][e];
+      if constexpr (kDrop) dp = is_kept(kept[m], n, e) ? dp * args_.keep : 0.0F;
+      return p[m][n][e] * (dp - of(columns, m, n, e).delta);
+    });
+  }
+
+  const AttentionArgs& args_;
+  int warp_row_;  ///< the warp's first row in the block
+  int row_;       ///< the same in the sequence
+};
+
+/// dQ of a tile: 6·d operations for each query and key before it.
+template <class T, int D, bool kDrop>
+__global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThreads)
+    attention_queries_kernel(const AttentionArgs a, int wave) {
+  using Tiling = BackwardTiling<D, GradientOf::queries>;
+  constexpr int M = Tiling::M;
+  constexpr int kColumns = Tiling::kColumns;
+  using Tiles = BackwardTiles<T, Tiling>;
+  const int count = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
+  const BlockPlace block = place_of_block(a.groups * a.queries_per_kv, count, wave);
+  const int first = (count - 1 - block.tile) * Tiling::kRows;  // the longest first
+  const std::int64_t head = a.first_group * a.queries_per_kv + block.head;
+  const int in_group = static_cast<int>(head % a.queries_per_kv);
+  const GroupPlace place = place_of_group(a, head / a.queries_per_kv);
+  const std::int64_t column = place.column + static_cast<std::int64_t>(in_group) * a.head_dim;
+  const std::int64_t out_column =
+      (static_cast<std::int64_t>(place.kv_head) * a.queries_per_kv + in_group) * a.head_dim;
+  const T* keys = static_cast<const T*>(a.qkv) + place.row * a.qkv_stride + place.column +
+                  static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
+  const auto load = [&](int key) {
+    const int buffer = key / kColumns % 2;
+    const T* from = keys + key * a.qkv_stride;
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::columns(buffer), from, a.qkv_stride,
+                                             a.seq - key, a.head_dim);
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::column_seconds(buffer), from + a.head_dim,
+                                             a.qkv_stride, a.seq - key, a.head_dim);
+    cp_async_commit();
+  };
+  load_tile<Tiling::kRows, D, Tiling::kThreads>(
+      Tiles::rows(), static_cast<const T*>(a.qkv) + (place.row + first) * a.qkv_stride + column,
+      a.qkv_stride, a.seq - first, a.head_dim);
+  load_tile<Tiling::kRows, D, Tiling::kThreads>(
+      Tiles::row_seconds(),
+      static_cast<const T*>(a.dout) + (place.row + first) * a.dout_stride + out_column,
+      a.dout_stride, a.seq - first, a.head_dim);
+  load(0);
+
+  BackwardRows<T, Tiling, kDrop> rows(a, first);
+  const int lane_row = first + rows.warp_row() + static_cast<int>(threadIdx.x) % 32 / 4;
+#pragma unroll
+  for (int m = 0; m < M; ++m) {
+    rows.statistics[m][0] = statistics_of(a, head, lane_row + 16 * m);
+    rows.statistics[m][1] = statistics_of(a, head, lane_row + 16 * m + 8);
+  }
+  const DropoutDraw draw(a, place, in_group);
+  const int last = first + Tiling::kRows < a.seq ? first + Tiling::kRows : a.seq;
+  for (int key = 0; key < last; key += kColumns) {
+    cp_async_wait<0>();
+    __syncthreads();  // this tile is here, and the one before it no longer read
+    if (key + kColumns < last) load(key + kColumns);
+#pragma unroll 1
+    for (int at = 0; at < kColumns; at += Tiling::kStep) {
+      rows.step(key / kColumns % 2, at, key + at, draw);
+    }
+  }
+  float factor[M][2];
+#pragma unroll
+  for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
+  store_rows<T, D>(rows.first, factor, Tiles::rows(), rows.warp_row(),
+                   static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + column,
+                   a.dqkv_stride, a.seq - first, a.head_dim);
+}
+
+/// dK and dV of a tile: 8·d operations for each key and query from it on; where only one of the
+/// two fits in registers, 6·d and 4·d.
+template <class T, int D, bool kDrop, GradientOf kOf>
+__global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
+    attention_keys_kernel(const AttentionArgs a, int wave) {
+  using Tiling = BackwardTiling<D, kOf>;
+  constexpr int M = Tiling::M;
+  constexpr int kColumns = Tiling::kColumns;
+  using Tiles = BackwardTiles<T, Tiling>;
+  const int count = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
+  const BlockPlace block = place_of_block(a.groups, count, wave);
+  const int first = block.tile * Tiling::kRows;
+  const std::int64_t group = a.first_group + block.head;
+  const GroupPlace place = place_of_group(a, group);
+  const T* queries = static_cast<const T*>(a.qkv) + place.row * a.qkv_stride + place.column;
+  const T* douts = static_cast<const T*>(a.dout) + place.row * a.dout_stride +
+                   static_cast<std::int64_t>(place.kv_head) * a.queries_per_kv * a.head_dim;
+  const std::int64_t key_offset = static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
+
+  // Tiles of queries: all of the group's first head, then those of the next.
+  const int per_head = (a.seq - first + kColumns - 1) / kColumns;
+  const std::int64_t all = static_cast<std::int64_t>(per_head) * a.queries_per_kv;
+  const auto load = [&](int buffer, int head, int query) {
+    const std::int64_t offset = static_cast<std::int64_t>(head) * a.head_dim;
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::columns(buffer),
+                                             queries + query * a.qkv_stride + offset,
+                                             a.qkv_stride, a.seq - query, a.head_dim);
+    load_tile<kColumns, D, Tiling::kThreads>(Tiles::column_seconds(buffer),
+                                             douts + query * a.dout_stride + offset,
+                                             a.dout_stride, a.seq - query, a.head_dim);
+    cp_async_commit();
+  };
+  const int thread = static_cast<int>(threadIdx.x);
+  const auto statistics = [&](int head, int query) {
+    return thread < kColumns ? statistics_of(a, group * a.queries_per_kv + head, query + thread)
+                             : QueryStatistics{};
+  };
+  load_tile<Tiling::kRows, D, Tiling::kThreads>(Tiles::rows(),
+                                                queries + first * a.qkv_stride + key_offset,
+                                                a.qkv_stride, a.seq - first, a.head_dim);
+  if constexpr (Tiling::kScores) {
+    load_tile<Tiling::kRows, D, Tiling::kThreads>(
+        Tiles::row_seconds(), queries + first * a.qkv_stride + key_offset + a.head_dim,
+        a.qkv_stride, a.seq - first, a.head_dim);
+  }
+  load(0, 0, first);
+  if (thread < kColumns) Tiles::statistics(0)[thread] = statistics(0, first);
+
+  BackwardRows<T, Tiling, kDrop> rows(a, first);
+  int head = 0;
+  int query = first;
+  for (std::int64_t i = 0; i < all; ++i) {
+    const int buffer = static_cast<int>(i % 2);
+    cp_async_wait<0>();
+    __syncthreads();  // this tile is here, and the one before it no longer read
+    const bool wraps = query + kColumns >= a.seq;
+    const int next_head = wraps ? head + 1 : head;
+    const int next_query = wraps ? first : query + kColumns;
+    const bool more = i + 1 < all;
+    QueryStatistics next = {};
+    if (more) {
+      load(1 - buffer, next_head, next_query);
+      next = statistics(next_head, next_query);
+    }
+    const DropoutDraw draw(a, place, head);
+#pragma unroll 1
+    for (int at = 0; at < kColumns; at += Tiling::kStep) {
+      rows.step(buffer, at, query + at, draw);
+    }
+    if (more && thread < kColumns) Tiles::statistics(1 - buffer)[thread] = next;
+    head = next_head;
+    query = next_query;
+  }
+
+  T* to =
+      static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + place.column + key_offset;
+  float factor[M][2];
+  if constexpr (Tiling::kScores) {
+#pragma unroll
+    for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
+    store_rows<T, D>(rows.first, factor, Tiles::rows(), rows.warp_row(), to, a.dqkv_stride,
+                     a.seq - first, a.head_dim);
+  }
+  if constexpr (Tiling::kValues) {
+#pragma unroll
+    for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.keep;
+    store_rows<T, D>(rows.second, factor, Tiles::row_seconds(), rows.warp_row(),
+                     to + a.head_dim, a.dqkv_stride, a.seq - first, a.head_dim);
+  }
+}
+
+template <class T>
+void attention_queries_half(cudaStream_t stream, const AttentionArgs& a) {
+  with_padded_head(a.head_dim, [&](auto padded) {
+    constexpr int D = decltype(padded)::value;
+    using Tiling = BackwardTiling<D, GradientOf::queries>;
+    const std::int64_t heads = a.groups * a.queries_per_kv;
+    const std::int64_t tiles = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
+    launch(
+        a.drop ? attention_queries_kernel<T, D, true> : attention_queries_kernel<T, D, false>,
+        dim3(static_cast<unsigned>(heads * tiles)), dim3(Tiling::kThreads),
+        Tiling::kSharedBytes, stream, a,
+        heads_in_wave(heads, std::int64_t{4} * a.seq * a.head_dim));
+  });
+}
+
+template <class T, int D, GradientOf kOf>
+void launch_attention_keys(cudaStream_t stream, const AttentionArgs& a) {
+  using Tiling = BackwardTiling<D, kOf>;
+  const std::int64_t tiles = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
+  const std::int64_t bytes = std::int64_t{4} * a.seq * a.head_dim * a.queries_per_kv;
+  launch(
+      a.drop ? attention_keys_kernel<T, D, true, kOf> : attention_keys_kernel<T, D, false, kOf>,
+      dim3(static_cast<unsigned>(a.groups * tiles)), dim3(Tiling::kThreads),
+      Tiling::kSharedBytes, stream, a, heads_in_wave(a.groups, bytes));
+}
+
+template <class T>
+void attention_keys_half(cudaStream_t stream, const AttentionArgs& a) {
+  with_padded_head(a.head_dim, [&](auto padded) {
+    constexpr int D = decltype(padded)::value;
+    if constexpr (D <= 128) {
+      launch_attention_keys<T, D, GradientOf::keys_and_values>(stream, a);
+    } else {  // sums for both would be more than a thread's registers
+      launch_attention_keys<T, D, GradientOf::keys>(stream, a);
+      launch_attention_keys<T, D, GradientOf::values>(stream, a);
+    }
+  });
+}
+
+}  // namespace trireme::cuda

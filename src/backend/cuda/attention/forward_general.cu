@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention's forward pass in fp32 arithmetic: a block takes a tile of queries of one head over
+// the keys before them.
+#include "general.cuh"
+
+namespace trireme::cuda {
+
+namespace {
+
+/// The online softmax of a thread's rows, which it shares with its fifteen neighbours.
+template <class Tiling>
+struct GeneralSoftmax {
+  float max[Tiling::R];
+  float total[Tiling::R];
+
+  __device__ __forceinline__ void absorb(float (&s)[Tiling::R][Tiling::R],
+                                         GeneralSum<Tiling>& sum) {
+#pragma unroll
+    for (int i = 0; i < Tiling::R; ++i) {
+      float m = max[i];
+#pragma unroll
+      for (int j = 0; j < Tiling::R; ++j) m = fmaxf(m, s[i][j]);
+#pragma unroll
+      for (int lane = 8; lane > 0; lane /= 2) {
+        m = fmaxf(m, __shfl_xor_sync(0xffffffffU, m, lane));
+      }
+      const float shrink = expf(max[i] - m);
+      max[i] = m;
+      float part = 0;
+#pragma unroll
+      for (int j = 0; j < Tiling::R; ++j) {
+        s[i][j] = expf(s[i][j] - m);
+        part += s[i][j];
+      }
+#pragma unroll
+      for (int lane = 8; lane > 0; lane /= 2) part += __shfl_xor_sync(0xffffffffU, part, lane);
+      total[i] = total[i] * shrink + part;
+#pragma unroll
+      for (int c = 0; c < Tiling::C; ++c) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) sum[i][c][e] *= shrink;
+      }
+    }
+  }
+};
+
+/// 4·d operations for each query and key before it.
+template <class T, int D>
+__global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
+    general_forward_kernel(const AttentionArgs a, int wave) {
+  using Tiling = GeneralTiling<D>;
+  constexpr int R = Tiling::R;
+  constexpr int kTile = Tiling::kTile;
+  const GeneralTiles<Tiling> tiles;
+  const int count = (a.seq + kTile - 1) / kTile;
+  const BlockPlace block = place_of_block(a.groups * a.queries_per_kv, count, wave);
+  const int first = (count - 1 - block.tile) * kTile;
+  const int head = static_cast<int>(block.head % a.queries_per_kv);
+  const GroupPlace place = place_of_group(a, block.head / a.queries_per_kv);
+  const DropoutDraw draw(a, place, head);
+  const T* group = static_cast<const T*>(a.qkv) + place.row * a.qkv_stride + place.column;
+  const T* keys = group + static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
+  load_general<Tiling>(
+      tiles.tile[0],
+      group + first * a.qkv_stride + static_cast<std::int64_t>(head) * a.head_dim, a.qkv_stride,
+      a.seq - first, a.head_dim);
+
+  GeneralSum<Tiling> sum = {};
+  GeneralSoftmax<Tiling> softmax;
+#pragma unroll
+  for (int i = 0; i < R; ++i) {
+    softmax.max[i] = -INFINITY;
+    softmax.total[i] = 0;
+  }
+  for (int key = 0; key <= first; key += kTile) {
+    __syncthreads();  // the tile before this is no longer read
+    const T* from = keys + key * a.qkv_stride;
+    load_general<Tiling>(tiles.tile[1], from, a.qkv_stride, a.seq - key, a.head_dim);
+    load_general<Tiling>(tiles.tile[2], from + a.head_dim, a.qkv_stride, a.seq - key,
+                         a.head_dim);
+    if (a.drop) draw_general<Tiling>(tiles.kept, draw, first, key);
+    __syncthreads();
+    float s[R][R];
+    multiply_general<Tiling>(s, tiles.tile[0], tiles.tile[1]);
+#pragma unroll
+    for (int i = 0; i < R; ++i) {
+#pragma unroll
+      for (int j = 0; j < R; ++j) {
+        const bool later = key + thread_column() + 16 * j > first + thread_row() + 16 * i;
+        s[i][j] = later ? -INFINITY : s[i][j] * a.scale;
+      }
+    }
+    softmax.absorb(s, sum);
+    if (a.drop) {
+#pragma unroll
+      for (int i = 0; i < R; ++i) {
+#pragma unroll
+        for (int j = 0; j < R; ++j) {
+          const bool kept =
+              kept_general<Tiling>(tiles.kept, thread_row() + 16 * i, thread_column() + 16 * j);
+          s[i][j] = kept ? s[i][j] * a.keep : 0.0F;
+        }
+      }
+    }
+    share_scores<Tiling>(tiles.scores, s);
+    __syncthreads();
+    accumulate_general<Tiling>(sum, tiles.scores, tiles.tile[2]);
+  }
+
+  float factor[R];
+#pragma unroll
+  for (int i = 0; i < R; ++i) {
+    factor[i] = 1 / softmax.total[i];
+    const int query = first + thread_row() + 16 * i;
+    if (thread_column() == 0 && query < a.seq) {
+      a.lse[block.head * a.seq + query] = softmax.max[i] + logf(softmax.total[i]);
+    }
+  }
+  T* out = static_cast<T*>(a.out) + (place.row + first) * a.out_stride +
+           (static_cast<std::int64_t>(place.kv_head) * a.queries_per_kv + head) * a.head_dim;
+  store_general<Tiling>(sum, factor, out, a.out_stride, a.seq - first, a.head_dim);
+}
+
+}  // namespace
+
+void attention_forward_general(cudaStream_t stream, DType type, const AttentionArgs& a) {
+  with_general_kernel(type, a.head_dim, [&](auto tag, auto padded) {
+    using T = typename decltype(tag)::type;
+    using Tiling = GeneralTiling<decltype(padded)::value>;
+    const std::int64_t heads = a.groups * a.queries_per_kv;
+    const std::int64_t tiles = (a.seq + Tiling::kTile - 1) / Tiling::kTile;
+    launch(general_forward_kernel<T, Tiling::D>, dim3(static_cast<unsigned>(heads * tiles)),
+           dim3(Tiling::kThreads), Tiling::kSharedBytes, stream, a,
+           heads_in_wave(heads, std::int64_t{8} * a.seq * a.head_dim));
+  });
+}
+
+}  // namespace trireme::cuda

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exchanges of a GPU's arrays by the host's communicator: down to pinned memory, over, up
+// again. The host waits for what it sends; the GPU goes on with what was queued.
+#include <deque>
+#include <functional>
+
+#include "trireme/backend/cuda.hpp"
+#include "trireme/comm/blocks.hpp"
+#include "trireme/comm/mpi.hpp"
+#include "trireme/core/log.hpp"
+
+#include "../runtime/stream.hpp"
+#include "rank_sum.hpp"
+
+namespace trireme {
+
+namespace cuda {
+
+namespace {
+
+/// Pinned memory in the shape of an array on the device.
+class Stage {
+ public:
+  Stage(Device& device, DType dtype, const Shape& shape)
+      : device_(device),
+        view_(device.allocate_host(static_cast<std::size_t>(shape.count()) * size_of(dtype)),
+              dtype, shape) {}
+  ~Stage() { device_.release_host(view_.raw()); }
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  [[nodiscard]] const View& view() const { return view_; }
+
+ private:
+  Device& device_;
+  View view_;
+};
+using StagePtr = std::unique_ptr<Stage>;
+
+/// Moves arrays between the GPU and pinned memory, on a stream of its own.
+class Ferry {
+ public:
+  Ferry(Device& device, Stream& compute)
+      : device_(device), compute_(compute), stream_(device.make_stream()) {}
+  ~Ferry() {
+    try {
+      stream_->synchronize();
+    } catch (const std::exception& e) {
+      log::warn("{}", e.what());
+      // Copies may still run: no one gets this memory again.
+      for (Leaving& left : leaving_) static_cast<void>(left.stage.release());
+    }
+  }
+  Ferry(const Ferry&) = delete;
+  Ferry& operator=(const Ferry&) = delete;
+
+  [[nodiscard]] Stream& compute() const { return compute_; }
+  [[nodiscard]] Device& device() const { return device_; }
+
+  /// Later copies come after what `compute` has been given so far.
+  void follow_compute() { stream_->wait(*compute_.record()); }
+  [[nodiscard]] StagePtr room(const ConstView& like) {
+    TRM_CHECK(like.contiguous(), "an exchange of a strided window {}", like.shape().str());
+    return std::make_unique<Stage>(device_, like.dtype(), like.shape());
+  }
+  /// Waits for the copies. Before room is taken it makes how much of it there is in all the
+  /// same from step to step, whatever the GPU's pace.
+  void settle() {
+    stream_->synchronize();
+    leaving_.clear();
+  }
+  /// What `from` holds once `compute` has come here; waits for it.
+  [[nodiscard]] StagePtr fetch(const ConstView& from) {
+    settle();
+    StagePtr stage = room(from);
+    fetch(from, stage->view());
+    return stage;
+  }
+  void fetch(const ConstView& from, const View& to) {
+    follow_compute();
+    device_.copy_to_host(to.raw(), from.raw(), from.bytes(), *stream_);
+    settle();
+  }
+  /// Queued; `compute` goes on after it.
+  void put(StagePtr stage, const View& to) {
+    const View whole = stage->view();
+    device_.copy_from_host(to.raw(), whole.raw(), to.bytes(), *stream_);
+    retire(std::move(stage));
+  }
+  /// All blocks but `except`.
+  void put_others(StagePtr stage, const View& to, int except, int blocks) {
+    const std::size_t block = to.bytes() / static_cast<std::size_t>(blocks);
+    const std::size_t before = block * static_cast<std::size_t>(except);
+    const std::size_t after = before + block;
+    const auto* const source = static_cast<const std::byte*>(stage->view().raw());
+    auto* const target = static_cast<std::byte*>(to.raw());
+    device_.copy_from_host(target, source, before, *stream_);
+    device_.copy_from_host(target + after, source + after, to.bytes() - after, *stream_);
+    retire(std::move(stage));
+  }
+
+ private:
+  /// Pinned memory is free when the copy from it is done, not when it is queued.
+  void retire(StagePtr stage) {
+    auto copied = stream_->record();
+    compute_.wait(*copied);
+    while (!leaving_.empty() && leaving_.front().copied->done()) leaving_.pop_front();
+    leaving_.push_back({std::move(stage), std::move(copied)});
+  }
+
+  struct Leaving {
+    StagePtr stage;
+    std::unique_ptr<Event> copied;
+  };
+  Device& device_;
+  Stream& compute_;
+  std::unique_ptr<Stream> stream_;
+  std::deque<Leaving> leaving_;
+};
+
+class Done : public Request {
+ public:
+  bool test() override { return true; }
+  void wait() override {}
+};
+
+/// The host's exchange, then what it brought goes up.
+class StagedRequest : public Request {
+ public:
+  using Finish = std::function<void(StagePtr received)>;
+  StagedRequest(StagePtr sent, StagePtr received, RequestPtr exchange, Finish finish)
+      : sent_(std::move(sent)),
+        received_(std::move(received)),
+        exchange_(std::move(exchange)),
+        finish_(std::move(finish)) {}
+  ~StagedRequest() override {
+    if (exchange_ == nullptr) return;
+    // An error ends the run: MPI may still read and write this memory, which no one gets again.
+    static_cast<void>(exchange_.release());
+    static_cast<void>(sent_.release());
+    static_cast<void>(received_.release());
+  }
+  StagedRequest(const StagedRequest&) = delete;
+  StagedRequest& operator=(const StagedRequest&) = delete;
+  bool test() override {
+    if (exchange_ != nullptr && exchange_->test()) complete();
+    return exchange_ == nullptr;
+  }
+  void wait() override {
+    if (exchange_ == nullptr) return;
+    exchange_->wait();
+    complete();
+  }
+
+ private:
+  void complete() {
+    exchange_.reset();
+    sent_.reset();
+    if (finish_) finish_(std::move(received_));
+  }
+  StagePtr sent_;
+  StagePtr received_;
+  RequestPtr exchange_;
+  Finish finish_;
+};
+
+class StagedCommunicator final : public Communicator {
+ public:
+  StagedCommunicator(std::unique_ptr<Communicator> host, std::shared_ptr<Ferry> ferry)
+      : host_(std::move(host)), ferry_(std::move(ferry)), direct_(mpi_takes_gpu_memory()) {}
+
+  [[nodiscard]] int rank() const override { return host_->rank(); }
+  [[nodiscard]] int size() const override { return host_->size(); }
+  [[nodiscard]] Communicator& host() override { return *host_; }
+
+  void all_reduce(const View& data, Reduction op) override {
+    if (size() == 1) return;
+    StagePtr stage = ferry_->fetch(data);
+    host_->all_reduce(stage->view(), op);
+    ferry_->put(std::move(stage), data);
+  }
+
+  void all_gather(const ConstView& from, const View& to) override {
+    start_all_gather(from, to)->wait();
+  }
+
+  RequestPtr start_all_gather(const ConstView& from, const View& to) override {
+    check_all_gather(from, to, rank(), size());
+    if (size() == 1) {
+      if (from.raw() != to.raw()) copy(from, to);
+      return std::make_unique<Done>();
+    }
+    ferry_->settle();
+    StagePtr all = ferry_->room(to);
+    const View flat = all->view().reshape(Shape{to.count()});
+    const View mine = flat.slice_cols(from.count() * rank(), from.count());
+    ferry_->fetch(from, mine);
+    auto exchange = host_->start_all_gather(mine, flat);
+    const bool in_place = from.raw() == block_of(to, rank(), size()).raw();
+    return request(nullptr, std::move(all), std::move(exchange), [=, this](StagePtr stage) {
+      if (in_place) {
+        ferry_->put_others(std::move(stage), to, rank(), size());
+      } else {
+        ferry_->put(std::move(stage), to);
+      }
+    });
+  }
+
+  void reduce_scatter(const ConstView& from, const View& to) override {
+    check_reduce_scatter(from, to, size());
+    if (size() == 1) {
+      if (from.raw() != to.raw()) copy(from, to);
+      return;
+    }
+    const StagePtr sent = ferry_->fetch(from);
+    StagePtr sum = ferry_->room(to);
+    host_->reduce_scatter(sent->view(), sum->view());
+    ferry_->put(std::move(sum), to);
+  }
+
+  /// The sum is the host's, so that its bits are those of a run on CPUs. It is added to what
+  /// `to` holds then: another exchange may add to it meanwhile.
+  RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
+                                  const View& room) override {
+    check_reduce_scatter(from, to, accumulate, rank(), size());
+    if (size() == 1) {
+      add(from.raw(), from.dtype(), to, accumulate);
+      return std::make_unique<Done>();
+    }
+    StagePtr sent = ferry_->fetch(from);
+    const DType wide = accumulate ? accumulator_type(from.dtype()) : to.dtype();
+    StagePtr sum = ferry_->room(ConstView(nullptr, wide, to.shape()));
+    auto exchange = host_->start_reduce_scatter(sent->view(), sum->view(), false);
+    return request(std::move(sent), std::move(sum), std::move(exchange),
+                   [=, this](StagePtr stage) {
+                     if (accumulate) {
+                       put_and_add(std::move(stage), to, room);
+                     } else {
+                       ferry_->put(std::move(stage), to);
+                     }
+                   });
+  }
+
+  void broadcast(const View& data, int root) override {
+    if (size() == 1) return;
+    if (direct_) {
+      ferry_->compute().synchronize();
+      return host_->broadcast(data, root);
+    }
+    const bool mine = rank() == root;
+    ferry_->follow_compute();
+    StagePtr stage = mine ? ferry_->fetch(data) : ferry_->room(data);
+    host_->broadcast(stage->view(), root);
+    if (!mine) ferry_->put(std::move(stage), data);
+  }
+
+  RequestPtr start_send(const ConstView& data, int to, int tag) override {
+    if (direct_) {
+      ferry_->compute().synchronize();
+      return host_->start_send(data, to, tag);
+    }
+    StagePtr stage = ferry_->fetch(data);
+    auto exchange = host_->start_send(stage->view(), to, tag);
+    return request(std::move(stage), nullptr, std::move(exchange), {});
+  }
+
+  RequestPtr start_receive(const View& data, int from, int tag) override {
+    if (direct_) {
+      ferry_->compute().synchronize();
+      return host_->start_receive(data, from, tag);
+    }
+    ferry_->follow_compute();
+    StagePtr stage = ferry_->room(data);
+    auto exchange = host_->start_receive(stage->view(), from, tag);
+    return request(nullptr, std::move(stage), std::move(exchange),
+                   [=, this](StagePtr received) { ferry_->put(std::move(received), data); });
+  }
+
+  void connect_ring() override { host_->connect_ring(); }
+  void barrier() override { host_->barrier(); }
+  std::unique_ptr<Communicator> split(int color, int key) override {
+    return std::make_unique<StagedCommunicator>(host_->split(color, key), ferry_);
+  }
+  std::vector<std::string> gather_text(const std::string& text, int root) override {
+    return host_->gather_text(text, root);
+  }
+
+ private:
+  void copy(const ConstView& from, const View& to) {
+    ferry_->device().copy(to.raw(), from.raw(), from.bytes(), ferry_->compute());
+  }
+  void add(const void* addend, DType type, const View& to, bool accumulate) {
+    sum_in_rank_order(native(ferry_->compute()), {.mine = addend}, type, to, accumulate);
+  }
+  /// By way of `room`, where it is large enough.
+  void put_and_add(StagePtr sum, const View& to, const View& room) {
+    const View whole = sum->view();
+    constexpr std::uintptr_t kAlignment = 16;
+    const bool fits = !room.empty() && room.bytes() >= whole.bytes() &&
+                      reinterpret_cast<std::uintptr_t>(room.raw()) % kAlignment == 0;
+    std::unique_ptr<Buffer> own;
+    if (!fits) own = std::make_unique<Buffer>(ferry_->device(), whole.bytes());
+    const View there(fits ? room.raw() : own->data(), whole.dtype(), whole.shape());
+    ferry_->follow_compute();
+    ferry_->put(std::move(sum), there);
+    add(there.raw(), there.dtype(), to, true);
+  }
+  static RequestPtr request(StagePtr sent, StagePtr received, RequestPtr exchange,
+                            StagedRequest::Finish finish) {
+    return std::make_unique<StagedRequest>(std::move(sent), std::move(received),
+                                           std::move(exchange), std::move(finish));
+  }
+
+  std::unique_ptr<Communicator> host_;
+  std::shared_ptr<Ferry> ferry_;
+  /// MPI takes the GPU's memory as it is. Not in gathers under way: Open MPI's support for CUDA
+  /// leaves out collectives that don't block.
+  bool direct_;
+};
+
+}  // namespace
+
+}  // namespace cuda
+
+std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communicator> host,
+                                                       Device& device, Stream& compute) {
+  return std::make_unique<cuda::StagedCommunicator>(
+      std::move(host), std::make_shared<cuda::Ferry>(device, compute));
+}
+
+}  // namespace trireme

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cut softmax in place, a block a row. A row's first elements, up to an address that 16
+// divides, and its last ones go one by one, so that any vocabulary and stride does.
+#include <limits>
+
+#include "../runtime/stream.hpp"
+#include "each.cuh"
+#include "kernels.hpp"
+#include "reduce.cuh"
+
+namespace trireme::cuda {
+
+namespace {
+
+constexpr int kThreads = 512;
+
+template <class T>
+__device__ __forceinline__ float exponential(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return expf(x);
+  } else {
+    return __expf(x);
+  }
+}
+
+/// 16 bytes in one store, which the compiler else may cut up between the exponentials.
+template <class P>
+__device__ __forceinline__ void store_whole(void* to, const P& values) {
+  uint4 words;
+  static_assert(sizeof(words) == sizeof(values));
+  memcpy(&words, &values, sizeof(words));
+  __stcg(static_cast<uint4*>(to), words);
+}
+
+/// A row as vectors between single elements. A row has fewer than 2^31 elements.
+template <class T>
+struct RowCut {
+  static constexpr int N = kVector<T>;
+  int head;
+  int packs;
+  int cols;
+
+  __device__ __forceinline__ RowCut(const T* row, int n) : cols(n) {
+    const auto past = static_cast<int>(reinterpret_cast<std::uintptr_t>(row) % 16 / sizeof(T));
+    head = past == 0 ? 0 : N - past;
+    if (head > n) head = n;
+    packs = (n - head) / N;
+  }
+
+  /// one(element) and pack(first element of N) for this thread's share.
+  template <class One, class Vector>
+  __device__ __forceinline__ void visit(One&& one, Vector&& pack) const {
+    const auto t = static_cast<int>(threadIdx.x);
+    if (t < head) one(t);
+#pragma unroll 4
+    for (int p = t; p < packs; p += kThreads) pack(head + p * N);
+    if (t < cols - head - packs * N) one(head + packs * N + t);
+  }
+
+  /// to[i] = f(from[i], i) for this thread's share, with several loads under way.
+  template <class F>
+  __device__ __forceinline__ void change(const T* from, T* to, F&& f) const {
+    constexpr int kAtOnce = 2;
+    const auto t = static_cast<int>(threadIdx.x);
+    if (t < head) to[t] = f(from[t], t);
+    for (int p = t; p < packs; p += kAtOnce * kThreads) {
+      Pack<T, N> in[kAtOnce];
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (p + i * kThreads < packs) in[i] = load<N>(from + head + (p + i * kThreads) * N);
+      }
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        if (p + i * kThreads < packs) {
+          const int at = head + (p + i * kThreads) * N;
+          Pack<T, N> out;
+#pragma unroll
+          for (int j = 0; j < N; ++j) out.at[j] = f(in[i].at[j], at + j);
+          store_whole(to + at, out);
+        }
+      }
+    }
+    const int rest = head + packs * N;
+    if (t < cols - rest) to[rest + t] = f(from[rest + t], rest + t);
+  }
+};
+
+/// Where the row's target is among `cols` columns from `first` on; −1: elsewhere.
+__device__ __forceinline__ int target_of(const std::int32_t* targets, std::int64_t row,
+                                         std::int64_t first, int cols) {
+  const std::int64_t at = targets[row] - first;
+  return at >= 0 && at < cols ? static_cast<int>(at) : -1;
+}
+
+template <class T>
+struct Local {
+  Matrix<T> logits;
+  int cols;
+  const std::int32_t* targets;
+  std::int64_t first_column;
+  float* max;
+  float* sum;
+  float* picked;
+};
+
+/// Floor: 2 elements of T an element: between its two uses the row lies in shared memory where
+/// two of its kind fit (`kStash`), else in the cache at best.
+template <class T, bool kStash>
+__global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
+  constexpr int N = kVector<T>;
+  __shared__ float room[kMaxWarps];
+  const std::int64_t row = blockIdx.x;
+  T* const z = a.logits.at(row, 0);
+  const RowCut<T> cut(z, a.cols);
+  // Vectors are aligned in the stash as they are in memory.
+  T* const held = kStash ? shared_memory<T>() + (N - cut.head) % N : z;
+  const int target = target_of(a.targets, row, a.first_column, a.cols);
+  const float lowest = -INFINITY;
+  float most = lowest;
+  cut.visit(
+      [&](int i) {
+        most = fmaxf(most, to_float(z[i]));
+        if constexpr (kStash) held[i] = z[i];
+      },
+      [&](int i) {
+        const Pack<T, N> in = load<N>(z + i);
+#pragma unroll
+        for (int j = 0; j < N; ++j) most = fmaxf(most, to_float(in.at[j]));
+        if constexpr (kStash) store(held + i, in);
+      });
+  const bool picks = threadIdx.x == 0 && target >= 0;
+  float picked = 0;
+  if (!kStash && picks) picked = to_float(z[target]);  // before the row is changed
+  most = over_block(most, room, lowest, Max());
+  if (kStash && picks) picked = to_float(held[target]);
+  float total = 0;
+  cut.change(held, z, [&](T x, int /*i*/) {
+    const float e = exponential<T>(to_float(x) - most);
+    total += e;
+    return from_float<T>(e);
+  });
+  total = over_block(total, room);
+  if (threadIdx.x == 0) {
+    a.max[row] = most;
+    a.sum[row] = total;
+    a.picked[row] = picked;
+  }
+}
+
+struct Rescale {
+  const float* global_max;
+  const std::int32_t* targets;
+  std::int64_t first_column;
+  std::int64_t columns;
+  std::int64_t rows;
+  float* max;
+  float* sum;
+  float* picked;
+};
+
+__global__ void __launch_bounds__(kThreads) rescale_kernel(Rescale a) {
+  const std::int64_t r = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (r >= a.rows) return;
+  const float most = a.global_max[r];
+  const std::int64_t at = a.targets[r] - a.first_column;
+  if (at >= 0 && at < a.columns) a.picked[r] -= most;
+  const float factor = expf(a.max[r] - most);
+  a.max[r] = factor;
+  a.sum[r] *= factor;
+}
+
+constexpr int kLossThreads = 1024;
+
+/// One block, so that the order of the sum is fixed.
+__global__ void __launch_bounds__(kLossThreads)
+    loss_kernel(const float* sum, const float* picked, std::int64_t rows, double* total) {
+  __shared__ double room[kMaxWarps];
+  double loss = 0;
+  for (std::int64_t r = threadIdx.x; r < rows; r += kLossThreads) {
+    loss += log(static_cast<double>(sum[r])) - static_cast<double>(picked[r]);
+  }
+  loss = over_block(loss, room);
+  if (threadIdx.x == 0) *total += loss;
+}
+
+template <class T>
+struct Gradient {
+  Matrix<T> z;
+  int cols;
+  const std::int32_t* targets;
+  std::int64_t first_column;
+  const float* factor;
+  const float* sum;
+  double scale;
+  const double* scale_too;  // none: null
+};
+
+/// Floor: 2 elements of T an element.
+template <class T>
+__global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
+  const std::int64_t row = blockIdx.x;
+  T* const z = a.z.at(row, 0);
+  const auto scale =
+      static_cast<float>(a.scale_too == nullptr ? a.scale : a.scale * *a.scale_too);
+  const float f = scale * a.factor[row] / a.sum[row];
+  const int target = target_of(a.targets, row, a.first_column, a.cols);
+  RowCut<T>(z, a.cols).change(z, z, [&](T x, int i) {
+    return from_float<T>(to_float(x) * f - (i == target ? scale : 0.0F));
+  });
+}
+
+int columns_of(const ConstView& v) {
+  TRM_CHECK(v.cols() <= std::numeric_limits<std::int32_t>::max(), "rows of {}", v.cols());
+  return static_cast<int>(v.cols());
+}
+
+/// Dynamic shared memory with which two blocks stand on one multiprocessor.
+std::int64_t stash_limit() {
+  int device = 0;
+  int per_processor = 0;
+  int per_block = 0;
+  TRM_CUDA(cudaGetDevice(&device));
+  TRM_CUDA(cudaDeviceGetAttribute(&per_processor, cudaDevAttrMaxSharedMemoryPerMultiprocessor,
+                                  device));
+  TRM_CUDA(cudaDeviceGetAttribute(&per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  constexpr int kOwn = 2048;  // static, and what the system keeps of each block's
+  return std::min(per_processor / 2, per_block) - kOwn;
+}
+
+}  // namespace
+
+void CudaKernels::softmax_local(Stream& s, const View& logits, const ConstView& targets,
+                                std::int64_t first_column, const View& max, const View& sum,
+                                const View& picked) {
+  if (logits.rows() == 0) return;
+  with_type(logits.dtype(), [&]<class T>(TypeTag<T>) {
+    const Local<T> a{matrix<T>(logits),   columns_of(logits), targets.data<std::int32_t>(),
+                     first_column,        max.data<float>(),  sum.data<float>(),
+                     picked.data<float>()};
+    const dim3 grid(static_cast<unsigned>(logits.rows()));
+    const std::int64_t stash =
+        (logits.cols() + kVector<T>)*static_cast<std::int64_t>(sizeof(T));
+    if (stash <= stash_limit()) {
+      launch(local_kernel<T, true>, grid, dim3(kThreads), static_cast<std::size_t>(stash),
+             native(s), a);
+    } else {
+      launch(local_kernel<T, false>, grid, dim3(kThreads), 0, native(s), a);
+    }
+  });
+}
+
+void CudaKernels::softmax_rescale(Stream& s, const ConstView& global_max,
+                                  const ConstView& targets, std::int64_t first_column,
+                                  std::int64_t columns, const View& max, const View& sum,
+                                  const View& picked) {
+  const std::int64_t rows = global_max.count();
+  if (rows == 0) return;
+  launch(rescale_kernel, dim3(static_cast<unsigned>((rows + kThreads - 1) / kThreads)),
+         dim3(kThreads), 0, native(s),
+         Rescale{global_max.data<float>(), targets.data<std::int32_t>(), first_column, columns,
+                 rows, max.data<float>(), sum.data<float>(), picked.data<float>()});
+}
+
+void CudaKernels::softmax_loss(Stream& s, const ConstView& sum, const ConstView& picked,
+                               const View& total) {
+  if (sum.count() == 0) return;
+  launch(loss_kernel, dim3(1), dim3(kLossThreads), 0, native(s), sum.data<float>(),
+         picked.data<float>(), sum.count(), total.data<double>());
+}
+
+void CudaKernels::softmax_gradient(Stream& s, const View& exponentials,
+                                   const ConstView& targets, std::int64_t first_column,
+                                   const ConstView& factor, const ConstView& sum, double scale,
+                                   const ConstView& scale_too) {
+  if (exponentials.count() == 0) return;
+  with_type(exponentials.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(gradient_kernel<T>, dim3(static_cast<unsigned>(exponentials.rows())), dim3(kThreads),
+           0, native(s),
+           Gradient<T>{matrix<T>(exponentials), columns_of(exponentials),
+                       targets.data<std::int32_t>(), first_column, factor.data<float>(),
+                       sum.data<float>(), scale,
+                       scale_too.empty() ? nullptr : scale_too.data<double>()});
+  });
+}
+
+}  // namespace trireme::cuda

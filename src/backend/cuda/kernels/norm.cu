@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// LayerNorm and RMSNorm forward, after a residual's sum where there is one, in one pass.
+#include "../runtime/stream.hpp"
+#include "kernels.hpp"
+#include "philox.cuh"
+#include "row_norm.cuh"
+
+namespace trireme::cuda {
+
+namespace {
+
+template <class T>
+struct NormForward {
+  Matrix<const T> x;
+  Matrix<const T> add;  // with a residual
+  Matrix<T> sum;        // with a residual
+  Matrix<T> y;
+  Matrix<float> statistics;
+  const T* weight;
+  const T* bias;  // none: null
+  std::int64_t rows;
+  std::int64_t cols;
+  float epsilon;
+  bool centred;  // LayerNorm
+  bool drops;
+  Mask mask;
+};
+
+/// x + dropout(add), rounded, as the norm's input is stored.
+template <int N, class T>
+__device__ __forceinline__ Pack<T, N> joined(const NormForward<T>& a, std::int64_t row,
+                                             std::int64_t col, const Pack<T, N>& x,
+                                             const Pack<T, N>& add) {
+  float base[N];
+  float value[N];
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    base[j] = to_float(x.at[j]);
+    value[j] = to_float(add.at[j]);
+  }
+  if (a.drops) {
+    add_dropped(a.mask, row, col, value, base, value);
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; ++j) value[j] = base[j] + value[j];
+  }
+  Pack<T, N> sum;
+#pragma unroll
+  for (int j = 0; j < N; ++j) sum.at[j] = from_float<T>(value[j]);
+  store(a.sum.at(row, col), sum);
+  return sum;
+}
+
+/// y = (x − mean)·rstd·weight + bias.
+template <int N, class T>
+__device__ __forceinline__ Pack<T, N> normed(const NormForward<T>& a, std::int64_t col,
+                                             const Pack<T, N>& x, float mean, float rstd) {
+  const Pack<T, N> weight = load<N>(a.weight + col);
+  Pack<T, N> bias;
+  if (a.bias != nullptr) bias = load<N>(a.bias + col);
+  Pack<T, N> y;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    float value = (to_float(x.at[j]) - mean) * rstd * to_float(weight.at[j]);
+    if (a.bias != nullptr) value += to_float(bias.at[j]);
+    y.at[j] = from_float<T>(value);
+  }
+  return y;
+}
+
+/// Floor: 2 elements of T an element, 4 with a residual.
+template <class T, int N, int kHeld, bool kWarpTeam, bool kResidual>
+__global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
+                                  : kHeld <= 8 ? 512
+                                               : 1024) norm_kernel(NormForward<T> a) {
+  __shared__ float room[kMaxWarps];
+  const Team me = team<kWarpTeam>();
+  const std::int64_t row = me.number;
+  if (row >= a.rows) return;  // the whole team
+  constexpr int kTogether = 4;
+  static_assert(kHeld % kTogether == 0);
+  const auto column = [&](int i) {
+    return static_cast<std::int64_t>(i * me.threads + me.thread) * N;
+  };
+  Pack<T, N> held[kHeld];
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const std::int64_t col = column(i);
+    if (col < a.cols) held[i] = load<N>(a.x.at(row, col));
+  }
+  float total = 0;
+#pragma unroll
+  for (int first = 0; first < kHeld; first += kTogether) {
+    Pack<T, N> add[kTogether];  // loaded before a sum is stored, which may be in its place
+    if constexpr (kResidual) {
+#pragma unroll
+      for (int i = 0; i < kTogether; ++i) {
+        const std::int64_t col = column(first + i);
+        if (col < a.cols) add[i] = load<N>(a.add.at(row, col));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kTogether; ++i) {
+      const std::int64_t col = column(first + i);
+      if (col < a.cols) {
+        Pack<T, N>& x = held[first + i];
+        if constexpr (kResidual) x = joined(a, row, col, x, add[i]);
+#pragma unroll
+        for (int j = 0; j < N; ++j) total += to_float(x.at[j]);
+      }
+    }
+  }
+  const float n = static_cast<float>(a.cols);
+  const float mean = a.centred ? over_team<kWarpTeam>(total, room) / n : 0.0F;
+  float squares = 0;
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    if (column(i) < a.cols) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const float from_mean = to_float(held[i].at[j]) - mean;
+        squares = fmaf(from_mean, from_mean, squares);
+      }
+    }
+  }
+  const float rstd = 1.0F / sqrtf(over_team<kWarpTeam>(squares, room) / n + a.epsilon);
+#pragma unroll
+  for (int i = 0; i < kHeld; ++i) {
+    const std::int64_t col = column(i);
+    if (col < a.cols) store(a.y.at(row, col), normed(a, col, held[i], mean, rstd));
+  }
+  if (me.thread == 0) {
+    a.statistics.at(row, 0)[0] = mean;
+    a.statistics.at(row, 0)[1] = rstd;
+  }
+}
+
+template <class T, int N, int kHeld, bool kResidual>
+void launch_norm(cudaStream_t stream, const NormForward<T>& a, const TeamShape& shape) {
+  if constexpr (kHeld <= 4 || (kHeld == 8 && N == 1)) {
+    constexpr int kPerBlock = kSmallTeams / kWarp;
+    if (shape.warp) {
+      return launch(norm_kernel<T, N, kHeld, true, kResidual>,
+                    dim3(static_cast<unsigned>((a.rows + kPerBlock - 1) / kPerBlock)),
+                    dim3(kSmallTeams), 0, stream, a);
+    }
+  }
+  launch(norm_kernel<T, N, kHeld, false, kResidual>, dim3(static_cast<unsigned>(a.rows)),
+         dim3(static_cast<unsigned>(shape.threads)), 0, stream, a);
+}
+
+template <class T, bool kResidual>
+void run_norm(cudaStream_t stream, const NormForward<T>& a, bool vectors) {
+  constexpr int N = kVector<T>;
+  if (a.rows == 0 || a.cols == 0) return;
+  if (vectors) {
+    const TeamShape shape = team_shape(a.cols / N, 4, {{4, 512}, {8, 512}, {16, 1024}});
+    if (shape.held == 4) return launch_norm<T, N, 4, kResidual>(stream, a, shape);
+    if (shape.held == 8) return launch_norm<T, N, 8, kResidual>(stream, a, shape);
+    return launch_norm<T, N, 16, kResidual>(stream, a, shape);
+  }
+  const TeamShape shape = team_shape(a.cols, 8, {{8, 512}, {64, 1024}});
+  if (shape.held == 8) return launch_norm<T, 1, 8, kResidual>(stream, a, shape);
+  return launch_norm<T, 1, 64, kResidual>(stream, a, shape);
+}
+
+template <class T>
+NormForward<T> norm_of(Norm kind, double epsilon, const ConstView& x, const ConstView& weight,
+                       const ConstView& bias, const View& y, const View& statistics) {
+  NormForward<T> a{};
+  a.x = matrix<T>(x);
+  a.y = matrix<T>(y);
+  a.statistics = matrix<float>(statistics);
+  a.weight = static_cast<const T*>(weight.raw());
+  a.bias = bias.empty() ? nullptr : static_cast<const T*>(bias.raw());
+  a.rows = x.rows();
+  a.cols = x.cols();
+  a.epsilon = static_cast<float>(epsilon);
+  a.centred = kind == Norm::layernorm;
+  return a;
+}
+
+/// Rows are of whole vectors, wherever they start.
+bool whole_vectors(std::initializer_list<ConstView> views, std::int64_t cols, int n) {
+  return cols % n == 0 && vectors_fit(views, n);
+}
+
+}  // namespace
+
+void CudaKernels::norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
+                               const ConstView& weight, const ConstView& bias, const View& y,
+                               const View& statistics) {
+  with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
+    run_norm<T, false>(native(s), norm_of<T>(kind, epsilon, x, weight, bias, y, statistics),
+                       whole_vectors({x, weight, bias, y}, x.cols(), kVector<T>));
+  });
+}
+
+void CudaKernels::residual_norm_forward(Stream& s, Norm kind, double epsilon,
+                                        const ConstView& x, const Residual& residual,
+                                        const ConstView& weight, const ConstView& bias,
+                                        const View& sum, const View& y,
+                                        const View& statistics) {
+  with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
+    NormForward<T> a = norm_of<T>(kind, epsilon, x, weight, bias, y, statistics);
+    a.add = matrix<T>(residual.add);
+    a.sum = matrix<T>(sum);
+    a.drops = residual.dropout.probability > 0;
+    a.mask = mask_of(residual.dropout);
+    run_norm<T, true>(
+        native(s), a,
+        whole_vectors({x, residual.add, weight, bias, sum, y}, x.cols(), kVector<T>));
+  });
+}
+
+}  // namespace trireme::cuda

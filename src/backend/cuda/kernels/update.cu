@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameter updates on flat spans: all arrays once, in one pass. The usual sets of types have
+// kernels of their own, the others one that looks each type up.
+#include <cmath>
+
+#include "../runtime/stream.hpp"
+#include "each.cuh"
+#include "kernels.hpp"
+
+namespace trireme::cuda {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kSteps = 4;  ///< vectors of a thread, one after the other
+
+/// A vector of an array whose type is known here, or only when it runs.
+template <class T>
+struct Array {
+  T* data = nullptr;
+  template <int N>
+  __device__ __forceinline__ void read(std::int64_t at, float (&to)[N]) const {
+    const Pack<T, N> in = load<N>(data + at);
+#pragma unroll
+    for (int j = 0; j < N; ++j) to[j] = to_float(in.at[j]);
+  }
+  template <int N>
+  __device__ __forceinline__ void write(std::int64_t at, const float (&from)[N]) const {
+    Pack<T, N> out;
+#pragma unroll
+    for (int j = 0; j < N; ++j) out.at[j] = from_float<T>(from[j]);
+    store(data + at, out);
+  }
+};
+struct AnyArray {
+  void* data = nullptr;
+  DType type = DType::f32;
+  template <class F>
+  __device__ __forceinline__ void with(F&& f) const {
+    if (type == DType::f32) {
+      f(Array<float>{static_cast<float*>(data)});
+    } else if (type == DType::bf16) {
+      f(Array<bf16>{static_cast<bf16*>(data)});
+    } else {
+      f(Array<f16>{static_cast<f16*>(data)});
+    }
+  }
+  template <int N>
+  __device__ __forceinline__ void read(std::int64_t at, float (&to)[N]) const {
+    with([&](const auto& array) { array.read(at, to); });
+  }
+  template <int N>
+  __device__ __forceinline__ void write(std::int64_t at, const float (&from)[N]) const {
+    with([&](const auto& array) { array.write(at, from); });
+  }
+};
+
+/// Arrays of types G (gradient), C (copy) and V (all others).
+template <class G, class V, class C>
+struct Arrays {
+  G gradient;
+  V value;
+  V first;   // AdamW's exp_avg; SGD's momentum
+  V second;  // AdamW's exp_avg_sq
+  C copy;
+  std::int64_t count;
+};
+
+struct Adamw {
+  float decay, rate, correction, b1, b2;
+  float c1, c2;  // not 1 − b2 in fp32: that would be wrong by 1e-5 for b2 = 0.999
+  float epsilon;
+  double lr;  // for a decision's corrections
+  double gradient_scale;
+  static constexpr bool kSecond = true;
+  float scale = 0;
+
+  __device__ __forceinline__ void adopt(const StepState& state) {
+    rate = static_cast<float>(lr / state.bias1);
+    correction = static_cast<float>(1 / sqrt(state.bias2));
+  }
+  __device__ __forceinline__ bool keeps_first() const { return true; }
+  __device__ __forceinline__ void apply(float gradient, float& value, float& first,
+                                        float& second) const {
+    const float g = gradient * scale;
+    first = b1 * first + c1 * g;
+    second = b2 * second + c2 * g * g;
+    value = value * decay - rate * first / (sqrtf(second) * correction + epsilon);
+  }
+};
+
+struct Sgd {
+  float lr, momentum, decay;
+  double gradient_scale;
+  static constexpr bool kSecond = false;
+  float scale = 0;
+
+  __device__ __forceinline__ void adopt(const StepState&) {}
+  __device__ __forceinline__ bool keeps_first() const { return momentum != 0; }
+  __device__ __forceinline__ void apply(float gradient, float& value, float& first,
+                                        float& /*second*/) const {
+    const float step = gradient * scale + decay * value;
+    first = momentum == 0 ? step : momentum * first + step;
+    value -= lr * first;
+  }
+};
+
+template <int N, class Rule, class A>
+__device__ __forceinline__ void update(const Rule& rule, const A& a, std::int64_t at) {
+  float gradient[N];
+  float value[N];
+  float first[N] = {};
+  float second[N] = {};
+  a.gradient.read(at, gradient);
+  a.value.read(at, value);
+  if (rule.keeps_first()) a.first.read(at, first);
+  if constexpr (Rule::kSecond) a.second.read(at, second);
+#pragma unroll
+  for (int j = 0; j < N; ++j) rule.apply(gradient[j], value[j], first[j], second[j]);
+  a.value.write(at, value);
+  if (rule.keeps_first()) a.first.write(at, first);
+  if constexpr (Rule::kSecond) a.second.write(at, second);
+  if (a.copy.data != nullptr) a.copy.write(at, value);
+}
+
+/// Floor: gradient once, value and moments twice, copy once.
+template <int N, class Rule, class A>
+__global__ void __launch_bounds__(kThreads)
+    update_kernel(Rule rule, A a, const StepState* state) {
+  double scale = rule.gradient_scale;
+  if (state != nullptr) {
+    if (state->updated == 0) return;
+    rule.adopt(*state);
+    scale *= state->factor;
+  }
+  rule.scale = static_cast<float>(scale);
+  const std::int64_t first =
+      static_cast<std::int64_t>(blockIdx.x) * (kThreads * kSteps) + threadIdx.x;
+  for (int i = 0; i < kSteps; ++i) {
+    const std::int64_t at = (first + i * kThreads) * N;
+    if (at + N <= a.count) {
+      update<N>(rule, a, at);
+    } else {
+      for (std::int64_t j = at; j < a.count; ++j) update<1>(rule, a, j);
+    }
+  }
+}
+
+template <int N, class Rule, class A>
+void launch_update(cudaStream_t stream, const Rule& rule, const A& a, const StepState* state) {
+  constexpr std::int64_t kPerBlock = kThreads * kSteps * N;
+  launch(update_kernel<N, Rule, A>,
+         dim3(static_cast<unsigned>((a.count + kPerBlock - 1) / kPerBlock)), dim3(kThreads), 0,
+         stream, rule, a, state);
+}
+
+struct Views {
+  ConstView gradient;
+  View value;
+  View first;
+  View second;
+  View copy;
+};
+
+template <class T>
+Array<T> array(const ConstView& v) {
+  return {const_cast<T*>(static_cast<const T*>(v.raw()))};
+}
+AnyArray any(const ConstView& v) { return {const_cast<void*>(v.raw()), v.dtype()}; }
+
+/// Gradient, copy (or none) and the others of types G, C and V.
+template <class G, class C, class V = float, class Rule>
+void fast_update(cudaStream_t stream, const Rule& rule, const Views& v,
+                 const StepState* state) {
+  constexpr int N = kVector<V>;
+  launch_update<N>(stream, rule,
+                   Arrays<Array<G>, Array<V>, Array<C>>{array<G>(v.gradient), array<V>(v.value),
+                                                        array<V>(v.first), array<V>(v.second),
+                                                        array<C>(v.copy), v.value.count()},
+                   state);
+}
+
+bool all_are(std::initializer_list<ConstView> views, DType type) {
+  return std::all_of(views.begin(), views.end(),
+                     [&](const ConstView& v) { return v.empty() || v.dtype() == type; });
+}
+
+template <class Rule>
+void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const ConstView& state) {
+  if (v.value.count() == 0) return;
+  const auto* const decided =
+      state.empty() ? nullptr : reinterpret_cast<const StepState*>(state.data<double>());
+  const bool usual = all_are({v.value, v.first, v.second}, DType::f32) &&
+                     vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 4, true);
+  if (usual && v.gradient.dtype() == DType::f32) {
+    if (all_are({v.copy}, DType::bf16))
+      return fast_update<float, bf16>(stream, rule, v, decided);
+    if (all_are({v.copy}, DType::f16)) return fast_update<float, f16>(stream, rule, v, decided);
+  }
+  if (usual && all_are({v.gradient, v.copy}, DType::bf16)) {
+    return fast_update<bf16, bf16>(stream, rule, v, decided);
+  }
+  if (usual && all_are({v.gradient, v.copy}, DType::f16)) {
+    return fast_update<f16, f16>(stream, rule, v, decided);
+  }
+  if (all_are({v.gradient, v.value, v.first, v.second, v.copy}, DType::bf16) &&
+      vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 8, true)) {
+    return fast_update<bf16, bf16, bf16>(stream, rule, v, decided);
+  }
+  for (const ConstView& part : {v.gradient, ConstView(v.value), ConstView(v.first),
+                                ConstView(v.second), ConstView(v.copy)}) {
+    if (!part.empty()) with_type(part.dtype(), [](auto) {});  // refuses what isn't computed on
+  }
+  launch_update<1>(
+      stream, rule,
+      Arrays<AnyArray, AnyArray, AnyArray>{any(v.gradient), any(v.value), any(v.first),
+                                           any(v.second), any(v.copy), v.value.count()},
+      decided);
+}
+
+__global__ void decide_kernel(StepRule rule, StepState* state) {
+  if (threadIdx.x == 0) decide(rule, *state);
+}
+
+}  // namespace
+
+void CudaKernels::adamw(Stream& s, const AdamwStep& step, const ConstView& state,
+                        const ConstView& gradient, const View& value, const View& exp_avg,
+                        const View& exp_avg_sq, const View& copy) {
+  const auto t = static_cast<double>(step.step);
+  const double bias1 = 1 - std::pow(step.beta1, t);
+  const double bias2 = 1 - std::pow(step.beta2, t);
+  Adamw rule{};
+  rule.decay = static_cast<float>(1 - step.lr * step.weight_decay);
+  rule.rate = static_cast<float>(step.lr / bias1);
+  rule.correction = static_cast<float>(1 / std::sqrt(bias2));
+  rule.b1 = static_cast<float>(step.beta1);
+  rule.b2 = static_cast<float>(step.beta2);
+  rule.c1 = static_cast<float>(1 - step.beta1);
+  rule.c2 = static_cast<float>(1 - step.beta2);
+  rule.epsilon = static_cast<float>(step.epsilon);
+  rule.lr = step.lr;
+  rule.gradient_scale = step.gradient_scale;
+  run_update(native(s), rule, {gradient, value, exp_avg, exp_avg_sq, copy}, state);
+}
+
+void CudaKernels::sgd(Stream& s, const SgdStep& step, const ConstView& state,
+                      const ConstView& gradient, const View& value, const View& momentum,
+                      const View& copy) {
+  Sgd rule{};
+  rule.lr = static_cast<float>(step.lr);
+  rule.momentum = static_cast<float>(step.momentum);
+  rule.decay = static_cast<float>(step.weight_decay);
+  rule.gradient_scale = step.gradient_scale;
+  run_update(native(s), rule, {gradient, value, momentum, View(), copy}, state);
+}
+
+void CudaKernels::decide_step(Stream& s, const StepRule& rule, const View& state) {
+  launch(decide_kernel, dim3(1), dim3(32), 0, native(s), rule,
+         reinterpret_cast<StepState*>(state.data<double>()));
+}
+
+}  // namespace trireme::cuda

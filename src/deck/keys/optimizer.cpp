@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys of the batch, the optimizer and the learning rate.
+#include "tables.hpp"
+
+namespace trireme::deck {
+namespace {
+
+constexpr std::string_view kOtherOptimizers = "use AdamW or SGD";
+constexpr Choice kOptimizers[] = {
+    {"AdamW", code(OptimizerKind::adamw)},   {"Adam", code(OptimizerKind::adamw)},
+    {"SGD", code(OptimizerKind::sgd)},       {"Lamb", 0, kOtherOptimizers},
+    {"OneBitAdam", 0, kOtherOptimizers},     {"ZeroOneAdam", 0, kOtherOptimizers},
+    {"OneBitLamb", 0, kOtherOptimizers},     {"cpu_adam", 0, kOtherOptimizers},
+    {"cpu_torch_adam", 0, kOtherOptimizers}, {"sm3", 0, kOtherOptimizers},
+    {"madgrad_wd", 0, kOtherOptimizers},     {"lion", 0, kOtherOptimizers},
+};
+constexpr Choice kDecays[] = {
+    {"linear", code(DecayStyle::linear)},
+    {"cosine", code(DecayStyle::cosine)},
+    {"exponential", code(DecayStyle::exponential)},
+    {"constant", code(DecayStyle::constant)},
+};
+
+const Key kBatchKeys[] = {
+    {"train_batch_size", "", [](D d) -> Field { return &d.deck.train_batch_size; },
+     "samples in a step over all ranks; any one or two of these three give the rest", kSize,
+     Need::open},
+    {"train_micro_batch_size_per_gpu", "batch_size",
+     [](D d) -> Field { return &d.deck.train_micro_batch_size_per_gpu; },
+     "samples that go through a rank's layers at once", kMillion, Need::open},
+    {"gradient_accumulation_steps", "gas",
+     [](D d) -> Field { return &d.deck.gradient_accumulation_steps; },
+     "micro-batches in a step", kMillion, Need::open},
+};
+
+const Key kOptimizerKeys[] = {
+    {"optimizer.type", "optimizer_type",
+     [](D d) { return named(d.deck.optimizer.kind, kOptimizers); },
+     "Adam decays its weights as AdamW does"},
+    {"optimizer.params.lr", "lr", [](D d) -> Field { return &d.deck.schedule.lr; },
+     "highest learning rate", kNotNegative, Need::required},
+    {"optimizer.params.betas", "", [](D d) -> Field { return &d.betas; },
+     "of Adam's two moments", kBelowOne},
+    {"optimizer.params.eps", "", [](D d) -> Field { return &d.deck.optimizer.epsilon; },
+     "of Adam", kPositive},
+    {"optimizer.params.momentum", "", [](D d) -> Field { return &d.deck.optimizer.momentum; },
+     "of SGD", kBelowOne},
+    {"weight_decay", "optimizer.params.weight_decay",
+     [](D d) -> Field { return &d.deck.optimizer.weight_decay; },
+     "decoupled with AdamW, added to the gradient with SGD; not of biases and "
+     "norms",
+     kNotNegative},
+    {"gradient_clipping", "clip_grad",
+     [](D d) -> Field { return &d.deck.optimizer.gradient_clipping; },
+     "largest global norm of the gradient; 0: off", kNotNegative},
+    {"min_lr", "", [](D d) -> Field { return &d.deck.schedule.min_lr; }, "lowest learning rate",
+     kNotNegative},
+    {"warmup", "", [](D d) -> Field { return &d.deck.schedule.warmup; },
+     "share of lr_decay_iters in which it rises", kFraction},
+    {"lr_decay_style", "", [](D d) { return named(d.deck.schedule.lr_decay_style, kDecays); },
+     "how it falls"},
+    {"lr_decay_iters", "", [](D d) -> Field { return &d.deck.schedule.lr_decay_iters; },
+     "iterations until it has fallen; null: train_iters", kFromOne, Need::open},
+    {"lr_decay_fraction",
+     "",
+     [](D d) -> Field { return &d.lr_decay_fraction; },
+     "lr_decay_iters as a share of train_iters",
+     {.low = 0, .high = 1, .above_low = true},
+     Need::input},
+};
+
+}  // namespace
+
+std::span<const Key> batch_keys() { return kBatchKeys; }
+std::span<const Key> optimizer_keys() { return kOptimizerKeys; }
+
+}  // namespace trireme::deck

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys of the run: its length, its log and its folder.
+#include "tables.hpp"
+
+namespace trireme::deck {
+namespace {
+
+const Key kRunKeys[] = {
+    {"train_iters", "", [](D d) -> Field { return &d.deck.train_iters; }, "optimizer steps",
+     kNotNegative, Need::required},
+    {"seed", "", [](D d) -> Field { return &d.deck.seed; },
+     "of weights, dropout and the order of samples", kNotNegative},
+    {"eval_interval", "", [](D d) -> Field { return &d.deck.eval_interval; },
+     "iterations between evaluations; 0: never", kNotNegative},
+    {"eval_iters", "", [](D d) -> Field { return &d.deck.eval_iters; },
+     "batches in an evaluation", kNotNegative},
+    {"log_interval", "", [](D d) -> Field { return &d.deck.log_interval; },
+     "iterations between lines of the log", kFromOne},
+    {"timeline_iters", "", [](D d) -> Field { return &d.deck.timeline_iters; },
+     "iterations of which metrics.h5 keeps what each rank did when; null: none", kFromOne,
+     Need::open},
+    {"tensorboard_dir",
+     "",
+     [](D d) -> Field { return &d.deck.tensorboard_dir; },
+     "folder for TensorBoard's event files; null: none",
+     {},
+     Need::open},
+    {"tensorboard.enabled",
+     "",
+     [](D d) -> Field { return &d.tensorboard.enabled; },
+     "DeepSpeed's way to say tensorboard_dir: output_path/job_name",
+     {},
+     Need::input},
+    {"tensorboard.output_path",
+     "",
+     [](D d) -> Field { return &d.tensorboard.output_path; },
+     "see tensorboard.enabled",
+     {},
+     Need::input},
+    {"tensorboard.job_name",
+     "",
+     [](D d) -> Field { return &d.tensorboard.job_name; },
+     "see tensorboard.enabled",
+     {},
+     Need::input},
+    {"run_dir",
+     "",
+     [](D d) -> Field { return &d.deck.run_dir; },
+     "folder for metrics, log, resolved deck and environment; null: save's",
+     {},
+     Need::open},
+};
+
+}  // namespace
+
+std::span<const Key> run_keys() { return kRunKeys; }
+
+}  // namespace trireme::deck

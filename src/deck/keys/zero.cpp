@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys of ZeRO: what is sharded over dp, and how much is gathered ahead.
+#include "tables.hpp"
+
+namespace trireme::deck {
+namespace {
+
+const Key kZeroKeys[] = {
+    {"zero_optimization.stage",
+     "zero_stage",
+     [](D d) -> Field { return &d.deck.zero.stage; },
+     "what is cut over the data-parallel ranks: from 1 on the optimizer's state, from 2 on "
+     "gradients, at 3 weights",
+     {.low = 0, .high = 3}},
+    {"zero_optimization.overlap_comm", "",
+     [](D d) -> Field { return &d.deck.zero.overlap_comm; },
+     "exchanges run beside the computation"},
+    {"zero_optimization.reduce_bucket_size", "zero_reduce_bucket_size",
+     [](D d) -> Field { return &d.deck.zero.reduce_bucket_size; },
+     "most elements in one reduction of gradients", kFromOne},
+    {"zero_optimization.allgather_bucket_size", "zero_allgather_bucket_size",
+     [](D d) -> Field { return &d.deck.zero.allgather_bucket_size; },
+     "most elements in one gather of weights", kFromOne},
+    {"zero_optimization.stage3_prefetch_bucket_size", "",
+     [](D d) -> Field { return &d.deck.zero.stage3_prefetch_bucket_size; },
+     "most elements that stage 3 gathers ahead of their use", kNotNegative},
+    {"zero_optimization.stage3_param_persistence_threshold", "",
+     [](D d) -> Field { return &d.deck.zero.stage3_param_persistence_threshold; },
+     "parameters of at most so many elements stay whole at stage 3", kNotNegative},
+    {"zero_optimization.stage3_max_live_parameters", "",
+     [](D d) -> Field { return &d.deck.zero.stage3_max_live_parameters; },
+     "most elements that stage 3 holds gathered at a time", kNotNegative},
+    {"zero_optimization.sub_group_size", "",
+     [](D d) -> Field { return &d.deck.zero.sub_group_size; }, "most elements in one update",
+     kFromOne},
+    {"zero_optimization.reduce_once_per_step", "",
+     [](D d) -> Field { return &d.deck.zero.reduce_once_per_step; },
+     "stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced "
+     "once"},
+    {"zero_optimization.contiguous_gradients",
+     "zero_contiguous_gradients",
+     [](D d) -> Field { return &d.memory.contiguous_gradients; },
+     "always so",
+     {},
+     Need::input},
+    {"zero_optimization.reduce_scatter",
+     "zero_reduce_scatter",
+     [](D d) -> Field { return &d.memory.reduce_scatter; },
+     "always so",
+     {},
+     Need::input},
+    {"zero_optimization.allgather_partitions",
+     "",
+     [](D d) -> Field { return &d.memory.allgather_partitions; },
+     "always so",
+     {},
+     Need::input},
+    {"zero_optimization.round_robin_gradients",
+     "",
+     [](D d) -> Field { return &d.memory.round_robin_gradients; },
+     "never so: the ranks' parts are equal",
+     {},
+     Need::input},
+};
+
+}  // namespace
+
+std::span<const Key> zero_keys() { return kZeroKeys; }
+
+}  // namespace trireme::deck

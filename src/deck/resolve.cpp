@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// What depends on the number of ranks or on several keys at once: batch sizes, and whether the
+// model fits the mesh.
+#include <cmath>
+
+#include "trireme/data/sampler.hpp"
+#include "trireme/deck/stage_bounds.hpp"
+
+#include "fold.hpp"
+
+namespace trireme {
+namespace {
+
+void check_model(const ModelConfig& m) {
+  TRM_REQUIRE(m.num_attention_heads > 0 && m.hidden_size % m.num_attention_heads == 0,
+              "hidden_size {} is not divisible by num_attention_heads {}", m.hidden_size,
+              m.num_attention_heads);
+  TRM_REQUIRE(m.num_kv_heads > 0 && m.num_attention_heads % m.num_kv_heads == 0,
+              "num_attention_heads {} is not divisible by num_kv_heads {}",
+              m.num_attention_heads, m.num_kv_heads);
+  TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
+              "max_position_embeddings {} is less than seq_length {}",
+              m.max_position_embeddings, m.seq_length);
+  TRM_REQUIRE(!gated(m.activation) || m.intermediate_size % 2 == 0,
+              "intermediate_size {} must be even: half of it is the activation's gate",
+              m.intermediate_size);
+  TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
+              "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
+  if (m.pos_emb != PositionEmbedding::rotary) return;
+  const double dims = std::floor(m.rotary_pct * static_cast<double>(m.head_dim()));
+  TRM_REQUIRE(dims >= 2 && std::fmod(dims, 2) == 0,
+              "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
+              "them, at least 2",
+              m.rotary_pct, m.head_dim(), dims);
+}
+
+void check_tensor_parallel(const Deck& deck) {
+  const ModelConfig& m = deck.model;
+  const int tp = deck.model_parallel_size;
+  const auto divisible = [tp](std::int64_t n, std::string_view what) {
+    TRM_REQUIRE(n % tp == 0, "{} {} is not divisible by model_parallel_size {}", what, n, tp);
+  };
+  divisible(m.num_attention_heads, "num_attention_heads");
+  divisible(m.num_kv_heads, "num_kv_heads");
+  divisible(m.mlp_inner(),
+            gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
+  TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
+              "a vocabulary of {} cannot be cut over model_parallel_size {}", m.vocab_size, tp);
+  if (!deck.sequence_parallel) return;
+  const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
+  TRM_REQUIRE(
+      m.seq_length * micro % tp == 0,
+      "sequence_parallel: seq_length {} × train_micro_batch_size_per_gpu {} = {} tokens "
+      "are not divisible by model_parallel_size {}",
+      m.seq_length, micro, m.seq_length * micro, tp);
+}
+
+void check_pipeline(const Deck& deck) {
+  const std::int64_t pp = deck.pipe_parallel_size;
+  const std::int64_t chunks = deck.virtual_pipeline_chunks;
+  TRM_REQUIRE(deck.model.num_layers >= pp * chunks,
+              "fewer layers than stages: num_layers {} < pipe_parallel_size {} × "
+              "virtual_pipeline_chunks {}",
+              deck.model.num_layers, pp, chunks);
+  static_cast<void>(stage_bounds(deck));
+  if (chunks == 1) return;
+  TRM_REQUIRE(pp > 1, "virtual_pipeline_chunks {} needs a pipeline: pipe_parallel_size is 1",
+              chunks);
+  TRM_REQUIRE(deck.pipeline_schedule != PipelineSchedule::gpipe,
+              "pipeline_schedule gpipe has no virtual_pipeline_chunks ({}); use 1f1b", chunks);
+}
+
+/// train = micro × accumulation × dp; 0 is what the deck leaves open.
+void resolve_batch(Deck& deck, std::int64_t dp) {
+  std::int64_t& train = deck.train_batch_size;
+  std::int64_t& micro = deck.train_micro_batch_size_per_gpu;
+  std::int64_t& steps = deck.gradient_accumulation_steps;
+  TRM_REQUIRE(train > 0 || micro > 0,
+              "no batch size: set train_micro_batch_size_per_gpu or train_batch_size");
+  const auto divide = [&](std::int64_t by, const std::string& what) {
+    TRM_REQUIRE(train % by == 0, "train_batch_size {} is not divisible by {} = {}", train, what,
+                by);
+    return train / by;
+  };
+  if (train == 0) {
+    if (steps == 0) steps = 1;
+    train = micro * steps * dp;
+  } else if (micro == 0) {
+    if (steps == 0) steps = 1;
+    micro = divide(steps * dp, fmt::format("gradient_accumulation_steps {} × {} data-parallel "
+                                           "ranks",
+                                           steps, dp));
+  } else if (steps == 0) {
+    steps = divide(micro * dp, fmt::format("train_micro_batch_size_per_gpu {} × {} "
+                                           "data-parallel ranks",
+                                           micro, dp));
+  }
+  TRM_REQUIRE(train == micro * steps * dp,
+              "contradicting batch sizes: train_batch_size {} is not "
+              "train_micro_batch_size_per_gpu {} × gradient_accumulation_steps {} × {} "
+              "data-parallel ranks = {}; leave one of them out",
+              train, micro, steps, dp, micro * steps * dp);
+}
+
+void check_weights(const std::vector<double>& weights, std::size_t paths,
+                   std::string_view name) {
+  if (weights.empty()) return;
+  TRM_REQUIRE(weights.size() == paths, "{}_data_weights are {}, {}_data_paths {}", name,
+              weights.size(), name, paths);
+  double sum = 0;
+  for (const double w : weights) sum += w;
+  TRM_REQUIRE(sum > 0, "{}_data_weights are all 0", name);
+}
+
+void check_run(const Deck& deck) {
+  TRM_REQUIRE(deck.schedule.min_lr <= deck.schedule.lr, "min_lr {} is above lr {}",
+              deck.schedule.min_lr, deck.schedule.lr);
+  check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");
+  check_weights(deck.valid_data_weights, deck.valid_data_paths.size(), "valid");
+  check_weights(deck.test_data_weights, deck.test_data_paths.size(), "test");
+  TRM_REQUIRE(deck.timeline_iters.empty() || !deck.run_folder().empty(),
+              "timeline_iters needs save or run_dir: the folder of the metrics.h5 that takes "
+              "the timeline");
+}
+
+void check_checkpoints(const Deck& deck) {
+  using Scale = DeckSettings::CheckpointScale;
+  TRM_REQUIRE(deck.checkpoint_scale == Scale::linear || deck.checkpoint_factor >= 2,
+              "checkpoint_scale: log needs a checkpoint_factor of at least 2, is {}",
+              deck.checkpoint_factor == 0 ? "null" : "1");
+  TRM_REQUIRE(
+      !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
+      "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
+  TRM_REQUIRE(
+      !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
+      "finetune: true begins its own schedule: leave override_lr_scheduler and "
+      "use_checkpoint_lr_scheduler out");
+  TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
+              "finetune: true needs load: the folder of the weights to start from");
+}
+
+}  // namespace
+
+void deck::fill_open(DeckSettings& deck) {
+  ModelConfig& m = deck.model;
+  if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
+  if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
+  if (m.intermediate_size == 0) m.intermediate_size = 4 * m.hidden_size;
+  if (deck.schedule.lr_decay_iters == 0) deck.schedule.lr_decay_iters = deck.train_iters;
+}
+
+std::array<double, 3> split_fractions(const std::string& split) {
+  const auto shares = parse_split(deck::one_line(split));
+  TRM_REQUIRE(shares[0] > 0, "split \"{}\": the first share, of training, must be above 0",
+              deck::one_line(split));
+  return shares;
+}
+
+MeshShape mesh_shape(const Deck& deck, int world_size) {
+  const int pp = deck.pipe_parallel_size;
+  const int tp = deck.model_parallel_size;
+  const std::int64_t one = std::int64_t{pp} * tp;
+  TRM_REQUIRE(
+      world_size > 0 && one > 0 && world_size % one == 0,
+      "{} rank{} cannot hold pipe_parallel_size {} × model_parallel_size {} = {} ranks a "
+      "model; start a multiple of {}",
+      world_size, world_size == 1 ? "" : "s", pp, tp, one, one);
+  return {static_cast<int>(world_size / one), tp, pp};
+}
+
+void resolve(Deck& deck, int world_size) {
+  try {
+    const MeshShape mesh = mesh_shape(deck, world_size);
+    deck::fill_open(deck);
+    check_model(deck.model);
+    resolve_batch(deck, mesh.dp);
+    check_tensor_parallel(deck);
+    check_pipeline(deck);
+    check_run(deck);
+    check_checkpoints(deck);
+  } catch (Error& e) {  // every rank has the same deck
+    e.set_everywhere();
+    throw;
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// YAML text to values with places.
+#include "tree.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
+
+namespace trireme::deck {
+namespace {
+
+constexpr int kMaxDepth = 16;
+constexpr int kMaxValues = 100'000;
+constexpr std::size_t kShownCharacters = 40;
+
+/// Copies a yaml-cpp graph. Its nodes may be shared or even cyclic (anchors), hence the limits.
+class Copier {
+ public:
+  Copier(std::string source, bool lines) : source_(std::move(source)), lines_(lines) {}
+
+  Value copy(const YAML::Node& node, int depth) {
+    Value v;
+    v.place = place(node.Mark());
+    if (depth > kMaxDepth || ++count_ > kMaxValues)
+      fail(v.place, "this is nested too deeply or too large for a deck");
+    switch (node.Type()) {
+      case YAML::NodeType::Undefined:
+      case YAML::NodeType::Null:
+        break;
+      case YAML::NodeType::Scalar:
+        v.kind = Value::Kind::scalar;
+        v.text = node.Scalar();
+        v.quoted = node.Tag() == "!";
+        break;
+      case YAML::NodeType::Sequence:
+        v.kind = Value::Kind::list;
+        for (const YAML::Node& item : node) v.items.push_back(copy(item, depth + 1));
+        break;
+      case YAML::NodeType::Map:
+        v.kind = Value::Kind::map;
+        for (const auto& pair : node) add(v, pair.first, pair.second, depth);
+        break;
+    }
+    return v;
+  }
+
+ private:
+  [[nodiscard]] Place place(const YAML::Mark& mark) const {
+    if (!lines_ || mark.is_null()) return {source_, 0, 0};
+    return {source_, mark.line + 1, mark.column + 1};
+  }
+
+  void add(Value& map, const YAML::Node& key, const YAML::Node& value, int depth) {
+    const Place at = place(key.Mark());
+    if (!key.IsScalar() || !name_like(key.Scalar()))
+      fail(at, "expects a key here, a word and a colon; is a bracket or a quote left open?");
+    const std::string name = with_underscores(key.Scalar());
+    for (const Entry& e : map.entries)
+      if (e.key == name)
+        fail(at, "key '{}' is given twice, first in line {}; keep one of them", key.Scalar(),
+             e.place.line);
+    map.entries.push_back({name, at, copy(value, depth + 1)});
+  }
+
+  /// What a key may be; the rest is a deck gone wrong, not a word to quote in a message.
+  static bool name_like(const std::string& key) {
+    return !key.empty() && key.size() <= 100 && one_line(key) == key;
+  }
+
+  std::string source_;
+  bool lines_;
+  int count_ = 0;
+};
+
+/// Where the documents of a text start. yaml-cpp's Load reads the first and says nothing about
+/// the rest; its LoadAll doesn't end on stray text such as a leading comma.
+class Documents : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> starts;
+
+  explicit Documents(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    while (starts.size() < 2 && parser.HandleNextDocument(*this)) {
+    }
+  }
+
+ private:
+  using Style = YAML::EmitterStyle::value;
+  void OnDocumentStart(const YAML::Mark& mark) override { starts.push_back(mark); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, Style) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, Style) override {}
+  void OnMapEnd() override {}
+};
+
+/// The one document of a text.
+YAML::Node load(const std::string& text, const std::string& name, bool lines) {
+  const auto place = [&](const YAML::Mark& at) {
+    return lines ? Place{name, at.line + 1, at.column + 1} : Place{name, 0, 0};
+  };
+  try {
+    const Documents documents(text);
+    if (documents.starts.size() > 1) {
+      fail(place(documents.starts[1]),
+           "YAML error: stray text, or a second document, after the deck's end; a deck is one "
+           "dictionary");
+    }
+    return YAML::Load(text);
+  } catch (const YAML::Exception& e) {
+    fail(place(e.mark), "YAML error: {}", e.msg);
+  }
+}
+
+}  // namespace
+
+std::string Place::str() const {
+  return line > 0 ? fmt::format("{}:{}:{}", source, line, column) : source;
+}
+
+const Value* Value::find(std::string_view key) const {
+  const auto at = std::ranges::find(entries, key, &Entry::key);
+  return at == entries.end() ? nullptr : &at->value;
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return text;
+}
+
+std::string Value::plain() const {
+  std::string s;
+  switch (kind) {
+    case Kind::null:
+      return "nothing";
+    case Kind::scalar:
+      s = text;
+      break;
+    case Kind::list:
+      for (const Value& v : items) s += (s.empty() ? "[" : ", ") + v.plain();
+      s = s.empty() ? "[]" : s + "]";
+      break;
+    case Kind::map:
+      for (const Entry& e : entries)
+        s += (s.empty() ? "{" : ", ") + e.key + ": " + e.value.plain();
+      s = s.empty() ? "{}" : s + "}";
+      break;
+  }
+  s = one_line(s);
+  if (s.size() > kShownCharacters) {
+    std::size_t cut = kShownCharacters;
+    while (cut > 0 && (static_cast<unsigned char>(s[cut]) & 0xC0U) == 0x80U) --cut;
+    s = s.substr(0, cut) + "...";
+  }
+  return s;
+}
+
+std::string Value::str() const {
+  return kind == Kind::scalar ? fmt::format("'{}'", plain()) : plain();
+}
+
+std::string with_underscores(std::string_view key) {
+  std::string s(key);
+  std::ranges::replace(s, '-', '_');
+  return s;
+}
+
+Value parse_tree(const std::string& text, const std::string& name) {
+  if (text.find('\0') != std::string::npos)
+    throw Error(fmt::format("{}: this is not a text file; a deck is YAML or JSON", name));
+  Value v = Copier(name, true).copy(load(text, name, true), 0);
+  if (v.kind == Value::Kind::null) v.kind = Value::Kind::map;
+  if (v.kind != Value::Kind::map)
+    fail(v.place, "a deck is a dictionary of keys and values, this is {}", v.str());
+  return v;
+}
+
+Value parse_override(const std::string& text) {
+  const Place place{fmt::format("--set {}", one_line(text)), 0, 0};
+  const std::size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) fail(place, "expects key=value");
+  Value v =
+      Copier(place.source, false).copy(load(text.substr(equals + 1), place.source, false), 0);
+  std::string path = with_underscores(text.substr(0, equals));
+  std::erase(path, ' ');
+  while (true) {  // from the innermost name outwards
+    const std::size_t dot = path.rfind('.');
+    const std::string key = dot == std::string::npos ? path : path.substr(dot + 1);
+    Value outer{Value::Kind::map, false, {}, {}, {}, place};
+    outer.entries.push_back({key, place, std::move(v)});
+    v = std::move(outer);
+    if (dot == std::string::npos) return v;
+    path.resize(dot);
+  }
+}
+
+}  // namespace trireme::deck

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans of ranks, put together and held against the machine.
+#include "trireme/forecast/memory_plan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <sstream>
+
+namespace trireme {
+
+namespace {
+
+/// Of a process without its arrays: the program, MPI and libraries, one thread (measured).
+constexpr std::int64_t kProcess = std::int64_t{27} << 20U;
+
+std::string size_text(std::int64_t bytes) {
+  const ByteUnit unit = unit_for(bytes);
+  return fmt::format("{:.1f} {}", static_cast<double>(bytes) / unit.bytes, unit.name);
+}
+
+std::string to_text(const StagePlan& p) {
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", p.parameters, p.values, p.gradients,
+                     p.optimizer, p.activations, p.tapes, p.unused, p.copy, p.kept_on_host,
+                     p.reduced, p.tensor_traffic, p.pipeline_traffic);
+}
+
+StagePlan stage_plan_of(const std::string& text) {
+  StagePlan p;
+  std::istringstream(text) >> p.parameters >> p.values >> p.gradients >> p.optimizer >>
+      p.activations >> p.tapes >> p.unused >> p.copy >> p.kept_on_host >> p.reduced >>
+      p.tensor_traffic >> p.pipeline_traffic;
+  return p;
+}
+
+/// Something with a limit that ranks share: a node's memory or a GPU's.
+struct Room {
+  std::int64_t there = 0;
+  std::int64_t planned = 0;
+  int ranks = 0;
+
+  /// Above 1 where it doesn't fit; 0 where the system doesn't tell.
+  [[nodiscard]] double share() const {
+    return there > 0 ? static_cast<double>(planned) / static_cast<double>(there) : 0;
+  }
+  [[nodiscard]] std::string users() const {
+    return fmt::format("{} rank{}", ranks, ranks == 1 ? "" : "s");
+  }
+};
+
+MemoryCheck judge(const std::map<std::string, Room>& rooms) {
+  const auto tightest = std::ranges::max_element(
+      rooms, {}, [](const auto& entry) { return entry.second.share(); });
+  const auto& [name, room] = *tightest;
+  if (room.share() == 0) return {};
+  MemoryCheck check;
+  check.tightest = fmt::format("{}: {} of {} for {}", name, size_text(room.planned),
+                               size_text(room.there), room.users());
+  if (room.share() <= 1) return check;
+  const auto full =
+      std::ranges::count_if(rooms, [](const auto& r) { return r.second.share() > 1; });
+  check.trouble = fmt::format(
+      "the plan needs {} of {}, where {} are available ({}{}); use more ranks or nodes, a "
+      "higher "
+      "zero_optimization.stage, checkpoint_activations, or a smaller micro-batch (`trireme "
+      "plan` "
+      "shows what takes it)",
+      size_text(room.planned), name, size_text(room.there), room.users(),
+      full > 1 ? fmt::format("; {} more like it", full - 1) : "");
+  return check;
+}
+
+}  // namespace
+
+ByteUnit unit_for(std::int64_t most) {
+  constexpr double kMiB = 1048576;
+  return most < std::int64_t{10} << 30U ? ByteUnit{"MiB", kMiB} : ByteUnit{"GiB", kMiB * 1024};
+}
+
+std::vector<std::string> memory_table(const RunPlan& run, std::size_t most) {
+  std::size_t largest = 0;
+  for (std::size_t i = 0; i < run.stages.size(); ++i) {
+    if (run.stages[i].total() > run.stages[largest].total()) largest = i;
+  }
+  const ByteUnit unit = unit_for(run.stages[largest].total());
+  const bool all = run.stages.size() <= most;
+  std::vector<std::string> lines = {
+      fmt::format("memory   {} of a rank; of {} the rank that needs the most", unit.name,
+                  all ? "each stage" : fmt::format("some of {} stages", run.stages.size())),
+      fmt::format("{:>8} {:>13} {:>9} {:>9} {:>9} {:>11} {:>7} {:>9} {:>9}", "stage",
+                  "parameters", "values", "gradients", "optimizer", "activations", "spare",
+                  "copy", "total")};
+  for (std::size_t i = 0; i < run.stages.size(); ++i) {
+    if (!all && i != 0 && i != largest && i + 1 != run.stages.size()) continue;
+    const StagePlan& s = run.stages[i];
+    const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
+    lines.push_back(fmt::format(
+        "{:>8} {:>13} {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>7.2f} {:>9.2f} {:>9.2f}", i,
+        s.parameters, in(s.values), in(s.gradients), in(s.optimizer), in(s.activations),
+        in(s.unused), in(s.copy), in(s.total())));
+  }
+  return lines;
+}
+
+RunPlan plan_start(const Deck& deck, const Engine& engine, const Mesh& mesh) {
+  Deck planned = deck;
+  planned.device = engine.on_gpu() ? Deck::ComputeDevice::cuda : Deck::ComputeDevice::cpu;
+  std::string mine;
+  if (mesh.at.dp == 0) mine = to_text(plan_rank(planned, mesh.shape, mesh.at));
+  const auto texts = mesh.world->gather_text(mine, 0);
+  RunPlan run;
+  run.mesh = mesh.shape;
+  if (mesh.world->rank() != 0) return run;
+  run.stages.resize(static_cast<std::size_t>(mesh.shape.pp));
+  for (int stage = 0; stage < mesh.shape.pp; ++stage) {
+    StagePlan& worst = run.stages[static_cast<std::size_t>(stage)];
+    for (int tp = 0; tp < mesh.shape.tp; ++tp) {
+      const int rank = rank_of(mesh.shape, {.dp = 0, .tp = tp, .pp = stage});
+      const StagePlan p = stage_plan_of(texts[static_cast<std::size_t>(rank)]);
+      if (p.total() > worst.total()) worst = p;
+    }
+  }
+  plan_schedule(planned, run);
+  return run;
+}
+
+MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks) {
+  std::map<std::string, Room> rooms;
+  for (int rank = 0; rank < static_cast<int>(ranks.size()); ++rank) {
+    const RankFacts& facts = ranks[static_cast<std::size_t>(rank)];
+    const MeshIndex at = index_of(run.mesh, rank);
+    const StagePlan& p = run.stages[static_cast<std::size_t>(at.pp)];
+    const auto take = [&](const std::string& name, std::int64_t there, std::int64_t bytes) {
+      Room& room = rooms[name];
+      room.there = room.ranks == 0 ? there : std::min(room.there, there);
+      room.planned += bytes;
+      ++room.ranks;
+    };
+    const bool on_gpu = !facts.gpu.empty();
+    if (on_gpu) take(facts.gpu + " of " + facts.host, facts.capacity, p.reserved());
+    take("the memory of " + facts.host, facts.node.available,
+         kProcess + p.copy + p.kept_on_host + (on_gpu ? 0 : p.reserved()));
+  }
+  return judge(rooms);
+}
+
+}  // namespace trireme

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dry run: trainers without memory, one for each model part that a rank can hold.
+#include "trireme/forecast/run_plan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "trireme/backend/cuda.hpp"
+#include "trireme/backend/dry.hpp"
+#include "trireme/checkpoint/piece.hpp"
+#include "trireme/checkpoint/saver.hpp"
+#include "trireme/deck/stage_bounds.hpp"
+#include "trireme/pipeline/simulate.hpp"
+#include "trireme/train/trainer.hpp"
+
+namespace trireme {
+
+namespace {
+
+std::int64_t signed_bytes(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
+
+/// A rank of a run whose other ranks aren't there.
+class DryRank {
+ public:
+  DryRank(const Deck& deck, const MeshShape& shape, const MeshIndex& at)
+      : deck_(deck),
+        world_(make_dry_communicator(rank_of(shape, at), shape.size(), others_)),
+        mesh_(shape, at, *world_, groups(shape, at)),
+        trainer_(exec_, deck, mesh_, clock_) {
+    if (deck.device == Deck::ComputeDevice::cuda) {
+      workspace_.emplace(*device_, cuda_workspace_bytes());
+    }
+  }
+
+  [[nodiscard]] const Trainer& trainer() const { return trainer_; }
+
+  /// Steps until none takes more memory than the one before. (An evaluation is forwards alone,
+  /// of the same sizes: it finds all it needs.)
+  [[nodiscard]] StagePlan run() {
+    const auto samples =
+        deck_.gradient_accumulation_steps * deck_.train_micro_batch_size_per_gpu;
+    const std::vector<std::int32_t> tokens(static_cast<std::size_t>(
+        trainer_.layout().needs_tokens() ? samples * (deck_.model.seq_length + 1) : 0));
+    MemoryUse before;
+    do {
+      before = device_->memory();
+      data_ = tensor_ = pipeline_ = {};
+      (void)trainer_.step(1, 0, tokens);
+    } while (device_->memory().reserved != before.reserved);
+    const Trainer::StateBytes state = trainer_.state_bytes();
+    const MemoryUse use = device_->memory();
+    StagePlan p;
+    p.parameters = trainer_.local_parameters();
+    p.values = signed_bytes(state.values);
+    p.gradients = signed_bytes(state.gradients);
+    p.optimizer = signed_bytes(state.optimizer);
+    p.activations = signed_bytes(use.peak) - p.values - p.gradients - p.optimizer;
+    p.tapes = signed_bytes(trainer_.peak_tape_bytes());
+    p.kept_on_host = signed_bytes(trainer_.host_bytes());
+    p.unused = signed_bytes(use.reserved - use.peak);
+    p.reduced = data_.elements;
+    p.tensor_traffic = tensor_.bytes;
+    p.pipeline_traffic = pipeline_.bytes;
+    return p;
+  }
+
+ private:
+  Mesh::Groups groups(const MeshShape& shape, const MeshIndex& at) {
+    const bool first = at.pp == 0;
+    const bool end = shape.pp > 1 && (first || at.pp == shape.pp - 1);
+    return {.dp = make_dry_communicator(at.dp, shape.dp, data_),
+            .tp = make_dry_communicator(at.tp, shape.tp, tensor_),
+            .pp = make_dry_communicator(at.pp, shape.pp, pipeline_),
+            .ends = make_dry_communicator(end && !first ? 1 : 0, end ? 2 : 1, others_),
+            .device_world = nullptr};
+  }
+
+  const Deck& deck_;
+  Traffic data_;
+  Traffic tensor_;
+  Traffic pipeline_;
+  Traffic others_;
+  std::unique_ptr<Device> device_ = make_dry_device(
+      deck_.device == Deck::ComputeDevice::cuda ? DeviceKind::cuda : DeviceKind::cpu);
+  std::unique_ptr<Kernels> kernels_ = make_dry_kernels();
+  std::unique_ptr<Stream> stream_ = device_->make_stream();
+  /// Of a GPU's kernels, which is there from the start.
+  std::optional<Buffer> workspace_;
+  Exec exec_{*device_, *kernels_, *stream_, deck_.seed};
+  std::unique_ptr<Communicator> world_;
+  Mesh mesh_;
+  PhaseClock clock_;
+  Trainer trainer_;
+};
+
+/// Bytes of a checkpoint.
+struct Share {
+  std::int64_t written = 0;
+  std::int64_t copied = 0;
+};
+
+/// Of the rank `dp` beside the one that `trainer` is of.
+Share share_of(const Deck& deck, const Trainer& trainer, int dp) {
+  Share share;
+  const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
+  const bool shared = deck.checkpoint_writers_per_node > 0;
+  const bool copies = deck.checkpoint_async || shared || on_gpu;
+  for (const Piece& p : writing_share(trainer.held(!deck.no_save_optim, dp))) {
+    share.written += signed_bytes(p.data.bytes());
+    if (copies) share.copied += signed_bytes(bytes_in_copy(p));
+  }
+  if (on_gpu && shared) {
+    share.copied += signed_bytes(pinned_ring_bytes(static_cast<std::size_t>(share.copied)));
+  }
+  return share;
+}
+
+/// What each rank writes and copies of a checkpoint.
+class Writing {
+ public:
+  Writing(const Deck& deck, const MeshShape& shape)
+      : deck_(deck), shape_(shape), bytes_(static_cast<std::size_t>(shape.size())) {}
+
+  /// The ranks of dp beside `at`, of which `trainer` is one. The most that one of them copies.
+  std::int64_t add(const MeshIndex& at, const Trainer& trainer) {
+    std::int64_t most = 0;
+    for (int d = 0; d < shape_.dp; ++d) {
+      const int rank = rank_of(shape_, {.dp = d, .tp = at.tp, .pp = at.pp});
+      const Share share = share_of(deck_, trainer, d);
+      bytes_[static_cast<std::size_t>(rank)] += share.written;
+      most = std::max(most, share.copied);
+    }
+    return most;
+  }
+
+  [[nodiscard]] CheckpointPlan sum(int ranks_per_node) const {
+    std::map<std::int64_t, std::int64_t> writers;  // bytes by writer
+    for (std::int64_t r = 0; r < shape_.size(); ++r) {
+      const std::int64_t bytes = bytes_[static_cast<std::size_t>(r)];
+      if (bytes > 0) writers[writer_of(r, ranks_per_node)] += bytes;
+    }
+    CheckpointPlan plan;
+    for (const auto& [rank, bytes] : writers) {
+      plan.bytes += bytes;
+      plan.least = plan.writers == 0 ? bytes : std::min(plan.least, bytes);
+      plan.most = std::max(plan.most, bytes);
+      ++plan.writers;
+    }
+    return plan;
+  }
+
+ private:
+  /// A number for those who share a writer: equal parts of a node's ranks, as CheckpointSaver
+  /// has them.
+  [[nodiscard]] std::int64_t writer_of(std::int64_t rank, std::int64_t node_size) const {
+    const std::int64_t wanted = deck_.checkpoint_writers_per_node;
+    if (wanted == 0) return rank;
+    const std::int64_t node = rank / node_size;
+    const std::int64_t size = std::min(node_size, shape_.size() - node * node_size);
+    return node * node_size + rank % node_size * std::min(wanted, size) / size;
+  }
+
+  const Deck& deck_;
+  MeshShape shape_;
+  std::vector<std::int64_t> bytes_;  ///< written by each rank
+};
+
+/// Operations of a token by model part.
+std::vector<PartCost> part_costs(const Deck& deck) {
+  const ModelConfig& m = deck.model;
+  const auto units = list_units(m);
+  const auto bounds = stage_bounds(deck);
+  std::vector<PartCost> costs;
+  for (std::size_t part = 0; part + 1 < bounds.size(); ++part) {
+    PartCost cost{0, 0};
+    for (int u = bounds[part]; u < bounds[part + 1]; ++u) {
+      const UnitInfo& unit = units[static_cast<std::size_t>(u)];
+      double forward = 0;
+      if (unit.kind == UnitKind::layer) {
+        forward = 2.0 * static_cast<double>(unit.parameters) +
+                  4.0 * static_cast<double>(m.hidden_size * m.seq_length);
+      } else if (unit.kind == UnitKind::head) {
+        cost.forward += 6.0 * static_cast<double>(m.hidden_size * m.vocab_size);
+      }
+      cost.forward += forward;
+      cost.backward += 2 * forward;
+    }
+    costs.push_back(cost);
+  }
+  return costs;
+}
+
+using Plans = std::vector<std::vector<PlanStep>>;
+
+/// Where each step stands in a stage's plan, by its message_tag.
+std::vector<std::vector<int>> places_of(const Plans& plans, int chunks) {
+  std::vector<std::vector<int>> places;
+  for (const auto& steps : plans) {
+    std::vector<int>& place = places.emplace_back(steps.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      place[static_cast<std::size_t>(message_tag(steps[i], chunks))] = static_cast<int>(i);
+    }
+  }
+  return places;
+}
+
+/// Most messages of a stage that may not have left yet, whatever the timing. That one has is
+/// sure when an input comes from a later step of its taker.
+std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>& places,
+                         int stage, int chunks) {
+  const auto stages = static_cast<int>(plans.size());
+  const auto place = [&](const PlanStep& step, const PipelinePlace& at) {
+    const int tag = message_tag({step.kind, step.micro_batch, at.chunk}, chunks);
+    return places[static_cast<std::size_t>(at.stage)][static_cast<std::size_t>(tag)];
+  };
+  std::vector<std::pair<int, int>> outgoing;  // to the stage, for its step
+  std::size_t most = 0;
+  for (const PlanStep& step : plans[static_cast<std::size_t>(stage)]) {
+    const auto to = output_to(step, stage, stages, chunks);
+    if (to && to->stage != stage) outgoing.emplace_back(to->stage, place(step, *to));
+    most = std::max(most, outgoing.size());
+    const auto from = input_from(step, stage, stages, chunks);
+    if (!from) continue;
+    std::erase_if(outgoing, [&](const auto& message) {
+      return message.first == from->stage && message.second <= place(step, *from);
+    });
+  }
+  return static_cast<std::int64_t>(most);
+}
+
+std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stages,
+                         int chunks) {
+  return std::ranges::count_if(steps, [&](const PlanStep& step) {
+    const auto to = output_to(step, stage, stages, chunks);
+    return to && to->stage != stage;
+  });
+}
+
+/// The rank of tp that needs the most. Those with equally many parameters need the same.
+StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing& writing) {
+  StagePlan worst;
+  std::map<std::int64_t, StagePlan> known;  // by parameters
+  for (int tp = 0; tp < mesh.tp; ++tp) {
+    const MeshIndex at{.dp = 0, .tp = tp, .pp = stage};
+    DryRank rank(deck, mesh, at);
+    const std::int64_t parameters = rank.trainer().local_parameters();
+    if (!known.contains(parameters)) known[parameters] = rank.run();
+    StagePlan p = known[parameters];
+    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer());
+    if (p.total() > worst.total()) worst = p;
+  }
+  return worst;
+}
+
+}  // namespace
+
+void plan_schedule(const Deck& deck, RunPlan& run) {
+  const int chunks = deck.virtual_pipeline_chunks;
+  const int stages = run.mesh.pp;
+  Plans plans;
+  for (int stage = 0; stage < stages; ++stage) {
+    plans.push_back(plan(deck.pipeline_schedule, stage, stages,
+                         static_cast<int>(deck.gradient_accumulation_steps), chunks));
+  }
+  const Simulation s = simulate(plans, chunks, part_costs(deck));
+  TRM_CHECK(s.finished, "{}", s.deadlock);
+  run.idle = s.bubble_fraction;
+  const auto places = places_of(plans, chunks);
+  for (int stage = 0; stage < stages; ++stage) {
+    const auto i = static_cast<std::size_t>(stage);
+    StagePlan& p = run.stages[i];
+    p.in_flight = s.max_in_flight[i];
+    const std::int64_t sends = count_sends(plans[i], stage, stages, chunks);
+    if (sends == 0) continue;
+    p.unsent = most_unsent(plans, places, stage, chunks) * (p.pipeline_traffic / sends);
+    p.activations += p.unsent;
+  }
+}
+
+StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at) {
+  DryRank rank(deck, mesh, at);
+  StagePlan p = rank.run();
+  if (!deck.save.empty()) p.copy = share_of(deck, rank.trainer(), at.dp).copied;
+  return p;
+}
+
+RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
+  TRM_REQUIRE(
+      deck.save.empty() || deck.checkpoint_writers_per_node == 0 || ranks_per_node > 0,
+      "checkpoint: {{writers_per_node: {}}} needs to know the nodes: add --ranks-per-node N",
+      deck.checkpoint_writers_per_node);
+  RunPlan run;
+  run.mesh = mesh_shape(deck, ranks);
+  Writing writing(deck, run.mesh);
+  for (int stage = 0; stage < run.mesh.pp; ++stage) {
+    run.stages.push_back(plan_stage(deck, run.mesh, stage, writing));
+  }
+  if (!deck.save.empty()) run.checkpoint = writing.sum(ranks_per_node);
+  plan_schedule(deck, run);
+  return run;
+}
+
+}  // namespace trireme

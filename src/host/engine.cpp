@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads, processors and memory of this rank.
+#include "trireme/host/engine.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <vector>
+
+#include "trireme/backend/cpu.hpp"
+#include "trireme/backend/cuda.hpp"
+#include "trireme/core/log.hpp"
+
+#include "gemm_rate.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr const char* kNccl = "NCCL";
+
+int share_of_processors(const MpiSession& mpi) {
+  const auto node = mpi.node();
+  auto mask = processor_mask();
+  const auto count = [&] { return std::ranges::count(mask, std::uint8_t{1}); };
+  const std::int64_t mine = count();
+  const std::int64_t claimed = node->reduce_count(mine, Reduction::sum);
+  node->all_reduce(View(mask.data(), DType::u8, Shape{static_cast<std::int64_t>(mask.size())}),
+                   Reduction::max);
+  // Bound ranks claim processors of their own; unbound ones all claim the same.
+  return static_cast<int>(std::max<std::int64_t>(1, mine * count() / claimed));
+}
+
+int choose_threads(const Deck& deck, const MpiSession& mpi) {
+  const int share = share_of_processors(mpi);
+  if (deck.threads_per_rank > 0) return deck.threads_per_rank;
+  if (const char* text = std::getenv("OMP_NUM_THREADS"); text != nullptr) {
+    int n = 0;
+    const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
+    if (error == std::errc() && n > 0) return n;
+  }
+  return share;
+}
+
+/// Whether this run is on GPUs: all of its ranks are, or none.
+bool wants_gpus(const Deck& deck, Communicator& world) {
+  using Kind = Deck::ComputeDevice;
+  if (deck.device == Kind::cpu) return false;
+  const std::string trouble = cuda_trouble();
+  if (deck.device == Kind::cuda) {
+    world.agree(
+        trouble.empty() ? "" : fmt::format("device: cuda, but on {} {}", host_name(), trouble));
+    return true;
+  }
+  const std::int64_t with = world.reduce_count(trouble.empty() ? 1 : 0, Reduction::sum);
+  if (with > 0) {
+    world.agree(trouble.empty() ? ""
+                                : fmt::format("{} of {} ranks see a GPU; on {} {}. Give every "
+                                              "rank one, or set device: cpu",
+                                              with, world.size(), host_name(), trouble));
+  }
+  return with > 0;
+}
+
+GpuShare share_of_gpus(const Deck& deck, const MpiSession& mpi) {
+  GpuShare gpu;
+  Communicator& world = mpi.world();
+  gpu.use = wants_gpus(deck, world);
+  if (!gpu.use) return gpu;
+  gpu.index = mpi.node()->rank() % cuda_device_count();
+  auto names = world.gather_text(host_name() + ' ' + cuda_device_id(gpu.index), 0);
+  std::ranges::sort(names);
+  const bool twice = std::ranges::adjacent_find(names) != names.end();
+  gpu.shared = world.reduce_count(twice ? 1 : 0, Reduction::max) != 0;
+  return gpu;
+}
+
+/// What keeps any rank from using NCCL; the same on all ranks.
+std::string nccl_trouble_of_all(Communicator& world) {
+  const std::string mine = nccl_trouble();
+  const auto all =
+      world.gather_text(mine.empty() ? "" : fmt::format("on {} {}", host_name(), mine), 0);
+  const auto first = std::ranges::find_if(all, [](const auto& t) { return !t.empty(); });
+  return world.broadcast_text(first == all.end() ? "" : *first, 0);
+}
+
+/// "NCCL", or what stands in for it and why. Throws Error where the deck asks for what can't
+/// be. Collective.
+std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator& world) {
+  using Exchange = Deck::Exchange;
+  std::string reason;
+  if (gpu.shared) {
+    reason = "ranks share GPUs, which it refuses: start one rank for each GPU";
+  } else if (deck.communication != Exchange::staged) {
+    reason = nccl_trouble_of_all(world);
+    if (reason.empty()) return kNccl;
+  }
+  if (deck.communication == Exchange::nccl) {
+    Error error(
+        fmt::format("communication: nccl, but {}; or set communication: staged", reason));
+    throw error.set_everywhere();
+  }
+  constexpr std::string_view kStaged = "staged through host memory";
+  if (gpu.shared) return fmt::format("{}, as ranks share GPUs", kStaged);
+  return reason.empty() ? std::string(kStaged)
+                        : fmt::format("{}, for want of NCCL ({})", kStaged, reason);
+}
+
+/// make() on all ranks, or the first one's error on all. Collective.
+template <class F>
+auto on_all(Communicator& world, F&& make) {
+  decltype(make()) made;
+  std::string problem;
+  try {
+    made = make();
+  } catch (const Error& e) {
+    problem = fmt::format("on {}: {}", host_name(), e.what());
+  }
+  world.agree(problem);
+  return made;
+}
+
+std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
+  if (!gpu.use) return make_cpu_device();
+  return on_all(world, [&] { return make_cuda_device(gpu.index); });
+}
+
+std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream,
+                                      Communicator& world) {
+  if (device.kind() == DeviceKind::cpu) return make_cpu_kernels();
+  const CudaOptions options{.allow_tf32 = deck.allow_tf32,
+                            .gemm_autotune = deck.gemm_autotune,
+                            .attention = static_cast<FusedAttention>(deck.attention_kernel)};
+  return on_all(world, [&] { return make_cuda_kernels(device, stream, options); });
+}
+
+/// Marks on the compute stream.
+class StreamTimeLine : public TimeLine {
+ public:
+  explicit StreamTimeLine(Stream& stream) : stream_(stream) {}
+  void mark() override { marks_.push_back(stream_.record_timed()); }
+  std::vector<double> gaps() override {
+    std::vector<double> seconds;
+    if (marks_.empty()) return seconds;
+    marks_.back()->synchronize();
+    for (std::size_t i = 1; i < marks_.size(); ++i) {
+      seconds.push_back(marks_[i]->seconds_since(*marks_[i - 1]));
+    }
+    marks_.erase(marks_.begin(), marks_.end() - 1);
+    return seconds;
+  }
+
+ private:
+  Stream& stream_;
+  std::vector<std::unique_ptr<Event>> marks_;
+};
+
+/// What the deck asks of GPUs has no effect on CPUs.
+void warn_of_gpu_keys(const Deck& deck) {
+  const DeckSettings unset;
+  std::vector<std::string_view> names;
+  if (deck.communication != unset.communication) names.emplace_back("communication");
+  if (deck.attention_kernel != unset.attention_kernel) names.emplace_back("attention_kernel");
+  if (deck.allow_tf32) names.emplace_back("allow_tf32");
+  if (deck.gemm_autotune) names.emplace_back("gemm_autotune");
+  if (deck.cuda_graphs) names.emplace_back("cuda_graphs");
+  if (deck.profile) names.emplace_back("profile");
+  if (names.empty()) return;
+  log::warn("this run is on CPUs; of GPUs alone, and so without effect: {}",
+            fmt::join(names, ", "));
+}
+
+}  // namespace
+
+Engine::Engine(const Deck& deck, const MpiSession& mpi)
+    : Engine(deck, mpi, share_of_gpus(deck, mpi)) {}
+
+Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
+    : compute_type_(deck.types.compute),
+      gpu_id_(gpu.use ? cuda_device_id(gpu.index) : ""),
+      gpu_memory_(gpu.use ? cuda_free_memory(gpu.index) : 0),
+      exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
+      device_(make_device(gpu, mpi.world())),
+      stream_(device_->make_stream()),
+      kernels_(make_kernels(deck, *device_, *stream_, mpi.world())),
+      exec_{*device_, *kernels_, *stream_, deck.seed},
+      threads_(choose_threads(deck, mpi)) {
+  set_cpu_threads(threads_);
+  if (!gpu.use && mpi.world().rank() == 0) warn_of_gpu_keys(deck);
+}
+
+std::string Engine::describe() const {
+  if (on_gpu()) {
+    return fmt::format("{}; {}; exchanges {}", exec_.device.name(), cuda_version(), exchange_);
+  }
+  return fmt::format("{}: {} thread{} a rank, OpenBLAS {}", exec_.device.name(), threads_,
+                     threads_ == 1 ? "" : "s", blas_core());
+}
+
+Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
+  if (!on_gpu()) return {shape, world};
+  auto all = world.split(0, world.rank());
+  auto arrays = exchange_ == kNccl
+                    ? make_nccl_communicator(std::move(all), *device_, *stream_)
+                    : make_staged_communicator(std::move(all), *device_, *stream_);
+  return {shape, world, std::move(arrays)};
+}
+
+std::unique_ptr<TimeLine> Engine::time_line() const {
+  if (!on_gpu()) return std::make_unique<HostTimeLine>();
+  return std::make_unique<StreamTimeLine>(*stream_);
+}
+
+void Engine::profile(const Deck& deck, std::int64_t iteration) const {
+  if (!deck.profile) return;
+  const bool start = iteration == deck.profile_step_start;
+  if (!start && iteration != deck.profile_step_stop) return;
+  stream_->synchronize();
+  start ? device_->start_profiler() : device_->stop_profiler();
+}
+
+double Engine::gemm_rate(Communicator& world, int n, double seconds) const {
+  world.barrier();
+  if (!on_gpu()) return measure_gemm_rate(n, seconds);
+  const double rate = measure_device_gemm_rate(exec_, compute_type_, 8192, seconds);
+  exec_.device.trim();
+  return rate;
+}
+
+void use_best_blas_kernels(char** argv) {
+  const auto core = better_blas_core();
+  if (!core) return;
+  setenv("OPENBLAS_CORETYPE", core->c_str(), 1);
+  execv("/proc/self/exe", argv);
+  // Where that fails, the program goes on, only slower; the start-up line names the kernels.
+}
+
+std::int64_t peak_bytes(const Device& device) {
+  return device.kind() == DeviceKind::cuda ? static_cast<std::int64_t>(device.memory().peak)
+                                           : peak_process_bytes();
+}
+
+std::int64_t peak_process_bytes() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  return static_cast<std::int64_t>(use.ru_maxrss) * 1024;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+void print_compute(const Engine& engine, double gemm_rate) {
+  log::info("compute  {}, {:.0f} GFLOP/s of {} products over all ranks", engine.describe(),
+            gemm_rate * 1e-9, name_of(engine.gemm_type()));
+}
+
+}  // namespace trireme

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+// Columns of metrics.h5.
+#include "trireme/record/metrics.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <utility>
+
+#include "trireme/core/log.hpp"
+
+namespace trireme {
+
+namespace {
+
+struct Column {
+  std::string name;
+  DType type;
+  std::function<double(const StepRecord&)> value;
+};
+
+std::vector<Column> step_columns() {
+  const auto count = [](std::int64_t n) { return static_cast<double>(n); };
+  std::vector<Column> columns = {
+      {"iteration", DType::i64, [=](const StepRecord& s) { return count(s.iteration); }},
+      {"samples", DType::i64, [=](const StepRecord& s) { return count(s.samples); }},
+      {"tokens", DType::i64, [=](const StepRecord& s) { return count(s.tokens); }},
+      {"loss", DType::f64, [](const StepRecord& s) { return s.loss; }},
+      {"learning_rate", DType::f64, [](const StepRecord& s) { return s.learning_rate; }},
+      {"grad_norm", DType::f64, [](const StepRecord& s) { return s.grad_norm; }},
+      {"loss_scale", DType::f64, [](const StepRecord& s) { return s.loss_scale; }},
+      {"skipped", DType::i64, [=](const StepRecord& s) { return count(s.skipped); }},
+      {"step_seconds", DType::f64, [](const StepRecord& s) { return s.step_seconds; }},
+      {"tokens_per_second", DType::f64,
+       [](const StepRecord& s) { return s.tokens_per_second; }},
+      {"tflops_per_rank", DType::f64, [](const StepRecord& s) { return s.tflops_per_rank; }},
+  };
+  for (std::size_t p = 0; p < kPhases; ++p) {
+    columns.push_back({std::string(kPhaseNames[p]), DType::f64,
+                       [p](const StepRecord& s) { return s.phases[p]; }});
+  }
+  return columns;
+}
+
+void append(h5::Group& file, const std::string& name, DType type,
+            const std::vector<double>& values) {
+  h5::Dataset d = file.dataset(name);
+  const Shape shape{static_cast<std::int64_t>(values.size())};
+  if (type == DType::f64) {
+    d.append(ConstView(values.data(), DType::f64, shape));
+    return;
+  }
+  std::vector<std::int64_t> whole(values.begin(), values.end());
+  d.append(ConstView(whole.data(), DType::i64, shape));
+}
+
+constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
+
+/// Below, a copy at each change takes at most some hundredths of a second.
+constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
+
+/// More than a new chunk of each column.
+constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
+
+std::string copy_of(const std::string& path) { return path + ".tmp"; }
+
+void create_saves(h5::Group& file) {
+  for (const char* whole : {"iteration", "bytes"})
+    file.create_dataset(std::string("checkpoints/") + whole, DType::i64, Shape{0}, kColumn);
+  for (const char* real :
+       {"stall_seconds", "write_seconds", "total_seconds", "bytes_per_second"})
+    file.create_dataset(std::string("checkpoints/") + real, DType::f64, Shape{0}, kColumn);
+}
+
+h5::File create(const std::string& path) {
+  h5::File file(path, h5::Mode::create);
+  file.set_attribute("format", std::string("trireme-metrics"));
+  file.set_attribute("format_version", std::int64_t{1});
+  for (const Column& c : step_columns()) {
+    file.create_dataset("train/" + c.name, c.type, Shape{0}, kColumn);
+  }
+  for (const char* group : {"valid", "test"}) {
+    const std::string g = group;
+    file.create_dataset(g + "/iteration", DType::i64, Shape{0}, kColumn);
+    file.create_dataset(g + "/loss", DType::f64, Shape{0}, kColumn);
+    file.create_dataset(g + "/perplexity", DType::f64, Shape{0}, kColumn);
+  }
+  create_saves(file);
+  return file;
+}
+
+h5::File cut_back(const std::string& path, std::int64_t iteration) {
+  h5::File file(path, h5::Mode::read_write);
+  if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version
+  std::vector<std::string> groups{"train", "valid", "test", "checkpoints"};
+  if (file.has("timeline")) groups.emplace_back("timeline");
+  for (const std::string& name : groups) {
+    h5::Group group = file.group(name);
+    std::vector<std::int64_t> done(
+        static_cast<std::size_t>(group.dataset("iteration").shape().count()));
+    if (done.empty()) continue;
+    const Shape shape{static_cast<std::int64_t>(done.size())};
+    group.dataset("iteration").read(View(done.data(), DType::i64, shape));
+    const auto keep = std::ranges::upper_bound(done, iteration) - done.begin();
+    for (const std::string& column : group.names()) group.dataset(column).resize(keep);
+  }
+  return file;
+}
+
+}  // namespace
+
+Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes)
+    : path_(std::move(path)) {
+  h5::File file;
+  std::string changed;
+  if (iteration > 0 && std::filesystem::exists(path_)) {
+    changed = begin_change();
+    try {
+      file = cut_back(changed, iteration);
+    } catch (const Error& e) {  // a run that was killed while it wrote
+      std::filesystem::rename(path_, path_ + ".damaged");
+      log::warn("{}; it is kept as {}.damaged and a new one begun", e.what(), path_);
+      changed.clear();
+    }
+  }
+  if (changed.empty()) {
+    changed = copy_of(path_);
+    file = create(changed);
+  }
+  for (const auto& [name, value] : attributes) file.set_attribute(name, value);
+  file.close();
+  end_change(changed);
+}
+
+std::string Metrics::begin_change() const {
+  std::error_code error;
+  const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
+  if (!error && bytes >= kCopied) return path_;
+  std::string copy = copy_of(path_);
+  const auto space = std::filesystem::space(path_, error);
+  TRM_REQUIRE(error || space.available >= bytes + kGrowth, "{}: cannot create: {}", copy,
+              std::strerror(ENOSPC));
+  std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
+                             error);
+  TRM_REQUIRE(!error, "{}: cannot copy to {}: {}", path_, copy, error.message());
+  return copy;
+}
+
+void Metrics::end_change(const std::string& changed) const {
+  if (changed == path_) return;
+  std::error_code error;
+  std::filesystem::rename(changed, path_, error);
+  TRM_REQUIRE(!error, "{}: cannot replace: {}", path_, error.message());
+}
+
+void Metrics::change(Change more) {
+  changes_.push_back(std::move(more));
+  write();
+}
+
+void Metrics::write() {
+  const std::string was_late = std::exchange(late_, {});
+  std::string changed;
+  try {
+    changed = begin_change();
+    h5::File file(changed, h5::Mode::read_write);
+    write_steps(file);
+    for (const Change& change : changes_) change(file);
+    file.close();
+    end_change(changed);
+  } catch (const Error& e) {
+    if (changed == path_) throw;
+    late_ = e.what();
+    // What HDF5 could not write it keeps open: the next copy must be another file.
+    std::error_code ignored;
+    std::filesystem::resize_file(copy_of(path_), 0, ignored);
+    std::filesystem::remove(copy_of(path_), ignored);
+    if (was_late.empty())
+      log::warn("{}; the run's metrics wait until they can be written", late_);
+    return;
+  }
+  steps_.clear();
+  changes_.clear();
+}
+
+void Metrics::write_steps(h5::File& file) const {
+  if (steps_.empty()) return;
+  std::vector<double> values(steps_.size());
+  for (const Column& c : step_columns()) {
+    std::ranges::transform(steps_, values.begin(), c.value);
+    append(file, "train/" + c.name, c.type, values);
+  }
+}
+
+void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) {
+  change([group, evaluation](h5::File& file) {
+    append(file, group + "/iteration", DType::i64, {static_cast<double>(evaluation.iteration)});
+    append(file, group + "/loss", DType::f64, {evaluation.loss});
+    append(file, group + "/perplexity", DType::f64, {std::exp(evaluation.loss)});
+  });
+}
+
+void Metrics::add(const SaveRecord& save) {
+  const auto bytes = static_cast<double>(save.bytes);
+  change([save, bytes](h5::File& file) {
+    append(file, "checkpoints/iteration", DType::i64, {static_cast<double>(save.iteration)});
+    append(file, "checkpoints/bytes", DType::i64, {bytes});
+    append(file, "checkpoints/stall_seconds", DType::f64, {save.stall_seconds});
+    append(file, "checkpoints/write_seconds", DType::f64, {save.write_seconds});
+    append(file, "checkpoints/total_seconds", DType::f64, {save.total_seconds});
+    append(file, "checkpoints/bytes_per_second", DType::f64, {bytes / save.write_seconds});
+  });
+}
+
+void Metrics::flush() {
+  if (!steps_.empty() || !changes_.empty()) write();
+}
+
+void Metrics::finish() {
+  flush();
+  TRM_REQUIRE(late_.empty(), "the run's last metrics were not saved: {}", late_);
+}
+
+}  // namespace trireme

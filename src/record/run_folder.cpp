@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files of a run's start.
+#include "trireme/record/run_folder.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "trireme/core/error.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/host/build_info.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr const char* kOurs = "# The resolved deck of a run's last start, by trireme ";
+
+void make_folder(const std::string& folder, const char* key) {
+  if (folder.empty()) return;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  std::string reason = error.message();
+  if (!error) {
+    const std::string probe = folder + "/.writable";
+    errno = 0;
+    if (std::ofstream(probe).good()) {
+      std::filesystem::remove(probe, error);
+      return;
+    }
+    reason = std::strerror(errno);
+  }
+  throw Error(fmt::format("cannot write to the folder {} (key {}): {}", folder, key, reason));
+}
+
+/// A warning where it can't be done: a full disk doesn't end a run.
+bool write(const std::string& path, const std::string& text, std::ios::openmode mode) {
+  errno = 0;
+  std::ofstream file(path, mode);
+  file << text;
+  file.close();
+  if (file.good()) return true;
+  log::warn("{}: cannot write: {}", path, std::strerror(errno == 0 ? ENOSPC : errno));
+  return false;
+}
+
+/// Whether a file of that name is a user's.
+bool is_theirs(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return false;
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return !line.starts_with(kOurs);
+}
+
+void write_deck(const Deck& deck) {
+  std::string path = deck.run_folder() + "/deck.yml";
+  if (is_theirs(path)) {
+    path = deck.run_folder() + "/deck.resolved.yml";
+    if (is_theirs(path)) {
+      log::warn("{}: deck.yml and deck.resolved.yml are not of a run of ours and stay",
+                deck.run_folder());
+      return;
+    }
+    log::warn("{}/deck.yml is not of a run of ours and stays; the resolved deck is {}",
+              deck.run_folder(), path);
+  }
+  const std::string copy = path + ".tmp";
+  std::error_code error;
+  if (write(copy, fmt::format("{}{}\n{}", kOurs, version_text(), to_yaml(deck)),
+            std::ios::trunc)) {
+    std::filesystem::rename(copy, path, error);
+    if (error) log::warn("{}: cannot replace: {}", path, error.message());
+  } else {
+    std::filesystem::remove(copy, error);
+  }
+}
+
+}  // namespace
+
+void make_folders(const Deck& deck) {
+  make_folder(deck.save, "save");
+  make_folder(deck.run_dir, "run_dir");
+  make_folder(deck.tensorboard_dir, "tensorboard_dir");
+}
+
+void keep_log(const Deck& deck) {
+  log::keep(deck.run_folder().empty() ? "" : deck.run_folder() + "/log.txt");
+}
+
+void write_start_files(const Deck& deck, const std::string& environment) {
+  if (deck.run_folder().empty()) return;
+  write_deck(deck);
+  const std::string path = deck.run_folder() + "/environment.txt";
+  std::error_code error;
+  const bool first = !std::filesystem::exists(path, error);
+  write(path, (first ? "" : "\n") + environment, std::ios::app);
+}
+
+}  // namespace trireme

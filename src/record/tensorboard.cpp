@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tags, and the file's name.
+#include "tensorboard.hpp"
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <unistd.h>
+
+#include "trireme/core/log.hpp"
+#include "trireme/host/engine.hpp"
+
+#include "event_file.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::size_t kLargestDeck = std::size_t{64} << 10U;  // a few thousand keys
+
+/// TensorBoard knows event files by the third word, and reads them in the order of their names.
+std::string file_name(double time) {
+  return fmt::format("events.out.tfevents.{:017.6f}.{}.{}", time, host_name(), getpid());
+}
+
+/// As a block of code.
+std::string markdown(const std::string& deck) {
+  std::string out = "    ";
+  for (const char c : deck) {
+    out += c;
+    if (c == '\n') out += "    ";
+  }
+  return out;
+}
+
+}  // namespace
+
+TensorBoard::TensorBoard(const std::string& folder, std::int64_t iteration,
+                         const std::string& deck) {
+  const double time = seconds_since_1970();
+  path_ = fmt::format("{}/{}", folder, file_name(time));
+  errno = 0;
+  file_.open(path_, std::ios::binary);
+  if (!file_) give_up(errno);
+  records_ = event_file::record(event_file::version(time));
+  const std::int64_t first = iteration == 0 ? 0 : iteration + 1;
+  records_ += event_file::record(event_file::session_start(time, first));
+  if (deck.size() <= kLargestDeck) {
+    records_ += event_file::record(event_file::text(time, iteration, "deck", markdown(deck)));
+  }
+  flush();
+}
+
+void TensorBoard::add(const StepRecord& step) {
+  records_ += event_file::record(
+      event_file::scalars(step.ended, step.iteration,
+                          {{"train/loss", step.loss},
+                           {"train/learning_rate", step.learning_rate},
+                           {"train/grad_norm", step.grad_norm},
+                           {"train/loss_scale", step.loss_scale},
+                           {"runtime/iteration_seconds", step.step_seconds},
+                           {"runtime/tokens_per_second", step.tokens_per_second},
+                           {"runtime/tflops_per_rank", step.tflops_per_rank}}));
+}
+
+void TensorBoard::add(double wall_time, const std::string& group,
+                      const EvaluationRecord& evaluation) {
+  const std::string loss = group + "/loss";
+  const std::string perplexity = group + "/perplexity";
+  records_ += event_file::record(
+      event_file::scalars(wall_time, evaluation.iteration,
+                          {{loss, evaluation.loss}, {perplexity, std::exp(evaluation.loss)}}));
+}
+
+void TensorBoard::add_peak_bytes(double wall_time, std::int64_t iteration, std::int64_t bytes) {
+  records_ += event_file::record(event_file::scalars(
+      wall_time, iteration, {{"memory/peak_mib_per_rank", static_cast<double>(bytes >> 20U)}}));
+}
+
+void TensorBoard::flush() {
+  if (path_.empty()) records_.clear();
+  if (records_.empty()) return;
+  errno = 0;
+  file_.write(records_.data(), static_cast<std::streamsize>(records_.size()));
+  file_.flush();
+  records_.clear();
+  if (!file_) give_up(errno);
+}
+
+void TensorBoard::give_up(int reason) {
+  log::warn("{}: cannot write: {}; the run goes on without events for TensorBoard", path_,
+            std::strerror(reason == 0 ? ENOSPC : reason));
+  path_.clear();
+}
+
+}  // namespace trireme

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines and rows.
+#include "trireme/record/train_log.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "trireme/core/log.hpp"
+#include "trireme/host/engine.hpp"
+#include "trireme/host/progress.hpp"
+#include "trireme/model/transformer.hpp"
+
+#include "gather_ranks.hpp"
+
+namespace trireme {
+
+namespace {
+
+void take_better(EvaluationRecord& best, const EvaluationRecord& other) {
+  if (!std::isfinite(other.loss)) return;
+  if (best.iteration == 0 || other.loss < best.loss) best = other;
+}
+
+/// The best evaluation that a run's earlier starts left; iteration 0 where there was none.
+EvaluationRecord best_of(const std::string& metrics) {
+  EvaluationRecord best;
+  const h5::File file(metrics, h5::Mode::read);
+  const h5::Dataset iterations = file.dataset("valid/iteration");
+  const Shape shape{iterations.shape().count()};
+  std::vector<std::int64_t> at(static_cast<std::size_t>(shape.count()));
+  std::vector<double> losses(at.size());
+  if (at.empty()) return best;
+  iterations.read(View(at.data(), DType::i64, shape));
+  file.dataset("valid/loss").read(View(losses.data(), DType::f64, shape));
+  for (std::size_t i = 0; i < at.size(); ++i) take_better(best, {at[i], losses[i]});
+  return best;
+}
+
+}  // namespace
+
+TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
+                   std::int64_t iteration, Metrics* metrics)
+    : deck_(deck),
+      world_(world),
+      gemm_rate_(gemm_rate),
+      started_at_(iteration),
+      started_(now()),
+      metrics_(metrics) {
+  if (world.rank() != 0) return;
+  if (metrics_ != nullptr && iteration > 0) best_ = best_of(metrics_->path());
+  if (deck.tensorboard_dir.empty()) return;
+  tensorboard_.emplace(deck.tensorboard_dir, iteration, to_yaml(deck));
+}
+
+bool TrainLog::traces(std::int64_t iteration) const {
+  return std::ranges::find(deck_.timeline_iters, iteration) != deck_.timeline_iters.end();
+}
+
+double TrainLog::tokens_per_step() const {
+  return static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+}
+
+void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
+                   const StepTime& time) {
+  StepRecord r;
+  const std::int64_t iteration = result.iteration;
+  r.iteration = iteration;
+  r.samples = samples;
+  r.tokens = samples * deck_.model.seq_length;
+  r.loss = result.loss;
+  r.learning_rate = result.lr;
+  r.grad_norm = result.gradient_norm;
+  r.loss_scale = result.loss_scale;
+  r.skipped = result.skipped ? 1 : 0;
+  r.step_seconds = time.seconds;
+  r.tokens_per_second = tokens_per_step() / time.seconds;
+  r.tflops_per_rank =
+      r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
+  r.phases = time.phases;
+  r.ended = seconds_since_1970();
+  interval_.push_back(r);
+  ++steps_;
+  taken_.seconds += time.seconds;
+  for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
+  if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
+  constexpr double kMemory = 0.9;  // of ten steps or so
+  recent_rate_ = steps_ == 1 ? r.tokens_per_second
+                             : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
+  if (!result.skipped) last_loss_ = r.loss;
+  if (result.reduced > 0 && !traffic_told_) {
+    traffic_told_ = true;
+    const auto share = [&](std::int64_t n) {
+      return static_cast<double>(n) / static_cast<double>(result.parameters);
+    };
+    const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
+    log::info(
+        "exchange over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
+        "times rank 0's {} parameters{}",
+        result.reduced, result.gathered, share(result.reduced), share(result.gathered),
+        result.parameters,
+        often
+            ? " (zero_optimization: {reduce_once_per_step: true} reduces once, for other last "
+              "bits and gradients of full size)"
+            : "");
+  }
+  if (!result.skipped) return;
+  log::info(
+      "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
+      "the scale is now {}",
+      iteration, result.loss_scale, result.overflow, result.next_loss_scale);
+}
+
+bool TrainLog::line_is_due(std::int64_t iteration) const {
+  return iteration % deck_.log_interval == 0 || iteration == deck_.train_iters ||
+         iteration == started_at_ + 1;
+}
+
+void TrainLog::print_line() {
+  add_rows();
+  // A share of the time that no clock can tell, but never a wait of more than some seconds.
+  constexpr double kWorth = 200;
+  constexpr double kLongest = 10;
+  if (now() - flushed_ >= std::min(kWorth * flush_seconds_, kLongest)) flush();
+  if (interval_.empty()) return;
+  double loss = 0;  // of a skipped step it may be inf
+  double updates = 0;
+  double seconds = 0;
+  for (const StepRecord& r : interval_) {
+    seconds += r.step_seconds;
+    if (r.skipped != 0) continue;
+    loss += r.loss;
+    ++updates;
+  }
+  const auto n = static_cast<double>(interval_.size());
+  const StepRecord last = interval_.back();
+  interval_.clear();
+  written_ = 0;
+  if (world_.rank() != 0) return;
+  const double rate = tokens_per_step() / (seconds / n);
+  const double flops = rate * flops_per_token(deck_.model);
+  const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
+                      static_cast<double>(deck_.train_iters - last.iteration);
+  const std::string scale =
+      deck_.loss_scale.enabled ? fmt::format(" | loss scale {}", last.loss_scale) : "";
+  const std::string mean = updates > 0 ? fmt::format("{:.4f}", loss / updates) : "skipped";
+  log::info(
+      "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
+      "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
+      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, mean,
+      last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12, 100 * flops / gemm_rate_,
+      duration_text(left));
+}
+
+void TrainLog::write_rows() {
+  add_rows();
+  flush();
+}
+
+void TrainLog::flush() {
+  const double begin = now();
+  if (metrics_ != nullptr) metrics_->flush();
+  if (tensorboard_) tensorboard_->flush();
+  flushed_ = now();
+  flush_seconds_ = flushed_ - begin;
+}
+
+void TrainLog::add_rows() {
+  if (written_ == interval_.size()) return;
+  std::vector<double> phases;
+  for (std::size_t i = written_; i < interval_.size(); ++i) {
+    phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
+  }
+  // Steps of a GPU are known some at a time: one ended before the next began.
+  for (std::size_t i = interval_.size() - 1; i > written_; --i) {
+    interval_[i - 1].ended =
+        std::min(interval_[i - 1].ended, interval_[i].ended - interval_[i].step_seconds);
+  }
+  world_.all_reduce(
+      View(phases.data(), DType::f64, Shape{static_cast<std::int64_t>(phases.size())}),
+      Reduction::sum);
+  for (auto mean = phases.cbegin(); written_ < interval_.size(); ++written_) {
+    StepRecord& r = interval_[written_];
+    for (double& p : r.phases) p = *mean++ / world_.size();
+    if (metrics_ != nullptr) metrics_->add(r);
+    if (tensorboard_) tensorboard_->add(r);
+  }
+  write_timelines();
+}
+
+void TrainLog::write_timelines() {
+  for (const auto& [iteration, spans] : std::exchange(traced_, {})) {
+    const auto ranks = gather_spans(world_, iteration, spans);
+    if (metrics_ == nullptr || ranks.empty()) continue;
+    std::size_t rows = 0;
+    for (const auto& rank : ranks) rows += rank.size();
+    log::info("timeline iteration {}: {} spans of {} rank{}", iteration, rows, ranks.size(),
+              ranks.size() == 1 ? "" : "s");
+    metrics_->add_timeline(iteration, ranks);
+  }
+}
+
+void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
+  if (group == "valid") take_better(best_, {iteration, loss});
+  log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
+            fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
+            std::exp(loss));
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), group, {iteration, loss});
+  tensorboard_->flush();
+}
+
+void TrainLog::record_ranks(const Device& device, const MeshIndex& at) {
+  const MemoryUse arrays = device.memory();
+  const auto steps = static_cast<double>(std::max<std::int64_t>(steps_, 1));
+  RankRecord mine{.host = host_name(),
+                  .device = device.name(),
+                  .at = at,
+                  .peak_bytes = peak_bytes(device),
+                  .arrays_peak_bytes = static_cast<std::int64_t>(arrays.peak),
+                  .arrays_reserved_bytes = static_cast<std::int64_t>(arrays.reserved),
+                  .step_seconds = taken_.seconds / steps,
+                  .phases = taken_.phases};
+  for (double& p : mine.phases) p /= steps;
+  const auto ranks = gather_ranks(world_, mine);
+  if (ranks.empty()) return;
+  most_bytes_ = std::ranges::max(ranks, {}, &RankRecord::peak_bytes).peak_bytes;
+  if (metrics_ != nullptr) metrics_->set_ranks(ranks, steps_);
+  if (!tensorboard_) return;
+  tensorboard_->add_peak_bytes(seconds_since_1970(), started_at_ + steps_, most_bytes_);
+  tensorboard_->flush();
+}
+
+void TrainLog::report_ranks(const Device& device, const MeshIndex& at) {
+  record_ranks(device, at);
+  log::info("memory   at most {} MiB a rank", most_bytes_ >> 20U);
+}
+
+std::vector<std::string> TrainLog::news() const {
+  if (steps_ == 0) return {};
+  return {fmt::format("loss {:.4f}", last_loss_), fmt::format("{:.0f} tokens/s", recent_rate_)};
+}
+
+void TrainLog::print_summary() const {
+  const double tokens = tokens_per_step() * static_cast<double>(steps_);
+  log::info("done     {} iterations, {:.0f} tokens in {}; {:.0f} tokens/s in steps{}", steps_,
+            tokens, duration_text(now() - started_), steps_ > 0 ? tokens / taken_.seconds : 0.0,
+            best_.iteration > 0 ? fmt::format("; best validation loss {:.4f}, of iteration {}",
+                                              best_.loss, best_.iteration)
+                                : "");
+  if (!deck_.run_folder().empty()) {
+    log::info("         all is in {}{}", deck_.run_folder(),
+              deck_.save.empty() || deck_.run_dir.empty()
+                  ? ""
+                  : fmt::format(", checkpoints in {}", deck_.save));
+  }
+}
+
+}  // namespace trireme

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// A trainer's state as named boxes: what a checkpoint holds.
+#include <cstddef>
+#include <vector>
+
+#include "trireme/checkpoint/piece.hpp"
+#include "trireme/checkpoint/reader.hpp"
+#include "trireme/core/convert.hpp"
+#include "trireme/ops/elementwise.hpp"
+#include "trireme/train/trainer.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// A box of `p`'s own array in the global one.
+Box in_global(const Parameter& p, Box box) {
+  for (int i = 0; i < box.offset.rank(); ++i) box.offset[i] += p.box.offset[i];
+  return box;
+}
+
+/// Where the masters of a parameter are: values of full precision are their own.
+std::string master_of(const CheckpointReader& reader, const Parameter& p) {
+  const std::string model = "model/" + p.name;
+  const std::string master = "optimizer/master/" + p.name;
+  const bool half = reader.has(model) && size_of(reader.dtype(model)) < sizeof(float);
+  return half && reader.has(master) ? master : model;
+}
+
+}  // namespace
+
+void Trainer::visit_arrays(bool with_optimizer,
+                           const std::function<void(const std::string& kind, std::size_t group,
+                                                    const FlatArray&)>& f) const {
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) f("model/", i, values_.values(i));
+  if (!with_optimizer) return;
+  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
+    f("optimizer/master/", i, values_.masters(i));
+  }
+  optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
+    f(fmt::format("optimizer/{}/", kind), group, array);
+  });
+}
+
+std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
+  return held(with_optimizer, mesh_.at.dp);
+}
+
+std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
+  std::vector<HeldPiece> held;
+  const auto add_whole = [&](const std::string& kind, const FlatSlice& s, const View& data) {
+    const Parameter& p = *s.parameter;
+    HeldPiece h{
+        {kind + p.name, p.global_shape, p.box, data.reshape(p.box.extent)}, dp, mesh_.shape.dp};
+    if (p.replicated_tp) {
+      h.replica = dp * mesh_.shape.tp + mesh_.at.tp;
+      h.replicas = mesh_.shape.dp * mesh_.shape.tp;
+    }
+    held.push_back(std::move(h));
+  };
+  const auto add_part = [&](const std::string& kind, const FlatSlice& s, const View& data) {
+    const Parameter& p = *s.parameter;
+    if (p.replicated_tp && mesh_.at.tp > 0) return;  // small: one of tp keeps it
+    std::int64_t at = 0;
+    for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
+      held.push_back({{kind + p.name, p.global_shape, in_global(p, box),
+                       flat_window(data, at, box.count()).reshape(box.extent)},
+                      0,
+                      1});
+      at += box.count();
+    }
+  };
+  visit_arrays(
+      with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+        for (const FlatSlice& s :
+             array.whole ? flat_.whole_slices(group) : flat_.slices(group, dp)) {
+          if (s.parameter->tied_copy) continue;  // the first stage's is kept
+          (array.whole ? add_whole(kind, s, array.part(s)) : add_part(kind, s, array.part(s)));
+        }
+      });
+  return held;
+}
+
+void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
+                       const FlatArray& to) const {
+  std::vector<std::byte> stored;
+  std::vector<float> wide;
+  const Parameter* last = nullptr;
+  std::string name;
+  DType type = DType::f32;
+  for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+    const Parameter& p = *s.parameter;
+    if (&p != last) {
+      name = kind == "model/" ? master_of(reader, p) : kind + p.name;
+      type = reader.dtype(name);
+      last = &p;
+    }
+    std::int64_t at = 0;
+    for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
+      stored.resize(static_cast<std::size_t>(box.count()) * size_of(type));
+      reader.read(name, p.global_shape, in_global(p, box),
+                  View(stored.data(), type, box.extent));
+      wide.resize(static_cast<std::size_t>(box.count()));
+      widen(type, stored.data(), wide.data(), box.count());
+      const Tensor staged = ex_.make(DType::f32, Shape{box.count()});
+      ex_.device.copy_from_host(staged.view().raw(), wide.data(), staged.view().bytes(),
+                                ex_.stream);
+      ops::cast(ex_, staged, flat_window(to.part(s), at, box.count()));
+      ex_.stream.synchronize();
+      at += box.count();
+    }
+  }
+}
+
+void Trainer::load(CheckpointReader& reader, bool with_optimizer,
+                   std::int64_t optimizer_steps) {
+  settle();
+  std::string problem;
+  try {
+    for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+      read_own(reader, "model/", i, values_.masters(i));
+    }
+    if (with_optimizer) {
+      optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
+        read_own(reader, fmt::format("optimizer/{}/", kind), group, array);
+      });
+    }
+  } catch (const Error& e) {
+    problem = e.what();
+  }
+  mesh_.world->agree(problem);
+  values_.take_masters();
+  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
+    gather_blocks(*mesh_.dp, flat_, i,
+                  values_.masters(i));  // also where no optimizer is loaded
+  }
+  visit_arrays(with_optimizer,
+               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+                 if (kind == "optimizer/master/") return;
+                 gather_blocks(*mesh_.dp, flat_, group, array);
+               });
+  decided_.updates = static_cast<double>(with_optimizer ? optimizer_steps : 0);
+  upload_state();
+}
+
+}  // namespace trireme

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans against arithmetic.
+#include "trireme/forecast/run_plan.hpp"
+
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "trireme/checkpoint/saver.hpp"
+#include "trireme/core/clock.hpp"
+#include "trireme/model/transformer.hpp"
+
+#include "../support/error_of.hpp"
+
+using namespace trireme;
+
+namespace {
+
+const std::string kTiny = R"(
+num_layers: 8
+hidden_size: 64
+num_attention_heads: 4
+seq_length: 32
+vocab_size: 1000
+pos_emb: rotary
+no_weight_tying: true
+train_micro_batch_size_per_gpu: 2
+train_iters: 1
+lr: 1e-3
+save: runs/plan
+)";
+
+const std::string kHundredBillion = R"(
+num_layers: 80
+hidden_size: 10240
+num_attention_heads: 80
+seq_length: 2048
+vocab_size: 50257
+pos_emb: rotary
+no_weight_tying: true
+pipe_parallel_size: 10
+model_parallel_size: 8
+sequence_parallel: true
+train_micro_batch_size_per_gpu: 1
+gradient_accumulation_steps: 16
+train_iters: 1
+lr: 1e-4
+save: runs/plan
+)";
+
+Deck deck_of(const std::string& text, int ranks) {
+  Deck deck = parse_deck(text, "deck");
+  resolve(deck, ranks);
+  return deck;
+}
+
+RunPlan plan_of(const std::string& text, int ranks, int ranks_per_node = 0) {
+  return plan_run(deck_of(text, ranks), ranks, ranks_per_node);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(one_rank_keeps_sixteen_bytes_a_parameter) {
+  const Deck deck = deck_of(kTiny, 1);
+  const RunPlan run = plan_run(deck, 1, 0);
+  BOOST_TEST(run.stages.size() == 1U);
+  const StagePlan& s = run.stages[0];
+  BOOST_TEST(s.parameters == count_parameters(deck.model));  // all of them multiples of 16
+  BOOST_TEST(s.values == 4 * s.parameters);
+  BOOST_TEST(s.gradients == 4 * s.parameters);
+  BOOST_TEST(s.optimizer == 8 * s.parameters);
+  BOOST_TEST(s.tapes > 0);
+  BOOST_TEST(s.activations > s.tapes);
+  BOOST_TEST(s.reduced == 0);
+  BOOST_TEST(s.tensor_traffic == 0);
+  BOOST_TEST(s.pipeline_traffic == 0);
+  BOOST_TEST(run.idle < 1e-9);
+  // Values and both moments, all written and copied by the one rank.
+  BOOST_TEST(run.checkpoint.bytes == 12 * s.parameters);
+  BOOST_TEST(run.checkpoint.writers == 1);
+  BOOST_TEST(run.checkpoint.most == run.checkpoint.bytes);
+  BOOST_TEST(s.copy >= run.checkpoint.bytes);
+  BOOST_TEST(s.copy < run.checkpoint.bytes + 64 * 3 * 100);
+}
+
+BOOST_AUTO_TEST_CASE(optimizer_and_save_are_the_decks) {
+  const auto sgd = plan_of(kTiny + "optimizer: {type: SGD, params: {lr: 1e-3}}\n", 1);
+  BOOST_TEST(sgd.stages[0].optimizer == 0);
+  BOOST_TEST(sgd.checkpoint.bytes == 4 * sgd.stages[0].parameters);
+  const auto weights = plan_of(kTiny + "no_save_optim: true\n", 1);
+  BOOST_TEST(weights.checkpoint.bytes == 4 * weights.stages[0].parameters);
+  const auto waiting = plan_of(kTiny + "checkpoint: {async: false}\n", 1);
+  BOOST_TEST(waiting.stages[0].copy == 0);
+  BOOST_TEST(waiting.checkpoint.bytes == 12 * waiting.stages[0].parameters);
+}
+
+BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {
+  const std::string deck = kTiny + "device: cuda\ncheckpoint_activations: true\n";
+  const StagePlan here = plan_of(deck, 1).stages[0];
+  const StagePlan there = plan_of(deck + "checkpoint_in_cpu: true\n", 1).stages[0];
+  const std::int64_t inputs = 8 * 2 * 32 * 64 * 4;  // layers, samples, tokens, hidden, bytes
+  BOOST_TEST(here.kept_on_host == 0);
+  BOOST_TEST(there.kept_on_host == inputs);
+  BOOST_TEST(there.tapes < here.tapes);
+  BOOST_TEST(there.peak() < here.peak());
+  BOOST_TEST(there.total() == there.reserved() + there.copy + inputs);
+  const std::string on_cpu = kTiny + "checkpoint_activations: true\ncheckpoint_in_cpu: true\n";
+  BOOST_TEST(plan_of(on_cpu, 1).stages[0].kept_on_host == 0);
+
+  // Of a state on a GPU there is a copy whenever it is saved; what ranks share isn't pinned.
+  const StagePlan waiting = plan_of(deck + "checkpoint: {async: false}\n", 1).stages[0];
+  BOOST_TEST(waiting.copy == here.copy);
+  const StagePlan shared =
+      plan_of(deck + "checkpoint: {writers_per_node: 1}\n", 1, 1).stages[0];
+  const auto ring = pinned_ring_bytes(static_cast<std::size_t>(here.copy));
+  BOOST_TEST(shared.copy == here.copy + static_cast<std::int64_t>(ring));
+}
+
+BOOST_AUTO_TEST_CASE(replicas_reduce_all_and_share_the_writing) {
+  const RunPlan run = plan_of(kTiny, 4);
+  // One micro-batch: every gradient reduced, every sum gathered.
+  BOOST_TEST(run.stages[0].reduced == 2 * run.stages[0].parameters);
+  BOOST_TEST(run.checkpoint.bytes == 12 * run.stages[0].parameters);
+  BOOST_TEST(run.checkpoint.writers == 4);
+  BOOST_TEST(run.checkpoint.most - run.checkpoint.least <= 2 * (64 << 10));
+}
+
+BOOST_AUTO_TEST_CASE(stages_hold_as_many_tapes_as_are_in_flight) {
+  const std::string pipe = kTiny +
+                           "pipe_parallel_size: 4\ngradient_accumulation_steps: 6\n"
+                           "pipe_partition_method: type:transformer\n";
+  const RunPlan one = plan_of(pipe + "pipeline_schedule: 1f1b\n", 4);
+  const RunPlan all = plan_of(pipe + "pipeline_schedule: gpipe\n", 4);
+  for (int stage = 0; stage < 4; ++stage) {
+    const auto i = static_cast<std::size_t>(stage);
+    BOOST_TEST(one.stages[i].in_flight == 4 - stage);
+    BOOST_TEST(all.stages[i].in_flight == 6);
+    BOOST_TEST(one.stages[i].tapes * 6 == all.stages[i].tapes * (4 - stage));
+  }
+  // Forwards can all wait to be sent until the first gradient comes back.
+  const std::int64_t message = std::int64_t{2} * 32 * 64 * 4;
+  BOOST_TEST(one.stages[0].unsent == 4 * message);
+  BOOST_TEST(all.stages[0].unsent == 6 * message);
+  // An activation of every micro-batch goes down, its gradient comes up.
+  BOOST_TEST(one.stages[0].pipeline_traffic == 6 * message);
+  BOOST_TEST(one.stages[1].pipeline_traffic == 12 * message);
+  BOOST_TEST(one.idle > 3.0 / 9);  // of equal stages; the head makes the last one longer
+  BOOST_TEST(one.idle < 0.6);
+}
+
+BOOST_AUTO_TEST_CASE(ranks_of_a_node_share_writers) {
+  const std::string two = kTiny + "checkpoint: {writers_per_node: 2}\n";
+  const RunPlan shared = plan_of(two, 20, 8);  // nodes of 8, 8 and 4 ranks
+  const RunPlan each = plan_of(kTiny, 20);
+  BOOST_TEST(each.checkpoint.writers == 20);
+  BOOST_TEST(shared.checkpoint.writers == 6);
+  BOOST_TEST(shared.checkpoint.bytes == each.checkpoint.bytes);
+  BOOST_TEST(shared.checkpoint.most > 3 * each.checkpoint.least);
+  BOOST_TEST(shared.checkpoint.most < 5 * each.checkpoint.most);
+  TRM_TEST_MENTIONS(test::error_of([&] { (void)plan_of(two, 20); }), "--ranks-per-node");
+}
+
+BOOST_AUTO_TEST_CASE(stages_of_zero_cut_the_state) {
+  const std::string many = kTiny + "gradient_accumulation_steps: 4\n";
+  const auto stage = [&](int n, const std::string& more = {}) {
+    return plan_of(many + fmt::format("zero_optimization: {{stage: {}, "
+                                      "stage3_param_persistence_threshold: 0, "
+                                      "stage3_prefetch_bucket_size: 0{}}}\n",
+                                      n, more),
+                   4)
+        .stages[0];
+  };
+  const StagePlan zero = stage(0);
+  BOOST_TEST(zero.reduced == 5 * zero.parameters);
+  const StagePlan once = stage(1, ", reduce_once_per_step: true");
+  BOOST_TEST(once.reduced == 2 * once.parameters);
+  BOOST_TEST(once.gradients == zero.gradients);
+  BOOST_TEST(4 * once.optimizer == zero.optimizer);
+  for (const int n : {1, 2}) {
+    const StagePlan cut = stage(n);
+    BOOST_TEST(cut.reduced == 5 * cut.parameters);
+    BOOST_TEST(cut.values == zero.values);
+    BOOST_TEST(4 * cut.gradients == zero.gradients);
+    BOOST_TEST(4 * cut.optimizer == zero.optimizer);
+  }
+  const StagePlan three = stage(3);
+  BOOST_TEST(4 * three.values == zero.values);
+  BOOST_TEST(4 * three.gradients == zero.gradients);
+  BOOST_TEST(three.reduced > zero.reduced);
+}
+
+BOOST_AUTO_TEST_CASE(a_hundred_billion_parameters_on_ten_thousand_ranks) {
+  const double begin = now();
+  const Deck deck = deck_of(kHundredBillion, 10'000);
+  const RunPlan run = plan_run(deck, 10'000, 0);
+  BOOST_TEST(now() - begin < 10);
+  const std::int64_t parameters = count_parameters(deck.model);
+  BOOST_TEST(parameters > 100'000'000'000);
+  BOOST_TEST(run.mesh.dp == 125);
+  std::int64_t held = 0;
+  for (const StagePlan& s : run.stages) {
+    held += s.parameters * run.mesh.tp;
+    BOOST_TEST(s.values + s.gradients + s.optimizer == 16 * s.parameters);
+    BOOST_TEST(s.reduced == (deck.gradient_accumulation_steps + 1) * s.parameters);
+    BOOST_TEST(s.activations > 0);
+  }
+  // Norms and biases stand on every rank of tp, and the fullest rank counts for all.
+  BOOST_TEST(held >= parameters);
+  BOOST_TEST(static_cast<double>(held) < 1.001 * static_cast<double>(parameters));
+  BOOST_TEST(run.checkpoint.bytes == 12 * parameters);
+  BOOST_TEST(run.checkpoint.writers == 10'000);
+  BOOST_TEST(run.checkpoint.least > 0);
+  BOOST_TEST(static_cast<double>(run.checkpoint.most) <
+             1.3 * static_cast<double>(run.checkpoint.least));
+}

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The job scripts of jobs/slurm under a true Slurm: time limit, signals, pre-emption, chain and
+sweep, each against a run that nobody disturbed, bit for bit. Skipped where Slurm can't be
+started.
+
+  jobs.py [CLASS | CLASS.test_NAME]...
+"""
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import cluster
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "program"))
+if __name__ == "__main__":
+    cluster.need()
+    cluster.hosts.isolate(as_root=True)
+import program
+import stops
+
+wait_for = cluster.hosts.wait_for
+ITERATIONS = 100
+DECK = {**stops.DECK, **stops.MIXED, "log_interval": 1, "train_iters": ITERATIONS}
+SLURM = program.SOURCE / "jobs" / "slurm"
+FOUR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=10"]
+DONE = ("COMPLETED", 0)
+
+
+class Jobs(stops.Runs):
+    """Runs of four ranks on two nodes; `reference` is the one that nobody disturbs."""
+
+    binds = False
+
+    @classmethod
+    def setUpClass(cls):
+        # Sockets have short names: the build folder may lie too deep.
+        cls.short = Path(tempfile.mkdtemp(prefix="slurm-"))
+        cls.addClassCleanup(shutil.rmtree, cls.short, ignore_errors=True)
+        super().setUpClass()
+        cls.slurm = cluster.Cluster(cls.short, cls.binds)
+        cls.addClassCleanup(cls.slurm.stop)
+        cls.slurm.environment.update(
+            program.LAUNCH,
+            TRIREME_PROGRAM=str(program.PROGRAM),
+            TRIREME_HOME=str(program.SOURCE),
+            # Slurm has been told of more cores than there are: ranks that wait must step aside.
+            OMPI_MCA_mpi_yield_when_idle="1",
+        )
+        job = cls.submit("reference")
+        if (end := cls.slurm.ended(job, 60))[:2] != DONE:
+            raise AssertionError(f"{end}\n{cls.log('reference', job)}\n{cls.slurm.logs()}")
+        # Steps alone: what a run lives is longer by its start.
+        cls.seconds = program.read_metrics(cls.folder / "reference")["train/step_seconds"].sum()
+
+    @classmethod
+    def write(cls, name, **keys):
+        deck = {**DECK, "data_path": str(cls.tokens), **keys}
+        return program.write_deck(cls.folder / f"{name}.yml", deck)
+
+    @classmethod
+    def submit(cls, name, *options, **keys):
+        """A job that trains in the run folder `name`."""
+        deck = cls.write(name, **keys)
+        log = f"--output={cls.folder / name}-%j.log"
+        return cls.slurm.submit(*FOUR, log, *options, SLURM / "train.sbatch", deck,
+                                cls.folder / name)
+
+    @classmethod
+    def log(cls, name, job):
+        path = cls.folder / f"{name}-{job}.log"
+        return path.read_text() if path.exists() else ""
+
+    def reached(self, name, job, iteration):
+        """Waits for a line of the log."""
+        text = f" {iteration}/{ITERATIONS}"
+        wait_for(lambda: text in self.log(name, job), 60, f"{name}: iteration{text}")
+
+    def ranks(self, deck):
+        """Process ids of the ranks that train this deck."""
+        ranks = program.ranks_of(deck)
+        self.assertEqual(len(ranks), 4)
+        return ranks
+
+    def assert_end(self, name, job, end):
+        """(state, exit code) of the job; the times it was requeued."""
+        got = self.slurm.ended(job, 60)
+        self.assertEqual(got[:2], end, f"{self.log(name, job)}\n{self.slurm.logs()}")
+        return got[2]
+
+    def assert_as_reference(self, name):
+        """Losses and the last checkpoint, bit for bit."""
+        self.assert_same_run(self.folder / name, self.folder / "reference")
+        last = f"global_step{ITERATIONS}"
+        program.run_well(1, "inspect", self.folder / name / last, "--diff",
+                         self.folder / "reference" / last)
+
+    def steps(self, run):
+        """Iterations at which its turns began."""
+        lines = (run / "turns.txt").read_text().splitlines()
+        return [int(line.split()[3]) for line in lines if line.split()[2] == "start"]
+
+
+class Requeue(Jobs):
+    def test_time_limit(self):
+        # Of the minute that is Slurm's shortest limit, the first turn gets a part of what the
+        # run takes; the next has time.
+        margin = 60 - (1 + self.seconds / 3)
+        keys = {"checkpoint": {"time_limit_margin": margin}}
+        job = self.submit("limit", "--time=1", "--signal=USR1@5", **keys)
+        wait_for(lambda: self.slurm.job(job)["Restarts"] == "1", 60, "limit: requeue")
+        self.slurm.ask("scontrol", "update", f"job={job}", "TimeLimit=10")
+        self.assertEqual(self.assert_end("limit", job, DONE), 1)
+        self.assertIn("the batch job's time limit", self.log("limit", job))
+        self.assert_as_reference("limit")
+
+    def test_signal(self):
+        job = self.submit("signal")
+        self.reached("signal", job, 5)
+        self.slurm.ask("scancel", "--signal=USR1", job)
+        self.assertEqual(self.assert_end("signal", job, DONE), 1)
+        self.assertIn("SIGUSR1", self.log("signal", job))
+        self.assert_as_reference("signal")
+
+    def test_preemption(self):
+        job = self.submit("preempted")
+        self.reached("preempted", job, 5)
+        other = self.slurm.submit("--partition=high", "--nodes=2", "--exclusive",
+                                  "--output=/dev/null", "--wrap=sleep 1")
+        self.assertEqual(self.slurm.ended(other, 60)[:2], DONE)
+        self.assertEqual(self.assert_end("preempted", job, DONE), 1)
+        self.assertIn("SIGTERM", self.log("preempted", job))
+        self.assertGreaterEqual(self.steps(self.folder / "preempted")[1], 5)
+        self.assert_as_reference("preempted")
+
+
+class Ends(Jobs):
+    # Both nodes' ranks share the same two cores of this machine: slower than unbound.
+    binds = {0, 1} <= os.sched_getaffinity(0)
+
+    def test_error(self):
+        job = self.submit("error", hiden_size=16)
+        self.assertEqual(self.assert_end("error", job, ("FAILED", 1)), 0)
+        self.assertIn("hidden_size", log := self.log("error", job))
+        self.assertIn("not started again", log)
+
+    def test_no_deck(self):
+        log = self.folder / "none.log"
+        job = self.slurm.submit(*FOUR, f"--output={log}", SLURM / "train.sbatch", "none.yml")
+        self.assertEqual(self.slurm.ended(job, 30), ("FAILED", 1, 0))
+        self.assertIn("no deck 'none.yml'", log.read_text())
+
+    def test_killed_rank(self):
+        job = self.submit("killed", train_iters=stops.ENDLESS)
+        wait_for(lambda: " 5/" in self.log("killed", job), 60, "killed: iteration 5")
+        ranks = self.ranks(self.folder / "killed.yml")
+        if self.binds:
+            cores = [os.sched_getaffinity(ranks[rank]) for rank in range(4)]
+            self.assertEqual([len(core) for core in cores], [1, 1, 1, 1])
+            self.assertNotEqual(cores[0], cores[1])
+            self.assertNotEqual(cores[2], cores[3])
+        os.kill(ranks[0], signal.SIGKILL)
+        state, code, restarts = self.slurm.ended(job, 30)
+        self.assertEqual((state, code, restarts), ("FAILED", 1, 0))
+        self.assertIn("exit code 137, which is not the program's", self.log("killed", job))
+
+    def test_cancelled(self):
+        """Its ranks save, since Slurm says no more than SIGTERM; nobody brings it back."""
+        job = self.submit("cancelled", train_iters=stops.ENDLESS)
+        wait_for(lambda: " 5/" in self.log("cancelled", job), 60, "cancelled: iteration 5")
+        self.slurm.ask("scancel", job)
+        wait_for(self.slurm.idle, 30, "nodes after scancel")
+        known = self.slurm.job(job)
+        self.assertEqual(known["JobState"], "CANCELLED", self.log("cancelled", job))
+        self.assertEqual(known["Restarts"], "0")
+
+    def test_mpirun(self):
+        """Where srun and the program's MPI don't know each other."""
+        way = "--export=ALL,TRIREME_LAUNCHER=mpirun,TRIREME_BIND=none"
+        job = self.submit("mpirun", way, train_iters=3)
+        self.assert_end("mpirun", job, DONE)
+        ranks = program.read_metrics(self.folder / "mpirun")["ranks/host"]
+        self.assertEqual([rank.decode() for rank in ranks], ["node1"] * 2 + ["node2"] * 2)
+
+    def test_chain(self):
+        self.write("chain")
+        options = [*FOUR, f"--output={self.folder}/chain-%j.log"]
+        environment = {"TRIREME_SUBMIT": " ".join(options)}
+        said = self.slurm.ask(SLURM / "chain.sh", "3", self.folder / "chain.yml",
+                              self.folder / "chain", more=environment)
+        jobs = [line.split()[-1] for line in said.splitlines()]
+        self.assertEqual(len(jobs), 3, said)
+        self.reached("chain", jobs[0], 5)
+        self.slurm.ask("scancel", "--batch", "--signal=USR1", jobs[0])  # to the script alone
+        for job in jobs:
+            self.assertEqual(self.assert_end("chain", job, DONE), 0)
+        self.assertIn("the next job of the chain goes on (2 left)", self.log("chain", jobs[0]))
+        self.assertIn("the run is done", self.log("chain", jobs[1]))
+        self.assertIn("nothing to do", self.log("chain", jobs[2]))
+        self.assertEqual(len(self.steps(self.folder / "chain")), 2)
+        self.assert_as_reference("chain")
+
+    def test_sweep(self):
+        table = self.folder / "table.txt"
+        table.write_text("# three rates\nlr=1e-3\n\nlr=2e-3 seed=8\nlr=3e-3 exit_interval=2\n")
+        deck = self.write("sweep", train_iters=3, model_parallel_size=1, pipe_parallel_size=1)
+        job = self.slurm.submit(
+            "--array=1-3", "--nodes=1", "--ntasks-per-node=1", "--cpus-per-task=1", "--time=10",
+            f"--output={self.folder}/sweep-%a.log", SLURM / "sweep.sbatch", table, deck,
+            self.folder / "sweep")
+        tasks = [f"{job}_{task}" for task in (1, 2, 3)]
+        for number, task in enumerate(tasks, 1):
+            log = self.folder / f"sweep-{number}.log"
+            end = self.slurm.ended(task, 60)
+            # The third is stopped once; that touches none of the others.
+            self.assertEqual(end, (*DONE, int(number == 3)), log.read_text())
+        rates = [program.read_metrics(self.folder / "sweep" / str(i))["train/learning_rate"][0]
+                 for i in (1, 2, 3)]
+        np.testing.assert_allclose(np.array(rates) / rates[0], [1, 2, 3], rtol=1e-6)
+
+
+if __name__ == "__main__":
+    unittest.main()

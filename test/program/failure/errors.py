@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Each error that a user can make, once: exit code 1, one line of ours, nothing half-written.
+
+Alone, without a launcher, that line is all of stderr; under mpirun, which adds words of its
+own, it is there once. `errors.py NAME…` runs only the cases whose names begin so.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import program  # noqa: E402
+
+
+PREFIX = "trireme: error: "
+LIMIT = 30  # seconds
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+
+DECK = {
+    "num_layers": 2,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "seq_length": 32,
+    "pos_emb": "rotary",
+    "train_micro_batch_size_per_gpu": 2,
+    "train_iters": 4,
+    "lr": 1e-3,
+    "eval_iters": 0,
+}
+
+
+@dataclass
+class Case:
+    """`{}` in arguments, keys and words is the folder of all files."""
+
+    name: str
+    words: list  # what the line must say
+    keys: dict = field(default_factory=dict)  # over DECK; None takes a key away
+    arguments: list = None  # in place of train DECK
+    text: str = None  # a deck as text in place of DECK
+    ranks: tuple = (0, 2)  # 0: alone, without a launcher
+    env: dict = field(default_factory=dict)
+    keeps: set = frozenset()  # what may be in the run's folder afterwards
+    warns: str = ""  # the begin of a warning that comes before
+
+
+def deck_cases():
+    missing = ["train", "{}/none.yml"]
+    yield Case("no_such_deck", ["{}/none.yml", "No such file"], arguments=missing)
+    yield Case("deck_is_a_folder", ["{}", "Is a directory"], arguments=["train", "{}"])
+    yield Case("yaml_error", ["deck.yml:3:", "YAML"], text="num_layers: 2\nlr: [1,\n  2: 3}\n")
+    yield Case("unknown_key", ["deck.yml:", "hiden_size", "'hidden_size'"], {"hiden_size": 64})
+    yield Case(
+        "unknown_key_set",
+        ["--set", "trian_iters", "'train_iters'"],
+        arguments=["train", "{}/deck.yml", "--set", "trian_iters=3"],
+    )
+    words = ["deck.yml:", "hidden_size", "integer", "wide"]
+    yield Case("wrong_type", words, {"hidden_size": "wide"})
+    yield Case("out_of_range", ["hidden_dropout", "1.5", "< 1"], {"hidden_dropout": 1.5})
+    yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
+    yield Case("missing_key", ["num_layers"], {"num_layers": None})
+    # The first thing that is looked at when the run has its folder: the error is in its log.
+    log = {"log.txt"}
+    yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
+    offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
+    words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
+    yield Case("not_yet", words, {"zero_optimization": offload})
+    words = ["deck.yml:", "bf16.enabled: true contradicts fp16.enabled: true"]
+    on = {"enabled": True}
+    yield Case("two_precisions", words, {"fp16": on, "bf16": on})
+    once = {"stage": 3, "reduce_once_per_step": True}
+    words = ["reduce_once_per_step: true contradicts zero_optimization.stage: 3"]
+    yield Case("reduced_once_at_stage_3", words, {"zero_optimization": once})
+
+
+def mesh_cases():
+    yield Case(
+        "ranks_not_divisible",
+        ["2 ranks", "pipe_parallel_size 3", "model_parallel_size 1", "multiple of 3"],
+        {"pipe_parallel_size": 3},
+        ranks=(2,),
+    )
+    yield Case(
+        "one_rank_too_few",
+        ["1 rank ", "model_parallel_size 2", "multiple of 2"],
+        {"model_parallel_size": 2},
+        ranks=(0,),
+    )
+    yield Case(
+        "fewer_layers_than_stages",
+        ["num_layers 1", "pipe_parallel_size 2"],
+        {"num_layers": 1, "pipe_parallel_size": 2},
+        ranks=(2,),
+    )
+    yield Case(
+        "contradicting_batches",
+        ["train_batch_size 7", "micro_batch_size_per_gpu 2", "accumulation_steps 3"],
+        {"train_batch_size": 7, "gradient_accumulation_steps": 3},
+    )
+    yield Case(
+        "heads_not_divisible",
+        ["num_attention_heads 1", "model_parallel_size 2"],
+        {"num_attention_heads": 1, "model_parallel_size": 2},
+        ranks=(2,),
+    )
+    yield Case(
+        "kv_heads_not_divisible",
+        ["num_kv_heads 1", "model_parallel_size 2"],
+        {"num_kv_heads": 1, "model_parallel_size": 2},
+        ranks=(2,),
+    )
+    for variable in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        yield Case(
+            "foreign_launcher_" + variable,
+            ["4 processes", variable, "mpirun"],
+            ranks=(0,),
+            env={variable: "4"},
+        )
+
+
+def data_cases():
+    def data(name, words, keys=None, **more):
+        keys = {"data_path": f"{{}}/{name}.h5", **(keys or {})}
+        return Case("data_" + name, [f"{{}}/{name}.h5", *words], keys, **more)
+
+    yield data("missing", ["No such file", "data_path"])
+    yield data("text", ["not an HDF5 file"])
+    yield data("foreign", ["not a token file", "trireme prepare"])
+    yield data("truncated", ["truncated file: 5000 of its"])
+    # In the middle of a step; deaths.py has it on one rank of several.
+    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
+    yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
+    yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
+    yield Case("vocabulary", ["vocab_size", "300", "257"], {"vocab_size": 300})
+    yield Case(
+        "validation_too_small",
+        ["valid", "too little data", "data_path"],
+        {"split": "1000, 0.1, 0", "eval_iters": 1},
+    )
+
+
+def run_cases():
+    # Root may write anywhere, but not below a file.
+    yield Case("save_below_a_file", ["save", "{}/text.txt/run"], {"save": "{}/text.txt/run"})
+    yield Case("save_is_a_file", ["save", "{}/text.txt"], {"save": "{}/text.txt"})
+    run_dir = {"run_dir": "{}/text.txt/run"}
+    yield Case("run_dir_below_a_file", ["run_dir", "{}/text.txt/run"], run_dir)
+    yield Case("load_nothing", ["no checkpoint in {}/nowhere", "load"], {"load": "{}/nowhere"})
+    yield Case("load_foreign", ["{}/odd/latest", "damaged", "load"], {"load": "{}/odd"})
+    yield Case("other_seed", ["seed 1234", "7"], {"load": "{}/good", "seed": 7})
+    yield Case(
+        "other_width",
+        ["{}/good", "hidden_size 32", "64", "set hidden_size to 32"],
+        {"load": "{}/good", "hidden_size": 64},
+    )
+    cuts = {"": {}, "_tp": {"model_parallel_size": 2}, "_pp": {"pipe_parallel_size": 2}}
+    for name, keys in cuts.items():
+        yield Case(
+            "loss_blows_up" + name,
+            ["loss", "not finite", "iteration 2", "layers.0"],
+            {"lr": 1e30, "gradient_clipping": 0, "train_iters": 8, "warmup": 0, **keys},
+            ranks=(2,) if keys else (0, 2),
+            keeps=program.RUN_FILES,
+        )
+    yield Case(  # already the weights
+        "weights_blow_up",
+        ["loss", "not finite", "iteration 2", "parameter embed_in.weight, element 0"],
+        {"lr": 1e39, "gradient_clipping": 0, "train_iters": 8, "warmup": 0},
+        keeps=program.RUN_FILES,
+    )
+    yield Case(  # by another program, which doesn't know of our sums
+        "weight_was_changed",
+        ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
+        {"load": "{}/changed"},
+        keeps=program.RUN_FILES,
+    )
+    # A NaN among the weights is found by name.
+    yield Case(
+        "weight_is_nan",
+        ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
+        {"load": "{}/nan", "train_iters": 8, "override_lr_scheduler": True},
+        keeps=program.RUN_FILES,
+    )
+
+
+def command_cases():
+    def command(name, arguments, words, **more):
+        return Case("command_" + name, words, arguments=arguments, **more)
+
+    yield command("none", [], ["no command", "train", "--help"])
+    yield command("unknown", ["trian", "{}/deck.yml"], ["'trian'", "train", "--help"])
+    yield command("option", ["train", "--sets", "{}/deck.yml"], ["--sets", "train --help"])
+    yield command("shell", ["--completion", "ksh"], ["ksh", "bash", "zsh", "fish", "--help"])
+    train = ["train", "{}/deck.yml"]
+    yield command("no_value", [*train, "--set"], ["--set", "train --help"])
+    yield command("set_without_value", [*train, "--set", "lr"], ["lr", "key=value"])
+    yield command("no_deck", ["train"], ["DECK"])
+    yield command("bench_no_deck", ["bench"], ["DECK"])
+    no_steps = ["bench", "{}/deck.yml", "--steps", "0"]
+    yield command("steps", no_steps, ["--steps", "bench --help"])
+    yield command("prepare_nothing", ["prepare"], ["--input", "prepare --help"])
+
+
+def prepare_cases():
+    def prepare(name, given, words, output="{}/run/out.h5", more=()):
+        arguments = ["prepare", "--input", given, "--output", output, *more]
+        return Case("prepare_" + name, words, arguments=arguments)
+
+    yield prepare("no_input", "{}/none.txt", ["{}/none.txt", "No such file"])
+    yield prepare("folder", "{}", ["{}", "not a regular file"])
+    yield prepare("bad_json", "{}/bad.jsonl", ["{}/bad.jsonl, line 3", "JSON"])
+    yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
+    yield prepare("empty", "{}/empty.txt", ["no text"])
+    yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
+    text = "{}/text.txt"
+    yield prepare("onto_input", text, [text, "both input and output"], text)
+    separator = ["--document-separator", r"\q"]
+    yield prepare("escape", text, [r"\q", r"\n"], more=separator)
+    yield prepare("tokenizer", text, ["bpe", "bytes"], more=["--tokenizer", "bpe"])
+
+
+GROUPS = [deck_cases, mesh_cases, data_cases, run_cases, command_cases, prepare_cases]
+
+
+def make_files(folder):
+    """What the cases break, each in its own way."""
+    good = program.make_tokens(folder)
+    shutil.copy(folder / "text.txt", folder / "text.h5")
+    (folder / "truncated.h5").write_bytes(good.read_bytes()[:5000])
+    shutil.copy(good, folder / "large_ids.h5")
+    with h5py.File(folder / "large_ids.h5", "r+") as file:
+        file["tokens"][:] = 4000
+    with h5py.File(folder / "foreign.h5", "w") as file:
+        file["tokens"] = [1, 2, 3]
+    (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
+    (folder / "other.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
+    (folder / "empty.txt").touch()
+    (folder / "odd").mkdir()
+    (folder / "odd" / "latest").write_text("../../etc\n")
+    program.write_deck(folder / "deck.yml", deck_of(folder, {"save": str(folder / "good")}))
+    program.run_well(1, "train", folder / "deck.yml")
+    shutil.copytree(folder / "good", folder / "nan")
+    with h5py.File(folder / "nan" / "global_step4" / "shard-00000.h5", "r+") as file:
+        pieces = []
+        file["model"].visit(pieces.append)
+        name = next(n for n in pieces if "layers.1.mlp.dense_h_to_4h.weight" in n)
+        weight = file["model"][name]
+        row = weight[1]
+        row[5] = float("nan")
+        weight[1] = row
+    shutil.copytree(folder / "nan", folder / "changed")
+    program.seal_all(folder / "nan" / "global_step4")
+
+
+def filled(value, folder):
+    return value.replace("{}", str(folder)) if isinstance(value, str) else value
+
+
+def deck_of(folder, keys):
+    deck = {**DECK, "data_path": "{}/tokens.h5", "save": "{}/run", **keys}
+    return {k: filled(v, folder) for k, v in deck.items() if v is not None}
+
+
+def start(case, ranks, folder):
+    if case.text is None:
+        program.write_deck(folder / "deck.yml", deck_of(folder, case.keys))
+    else:
+        (folder / "deck.yml").write_text(case.text)
+    arguments = ["train", "{}/deck.yml"] if case.arguments is None else case.arguments
+    arguments = [filled(a, folder) for a in arguments]
+    alone = [str(program.PROGRAM), *arguments]
+    return subprocess.run(
+        program.command(ranks, *arguments) if ranks else alone,
+        env=program.environment(**case.env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+
+
+def problems_of(case, ranks, folder):
+    """What is wrong with how the program answers, and its line."""
+    run = folder / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    if case.name.startswith("prepare"):
+        run.mkdir()
+    before = set(folder.rglob("*"))
+    try:
+        done = start(case, ranks, folder)
+    except subprocess.TimeoutExpired:
+        return [f"it still ran after {LIMIT} s"], ""
+    wrong = []
+    if done.returncode != 1:
+        wrong.append(f"exit code {done.returncode}")
+    # hwloc, inside MPI, complains of containers without /sys.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("[hwloc/")]
+    ours = [line for line in lines if "trireme: error:" in line]
+    if len(ours) != 1 or not ours[0].startswith(PREFIX):
+        return [*wrong, f"not one line of ours:\n{done.stderr}"], ""
+    if case.warns:
+        count = len(lines)
+        lines = [line for line in lines if not line.startswith(f"warning: {case.warns}")]
+        if len(lines) != count - 1:
+            wrong.append(f"not one warning '{case.warns}':\n{done.stderr}")
+    if ranks == 0 and len(lines) != 1:
+        wrong.append(f"more than one line:\n{done.stderr}")
+    for word in case.words:
+        if filled(word, folder) not in ours[0]:
+            wrong.append(f"it does not say '{word}'")
+    new = set(folder.rglob("*")) - before - {run, folder / "deck.yml"}
+    left = sorted(str(p.relative_to(folder)) for p in new if p.name not in case.keeps)
+    if left:
+        wrong.append(f"it left {left}")
+    return wrong, ours[0].replace(str(folder), "…")
+
+
+def good_answers(folder):
+    """What ends well, and what only warns."""
+    wrong = []
+
+    def expect(name, done, words, out, err=None):
+        text = done.stdout if out else done.stderr
+        for word in words:
+            if word not in text:
+                wrong.append(f"{name}: no '{word}' in:\n{text}")
+        if done.returncode != 0:
+            wrong.append(f"{name}: exit code {done.returncode}: {done.stderr}")
+        if err is not None and done.stderr != err:
+            wrong.append(f"{name}: on stderr: {done.stderr}")
+
+    answers = {
+        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
+        ("train", "--help"): ["DECK", "--set", "--help-keys"],
+        ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
+        ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
+        ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
+        ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
+    }
+    for arguments, words in answers.items():
+        name = " ".join(arguments)
+        alone = start(Case(name, [], arguments=list(arguments)), 0, folder)
+        expect(name, alone, words, True, "")
+        both = start(Case(name, [], arguments=list(arguments)), 2, folder)
+        if both.returncode != 0 or both.stdout != alone.stdout:
+            wrong.append(f"{name}: not the same from two ranks: {both.stdout}{both.stderr}")
+    without_effect = {
+        "wandb": {"use_wandb": True, "wandb_project": "x", "launcher": "slurm"},
+        "keys of GPUs": {"communication": "staged", "attention_kernel": "own", "profile": True,
+                         "allow_tf32": True, "gemm_autotune": True},
+    }
+    for name, deck in without_effect.items():
+        done = start(Case(name, [], deck), 2, folder)
+        expect(name, done, ["warning"], False)
+        if any(done.stderr.count(word) != 1 for word in (*deck, "warning")):
+            wrong.append(f"{name}: not one warning of each key:\n{done.stderr}")
+    done = start(Case("auto", [], {"device": "auto"}, env=NO_GPU), 2, folder)
+    expect("device: auto", done, ["thread a rank"], True)
+    return wrong
+
+
+def main():
+    wanted = tuple(sys.argv[1:])
+    folder = program.work_folder("errors")
+    os.chdir(folder)
+    make_files(folder)
+    failed = 0
+    for case in (c for group in GROUPS for c in group()):
+        if wanted and not case.name.startswith(wanted):
+            continue
+        for ranks in case.ranks:
+            began = time.monotonic()
+            wrong, line = problems_of(case, ranks, folder)
+            seconds = time.monotonic() - began
+            failed += bool(wrong)
+            print(f"{case.name} at {ranks or 'one, alone'}, {seconds:.1f} s: {line}")
+            for text in wrong:
+                print(f"  FAILED: {text}")
+    if not wanted:
+        for text in good_answers(folder):
+            failed += 1
+            print(f"FAILED: {text}")
+    return program.finish(folder, failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`trireme plan` against runs: what a device took in some steps, and what a save wrote."""
+import json
+import sys
+import unittest
+from pathlib import Path
+
+import h5py
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import program  # noqa: E402
+
+BASE = {
+    "num_layers": 4,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "seq_length": 64,
+    "vocab_size": 1003,  # parts of it differ
+    "train_micro_batch_size_per_gpu": 2,
+    "train_iters": 3,
+    "lr": 1e-3,
+}
+NEOX = {"pos_emb": "rotary", "gpt_j_residual": True, "no_weight_tying": True}
+LLAMA = {
+    "pos_emb": "rotary",
+    "norm": "rmsnorm",
+    "activation": "swiglu",
+    "num_kv_heads": 2,
+    "use_bias_in_mlp": False,
+    "no_weight_tying": True,
+}
+TIED = {"pos_emb": "learned", "no_weight_tying": False, "hidden_dropout": 0.1}
+LARGE = {"hidden_size": 256, "seq_length": 256, "vocab_size": 20_003}  # blocks of many pages
+FULL = {"checkpoint_activations": True}
+SELECTIVE = {**FULL, "recompute_granularity": "selective"}
+
+
+def zero(stage, **more):
+    """Of models as small as these, stage 3 would leave most values whole."""
+    cut = {"stage3_param_persistence_threshold": 100, **more} if stage == 3 else more
+    return {"zero_optimization": {"stage": stage, "reduce_bucket_size": 10_000, **cut}}
+
+
+CASES = {  # name: (ranks, deck)
+    "one_rank": (1, NEOX),
+    "one_rank_large": (1, {**NEOX, **LARGE}),
+    "accumulation": (1, {**LLAMA, "gradient_accumulation_steps": 4}),
+    "sgd": (1, {**TIED, "optimizer": {"type": "SGD", "params": {"lr": 1e-3}}}),
+    "dp2": (2, LLAMA),
+    "tp2": (2, {**TIED, "model_parallel_size": 2}),
+    "tp2_sp": (2, {**NEOX, "model_parallel_size": 2, "sequence_parallel": True}),
+    "pp2": (2, {**TIED, "pipe_parallel_size": 2, "gradient_accumulation_steps": 4}),
+    "pp2_large": (2, {**NEOX, **LARGE, "pipe_parallel_size": 2,
+                      "gradient_accumulation_steps": 3}),
+    "pp4_gpipe": (4, {**NEOX, "pipe_parallel_size": 4, "gradient_accumulation_steps": 6,
+                      "pipeline_schedule": "gpipe"}),
+    "tp2_pp2_interleaved": (4, {**LLAMA, "model_parallel_size": 2, "pipe_parallel_size": 2,
+                                "virtual_pipeline_chunks": 2,
+                                "gradient_accumulation_steps": 4}),
+    "dp2_tp2": (4, {**NEOX, "model_parallel_size": 2}),
+    "bf16": (1, {**NEOX, "precision": "bf16"}),
+    "fp16_one_gradient": (2, {**TIED, "precision": "fp16", "gradient_accumulation_steps": 2,
+                              "fp16": {"fp16_master_weights_and_grads": True}}),
+    "stage1": (2, {**NEOX, **zero(1), "gradient_accumulation_steps": 2}),
+    "stage1_once": (2, {**LLAMA, **zero(1, reduce_once_per_step=True), "precision": "bf16",
+                        "gradient_accumulation_steps": 2}),
+    "stage2_bf16": (2, {**TIED, **zero(2), "precision": "bf16",
+                        "data_types": {"grad_accum_dtype": "bf16"}}),
+    "stage3": (2, {**NEOX, **zero(3), "gradient_accumulation_steps": 2}),
+    "stage3_bf16_dp4": (4, {**LLAMA, **zero(3), "precision": "bf16"}),
+    "stage3_large": (2, {**NEOX, **LARGE, **zero(3, stage3_prefetch_bucket_size=0)}),
+    "stage3_tp2": (4, {**TIED, **zero(3), "precision": "bf16", "model_parallel_size": 2,
+                       "sequence_parallel": True}),
+    "stage3_pp2": (4, {**NEOX, **zero(3), "pipe_parallel_size": 2,
+                       "gradient_accumulation_steps": 4}),
+    "recompute": (2, {**NEOX, **FULL}),
+    "recompute_pairs": (1, {**LLAMA, **FULL, "checkpoint_num_layers": 2}),
+    "recompute_parts": (2, {**TIED, **FULL, "partition_activations": True,
+                            "model_parallel_size": 2}),
+    "recompute_attention": (1, {**TIED, **SELECTIVE, "precision": "bf16"}),
+    "recompute_stage3": (2, {**NEOX, **FULL, **zero(3), "precision": "bf16",
+                             "gradient_accumulation_steps": 2}),
+}
+TOLERANCE = 0.005  # of a pipeline; a free block can be larger than what it is given to
+
+
+def planned(folder, ranks, deck, *arguments):
+    """What one process says of a run on `ranks` ranks."""
+    figures = folder / "plan.json"
+    program.run_well(1, "plan", deck, "--ranks", ranks, "--json", figures, *arguments)
+    return json.loads(figures.read_text())
+
+
+def array_bytes(path):
+    """Of all arrays of a shard."""
+    sizes = []
+    with h5py.File(path, "r") as file:
+        file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
+    return sum(sizes)
+
+
+class Memory(unittest.TestCase):
+    def check(self, name):
+        ranks, settings = CASES[name]
+        folder = program.work_folder(f"plan_{name}")
+        deck = program.write_deck(folder / "deck.yml", {**BASE, **settings})
+        plan = planned(folder, ranks, deck)
+        figures = folder / "bench.json"
+        program.run_well(ranks, "bench", deck, "--steps", 3, "--json", figures)
+        measured = json.loads(figures.read_text())
+        of_a_stage = ranks // len(plan["stages"])
+        for what in ("device_peak_bytes", "device_reserved_bytes"):
+            for i, stage in enumerate(plan["stages"]):
+                most = max(measured[what][i * of_a_stage : (i + 1) * of_a_stage])
+                text = f"{name} stage {i}: {what} planned {stage[what]}, measured {most}"
+                if len(plan["stages"]) == 1:
+                    self.assertEqual(stage[what], most, text)
+                    continue
+                # How long messages wait to be sent is a matter of timing.
+                self.assertLessEqual(most, stage[what] * (1 + TOLERANCE), text)
+                least = stage[what] - stage["unsent_bytes"]
+                self.assertGreaterEqual(most, least * (1 - TOLERANCE), text)
+
+
+for case in CASES:
+    setattr(Memory, f"test_{case}", lambda self, case=case: self.check(case))
+
+
+class Save(unittest.TestCase):
+    def check(self, name, ranks, settings):
+        folder = program.work_folder(f"plan_save_{name}")
+        tokens = program.make_tokens(folder)
+        data = {"data_path": str(tokens), "eval_iters": 0, "save": str(folder / "run")}
+        deck = {**BASE, **settings, **data}
+        del deck["vocab_size"]  # both take it from the data
+        deck = program.write_deck(folder / "deck.yml", deck)
+        nodes = ("--ranks-per-node", ranks)
+        plan = planned(folder, ranks, deck, *nodes)
+        checkpoint = plan["checkpoint"]
+        self.assertFalse((folder / "run").exists(), "plan leaves nothing behind")
+        told = program.run_well(ranks, "train", deck)
+        copy = max(stage["copy_bytes"] for stage in plan["stages"])
+        self.assertIn(f"a copy of at most {copy * 1e-6:.1f} MB a rank", told)
+        shards = [
+            array_bytes(path)
+            for path in sorted((folder / "run" / "global_step3").glob("shard-*.h5"))
+        ]
+        self.assertEqual(len(shards), checkpoint["writers"])
+        self.assertEqual(sum(shards), checkpoint["bytes"])
+        self.assertEqual(min(shards), checkpoint["least_bytes"])
+        self.assertEqual(max(shards), checkpoint["most_bytes"])
+
+    def test_every_rank_writes(self):
+        self.check("all", 4, {**TIED, "model_parallel_size": 2, "pipe_parallel_size": 2})
+
+    def test_replicas(self):
+        self.check("replicas", 4, {**NEOX, "model_parallel_size": 2})
+
+    def test_one_writer_of_three_ranks(self):
+        self.check("node", 3, {**LLAMA, "checkpoint": {"writers_per_node": 2}})
+
+
+class Errors(unittest.TestCase):
+    def check(self, settings, arguments, *parts):
+        folder = program.work_folder("plan_errors")
+        deck = program.write_deck(folder / "deck.yml", {**BASE, **settings})
+        done = program.run(1, "plan", deck, *arguments)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertEqual(done.stderr.count("trireme: error:"), 1, done.stderr)
+        for part in parts:
+            self.assertIn(part, done.stderr)
+
+    def test_no_ranks(self):
+        self.check({}, [], "--ranks", "trireme plan --help")
+
+    def test_mesh_does_not_fit(self):
+        self.check({"pipe_parallel_size": 2}, ["--ranks", 3], "3 ranks", "multiple of 2")
+
+    def test_no_vocabulary(self):
+        self.check({"vocab_size": None}, ["--ranks", 2], "data_path", "vocab_size")
+
+    def test_no_file_of_data(self):
+        self.check({"vocab_size": None, "data_path": "nowhere.h5"}, ["--ranks", 2],
+                   "nowhere.h5", "set vocab_size")
+
+    def test_json_that_cannot_be_written(self):
+        self.check({}, ["--ranks", 2, "--json", "nowhere/plan.json"],
+                   "cannot write nowhere/plan.json")
+
+    def test_no_deck(self):
+        done = program.run(1, "plan", "--ranks", 2)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("plan needs a deck", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`trireme prepare` from the command line: the same file from any number of ranks, and what
+stands in it."""
+import json
+import shutil
+import sys
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import program  # noqa: E402
+
+END = 256  # of document; below it are the bytes
+MANY = 17_000_000  # characters: more blocks of 4 MiB than four ranks take in one round
+
+
+class Prepare(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = program.work_folder("prepare")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)  # hundreds of megabytes
+        text = program.make_text(200_000).rstrip()
+        copies = MANY // len(text) + 1
+        cls.documents = [
+            f"{copy} {document}" for copy in range(copies) for document in text.split("\n\n")
+        ]
+        cls.text = cls.folder / "text.txt"
+        cls.text.write_text("\n\n".join(cls.documents), encoding="utf-8")
+        cls.lines = cls.folder / "lines.jsonl"
+        with open(cls.lines, "w", encoding="utf-8") as file:
+            for i, document in enumerate(cls.documents):
+                ascii_only = i % 2 == 0  # \u escapes or plain UTF-8
+                line = {"id": i, "text": document, "body": document[::-1]}
+                file.write(json.dumps(line, ensure_ascii=ascii_only) + "\n")
+
+    def prepare(self, name, ranks, *arguments):
+        output = self.folder / f"{name}_{ranks}.h5"
+        program.run_well(ranks, "prepare", "--output", output, *arguments)
+        return output
+
+    def check(self, name, documents, *arguments):
+        """One and four ranks write the same bytes, and these documents."""
+        one, four = (self.prepare(name, ranks, *arguments) for ranks in (1, 4))
+        self.assertEqual(one.read_bytes(), four.read_bytes())
+        expected = [np.frombuffer(d.encode(), np.uint8) for d in documents]
+        offsets = np.cumsum([0] + [len(d) + 1 for d in expected])
+        with h5py.File(one, "r") as file:
+            np.testing.assert_array_equal(file["documents"][()], offsets)
+            tokens = file["tokens"][()]
+        self.assertEqual(tokens.size, offsets[-1])
+        np.testing.assert_array_equal(tokens[offsets[1:] - 1], END)
+        tokens = np.delete(tokens, offsets[1:] - 1)
+        np.testing.assert_array_equal(tokens, np.concatenate(expected))
+
+    def test_plain_text(self):
+        self.check("text", self.documents, "--input", self.text,
+                   "--document-separator", r"\n\n")
+
+    def test_json_lines(self):
+        self.check("lines", self.documents, "--input", self.lines)
+
+    def test_key_of_json_lines(self):
+        bodies = [d[::-1] for d in self.documents]
+        self.check("bodies", bodies, "--input", self.lines, "--jsonl-key", "body")
+
+    def test_several_files(self):
+        both = self.documents + self.documents
+        self.check("both", both, "--input", self.text, self.lines,
+                   "--document-separator", r"\n\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The READMEs' commands: each is run here, in a folder that looks like the source tree, or is
+named below with what runs it elsewhere; targets, files and links that they speak of exist.
+
+Trainings are shortened by settings that come last; nothing else of a command is changed.
+"""
+import os
+import re
+import shlex
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import program  # noqa: E402
+
+
+READMES = ("README.md", "analysis/README.md", "jobs/README.md")
+# So are the numbers of their checkpoints.
+STEPS = {"global_step400": "global_step4", "global_step200": "global_step2"}
+SHORT = "--set train_iters=4 --set log_interval=2 --set eval_interval=4 --set eval_iters=1"
+SECONDS = 120  # for a command
+CHARACTERS = 4_000_000  # the last thousandth of them, for the test, is a batch
+
+# What is not run here: pattern of a whole command, and who runs it.
+ELSEWHERE = {
+    r"make run": ".ci/run",
+    r"make test": ".ci/run",
+    r"make( CMAKE_ARGS=.*)?": "every build",
+    r"make (lint|format)": ".ci/run",
+    r"make install PREFIX=.*": "by hand; test/install runs what it does, cmake --install",
+    r"module use .*": "by hand; test/install loads the files with stand-ins",
+    r"build/trireme --manual \| man -l -": "by hand; test/install reads the page",
+    r"sbatch .*": "test/slurm",
+    r"printf .*rates.txt": "test/slurm",
+    r"TRIREME_SUBMIT=.* jobs/slurm/chain.sh .*": "test/slurm",
+    r".*(qsub|bsub|flux) .*": "test/jobs, with stand-ins",
+    r"TRIREME_HOSTS=.* jobs/local/run.sh .*": "test/hosts",
+}
+
+
+def code_blocks(text):
+    """Blocks of indented lines, each a list of them without the indent."""
+    blocks, block, before = [], [], ""
+    for line in text.split("\n"):
+        if line.startswith("    ") and (block or before.strip() == ""):
+            block.append(line[4:])
+        elif block:
+            blocks.append(block)
+            block = []
+        before = line
+    return [*blocks, block] if block else blocks
+
+
+WORDS = ("make", "mpirun", "srun", "sbatch", "build/", "analysis/", "jobs/", "cmake", "~/",
+         "source", "TRIREME_", "printf", "flux", "spack", "eb ", "reframe", "apptainer",
+         "docker", "module", "pip", "python3", "cd ", "git", "man ", "tail", "h5dump")
+
+
+def commands(text):
+    """The command lines in code blocks, continuations joined, remarks cut off."""
+    for block in code_blocks(text):
+        joined = "\n".join(block).replace("\\\n", " ").split("\n")
+        for line in joined:
+            line = re.sub(r"\s{2,}", " ", re.sub(r"\s+# .*", "", line)).strip()
+            if line.startswith(WORDS):
+                yield line
+
+
+def elsewhere(command):
+    return next((who for pattern, who in ELSEWHERE.items() if re.fullmatch(pattern, command)),
+                None)
+
+
+class Readme(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = program.work_folder("readme")
+        for name in ("inputs", "analysis", "jobs", "test", "README.md"):
+            (cls.folder / name).symlink_to(program.SOURCE / name)
+        (cls.folder / "build").mkdir()
+        (cls.folder / "build" / "trireme").symlink_to(program.PROGRAM)
+        (cls.folder / "data").mkdir()
+        (cls.folder / "runs").mkdir()
+        for name, run in (("a", "gcide"), ("b", "book")):
+            (cls.folder / "runs" / name).symlink_to(run)
+        (cls.folder / "book.txt").write_text(program.make_text(CHARACTERS), encoding="utf-8")
+        tokens = program.make_tokens(cls.folder, CHARACTERS, seed=2)
+        tokens.rename(cls.folder / "data" / "gcide.h5")
+        (cls.folder / "my.txt").symlink_to("book.txt")
+        for name, data in (("deck", "data/gcide.h5"), ("my", "my.h5")):
+            program.write_deck(cls.folder / f"{name}.yml", {
+                "num_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "seq_length": 32,
+                "max_position_embeddings": 32, "train_micro_batch_size_per_gpu": 1,
+                "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}, "train_iters": 4,
+                "data_path": data})
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # this Python has h5py
+        cls.variables = program.environment(HOME=str(cls.folder), PATH=path)
+
+    def run_line(self, line):
+        for number, short in STEPS.items():
+            line = line.replace(number, short)
+        training = re.search(r"\btrireme train\b", line) and "--help" not in line
+        process = subprocess.Popen(
+            ["bash", "-c", f"{line} {SHORT}" if training else line], cwd=self.folder,
+            env=self.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        try:
+            said, _ = process.communicate(timeout=SECONDS)
+        finally:
+            program.stop(process)
+        differs = 1 if "--diff" in line else 0  # the two runs read other texts
+        self.assertEqual(process.returncode, differs, f"{line}\n{said}")
+
+    def test_commands(self):
+        # What `make run` leaves behind, which later commands read.
+        run = "mpirun -np 2 build/trireme train inputs/gcide.yml"
+        self.run_line(f"{run} --set checkpoint_factor=2")
+        seen, here = set(), 0
+        for readme in READMES:
+            for line in commands((program.SOURCE / readme).read_text(encoding="utf-8")):
+                if line in seen:
+                    continue
+                seen.add(line)
+                who = elsewhere(line)
+                print(f"{readme}: {line}" + (f"  [{who}]" if who else ""), flush=True)
+                if who is None:
+                    here += 1
+                    with self.subTest(readme=readme, command=line):
+                        self.run_line(line)
+        self.assertGreater(here, 10)
+
+    def test_targets_files_and_links(self):
+        makefile = (program.SOURCE / "Makefile").read_text(encoding="utf-8")
+        targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+        for readme in READMES:
+            path = program.SOURCE / readme
+            text = path.read_text(encoding="utf-8")
+            for target in re.findall(r"`make ([a-z][a-z-]*)", text):
+                self.assertIn(target, targets, f"{readme}: make {target}")
+            for link in re.findall(r"\]\(([^)#:]+)\)", text):
+                self.assertTrue((path.parent / link).exists(), f"{readme}: {link}")
+            for name in re.findall(r"`((?:src|include|inputs|jobs|test|analysis)/[\w./-]+)`",
+                                   text):
+                if not re.search("NAME|FOLDER", name):
+                    self.assertTrue((program.SOURCE / name).exists(), f"{readme}: {name}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// One case of golden.h5 (made by make_golden.py from Hugging Face transformers), and a model of
+// ours with its weights.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "trireme/h5/file.hpp"
+#include "trireme/model/transformer.hpp"
+
+#include "../../model/parameter_store.hpp"
+#include "machine.hpp"
+
+namespace trireme::test {
+
+inline constexpr const char* kGoldenCases[] = {"neox_parallel_r025", "neox_sequential_r100",
+                                               "neox_tied_tanh", "llama_gqa"};
+
+class Golden {
+ public:
+  explicit Golden(const std::string& name)
+      : file_(test_folder() + "/support/golden/golden.h5", h5::Mode::read),
+        group_(file_.group(name)) {
+    ModelConfig& c = config;
+    c.num_layers = group_.integer("num_layers");
+    c.hidden_size = group_.integer("hidden_size");
+    c.num_attention_heads = group_.integer("num_attention_heads");
+    c.num_kv_heads = group_.integer("num_kv_heads");
+    c.seq_length = group_.integer("seq_length");
+    c.max_position_embeddings = c.seq_length;
+    c.vocab_size = group_.integer("vocab_size");
+    c.intermediate_size = group_.integer("intermediate_size");
+    c.norm = group_.text("norm") == "rmsnorm" ? Norm::rmsnorm : Norm::layernorm;
+    c.norm_epsilon =
+        group_.number(c.norm == Norm::rmsnorm ? "rms_norm_epsilon" : "layernorm_epsilon");
+    c.pos_emb = PositionEmbedding::rotary;
+    c.rotary_pct = group_.number("rotary_pct");
+    c.rotary_emb_base = group_.number("rotary_emb_base");
+    c.gpt_j_residual = group_.integer("gpt_j_residual") != 0;
+    c.no_weight_tying = group_.integer("no_weight_tying") != 0;
+    c.activation = group_.text("activation") == "swiglu"     ? Activation::swiglu
+                   : group_.integer("bias_gelu_fusion") != 0 ? Activation::gelu_tanh
+                                                             : Activation::gelu;
+    c.use_bias_in_norms = group_.integer("use_bias") != 0;
+    c.use_bias_in_attn_linear = c.use_bias_in_norms;
+    c.use_bias_in_mlp = c.use_bias_in_norms;
+    batch = group_.integer("batch");
+  }
+
+  ModelConfig config;
+  std::int64_t batch = 0;
+
+  [[nodiscard]] std::vector<float> floats(const std::string& name) const {
+    return read<float>(name);
+  }
+  [[nodiscard]] std::vector<double> doubles(const std::string& name) const {
+    return read<double>(name);
+  }
+  [[nodiscard]] h5::Dataset dataset(const std::string& name) const {
+    return group_.dataset(name);
+  }
+
+  /// The box of param/NAME or grad/NAME that a parameter of ours holds.
+  [[nodiscard]] std::vector<float> part(const std::string& kind, const Parameter& p) const {
+    std::vector<float> v(static_cast<std::size_t>(p.box.count()));
+    group_.dataset(kind + "/" + p.name).read(p.box, View(v.data(), DType::f32, p.box.extent));
+    return v;
+  }
+
+  /// Samples [first, first + n) of step `step`.
+  [[nodiscard]] MicroBatch micro_batch(const Exec& ex, std::int64_t step, std::int64_t first,
+                                       std::int64_t n) const {
+    const std::int64_t s = config.seq_length;
+    std::vector<std::int32_t> tokens(static_cast<std::size_t>(n * (s + 1)));
+    group_.dataset("steps_tokens")
+        .read(Box(Shape{step, first, 0}, Shape{1, n, s + 1}),
+              View(tokens.data(), DType::i32, Shape{1, n, s + 1}));
+    MicroBatch mb;
+    mb.batch = n;
+    mb.seq = s;
+    mb.first_sample = static_cast<std::uint64_t>(first);
+    mb.loss_weight = 1.0 / static_cast<double>(batch * s);
+    mb.tokens = ex.make(DType::i32, Shape{n * s});
+    mb.targets = ex.make(DType::i32, Shape{n * s});
+    mb.loss_sum = ex.zeros(DType::f64, Shape{1});
+    std::vector<std::int32_t> inputs;
+    std::vector<std::int32_t> targets;
+    for (auto row = tokens.begin(); row != tokens.end(); row += s + 1) {
+      inputs.insert(inputs.end(), row, row + s);
+      targets.insert(targets.end(), row + 1, row + s + 1);
+    }
+    assign(ex, inputs, mb.tokens);
+    assign(ex, targets, mb.targets);
+    return mb;
+  }
+
+  /// Sets all values from param/.
+  void load(const Exec& ex, const ParameterStore& store) const {
+    for (const Parameter* p : store.parameters()) assign(ex, part("param", *p), p->value);
+  }
+
+ private:
+  /// Of the source tree: the one that was built from, unless the program was moved.
+  static std::string test_folder() {
+    const char* moved = std::getenv("TRIREME_TEST_DIR");
+    return moved != nullptr ? moved : TRIREME_TEST_DIR;
+  }
+
+  template <class T>
+  [[nodiscard]] std::vector<T> read(const std::string& name) const {
+    const auto d = group_.dataset(name);
+    std::vector<T> v(static_cast<std::size_t>(d.shape().count()));
+    d.read(View(v.data(), kDTypeOf<T>, d.shape()));
+    return v;
+  }
+
+  h5::File file_;
+  h5::Group group_;
+};
+
+/// ‖a − b‖ / ‖b‖ over elements gathered from all ranks by sums of squares.
+struct Distance {
+  double difference = 0;
+  double reference = 0;
+  void add(double a, double b) {
+    difference += (a - b) * (a - b);
+    reference += b * b;
+  }
+  [[nodiscard]] double relative() const {
+    return std::sqrt(difference) / std::max(std::sqrt(reference), 1e-8);
+  }
+};
+
+/// Σ token losses times their weight.
+inline double loss_of(const Exec& ex, const MicroBatch& mb) {
+  return numbers(ex, mb.loss_sum).front() * mb.loss_weight;
+}
+
+}  // namespace trireme::test
