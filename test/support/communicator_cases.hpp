@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every Communicator must do, whatever carries its exchanges: the cases that the tests of
-// MPI's and of thread ranks share.
+// Cases that every Communicator must pass: the tests of MPI's and of rank threads share them.
 #pragma once
 
 #include <functional>
@@ -21,11 +20,11 @@ struct CommunicatorCase {
 inline std::ostream& operator<<(std::ostream& out, const CommunicatorCase& c) {
   return out << c.name;
 }
-/// What went wrong on this rank; empty: nothing.
+/// Runs the case and returns its error on this rank; empty: it passed.
 [[nodiscard]] std::string error_of_case(const CommunicatorCase& c, Communicator& world);
 /// Collectives, messages, texts and groups.
 [[nodiscard]] std::vector<CommunicatorCase> collective_cases();
-/// Exchanges under way, in every type.
+/// Reduce-scatters and all-gathers under way, in every type.
 [[nodiscard]] std::vector<CommunicatorCase> exchange_cases();
 
 /// Throws Error that names the line, unless `good`.

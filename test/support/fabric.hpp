@@ -9,17 +9,17 @@
 
 namespace trireme::test {
 
-/// An event that ranks can wait for. Every member is the fabric's, under its lock.
+/// An event that ranks can wait for. The fabric's lock guards every member.
 struct Completion {
   bool done = false;
   int waiters = 0;
   std::condition_variable changed;
 };
 
-/// The ranks of one run. Each call but mutex() expects the caller to hold the lock.
+/// The ranks of one run. The caller of every function but mutex() holds the lock.
 class Fabric {
  public:
-  /// `patience`: seconds that a rank waits at most.
+  /// A rank waits at most `patience` seconds.
   Fabric(int ranks, double patience);
 
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
@@ -33,11 +33,11 @@ class Fabric {
   void fail(const std::string& message);
   [[nodiscard]] bool failed() const { return !failure_.empty(); }
   [[nodiscard]] const std::string& failure() const { return failure_; }
-  /// Throws the failure on rank `rank`, where there is one.
+  /// Throws the failure, if there is one, on rank `rank`.
   void throw_failure(int rank);
-  /// Rank `rank` was thrown a failure of another one.
+  /// Whether rank `rank` met the failure of another rank.
   [[nodiscard]] bool abandoned(int rank) const;
-  /// Rank `rank` returned from its function.
+  /// Notes that rank `rank` returned from its function.
   void end(int rank);
 
  private:
@@ -48,7 +48,7 @@ class Fabric {
     Completion* event = nullptr;
     std::string what;
   };
-  /// Where nobody runs and somebody waits.
+  /// Fails the run if no rank runs and some rank waits.
   void look_for_deadlock();
   [[nodiscard]] std::string describe() const;
   [[nodiscard]] Rank& at(int rank) { return ranks_[static_cast<std::size_t>(rank)]; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums in the orders that MpiCommunicator has, and copies.
+// Sums in the orders of MpiCommunicator, and copies.
 #include "rank_exchange.hpp"
 
 #include <algorithm>
@@ -12,7 +12,8 @@ namespace trireme::test {
 
 namespace {
 
-constexpr std::int64_t kLongHalves = 8192;  // from here on, sums of halves are in rank order
+constexpr std::int64_t kLongHalves =
+    8192;  // longer sums in half precision are taken in rank order
 
 bool is_half(DType t) { return t == DType::f16 || t == DType::bf16; }
 
@@ -28,8 +29,8 @@ void reduce_into(std::vector<T>& to, const std::vector<T>& from, Reduction op) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] = reduced(to[i], from[i], op);
 }
 
-/// Recursive doubling, as Open MPI does it: ranks beyond a power of two are first added to
-/// their neighbours.
+/// Adds by recursive doubling, as Open MPI does. Ranks beyond a power of two are added to their
+/// neighbours first.
 template <class T>
 std::vector<T> doubled(std::vector<std::vector<T>> parts, Reduction op) {
   std::size_t power = 1;
@@ -54,7 +55,7 @@ std::vector<T> in_rank_order(const std::vector<std::vector<T>>& parts) {
   return sum;
 }
 
-/// Elements of a view as T, which is theirs or, of the halves, float.
+/// Returns the elements as T, their own type; half precision is widened to float.
 template <class T>
 std::vector<T> values(const ConstView& v) {
   std::vector<T> out(static_cast<std::size_t>(v.count()));
@@ -126,7 +127,7 @@ void copy(const ConstView& from, const View& to) {
   if (from.raw() != to.raw() && !from.empty()) std::memcpy(to.raw(), from.raw(), from.bytes());
 }
 
-/// What rank `me` receives of each rank; from its room, where it has one.
+/// Returns what rank `me` receives from each rank, by way of its room if it has one.
 template <class T>
 std::vector<std::vector<T>> received(const std::vector<Post>& posts, std::size_t me) {
   const std::size_t ranks = posts.size();
@@ -147,7 +148,7 @@ std::vector<std::vector<T>> received(const std::vector<Post>& posts, std::size_t
   return parts;
 }
 
-/// Into the wider of both types, no narrower than fp32.
+/// Adds in the wider of both types, at least in fp32.
 template <class T>
 void sum_scattered(const std::vector<Post>& posts, std::size_t me) {
   std::vector<T> sum = in_rank_order(received<T>(posts, me));
@@ -167,7 +168,7 @@ void sum_scattered(const std::vector<Post>& posts, std::size_t me) {
   write(std::vector<float>(sum.begin(), sum.end()), to);
 }
 
-/// Also of whole numbers, which only have one type.
+/// Adds integers, which have one type only.
 template <class T>
 void sum_whole(const std::vector<Post>& posts, std::size_t me) {
   write(in_rank_order(received<T>(posts, me)), posts[me].to);

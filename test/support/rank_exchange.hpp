@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an exchange between rank threads does with the memory of all its ranks.
+// RankExchange: a communication between rank threads, and how it moves the memory of all ranks.
 #pragma once
 
 #include <memory>
@@ -27,7 +27,7 @@ enum class Call : std::uint8_t {
 };
 [[nodiscard]] std::string_view name_of(Call call);
 
-/// What one rank brings to an exchange.
+/// The arguments of one rank.
 struct Post {
   ConstView from = {};
   View to = {};
@@ -39,18 +39,18 @@ struct Post {
   int key = 0;
   const std::string* text = nullptr;
   std::vector<std::string>* texts = nullptr;
-  std::shared_ptr<Group> group = nullptr;  ///< of split: this rank's new one
-  int rank = 0;                            ///< in it
+  std::shared_ptr<Group> group = nullptr;  ///< this rank's result of split
+  int rank = 0;                            ///< this rank's number in `group`
 };
 
-/// One call of all ranks of a group; or a message, of which post 0 is the sender's.
+/// One call of all ranks of a group, or a message: post 0 is then the sender's.
 struct RankExchange : Completion {
   RankExchange(Call c, std::size_t ranks) : call(c), posts(ranks), here(ranks, false) {}
   Call call;
   std::vector<Post> posts;
   std::vector<bool> here;
   std::size_t arrived = 0;
-  bool moving = false;  ///< some rank is at move()
+  bool moving = false;  ///< some rank runs move()
   std::vector<std::byte> copy;
   int sender = 0;
   int receiver = 0;
@@ -60,10 +60,10 @@ struct RankExchange : Completion {
 };
 
 /// Reads all ranks' inputs and writes all their results. Throws Error where they don't match.
-/// Does not do `split`.
+/// Leaves `split` to the caller.
 void move(RankExchange& exchange);
 
-/// Throws Error where `later` can't be of the same call as `first`.
+/// Throws Error if `later` can't belong to the same call as `first`.
 void check_same_call(Call first_call, const Post& first, Call later_call, const Post& later);
 
 }  // namespace trireme::test

@@ -16,14 +16,15 @@
 
 namespace trireme::test {
 
-/// What the ranks of one group share. Under the fabric's lock.
+/// The ranks of one group share this. The fabric's lock guards it.
 struct Group {
   Group(Fabric& f, std::vector<int> ranks) : fabric(f), world_ranks(std::move(ranks)) {}
   Fabric& fabric;
   std::vector<int> world_ranks;
-  std::map<std::int64_t, std::shared_ptr<RankExchange>> calls;  ///< by number, not all there
-  std::list<std::shared_ptr<RankExchange>> messages;            ///< of one side
-  std::size_t* gathered = nullptr;                              ///< of rank 0 of the world
+  std::map<std::int64_t, std::shared_ptr<RankExchange>>
+      calls;                                          ///< by number; some rank is missing
+  std::list<std::shared_ptr<RankExchange>> messages;  ///< one side is missing
+  std::size_t* gathered = nullptr;                    ///< see RankOptions
 };
 
 namespace {
@@ -31,7 +32,7 @@ namespace {
 constexpr std::int64_t kTooLong = std::int64_t{1} << 30;  // elements of a block
 constexpr unsigned kLongestDelay = 200;                   // microseconds
 
-/// New groups by color, ordered by key.
+/// Makes a group of each color, ordered by key.
 void split_group(RankExchange& e, const Group& group) {
   std::map<int, std::vector<std::pair<int, int>>> colors;  // of (key, rank)
   for (std::size_t r = 0; r < e.posts.size(); ++r) {
@@ -53,7 +54,7 @@ void split_group(RankExchange& e, const Group& group) {
   }
 }
 
-/// Moves the memory of an exchange of which all posts are there. Without the lock meanwhile.
+/// Moves the memory of an exchange that has all its posts. Gives the lock away meanwhile.
 void run(std::unique_lock<std::mutex>& lock, RankExchange& e, Group& group) {
   if (group.fabric.failed()) return;  // somebody's memory may be gone
   e.moving = true;
@@ -78,7 +79,7 @@ class DoneRequest : public Request {
 
 using Draw = std::minstd_rand;
 
-/// Late at random, one call in four.
+/// Sleeps in one call of four, if there are delays.
 void be_late(Draw* draw) {
   if (draw == nullptr || (*draw)() % 4 != 0) return;
   std::this_thread::sleep_for(std::chrono::microseconds((*draw)() % kLongestDelay));
@@ -94,7 +95,7 @@ class ThreadRequest : public Request {
         draw_(std::move(draw)) {}
   ThreadRequest(const ThreadRequest&) = delete;
   ThreadRequest& operator=(const ThreadRequest&) = delete;
-  /// Its memory goes: nobody may be at it, nor come to it.
+  /// Waits for a rank that uses this request's memory, and keeps others from using it later.
   ~ThreadRequest() override {
     std::unique_lock lock(group_->fabric.mutex());
     while (exchange_->moving) {
@@ -270,7 +271,7 @@ class ThreadCommunicator : public Communicator {
     return std::make_unique<ThreadRequest>(e, group_, rank_, draw_);
   }
 
-  /// The last one moves the memory; with delays only if somebody waits already.
+  /// The last rank moves the memory. With delays it does so only if some rank waits already.
   void arrive_with(std::unique_lock<std::mutex>& lock, const std::shared_ptr<RankExchange>& e,
                    std::size_t place, const Post& post) {
     e->posts[place] = post;

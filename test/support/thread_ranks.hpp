@@ -11,21 +11,21 @@
 namespace trireme::test {
 
 struct RankOptions {
-  /// Seconds that a rank waits at most; a deadlock of all ranks ends at once.
+  /// A rank waits at most this many seconds. A deadlock of all ranks ends at once.
   double patience = 120;
-  /// Not 0: ranks are late at random, and memory of an exchange is in use until somebody waits
-  /// for it or is copied at once. Seed of that.
+  /// Seed of random delays; 0: none. Ranks are then late at random, and a message is either
+  /// copied at once or uses the sender's memory until some rank waits for it.
   std::uint64_t delays = 0;
-  /// Where to count the bytes of text that rank 0 receives.
+  /// Counts the bytes of text that rank 0 receives, if not null.
   std::size_t* gathered = nullptr;
 };
 
-/// Runs `f` as each of `ranks` ranks of one group and returns when all are done. Where a rank
-/// throws, all that wait for it throw too; the result is then "rank N: message" of the lowest
-/// one that threw by itself, or a report of who waits in which call. Empty where all went well.
+/// Runs `f` as each of `ranks` ranks of one group and returns when all have ended. If a rank
+/// throws, all ranks that wait for it throw too. Returns "rank N: message" of the lowest rank
+/// that threw by itself, or a report of who waits in which call, or nothing if all went well.
 ///
-/// Sums over ranks have the bits of MpiCommunicator's: in rank order where the interface says
-/// so, else as Open MPI adds short arrays (recursive doubling).
+/// Sums over ranks have the bits of MpiCommunicator's. They are taken in rank order where the
+/// interface says so, else by recursive doubling, as Open MPI adds short arrays.
 std::string as_ranks(int ranks, const std::function<void(Communicator&)>& f,
                      const RankOptions& options = {});
 

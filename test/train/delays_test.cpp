@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ranks that are late at random, and exchanges whose memory is in use until somebody waits,
-// change no bit: overlapped runs beside stage 0 without delays.
+// Ranks that are late at random change no bit. Nor does communication that uses a rank's memory
+// until some rank waits for it. Overlapped runs are held against stage 0 without delays.
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -13,7 +13,7 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-constexpr int kRuns = 8;  // of each mesh
+constexpr int kRuns = 8;  // a mesh
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The levers of memory change no bit: the whole product of ZeRO's stages, overlap,
-// accumulation, recomputation and precision on each mesh, beside stage 0;
-// `reduce_once_per_step` and other layouts of buckets too.
+// The levers of memory change no bit. Each mesh trains the whole product of ZeRO's stages,
+// overlap, accumulation, recomputation and precision, and is held against stage 0.
 #include <cmath>
 #include <map>
 
@@ -34,7 +33,7 @@ class References {
   }
 
  private:
-  /// It must be worth comparing with: finite, learning, clipped.
+  /// A reference is worth comparing with if it is finite, learns and is clipped.
   static void check(const Training& run, double clipping) {
     const auto loss = run.losses();
     const auto norm = run.norms();
@@ -76,7 +75,7 @@ void check_product(const LeverMesh& mesh, References& references) {
   }
 }
 
-/// Stages 0 and 1 alike; with one micro-batch as without.
+/// `reduce_once_per_step` makes stages 0 and 1 alike and changes nothing with one micro-batch.
 void check_reduce_once(const LeverMesh& mesh, References& references) {
   for (const int accumulation : {1, 4}) {
     for (int precision = 0; precision < 2; ++precision) {
@@ -96,7 +95,7 @@ void check_reduce_once(const LeverMesh& mesh, References& references) {
   }
 }
 
-/// Other buckets: the norm's last bits alone may differ, as its sum has another order.
+/// Other buckets add the norm in another order, so its last bits alone may differ.
 void check_layouts(const LeverMesh& mesh, References& references) {
   const int precision = mesh.turn % 2;
   const Training& expected = references.of(4, precision);

@@ -16,7 +16,7 @@ struct LeverMesh {
   std::string name;
   int ranks = 1;
   Json deck;
-  int turn = 0;  ///< number in the list
+  int turn = 0;  ///< its number in the list
 };
 inline std::ostream& operator<<(std::ostream& out, const LeverMesh& m) { return out << m.name; }
 
@@ -26,14 +26,14 @@ struct MeshSize {
 [[nodiscard]] LeverMesh mesh_of(const std::string& name, const MeshSize& size,
                                 const Json& deck = Json::object());
 
-/// Those on which no lever of memory may change a bit.
+/// The meshes on which no lever of memory may change a bit.
 [[nodiscard]] const std::vector<LeverMesh>& lever_meshes();
 [[nodiscard]] const LeverMesh& lever_mesh(const std::string& name);
 
 extern const std::array<Json, 4> kRecompute;
-/// Limits of stage 3.
+/// Settings of stage 3's limits.
 extern const std::array<Json, 4> kLimits;
-/// The order of the norm's sum, and with it the last bit, depends on these.
+/// Settings of buckets: they decide the order of the norm's sum, and with it the last bit.
 extern const std::array<Json, 4> kLayouts;
 
 /// Model and layout turn with mesh, accumulation and precision (0: fp32, 1: bf16).

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training on a mesh against one rank: losses, gradient norms, evaluations; initial weights bit
-// for bit. Every mesh trains four models that differ in all that is sharded differently, with
-// one and with several micro-batches, with and without dropout; which model meets which of
-// these turns from mesh to mesh.
+// Training on a mesh is held against one rank: losses, gradient norms, evaluations, and the
+// bits of initial weights. Every mesh trains four models that differ in all that is sharded.
+// Accumulation and dropout turn with the mesh.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -86,7 +85,7 @@ Json deck_of(std::size_t model, bool dropout) {
   return merged(kBase, kModels.at(model), dropout ? kDropout : Json::object());
 }
 
-/// One rank's run, made once; worth comparing with: the loss falls.
+/// Makes one rank's run once. Its loss must fall.
 const Training& reference(std::size_t model, bool dropout) {
   static std::map<std::pair<std::size_t, bool>, Training> made;
   Training& run = made[{model, dropout}];
@@ -99,7 +98,7 @@ const Training& reference(std::size_t model, bool dropout) {
   return run;
 }
 
-/// The largest relative difference; infinite where one has other entries than the other.
+/// Returns the largest relative difference, infinite if the numbers of entries differ.
 double apart(const std::vector<double>& got, const std::vector<double>& expected) {
   if (got.size() != expected.size() || got.empty()) {
     return std::numeric_limits<double>::infinity();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Half precision: overflows and the loss scale, its minimum, types that are kept and sent, and
-// numbers that are not finite. On every kind of mesh, and the same at each stage of ZeRO.
+// Half precision: overflows, the loss scale and its minimum, types that are kept and sent, and
+// numbers that are not finite. All are the same at each stage of ZeRO.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -61,11 +61,11 @@ const Probe& probe() {
   return found;
 }
 
-/// Sample m·dp + r of a step is micro-batch m of rank r: what is found in a step's text.
+/// Sample m·dp + r of a step is micro-batch m of rank r: the step's text must name it.
 void check_step(const Trainer::StepResult& step, int dp, int accumulation, int& alone) {
   const auto samples = probe().run.skipped();
   const int batch = dp * accumulation;
-  std::set<std::string> tensors;  // of the first micro-batch in which any overflowed
+  std::set<std::string> tensors;  // where the first micro-batch overflowed
   int micro_batch = 0;
   std::set<int> ranks;
   for (int i = 0; i < batch; ++i) {
@@ -97,7 +97,7 @@ void check_overflow(int ranks, int dp, int accumulation, const Json& more) {
     check_step(step, dp, accumulation, alone);
     BOOST_TEST(step.loss_scale == probe().scale * batch);
   }
-  if (dp > 1) BOOST_TEST(alone > 0);  // or it isn't seen that one rank's count
+  if (dp > 1) BOOST_TEST(alone > 0);  // in some step one rank alone must overflow
 }
 
 // --- loss scale ------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ struct TypeCase {
   const char* name;
   Json deck;
   std::size_t values, masters, moments;  ///< bytes of an element; 0: there are none
-  double allowed;                        ///< relative, of losses beside fp32's
+  double allowed;                        ///< relative difference of losses from fp32's
 };
 std::ostream& operator<<(std::ostream& out, const TypeCase& c) { return out << c.name; }
 
@@ -256,7 +256,7 @@ BOOST_DATA_TEST_CASE(the_scale_moves_as_deepspeeds, bdata::make(scale_cases()), 
   const auto skipped = run.skipped();
   const auto expected = scales_of(skipped, std::ldexp(1.0, 24), c.hysteresis, c.consecutive);
   BOOST_REQUIRE(skipped.size() == 40U);
-  BOOST_TEST((skipped[0] && skipped[1]));  // or the first scale is too small
+  BOOST_TEST((skipped[0] && skipped[1]));  // the first scale must be too large
   int rises = 0;
   std::int64_t updates = 0;
   for (std::size_t i = 0; i < skipped.size(); ++i) {
@@ -277,8 +277,8 @@ BOOST_DATA_TEST_CASE(the_scale_moves_as_deepspeeds, bdata::make(scale_cases()), 
   BOOST_TEST(off.empty(), "skipped steps changed " << off);
 }
 
-/// AdamW's first update is ±lr wherever the gradient is well above epsilon; had its step been
-/// counted as the ninth or so, it would be about lr · 9 / 4.
+/// AdamW's first update is ±lr wherever the gradient is well above epsilon. Counted as the
+/// ninth step it would be about lr · 9 / 4.
 BOOST_AUTO_TEST_CASE(bias_correction_does_not_count_skipped_steps) {
   const Json deck =
       merged(kDeck, moving_scale(26, 2),
@@ -335,7 +335,7 @@ BOOST_AUTO_TEST_CASE(a_fixed_scale_skips_for_ever) {
   BOOST_TEST(run.steps.back().loss < run.steps.front().loss - 0.3);
 }
 
-/// What is kept is as asked, it trains, and no stage changes a bit.
+/// Arrays have the types that the deck asks for, and no stage changes a bit.
 BOOST_DATA_TEST_CASE(types_are_kept_as_asked, bdata::make(type_cases()), c) {
   static const Training reference = train(merged(kDeck, kTypesRun), 2);
   Training first;
@@ -354,7 +354,7 @@ BOOST_DATA_TEST_CASE(types_are_kept_as_asked, bdata::make(type_cases()), c) {
   }
   const auto loss = first.losses();
   BOOST_TEST(loss.back() < loss.front() - 0.3);
-  BOOST_TEST((loss != reference.losses()));  // or the types make no difference
+  BOOST_TEST((loss != reference.losses()));  // the types must make a difference
   for (std::size_t i = 0; i < loss.size(); ++i) {
     const double expected = reference.losses().at(i);
     BOOST_TEST(std::abs(loss[i] - expected) <= c.allowed * expected);

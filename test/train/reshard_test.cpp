@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint of any stage of ZeRO, precision and mesh, loaded at any other: masters exactly,
-// moments as they were, and the same bits at all stages from there on. And restarts at the same
-// stage, with dropout, accumulation and a loss scale that moves.
+// A checkpoint of any stage of ZeRO, precision and mesh is loaded at any other. Masters and
+// moments keep their bits, and all stages go on with the same bits. A restart at the same stage
+// changes no bit, with dropout, accumulation and a loss scale that moves.
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -24,11 +24,11 @@ using namespace trireme::test;
 
 constexpr int kSaved = 4;
 constexpr int kMore = 3;
-constexpr int kPower = 8;  // the first loss scale's; it doubles every two steps
+constexpr int kPower = 8;  // of the first loss scale, which doubles every two steps
 const std::array kPrecisions{"fp32", "bfloat16", "fp16"};
 const std::array kTypes{DType::f32, DType::bf16, DType::f16};
 
-/// Tied embeddings: one tensor on both ends of a pipeline.
+/// Tied embeddings are one tensor on both ends of a pipeline.
 Json base_deck() {
   return merged(lever_model(0),
                 {{"no_weight_tying", false},
@@ -82,7 +82,7 @@ std::vector<std::byte> rounded(const WholeArray& master, DType type) {
   return out;
 }
 
-/// What was loaded, without a step.
+/// Compares what was loaded, before any step.
 void check_state(const Training& before, const Training& loaded, DType type) {
   const auto masters = masters_of(before);
   const auto got = masters_of(loaded);
@@ -100,7 +100,7 @@ void check_state(const Training& before, const Training& loaded, DType type) {
   BOOST_TEST(loaded.optimizer_steps == before.optimizer_steps);
 }
 
-/// At two stages of one mesh, which turn: the same bits.
+/// Trains on at two stages of one mesh, which turn: they must have the same bits.
 Training go_on(int writer, const std::string& from, int precision) {
   const LeverMesh& mesh = mesh_at(writer + 2 * precision + 1);
   Training expected;
@@ -141,7 +141,7 @@ void check_reader(int writer, int written, int precision, const std::string& fro
   }
 }
 
-/// The same run whole and in two halves.
+/// Holds a run in two halves against a whole one, which it returns.
 Training check_restart(int stage, int precision, const Json& more) {
   const LeverMesh& mesh = mesh_at(stage + 3 * (precision == 2 ? 1 : 0) + 1);
   const TemporaryFolder folder(memory_folder());
@@ -180,7 +180,7 @@ BOOST_DATA_TEST_CASE(any_layout_and_precision_loads_any_other,
 BOOST_DATA_TEST_CASE(a_restart_changes_no_bit, bdata::xrange(4), stage) {
   check_restart(stage, 0, Json::object());
   check_restart(stage, 1, Json::object());
-  // The scale goes down, up, and down again, where a restart must not begin anew.
+  // The scale goes down, up, and down again: a restart must not begin it anew.
   const Training run = check_restart(stage, 2,
                                      {{"fp16",
                                        {{"initial_scale_power", 26},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank of a run, and the gathering of what all of them have.
+// One rank of a run, and the gathering of all ranks' results.
 #include "training.hpp"
 
 #include <algorithm>
@@ -22,8 +22,7 @@ namespace {
 
 constexpr std::int64_t kVocabulary = 67;
 
-/// Made-up tokens of which some are frequent and some follow each other: there is something to
-/// learn.
+/// Made-up tokens with something to learn: some are frequent, and some follow each other.
 class Tokens : public SampleSource {
  public:
   Tokens(std::int64_t seq_length, std::uint64_t seed) : SampleSource(seq_length), seed_(seed) {}
@@ -65,7 +64,7 @@ void for_each_row(const Shape& global, const Box& box, F&& f) {
   }
 }
 
-/// Adds a rank's box; what is there already must be the same.
+/// Adds a rank's box. Elements that are there already must have the same bits.
 void add(std::map<std::string, WholeArray>& arrays, const Piece& piece) {
   WholeArray& array = arrays[piece.name];
   const std::size_t size = size_of(piece.data.dtype());
@@ -108,8 +107,7 @@ class RankRun {
     if (!options_.load.empty()) load();
     const Tokens data(deck_.model.seq_length, deck_.seed);
     const Tokens held_out(deck_.model.seq_length, deck_.seed + 1);
-    std::int64_t samples =
-        options_.samples >= 0 ? options_.samples : iteration_ * deck_.train_batch_size;
+    std::int64_t samples = iteration_ * deck_.train_batch_size;
     const std::int64_t until = options_.until >= 0 ? options_.until : deck_.train_iters;
     while (iteration_ < until) {
       const auto first = static_cast<std::uint64_t>(samples);
@@ -138,7 +136,7 @@ class RankRun {
   void load() {
     CheckpointReader reader(options_.load);
     const RunState& state = reader.state();
-    trainer_.load(reader, options_.with_optimizer, state.optimizer_steps);
+    trainer_.load(reader, true, state.optimizer_steps);
     trainer_.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
     iteration_ = state.iteration;
   }
@@ -176,13 +174,13 @@ class RankRun {
   std::int64_t iteration_ = 0;
 };
 
-/// Also of NaN.
+/// Compares bits, also those of NaN.
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
-/// Gathers what ranks have; whoever has another result than rank 0 throws.
+/// Gathers the ranks' results. A rank whose losses differ from rank 0's throws.
 class Gathered {
  public:
   explicit Gathered(Training& to) : to_(to) {}
@@ -245,22 +243,21 @@ Training train(const Json& json, int ranks, const TrainOptions& options) {
   resolve(deck, ranks);
   Training all;
   Gathered gathered(all);
-  const std::string problem = as_ranks(ranks,
-                                       [&](Communicator& world) {
-                                         set_cpu_threads(1);  // of this thread
-                                         RankRun run(deck, world, options);
-                                         std::string error;
-                                         try {
-                                           run.run();
-                                         } catch (const Error& e) {
-                                           if (!e.everywhere()) throw;
-                                           error = e.what();
-                                         }
-                                         gathered.take(run, world);
-                                         world.barrier();
-                                         if (world.rank() == 0) all.error = error;
-                                       },
-                                       {.delays = options.delays});
+  const auto one_rank = [&](Communicator& world) {
+    set_cpu_threads(1);  // of this thread alone
+    RankRun run(deck, world, options);
+    std::string error;
+    try {
+      run.run();
+    } catch (const Error& e) {
+      if (!e.everywhere()) throw;
+      error = e.what();
+    }
+    gathered.take(run, world);
+    world.barrier();
+    if (world.rank() == 0) all.error = error;
+  };
+  const std::string problem = as_ranks(ranks, one_rank, {.delays = options.delays});
   TRM_REQUIRE(problem.empty(), "{}", problem);
   for (const auto& [name, array] : all.arrays) {
     TRM_REQUIRE(std::ranges::find(array.covered, false) == array.covered.end(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole training runs in this process, ranks as threads: from a deck to losses and arrays.
+// Whole training runs in this process, from a deck to losses and arrays. Ranks are threads.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ namespace trireme::test {
 
 using Json = nlohmann::json;
 
-/// Decks merged left to right, as the program merges its own.
+/// Merges decks from left to right, as the program merges its own.
 [[nodiscard]] Json merged(Json deck, const Json& more, const Json& third = Json::object(),
                           const Json& fourth = Json::object(),
                           const Json& fifth = Json::object());
@@ -36,13 +36,13 @@ struct WholeArray {
   [[nodiscard]] std::vector<float> values() const;
 };
 
-/// What a run came to.
+/// The result of a run.
 struct Training {
   std::vector<Trainer::StepResult> steps;
   std::vector<double> valid;  ///< losses of the evaluations
   std::map<std::string, WholeArray> arrays;
   std::int64_t optimizer_steps = 0;
-  std::string error;  ///< of a run that ended with one on all ranks
+  std::string error;  ///< if all ranks ended with the same one
 
   [[nodiscard]] std::vector<double> losses() const;
   [[nodiscard]] std::vector<double> norms() const;
@@ -51,22 +51,19 @@ struct Training {
 };
 
 struct TrainOptions {
-  std::string load = {};       ///< folder of one checkpoint
-  std::string save = {};       ///< folder that gets one at the end
-  bool with_optimizer = true;  ///< load
-  std::int64_t samples = -1;   ///< that are consumed; −1: those of the iterations done
-  std::int64_t until = -1;     ///< iterations; −1: the deck's `train_iters`
-  std::uint64_t delays = 0;    ///< as in RankOptions
+  std::string load = {};     ///< a checkpoint's folder to begin from
+  std::string save = {};     ///< folder that gets a checkpoint at the end
+  std::int64_t until = -1;   ///< last iteration; −1: the deck's `train_iters`
+  std::uint64_t delays = 0;  ///< as in RankOptions
 };
 
-/// Trains the deck to its `train_iters`, evaluating at multiples of `eval_interval`. Throws
-/// Error where anything goes wrong that isn't the same error on all ranks, or where ranks that
-/// should hold the same don't.
+/// Trains the deck to its `train_iters` and evaluates at multiples of `eval_interval`. Throws
+/// Error if ranks end with different errors, or if replicas differ in a bit.
 [[nodiscard]] Training train(const Json& deck, int ranks, const TrainOptions& options = {});
 
-/// What differs in bits: steps, evaluations, arrays by name. Empty: nothing.
+/// Names the steps, evaluations and arrays that differ in bits; empty: all agree.
 [[nodiscard]] std::string difference(const Training& got, const Training& expected);
-/// The same of arrays alone.
+/// Names the arrays that differ in bits.
 [[nodiscard]] std::string array_difference(const Training& got, const Training& expected);
 
 }  // namespace trireme::test
