@@ -18,14 +18,14 @@ const Json kBase = Json::parse(R"({
 const std::array<Json, 4> kModels{
     Json::parse(R"({"pos_emb": "rotary", "gpt_j_residual": true, "no_weight_tying": true,
                     "gradient_clipping": 0.4})"),
-    Json::parse(R"({"pos_emb": "learned", "no_weight_tying": false, "lr": 0.05,
+    Json::parse(R"({"pos_emb": "learned", "no_weight_tying": false, "lr": 0.1,
                     "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
-                    "gradient_clipping": 1.0})"),
+                    "gradient_clipping": 0.5})"),
     Json::parse(R"({"pos_emb": "rotary", "norm": "rmsnorm", "activation": "swiglu",
                     "num_kv_heads": 2, "intermediate_size": 40, "no_weight_tying": false,
                     "use_bias_in_attn_linear": false, "use_bias_in_mlp": false,
-                    "gradient_clipping": 0.7})"),
-    Json::parse(R"({"pos_emb": "none", "gpt_j_residual": true, "gpt_j_tied": true, "lr": 0.05,
+                    "gradient_clipping": 0.5})"),
+    Json::parse(R"({"pos_emb": "none", "gpt_j_residual": true, "gpt_j_tied": true, "lr": 0.1,
                     "no_weight_tying": true,
                     "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
                     "gradient_clipping": 0.5})")};

@@ -47,8 +47,8 @@ struct Probe {
 };
 const Probe& probe() {
   static const Probe found = [] {
-    for (int eighths = 4; eighths < 33; ++eighths) {
-      Probe p{std::ldexp(eighths, 16), {}};
+    for (int i = 0; i < 40; ++i) {  // eight scales between two powers of two
+      Probe p{std::ldexp(8 + i % 8, 12 + i / 8), {}};
       p.run =
           train(merged(kDeck, kStill, fixed_scale(p.scale), {{"train_iters", kSamples}}), 1);
       const auto skipped = p.run.skipped();
@@ -234,7 +234,8 @@ BOOST_AUTO_TEST_CASE(the_ranks_and_micro_batches_that_overflow_are_found) {
 
 BOOST_AUTO_TEST_CASE(a_sum_that_overflows_on_its_way_is_found) {
   int found = 0;
-  for (const int power : {16, 17, 18, 19}) {  // less than what overflows in backward
+  for (const int power :
+       {13, 14, 15, 16, 17, 18, 19}) {  // less than what overflows in backward
     const Training run = train(merged(kDeck, kStill, fixed_scale(std::ldexp(1.0, power)),
                                       {{"fp32_allreduce", false}, {"train_iters", 4}}),
                                2);

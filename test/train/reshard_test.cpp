@@ -183,7 +183,7 @@ BOOST_DATA_TEST_CASE(a_restart_changes_no_bit, bdata::xrange(4), stage) {
   // The scale goes down, up, and down again: a restart must not begin it anew.
   const Training run = check_restart(stage, 2,
                                      {{"fp16",
-                                       {{"initial_scale_power", 26},
+                                       {{"initial_scale_power", 22},
                                         {"loss_scale_window", 2},
                                         {"hysteresis", 1 + stage % 2}}}});
   const auto skipped = run.skipped();

@@ -36,7 +36,7 @@ class Tokens : public SampleSource {
       token =
           follows
               ? (token * 5 + 3) % kVocabulary
-              : static_cast<std::int64_t>(std::pow(u, 5) * static_cast<double>(kVocabulary));
+              : static_cast<std::int64_t>(std::pow(u, 6) * static_cast<double>(kVocabulary));
       to[i] = static_cast<std::int32_t>(token);
     }
   }
