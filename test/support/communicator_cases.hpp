@@ -16,6 +16,7 @@ namespace trireme::test {
 struct CommunicatorCase {
   const char* name;
   void (*check)(Communicator& world);
+  bool alone = true;  ///< make_self_communicator() must pass it too
 };
 inline std::ostream& operator<<(std::ostream& out, const CommunicatorCase& c) {
   return out << c.name;

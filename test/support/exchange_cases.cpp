@@ -339,7 +339,7 @@ void wrong_types_and_shapes_are_refused_with_the_reason(Communicator& world) {
   }
 }
 
-void a_block_that_mpi_cannot_count_is_refused(Communicator& world) {
+void a_block_that_is_too_long_is_refused(Communicator& world) {
   const std::int64_t block = std::int64_t{1} << 30;
   const std::int64_t n = block * world.size();
   const auto bytes = static_cast<std::size_t>(n + block) * 2;  // addresses, not memory
@@ -369,7 +369,7 @@ std::vector<CommunicatorCase> exchange_cases() {
        halves_are_reduced_in_fp32_and_rounded_once},
       {"wrong types and shapes are refused with the reason",
        wrong_types_and_shapes_are_refused_with_the_reason},
-      {"a block that mpi cannot count is refused", a_block_that_mpi_cannot_count_is_refused}};
+      {"a block that is too long is refused", a_block_that_is_too_long_is_refused, false}};
 }
 
 }  // namespace trireme::test
