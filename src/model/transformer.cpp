@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "trireme/device/block_pool.hpp"
 #include "trireme/ops/attention.hpp"
 
 #include "block.hpp"
@@ -42,6 +43,20 @@ Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
       "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
       c.rotary_pct, c.head_dim(), dim);
   return ops::rotary_table(ex, dtype, c.seq_length, dim, c.rotary_emb_base);
+}
+
+void observe_before(const Exec& ex, const UnitUse& use, Module& unit, const PartPass& pass) {
+  ex.device.begin_range(unit.name());
+  const Arena::Scope outside(ex.device.pool());
+  for (UnitObserver* o : pass.observers) o->before(use, unit);
+}
+
+void observe_after(const Exec& ex, const UnitUse& use, Module& unit, const PartPass& pass) {
+  {
+    const Arena::Scope outside(ex.device.pool());
+    for (std::size_t i = pass.observers.size(); i-- > 0;) pass.observers[i]->after(use, unit);
+  }
+  ex.device.end_range();
 }
 
 }  // namespace
@@ -132,45 +147,48 @@ bool ModelPart::closes_group(std::size_t unit) const {
   return computed_again(unit) && (unit + 1 == end_again_ || opens_group(unit + 1));
 }
 
-std::vector<UnitUse> ModelPart::forward_uses(bool training) const {
+std::vector<UnitUse> ModelPart::forward_uses(bool training, const PartPass& pass) const {
   std::vector<UnitUse> uses;
   for (std::size_t u = 0; u < units_.size(); ++u) {
-    uses.push_back({u, UnitUse::Pass::forward, training});
+    uses.push_back({u, UnitUse::Pass::forward, training, pass.part, pass.micro_batch});
   }
   return uses;
 }
 
-std::vector<UnitUse> ModelPart::backward_uses() const {
+std::vector<UnitUse> ModelPart::backward_uses(const PartPass& pass) const {
   std::vector<UnitUse> uses;
+  const auto add = [&](std::size_t unit, UnitUse::Pass kind) {
+    uses.push_back({unit, kind, true, pass.part, pass.micro_batch});
+  };
   for (std::size_t u = units_.size(); u-- > 0;) {
     if (closes_group(u)) {
       std::size_t again = u;
       while (!opens_group(again)) --again;
-      for (; again <= u; ++again) uses.push_back({again, UnitUse::Pass::recompute});
+      for (; again <= u; ++again) add(again, UnitUse::Pass::recompute);
     }
-    uses.push_back({u, UnitUse::Pass::backward});
+    add(u, UnitUse::Pass::backward);
   }
   return uses;
 }
 
-Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const UnitHooks& hooks) {
+Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& pass) {
   Tape unrecorded(tape.micro_batch(), false);
-  for (const UnitUse& use : forward_uses(tape.micro_batch().training)) {
+  for (const UnitUse& use : forward_uses(tape.micro_batch().training, pass)) {
     Module& unit = *units_[use.unit];
-    if (hooks.before) hooks.before(use);
+    observe_before(ex, use, unit, pass);
     if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, host_pool_.get(), x, tape);
     x = unit.forward(ex, x, computed_again(use.unit) ? unrecorded : tape);
-    if (hooks.observe) hooks.observe(unit.name(), x);
-    if (hooks.after) hooks.after(use);
+    for (UnitObserver* o : pass.observers) o->observe(use, unit, x);
+    observe_after(ex, use, unit, pass);
   }
   return x;
 }
 
-Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const UnitHooks& hooks) {
+Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const PartPass& pass) {
   Tensor x;  // of the group that is computed again
-  for (const UnitUse& use : backward_uses()) {
+  for (const UnitUse& use : backward_uses(pass)) {
     Module& unit = *units_[use.unit];
-    if (hooks.before) hooks.before(use);
+    observe_before(ex, use, unit, pass);
     if (use.pass == UnitUse::Pass::backward) {
       dy = unit.backward(ex, dy, tape);
     } else {
@@ -181,10 +199,18 @@ Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const UnitHook
         x = unit.forward(ex, x, tape);
       }
     }
-    if (hooks.after) hooks.after(use);
+    observe_after(ex, use, unit, pass);
   }
   TRM_CHECK(tape.empty(), "backward left activations on the tape");
   return dy;
+}
+
+void ModelPart::observe_uses(const Exec& ex, const std::vector<UnitUse>& uses,
+                             const PartPass& pass) {
+  for (const UnitUse& use : uses) {
+    observe_before(ex, use, *units_[use.unit], pass);
+    observe_after(ex, use, *units_[use.unit], pass);
+  }
 }
 
 Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
