@@ -39,10 +39,15 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
   return {std::min(rows, whole), stride};
 }
 
-Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
-           const std::string& weight_name)
-    : tp_(tp), in_(tp.in()), weight_(tied != nullptr ? tied : &own_) {
-  if (tied == nullptr) own_ = vocabulary_parameter(weight_name, config, tp);
+Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared)
+    : tp_(tp), in_(tp.in()), weight_(&own_) {
+  if (config.no_weight_tying) {
+    own_ = vocabulary_parameter("embed_out.weight", config, tp);
+  } else if (shared != nullptr) {
+    weight_ = shared;
+  } else {
+    own_ = token_embedding(config, tp, ParameterRole::tied_copy);
+  }
 }
 
 Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {

@@ -127,15 +127,9 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
 }
 
 void ModelPart::add_head(const ModelConfig& config, const TensorParallel& tp) {
-  if (config.no_weight_tying) {
-    units_.push_back(std::make_unique<Head>(config, tp, nullptr, "embed_out.weight"));
-    return;
-  }
   auto* embedding = first_ ? dynamic_cast<Embedding*>(units_.front().get()) : nullptr;
   Parameter* shared = embedding != nullptr ? &embedding->table() : nullptr;
-  auto head = std::make_unique<Head>(config, tp, shared, "embed_in.weight");
-  head->weight().tied_copy = shared == nullptr;
-  units_.push_back(std::move(head));
+  units_.push_back(std::make_unique<Head>(config, tp, shared));
 }
 
 bool ModelPart::opens_group(std::size_t unit) const {

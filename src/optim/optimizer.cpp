@@ -59,7 +59,9 @@ void Optimizer::add_squares(const View& total) const {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     for (const FlatSlice& s : groups_[i].own) {
       const Parameter& p = *s.parameter;
-      if (p.tied_copy || (p.replicated_tp && mesh_.at.tp > 0)) continue;
+      const bool counted_elsewhere = p.role == ParameterRole::tied_copy ||
+                                     (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0);
+      if (counted_elsewhere) continue;
       ops::accumulate_squares(ex_, gradients_.sums(i).part(s), total);
     }
   }

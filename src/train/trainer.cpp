@@ -27,7 +27,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
             std::min(deck.zero.reduce_bucket_size, deck.zero.allgather_bucket_size),
             deck.zero.stage3_param_persistence_threshold),
       values_(ex, flat_, mesh, deck.zero, deck.types),
-      gradients_(ex, flat_, mesh, deck.zero, deck.types, !deck.model.no_weight_tying),
+      gradients_(ex, flat_, mesh, deck.zero, deck.types),
       zero_(values_, gradients_, clock),
       optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_),
       executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size,

@@ -145,7 +145,7 @@ struct TinyModel {
       sum += *mb.loss_sum.data<double>() * mb.loss_weight;
     }
     for (const Parameter* p : store->parameters()) {
-      if (p->sum_over_tp) tp.comm->all_reduce(p->grad, Reduction::sum);
+      if (p->sum_over.has(Axis::tp)) tp.comm->all_reduce(p->grad, Reduction::sum);
     }
     return sum;
   }

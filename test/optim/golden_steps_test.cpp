@@ -52,7 +52,7 @@ struct Training {
         layout(parts, shape.dp, zero.reduce_bucket_size,
                zero.stage3_param_persistence_threshold),
         values(ex, layout, mesh, zero, all_of(dtype)),
-        gradients(ex, layout, mesh, zero, all_of(dtype), !golden.config.no_weight_tying),
+        gradients(ex, layout, mesh, zero, all_of(dtype)),
         optimizer(ex, optimizer_of(golden), zero, all_of(dtype), layout, mesh, values,
                   gradients),
         rule(step_rule(optimizer_of(golden), {})),

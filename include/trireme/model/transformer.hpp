@@ -38,8 +38,8 @@ struct UnitInfo {
 class ModelPart {
  public:
   /// A tied head shares the embedding's weight if that is in the same part, else it has a copy
-  /// (Parameter::tied_copy), whose gradient a GradientReducer adds to the original's. Groups of
-  /// layers that are computed again begin anew in each part.
+  /// (ParameterRole::tied_copy), whose gradient a GradientReducer adds to the original's.
+  /// Groups of layers that are computed again begin anew in each part.
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
             int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 

@@ -149,7 +149,7 @@ struct Stage {
   };
   void sum_gradients(bool tied) {
     for (const Parameter* p : store->parameters()) {
-      if (p->sum_over_tp) mesh.tp->all_reduce(p->grad, Reduction::sum);
+      if (p->sum_over.has(Axis::tp)) mesh.tp->all_reduce(p->grad, Reduction::sum);
       if (tied && p->name == "embed_in.weight") mesh.ends->all_reduce(p->grad, Reduction::sum);
       mesh.dp->all_reduce(p->grad, Reduction::sum);
     }
