@@ -17,21 +17,36 @@ namespace trireme {
 
 namespace {
 
-std::int64_t norm_parameters(const ModelConfig& c) {
-  const bool bias = c.norm == Norm::layernorm && c.use_bias_in_norms;
-  return (bias ? 2 : 1) * c.hidden_size;
+/// What units are made from, besides the number of a layer.
+struct UnitSources {
+  const ModelConfig& config;
+  const TensorParallel& tp;
+  Tensor rotary = {};
+  bool attention_again = false;
+  Parameter* table = nullptr;  ///< the token embedding's, where the part has it
+};
+
+std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitSources& from) {
+  switch (kind) {
+    case UnitKind::embedding:
+      return std::make_unique<Embedding>(from.config, from.tp);
+    case UnitKind::layer:
+      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary,
+                                     from.attention_again);
+    case UnitKind::norm:
+      return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
+    case UnitKind::head:
+      return std::make_unique<Head>(from.config, from.tp, from.table);
+  }
+  throw Error("unknown unit");
 }
 
-std::int64_t layer_parameters(const ModelConfig& c) {
-  const std::int64_t h = c.hidden_size;
-  const std::int64_t qkv = h + 2 * c.num_kv_heads * c.head_dim();
-  const std::int64_t inner = c.mlp_inner();
-  const std::int64_t ups = gated(c.activation) ? 2 : 1;
-  std::int64_t n = qkv * h + h * h + (ups + 1) * inner * h;
-  if (c.use_bias_in_attn_linear) n += qkv + h;
-  if (c.use_bias_in_mlp) n += ups * inner + h;
-  const bool one_norm = c.gpt_j_residual && c.gpt_j_tied;
-  return n + (one_norm ? 1 : 2) * norm_parameters(c);
+std::int64_t own_parameters(const ModelConfig& config, UnitKind kind) {
+  std::int64_t n = 0;
+  visit_unit(config, kind, [&](const Parameter& p) {
+    if (p.role != ParameterRole::tied_copy) n += p.global_shape.count();
+  });
+  return n;
 }
 
 /// Angles of all positions, shared by the layers of a part.
@@ -61,18 +76,17 @@ void observe_after(const Exec& ex, const UnitUse& use, Module& unit, const PartP
 
 }  // namespace
 
+void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f) {
+  const TensorParallel alone;
+  make_unit(kind, 0, {config, alone})->visit(f);
+}
+
 std::vector<UnitInfo> list_units(const ModelConfig& config) {
-  const std::int64_t table = config.vocab_size * config.hidden_size;
-  std::vector<UnitInfo> units;
-  const bool learned = config.pos_emb == PositionEmbedding::learned;
-  units.push_back(
-      {UnitKind::embedding,
-       table + (learned ? config.max_position_embeddings * config.hidden_size : 0)});
-  for (std::int64_t i = 0; i < config.num_layers; ++i) {
-    units.push_back({UnitKind::layer, layer_parameters(config)});
-  }
-  units.push_back({UnitKind::norm, norm_parameters(config)});
-  units.push_back({UnitKind::head, config.no_weight_tying ? table : 0});
+  const auto info = [&](UnitKind kind) { return UnitInfo{kind, own_parameters(config, kind)}; };
+  std::vector<UnitInfo> units{info(UnitKind::embedding)};
+  units.insert(units.end(), static_cast<std::size_t>(config.num_layers), info(UnitKind::layer));
+  units.push_back(info(UnitKind::norm));
+  units.push_back(info(UnitKind::head));
   return units;
 }
 
@@ -83,9 +97,13 @@ std::int64_t count_parameters(const ModelConfig& config) {
 }
 
 double flops_per_token(const ModelConfig& config) {
-  const auto units = list_units(config);
-  std::int64_t n = count_parameters(config) - units.front().parameters;
-  if (!config.no_weight_tying) n += config.vocab_size * config.hidden_size;
+  std::int64_t n = 0;
+  const auto count = [&](UnitKind kind, std::int64_t units) {
+    visit_unit(config, kind, [&](const Parameter& p) { n += units * p.global_shape.count(); });
+  };
+  count(UnitKind::layer, config.num_layers);
+  count(UnitKind::norm, 1);
+  count(UnitKind::head, 1);  // its matrix, tied or not
   return 6.0 * static_cast<double>(n) +
          12.0 * static_cast<double>(config.num_layers * config.hidden_size * config.seq_length);
 }
@@ -102,34 +120,18 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
-  const Tensor rotary = make_rotary(ex, dtype, config);
+  UnitSources from{config, tp, make_rotary(ex, dtype, config),
+                   recompute.kind == RecomputeConfig::Kind::selective};
   for (int u = first_unit; u < end_unit; ++u) {
-    switch (infos[static_cast<std::size_t>(u)].kind) {
-      case UnitKind::embedding:
-        units_.push_back(std::make_unique<Embedding>(config, tp));
-        break;
-      case UnitKind::layer:
-        if (recompute.kind == RecomputeConfig::Kind::full) {
-          if (end_again_ == 0) first_again_ = units_.size();
-          end_again_ = units_.size() + 1;
-        }
-        units_.push_back(std::make_unique<Block>(
-            u - 1, config, tp, rotary, recompute.kind == RecomputeConfig::Kind::selective));
-        break;
-      case UnitKind::norm:
-        units_.push_back(std::make_unique<FinalNorm>(config, tp.rows_are_cut()));
-        break;
-      case UnitKind::head:
-        add_head(config, tp);
-        break;
+    const UnitKind kind = infos[static_cast<std::size_t>(u)].kind;
+    if (kind == UnitKind::layer && recompute.kind == RecomputeConfig::Kind::full) {
+      if (end_again_ == 0) first_again_ = units_.size();
+      end_again_ = units_.size() + 1;
     }
+    units_.push_back(make_unit(kind, u - 1, from));
+    auto* embedding = dynamic_cast<Embedding*>(units_.back().get());
+    if (embedding != nullptr) from.table = &embedding->table();
   }
-}
-
-void ModelPart::add_head(const ModelConfig& config, const TensorParallel& tp) {
-  auto* embedding = first_ ? dynamic_cast<Embedding*>(units_.front().get()) : nullptr;
-  Parameter* shared = embedding != nullptr ? &embedding->table() : nullptr;
-  units_.push_back(std::make_unique<Head>(config, tp, shared));
 }
 
 bool ModelPart::opens_group(std::size_t unit) const {

@@ -21,7 +21,9 @@ struct UnitInfo {
   std::int64_t parameters = 0;
 };
 
-/// All units in order. Pure.
+/// The parameters of a unit, where one rank holds all of it. They have no memory.
+void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f);
+/// All units in order. Pure. A vocabulary that is not known yet counts as 0 tokens.
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
 /// Of the whole model; tied matrices count once.
 [[nodiscard]] std::int64_t count_parameters(const ModelConfig& config);
@@ -66,7 +68,6 @@ class ModelPart {
   }
 
  private:
-  void add_head(const ModelConfig& config, const TensorParallel& tp);
   /// Whether a unit is the first, or the last, of a group that is computed again.
   [[nodiscard]] bool opens_group(std::size_t unit) const;
   [[nodiscard]] bool closes_group(std::size_t unit) const;
