@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Main of every test program: MPI around Boost.Test; the worst exit code of all ranks is
 // everyone's.
-#define BOOST_TEST_NO_MAIN
 #include <algorithm>
 
 #include <boost/test/unit_test.hpp>
