@@ -89,7 +89,7 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
   if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
   ops::softmax_rescale(ex, global_max, targets, first, logits.cols(), max, sum, picked);
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
-  ops::softmax_loss(ex, sum, picked, mb.loss_sum);
+  ops::softmax_loss(ex, sum, picked, mb.token_loss_sum());
   if (mb.training) {
     ops::softmax_gradient(ex, logits, targets, first, max, sum, mb.loss_weight, mb.loss_scale);
   }

@@ -189,11 +189,13 @@ Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const PartPass
       dy = unit.backward(ex, dy, tape);
     } else {
       if (opens_group(use.unit)) x = take_input(ex, recompute_, tp_, host_pool_.get(), tape);
+      tape.set_recomputing(true);
       if (closes_group(use.unit)) {
         unit.record(ex, std::exchange(x, {}), tape);
       } else {
         x = unit.forward(ex, x, tape);
       }
+      tape.set_recomputing(false);
     }
     observe_after(ex, use, unit, pass);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A step whose loss or gradient is not finite: which tensor was the first.
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -11,7 +12,7 @@ namespace trireme {
 
 namespace {
 
-/// Looks at every unit's output, and at the sum of losses after the head.
+/// Looks at every unit's output and at the sums of losses.
 class ActivationSearch final : public UnitObserver {
  public:
   /// `order`: numbers of units in the model, by name.
@@ -19,23 +20,27 @@ class ActivationSearch final : public UnitObserver {
       : ex_(ex), order_(std::move(order)), loss_sum_(loss_sum) {}
 
   void observe(const UnitUse& /*use*/, Module& unit, const Tensor& y) override {
-    const bool loss = !y.defined();
-    const bool bad = loss ? !std::isfinite(loss_sum())
-                          : ops::first_non_finite(ex_, y.view().reshape(Shape{y.count()})) >= 0;
-    if (!bad) return;
-    const auto text = fmt::format("{:06} {} {}", order_.at(unit.name()),
-                                  loss ? "the loss of" : "the output of", unit.name());
+    const auto [tokens, auxiliary] = losses();
+    const char* what = nullptr;
+    if (!std::isfinite(auxiliary)) what = "the auxiliary loss of";
+    if (!y.defined()) {
+      if (!std::isfinite(tokens)) what = "the loss of";
+    } else if (ops::first_non_finite(ex_, y.view().reshape(Shape{y.count()})) >= 0) {
+      what = "the output of";
+    }
+    if (what == nullptr) return;
+    const auto text = fmt::format("{:06} {} {}", order_.at(unit.name()), what, unit.name());
     if (found_.empty() || text < found_) found_ = text;
   }
   /// The first unit whose output is not finite, after its number; empty where there is none.
   [[nodiscard]] const std::string& found() const { return found_; }
 
  private:
-  [[nodiscard]] double loss_sum() const {
-    double sum = 0;
-    ex_.device.copy_to_host(&sum, loss_sum_.view().raw(), sizeof sum, ex_.stream);
+  [[nodiscard]] std::array<double, 2> losses() const {
+    std::array<double, 2> sums{};
+    ex_.device.copy_to_host(sums.data(), loss_sum_.view().raw(), sizeof sums, ex_.stream);
     ex_.stream.synchronize();
-    return sum;
+    return sums;
   }
 
   const Exec& ex_;
@@ -58,7 +63,8 @@ void Trainer::report() {
   Error error(fmt::format(
       "the {} is not finite at iteration {}; the first tensor with inf or NaN is {}. A lower "
       "lr, a longer warmup or a smaller gradient_clipping may help{}",
-      std::isfinite(result.loss) ? "gradient" : "loss", result.iteration,
+      std::isfinite(result.loss + result.auxiliary_loss) ? "gradient" : "loss",
+      result.iteration,
       culprit.empty() ? "none of parameters, activations and gradients" : culprit,
       deck_.save.empty() ? "" : "; what was saved before is intact"));
   throw error.set_everywhere();
@@ -113,7 +119,8 @@ std::string Trainer::first_bad_activation(const std::vector<MicroBatch>& micro_b
     int at = stage_bounds(deck_)[static_cast<std::size_t>(part)];
     for (const auto& unit : parts_[c]->units()) order[unit->name()] = at++;
   }
-  ex_.device.zero(micro_batches.front().loss_sum.view().raw(), sizeof(double), ex_.stream);
+  const View sums = micro_batches.front().loss_sum;
+  ex_.device.zero(sums.raw(), sums.bytes(), ex_.stream);
   ActivationSearch search(ex_, order, micro_batches.front().loss_sum);
   executor_.evaluate(micro_batches, {&zero_, &search});
   return least(search.found());

@@ -14,7 +14,25 @@
 
 namespace trireme {
 
+std::vector<std::unique_ptr<ModelPart>> build_parts(const Exec& ex, const Deck& deck,
+                                                    const Mesh& mesh) {
+  const auto bounds = stage_bounds(deck);
+  std::vector<std::unique_ptr<ModelPart>> parts;
+  for (int c = 0; c < deck.virtual_pipeline_chunks; ++c) {
+    const auto i = static_cast<std::size_t>(model_part(mesh.at.pp, c, mesh.shape.pp));
+    parts.push_back(
+        std::make_unique<ModelPart>(ex, deck.types.compute, deck.model,
+                                    TensorParallel{mesh.tp.get(), deck.sequence_parallel},
+                                    bounds[i], bounds[i + 1], deck.recompute));
+  }
+  return parts;
+}
+
 Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock)
+    : Trainer(ex, deck, mesh, clock, build_parts(ex, deck, mesh)) {}
+
+Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock,
+                 std::vector<std::unique_ptr<ModelPart>> parts)
     : ex_(ex),
       deck_(deck),
       mesh_(mesh),
@@ -22,7 +40,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       tp_{mesh.tp.get(), deck.sequence_parallel},
       layout_(deck, mesh),
       uploads_(ex),
-      parts_(build_parts()),
+      parts_(std::move(parts)),
       flat_(parts_, mesh.shape.dp,
             std::min(deck.zero.reduce_bucket_size, deck.zero.allgather_bucket_size),
             deck.zero.stage3_param_persistence_threshold),
@@ -57,37 +75,25 @@ void Trainer::restore_loss_scale(const LossScaleState& saved) {
   upload_state();
 }
 
-std::vector<std::unique_ptr<ModelPart>> Trainer::build_parts() const {
-  const int stages = mesh_.shape.pp;
-  const int chunks = deck_.virtual_pipeline_chunks;
-  const auto bounds = stage_bounds(deck_);
-  std::vector<std::unique_ptr<ModelPart>> parts;
-  for (int c = 0; c < chunks; ++c) {
-    const auto i = static_cast<std::size_t>(model_part(mesh_.at.pp, c, stages));
-    parts.push_back(std::make_unique<ModelPart>(ex_, deck_.types.compute, deck_.model, tp_,
-                                                bounds[i], bounds[i + 1], deck_.recompute));
-  }
-  return parts;
-}
-
 void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   const View state = state_;
   {
     const auto scope = clock_.scope(Phase::optimizer);
     gradients_.begin(static_cast<int>(micro_batches.size()));
     overflow_->reset();
-    ex_.device.zero(state.raw(), 2 * sizeof(double), ex_.stream);
+    ex_.device.zero(state.raw(), 3 * sizeof(double), ex_.stream);
   }
   UnitObservers observers{&zero_};
   if (deck_.loss_scale.enabled) observers.push_back(overflow_.get());
   executor_.train(micro_batches, observers);
   const auto scope = clock_.scope(Phase::reduce);
   gradients_.finish();
-  const View sums = View(state.raw(), DType::f64, Shape{2});  // StepState's squares and loss
+  // StepState's squares, loss and auxiliary.
+  const View sums = View(state.raw(), DType::f64, Shape{3});
   optimizer_.add_squares(View(sums.raw(), DType::f64, Shape{1}));
-  if (mesh_.last_stage() && mesh_.at.tp == 0) {
-    ex_.device.copy(sums.data<double>() + 1, micro_batches.front().loss_sum.view().raw(),
-                    sizeof(double), ex_.stream);
+  if (mesh_.at.tp == 0) {
+    const View losses = micro_batches.front().loss_sum;
+    ex_.device.copy(sums.data<double>() + 1, losses.raw(), losses.bytes(), ex_.stream);
   }
   mesh_.everyone().all_reduce(sums, Reduction::sum);
 }
@@ -136,6 +142,7 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     const double weight =
         1.0 / static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
     result.loss = outcome.state.loss * weight;
+    result.auxiliary_loss = outcome.state.auxiliary * weight;
     result.gradient_norm = outcome.state.norm;
     result.loss_scale = decided_.scale;
     result.next_loss_scale = outcome.state.scale;

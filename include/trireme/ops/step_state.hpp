@@ -25,8 +25,9 @@ struct StepRule {
 /// Kept on the device, on all ranks alike, as an fp64 array [kSlots].
 struct StepState {
   // Written before decide_step():
-  double squares = 0;  ///< Σ g² of the whole model's gradient, times loss scale²
-  double loss = 0;     ///< Σ token losses of the step, all ranks
+  double squares = 0;    ///< Σ g² of the whole model's gradient, times loss scale²
+  double loss = 0;       ///< Σ token losses of the step, all ranks
+  double auxiliary = 0;  ///< Σ auxiliary losses, in the same unit
   // The decision:
   double factor = 0;   ///< what the update multiplies gradients by: clipping and 1 / loss scale
   double updated = 0;  ///< 1: the update takes place, 0: it leaves everything as it is
@@ -40,8 +41,8 @@ struct StepState {
   double clean_steps = 0;  ///< since the last overflow or doubling
   double hysteresis = -1;  ///< what is left of it; −1: the scale doesn't move
 
-  static constexpr std::int64_t kSlots = 12;
-  static constexpr std::int64_t kScaleSlot = 9;
+  static constexpr std::int64_t kSlots = 13;
+  static constexpr std::int64_t kScaleSlot = 10;
 };
 static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
 
@@ -69,10 +70,10 @@ TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow,
   return true;
 }
 
-/// From `squares` and `loss` to the decision. Once halted, it stays so.
+/// From `squares`, `loss` and `auxiliary` to the decision. Once halted, it stays so.
 TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
   s.norm = std::sqrt(s.squares) / s.scale;
-  const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss);
+  const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss + s.auxiliary);
   s.updated = 0;
   s.factor = 0;
   if (s.halted != 0) return;

@@ -25,10 +25,20 @@ namespace trireme {
 class CheckpointReader;
 struct HeldPiece;
 
+/// The parts of the deck's model that a rank holds, one for each of its stage's chunks. `mesh`
+/// must outlive them.
+[[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts(const Exec& ex,
+                                                                  const Deck& deck,
+                                                                  const Mesh& mesh);
+
 /// All calls are collective over the mesh. `deck` is resolved and its vocabulary known.
 class Trainer {
  public:
   Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock);
+  /// With parts of the caller's making, which have the units of build_parts() or others in
+  /// their places.
+  Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock,
+          std::vector<std::unique_ptr<ModelPart>> parts);
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -36,6 +46,9 @@ class Trainer {
   struct StepResult {
     std::int64_t iteration = 0;
     double loss = 0;  ///< mean over the global batch's tokens, before the update
+    /// What modules added to it, mean over micro-batches. Training minimizes the sum of the
+    /// two.
+    double auxiliary_loss = 0;
     double gradient_norm = 0;
     double lr = 0;
     double loss_scale = 1;       ///< of this step
@@ -115,7 +128,6 @@ class Trainer {
  private:
   class OverflowWatch;
 
-  [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts() const;
   /// Gradients of a step's global batch and what is decided by them, on the device.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   void upload_state();
