@@ -126,8 +126,7 @@ void KernelCases::attention() {
 void KernelCases::rotary() {
   if (model_.pos_emb != PositionEmbedding::rotary) return;
   const AttentionShape s = heads();
-  const auto dim =
-      static_cast<std::int64_t>(model_.rotary_pct * static_cast<double>(s.head_dim));
+  const std::int64_t dim = model_.rotary_dims();
   // Forward and backward.
   add("rotary", "rotary", 2 * layers_, 0, 2 * bytes(rows_ * (s.heads() + s.kv_heads) * dim),
       [this, s, dim]() -> Run {

@@ -52,7 +52,7 @@ std::int64_t own_parameters(const ModelConfig& config, UnitKind kind) {
 /// Angles of all positions, shared by the layers of a part.
 Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
   if (c.pos_emb != PositionEmbedding::rotary) return {};
-  const auto dim = static_cast<std::int64_t>(c.rotary_pct * static_cast<double>(c.head_dim()));
+  const std::int64_t dim = c.rotary_dims();
   TRM_REQUIRE(
       dim > 0 && dim % 2 == 0,
       "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
