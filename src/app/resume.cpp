@@ -15,6 +15,7 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/keys.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme {
 
@@ -97,14 +98,12 @@ void settle_schedule(const std::string& checkpoint, const Deck& made_with, const
 /// The state of another optimizer, or none, is of no use.
 void check_optimizer(const CheckpointReader& reader, const Deck& made_with, const Deck& deck) {
   if (deck.no_load_optim) return;
-  const bool adamw = deck.optimizer.kind == OptimizerKind::adamw;
   const auto names = reader.names();
-  const bool kept = std::ranges::any_of(names, [&](const std::string& n) {
-    return n.starts_with(made_with.optimizer.kind == OptimizerKind::adamw
-                             ? "optimizer/exp_avg/"
-                             : "optimizer/momentum/");
+  const auto arrays = state_arrays(made_with.optimizer);
+  const bool kept = !arrays.empty() && std::ranges::any_of(names, [&](const std::string& n) {
+    return n.starts_with(fmt::format("optimizer/{}/", arrays.front()));
   });
-  TRM_REQUIRE(kept || !(adamw || deck.optimizer.momentum > 0),
+  TRM_REQUIRE(kept || state_arrays(deck.optimizer).empty(),
               "the checkpoint {} holds no optimizer state{}: set no_load_optim: true to start "
               "the optimizer afresh",
               reader.folder(),

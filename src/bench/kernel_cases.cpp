@@ -2,6 +2,9 @@
 // Kernels of the layers: shapes, calls, operations and bytes.
 #include "kernel_cases.hpp"
 
+#include <map>
+
+#include "trireme/model/transformer.hpp"
 #include "trireme/ops/activation.hpp"
 #include "trireme/ops/attention.hpp"
 #include "trireme/ops/elementwise.hpp"
@@ -17,17 +20,24 @@ View or_none(const Tensor& t) { return t.defined() ? t.view() : View(); }
 }  // namespace
 
 void KernelCases::linears() {
-  const std::int64_t inner = model_.mlp_inner();
   const bool plain = !gated(model_.activation);
-  const bool attention_bias = model_.use_bias_in_attn_linear;
-  const bool mlp_bias = model_.use_bias_in_mlp;
-  const std::array<Matrix, 4> matrices = {
-      Matrix{"query_key_value", h_, h_ + 2 * model_.num_kv_heads * model_.head_dim(),
-             attention_bias},
-      Matrix{"attention dense", h_, h_, attention_bias},
-      Matrix{plain ? "dense_h_to_4h" : "gate and up", h_, inner, mlp_bias, plain ? 1 : 2, plain,
-             false},
-      Matrix{plain ? "dense_4h_to_h" : "down", inner, h_, mlp_bias, 1, false, plain}};
+  std::map<std::string, Shape> shapes;  // by a parameter's name in its layer
+  visit_unit(model_, UnitKind::layer, [&](const Parameter& p) {
+    shapes[p.name.substr(std::string("layers.0.").size())] = p.global_shape;
+  });
+  const auto matrix = [&](const char* shown, const std::string& name) {
+    const Shape& weight = shapes.at(name + ".weight");
+    return Matrix{shown, weight[1], weight[0], shapes.contains(name + ".bias")};
+  };
+  std::array<Matrix, 4> matrices = {
+      matrix("query_key_value", "attention.query_key_value"),
+      matrix("attention dense", "attention.dense"),
+      plain ? matrix("dense_h_to_4h", "mlp.dense_h_to_4h")
+            : matrix("gate and up", "mlp.up_proj"),
+      plain ? matrix("dense_4h_to_h", "mlp.dense_4h_to_h") : matrix("down", "mlp.down_proj")};
+  matrices[2].copies = plain ? 1 : 2;
+  matrices[2].activates = plain;
+  matrices[3].activated = plain;
   for (const Matrix& w : matrices) forward(w);
   for (const Matrix& w : matrices) backward(w);
 }
@@ -116,8 +126,7 @@ void KernelCases::attention() {
 void KernelCases::rotary() {
   if (model_.pos_emb != PositionEmbedding::rotary) return;
   const AttentionShape s = heads();
-  const auto dim =
-      static_cast<std::int64_t>(model_.rotary_pct * static_cast<double>(s.head_dim));
+  const std::int64_t dim = model_.rotary_dims();
   // Forward and backward.
   add("rotary", "rotary", 2 * layers_, 0, 2 * bytes(rows_ * (s.heads() + s.kv_heads) * dim),
       [this, s, dim]() -> Run {

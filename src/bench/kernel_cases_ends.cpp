@@ -8,7 +8,7 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
-#include "trireme/ops/update.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 #include "kernel_cases.hpp"
 
@@ -225,30 +225,37 @@ void KernelCases::update() {
   const std::int64_t n = count_parameters(model_);
   const PrecisionConfig& t = deck_.types;
   const bool copies = t.master != t.compute;
-  if (deck_.optimizer.kind == OptimizerKind::adamw) {
-    add("update", "AdamW", 1, 0,
-        bytes(n, t.gradient) + 2 * bytes(n, t.master) + 4 * bytes(n, t.moments) +
-            (copies ? bytes(n, t.compute) : 0),
-        [this, n, t, copies]() -> Run {
-          const Tensor gradient = random(t.gradient, Shape{n});
-          const Tensor value = random(t.master, Shape{n});
-          const Tensor first = ex_.zeros(t.moments, Shape{n});
-          const Tensor second = ex_.zeros(t.moments, Shape{n});
-          const Tensor copy = copies ? ex_.make(t.compute, Shape{n}) : Tensor();
-          const OptimizerConfig& o = deck_.optimizer;
-          const AdamwStep step = {.lr = 1e-3,
-                                  .beta1 = o.beta1,
-                                  .beta2 = o.beta2,
-                                  .epsilon = o.epsilon,
-                                  .weight_decay = o.weight_decay,
-                                  .gradient_scale = 0.5,
-                                  .step = 10};
-          return [=, this] {
-            ops::adamw(ex_, step, gradient, value, first, second,
-                       copy.defined() ? copy.view() : View());
-          };
-        });
-  }
+  const OptimizerConfig& config = deck_.optimizer;
+  const OptimizerRow& row = optimizer_row(config.kind);
+  const std::size_t arrays = row.state_arrays(config).size();
+  add("update", std::string(row.name), 1, 0,
+      bytes(n, t.gradient) + 2 * bytes(n, t.master) +
+          2 * static_cast<double>(arrays) * bytes(n, t.moments) +
+          (copies ? bytes(n, t.compute) : 0),
+      [this, n, t, copies, arrays, &config, &row]() -> Run {
+        const Tensor gradient = random(t.gradient, Shape{n});
+        const Tensor value = random(t.master, Shape{n});
+        std::vector<Tensor> state;
+        for (std::size_t i = 0; i < arrays; ++i) {
+          state.push_back(ex_.zeros(t.moments, Shape{n}));
+        }
+        const Tensor copy = copies ? ex_.make(t.compute, Shape{n}) : Tensor();
+        const Tensor decision = ex_.make(DType::f64, Shape{StepState::kSlots});
+        StepState decided;
+        decided.factor = 0.5;
+        decided.updated = 1;
+        decided.bias1 = 1 - std::pow(config.beta1, 10);
+        decided.bias2 = 1 - std::pow(config.beta2, 10);
+        upload(&decided, decision);
+        return [=, this, &config, &row] {
+          row.update(ex_, config, 1e-3, config.weight_decay,
+                     {.gradient = gradient,
+                      .value = value,
+                      .state = {state.begin(), state.end()},
+                      .copy = copy.defined() ? copy.view() : View(),
+                      .decision = decision.view()});
+        };
+      });
   add("update", "sum of squares", 1, 0, bytes(n, t.gradient), [this, n, t]() -> Run {
     const Tensor gradient = random(t.gradient, Shape{n});
     const Tensor total = ex_.zeros(DType::f64, Shape{1});

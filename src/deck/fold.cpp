@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <regex>
 
+#include "trireme/optim/optimizer_table.hpp"
+
 namespace trireme::deck {
 namespace {
 
@@ -36,14 +38,23 @@ void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck
 }
 
 /// Settings of one optimizer under another have no effect.
-void warn_of_other_optimizer(Deck& deck) {
+void warn_of_other_optimizers(Deck& deck) {
   const OptimizerConfig& o = deck.optimizer;
   const OptimizerConfig usual;
-  if (o.kind == OptimizerKind::adamw && o.momentum != usual.momentum)
-    deck.warnings.emplace_back("optimizer.params.momentum means something for SGD only");
-  if (o.kind == OptimizerKind::sgd &&
-      (o.beta1 != usual.beta1 || o.beta2 != usual.beta2 || o.epsilon != usual.epsilon))
-    deck.warnings.emplace_back("optimizer.params.betas and eps mean something for AdamW only");
+  const auto& read = optimizer_row(o.kind).keys;
+  for (const OptimizerRow& other : optimizer_table()) {
+    std::vector<std::string_view> idle;
+    bool changed = false;
+    for (const OptimizerKey& key : other.keys) {
+      if (std::ranges::find(read, key.name, &OptimizerKey::name) != read.end()) continue;
+      idle.push_back(key.name);
+      for (const auto setting : key.settings) changed |= o.*setting != usual.*setting;
+    }
+    if (!changed) continue;
+    deck.warnings.push_back(fmt::format("optimizer.params.{} {} something for {} only",
+                                        fmt::join(idle, " and "),
+                                        idle.size() == 1 ? "means" : "mean", other.name));
+  }
 }
 
 }  // namespace
@@ -116,7 +127,7 @@ const Setting* given(const Settings& settings, const std::string& path) {
 
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
-  warn_of_other_optimizer(deck);
+  warn_of_other_optimizers(deck);
   if (gated(deck.model.activation))
     deck.warnings.push_back(fmt::format(
         "intermediate_size {} is the whole up-projection, half of it the gate; recent GPT-NeoX "

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What depends on the number of ranks or on several keys at once: batch sizes, and whether the
 // model fits the mesh.
-#include <cmath>
 
 #include "trireme/data/sampler.hpp"
 #include "trireme/deck/stage_bounds.hpp"
@@ -27,8 +26,8 @@ void check_model(const ModelConfig& m) {
   TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
               "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
   if (m.pos_emb != PositionEmbedding::rotary) return;
-  const double dims = std::floor(m.rotary_pct * static_cast<double>(m.head_dim()));
-  TRM_REQUIRE(dims >= 2 && std::fmod(dims, 2) == 0,
+  const std::int64_t dims = m.rotary_dims();
+  TRM_REQUIRE(dims >= 2 && dims % 2 == 0,
               "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
               "them, at least 2",
               m.rotary_pct, m.head_dim(), dims);

@@ -18,8 +18,8 @@ std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / t
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
 
 Kind kind_of(const Parameter& p, std::int64_t threshold) {
-  if (p.sum_over_tp) return Kind::summed_over_tp;
-  if (p.name == "embed_in.weight") return Kind::vocabulary;
+  if (p.sum_over.has(Axis::tp)) return Kind::summed_over_tp;
+  if (p.role != ParameterRole::weight) return Kind::vocabulary;
   return p.box.count() <= threshold ? Kind::small : Kind::unit;
 }
 

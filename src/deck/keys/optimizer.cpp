@@ -1,19 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of the batch, the optimizer and the learning rate.
+#include "trireme/optim/optimizer_table.hpp"
+
 #include "tables.hpp"
 
 namespace trireme::deck {
 namespace {
 
-constexpr std::string_view kOtherOptimizers = "use AdamW or SGD";
-constexpr Choice kOptimizers[] = {
-    {"AdamW", code(OptimizerKind::adamw)},   {"Adam", code(OptimizerKind::adamw)},
-    {"SGD", code(OptimizerKind::sgd)},       {"Lamb", 0, kOtherOptimizers},
-    {"OneBitAdam", 0, kOtherOptimizers},     {"ZeroOneAdam", 0, kOtherOptimizers},
-    {"OneBitLamb", 0, kOtherOptimizers},     {"cpu_adam", 0, kOtherOptimizers},
-    {"cpu_torch_adam", 0, kOtherOptimizers}, {"sm3", 0, kOtherOptimizers},
-    {"madgrad_wd", 0, kOtherOptimizers},     {"lion", 0, kOtherOptimizers},
-};
+/// GPT-NeoX's and DeepSpeed's optimizers that the table doesn't have.
+constexpr std::string_view kOtherOptimizers[] = {"Lamb",       "OneBitAdam", "ZeroOneAdam",
+                                                 "OneBitLamb", "cpu_adam",   "cpu_torch_adam",
+                                                 "sm3",        "madgrad_wd", "lion"};
+
+/// "use AdamW or SGD".
+std::string refusal_of_others() {
+  const auto table = optimizer_table();
+  std::string text;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (i > 0) text += i + 1 < table.size() ? ", " : " or ";
+    text += table[i].name;
+  }
+  return "use " + text;
+}
+
+std::span<const Choice> optimizer_choices() {
+  static const std::string refusal = refusal_of_others();
+  static const std::vector<Choice> choices = [] {
+    std::vector<Choice> list;
+    for (const OptimizerRow& row : optimizer_table()) {
+      list.push_back({row.name, code(row.kind)});
+      for (const std::string_view alias : row.aliases) list.push_back({alias, code(row.kind)});
+    }
+    for (const std::string_view other : kOtherOptimizers) list.push_back({other, 0, refusal});
+    return list;
+  }();
+  return choices;
+}
+
 constexpr Choice kDecays[] = {
     {"linear", code(DecayStyle::linear)},
     {"cosine", code(DecayStyle::cosine)},
@@ -35,7 +58,7 @@ const Key kBatchKeys[] = {
 
 const Key kOptimizerKeys[] = {
     {"optimizer.type", "optimizer_type",
-     [](D d) { return named(d.deck.optimizer.kind, kOptimizers); },
+     [](D d) { return named(d.deck.optimizer.kind, optimizer_choices()); },
      "Adam decays its weights as AdamW does"},
     {"optimizer.params.lr", "lr", [](D d) -> Field { return &d.deck.schedule.lr; },
      "highest learning rate", kNotNegative, Need::required},
