@@ -176,7 +176,7 @@ class Meshes(Runs):
         for seed in self.SEEDS[1:]:
             run, told = self.train(model, ranks, deck, {"communication": "nccl"},
                                    variables=on_gpus(ranks, seed))
-            self.assertIn("exchanges NCCL", told)
+            self.assertIn("communication NCCL", told)
             self.assert_equal(run, staged, ORDER_OF_SUMS)
 
 
@@ -268,7 +268,8 @@ class Errors(unittest.TestCase):
     def test_memory(self):
         self.check(["out of memory on cuda:0", "MiB more were asked for", "MiB are in use",
                     "of the GPU's 80 MiB are free", "zero_optimization.stage"],
-                   keys={"hidden_size": 512}, warns="the plan needs ", memory=str(80 << 20))
+                   keys={"hidden_size": 512}, warns="this run is forecast to need ",
+                   memory=str(80 << 20))
 
     def test_attention_without_cudnn(self):
         """The emulated GPU has none."""
