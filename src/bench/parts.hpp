@@ -9,8 +9,9 @@
 
 namespace trireme {
 
-/// Alternates steps of the deck and of the deck with `options.against`: A B A … B A, so that
-/// only neighbouring steps are compared on a machine that others use too. Collective.
+/// Alternates steps of two decks (A B A …): the deck itself, and the deck with
+/// `options.against`. Only neighbouring steps can be compared on a machine that others use too.
+/// Collective.
 void bench_against(const DeckSource& source, const BenchOptions& options,
                    const MpiSession& mpi);
 /// Compares AdamW's bytes a second with those of plain loops over as many arrays. Collective.

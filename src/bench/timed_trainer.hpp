@@ -14,7 +14,7 @@ namespace trireme {
 /// load_deck() for `trireme bench`, which generates its tokens.
 [[nodiscard]] Deck load_bench_deck(const DeckSource& source, Communicator& world);
 
-/// Every call is collective over `world` unless stated otherwise.
+/// step() and phases() are collective over the constructor's `world`, as is the constructor.
 class TimedTrainer {
  public:
   /// `engine` must outlive this object.

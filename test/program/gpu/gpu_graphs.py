@@ -164,7 +164,8 @@ class GraphsErrors(gpu.Errors):
     """Each key in the way is named."""
 
     def refuse(self, words, keys, ranks=(0,)):
-        self.check(["cuda_graphs: true doesn't go with", *words, "or set cuda_graphs: false"],
+        self.check(["cuda_graphs: true does not work with", *words,
+                    "or set cuda_graphs: false"],
                    ranks, {"cuda_graphs": True, **keys})
 
     def test_dropout(self):
