@@ -62,7 +62,7 @@ turn_look_back() {
   code=$(awk -v id="$turn_id" '$2 == id && $3 == "end" { code = $5 } END { print code }' \
     "$run/turns.txt")
   case $code in
-    0) turn_say "an earlier job of this chain has finished the run: nothing to do"; exit 0 ;;
+    0) turn_say "an earlier job of this chain has finished the run: no work left"; exit 0 ;;
     1 | idle)
       turn_fail "an earlier job of this chain ended with an error, see its log;" \
         "nothing is started" ;;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme train`.
+// The command `trireme train`.
 #pragma once
 
 #include "trireme/comm/mpi.hpp"
@@ -9,8 +9,7 @@
 
 namespace trireme {
 
-/// `trireme train`; what it says is in README. The program's exit code. `clock` has counted
-/// since the program began.
+/// Trains a deck, and returns the program's exit code. `clock` started with the program.
 [[nodiscard]] int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock);
 
 }  // namespace trireme
