@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ReFrame's settings for a cluster under Slurm: a template. What stands in <> is the site's.
+# ReFrame's settings for a cluster under Slurm: a template. Replace what stands in <>.
 site_configuration = {
     "systems": [
         {
@@ -17,8 +17,8 @@ site_configuration = {
                     "environs": ["installed"],
                     "max_jobs": 8,
                     "modules": ["trireme"],
-                    # pmix where the MPI that Trireme was linked with speaks it (`srun
-                    # --mpi=list` shows what Slurm offers), else pmi2.
+                    # Use pmix if Trireme's MPI supports it, else pmi2. `srun --mpi=list` shows
+                    # what Slurm offers.
                     "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_CPU_BIND", "cores"]],
                 },
                 {
@@ -34,7 +34,8 @@ site_configuration = {
                     "environs": ["installed"],
                     "max_jobs": 8,
                     "modules": ["trireme"],
-                    # Each rank sees all GPUs of its node and takes the one of its number.
+                    # Each rank sees all GPUs of its node, and its number on the node selects
+                    # its GPU.
                     "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_GPU_BIND", "none"]],
                 },
             ],

@@ -79,9 +79,9 @@ class Loading(Runs):
         before = {p: p.read_bytes() for p in other.rglob("*") if p.is_file()}
         for words, keys in [("name another save", {"finetune": True}),
                             ("name another save", {"load": str(whole)}),
-                            ("discard this run's iterations", {"load": f"{other}/", "finetune": True}),
-                            ("discard this run's iterations", {"load": f"{other}/./global_step5",
-                                                 "finetune": True})]:
+                            ("discard this run's", {"load": f"{other}/", "finetune": True}),
+                            ("discard this run's", {"load": f"{other}/./global_step5",
+                                                    "finetune": True})]:
             with self.subTest(**keys):
                 _, out = self.go_on("other", 1, train_iters=9, **keys)
                 self.assertIn(words, out)
