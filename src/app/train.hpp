@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme train`.
+// The command `trireme train`.
 #pragma once
 
 #include "trireme/comm/mpi.hpp"

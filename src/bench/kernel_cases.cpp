@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels of the layers: shapes, calls, operations and bytes.
+// Cases for the layers' kernels: shapes, calls, operations and bytes.
 #include "kernel_cases.hpp"
 
 #include <map>
@@ -44,7 +44,7 @@ void KernelCases::linears() {
 
 void KernelCases::forward(const Matrix& w) {
   const double operations = 2.0 * static_cast<double>(rows_ * w.in * w.out);
-  add("products", fmt::format("{}{}", w.name, w.activates ? ", activation" : ""),
+  add("GEMMs", fmt::format("{}{}", w.name, w.activates ? ", activation" : ""),
       layers_ * w.copies, operations,
       bytes(rows_ * w.in + w.in * w.out + (w.activates ? 2 : 1) * rows_ * w.out),
       [this, w]() -> Run {
@@ -65,8 +65,7 @@ void KernelCases::forward(const Matrix& w) {
 
 void KernelCases::backward(const Matrix& w) {
   const double operations = 2.0 * static_cast<double>(rows_ * w.in * w.out);
-  add("products",
-      fmt::format("{}, input gradient{}", w.name, w.activated ? ", activation" : ""),
+  add("GEMMs", fmt::format("{}, input gradient{}", w.name, w.activated ? ", activation" : ""),
       layers_ * w.copies, operations,
       bytes(rows_ * w.out + w.in * w.out + (w.activated ? 2 : 1) * rows_ * w.in),
       [this, w]() -> Run {
@@ -82,7 +81,7 @@ void KernelCases::backward(const Matrix& w) {
           }
         };
       });
-  add("products", fmt::format("{}, weight gradient", w.name), layers_ * w.copies, operations,
+  add("GEMMs", fmt::format("{}, weight gradient", w.name), layers_ * w.copies, operations,
       bytes(rows_ * (w.out + w.in)) + 2 * bytes(w.in * w.out, grad_), [this, w]() -> Run {
         const Tensor dy = random(rows_, w.out);
         const Tensor x = random(rows_, w.in);
@@ -151,7 +150,8 @@ void KernelCases::norms() {
   const bool own = parallel && !model_.gpt_j_tied;
   const std::int64_t n = rows_ * h_;
   const double statistics = bytes(2 * rows_, sums_);
-  // Each runs again in backward, but the last; a sequential layer's second has a sum before it.
+  // Every norm runs again in backward, except the last. A sequential layer's second norm is
+  // preceded by a sum.
   add("norms", "norm",
       (own        ? 4
        : parallel ? 2
@@ -199,7 +199,7 @@ void KernelCases::activations() {
   const bool both = gated(model_.activation);
   const std::int64_t inner = model_.mlp_inner();
   const std::int64_t width = (both ? 2 : 1) * inner;
-  // Of plain ones the first pass and the gradient belong to products.
+  // For plain activations, GEMMs include the first pass and the gradient.
   add("activation", "activation", (both ? 2 : 1) * layers_, 0, bytes(rows_ * (width + inner)),
       [this, width, inner]() -> Run {
         const Tensor x = random(rows_, width);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels outside the layers: embedding, loss, update, copies; and the arrays of all.
+// Cases for kernels outside the layers: embedding, loss, update and copies. The arrays of all
+// cases are made here too.
 #include <algorithm>
 #include <cmath>
 
@@ -117,7 +118,7 @@ double KernelCases::bytes(std::int64_t count, DType type) {
 void KernelCases::embedding() {
   const std::int64_t v = model_.vocab_size;
   const std::int64_t n = rows_ * h_;
-  // Rows of the table that so many random ids meet.
+  // Expected number of table rows that as many random ids select.
   const double met =
       static_cast<double>(v) *
       -std::expm1(static_cast<double>(rows_) * std::log1p(-1.0 / static_cast<double>(v)));
@@ -192,7 +193,7 @@ void KernelCases::head() {
 void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
   const std::int64_t v = model_.vocab_size;
   const std::int64_t rows = chunk.rows();
-  // Of one value a row: targets, the greatest, their sum, the target's.
+  // Arrays with one value a row: targets, maxima, sums, and the targets' logits.
   const auto columns = [this, rows] {
     return std::array<Tensor, 4>{random_ids(rows), ones(sums_, rows), ones(sums_, rows),
                                  ones(sums_, rows)};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing of token files. Tokens and offsets go out in whole chunks only, so that the library
-// sees the same calls in the same order whatever pieces the text came in.
+// Writes token files. Tokens and offsets are written in whole chunks only. HDF5 therefore sees
+// equal calls in equal order, whatever pieces the text came in.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -17,13 +17,12 @@ namespace {
 constexpr std::size_t kDocumentChunk = 1 << 13;
 
 std::string temporary_for(const std::string& path) {
-  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write there: it is a folder",
-              path);
+  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write: it is a folder", path);
   return path + ".tmp";
 }
 
-/// The bytes must be on disk before the name is: a crash between must not leave an empty file
-/// under the final name.
+/// The bytes must be on disk before the final name is. Otherwise a crash could leave an empty
+/// file under the final name.
 void sync_file(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   const bool done = file >= 0 && fsync(file) == 0;
@@ -103,7 +102,7 @@ void TokenFileWriter::flush_documents() {
 }
 
 void TokenFileWriter::finish(const std::string& source_hash) {
-  TRM_CHECK(document_tokens_ == 0, "{}: finished within a document", path_);
+  TRM_CHECK(document_tokens_ == 0, "{}: finish() within a document", path_);
   TRM_REQUIRE(tokens_ > 0, "{}: nothing to write: there is no text in the input", path_);
   flush_tokens();
   flush_documents();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words that stand for several settings are folded into them; idle ones are warned of.
+// Converts keys that stand for several settings, and warns of keys without effect.
 #include "fold.hpp"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/// Settings of a dictionary that isn't switched on have no effect.
+/// Settings of a dictionary that isn't enabled have no effect.
 void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck& deck) {
   if (draft.tensorboard.enabled) return;
   for (const char* name : {"output_path", "job_name"}) {
@@ -64,8 +64,8 @@ void check_words(const Settings& settings, const Draft& draft) {
   if (const auto* s = find("pipe_partition_method");
       s != nullptr && !partition_known(draft.deck.pipe_partition_method))
     fail(s->value.place,
-         "pipe_partition_method must be uniform, parameters or type: and a regular expression, "
-         "is {}",
+         "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
+         "expression), is {}",
          s->value.str());
   if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2)
     fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
@@ -105,10 +105,10 @@ void fold(Draft& draft, Deck& deck) {
   const std::int64_t halves = gated(model.activation) ? 2 : 1;
   if (draft.mlp_multiple_of > 1)
     model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
-  TRM_REQUIRE(model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
-              "intermediate_size comes out as {}; check hidden_size, expansion_factor and "
-              "mlp_multiple_of",
-              model.intermediate_size);
+  TRM_REQUIRE(
+      model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
+      "intermediate_size becomes {}; check hidden_size, expansion_factor and mlp_multiple_of",
+      model.intermediate_size);
 
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
@@ -130,11 +130,11 @@ void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_other_optimizers(deck);
   if (gated(deck.model.activation))
     deck.warnings.push_back(fmt::format(
-        "intermediate_size {} is the whole up-projection, half of it the gate; recent GPT-NeoX "
-        "versions take two thirds of what their decks say",
+        "intermediate_size {} is the width of the whole up-projection; half of the width is "
+        "the gate. Recent GPT-NeoX versions use two thirds of what their decks say",
         deck.model.intermediate_size));
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh)
-    deck.warnings.emplace_back("bias_gelu_fusion means something for gelu only");
+    deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
 }
 
 }  // namespace trireme::deck

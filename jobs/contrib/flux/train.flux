@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Trains a deck under Flux. Before the time limit the run saves, a next job is submitted, and
-# that one goes on (jobs/README.md). From the folder of the source tree:
+# Trains a deck under Flux. Before the time limit the run saves, and a next job is submitted
+# and resumes (jobs/README.md). From the folder of the source tree:
 #
 #   flux batch -N4 jobs/contrib/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
 # flux: --job-name=trireme
@@ -10,15 +10,15 @@
 # flux: --output=trireme-{{id}}.log
 
 deck=${1:-${TRIREME_DECK:-inputs/gcide.yml}}           # "a.yml b.yml": b over a
-run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resumed if it is there
+run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # output folder; an old run resumes
 settings=${*:3}                                        # key=value key=value, over the deck
 settings=${settings:-${TRIREME_SET:-}}
 home=${TRIREME_HOME:-$PWD}                             # the source tree
-ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}            # nodes are whole, with all they have
-threads=${TRIREME_THREADS:-8}                          # cores of a rank
+ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}            # a job has whole nodes
+threads=${TRIREME_THREADS:-8}                          # cores of each rank
 gpus=${TRIREME_GPUS_PER_RANK:-0}
-flux_options=${TRIREME_FLUX_OPTIONS:-}                 # of flux run, e.g. -o pmi=pmix
-batch_options=${TRIREME_SUBMIT:-}                      # of flux batch, for the next job
+flux_options=${TRIREME_FLUX_OPTIONS:-}                 # options of flux run, e.g. -o pmi=pmix
+batch_options=${TRIREME_SUBMIT:-}                      # options of flux batch, for the next job
 
 set -uo pipefail
 [ -r "$home/jobs/turn.sh" ] || {
@@ -28,7 +28,7 @@ set -uo pipefail
 . "$home/jobs/site.sh"
 . "$home/jobs/turn.sh"
 
-# Flux knows how long this job has left; a job without a limit has a number beyond all dates.
+# Flux knows how long this job has left. A job without a limit has a number beyond all dates.
 set_end_time() {
   [ -z "${TRIREME_END_TIME:-}" ] || return 0
   local left
@@ -41,7 +41,8 @@ set_end_time() {
   fi
 }
 
-# Whole seconds that the enclosing instance has given this job; nothing: no limit is known.
+# Prints the whole seconds that the enclosing instance gave this job; prints none without a
+# limit.
 time_limit() {
   local seconds
   seconds=$(flux --parent jobs -n --format='{duration}' "$(flux getattr jobid)" 2>/dev/null)
@@ -64,7 +65,7 @@ flux_run() {
   return "$code"
 }
 
-# Flux has no requeue: the enclosing instance gets a next job, as large and as long as this one.
+# Flux has no requeue. The enclosing instance gets a next job with equal size and time limit.
 submit_next() {
   unset TRIREME_END_TIME
   export TRIREME_JOB=$turn_id TRIREME_SET=$settings

@@ -18,8 +18,8 @@ site_configuration = {
                     "environs": ["installed"],
                     "max_jobs": 8,
                     "modules": ["trireme"],
-                    # pmix where the MPI that Trireme was linked with speaks it (`srun
-                    # --mpi=list` shows what Slurm offers), else pmi2.
+                    # Use pmix if Trireme's MPI supports it, else pmi2. `srun --mpi=list` shows
+                    # what Slurm offers.
                     "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_CPU_BIND", "cores"]],
                 },
                 {
@@ -35,7 +35,8 @@ site_configuration = {
                     "environs": ["installed"],
                     "max_jobs": 8,
                     "modules": ["trireme"],
-                    # Each rank sees all GPUs of its node and takes the one of its number.
+                    # Each rank sees all GPUs of its node, and its number on the node selects
+                    # its GPU.
                     "env_vars": [["SLURM_MPI_TYPE", "pmix"], ["SLURM_GPU_BIND", "none"]],
                 },
             ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Trireme for Spack 0.23 or later. In a repository of the site's own, from the top of this
+# Trireme for Spack 0.23 or later. Make a repository of the site's own, from the top of this
 # source tree:
 #
 #   spack repo create ~/spack-trireme site        # prints the folder of its packages
@@ -19,9 +19,10 @@ from spack.package import *
 
 class Trireme(CMakePackage, CudaPackage):
     """Trains GPT-NeoX-style transformers the way HPC codes are run: N equal ranks of one C++
-    program under MPI, in data-, tensor- and pipeline-parallel groups. HDF5 in and out."""
+    program under MPI, in data-, tensor- and pipeline-parallel groups. HDF5 in and out.
+    """
 
-    # A site's clone; with dev_path it isn't looked at.
+    # A site's clone; unused with dev_path.
     git = "file:///usr/local/src/trireme"
 
     license("Apache-2.0")
@@ -38,7 +39,7 @@ class Trireme(CMakePackage, CudaPackage):
     depends_on("cmake@3.22:", type="build")
 
     depends_on("mpi@3.1:")
-    # Ranks write files of their own, so that HDF5 needs no MPI.
+    # Each rank writes its own files, so HDF5 needs no MPI.
     depends_on("hdf5@1.10:~mpi")
     # The virtual blas isn't enough: the program asks OpenBLAS for its kernels and threads.
     depends_on("openblas@0.3.20: threads=openmp")
@@ -75,7 +76,7 @@ class Trireme(CMakePackage, CudaPackage):
 
     def cmake_args(self):
         arguments = [
-            # Spack's compiler wrapper says -march.
+            # Spack's compiler wrapper sets -march.
             self.define("TRIREME_ARCH", ""),
             self.define("TRIREME_TESTS", self.run_tests),
             self.define_from_variant("TRIREME_CUDA", "cuda"),
@@ -89,13 +90,13 @@ class Trireme(CMakePackage, CudaPackage):
 
     def setup_run_environment(self, env):
         env.set("TRIREME_INPUTS", join_path(self.prefix.share, "trireme", "inputs"))
-        # bash and fish look for completions there.
+        # bash and fish look for completions in these folders.
         env.prepend_path("XDG_DATA_DIRS", self.prefix.share)
         env.append_path("XDG_DATA_DIRS", "/usr/local/share")
         env.append_path("XDG_DATA_DIRS", "/usr/share")
 
     def test_version(self):
-        """the program starts and tells what it was built with"""
+        """the program starts and prints what it was built with"""
         trireme = which(self.prefix.bin.trireme)
         out = trireme("--version", output=str.split, error=str.split)
         expected = "CUDA no" if self.spec.satisfies("~cuda") else "cuBLAS"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of trireme(1) that no table knows, in roff's man macros.
+// The fixed sections of trireme(1), in roff's man macros.
 #pragma once
 
 namespace trireme {
@@ -32,11 +32,11 @@ A deck is YAML or JSON, with the keys of GPT\-NeoX and DeepSpeed.
 Several decks merge from left to right, and
 .B \-\-set
 comes last.
-A dot leads into a dictionary
+Dots name keys inside dictionaries
 .RB ( \-\-set
-\fIoptimizer.params.lr=1e\-3\fR); \- and _ are the same in a key.
+\fIoptimizer.params.lr=1e\-3\fR); \- and _ are equivalent in a key.
 .B trireme train \-\-help\-keys
-lists, after the keys below, those that mean nothing here and those that must be off.
+lists the keys below, the keys without effect here, and the keys that must be off.
 )roff";
 
 inline constexpr const char* kAround = R"roff(.SH ENVIRONMENT
@@ -64,11 +64,11 @@ from the start.
 .TP
 .B CUDA_VISIBLE_DEVICES
 The GPUs that a rank may use.
-A rank takes the one of its number on its node.
+A rank's number on its node selects the rank's GPU.
 .SH FILES
 .TP
 .I RUN/metrics.h5
-What was measured, with the resolved deck; readable while the run goes on.
+Measurements and the resolved deck; readable while the run goes on.
 .I RUN
 is the deck's key
 .BR run_dir ,
@@ -85,21 +85,22 @@ The resolved deck of the last start.
 Versions, command, job, variables, hosts and machines of each start.
 .TP
 .I SAVE/latest
-The name of the last whole checkpoint.
+The name of the last complete checkpoint.
 .TP
 .I SAVE/global_stepN/checkpoint.h5
-Each tensor of a checkpoint, whole, for any reader of HDF5; its bytes are in
+All tensors of a checkpoint, each as a whole, for any reader of HDF5.
+Their bytes are in
 .I shard\-RRRRR.h5
-beside it.
+files in the same folder.
 .TP
 .I SAVE/stop
 A run that sees this file saves, removes the file and ends with exit status 75.
 .TP
 .I share/trireme/inputs
-Decks to begin with, below the folder that Trireme was installed in.
+Example decks, below the folder where Trireme was installed.
 .TP
 .I share/trireme/jobs
-Scripts for batch systems, recipes for package managers.
+Scripts for batch systems, and recipes for package managers.
 .SH EXIT STATUS
 .TP
 .B 0
@@ -113,10 +114,10 @@ The input or the run has an error, which standard error names in one line; or
 found a difference.
 .TP
 .B 75
-Stopped before the last iteration, with a checkpoint written: on SIGTERM, SIGUSR1 or SIGUSR2,
-before the job's time limit, at
+Stopped before the last iteration, with a checkpoint written.
+Causes are SIGTERM, SIGUSR1 or SIGUSR2, the job's time limit,
 .B exit_interval
-or on
+and
 .IR SAVE/stop .
 Repeat the command, with
 .B load
@@ -124,7 +125,7 @@ set to the folder of
 .BR save ,
 to continue.
 .SH EXAMPLES
-Text to tokens, a run on four ranks, two of them sharing each matrix, and its loss as a picture:
+Convert text to tokens, train on four ranks with two ranks to each matrix, and plot the loss:
 .PP
 .EX
 trireme prepare \-\-input book.txt \-\-output book.h5

@@ -235,8 +235,9 @@ class Screen(Runs):
         done = program.run(1, "train", self.deck("huge", **keys),
                            preexec_fn=lambda: limit_memory(2 << 30))
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, r"warning: the plan needs [0-9.]+ GiB of the memory of "
-                                      r"\S+, where [0-9.]+ [MG]iB are available \(1 rank\)")
+        self.assertRegex(done.stderr, r"warning: this run is forecast to need [0-9.]+ GiB of "
+                                      r"the memory of \S+, but [0-9.]+ [MG]iB are available "
+                                      r"\(1 rank\)")
         self.assertIn("out of host memory", done.stderr)
 
 

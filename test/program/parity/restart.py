@@ -190,7 +190,7 @@ class TwoRanks(Runs):
         before = times()
         metrics = program.read_metrics(folder)
         _, out = self.train("finished", 2, {"train_iters": 3})
-        self.assertIn("nothing to do: 3 of 3 iterations are done", out)
+        self.assertIn("no work left: 3 of 3 iterations are done", out)
         self.assertEqual(times(), before)
         again = program.read_metrics(folder)
         self.assertEqual(metrics.keys(), again.keys())
