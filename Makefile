@@ -27,11 +27,14 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test bench bench-zero bench-checkpoint lint format deps,\
+DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint lint format deps,\
           $(MAKECMDGOALS)),deps)
 
+# Tests count half cores: those that mostly wait are one, others two or four.
+CTEST = cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(shell expr 2 '*' $(JOBS))
+
 .DEFAULT_GOAL := build
-.PHONY: build install run test bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
+.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
         lint clean FORCE
 .DELETE_ON_ERROR:
 
@@ -48,9 +51,16 @@ run: data/gcide.h5  ## everything from nothing: packages, build, English text, t
 	@echo "checkpoint  runs/gcide/$$(cat runs/gcide/latest)"
 	@echo "plot        runs/gcide/loss.png"
 
-test: $(BUILD)/configured  ## builds everything and runs all tests
+test: $(BUILD)/configured  ## builds everything and runs the tests
 	@cmake --build $(BUILD) --parallel $(JOBS)
-	@cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(JOBS)
+	@$(CTEST) -LE campaign
+
+test-all: campaign-time $(BUILD)/configured  ## the tests and the campaigns: whole products, long series
+	@cmake --build $(BUILD) --parallel $(JOBS)
+	@$(CTEST)
+
+campaign-time:
+	@sed -n '/^The last full run/,/^$$/p' test/README.md
 
 bench: build  ## speed and memory on Pythia-70M's shape; figures to build/bench.json
 	@$(PYTHON) test/bench/run.py --build $(BUILD) --mpirun '$(MPIRUN)'
@@ -77,7 +87,7 @@ help:  ## this list
 
 deps:  ## installs what jobs/debian-packages.txt names (Debian; elsewhere it lists what to install)
 	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint) \
-	  $(filter test,$(MAKECMDGOALS))
+	  $(if $(filter test test-all,$(MAKECMDGOALS)),test)
 
 format: $(DEPS)  ## lays out our C++ in place
 	@find src include test -name '*.[ch]pp' | xargs clang-format -i

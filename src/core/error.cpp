@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cold path of TRM_CHECK.
+// Throws for TRM_CHECK, out of line.
 #include "trireme/core/error.hpp"
 
 #include <string_view>

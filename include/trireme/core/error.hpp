@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one exception type of the program. Only `main` catches it: it prints one line and ends
-// all ranks.
+// The one exception type of the program. Only `main` catches an Error: `main` prints one line
+// and ends all ranks.
 #pragma once
 
 #include <source_location>
@@ -12,8 +12,8 @@
 
 namespace trireme {
 
-/// What went wrong, where, and what to do, in one line. `everywhere` says that every rank
-/// throws the same error at the same point, so that one line from rank 0 is enough.
+/// Says in one line what went wrong, where, and what to do. `everywhere` says that every rank
+/// throws the same error at the same point, which makes one line from rank 0 enough.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message,
@@ -39,13 +39,14 @@ namespace detail {
 
 }  // namespace trireme
 
-/// An input or state that a user can meet: throws Error with the formatted message alone.
+/// Checks an input or state that a user can cause: throws Error with the formatted message
+/// alone.
 #define TRM_REQUIRE(condition, ...)                                       \
   do {                                                                    \
     if (!(condition)) throw ::trireme::Error(::fmt::format(__VA_ARGS__)); \
   } while (false)
 
-/// An invariant of ours: throws Error with expression, message, file and line.
+/// Checks an invariant of the program: throws Error with expression, message, file and line.
 #define TRM_CHECK(condition, ...)                                            \
   do {                                                                       \
     if (!(condition))                                                        \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The GPU's attention against the CPU's on the same arrays.
+// Compares the GPU's attention with the CPU's on equal arrays.
 #include "trireme/ops/attention.hpp"
 
 #include <array>
@@ -19,8 +19,8 @@ double bound(DType type) {
   return type == DType::f32 ? 1e-5 : type == DType::f16 ? 2e-3 : 1.5e-2;
 }
 
-/// One call's arrays on the CPU, or windows of arrays on the GPU that are `margin` wider on
-/// both sides.
+/// Arrays of one call: on the CPU, or windows of GPU arrays that are `margin` wider on both
+/// sides.
 struct Arrays {
   Tensor qkv, dout, out, lse, dqkv;
   std::int64_t margin = 0;
@@ -57,7 +57,7 @@ double largest_error(const Host& x, const Host& reference) {
   return (x - reference).cwiseAbs().maxCoeff() / reference.cwiseAbs().maxCoeff();
 }
 
-/// Both backends on the same numbers; the GPU twice, in whatever order its threads run.
+/// Runs both backends on equal numbers, the GPU twice; its threads may run in another order.
 void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t margin = 0,
              const Exec& ex = gpu()) {
   BOOST_TEST_CONTEXT(name_of(type) << " batch " << a.batch << " seq " << a.seq << " heads "
@@ -146,7 +146,8 @@ BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {
   }
 }
 
-/// Either it runs, and so do our own kernels on what it takes, or it says why it can't.
+/// cuDNN's attention and the program's own kernels agree with the CPU's, or cuDNN says why it
+/// can't run.
 BOOST_AUTO_TEST_CASE(equals_the_cpus_by_cudnn) {
   const auto kernels_of = [](FusedAttention choice) {
     return make_cuda_kernels(gpu().device, gpu().stream, {.attention = choice});
@@ -172,8 +173,8 @@ BOOST_AUTO_TEST_CASE(equals_the_cpus_by_cudnn) {
         compare(type, {1, 130, 3, 1, dim, 0}, {}, 0, ex);
       }
       compare(type, {2, 65, 2, 1, 32, 0}, {}, 8, ex);
-      compare(type, {2, 1024, 20, 1, 8, 0}, {}, 0, ex);  // one of the batch after the other
-      compare(type, {1, 2048, 10, 1, 8, 0}, {}, 0, ex);  // some heads after the others
+      compare(type, {2, 1024, 20, 1, 8, 0}, {}, 0, ex);  // one sequence at a time
+      compare(type, {1, 2048, 10, 1, 8, 0}, {}, 0, ex);  // some heads at a time
     }
   }
   const Exec ex{gpu().device, *cudnn, gpu().stream};

@@ -40,7 +40,7 @@ void check_forward(Backends& b, DType type, const Size& z, const Layout& layout,
                                          on(statistics));
       }
     });
-    // A sum that is rounded the other way moves its row's result by as much.
+    // A sum that rounds the other way changes all results of its row by as much.
     const double floor = (probability < 0 ? 8 : 64) * std::max(rounding(type), 0x1p-22);
     BOOST_TEST(sum.error(rounding(type)) <= 1);
     BOOST_TEST(statistics.error(probability < 0 ? 1e-5 : 0.02) <= 1);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Embeddings, rotary angles and the cut cross-entropy on the GPU against the CPU's.
+// Compares embeddings, rotary embedding and the sharded cross-entropy on the GPU with the
+// CPU's.
 #include "trireme/ops/attention.hpp"
 
 #include "../../support/turns.hpp"
@@ -12,7 +13,7 @@ using namespace trireme::test;
 
 View flat(const View& v) { return v.reshape(Shape{v.count()}); }
 
-/// Ids of which some lie outside of [0, limit) and one is a third of them.
+/// Makes ids, some outside of [0, limit) and one third of them equal.
 Twin ids_of(Backends& b, std::int64_t n, int limit) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(n));
   std::uint32_t state = 5;
@@ -37,7 +38,7 @@ void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
       on.kernels.embedding_backward(on.stream, flat(on(ids)), on(dy), 3, on(wide));
     });
     BOOST_TEST(y.error(1e-300) == 0);
-    // The same sums, of pieces of which the CPU has none.
+    // The sums are equal, but the GPU adds pieces, which the CPU does not.
     BOOST_TEST(wide.error(static_cast<double>(n) * 0x1p-22) <= 1);
     const Twin narrow(b, type, kRows, cols, layout, 4);
     const Twin few = ids_of(b, 3, kRows);
@@ -50,7 +51,7 @@ void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
   });
 }
 
-/// The gradient of a table of 50 rows whose ids are given.
+/// Checks the gradient of a table of 50 rows for the given ids.
 void check_gathered(Backends& b, DType type, DType table, std::int64_t cols,
                     const Layout& layout, const std::vector<std::int32_t>& ids) {
   twice([&] {
@@ -167,9 +168,9 @@ BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
   for (std::size_t i = 0; i < frequent.size(); ++i) {
     const auto x =
         static_cast<double>(i * 7919 % frequent.size()) / static_cast<double>(frequent.size());
-    frequent[i] = static_cast<std::int32_t>(std::pow(60.0, x)) - 1;  // a few outside
+    frequent[i] = static_cast<std::int32_t>(std::pow(60.0, x)) - 1;  // some are ≥ 50
   }
-  std::vector<std::int32_t> cut;  // ends before, at and after cuts, from any place
+  std::vector<std::int32_t> cut;  // runs that end before, at and after multiples of kCut
   for (const int length : {63, 1, 64, 65, 63, 128, 127, 1, 2, 190, 64}) {
     cut.insert(cut.end(), static_cast<std::size_t>(length),
                static_cast<std::int32_t>(cut.size() % 50));
@@ -179,7 +180,7 @@ BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
     check_gathered(b, DType::f32, DType::f32, 5, {0, 1}, ids);
     check_gathered(b, DType::f16, DType::f16, 264, {16, 0}, ids);
   }
-  std::vector<std::int32_t> many(70000, 3);  // more than are sorted at once
+  std::vector<std::int32_t> many(70000, 3);  // more than the kernel sorts at once
   many[69000] = many[100] = 4;
   check_gathered(b, DType::f32, DType::f32, 1, {}, many);
 }

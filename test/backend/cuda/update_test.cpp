@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameter updates on the GPU against the CPU's, and the decision that they follow.
+// Compares parameter updates on the GPU with the CPU's, with and without a step's decision.
 #include "trireme/ops/step_state.hpp"
 
 #include "../../support/turns.hpp"
@@ -34,7 +34,7 @@ constexpr Types kSets[] = {{DType::f32, DType::f32, DType::f32, kNone},
 constexpr std::int64_t kCounts[] = {1, 3, 4, 517, 5000};
 constexpr std::int64_t kOffsets[] = {0, 1};
 
-/// A decision as an array, or none.
+/// The decision passed to an update, if any.
 enum class Decided { none, updated, skipped };
 constexpr Decided kDecisions[] = {Decided::none, Decided::updated, Decided::skipped};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device memory for what lives within one operation: cuBLASLt's workspace, partial sums, sorted
-// positions. One array for all: operations follow each other on the compute stream.
+// Device memory that lives within one operation: cuBLASLt's workspace, partial sums, sorted
+// positions. One array serves all, since operations follow each other on the compute stream.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,13 @@ namespace trireme::cuda {
 
 class Workspace {
  public:
-  /// The size that cuBLAS recommends for compute capability 9.0, twice; and the sums of so many
-  /// rows as cuDNN's attention keeps in that.
+  /// Twice the 32 MiB that cuBLAS recommends for compute capability 9.0, and 1 MiB more. The
+  /// 64 MiB also serve cuDNN's attention for score gradients, and the last one for row sums.
   static constexpr std::size_t kBytes = std::size_t{65} << 20U;
 
   explicit Workspace(Device& device) : device_(device), buffer_(device, kBytes) {}
 
-  /// The first `bytes` of it. Throws Error where there are fewer.
+  /// Returns the first `bytes` of the workspace. Throws Error if the workspace is smaller.
   [[nodiscard]] void* take(std::size_t bytes) const;
   [[nodiscard]] Device& device() const { return device_; }
 

@@ -3,27 +3,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <boost/test/unit_test.hpp>
-
-#include "trireme/comm/mpi.hpp"
 #include "trireme/core/convert.hpp"
 
-#include "../support/error_of.hpp"
+#include "communicator_cases.hpp"
+
+namespace trireme::test {
 
 namespace {
-
-using namespace trireme;
-using namespace trireme::test;
-
-Communicator& world() {
-  static const auto comm = world_communicator();
-  return *comm;
-}
 
 /// A vector whose element type is known at run time only.
 class Array {
@@ -161,24 +153,24 @@ class AllGather : public Exchange {
 
 /// fp32 in one array: a sum over ranks as an in-place scatter and an in-place gather of each
 /// span.
-Array all_reduced_in_spans(Array a, std::int64_t span) {
-  const int ranks = world().size();
+Array all_reduced_in_spans(Communicator& world, Array a, std::int64_t span) {
+  const int ranks = world.size();
   const std::int64_t n = a.view().count();
   std::vector<RequestPtr> requests;
   const auto each_span = [&](auto start) {
     for (std::int64_t at = 0; at < n; at += span) {
       const View all = a.part(at, std::min(span, n - at));
       const std::int64_t block = all.count() / ranks;
-      requests.push_back(start(all, all.slice_cols(block * world().rank(), block)));
+      requests.push_back(start(all, all.slice_cols(block * world.rank(), block)));
     }
     for (auto& r : requests) r->wait();
     requests.clear();
   };
-  each_span([](const View& all, const View& mine) {
-    return world().start_reduce_scatter(all, mine, false);
+  each_span([&](const View& all, const View& mine) {
+    return world.start_reduce_scatter(all, mine, false);
   });
   each_span(
-      [](const View& all, const View& mine) { return world().start_all_gather(mine, all); });
+      [&](const View& all, const View& mine) { return world.start_all_gather(mine, all); });
   return a;
 }
 
@@ -186,66 +178,59 @@ void sleep_a_little(std::mt19937_64& random) {
   if (random() % 4 == 0) usleep(static_cast<useconds_t>(random() % 300));
 }
 
-}  // namespace
-
-BOOST_AUTO_TEST_CASE(sums_of_every_type_and_size_have_the_bits_of_a_serial_sum) {
-  const auto self = make_self_communicator();
+void sums_of_every_type_and_size_have_the_bits_of_a_serial_sum(Communicator& world) {
   int seed = 0;
-  for (Communicator* group : {&world(), self.get()}) {
+  for (Communicator* group : {&world}) {
     for (const Types types : kTypes) {
       for (const bool accumulate : {false, true}) {
         for (const std::int64_t block : {0, 1, 7, 2048, 4099}) {
           ReduceScatter e(*group, types, block, accumulate, seed += 2);
           e.start(*group)->wait();
-          BOOST_TEST(e.right(), "from " << name_of(types.from) << " to " << name_of(types.to)
-                                        << ", blocks of " << block << ", accumulate "
-                                        << accumulate);
+          must(e.right());
         }
       }
     }
   }
 }
 
-BOOST_AUTO_TEST_CASE(gathers_bring_every_block_in_place_or_not) {
-  const auto self = make_self_communicator();
+void gathers_bring_every_block_in_place_or_not(Communicator& world) {
   int seed = 0;
-  for (Communicator* group : {&world(), self.get()}) {
+  for (Communicator* group : {&world}) {
     for (const DType type : {DType::f32, DType::f64, DType::bf16, DType::f16}) {
       for (const bool in_place : {false, true}) {
         for (const std::int64_t block : {0, 1, 7, 6151}) {
           AllGather e(*group, type, block, in_place, ++seed);
           e.start(*group)->wait();
-          BOOST_TEST(e.right(), name_of(type)
-                                    << ", blocks of " << block << ", in place " << in_place);
+          must(e.right());
         }
       }
     }
   }
 }
 
-BOOST_AUTO_TEST_CASE(bits_do_not_depend_on_how_an_array_is_cut) {
+void bits_do_not_depend_on_how_an_array_is_cut(Communicator& world) {
   for (const DType type : {DType::f32, DType::f64, DType::bf16, DType::f16}) {
-    const std::int64_t n = std::int64_t{10007} * world().size();
-    const Array mine = numbers(type, n, 5, world().rank());
-    const Array whole = all_reduced_in_spans(mine, n);
-    BOOST_TEST((whole.bytes() != mine.bytes() || world().size() == 1));
+    const std::int64_t n = std::int64_t{10007} * world.size();
+    const Array mine = numbers(type, n, 5, world.rank());
+    const Array whole = all_reduced_in_spans(world, mine, n);
+    must((whole.bytes() != mine.bytes() || world.size() == 1));
     for (const std::int64_t parts : {1, 2, 13, 200}) {
-      const std::int64_t span = (n / world().size() + parts - 1) / parts * world().size();
-      BOOST_TEST((all_reduced_in_spans(mine, span).bytes() == whole.bytes()));
+      const std::int64_t span = (n / world.size() + parts - 1) / parts * world.size();
+      must((all_reduced_in_spans(world, mine, span).bytes() == whole.bytes()));
     }
   }
 }
 
-BOOST_AUTO_TEST_CASE(many_in_flight_done_in_any_order_by_late_ranks) {
-  const auto ranks = static_cast<unsigned>(world().size());
-  const auto half = world().split(world().rank() % 2, world().rank());
+void many_in_flight_done_in_any_order_by_late_ranks(Communicator& world) {
+  const auto ranks = static_cast<unsigned>(world.size());
+  const auto half = world.split(world.rank() % 2, world.rank());
   for (int round = 0; round < 8; ++round) {
     std::mt19937_64 same(static_cast<std::uint64_t>(round));  // on all ranks
-    std::mt19937_64 own(static_cast<std::uint64_t>(round * 100 + world().rank()));
+    std::mt19937_64 own(static_cast<std::uint64_t>(round * 100 + world.rank()));
     std::vector<std::unique_ptr<Exchange>> exchanges;
     std::vector<Communicator*> groups;
     for (int i = 0; i < 24; ++i) {
-      Communicator& group = same() % 3 == 0 ? *half : world();
+      Communicator& group = same() % 3 == 0 ? *half : world;
       const auto block =
           static_cast<std::int64_t>(same() % (i % 4 == 0 ? 40000U / ranks : 500U)) + 1;
       const Types types = kTypes[same() % kTypes.size()];
@@ -273,58 +258,57 @@ BOOST_AUTO_TEST_CASE(many_in_flight_done_in_any_order_by_late_ranks) {
         while (!requests[i]->test()) sleep_a_little(own);
       }
       requests[i]->wait();
-      BOOST_TEST(requests[i]->test());
-      BOOST_TEST(exchanges[i]->right(), "exchange " << i << " of round " << round);
+      must(requests[i]->test());
+      must(exchanges[i]->right());
       requests[i].reset();
     }
   }
 }
 
-BOOST_AUTO_TEST_CASE(halves_are_reduced_in_fp32_and_rounded_once) {
-  const int ranks = world().size();
+void halves_are_reduced_in_fp32_and_rounded_once(Communicator& world) {
+  const int ranks = world.size();
   for (const DType type : {DType::bf16, DType::f16}) {
     const double big = type == DType::bf16 ? 256 : 2048;  // from here on, steps of 2
     const std::int64_t n = 20011;  // not a multiple of any number of ranks
     const auto mine = [&] {
       Array a(type, n);
-      for (std::int64_t i = 0; i < n; ++i) a.set(i, world().rank() == i % ranks ? big : 1);
+      for (std::int64_t i = 0; i < n; ++i) a.set(i, world.rank() == i % ranks ? big : 1);
       return a;
     };
     Array sum(type, n);
     for (std::int64_t i = 0; i < n; ++i) sum.set(i, big + ranks - 1);
     Array a = mine();
-    world().all_reduce(a.view(), Reduction::sum);
-    BOOST_TEST((a.bytes() == sum.bytes()));
+    world.all_reduce(a.view(), Reduction::sum);
+    must((a.bytes() == sum.bytes()));
     Array small = mine();
-    world().all_reduce(small.part(0, 101), Reduction::sum);
-    for (std::int64_t i = 0; i < 101; ++i) BOOST_REQUIRE(small.get(i) == sum.get(i));
+    world.all_reduce(small.part(0, 101), Reduction::sum);
+    for (std::int64_t i = 0; i < 101; ++i) must(small.get(i) == sum.get(i));
 
     Array most = mine();
     Array least = mine();
-    world().all_reduce(most.view(), Reduction::max);
-    world().all_reduce(least.view(), Reduction::min);
+    world.all_reduce(most.view(), Reduction::max);
+    world.all_reduce(least.view(), Reduction::min);
     for (std::int64_t i = 0; i < n; ++i) {
-      BOOST_REQUIRE(most.get(i) == big);
-      BOOST_REQUIRE(least.get(i) == (ranks == 1 ? big : 1));
+      must(most.get(i) == big);
+      must(least.get(i) == (ranks == 1 ? big : 1));
     }
 
     Array all(type, std::int64_t{11} * ranks);
-    for (std::int64_t i = 0; i < 11 * ranks; ++i) all.set(i, world().rank() == 0 ? big : 1);
+    for (std::int64_t i = 0; i < 11 * ranks; ++i) all.set(i, world.rank() == 0 ? big : 1);
     Array block(type, 11);
-    world().reduce_scatter(all.view(), block.view());
-    for (std::int64_t i = 0; i < 11; ++i) BOOST_REQUIRE(block.get(i) == sum.get(i));
+    world.reduce_scatter(all.view(), block.view());
+    for (std::int64_t i = 0; i < 11; ++i) must(block.get(i) == sum.get(i));
   }
 }
 
-BOOST_AUTO_TEST_CASE(wrong_types_and_shapes_are_refused_with_the_reason) {
-  const auto self = make_self_communicator();
-  for (Communicator* group : {&world(), self.get()}) {
+void wrong_types_and_shapes_are_refused_with_the_reason(Communicator& world) {
+  for (Communicator* group : {&world}) {
     const std::int64_t n = group->size();
     const auto sum = [&](View from, View to, bool accumulate) {
-      return error_of([&] { group->start_reduce_scatter(from, to, accumulate)->wait(); });
+      return message_of([&] { group->start_reduce_scatter(from, to, accumulate)->wait(); });
     };
     const auto gather = [&](View from, View to) {
-      return error_of([&] { group->start_all_gather(from, to)->wait(); });
+      return message_of([&] { group->start_all_gather(from, to)->wait(); });
     };
     Array f32(DType::f32, 4 * n);
     Array f64(DType::f64, 4 * n);
@@ -335,33 +319,57 @@ BOOST_AUTO_TEST_CASE(wrong_types_and_shapes_are_refused_with_the_reason) {
     const View matrix = block.view().reshape(Shape{2, 2});
     const std::int64_t own = 4 * group->rank();
 
-    TRM_TEST_MENTIONS(sum(f32.view(), block.part(0, 3), false), "blocks of [1, 3]");
-    TRM_TEST_MENTIONS(sum(f32.part(0, 2 * n), matrix.slice_cols(0, 1), false), "[2, 1]");
-    TRM_TEST_MENTIONS(sum(i32.view(), block.view(), false), "sum over ranks of int32");
-    TRM_TEST_MENTIONS(sum(f64.view(), bf16.part(0, 4), false), "of fp64 into bf16");
-    TRM_TEST_MENTIONS(sum(f32.view(), f32.part(own, 4), true), "the same memory");
+    must(sum(f32.view(), block.part(0, 3), false).find("blocks of [1, 3]") !=
+         std::string::npos);
+    must(sum(f32.part(0, 2 * n), matrix.slice_cols(0, 1), false).find("[2, 1]") !=
+         std::string::npos);
+    must(sum(i32.view(), block.view(), false).find("sum over ranks of int32") !=
+         std::string::npos);
+    must(sum(f64.view(), bf16.part(0, 4), false).find("of fp64 into bf16") !=
+         std::string::npos);
+    must(sum(f32.view(), f32.part(own, 4), true).find("the same memory") != std::string::npos);
     if (n > 1) {
       const View others = f32.part(4 * ((group->rank() + 1) % n), 4);
-      TRM_TEST_MENTIONS(sum(f32.view(), others, false), "the same memory");
-      TRM_TEST_MENTIONS(gather(others, f32.view()), "another place");
+      must(sum(f32.view(), others, false).find("the same memory") != std::string::npos);
+      must(gather(others, f32.view()).find("another place") != std::string::npos);
     }
-    TRM_TEST_MENTIONS(gather(block.part(0, 3), f32.view()), "blocks of [1, 3]");
-    TRM_TEST_MENTIONS(gather(f16.part(0, 4), f32.view()), "fp16 in an array of fp32");
+    must(gather(block.part(0, 3), f32.view()).find("blocks of [1, 3]") != std::string::npos);
+    must(gather(f16.part(0, 4), f32.view()).find("fp16 in an array of fp32") !=
+         std::string::npos);
   }
 }
 
-BOOST_AUTO_TEST_CASE(a_block_that_mpi_cannot_count_is_refused) {
+void a_block_that_is_too_long_is_refused(Communicator& world) {
   const std::int64_t block = std::int64_t{1} << 30;
-  const std::int64_t n = block * world().size();
+  const std::int64_t n = block * world.size();
   const auto bytes = static_cast<std::size_t>(n + block) * 2;  // addresses, not memory
   void* const memory =
       mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  BOOST_REQUIRE(memory != MAP_FAILED);
+  must(memory != MAP_FAILED);
   const View all(memory, DType::bf16, Shape{n});
   const View one(static_cast<std::byte*>(memory) + all.bytes(), DType::bf16, Shape{block});
-  const auto sum = error_of([&] { world().start_reduce_scatter(all, one, false)->wait(); });
-  const auto gather = error_of([&] { world().start_all_gather(one, all)->wait(); });
-  TRM_TEST_MENTIONS(sum, "1073741824 elements is too large");
-  TRM_TEST_MENTIONS(gather, "1073741824 elements is too large");
+  const auto sum = message_of([&] { world.start_reduce_scatter(all, one, false)->wait(); });
+  const auto gather = message_of([&] { world.start_all_gather(one, all)->wait(); });
+  must(sum.find("1073741824 elements is too large") != std::string::npos);
+  must(gather.find("1073741824 elements is too large") != std::string::npos);
   munmap(memory, bytes);
 }
+
+}  // namespace
+
+std::vector<CommunicatorCase> exchange_cases() {
+  return {
+      {"sums of every type and size have the bits of a serial sum",
+       sums_of_every_type_and_size_have_the_bits_of_a_serial_sum},
+      {"gathers bring every block in place or not", gathers_bring_every_block_in_place_or_not},
+      {"bits do not depend on how an array is cut", bits_do_not_depend_on_how_an_array_is_cut},
+      {"many in flight done in any order by late ranks",
+       many_in_flight_done_in_any_order_by_late_ranks},
+      {"halves are reduced in fp32 and rounded once",
+       halves_are_reduced_in_fp32_and_rounded_once},
+      {"wrong types and shapes are refused with the reason",
+       wrong_types_and_shapes_are_refused_with_the_reason},
+      {"a block that is too long is refused", a_block_that_is_too_long_is_refused, false}};
+}
+
+}  // namespace trireme::test
