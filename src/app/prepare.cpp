@@ -9,8 +9,8 @@
 #include <array>
 #include <charconv>
 #include <filesystem>
-#include <functional>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/host/progress.hpp"
 
@@ -24,19 +24,6 @@ template <class T>
 View view_of(std::vector<T>& data) {
   return {data.data(), kDTypeOf<T>, Shape{static_cast<std::int64_t>(data.size())}};
 }
-
-/// What f threw, or nothing.
-std::string attempt(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const std::exception& e) {
-    return *e.what() != '\0' ? e.what() : "unknown error";
-  }
-  return {};
-}
-
-/// Runs f; all ranks throw if one of them does.
-void together(Communicator& world, const std::function<void()>& f) { world.agree(attempt(f)); }
 
 /// One block's pieces on their way to rank 0. The memory must stay until the last wait().
 class Parcel {
@@ -100,12 +87,12 @@ struct Output {
 /// Each rank looks for itself: a file may be on one node's disk only, or differ.
 std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFormat& format,
                                      Communicator& world) {
-  std::vector<TextInput> inputs;
-  together(world, [&] { inputs = find_inputs(options.inputs, format); });
+  std::vector<TextInput> inputs =
+      collectively(world, [&] { return find_inputs(options.inputs, format); });
   std::string sizes;
   for (const TextInput& input : inputs) sizes += fmt::format("{} ", input.bytes);
   const std::string first = world.broadcast_text(sizes, 0);
-  together(world, [&] {
+  collectively(world, [&] {
     TRM_REQUIRE(sizes == first,
                 "rank {} finds input files of other sizes than rank 0 ({}and {})", world.rank(),
                 sizes, first);
@@ -117,11 +104,11 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
   const int ranks = world.size();
   Parcel parcel;
   TextPieces pieces;
-  std::string error;
+  std::optional<Error> error;
   for (std::int64_t first = 0; first < blocks.count(); first += ranks) {
     const std::int64_t mine = first + world.rank();
     const std::int64_t end = std::min(first + ranks, blocks.count());
-    if (error.empty() && mine < end) error = attempt([&] { pieces = blocks.read(mine); });
+    if (!error && mine < end) error = failure_of([&] { pieces = blocks.read(mine); });
     parcel.wait();  // done: rank 0 takes all of a round before it agrees on the next
     world.agree(error);
     if (output == nullptr) {
@@ -132,7 +119,7 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
       if (k > first) Parcel::receive(pieces, static_cast<int>(k - first), world);
       // A full disk ends the run at the next agreement; until then the others' parcels are
       // taken, or they would wait forever.
-      if (error.empty()) error = attempt([&] { output->add(blocks, k, pieces); });
+      if (!error) error = failure_of([&] { output->add(blocks, k, pieces); });
     }
   }
   parcel.wait();
@@ -157,12 +144,12 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
   format.separator = options.separator;
 
-  std::unique_ptr<Tokenizer> tokenizer;
-  together(world, [&] { tokenizer = make_tokenizer(options.tokenizer, ""); });
+  const auto tokenizer =
+      collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
   TextBlocks blocks(agreed_inputs(options, format, world), format, *tokenizer,
                     options.block_bytes);
   std::optional<Output> output;
-  together(world, [&] {
+  collectively(world, [&] {
     if (world.rank() != 0) return;
     require_other_file(options);
     output.emplace(options, blocks, *tokenizer);
@@ -170,7 +157,7 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   run_rounds(blocks, output ? &*output : nullptr, world);
 
   PrepareSummary summary;
-  together(world, [&] {
+  collectively(world, [&] {
     if (!output) return;
     output->writer.finish(output->joiner.source_hash());
     summary = {blocks.bytes(), output->writer.tokens(), output->writer.documents(),

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "trireme/core/error.hpp"
 #include "trireme/deck/deck.hpp"
 
 namespace trireme {
@@ -50,10 +51,9 @@ class LoadSource {
 /// takes over its schedule. Throws Error that names key and both values, for what can't change.
 void check_checkpoint(const std::string& checkpoint, Deck& deck);
 
-/// Where a checkpoint could not be read for `reason`: why that is no damage but the system's
-/// trouble (rights, open files, input and output), which another checkpoint would not mend.
-/// Empty for damage. To be asked on the rank that met it, its files still open.
-[[nodiscard]] std::string reading_trouble(const std::string& checkpoint,
-                                          const std::string& reason);
+/// A checkpoint could not be read for `reason`. Throws Error, as `reason` is thrown everywhere
+/// or not, if that is no damage but the system's trouble (permission, open files, a failing
+/// disk): another checkpoint would not mend it.
+void require_damage(const Error& reason);
 
 }  // namespace trireme

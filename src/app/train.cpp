@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/host/environment.hpp"
@@ -103,19 +104,13 @@ class TrainRun {
 
   /// The ends of a pipeline read data, rank 0 among them; stages between have none.
   void open_data() {
-    std::string problem;
-    try {
-      if (trainer_.layout().needs_tokens()) {
-        train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
-        if (deck_.eval_iters > 0) {
-          valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
-          test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
-        }
-      }
-    } catch (const Error& e) {
-      problem = e.what();
-    }
-    world_.agree(problem);
+    collectively(world_, [&] {
+      if (!trainer_.layout().needs_tokens()) return;
+      train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
+      if (deck_.eval_iters == 0) return;
+      valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
+      test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
+    });
   }
 
   [[nodiscard]] std::string data_text(const Samples& s) const {
@@ -126,17 +121,12 @@ class TrainRun {
   }
 
   void open_metrics() {
-    std::string problem;
-    if (world_.rank() == 0 && !deck_.run_folder().empty()) {
-      try {
-        metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
-                         run_attributes(deck_, mesh_.shape));
-        metrics_->set_plan(plan_.stages);
-      } catch (const Error& e) {
-        problem = e.what();
-      }
-    }
-    world_.agree(problem);
+    collectively(world_, [&] {
+      if (world_.rank() != 0 || deck_.run_folder().empty()) return;
+      metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
+                       run_attributes(deck_, mesh_.shape));
+      metrics_->set_plan(plan_.stages);
+    });
   }
 
   void prepare_saves() {

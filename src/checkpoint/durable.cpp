@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <unistd.h>
@@ -20,7 +19,7 @@ namespace fs = std::filesystem;
 class Descriptor {
  public:
   Descriptor(const std::string& path, int flags) : number_(open(path.c_str(), flags, 0666)) {
-    TRM_REQUIRE(number_ >= 0, "{}: cannot open: {}", path, std::strerror(errno));
+    TRM_REQUIRE_SYSTEM(number_ >= 0, errno, "{}: cannot open", path);
   }
   ~Descriptor() { close(number_); }
   Descriptor(const Descriptor&) = delete;
@@ -32,8 +31,7 @@ class Descriptor {
 };
 
 void sync(const Descriptor& file, const std::string& path) {
-  TRM_REQUIRE(fsync(file.number()) == 0, "{}: cannot write to disk: {}", path,
-              std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(fsync(file.number()) == 0, errno, "{}: cannot write to disk", path);
 }
 
 /// False where the system or the file system can't.
@@ -53,19 +51,19 @@ void make_folder(const std::string& path) {
   const std::string parent = fs::absolute(path).parent_path().string();
   if (!fs::exists(parent, code)) make_folder(parent);
   fs::create_directory(path, code);
-  TRM_REQUIRE(!code, "{}: cannot create the folder: {}", path, code.message());
+  TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot create the folder", path);
   sync(parent);
 }
 
 void rename(const std::string& from, const std::string& to) {
-  TRM_REQUIRE(std::rename(from.c_str(), to.c_str()) == 0, "{}: cannot rename to {}: {}", from,
-              to, std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(std::rename(from.c_str(), to.c_str()) == 0, errno,
+                     "{}: cannot rename to {}", from, to);
 }
 
 void remove_all(const std::string& path) {
   std::error_code code;
   fs::remove_all(path, code);
-  TRM_REQUIRE(!code, "{}: cannot remove: {}", path, code.message());
+  TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot remove", path);
 }
 
 void sync(const std::string& path) { sync(Descriptor(path, O_RDONLY | O_CLOEXEC), path); }
@@ -85,7 +83,7 @@ void replace_text(const std::string& path, const std::string& text) {
     while (done < text.size()) {
       const ssize_t n = ::write(file.number(), text.data() + done, text.size() - done);
       if (n < 0 && errno == EINTR) continue;
-      TRM_REQUIRE(n > 0, "{}: cannot write: {}", temporary, std::strerror(errno));
+      TRM_REQUIRE_SYSTEM(n > 0, errno, "{}: cannot write", temporary);
       done += static_cast<std::size_t>(n);
     }
     sync(file, temporary);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -142,8 +143,9 @@ h5::File open_index(const std::string& folder) {
   const std::string path = path_in(folder);
   TRM_REQUIRE(size_of_file(path) > kSealBytes, "{}: cut short", path);
   std::string text(static_cast<std::size_t>(kSealBytes), '\0');
-  TRM_REQUIRE(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes),
-              "{}: cannot read", path);
+  errno = 0;
+  TRM_REQUIRE_SYSTEM(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes), errno,
+                     "{}: cannot read", path);
   TRM_REQUIRE(text.starts_with(kSeal), "{}: no checkpoint, or of an older format", path);
   const std::string_view version = std::string_view(text).substr(kSeal.size());
   TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),

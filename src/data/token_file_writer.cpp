@@ -3,7 +3,6 @@
 // sees the same calls in the same order whatever pieces the text came in.
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <unistd.h>
@@ -29,7 +28,7 @@ void sync_file(const std::string& path) {
   const bool done = file >= 0 && fsync(file) == 0;
   const int reason = errno;
   if (file >= 0) close(file);
-  TRM_REQUIRE(done, "{}: cannot write to disk: {}", path, std::strerror(reason));
+  TRM_REQUIRE_SYSTEM(done, reason, "{}: cannot write to disk", path);
 }
 
 }  // namespace
@@ -112,8 +111,8 @@ void TokenFileWriter::finish(const std::string& source_hash) {
   document_data_ = {};
   file_.close();
   sync_file(temporary_);
-  TRM_REQUIRE(std::rename(temporary_.c_str(), path_.c_str()) == 0, "{}: cannot write: {}",
-              path_, std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(std::rename(temporary_.c_str(), path_.c_str()) == 0, errno,
+                     "{}: cannot write", path_);
   finished_ = true;
 }
 

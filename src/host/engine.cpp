@@ -14,6 +14,7 @@
 
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 
 #include "gemm_rate.hpp"
@@ -53,16 +54,18 @@ bool wants_gpus(const Deck& deck, Communicator& world) {
   if (deck.device == Kind::cpu) return false;
   const std::string trouble = cuda_trouble();
   if (deck.device == Kind::cuda) {
-    world.agree(
-        trouble.empty() ? "" : fmt::format("device: cuda, but on {} {}", host_name(), trouble));
+    collectively(world, [&] {
+      TRM_REQUIRE(trouble.empty(), "device: cuda, but on {} {}", host_name(), trouble);
+    });
     return true;
   }
   const std::int64_t with = world.reduce_count(trouble.empty() ? 1 : 0, Reduction::sum);
   if (with > 0) {
-    world.agree(trouble.empty() ? ""
-                                : fmt::format("{} of {} ranks see a GPU; on {} {}. Give every "
-                                              "rank one, or set device: cpu",
-                                              with, world.size(), host_name(), trouble));
+    collectively(world, [&] {
+      TRM_REQUIRE(trouble.empty(),
+                  "{} of {} ranks see a GPU; on {} {}. Give every rank one, or set device: cpu",
+                  with, world.size(), host_name(), trouble);
+    });
   }
   return with > 0;
 }
@@ -114,15 +117,13 @@ std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator&
 /// make() on all ranks, or the first one's error on all. Collective.
 template <class F>
 auto on_all(Communicator& world, F&& make) {
-  decltype(make()) made;
-  std::string problem;
-  try {
-    made = make();
-  } catch (const Error& e) {
-    problem = fmt::format("on {}: {}", host_name(), e.what());
-  }
-  world.agree(problem);
-  return made;
+  return collectively(world, [&] {
+    try {
+      return make();
+    } catch (const Error& e) {
+      throw e.saying(fmt::format("on {}: {}", host_name(), e.what()));
+    }
+  });
 }
 
 std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {

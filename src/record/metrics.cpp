@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -141,11 +140,11 @@ std::string Metrics::begin_change() const {
   if (!error && bytes >= kCopied) return path_;
   std::string copy = copy_of(path_);
   const auto space = std::filesystem::space(path_, error);
-  TRM_REQUIRE(error || space.available >= bytes + kGrowth, "{}: cannot create: {}", copy,
-              std::strerror(ENOSPC));
+  TRM_REQUIRE_SYSTEM(error || space.available >= bytes + kGrowth, ENOSPC, "{}: cannot create",
+                     copy);
   std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
                              error);
-  TRM_REQUIRE(!error, "{}: cannot copy to {}: {}", path_, copy, error.message());
+  TRM_REQUIRE_SYSTEM(!error, error.value(), "{}: cannot copy to {}", path_, copy);
   return copy;
 }
 
@@ -153,7 +152,7 @@ void Metrics::end_change(const std::string& changed) const {
   if (changed == path_) return;
   std::error_code error;
   std::filesystem::rename(changed, path_, error);
-  TRM_REQUIRE(!error, "{}: cannot replace: {}", path_, error.message());
+  TRM_REQUIRE_SYSTEM(!error, error.value(), "{}: cannot replace", path_);
 }
 
 void Metrics::change(Change more) {

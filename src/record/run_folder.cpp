@@ -21,7 +21,7 @@ void make_folder(const std::string& folder, const char* key) {
   if (folder.empty()) return;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  std::string reason = error.message();
+  int reason = error.value();
   if (!error) {
     const std::string probe = folder + "/.writable";
     errno = 0;
@@ -29,9 +29,9 @@ void make_folder(const std::string& folder, const char* key) {
       std::filesystem::remove(probe, error);
       return;
     }
-    reason = std::strerror(errno);
+    reason = errno;
   }
-  throw Error(fmt::format("cannot write to the folder {} (key {}): {}", folder, key, reason));
+  TRM_REQUIRE_SYSTEM(false, reason, "cannot write to the folder {} (key {})", folder, key);
 }
 
 /// A warning where it can't be done: a full disk doesn't end a run.

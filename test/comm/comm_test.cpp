@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives, messages, agreement and the mesh, at the size that mpirun gives.
+#include <cerrno>
+#include <cstring>
+#include <memory>
 #include <numeric>
+#include <optional>
 #include <set>
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/comm/mesh.hpp"
 #include "trireme/comm/mpi.hpp"
 
@@ -95,11 +100,39 @@ BOOST_AUTO_TEST_CASE(texts) {
 }
 
 BOOST_AUTO_TEST_CASE(one_failing_rank_fails_all_with_its_message) {
-  BOOST_CHECK_NO_THROW(world().agree(""));
-  const std::string mine = me() == ranks() - 1 ? "disk full" : "";
+  BOOST_CHECK_NO_THROW(world().agree(std::nullopt));
+  std::optional<Error> mine;
+  if (me() == ranks() - 1) mine = Error("disk full", ENOSPC);
   BOOST_CHECK_EXCEPTION(world().agree(mine), Error, [](const Error& e) {
-    return std::string(e.what()) == "disk full" && e.everywhere();
+    return std::string(e.what()) == "disk full" && e.everywhere() &&
+           e.system_error() == ENOSPC && e.kind() == ErrorKind::disk_full;
   });
+}
+
+BOOST_AUTO_TEST_CASE(work_that_fails_on_some_ranks_fails_on_all) {
+  BOOST_TEST(collectively(world(), [] { return me() + 1; }) == me() + 1);
+  const auto owned = collectively(world(), [] { return std::make_unique<int>(me()); });
+  BOOST_TEST(*owned == me());
+  int done = 0;
+  collectively(world(), [&] { ++done; });
+  BOOST_TEST(done == 1);
+
+  // The lowest failing rank speaks for all, and what it says stays classified.
+  const int first = ranks() / 2;
+  const auto fail_from_first = [&]() -> int {
+    ++done;
+    TRM_REQUIRE_SYSTEM(me() != first, EACCES, "rank {}", first);
+    TRM_REQUIRE(me() < first, "rank {}", me());
+    return 0;
+  };
+  BOOST_CHECK_EXCEPTION(collectively(world(), fail_from_first), Error, [&](const Error& e) {
+    return e.everywhere() && e.system_error() == EACCES && e.kind() == ErrorKind::unavailable &&
+           std::string(e.what()) == fmt::format("rank {}: {}", first, strerror(EACCES));
+  });
+  BOOST_TEST(done == 2);
+  BOOST_CHECK_EXCEPTION(
+      collectively(world(), [] { throw std::runtime_error("no Error"); }), Error,
+      [](const Error& e) { return e.everywhere() && std::string(e.what()) == "no Error"; });
 }
 
 BOOST_AUTO_TEST_CASE(rank_order_is_tensor_then_data_then_pipeline) {
