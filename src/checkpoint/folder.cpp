@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/replacement.hpp"
 
 #include "durable.hpp"
 
@@ -171,8 +172,8 @@ void remove_checkpoint(const std::string& save, const std::string& name) {
   TRM_CHECK(iteration, "{} in {} is no checkpoint", name, save);
   const std::string temporary = in(save, checkpoint_name(*iteration) + ".tmp");
   checkpoint::remove_all(temporary);
-  checkpoint::rename(in(save, name), temporary);
-  checkpoint::sync(save);  // else a power failure could bring the name back, over half a folder
+  rename_path(in(save, name), temporary);
+  sync_to_disk(save);  // else a power failure could bring the name back, over half a folder
   checkpoint::remove_all(temporary);
 }
 

@@ -9,7 +9,8 @@
 #include <cmath>
 #include <fstream>
 
-#include "durable.hpp"
+#include "trireme/core/replacement.hpp"
+
 #include "shard.hpp"
 #include "stored_piece.hpp"
 #include "sum.hpp"
@@ -133,7 +134,7 @@ void write_index(const std::string& folder, const RunState& state, const Manifes
   file.close();
   const std::string text = seal(sum_after_seal(path));
   std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << text;
-  sync(path);
+  sync_to_disk(path);
   std::string written(text.size(), '\0');
   std::ifstream(path, std::ios::binary).read(written.data(), kSealBytes);
   TRM_REQUIRE(written == text, "{}: cannot write its first bytes", path);

@@ -13,6 +13,7 @@
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/replacement.hpp"
 
 #include "background.hpp"
 #include "durable.hpp"
@@ -141,7 +142,7 @@ struct CheckpointSaver::Impl {
   /// What dead runs left; once, and beside training: it may be thousands of files.
   void sweep() {
     if (std::exchange(swept, true)) return;
-    checkpoint::sync(std::filesystem::path(options.folder).parent_path().string());  // its name
+    sync_to_disk(std::filesystem::path(options.folder).parent_path().string());  // its name
     auto leftovers = find_leftovers(options.folder);
     std::erase(leftovers, checkpoint_name(state.iteration) + ".tmp");
     for (const std::string& name : leftovers) {
@@ -187,11 +188,11 @@ struct CheckpointSaver::Impl {
   /// Rank 0: all shards are on disk.
   void commit(const std::vector<Shard>& shards) {
     checkpoint::write_index(temporary(), state, manifest, shards);
-    checkpoint::sync(temporary());
+    sync_to_disk(temporary());
     const std::string name = checkpoint_name(state.iteration);
     const std::string replaced =
         checkpoint::replace_folder(temporary(), fmt::format("{}/{}", options.folder, name));
-    checkpoint::replace_text(options.folder + "/latest", name + "\n");
+    replace_text(options.folder + "/latest", name + "\n", Durability::power);
     committed = now() - started;
     try {
       if (!replaced.empty()) checkpoint::remove_all(replaced);
