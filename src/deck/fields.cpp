@@ -139,7 +139,7 @@ class Setter {
   const Value& value_;
 };
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string s = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\')
@@ -190,29 +190,29 @@ std::string field_text(const Key& key, Draft& draft) {
     return open && x == 0 ? std::string("null") : kNumberText(x);
   };
   return std::visit(
-      Overloaded{[](const bool* x) { return std::string(*x ? "true" : "false"); },
-                 [&](const int* x) { return number(*x); },
-                 [&](const std::int64_t* x) { return number(*x); },
-                 [&](const std::uint64_t* x) { return number(*x); },
-                 [&](const double* x) { return number(*x); },
-                 [&](const std::string* x) { return open && x->empty() ? "null" : quoted(*x); },
-                 [&](const std::vector<std::string>* x) {
-                   return open && x->empty() ? "null" : listed(*x, quoted);
-                 },
-                 [&](const std::vector<std::int64_t>* x) {
-                   return open && x->empty() ? "null" : listed(*x, kNumberText);
-                 },
-                 [&](const std::vector<double>* x) {
-                   return open && x->empty() ? "null" : listed(*x, kNumberText);
-                 },
-                 [](const Enumerated& e) {
-                   const auto at = std::ranges::find_if(e.choices, [&](const Choice& c) {
-                     return c.refusal.empty() && c.value == *e.value;
-                   });
-                   TRM_CHECK(at != e.choices.end(), "an enumeration's value {} has no name",
-                             *e.value);
-                   return std::string(at->name);
-                 }},
+      Overloaded{
+          [](const bool* x) { return std::string(*x ? "true" : "false"); },
+          [&](const int* x) { return number(*x); },
+          [&](const std::int64_t* x) { return number(*x); },
+          [&](const std::uint64_t* x) { return number(*x); },
+          [&](const double* x) { return number(*x); },
+          [&](const std::string* x) { return open && x->empty() ? "null" : in_quotes(*x); },
+          [&](const std::vector<std::string>* x) {
+            return open && x->empty() ? "null" : listed(*x, in_quotes);
+          },
+          [&](const std::vector<std::int64_t>* x) {
+            return open && x->empty() ? "null" : listed(*x, kNumberText);
+          },
+          [&](const std::vector<double>* x) {
+            return open && x->empty() ? "null" : listed(*x, kNumberText);
+          },
+          [](const Enumerated& e) {
+            const auto at = std::ranges::find_if(e.choices, [&](const Choice& c) {
+              return c.refusal.empty() && c.value == *e.value;
+            });
+            TRM_CHECK(at != e.choices.end(), "an enumeration's value {} has no name", *e.value);
+            return std::string(at->name);
+          }},
       key.field(draft));
 }
 

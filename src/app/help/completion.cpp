@@ -47,7 +47,7 @@ std::vector<KeyWords> key_words() {
 }
 
 /// One word of any of the three shells.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -86,7 +86,7 @@ std::vector<std::string> option_names(const Command& command) {
 
 /// What the script is to set for an argument: words to offer, or a kind of them, or nothing.
 std::string bash_kind(const Argument& a) {
-  if (!a.choices.empty()) return " words=" + quoted(joined(a.choices));
+  if (!a.choices.empty()) return " words=" + in_quotes(joined(a.choices));
   if (a.value == kSettingValue) return " kind='setting'";
   if (a.positional && a.names.front() == kDeckArgument) return " kind='deck'";
   if (a.value == kFileValue) return " kind='file'";
@@ -101,14 +101,14 @@ struct BashCases {
 };
 
 void BashCases::add(const Command& command, const std::string& name) {
-  options += fmt::format("          {}) words={} ;;\n", quoted(name),
-                         quoted(joined(option_names(command))));
+  options += fmt::format("          {}) words={} ;;\n", in_quotes(name),
+                         in_quotes(joined(option_names(command))));
   for (const Argument& a : command.arguments) {
     if (a.positional) {
-      positionals += fmt::format("          {}){} ;;\n", quoted(name), bash_kind(a));
+      positionals += fmt::format("          {}){} ;;\n", in_quotes(name), bash_kind(a));
     } else if (!a.value.empty()) {
       for (const std::string& option : a.names)
-        values += fmt::format("    {}){} ;;\n", quoted(fmt::format("{} {}", name, option)),
+        values += fmt::format("    {}){} ;;\n", in_quotes(fmt::format("{} {}", name, option)),
                               bash_kind(a));
     }
   }
@@ -127,12 +127,13 @@ std::string bash_completion(const Command& program) {
   for (const KeyWords& key : key_words()) {
     paths.push_back(key.path);
     if (!key.values.empty())
-      choices += fmt::format("      {}) words={} ;;\n", key.path, quoted(joined(key.values)));
+      choices +=
+          fmt::format("      {}) words={} ;;\n", key.path, in_quotes(joined(key.values)));
     else if (key.files)
       choices += fmt::format("      {}) kind='file' ;;\n", key.path);
   }
-  return filled(kBashScript, {{"@commands@", quoted(joined(commands))},
-                              {"@keys@", quoted(joined(paths))},
+  return filled(kBashScript, {{"@commands@", in_quotes(joined(commands))},
+                              {"@keys@", in_quotes(joined(paths))},
                               {"@values@", cases.values},
                               {"@options@", cases.options},
                               {"@positionals@", cases.positionals},
@@ -154,15 +155,15 @@ std::string zsh_arguments(const Command& command) {
   for (const Argument& a : command.arguments) {
     const std::string help = escaped(a.help, "[]\\:");
     if (a.positional) {
-      out +=
-          fmt::format("        {} \\\n", quoted(fmt::format("{}:{}:{}", a.repeated ? "*" : "1",
-                                                            a.names.front(), zsh_action(a))));
+      out += fmt::format("        {} \\\n",
+                         in_quotes(fmt::format("{}:{}:{}", a.repeated ? "*" : "1",
+                                               a.names.front(), zsh_action(a))));
       continue;
     }
     for (const std::string& name : a.names) {
       std::string text = fmt::format("{}{}[{}]", a.repeated ? "*" : "", name, help);
       if (!a.value.empty()) text += fmt::format(":{}:{}", a.value, zsh_action(a));
-      out += fmt::format("        {} \\\n", quoted(text));
+      out += fmt::format("        {} \\\n", in_quotes(text));
     }
   }
   return out;
@@ -172,8 +173,8 @@ std::string zsh_completion(const Command& program) {
   std::string commands;
   std::string cases;
   for (const Command& command : program.commands) {
-    commands +=
-        fmt::format("        {}\n", quoted(escaped(command.name, ":") + ":" + command.summary));
+    commands += fmt::format("        {}\n",
+                            in_quotes(escaped(command.name, ":") + ":" + command.summary));
     cases +=
         fmt::format("      {})\n        _arguments \\\n{}          && return 0\n        ;;\n",
                     command.name, zsh_arguments(command));
@@ -183,7 +184,7 @@ std::string zsh_completion(const Command& program) {
     std::string text = fmt::format("{}[{}]:value:", key.path, escaped(key.help, "[]\\:"));
     if (!key.values.empty()) text += "(" + joined(key.values) + ")";
     if (key.files) text += "_files";
-    keys += fmt::format("    {} \\\n", quoted(text));
+    keys += fmt::format("    {} \\\n", in_quotes(text));
   }
   return filled(kZshScript, {{"@keys@", keys},
                              {"@commands@", commands},
@@ -195,7 +196,7 @@ std::string zsh_completion(const Command& program) {
 std::string fish_options(const Command& command, std::string_view condition) {
   std::string out;
   for (const Argument& a : command.arguments) {
-    std::string line = fmt::format("complete -c trireme -n {}", quoted(condition));
+    std::string line = fmt::format("complete -c trireme -n {}", in_quotes(condition));
     if (a.positional) {
       if (a.names.front() != kDeckArgument) continue;  // files are fish's default
       out += line + " -k -a '(__fish_complete_suffix .json .yaml .yml)'\n";
@@ -206,7 +207,7 @@ std::string fish_options(const Command& command, std::string_view condition) {
       line += fmt::format(" {} {}", is_long ? "-l" : "-s", name.substr(is_long ? 2 : 1));
     }
     if (!a.choices.empty()) {
-      line += fmt::format(" -x -a {}", quoted(joined(a.choices)));
+      line += fmt::format(" -x -a {}", in_quotes(joined(a.choices)));
     } else if (a.value == kSettingValue) {
       line += " -x -a '(__trireme_settings)'";
     } else if (a.value == kFolderValue) {
@@ -214,7 +215,7 @@ std::string fish_options(const Command& command, std::string_view condition) {
     } else if (!a.value.empty()) {
       line += a.value == kFileValue ? " -r" : " -x";
     }
-    out += fmt::format("{} -d {}\n", line, quoted(a.help));
+    out += fmt::format("{} -d {}\n", line, in_quotes(a.help));
   }
   return out;
 }
@@ -223,14 +224,14 @@ std::string fish_completion(const Command& program) {
   std::string lines = fish_options(program, "__fish_use_subcommand");
   for (const Command& command : program.commands) {
     lines += fmt::format("complete -c trireme -f -n __fish_use_subcommand -a {} -d {}\n",
-                         command.name, quoted(command.summary));
+                         command.name, in_quotes(command.summary));
     lines += fish_options(command, "__fish_seen_subcommand_from " + command.name);
   }
   std::vector<std::string> settings;
   for (const KeyWords& key : key_words()) {
     const auto add = [&](const std::string& value) {
       settings.push_back(
-          fmt::format("        {} {}", quoted(key.path + "=" + value), quoted(key.help)));
+          fmt::format("        {} {}", in_quotes(key.path + "=" + value), in_quotes(key.help)));
     };
     if (key.values.empty()) add("");
     std::ranges::for_each(key.values, add);
