@@ -12,6 +12,7 @@
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
 #include "trireme/bench/bench.hpp"
+#include "trireme/comm/launcher.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
@@ -203,12 +204,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
 }
 
 /// Rank 0 by what the launcher says; MPI doesn't run yet.
-bool tells_for_all() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
-    if (const char* rank = std::getenv(name); rank != nullptr) return std::string(rank) == "0";
-  }
-  return true;
-}
+bool tells_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
 /// An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
 constexpr unsigned kPatienceSeconds = 10;

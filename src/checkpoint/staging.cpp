@@ -72,8 +72,8 @@ void Staging::take_memory() {
 
 void Staging::join_writers(const SaveOptions& options, Communicator& world) {
   const auto node = world.split(node_number(options.node, world), world.rank());
-  const int writers = std::min(options.writers_per_node, node->size());
-  group_ = node->split(node->rank() * writers / node->size(), node->rank());
+  const std::int64_t group = writer_group(node->rank(), node->size(), options.writers_per_node);
+  group_ = node->split(static_cast<int>(group), node->rank());
   std::int64_t first = world.rank();
   group_->broadcast(View(&first, DType::i64, Shape{1}), 0);
   writer_ = static_cast<int>(first);

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <regex>
 
+#include "trireme/core/round_up.hpp"
+
 namespace trireme::deck {
 namespace {
 
@@ -19,10 +21,6 @@ bool partition_known(const std::string& method) {
   } catch (const std::regex_error&) {
     return false;
   }
-}
-
-std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
 }
 
 /// Settings of a dictionary that isn't switched on have no effect.

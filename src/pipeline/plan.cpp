@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/round_up.hpp"
 
 namespace trireme {
 
@@ -27,9 +28,7 @@ struct Order {
   int micro_batches;
   int chunks;
 
-  [[nodiscard]] int total() const {
-    return (micro_batches + stages - 1) / stages * stages * chunks;
-  }
+  [[nodiscard]] int total() const { return round_up(micro_batches, stages) * chunks; }
   [[nodiscard]] PlanStep at(PlanStep::Kind kind, int k) const {
     const int group = k / (stages * chunks);
     const int within = k % (stages * chunks);
