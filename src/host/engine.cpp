@@ -131,13 +131,12 @@ std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
   return on_all(world, [&] { return make_cuda_device(gpu.index); });
 }
 
-std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream,
-                                      Communicator& world) {
+std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Communicator& world) {
   if (device.kind() == DeviceKind::cpu) return make_cpu_kernels();
   const CudaOptions options{.allow_tf32 = deck.allow_tf32,
                             .gemm_autotune = deck.gemm_autotune,
                             .attention = static_cast<FusedAttention>(deck.attention_kernel)};
-  return on_all(world, [&] { return make_cuda_kernels(device, stream, options); });
+  return on_all(world, [&] { return make_cuda_kernels(device, options); });
 }
 
 /// Marks on the compute stream.
@@ -188,7 +187,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
-      kernels_(make_kernels(deck, *device_, *stream_, mpi.world())),
+      kernels_(make_kernels(deck, *device_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
       threads_(choose_threads(deck, mpi)) {
   set_cpu_threads(threads_);

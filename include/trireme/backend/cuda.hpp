@@ -42,13 +42,14 @@ struct CudaOptions {
   FusedAttention attention = FusedAttention::automatic;
 };
 
-/// `device` must be a CUDA device and outlive them, and so must `compute`, the stream that they
-/// are called with. Their workspace is allocated now.
-[[nodiscard]] std::unique_ptr<Kernels> make_cuda_kernels(Device& device, Stream& compute,
+/// `device` must be a CUDA device and outlive them. Their workspace, of kCudaWorkspaceBytes, is
+/// allocated now: all calls must be on one stream.
+[[nodiscard]] std::unique_ptr<Kernels> make_cuda_kernels(Device& device,
                                                          const CudaOptions& options);
 
-/// What such kernels keep allocated: products' workspace, partial sums.
-[[nodiscard]] std::size_t cuda_workspace_bytes();
+/// What keeps this process from using NCCL, whatever the GPUs (no build with it, no library or
+/// an old one where it runs); "" if nothing does.
+[[nodiscard]] std::string nccl_trouble();
 
 /// Exchanges of arrays on `device`, in order with the work of `compute`: an exchange sees what
 /// was queued before it, and what is queued after it, or after a request's wait(), sees its
@@ -56,9 +57,6 @@ struct CudaOptions {
 /// where there is no NCCL.
 ///
 /// By NCCL: no two ranks of the job may share a GPU. Collective over `host`.
-/// What keeps this process from using NCCL, whatever the GPUs (no build with it, no library or
-/// an old one where it runs); "" if nothing does.
-[[nodiscard]] std::string nccl_trouble();
 [[nodiscard]] std::unique_ptr<Communicator> make_nccl_communicator(
     std::unique_ptr<Communicator> host, Device& device, Stream& compute);
 /// Through pinned host memory and MPI.

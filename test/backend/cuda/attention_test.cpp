@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {
 /// Either it runs, and so do our own kernels on what it takes, or it says why it can't.
 BOOST_AUTO_TEST_CASE(equals_the_cpus_by_cudnn) {
   const auto kernels_of = [](FusedAttention choice) {
-    return make_cuda_kernels(gpu().device, gpu().stream, {.attention = choice});
+    return make_cuda_kernels(gpu().device, {.attention = choice});
   };
   const auto own = kernels_of(FusedAttention::own);
   std::unique_ptr<Kernels> cudnn;

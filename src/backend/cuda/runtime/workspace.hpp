@@ -5,15 +5,14 @@
 
 #include <cstddef>
 
+#include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/device/device.hpp"
 
 namespace trireme::cuda {
 
 class Workspace {
  public:
-  /// The size that cuBLAS recommends for compute capability 9.0, twice; and the sums of so many
-  /// rows as cuDNN's attention keeps in that.
-  static constexpr std::size_t kBytes = std::size_t{65} << 20U;
+  static constexpr std::size_t kBytes = kCudaWorkspaceBytes;
 
   explicit Workspace(Device& device) : device_(device), buffer_(device, kBytes) {}
 
