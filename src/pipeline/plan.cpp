@@ -79,17 +79,6 @@ std::vector<PlanStep> forward_only(int stages, int micro_batches, int chunks) {
   return steps;
 }
 
-int in_flight_bound(PipelineSchedule schedule, int stage, int stages, int micro_batches,
-                    int chunks) {
-  int now = 0;
-  int most = 0;
-  for (const PlanStep& step : plan(schedule, stage, stages, micro_batches, chunks)) {
-    now += step.kind == PlanStep::Kind::forward ? 1 : -1;
-    most = std::max(most, now);
-  }
-  return most;
-}
-
 std::optional<PipelinePlace> input_from(const PlanStep& step, int stage, int stages,
                                         int chunks) {
   const int part = model_part(stage, step.chunk, stages);
