@@ -54,11 +54,13 @@ struct CommandLine {
       return fmt::format("trireme {}\n{}\n{}", version_text(), build_text(), libraries_text());
     });
     app.add_flag_callback(
-        "--manual", [this] { tell(manual(command_tree(app))); },
+        "--manual", [this] { print_instead(manual(command_tree(app))); },
         "Prints the manual page, for man -l -");
     app.add_option_function<std::string>(
            "--completion",
-           [this](const std::string& shell) { tell(completion(command_tree(app), shell)); },
+           [this](const std::string& shell) {
+             print_instead(completion(command_tree(app), shell));
+           },
            "Prints a shell's completions, to be sourced")
         ->type_name("SHELL")
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
@@ -92,7 +94,9 @@ struct CommandLine {
   }
 
   /// Prints a text in the place of a command, as --version does.
-  [[noreturn]] static void tell(const std::string& text) { throw CLI::CallForVersion(text, 0); }
+  [[noreturn]] static void print_instead(const std::string& text) {
+    throw CLI::CallForVersion(text, 0);
+  }
 
   void add_deck(CLI::App& command) {
     command
@@ -204,7 +208,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
 }
 
 /// Rank 0 by what the launcher says; MPI doesn't run yet.
-bool tells_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
+bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
 /// An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
 constexpr unsigned kPatienceSeconds = 10;
@@ -212,7 +216,7 @@ constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 
 /// Prints one line for the error and ends all ranks. The exit code where this is the only one.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
-  const int rank = world != nullptr ? world->rank() : tells_for_all() ? 0 : 1;
+  const int rank = world != nullptr ? world->rank() : speaks_for_all() ? 0 : 1;
   if ((everywhere || world == nullptr) && rank != 0) {
     sleep(kPatienceSeconds);
     abort_all_ranks(1);
@@ -238,7 +242,7 @@ std::string unknown_command(const CLI::App& app) {
 /// Help and version, or what is wrong with the command line. Returns the exit code.
 int answer(const CommandLine& line, const CLI::ParseError& e) {
   const bool good = e.get_exit_code() == 0;
-  if (!tells_for_all()) {
+  if (!speaks_for_all()) {
     if (!good) sleep(kPatienceSeconds);
     return good ? 0 : 1;
   }
@@ -272,7 +276,7 @@ int run_program(int argc, char** argv) {
     return answer(line, e);
   }
   if (line.help_keys) {
-    if (tells_for_all()) fmt::print("{}", describe_keys());
+    if (speaks_for_all()) fmt::print("{}", describe_keys());
     return 0;
   }
   try {

@@ -53,7 +53,7 @@ class StopRequests {
   /// included; `save_seconds`: the longest save so far, and before the first an estimate. With
   /// margin 0 a run stops when twice both and 30 s are left. The file is looked for at most
   /// once a second. Never goes back to none.
-  [[nodiscard]] StopReason look(double apart_seconds, double save_seconds);
+  [[nodiscard]] StopReason poll(double apart_seconds, double save_seconds);
   /// Removes the file, when the stop has been obeyed.
   void obeyed() const;
 

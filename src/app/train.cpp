@@ -164,7 +164,7 @@ class TrainRun {
       if (!bar->on_terminal()) bar.reset();  // the log's lines tell it
     }
     clock_.begin_step();
-    heard_ = now();
+    polled_ = now();
     while (iteration_ < deck_.train_iters && !leaving_) {
       if (log_->traces(iteration_ + 1)) begin_trace();
       std::vector<std::int32_t> tokens;
@@ -178,7 +178,7 @@ class TrainRun {
       samples_ += deck_.train_batch_size;
       between_steps();
       if (!bar) continue;
-      bar->tell(log_->news());
+      bar->set_news(log_->news());
       bar->update(static_cast<double>(iteration_));
     }
   }
@@ -194,13 +194,14 @@ class TrainRun {
     clock_.begin_traced_step(now() - first);
   }
 
-  /// Hears what others ask for; evaluates, saves; records the steps that are known to be over.
+  /// Polls all ranks for requests to stop; evaluates, saves; records the steps that are known
+  /// to be over.
   void between_steps() {
     std::optional<double> valid;
     bool save = false;
     try {
       if (trainer_.should_collect()) collect();
-      hear();
+      poll_ranks();
       leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
       save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
       if (line_is_due() || evaluation_is_due() || save) collect();
@@ -209,13 +210,13 @@ class TrainRun {
         clock_.pause();  // not a part of the step
         valid = evaluate("valid", valid_data_);
         clock_.resume();
-        hear();
+        poll_ranks();
         leaving_ = leaving_ || stop_ != StopReason::none;
         save = saves_ && (leaving_ || save);
       }
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
-        trainer_.settle();
+        trainer_.wait_for_values();
         saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
       }
     } catch (const Error& e) {
@@ -262,11 +263,11 @@ class TrainRun {
 
   /// All ranks learn whether any is asked to stop, and whether all are done with a phase of a
   /// save.
-  void hear() {
+  void poll_ranks() {
     if (!saves_) return;
-    longest_apart_ = std::max(longest_apart_, now() - heard_);
-    heard_ = now();
-    const StopReason mine = stop_requests_.look(longest_apart_, saves_->longest_seconds());
+    longest_apart_ = std::max(longest_apart_, now() - polled_);
+    polled_ = now();
+    const StopReason mine = stop_requests_.poll(longest_apart_, saves_->longest_seconds());
     std::array<std::int64_t, 2> most{static_cast<std::int64_t>(mine), saves_->busy() ? 1 : 0};
     world_.all_reduce(View(most.data(), DType::i64, Shape{2}), Reduction::max);
     if (most[1] == 0) saves_->advance();
@@ -351,7 +352,7 @@ class TrainRun {
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
   std::vector<Trainer::StepResult> collected_;  ///< not recorded yet
-  double heard_ = 0;                            ///< when others were last heard
+  double polled_ = 0;                           ///< when all ranks were last polled
   double longest_apart_ = 0;
   StopReason stop_ = StopReason::none;
   bool leaving_ = false;  ///< before the last iteration

@@ -30,7 +30,7 @@ double TimedTrainer::step() {
   trainer_.step(++done_, first, tokens);
   {  // or it would be paid for by whoever steps next
     const auto scope = clock_.scope(Phase::reduce);
-    trainer_.settle();
+    trainer_.wait_for_values();
   }
   clock_.end_step();
   const auto results = trainer_.collect();

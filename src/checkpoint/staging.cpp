@@ -121,7 +121,7 @@ void Staging::take() {
     }
   }
   if (ring_) {
-    ring_->finish();
+    ring_->wait();
   } else if (home_ && bytes_ > 0) {
     home_->stream.synchronize();
   }

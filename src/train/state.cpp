@@ -115,7 +115,7 @@ void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::s
 
 void Trainer::load(CheckpointReader& reader, bool with_optimizer,
                    std::int64_t optimizer_steps) {
-  settle();
+  wait_for_values();
   collectively(*mesh_.world, [&] {
     for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
       read_own(reader, "model/", i, values_.masters(i));

@@ -158,7 +158,7 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   }
   executor_.train(micro_batches, hooks(true));
   const auto scope = clock_.scope(Phase::reduce);
-  gradients_.finish();
+  gradients_.wait_for_sums();
   const View sums = View(state.raw(), DType::f64, Shape{2});  // StepState's squares and loss
   optimizer_.add_squares(View(sums.raw(), DType::f64, Shape{1}));
   if (mesh_.last_stage() && mesh_.at.tp == 0) {

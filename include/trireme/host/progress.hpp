@@ -24,7 +24,7 @@ class Progress {
   /// It is drawn as a bar.
   [[nodiscard]] bool on_terminal() const { return terminal_; }
   /// Stands in the place of the rate from now on: "loss 2.31", "4200 tokens/s".
-  void tell(std::vector<std::string> news) { news_ = std::move(news); }
+  void set_news(std::vector<std::string> news) { news_ = std::move(news); }
   /// Cheap: most calls only look at the clock.
   void update(double done);
 
