@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stretches between marks become steps and spans.
+// Turns the stretches between marks into steps and spans.
 #include "trireme/core/clock.hpp"
 
 namespace trireme {
 
 namespace {
 
-constexpr double kShortest = 1e-6;  // seconds of a span
+constexpr double kShortest = 1e-6;  // seconds; shorter spans are dropped
 
 }  // namespace
 
@@ -35,7 +35,7 @@ std::vector<StepTime> PhaseClock::take() {
 
 std::vector<Span> merge_spans(const std::vector<Span>& spans) {
   std::vector<Span> merged;
-  double reached = 0;  // by the span before, kept or not; a pause is a leap from there
+  double reached = 0;  // end of the previous span, kept or not; a pause leaves a gap after this
   for (const Span& span : spans) {
     const bool leap = span.start - reached > kShortest;
     reached = span.start + span.seconds;

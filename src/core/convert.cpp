@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// bf16 by loops that the compiler vectorises; fp16 by the processor's conversions where it has
-// them. Compiled for TRIREME_ARCH.
+// Converts bf16 in loops that the compiler vectorises, and fp16 with the processor's conversion
+// instructions, if any. This file is compiled for TRIREME_ARCH.
 #include "trireme/core/convert.hpp"
 
 #include <cstring>
@@ -19,7 +19,7 @@ constexpr std::uint32_t kSign = 0x80000000U;
 float half_to_float(std::uint16_t half) {
   const std::uint32_t sign = (std::uint32_t{half} & 0x8000U) << 16U;
   const std::uint32_t rest = std::uint32_t{half} & 0x7fffU;
-  if (rest >= 0x7c00U) {  // inf and NaN, which conversions make quiet
+  if (rest >= 0x7c00U) {  // inf stays inf; NaN becomes a quiet NaN
     const std::uint32_t quiet = rest > 0x7c00U ? 0x400000U : 0U;
     return std::bit_cast<float>(sign | 0x7f800000U | quiet | (rest & 0x3ffU) << 13U);
   }
@@ -34,14 +34,14 @@ std::uint16_t float_to_half(float x) {
   const std::uint32_t size = bits & ~kSign;
   std::uint32_t half = 0;
   if (size > 0x7f800000U) {
-    half = 0x7e00U | (size >> 13U & 0x3ffU);  // NaN: quiet, with what fits of its payload
+    half = 0x7e00U | (size >> 13U & 0x3ffU);  // NaN: quiet, with the upper bits of its payload
   } else if (size >= 0x47800000U) {
     half = 0x7c00U;  // 2^16 and more
   } else if (size >= 0x38800000U) {
-    // A carry out of the fraction is right too: it raises the exponent, up to inf.
+    // A carry out of the fraction raises the exponent, up to inf, which is right too.
     half = (size - (112U << 23U) + 0xfffU + (size >> 13U & 1U)) >> 13U;
   } else {
-    // Subnormal: beside 0.5 a float's last place is 2^-24, so that this sum rounds rightly.
+    // Subnormal: the last bit of a float near 0.5 is worth 2^-24. Adding 0.5 rounds correctly.
     const float sum = std::bit_cast<float>(size) + 0.5F;
     half = std::bit_cast<std::uint32_t>(sum) - std::bit_cast<std::uint32_t>(0.5F);
   }
@@ -80,7 +80,7 @@ void narrow_half(const float* from, std::uint16_t* to, std::int64_t n) {
   for (; i < n; ++i) to[i] = float_to_half(from[i]);
 }
 
-/// Bf16(x), written so that the loop is vectorised.
+/// Converts like Bf16(x), in a form that the compiler vectorises.
 void narrow_bfloat(const float* from, std::uint16_t* to, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) {
     const auto bits = std::bit_cast<std::uint32_t>(from[i]);

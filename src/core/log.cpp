@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where messages go.
+// Writes messages to the terminal and the log file.
 #include "trireme/core/log.hpp"
 
 #include <cerrno>
@@ -25,15 +25,15 @@ void write_to(std::FILE* file, const std::string& text) {
   std::fflush(file);
 }
 
-/// A file that grows by whole lines, each in one write(2): other ranks add to it too. It is not
-/// kept open between lines, so that a file system can be taken away under an idle run.
+/// A file that grows by whole lines, each in one write(2), because other ranks append too. The
+/// file is closed between lines: an idle run then does not keep a file system busy.
 class LineFile {
  public:
   LineFile(std::string path, bool create)
       : path_(std::move(path)),
         flags_(O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0)) {}
 
-  /// "" or what went wrong, once.
+  /// Returns "" or, for the first failure in a row, what went wrong.
   std::string add(const std::string& line) {
     const std::string whole = (torn_ ? "\n" : "") + line + '\n';
     errno = 0;
@@ -56,10 +56,10 @@ class LineFile {
   std::string path_;
   int flags_;
   bool failed_ = false;
-  bool torn_ = false;  ///< a line was cut off
+  bool torn_ = false;  ///< whether the last line was written in part
 };
 
-/// stdout, stderr and the kept file, line by line, with the live line under them.
+/// Writes lines to stdout, stderr and the log file, and keeps the live line below them.
 class Console : public spdlog::sinks::base_sink<std::mutex> {
  public:
   Console(int rank, const std::string& host)
@@ -108,12 +108,13 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
       put(stdout, text);
     }
   }
-  void flush_() override {}  // done line by line
+  void flush_() override {}  // each line is flushed when written
 
  private:
   void put(std::FILE* to, const std::string& line) {
     const bool over = !live_.empty() && (to == stdout ? place_.out : place_.err);
-    // On each way to the terminal: a launcher may deliver stdout and stderr in any order.
+    // Erase the live line on both streams: a launcher may deliver stdout and stderr in any
+    // order.
     if (over && to != place_.file) write_to(place_.file, kErase);
     write_to(to, (over ? kErase : "") + line + '\n');
     if (over) draw();

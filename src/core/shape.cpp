@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shape arithmetic.
+// Computes with shapes.
 #include "trireme/core/shape.hpp"
 
 #include <fmt/format.h>

@@ -16,7 +16,7 @@ constexpr std::size_t kPage = 4096;
 }  // namespace
 
 void* BlockPool::allocate(std::size_t bytes) {
-  // Whole pages where it matters, not whole huge pages: that would double a block of 2.1 MiB.
+  // Large blocks are whole 4 KiB pages. Whole huge pages would double a block of 2.1 MiB.
   const std::size_t wanted = bytes >= kHugePage
                                  ? round_up(bytes, kPage)
                                  : round_up(std::max<std::size_t>(bytes, 1), kAlignment);
@@ -55,7 +55,8 @@ void BlockPool::drop_kept(const std::function<void(void*)>& give_back) {
   shelf.kept.clear();
 }
 
-/// The smallest kept block that wastes at most a quarter.
+/// Takes the smallest kept block that is large enough, unless the block wastes over a quarter
+/// of `wanted`.
 void* BlockPool::reuse(std::size_t wanted) {
   auto& kept = shelves_.at(current_).kept;
   const auto it = kept.lower_bound(wanted);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of pinned memory, taken from the device once.
+// Blocks of pinned memory, each taken from the device once.
 #include "trireme/device/host_pool.hpp"
 
 #include "trireme/core/log.hpp"
@@ -14,7 +14,7 @@ HostPool::~HostPool() {
     stream_.synchronize();
   } catch (const std::exception& e) {
     log::warn("{}", e.what());
-    return;  // copies may still run: no one gets this memory again
+    return;  // Copies may still run, so this memory is never released.
   }
   blocks_.drop_kept([this](void* block) { device_.release_host(block); });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of activations.
+// Checks arguments of activations.
 #include "trireme/ops/activation.hpp"
 
 #include "check.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of attention, and the table of rotary angles.
+// Checks arguments of attention, and computes the table of rotary angles.
 #include "trireme/ops/attention.hpp"
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks that several operations share. Kernels read raw memory: an array of another element
-// type or with gaps would be read as nonsense, not refused.
+// Checks that several operations share. Kernels read raw memory: with a wrong element type or
+// gaps, a kernel would compute nonsense without an error.
 #pragma once
 
 #include <initializer_list>
@@ -9,7 +9,7 @@
 
 namespace trireme::ops {
 
-/// Throws Error unless all arrays, empty ones aside, have the element type of `first`.
+/// Throws Error unless all non-empty arrays have the element type of `first`.
 inline void check_types(const ConstView& first, std::initializer_list<ConstView> others) {
   for (const ConstView& v : others) {
     TRM_CHECK(v.empty() || v.dtype() == first.dtype(), "{} {} beside {} {}",
@@ -17,8 +17,7 @@ inline void check_types(const ConstView& first, std::initializer_list<ConstView>
   }
 }
 
-/// Throws Error unless all arrays, empty ones aside, have the type that sums over elements of
-/// `first` are kept in.
+/// Throws Error unless all non-empty arrays have accumulator_type of `first`.
 inline void check_accumulators(const ConstView& first, std::initializer_list<ConstView> sums) {
   for (const ConstView& v : sums) {
     TRM_CHECK(v.empty() || v.dtype() == accumulator_type(first.dtype()),
@@ -28,8 +27,8 @@ inline void check_accumulators(const ConstView& first, std::initializer_list<Con
   }
 }
 
-/// Throws Error unless all arrays, empty ones aside, have the element type of `first` or the
-/// one that its sums are kept in: results that are accumulated into.
+/// Throws Error unless all non-empty arrays have the element type of `first` or its
+/// accumulator_type. Results that are accumulated into may have either type.
 inline void check_types_or_accumulators(const ConstView& first,
                                         std::initializer_list<ConstView> results) {
   for (const ConstView& v : results) {
@@ -41,8 +40,7 @@ inline void check_types_or_accumulators(const ConstView& first,
   }
 }
 
-/// Throws Error unless all arrays, empty ones aside, are fp64, or none is and all are of
-/// floating types.
+/// Throws Error unless all non-empty arrays are fp64, or all have narrower floating types.
 inline void check_precisions(std::initializer_list<ConstView> arrays) {
   const ConstView* first = nullptr;
   for (const ConstView& v : arrays) {
@@ -55,7 +53,7 @@ inline void check_precisions(std::initializer_list<ConstView> arrays) {
   }
 }
 
-/// Throws Error unless the elements of each array lie side by side.
+/// Throws Error if an array has gaps between its rows.
 inline void check_contiguous(std::initializer_list<ConstView> arrays) {
   for (const ConstView& v : arrays) {
     TRM_CHECK(v.contiguous(), "{} with rows {} apart where a flat array is needed",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of the cut cross-entropy.
+// Checks arguments of the sharded cross-entropy.
 #include "trireme/ops/cross_entropy.hpp"
 
 #include "check.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of elementwise operations.
+// Checks arguments of element-wise operations.
 #include "trireme/ops/elementwise.hpp"
 
 #include "check.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of embeddings.
+// Checks arguments of embeddings.
 #include "trireme/ops/embedding.hpp"
 
 #include "check.hpp"

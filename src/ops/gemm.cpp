@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of matrix products.
+// Checks arguments of GEMMs.
 #include "trireme/ops/gemm.hpp"
 
 #include "check.hpp"

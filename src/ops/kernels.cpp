@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Operations that a backend may fuse, part by part.
+// Runs operations that a backend may fuse as a sequence of simple ones.
 #include "trireme/ops/kernels.hpp"
 
 namespace trireme {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of the norms.
+// Checks arguments of the norms.
 #include "trireme/ops/norm.hpp"
 
 #include "check.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argument checks of parameter updates.
+// Checks arguments of parameter updates.
 #include "trireme/ops/update.hpp"
 
 #include "check.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Box arithmetic.
+// Computes with boxes.
 #include "trireme/tensor/box.hpp"
 
 #include <algorithm>
@@ -40,7 +40,8 @@ std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t first, std::int
             "{} elements from {} on of {}", count, first, shape.str());
   std::vector<Box> boxes;
   for (const std::int64_t end = first + count; first < end;) {
-    // The longest run of whole slabs that begins here: along the first axis whose slabs fit.
+    // Take the longest run of whole slabs that begins here, along the first axis whose slabs
+    // fit.
     Box box{shape, shape};
     std::int64_t slab = shape.count();
     std::int64_t rest = first;

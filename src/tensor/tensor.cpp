@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Slicing and ownership.
+// Slices views and allocates tensors.
 #include "trireme/tensor/tensor.hpp"
 
 namespace trireme {

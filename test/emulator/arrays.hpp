@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which addresses are a GPU's, and which are pinned.
+// Tells which addresses are a GPU's, and which are pinned.
 #pragma once
 
 #include <cstddef>
@@ -16,9 +16,9 @@ struct Range {
   std::size_t bytes = 0;
 };
 
-/// What `p` lies in.
+/// The array that contains `p`; a pageable range if there is none.
 [[nodiscard]] Range range_of(const void* p);
-/// Whether [p, p + bytes) is within one array of `home`, or touches no array for pageable.
+/// Whether [p, p + bytes) is within one array of `home`. For pageable: touches no array.
 [[nodiscard]] bool lies_in(const void* p, std::size_t bytes, Home home);
 
 }  // namespace trireme::emulator

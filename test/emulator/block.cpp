@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler of one block's threads. A thread that has not begun yet needs no fiber: one
-// whose thread has ended goes on with it, so kernels without barriers never switch.
+// Schedules the threads of one thread block. A thread needs no fiber until it begins: the fiber
+// of an ended thread takes it over. Kernels without barriers never switch.
 #include "block.hpp"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ namespace context = boost::context;
 constexpr std::size_t kStack = std::size_t{128} << 10U;
 
 struct Fiber {
-  context::fiber context;  // while it doesn't run
+  context::fiber context;  // valid while the fiber doesn't run
 };
 
 struct Copy {
@@ -42,7 +42,7 @@ enum class State { ready, at_barrier, in_warp, done };
 
 struct Thread {
   State state = State::ready;
-  Fiber* fiber = nullptr;  // none before it has begun
+  Fiber* fiber = nullptr;  // null until the thread begins
   uint3 index{};
   unsigned number = 0;
   const char* operation = "";
@@ -59,7 +59,7 @@ struct Warp {
   Site site{nullptr, 0};
 };
 
-// Threads that can go on; each at most once.
+// Threads that can continue, each at most once.
 class Ready {
  public:
   void push_back(Thread* t) { ring_[(first_ + count_++) % kMostThreads] = t; }
@@ -82,7 +82,7 @@ class Ready {
   unsigned count_ = 0;
 };
 
-// Boost's wish; stacks are never given back.
+// Boost requires a stack allocator. Stacks are never freed.
 struct KeptStack {
   void deallocate(context::stack_context& /*stack*/) noexcept {}
 };
@@ -97,7 +97,7 @@ class Scheduler {
     begin_threads();
     running_ = &main_;
     enter(*ready_.pop());
-    // Back here when the last thread has ended.
+    // The last thread has ended.
     current_ = nullptr;
   }
 
@@ -133,7 +133,7 @@ class Scheduler {
     }
     warp.arrived = 0;
     action(warp.lanes.data());
-    // At once, or after the other warps.
+    // The warp continues at once, or after the other warps.
     const std::uint64_t bits = random_bits();
     const unsigned turn = static_cast<unsigned>(bits >> 8U) % kWarp;
     const unsigned first = me.number - me.number % kWarp;
@@ -183,7 +183,7 @@ class Scheduler {
     leave(me);
   }
 
-  // Another thread goes on; comes back when it is `me`'s turn.
+  // Runs another thread. Returns when the turn of `me` comes.
   void leave(Thread& me) {
     Thread* next = ready_.pop();
     if (next == nullptr) stuck();
@@ -207,10 +207,10 @@ class Scheduler {
     running_ = &to;
     context::fiber back = std::move(to.context).resume();
     left_->context = std::move(back);
-    // Whoever came back here has set current_ and running_.
+    // The fiber that switched back has set current_ and running_.
   }
 
-  // A fiber's whole life: thread after thread.
+  // The life of a fiber: one thread after another.
   void live(context::fiber&& back) {
     left_->context = std::move(back);
     for (;;) {
@@ -242,7 +242,7 @@ class Scheduler {
       return fiber;
     }
     auto* bottom = static_cast<std::byte*>(map_between_guards(kStack));
-    // Tops at different offsets in a page, or all would fall on the same lines of the cache.
+    // Stack tops have different offsets in a page, to spread over the lines of the cache.
     const std::size_t offset = fibers_.size() % 61 * 64;
     context::stack_context stack;
     stack.size = kStack - offset;
@@ -257,14 +257,14 @@ class Scheduler {
     return fibers_.back().get();
   }
 
-  // Nobody can go on, and not all have ended.
+  // Reports that no thread can continue, though some haven't ended.
   [[noreturn]] void stuck() {
     for (unsigned i = 0; i < count_; ++i) {
       const Thread& t = threads_[i];
       if (t.state == State::at_barrier || t.state == State::in_warp) {
         fatal(
             "thread %u waits in %s at %s:%d for threads that don't come: %u of %u have ended, "
-            "%u wait at a __syncthreads, the others in an operation of their warp",
+            "%u wait at a __syncthreads, the others in a warp operation",
             i, t.operation, t.site.file, t.site.line, done_, count_, at_barrier_);
       }
     }
@@ -288,7 +288,7 @@ class Scheduler {
   Thread* current_ = nullptr;
 };
 
-// Never destroyed: its fibers could not be.
+// The scheduler is never destroyed, since its fibers can't be.
 Scheduler& scheduler() {
   static auto& only = *new Scheduler;
   return only;
@@ -362,7 +362,7 @@ void check_aligned16(const void* p, const char* what, Site site) {
 
 void copy_later(void* shared, const void* global, bool valid) {
   Thread& t = *scheduler().current();
-  std::memset(shared, 0xFF, 16);  // undefined from now until it is waited for
+  std::memset(shared, 0xFF, 16);  // undefined until the copy is waited for
   t.copies.push_back({shared, global, valid, t.groups});
 }
 

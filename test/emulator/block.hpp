@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels on one CPU thread: blocks one after the other, the threads of a block as fibers that
-// go on in a random order after each barrier.
+// Runs kernels on one CPU thread. Thread blocks run one after the other. Threads of a block are
+// fibers, which continue in random order after each barrier.
 #pragma once
 
 #include <cstddef>
@@ -22,22 +22,22 @@ struct Launch {
   Site where;
 };
 
-/// Ends the program where no GPU of compute capability 9.0 could run such a launch.
+/// Ends the program if a GPU of compute capability 9.0 couldn't run this launch.
 void check_launch(const Launch& launch);
-/// Calls `body` as each thread of each block. One at a time in a process.
+/// Calls `body` as each thread of each thread block. A process runs one grid at a time.
 void run_grid(const Launch& launch, const std::function<void()>& body);
 
-// The rest is called by device code alone.
+// Only device code calls the rest.
 
-/// __syncthreads: all threads of the block come, to the same line.
+/// __syncthreads: all threads of the thread block must call it, from one line.
 void barrier(Site site);
 
-/// Sees what each of the 32 lanes brought, and leaves each its result there.
+/// Receives what each of the 32 lanes passes, and stores each lane's result in the same place.
 using WarpAction = void (*)(void* const* lanes);
-/// All 32 lanes come, to the same line; the last one's arrival runs `action`.
+/// All 32 lanes must call this, from one line. The last arrival runs `action`.
 void warp_collective(const char* name, unsigned mask, void* mine, WarpAction action, Site site);
 
-/// The block's dynamic shared memory.
+/// The thread block's dynamic shared memory.
 [[nodiscard]] void* dynamic_shared();
 void copy_later(void* shared, const void* global, bool valid);
 void close_copies();
@@ -47,7 +47,7 @@ void check_aligned16(const void* p, const char* what, Site site);
 
 }  // namespace trireme::emulator
 
-// What device code reads; a thread's own while it runs.
+// Variables that device code reads. Each running thread has its own values.
 extern uint3 threadIdx;
 extern uint3 blockIdx;
 extern dim3 blockDim;

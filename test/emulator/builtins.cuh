@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What nvcc knows of CUDA C++ without a header and g++ doesn't: barriers, exchanges within a
-// warp, atomics, bits. Calls carry their line, for messages.
+// CUDA C++ that nvcc has built in and g++ hasn't: barriers, warp shuffles, atomics, bit
+// operations. Calls carry their line for error messages.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct Shuffle {
   int source;
 };
 
-// Each lane's source was worked out by itself: the warp only fetches.
+// Each lane computes its own source; this function only reads the values.
 inline void fetch(void* const* lanes) {
   std::uint64_t values[kWarp];
   for (int i = 0; i < kWarp; ++i) values[i] = static_cast<Shuffle*>(lanes[i])->value;
@@ -83,7 +83,7 @@ inline void __syncwarp(unsigned mask = 0xffffffffU,
                                      site);
 }
 
-// CUDA's overloads, one by one: their conversions of arguments too.
+// Defines CUDA's overloads one by one, which gives the same conversions of arguments.
 #define TRM_EMULATED_SHUFFLES(T)                                                              \
   inline T __shfl_sync(unsigned mask, T value, int source, int width = 32,                    \
                        trireme::emulator::Site site = {__builtin_FILE(), __builtin_LINE()}) { \
@@ -170,7 +170,8 @@ inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline long long __double_as_longlong(double x) { return std::bit_cast<long long>(x); }
 inline double __longlong_as_double(long long x) { return std::bit_cast<double>(x); }
 
-// No other thread runs meanwhile. On the integers that the project allows itself.
+// No other thread runs during an atomic. The concept lists the integers that the project may
+// use.
 template <class T>
 concept AtomicInteger = std::same_as<T, int> || std::same_as<T, unsigned> ||
     std::same_as<T, long long> || std::same_as<T, unsigned long long>;
@@ -187,7 +188,7 @@ T atomicMax(T* at, std::type_identity_t<T> value) {
   return old;
 }
 template <AtomicInteger T>
-requires(!std::same_as<T, long long>)  // CUDA has none
+requires(!std::same_as<T, long long>)  // CUDA has no such overload
     T atomicAdd(T* at, std::type_identity_t<T> value) {
   const T old = *at;
   *at = static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) +
@@ -199,7 +200,7 @@ inline void __threadfence() {}
 inline void __threadfence_block() {}
 [[noreturn]] inline void __trap() { trireme::emulator::fatal("__trap()"); }
 
-// The caching variants of loads and stores. Global accesses of 16 bytes must be aligned.
+// Loads and stores with cache hints. Global accesses of 16 bytes must be aligned.
 template <class T>
 T __ldg(const T* p) {
   return *p;
@@ -231,7 +232,7 @@ inline float __frsqrt_rn(float x) { return static_cast<float>(1.0 / std::sqrt(do
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmul_rn(float a, float b) {
-  volatile float product = a * b;  // never part of a fused operation
+  volatile float product = a * b;  // volatile prevents a fused operation
   return product;
 }
 inline double __dadd_rn(double a, double b) { return a + b; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of calls.
+// Counts calls and prints their numbers.
 #include "counts.hpp"
 
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts of the calls that cost a program time, so that tests can tell that its steps make
-// none.
+// Counts the calls that cost a program time. Tests check that training steps make none of these
+// calls.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +11,18 @@ enum class Cost : std::uint8_t {
   device_allocation,
   pinned_allocation,
   release,
-  drain,          // the host waits for all that a stream or the device was given, or a copy
+  drain,          // the host waits for a stream's or the device's work, or for a copy
   event_wait,     // the host waits for an event
-  pageable_copy,  // goes through the driver's own staging memory
-  work,           // what a stream is given by a call: a kernel, a copy, an event, a graph
+  pageable_copy,  // goes through the driver's staging memory
+  work,           // a call gives a stream a kernel, a copy, an event or a graph
 };
 inline constexpr int kCosts = 7;
 
 void count(Cost cost);
-/// From now on, from nothing.
+/// Starts counting from zero.
 void start_counts();
-/// Since then: a line on stderr, where TRIREME_EMULATED_COUNTS is set.
+/// Prints a line on stderr with the counts since start_counts(), if TRIREME_EMULATED_COUNTS is
+/// set.
 void print_counts();
 
 }  // namespace trireme::emulator

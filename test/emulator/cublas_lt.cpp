@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt's calls: what its documentation refuses is refused. Work is queued on the stream.
+// cuBLASLt's calls, which refuse what the documentation excludes. Work is queued on the stream.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -15,10 +15,10 @@ namespace {
 
 struct Preference {
   std::uint64_t workspace = 0;
-  std::array<std::uint32_t, 4> alignment{256, 256, 256, 256};  // of A, B, C, D
+  std::array<std::uint32_t, 4> alignment{256, 256, 256, 256};  // for A, B, C and D
 };
 
-// What an algorithm was found for, in the opaque words of cublasLtMatmulAlgo_t.
+// What an algorithm was found for, stored in the opaque words of cublasLtMatmulAlgo_t.
 struct Algorithm {
   std::uint64_t mark = 0;
   std::uint64_t problem = 0;
@@ -89,7 +89,7 @@ cublasStatus_t check(const ProductDesc& desc, const Layouts& l) {
   if (!types_fit(desc, l)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (!known_epilogue(desc.epilogue)) return CUBLAS_STATUS_INVALID_VALUE;
   if (desc.pointer_mode != CUBLASLT_POINTER_MODE_HOST) fatal("only host scalars are emulated");
-  // Bias and auxiliary matrix are of D's type; epilogues want D's columns one after the other.
+  // Bias and auxiliary matrix have D's type. Epilogues need a column-major D.
   if (desc.uses_bias() && desc.bias_type >= 0 && desc.bias_type != l.d.type) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
@@ -108,7 +108,7 @@ cublasStatus_t check(const ProductDesc& desc, const Layouts& l) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// All that an algorithm is found for, but addresses.
+// Hashes all that an algorithm depends on, except addresses.
 std::uint64_t problem_of(const ProductDesc& desc, const Layouts& l) {
   std::uint64_t hash = 1469598103934665603U;
   const auto mix = [&](auto value) {
@@ -250,7 +250,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
     case CUBLASLT_MATMUL_DESC_POINTER_MODE:
       return take(d.pointer_mode, value, bytes);
     default:
-      fatal("attribute %d of products is not emulated", static_cast<int>(name));
+      fatal("attribute %d of GEMMs is not emulated", static_cast<int>(name));
   }
 }
 
@@ -361,7 +361,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   const Layouts layouts{call.a_layout, call.b_layout, call.c_layout, call.d_layout};
   if (const auto status = check(call.desc, layouts); status != CUBLAS_STATUS_SUCCESS)
     return status;
-  // A library may refuse what its heuristic has found an algorithm for.
+  // A library may refuse a GEMM for which its heuristic found an algorithm.
   if (call.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
       std::getenv("TRIREME_EMULATED_EPILOGUES_REFUSED") != nullptr) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -375,12 +375,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     Algorithm algorithm;
     std::memcpy(&algorithm, static_cast<const void*>(algo), sizeof(algorithm));
     if (algorithm.mark != kMark || algorithm.problem != problem_of(call.desc, layouts)) {
-      fatal("cublasLtMatmul: the algorithm was found for another product");
+      fatal("cublasLtMatmul: the algorithm was found for another GEMM");
     }
     const std::array<const void*, 4> at{a, b, c, d};
     for (std::size_t i = 0; i < at.size(); ++i) {
       if (!aligned(at[i], algorithm.alignment[i])) {
-        fatal("cublasLtMatmul: %c is less aligned than its algorithm was told", "ABCD"[i]);
+        fatal("cublasLtMatmul: %c is less aligned than its algorithm expects", "ABCD"[i]);
       }
     }
     scratch = algorithm.workspace;

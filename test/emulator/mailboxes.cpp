@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// POSIX shared memory; its name goes as soon as all ranks have it.
+// Mailboxes in POSIX shared memory. The name is removed once all ranks have mapped the memory.
 #include "mailboxes.hpp"
 
 #include <cstring>
@@ -13,13 +13,13 @@
 
 namespace trireme::emulator {
 
-// All zeros at first.
+// New shared memory is all zeros.
 struct Mailboxes::Head {
   std::atomic<std::uint32_t> come;
   std::atomic<std::uint32_t> told;
   std::atomic<std::uint32_t> heard;
   std::atomic<std::uint32_t> left;
-  std::uint32_t rounds[kMostRanks];  // of each rank by itself
+  std::uint32_t rounds[kMostRanks];  // each rank counts its own rounds
   std::int32_t devices[kMostRanks];
   std::int64_t said[kMostRanks][2];
 };

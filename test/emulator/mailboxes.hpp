@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory that the ranks of an emulated NCCL communicator share: a box for each ordered pair,
-// which holds one piece of a message at a time.
+// Memory shared by the ranks of an emulated NCCL communicator. Each ordered pair of ranks has a
+// box, which holds one piece of a message at a time.
 #pragma once
 
 #include <atomic>
@@ -15,14 +15,14 @@ inline constexpr int kMostRanks = 64;
 
 struct Mailbox {
   std::atomic<std::uint32_t> full;
-  std::uint32_t kind;   // of exchange
-  std::uint64_t whole;  // bytes of the message
+  std::uint32_t kind;   // kind of communication
+  std::uint64_t whole;  // bytes of the whole message
   std::byte piece[kPiece];
 };
 
 class Mailboxes {
  public:
-  /// Returns when all ranks have come. Each brings its device.
+  /// Returns when all ranks have called the constructor. Each passes its device.
   Mailboxes(std::string name, int ranks, int rank, int device);
   ~Mailboxes();
   Mailboxes(const Mailboxes&) = delete;
@@ -33,10 +33,10 @@ class Mailboxes {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] bool devices_differ() const;
   [[nodiscard]] Mailbox& box(int from, int to);
-  /// This rank takes no more part. Waits for all others to do the same, or doesn't.
+  /// Ends this rank's part. With `wait`, waits until all other ranks end theirs.
   void leave(bool wait);
   [[nodiscard]] bool left() const { return left_; }
-  /// What each rank said in the same round. Waits for all.
+  /// Gathers the numbers of all ranks, and waits for all.
   void tell_all(const std::int64_t (&mine)[2], std::int64_t (*all)[2]);
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NCCL's calls, blocking communicators alone: ranks are processes of one machine. Exchanges
-// are queued on their stream and get on while the host is elsewhere.
+// NCCL's calls, for blocking communicators between processes of one machine. Communication is
+// queued on its stream and proceeds while the host does other work.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -26,7 +26,7 @@ namespace {
 
 enum Kind : std::uint32_t { message = 1, gather, reduction, broadcast };
 
-// One message's way out or in.
+// One direction of one message.
 struct Part {
   bool out = false;
   int other = 0;
@@ -44,12 +44,12 @@ struct Exchange {
   std::shared_ptr<Mailboxes> boxes;
   std::shared_ptr<StreamState> stream;
   std::vector<Part> parts;
-  std::function<void()> before;  // they move
+  std::function<void()> before;  // runs before the parts move
   std::function<void()> after;
   bool begun = false;
 };
 
-// Calls between ncclGroupStart and ncclGroupEnd, of this thread.
+// Calls of this thread between ncclGroupStart and ncclGroupEnd.
 thread_local int depth = 0;
 thread_local std::vector<Exchange> together;
 
@@ -84,7 +84,7 @@ bool advance(Exchange& x) {
   for (std::size_t i = 0; i < x.parts.size(); ++i) {
     Part& part = x.parts[i];
     if (part.done()) continue;
-    // Messages of one pair keep their order.
+    // Messages between two ranks keep their order.
     const bool first = std::none_of(
         x.parts.begin(), x.parts.begin() + static_cast<long>(i),
         [&](const Part& p) { return !p.done() && p.out == part.out && p.other == part.other; });
@@ -100,7 +100,7 @@ void queue(Exchange exchange) {
   queue_poll(shared->stream, [shared] { return advance(*shared); });
 }
 
-// What a group holds of one communicator and stream is one exchange.
+// Merges the calls on one communicator and stream, which proceed together.
 void flush() {
   const std::scoped_lock lock(api_mutex());
   std::vector<Exchange> merged;
@@ -270,10 +270,10 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t /*comm*/, ncclResult_t* error) {
 // Waits for the other ranks, as NCCL may.
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   comm->boxes->leave(true);
-  delete comm;  // what is queued keeps the boxes
+  delete comm;  // queued work keeps the boxes alive
   return ncclSuccess;
 }
-// What is queued ends.
+// Ends queued communication.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   const std::scoped_lock lock(api_mutex());
   comm->boxes->leave(false);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Poison is one file of 0xFF that all arrays map privately: pages become real when written.
+// Poison is a file of 0xFF bytes that all arrays map privately. Writing makes a page real.
 #include "pages.hpp"
 
 #include <algorithm>

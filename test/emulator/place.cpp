@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages that end the program, the seeded order, and the handler of faults.
+// Prints messages that end the program, draws the seeded order, and handles faults.
 #include "place.hpp"
 
 #include <algorithm>
@@ -42,7 +42,7 @@ void end_with(const char* message) {
 }
 
 void on_fault(int number, siginfo_t* info, void* /*context*/) {
-  // Device code is compiled with -fsanitize=alignment,bounds, which trap.
+  // Device code is compiled with -fsanitize=alignment,bounds, which traps.
   if (number == SIGILL) end_with("a misaligned access, or an index outside of a local array");
   std::array<char, 128> text{};
   std::snprintf(text.data(), text.size(),
@@ -50,7 +50,7 @@ void on_fault(int number, siginfo_t* info, void* /*context*/) {
   end_with(text.data());
 }
 
-// A handler can't run on the stack that overflowed.
+// A handler can't run on a stack that overflowed.
 void give_handler_a_stack() {
   static thread_local bool given = false;
   if (given) return;

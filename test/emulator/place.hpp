@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which kernel runs, for messages; and what becomes of its memory faults.
+// Remembers which kernel runs, for messages, and reports its memory faults.
 #pragma once
 
 #include <signal.h>
@@ -8,7 +8,8 @@
 
 namespace trireme::emulator {
 
-/// While it lives, a kernel launched at `where` runs: faults are reported as its own.
+/// While a Place exists, the kernel launched at `where` runs, and faults are reported as the
+/// kernel's.
 class Place {
  public:
   explicit Place(Site where);

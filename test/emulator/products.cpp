@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products and their epilogues in fp32, each sum in the order of k.
+// Computes GEMMs and their epilogues in fp32. Each sum is in the order of k.
 #include "products.hpp"
 
 #include <bit>
@@ -31,7 +31,7 @@ void store(void* to, std::int64_t i, std::int32_t type, float value) {
   }
 }
 
-// To 10 bits of mantissa, the nearest.
+// Rounds to 10 bits of mantissa, to nearest.
 float round_to_tf32(float x) {
   if (!std::isfinite(x)) return x;
   return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) + 0x1000U) & ~0x1fffU);
@@ -50,7 +50,7 @@ float gelu_gradient(float x) {
   return 0.5F * (1 + t) + 0.5F * x * (1 - t * t) * inner;
 }
 
-// op(matrix), columns one after the other.
+// Returns op(matrix) in column-major order.
 std::vector<float> read(const void* from, const MatrixLayout& layout, std::int32_t op,
                         bool tf32) {
   const bool turned = op != CUBLAS_OP_N;

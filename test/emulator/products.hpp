@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A product as cuBLASLt describes it, and its computation.
+// A GEMM as cuBLASLt describes it, and its computation.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct MatrixLayout {
   [[nodiscard]] std::int64_t at(std::int64_t row, std::int64_t col) const {
     return order == CUBLASLT_ORDER_COL ? row + col * ld : col + row * ld;
   }
-  /// Elements from the first to the last.
+  /// Number of elements from the first to the last.
   [[nodiscard]] std::int64_t extent() const { return at(rows - 1, cols - 1) + 1; }
 };
 
@@ -28,10 +28,10 @@ struct ProductDesc {
   std::int32_t op_b = CUBLAS_OP_N;
   std::uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   void* bias = nullptr;
-  std::int32_t bias_type = -1;  // D's
+  std::int32_t bias_type = -1;  // D's type
   void* aux = nullptr;
   std::int64_t aux_ld = 0;
-  std::int32_t aux_type = -1;  // D's
+  std::int32_t aux_type = -1;  // D's type
   std::int32_t pointer_mode = CUBLASLT_POINTER_MODE_HOST;
 
   [[nodiscard]] bool has(unsigned bits) const { return (epilogue & bits) == bits; }

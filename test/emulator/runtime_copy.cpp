@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA runtime's copies and fills. The host's pageable memory is read at the call, pinned
-// memory when the copy runs.
+// The CUDA runtime's copies and fills. Pageable host memory is read at the call, pinned memory
+// when the copy runs.
 #include <cstring>
 #include <vector>
 
@@ -33,7 +33,7 @@ bool agrees(const void* p, std::size_t bytes, bool on_device) {
   return (r.home == Home::device) == on_device && lies_in(p, bytes, r.home);
 }
 
-// Whether the places are what `kind` says, and all within their arrays.
+// Whether both addresses agree with `kind` and all rows lie within their arrays.
 bool check_kind(void* to, const void* from, const Rows& rows, cudaMemcpyKind kind) {
   const std::size_t to_bytes = extent(rows.width, rows.height, rows.to_pitch);
   const std::size_t from_bytes = extent(rows.width, rows.height, rows.from_pitch);

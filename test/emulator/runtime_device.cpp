@@ -212,7 +212,7 @@ cudaError_t cudaFuncSetAttribute(const void* /*function*/, cudaFuncAttribute nam
     return fits ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
-// As if registers never were the limit.
+// Ignores the limit of registers.
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* /*function*/,
                                                           int threads, std::size_t shared) {
   return call([&] {
@@ -236,7 +236,7 @@ cudaError_t cudaProfilerStop() {
   });
 }
 
-// The names and texts that the project's own tests may look for; CUDA has more.
+// Names and texts of errors that the project's tests look for; CUDA has more.
 #define TRM_EMULATED_ERRORS(X)                                                               \
   X(cudaSuccess, "no error")                                                                 \
   X(cudaErrorInvalidValue, "invalid argument")                                               \

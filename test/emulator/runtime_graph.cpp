@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA runtime's calls on captures and graphs.
+// The CUDA runtime's calls for captures and graphs.
 #include <map>
 
 #include "devices.hpp"
@@ -7,7 +7,7 @@
 namespace trireme::emulator {
 namespace {
 
-/// Captured graphs and executable ones.
+/// Captured graphs and executable graphs.
 std::map<void*, std::shared_ptr<Graph>>& graphs() {
   static auto& only = *new std::map<void*, std::shared_ptr<Graph>>;
   return only;
@@ -95,7 +95,7 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t graph, cudaStream_t stream) {
     return exist ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
-// A launch under way outlives the graph's handle.
+// A queued launch outlives the graph's handle.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   return call([&] {
     const auto found = find(graph);

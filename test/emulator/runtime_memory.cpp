@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA runtime's calls that allocate. Arrays come poisoned, end before a guard page, and
-// are a fault to touch once freed.
+// The CUDA runtime's calls that allocate. Arrays are poisoned at first and end at a guard page.
+// Access to a freed array faults.
 #include <cstdint>
 #include <map>
 
@@ -63,7 +63,7 @@ cudaError_t release(void* p, Home home) {
   return cudaSuccess;
 }
 
-// A call that waits for all of the GPU's work first.
+// Runs a call that first waits for all of the GPU's work.
 template <class F>
 cudaError_t call_idle(F body) {
   return call([&] {
@@ -131,7 +131,7 @@ cudaError_t cudaHostUnregister(void* p) {
   });
 }
 
-// From now on in any stream's order: too early a use on another stream isn't noticed.
+// The array is valid at once, on all streams: a use on another stream too early isn't noticed.
 cudaError_t cudaMallocAsync(void** result, std::size_t bytes, cudaStream_t /*stream*/) {
   return call([&] { return allocate(result, bytes, Home::device); });
 }
@@ -181,7 +181,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   });
 }
 
-// A device has one pool, whose handle is its number: what is freed is free at once.
+// A device has one pool, whose handle is its index + 1. Freed memory is free at once.
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
   return call([&] {
     if (device < 0 || device >= device_count()) return cudaErrorInvalidDevice;

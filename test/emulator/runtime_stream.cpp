@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA runtime's calls on streams and events.
+// The CUDA runtime's calls for streams and events.
 #include <chrono>
 #include <map>
 
@@ -14,10 +14,10 @@ using Clock = std::chrono::steady_clock;
 struct Event {
   bool timed = true;
   int device = 0;
-  Position recorded;  // of no stream before the first record
+  Position recorded;  // without a stream before the first record
   std::shared_ptr<Clock::time_point> time;
-  std::shared_ptr<Graph> capture;  // that it was last recorded in
-  Reach reach;                     // what of that it stands for
+  std::shared_ptr<Graph> capture;  // the capture of the last record
+  Reach reach;                     // the works of the capture that the event stands for
 };
 
 struct Events {
@@ -60,9 +60,9 @@ cudaError_t record(cudaEvent_t handle, cudaStream_t stream) {
   return cudaSuccess;
 }
 
-// A wait for an event of a capture takes the stream into it.
+// Takes the stream into the capture of an event that it waits for.
 cudaError_t join(const std::shared_ptr<StreamState>& state, const Event& event) {
-  if (event.capture->origin->capture != event.capture) return cudaErrorCapturedEvent;  // ended
+  if (event.capture->origin->capture != event.capture) return cudaErrorCapturedEvent;  // over
   if (state->capture != nullptr && state->capture != event.capture) {
     state->capture->invalid = event.capture->invalid = true;
     return cudaErrorStreamCaptureMerge;
@@ -95,7 +95,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
   return call([&] { return make_stream(stream, flags, priority); });
 }
-// Its work still runs.
+// Queued work still runs.
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return call([&] {
     if (stream == nullptr || stream_state(stream) == nullptr) {

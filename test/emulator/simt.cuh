@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// src/backend/cuda/native/simt.cuh for a CPU: the same functions, strict where a GPU would go
-// on with wrong numbers.
+// The CPU's version of src/backend/cuda/native/simt.cuh. This file has the same functions, and
+// ends the program where a GPU would compute wrong numbers.
 #pragma once
 
 #include <cmath>
@@ -19,7 +19,7 @@
 
 namespace trireme::cuda {
 
-/// A grid and where it is launched from.
+/// A grid, and the line of its launch.
 struct LaunchGrid {
   template <std::convertible_to<dim3> T>
   // NOLINTNEXTLINE(google-explicit-constructor): callers give a dim3 or a count
@@ -76,10 +76,10 @@ void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]
   emulator::multiply_matrices(d, a, b, std::is_same_v<T, __nv_bfloat16>, site);
 }
 
-/// As on a GPU, 0 below 2^-126.
+/// Like a GPU, returns 0 below 2^-126.
 inline float exp2_fast(float x) {
   const float y = std::exp2(x);
-  return y < 0x1p-126F ? 0.0F : y;  // NaN stays
+  return y < 0x1p-126F ? 0.0F : y;  // NaN stays NaN
 }
 
 [[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A place in the source, and the end of the program for what a GPU would do wrong in silence.
+// A source location, and a way to end the program for silent errors of a GPU.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,13 @@ struct Site {
 
 [[nodiscard]] bool same(const Site& a, const Site& b);
 
-/// Prints "emulated CUDA: " with where the kernel, block and thread that run now are, then the
-/// message, and ends the process with exit code 70.
+/// Prints "emulated CUDA: ", the running kernel with thread block and thread, and the message.
+/// Ends the process with exit code 70.
 [[noreturn]] void fatal(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
-/// Numbers for orders of execution, from TRIREME_EMULATED_SEED.
+/// Random bits for orders of execution, seeded by TRIREME_EMULATED_SEED.
 [[nodiscard]] std::uint64_t random_bits();
-/// Uniform in [0, n).
+/// A uniform number in [0, n).
 [[nodiscard]] std::uint32_t random_below(std::uint32_t n);
 
 }  // namespace trireme::emulator

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What CUB does in src/backend/cuda/native/sort.cu.
+// Sorts as CUB does in src/backend/cuda/native/sort.cu.
 #include <algorithm>
 #include <cstring>
 #include <numeric>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Orders of execution. Whatever a work waits for was queued before it, so nothing can be stuck.
+// Chooses orders of execution. Work only waits for work queued earlier, which excludes
+// deadlock.
 #include "stream_queue.hpp"
 
 #include <algorithm>
@@ -18,12 +19,12 @@ constexpr std::size_t kLongQueue = 2000;
 
 struct Streams {
   std::map<cudaStream_t, std::shared_ptr<StreamState>> by_handle;
-  std::vector<std::shared_ptr<StreamState>> all;  // as long as they have work
+  std::vector<std::shared_ptr<StreamState>> all;  // dropped ones too while they have work
   std::map<int, std::shared_ptr<StreamState>> defaults;
   bool in_host_function = false;
 };
 
-// Outlives all static objects.
+// The object outlives all static objects.
 Streams& streams() {
   static auto& only = *new Streams;
   return only;
@@ -44,10 +45,10 @@ bool is_default(const std::shared_ptr<StreamState>& stream) {
   return found != streams().defaults.end() && found->second == stream;
 }
 
-// Whether it could be run. Not, if other processes have yet to do their part.
+// Tries to run the next work. Returns false if other processes must act first.
 bool try_next(const std::shared_ptr<StreamState>& stream) {
   if (stream->queue.empty()) fatal("a wait for work that was never queued");
-  // As long as it waits for others, what else there is may be what they wait for.
+  // If this work must wait, other processes may need the work of other streams first.
   const Work& work = stream->queue.front();
   for (const Position& position : work.after) {
     while (!reached(position)) {
@@ -61,7 +62,7 @@ bool try_next(const std::shared_ptr<StreamState>& stream) {
   return true;
 }
 
-// A stream with work, other than `except`; nullptr if there is none.
+// A random stream with work, other than `except`; nullptr if there is none.
 std::shared_ptr<StreamState> any_stream(const StreamState* except) {
   const auto& all = streams().all;
   const auto count = static_cast<std::uint32_t>(all.size());
@@ -88,7 +89,7 @@ int& polls() {
   return count;
 }
 
-// GPUs go on while the host is elsewhere.
+// GPUs proceed while the host does other work.
 void go_on() {
   for (;;) {
     std::this_thread::sleep_for(std::chrono::microseconds(200));
@@ -174,7 +175,7 @@ void queue_work(const std::shared_ptr<StreamState>& stream, std::function<void()
 }
 
 void queue_poll(const std::shared_ptr<StreamState>& stream, std::function<bool()> poll) {
-  if (stream->capture != nullptr) fatal("exchanges in graphs are not emulated");
+  if (stream->capture != nullptr) fatal("communication in graphs is not emulated");
   static const bool started = [] {
     std::thread(go_on).detach();
     return true;
@@ -190,7 +191,7 @@ void queue_poll(const std::shared_ptr<StreamState>& stream, std::function<bool()
 }
 
 void queue_wait(const std::shared_ptr<StreamState>& stream, const Position& position) {
-  if (stream->capture != nullptr) return;  // a graph runs in the order of the calls
+  if (stream->capture != nullptr) return;  // a graph keeps the order of the calls
   queue_work(stream, nullptr);
   stream->queue.back().after.push_back(position);
 }
@@ -200,7 +201,7 @@ bool reached(const Position& position) {
 }
 
 void run_until(const Position& position) {
-  // Only what is needed; others in turn; all others first: any of these a GPU may do.
+  // Run only what is needed, streams in turn, or all others first: a GPU may do any of these.
   const std::uint32_t manner = random_below(3);
   while (!reached(position)) {
     std::shared_ptr<StreamState> next;
@@ -262,7 +263,7 @@ void queue_kernel(cudaStream_t stream, const Launch& launch, std::function<void(
   check_launch(launch);
   const auto state = stream_state(stream);
   if (state == nullptr || state->device != current_device()) {
-    fatal("launch at %s:%d on a stream that is none, or another device's", launch.where.file,
+    fatal("launch at %s:%d on no stream, or on another device's", launch.where.file,
           launch.where.line);
   }
   if (last_error() != cudaSuccess) {

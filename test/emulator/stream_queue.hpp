@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams that keep their work until the host waits for it: then they take turns at random as
-// far as events allow. A position in a stream is the count of works queued there so far.
+// Streams that keep their work until the host waits for it. Streams take random turns as far as
+// events allow. A position in a stream is the number of works queued so far.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace trireme::emulator {
 
 struct StreamState;
 
-/// Reached when `stream` has run so many works.
+/// Reached when `stream` has run this many works.
 struct Position {
   std::shared_ptr<StreamState> stream;
   std::uint64_t works = 0;
@@ -29,7 +29,7 @@ struct Position {
 struct Work {
   std::vector<Position> after;
   std::function<void()> run;   // may be empty
-  std::function<bool()> poll;  // instead, for what other processes take part in: true when done
+  std::function<bool()> poll;  // instead of `run`, to wait for other processes; true when done
 };
 
 struct Graph;
@@ -45,16 +45,16 @@ struct StreamState {
   [[nodiscard]] std::uint64_t queued() const { return finished + queue.size(); }
 };
 
-/// Works of captured streams, by their counts there.
+/// For each captured stream, the number of its works that are included.
 using Reach = std::map<const StreamState*, std::size_t>;
 
-/// What a capture keeps, in the order of the calls, which respects all dependencies.
+/// The works of a capture, in the order of the calls, which respects all dependencies.
 struct Graph {
   std::vector<std::function<void()>> works;
   StreamState* origin = nullptr;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
-  std::thread::id thread;  // where it began
-  bool invalid = false;    // a call was made that no capture bears
+  std::thread::id thread;  // thread that began the capture
+  bool invalid = false;    // a call was made that breaks the capture
   Reach lengths;
   std::map<const StreamState*, Reach> waited;
 
@@ -62,49 +62,51 @@ struct Graph {
     works.push_back(std::move(work));
     ++lengths[stream];
   }
-  /// What is done when `stream` has come to its end so far.
+  /// The works that are done when `stream` has done all that it has so far.
   [[nodiscard]] Reach reach_of(const StreamState* stream);
-  /// `stream` waits for it.
+  /// Makes `stream` wait for the works in `reach`.
   void extend(const StreamState* stream, const Reach& reach);
-  /// The origin waits for all other streams' works.
+  /// Whether the origin waits for all works of other streams.
   [[nodiscard]] bool joined();
 };
 
-/// Held by every call.
+/// Every API call holds this mutex.
 [[nodiscard]] std::recursive_mutex& api_mutex();
 
 [[nodiscard]] std::shared_ptr<StreamState> make_stream_state(bool blocking, int priority);
-/// Of a handle; nullptr where it is none of ours.
+/// The stream of a handle; nullptr if the handle is unknown.
 [[nodiscard]] std::shared_ptr<StreamState> stream_state(cudaStream_t stream);
-/// The last reference is gone, or nearly so.
+/// Forgets the handle. The stream lives until its queued work has run.
 void drop_stream(cudaStream_t stream);
 
-/// Queues, after what the default stream demands; into the graph where the stream is captured.
+/// Queues work, in order with the default stream. A captured stream adds the work to its graph.
 void queue_work(const std::shared_ptr<StreamState>& stream, std::function<void()> run);
-/// Work that waits for other processes: a thread of its own lets streams get on from now on.
+/// Queues work that waits for other processes. From the first call on, a thread lets streams
+/// proceed.
 void queue_poll(const std::shared_ptr<StreamState>& stream, std::function<bool()> poll);
-/// An empty work after `position`.
+/// Queues empty work that waits for `position`.
 void queue_wait(const std::shared_ptr<StreamState>& stream, const Position& position);
 [[nodiscard]] Position end_of(const std::shared_ptr<StreamState>& stream);
 
 [[nodiscard]] bool reached(const Position& position);
-/// Runs until it is reached.
+/// Runs work until `position` is reached.
 void run_until(const Position& position);
-/// Perhaps runs something: polling hosts get on.
+/// Runs something or nothing, at random: hosts that poll see progress.
 void run_perhaps();
 void run_all();
-/// Whether a host function of a stream is what runs now: it may call nothing.
+/// Whether a host function of a stream runs now, which may make no API call.
 [[nodiscard]] bool in_host_function();
 void set_in_host_function(bool now);
 
-/// Whether the calling thread makes a call now that a capture of its own (or anybody's, in
-/// global mode) doesn't bear; that is invalid then. CUDA's documentation names some calls,
-/// "e.g." cudaMalloc; here all are that allocate, free or look at how far the GPU is.
+/// Whether the current call breaks a capture, which becomes invalid. Captures of the calling
+/// thread count, in global mode also other threads' captures. CUDA's documentation only gives
+/// examples such as cudaMalloc. Here, all calls that allocate, free or query progress break a
+/// capture.
 [[nodiscard]] bool breaks_capture();
-/// No stream is captured into `graph` any longer.
+/// Takes all streams out of the capture into `graph`.
 void leave_capture(const Graph* graph);
 
-/// A kernel; ends the program where it can't be launched.
+/// Queues a kernel. Ends the program if the launch is invalid.
 void queue_kernel(cudaStream_t stream, const Launch& launch, std::function<void()> body);
 
 }  // namespace trireme::emulator

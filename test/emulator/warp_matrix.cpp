@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fragments as PTX ISA gives them ("Warp-level matrix load instruction: ldmatrix", "Matrix
-// Fragments for mma.m16n8k16 with floating point type"): group = lane / 4, pair = lane % 4.
+// Fragments with group = lane / 4 and pair = lane % 4. See "Warp-level matrix load instruction:
+// ldmatrix" and "Matrix Fragments for mma.m16n8k16 with floating point type" in the PTX ISA.
 #include "warp_matrix.hpp"
 
 #include <bit>
@@ -54,7 +54,7 @@ struct F16 {
   }
 };
 
-// The two elements of a register.
+// Splits a register into its two elements.
 template <class Half>
 void unpack(std::uint32_t r, float* first, float* second) {
   *first = Half::value(r & 0xffffU);

@@ -37,7 +37,8 @@ ENVIRONMENT = {  # Open MPI as root, with fewer cores than ranks, unbound: versi
     "PRTE_MCA_hwloc_default_binding_policy": "none",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-LARGE = {"TRIREME_LARGE_TESTS": "1"}  # arrays of more than 2^31 elements, too
+# Arrays of more than 2^31 elements, too, and all combinations of shapes and types.
+LARGE = {"TRIREME_LARGE_TESTS": "1", "TRIREME_WHOLE_PRODUCTS": "1"}
 SANITIZERS = ["memcheck", "racecheck", "initcheck", "synccheck"]
 # Classes of scripts in test/program; their others are for the emulated GPU alone.
 GPU_CASES = {

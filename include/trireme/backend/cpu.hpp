@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU backend: Eigen and OpenBLAS, threads by OpenMP.
+// The CPU backend: Eigen and OpenBLAS, with OpenMP threads.
 #pragma once
 
 #include <array>
@@ -16,33 +16,35 @@ namespace trireme {
 [[nodiscard]] std::unique_ptr<Device> make_cpu_device();
 [[nodiscard]] std::unique_ptr<Kernels> make_cpu_kernels();
 
-/// Threads that kernels of this rank use from now on (≥ 1).
+/// Sets the number of threads (≥ 1) that kernels of this rank use from now on.
 void set_cpu_threads(int threads);
-/// 1 for each processor that this process may run on, 0 for others, by number.
+/// One entry for each processor, by number: 1 if this process may run on that processor, else
+/// 0.
 [[nodiscard]] std::vector<std::uint8_t> processor_mask();
 
-/// The kernels that OpenBLAS chose for this processor ("SkylakeX").
+/// The kernels that OpenBLAS chose for this processor, such as "SkylakeX".
 [[nodiscard]] std::string blas_core();
-/// "0.3.21 SkylakeX": that, and the library's version.
+/// The version of OpenBLAS and blas_core(), such as "0.3.21 SkylakeX".
 [[nodiscard]] std::string blas_version();
-/// OpenBLAS falls back to SSE kernels, several times slower, on processors newer than itself.
-/// Then the name of the best kernels that this processor can run, to be set as
-/// OPENBLAS_CORETYPE before the library is loaded; nothing if OpenBLAS chose well or the user
-/// chose.
+/// OpenBLAS falls back to SSE kernels, several times slower, on processors newer than the
+/// library. If OpenBLAS did, returns the name of the best kernels that this processor can run.
+/// OPENBLAS_CORETYPE must have this value before the library is loaded. Returns nullopt if
+/// OpenBLAS or the user has chosen well.
 [[nodiscard]] std::optional<std::string> better_blas_core();
 
-/// Best rate of n³ fp32 products with the current threads, in operations a second, over about
-/// `seconds`.
+/// Measures fp32 GEMMs of size n³ with the current threads for about `seconds`. Returns the
+/// best rate in operations per second.
 [[nodiscard]] double measure_gemm_rate(int n, double seconds);
 
-/// Loops that do next to nothing but move memory, after McCalpin's STREAM.
+/// Loops bound by memory bandwidth, after McCalpin's STREAM.
 enum class StreamLoop : std::uint8_t {
   copy,         ///< b = a
   triad,        ///< c = a + s·b
-  update,       ///< b, c and d change by what they hold and by a, as in AdamW
-  mixed_update  ///< ... and b goes to e, cut to its upper 16 bits
+  update,       ///< b, c and d change as in AdamW, from their values and a
+  mixed_update  ///< update, and e receives the upper 16 bits of b
 };
-/// Runs one over its first arrays: four of fp32 and e of bf16, of equal length, contiguous.
+/// Runs a loop over its first arrays, a to e. All are contiguous and of equal length: four of
+/// fp32, and e of bf16.
 void run_stream_loop(StreamLoop loop, const std::array<View, 5>& arrays);
 
 }  // namespace trireme

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA backend: kernels of our own, cuBLASLt, cuDNN's attention where it is found, NCCL. In
-// a build without CUDA the same names stand, and say so.
+// The CUDA backend: own kernels, cuBLASLt, cuDNN's attention where it is installed, and NCCL. A
+// build without CUDA has these functions too: they report that CUDA is missing.
 #pragma once
 
 #include <cstddef>
@@ -13,53 +13,56 @@
 
 namespace trireme {
 
-/// "CUDA 13.0, cuBLAS 13.1, NCCL 2.28" of the libraries in this build; "" in a build without.
+/// The versions of the libraries in this build, such as "CUDA 13.0, cuBLAS 13.1, NCCL 2.28"; ""
+/// in a build without CUDA.
 [[nodiscard]] std::string cuda_version();
 
-/// What keeps this process from using GPUs (no build with CUDA, no driver, an old driver, no
-/// device, too low a compute capability), with what to do; "" if nothing does.
+/// Why this process can't use GPUs, and what to do about it; "" if GPUs can be used. Reasons
+/// are a build without CUDA, no driver or an old one, no device, or a low compute capability.
 [[nodiscard]] std::string cuda_trouble();
 
-/// GPUs that this process sees. 0 where there is trouble.
+/// The number of GPUs that this process sees; 0 if GPUs can't be used.
 [[nodiscard]] int cuda_device_count();
 
-/// What tells one GPU of a node from another, whatever the process sees: its UUID.
+/// The UUID of a GPU, which identifies the GPU on its node whatever subset the process sees.
 [[nodiscard]] std::string cuda_device_id(int index);
 
-/// Bytes of its memory that are free now.
+/// Bytes of memory that are free now on this GPU.
 [[nodiscard]] std::size_t cuda_free_memory(int index);
 
-/// GPU `index` of those. Throws Error (driver, device, capability, memory) where it can't be
-/// used. Its memory is recycled in the order of `make_stream()`'s first stream: all work on a
-/// block is ordered before it is released, or by events after which it is.
+/// Opens GPU `index` of those that the process sees. Throws Error if driver, device, compute
+/// capability or memory won't do. Memory is recycled in the order of the first stream that
+/// make_stream() returns. All work on a block must precede its release in that stream, directly
+/// or through events.
 [[nodiscard]] std::unique_ptr<Device> make_cuda_device(int index);
 
 enum class FusedAttention : std::uint8_t { automatic, own, cudnn };
 
 struct CudaOptions {
-  bool allow_tf32 = false;     ///< fp32 products may round their factors to 10 bits
-  bool gemm_autotune = false;  ///< the fastest of cuBLASLt's algorithms by trial, else its word
+  bool allow_tf32 = false;     ///< fp32 GEMMs may round their inputs to 10 bits
+  bool gemm_autotune = false;  ///< time cuBLASLt's algorithms, else trust its heuristic
   FusedAttention attention = FusedAttention::automatic;
 };
 
-/// `device` must be a CUDA device and outlive them. Their workspace, of kCudaWorkspaceBytes, is
-/// allocated now: all calls must be on one stream.
+/// Makes the kernels, which may only be called with one stream. `device` must be a CUDA device
+/// and outlive the kernels. A workspace of kCudaWorkspaceBytes is allocated now.
 [[nodiscard]] std::unique_ptr<Kernels> make_cuda_kernels(Device& device,
                                                          const CudaOptions& options);
 
-/// What keeps this process from using NCCL, whatever the GPUs (no build with it, no library or
-/// an old one where it runs); "" if nothing does.
+/// Why this process can't use NCCL, whatever its GPUs; "" if NCCL can be used. Reasons are a
+/// build without NCCL, a missing library, or an old one.
 [[nodiscard]] std::string nccl_trouble();
 
-/// Exchanges of arrays on `device`, in order with the work of `compute`: an exchange sees what
-/// was queued before it, and what is queued after it, or after a request's wait(), sees its
-/// result, without the host waiting. `host` is the same group for host values and moves arrays
-/// where there is no NCCL.
+/// Makes a communicator for arrays on `device`, in order with the work of `compute`, without
+/// blocking the host. A call reads what was queued on `compute` before the call. Work that is
+/// queued after the call, or after the wait() of its request, sees the result.
 ///
-/// By NCCL: no two ranks of the job may share a GPU. Collective over `host`.
+/// `host` is a communicator of the same ranks, for host values. The call is collective over
+/// `host`. No two ranks of the job may share a GPU.
 [[nodiscard]] std::unique_ptr<Communicator> make_nccl_communicator(
     std::unique_ptr<Communicator> host, Device& device, Stream& compute);
-/// Through pinned host memory and MPI.
+/// Makes a communicator that sends arrays on `device` through pinned host memory and `host`.
+/// Order and results are those of make_nccl_communicator().
 [[nodiscard]] std::unique_ptr<Communicator> make_staged_communicator(
     std::unique_ptr<Communicator> host, Device& device, Stream& compute);
 

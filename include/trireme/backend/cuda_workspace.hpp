@@ -7,8 +7,8 @@
 
 namespace trireme {
 
-/// Bytes for what lives within one operation: the size that cuBLAS recommends for compute
-/// capability 9.0, twice; and the sums of so many rows as cuDNN's attention keeps in that.
+/// Twice the 32 MiB that cuBLAS recommends for compute capability 9.0, and 1 MiB more. The
+/// 64 MiB also serve cuDNN's attention for score gradients, and the last one for row sums.
 inline constexpr std::size_t kCudaWorkspaceBytes = std::size_t{65} << 20U;
 
 }  // namespace trireme

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dry backend: a run of any size on one process, in which memory and messages are counted
-// and nothing is stored, computed or sent.
+// The dry backend: a run of any size in one process. Memory and messages are counted, but not
+// stored, computed or sent.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,22 @@
 
 namespace trireme {
 
-/// Counts as a device of kind `stands_for` would for the same requests. Memory is addresses
-/// alone, which fault if used; copies to the host are zeros.
+/// Counts memory like a device of kind `stands_for` with the same requests. Addresses have no
+/// memory behind them and fault if used; copies to the host give zeros.
 [[nodiscard]] std::unique_ptr<Device> make_dry_device(DeviceKind stands_for = DeviceKind::cpu);
-/// Nothing is computed; everything is finite.
+/// Kernels that compute nothing and report every value as finite.
 [[nodiscard]] std::unique_ptr<Kernels> make_dry_kernels();
 
-/// What a rank gave to exchanges: of gathers and scatters all ranks' blocks; of messages those
-/// that it sent.
+/// What a rank gave to collectives and messages. Gathers and scatters count the blocks of all
+/// ranks; messages count on the sender.
 struct Traffic {
   std::int64_t elements = 0;
   std::int64_t bytes = 0;
 };
 
-/// Rank `rank` of `size`, without the others: exchanges are done at once, change nothing and
-/// are added to `traffic`, which must outlive it. It can't be split, and texts are its own.
+/// Stands for rank `rank` of `size`, without the other ranks. Communication ends at once,
+/// changes nothing and is added to `traffic`, which must outlive the communicator. The
+/// communicator can't be split; gather_text() returns this rank's text and empty ones.
 [[nodiscard]] std::unique_ptr<Communicator> make_dry_communicator(int rank, int size,
                                                                   Traffic& traffic);
 

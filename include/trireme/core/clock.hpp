@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time, and the seconds that each phase of a step took.
+// Measures time, and the seconds that each phase of a training step takes.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ inline double now() {
       .count();
 }
 
-/// The clock on the wall, which batch systems go by.
+/// Seconds of the wall clock, which batch systems use for their time limits.
 inline double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -39,13 +39,14 @@ inline constexpr std::size_t kPhases = 7;
 inline constexpr std::array<std::string_view, kPhases> kPhaseNames = {
     "data", "forward", "backward", "reduce", "pipeline_wait", "optimizer", "checkpoint"};
 
-/// Marks on a line of time, to be read later: the host's, or that of a GPU's queue of work.
+/// Records marks in time, to be read later. A mark is in the order of the host's calls or in a
+/// GPU stream.
 class TimeLine {
  public:
   virtual ~TimeLine() = default;
   virtual void mark() = 0;
-  /// Seconds from each mark to the next, from the last one of the previous call on. Waits until
-  /// the last mark is past.
+  /// Waits until the last mark has passed and returns the seconds from each mark to the next.
+  /// The first gap begins at the last mark of the previous call.
   [[nodiscard]] virtual std::vector<double> gaps() = 0;
 };
 
@@ -64,37 +65,38 @@ class HostTimeLine : public TimeLine {
   std::vector<double> marks_;
 };
 
-/// What time is spent on; -1: none of them.
+/// What a rank is doing. A field is -1 where it does not apply.
 struct Work {
   int phase = -1;        ///< index into kPhaseNames
-  int micro_batch = -1;  ///< of this rank's, in the step
-  int chunk = -1;        ///< of its stage
+  int micro_batch = -1;  ///< index within the step, on this rank
+  int chunk = -1;        ///< index within the rank's stage
   friend bool operator==(const Work&, const Work&) = default;
 };
 
-/// A part of a traced step; seconds, `start` since the step began.
+/// A stretch of a traced step, in seconds. `start` counts from the start of the step.
 struct Span {
   Work work;
   double start = 0;
   double seconds = 0;
 };
 
-/// Neighbours of the same work as one, without those below a microsecond, whose time goes to
-/// the work that they interrupt, or nowhere.
+/// Merges adjacent spans of the same work and drops spans below a microsecond. The time of a
+/// dropped span goes to the work that it interrupts, otherwise to no span.
 [[nodiscard]] std::vector<Span> merge_spans(const std::vector<Span>& spans);
 
-/// What a step took, and what of it in each phase.
+/// The seconds of a step, in all and by phase.
 struct StepTime {
   double seconds = 0;
   std::array<double, kPhases> phases{};
-  std::vector<Span> spans = {};  ///< of a traced step, in order; of others none
+  std::vector<Span> spans = {};  ///< in order; empty unless the step was traced
 };
 
-/// Seconds by step and phase. Phases may nest: the inner one's time is not counted in the
-/// outer.
+/// Measures seconds by step and phase. Phases may nest: the time of an inner phase is not
+/// counted in the outer one.
 class PhaseClock {
  public:
-  /// As long as it lives there are no marks: the phases within count as what is outside.
+  /// While a Hold exists, scopes place no marks: their time counts for the phase around the
+  /// Hold.
   class Hold {
    public:
     explicit Hold(PhaseClock& clock)
@@ -125,7 +127,7 @@ class PhaseClock {
     line_->mark();
   }
 
-  /// For the micro-batch and chunk of the scope around it.
+  /// Enters a phase for the micro-batch and chunk of the enclosing scope.
   [[nodiscard]] Scope scope(Phase phase) {
     return scope(phase, current_.micro_batch, current_.chunk);
   }
@@ -133,16 +135,16 @@ class PhaseClock {
     return {*this, {static_cast<int>(phase), micro_batch, chunk}};
   }
   [[nodiscard]] Hold hold() { return Hold(*this); }
-  /// A step begins; what there was since the last one ended counts nowhere.
+  /// Starts a step. The time since the end of the last step is not counted.
   void begin_step() { close(Until::nothing); }
-  /// The same of a step whose spans are kept. Their zero is `late` seconds before this, and
-  /// pauses pass in it.
+  /// Starts a step whose spans are kept. Time zero is `late` seconds before this call, and time
+  /// goes on during pauses.
   void begin_traced_step(double late = 0) {
     close(Until::trace_begins);
     stretches_.back().late = late;
   }
   void end_step() { close(Until::step_end); }
-  /// What comes between these counts nowhere.
+  /// Time between pause() and resume() is not counted.
   void pause() {
     close(Until::step_goes_on);
     paused_ = true;
@@ -151,7 +153,7 @@ class PhaseClock {
     close(Until::nothing);
     paused_ = false;
   }
-  /// The steps that ended since the last call. May wait for their end.
+  /// Returns the steps that ended since the last call. May wait until the last mark has passed.
   [[nodiscard]] std::vector<StepTime> take();
 
  private:
@@ -159,7 +161,7 @@ class PhaseClock {
   struct Stretch {
     Work work;
     Until until;
-    double late = 0;  ///< of a trace's begin
+    double late = 0;  ///< seconds from a trace's time zero to its start
   };
 
   Work enter(const Work& work) {
@@ -173,13 +175,13 @@ class PhaseClock {
   }
 
   std::unique_ptr<TimeLine> line_;
-  std::vector<Stretch> stretches_;  ///< between marks
-  StepTime open_;                   ///< of a step that hasn't ended
+  std::vector<Stretch> stretches_;  ///< one for each mark
+  StepTime open_;                   ///< the step that hasn't ended
   Work current_;
   bool paused_ = false;
   bool held_ = false;
-  bool tracing_ = false;  ///< the open step
-  double since_ = 0;      ///< the trace began
+  bool tracing_ = false;  ///< whether the open step is traced
+  double since_ = 0;      ///< seconds since the trace's time zero
 };
 
 }  // namespace trireme

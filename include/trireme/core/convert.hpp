@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arrays of any floating type as fp32, and back.
+// Converts arrays of any floating type to fp32, and back.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace trireme {
 
-/// to[i] = from[i], for n elements of type f32, bf16 or f16. Exact. Throws Error for another
+/// to[i] = from[i], exactly, for n elements of type f32, bf16 or f16. Throws Error for another
 /// type.
 void widen(DType type, const void* from, float* to, std::int64_t n);
 
-/// The other way: rounded to nearest even; what is too large for fp16 becomes inf, and NaN
-/// stays NaN.
+/// to[i] = from[i], rounded to nearest even. Values too large for fp16 become inf; NaN stays
+/// NaN. Throws Error for types other than f32, bf16 and f16.
 void narrow(const float* from, DType type, void* to, std::int64_t n);
 
 }  // namespace trireme

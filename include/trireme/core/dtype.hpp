@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element types, and bf16/half as storage types (arithmetic is always done in fp32 or wider).
+// Element types. bf16 and fp16 are storage types: arithmetic is done in fp32 or wider.
 #pragma once
 
 #include <bit>
@@ -34,7 +34,7 @@ struct Half {
 
 [[nodiscard]] constexpr bool floating(DType t) { return t <= DType::bf16; }
 
-/// What sums over elements of this type are kept in: fp32, or fp64 for fp64.
+/// The type in which sums over elements of `t` are kept: fp64 for fp64, else fp32.
 [[nodiscard]] constexpr DType accumulator_type(DType t) {
   return t == DType::f64 ? DType::f64 : DType::f32;
 }

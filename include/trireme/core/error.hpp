@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one exception type of the program. Only `main` catches it: it prints one line and ends
-// all ranks.
+// The one exception type of the program. Only `main` catches an Error: `main` prints one line
+// and ends all ranks.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,9 @@ enum class ErrorKind : std::uint8_t {
 /// The kind of an errno; 0 stands for no failed call.
 [[nodiscard]] ErrorKind kind_of(int system_error);
 
-/// What went wrong, where, and what to do, in one line. `system_error` is the errno of the call
-/// that failed, 0 if none did. `everywhere` says that every rank throws the same error at the
-/// same point, so that one line from rank 0 is enough.
+/// Says in one line what went wrong, where, and what to do. `system_error` is the errno of the
+/// call that failed, 0 if none did. `everywhere` says that every rank throws the same error at
+/// the same point, which makes one line from rank 0 enough.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message,
@@ -69,7 +69,8 @@ namespace detail {
 
 }  // namespace trireme
 
-/// An input or state that a user can meet: throws Error with the formatted message alone.
+/// Checks an input or state that a user can cause: throws Error with the formatted message
+/// alone.
 #define TRM_REQUIRE(condition, ...)                                       \
   do {                                                                    \
     if (!(condition)) throw ::trireme::Error(::fmt::format(__VA_ARGS__)); \
@@ -86,7 +87,7 @@ namespace detail {
     }                                                                         \
   } while (false)
 
-/// An invariant of ours: throws Error with expression, message, file and line.
+/// Checks an invariant of the program: throws Error with expression, message, file and line.
 #define TRM_CHECK(condition, ...)                                            \
   do {                                                                       \
     if (!(condition))                                                        \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Formulas that both backends call: to be compiled for the host and, by nvcc, for the GPU.
+// Marks formulas that both backends call. A host compiler and nvcc both compile them.
 #pragma once
 
 #ifdef __CUDACC__

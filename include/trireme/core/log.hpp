@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages for people, by spdlog: to the terminal or its stand-in, and to a run's log.txt.
+// Logs messages with spdlog: to stdout or stderr, and to a run's log.txt.
 #pragma once
 
 #include <cstdio>
@@ -14,29 +14,29 @@ using spdlog::warn;  ///< any rank, to stderr: "warning: …", "warning (rank 3 
 
 /// Call once, after MPI starts.
 void start(int rank, const std::string& host);
-/// Rank 0 remembers its lines from here on, until keep() has a place for them.
+/// Rank 0 stores its lines from now on, until keep() names a file for them.
 void hold();
-/// All lines go to this file too, those remembered first ("": nowhere). Rank 0 makes it where
-/// it isn't there; other ranks add to what is there. Where that fails, one warning is all, and
-/// each line is tried anew.
+/// All lines also go to this file, stored lines first; "" means no file. Rank 0 creates the
+/// file if it is missing; other ranks only append. If a write fails, one warning is logged, and
+/// each later line is tried again.
 void keep(const std::string& path);
-/// A line for the file alone.
+/// Logs a line to the file alone.
 void note(const std::string& line);
-/// The program's last word, "trireme: error: …" on stderr; before start() too. `over_bar`: on a
-/// terminal, where another rank's live line may stand.
+/// Prints "trireme: error: …" to stderr. May be called before start(). `over_bar`: first clears
+/// the line on which another rank's live line may stand.
 void error(const std::string& message, bool over_bar = false);
 
-/// Where a line that changes (a bar) is drawn: `file` ends on a terminal, and so do stdout and
-/// stderr where these are true.
+/// A live line, such as a progress bar, is drawn on `file`, a terminal. `out` and `err` say
+/// whether stdout and stderr end on that terminal too.
 struct LivePlace {
   std::FILE* file = nullptr;
   bool out = false;
   bool err = false;
 };
-/// Draws `line` in the place of the one before; messages scroll above it. It never reaches the
-/// kept file.
+/// Draws `line` over the previous live line; messages scroll above it. Live lines are not
+/// written to the log file.
 void show(const LivePlace& place, const std::string& line);
-/// Takes it away.
+/// Erases the live line.
 void hide();
 
 }  // namespace trireme::log

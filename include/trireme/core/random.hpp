@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., SC'11,
-// doi:10.1145/2063384.2063405). A number is a pure function of (seed, stream, where), so every
-// mesh and backend draws the same.
+// doi:10.1145/2063384.2063405). A number is a pure function of seed, stream and counter, which
+// makes every mesh and backend draw alike.
 #pragma once
 
 #include <array>
@@ -12,8 +12,8 @@
 
 namespace trireme {
 
-/// What a family of draws is keyed by: the run's seed and a stream (a use, say one dropout
-/// site).
+/// Identifies a family of draws: the run's seed, and a stream for one use, such as one dropout
+/// site.
 struct RngKey {
   std::uint64_t seed = 0;
   std::uint32_t stream = 0;
@@ -35,7 +35,7 @@ inline double unit_interval(std::uint32_t word) {
   return (static_cast<double>(word) + 0.5) * 0x1p-32;
 }
 
-/// A stream number from a name (FNV-1a), so that streams need no registry.
+/// Hashes a name to a stream number (FNV-1a), which makes a registry of streams unnecessary.
 constexpr std::uint32_t stream_of(std::string_view name) {
   std::uint32_t h = 2166136261U;
   for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 16777619U;

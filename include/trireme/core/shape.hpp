@@ -26,7 +26,7 @@ class Shape {
   std::int64_t& operator[](int axis) { return extents_[static_cast<std::size_t>(axis)]; }
   /// Product of all extents; 1 for rank 0.
   [[nodiscard]] std::int64_t count() const;
-  /// Last extent (1 for rank 0) and the product of all others: an array seen as a matrix.
+  /// Last extent (1 for rank 0): the columns of the array seen as a matrix.
   [[nodiscard]] std::int64_t cols() const { return rank_ == 0 ? 1 : (*this)[rank_ - 1]; }
   [[nodiscard]] std::int64_t rows() const;
   [[nodiscard]] std::span<const std::int64_t> extents() const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which block of memory a request gets, where freed ones are kept. Bookkeeping alone, so that
-// every device that recycles counts alike, a dry one too.
+// Chooses a block of memory for each request and keeps freed blocks for reuse. The pool touches
+// no memory, which lets a dry device count like a real one.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ namespace trireme {
 
 class BlockPool {
  public:
-  /// Blocks of so many bytes and more are whole pages: aligned to it, the system can give them
-  /// huge ones.
+  /// Blocks of at least this size are whole pages. The system can back blocks with huge pages
+  /// if the blocks are aligned to this size.
   static constexpr std::size_t kHugePage = std::size_t{2} << 20U;
 
   /// Takes a new block of `size` bytes from the system; throws Error if it has none.
@@ -28,11 +28,11 @@ class BlockPool {
   void release(void* block) noexcept;
   [[nodiscard]] const MemoryUse& use() const { return use_; }
   void reset_peak() { use_.peak = use_.in_use; }
-  /// Freed blocks by size, but for those of arenas.
+  /// Freed blocks by size, without those of arenas.
   [[nodiscard]] const std::multimap<std::size_t, void*>& kept() const {
     return shelves_.at(kEverybodys).kept;
   }
-  /// Gives freed blocks back to the system by `give_back`; the pool forgets them. Those of
+  /// Returns freed blocks to the system with `give_back`; the pool forgets them. Blocks of
   /// arenas stay.
   void drop_kept(const std::function<void(void* block)>& give_back);
 
@@ -40,7 +40,7 @@ class BlockPool {
   friend class Arena;
   static constexpr int kEverybodys = 0;
 
-  /// The blocks of an arena, or everybody's.
+  /// The blocks of one arena, or the shared ones.
   struct Shelf {
     std::multimap<std::size_t, void*> kept;
     std::size_t in_use = 0;
@@ -57,14 +57,14 @@ class BlockPool {
 
   Fresh fresh_;
   std::map<int, Shelf> shelves_{{kEverybodys, {}}};
-  int current_ = kEverybodys;  ///< where requests are met
+  int current_ = kEverybodys;  ///< the shelf that serves requests
   std::unordered_map<void*, Live> live_;
   MemoryUse use_;
 };
 
-/// Blocks of a pool that nobody else gets, wherever they are freed: for work that is queued
-/// again and again with the addresses that it had the first time. Its end makes them
-/// everybody's. The pool must outlive it.
+/// Reserves blocks of a pool, wherever they are freed, for a graph that runs repeatedly with
+/// fixed addresses. The destructor hands the blocks to the shared shelf. The pool must outlive
+/// its arenas.
 class Arena {
  public:
   explicit Arena(BlockPool& pool) : pool_(pool), shelf_(pool.open_shelf()) {}
@@ -73,7 +73,7 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   enum class Place : std::uint8_t { inside, outside };
-  /// As long as it lives, requests are met in the arena, or again from what is everybody's.
+  /// While a Scope exists, the arena or the shared shelf serves requests, according to `place`.
   /// Scopes may nest.
   class Scope {
    public:
@@ -92,7 +92,7 @@ class Arena {
   };
 
   [[nodiscard]] std::size_t in_use() const { return pool_.shelves_.at(shelf_).in_use; }
-  /// in_use() plus what is kept for reuse.
+  /// in_use() plus the bytes kept for reuse.
   [[nodiscard]] std::size_t reserved() const { return pool_.shelves_.at(shelf_).reserved; }
 
  private:

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owner of pinned host memory.
+// Owns pinned host memory.
 #pragma once
 
 #include "trireme/device/device.hpp"
 
 namespace trireme {
 
-/// Memory of Device::allocate_host(). The device must outlive it, and copies to and from it
-/// must be done when it goes.
+/// Owns memory of Device::allocate_host(). The device must outlive the buffer. Copies to and
+/// from the buffer must be done before its destruction.
 class HostBuffer {
  public:
   HostBuffer(Device& device, std::size_t bytes)

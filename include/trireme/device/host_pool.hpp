@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pinned host memory in the order of a stream.
+// Recycles pinned host memory in the order of a stream.
 #pragma once
 
 #include <memory>
@@ -8,13 +8,13 @@
 
 namespace trireme {
 
-/// Memory for what one stream copies from its device and back again. Its copies run in their
-/// order, so a block is free for the next one as soon as the last from it is queued, and no
-/// host waits. Blocks may be read and written by that stream alone. A dry device's are counted
-/// and don't exist.
+/// Host memory for copies of one stream, from its device and back again. Only that stream may
+/// read and write the blocks. The stream runs its copies in order: a block is free for reuse
+/// once its last copy is queued, and no host waits. Blocks of a dry device are counted and
+/// don't exist.
 class HostPool : public std::enable_shared_from_this<HostPool> {
  public:
-  /// To be made by make(). Both must outlive it and its blocks.
+  /// Call make() instead. Device and stream must outlive the pool and its blocks.
   HostPool(Device& device, Stream& stream);
   [[nodiscard]] static std::shared_ptr<HostPool> make(Device& device, Stream& stream) {
     return std::make_shared<HostPool>(device, stream);
@@ -24,7 +24,8 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
   HostPool(const HostPool&) = delete;
   HostPool& operator=(const HostPool&) = delete;
 
-  /// The block goes back with its last owner; it keeps the pool alive.
+  /// Returns a block, which keeps the pool alive. The block is free when its last owner is
+  /// gone.
   [[nodiscard]] std::shared_ptr<void> block(std::size_t bytes);
   [[nodiscard]] const MemoryUse& use() const { return blocks_.use(); }
 
@@ -33,7 +34,8 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
 
   Device& device_;
   Stream& stream_;
-  std::uintptr_t next_ = BlockPool::kHugePage;  ///< a dry device's, addresses of nothing
+  std::uintptr_t next_ = BlockPool::kHugePage;  ///< next address to hand out for a dry device;
+                                                ///< no memory is behind it
   BlockPool blocks_{[this](std::size_t size) { return fresh(size); }};
 };
 

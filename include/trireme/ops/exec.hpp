@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exec: where an operation runs.
+// Exec: the device, kernels and stream of an operation.
 #pragma once
 
 #include "trireme/core/random.hpp"
@@ -9,8 +9,8 @@
 
 namespace trireme {
 
-/// Device, kernels and stream that an operation uses, and the seed that its random numbers
-/// take. Operations allocate their results on `device` and queue their work on `stream`.
+/// What an operation runs with: device, kernels, stream, and the seed of its random numbers.
+/// Operations allocate results on `device` and queue work on `stream`.
 struct Exec {
   Device& device;
   Kernels& kernels;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels: what a backend computes. Called through the functions of ops/*.hpp, which state the
-// formulas and check the arguments; an implementation may rely on those checks.
+// Kernels: what a backend computes. Call kernels through the functions of ops/*.hpp, which
+// state formulas and check arguments. Implementations rely on those checks.
 #pragma once
 
 #include "trireme/ops/step_state.hpp"
@@ -16,7 +16,7 @@ class Kernels {
   virtual void gemm(Stream& s, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
                     const View& c, double beta, const ConstView& bias) = 0;
   virtual void accumulate_rows(Stream& s, const ConstView& x, const View& sum) = 0;
-  // Products with what surrounds them. What stands here calls the parts one after the other.
+  // GEMMs fused with their neighbours. The default implementations run the steps one by one.
   virtual void gemm_activation(Stream& s, const ConstView& x, const ConstView& weight,
                                const ConstView& bias, Activation kind, const View& before,
                                const View& y);
@@ -29,7 +29,7 @@ class Kernels {
   virtual void norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
                             const ConstView& weight, const ConstView& bias, const View& y,
                             const View& statistics) = 0;
-  /// norm_forward of sum = x + dropout(add), which is stored first.
+  /// Stores sum = x + dropout(add), and runs norm_forward on the sum.
   virtual void residual_norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
                                      const Residual& residual, const ConstView& weight,
                                      const ConstView& bias, const View& sum, const View& y,
@@ -91,7 +91,8 @@ class Kernels {
   virtual void decide_step(Stream& s, const StepRule& rule, const View& state) = 0;
   virtual void note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
                                const View& least) = 0;
-  /// Number of the first element that is inf or NaN, -1 if none. Waits for the stream.
+  /// Returns the index of the first element that is inf or NaN, −1 if none. Waits for the
+  /// stream.
   [[nodiscard]] virtual std::int64_t first_non_finite(Stream& s, const ConstView& x) = 0;
 };
 

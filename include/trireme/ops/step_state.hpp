@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The end of a training step, decided where the gradients are, so that no host has to wait:
-// clipping, whether the update takes place, and the loss scale.
+// Decides on the device how a training step ends, which saves the host a wait. The decision
+// covers clipping, whether the update takes place, and the loss scale.
 #pragma once
 
 #include <cmath>
@@ -10,44 +10,45 @@
 
 namespace trireme {
 
-/// How a step ends; of the configuration alone.
+/// How a step ends. The rule depends on the deck alone.
 struct StepRule {
-  double beta1 = 0;  ///< AdamW's, for its bias corrections
+  double beta1 = 0;  ///< AdamW's β1, for the bias corrections; else 0
   double beta2 = 0;
-  double clip = 0;              ///< largest norm of the gradient, 0: any
+  double clip = 0;              ///< largest norm of the gradient; 0: no limit
   bool skips = false;           ///< an overflow skips the step (fp16), else it halts the run
   std::int64_t window = 1000;   ///< steps without overflow before the scale doubles
-  std::int64_t hysteresis = 2;  ///< overflows before it halves
+  std::int64_t hysteresis = 2;  ///< overflows before the scale halves
   bool refill = false;          ///< hysteresis is refilled after each clean step
-  double min_scale = 1;         ///< an overflow there halts the run
+  double min_scale = 1;         ///< an overflow at this scale halts the run
 };
 
-/// Kept on the device, on all ranks alike, as an fp64 array [kSlots].
+/// State of the decision, on the device, equal on all ranks: an fp64 array [kSlots].
 struct StepState {
-  // Written before decide_step():
+  // Inputs of decide_step():
   double squares = 0;  ///< Σ g² of the whole model's gradient, times loss scale²
   double loss = 0;     ///< Σ token losses of the step, all ranks
-  // The decision:
-  double factor = 0;   ///< what the update multiplies gradients by: clipping and 1 / loss scale
-  double updated = 0;  ///< 1: the update takes place, 0: it leaves everything as it is
-  double halted = 0;   ///< 1: not finite and nothing to be done; no update until the host looks
+  // Outputs of decide_step():
+  double factor = 0;   ///< multiplies gradients in the update: clipping and 1 / loss scale
+  double updated = 0;  ///< 1: the update takes place; 0: the update changes nothing
+  double halted = 0;   ///< 1: not finite and not skipped; no updates until the host acts
   double updates = 0;  ///< updates so far, this one included: AdamW's t
   double bias1 = 1;    ///< 1 − β1ᵗ
   double bias2 = 1;    ///< 1 − β2ᵗ
-  double norm = 0;     ///< of the gradient, without the loss scale
+  double norm = 0;     ///< norm of the gradient, without the loss scale
   // The loss scale, for the next step:
   double scale = 1;
   double clean_steps = 0;  ///< since the last overflow or doubling
-  double hysteresis = -1;  ///< what is left of it; −1: the scale doesn't move
+  double hysteresis = -1;  ///< overflows left before the scale halves; −1: the scale is static
 
   static constexpr std::int64_t kSlots = 12;
   static constexpr std::int64_t kScaleSlot = 9;
 };
 static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
 
-/// DeepSpeed's dynamic loss scale. An overflow uses up one `hysteresis`; once that is 1 it
-/// halves the scale, not below the least one. After `window` clean steps in a row the scale
-/// doubles and hysteresis is refilled. False where it would have to fall below the least.
+/// Moves DeepSpeed's dynamic loss scale. An overflow uses up one hysteresis; once hysteresis is
+/// 1, an overflow halves the scale, but not below min_scale. `window` clean steps in a row
+/// double the scale and refill hysteresis. Returns false if an overflow finds the scale at
+/// min_scale.
 TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow, StepState& s) {
   if (s.hysteresis < 0) return true;
   if (overflow) {
@@ -69,7 +70,7 @@ TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow,
   return true;
 }
 
-/// From `squares` and `loss` to the decision. Once halted, it stays so.
+/// Computes the decision from `squares` and `loss`. A halted state stays halted.
 TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
   s.norm = std::sqrt(s.squares) / s.scale;
   const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss);
@@ -81,7 +82,7 @@ TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
     return;
   }
   if (finite) {
-    // PyTorch's and DeepSpeed's clip_grad_norm_: the 1e-6 keeps a zero gradient finite.
+    // The 1e-6 keeps a zero gradient finite, as in clip_grad_norm_ of PyTorch.
     const double clip =
         rule.clip > 0 && rule.clip < s.norm + 1e-6 ? rule.clip / (s.norm + 1e-6) : 1;
     s.factor = clip / s.scale;

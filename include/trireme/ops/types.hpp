@@ -9,43 +9,43 @@
 
 namespace trireme {
 
-/// A matrix as it is (n) or transposed (t).
+/// A matrix used directly (n) or transposed (t).
 enum class Op : std::uint8_t { n, t };
 
 enum class Norm : std::uint8_t { layernorm, rmsnorm };
 
-/// `gelu` is the erf form, `gelu_tanh` its tanh approximation; the last three are gated.
+/// `gelu` is the erf form, `gelu_tanh` its tanh approximation. The last three are gated.
 enum class Activation : std::uint8_t { gelu, gelu_tanh, relu, silu, swiglu, geglu, reglu };
 [[nodiscard]] constexpr bool gated(Activation a) { return a >= Activation::swiglu; }
 
-/// One place of dropout. An element's fate depends on the seed, the stream and its global row
-/// and column alone, so no mesh, backend or recomputation changes it.
+/// One use of dropout. Whether an element is kept depends only on the seed, the stream and its
+/// global row and column. Meshes, backends and recomputation don't change the mask.
 struct Dropout {
   double probability = 0;
   RngKey key;
-  std::uint64_t first_row =
-      0;  ///< global number of the first row: sample × seq_length + position
+  std::uint64_t first_row = 0;  ///< sample × seq_length + position of the first row
 };
 
-/// Fused attention input: a row is one token and holds, for each kv head, its `queries_per_kv`
-/// query heads, then its key, then its value, each `head_dim` wide (GPT-NeoX's order).
+/// Shape of the fused attention input. A row is one token. For each kv head, the row holds
+/// `queries_per_kv` query heads, the key and the value, each `head_dim` wide (GPT-NeoX's
+/// order).
 struct AttentionShape {
   std::int64_t batch = 0;
   std::int64_t seq = 0;
   std::int64_t kv_heads = 0;
   std::int64_t queries_per_kv = 0;
   std::int64_t head_dim = 0;
-  std::int64_t first_head = 0;  ///< global number of the first query head here (keys dropout)
+  std::int64_t first_head = 0;  ///< global index of the first query head; dropout's key
 
   [[nodiscard]] std::int64_t heads() const { return kv_heads * queries_per_kv; }
   [[nodiscard]] std::int64_t group_width() const { return (queries_per_kv + 2) * head_dim; }
   [[nodiscard]] std::int64_t row_width() const { return kv_heads * group_width(); }
 };
 
-/// What joins x before a norm: sum = x + dropout(add), and the norm is of that.
+/// What is added to x before a norm: sum = x + dropout(add). The norm is computed from sum.
 struct Residual {
   ConstView add;
-  Dropout dropout;  ///< of add; probability 0: none
+  Dropout dropout;  ///< dropout of `add`; none if its probability is 0
 };
 
 struct AdamwStep {
@@ -54,7 +54,7 @@ struct AdamwStep {
   double beta2 = 0;
   double epsilon = 0;
   double weight_decay = 0;
-  double gradient_scale = 1;  ///< multiplies the gradient first (clipping, loss scale)
+  double gradient_scale = 1;  ///< multiplies the gradient first: clipping, loss scale
   std::int64_t step = 1;      ///< ≥ 1, for the bias corrections
 };
 

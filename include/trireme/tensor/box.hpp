@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Box: a rectangular part of a global array (offset and extent on each axis). Pure arithmetic.
+// Box: a rectangular region of a global array, by offset and extent on each axis.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,7 @@ struct Box {
 
   Box() = default;
   Box(const Shape& at, const Shape& size) : offset(at), extent(size) {}
-  /// All of an array of shape `global`.
+  /// The box that covers an array of shape `global`.
   static Box whole(const Shape& global);
 
   [[nodiscard]] std::int64_t count() const { return extent.count(); }
@@ -23,11 +23,11 @@ struct Box {
   friend bool operator==(const Box& a, const Box& b) = default;
 };
 
-/// The common part of two boxes of one array; nothing if it has no element.
+/// The intersection of two boxes of one array, or nullopt if it is empty.
 [[nodiscard]] std::optional<Box> intersect(const Box& a, const Box& b);
 
-/// `count` elements from `first` on of an array's row-major order, as boxes of it, in order: at
-/// most 2d − 1 for d axes.
+/// Splits `count` elements of an array, from `first` on in row-major order, into boxes. The
+/// boxes are in order; an array of d axes needs at most 2d − 1.
 [[nodiscard]] std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t first,
                                               std::int64_t count);
 

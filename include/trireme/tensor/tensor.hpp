@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensor (a contiguous array that owns its memory) and View (a window on one).
-//
-// A View is a matrix at heart: all axes but the last are its rows, the last its columns;
-// columns are adjacent in memory and rows are `row_stride` elements apart. Kernels and
-// collectives take Views, so a count can never disagree with a type.
+// Tensor is a contiguous array that owns its memory; View is a window on an array. A View can
+// be read as a matrix: its columns are the last axis, its rows are all others. Columns are
+// adjacent in memory; rows are `row_stride` elements apart. Kernels and collectives take Views,
+// which carry both count and type.
 #pragma once
 
 #include <cstdint>
@@ -77,17 +76,17 @@ class View : public ConstView {
   [[nodiscard]] View reshape(const Shape& shape) const;
 };
 
-/// A contiguous array with shared ownership: a copy is another handle on the same elements, so
-/// that a tape and a module can hold one activation. Not initialised when made.
+/// A contiguous array with shared ownership, not initialised when made. A copy is another
+/// handle on the same elements: a tape and a module can hold one activation.
 class Tensor {
  public:
   Tensor() = default;
   Tensor(Device& device, DType dtype, const Shape& shape);
-  /// All bits zero.
+  /// An array with all bits zero; the fill is queued on `stream`.
   static Tensor zeros(Device& device, DType dtype, const Shape& shape, Stream& stream);
 
   [[nodiscard]] bool defined() const { return buffer_ != nullptr; }
-  /// No other handle shares the elements, so they may be overwritten.
+  /// Whether no other handle shares the elements: their owner may then overwrite them.
   [[nodiscard]] bool unique() const { return buffer_.use_count() == 1; }
   [[nodiscard]] View view() const;
   [[nodiscard]] const Shape& shape() const { return shape_; }
@@ -96,8 +95,7 @@ class Tensor {
   [[nodiscard]] std::int64_t cols() const { return shape_.cols(); }
   [[nodiscard]] std::int64_t count() const { return shape_.count(); }
   [[nodiscard]] Device& device() const { return buffer_->device(); }
-  // NOLINTNEXTLINE(google-explicit-constructor): a tensor is used wherever a window is asked
-  // for
+  // NOLINTNEXTLINE(google-explicit-constructor): a Tensor serves wherever a View is expected
   operator View() const { return view(); }
   // NOLINTNEXTLINE(google-explicit-constructor)
   operator ConstView() const { return view(); }

@@ -10,12 +10,12 @@ namespace trireme::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 256;  // temporaries of a chunk stay in the first-level cache
+constexpr std::int64_t kChunk = 256;  // small enough for temporaries to stay in the L1 cache
 
 template <class T>
 using Chunk = Eigen::Array<T, 1, Eigen::Dynamic, Eigen::RowMajor, 1, kChunk>;
 
-/// Value and derivative of one activation on a chunk; gated kinds name their gate's activation.
+/// Value and derivative of one activation on a chunk. Gated kinds use their gate's activation.
 template <class T>
 void evaluate(Activation kind, const ConstRow<T>& x, Chunk<T>& value, Chunk<T>* slope) {
   const T half = static_cast<T>(0.5);
@@ -57,7 +57,7 @@ void evaluate(Activation kind, const ConstRow<T>& x, Chunk<T>& value, Chunk<T>* 
   }
 }
 
-/// f(row, first column, width) over all chunks of rows [begin, end) of `cols` columns.
+/// Calls f(row, first column, width) for all chunks of rows [begin, end) with `cols` columns.
 template <class F>
 void by_chunks(std::int64_t begin, std::int64_t end, std::int64_t cols, F&& f) {
   for (std::int64_t r = begin; r < end; ++r) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention's backward pass: one task a (sequence, kv head), which owns dK and dV of that head
-// and dQ of its queries, so that nothing is added by two threads.
+// Attention's backward pass. One task per sequence and kv head owns dK and dV of that head and
+// dQ of its queries. No two tasks add to one element.
 #include <cmath>
 
 #include "attention_tiles.hpp"
@@ -10,7 +10,7 @@ namespace trireme::cpu {
 
 namespace {
 
-/// The tasks of one thread: windows and scratch memory.
+/// State of one thread: windows and scratch memory.
 template <class T>
 class BackwardTasks {
  public:
@@ -60,7 +60,7 @@ class BackwardTasks {
   }
 
  private:
-  /// A tile of queries and the gradient of what they made.
+  /// A tile of queries, and the gradient of their outputs.
   struct Queries {
     ConstMatrixMap<T> query;
     ConstMatrixMap<T> dout;
@@ -78,12 +78,14 @@ class BackwardTasks {
 
     probability_.noalias() = of.query * k.transpose();
     probability_ *= scale;
-    if (at.key + keys > at.query + 1) apply_causal_mask(probability_, at);
+    const bool masked = at.key + keys > at.query + 1;
+    if (masked) fill_masked(probability_, at, -std::numeric_limits<T>::infinity());
     const T* log_sum =
         lse_.data<T>() + (at.sequence * shape_.heads() + at.head) * shape_.seq + at.query;
     for (std::int64_t i = 0; i < queries; ++i) {
       probability_.row(i) = (probability_.row(i).array() - log_sum[i]).exp();
     }
+    if (masked) fill_masked(probability_, at, T{0});
     slope_.noalias() = of.dout * v.transpose();
     if (dropout_.probability > 0) {
       dropout_factors(factors_, queries, keys, shape_, dropout_, at);
@@ -105,7 +107,7 @@ class BackwardTasks {
   Target<T> dqueries_, dkeys_, dvalues_;  ///< sums in T, rounded once
   Matrix<T> probability_;
   Matrix<T> masked_;                        ///< probability under dropout
-  Matrix<T> factors_;                       ///< of dropout
+  Matrix<T> factors_;                       ///< dropout mask / (1 − p)
   Matrix<T> slope_;                         ///< dS
   Eigen::Array<T, Eigen::Dynamic, 1> dot_;  ///< Σ dO·O of each query
 };

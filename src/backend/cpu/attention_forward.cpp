@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary embedding and attention's forward pass: one task a (sequence, head, tile of queries).
+// Rotary embedding, and attention's forward pass: one task per (sequence, head, query tile).
 #include <cmath>
 #include <limits>
 
@@ -26,7 +26,7 @@ void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
       for (std::int64_t r = begin; r < end; ++r) {
         const T* angles = row_data<T>(table, r % shape.seq);
         for (std::int64_t g = 0; g < shape.kv_heads; ++g) {
-          for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries, the key
+          for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries and the key
             T* x = window.loaded(r, query_column(shape, g, h), 2 * half).data();
             rotate(x, angles, angles + half);
             window.store();
@@ -39,7 +39,7 @@ void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
 
 namespace {
 
-/// Windows of one thread, and the running state of the online softmax for one tile of queries.
+/// State of one thread: windows, and the online softmax of one tile of queries.
 template <class T>
 struct ForwardTile {
   ForwardTile(const ConstView& qkv, const View& out)
@@ -51,12 +51,12 @@ struct ForwardTile {
   Target<T> result;
   Matrix<T> query;
   Matrix<T> scores;
-  Matrix<T> factors;  ///< of dropout
+  Matrix<T> factors;  ///< dropout mask / (1 − p)
   Matrix<T> sum;      ///< Σ P V so far, relative to `max`
   Eigen::Array<T, Eigen::Dynamic, 1> max;
   Eigen::Array<T, Eigen::Dynamic, 1> total;
 
-  /// Turns scores into exponentials relative to the new maximum and rescales what there is.
+  /// Turns scores into exponentials relative to the new maximum, and rescales earlier sums.
   void absorb_scores() {
     for (std::int64_t i = 0; i < scores.rows(); ++i) {
       auto line = scores.row(i).array();
@@ -87,8 +87,10 @@ void forward_tile(const AttentionShape& shape, const Dropout& dropout, const Vie
     const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
     const auto key = tile.keys.tile(row + at.key, keys, key_column(shape, group), dim);
     tile.scores.noalias() = tile.query * key.transpose();
-    if (at.key + keys > at.query + 1) apply_causal_mask(tile.scores, at);
+    const bool masked = at.key + keys > at.query + 1;
+    if (masked) fill_masked(tile.scores, at, -std::numeric_limits<T>::infinity());
     tile.absorb_scores();
+    if (masked) fill_masked(tile.scores, at, T{0});
     if (dropout.probability > 0) {
       dropout_factors(tile.factors, n, keys, shape, dropout, at);
       tile.scores.array() *= tile.factors.leftCols(keys).array();
@@ -117,7 +119,7 @@ void CpuKernels::attention_forward(Stream&, const ConstView& qkv, const Attentio
       ForwardTile<T> tile(qkv, out);
 #pragma omp for schedule(dynamic)
       for (std::int64_t task = 0; task < tasks; ++task) {
-        // Long rows of keys first, so that the last tasks are short.
+        // Start with the longest rows of keys, which leaves short tasks for the end.
         const std::int64_t q = tiles - 1 - task / (shape.batch * shape.heads());
         const std::int64_t which = task % (shape.batch * shape.heads());
         forward_tile<T>(shape, dropout, lse,

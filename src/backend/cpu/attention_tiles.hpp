@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What attention's forward and backward share: places in the fused array, masks and dropout.
+// Parts that attention's forward and backward share: columns of the fused array, masks,
+// dropout.
 #pragma once
 
 #include "trireme/ops/types.hpp"
@@ -12,7 +13,7 @@ namespace trireme::cpu {
 inline constexpr std::int64_t kQueryTile = 64;
 inline constexpr std::int64_t kKeyTile = 64;
 
-/// First column of a query head, key and value of a group in the fused array.
+/// First columns of a query head, of the key and of the value of a kv head in the fused array.
 inline std::int64_t query_column(const AttentionShape& a, std::int64_t group,
                                  std::int64_t head) {
   return group * a.group_width() + head * a.head_dim;
@@ -24,7 +25,7 @@ inline std::int64_t value_column(const AttentionShape& a, std::int64_t group) {
   return query_column(a, group, a.queries_per_kv + 1);
 }
 
-/// Where a tile of scores stands: sequence, query head, first query, first key.
+/// Position of a tile of scores: sequence, query head, first query, first key.
 struct TilePlace {
   std::int64_t sequence;
   std::int64_t head;
@@ -32,19 +33,20 @@ struct TilePlace {
   std::int64_t key;
 };
 
-/// Scores of keys after their query are −inf.
+/// Sets the entries of keys after their query: scores to −inf before the exponential, and its
+/// results to 0. Eigen's exp(−inf) is the least normal number on some processors.
 template <class T>
-void apply_causal_mask(Matrix<T>& scores, const TilePlace& at) {
+void fill_masked(Matrix<T>& scores, const TilePlace& at, T value) {
   for (std::int64_t i = 0; i < scores.rows(); ++i) {
     const std::int64_t visible = at.query + i - at.key + 1;
     for (std::int64_t j = std::max<std::int64_t>(0, visible); j < scores.cols(); ++j) {
-      scores(i, j) = -std::numeric_limits<T>::infinity();
+      scores(i, j) = value;
     }
   }
 }
 
-/// The dropout mask of a tile / (1 − p), as attention.hpp defines it, in the first `keys`
-/// columns of `factors`. Tiles of keys start at multiples of 4.
+/// Writes the dropout mask of a tile / (1 − p), as attention.hpp defines it, to `factors`. The
+/// mask fills the first `keys` columns. Tiles of keys start at multiples of 4.
 template <class T>
 void dropout_factors(Matrix<T>& factors, std::int64_t queries, std::int64_t keys,
                      const AttentionShape& shape, const Dropout& spec, const TilePlace& at) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// OpenBLAS's products by element type.
+// Calls OpenBLAS's GEMM for float and double.
 #pragma once
 
 #include <limits>

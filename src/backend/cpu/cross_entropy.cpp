@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cut softmax: one pass of exponentials, one of scaling.
+// The sharded softmax: one pass of exponentials, one of scaling.
 #include <limits>
 
 #include "kernels.hpp"
@@ -9,9 +9,9 @@ namespace trireme::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 2048;  // sums of chunks round less than one long sum
+constexpr std::int64_t kChunk = 2048;  // summing by chunks rounds less than one long sum
 
-/// f(first column, width) on the chunks of a row of n.
+/// Calls f(first column, width) for each chunk of a row of n columns.
 template <class F>
 void by_chunks(std::int64_t n, F&& f) {
   for (std::int64_t c = 0; c < n; c += kChunk) f(c, std::min(kChunk, n - c));

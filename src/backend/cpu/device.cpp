@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host memory that is recycled, and streams that run at once.
+// Host memory that is recycled, and streams that run work at once.
 #include <cstdlib>
 #include <cstring>
 #include <sys/mman.h>
@@ -35,12 +35,12 @@ class CpuStream : public Stream {
   std::unique_ptr<Event> record_timed() override { return record(); }
   void wait(Event&) override {}
   std::unique_ptr<Graph> capture(const std::function<void()>&) override {
-    throw Error("work of CPUs runs at once and can't be captured; GPUs alone have graphs");
+    throw Error("CPU work runs at once and can't be captured in a graph; graphs need a GPU");
   }
 };
 
-/// Freed blocks are kept and given to the next request that they fit: fresh pages from the
-/// system cost more than the kernels that fill them.
+/// Keeps freed blocks and gives them to later requests that fit. Fresh pages from the system
+/// cost more than the kernels that fill them.
 class CpuDevice : public Device {
  public:
   CpuDevice() = default;
@@ -53,7 +53,7 @@ class CpuDevice : public Device {
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<CpuStream>(); }
   void* allocate(std::size_t bytes) override { return pool_.allocate(bytes); }
   void release(void* memory, std::size_t) noexcept override { pool_.release(memory); }
-  // Beside what is counted as the device's: on others it is not the device's either.
+  // Not counted as the device's memory: pinned host memory of a GPU isn't either.
   void* allocate_host(std::size_t bytes) override {
     void* memory = std::malloc(bytes);
     TRM_REQUIRE(memory != nullptr, "out of host memory: {} bytes more were asked for", bytes);
@@ -93,7 +93,7 @@ class CpuDevice : public Device {
     void* block = nullptr;
     const int failed = posix_memalign(&block, huge ? BlockPool::kHugePage : kAlignment, size);
     TRM_REQUIRE(failed == 0,
-                "out of host memory: {} MiB more were asked for, {} MiB are in use; use more "
+                "out of host memory: {} MiB more were asked for, {} MiB are in use. Use more "
                 "ranks, a higher zero_optimization.stage, a smaller micro-batch or a smaller "
                 "model",
                 size >> 20U, pool_.use().in_use >> 20U);

@@ -45,8 +45,8 @@ void CpuKernels::copy(Stream&, const ConstView& x, const View& y) {
 
 namespace {
 
-/// x with its last place set where anything was cut off, so that rounding once more rounds as
-/// x itself would: Boldo and Melquiond, "When double rounding is odd", 2005.
+/// Rounds x to odd: sets the last bit if any bits are lost. A second rounding gives the
+/// correctly rounded x: Boldo and Melquiond, "When double rounding is odd", 2005.
 float round_to_odd(double x) {
   const auto nearest = static_cast<float>(x);
   const auto back = static_cast<double>(nearest);
@@ -114,7 +114,7 @@ void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const
 
 void CpuKernels::accumulate_squares(Stream&, const ConstView& x, const View& total) {
   by_type(x.dtype(), [&]<class T>(T) {
-    // Fixed pieces, summed in order: the same bits for any number of threads.
+    // Pieces are fixed and summed in order, which gives equal bits for any number of threads.
     const std::int64_t per_row = (x.cols() + kPiece - 1) / kPiece;
     Eigen::ArrayXd sums(x.rows() * per_row);
     by_pieces(x, [&] {
@@ -146,7 +146,7 @@ std::int64_t CpuKernels::first_non_finite(Stream&, const ConstView& x) {
       for (std::int64_t c = 0; c < x.cols() && found < 0; c += kPiece) {
         const std::int64_t n = std::min(kPiece, x.cols() - c);
         const T* values = from.row(r, c, n).data();
-        T probe{0};  // 0 · x is NaN where x is inf or NaN
+        T probe{0};  // 0 · x is NaN if x is inf or NaN
 #pragma omp simd reduction(+ : probe)
         for (std::int64_t i = 0; i < n; ++i) probe += values[i] * T{0};
         if (probe == T{0}) continue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Table look-ups; gradients are scattered by columns, so that token order alone fixes the sums.
+// Looks up table rows. Gradients are added by columns, in token order for any thread count.
 #include <cstring>
 
 #include "kernels.hpp"
@@ -23,8 +23,7 @@ void CpuKernels::embedding_forward(Stream&, const ConstView& ids, const ConstVie
 
 namespace {
 
-/// dtable[row_of(r)] += dy[r] in the order of r, by columns; rows outside of dtable are left
-/// out.
+/// dtable[row_of(r)] += dy[r] in the order of r, by columns. Skips rows outside of dtable.
 template <class F>
 void add_rows(const ConstView& dy, const View& dtable, F&& row_of) {
   by_type(dy.dtype(), [&]<class T>(T) {

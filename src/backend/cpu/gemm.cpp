@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products by OpenBLAS, and the column sums that are bias gradients.
+// GEMMs with OpenBLAS, and column sums, the gradients of biases.
 #include "trireme/backend/cpu.hpp"
 
 #include "blas.hpp"
@@ -28,7 +28,7 @@ void CpuKernels::gemm(Stream&, const ConstView& a, Op op_a, const ConstView& b, 
       parallel_rows(c, [&](std::int64_t r) {
         Row<T> to(row_data<T>(c, r), c.cols());
         if (beta == 0) {
-          to = values;  // what was there may be NaN
+          to = values;  // c may hold NaN before
         } else {
           to = scale * to + values;
         }
@@ -42,7 +42,7 @@ void CpuKernels::gemm(Stream&, const ConstView& a, Op op_a, const ConstView& b, 
 
 void CpuKernels::accumulate_rows(Stream&, const ConstView& x, const View& sum) {
   by_type(x.dtype(), [&]<class T>(T) {
-    // By columns: the order of additions doesn't depend on the number of threads.
+    // Threads share out columns: the order of additions doesn't depend on their number.
     parallel_for(x.cols(), x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
       Source<T> from(x);
       Target<T> to(sum);

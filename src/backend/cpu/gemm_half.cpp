@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of half-type matrices: panels of both are widened by all threads together, then each
-// thread multiplies tiles of them with a product of OpenBLAS that runs on that thread alone.
-// Where everything is cut depends on the extents only, and so do the sums.
+// GEMM in half precision. All threads together widen panels of both operands to fp32. Each
+// thread multiplies tiles of the panels with a single-threaded GEMM of OpenBLAS. Tiles depend
+// on the extents alone, which makes the order of sums independent of threads.
 #include "gemm_half.hpp"
 
 #include <array>
@@ -12,12 +12,12 @@ namespace trireme::cpu {
 
 namespace {
 
-// Few steps, since threads wait for each other at each: a block of the result is square if it
-// can be and else long.
+// Threads wait for each other at each step, which makes few steps best. A block of c is square
+// if possible, else long.
 constexpr std::int64_t kSide = 1024;
 constexpr std::int64_t kLongest = 8192;
 constexpr std::int64_t kBlock = kSide * kSide;       // elements, 4 MiB
-constexpr std::int64_t kPanels = 2 * kSide * kSide;  // of both operands together, 8 MiB
+constexpr std::int64_t kPanels = 2 * kSide * kSide;  // both operands together, 8 MiB
 constexpr std::int64_t kTileRows = 512;
 constexpr std::int64_t kTileCols = 256;
 
@@ -26,18 +26,18 @@ struct Range {
   std::int64_t count;
 };
 
-/// n cut into equal parts of at most `most`, rounded up to a multiple of 16.
+/// Splits n into equal ranges of at most `most` and returns their size, a multiple of 16.
 std::int64_t part(std::int64_t n, std::int64_t most) {
   const std::int64_t parts = (n + most - 1) / most;
   return ((n + parts - 1) / parts + 15) / 16 * 16;
 }
 
-/// The other side of a block with a side of n: a multiple of kTileRows.
+/// Returns the other side of a block of c whose first side is n: a multiple of kTileRows.
 std::int64_t other_side(std::int64_t n) {
   return std::min(kLongest, kBlock / std::min(n, kSide) / kTileRows * kTileRows);
 }
 
-/// Tiles of a block of the result.
+/// How a block of c is split into tiles.
 struct Tiles {
   Tiles(std::int64_t block_rows, std::int64_t block_cols)
       : rows(part(block_rows, kTileRows)), cols(part(block_cols, kTileCols)) {
@@ -74,17 +74,18 @@ class HalfGemm {
     block_ = b_panel_ + cols_ * depth_step_;
   }
 
-  /// By all threads of a parallel region.
+  /// Computes c. All threads of a parallel region call this function.
   void run() const {
     for (std::int64_t n = 0; n < c_.cols(); n += cols_) {
       const Range cols{n, std::min(cols_, c_.cols() - n)};
       for (std::int64_t m = 0; m < c_.rows(); m += rows_) {
         const Range rows{m, std::min(rows_, c_.rows() - m)};
         std::int64_t k = 0;
-        do {  // once also for a sum over nothing
+        do {  // runs once even if the depth is 0
           const Range depth{k, std::min(depth_step_, depth_ - k)};
           widen_panel(a_, op_a_, rows, depth, a_panel_);
-          // With a single panel in depth, the one of the rows before is still there.
+          // If the whole depth fits into one panel, b's panel of the previous rows is still
+          // valid.
           if (m == 0 || depth_ > depth_step_) {
             widen_panel(b_, op_b_ == Op::n ? Op::t : Op::n, cols, depth, b_panel_);
           }
@@ -99,7 +100,7 @@ class HalfGemm {
  private:
   [[nodiscard]] bool direct() const { return c_.dtype() == DType::f32; }
 
-  /// As it lies in memory: [outer, depth] (n) or [depth, outer] (t).
+  /// Widens a panel in memory order: [outer, depth] for op n, [depth, outer] for op t.
   static void widen_panel(const ConstView& x, Op op, const Range& outer, const Range& depth,
                           float* to) {
     const Range& rows = op == Op::n ? outer : depth;
@@ -121,8 +122,8 @@ class HalfGemm {
     }
   }
 
-  /// Rows `tr` and columns `tc` of a block of the result, which are kept in `sums` where c
-  /// isn't fp32.
+  /// Computes rows `tr` and columns `tc` of a block of c. Partial results are kept in `sums`
+  /// unless c is fp32.
   void tile(const Range& rows, const Range& cols, const Range& depth, const Range& tr,
             const Range& tc, float* sums) const {
     const std::int64_t at = rows.first + tr.first;
@@ -158,7 +159,7 @@ class HalfGemm {
     for (std::int64_t r = 0; r < rows; ++r) {
       Row<float> to(out + r * stride, cols);
       if (beta_ == 0) {
-        to.setZero();  // what was there may be NaN
+        to.setZero();  // c may hold NaN before
       } else {
         if (!direct()) widen(c_.dtype(), address(c_, row + r, column), to.data(), cols);
         to *= beta_;
@@ -175,13 +176,13 @@ class HalfGemm {
   Op op_b_;
   float beta_;
   std::int64_t depth_;
-  std::int64_t rows_;  ///< of a block of the result
+  std::int64_t rows_;  ///< rows of a block of c
   std::int64_t cols_;
   std::int64_t depth_step_;
   int leading_c_;
   float* a_panel_;
   float* b_panel_;
-  float* block_;  ///< where c isn't fp32
+  float* block_;  ///< partial sums, unless c is fp32
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of half-type matrices, in fp32.
+// GEMM in half precision with fp32 accumulation.
 #pragma once
 
 #include "trireme/ops/types.hpp"
@@ -8,9 +8,9 @@
 
 namespace trireme::cpu {
 
-/// c = op_a(a) op_b(b) + beta c + bias for a, b and bias of one half type, c of it or fp32, as
-/// ops/gemm.hpp defines it. `scratch` holds about 12 MiB at most. The same bits on any number
-/// of threads.
+/// c = op_a(a) op_b(b) + beta c + bias, as ops/gemm.hpp defines it. `a`, `b` and `bias` share
+/// one half-precision type; c has that type or fp32. `scratch` grows to 12 MiB at most. Results
+/// have equal bits for any number of threads.
 void half_gemm(const ConstView& a, Op op_a, const ConstView& b, Op op_b, const View& c,
                double beta, const ConstView& bias, Scratch<float>& scratch);
 

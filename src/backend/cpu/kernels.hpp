@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPU's Kernels; formulas and contracts are in ops/*.hpp.
+// The CPU's Kernels. Formulas and contracts are in ops/*.hpp.
 #pragma once
 
 #include "trireme/ops/kernels.hpp"
@@ -69,7 +69,7 @@ class CpuKernels final : public Kernels {
   [[nodiscard]] std::int64_t first_non_finite(Stream& s, const ConstView& x) override;
 
  private:
-  Scratch<float> scratch_;  ///< of products of half types
+  Scratch<float> scratch_;  ///< panels of GEMMs in half precision
 };
 
 }  // namespace trireme::cpu

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LayerNorm and RMSNorm, a row at a time; weight gradients by columns.
+// LayerNorm and RMSNorm, one row at a time. Gradients of weights are computed by columns.
 #include "kernels.hpp"
 #include "windows.hpp"
 
@@ -39,7 +39,7 @@ void CpuKernels::norm_forward(Stream&, Norm kind, double epsilon, const ConstVie
 
 namespace {
 
-/// Columns [begin, end) of the weights' gradients: each column is one thread's.
+/// Adds up columns [begin, end) of the weights' gradients. One thread owns each column.
 template <class T>
 void add_weight_gradients(const ConstView& dy, const ConstView& x, const ConstView& statistics,
                           const View& dweight, const View& dbias, std::int64_t begin,
@@ -68,8 +68,7 @@ void CpuKernels::norm_backward(Stream&, Norm kind, const ConstView& dy, const Co
                                const ConstView& add, const View& dx, const View& dweight,
                                const View& dbias) {
   by_type(x.dtype(), [&]<class T>(T) {
-    // Weights first: dx may share its memory with x's only reader, `add`, but never with x or
-    // dy.
+    // dx may share memory with `add`, but never with x or dy.
     parallel_for(x.cols(), x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
       add_weight_gradients<T>(dy, x, statistics, dweight, dbias, begin, end);
     });

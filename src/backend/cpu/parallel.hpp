@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loops over OpenMP threads, element-type dispatch, and Eigen windows on Views.
+// Loops over OpenMP threads, dispatch by element type, and Eigen windows on Views.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +12,11 @@
 
 namespace trireme::cpu {
 
-/// Elements under which a second thread costs more than it gains.
+/// With fewer elements than this, a second thread costs more than it saves.
 inline constexpr std::int64_t kGrain = 1 << 14;
 
-/// f(begin, end) on consecutive parts of [0, n), cut at multiples of `align`; `work` is the
-/// number of elements behind one index. The cut depends on n and the thread count alone.
+/// Calls f(begin, end) on consecutive ranges of [0, n) that begin at multiples of `align`.
+/// `work` is the number of elements per index. Ranges depend on n and the thread count alone.
 template <class F>
 void parallel_for(std::int64_t n, std::int64_t work, std::int64_t align, F&& f) {
   if (n <= 0) return;
@@ -46,8 +46,7 @@ void parallel_rows(const ConstView& x, F&& f) {
   });
 }
 
-/// Calls f with a value of the type that arrays of this element type are computed in: float,
-/// also for half types, or double.
+/// Calls f with a value of the type used to compute: double for fp64, else float.
 template <class F>
 void by_type(DType type, F&& f) {
   if (type == DType::f64) {

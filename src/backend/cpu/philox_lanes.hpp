@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// philox() of core/random.hpp for 64 counters at once, for dropout masks: one at a time the
-// rounds are a chain of multiplications that leaves the vector registers idle.
+// Computes philox() of core/random.hpp for 64 counters at once, for dropout masks. A single
+// call is a chain of multiplications, which leaves vector registers idle.
 #pragma once
 
 #include <array>
@@ -21,7 +21,8 @@ class PhiloxLanes {
     high_[l] = high;
   }
 
-  /// words[4·lane + i] ← philox(key, low, high)[i] of each lane as last set.
+  /// words[4·lane + i] ← philox(key, low, high)[i], with low and high from each lane's last
+  /// set().
   void draw(const RngKey& key, Words& words) const {
     auto a = low_;
     auto b = middle_;

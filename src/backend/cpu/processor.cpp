@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this processor is, how many threads may use it, and how fast it multiplies.
+// Queries the processor: its cores, its BLAS kernels, and how fast it multiplies.
 #include <algorithm>
 #include <cstdlib>
 #include <omp.h>
@@ -17,7 +17,7 @@ namespace trireme {
 void set_cpu_threads(int threads) { omp_set_num_threads(std::max(1, threads)); }
 
 std::vector<std::uint8_t> processor_mask() {
-  constexpr int kMost = 1 << 13;  // more than any node has: glibc's cpu_set_t ends at 1024
+  constexpr int kMost = 1 << 13;  // more than any node has; cpu_set_t of glibc ends at 1024
   std::vector<std::uint8_t> mask(kMost);
   const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(kMost),
                                                              [](cpu_set_t* s) { CPU_FREE(s); });
@@ -36,7 +36,7 @@ std::vector<std::uint8_t> processor_mask() {
 std::string blas_core() { return openblas_get_corename(); }
 
 std::string blas_version() {
-  // "OpenBLAS 0.3.21 DYNAMIC_ARCH …"
+  // The text reads "OpenBLAS 0.3.21 DYNAMIC_ARCH …".
   const std::string_view config = openblas_get_config();
   const auto begin = config.find_first_of("0123456789");
   const std::string_view rest = config.substr(std::min(begin, config.size()));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an update's speed is compared with.
+// Memory-bound loops, the yardstick for the speed of an update.
 #include <bit>
 
 #include "trireme/backend/cpu.hpp"
@@ -17,7 +17,7 @@ void run_stream_loop(StreamLoop loop, const std::array<View, 5>& arrays) {
   constexpr float s = 0.5F;
   const auto run = [&](auto&& element) {
     cpu::parallel_for(arrays[0].count(), 1, 1024, [&](std::int64_t begin, std::int64_t end) {
-#ifndef __clang__  // which takes the loop without
+#ifndef __clang__  // clang vectorises the loop without the pragma
 #pragma GCC ivdep
 #endif
       for (std::int64_t i = begin; i < end; ++i) element(i);

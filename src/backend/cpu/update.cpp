@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameter updates, a piece of each array at a time.
+// Parameter updates, one piece of each array at a time.
 #include <cmath>
 
 #include "kernels.hpp"
@@ -35,19 +35,19 @@ struct Adamw {
   }
 
   T decay, rate, correction, b1, b2;
-  T c1, c2;  // not 1 − b2 in T: that would be wrong by 1e-5 for b2 = 0.999
+  T c1, c2;  // 1 − b2 computed in T would be wrong by 1e-5 for b2 = 0.999
   T epsilon, scale;
 };
 
 View flat(const View& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
 ConstView flat(const ConstView& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
 
-/// A decision that is there; else all is as the step says.
+/// Returns the state of the decision, or nullptr if the step has none.
 const StepState* decision(const ConstView& state) {
   return state.empty() ? nullptr : reinterpret_cast<const StepState*>(state.data<double>());
 }
 
-/// What `value` holds there now, to `copy`.
+/// Copies n new values to `copy`, in its type.
 template <class T>
 void copy_out(const T* value, const View& copy, std::int64_t r, std::int64_t c,
               std::int64_t n) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Windows on arrays in the type T that is computed in. On an array that holds T they lie on its
-// memory; half types are widened into scratch memory that each next window reuses, and narrowed
-// on the way out. One object belongs to one thread.
+// Windows on arrays in T, the type used to compute. Windows on an array of T lie on its memory.
+// Half precision is widened into scratch memory, which the next window reuses, and narrowed on
+// store(). Each object belongs to one thread.
 #pragma once
 
 #include <type_traits>
@@ -12,7 +12,7 @@
 
 namespace trireme::cpu {
 
-/// Columns of a piece: several arrays' pieces stay in the first-level cache.
+/// columns per piece; pieces of several arrays fit into the L1 cache
 inline constexpr std::int64_t kPiece = 1024;
 
 inline const void* address(const ConstView& v, std::int64_t r, std::int64_t c) {
@@ -35,7 +35,7 @@ class Scratch {
   Eigen::Array<T, 1, Eigen::Dynamic> memory_;
 };
 
-/// To be read.
+/// An array to read.
 template <class T>
 class Source {
  public:
@@ -65,13 +65,13 @@ class Source {
   Scratch<T> scratch_;
 };
 
-/// To be written; store() ends each window.
+/// An array to write. Call store() at the end of each window.
 template <class T>
 class Target {
  public:
   explicit Target(const View& y) : y_(y), direct_(y.dtype() == kDTypeOf<T>) {}
 
-  /// Not initialised.
+  /// Returns a window that is not initialised.
   [[nodiscard]] MatrixMap<T> tile(std::int64_t r, std::int64_t rows, std::int64_t c,
                                   std::int64_t cols) {
     if (direct_) {
@@ -88,7 +88,7 @@ class Target {
     return {tile(r, 1, c, n).data(), n};
   }
   [[nodiscard]] Row<T> row(std::int64_t r) { return row(r, 0, y_.cols()); }
-  /// With what the array holds.
+  /// Returns a window with the array's values.
   [[nodiscard]] Row<T> loaded(std::int64_t r, std::int64_t c, std::int64_t n) {
     const Row<T> window = row(r, c, n);
     if constexpr (std::is_same_v<T, float>) {
@@ -116,8 +116,8 @@ class Target {
   std::int64_t cols_ = 0;
 };
 
-/// make() once a thread; what it returned is called with (row, column, width) of each piece of
-/// x, whose rows are cut at multiples of kPiece.
+/// Calls make() once per thread. The result is called with (row, column, width) of each piece
+/// of x; pieces begin at multiples of kPiece columns.
 template <class F>
 void by_pieces(const ConstView& x, F&& make) {
   const std::int64_t per_row = (x.cols() + kPiece - 1) / kPiece;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Looks for the CUDA Toolkit, NCCL and cuDNN. Sets TRIREME_WITH_CUDA, TRIREME_WITH_NCCL and TRIREME_WITH_CUDNN.
-# Where there is a CUDA Toolkit the program runs on GPUs too; elsewhere it has no trace of it.
+# Looks for the CUDA Toolkit, NCCL and cuDNN. Sets TRIREME_WITH_CUDA, TRIREME_WITH_NCCL and
+# TRIREME_WITH_CUDNN. With a CUDA Toolkit, the program runs on GPUs too; without, no CUDA code
+# is built.
 set(TRIREME_CUDA AUTO CACHE STRING "GPUs: ON, OFF, or AUTO: where there is a CUDA Toolkit of 12.0 or later")
 set(TRIREME_NCCL AUTO CACHE STRING "Exchanges between GPUs by NCCL: ON, OFF, or AUTO: where it is found")
 if(TRIREME_CUDA STREQUAL "AUTO")
@@ -38,7 +39,7 @@ if(TRIREME_WITH_CUDA)
     endif()
     set(TRIREME_WITH_NCCL ON)
   endif()
-  # cuDNN is loaded when it is needed; its headers must know device properties (9.8).
+  # cuDNN is loaded at run time; its headers must have device properties (9.8).
   find_path(CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ENV CUDNN_HOME PATH_SUFFIXES include)
   if(EXISTS ${CUDNN_INCLUDE}/cudnn_graph.h)
     file(STRINGS ${CUDNN_INCLUDE}/cudnn_graph.h cudnn_properties REGEX "CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION")

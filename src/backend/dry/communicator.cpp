@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rank of a group whose others aren't there.
+// A communicator whose other ranks don't exist.
 #include "trireme/backend/dry.hpp"
 
 namespace trireme {
@@ -32,7 +32,7 @@ class DryCommunicator : public Communicator {
   RequestPtr start_receive(const View&, int, int) override { return std::make_unique<Done>(); }
   void barrier() override {}
   std::unique_ptr<Communicator> split(int, int) override {
-    throw Error("a rank without the others can't split its group");
+    throw Error("a dry communicator can't be split");
   }
   std::vector<std::string> gather_text(const std::string& text, int root) override {
     if (rank_ != root) return {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses that nothing stands behind.
+// A device whose addresses have no memory behind them.
 #include <cstdlib>
 #include <cstring>
 
@@ -29,7 +29,7 @@ class DryStream : public Stream {
   std::unique_ptr<Event> record_timed() override { return record(); }
   void wait(Event&) override {}
   std::unique_ptr<Graph> capture(const std::function<void()>& work) override {
-    work();  // for the memory that it takes
+    work();  // counts the memory that `work` allocates
     return std::make_unique<DryGraph>();
   }
 };
@@ -68,7 +68,7 @@ class DryDevice : public Device {
   }
 
   DeviceKind stands_for_;
-  // Where no system puts a process's memory, neither with 48 nor with 57 bits of address.
+  // No system maps process memory at this address, with 48 or with 57 bits of address.
   std::uintptr_t next_ = std::uintptr_t{1} << 54U;
   BlockPool pool_{[this](std::size_t size) { return fresh(size); }};
 };

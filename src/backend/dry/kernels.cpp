@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels of a dry run: none does anything.
+// Kernels that do nothing, for a dry run.
 #include "trireme/backend/dry.hpp"
 
 namespace trireme {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A build without CUDA.
+// Stands for the CUDA backend in a build without CUDA: each function reports what is missing.
 #include "trireme/backend/cuda.hpp"
 #include "trireme/core/error.hpp"
 

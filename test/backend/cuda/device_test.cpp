@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A GPU as a Device: its memory, pinned memory, the order between streams, and what is said
-// where there is no GPU to use.
+// Tests a GPU as a Device: its memory, pinned memory, the order between streams, and the errors
+// without a usable GPU.
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
@@ -21,7 +21,7 @@ using namespace trireme;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20U;
 
-/// Pinned host memory of ints.
+/// Pinned host memory for ints.
 class Pinned {
  public:
   Pinned(Device& device, std::size_t n)
@@ -39,7 +39,7 @@ class Pinned {
   int* data_;
 };
 
-/// A variable of the environment while it is needed.
+/// Sets an environment variable for a scope.
 class Setting {
  public:
   Setting(const char* name, const char* value) : name_(name) { setenv(name, value, 1); }
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(pinned_memory_is_recycled) {
   void* const second = device->allocate_host(3 * kMiB);
   BOOST_TEST(first == second);
   device->release_host(second);
-  BOOST_TEST(device->memory().reserved == 0);  // which is the GPU's
+  BOOST_TEST(device->memory().reserved == 0);  // memory of the GPU only
 }
 
 BOOST_AUTO_TEST_CASE(a_stream_waits_for_another_ones_event) {
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_stream_waits_for_another_ones_event) {
   }
 }
 
-/// One of a step's thousands of events is not made anew.
+/// A step records thousands of events, which must be reused.
 BOOST_AUTO_TEST_CASE(events_are_recycled) {
   const auto device = make_cuda_device(0);
   const auto stream = device->make_stream();
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(events_are_recycled) {
   BOOST_TEST((handle(other) != first));
   event.reset();
   event = stream->record_timed();
-  BOOST_TEST((handle(event) != first));  // which has no time
+  BOOST_TEST((handle(event) != first));  // the first event has no time
   const auto timed = handle(event);
   event = stream->record();
   BOOST_TEST((handle(event) == first));
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(a_graph_does_again_what_was_captured) {
     device->zero(a.data(), a.bytes() / 2, *stream);
   });
   stream->synchronize();
-  BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);  // nothing has run
+  BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);  // the capture ran no work
   graph->launch(*stream);
   stream->synchronize();
   BOOST_TEST(std::count(in.begin(), in.end(), 1) == 1000);
@@ -221,7 +221,7 @@ BOOST_AUTO_TEST_CASE(a_capture_that_fails_leaves_the_stream_usable) {
   TRM_TEST_MENTIONS(fails([&] { stream->synchronize(); }), "StreamCapture");
   TRM_TEST_MENTIONS(fails([&] { const Buffer more(*device, kMiB); }), "StreamCapture");
   TRM_TEST_MENTIONS(fails([&] { (void)stream->record()->done(); }), "cudaErrorCapturedEvent");
-  // What a call has made invalid is found at the end, if not before.
+  // An invalid call is reported at the end of the capture at the latest.
   const auto other = device->make_stream();
   const auto elsewhere = other->record();
   TRM_TEST_MENTIONS(fails([&] { stream->wait(*elsewhere); }), "cudaErrorStreamCapture");
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(a_capture_that_fails_leaves_the_stream_usable) {
   BOOST_TEST(std::count(in.begin(), in.end(), 0) == 1000);
 }
 
-/// Whatever other threads of the program do on streams of their own.
+/// Other threads' work on their own streams doesn't disturb a capture.
 BOOST_AUTO_TEST_CASE(another_thread_may_wait_and_copy_during_a_capture) {
   const auto device = make_cuda_device(0);
   const auto stream = device->make_stream();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products on the GPU against the CPU's: operations, types, odd sizes, strides, and what is
-// done to a product on its way.
+// Compares GEMMs on the GPU with the CPU's: operations, types, odd sizes, strides, and fused
+// epilogues.
 #include <cmath>
 #include <cstdlib>
 
@@ -14,7 +14,7 @@ using namespace trireme::test;
 /// A twin of one row, as a vector.
 View vector_of(const View& row) { return row.reshape(Shape{row.count()}); }
 
-/// What sums of `terms` terms of size 1 may be off.
+/// The error to expect of a sum of `terms` terms of size 1.
 double sums_of(std::int64_t terms) {
   return 0x1p-21 * (1 + std::sqrt(static_cast<double>(terms)));
 }
@@ -39,7 +39,7 @@ void check_gemm(Backends& b, DType from, DType to, const Size& z, std::int64_t g
                               with_bias ? vector_of(bias.gpu()) : View());
           b.cpu_kernels->gemm(*b.cpu_stream, x.cpu(), op_a, y.cpu(), op_b, c.cpu(), beta,
                               with_bias ? vector_of(bias.cpu()) : View());
-          // A bias that is added to an old half value first rounds twice.
+          // The bias may be added to c first, in half precision: the result is rounded twice.
           const double slack = beta == 1 && with_bias && to != DType::f32 ? 2 : 1;
           BOOST_TEST(c.error(sums_of(z.k), slack) <= 1,
                      name_of(from) << " to " << name_of(to) << ", " << z.m << "×" << z.n << "×"
@@ -123,7 +123,8 @@ BOOST_AUTO_TEST_CASE(activations_on_the_way) {
                                          with_bias ? vector_of(bias.cpu()) : View(), kind,
                                          before.cpu(), y.cpu());
           BOOST_TEST(before.error(sums_of(24)) <= 1);
-          // Fused, it is applied to what wasn't rounded yet: of that size is the difference.
+          // A fused activation uses the unrounded argument, which explains a difference of this
+          // size.
           const double slack = 2 + rounding(type) * 0x1p20;
           BOOST_TEST(y.error(sums_of(24), slack) <= 1);
         }
@@ -141,7 +142,7 @@ BOOST_AUTO_TEST_CASE(activations_on_the_way) {
   }
 }
 
-/// Its heuristic may find what the product itself then refuses: the parts stand in.
+/// cuBLASLt may refuse an epilogue that its heuristic found; separate kernels must take over.
 BOOST_AUTO_TEST_CASE(a_refused_epilogue_falls_back) {
   for (const bool autotune : {false, true}) {
     Backends b({.gemm_autotune = autotune});

@@ -16,7 +16,7 @@ inline const Exec& gpu() {
   return ex;
 }
 
-/// A copy of a contiguous array.
+/// Copies a contiguous array to the GPU.
 inline Tensor on_gpu(const Tensor& t) {
   Tensor copy(gpu().device, t.dtype(), t.shape());
   gpu().device.copy_from_host(copy.view().raw(), t.view().raw(), t.view().bytes(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arrays of more than 2^31 elements on the GPU: no index may wrap. Zeros but for a few
-// elements, so that what comes out is known. For a GPU with 24 GB free and
-// TRIREME_LARGE_TESTS=1; over the emulator a case takes minutes.
+// Arrays of more than 2^31 elements on the GPU, where no index may wrap. A few elements are
+// non-zero, which makes results known. Needs a GPU with 24 GB free and TRIREME_LARGE_TESTS=1;
+// the emulator takes minutes per case.
 #include <cstdlib>
 #include <vector>
 
@@ -22,7 +22,7 @@ using namespace trireme::test;
 constexpr std::int64_t kWide = 1024;
 constexpr std::int64_t kRows = (std::int64_t{1} << 21U) + 3;  // × kWide > 2^31
 constexpr std::int64_t kCount = (std::int64_t{1} << 31U) + 41;
-/// Where something stands: both sides of 2^31 elements and of 2^31 and 2^32 bytes of halves.
+/// Indices of non-zero elements: around 2^31 elements, and around 2^31 and 2^32 bytes of bf16.
 constexpr std::int64_t kPlaces[] = {
     0, (1LL << 30U) - 1, 1LL << 30U, (1LL << 31U) - 1, 1LL << 31U, (1LL << 31U) + 8, kCount - 1,
 };
@@ -33,7 +33,7 @@ boost::test_tools::assertion_result asked_for(boost::unit_test::test_unit_id) {
   return asked;
 }
 
-/// A contiguous array of zeros but for what put() says.
+/// A contiguous array of zeros, except for elements set by put().
 class Sparse {
  public:
   Sparse(DType type, const Shape& shape) : array_(gpu().device, type, shape) {
@@ -47,7 +47,7 @@ class Sparse {
     gpu().device.copy_from_host(view().data<Bf16>() + at, &half, sizeof half, gpu().stream);
     gpu().stream.synchronize();
   }
-  /// Elements [first, first + n).
+  /// Returns elements [first, first + n).
   [[nodiscard]] std::vector<float> get(std::int64_t first, std::size_t n) const {
     std::vector<Bf16> halves(n);
     gpu().device.copy_to_host(halves.data(), view().data<Bf16>() + first, n * sizeof(Bf16),
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(flat_operations_reach_every_element_once) {
   }
   const Tensor total = gpu().zeros(DType::f64, Shape{1});
   ops::accumulate_squares(gpu(), x.flat(), total);
-  BOOST_TEST(scalar(total) == squares);  // nothing else was written
+  BOOST_TEST(scalar(total) == squares);  // all other elements are zero
 
   Sparse copy(DType::bf16, Shape{1, kCount});
   ops::copy(gpu(), x.view(), copy.view());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over ranks on the GPU, of any number of them, against sums in their order.
+// Compares sums over ranks on the GPU, for any number of ranks, with sums in rank order.
 #include "../../../src/backend/cuda/comm/rank_sum.hpp"
 
 #include <vector>
@@ -16,7 +16,8 @@ using namespace trireme;
 constexpr std::int64_t kCounts[] = {2, 37, 1024};
 constexpr int kRanks[] = {1, 3, 481, 1100};
 
-/// The others' blocks and one's own, which is rank `own`'s; at the end where there is none.
+/// Sums the other ranks' blocks and rank `own`'s block. If `own` is `ranks`, there is no own
+/// block.
 template <class T>
 void sums(DType type, int ranks, int own, std::int64_t n) {
   const auto all = static_cast<std::int64_t>(ranks) * n;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Embeddings, rotary angles and the cut cross-entropy on the GPU against the CPU's.
+// Compares embeddings, rotary embedding and the sharded cross-entropy on the GPU with the
+// CPU's.
 #include "trireme/ops/attention.hpp"
 
+#include "../../support/turns.hpp"
 #include "twins.hpp"
 
 namespace {
@@ -11,7 +13,7 @@ using namespace trireme::test;
 
 View flat(const View& v) { return v.reshape(Shape{v.count()}); }
 
-/// Ids of which some lie outside of [0, limit) and one is a third of them.
+/// Makes ids, some outside of [0, limit) and one third of them equal.
 Twin ids_of(Backends& b, std::int64_t n, int limit) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(n));
   std::uint32_t state = 5;
@@ -36,7 +38,7 @@ void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
       on.kernels.embedding_backward(on.stream, flat(on(ids)), on(dy), 3, on(wide));
     });
     BOOST_TEST(y.error(1e-300) == 0);
-    // The same sums, of pieces of which the CPU has none.
+    // The sums are equal, but the GPU adds pieces, which the CPU does not.
     BOOST_TEST(wide.error(static_cast<double>(n) * 0x1p-22) <= 1);
     const Twin narrow(b, type, kRows, cols, layout, 4);
     const Twin few = ids_of(b, 3, kRows);
@@ -49,7 +51,7 @@ void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
   });
 }
 
-/// The gradient of a table of 50 rows whose ids are given.
+/// Checks the gradient of a table of 50 rows for the given ids.
 void check_gathered(Backends& b, DType type, DType table, std::int64_t cols,
                     const Layout& layout, const std::vector<std::int32_t>& ids) {
   twice([&] {
@@ -132,22 +134,31 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
   });
 }
 
+/// f(type, layout, shape), its case named where it fails.
+template <class F, class Shape, std::size_t N>
+void in_all_shapes(const Shape (&shapes)[N], F&& f) {
+  for_pairs(
+      [&](DType type, const Layout& layout, const Shape& shape) {
+        BOOST_TEST_CONTEXT(name_of(type) << " gap " << layout.gap << " offset " << layout.offset
+                                         << " shape " << &shape - shapes) {
+          f(type, layout, shape);
+        }
+      },
+      kTypes, kLayouts, shapes);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(embeddings_have_the_cpu_s_bits) {
   Backends b;
-  for (const DType type : kTypes) {
-    for (const Layout& layout : kLayouts) {
-      BOOST_TEST_CONTEXT(name_of(type)
-                         << " gap " << layout.gap << " offset " << layout.offset) {
-        check_embedding(b, type, 1, 1, layout);
-        check_embedding(b, type, 200, 24, layout);
-        check_embedding(b, type, 130, 301, layout);
-        check_positions(b, type, 5, layout);
-        check_positions(b, type, 272, layout);
-      }
-    }
-  }
+  constexpr std::int64_t kShapes[][2] = {{1, 1}, {200, 24}, {130, 301}};  // ids, columns
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_embedding(b, type, shape[0], shape[1], layout);
+  });
+  constexpr std::int64_t kColumns[] = {5, 24, 272};
+  in_all_shapes(kColumns, [&](DType type, const Layout& layout, std::int64_t cols) {
+    check_positions(b, type, cols, layout);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
@@ -157,9 +168,9 @@ BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
   for (std::size_t i = 0; i < frequent.size(); ++i) {
     const auto x =
         static_cast<double>(i * 7919 % frequent.size()) / static_cast<double>(frequent.size());
-    frequent[i] = static_cast<std::int32_t>(std::pow(60.0, x)) - 1;  // a few outside
+    frequent[i] = static_cast<std::int32_t>(std::pow(60.0, x)) - 1;  // some are ≥ 50
   }
-  std::vector<std::int32_t> cut;  // ends before, at and after cuts, from any place
+  std::vector<std::int32_t> cut;  // runs that end before, at and after multiples of kCut
   for (const int length : {63, 1, 64, 65, 63, 128, 127, 1, 2, 190, 64}) {
     cut.insert(cut.end(), static_cast<std::size_t>(length),
                static_cast<std::int32_t>(cut.size() % 50));
@@ -169,39 +180,30 @@ BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
     check_gathered(b, DType::f32, DType::f32, 5, {0, 1}, ids);
     check_gathered(b, DType::f16, DType::f16, 264, {16, 0}, ids);
   }
-  std::vector<std::int32_t> many(70000, 3);  // more than are sorted at once
+  std::vector<std::int32_t> many(70000, 3);  // more than the kernel sorts at once
   many[69000] = many[100] = 4;
   check_gathered(b, DType::f32, DType::f32, 1, {}, many);
 }
 
 BOOST_AUTO_TEST_CASE(rotary_is_that_of_the_cpu) {
   Backends b;
-  for (const DType type : kTypes) {
-    for (const Layout& layout : kLayouts) {
-      BOOST_TEST_CONTEXT(name_of(type)
-                         << " gap " << layout.gap << " offset " << layout.offset) {
-        check_rotary(b, type, {2, 5, 3, 1, 32, 0}, 32, layout);
-        check_rotary(b, type, {1, 7, 2, 4, 32, 0}, 16, layout);
-        check_rotary(b, type, {2, 3, 5, 2, 10, 0}, 6, layout);
-      }
-    }
-  }
+  const std::pair<AttentionShape, std::int64_t> shapes[] = {
+      {{2, 5, 3, 1, 32, 0}, 32}, {{1, 7, 2, 4, 32, 0}, 16}, {{2, 3, 5, 2, 10, 0}, 6}};
+  in_all_shapes(shapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_rotary(b, type, shape.first, shape.second, layout);
+  });
 }
 
 BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {
   Backends b;
-  for (const DType type : kTypes) {
-    for (const Layout& layout : kLayouts) {
-      BOOST_TEST_CONTEXT(name_of(type)
-                         << " gap " << layout.gap << " offset " << layout.offset) {
-        check_softmax(b, type, 3, 1, layout);
-        check_softmax(b, type, 7, 29, layout);
-        check_softmax(b, type, 5, 5003, layout);
-      }
-    }
-    // With the kernel's own shared memory just over what needs no permission, as halves.
-    check_softmax(b, type, 1, 24540, {});
+  constexpr std::int64_t kShapes[][2] = {{3, 1}, {7, 29}, {5, 5003}};
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_softmax(b, type, shape[0], shape[1], layout);
+  });
+  // With the kernel's own shared memory just over what needs no permission, as halves.
+  check_softmax(b, DType::bf16, 1, 24540, {});
+  for (const DType type : {DType::f32, DType::f16}) {
     check_softmax(b, type, 2, 50257, {});  // fits shared memory as halves
-    check_softmax(b, type, 1, 70001, {});  // fits in no type
   }
+  check_softmax(b, DType::bf16, 1, 70001, {});  // fits in no type
 }

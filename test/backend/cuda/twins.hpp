@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same arrays on the GPU and the CPU, and the same operation on both.
+// Equal arrays on the GPU and the CPU, and one operation on both.
 #pragma once
 
 #include <cmath>
@@ -25,7 +25,7 @@ inline double rounding(DType t) {
                             : 0x1p-11;
 }
 
-/// Between −1 and 1.
+/// Pseudo-random numbers between −1 and 1.
 inline std::vector<float> numbers(std::int64_t n, int seed) {
   std::vector<float> values(static_cast<std::size_t>(n));
   std::uint32_t state = 2654435761U * static_cast<std::uint32_t>(seed + 1);
@@ -47,18 +47,18 @@ struct Backends {
   std::unique_ptr<Kernels> cpu_kernels = make_cpu_kernels();
 };
 
-/// How a matrix lies in memory: `gap` elements after each row, `offset` before the first.
+/// Memory layout of a matrix: `gap` elements after each row, `offset` before the first.
 struct Layout {
   std::int64_t gap = 0;
   std::int64_t offset = 0;
 };
-/// Without gaps; unaligned; with gaps that keep vectors; with gaps that don't.
+/// Without gaps; unaligned; with gaps that allow vectors; with gaps that don't.
 inline constexpr Layout kLayouts[] = {{0, 0}, {0, 1}, {16, 0}, {3, 0}};
 
-/// One matrix, [rows, cols], on both.
+/// A matrix [rows, cols] on both backends.
 class Twin {
  public:
-  /// Values of any type, as bytes of the whole array.
+  /// Copies values of any type from the bytes of the whole array, gaps included.
   Twin(Backends& b, DType type, std::int64_t rows, std::int64_t cols, const Layout& layout,
        const void* bytes)
       : b_(&b),
@@ -73,7 +73,7 @@ class Twin {
                           *b.compute);
     b.compute->synchronize();
   }
-  /// Random numbers of a floating type, times `size`. Seed 0: NaN.
+  /// Random numbers of a floating type, times `size`. Seed 0 gives NaN.
   Twin(Backends& b, DType type, std::int64_t rows, std::int64_t cols, const Layout& layout,
        int seed, float size = 1)
       : Twin(b, type, rows, cols, layout,
@@ -88,8 +88,8 @@ class Twin {
     return bytes;
   }
 
-  /// The largest difference anywhere, gaps included, in units of `slack` times two roundings to
-  /// the type of that element and `floor`.
+  /// Returns the largest difference of all elements, gaps included. The unit is `slack` times
+  /// the sum of two roundings of the element and `floor`.
   [[nodiscard]] double error(double floor, double slack = 1) const {
     const std::vector<double> got = wide(gpu_bytes().data());
     const std::vector<double> expected = wide(cpu_.view().raw());
@@ -143,7 +143,7 @@ class Twin {
   Tensor cpu_;
 };
 
-/// One of both backends, and its view of a twin.
+/// One of the two backends, with its view of a twin.
 struct Side {
   Kernels& kernels;
   Stream& stream;
@@ -151,7 +151,7 @@ struct Side {
   View operator()(const Twin& t) const { return gpu ? t.gpu() : t.cpu(); }
 };
 
-/// operation(Side) on both.
+/// Calls operation(Side) for both backends.
 template <class F>
 void on_both(Backends& b, F&& operation) {
   operation(Side{*b.gpu_kernels, *b.compute, true});
@@ -159,8 +159,8 @@ void on_both(Backends& b, F&& operation) {
   b.compute->synchronize();
 }
 
-/// run() makes its arrays, computes and returns the GPU's result, which must have the same bits
-/// the second time.
+/// Calls run() twice, which makes arrays, computes and returns the GPU's result. Both results
+/// must have equal bits.
 template <class F>
 void twice(F&& run) {
   const std::vector<std::byte> first = run();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameter updates on the GPU against the CPU's, and the decision that they follow.
+// Compares parameter updates on the GPU with the CPU's, with and without a step's decision.
 #include "trireme/ops/step_state.hpp"
 
+#include "../../support/turns.hpp"
 #include "twins.hpp"
 
 namespace {
@@ -31,9 +32,11 @@ constexpr Types kSets[] = {{DType::f32, DType::f32, DType::f32, kNone},
                            {DType::bf16, DType::bf16, DType::bf16, kBf16},
                            {DType::bf16, DType::bf16, DType::bf16, kNone}};
 constexpr std::int64_t kCounts[] = {1, 3, 4, 517, 5000};
+constexpr std::int64_t kOffsets[] = {0, 1};
 
-/// A decision as an array, or none.
+/// The decision passed to an update, if any.
 enum class Decided { none, updated, skipped };
+constexpr Decided kDecisions[] = {Decided::none, Decided::updated, Decided::skipped};
 
 Twin state_of(Backends& b, Decided decided) {
   StepState state;
@@ -84,20 +87,15 @@ void check_update(Backends& b, const Types& t, std::int64_t n, std::int64_t offs
 
 BOOST_AUTO_TEST_CASE(updates_are_those_of_the_cpu) {
   Backends b;
-  for (const Types& t : kSets) {
-    for (const std::int64_t n : kCounts) {
-      for (const std::int64_t offset : {0, 1}) {
-        for (const Decided decided : {Decided::none, Decided::updated, Decided::skipped}) {
-          BOOST_TEST_CONTEXT("gradient " << name_of(t.gradient) << ", value "
-                                         << name_of(t.value) << ", copy " << t.copy << ", " << n
-                                         << " after " << offset) {
-            check_update(b, t, n, offset, decided, true);
-            check_update(b, t, n, offset, decided, false);
-          }
+  for_pairs(
+      [&](const Types& t, std::int64_t n, std::int64_t offset, Decided decided, bool adamw) {
+        BOOST_TEST_CONTEXT("gradient " << name_of(t.gradient) << ", value " << name_of(t.value)
+                                       << ", copy " << t.copy << ", " << n << " after "
+                                       << offset) {
+          check_update(b, t, n, offset, decided, adamw);
         }
-      }
-    }
-  }
+      },
+      kSets, kCounts, kOffsets, kDecisions, kEither);
 }
 
 BOOST_AUTO_TEST_CASE(a_step_is_decided_as_on_the_cpu) {

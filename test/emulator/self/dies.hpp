@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a piece of code ends its process, with which message.
+// Tests whether code ends its process, and with which message.
 #pragma once
 
 #include <array>
@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/// What `code` writes to stderr before it ends a process of its own with exit code 70; "" if it
-/// goes on or ends otherwise.
+/// Runs `code` in a process of its own. Returns what the process writes to stderr if it ends
+/// with exit code 70, else "".
 template <class F>
 std::string message_of_death(F&& code) {
   int ends[2];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Captures of the emulated runtime: what they keep, and what they don't bear.
+// Captures of the emulated runtime: what they keep, and what breaks them.
 #include <thread>
 
 #include <boost/test/unit_test.hpp>
@@ -42,7 +42,7 @@ struct Outcome {
   }
 };
 
-/// Of a call while a stream is captured, and of the capture's end.
+/// Results of a call during a stream's capture, and of the capture's end.
 template <class F>
 Outcome within(cudaStreamCaptureMode mode, F call) {
   const Stream s;
@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_graph_runs_when_it_is_launched_and_as_often) {
   for (int i = 0; i < 2; ++i) {
     cudaMemset(y.at, 0, 128);
     cudaGraphLaunch(executable, a.native);
-    if (i == 1) cudaGraphExecDestroy(executable);  // under way
+    if (i == 1) cudaGraphExecDestroy(executable);  // while the launch is queued
     cudaStreamSynchronize(a.native);
     BOOST_TEST(y.get()[0] == 8);
   }

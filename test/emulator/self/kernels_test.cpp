@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The emulator's threads: barriers, exchanges, shared memory, copies, and each refusal.
+// The emulator's threads: barriers, shuffles, shared memory, copies, and each refusal.
 #define BOOST_TEST_MODULE emulator
 #include <numeric>
 #include <vector>
@@ -20,7 +20,7 @@ __global__ void indices(int* y) {
   y[i] = static_cast<int>(i);
 }
 
-// y ← x backwards within each block, through shared memory.
+// Reverses x within each thread block into y, through shared memory.
 template <bool WithBarrier>
 __global__ void turn(const int* x, int* y) {
   int* tile = shared_memory<int>();

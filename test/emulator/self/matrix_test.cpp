@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fragments of mma.m16n8k16 by PTX ISA's formulas of each element, and ldmatrix into the same.
+// Compares fragments of mma.m16n8k16 with the PTX ISA's formulas, and ldmatrix with them.
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -22,7 +22,7 @@ std::uint32_t bits_of(T x) {
   return bits;
 }
 
-// Element i of d: row group + 8 where i >= 2, column 2 pair + (i & 1).
+// Stores d: element i is in row group + 8 if i >= 2, column 2 pair + (i & 1).
 void store(const float (&d)[4], float* y) {
   const unsigned group = threadIdx.x >> 2U;
   const unsigned pair = threadIdx.x % 4;
@@ -31,7 +31,7 @@ void store(const float (&d)[4], float* y) {
   }
 }
 
-// a row-major, b [k][n].
+// `a` is row-major, `b` is [k][n].
 template <class T>
 __global__ void by_elements(const T* a, const T* b, float* y) {
   const unsigned group = threadIdx.x >> 2U;
@@ -52,7 +52,8 @@ __global__ void by_elements(const T* a, const T* b, float* y) {
   store(d, y);
 }
 
-// Through shared memory: b [k][n] by the transposing load, or its transpose by the plain one.
+// Through shared memory: b [k][n] with the transposing load, or its transpose with the plain
+// load.
 template <class T, bool TransposeB>
 __global__ void by_ldmatrix(const T* a, const T* b, float* y) {
   T* sa = shared_memory<T>();

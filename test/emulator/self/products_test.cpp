@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt's products against plain loops in fp64, and its refusals.
+// Compares cuBLASLt's GEMMs with plain loops in fp64, and tests its refusals.
 #include <cmath>
 #include <cublasLt.h>
 #include <functional>
@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(products_with_and_without_c) {
   Product p(CUBLASLT_EPILOGUE_DEFAULT);
   BOOST_TEST(p.run(0.5F) == CUBLAS_STATUS_SUCCESS);
   compare(p, [&](int i, int j) { return p.plain(i, j, 0.5); });
-  p.c.set(std::vector<float>(p.c.size, NAN));  // not read where beta is 0
+  p.c.set(std::vector<float>(p.c.size, NAN));  // must not be read if beta is 0
   BOOST_TEST(p.run(0) == CUBLAS_STATUS_SUCCESS);
   p.c.set(std::vector<float>(p.c.size, 0));
   compare(p, [&](int i, int j) { return p.plain(i, j, 0); });
@@ -180,5 +180,5 @@ BOOST_AUTO_TEST_CASE(refused_products) {
                                        another.lc, another.d.at, another.lc, &algorithm,
                                        nullptr, 0, nullptr);
                       }),
-                      "for another product"));
+                      "for another GEMM"));
 }

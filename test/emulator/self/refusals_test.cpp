@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a GPU may do wrong in silence ends the program here, with the reason.
+// Errors that a GPU may ignore end the program here, with the reason.
 #include <boost/test/unit_test.hpp>
 
 #include "../simt.cuh"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The emulated runtime: streams that wait as long as they may, memory, devices of the
-// environment.
+// The emulated runtime: streams that delay work as long as allowed, memory, and devices set in
+// the environment.
 #include <cstdlib>
 #include <vector>
 
@@ -37,7 +37,7 @@ struct Pinned {
 __global__ void put(float* y, float value) { y[threadIdx.x] = value; }
 __global__ void twice(const float* x, float* y) { y[threadIdx.x] = 2 * x[threadIdx.x]; }
 
-// An environment variable in a process of its own.
+// Runs code with an environment variable in a process of its own.
 template <class F>
 bool holds_with(const char* name, const char* value, F&& condition) {
   return contains(message_of_death([&] {
@@ -72,7 +72,7 @@ BOOST_AUTO_TEST_CASE(pageable_memory_is_read_at_once_and_pinned_memory_late) {
   pageable[0] = pinned.at[0] = 2;
   cudaStreamSynchronize(s.native);
   BOOST_TEST(y.get() == (std::vector<float>{1, 2}));
-  // To pageable memory the call returns after the copy.
+  // A copy to pageable memory ends before the call returns.
   cudaMemcpyAsync(pageable.data(), y.at, 4, cudaMemcpyDeviceToHost, s.native);
   BOOST_TEST(pageable[0] == 1);
 }
@@ -128,7 +128,7 @@ BOOST_AUTO_TEST_CASE(events_tell_when_and_host_functions_may_not_call) {
   cudaEvent_t end = nullptr;
   cudaEventCreate(&begin);
   cudaEventCreate(&end);
-  BOOST_TEST(cudaEventQuery(begin) == cudaSuccess);  // never recorded
+  BOOST_TEST(cudaEventQuery(begin) == cudaSuccess);  // never recorded, which counts as done
   cudaEventRecord(begin, s.native);
   launch(put, 1, 32, 0, s.native, y.at, 1.0F);
   cudaError_t code = cudaSuccess;

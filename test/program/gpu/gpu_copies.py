@@ -15,8 +15,9 @@ import program  # noqa: E402
 import gpu  # noqa: E402
 
 
-RECOMPUTED = {**gpu.GPU, "checkpoint_activations": True, "gradient_accumulation_steps": 2,
-              "num_layers": 4}
+FEW_HEADS = {"num_attention_heads": 2, "num_kv_heads": 2}
+RECOMPUTED = {**gpu.GPU, **FEW_HEADS, "checkpoint_activations": True, "num_layers": 4,
+              "gradient_accumulation_steps": 2}
 IN_CPU = {"checkpoint_in_cpu": True}
 
 
@@ -70,8 +71,8 @@ class Saves(gpu.Runs):
     """However the state's copy comes to those who write it."""
 
     def test_writers_share_memory(self):
-        runs = [self.train("llama", 2, gpu.GPU, {"checkpoint": keys})[0] for keys in (
-            {}, {"writers_per_node": 1}, {"async": False})]
+        runs = [self.train("llama", 2, gpu.GPU, FEW_HEADS, {"checkpoint": keys})[0]
+                for keys in ({}, {"writers_per_node": 1}, {"async": False})]
         for run in runs[1:]:
             self.assert_equal(run, runs[0])
 

@@ -20,6 +20,7 @@ import zero  # noqa: E402
 
 
 ON = {**gpu.GPU, "cuda_graphs": True}
+SMALL = {"num_attention_heads": 2, "num_kv_heads": 2, "seq_length": 8}
 EVERY = {"checkpoint_factor": 2}  # saved while training goes on; gpu.TINY evaluates as often
 
 
@@ -27,28 +28,25 @@ class Graphs(gpu.Runs):
     """Graphs and what they were captured from, with evaluations and checkpoints in between."""
 
     def check(self, model, ranks, *decks, variables=None):
-        decks = [*decks, EVERY, {"train_iters": 6}]
+        decks = [SMALL, *decks, EVERY, {"train_iters": 6}]
         eager, told = self.train(model, ranks, gpu.GPU, *decks, variables=variables)
         self.assertNotIn("are CUDA graphs", told)
         graphs, told = self.train(model, ranks, ON, *decks, variables=variables)
         self.assertIn("micro-batches are CUDA graphs from here on", told)
         self.assert_equal(graphs, eager)
 
-    def test_models(self):
-        for model, accumulation in itertools.product(parity.MODELS, (1, 4)):
-            with self.subTest(model, accumulation=accumulation):
-                self.check(model, 1, {"gradient_accumulation_steps": accumulation})
+    STAGE_1 = {"precision": "bf16", "zero_optimization": {"stage": 1}}
+    PAIRS = [  # model, micro-batches, other levers: each with each kind of capture's work
+        ("neox", 1, {}),
+        ("neox", 4, {**STAGE_1, **zero.RECOMPUTE[1]}),
+        ("llama", 2, {**STAGE_1, **zero.RECOMPUTE[3]}),
+        ("plain", 4, zero.RECOMPUTE[2]),
+    ]
 
-    def test_bf16(self):
-        for model in ("neox", "llama"):
-            with self.subTest(model):
-                self.check(model, 1, {"precision": "bf16", "gradient_accumulation_steps": 2,
-                                      "zero_optimization": {"stage": 1}})
-
-    def test_recomputation(self):
-        for recompute in zero.RECOMPUTE[1:]:
-            with self.subTest(**recompute):
-                self.check("llama", 1, recompute, {"gradient_accumulation_steps": 2})
+    def test_pairs(self):
+        for model, accumulation, levers in self.PAIRS:
+            with self.subTest(model, accumulation=accumulation, **levers):
+                self.check(model, 1, levers, {"gradient_accumulation_steps": accumulation})
 
     @unittest.skipUnless(gpu.EMULATED, "a timed search may end otherwise in another run")
     def test_autotune(self):
@@ -59,22 +57,34 @@ class Graphs(gpu.Runs):
         self.check("neox", 1, {"attention_kernel": "cudnn", "precision": "bf16",
                                "gradient_accumulation_steps": 2})
 
+    ONCE = [(0, 1), (1, 2)]  # stage, GPUs
+
     def test_ranks_that_reduce_once(self):
-        for stage in (0, 1):
+        for stage, count in self.ONCE:
             keys = {"stage": stage, "reduce_once_per_step": True, **zero.LAYOUTS[1]}
-            for count in {1 + stage, 1}:
-                if count > gpu.gpus():
-                    continue
-                with self.subTest(stage=stage, gpus=count):
-                    self.check("llama", 2, {"zero_optimization": keys, "precision": "bf16",
-                                            "train_batch_size": 8,
-                                            "gradient_accumulation_steps": 4},
-                               variables=gpu.on_gpus(count, 1 + stage))
+            count = min(count, gpu.gpus())
+            with self.subTest(stage=stage, gpus=count):
+                self.check("llama", 2, {"zero_optimization": keys, "precision": "bf16",
+                                        "train_batch_size": 8,
+                                        "gradient_accumulation_steps": 4},
+                           variables=gpu.on_gpus(count, 1 + stage))
+
+
+class GraphsProduct(Graphs):
+    """Every model, number of micro-batches and way to recompute; slow where the GPU is
+    emulated."""
+
+    PAIRS = [(model, accumulation, levers) for model, accumulation, levers in
+             itertools.product(parity.MODELS, (1, 4), [{}, Graphs.STAGE_1])
+             ] + [("llama", 2, levers) for levers in zero.RECOMPUTE[1:]]
+    ONCE = [(0, 1), (1, 1), (1, 2)]
+    test_autotune = test_cudnn = None
 
 
 class GraphsRestart(restart.Runs):
-    SMALL = {**ON, "num_layers": 2, "seq_length": 16, "train_batch_size": 4,
-             "gradient_accumulation_steps": 2, "hidden_dropout": 0, "attention_dropout": 0}
+    SMALL = {**ON, "num_layers": 2, "num_attention_heads": 2, "seq_length": 8,
+             "train_batch_size": 4, "gradient_accumulation_steps": 2, "hidden_dropout": 0,
+             "attention_dropout": 0}
 
     def test_one_rank(self):
         graphs = self.check("graphs", 1, self.SMALL, EVERY)
@@ -105,7 +115,7 @@ class GraphsNotFinite(gpu.Runs):
 class GraphsMemory(unittest.TestCase):
     """`trireme plan` knows what graphs keep."""
 
-    MODEL = {"num_layers": 4, "hidden_size": 64, "num_attention_heads": 4, "seq_length": 64,
+    MODEL = {"num_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "seq_length": 64,
              "vocab_size": 1003, "train_micro_batch_size_per_gpu": 2, "train_iters": 6,
              "lr": 1e-3, "pos_emb": "rotary", "no_weight_tying": True, "precision": "bf16"}
 
@@ -137,10 +147,8 @@ class GraphsMemory(unittest.TestCase):
 class GraphsCalls(gpu.Calls):
     """Of the steps after the capture, which is in the third step at the latest."""
 
-    test_allocations_staged = test_allocations_nccl = test_allocations_stage_3 = None
-    test_steps_drain_nothing_in_bf16 = None
-    test_inputs_in_host_memory_drain_nothing = None  # don't go with graphs
-    test_allocations_of_inputs_in_host_memory = None
+    test_allocations_staged = test_allocations_nccl_and_stage_3 = None
+    test_steps_drain_nothing = None  # inputs in host memory don't go with graphs
 
     def check_one_rank(self, lines, *decks, **more):
         super().check_one_rank(lines, ON, *decks, first=4, **more)

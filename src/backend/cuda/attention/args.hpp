@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all attention kernels take, and who launches them.
+// Arguments of all attention kernels, and the functions that launch the kernels.
 #pragma once
 
 #include <cstdint>
@@ -9,21 +9,21 @@
 
 namespace trireme::cuda {
 
-/// Arrays and sizes of one call. A group is a kv head of one sequence, numbered sequence ·
-/// kv_heads + kv head; a query head is numbered group · queries_per_kv + head within it, which
-/// is its row of lse.
+/// Arrays and sizes of one call. A group is a kv head of one sequence, with index sequence ·
+/// kv_heads + kv head. A query head has index group · queries_per_kv + head within its group,
+/// and this index is its row of lse.
 struct AttentionArgs {
   const void* qkv = nullptr;
   const void* dout = nullptr;
   void* out = nullptr;
   void* dqkv = nullptr;
   float* lse = nullptr;
-  float* delta = nullptr;  ///< Σ dO·O of each query, from the first query of first_group on
+  float* delta = nullptr;  ///< Σ dO·O of each query, beginning with first_group's first query
   std::int64_t qkv_stride = 0;
   std::int64_t dout_stride = 0;
   std::int64_t out_stride = 0;
   std::int64_t dqkv_stride = 0;
-  std::int64_t first_group = 0;  ///< of this launch
+  std::int64_t first_group = 0;  ///< first group of this launch
   std::int64_t groups = 0;
   int seq = 0;
   int kv_heads = 0;
@@ -40,7 +40,7 @@ struct AttentionArgs {
   std::int64_t first_head = 0;
 };
 
-// One launcher for each type and pass; `a` as above, on the rows and heads of its groups.
+// Launchers for each type and pass. `a` covers the rows and heads of its groups.
 void attention_forward_bf16(cudaStream_t stream, const AttentionArgs& a);
 void attention_forward_f16(cudaStream_t stream, const AttentionArgs& a);
 void attention_queries_bf16(cudaStream_t stream, const AttentionArgs& a);  ///< dQ
@@ -49,7 +49,7 @@ void attention_keys_bf16(cudaStream_t stream, const AttentionArgs& a);  ///< dK 
 void attention_keys_f16(cudaStream_t stream, const AttentionArgs& a);
 void attention_forward_general(cudaStream_t stream, DType type, const AttentionArgs& a);
 void attention_backward_general(cudaStream_t stream, DType type, const AttentionArgs& a);
-/// a.delta; `vectors`: heads are aligned to 16 bytes.
+/// Writes a.delta. `vectors`: heads are aligned to 16 bytes.
 void attention_delta(cudaStream_t stream, DType type, const AttentionArgs& a, bool vectors);
 
 }  // namespace trireme::cuda

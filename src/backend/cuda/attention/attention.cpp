@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention: which kernels take an array, and the room for their sums.
+// Selects the attention kernels for an array, and provides scratch for their sums.
 #include "attention.hpp"
 
 #include <algorithm>
@@ -46,7 +46,7 @@ AttentionArgs arguments(const ConstView& qkv, const AttentionShape& shape,
   return a;
 }
 
-/// All heads in all rows begin at multiples of 16 bytes and are as long.
+/// Whether heads in all rows begin and end at multiples of 16 bytes.
 bool aligned(std::int64_t head_dim, std::initializer_list<ConstView> arrays) {
   return std::all_of(arrays.begin(), arrays.end(), [&](const ConstView& v) {
     const auto width = static_cast<std::int64_t>(16 / size_of(v.dtype()));
@@ -85,7 +85,7 @@ void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
   a.dqkv_stride = dqkv.row_stride();
   const bool vectors = aligned(shape.head_dim, {qkv, out, dout, dqkv});
 
-  // So many groups at once as there is room for their queries' sums.
+  // Run as many groups at once as the workspace has space for their queries' sums.
   const std::int64_t groups = a.groups;
   const std::int64_t bytes_each =
       static_cast<std::int64_t>(sizeof(float)) * shape.queries_per_kv * shape.seq;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fused attention by kernels of our own, in the manner of FlashAttention-2 (Dao, arXiv
-// 2307.08691); the contract is that of ops/attention.hpp.
+// Fused attention with own kernels, after FlashAttention-2 (Dao, arXiv 2307.08691). The
+// contract is that of ops/attention.hpp.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,8 +11,8 @@
 
 namespace trireme::cuda {
 
-/// Heads of at most 256 entries. Tensor cores multiply bf16 and f16 arrays whose heads are
-/// aligned to 16 bytes, plain fp32 arithmetic all others.
+/// Heads have at most 256 entries. Tensor cores run bf16 and f16 arrays with heads aligned to
+/// 16 bytes. All other arrays use plain fp32 arithmetic.
 void own_attention_forward(cudaStream_t stream, const ConstView& qkv,
                            const AttentionShape& shape, const Dropout& dropout, const View& out,
                            const View& lse);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention's backward pass in fp32 arithmetic. A block owns rows, either queries of a head or
-// keys of a group, and goes over the columns that they meet, as on tensor cores.
+// Attention's backward pass in fp32 arithmetic. A thread block owns rows: queries of a head, or
+// keys of a group. The thread block loops over the columns that meet these rows, like the
+// tensor-core kernels.
 #include "general.cuh"
 
 namespace trireme::cuda {
 
 namespace {
 
-/// Tiles 0 and 1 are of rows, 2 and 3 of columns: queries and dO, or keys and values.
+/// Tiles 0 and 1 hold rows, 2 and 3 columns: queries and dO, or keys and values.
 template <class T, int D, bool kRowsAreQueries>
 class GeneralBackward {
  public:
@@ -38,7 +39,7 @@ class GeneralBackward {
     const std::int64_t begin = (group_ * args_.queries_per_kv + head) * args_.seq + query;
     const std::int64_t delta = begin - args_.first_group * args_.queries_per_kv * args_.seq;
     for (int i = static_cast<int>(threadIdx.x); i < kTile; i += Tiling::kThreads) {
-      tiles_.log_sum[i] = i < left ? args_.lse[begin + i] : INFINITY;  // ∞: weights are 0
+      tiles_.log_sum[i] = i < left ? args_.lse[begin + i] : INFINITY;  // ∞ makes weights 0
       tiles_.delta[i] = i < left ? args_.delta[delta + i] : 0.0F;
     }
   }
@@ -53,7 +54,7 @@ class GeneralBackward {
                          args_.head_dim);
   }
 
-  /// Adds what a pair of tiles gives, of columns that the caller began to load.
+  /// Adds the contribution of a pair of column tiles, whose loading the caller has begun.
   __device__ __forceinline__ void add(int head, int query, int key) {
     if (args_.drop) {
       draw_general<Tiling>(tiles_.kept, DropoutDraw(args_, place_, head), query, key);
@@ -88,7 +89,7 @@ class GeneralBackward {
     share_scores<Tiling>(tiles_.scores, d);
     __syncthreads();
     accumulate_general<Tiling>(first, tiles_.scores, tiles_.tile[2]);
-    __syncthreads();  // columns and scores may be overwritten
+    __syncthreads();  // from here on, columns and scores may be overwritten
   }
 
   __device__ __forceinline__ void store(const GeneralSum<Tiling>& sum, int head, int row) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention's backward pass on tensor cores. A block owns rows, either queries of a head (dQ)
-// or keys of a group (dK, dV), and goes over the columns that they meet, the others of these
-// two, in order: nothing is added by two blocks. Scores are made again from lse.
+// Attention's backward pass on tensor cores. A thread block owns rows: queries of a head for
+// dQ, or keys of a group for dK and dV. The thread block loops in order over the columns that
+// meet these rows. No two thread blocks add to one element. Scores are recomputed from lse.
 #pragma once
 
 #include "half.cuh"
@@ -14,14 +14,14 @@ template <int HeadDim, GradientOf kOf>
 struct BackwardTiling {
   static constexpr int D = HeadDim;
   static constexpr bool kRowsAreQueries = kOf == GradientOf::queries;
-  static constexpr bool kScores = kOf != GradientOf::values;  ///< gradients of scores are made
+  static constexpr bool kScores = kOf != GradientOf::values;  ///< computes scores' gradients
   static constexpr bool kValues =
       kOf == GradientOf::values || kOf == GradientOf::keys_and_values;
   static constexpr int M = D <= 64 || (kRowsAreQueries && D <= 128) ? 2 : 1;
   static constexpr int kWarps = !kRowsAreQueries && (D == 96 || D == 128) ? 8 : 4;
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kRows = 16 * M * kWarps;
-  /// Of a tile, of which there are two in shared memory: one in use, one under way.
+  /// Columns of a tile. Shared memory holds two tiles: one in use, one being loaded.
   static constexpr int kColumns = D <= 64 ? 64 : D <= 192 ? 32 : 16;
   static constexpr int kStep = kColumns < 32 ? kColumns : 32;  ///< columns in registers
   static constexpr int N = kStep / 8;
@@ -29,7 +29,7 @@ struct BackwardTiling {
       std::size_t{4} * D * (kRows + 2 * kColumns) + sizeof(float) * 4 * kColumns;  // < 99 KiB
 };
 
-/// What an exponential and a gradient of a score need of their query.
+/// The numbers of a query that an exponential and a score's gradient need.
 struct QueryStatistics {
   float log_sum;  ///< lse · log2 e; ∞ beyond the sequence, which makes weights 0
   float delta;
@@ -42,8 +42,8 @@ __device__ __forceinline__ QueryStatistics statistics_of(const AttentionArgs& a,
   return {a.lse[at] * kLog2E, a.delta[at - a.first_group * a.queries_per_kv * a.seq]};
 }
 
-/// Shared memory of a block: rows' two tiles, two pairs of columns' tiles, and the statistics
-/// of columns that are queries. First of a pair: queries or keys; second: dO or values.
+/// Shared memory of a thread block: two tiles of rows, two pairs of column tiles, and
+/// statistics of columns that are queries. A pair holds queries and dO, or keys and values.
 template <class T, class Tiling>
 struct BackwardTiles {
   [[nodiscard]] static __device__ __forceinline__ T* rows() { return shared_memory<T>(); }
@@ -61,7 +61,7 @@ struct BackwardTiles {
   }
 };
 
-/// A thread's part of one block's work.
+/// A thread's share of a thread block's work.
 template <class T, class Tiling, bool kDrop>
 class BackwardRows {
  public:
@@ -72,7 +72,7 @@ class BackwardRows {
 
   float first[Tiling::kScores ? M : 1][D / 8][4] = {};   ///< dQ or dK, without the scale
   float second[Tiling::kValues ? M : 1][D / 8][4] = {};  ///< dV, without dropout's factor
-  QueryStatistics statistics[M][2] = {};                 ///< of rows that are queries
+  QueryStatistics statistics[M][2] = {};  ///< statistics of rows that are queries
 
   __device__ __forceinline__ BackwardRows(const AttentionArgs& a, int first_row)
       : args_(a),
@@ -81,7 +81,8 @@ class BackwardRows {
 
   [[nodiscard]] __device__ __forceinline__ int warp_row() const { return warp_row_; }
 
-  /// Adds what a tile of columns gives, of which the first has the number `column`.
+  /// Adds the contribution of a tile of columns. `column` is the position of the first in the
+  /// sequence.
   __device__ __forceinline__ void steps(int buffer, int column, const DropoutDraw& draw) {
 #pragma unroll 1
     for (int at = 0; at < Tiling::kColumns; at += Tiling::kStep) {
@@ -90,7 +91,8 @@ class BackwardRows {
   }
 
  private:
-  /// Adds what Tiling::kStep columns of a tile, from `at` on, give. column: number of that one.
+  /// Adds the contribution of Tiling::kStep columns of a tile, from `at` on. `column` is the
+  /// position of the first in the sequence.
   __device__ __forceinline__ void step(int buffer, int at, int column,
                                        const DropoutDraw& draw) {
     const bool nothing = Tiling::kRowsAreQueries ? column > row_ + 16 * M - 1
@@ -150,7 +152,7 @@ class BackwardRows {
     }
   }
 
-  /// Scores become weights.
+  /// Turns scores into weights.
   __device__ __forceinline__ void exponentials(float (&p)[M][N][4],
                                                const QueryStatistics* columns, int column) {
     const float scale = args_.scale * kLog2E;
@@ -169,7 +171,7 @@ class BackwardRows {
     });
   }
 
-  /// dP becomes dS, without the scale.
+  /// Turns dP into dS, without the scale.
   template <std::size_t Words>
   __device__ __forceinline__ void slopes(float (&d)[M][N][4], const float (&p)[M][N][4],
                                          const QueryStatistics* columns,
@@ -182,11 +184,11 @@ class BackwardRows {
   }
 
   const AttentionArgs& args_;
-  int warp_row_;  ///< the warp's first row in the block
-  int row_;       ///< the same in the sequence
+  int warp_row_;  ///< first row of the warp in the thread block
+  int row_;       ///< first row of the warp in the sequence
 };
 
-/// dQ of a tile: 6·d operations for each query and key before it.
+/// Computes dQ of a tile: 6·d operations for each query and each key up to the query.
 template <class T, int D, bool kDrop>
 __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThreads)
     attention_queries_kernel(const AttentionArgs a, int wave) {
@@ -234,7 +236,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
   const int last = first + Tiling::kRows < a.seq ? first + Tiling::kRows : a.seq;
   for (int key = 0; key < last; key += kColumns) {
     cp_async_wait<0>();
-    __syncthreads();  // this tile is here, and the one before it no longer read
+    __syncthreads();  // this tile has arrived, and the previous one is free
     if (key + kColumns < last) load(key + kColumns);
     rows.steps(key / kColumns % 2, key, draw);
   }
@@ -292,8 +294,8 @@ __device__ __forceinline__ void store_key_gradients(const AttentionArgs& a, cons
   }
 }
 
-/// dK and dV of a tile: 8·d operations for each key and query from it on; where only one of the
-/// two fits in registers, 6·d and 4·d.
+/// Computes dK and dV of a tile: 8·d operations for each key and each query from the key on. If
+/// registers hold only one of dK and dV, two launches need 6·d and 4·d.
 template <class T, int D, bool kDrop, GradientOf kOf>
 __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     attention_keys_kernel(const AttentionArgs a, int wave) {
@@ -310,7 +312,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
                    static_cast<std::int64_t>(place.kv_head) * a.queries_per_kv * a.head_dim;
   const std::int64_t key_offset = static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
 
-  // Tiles of queries: all of the group's first head, then those of the next.
+  // Loop over tiles of queries: all of the group's first head, followed by the other heads'.
   const int per_head = (a.seq - first + kColumns - 1) / kColumns;
   const std::int64_t all = static_cast<std::int64_t>(per_head) * a.queries_per_kv;
   const auto load = [&](int buffer, const QueryTile& tile) {
@@ -338,7 +340,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   for (std::int64_t i = 0; i < all; ++i) {
     const int buffer = static_cast<int>(i % 2);
     cp_async_wait<0>();
-    __syncthreads();  // this tile is here, and the one before it no longer read
+    __syncthreads();  // this tile has arrived, and the previous one is free
     const QueryTile next_tile = tile_after<kColumns>(tile, first, a.seq);
     const bool more = i + 1 < all;
     QueryStatistics next = {};
@@ -388,7 +390,7 @@ void attention_keys_half(cudaStream_t stream, const AttentionArgs& a) {
     constexpr int D = decltype(padded)::value;
     if constexpr (D <= 128) {
       launch_attention_keys<T, D, GradientOf::keys_and_values>(stream, a);
-    } else {  // sums for both would be more than a thread's registers
+    } else {  // a thread's registers can't hold both sums
       launch_attention_keys<T, D, GradientOf::keys>(stream, a);
       launch_attention_keys<T, D, GradientOf::values>(stream, a);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention by cuDNN, where it is found when the program runs and takes the arrays.
+// Attention with cuDNN, if cuDNN is installed and can take the arrays.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,9 +11,9 @@
 
 namespace trireme::cuda {
 
-/// For bf16 and f16 on compute capability 9.0 without dropout and without shared keys. Every
-/// shape is decided on at its first call, for good and for both passes, and has the same bits
-/// in every run. Where `choice` is cudnn, Error says why a shape can't be had.
+/// For bf16 and f16 on compute capability 9.0, without dropout and without shared keys. The
+/// first call of a shape decides once for both passes. Results have the same bits in every run.
+/// With `choice` cudnn, an unusable shape throws Error with the reason.
 class CudnnAttention {
  public:
   CudnnAttention(const Workspace& workspace, FusedAttention choice);
@@ -21,7 +21,7 @@ class CudnnAttention {
   CudnnAttention(const CudnnAttention&) = delete;
   CudnnAttention& operator=(const CudnnAttention&) = delete;
 
-  /// False, and nothing is queued, where our own kernels are to be taken.
+  /// Returns false, without queuing work, if the program's own kernels must run instead.
   [[nodiscard]] bool forward(cudaStream_t stream, const ConstView& qkv,
                              const AttentionShape& shape, const Dropout& dropout,
                              const View& out, const View& lse);

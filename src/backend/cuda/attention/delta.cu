@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Σ dO·O of each query and head, which the gradients of all its scores need.
+// Computes Σ dO·O of each query and head, which all its scores' gradients need.
 #include "place.cuh"
 
 namespace trireme::cuda {
@@ -7,10 +7,10 @@ namespace trireme::cuda {
 namespace {
 
 constexpr int kDeltaThreads = 256;
-constexpr int kQueriesAtOnce = 4;  // of a thread: that many loads of each array under way
+constexpr int kQueriesAtOnce = 4;  // queries per thread, whose loads are in flight together
 
-/// Lanes side by side have a query, 8 (or 1) elements each; a block has
-/// kQueriesAtOnce · kDeltaThreads / Lanes queries of one head. Reads dO and O once.
+/// Adjacent lanes share a query, with 8 elements (or 1) each. A thread block has kQueriesAtOnce
+/// · kDeltaThreads / Lanes queries of one head. Reads dO and O once.
 template <class T, int Lanes, int Width>
 __global__ void __launch_bounds__(kDeltaThreads) delta_kernel(const AttentionArgs a) {
   const std::int64_t heads = a.groups * a.queries_per_kv;

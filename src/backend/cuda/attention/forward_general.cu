@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention's forward pass in fp32 arithmetic: a block takes a tile of queries of one head over
-// the keys before them.
+// Attention's forward pass in fp32 arithmetic. A thread block has a tile of queries of one head
+// and loops over the keys up to them.
 #include "general.cuh"
 
 namespace trireme::cuda {
 
 namespace {
 
-/// The online softmax of a thread's rows, which it shares with its fifteen neighbours.
+/// The online softmax of a thread's rows, which 16 adjacent threads share.
 template <class Tiling>
 struct GeneralSoftmax {
   float max[Tiling::R];
@@ -74,7 +74,7 @@ __device__ __forceinline__ void drop_general(float (&s)[Tiling::R][Tiling::R], K
   }
 }
 
-/// 4·d operations for each query and key before it.
+/// 4·d operations for each query and each key up to the query.
 template <class T, int D>
 __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     general_forward_kernel(const AttentionArgs a, int wave) {
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     softmax.total[i] = 0;
   }
   for (int key = 0; key <= first; key += kTile) {
-    __syncthreads();  // the tile before this is no longer read
+    __syncthreads();  // from here on, the previous tile may be overwritten
     const T* from = keys + key * a.qkv_stride;
     load_general<Tiling>(tiles.tile[1], from, a.qkv_stride, a.seq - key, a.head_dim);
     load_general<Tiling>(tiles.tile[2], from + a.head_dim, a.qkv_stride, a.seq - key,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention's forward pass on tensor cores: a block takes a tile of queries of one head over
-// the keys before them. While keys are multiplied, values arrive, and the other way round.
+// Attention's forward pass on tensor cores. A thread block has a tile of queries of one head
+// and loops over the keys up to them. Values load during the GEMM with keys, and the reverse.
 #pragma once
 
 #include "half.cuh"
@@ -12,7 +12,7 @@ struct ForwardTiling {
   static constexpr int D = HeadDim;
   static constexpr int kWarps = 4;
   static constexpr int kThreads = 32 * kWarps;
-  /// 16-row blocks of a warp: two halve the reads of keys and values from shared memory.
+  /// 16-row fragments per warp. Two halve the reads of keys and values from shared memory.
   static constexpr int M = D <= 128 ? 2 : 1;
   static constexpr int kQueries = 16 * M * kWarps;
   static constexpr int kKeys = 64;
@@ -21,7 +21,7 @@ struct ForwardTiling {
       std::size_t{2} * D * (kQueries + 2 * kKeys);  // ≤ 96 KiB
 };
 
-/// The online softmax of a thread's 2·M rows, of which it has a quarter of the columns.
+/// The online softmax of a thread's 2·M rows. The thread has a quarter of their columns.
 template <int M, int N>
 class OnlineSoftmax {
  public:
@@ -33,8 +33,8 @@ class OnlineSoftmax {
     }
   }
 
-  /// Scores become exponentials relative to the new maxima; `shrink` is what older ones are to
-  /// be multiplied by. scale: that of scores, times log2 e.
+  /// Turns scores into exponentials relative to the new maxima. `shrink` receives the factor
+  /// for earlier exponentials. `scale` is the scores' scale times log2 e.
   __device__ __forceinline__ void absorb(float (&s)[M][N][4], float scale,
                                          float (&shrink)[M][2]) {
 #pragma unroll
@@ -65,7 +65,7 @@ class OnlineSoftmax {
     }
   }
 
-  /// Totals of whole rows.
+  /// Adds up the totals of whole rows.
   __device__ __forceinline__ void finish() {
 #pragma unroll
     for (int m = 0; m < M; ++m) {
@@ -89,7 +89,7 @@ class OnlineSoftmax {
   float total_[M][2];
 };
 
-/// Scores of keys after their query are −inf. `query`: of this thread's first row.
+/// Sets scores of keys after their query to −inf. `query` is that of this thread's first row.
 template <int M, int N>
 __device__ __forceinline__ void mask_later_keys(float (&s)[M][N][4], int query, int key) {
   const int column = key + static_cast<int>(threadIdx.x) % 4 * 2;
@@ -131,7 +131,8 @@ __device__ __forceinline__ void rescale(float (&sum)[M][D / 8][4],
   }
 }
 
-/// sum += P V over the keys up to the tile's last query, which `row` is the warp's first of.
+/// sum += P V over the keys up to the tile's last query. The tile begins at `first`, the warp's
+/// rows at first + row.
 template <class T, class Tiling, bool kDrop>
 __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw& draw,
                                        const T* key_from, int first, int row, T* queries,
@@ -154,7 +155,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
   load(keys, key_from, 0);
   for (int key = 0; key < last; key += kKeys) {
     cp_async_wait<0>();
-    __syncthreads();  // the keys are here, and the values before them no longer read
+    __syncthreads();  // the keys have arrived, and the previous values are free
     load(values, key_from + a.head_dim, key);
     float s[M][N][4];
     if (key <= warp_last) {
@@ -168,13 +169,13 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
       rescale<M, D>(sum, shrink);
     }
     cp_async_wait<0>();
-    __syncthreads();  // the values are here, and the keys no longer read
+    __syncthreads();  // the values have arrived, and the keys are free
     if (key + kKeys < last) load(keys, key_from, key + kKeys);
     if (key <= warp_last) accumulate_product<T, D>(sum, s, values, 0);
   }
 }
 
-/// 4·d operations for each query and key before it.
+/// 4·d operations for each query and each key up to the query.
 template <class T, int D, bool kDrop>
 __global__ void __launch_bounds__(ForwardTiling<D>::kThreads)
     attention_forward_kernel(const AttentionArgs a, int wave) {

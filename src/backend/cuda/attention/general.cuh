@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pieces of attention in plain fp32 for arrays of any type and alignment: 16 × 16 threads, of
-// which each has every sixteenth row and column of a tile of scores.
+// Attention in plain fp32, for arrays of any type and alignment. 16 × 16 threads share a tile
+// of scores; each has every sixteenth row and column.
 #pragma once
 
 #include "place.cuh"
@@ -12,14 +12,14 @@ struct GeneralTiling {
   static constexpr int D = HeadDim;  ///< head_dim, padded with zeros
   static constexpr int kThreads = 256;
   static constexpr int kTile = D == 64 ? 64 : D == 128 ? 32 : 16;  ///< rows and columns
-  static constexpr int R = kTile / 16;  ///< rows, and columns, of scores of a thread
-  static constexpr int C = D / 64;      ///< fours of columns of a thread in a product
-  // Four more, so that sixteen rows' fours of one column lie in different banks.
+  static constexpr int R = kTile / 16;  ///< rows, and columns, of a thread's scores
+  static constexpr int C = D / 64;      ///< column quads per thread in a GEMM
+  // Four more than D: sixteen rows' elements of one column lie in different banks.
   static constexpr int kStride = D + 4;
   static constexpr int kScoreStride = kTile + 4;
   static constexpr int kTileSize = kTile * kStride;
 
-  /// Of four tiles, one of scores and what dropout keeps of it, and two numbers of each query.
+  /// Bytes of four tiles, one of scores and its dropout mask, and two numbers per query.
   static constexpr std::size_t kSharedBytes =
       sizeof(float) * (4 * kTileSize + kTile * kScoreStride + 2 * kTile) +
       std::size_t{kTile} * kTile / 4;
@@ -31,7 +31,7 @@ struct GeneralTiles {
   float* scores;
   float* log_sum;
   float* delta;
-  std::uint8_t* kept;  ///< [query][key / 4], 4 bits each
+  std::uint8_t* kept;  ///< dropout mask [query][key / 4], 4 bits each
 
   __device__ __forceinline__ GeneralTiles() {
     for (int i = 0; i < 4; ++i) tile[i] = shared_memory<float>() + i * Tiling::kTileSize;
@@ -45,7 +45,7 @@ struct GeneralTiles {
 __device__ __forceinline__ int thread_row() { return static_cast<int>(threadIdx.x) / 16; }
 __device__ __forceinline__ int thread_column() { return static_cast<int>(threadIdx.x) % 16; }
 
-/// Rows of a head, widened; zeros beyond `rows_left` and head_dim.
+/// Loads rows of a head as fp32, with zeros beyond `rows_left` and head_dim.
 template <class Tiling, class T>
 __device__ __forceinline__ void load_general(float* tile, const T* from, std::int64_t stride,
                                              int rows_left, int head_dim) {
@@ -122,7 +122,7 @@ __device__ __forceinline__ void share_scores(float* scores,
 template <class Tiling>
 using GeneralSum = float[Tiling::R][Tiling::C][4];
 
-/// sum += P B, of whose columns a thread has four of each 64.
+/// sum += P B. A thread has four of every 64 columns.
 template <class Tiling>
 __device__ __forceinline__ void accumulate_general(GeneralSum<Tiling>& sum, const float* p,
                                                    const float* b) {
@@ -147,7 +147,7 @@ __device__ __forceinline__ void accumulate_general(GeneralSum<Tiling>& sum, cons
   }
 }
 
-/// Writes sums times a factor of each row.
+/// Writes sums, times one factor per row.
 template <class Tiling, class T>
 __device__ __forceinline__ void store_general(const GeneralSum<Tiling>& sum,
                                               const float (&factor)[Tiling::R], T* to,
@@ -170,7 +170,7 @@ __device__ __forceinline__ void store_general(const GeneralSum<Tiling>& sum,
   }
 }
 
-/// f(TypeTag<T>, std::integral_constant<int, D>)
+/// Calls f(TypeTag<T>, std::integral_constant<int, D>).
 template <class F>
 void with_general_kernel(DType type, int head_dim, F&& f) {
   with_type(type, [&](auto tag) {

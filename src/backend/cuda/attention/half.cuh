@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pieces of attention on tensor cores: tiles of 16-bit elements in shared memory, their
-// products, and dropout in the layout of mma's results.
+// Parts of attention on tensor cores: tiles of 16-bit elements in shared memory, their GEMMs,
+// and dropout in the layout of mma's results.
 #pragma once
 
 #include <cstring>
@@ -11,17 +11,17 @@ namespace trireme::cuda {
 
 inline constexpr float kLog2E = 1.4426950408889634F;
 
-/// Where 8 elements of a row stand in a tile of rows of D: eight rows' pieces of one column lie
-/// in different banks, for whoever reads or writes them at once.
+/// Offset of a piece, 8 elements of a row, in a tile whose rows have D elements. Pieces of one
+/// column in eight adjacent rows lie in different banks, which avoids conflicts.
 template <int D>
 __device__ __forceinline__ int swizzled(int row, int piece) {
   const int turned = D % 64 == 0 ? piece ^ (row & 7) : piece ^ ((row >> 1) & 3);
   return row * D + turned * 8;
 }
 
-/// swizzled(row + rows, piece + pieces) of one place for many constants `rows`, a multiple of
-/// 8, and `pieces`, even: an exclusive or and a sum each, where the compiler would keep as many
-/// registers. `piece`: 0 or 1.
+/// Computes swizzled(row + rows, piece + pieces) for many constants `rows` and `pieces`. `rows`
+/// is a multiple of 8, `pieces` even, `piece` 0 or 1. Each offset takes one exclusive or and
+/// one sum, and no register of its own.
 template <int D>
 class Swizzle {
  public:
@@ -35,8 +35,8 @@ class Swizzle {
   int base_;
 };
 
-/// Places that ldmatrix reads of this lane: of 16×16 from `row` on as A of mma or, transposed,
-/// as B; of 16×16 as B.
+/// Offsets that this lane passes to ldmatrix for a 16×16 matrix. From row_places(), the matrix
+/// is operand A of mma, or B if transposed. From column_places(), the matrix is operand B.
 template <int D>
 __device__ __forceinline__ Swizzle<D> row_places(int row) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -48,11 +48,12 @@ __device__ __forceinline__ Swizzle<D> column_places() {
   return {lane % 8 + lane / 16 * 8, lane / 8 % 2};
 }
 
-/// Starts copies of `Rows` rows by the whole block; zeros beyond `rows_left` and head_dim.
+/// Starts copies of `Rows` rows by the whole thread block, with zeros beyond `rows_left` and
+/// head_dim.
 template <int Rows, int D, int Threads, class T>
 __device__ __forceinline__ void load_tile(T* tile, const T* from, std::int64_t stride,
                                           int rows_left, int head_dim) {
-  constexpr int kLanes = D % 64 == 0 ? 8 : 4;  // of a row
+  constexpr int kLanes = D % 64 == 0 ? 8 : 4;  // lanes per row
   constexpr int kStep = Threads / kLanes;      // a multiple of 8
   const int first = static_cast<int>(threadIdx.x) / kLanes;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
@@ -70,7 +71,7 @@ __device__ __forceinline__ void load_tile(T* tile, const T* from, std::int64_t s
   }
 }
 
-/// s ← A Bᵀ of 16·M rows of a tile, those of `places`, and 8·N rows of another from `row` on.
+/// s ← A Bᵀ, with 16·M rows of tile `a` at `places`, and 8·N rows of tile `b` from `row` on.
 template <class T, int D, int M, int N>
 __device__ __forceinline__ void multiply_rows(float (&s)[M][N][4], const T* a,
                                               const Swizzle<D>& places, const T* b, int row) {
@@ -116,7 +117,7 @@ __device__ __forceinline__ std::uint32_t packed(float low, float high) {
   return bits;
 }
 
-/// sum += P B with P rounded to T and B the 8·N rows of a tile from `row` on.
+/// sum += P B, with P rounded to T, and B the 8·N rows of a tile from `row` on.
 template <class T, int D, int M, int N>
 __device__ __forceinline__ void accumulate_product(float (&sum)[M][D / 8][4],
                                                    const float (&p)[M][N][4], const T* b,
@@ -149,8 +150,8 @@ __device__ __forceinline__ void accumulate_product(float (&sum)[M][D / 8][4],
   }
 }
 
-/// Writes a warp's 16·M rows, times factor[m][row half], by way of its rows of a tile that no
-/// other warp reads.
+/// Writes a warp's 16·M rows, times factor[m][row half], through rows of a tile that no other
+/// warp reads.
 template <class T, int D, int M>
 __device__ __forceinline__ void store_rows(const float (&sum)[M][D / 8][4],
                                            const float (&factor)[M][2], T* tile, int row, T* to,
@@ -181,7 +182,7 @@ __device__ __forceinline__ void store_rows(const float (&sum)[M][D / 8][4],
   }
 }
 
-/// Which weights are kept among 16·M queries × 8·N keys, rows of mma's results being queries.
+/// Draws which weights of 16·M queries × 8·N keys are kept. Rows of mma's results are queries.
 template <int N, int M>
 __device__ __forceinline__ void draw_queries(std::uint32_t (&kept)[M][2],
                                              const DropoutDraw& draw, int query, int key) {
@@ -190,7 +191,7 @@ __device__ __forceinline__ void draw_queries(std::uint32_t (&kept)[M][2],
   const int odd = lane % 2;
 #pragma unroll
   for (int m = 0; m < M; ++m) {
-    std::uint32_t mine = 0;  // of one of the two rows; the neighbour draws the other
+    std::uint32_t mine = 0;  // bits of one of the two rows; the neighbour draws the other
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       mine |= draw.kept(query + 16 * m + lane / 4 + 8 * odd, key / 4 + 2 * n + lane % 4 / 2)
@@ -201,18 +202,18 @@ __device__ __forceinline__ void draw_queries(std::uint32_t (&kept)[M][2],
     kept[m][1] = (odd != 0 ? mine : other) >> (2 * odd);
   }
 }
-/// Of element e of result n.
+/// Whether element e of result n is kept.
 __device__ __forceinline__ bool kept_query(const std::uint32_t (&kept)[2], int n, int e) {
   return (kept[e / 2] >> (4 * n + e % 2) & 1U) != 0;
 }
 
-/// The same with keys as rows.
+/// Draws like draw_queries, with keys as rows.
 template <int N, int M>
 __device__ __forceinline__ void draw_keys(std::uint32_t (&kept)[M][4], const DropoutDraw& draw,
                                           int query, int key) {
   static_assert(N <= 8);
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int word = lane / 4 % 4;  // of four lanes with the same queries each draws a quarter
+  const int word = lane / 4 % 4;  // four lanes share their queries, and each draws a quarter
 #pragma unroll
   for (int m = 0; m < M; ++m) {
     std::uint32_t mine = 0;
@@ -232,7 +233,7 @@ __device__ __forceinline__ bool kept_key(const std::uint32_t (&kept)[4], int n, 
   return (kept[e] >> (4 * n) & 1U) != 0;
 }
 
-/// f(std::integral_constant<int, D>) for the smallest D ≥ head_dim that there are kernels for.
+/// Calls f(std::integral_constant<int, D>) for the smallest supported D ≥ head_dim.
 template <class F>
 void with_padded_head(int head_dim, F&& f) {
   const auto call = [&](auto... sizes) {

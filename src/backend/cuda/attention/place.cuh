@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a block of an attention kernel works, and which weights dropout keeps.
+// Assigns work to thread blocks of an attention kernel, and draws dropout.
 #pragma once
 
 #include <Random123/philox.h>
@@ -9,7 +9,7 @@
 
 namespace trireme::cuda {
 
-/// Where a group's rows and columns begin in qkv.
+/// First row and column of a group in qkv.
 struct GroupPlace {
   std::int64_t row;
   std::int64_t column;
@@ -24,13 +24,14 @@ __device__ __forceinline__ GroupPlace place_of_group(const AttentionArgs& a,
           static_cast<std::int64_t>(kv_head) * (a.queries_per_kv + 2) * a.head_dim, kv_head};
 }
 
-/// A block's part: a head (or group), counted from the launch's first, and a tile of its rows.
+/// A thread block's work: a head or group, counted from the launch's first, and a tile of rows.
 struct BlockPlace {
   std::int64_t head;
   int tile;
 };
 
-/// Heads in waves that share the L2 cache, in each wave all heads' tile 0 first.
+/// Orders heads in waves that share the L2 cache. Within a wave, tile 0 of all heads comes
+/// first.
 __device__ __forceinline__ BlockPlace place_of_block(std::int64_t heads, int tiles, int wave) {
   const std::int64_t block = blockIdx.x;
   const std::int64_t first = block / (static_cast<std::int64_t>(wave) * tiles) * wave;
@@ -39,17 +40,17 @@ __device__ __forceinline__ BlockPlace place_of_block(std::int64_t heads, int til
   return {first + rest % width, rest / width};
 }
 
-/// Heads whose `bytes_each` fill about a third of a large GPU's L2 cache.
+/// The number of heads whose `bytes_each` fill about a third of a large GPU's L2 cache.
 inline int heads_in_wave(std::int64_t heads, std::int64_t bytes_each) {
   const std::int64_t fit = (std::int64_t{16} << 20) / (bytes_each > 0 ? bytes_each : 1);
   const std::int64_t wave = fit < heads ? fit : heads;
   return static_cast<int>(wave < 1 ? 1 : wave > 1024 ? 1024 : wave);
 }
 
-/// The weights of one query head that dropout keeps.
+/// Draws which weights of one query head are kept.
 class DropoutDraw {
  public:
-  /// `head` within its group, at `place`.
+  /// `head` is counted within its group, which is at `place`.
   __device__ __forceinline__ DropoutDraw(const AttentionArgs& a, const GroupPlace& place,
                                          int head)
       : args_(a),
@@ -57,7 +58,7 @@ class DropoutDraw {
         column_(static_cast<std::uint32_t>(
             (a.first_head + place.kv_head * a.queries_per_kv + head) * ((a.seq + 3) / 4))) {}
 
-  /// Of keys 4·quad … 4·quad + 3 of a query: bit j is set where the weight of key j is kept.
+  /// For keys 4·quad … 4·quad + 3 of a query: bit j is set if key j's weight is kept.
   [[nodiscard]] __device__ __forceinline__ std::uint32_t kept(int query, int quad) const {
     const std::uint64_t row = row_ + static_cast<std::uint64_t>(query);
     const r123::Philox4x32::ctr_type counter = {

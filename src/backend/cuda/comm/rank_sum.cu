@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All addends of an element are read by the thread that writes it, which is why `to` may be one
-// of them.
+// The thread that writes an element reads all its addends, which allows `to` to be one of the
+// addends.
 #include "../kernels/each.cuh"
 #include "rank_sum.hpp"
 
@@ -61,7 +61,7 @@ __device__ __forceinline__ void sum_vector(const RankAddends& addends, To* to, b
   store(to + at, out);
 }
 
-/// Floor: each addend once, `to` once or, accumulating, twice.
+/// Memory traffic: reads each addend once and writes `to` once; accumulating also reads `to`.
 template <class From, class To, int N>
 __global__ void __launch_bounds__(kEachThreads)
     rank_sum_kernel(const RankAddends addends, To* to, std::int64_t n, bool accumulate) {
@@ -78,7 +78,7 @@ void run(cudaStream_t stream, const RankAddends& addends, const View& to, bool a
   constexpr int N = kVector<From, To>;
   const std::int64_t n = to.count();
   const auto rest = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p); };
-  // Where there is none, it is null or 0.
+  // An absent array has address null and stride 0.
   const bool vectors =
       rest(to.raw()) % (N * sizeof(To)) == 0 &&
       (rest(addends.mine) | rest(addends.others) | addends.apart) % (N * sizeof(From)) == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges of a GPU's arrays by the host's communicator: down to pinned memory, over, up
-// again. The host waits for what it sends; the GPU goes on with what was queued.
+// Communicates a GPU's arrays through pinned memory and the host's communicator. The host waits
+// until its copies to pinned memory are done; the GPU goes on with queued work.
 #include <deque>
 #include <functional>
 
@@ -18,7 +18,7 @@ namespace cuda {
 
 namespace {
 
-/// Pinned memory in the shape of an array on the device.
+/// Pinned memory with the shape of an array on the device.
 class Stage {
  public:
   Stage(Device& device, DType dtype, const Shape& shape)
@@ -36,7 +36,7 @@ class Stage {
 };
 using StagePtr = std::unique_ptr<Stage>;
 
-/// Moves arrays between the GPU and pinned memory, on a stream of its own.
+/// Copies arrays between the GPU and pinned memory, on a stream of its own.
 class Ferry {
  public:
   Ferry(Device& device, Stream& compute)
@@ -46,7 +46,7 @@ class Ferry {
       stream_->synchronize();
     } catch (const std::exception& e) {
       log::warn("{}", e.what());
-      // Copies may still run: no one gets this memory again.
+      // Copies may still run, so this memory is never released.
       for (Leaving& left : leaving_) static_cast<void>(left.stage.release());
     }
   }
@@ -56,19 +56,19 @@ class Ferry {
   [[nodiscard]] Stream& compute() const { return compute_; }
   [[nodiscard]] Device& device() const { return device_; }
 
-  /// Later copies come after what `compute` has been given so far.
+  /// Orders later copies after the work queued on `compute` so far.
   void follow_compute() { stream_->wait(*compute_.record()); }
   [[nodiscard]] StagePtr room(const ConstView& like) {
-    TRM_CHECK(like.contiguous(), "an exchange of a strided window {}", like.shape().str());
+    TRM_CHECK(like.contiguous(), "communication of a strided window {}", like.shape().str());
     return std::make_unique<Stage>(device_, like.dtype(), like.shape());
   }
-  /// Waits for the copies. Before room is taken it makes how much of it there is in all the
-  /// same from step to step, whatever the GPU's pace.
+  /// Waits for all copies and frees their memory. With this call before each room(), the pinned
+  /// memory in use is the same in every step, whatever the GPU's pace.
   void wait_for_copies() {
     stream_->synchronize();
     leaving_.clear();
   }
-  /// What `from` holds once `compute` has come here; waits for it.
+  /// Copies `from`, after the work queued on `compute`, and waits for the copy.
   [[nodiscard]] StagePtr fetch(const ConstView& from) {
     wait_for_copies();
     StagePtr stage = room(from);
@@ -80,13 +80,13 @@ class Ferry {
     device_.copy_to_host(to.raw(), from.raw(), from.bytes(), *stream_);
     wait_for_copies();
   }
-  /// Queued; `compute` goes on after it.
+  /// Queues a copy to the GPU; later work on `compute` waits for the copy.
   void put(StagePtr stage, const View& to) {
     const View whole = stage->view();
     device_.copy_from_host(to.raw(), whole.raw(), to.bytes(), *stream_);
     retire(std::move(stage));
   }
-  /// All blocks but `except`.
+  /// Queues copies of all blocks but `except`.
   void put_others(StagePtr stage, const View& to, int except, int blocks) {
     const std::size_t block = to.bytes() / static_cast<std::size_t>(blocks);
     const std::size_t before = block * static_cast<std::size_t>(except);
@@ -99,7 +99,7 @@ class Ferry {
   }
 
  private:
-  /// Pinned memory is free when the copy from it is done, not when it is queued.
+  /// Keeps pinned memory until the copy from it is done.
   void retire(StagePtr stage) {
     auto copied = stream_->record();
     compute_.wait(*copied);
@@ -123,7 +123,7 @@ class Done : public Request {
   void wait() override {}
 };
 
-/// The host's exchange, then what it brought goes up.
+/// The host's communication, followed by a copy of what it received to the GPU.
 class StagedRequest : public Request {
  public:
   using Finish = std::function<void(StagePtr received)>;
@@ -134,7 +134,7 @@ class StagedRequest : public Request {
         finish_(std::move(finish)) {}
   ~StagedRequest() override {
     if (exchange_ == nullptr) return;
-    // An error ends the run: MPI may still read and write this memory, which no one gets again.
+    // After an error the run ends. MPI may still use this memory, which is never released.
     static_cast<void>(exchange_.release());
     static_cast<void>(sent_.release());
     static_cast<void>(received_.release());
@@ -217,8 +217,8 @@ class StagedCommunicator final : public Communicator {
     ferry_->put(std::move(sum), to);
   }
 
-  /// The sum is the host's, so that its bits are those of a run on CPUs. It is added to what
-  /// `to` holds then: another exchange may add to it meanwhile.
+  /// The host computes the sum, with the bits of a run on CPUs. On completion, the sum is added
+  /// to the current `to`, which other requests may have changed meanwhile.
   RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
                                   const View& room) override {
     check_reduce_scatter(from, to, accumulate, rank(), size());
@@ -291,7 +291,7 @@ class StagedCommunicator final : public Communicator {
   void add(const void* addend, DType type, const View& to, bool accumulate) {
     sum_in_rank_order(native(ferry_->compute()), {.mine = addend}, type, to, accumulate);
   }
-  /// By way of `room`, where it is large enough.
+  /// Copies through `room` if it is large enough.
   void put_and_add(StagePtr sum, const View& to, const View& room) {
     const View whole = sum->view();
     constexpr std::uintptr_t kAlignment = 16;
@@ -312,8 +312,8 @@ class StagedCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> host_;
   std::shared_ptr<Ferry> ferry_;
-  /// MPI takes the GPU's memory as it is. Not in gathers under way: Open MPI's support for CUDA
-  /// leaves out collectives that don't block.
+  /// Whether MPI takes the GPU's memory directly. start_all_gather() never does this: Open
+  /// MPI's support for CUDA excludes non-blocking collectives.
   bool direct_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which attention cuDNN takes.
+// Decides which attention calls cuDNN runs.
 #include <algorithm>
 #include <cuda_runtime.h>
 #include <limits>
@@ -17,10 +17,10 @@ namespace trireme::cuda {
 
 namespace {
 
-/// Older ones need a padding mask over sequences that aren't multiples of 128 (until 9.15), or
-/// the lowest number in the place of −∞ (9.9).
+/// Versions up to 9.15 need a padding mask unless sequences are multiples of 128. Version 9.9
+/// needs the lowest number in place of −∞.
 constexpr std::size_t kLeastVersion = 91600;
-/// Its gradients have the same bits in every run on GPUs of this capability.
+/// cuDNN's gradients are reproducible to the bit on GPUs of this compute capability.
 constexpr int kCapability = 9;
 constexpr std::int64_t kMostHeadEntries = 256;
 constexpr std::int64_t kAlignment = 16;
@@ -31,21 +31,21 @@ std::string version_text(std::size_t version) {
 
 cudnnHandle_t start() {
   const std::size_t version = cudnnGetVersion();
-  TRM_REQUIRE(version >= kLeastVersion, "cuDNN {} is too old: {} is the least",
+  TRM_REQUIRE(version >= kLeastVersion, "cuDNN {} is too old: {} or later is needed",
               version_text(version), version_text(kLeastVersion));
   int device = 0;
   int major = 0;
   TRM_CUDA(cudaGetDevice(&device));
   TRM_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   TRM_REQUIRE(major == kCapability,
-              "the GPU's compute capability is {}.x; it is taken on {}.x alone", major,
-              kCapability);
+              "the GPU's compute capability is {}.x; cuDNN's attention is used on {}.x alone",
+              major, kCapability);
   cudnnHandle_t handle = nullptr;
   TRM_CUDNN(cudnnCreate(&handle));
   return handle;
 }
 
-/// It doesn't check what it is given: unaligned arrays have wrong results.
+/// cuDNN doesn't check alignment: unaligned arrays have wrong results.
 bool aligned(std::initializer_list<ConstView> arrays) {
   return std::all_of(arrays.begin(), arrays.end(), [](const ConstView& v) {
     const std::int64_t row = v.row_stride() * static_cast<std::int64_t>(size_of(v.dtype()));
@@ -54,11 +54,11 @@ bool aligned(std::initializer_list<ConstView> arrays) {
   });
 }
 
-/// What keeps it from a call; "" if nothing does.
+/// Why cuDNN can't run this call; "" if it can.
 std::string_view obstacle(const ConstView& qkv, const ConstView& out,
                           const AttentionShape& shape, const Dropout& dropout) {
-  if (qkv.dtype() != DType::bf16 && qkv.dtype() != DType::f16) return "it takes halves alone";
-  if (dropout.probability > 0) return "it can't draw this program's dropout";
+  if (qkv.dtype() != DType::bf16 && qkv.dtype() != DType::f16) return "arrays aren't 16-bit";
+  if (dropout.probability > 0) return "cuDNN can't draw this program's dropout";
   if (shape.queries_per_kv != 1) return "query heads share keys";
   if (shape.head_dim % 8 != 0) return "the size of heads is no multiple of 8";
   if (shape.head_dim > kMostHeadEntries) return "heads have more than 256 entries";
@@ -89,9 +89,9 @@ struct CudnnAttention::State {
   const Workspace& workspace;
   FusedAttention choice;
   bool started = false;
-  std::string unusable{};  ///< why no shape can be had
+  std::string unusable{};  ///< why cuDNN can't be used at all
   cudnnHandle_t handle = nullptr;
-  /// None: it has no engines for the shape.
+  /// A null pointer stands for a shape without engines.
   std::map<AttentionProblem, std::unique_ptr<AttentionPlans>> plans{};
   std::map<AttentionProblem, std::string> troubles{};
   std::set<std::string, std::less<>> said{};
@@ -101,7 +101,7 @@ struct CudnnAttention::State {
     if (handle != nullptr) static_cast<void>(cudnnDestroy(handle));
   }
 
-  /// Null: our own kernels are to be taken.
+  /// Returns null: the program's own kernels must run.
   const AttentionPlans* refuse(std::string_view why) {
     if (choice == FusedAttention::cudnn) {
       throw Error(fmt::format(

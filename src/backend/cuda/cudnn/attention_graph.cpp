@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operations in the order in which cuDNN's engines look for them.
+// Builds the operations in the order that cuDNN's engines recognise.
 #include "attention_graph.hpp"
 
 namespace trireme::cuda {
 
 namespace {
 
-/// q, k or v of all heads, or a gradient of these.
+/// Layout of q, k or v of all heads, or of a gradient.
 Layout part_of_qkv(const AttentionProblem& p) {
   return {{p.batch, p.heads, p.seq, p.head_dim},
           {p.seq * p.qkv_row, 3 * p.head_dim, p.qkv_row, 1}};

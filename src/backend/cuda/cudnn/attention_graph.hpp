@@ -6,7 +6,7 @@
 
 namespace trireme::cuda {
 
-/// Numbers of the caller's arrays and values, in both graphs.
+/// Ids of the caller's arrays and values, in both graphs.
 inline constexpr std::int64_t kQuery = 1;
 inline constexpr std::int64_t kKey = 2;
 inline constexpr std::int64_t kValue = 3;
@@ -21,25 +21,25 @@ inline constexpr std::int64_t kValueGradient = 11;
 inline constexpr std::int64_t kRowSum = 12;  ///< Σ dO·O of each query: scratch
 inline constexpr std::int64_t kOne = 13;
 
-/// Heads of one size, sequences of one length, keys and values for each query head. Gradients
-/// lie as what they are of.
+/// A shape: heads of one size, sequences of one length, keys and values for each query head.
+/// Gradients have the layout of their arrays.
 struct AttentionProblem {
   cudnnDataType_t type = CUDNN_DATA_BFLOAT16;
   std::int64_t batch = 0;
   std::int64_t heads = 0;
   std::int64_t seq = 0;
   std::int64_t head_dim = 0;
-  std::int64_t qkv_row = 0;  ///< elements from a token's q, k, v to the next token's
+  std::int64_t qkv_row = 0;  ///< elements from a token's q, k, v to those of the next token
   std::int64_t out_row = 0;
 
   friend auto operator<=>(const AttentionProblem&, const AttentionProblem&) = default;
 };
 
-/// lse is the natural logarithm of Σ exp of the scaled scores, [batch, heads, seq].
+/// `lse` is the natural logarithm of Σ exp of the scaled scores, [batch, heads, seq].
 [[nodiscard]] Graph attention_forward_graph(const AttentionProblem& p);
-/// As NVIDIA's frontend asks for gradients that have the same bits in every run: those of the
-/// queries are a product of stored score gradients. The engine's notes don't tell this from a
-/// sum of atomic additions, to which it turns where the queries' gradients are an fp32 array.
+/// Asks for reproducible gradients, like NVIDIA's frontend: dQ is a GEMM of stored score
+/// gradients. If dQ is an fp32 array, the engine uses atomic additions instead. The engine's
+/// notes don't show the difference.
 [[nodiscard]] Graph attention_backward_graph(const AttentionProblem& p);
 
 }  // namespace trireme::cuda

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backward pass stores the scores' gradients: it runs in parts that fit the workspace.
+// The backward pass stores the scores' gradients, and runs in parts that fit the workspace.
 #include "attention_plans.hpp"
 
 #include <algorithm>
@@ -14,12 +14,13 @@ namespace {
 
 constexpr std::int64_t kAlignment = 16;
 
-/// One fp32 sum for each query, before cuDNN's own workspace.
+/// One fp32 sum for each query, in front of cuDNN's own workspace.
 std::int64_t row_sum_bytes(const AttentionProblem& p) {
   return round_up<std::int64_t>(4 * p.batch * p.heads * p.seq, 256);
 }
 
-/// What its engines for compute capability 9.0 take: score gradients in tiles of 64 × 128.
+/// Bytes of score gradients, which engines for compute capability 9.0 store in tiles of 64 ×
+/// 128.
 std::int64_t score_bytes(const AttentionProblem& p) {
   return 2 * p.batch * p.heads * round_up<std::int64_t>(p.seq, 64) *
          round_up<std::int64_t>(p.seq, 128);
@@ -58,7 +59,7 @@ AttentionPlans::AttentionPlans(const AttentionProblem& problem, const PlanTarget
       forward_(plan_of(attention_forward_graph(problem_), target)),
       backward_(plan_of(attention_backward_graph(part_), target)) {
   TRM_REQUIRE(this->workspace_bytes() <= workspace_bytes,
-              "it needs a workspace of {} bytes, there are {}", this->workspace_bytes(),
+              "cuDNN needs a workspace of {} bytes, there are {}", this->workspace_bytes(),
               workspace_bytes);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Both passes of attention of one shape, ready to run.
+// Plans for both passes of attention of one shape.
 #pragma once
 
 #include "attention_graph.hpp"
@@ -7,7 +7,7 @@
 
 namespace trireme::cuda {
 
-/// Pointers to an array's first entry; the heads of a token lie as AttentionProblem says.
+/// Pointers to the first entry of each array. AttentionProblem states the layout of heads.
 struct AttentionPointers {
   void* qkv = nullptr;
   void* out = nullptr;
@@ -18,19 +18,20 @@ struct AttentionPointers {
 
 class AttentionPlans {
  public:
-  /// With at most so much workspace. Throws Error, which says why, where it can't be had.
+  /// Makes plans that need at most `workspace_bytes`. Throws Error with the reason if cuDNN
+  /// can't.
   AttentionPlans(const AttentionProblem& problem, const PlanTarget& target,
                  std::size_t workspace_bytes);
 
   void forward(cudnnHandle_t handle, const AttentionPointers& a, void* workspace) const;
   void backward(cudnnHandle_t handle, const AttentionPointers& a, void* workspace) const;
 
-  /// What of the batch and the heads goes through the backward pass at once.
+  /// The share of batch and heads that goes through the backward pass at once.
   [[nodiscard]] const AttentionProblem& part() const { return part_; }
   [[nodiscard]] std::int64_t parts() const;
-  /// Of the larger pass.
+  /// Workspace of the larger pass.
   [[nodiscard]] std::size_t workspace_bytes() const;
-  /// "engine 2 forward, engine 6 backward in 4 parts".
+  /// A description such as "engine 2 forward, engine 6 backward in 4 parts".
   [[nodiscard]] std::string describe() const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arrays of cuDNN's descriptors; what its return codes mean.
+// Arrays of cuDNN's descriptors, and explanations of its return codes.
 #include "descriptor.hpp"
 
 #include <algorithm>

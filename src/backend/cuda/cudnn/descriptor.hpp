@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN's return codes and descriptors. What is set in a descriptor is read when it is
-// finalized; only then may others refer to it.
+// cuDNN's return codes and descriptors. Attributes take effect at finalize(); other descriptors
+// may refer to a descriptor only after that call.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 
 namespace trireme::cuda {
 
-/// The innermost reason of cuDNN's last complaint in this thread; "" if there is none.
+/// Returns the innermost reason of cuDNN's last error in this thread; "" if there is none.
 [[nodiscard]] std::string last_explanation();
 
 /// Throws Error with the call, the code's name and cuDNN's own explanation.
@@ -27,7 +27,7 @@ namespace trireme::cuda {
       ::trireme::cuda::throw_cudnn(trm_code, #call, ::std::source_location::current()); \
   } while (false)
 
-/// Of any other type there is none: the call does not compile.
+/// Other types have no attribute type: their calls don't compile.
 template <class T>
 inline constexpr auto kAttributeType = nullptr;
 template <>
@@ -95,7 +95,7 @@ class Descriptor {
     TRM_CUDNN(cudnnBackendGetAttribute(raw_, name, kAttributeType<T>, 1, &count, &value));
     return value;
   }
-  /// At most `most` of them.
+  /// Returns at most `most` values.
   template <class T>
   [[nodiscard]] std::vector<T> get_all(cudnnBackendAttributeName_t name,
                                        std::size_t most) const {
@@ -106,7 +106,7 @@ class Descriptor {
     values.resize(std::min(most, static_cast<std::size_t>(count)));
     return values;
   }
-  /// The same of descriptors of one type.
+  /// Returns at most `most` descriptors of one type.
   [[nodiscard]] std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t name,
                                                         cudnnBackendDescriptorType_t type,
                                                         std::size_t most) const;

@@ -7,7 +7,7 @@ namespace trireme::cuda {
 namespace {
 
 constexpr std::int64_t kAlignment = 16;
-/// Numbers of inner results; the caller's are below.
+/// Ids of inner results begin here; the caller's ids are smaller.
 constexpr std::int64_t kFirstInner = 1000;
 
 }  // namespace

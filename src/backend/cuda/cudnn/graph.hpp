@@ -12,7 +12,7 @@ namespace trireme::cuda {
 
 using Four = std::array<std::int64_t, 4>;
 
-/// An array, or a view of one; the last two dimensions may be swapped.
+/// Sizes and strides of an array or a view; the last two dimensions may be swapped.
 struct Layout {
   Four sizes{};
   Four strides{};
@@ -21,20 +21,20 @@ struct Layout {
   [[nodiscard]] Layout transposed() const;
 };
 
-/// A value between operations, or one of the caller's arrays.
+/// A value between operations, or an array of the caller.
 struct GraphArray {
   Descriptor tensor;
   cudnnDataType_t type;
   Layout layout;
 };
 
-/// Operations run in fp32. Results that nobody else names stay on chip.
+/// Operations run in fp32. Inner results stay on chip.
 class Graph {
  public:
-  /// One of the caller's arrays, aligned to 16 bytes, or an fp32 number of his.
+  /// An array of the caller, aligned to 16 bytes; number(): an fp32 value of the caller.
   const GraphArray& array(std::int64_t id, cudnnDataType_t type, const Layout& layout);
   const GraphArray& number(std::int64_t id);
-  /// A result to be.
+  /// Declares an inner result.
   const GraphArray& inner(cudnnDataType_t type, const Layout& layout);
 
   const GraphArray& pointwise(cudnnPointwiseMode_t mode, const GraphArray& x);
@@ -42,19 +42,19 @@ class Graph {
                               const GraphArray& b);
   void pointwise(cudnnPointwiseMode_t mode, const GraphArray& x, const GraphArray& b,
                  const GraphArray& y);
-  /// The number of each element's row (dimension 2) or column (3).
+  /// Returns each element's row index (dimension 2) or column index (dimension 3).
   const GraphArray& index(const GraphArray& like, std::int64_t dimension);
   /// row >= column.
   const GraphArray& at_least(const GraphArray& row, const GraphArray& column);
   /// x where `mask`, else b.
   const GraphArray& select(const GraphArray& x, const GraphArray& b, const GraphArray& mask);
-  /// Over the columns.
+  /// Reduces over the columns.
   const GraphArray& reduce(cudnnReduceTensorOp_t operation, const GraphArray& x);
   void multiply(const GraphArray& a, const GraphArray& b, const GraphArray& c);
-  /// The same values with rows and columns exchanged, of this type.
+  /// Swaps rows and columns; the result has type `type`.
   const GraphArray& transpose(const GraphArray& x, cudnnDataType_t type);
 
-  /// Of all operations so far; `handle` is null where there is no GPU.
+  /// Finishes the graph of all operations so far. `handle` is null without a GPU.
   [[nodiscard]] Descriptor finish(cudnnHandle_t handle);
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN's functions as the linker wants them; each passes its call on to the library, which is
-// loaded at the first one. Hidden from other libraries.
+// Defines cuDNN's functions for the linker. Each forwards its call to the library, which is
+// loaded at the first call. Other libraries don't see these definitions.
 #include "../runtime/library.hpp"
 
 #include <cudnn.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The choice of an engine.
+// Chooses an engine.
 #include "plan.hpp"
 
 #include <algorithm>
@@ -28,7 +28,8 @@ Plan::Plan(Graph& graph, const PlanTarget& target)
     : plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
   const Descriptor operations = graph.finish(target.handle);
   const std::vector<Descriptor> configurations = engines(operations, target);
-  std::string trouble = fmt::format("cuDNN has no engine for it ({})", last_explanation());
+  std::string trouble =
+      fmt::format("cuDNN has no engine for this shape ({})", last_explanation());
   for (const Descriptor& configuration : configurations) {
     std::vector<Descriptor> engine = configuration.get_descriptors(
         CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
@@ -38,7 +39,7 @@ Plan::Plan(Graph& graph, const PlanTarget& target)
         fmt::format("engine {}", engine[0].get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX));
     if (std::find(notes.begin(), notes.end(), CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) !=
         notes.end()) {
-      trouble = engine_ + " gives other bits in every run";
+      trouble = engine_ + " isn't reproducible to the bit";
       continue;
     }
     try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A graph made ready to run.
+// A plan: a graph with the engine that runs it.
 #pragma once
 
 #include <map>
@@ -9,8 +9,8 @@
 
 namespace trireme::cuda {
 
-/// What a plan is for: a handle's GPU; or, with no GPU at hand, one of these properties, for a
-/// plan that can't be run.
+/// The device of a plan: a handle's GPU or, without a GPU, device properties. A plan for
+/// properties can't run.
 struct PlanTarget {
   cudnnHandle_t handle = nullptr;
   const Descriptor* properties = nullptr;
@@ -18,13 +18,13 @@ struct PlanTarget {
 
 class Plan {
  public:
-  /// By the first of the library's engines, in its own order, that isn't said to give other
-  /// bits in every run. Throws Error, which says why, where there is none.
+  /// Takes the first of cuDNN's engines, in its own order, that is reproducible to the bit.
+  /// Throws Error with the reason if there is none.
   Plan(Graph& graph, const PlanTarget& target);
 
   [[nodiscard]] std::size_t workspace_bytes() const { return workspace_bytes_; }
   [[nodiscard]] const std::string& engine() const { return engine_; }
-  /// Queues it on the handle's stream. Numbers are read now, from host memory.
+  /// Queues the plan on the handle's stream. Values in host memory are read during the call.
   void run(cudnnHandle_t handle, const std::map<std::int64_t, void*>& arrays,
            void* workspace) const;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bias under products whose own epilogue can't add it; off the paths that matter for speed.
+// Adds a bias to GEMMs whose epilogue can't. No path that matters for speed needs this kernel.
 #include <algorithm>
 
 #include "../kernels/types.cuh"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows that a product is added to.
+// Adds a bias to each row of a matrix.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,7 +8,8 @@
 
 namespace trireme::cuda {
 
-/// Each row of c = bias, or += bias with `accumulate`. c has bias's type or is fp32.
+/// Sets each row of c to bias, or adds bias to each row with `accumulate`. c has bias's type or
+/// is fp32.
 void put_bias(cudaStream_t stream, const ConstView& bias, const View& c, bool accumulate);
 
 }  // namespace trireme::cuda

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt reads our row-major matrices as their column-major transposes: Cᵀ = op(B)ᵀ op(A)ᵀ.
-// So its first factor is b and its second a, with the operations as they are; its rows are our
-// columns.
+// cuBLASLt reads row-major matrices as their column-major transposes: Cᵀ = op(B)ᵀ op(A)ᵀ. The
+// library's first factor is therefore b, its second a, with unchanged operations. The library's
+// rows are columns here.
 #include "gemm.hpp"
 
 #include <algorithm>
@@ -30,13 +30,13 @@ cudaDataType_t type_of(DType t) {
     case DType::f16:
       return CUDA_R_16F;
     default:
-      throw Error(fmt::format("products of {} don't run on the CUDA backend", name_of(t)));
+      throw Error(fmt::format("the CUDA backend has no GEMM for {}", name_of(t)));
   }
 }
 
 cublasOperation_t operation(Op op) { return op == Op::n ? CUBLAS_OP_N : CUBLAS_OP_T; }
 
-/// Bytes that an address is a multiple of, as far as algorithms ask for it.
+/// The largest power of two, at most 16, that divides an address.
 std::uint32_t alignment_of(const void* p) {
   constexpr std::uintptr_t kMost = 16;
   const auto address = reinterpret_cast<std::uintptr_t>(p);
@@ -76,7 +76,7 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
       cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
 }
 
-/// The addresses alone: these change from call to call.
+/// Sets only addresses, which change from call to call.
 void set_addresses(cublasLtMatmulDesc_t desc, const Epilogue& e) {
   if (e.bias != nullptr) set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, e.bias);
   if (!e.aux.empty()) set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, e.aux.raw());
@@ -101,7 +101,7 @@ Desc make_desc(const Product& p, const Epilogue& e, bool allow_tf32) {
   return desc;
 }
 
-/// Of split sums only those that are kept in fp32 until they are added, in their order: the
+/// Allows split sums only if partial sums stay in fp32 and are added in a fixed order. The
 /// other schemes round partial sums to c's type.
 Preference make_preference(const Product& p) {
   cublasLtMatmulPreference_t made = nullptr;
@@ -123,20 +123,20 @@ std::string text_of(const Product& p) {
                      p.accumulate ? " added" : "", name_of(p.a.dtype()), name_of(p.c.dtype()));
 }
 
-/// Shape, row stride and alignment.
+/// Formats shape, row stride and alignment.
 std::string text_of(const ConstView& v) {
-  return fmt::format("{}×{} in rows {} apart at a multiple of {} bytes", v.rows(), v.cols(),
+  return fmt::format("{}×{} with row stride {}, aligned to {} bytes", v.rows(), v.cols(),
                      leading(v), alignment_of(v.raw()));
 }
 
-/// The library's way to say that it can't do such a product.
+/// Whether the library says that it can't do such a GEMM.
 bool refused(cublasStatus_t status) {
   return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
 }
 
 }  // namespace
 
-/// No candidates: cuBLASLt can't do it.
+/// A GEMM's descriptors and algorithms. Without candidates, cuBLASLt can't do the GEMM.
 struct Gemm::Plan {
   Desc desc;
   Layout a;
@@ -144,7 +144,7 @@ struct Gemm::Plan {
   Layout c;
   std::vector<cublasLtMatmulHeuristicResult_t> candidates;
   std::size_t chosen = 0;
-  bool proven = false;  ///< has been run
+  bool proven = false;  ///< whether the chosen algorithm has run
 };
 
 Gemm::Gemm(const Workspace& workspace, const CudaOptions& options)
@@ -208,9 +208,10 @@ cublasStatus_t Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algo
                         kWorkspaceBytes, trial.stream);
 }
 
-/// Tries each candidate. What c holds is lost where it is overwritten anyway; where it is added
-/// to, the trials run in memory of their own. It is the device's: the driver would wait for
-/// exchanges to give it back. Where there is none, the library's word stands.
+/// Times each candidate. Trials overwrite c, unless the GEMM adds to c: these trials use
+/// scratch memory. The scratch comes from the device's pool, because the driver would wait for
+/// communication when freeing memory. Without enough memory, the heuristic's first choice
+/// stands.
 void Gemm::search(Plan& plan, cudaStream_t stream, const Product& p) const {
   if (!p.accumulate) {
     plan.chosen = fastest(plan, {stream, p, p.c.raw()});
@@ -230,7 +231,7 @@ std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
   const auto events = std::make_shared<EventPool>();
   std::vector<double> seconds;
   for (const auto& candidate : plan.candidates) {
-    const cublasStatus_t status = multiply(plan, candidate.algo, trial);  // its code is loaded
+    const cublasStatus_t status = multiply(plan, candidate.algo, trial);  // loads its code
     if (refused(status)) {
       seconds.push_back(std::numeric_limits<double>::infinity());
       continue;
@@ -249,8 +250,8 @@ std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
   const auto rate = [&](double t) {
     return 2e-12 * static_cast<double>(p.c.count()) * static_cast<double>(p.inner()) / t;
   };
-  log::info("product {}: {:.0f} TFLOP/s, the first of {} algorithms {:.0f}", text_of(p),
-            rate(*best), seconds.size(), rate(seconds.front()));
+  log::info("GEMM {}: {:.0f} TFLOP/s with the fastest of {} algorithms, {:.0f} with the first",
+            text_of(p), rate(*best), seconds.size(), rate(seconds.front()));
   return static_cast<std::size_t>(best - seconds.begin());
 }
 
@@ -272,7 +273,7 @@ bool Gemm::try_run(cudaStream_t stream, const Product& p, const Epilogue& e) {
 
 void Gemm::run(cudaStream_t stream, const Product& p) {
   TRM_REQUIRE(try_run(stream, p, {}),
-              "cuBLASLt has no algorithm for the product {}: a is {}, b {}, c {}", text_of(p),
+              "cuBLASLt has no algorithm for the GEMM {}: a is {}, b {}, c {}", text_of(p),
               text_of(p.a), text_of(p.b), text_of(ConstView(p.c)));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products by cuBLASLt, with what it can do to a product before it is stored.
+// GEMMs with cuBLASLt, including fused epilogues.
 #pragma once
 
 #include <array>
@@ -13,15 +13,15 @@ namespace trireme::cuda {
 
 class Workspace;
 
-/// Which fused routes are taken; without them the parts run one after the other.
+/// Which fused epilogues are used. Without them, separate kernels run one after the other.
 struct FusedProducts {
-  bool activation = true;           ///< gelu_tanh and what it was applied to
-  bool activation_backward = true;  ///< its gradient
-  bool bias_gradient = true;        ///< with the weight's gradient
+  bool activation = true;           ///< gelu_tanh; its argument is stored too
+  bool activation_backward = true;  ///< gradient of gelu_tanh
+  bool bias_gradient = true;        ///< gradient of a bias, with the weight's gradient
 };
 inline constexpr FusedProducts kFused;
 
-/// c = op_a(a) op_b(b), or c += that. Row-major; all sizes at least 1.
+/// c = op_a(a) op_b(b), or c += op_a(a) op_b(b). Row-major; all sizes are at least 1.
 struct Product {
   ConstView a;
   Op op_a = Op::n;
@@ -33,21 +33,21 @@ struct Product {
   [[nodiscard]] std::int64_t inner() const { return op_a == Op::n ? a.cols() : a.rows(); }
 };
 
-/// What is done to a product on its way. `bias` and `aux` are of c's type.
+/// What is done to a result before it is stored. `bias` and `aux` have c's type.
 struct Epilogue {
   cublasLtEpilogue_t kind = CUBLASLT_EPILOGUE_DEFAULT;
-  void* bias = nullptr;  ///< added to each row; or a column sum, overwritten
+  void* bias = nullptr;  ///< added to each row; or column sums, overwritten
   View aux;              ///< GELU's argument: stored, or read by its gradient
 };
 
-/// Sums are taken in fp32 and rounded once. With the library's word for the algorithm a product
-/// has the same bits in every run on GPUs of one kind: cuBLAS promises that for cublasLtMatmul
-/// with a workspace of the caller's (cuBLAS, "Results Reproducibility"). With a timed search
-/// another run may choose another algorithm, and last bits may differ.
+/// Sums are in fp32 and rounded once. With the heuristic's algorithm, a GEMM has the same bits
+/// in every run on GPUs of one kind. Results of cublasLtMatmul are reproducible with a
+/// workspace of the caller (cuBLAS, "Results Reproducibility"). A timed search may choose
+/// another algorithm in another run, which may change the last bits.
 class Gemm {
  public:
-  /// Of the workspace: what cuBLAS recommends for compute capability 9.0. The other half is for
-  /// the caller's scratch.
+  /// The share of the workspace that cuBLAS recommends for compute capability 9.0. The rest is
+  /// for the caller's scratch.
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20U;
 
   Gemm(const Workspace& workspace, const CudaOptions& options);
@@ -55,14 +55,14 @@ class Gemm {
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
-  /// Queues it. False, and nothing is queued, where cuBLASLt has no algorithm for it.
+  /// Queues a GEMM. Returns false, without queuing work, if cuBLASLt has no algorithm for it.
   [[nodiscard]] bool try_run(cudaStream_t stream, const Product& p, const Epilogue& e);
-  /// Throws Error where try_run() is false.
+  /// Queues a GEMM. Throws Error if try_run() returns false.
   void run(cudaStream_t stream, const Product& p);
 
  private:
   struct Plan;
-  /// Sizes, strides, types, operations, epilogue and alignments.
+  /// A GEMM's sizes, strides, types, operations, epilogue and alignments.
   using Key = std::array<std::int64_t, 13>;
   struct Trial {
     cudaStream_t stream;

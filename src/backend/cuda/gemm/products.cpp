@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of Kernels: which fused route is there, and what stands in where there is none.
+// GEMMs of Kernels: selects a fused epilogue, or separate kernels where cuBLASLt has none.
 #include "../kernels/kernels.hpp"
 #include "../runtime/check.hpp"
 #include "../runtime/stream.hpp"
@@ -11,8 +11,8 @@ namespace trireme::cuda {
 
 namespace {
 
-/// cuBLAS's GELU is the tanh form, and computed with an approximate tanh: of fp32 it would not
-/// be fp32. Its argument's rows must be multiples of 8 elements apart.
+/// cuBLAS's GELU is the tanh form with an approximate tanh, too inexact for fp32. Rows of the
+/// argument must be multiples of 8 elements apart.
 bool gelu_fits(Activation kind, const ConstView& before, const ConstView& product) {
   return kind == Activation::gelu_tanh && before.dtype() == product.dtype() &&
          before.dtype() != DType::f32 && before.row_stride() % 8 == 0;
@@ -22,7 +22,7 @@ bool gelu_fits(Activation kind, const ConstView& before, const ConstView& produc
 
 void CudaKernels::gemm(Stream& s, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
                        const View& c, double beta, const ConstView& bias) {
-  TRM_CHECK(beta == 0 || beta == 1, "a product with beta {}", beta);
+  TRM_CHECK(beta == 0 || beta == 1, "a GEMM with beta {}", beta);
   if (c.count() == 0) return;
   cudaStream_t stream = native(s);
   Product p{a, op_a, b, op_b, c, beta == 1};
@@ -75,8 +75,9 @@ void CudaKernels::accumulate_weight_gradient(Stream& s, const ConstView& dy, con
   const bool fits = !dbias.empty() && dbias.dtype() == dweight.dtype() &&
                     dbias.bytes() <= Workspace::kBytes - Gemm::kWorkspaceBytes;
   if (kFused.bias_gradient && fits && dy.count() > 0 && x.count() > 0) {
-    // BGRADB sums cuBLAS's second factor, dy, over the rows that the product sums over. It
-    // overwrites: into scratch behind the product's own, added from there.
+    // BGRADB sums cuBLAS's second factor, dy, over the GEMM's inner dimension. BGRADB
+    // overwrites its result: the sums go to scratch behind the GEMM's own, and are added from
+    // scratch.
     void* const sums =
         static_cast<std::byte*>(workspace_->take(Workspace::kBytes)) + Gemm::kWorkspaceBytes;
     const Product p{dy, Op::t, x, Op::n, dweight, true};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activations and their gradients. Halves take the GPU's fast exponential and quotient, whose
-// errors lie far below their rounding; fp32 does not.
+// Activations and their gradients. For half-precision arrays, the GPU's fast exponential and
+// quotient are exact enough: their errors are far below rounding. fp32 arrays need precise
+// functions.
 #include "../runtime/stream.hpp"
 #include "each.cuh"
 #include "kernels.hpp"
@@ -14,7 +15,7 @@ struct Curve {
   float slope;
 };
 
-/// Arithmetic as precise as a storage type T deserves.
+/// Arithmetic with the precision that a storage type T needs.
 template <class T>
 struct Precise {
   __device__ __forceinline__ static float exp(float x) { return expf(x); }
@@ -43,7 +44,7 @@ struct Precise<bf16> : Fast {};
 template <>
 struct Precise<f16> : Fast {};
 
-/// Gated kinds name their gate's curve.
+/// The gate's activation of a gated kind.
 constexpr Activation gate_of(Activation kind) {
   switch (kind) {
     case Activation::swiglu:
@@ -64,7 +65,7 @@ __device__ __forceinline__ Curve curve(float x) {
     const float cdf = P::normal_cdf(x, gauss);
     return {x * cdf, fmaf(x * 0.398942280F, gauss, cdf)};
   } else if constexpr (kKind == Activation::gelu_tanh) {
-    // (1 + tanh u) / 2 = 1 / (1 + exp(−2u)), which keeps its digits where tanh is near −1.
+    // (1 + tanh u) / 2 = 1 / (1 + exp(−2u)). This form keeps its digits for tanh near −1.
     constexpr float k = 0.797884561F;
     constexpr float c = 0.044715F;
     const float square = x * x;
@@ -73,14 +74,14 @@ __device__ __forceinline__ Curve curve(float x) {
     const float slope_of_u = k * fmaf(3.0F * c, square, 1.0F);
     return {x * cdf, fmaf(2.0F * x * cdf * (1.0F - cdf), slope_of_u, cdf)};
   } else if constexpr (kKind == Activation::relu) {
-    return {x < 0 ? 0.0F : x, x > 0 ? 1.0F : 0.0F};  // NaN stays
+    return {x < 0 ? 0.0F : x, x > 0 ? 1.0F : 0.0F};  // NaN stays NaN
   } else {
     const float sigmoid = P::inverse(1.0F + P::exp(-x));
     return {x * sigmoid, sigmoid * fmaf(x, 1.0F - sigmoid, 1.0F)};
   }
 }
 
-/// Floor: 2 elements of T a result, 3 where gated.
+/// Minimum traffic: 2 elements of T per result, 3 if gated.
 template <class T, Activation kKind>
 struct Forward {
   static constexpr bool kGated = gated(kKind);
@@ -112,7 +113,7 @@ struct Forward {
   }
 };
 
-/// Floor: 3 elements of T an element of dy, 5 where gated. dx may be x or dy.
+/// Minimum traffic: 3 elements of T per element of dy, 5 if gated. dx may be x or dy.
 template <class T, Activation kKind>
 struct Backward {
   static constexpr bool kGated = gated(kKind);
@@ -158,7 +159,7 @@ struct Backward {
 template <Activation kKind>
 struct KindTag {};
 
-/// f(KindTag<kind>()).
+/// Calls f(KindTag<kind>()).
 template <class F>
 void with_kind(Activation kind, F&& f) {
   switch (kind) {
@@ -179,7 +180,7 @@ void with_kind(Activation kind, F&& f) {
   }
 }
 
-/// The second half of a gated kind's columns, else nothing.
+/// The second half of the columns for gated kinds, else an empty view.
 template <class V>
 V up_of(Activation kind, const V& x) {
   return gated(kind) ? x.slice_cols(x.cols() / 2, x.cols() / 2) : V();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Partial column sums, added up in the order of the parts.
+// Adds partial column sums in a fixed order.
 #pragma once
 
 #include "trireme/tensor/tensor.hpp"
@@ -9,19 +9,19 @@
 
 namespace trireme::cuda {
 
-/// Parts that a sum over rows is cut into, at most: two blocks for each multiprocessor of an
-/// H100. Of no device's own count, so that sums have the same bits on all.
+/// A sum over rows has at most this many partial sums: two thread blocks for each
+/// multiprocessor of an H100. A fixed number gives the same bits on every device.
 inline constexpr int kMaxParts = 264;
 
-inline constexpr int kPartGroups = 16;  ///< warps of a block, each with its share of the parts
+inline constexpr int kPartGroups = 16;  ///< warps that share the partial sums
 
-/// What the parts are added to: columns before `split`, and the others.
+/// Where sums go: columns before `split` to `first`, the others to `second`.
 template <class To>
 struct PartSums {
   To* first;
   To* second;
   std::int64_t split;
-  std::int64_t cols;  ///< of both
+  std::int64_t cols;  ///< columns of both arrays together
 };
 
 template <class To>
@@ -46,8 +46,8 @@ __global__ void __launch_bounds__(kWarp* kPartGroups)
   *sum = from_float<To>(to_float(*sum) + total);
 }
 
-/// first [cols] += Σ over p of parts[p · part_stride + col]; second, unless empty, likewise of
-/// the columns that follow.
+/// first [cols] += Σ over p of parts[p · part_stride + col]. `second`, unless empty, receives
+/// the sums of the columns that follow.
 inline void add_parts(cudaStream_t stream, const float* parts, int count,
                       std::int64_t part_stride, const View& first, const View& second = {}) {
   const std::int64_t cols = first.count() + (second.empty() ? 0 : second.count());

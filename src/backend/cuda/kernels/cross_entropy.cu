@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cut softmax in place, a block a row. A row's first elements, up to an address that 16
-// divides, and its last ones go one by one, so that any vocabulary and stride does.
+// The sharded softmax in place, one thread block per row. Vectors start at a multiple of 16
+// bytes. Elements before and after them are handled singly, which allows any vocabulary and
+// stride.
 #include <limits>
 
 #include "../runtime/stream.hpp"
@@ -23,7 +24,7 @@ __device__ __forceinline__ float exponential(float x) {
   }
 }
 
-/// 16 bytes in one store, which the compiler else may cut up between the exponentials.
+/// Writes 16 bytes in one store. The compiler might split a plain store between exponentials.
 template <class P>
 __device__ __forceinline__ void store_whole(void* to, const P& values) {
   uint4 words;
@@ -32,7 +33,8 @@ __device__ __forceinline__ void store_whole(void* to, const P& values) {
   __stcg(static_cast<uint4*>(to), words);
 }
 
-/// A row as vectors between single elements. A row has fewer than 2^31 elements.
+/// How a row is split: vectors, and single elements before and after. Rows are shorter than
+/// 2^31.
 template <class T>
 struct RowCut {
   static constexpr int N = kVector<T>;
@@ -47,7 +49,7 @@ struct RowCut {
     packs = (n - head) / N;
   }
 
-  /// one(element) and pack(first element of N) for this thread's share.
+  /// Calls one(element) and pack(first element of N) for this thread's share.
   template <class One, class Vector>
   __device__ __forceinline__ void visit(One&& one, Vector&& pack) const {
     const auto t = static_cast<int>(threadIdx.x);
@@ -57,7 +59,7 @@ struct RowCut {
     if (t < cols - head - packs * N) one(head + packs * N + t);
   }
 
-  /// to[i] = f(from[i], i) for this thread's share, with several loads under way.
+  /// to[i] = f(from[i], i) for this thread's share, with several loads in flight.
   template <class F>
   __device__ __forceinline__ void change(const T* from, T* to, F&& f) const {
     constexpr int kAtOnce = 2;
@@ -85,7 +87,8 @@ struct RowCut {
   }
 };
 
-/// Where the row's target is among `cols` columns from `first` on; −1: elsewhere.
+/// The index of the row's target among `cols` columns from `first` on; −1 if another rank has
+/// it.
 __device__ __forceinline__ int target_of(const std::int32_t* targets, std::int64_t row,
                                          std::int64_t first, int cols) {
   const std::int64_t at = targets[row] - first;
@@ -103,8 +106,8 @@ struct Local {
   float* picked;
 };
 
-/// Floor: 2 elements of T an element: between its two uses the row lies in shared memory where
-/// two of its kind fit (`kStash`), else in the cache at best.
+/// Minimum traffic: 2 elements of T per element. Between its two uses, the row stays in shared
+/// memory if two rows fit (`kStash`), else at best in the cache.
 template <class T, bool kStash>
 __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   constexpr int N = kVector<T>;
@@ -112,7 +115,7 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   const std::int64_t row = blockIdx.x;
   T* const z = a.logits.at(row, 0);
   const RowCut<T> cut(z, a.cols);
-  // Vectors are aligned in the stash as they are in memory.
+  // Vectors have the same alignment in the stash as in memory.
   T* const held = kStash ? shared_memory<T>() + (N - cut.head) % N : z;
   const int target = target_of(a.targets, row, a.first_column, a.cols);
   const float lowest = -INFINITY;
@@ -130,7 +133,7 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
       });
   const bool picks = threadIdx.x == 0 && target >= 0;
   float picked = 0;
-  if (!kStash && picks) picked = to_float(z[target]);  // before the row is changed
+  if (!kStash && picks) picked = to_float(z[target]);  // before the row changes
   most = over_block(most, room, lowest, Max());
   if (kStash && picks) picked = to_float(held[target]);
   float total = 0;
@@ -171,7 +174,7 @@ __global__ void __launch_bounds__(kThreads) rescale_kernel(Rescale a) {
 
 constexpr int kLossThreads = 1024;
 
-/// One block, so that the order of the sum is fixed.
+/// Sums in one thread block, which fixes the order.
 __global__ void __launch_bounds__(kLossThreads)
     loss_kernel(const float* sum, const float* picked, std::int64_t rows, double* total) {
   __shared__ double room[kMaxWarps];
@@ -192,10 +195,10 @@ struct Gradient {
   const float* factor;
   const float* sum;
   double scale;
-  const double* scale_too;  // none: null
+  const double* scale_too;  // null for 1
 };
 
-/// Floor: 2 elements of T an element.
+/// Minimum traffic: 2 elements of T per element.
 template <class T>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
   const std::int64_t row = blockIdx.x;
@@ -214,7 +217,7 @@ int columns_of(const ConstView& v) {
   return static_cast<int>(v.cols());
 }
 
-/// Dynamic shared memory with which two blocks stand on one multiprocessor.
+/// Dynamic shared memory per thread block that allows two thread blocks per multiprocessor.
 std::int64_t stash_limit() {
   int device = 0;
   int per_processor = 0;
@@ -223,7 +226,7 @@ std::int64_t stash_limit() {
   TRM_CUDA(cudaDeviceGetAttribute(&per_processor, cudaDevAttrMaxSharedMemoryPerMultiprocessor,
                                   device));
   TRM_CUDA(cudaDeviceGetAttribute(&per_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  constexpr int kOwn = 2048;  // static, and what the system keeps of each block's
+  constexpr int kOwn = 2048;  // static memory, and what the system reserves per block
   return std::min(per_processor / 2, per_block) - kOwn;
 }
 

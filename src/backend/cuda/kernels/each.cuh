@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A job for each element of a matrix, 16 bytes at a time where addresses and row strides let
-// it.
+// Runs a job for each element of a matrix, 16 bytes at a time if addresses and row strides
+// allow.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace trireme::cuda {
 
-/// Where a thread's elements of a matrix are.
+/// A matrix's address and row stride.
 template <class T>
 struct Matrix {
   T* data;
@@ -40,8 +40,8 @@ __device__ __forceinline__ void store(T* to, const Pack<T, N>& values) {
   *reinterpret_cast<Pack<T, N>*>(to) = values;
 }
 
-/// Whether n elements at once may be read at the start of each row and each n after it; of
-/// arrays that are read as one long row, if `flat`.
+/// Whether vectors of n elements are aligned in each row. With `flat`, the array is read as one
+/// long row, and strides don't matter.
 inline bool vectors_fit(const ConstView& v, int n, bool flat = false) {
   const auto bytes = static_cast<std::uintptr_t>(n) * size_of(v.dtype());
   return v.empty() || (reinterpret_cast<std::uintptr_t>(v.raw()) % bytes == 0 &&
@@ -52,11 +52,11 @@ inline bool vectors_fit(std::initializer_list<ConstView> views, int n, bool flat
                      [=](const ConstView& v) { return vectors_fit(v, n, flat); });
 }
 
-/// Elements of a vector of 16 bytes of the widest of these types.
+/// Elements in a 16-byte vector of the widest of these types.
 template <class... T>
 inline constexpr int kVector = 16 / static_cast<int>(std::max({sizeof(T)...}));
 
-/// Rows and columns of a job. Arrays without gaps are one long row, if `flat`.
+/// Rows and columns of a job. With `flat`, arrays without gaps count as one long row.
 struct Extent {
   std::int64_t rows;
   std::int64_t cols;
@@ -68,7 +68,7 @@ inline Extent extent_of(std::initializer_list<ConstView> views, bool flat = true
   return flat ? Extent{1, first.count()} : Extent{first.rows(), first.cols()};
 }
 
-/// Number `at` of the vectors of all rows: where it starts.
+/// The position where a vector starts; place_of() finds that of vector `at`, counted over rows.
 struct Place {
   std::int64_t row;
   std::int64_t col;
@@ -88,9 +88,10 @@ __device__ __forceinline__ Place place_of(std::int64_t at, std::int64_t rows,
 }
 
 inline constexpr int kEachThreads = 256;
-inline constexpr int kEachSteps = 2;  ///< vectors of a thread, all loaded before one is stored
+inline constexpr int kEachSteps = 2;  ///< vectors per thread, all loaded before one is stored
 
-/// A Job has load<N>(row, col), which returns N elements' inputs, and store(those, row, col).
+/// A Job has load<N>(row, col), which returns the inputs of N elements, and store(inputs, row,
+/// col).
 template <int N, class Job>
 __global__ void __launch_bounds__(kEachThreads)
     each_kernel(Job job, std::int64_t rows, std::int64_t cols) {
@@ -136,7 +137,8 @@ void for_each(cudaStream_t stream, const Extent& extent, bool vectors, const Job
   }
 }
 
-/// The same over arrays of one shape (or empty), for a job that doesn't ask where elements are.
+/// Runs a job over arrays of one shape, some of which may be empty. The job must not depend on
+/// positions.
 template <int N, class Job>
 void for_each(cudaStream_t stream, std::initializer_list<ConstView> views, const Job& job) {
   const Extent extent = extent_of(views);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums, copies, casts and dropout: each array read once and written once.
+// Sums, copies, casts and dropout. Each array is read once and written once.
 #include "../runtime/stream.hpp"
 #include "each.cuh"
 #include "kernels.hpp"
@@ -15,7 +15,7 @@ struct Two {
   Pack<T, N> b;
 };
 
-/// Floor: 3 elements of T an element.
+/// Minimum traffic: 3 elements of T per element.
 template <class T>
 struct Add {
   Matrix<const T> a;
@@ -36,7 +36,7 @@ struct Add {
   }
 };
 
-/// Floor: the bytes of an element of each.
+/// Minimum traffic: one element of each type per element.
 template <class From, class To>
 struct Cast {
   Matrix<const From> x;
@@ -54,7 +54,7 @@ struct Cast {
   }
 };
 
-/// Floor: x once, y twice.
+/// Minimum traffic: x once, y twice.
 template <class From, class To>
 struct Accumulate {
   Matrix<const From> x;
@@ -83,7 +83,7 @@ struct Accumulate {
   }
 };
 
-/// Bits of any type of that size.
+/// Copies bits of any type of this size.
 template <class T>
 struct Copy {
   Matrix<const T> x;
@@ -98,11 +98,11 @@ struct Copy {
   }
 };
 
-/// Floor: 2 elements of T an element, 3 with `add`.
+/// Minimum traffic: 2 elements of T per element, 3 with `add`.
 template <class T>
 struct Drop {
   Matrix<const T> x;
-  Matrix<const T> add;  // none: null
+  Matrix<const T> add;  // null if there is none
   Matrix<T> y;
   Mask mask;
   template <int N>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Table look-ups. Gradients are gathered by sorted id: a warp adds up a run of one id in the
-// order of its tokens; runs are cut at fixed places, and their pieces added in order after
-// that.
+// Looks up table rows. For gradients, positions are sorted by id: a warp adds up a run of one
+// id in token order. Runs are split at fixed positions, and the pieces are added in order.
 #include <algorithm>
 #include <bit>
 
@@ -15,7 +14,7 @@ namespace trireme::cuda {
 
 namespace {
 
-/// Bits of any type of that size. Floor: 2 elements of T an element.
+/// Works on bits of any type of this size. Minimum traffic: 2 elements of T per element.
 template <class T>
 struct Gather {
   const std::int32_t* ids;
@@ -35,7 +34,7 @@ struct Gather {
   }
 };
 
-/// Floor: 3 elements of T an element; the table stays in the cache.
+/// Minimum traffic: 3 elements of T per element; the table stays in the cache.
 template <class T>
 struct AddPositions {
   Matrix<const T> table;
@@ -62,11 +61,11 @@ struct AddPositions {
   }
 };
 
-/// A row of the table is a position; its samples are added in their order.
+/// Adds to each row of the table, a position, the gradients of its samples in order.
 template <class T, class To>
 struct SumPositions {
   Matrix<const T> dy;
-  std::int64_t rows;  // of dy
+  std::int64_t rows;  // rows of dy
   std::int64_t seq;
   std::int64_t first_row;
   Matrix<To> dtable;
@@ -106,10 +105,10 @@ __global__ void __launch_bounds__(kThreads)
   positions[i] = static_cast<std::uint32_t>(i);
 }
 
-/// Positions that are sorted at once, at most: more would only take workspace.
+/// At most this many positions are sorted at once. More would only take workspace.
 constexpr std::int64_t kMaxChunk = std::int64_t{1} << 16U;
 
-/// Runs of one id are cut at sorted positions that are multiples of this.
+/// Runs of one id are split at sorted positions that are multiples of kCut.
 constexpr std::int64_t kCut = 64;
 
 template <class T, class To>
@@ -121,11 +120,11 @@ struct Scatter {
   Matrix<To> dtable;
   std::int64_t rows;
   std::int64_t cols;
-  /// [cuts, 2, cols]: for each multiple of kCut the sums of the pieces of cut runs that follow
-  /// it: of the one that goes on there, and of the one that begins.
+  /// [cuts, 2, cols]: sums of pieces of split runs, by multiple of kCut. For each, 0: the piece
+  /// that continues an earlier run; 1: the piece that begins at the multiple or after.
   float* pieces;
 
-  /// sum ← row `key` of the table.
+  /// Reads row `key` of the table into `sum`.
   template <int N>
   __device__ __forceinline__ void read(std::uint32_t key, std::int64_t col,
                                        float (&sum)[N]) const {
@@ -144,13 +143,13 @@ struct Scatter {
   __device__ __forceinline__ float* piece(std::int64_t cut, int which, std::int64_t col) const {
     return pieces + (2 * cut + which) * cols + col;
   }
-  /// Whether position `at` goes on with the run of the one before.
+  /// Whether position `at` continues the run of the position before.
   __device__ __forceinline__ bool same_run(std::int64_t at) const {
     return at > 0 && at < count && keys[at - 1] == keys[at];
   }
 };
 
-/// This thread's warp of all and lane; warps share each item's columns as `slices`.
+/// A thread's work item, first column, and lane. `slices` warps share the columns of an item.
 struct WarpPlace {
   std::int64_t item;
   std::int64_t col;
@@ -165,8 +164,8 @@ __device__ __forceinline__ WarpPlace warp_place(std::int64_t slices) {
   return {item, ((warp - item * slices) * kWarp + lane) * N, lane};
 }
 
-/// Warp (i, slice): where a run of one id, or a piece of it, begins at i, columns of its sum.
-/// Floor: an element of T an element of dy, and twice the rows of the table that are met.
+/// Warp (i, slice) sums a run of one id, or a piece of the run, if it begins at i. Minimum
+/// traffic: an element of T per element of dy, and twice the table rows that occur.
 template <class T, class To, int N>
 __global__ void __launch_bounds__(kThreads)
     scatter_kernel(Scatter<T, To> a, std::int64_t slices) {
@@ -212,7 +211,7 @@ __global__ void __launch_bounds__(kThreads)
   store(a.piece(cut, goes_on ? 0 : 1, col), out);
 }
 
-/// Warp (cut, slice): where a run that is cut begins after that cut, or at it, its pieces' sum.
+/// Warp (cut, slice) adds up the pieces of a split run if the run begins at `cut` or after.
 template <class T, class To, int N>
 __global__ void __launch_bounds__(kThreads) join_kernel(Scatter<T, To> a, std::int64_t slices) {
   constexpr int kAtOnce = 8;
@@ -220,7 +219,7 @@ __global__ void __launch_bounds__(kThreads) join_kernel(Scatter<T, To> a, std::i
   if ((cut + 1) * kCut >= a.count || !a.same_run((cut + 1) * kCut)) return;
   const std::uint32_t key = a.keys[(cut + 1) * kCut];
   if (key >= a.rows) return;
-  if (a.same_run(cut * kCut) && a.keys[cut * kCut] == key) return;  // it began before
+  if (a.same_run(cut * kCut) && a.keys[cut * kCut] == key) return;  // an earlier run
   const bool ours = col < a.cols;
   float sum[N] = {};
   if (ours) {
@@ -258,12 +257,12 @@ void launch_scatter(cudaStream_t stream, const Scatter<T, To>& a) {
     return dim3(static_cast<unsigned>((items * slices + kWarps - 1) / kWarps));
   };
   launch(scatter_kernel<T, To, N>, blocks(a.count), dim3(kThreads), 0, stream, a, slices);
-  const std::int64_t cuts = (a.count - 1) / kCut;  // that a run may begin before
+  const std::int64_t cuts = (a.count - 1) / kCut;  // inner multiples of kCut
   if (cuts == 0) return;
   launch(join_kernel<T, To, N>, blocks(cuts), dim3(kThreads), 0, stream, a, slices);
 }
 
-/// Keys and positions, as they are and sorted, and sums of pieces, in the workspace.
+/// Arrays in the workspace: keys and positions before and after sorting, and sums of pieces.
 struct Sorted {
   std::uint32_t* keys;
   std::uint32_t* positions;
@@ -298,7 +297,7 @@ Sorted sorted_in(const Workspace& workspace, std::int64_t count, std::int64_t co
           sort_scratch_bytes(count)};
 }
 
-/// f(To) for a gradient table of T's type or fp32.
+/// Calls f(To) for a gradient table of type To: T's or fp32.
 template <class T, class F>
 void with_table(const View& dtable, F&& f) {
   if (dtable.dtype() == DType::f32) return f(TypeTag<float>());

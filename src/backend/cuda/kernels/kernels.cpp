@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the CUDA backend's kernels hold from their first call to their last.
+// State of the CUDA backend's kernels: workspace, GEMM and cuDNN's attention.
 #include "kernels.hpp"
 
 #include "../attention/cudnn.hpp"

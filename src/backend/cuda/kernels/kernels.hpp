@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The GPU's Kernels; formulas and contracts are in ops/*.hpp. Types: f32, bf16, f16; f64 where
-// ops names it.
+// The GPU's Kernels. Formulas and contracts are in ops/*.hpp. Types: f32, bf16, f16; f64 only
+// where ops/*.hpp names it.
 #pragma once
 
 #include <memory>
@@ -9,9 +9,9 @@
 
 namespace trireme::cuda {
 
-class CudnnAttention;  // cudnn_attention.hpp
-class Gemm;            // gemm.hpp: cuBLASLt
-class Workspace;       // workspace.hpp: device memory for partial results, of one size for good
+class CudnnAttention;  // attention/cudnn.hpp
+class Gemm;            // gemm/gemm.hpp, with cuBLASLt
+class Workspace;       // runtime/workspace.hpp
 
 class CudaKernels final : public Kernels {
  public:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LayerNorm and RMSNorm forward, after a residual's sum where there is one, in one pass.
+// Forward pass of LayerNorm and RMSNorm in one pass, after adding a residual if there is one.
 #include "../runtime/stream.hpp"
 #include "kernels.hpp"
 #include "philox.cuh"
@@ -12,21 +12,21 @@ namespace {
 template <class T>
 struct NormForward {
   Matrix<const T> x;
-  Matrix<const T> add;  // with a residual
-  Matrix<T> sum;        // with a residual
+  Matrix<const T> add;  // residual only
+  Matrix<T> sum;        // residual only
   Matrix<T> y;
   Matrix<float> statistics;
   const T* weight;
-  const T* bias;  // none: null
+  const T* bias;  // null if there is none
   std::int64_t rows;
   std::int64_t cols;
   float epsilon;
-  bool centred;  // LayerNorm
+  bool centred;  // true for LayerNorm
   bool drops;
   Mask mask;
 };
 
-/// x + dropout(add), rounded, as the norm's input is stored.
+/// Returns x + dropout(add), rounded, and stores this input of the norm.
 template <int N, class T>
 __device__ __forceinline__ Pack<T, N> joined(const NormForward<T>& a, std::int64_t row,
                                              std::int64_t col, const Pack<T, N>& x,
@@ -75,7 +75,7 @@ __device__ __forceinline__ void store_statistics(const NormForward<T>& a, std::i
   a.statistics.at(row, 0)[1] = rstd;
 }
 
-/// Floor: 2 elements of T an element, 4 with a residual.
+/// Minimum traffic: 2 elements of T per element, 4 with a residual.
 template <class T, int N, int kHeld, bool kWarpTeam, bool kResidual>
 __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
                                   : kHeld <= 8 ? 512
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
   __shared__ float room[kMaxWarps];
   const Team me = team<kWarpTeam>();
   const std::int64_t row = me.number;
-  if (row >= a.rows) return;  // the whole team
+  if (row >= a.rows) return;  // true for the whole team at once
   constexpr int kTogether = 4;
   static_assert(kHeld % kTogether == 0);
   const auto column = [&](int i) {
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
   float total = 0;
 #pragma unroll
   for (int first = 0; first < kHeld; first += kTogether) {
-    Pack<T, N> add[kTogether];  // loaded before a sum is stored, which may be in its place
+    Pack<T, N> add[kTogether];  // loaded before sums are stored: `sum` may be `add`
     if constexpr (kResidual) {
 #pragma unroll
       for (int i = 0; i < kTogether; ++i) {
@@ -184,7 +184,7 @@ NormForward<T> norm_of(Norm kind, double epsilon, const ConstView& x, const Cons
   return a;
 }
 
-/// Rows are of whole vectors, wherever they start.
+/// Whether all rows consist of whole, aligned vectors.
 bool whole_vectors(std::initializer_list<ConstView> views, std::int64_t cols, int n) {
   return cols % n == 0 && vectors_fit(views, n);
 }

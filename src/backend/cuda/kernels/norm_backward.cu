@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of LayerNorm and RMSNorm: one pass over x and dy, in which each thread keeps to its
-// columns and so adds up its part of the weights' gradients in registers.
+// Gradients of LayerNorm and RMSNorm in one pass over x and dy. Each thread keeps its columns,
+// and adds up its share of the weights' gradients in registers.
 #include <algorithm>
 
 #include "../runtime/stream.hpp"
@@ -17,17 +17,17 @@ template <class T>
 struct NormBackward {
   Matrix<const T> dy;
   Matrix<const T> x;
-  Matrix<const T> add;  // none: null
+  Matrix<const T> add;  // null if there is none
   Matrix<T> dx;
   Matrix<const float> statistics;
   const T* weight;
-  float* parts;  // [blocks, 2, cols]: of dweight, of dbias
+  float* parts;  // [blocks, 2, cols]: partial sums of dweight and dbias
   std::int64_t rows;
   std::int64_t cols;
-  bool centred;  // LayerNorm
+  bool centred;  // true for LayerNorm
 };
 
-/// Whether a row is read while the one before is summed, for which there must be registers.
+/// Whether the next row is read during the sums of a row, which takes registers.
 template <int kHeld, bool kWarpTeam>
 inline constexpr bool kAhead = kWarpTeam || kHeld <= 2;
 
@@ -59,8 +59,8 @@ struct RowPart {
   }
 };
 
-/// Both sums over a team. A block takes turns between two rooms: a room's result has been read
-/// by all when the barrier of the other one is behind them.
+/// Sums both numbers over a team. A thread block alternates between two rooms: at the barrier
+/// of one room, all threads have read the other.
 template <bool kWarpTeam>
 __device__ __forceinline__ float2 both_over_team(float2 x, float2* room) {
   x = {over_warp(x.x), over_warp(x.y)};
@@ -75,20 +75,20 @@ __device__ __forceinline__ float2 both_over_team(float2 x, float2* room) {
   return x;
 }
 
-/// What a thread adds up over its rows.
+/// A thread's sums over its rows.
 template <int N, int kHeld>
 struct Gradients {
   float weight[kHeld][N];
   float bias[kHeld][N];
 };
 
-/// One row: its dx, and its part of the weights' gradients.
+/// Computes dx of one row and adds to the weights' gradients.
 template <class T, int N, int kHeld, bool kWarpTeam>
 __device__ __forceinline__ void row_gradient(
     const NormBackward<T>& a, const Team& me, std::int64_t row,
     const RowPart<T, N, kHeld, kAhead<kHeld, kWarpTeam>>& in, float2* room,
     Gradients<N, kHeld>& sums) {
-  float2 total = {0, 0};  // plain, and times x − mean
+  float2 total = {0, 0};  // Σ g·w, and Σ g·w·(x − mean)
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const std::int64_t col = static_cast<std::int64_t>(i * me.threads + me.thread) * N;
@@ -134,8 +134,8 @@ __device__ __forceinline__ void row_gradient(
   }
 }
 
-/// The block's part: its teams' sums in their order. `total`: shared, [2, cols], where a block
-/// has several teams.
+/// Writes the thread block's partial sums, added up over its teams in order. If there are
+/// several teams, `total` is shared memory, [2, cols].
 template <class T, int N, int kHeld, bool kWarpTeam>
 __device__ __forceinline__ void write_part(const NormBackward<T>& a, const Team& me,
                                            const Gradients<N, kHeld>& sums, float* total) {
@@ -161,7 +161,7 @@ __device__ __forceinline__ void write_part(const NormBackward<T>& a, const Team&
   }
 }
 
-/// Floor: 3 elements of T an element, 4 with `add`.
+/// Minimum traffic: 3 elements of T per element, 4 with `add`.
 template <class T, int N, int kHeld, bool kWarpTeam>
 __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
                                   : kHeld <= 8 ? 512
@@ -239,7 +239,7 @@ void CudaKernels::norm_backward(Stream& s, Norm kind, const ConstView& dy, const
     const bool vectors = cols % N == 0 && vectors_fit({dy, x, weight, add, dx}, N);
     const TeamShape shape = backward_shape(vectors ? cols / N : cols, vectors);
     const int per_block = shape.warp ? kSmallTeams / kWarp : 1;
-    // Of small blocks that have one row a multiprocessor takes four.
+    // A multiprocessor runs four small thread blocks that have one row each.
     const std::int64_t most = !shape.warp && shape.threads <= 256 ? 2 * kMaxParts : kMaxParts;
     const auto fits = static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / (2 * cols);
     const auto blocks =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// philox() of core/random.hpp on the device, and the dropout that it decides.
+// philox() of core/random.hpp on the device, and dropout with it.
 #pragma once
 
 #include "trireme/ops/types.hpp"
@@ -34,19 +34,19 @@ __device__ __forceinline__ PhiloxWords philox_words(const RngKey& key, std::uint
   return {{a, b, c, d}};
 }
 
-/// A place of dropout as kernels take it.
+/// Parameters of one use of dropout in a kernel.
 struct Mask {
   RngKey key;
   std::uint64_t first_row;
-  std::uint32_t threshold;  ///< words below drop
-  float keep;               ///< what the kept are multiplied by
+  std::uint32_t threshold;  ///< smaller words drop the element
+  float keep;               ///< factor of kept elements
 };
 inline Mask mask_of(const Dropout& spec) {
   return {spec.key, spec.first_row, static_cast<std::uint32_t>(spec.probability * 0x1p32),
           static_cast<float>(1 / (1 - spec.probability))};
 }
 
-/// to[j] = base[j] + dropout(x[j]) of the N elements from (row, col), a multiple of N.
+/// to[j] = base[j] + dropout(x[j]) for N elements from (row, col). col is a multiple of N.
 template <int N>
 __device__ __forceinline__ void add_dropped(const Mask& mask, std::int64_t row,
                                             std::int64_t col, const float (&x)[N],
@@ -59,12 +59,12 @@ __device__ __forceinline__ void add_dropped(const Mask& mask, std::int64_t row,
                            static_cast<std::uint32_t>((col + j) / 4));
     }
     std::uint32_t word = words.at[j % 4];
-    if constexpr (N == 1) {  // no array indexed at run time: that would lie in memory
+    if constexpr (N == 1) {  // indexing at run time would put the array into memory
       const auto w = static_cast<int>(col % 4);
       word =
           w < 2 ? (w == 0 ? words.at[0] : words.at[1]) : (w == 2 ? words.at[2] : words.at[3]);
     }
-    // One rounding, wherever the compiler puts this.
+    // fmaf rounds once, whatever the compiler does with the surrounding code.
     to[j] = word >= mask.threshold ? fmaf(x[j], mask.keep, base[j]) : base[j];
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Column sums, sums of squares, and the search for what isn't finite. Sums go through parts of
-// fixed extents, added up in their order.
+// Column sums, sums of squares, and the search for values that aren't finite. Partial sums
+// cover fixed ranges and are added in order.
 #include <algorithm>
 
 #include "../runtime/stream.hpp"
@@ -13,10 +13,10 @@ namespace trireme::cuda {
 
 namespace {
 
-constexpr int kRowWarps = 8;  ///< of a block of column sums, each with its share of the rows
+constexpr int kRowWarps = 8;  ///< warps of a thread block, which share the rows
 
-/// Block (i, p) sums columns [32·N·i, 32·N·(i+1)) over part p of the rows. Floor: an element
-/// of T an element.
+/// Thread block (i, p) sums columns [32·N·i, 32·N·(i+1)) over the p-th range of rows. Minimum
+/// traffic: an element of T per element.
 template <class T, int N>
 __global__ void __launch_bounds__(kWarp* kRowWarps)
     column_parts_kernel(Matrix<const T> x, std::int64_t rows, std::int64_t cols,
@@ -68,9 +68,9 @@ void column_parts(cudaStream_t stream, const ConstView& x, int count, std::int64
 constexpr int kThreads = 256;
 constexpr int kSteps = 4;  ///< vectors that a thread reads at once
 constexpr int kMaxBlocks =
-    132 * 8;  ///< of a pass over an array, two thousand threads each on an H100
+    132 * 8;  ///< thread blocks of a pass; 2048 threads per H100 multiprocessor
 
-/// body(element, its number) of all elements of x, each thread's in a fixed order.
+/// Calls body(element, its index) for all elements of x. Each thread has a fixed order.
 template <int N, class T, class F>
 __device__ __forceinline__ void visit(const Matrix<const T>& x, const Extent& extent,
                                       F&& body) {
@@ -105,7 +105,7 @@ __device__ __forceinline__ void visit(const Matrix<const T>& x, const Extent& ex
   }
 }
 
-/// Floor: an element of T an element.
+/// Minimum traffic: an element of T per element.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     square_parts_kernel(Matrix<const T> x, Extent extent, double* parts) {
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __device__ __forceinline__ bool finite(float x) { return fabsf(x) <= 3.402823466e38F; }
 
-/// least ← min(least, number of the first element that isn't finite).
+/// least ← min(least, i), with i the index of the first value that isn't finite.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads)
     first_non_finite_kernel(Matrix<const T> x, Extent extent, unsigned long long* least) {
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads)
   if (__any_sync(kAllLanes, found) != 0 && threadIdx.x % kWarp == 0) atomicMin(least, code);
 }
 
-/// f(type, vector width as a constant, blocks) for a pass over x.
+/// Calls f<T, vector width>(extent, thread blocks) for a pass over x.
 template <class F>
 void with_pass(const ConstView& x, F&& f) {
   const Extent extent = extent_of({x});
@@ -177,7 +177,7 @@ void CudaKernels::accumulate_rows(Stream& s, const ConstView& x, const View& sum
     constexpr int N = kVector<T>;
     const bool vectors = vectors_fit(x, N);
     const std::int64_t wide = (x.cols() + kWarp * N - 1) / (kWarp * N);
-    // Eight blocks for each multiprocessor of an H100, each with rows enough for its warps.
+    // Eight thread blocks per multiprocessor of an H100, each with enough rows for its warps.
     const std::int64_t wanted = std::min((kMaxBlocks + wide - 1) / wide,
                                          (x.rows() + 4 * kRowWarps - 1) / (4 * kRowWarps));
     const std::int64_t fits =
@@ -221,7 +221,7 @@ std::int64_t CudaKernels::first_non_finite(Stream& s, const ConstView& x) {
   unsigned long long found = 0;
   TRM_CUDA(cudaMemcpyAsync(&found, least, sizeof(found), cudaMemcpyDeviceToHost, stream));
   TRM_CUDA(cudaStreamSynchronize(stream));
-  return static_cast<std::int64_t>(found);  // all bits set: -1
+  return static_cast<std::int64_t>(found);  // −1 if all bits are set
 }
 
 void CudaKernels::note_non_finite(Stream& s, const ConstView& x, std::int64_t code,

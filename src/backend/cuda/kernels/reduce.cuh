@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums and maxima over a warp or a block, in an order that is always the same; every thread
-// receives the result.
+// Sums and maxima over a warp or a thread block, in a fixed order. Every thread receives the
+// result.
 #pragma once
 
 #include "simt.cuh"
@@ -8,7 +8,7 @@
 namespace trireme::cuda {
 
 inline constexpr int kWarp = 32;
-inline constexpr int kMaxWarps = 32;  ///< of a block
+inline constexpr int kMaxWarps = 32;  ///< in a thread block, at most
 inline constexpr unsigned kAllLanes = 0xffffffffU;
 
 struct Sum {
@@ -30,13 +30,14 @@ __device__ __forceinline__ T over_warp(T x, F f = {}) {
   return x;
 }
 
-/// `room`: shared, [kMaxWarps]; `none`: what leaves others as they are. Has two barriers.
+/// Reduces over a thread block. `room`: shared, [kMaxWarps]; `none`: the neutral element. Has
+/// two barriers.
 template <class T, class F = Sum>
 __device__ __forceinline__ T over_block(T x, T* room, T none = T{0}, F f = {}) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warps = static_cast<int>(blockDim.x) / kWarp;
   x = over_warp(x, f);
-  __syncthreads();  // the room's last result has been read by all
+  __syncthreads();  // all threads have read the last result in `room`
   if (lane == 0) room[threadIdx.x / kWarp] = x;
   __syncthreads();
   return over_warp(lane < warps ? room[lane] : none, f);

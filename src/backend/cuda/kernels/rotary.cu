@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rotary embedding of q and k in place: a thread has its angles in registers and turns a few
-// heads by them.
+// Rotary embedding of q and k in place. A thread holds its angles in registers and rotates a
+// few heads.
 #include "../runtime/stream.hpp"
 #include "each.cuh"
 #include "kernels.hpp"
@@ -10,7 +10,7 @@ namespace trireme::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kHeads = 4;  ///< of a thread, all read before one is written
+constexpr int kHeads = 4;  ///< heads per thread, all read before one is written
 
 template <class T>
 struct Rotary {
@@ -18,15 +18,15 @@ struct Rotary {
   Matrix<const float> table;
   std::int64_t rows;
   std::int64_t seq;
-  int half;          // of the entries that turn
-  int turned;        // heads of a row that turn: queries and keys
-  int turned_group;  // of those, in a group of one key
+  int half;          // half of the entries that rotate
+  int turned;        // heads of a row that rotate: queries and keys
+  int turned_group;  // heads that rotate per kv head
   int group_width;
   int head_dim;
-  float sign;  // −1 backwards
+  float sign;  // −1 for the inverse
 };
 
-/// Floor: twice the entries that turn.
+/// Minimum traffic: twice the entries that rotate.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads) rotary_kernel(Rotary<T> a, int shares) {
   const int packs = a.half / N;

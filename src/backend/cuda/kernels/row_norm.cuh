@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the norms lay a row over threads: each holds some of its vectors in registers, from the
-// only time that they are read on.
+// Distributes a row of a norm over threads. Each thread reads its vectors once and keeps them
+// in registers.
 #pragma once
 
 #include "each.cuh"
@@ -8,15 +8,15 @@
 
 namespace trireme::cuda {
 
-/// A team of threads, a warp or a whole block, that has a row.
+/// A team of threads, a warp or a whole thread block, that has one row.
 struct Team {
-  int thread;   ///< of the team
-  int threads;  ///< in the team
-  int number;   ///< of this team in the grid
-  int teams;    ///< in the grid
+  int thread;   ///< index in the team
+  int threads;  ///< threads of the team
+  int number;   ///< index of the team in the grid
+  int teams;    ///< teams of the grid
 };
 
-/// Teams of one warp stand in blocks of so many threads.
+/// Thread blocks of one-warp teams have this many threads.
 inline constexpr int kSmallTeams = 256;
 
 template <bool kWarpTeam>
@@ -41,8 +41,8 @@ __device__ __forceinline__ float over_team(float x, float* room) {
   }
 }
 
-/// What threads may hold of a row, and how many of them a block may then have without running
-/// out of registers.
+/// How many vectors of a row a thread may hold, and how many threads a thread block may have
+/// with them. More threads would run out of registers.
 struct TeamLimit {
   int held;
   int threads;
@@ -51,11 +51,11 @@ struct TeamLimit {
 struct TeamShape {
   bool warp;
   int held;     ///< vectors of a row in each thread
-  int threads;  ///< of a block
+  int threads;  ///< threads of a thread block
 };
 
-/// The first of `limits` that a row fits; a warp has the row where its threads need hold no
-/// more than `warp_held` vectors.
+/// Returns the first of `limits` that fits the row. A warp takes the row if its threads need at
+/// most `warp_held` vectors.
 inline TeamShape team_shape(std::int64_t vectors, int warp_held,
                             std::initializer_list<TeamLimit> limits) {
   for (const TeamLimit& l : limits) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Element types in kernels: storage types with conversions to and from fp32, and the choice of
-// an instantiation by DType.
+// Element types in kernels: conversions between storage types and fp32, and the choice of a
+// template instance by DType.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ __device__ __forceinline__ float to_float(float x) { return x; }
 __device__ __forceinline__ float to_float(bf16 x) { return __bfloat162float(x); }
 __device__ __forceinline__ float to_float(f16 x) { return __half2float(x); }
 
-/// Rounded to nearest even; fp16 overflows to inf.
+/// Rounds to nearest even; fp16 overflows to inf.
 template <class T>
 __device__ __forceinline__ T from_float(float x) {
   if constexpr (std::is_same_v<T, bf16>) {
@@ -42,7 +42,7 @@ struct TypeTag {
   using type = T;
 };
 
-/// f(TypeTag<T>) for the storage type T of `type`: float, bf16 or f16.
+/// Calls f(TypeTag<T>) for the storage type T of `type`: float, bf16 or f16.
 template <class F>
 decltype(auto) with_type(DType type, F&& f) {
   switch (type) {
@@ -53,8 +53,7 @@ decltype(auto) with_type(DType type, F&& f) {
     case DType::f16:
       return f(TypeTag<f16>());
     default:
-      throw Error(
-          fmt::format("{} arrays are not computed on by the CUDA backend", name_of(type)));
+      throw Error(fmt::format("the CUDA backend does not compute in {}", name_of(type)));
   }
 }
 

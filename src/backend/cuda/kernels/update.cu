@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameter updates on flat spans: all arrays once, in one pass. The usual sets of types have
-// kernels of their own, the others one that looks each type up.
+// Parameter updates on flat arrays, in one pass. The usual combinations of types have their own
+// kernels. A general kernel looks up each type at run time.
 #include <cmath>
 
 #include "../runtime/stream.hpp"
@@ -12,9 +12,9 @@ namespace trireme::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kSteps = 4;  ///< vectors of a thread, one after the other
+constexpr int kSteps = 4;  ///< vectors per thread, one after the other
 
-/// A vector of an array whose type is known here, or only when it runs.
+/// An array whose type is known to the compiler (Array) or only at run time (AnyArray).
 template <class T>
 struct Array {
   T* data = nullptr;
@@ -60,7 +60,7 @@ template <class G, class V, class C>
 struct Arrays {
   G gradient;
   V value;
-  V first;   // AdamW's exp_avg; SGD's momentum
+  V first;   // AdamW's exp_avg or SGD's momentum
   V second;  // AdamW's exp_avg_sq
   C copy;
   std::int64_t count;
@@ -68,9 +68,9 @@ struct Arrays {
 
 struct Adamw {
   float decay, rate, correction, b1, b2;
-  float c1, c2;  // not 1 − b2 in fp32: that would be wrong by 1e-5 for b2 = 0.999
+  float c1, c2;  // 1 − b2 computed in fp32 would be wrong by 1e-5 for b2 = 0.999
   float epsilon;
-  double lr;  // for a decision's corrections
+  double lr;  // for the corrections of a StepState
   double gradient_scale;
   static constexpr bool kSecond = true;
   float scale = 0;
@@ -123,7 +123,7 @@ __device__ __forceinline__ void update(const Rule& rule, const A& a, std::int64_
   if (a.copy.data != nullptr) a.copy.write(at, value);
 }
 
-/// Floor: gradient once, value and moments twice, copy once.
+/// Minimum traffic: gradient once, value and moments twice, copy once.
 template <int N, class Rule, class A>
 __global__ void __launch_bounds__(kThreads)
     update_kernel(Rule rule, A a, const StepState* state) {
@@ -168,7 +168,8 @@ Array<T> array(const ConstView& v) {
 }
 AnyArray any(const ConstView& v) { return {const_cast<void*>(v.raw()), v.dtype()}; }
 
-/// Gradient, copy (or none) and the others of types G, C and V.
+/// Runs the kernel for a gradient of type G, a copy (or none) of type C, and all others of type
+/// V.
 template <class G, class C, class V = float, class Rule>
 void fast_update(cudaStream_t stream, const Rule& rule, const Views& v,
                  const StepState* state) {
@@ -209,7 +210,7 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
   }
   for (const ConstView& part : {v.gradient, ConstView(v.value), ConstView(v.first),
                                 ConstView(v.second), ConstView(v.copy)}) {
-    if (!part.empty()) with_type(part.dtype(), [](auto) {});  // refuses what isn't computed on
+    if (!part.empty()) with_type(part.dtype(), [](auto) {});  // throws for other types
   }
   launch_update<1>(
       stream, rule,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuBLASLt's functions as the linker wants them; each passes its call on to the library, which
-// is loaded at the first one. Hidden from other libraries, which load the true ones.
+// Defines cuBLASLt's functions for the linker. Each forwards its call to the library, which is
+// loaded at the first call. Other libraries don't see these definitions and load the real
+// functions.
 #include <cublasLt.h>
 
 #include "trireme/core/error.hpp"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What kernels need beyond CUDA C++ as a host compiler reads it: launches, dynamic shared
-// memory, asynchronous copies and matrix instructions. test/emulator has the same for a CPU, so
-// that kernels can be run, not only compiled, where there is no GPU: no kernel has <<<>>>,
-// `extern __shared__` or asm of its own.
+// Everything in kernels that a host compiler can't read: launches, dynamic shared memory,
+// asynchronous copies, matrix instructions. No kernel uses <<<>>>, `extern __shared__` or asm
+// itself. test/emulator has a version of this file for CPUs, which runs the kernels without a
+// GPU.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +17,11 @@
 
 namespace trireme::cuda {
 
-/// Queues kernel(args...) on `stream`. Throws Error naming the kernel's launch where CUDA
-/// refuses it.
+/// Queues kernel(args...) on `stream`. Throws Error with the kernel's launch if CUDA refuses.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, Arguments&&... arguments) {
-  // 48 KiB of static and dynamic shared memory together; static arrays have 16 KiB at most.
+  // Static and dynamic shared memory share 48 KiB; static arrays take at most 16 KiB.
   constexpr std::size_t kWithoutAsking = std::size_t{32} << 10U;
   if (shared_bytes > kWithoutAsking) {
     TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -35,7 +34,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   TRM_CUDA(cudaGetLastError());
 }
 
-/// The block's dynamic shared memory, aligned to 128 bytes.
+/// The thread block's dynamic shared memory, aligned to 128 bytes.
 template <class T>
 __device__ __forceinline__ T* shared_memory() {
   extern __shared__ __align__(128) unsigned char trireme_dynamic_shared[];
@@ -46,7 +45,8 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
-/// 16 bytes from global to shared memory, zeros where not `valid` (then `global` isn't read).
+/// Copies 16 bytes from global to shared memory. Unless `valid`, writes zeros and doesn't read
+/// `global`.
 __device__ __forceinline__ void cp_async16(void* shared, const void* global, bool valid) {
   const int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)),
@@ -57,22 +57,23 @@ __device__ __forceinline__ void cp_async16(void* shared, const void* global, boo
 __device__ __forceinline__ void cp_async_commit() {
   asm volatile("cp.async.commit_group;\n" ::: "memory");
 }
-/// Waits until at most `Left` of this thread's groups are under way; a barrier must follow
-/// before other threads' copies are read.
+/// Waits until at most `Left` groups of this thread are pending. Reading other threads' copies
+/// needs a barrier after this call.
 template <int Left>
 __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(Left) : "memory");
 }
 
-/// Four 8×8 matrices of 16-bit elements: lanes 8i … 8i+7 give the rows (16 bytes each) of
-/// matrix i; lane l receives elements 2(l mod 4), 2(l mod 4)+1 of row l/4 of matrix i in r[i].
+/// Loads four 8×8 matrices of 16-bit elements. Lanes 8i … 8i+7 give the addresses of matrix i's
+/// rows, 16 bytes each. Lane l receives, in r[i], elements 2(l mod 4) and 2(l mod 4)+1 of row
+/// l/4 of matrix i.
 __device__ __forceinline__ void ldmatrix4(std::uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(shared_address(row))
                : "memory");
 }
-/// The same of the transposed matrices.
+/// Loads like ldmatrix4, but transposes each matrix.
 __device__ __forceinline__ void ldmatrix4_transposed(std::uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -80,8 +81,8 @@ __device__ __forceinline__ void ldmatrix4_transposed(std::uint32_t (&r)[4], cons
                : "memory");
 }
 
-/// d += a b with a 16×16, b 16×8, d 16×8 in the fragments of mma.m16n8k16 (PTX ISA, "Matrix
-/// Fragments for mma.m16n8k16"); T: __nv_bfloat16 or __half.
+/// d += a b with a 16×16, b 16×8, d 16×8, in the fragments of mma.m16n8k16. See "Matrix
+/// Fragments for mma.m16n8k16" in the PTX ISA. T: __nv_bfloat16 or __half.
 template <class T>
 __device__ __forceinline__ void mma(float (&d)[4], const std::uint32_t (&a)[4],
                                     const std::uint32_t (&b)[2]) {
@@ -101,17 +102,17 @@ __device__ __forceinline__ void mma(float (&d)[4], const std::uint32_t (&a)[4],
   }
 }
 
-/// 2^x to two units in the last place; 0 where that is below 2^-126.
+/// 2^x to two units in the last place; 0 if the result is below 2^-126.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
   return y;
 }
 
-/// Bytes of scratch that sort_pairs wants for so many keys.
+/// Bytes of scratch that sort_pairs needs for `count` keys.
 [[nodiscard]] std::size_t sort_scratch_bytes(std::int64_t count);
-/// sorted_keys, sorted_values ← keys, values by key, equal keys in their order. All on the
-/// device; `bits`: keys are < 2^bits.
+/// Sorts pairs by key; equal keys keep their order. All arrays are on the device; keys are <
+/// 2^bits.
 void sort_pairs(cudaStream_t stream, void* scratch, std::size_t scratch_bytes,
                 const std::uint32_t* keys, std::uint32_t* sorted_keys,
                 const std::uint32_t* values, std::uint32_t* sorted_values, std::int64_t count,

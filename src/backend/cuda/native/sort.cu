@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sorting, by CUB.
+// Sorts with CUB.
 #include <cub/device/device_radix_sort.cuh>
 
 #include "simt.cuh"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A build without cuDNN's headers.
+// Stands for cuDNN's attention in a build without cuDNN's headers.
 #include "trireme/core/error.hpp"
 
 #include "../attention/cudnn.hpp"

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What CUDA's and cuBLAS's return codes mean for a user.
+// Explains return codes of CUDA and cuBLASLt to the user.
 #include "check.hpp"
 
 namespace trireme::cuda {
 
 namespace {
 
-/// After these the process can't use the GPU any more: every later call returns the same.
+/// Whether this error makes the GPU unusable for the process: every later call returns the
+/// error.
 bool loses_device(cudaError_t code) {
   switch (code) {
     case cudaErrorIllegalAddress:
@@ -30,7 +31,7 @@ bool loses_device(cudaError_t code) {
 }  // namespace
 
 void throw_cuda(cudaError_t code, const char* call, std::source_location where) {
-  static_cast<void>(cudaGetLastError());  // the next launch must not find this one's error
+  static_cast<void>(cudaGetLastError());  // the next launch must not report this error
   const bool lost = loses_device(code);
   throw Error(fmt::format("{} failed: {} ({}){}", call, cudaGetErrorName(code),
                           cudaGetErrorString(code),

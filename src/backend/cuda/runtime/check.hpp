@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Return codes of CUDA and its libraries, looked at in this one place.
+// Turns return codes of CUDA and cuBLASLt into errors.
 #pragma once
 
 #include <cublasLt.h>

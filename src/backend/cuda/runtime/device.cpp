@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One GPU: device and pinned host memory, both recycled; copies; marks for profilers.
+// One GPU: device memory and pinned host memory, both recycled, copies, and profiler ranges.
 #include <cuda_profiler_api.h>
 #include <nvtx3/nvToolsExt.h>
 
@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kPatience = 5;  // seconds
 
-/// Freed blocks are kept: cudaMalloc and cudaFree would wait for all of the GPU's work.
+/// Keeps freed blocks: cudaMalloc and cudaFree would wait for all of the GPU's work.
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int index) : index_(index) {
@@ -77,9 +77,9 @@ class CudaDevice final : public Device {
     if (bytes > 0) TRM_CUDA(cudaMemcpyAsync(to, from, bytes, kind, native(s)));
   }
 
-  /// By `take`; where there is no memory left, once more without what is kept. Giving that back
-  /// waits for all of the GPU's work, which may never end: a message that is waited for there
-  /// may be one that is sent only after this call.
+  /// Allocates with `take`. If memory is exhausted, returns kept blocks to the system and tries
+  /// once more. Returning memory waits for all of the GPU's work. Such work may wait for a
+  /// message that this rank sends later, and would never end: returns null after kPatience.
   template <class Take>
   void* fresh(BlockPool& pool, Take take, cudaError_t (*give_back)(void*)) const {
     select_device(index_);
@@ -111,22 +111,22 @@ class CudaDevice final : public Device {
     std::size_t total = 0;
     TRM_CUDA(cudaMemGetInfo(&free, &total));
     throw Error(fmt::format(
-        "out of memory on {}: {} MiB more were asked for, {} MiB are in use and {} MiB "
-        "reserved by this rank, {} of the GPU's {} MiB are free; use more ranks, a higher "
+        "out of memory on {}: {} MiB more were asked for. {} MiB are in use and {} MiB "
+        "reserved by this rank; {} of the GPU's {} MiB are free. Use more ranks, a higher "
         "zero_optimization.stage, a smaller micro-batch or a smaller model",
         name_, size >> 20U, pool_.use().in_use >> 20U, pool_.use().reserved >> 20U, free >> 20U,
         total >> 20U));
   }
 
   void* fresh_host_block(std::size_t size) {
-    // Portable: any device's copies may use it.
+    // Copies of every device may use portable memory.
     void* block = fresh(
         host_pool_, [&](void** to) { return cudaHostAlloc(to, size, cudaHostAllocPortable); },
         cudaFreeHost);
     TRM_REQUIRE(block != nullptr,
                 "out of pinned host memory for {}: {} MiB more were asked for, {} MiB are in "
-                "use; look at the limit of locked memory (ulimit -l), or use fewer ranks on "
-                "this node",
+                "use. Raise the limit of locked memory (ulimit -l), or use fewer ranks on this "
+                "node",
                 name_, size >> 20U, host_pool_.use().in_use >> 20U);
     return block;
   }
@@ -137,15 +137,15 @@ class CudaDevice final : public Device {
   BlockPool host_pool_{[this](std::size_t size) { return fresh_host_block(size); }};
 };
 
-/// The first call that makes the process's context on the GPU.
+/// Creates the process's context on the GPU.
 void enter(int index) {
   const cudaError_t code = cudaSetDevice(index);
   const cudaError_t made = code == cudaSuccess ? cudaFree(nullptr) : code;
   if (made == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
   TRM_REQUIRE(made != cudaErrorDevicesUnavailable,
-              "GPU {} is busy or in exclusive mode: another process holds it; start one rank "
-              "a GPU, or set its compute mode to default (nvidia-smi -c DEFAULT)",
+              "GPU {} is busy or in exclusive mode: another process holds the GPU. Start "
+              "one rank per GPU, or set the compute mode to default (nvidia-smi -c DEFAULT)",
               index);
   TRM_REQUIRE(made != cudaErrorMemoryAllocation,
               "GPU {} has no memory left for one more process; nvidia-smi shows who uses it",

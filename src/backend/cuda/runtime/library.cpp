@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared libraries by dlopen.
+// Loads shared libraries with dlopen.
 #include "library.hpp"
 
 #include <dlfcn.h>

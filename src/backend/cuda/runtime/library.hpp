@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A library that is looked for when it is first needed, so that the program starts where it
-// isn't installed.
+// Loads a library when the program first needs that library. The program starts without it.
 #pragma once
 
 #include <string>
@@ -9,10 +8,10 @@ namespace trireme::cuda {
 
 class Library {
  public:
-  /// By the system's search path, then in `folder`, where the build found it. Throws Error if
-  /// it is in neither. Stays loaded.
+  /// Searches the system's path, and `folder`, where the build found the library. Throws Error
+  /// if the library is in neither. The library stays loaded.
   Library(const std::string& file, const std::string& folder);
-  /// Throws Error if there is none of this name.
+  /// Throws Error if the library has no symbol of this name.
   [[nodiscard]] void* symbol(const char* name) const;
 
  private:
@@ -20,7 +19,7 @@ class Library {
   void* handle_;
 };
 
-/// The library's function of Function's type, looked for once.
+/// Finds a function of the library, with Function's type. The search runs once per function.
 template <auto Function>
 decltype(Function) find(const Library& library, const char* name) {
   static const auto found = reinterpret_cast<decltype(Function)>(library.symbol(name));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is there a GPU, a driver, a capable one of each. Nothing here fails or prints where there is
-// none.
+// Finds out whether there are a driver and a GPU that the program can use. On a machine without
+// them, these functions neither fail nor print.
 #include "probe.hpp"
 
 #include <cstdlib>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kLeastCapability = 8;
 
-/// CUDA's 13020 as "13.2".
+/// Formats CUDA's 13020 as "13.2".
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
@@ -27,7 +27,7 @@ int runtime_version() {
   return cudaRuntimeGetVersion(&version) == cudaSuccess ? version : 0;
 }
 
-/// What cudaGetDeviceCount says where it doesn't count.
+/// Explains why cudaGetDeviceCount failed.
 std::string trouble_of(cudaError_t code) {
   int driver = 0;
   const bool known = cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0;
@@ -49,11 +49,10 @@ std::string trouble_of(cudaError_t code) {
                      cudaGetErrorName(code), cudaGetErrorString(code));
 }
 
-/// What CUDA reads when it starts, where the user hasn't said otherwise. Kernels of NCCL's spin
-/// until other ranks come; nothing that these need may stand behind one. Streams share so many
-/// connections to the GPU, by default 8: more than 8 streams, and work of one waits for
-/// another. And a kernel that is loaded when it is first called may wait for all that runs
-/// ("Lazy Loading" of the CUDA Programming Guide, potential hazards).
+/// Sets variables that CUDA reads at start, unless the user has set them. NCCL's kernels spin
+/// until other ranks arrive, and must not block work that those ranks need. With more streams
+/// than connections to the GPU, 8 by default, streams block each other. Loading a kernel at its
+/// first call may wait for running kernels: see "Lazy Loading" in the CUDA Programming Guide.
 void set_environment() {
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   setenv("CUDA_MODULE_LOADING", "EAGER", 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams and events, and the host's waits for them.
+// Streams and events, and how the host waits for them.
 #include "stream.hpp"
 
 #include <algorithm>
@@ -14,10 +14,10 @@ namespace trireme::cuda {
 
 namespace {
 
-/// A query's answer.
+/// Interprets the result of a query.
 bool is_done(cudaError_t code) {
   if (code == cudaErrorNotReady) {
-    static_cast<void>(cudaGetLastError());  // no error: a launch must not find it
+    static_cast<void>(cudaGetLastError());  // the next launch must not report this code
     return false;
   }
   TRM_CUDA(code);
@@ -29,8 +29,8 @@ std::vector<const Watch*>& watches() {
   return all;
 }
 
-/// Waits for done(), but no longer than `seconds`. Without a pause at first: most waits are
-/// short.
+/// Polls done() for at most `seconds` and returns whether it became true. Polls without a pause
+/// at first, since most waits are short.
 template <class F>
 bool wait_watching(F done, double seconds) {
   constexpr int kLookEvery = 64;
@@ -53,7 +53,7 @@ bool wait_watching(F done, double seconds) {
 
 constexpr double kForEver = 1e30;
 
-/// An executable graph; the captured one isn't needed beside it.
+/// An executable graph. The captured graph isn't needed any more.
 class CudaGraph final : public Graph {
  public:
   CudaGraph(cudaGraph_t captured, cudaStream_t stream) {
@@ -65,7 +65,7 @@ class CudaGraph final : public Graph {
       TRM_CUDA(sent);
     }
   }
-  /// Launches have ended: who lets go of a graph has waited for its stream.
+  /// The owner has waited for the stream, which means that all launches have ended.
   ~CudaGraph() override { cudaGraphExecDestroy(executable_); }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
@@ -82,7 +82,7 @@ struct Streams {
   std::vector<const CudaStream*> all;
 };
 
-/// Outlives static objects.
+/// All streams of the process. The object outlives static objects.
 Streams& streams() {
   static auto& only = *new Streams;
   return only;
@@ -121,7 +121,8 @@ void EventPool::give_back(cudaEvent_t event, bool timed) noexcept {
 CudaEvent::CudaEvent(std::shared_ptr<EventPool> pool, bool timed)
     : pool_(std::move(pool)), timed_(timed), event_(pool_->take(timed)) {}
 
-/// Who was told to wait for it waits for what it recorded then.
+/// The event may be recorded again: streams that wait already still wait for the earlier
+/// record.
 CudaEvent::~CudaEvent() { pool_->give_back(event_, timed_); }
 
 void CudaEvent::synchronize() {
@@ -175,8 +176,8 @@ void CudaStream::wait(Event& event) {
   TRM_CUDA(cudaStreamWaitEvent(stream_, static_cast<CudaEvent&>(event).native(), 0));
 }
 
-/// Other threads' calls on other streams don't concern the capture; a wait for the whole device
-/// would end it.
+/// Ignores other threads' calls on other streams. Waiting for the whole device would end the
+/// capture.
 std::unique_ptr<Graph> CudaStream::capture(const std::function<void()>& work) {
   select_device(device_);
   TRM_CUDA(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
@@ -184,7 +185,7 @@ std::unique_ptr<Graph> CudaStream::capture(const std::function<void()>& work) {
   try {
     work();
   } catch (...) {
-    // Or the stream would refuse all that comes after.
+    // Without this call, the stream would refuse later work.
     cudaStreamEndCapture(stream_, &captured);
     if (captured != nullptr) cudaGraphDestroy(captured);
     static_cast<void>(cudaGetLastError());

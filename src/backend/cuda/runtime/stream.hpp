@@ -12,18 +12,18 @@
 
 namespace trireme::cuda {
 
-/// The calling thread's device is `index` from here on: a new thread's is 0, and CUDA makes
+/// Makes `index` the calling thread's device. A new thread starts with device 0, and CUDA makes
 /// memory, streams and events on the thread's device.
 void select_device(int index);
 
-/// Events of one device that were used and can be recorded again. Threads may share it.
+/// Used events of one device, to be recorded again. Threads may share the pool.
 class EventPool {
  public:
   EventPool() = default;
   ~EventPool();
   EventPool(const EventPool&) = delete;
   EventPool& operator=(const EventPool&) = delete;
-  /// On the thread's device.
+  /// Returns an event of the thread's device.
   [[nodiscard]] cudaEvent_t take(bool timed);
   void give_back(cudaEvent_t event, bool timed) noexcept;
 
@@ -51,8 +51,8 @@ class CudaEvent final : public Event {
 
 class CudaStream final : public Stream {
  public:
-  /// On the thread's device; not ordered with the default stream. Work of streams of a lower
-  /// number goes first where the GPU has a choice; CUDA clamps it to its range (0 … −5).
+  /// Makes a stream on the thread's device, not ordered with the default stream. The GPU
+  /// prefers work of streams with a lower number; CUDA clamps `priority` to its range (0 … −5).
   explicit CudaStream(int priority = 0);
   ~CudaStream() override;
   CudaStream(const CudaStream&) = delete;
@@ -73,8 +73,8 @@ class CudaStream final : public Stream {
   std::shared_ptr<EventPool> events_ = std::make_shared<EventPool>();
 };
 
-/// What is looked at again and again while the thread that made it waits for a GPU: work that
-/// needs other ranks would never end without them. look() throws Error to end such a wait.
+/// A check that runs repeatedly while the thread that made it waits for a GPU. Without such a
+/// check, work that needs lost ranks would never end. look() throws Error to end the wait.
 class Watch {
  public:
   explicit Watch(std::function<void()> look);
@@ -88,13 +88,13 @@ class Watch {
   std::vector<const Watch*>& list_;
 };
 
-/// Whether all of the process's streams on a device are done within so many seconds.
+/// Whether all streams of the process on a device become idle within `seconds`.
 [[nodiscard]] bool idle_within(int device, double seconds);
 
-/// The priority of streams whose work others wait for: exchanges.
+/// The priority of streams for communication, which other work waits for.
 inline constexpr int kFirst = -5;
 
-/// Streams of a CUDA device are CudaStreams.
+/// Returns the handle of a stream, which must be a CudaStream.
 [[nodiscard]] inline cudaStream_t native(const Stream& s) {
   return static_cast<const CudaStream&>(s).native();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Device memory for what lives within one operation: cuBLASLt's workspace, partial sums, sorted
-// positions. One array for all: operations follow each other on the compute stream.
+// Device memory that lives within one operation: cuBLASLt's workspace, partial sums, sorted
+// positions. One array serves all, since operations follow each other on the compute stream.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ class Workspace {
 
   explicit Workspace(Device& device) : device_(device), buffer_(device, kBytes) {}
 
-  /// The first `bytes` of it. Throws Error where there are fewer.
+  /// Returns the first `bytes` of the workspace. Throws Error if the workspace is smaller.
   [[nodiscard]] void* take(std::size_t bytes) const;
   [[nodiscard]] Device& device() const { return device_; }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NCCL's exchanges where something goes wrong, and their end. Each rank has a GPU of its own.
+// Tests failures of NCCL's communication, and its end. Each rank has its own GPU.
 #include <cstdlib>
 
 #include <boost/test/unit_test.hpp>
@@ -13,7 +13,7 @@ namespace {
 
 using namespace trireme;
 
-/// A variable of the environment while it is needed.
+/// Sets an environment variable for a scope.
 class Setting {
  public:
   Setting(const char* name, const std::string& value) : name_(name) {
@@ -27,7 +27,7 @@ class Setting {
   const char* name_;
 };
 
-/// A ring of all ranks; none where there are too few GPUs or no NCCL.
+/// A ring of all ranks. `possible` is false with too few GPUs or without NCCL.
 struct Ring {
   std::unique_ptr<Communicator> world = world_communicator();
   int ranks = world->size();
@@ -54,7 +54,7 @@ struct Ring {
 
 BOOST_AUTO_TEST_SUITE(nccl_communicator)
 
-/// Where NCCL waits for the other end of each of its communicators, too.
+/// Destroying an NCCL communicator may wait for the other rank, and a ring must not deadlock.
 BOOST_FIXTURE_TEST_CASE(a_ring_comes_to_its_end, Ring) {
   if (!possible) return;
   const Tensor out(*device, DType::f32, Shape{100});
@@ -71,7 +71,7 @@ BOOST_FIXTURE_TEST_CASE(a_ring_comes_to_its_end, Ring) {
 BOOST_FIXTURE_TEST_CASE(a_wait_for_a_rank_that_is_gone_ends, Ring) {
   if (!emulated()) return;
   const Tensor in(*device, DType::f32, Shape{100});
-  // Which nobody sends.
+  // No rank sends this message.
   if (rank == 0) ring->start_receive(in.view(), before, 0)->wait();
   world->barrier();
   {
@@ -87,7 +87,7 @@ BOOST_FIXTURE_TEST_CASE(a_wait_for_a_rank_that_is_gone_ends, Ring) {
   world->barrier();
 }
 
-/// Memory is given back to CUDA only when the GPU has nothing to do, which may be never.
+/// Freeing memory waits for the GPU's work, which may never end.
 BOOST_FIXTURE_TEST_CASE(memory_runs_out_while_a_message_is_waited_for, Ring) {
   if (!emulated()) return;
   const Tensor data(*device, DType::f32, Shape{100});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges through pinned memory bring the bits of the host's own, in order with the GPU's
+// Communication through pinned memory has the bits of the host's own, in order with the GPU's
 // work.
 #include <algorithm>
 #include <cstring>
@@ -18,7 +18,7 @@ using namespace trireme;
 
 using Bytes = std::vector<std::byte>;
 
-/// Numbers of `type`, the same for the same seed.
+/// Pseudo-random numbers of `type`, equal for equal seeds.
 Bytes numbers(DType type, std::int64_t n, int seed) {
   std::vector<float> values(static_cast<std::size_t>(n));
   std::uint32_t state = 2654435761U * static_cast<std::uint32_t>(seed + 1);
@@ -56,7 +56,7 @@ class Mirror {
     return {buffer_.data(), type_,
             Shape{static_cast<std::int64_t>(source_.size() / size_of(type_))}};
   }
-  /// What is there after the compute stream's work.
+  /// Returns the bytes after the compute stream's queued work.
   [[nodiscard]] Bytes bytes() const {
     Bytes copy(source_.size());
     gpu_.device->copy_to_host(copy.data(), buffer_.data(), copy.size(), *gpu_.compute);
@@ -160,7 +160,7 @@ BOOST_FIXTURE_TEST_CASE(reduce_scatters_into_any_type, Staged) {
   }
 }
 
-/// As of two micro-batches: the second begins before the first is done.
+/// Two micro-batches overlap: the second reduce-scatter begins before the first is done.
 BOOST_FIXTURE_TEST_CASE(reduce_scatters_under_way_add_to_the_same_sum, Staged) {
   int seed = 0;
   for (const DType from : {DType::f32, DType::bf16}) {
@@ -192,7 +192,7 @@ BOOST_FIXTURE_TEST_CASE(reduce_scatters_under_way_add_to_the_same_sum, Staged) {
   }
 }
 
-/// An error may end the run while a message is under way, which then comes all the same.
+/// An error may end the run while a message is pending. The message arrives all the same.
 BOOST_FIXTURE_TEST_CASE(memory_of_a_message_that_nobody_waits_for_is_not_used_again, Staged) {
   if (ranks == 1) return;
   constexpr std::size_t kBytes = 4000;
@@ -250,7 +250,8 @@ BOOST_FIXTURE_TEST_CASE(broadcasts_and_groups, Staged) {
   BOOST_TEST(&staged->host() != staged.get());
 }
 
-/// The second exchange's pinned memory must not be the first one's, which is being copied from.
+/// The second broadcast's pinned memory must not be the first one's, which is still being
+/// copied.
 BOOST_FIXTURE_TEST_CASE(what_came_is_copied_before_its_memory_is_free, Staged) {
   for (int round = 0; round < 5; ++round) {
     const Mirror first(gpu, numbers(DType::f32, 500, rank), DType::f32);
@@ -263,8 +264,8 @@ BOOST_FIXTURE_TEST_CASE(what_came_is_copied_before_its_memory_is_free, Staged) {
   }
 }
 
-/// Many messages at once, matched by tags, waited for in another order; memory that is released
-/// while copies are queued goes to later messages.
+/// Sends many messages at once, which are matched by tags and waited for in another order.
+/// Later messages reuse memory that was released while copies were queued.
 BOOST_FIXTURE_TEST_CASE(messages_around_a_ring, Staged) {
   if (ranks == 1) return;
   staged->connect_ring();
@@ -283,7 +284,7 @@ BOOST_FIXTURE_TEST_CASE(messages_around_a_ring, Staged) {
       out.push_back(std::make_unique<Mirror>(
           gpu, numbers(DType::f32, 1000, rank * 100 + round * 10 + tag), DType::f32));
       sends.push_back(staged->start_send(out.back()->view(), next, tag));
-      // The message has been fetched: what comes later doesn't change it.
+      // The message has been fetched, and later changes don't affect it.
       gpu.device->zero(out.back()->view().raw(), 4000, *gpu.compute);
     }
     while (!requests[3]->test()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cuDNN's plans for attention on an H100, made without one: the graphs are recognised, their
-// kernels are compiled, and they fit the workspace.
+// Makes plans for attention on an H100, without a GPU. The graphs must be recognised and
+// compiled by cuDNN, and the plans must fit the workspace.
 #include "../../../../src/backend/cuda/cudnn/attention_plans.hpp"
 
 #include <iostream>
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(windows_of_wider_rows) {
 
 BOOST_AUTO_TEST_CASE(large_backward_passes_in_parts) {
   if (!installed()) return;
-  check(problem(8, 12, 1024, 64), 4);   // two of the batch at once
+  check(problem(8, 12, 1024, 64), 4);   // two sequences of the batch at once
   check(problem(2, 16, 2048, 128), 4);  // eight heads at once
 }
 
@@ -100,7 +100,7 @@ BOOST_AUTO_TEST_CASE(refusals_say_why) {
   BOOST_CHECK_EXCEPTION(plans(problem(1, 4, 8192, 128)), Error, [](const Error& e) {
     return std::string_view(e.what()).find("fits a workspace") != std::string_view::npos;
   });
-  // Parts of 1, 2 or 19 of the batch would begin between multiples of 16 bytes.
+  // Parts of 1, 2 or 19 sequences would not begin at multiples of 16 bytes.
   BOOST_CHECK_THROW(plans(problem(38, 1, 1023, 64)), Error);
   BOOST_CHECK_EXCEPTION(plans(problem(1, 2, 128, 12)), Error, [](const Error& e) {
     return std::string_view(e.what()).find("not a multiple of 8") != std::string_view::npos;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The golden models on a GPU, real or emulated, which all ranks share.
+// Runs the golden models on a GPU, real or emulated, which all ranks share.
 #include "../../../support/golden/machine.hpp"
 
 #include "trireme/backend/cuda.hpp"

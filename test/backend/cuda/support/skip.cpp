@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tests of the true CUDA backend, where there is no GPU: they say so and run nothing.
+// Skips tests of the real CUDA backend on machines without a GPU, with a message.
 #include <cstdio>
 #include <cstdlib>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Emulated NCCL: ranks are forked processes, each with a device of its own.
+// Emulated NCCL. Ranks are forked processes, each with a device of its own.
 #define BOOST_TEST_MODULE emulator_nccl
 #include <cstdlib>
 #include <functional>
@@ -15,7 +15,7 @@
 
 namespace {
 
-// Whether f(rank, id) holds on all ranks.
+// Whether f(rank, id) returns true on all ranks.
 bool on_ranks(int ranks, const std::function<bool(int, const ncclUniqueId&)>& f) {
   ncclUniqueId id{};
   ncclGetUniqueId(&id);
@@ -64,7 +64,7 @@ struct Stream {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(collectives) {
-  // More than one piece, and no multiple of it.
+  // Several pieces, and not a multiple of a piece.
   constexpr std::size_t kCount = 50001;
   BOOST_TEST(on_ranks(3, [](int rank, const ncclUniqueId& id) {
     const Stream s;
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(messages_get_on_while_the_host_is_elsewhere) {
     x.set(numbers(x.size, rank));
     if (rank == 0) {
       ncclSend(x.at, x.size, ncclFloat32, 1, comm, s.native);
-      sleep(1);  // without a call
+      sleep(1);  // makes no call meanwhile
       return cudaStreamQuery(s.native) == cudaSuccess;
     }
     ncclRecv(y.at, y.size, ncclFloat32, 0, comm, s.native);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges by NCCL: what is moved goes as bytes, what is summed is summed here.
+// Communication with NCCL. NCCL moves bytes; floating-point sums are computed here.
 #include "communicator.hpp"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace trireme::cuda {
 
 namespace {
 
-/// Shorter sums are gathered whole and summed by every rank: one exchange instead of two.
+/// Shorter sums are gathered whole, and every rank adds them: one collective instead of two.
 constexpr std::int64_t kLong = 8192;
 
 ncclDataType_t type_of(DType t) {
@@ -54,7 +54,7 @@ ncclRedOp_t op_of(Reduction op) {
 }
 
 void check_contiguous(const ConstView& v) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
+  TRM_CHECK(v.contiguous(), "communication of a strided window {}", v.shape().str());
 }
 
 const std::byte* at(const ConstView& v, std::size_t offset) {
@@ -154,7 +154,7 @@ RequestPtr NcclCommunicator::start_reduce_scatter(const ConstView& from, const V
   const std::size_t needed =
       from.bytes() / static_cast<std::size_t>(size_) * static_cast<std::size_t>(size_ - 1);
   TRM_CHECK(room.empty() || (room.contiguous() && room.bytes() == needed),
-            "room of {} bytes for {} of other ranks", room.bytes(), needed);
+            "scratch of {} bytes for {} bytes of other ranks", room.bytes(), needed);
   auto own = room.empty() && needed > 0 ? scratch(needed) : nullptr;
   lane_->follow(compute_);
   sum_blocks(from, static_cast<std::byte*>(own != nullptr ? own->data() : room.raw()), to,

@@ -8,12 +8,13 @@
 
 namespace trireme::cuda {
 
-/// Sums of floating types are our own, in the order of the ranks: NCCL would add bf16 and fp16
-/// rounded to their type at every hop, and in an order of its choice. Each rank gets the
-/// others' addends of its block and sums them; then the sums are gathered: the bytes of a ring.
+/// Sums of floating types are computed here, in rank order. NCCL would round bf16 and fp16 at
+/// every hop, and add in an order of its choice. Each rank receives the others' addends of its
+/// block and sums them; the sums are gathered. Ranks send as many bytes as in a ring
+/// all-reduce.
 class NcclCommunicator final : public Communicator {
  public:
-  /// `lane` is empty in a group of one, whose arrays stay on the compute stream.
+  /// `lane` is empty for a single rank, whose arrays stay on the compute stream.
   NcclCommunicator(std::unique_ptr<Communicator> host, Device& device, Stream& compute,
                    std::shared_ptr<Lane> lane)
       : host_(std::move(host)),
@@ -51,8 +52,8 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  /// The others' blocks of `from` arrive in `others`, by rank without this one; the sum goes to
-  /// `to`. On the lane's stream.
+  /// On the lane's stream, receives the other ranks' blocks of `from` in `others`, in rank
+  /// order without this rank. The sum goes to `to`.
   void sum_blocks(const ConstView& from, std::byte* others, const View& to, bool accumulate);
   void sum_long(const View& data, std::byte* scratch);
   void sum_short(const View& data, std::byte* scratch);
@@ -65,8 +66,8 @@ class NcclCommunicator final : public Communicator {
   }
   void warm();
   [[nodiscard]] std::shared_ptr<Lane> connect(int other, bool sends);
-  /// Calls to(tag) and from(tag) for each direction, where both ends of a lane meet: were all
-  /// ranks to begin with the same end, each would wait for the next one.
+  /// Calls to(tag) and from(tag) for each direction, when both ends of a lane must meet. Even
+  /// and odd ranks begin at different ends: otherwise each would wait for the next.
   template <class To, class From>
   void in_turn(To to, From from) const {
     for (const std::size_t tag : {0U, 1U}) {
@@ -75,7 +76,7 @@ class NcclCommunicator final : public Communicator {
       if (rank_ % 2 == 1) to(tag);
     }
   }
-  /// The rank that messages with such tags go to (+1) or come from (−1).
+  /// The rank that receives this rank's messages with `tag` (side +1) or sends them (−1).
   [[nodiscard]] int neighbour(int tag, int side) const {
     const int step = tag % 2 == 0 ? side : -side;
     return (rank_ + step + size_) % size_;
@@ -95,8 +96,8 @@ class NcclCommunicator final : public Communicator {
   std::shared_ptr<Lane> lane_;
   int rank_;
   int size_;
-  /// By tag % 2. NCCL matches messages by their order, and one that can't go yet keeps those
-  /// behind it: each direction of each pair has a communicator and a stream to itself.
+  /// Indexed by tag % 2. NCCL matches messages by order, and a blocked message holds up those
+  /// behind it. Each direction of each pair of ranks has its own NCCL communicator and stream.
   std::array<std::shared_ptr<Lane>, 2> out_;
   std::array<std::shared_ptr<Lane>, 2> in_;
 };

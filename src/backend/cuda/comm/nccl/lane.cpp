@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Failures of NCCL: at the call, or found later.
+// Handles failures of NCCL, found at the call or later.
 #include "lane.hpp"
 
 #include <exception>
@@ -36,7 +36,7 @@ class LaneRequest final : public Request {
     compute_.wait(*done_);
     done_.reset();
     scratch_.reset();
-    lane_.reset();  // which ends where its other ranks end it, not with a forgotten request
+    lane_.reset();  // may end the lane, with its other ranks; a forgotten request must not
   }
 
  private:
@@ -69,7 +69,7 @@ Lane::Lane(ncclComm_t comm, std::string group)
 
 Lane::~Lane() {
   if (comm_ == nullptr) return;
-  // Destroying waits for the others: not while this rank alone unwinds from an error.
+  // Destroying waits for other ranks: abort instead while this rank alone handles an error.
   bool quiet = std::uncaught_exceptions() == 0;
   try {
     if (quiet) stream_.synchronize();
@@ -86,7 +86,7 @@ Lane::~Lane() {
 }
 
 void Lane::look() {
-  TRM_REQUIRE(comm_ != nullptr, "an exchange in {} after one has failed", group_);
+  TRM_REQUIRE(comm_ != nullptr, "a call in {} after a failed one", group_);
   ncclResult_t state = ncclSuccess;
   if (const ncclResult_t code = ncclCommGetAsyncError(comm_, &state); code != ncclSuccess) {
     fail(code);
@@ -97,7 +97,7 @@ void Lane::look() {
 void Lane::fail(ncclResult_t code) {
   const std::string reason =
       fmt::format("{} ({})", ncclGetErrorString(code), ncclGetLastError(comm_));
-  ncclCommAbort(comm_);  // or kernels that wait for others would keep the GPU for ever
+  ncclCommAbort(comm_);  // else waiting kernels would hold the GPU for ever
   comm_ = nullptr;
   throw Error(
       fmt::format("NCCL failed in {}, last with {} of {} bytes: {}; NCCL_DEBUG=INFO says more",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One communicator of NCCL's and the stream that its exchanges are queued on.
+// An NCCL communicator, and the stream that its calls are queued on.
 #pragma once
 
 #include <memory>
@@ -12,15 +12,15 @@
 
 namespace trireme::cuda {
 
-/// A new communicator of `ranks` ranks; all of them call it with the same id.
+/// Makes an NCCL communicator of `ranks` ranks. All ranks call join() with the same id.
 [[nodiscard]] ncclComm_t join(const ncclUniqueId& id, int ranks, int rank);
 [[nodiscard]] ncclUniqueId make_unique_id();
 
 class Lane {
  public:
-  /// Owns `comm`. `group` names it in messages.
+  /// Owns `comm`. `group` names the communicator in messages.
   Lane(ncclComm_t comm, std::string group);
-  /// Waits for what is queued, unless an error is on its way or meets it.
+  /// Waits for queued work, except during or after an error.
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -29,9 +29,9 @@ class Lane {
   [[nodiscard]] cudaStream_t stream() const { return stream_.native(); }
   [[nodiscard]] const std::string& group() const { return group_; }
 
-  /// Later exchanges see what `compute` has been given so far.
+  /// Orders later calls after the work queued on `compute` so far.
   void follow(Stream& compute) { stream_.wait(*compute.record()); }
-  /// f(), which queues an exchange. Throws Error naming it if that fails.
+  /// Calls f(), which queues communication. Throws Error with `what` if f() fails.
   template <class F>
   void queue(const char* what, std::size_t bytes, F f) {
     look();
@@ -39,7 +39,8 @@ class Lane {
     bytes_ = bytes;
     if (const ncclResult_t code = f(); code != ncclSuccess) fail(code);
   }
-  /// What is queued between, as one exchange: its parts can't wait for each other.
+  /// Queues all that f() queues as one call, in which sends and receives can't block each
+  /// other.
   template <class F>
   void queue_together(const char* what, std::size_t bytes, F f) {
     queue(what, bytes, [&] {
@@ -49,7 +50,7 @@ class Lane {
       return queued == ncclSuccess ? ended : queued;
     });
   }
-  /// Throws Error if an exchange has failed meanwhile.
+  /// Throws Error if queued communication has failed.
   void look();
   [[nodiscard]] std::unique_ptr<Event> record() { return stream_.record(); }
   void synchronize() { stream_.synchronize(); }
@@ -62,11 +63,11 @@ class Lane {
   std::string group_;
   const char* what_ = "its set-up";
   std::size_t bytes_ = 0;
-  Watch watch_;  ///< what the host waits for may rest on this lane, if it still works
+  Watch watch_;  ///< ends the host's waits if this lane fails
 };
 
-/// Done when the GPU has come past what `lane` was given. wait() lets `compute` wait, not the
-/// host; `scratch` is free after that.
+/// Returns a request that is done when the GPU has finished the work queued on `lane`. `wait()`
+/// makes `compute` wait, not the host, and releases `scratch`.
 [[nodiscard]] RequestPtr make_request(std::shared_ptr<Lane> lane, Stream& compute,
                                       std::unique_ptr<Buffer> scratch);
 

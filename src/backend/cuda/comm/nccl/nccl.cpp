@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How ranks come together at NCCL: all, parts of them, and neighbours.
+// Connects ranks with NCCL: all ranks, subsets of them, and neighbours.
 #include <array>
 #include <unistd.h>
 
@@ -29,7 +29,7 @@ void NcclCommunicator::connect_ring() {
 }
 
 NcclCommunicator::~NcclCommunicator() {
-  // A communicator's end may wait for its other ranks, too.
+  // Destroying an NCCL communicator may also wait for its other ranks.
   in_turn([&](std::size_t tag) { out_[tag].reset(); },
           [&](std::size_t tag) { in_[tag].reset(); });
 }
@@ -46,7 +46,8 @@ std::shared_ptr<Lane> NcclCommunicator::connect(int other, bool sends) {
   auto lane = std::make_shared<Lane>(
       join(id, 2, sends ? 0 : 1),
       fmt::format("messages from rank {} to {}", sends ? rank_ : other, sends ? other : rank_));
-  // The first message makes the connection, for which the host waits: not within a step.
+  // The first message makes the connection, for which the host waits. Send it before the first
+  // step.
   const Buffer word(device_, sizeof(float));
   lane->follow(compute_);
   lane->queue("the first message", word.bytes(), [&] {
@@ -63,20 +64,20 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
   auto part = host_->split(color, key);
   std::shared_ptr<Lane> lane;
   if (lane_ != nullptr) {
-    // A job of one rank has its groups by NCCL all the same; others need none for one rank.
+    // A job with one rank uses NCCL all the same; in other jobs, single ranks need no NCCL.
     const bool wanted = part->size() > 1 || size_ == 1;
-    TRM_CHECK(color >= 0, "a group of colour {}", color);
+    TRM_CHECK(color >= 0, "a communicator of colour {}", color);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 1;
     ncclComm_t comm = nullptr;
-    lane_->queue("the split of a group", 0, [&] {
+    lane_->queue("a communicator's split", 0, [&] {
       return ncclCommSplit(lane_->comm(), wanted ? color : NCCL_SPLIT_NOCOLOR, key, &comm,
                            &config);
     });
     if (wanted) {
       int at_nccl = 0;
       lane = std::make_shared<Lane>(
-          comm, fmt::format("rank {} of a group of {}", part->rank(), part->size()));
+          comm, fmt::format("rank {} of a communicator of {}", part->rank(), part->size()));
       lane->queue("its set-up", 0, [&] { return ncclCommUserRank(comm, &at_nccl); });
       TRM_CHECK(at_nccl == part->rank(), "rank {} is {} at NCCL", part->rank(), at_nccl);
     }
@@ -85,7 +86,7 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
                                             std::move(lane));
 }
 
-/// The first exchange makes connections; later ones show what the group's distance costs.
+/// Makes connections with a first all-reduce. Later all-reduces are timed and show the latency.
 void NcclCommunicator::warm() {
   constexpr int kRuns = 20;
   const Buffer memory(device_, sizeof(float));
@@ -109,7 +110,7 @@ void NcclCommunicator::warm() {
 
 namespace {
 
-/// Says which ranks share a GPU; "" if none do. On rank 0, "" elsewhere.
+/// On rank 0, names two ranks that share a GPU, or returns "". Returns "" on other ranks.
 std::string shared_gpu(Communicator& host) {
   int index = 0;
   TRM_CUDA(cudaGetDevice(&index));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A build without NCCL.
+// Stands for NCCL in a build without NCCL.
 #include "trireme/backend/cuda.hpp"
 #include "trireme/core/error.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A libcuda.so.1 without a GPU: cuDNN compiles its kernels, hands them over and is told that
-// they are loaded; nothing can run. The functions are those that cuDNN looks for.
+// A libcuda.so.1 without a GPU. cuDNN compiles its kernels and hands them to this driver, which
+// reports them as loaded. Kernels can't run. The functions are those that cuDNN looks for.
 namespace {
 
 constexpr int kNoDevice = 100;  // CUDA_ERROR_NO_DEVICE
