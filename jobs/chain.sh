@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Submits a chain of N jobs that train one run, each beginning when the one before has ended.
-# The first that ends the run, or fails, ends the chain: those after it end at once.
+# Submits a chain of N jobs that train one run. Each job begins when the job before it has
+# ended. The first job that finishes the run, or fails, ends the chain: later jobs end at once.
 #
-#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/{pbs,lsf,flux}/chain.sh
+#   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/contrib/{pbs,lsf,flux}
 #   TRIREME_SUBMIT="--nodes=4 --time=2:00:00"                options of sbatch, qsub, bsub, flux
 set -euo pipefail
 
@@ -19,14 +19,14 @@ for file in $TRIREME_DECK; do
   [ -r "$file" ] || fail "no deck '$file'"
 done
 
-here=$(dirname "$0")  # the folder of the link: it says which system
+here=$(dirname "$0")  # the folder of the link names the system
 system=$(basename "$(cd "$here" && pwd)")
-TRIREME_HOME=${TRIREME_HOME:-$(cd "$here/../.." && pwd)}
+TRIREME_HOME=${TRIREME_HOME:-$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)}
 TRIREME_CHAIN=chain-$(date +%Y%m%dT%H%M%S)-$$
 export TRIREME_HOME TRIREME_CHAIN
 read -ra options <<<"${TRIREME_SUBMIT:-}"
 
-# submit PREVIOUS: submits one job after PREVIOUS, if that is any, and prints its id.
+# submit PREVIOUS: submits one job, after PREVIOUS unless this is empty, and prints its id.
 submit() {
   local after=()
   case $system in
@@ -34,7 +34,7 @@ submit() {
       [ -z "$1" ] || after=("--dependency=afterany:$1")
       sbatch --parsable "${options[@]}" "${after[@]}" "$here/train.sbatch" | cut -d';' -f1
       ;;
-    pbs)  # hands on the variables that it is told
+    pbs)  # passes on only the variables that are named
       [ -z "$1" ] || after=(-W "depend=afterany:$1")
       qsub -v "$(compgen -e TRIREME_ | paste -sd,)" "${options[@]}" "${after[@]}" \
         "$here/train.pbs"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing of jobs/debian-packages.txt, by default its groups build, data and
-# analysis. Asks apt for nothing when all is there. Where it cannot install (no apt, no root),
-# it says what is needed and leaves the verdict to CMake: the libraries may come from modules.
-# The daemons of group test are not started.
+# Installs packages of jobs/debian-packages.txt that are missing. The default groups are build,
+# data and analysis. Does not call apt if none is missing. Where packages can't be installed (no
+# apt, no root), prints what is needed. CMake then decides, as the libraries may come from
+# modules. Daemons of the group `test` are not started.
 #
-#   jobs/install-deps.sh [GROUP...]       TRIREME_SKIP_DEPS=1: do nothing
+#   jobs/install-deps.sh [GROUP...]       TRIREME_SKIP_DEPS=1: install no package
 set -euo pipefail
 
 [ "${TRIREME_SKIP_DEPS:-0}" != 1 ] || exit 0
@@ -19,13 +19,13 @@ for group in $groups; do
   fi
 done
 
-# needed FORMAT_COLUMNS: the lines of our groups, without the group.
+# needed FORMAT_COLUMNS: prints the lines of the chosen groups, without the group.
 needed() {
   awk -v groups="$groups" 'NF && !/^#/ && index(groups, " " $1 " ") {
     package = $2; $1 = ""; $2 = ""; sub(/^ +/, ""); print package "\t" $0 }' "$list"
 }
 
-ask_for() {  # the missing packages, or none where nobody can tell
+ask_for() {  # the missing packages, or none where dpkg is missing
   {
     echo "install-deps: $1. Trireme needs:"
     needed | while IFS=$'\t' read -r package what; do
@@ -56,11 +56,11 @@ if [ "$(id -u)" != 0 ]; then
       "$(printf '%s\n' "${missing[@]}")"
   fi
   as_root=(sudo)
-  [ -t 0 ] || as_root=(sudo -n)  # nobody is there to type a password
+  [ -t 0 ] || as_root=(sudo -n)  # a password can't be typed here
 fi
 
 # Debian starts the daemons that it installs, unless this file forbids it; the tests start their
-# own. Whoever has the file already has decided.
+# own. If the file exists already, leave it alone.
 policy=${DPKG_ROOT:-}/usr/sbin/policy-rc.d
 forbid_daemons() {
   [[ $groups == *' test '* && ! -e $policy ]] || return 0

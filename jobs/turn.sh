@@ -1,25 +1,26 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
-# One turn of a run: the part of it that one job does. Job scripts source this after they have
-# set home, deck, run, settings and ranks_per_node, threads (README of this folder). turn_begin
-# sets program.
+# One turn of a run: the share of the run that one job does. Job scripts set home, deck, run,
+# settings, ranks_per_node and threads (README of this folder), and source this file afterwards.
+# turn_begin sets program.
 #
-#   turn_begin ID          checks, and notes the start; ID stays the same when a job is requeued
+#   turn_begin ID          checks, and records the start; a requeued job keeps its ID
 #   turn_run LAUNCHER...   trains under this launcher until it is done, stopped or failed
-#   turn_end               says what comes next: sets turn_next to
-#                            over   exit code 0, or nothing was left to do
+#   turn_end               decides what comes next: sets turn_next to
+#                            over   exit code 0, or no work was left
 #                            again  stopped: requeue this job
-#                            leave  the same in a chain: its next job goes on
+#                            leave  stopped in a chain: its next job resumes
 #                            fail   an error, or no progress: nobody should start this again
 #                          and turn_exit, with which the job should end
 #
 # RUN/turns.txt has two lines a turn: `TIME ID start ITERATION`, and `TIME ID end ITERATION CODE
 # from ITERATION`.
 
-# Turns of one job that end with exit code 75 at the iteration where they began, one after the
-# other, before it is given up.
+# A job is given up after this many of its turns in a row ended with exit code 75 at the
+# iteration where they began.
 turn_idle_limit=${TRIREME_IDLE_LIMIT:-2}
-# Turns that begin at one iteration: some end without a word (killed, a node lost).
+# A job is given up after this many turns that began at one iteration. Some turns end without a
+# message: killed, or a node lost.
 turn_start_limit=${TRIREME_START_LIMIT:-10}
 
 turn_say() { printf 'job %s: %s\n' "${turn_id:-}" "$*" >&2; }
@@ -29,7 +30,7 @@ turn_fail() {  # MESSAGE: ends the job
   exit 1
 }
 
-# Where the run stands: the iteration of the checkpoint that `latest` names, or 0.
+# Prints the run's iteration: that of the checkpoint which `latest` names, or 0.
 turn_iteration() {
   local name=
   [ ! -r "$run/latest" ] || read -r name <"$run/latest" || true
@@ -43,13 +44,13 @@ turn_note() {  # WORD...
     turn_fail "cannot write $run/turns.txt; is the disk full?"
 }
 
-# This job's last turns that began at iteration $1.
+# Counts this job's last turns that began at iteration $1.
 turn_starts() {
   awk -v id="$turn_id" -v at="$1" '$2 == id && $3 == "start" { n = $4 == at ? n + 1 : 0 }
     END { print n + 0 }' "$run/turns.txt"
 }
 
-# Its last turns that began and were stopped there.
+# Counts this job's last turns that began at iteration $1 and were stopped there.
 turn_idle() {
   awk -v id="$turn_id" -v at="$1" '
     $2 == id && $3 == "end" { n = $4 == at && $7 == at && $5 ~ /^(75|138)$/ ? n + 1 : 0 }
@@ -62,15 +63,15 @@ turn_look_back() {
   code=$(awk -v id="$turn_id" '$2 == id && $3 == "end" { code = $5 } END { print code }' \
     "$run/turns.txt")
   case $code in
-    0) turn_say "an earlier job of this chain has finished the run: nothing to do"; exit 0 ;;
+    0) turn_say "an earlier job of this chain has finished the run: no work left"; exit 0 ;;
     1 | idle)
       turn_fail "an earlier job of this chain ended with an error, see its log;" \
         "nothing is started" ;;
   esac
 }
 
-# TRIREME_PROGRAM, which may be a name on PATH; else the source tree's; else the one that was
-# installed with these scripts, which lie in share/trireme/jobs.
+# Finds the program: TRIREME_PROGRAM, which may be a name on PATH. Next is the source tree's
+# program. Last is the program installed with these scripts, which are in share/trireme/jobs.
 turn_program() {
   program=${TRIREME_PROGRAM:-$home/build/trireme}
   [[ $program == */* ]] || program=$(type -P -- "$program") || program=$TRIREME_PROGRAM
@@ -101,10 +102,10 @@ turn_begin() {
   turn_say "turn at iteration $turn_from of $run"
 }
 
-# Asks the ranks to save and end. Launchers that need another way define this anew.
+# Asks the ranks to save and end. Launchers that need another way redefine this function.
 turn_stop() { kill -USR1 "$turn_pid" 2>/dev/null || true; }
 
-# What decks and settings say last of a KEY with the name of a folder; nothing, or null: none.
+# Prints the last value that decks and settings give KEY, a folder's name; prints none for null.
 turn_folder() {  # KEY
   local value word
   # shellcheck disable=SC2086  # a list of words
@@ -120,9 +121,9 @@ turn_folder() {  # KEY
   esac
 }
 
-# Whether deck or settings say what to begin with. Then the program itself goes on from `save`,
-# once there is something in it, and must not be told otherwise. A deck that loads what it saves
-# says no more than that it goes on.
+# Whether deck or settings say what to begin with. If so, the program resumes from `save` by
+# itself once `save` holds a checkpoint, and needs no `load`. A deck with equal `load` and
+# `save` doesn't count.
 turn_has_load() {
   local load
   load=$(turn_folder load)
@@ -136,12 +137,12 @@ turn_run() {
   for word in $settings "save=$run" "run_dir=$run" "${load[@]}"; do
     words+=(--set "$word")
   done
-  # To the launcher SIGTERM would be the end, without a checkpoint; to the ranks it is not.
+  # SIGTERM would end the launcher without a checkpoint; the ranks save first.
   trap turn_stop USR1 USR2 TERM
   # shellcheck disable=SC2086
   "$@" "$program" train $deck "${words[@]}" &
   turn_pid=$!
-  # A signal ends `wait` early; the last one gets the exit code.
+  # A signal ends `wait` early; the last `wait` gets the exit code.
   while kill -0 "$turn_pid" 2>/dev/null; do
     wait "$turn_pid" || true
   done
@@ -161,7 +162,7 @@ turn_end() {
       turn_say "the run is done, at iteration $at"
       ;;
     1) turn_say "the program ended with an error, see above; not started again" ;;
-    # 138: SIGUSR1 came before the ranks were ready for it, so they have done nothing yet.
+    # 138: SIGUSR1 came before the ranks could handle signals, so no work was done yet.
     75 | 138) turn_stopped "$at" ;;
     *)
       turn_say "the launcher ended with exit code $turn_code, which is not the program's:" \
@@ -186,7 +187,7 @@ turn_stopped() {  # ITERATION
   fi
 }
 
-# TRIREME_CHAIN_LEFT is how many jobs of the chain follow.
+# TRIREME_CHAIN_LEFT is the number of jobs in the chain that follow.
 turn_leave() {
   turn_next=leave
   if [ "${TRIREME_CHAIN_LEFT:-0}" -gt 0 ]; then
@@ -198,10 +199,10 @@ turn_leave() {
 }
 
 # turn_mpirun NODES [HOSTFILE]: sets launcher to the command that starts ranks_per_node ranks on
-# each node, each bound to `threads` cores of its own (TRIREME_BIND=none: to none, where ranks
-# share cores). HOSTFILE names a host once for each of its ranks. Open MPI, or a launcher with
-# Hydra's words (MPICH, Intel MPI, MVAPICH). A node that falls silent is noticed by Open MPI
-# after some 20 seconds, not after its usual 8 minutes.
+# each node. Each rank is bound to `threads` cores of its own, or unbound with
+# TRIREME_BIND=none, for ranks that share cores. HOSTFILE names a host once for each of its
+# ranks. Supports Open MPI and launchers with Hydra's options (MPICH, Intel MPI, MVAPICH). Open
+# MPI is set to notice a silent node after some 20 seconds, not after its usual 8 minutes.
 turn_mpirun() {
   local ranks=$(($1 * ranks_per_node)) places=() mpirun=${TRIREME_MPIRUN:-mpirun} version name
   [ -z "${2:-}" ] || places=(--hostfile "$2")
@@ -219,7 +220,7 @@ turn_mpirun() {
         export "${name}_MCA_oob_tcp_keepalive_time=10" "${name}_MCA_oob_tcp_keepalive_intvl=3" \
           "${name}_MCA_oob_tcp_keepalive_probes=3"
       done
-      # Hydra hands on the whole environment, Open MPI over ssh what it is told.
+      # Hydra passes on the whole environment; Open MPI over ssh passes on only named variables.
       for name in $(compgen -e | grep -E -e '^(OMP|NCCL|CUDA|UCX|FI|HDF5|TRIREME)_' \
         -e '^(TMPDIR|LD_LIBRARY_PATH|PBS_WALLTIME)$'); do
         launcher+=(-x "$name")

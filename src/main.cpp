@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program.
+// The program's main function.
 #include "trireme/app/program.hpp"
 
 int main(int argc, char** argv) { return trireme::run_program(argc, argv); }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Holds the floors of README "How it is built" against every #include of the tree, and the few
+# Holds the floors of src/README.md against every #include of the tree, and the few
 # rules of layout that no other tool knows. `floors.py --self-test` breaks each rule once.
 import argparse
 import re
@@ -247,15 +247,16 @@ class Tree:
                 self.complain(f"{path}:{line}", message)
 
     def check_readme(self):
-        """README shows the same table, the backends in one row."""
-        if not (self.root / "README.md").is_file():
+        """The page shows the same table, the backends in one row."""
+        page = "src/README.md"
+        if not (self.root / page).is_file():
             return
-        rows = re.findall(r"^\| ([\w/*]+) \|.*\| ([\w, ]+) \|$", self.text("README.md"), re.M)
+        rows = re.findall(r"^\| ([\w/*]+) \|.*\| ([\w, ]+) \|$", self.text(page), re.M)
         shown = {folder.removesuffix("/*"): below for folder, below in rows}
         for folder, below in FLOORS.items():
             expected = {"core": "nothing"}.get(folder, ", ".join(below))
             if "/" not in folder and shown.get(folder) != expected:
-                self.complain("README.md", f"its row of {folder} should end in '{expected}'")
+                self.complain(page, f"its row of {folder} should end in '{expected}'")
 
     def _check_head(self, path, lines):
         mark = "//" if path.suffix in CODE else "#"
@@ -355,7 +356,7 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ({"src/core/x.cpp": "void f() const {" + "\n" * 60 + "}\n"}, "a function of 60 lines"),
     ({"src/core/x.cpp": "auto f() -> int {" + "\n" * 60 + "}\n"}, "a function of 60 lines"),
     ({"src/core/x.cpp": "A::A() : a{1}, b(2) {" + "\n" * 60 + "}\n"}, "function of 60 lines"),
-    ({"README.md": "| comm | MPI | ops |\n"}, "its row of comm should end in 'tensor'"),
+    ({"src/README.md": "| comm | MPI | ops |\n"}, "its row of comm should end in 'tensor'"),
     ({"jobs/x.sh": "#!/bin/sh\n"}, "jobs/x.sh: opens with '# SPDX"),
     ({"jobs/x.pbs": "#!/bin/sh\n"}, "jobs/x.pbs: opens with '# SPDX"),
     (
@@ -393,7 +394,7 @@ def self_test():
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Checks the floors of README.")
+    parser = argparse.ArgumentParser(description="Checks the floors of src/README.md.")
     parser.add_argument("--self-test", action="store_true", help="checks this script")
     parser.add_argument("root", nargs="?", default=Path(__file__).parent.parent)
     arguments = parser.parse_args()

@@ -25,12 +25,8 @@ layout() {
   find src include test -name '*.[ch]pp' -print0 | xargs -0 clang-format --dry-run -Werror
 }
 
-tidy() {  # of src/ alone, with the headers that it includes: tests are mostly Boost's macros
-  # The compile commands are GCC's: Clang need not know each of their -W options.
-  find src -name '*.cpp' -print0 | xargs -0 -P "$jobs" -n 2 clang-tidy-16 -p "$build" --quiet \
-    --extra-arg=-Wno-unknown-warning-option 2>&1 |
-    grep -vE '^[0-9]+ (warning|error)s?( and [0-9]+ errors?)? generated\.$|^(Suppressed|Use -)'
-  [ "${PIPESTATUS[1]}" = 0 ]
+tidy() {
+  python3 test/tidy.py "$build" "$jobs"
 }
 
 shell() {
@@ -49,6 +45,7 @@ for name in sys.argv[1:]:
 }
 
 check layout layout
+check language python3 test/language.py --pages
 check shell shell
 check python python
 check clang-tidy tidy

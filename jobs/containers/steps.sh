@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What Dockerfile and trireme.def have in common, inside of the image, as root, on Debian 12,
-# Ubuntu 24.04 or later.
+# What Dockerfile and ../contrib/apptainer/trireme.def run inside of the image, as root. The
+# image is Debian 12, Ubuntu 24.04 or later.
 #
-#   steps.sh build SOURCE PREFIX     packages, program, installation, list of what it runs on
+#   steps.sh build SOURCE PREFIX     packages, program, installation, list of needed packages
 #   steps.sh runtime PREFIX          packages of that list; with ANALYSIS=yes the plots' too
 #
-# build reads TRIREME_ARCH (-march, by default x86-64-v3: images are made on one processor and
-# run on another), TRIREME_CUDA (ON, OFF, AUTO), CUDA_ARCHITECTURES (auto: all that Trireme can
-# use) and JOBS.
+# `build` reads TRIREME_ARCH, TRIREME_CUDA (ON, OFF, AUTO), CUDA_ARCHITECTURES and JOBS.
+# TRIREME_ARCH is -march; the default x86-64-v3 suits images that run on other processors.
+# CUDA_ARCHITECTURES auto means all architectures that Trireme can use.
 set -euo pipefail
 
 list=share/trireme/runtime-packages.txt
 
-# The package of a library: dpkg knows files by the path that they were packed with.
+# Prints a library's package. dpkg knows files by the path with which they were packed.
 package_of() {  # FILE
   local real
   real=$(readlink -f "$1")
@@ -50,7 +50,7 @@ runtime() {  # PREFIX
     "${packages[@]}"
   [ "${ANALYSIS:-no}" != yes ] || "$prefix/share/trireme/jobs/install-deps.sh" analysis
   rm -rf /var/lib/apt/lists/*
-  # An image that can't start its program isn't one.
+  # Fail here if the image can't start its program.
   "$prefix/bin/trireme" --version
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# `cmake --install build --prefix P`. Components: program (with manual page and completions),
-# analysis, jobs, modulefiles, doc; --component takes one.
-# A function, so that its variables stay here; a target can be added to only in its own folder.
+# Rules for `cmake --install build --prefix P`. Components: program (with manual page and
+# completions), analysis, jobs, modulefiles, doc; --component selects one. A function keeps its
+# variables local; a target can be extended only in its own folder.
 function(trireme_install)
   include(GNUInstallDirs)
   set(share ${CMAKE_INSTALL_DATADIR}/trireme)
@@ -9,13 +9,13 @@ function(trireme_install)
   set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME program)
   file(MAKE_DIRECTORY ${made})
 
-  # The program finds its libraries where it was linked with them.
+  # The program finds its libraries where they were at link time.
   set_target_properties(trireme PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
   install(TARGETS trireme RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/inputs DESTINATION ${share}
           FILES_MATCHING PATTERN "*.yml")
 
-  # The program itself tells its options and keys.
+  # The program itself prints its options and keys.
   if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
     message(STATUS "No manual page and no completions: the program can't be started here "
                    "(CMAKE_CROSSCOMPILING_EMULATOR may name what starts it)")
@@ -34,7 +34,7 @@ function(trireme_install)
     install(FILES ${made}/trireme.fish DESTINATION ${data}/fish/vendor_completions.d)
   endif()
 
-  # bin/trireme-plot is a link to the one beside its package, which looks for it there.
+  # bin/trireme-plot links to the script beside its package, where the script finds the package.
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/analysis DESTINATION ${share} COMPONENT analysis
           USE_SOURCE_PERMISSIONS PATTERN __pycache__ EXCLUDE PATTERN "*.png" EXCLUDE)
   file(RELATIVE_PATH plot ${CMAKE_INSTALL_FULL_BINDIR}
@@ -42,7 +42,7 @@ function(trireme_install)
   file(CREATE_LINK ${plot} ${made}/trireme-plot SYMBOLIC)
   install(PROGRAMS ${made}/trireme-plot DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT analysis)
 
-  # Its manual page comes from the package, and so needs what that needs.
+  # The package prints its manual page, which therefore requires the package's dependencies.
   find_package(Python3 QUIET COMPONENTS Interpreter)
   if(Python3_Interpreter_FOUND)
     execute_process(COMMAND ${Python3_EXECUTABLE} -c "import h5py, numpy, matplotlib"
@@ -70,6 +70,16 @@ function(trireme_install)
           USE_SOURCE_PERMISSIONS PATTERN install EXCLUDE PATTERN __pycache__ EXCLUDE)
   install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/LICENSE
           DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/trireme COMPONENT doc)
+  # Pages keep their folders, so that links between them hold. Containers have no test/.
+  foreach(page analysis/README.md analysis/gallery/overview.svg inputs/README.md jobs/README.md
+               jobs/packaging.md jobs/contrib/README.md src/README.md src/checkpoint/README.md
+               src/backend/cuda/README.md test/README.md test/bench/README.md)
+    if(EXISTS ${CMAKE_SOURCE_DIR}/${page})
+      get_filename_component(folder ${page} DIRECTORY)
+      install(FILES ${CMAKE_SOURCE_DIR}/${page}
+              DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/trireme/${folder} COMPONENT doc)
+    endif()
+  endforeach()
 
   # The module files name the prefix, which is known only when they are installed.
   set(module ${CMAKE_INSTALL_DATADIR}/modulefiles/trireme/${PROJECT_VERSION})

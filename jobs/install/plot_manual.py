@@ -39,7 +39,7 @@ trireme\-plot loss runs/a runs/b \-\-output ab.pdf
 
 
 def plain(text):
-    """Text that roff prints as it stands, in lines that aren't too long."""
+    """Escapes text so that roff prints it unchanged, in short lines."""
     words = text.replace("\\", r"\e").replace("-", r"\-").split()
     lines = [""]
     for word in words:
@@ -61,11 +61,11 @@ def value_name(action):
 
 
 def argument(action):
-    """An entry of a list: its names, its value, its help."""
+    """An entry of a list: names, value and help."""
     value = "" if action.nargs == 0 else rf"\fI{plain(value_name(action))}\fR"
     more = " ..." if action.nargs in ("+", "*") else ""
     names = ", ".join(rf"\fB{plain(name)}\fR" for name in action.option_strings)
-    # argparse fills these in when it prints.
+    # argparse fills in these fields when it prints help.
     text = (action.help or "") % {**vars(action), "prog": "trireme-plot"}
     return f".TP\n{names}{' ' if names and value else ''}{value}{more}\n{sentence(text)}\n"
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Trains a deck by mpirun, without a batch system: on this machine, or on a list of hosts that
-# ssh reaches without a password and that see the same files. Ctrl-C, SIGTERM, SIGUSR1 and the
-# end of the terminal have it save and end with exit code 75; the same command goes on. From the
-# folder of the source tree:
+# Trains a deck by mpirun, without a batch system, on this machine or on a list of hosts. ssh
+# must reach these hosts without a password, and all hosts must see one file system. On Ctrl-C,
+# SIGTERM, SIGUSR1 and the end of the terminal, the run saves and ends with exit code 75. Repeat
+# the command to resume. From the folder of the source tree:
 #
 #   TRIREME_HOSTS=node1,node2 jobs/local/run.sh [DECK [RUN_FOLDER [KEY=VALUE...]]]
 
 deck=${1:-${TRIREME_DECK:-inputs/gcide.yml}}           # "a.yml b.yml": b over a
-run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # all it writes; resumed if it is there
+run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # output folder; an old run resumes
 settings=${*:3}                                        # key=value key=value, over the deck
 settings=${settings:-${TRIREME_SET:-}}
 home=${TRIREME_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}  # the source tree
 hosts=${TRIREME_HOSTS:-}                               # node1,node2; empty: this machine
 ranks_per_node=${TRIREME_RANKS_PER_NODE:-2}
-threads=${TRIREME_THREADS:-1}                          # cores of a rank
+threads=${TRIREME_THREADS:-1}                          # cores of each rank
 
 set -uo pipefail
 [ -r "$home/jobs/turn.sh" ] || {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ReFrame's settings for one machine without a batch system: this one, whatever it is.
+# ReFrame's settings for one machine without a batch system.
 site_configuration = {
     "systems": [
         {
@@ -14,10 +14,10 @@ site_configuration = {
                     "scheduler": "local",
                     "launcher": "mpirun",
                     "environs": ["installed"],
-                    "max_jobs": 1,  # checks side by side would share the cores
-                    # Open MPI (4, then 5) may start more ranks than there are cores, unbound.
-                    # Where ReFrame runs as root, so that it runs at all, its environment must
-                    # have OMPI_ALLOW_RUN_AS_ROOT=1 and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1.
+                    "max_jobs": 1,  # concurrent checks would share the cores
+                    # Open MPI 4 and 5 may start more ranks than there are cores, unbound. To
+                    # run as root, ReFrame's own environment must have OMPI_ALLOW_RUN_AS_ROOT=1
+                    # and OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1.
                     "env_vars": [
                         ["OMPI_MCA_rmaps_base_oversubscribe", "1"],
                         ["OMPI_MCA_hwloc_base_binding_policy", "none"],

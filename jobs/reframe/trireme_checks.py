@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ReFrame checks of an installed Trireme: that it trains, resumes and is as fast as it was.
+"""ReFrame checks of an installed Trireme: training, resuming, and speed against references.
 
-    reframe -C jobs/reframe/settings.py -c jobs/reframe -r             all of them
-    … -t smoke -n '%ranks=2'                                           some of them
+    reframe -C jobs/reframe/settings.py -c jobs/reframe -r             all checks
+    … -t smoke -n '%ranks=2'                                           some checks
     … -S program=/opt/trireme/bin/trireme -S 'settings=device=cuda precision=bfloat16'
     … --performance-report -t bench                                    tokens/s, GFLOP/s
 
-How to enter a site's own figures is said at TriremeBench.
+TriremeBench explains how to enter a site's own figures.
 """
 import json
 import os
@@ -23,15 +23,15 @@ INPUTS = Path(__file__).resolve().parents[2] / "inputs"  # in the source tree an
 
 
 class TriremeTest(rfm.RunOnlyRegressionTest):
-    """What all of them have in common: a program, its ranks and their threads."""
+    """The base of all checks: a program, its ranks and their threads."""
 
-    #: The program: a path, or a name that a module puts into PATH.
+    #: The program: a path, or a name that a module puts on PATH.
     program = variable(str, value=os.environ.get("TRIREME", "trireme"))
-    #: Words for --set on every command line.
+    #: Settings for --set on every command line, separated by spaces.
     settings = variable(str, value="")
-    #: CPU cores of a rank.
+    #: CPU cores of each rank.
     threads = variable(int, value=1)
-    #: Ranks of a node; 0: as the scheduler has it.
+    #: Ranks on each node; 0: left to the scheduler.
     ranks_per_node = variable(int, value=0)
 
     valid_systems = ["*"]
@@ -49,25 +49,27 @@ class TriremeTest(rfm.RunOnlyRegressionTest):
         self.env_vars["OMP_NUM_THREADS"] = self.threads
 
     def sets(self, *more):
-        """--set for each word."""
+        """The --set options, one for each word."""
         return [f"--set {word}" for word in [*more, *self.settings.split()]]
 
 
 @rfm.simple_test
 class TriremeSmoke(TriremeTest):
-    """40 steps of a tiny model end at the known loss on every mesh; 20 steps, a stop and the
-    rest give the same checkpoint to the last bit."""
+    """40 steps of a tiny model end at the known loss on every mesh. Stopping after 20 steps and
+    resuming gives an equal checkpoint, to the last bit.
+    """
 
     ranks = parameter([1, 2, 4])
-    #: The ranks all share the batch, each matrix, or the layers; or the first two at once.
+    #: Meshes in which ranks share the batch, each matrix, or the layers; or both of the first
+    #: two.
     mesh = parameter(["dp", "tp", "pp", "dp_tp"])
-    #: By how much a loss may differ from the reference. In half precision: 0.02.
+    #: How much a loss may differ from the reference. In half precision: 0.02.
     tolerance = variable(float, value=2e-4)
     tags = {"smoke", "production", "maintenance"}
 
     LOSSES = {1: 5.5928, 10: 4.1940, 20: 2.4916, 30: 1.6524, 40: 1.3860}
     VALID_LOSS = 1.3734
-    #: The exit code of a run that saved and wants to be started again.
+    #: The exit code of a run that saved and is to be started again.
     STOPPED = 75
 
     @run_after("init")
@@ -94,7 +96,7 @@ class TriremeSmoke(TriremeTest):
             r" --document-separator '\n'",
         ]
         self.executable_opts = [*train, *self.sets(*words, "save=whole")]
-        self.job.num_tasks = self.num_tasks  # else told to it too late for its launcher's -np
+        self.job.num_tasks = self.num_tasks  # set now: later is too late for the launcher's -np
         launch = self.job.launcher.run_command(self.job)
         stop, go_on = (
             " ".join([launch, self.program, *train, *self.sets(*words, "save=halves", *more)])
@@ -129,10 +131,11 @@ class TriremeSmoke(TriremeTest):
 
 @rfm.simple_test
 class TriremeBench(TriremeTest):
-    """`trireme bench` on Pythia-70M's shape. ratio, to the rate of matrix products in the same
-    minutes, hardly depends on the machine and is judged everywhere; the others are recorded,
-    and tokens/s judged where a site enters what it expects: REFERENCES, by system and
-    partition of the settings, and there by ranks."""
+    """`trireme bench` on Pythia-70M's shape. `ratio` relates the speed to the GEMM rate in the
+    same minutes. The ratio hardly depends on the machine and is checked everywhere. Other
+    figures are recorded. tokens/s is checked where a site enters a value in REFERENCES, by
+    system and partition of the settings, and by ranks.
+    """
 
     ranks = parameter([1, 2])
     deck = variable(str, value=str(INPUTS / "pythia-70m.yml"))

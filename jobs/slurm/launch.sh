@@ -1,12 +1,13 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
-# What train.sbatch asks of Slurm: when the job ends, how srun starts its ranks, requeueing.
+# Functions for train.sbatch: when the job ends, how srun starts its ranks, requeueing.
 
-# A task of an array by its full name: the number that one of them has means all.
+# A task of an array by its full name. One task's job number is also the number of the whole
+# array.
 slurm_id=$SLURM_JOB_ID
 [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || slurm_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 
-# Slurm before 23.02 doesn't tell jobs when they end. A job without a limit has none here.
+# Slurm before 23.02 doesn't tell jobs when they end. A job without a limit gets no end time.
 slurm_end_time() {
   [ -z "${SLURM_JOB_END_TIME:-}${TRIREME_END_TIME:-}" ] || return 0
   local end
@@ -15,7 +16,7 @@ slurm_end_time() {
   [[ ! $end =~ ^[0-9]+$ ]] || export TRIREME_END_TIME=$end
 }
 
-# How Slurm and the program's MPI find each other: the first way that both know.
+# How Slurm and the program's MPI connect: the first way that both support.
 slurm_mpi() {
   local offered library
   offered=" $(srun --mpi=list 2>&1 | tr -s '\n\t, ' ' ') "
@@ -28,7 +29,7 @@ slurm_mpi() {
         echo pmi2
         return
       fi ;;
-    *)  # MPICH and what is built on it; a static MPI may be any
+    *)  # MPICH and its relatives; a static MPI may be any
       local way
       for way in cray_shasta pmi2 pmix; do
         [ "$way" != cray_shasta ] || [[ $library == libmpi_cray* ]] || continue
@@ -40,10 +41,10 @@ slurm_mpi() {
     "TRIREME_LAUNCHER=mpirun"
 }
 
-# Each rank on cores of its own. All GPUs of a node are seen by each of its ranks, which takes
-# the one of its number: so they reach each other's memory. Exit code 75 of the first rank to
-# end must not have the others killed, whatever the site's KillOnBadExit; a rank that dies ends
-# all by PMI.
+# Each rank gets its own cores. Every rank sees all GPUs of its node, so that ranks can reach
+# each other's memory; a rank's number on the node selects its GPU. Exit code 75 of one rank
+# must not kill the others, whatever the site's KillOnBadExit. A rank that dies ends all ranks
+# through PMI.
 slurm_launcher() {
   if [ "${TRIREME_LAUNCHER:-srun}" = mpirun ]; then
     ranks_per_node=${SLURM_NTASKS_PER_NODE:-$((SLURM_NTASKS / SLURM_JOB_NUM_NODES))}
@@ -60,8 +61,8 @@ slurm_launcher() {
   launcher+=($srun_options)
 }
 
-# The job keeps its number and its place in the accounting; Slurm ends this script. A job that
-# somebody has cancelled would come back too, and one that Slurm requeues itself needs no help.
+# The job keeps its number and its place in the accounting; Slurm ends this script. Do not
+# requeue a job that somebody has cancelled, nor a job that Slurm requeues by itself.
 slurm_requeue() {
   case $(scontrol --oneliner show job "$slurm_id" 2>&1) in
     *JobState=RUNNING* | *Reason=TimeLimit*) ;;

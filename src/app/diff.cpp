@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Comparing two checkpoints.
+// Compares two checkpoints.
 #include "diff.hpp"
 
 #include <algorithm>
@@ -33,7 +33,8 @@ double value_of(Half h) {
 
 template <class T>
 double distance(T a, T b) {
-  if constexpr (std::is_integral_v<T>) {  // exact, where doubles of large ones may be equal
+  // exact, unlike a comparison of large integers as doubles
+  if constexpr (std::is_integral_v<T>) {
     const auto low = static_cast<std::uint64_t>(std::min(a, b));
     return static_cast<double>(static_cast<std::uint64_t>(std::max(a, b)) - low);
   } else if constexpr (std::is_same_v<T, Half>) {
@@ -74,7 +75,7 @@ std::size_t place_in(const std::array<const char*, N>& list, std::string_view na
   return static_cast<std::size_t>(at - list.begin());
 }
 
-/// What sorts a tensor's name.
+/// The sort key of a tensor's name.
 using Key = std::tuple<bool, std::string, std::size_t, std::int64_t, std::size_t, std::string>;
 
 Key key_of(const std::string& name) {
@@ -98,7 +99,7 @@ Key key_of(const std::string& name) {
   return {group != "model/", group, unit, layer, part, parameter};
 }
 
-/// "[3, 17]": where element number `index` of an array of this shape is.
+/// The position of element number `index` in an array of this shape: "[3, 17]".
 std::string place_text(const Shape& shape, std::int64_t index) {
   Shape at = shape;
   for (int axis = shape.rank() - 1; axis >= 0; --axis) {
@@ -164,7 +165,7 @@ class Comparison {
     if (x.deck != y.deck) log::info("differs: deck (--deck without --diff prints each)");
   }
 
-  /// The line of one tensor.
+  /// Prints the line of one tensor.
   void print(const std::string& name, Progress& progress) {
     const auto line = [&](const std::string& text, bool equal) {
       log::info("{:<{}}  {}", name, width_, text);
@@ -215,7 +216,7 @@ class Comparison {
   std::vector<std::string> names_;
   std::size_t width_ = 0;
   double total_ = 0;
-  double done_ = 0;  ///< of total_, MB
+  double done_ = 0;  ///< MB compared so far
   std::vector<std::byte> mine_;
   std::vector<std::byte> theirs_;
   std::size_t differing_ = 0;

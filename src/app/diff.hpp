@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// In what two checkpoints differ.
+// Finds the differences between two checkpoints.
 #pragma once
 
 #include <cstdint>
@@ -10,24 +10,27 @@
 
 namespace trireme {
 
-/// How far apart two arrays are.
+/// How much two arrays differ.
 struct Difference {
-  std::int64_t first = -1;  ///< row-major index of the first element of other bits; -1: none
-  /// |a − b|, the largest. NaN if, of two elements that differ, one or both are no number;
-  /// 0 for 0 and −0.
+  /// row-major index of the first element whose bits differ; -1: none
+  std::int64_t first = -1;
+  /// The largest |a − b|; 0 between 0 and −0. NaN if a differing element is NaN in either
+  /// array.
   double largest = 0;
 };
 
-/// Both contiguous, of one type and count. Equal is what has equal bits, so NaN can be.
+/// Compares two contiguous arrays of one type and count. Elements are equal if their bits are,
+/// so NaN can equal NaN.
 [[nodiscard]] Difference difference_of(const ConstView& a, const ConstView& b);
 
-/// Whether tensor `a` comes before `b`: the model's before the optimizer's, and in each the
+/// Whether tensor `a` precedes `b`: the model's tensors precede the optimizer's, each in the
 /// order of a forward pass.
 [[nodiscard]] bool in_model_order(const std::string& a, const std::string& b);
 
-/// Prints what differs, tensor by tensor, and a last line that sums it up. Both are read in
-/// parts of some MiB along the first axis. Returns whether all tensors are equal; the run's
-/// state (iteration, seed, …) is told, and doesn't count. Throws Error where one can't be read.
+/// Prints each tensor that differs, and a last line with the total. Both checkpoints are read
+/// in pieces of a few MiB along the first axis. Returns whether all tensors are equal.
+/// Differences in the run's state (iteration, seed, …) are printed but do not count. Throws
+/// Error where a checkpoint can't be read.
 [[nodiscard]] bool print_differences(CheckpointReader& a, CheckpointReader& b);
 
 }  // namespace trireme

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inputs of a run, looked at before it starts.
+// Checks the inputs of a run before the run starts.
 #include "inputs.hpp"
 
 #include "trireme/record/run_folder.hpp"
@@ -48,12 +48,12 @@ void check_inputs(Deck& deck, LoadSource& source) {
   deck.model.vocab_size = vocabulary;
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
-    // With data_path, all parts are of the files that were looked at above.
+    // With data_path, all parts come from files that were checked above.
     const auto other = open_samples(
         deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
     TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
-                "the training data's vocabulary is {}, that of the {} data {}", vocabulary,
-                name_of(part), other->vocab_size());
+                "the training data's vocabulary is {}, but that of the {} data is {}",
+                vocabulary, name_of(part), other->vocab_size());
   }
   source = LoadSource(deck);
   (void)source.next(deck);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a training run needs before it starts: data, a checkpoint to go on from, a folder to
-// write.
+// Inputs that a training run needs before it starts: data, a checkpoint to resume from, and a
+// writable folder.
 #pragma once
 
 #include <optional>
@@ -13,13 +13,13 @@
 
 namespace trireme {
 
-/// One part of the deck's data; nothing where the deck gives that part none.
+/// Opens one part of the deck's data; empty if the deck has no data for this part.
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
-/// Rank 0's look at everything that a run needs, before any rank starts on it; fills in the
-/// data's vocabulary and, if the deck asks for it, the checkpoint's schedule. Last what writes:
-/// a refused deck leaves nothing behind. Throws Error.
+/// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
+/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Checks that write come
+/// last, so that a refused deck leaves no file behind. Throws Error.
 void check_inputs(Deck& deck, LoadSource& source);
 
 }  // namespace trireme

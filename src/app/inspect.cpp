@@ -20,17 +20,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The checkpoint that a path of the command line means: that folder, under whatever name, or
-/// the one a run would go on from.
+/// Finds the checkpoint that a path on the command line stands for. A checkpoint's folder,
+/// whatever its name, stands for itself. A run's folder stands for the checkpoint that the run
+/// would resume from.
 std::string resolve(const std::string& given) {
   fs::path path = fs::path(given).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();  // a slash at the end
+  if (!path.has_filename()) path = path.parent_path();  // remove a slash at the end
   std::error_code code;
   TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
-  TRM_REQUIRE(fs::is_directory(path, code),
-              "{}: not a folder; inspect takes a checkpoint's (…/global_stepN) or a run's",
-              given);
-  // By its name alone it may be one that is incomplete: opening it tells what is missing.
+  TRM_REQUIRE(
+      fs::is_directory(path, code),
+      "{}: not a folder; inspect takes the folder of a checkpoint (…/global_stepN) or of a run",
+      given);
+  // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
+  // what is missing.
   if (fs::exists(path / "checkpoint.h5", code) || checkpoint_iteration(path.string())) {
     return path.string();
   }

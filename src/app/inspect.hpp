@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme inspect`: what a checkpoint holds, whether it is whole, in what two differ.
+// `trireme inspect`: describes, verifies and compares checkpoints.
 #pragma once
 
 #include <string>
@@ -7,14 +7,14 @@
 namespace trireme {
 
 struct InspectOptions {
-  std::string checkpoint;  ///< its folder, or a run's with checkpoints in it
-  std::string other;       ///< to compare with; empty: describe `checkpoint` instead
-  bool verify = false;     ///< read every byte against its checksums
+  std::string checkpoint;  ///< a checkpoint's folder, or a run's folder with checkpoints
+  std::string other;       ///< checkpoint to compare with; empty: describe `checkpoint`
+  bool verify = false;     ///< check every byte against the checksums
   bool deck = false;       ///< print the deck too
 };
 
-/// For one rank. Prints to stdout. Returns the exit code: 1 if two checkpoints' tensors differ,
-/// else 0. Throws Error for what isn't a checkpoint, or not a whole one.
+/// Inspects a checkpoint on one rank, and prints to stdout. Returns the exit code: 1 if two
+/// checkpoints' tensors differ, else 0. Throws Error for folders without a complete checkpoint.
 [[nodiscard]] int inspect(const InspectOptions& options);
 
 }  // namespace trireme

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme plan`: a run's plan as tables, and as JSON.
+// `trireme plan`: prints a run's forecast as tables, and writes JSON.
 #include "plan.hpp"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace trireme {
 
 namespace {
 
-/// From the data, as train has it, where the deck says nothing.
+/// Takes the vocabulary from the data, as train does, if the deck does not set vocab_size.
 void fill_vocabulary(Deck& deck) {
   if (deck.model.vocab_size > 0) return;
   try {
@@ -36,16 +36,16 @@ void fill_vocabulary(Deck& deck) {
 void print_memory(const RunPlan& run) {
   log::info("");
   for (const std::string& line : memory_table(run, run.stages.size())) log::info("{}", line);
-  log::info("         activations: all else in use at the peak; spare: free blocks kept for");
-  log::info("         reuse; copy: of a checkpoint while it is written, in host memory");
+  log::info("         activations: all other memory at the peak; spare: free blocks kept for");
+  log::info("         reuse; copy: a checkpoint's copy while it is written, in host memory");
   std::int64_t kept = 0;
   for (const StagePlan& s : run.stages) kept = std::max(kept, s.kept_on_host);
   if (kept > 0) {
     const ByteUnit unit = unit_for(kept);
-    log::info("         of the total, also in host memory: up to {:.2f} {} for layers' inputs",
+    log::info("         host memory, part of the total: up to {:.2f} {} for layers' inputs",
               static_cast<double>(kept) / unit.bytes, unit.name);
   }
-  // Of processes' peaks on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
+  // Peaks of processes on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
   log::info("         besides: the program, MPI, libraries and threads' work space, measured");
   log::info("         27 MiB a rank of one thread, 93 MiB of four");
 }
@@ -76,7 +76,7 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
 void print_checkpoint(const Deck& deck, const CheckpointPlan& c) {
   log::info("");
   if (deck.save.empty()) {
-    log::info("save     nothing is kept: the deck sets no `save`");
+    log::info("save     no checkpoints: the deck does not set `save`");
     return;
   }
   log::info("save     {:.1f} MB a checkpoint in {} shard{} of {:.1f} to {:.1f} MB, {}",
@@ -126,7 +126,7 @@ void plan(const DeckSource& source, const PlanOptions& options, Communicator& wo
   resolve(deck, options.ranks);
   for (const std::string& w : deck.warnings) log::warn("{}", w);
   fill_vocabulary(deck);
-  resolve(deck, options.ranks);  // the vocabulary bears on where layers are cut
+  resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
   const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);
   log::info("Trireme {}, plan for {} rank{}", kVersion, options.ranks,
             options.ranks == 1 ? "" : "s");

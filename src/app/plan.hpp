@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme plan`.
+// The command `trireme plan`.
 #pragma once
 
 #include <string>
@@ -10,10 +10,10 @@ namespace trireme {
 
 struct PlanOptions {
   int ranks = 0;
-  int ranks_per_node = 0;  ///< 0: not known
-  std::string json;        ///< file to write one object to; empty: none
+  int ranks_per_node = 0;  ///< 0: unknown
+  std::string json;        ///< file that receives one JSON object; empty: none
 };
-/// `trireme plan`: memory, messages, schedule and checkpoint of a run, on rank 0.
+/// Forecasts memory, messages, schedule and checkpoints of a run, on rank 0.
 void plan(const DeckSource& source, const PlanOptions& options, Communicator& world);
 
 }  // namespace trireme

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ranks of `trireme prepare`. In round r, rank i tokenises block r · ranks + i; all agree
-// that none failed; the others send what they have to rank 0, which writes it in order while
-// they are at the next round. So an error is everyone's, and it is the first in the input's
-// order.
+// The ranks of `trireme prepare`. In round r, rank i tokenises block r · ranks + i, and all
+// ranks agree that none failed. Other ranks then send their tokens to rank 0, which writes them
+// in order while the others tokenise the next round. An error therefore reaches all ranks, and
+// the first error in input order is reported.
 #include "prepare.hpp"
 
 #include <algorithm>
@@ -25,7 +25,8 @@ View view_of(std::vector<T>& data) {
   return {data.data(), kDTypeOf<T>, Shape{static_cast<std::int64_t>(data.size())}};
 }
 
-/// One block's pieces on their way to rank 0. The memory must stay until the last wait().
+/// One block's pieces while they are sent to rank 0. Their memory must stay valid until the
+/// last wait().
 class Parcel {
  public:
   void send(TextPieces&& pieces, Communicator& world) {
@@ -63,7 +64,7 @@ class Parcel {
   std::vector<RequestPtr> requests_;
 };
 
-/// What only rank 0 has.
+/// Objects that only rank 0 has.
 struct Output {
   Output(const PrepareOptions& options, const TextBlocks& blocks, const Tokenizer& tokenizer)
       : writer(options.output, tokenizer),
@@ -84,7 +85,7 @@ struct Output {
   std::int64_t bytes = 0;
 };
 
-/// Each rank looks for itself: a file may be on one node's disk only, or differ.
+/// Every rank lists the input files itself, as files can differ between nodes.
 std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFormat& format,
                                      Communicator& world) {
   std::vector<TextInput> inputs =
@@ -109,7 +110,7 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
     const std::int64_t mine = first + world.rank();
     const std::int64_t end = std::min(first + ranks, blocks.count());
     if (!error && mine < end) error = failure_of([&] { pieces = blocks.read(mine); });
-    parcel.wait();  // done: rank 0 takes all of a round before it agrees on the next
+    parcel.wait();  // already sent: rank 0 receives a whole round before it agrees on the next
     world.agree(error);
     if (output == nullptr) {
       if (mine < end) parcel.send(std::exchange(pieces, {}), world);
@@ -117,8 +118,8 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
     }
     for (std::int64_t k = first; k < end; ++k) {
       if (k > first) Parcel::receive(pieces, static_cast<int>(k - first), world);
-      // A full disk ends the run at the next agreement; until then the others' parcels are
-      // taken, or they would wait forever.
+      // A full disk ends the run at the next agreement. Until then rank 0 receives the other
+      // ranks' parcels; otherwise these ranks would wait forever.
       if (!error) error = failure_of([&] { output->add(blocks, k, pieces); });
     }
   }
@@ -126,12 +127,12 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
   world.agree(error);
 }
 
-/// The input must not be replaced by the output.
+/// The output must not replace the input.
 void require_other_file(const PrepareOptions& options) {
-  std::error_code ignored;  // there is no output yet
+  std::error_code ignored;  // the output may not exist yet
   for (const std::string& input : options.inputs) {
     TRM_REQUIRE(!std::filesystem::equivalent(input, options.output, ignored),
-                "{}: it is both input and output", input);
+                "{}: this file is both input and output", input);
   }
 }
 
@@ -185,8 +186,8 @@ std::string unescape(std::string_view text) {
     const auto [stop, code] =
         std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
     TRM_REQUIRE(digits.size() == 2 && code == std::errc() && stop == digits.data() + 2,
-                "\"{}\": \\{} is no escape that is known here (\\n \\t \\r \\0 \\\\ \\xHH)",
-                text, kind);
+                "\"{}\": the escape \\{} is unknown; use \\n \\t \\r \\0 \\\\ \\xHH", text,
+                kind);
     out += static_cast<char>(value);
     i += 2;
   }

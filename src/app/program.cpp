@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Command line, and the only place that catches: one line, then all ranks end.
+// The command line, and the only code that catches all errors: one rank prints one line, and
+// all ranks end.
 #include "trireme/app/program.hpp"
 
 #include <algorithm>
@@ -74,18 +75,19 @@ struct CommandLine {
         ->check(CLI::Range(1, 1'000'000));
     bench->add_option("--json", bench_options.json, "File for the figures, one JSON object")
         ->type_name(kFileValue);
-    auto* against = bench
-                        ->add_option("--against", bench_options.against,
-                                     "key=value over the decks: steps of the deck and of the "
-                                     "deck with these in turn, and how their times compare")
-                        ->type_name(kSettingValue)
-                        ->take_all();
+    auto* against =
+        bench
+            ->add_option("--against", bench_options.against,
+                         "key=value over the decks: alternates steps of the deck with and "
+                         "without these settings, and compares their times")
+            ->type_name(kSettingValue)
+            ->take_all();
     auto* update = bench->add_flag("--update", bench_options.update,
-                                   "AdamW alone, beside the memory's rate");
+                                   "Measures AdamW alone, and the rate of memory");
     update->excludes(against);
     bench
         ->add_flag("--kernels", bench_options.kernels,
-                   "Each kernel of a step, beside what products and copies take")
+                   "Measures each kernel of a step, and the rates of GEMMs and copies")
         ->excludes(against)
         ->excludes(update);
     add_prepare();
@@ -93,15 +95,16 @@ struct CommandLine {
     add_plan();
   }
 
-  /// Prints a text in the place of a command, as --version does.
+  /// Prints a text instead of running a command, as --version does.
   [[noreturn]] static void print_instead(const std::string& text) {
     throw CLI::CallForVersion(text, 0);
   }
 
   void add_deck(CLI::App& command) {
     command
-        .add_option(kDeckArgument, deck.files,
-                    "Decks, YAML or JSON, in GPT-NeoX's and DeepSpeed's keys; later ones win")
+        .add_option(
+            kDeckArgument, deck.files,
+            "Decks, YAML or JSON, with the keys of GPT-NeoX and DeepSpeed; later decks win")
         ->type_name(kFileValue);
     command
         .add_option("--set", deck.overrides, "key=value over the decks; dots for nested keys")
@@ -112,15 +115,15 @@ struct CommandLine {
   }
 
   void add_plan() {
-    plan = app.add_subcommand(
-        "plan",
-        "Memory, messages, schedule and checkpoint of a run of any size, in one process");
+    plan = app.add_subcommand("plan",
+                              "Forecasts memory, messages, schedule and checkpoints of a run "
+                              "of any size, in one process");
     add_deck(*plan);
     plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
         ->required()
         ->check(CLI::Range(1, 100'000'000));
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
-                     "Ranks of a node, for checkpoint: {writers_per_node: N}")
+                     "Ranks on each node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
     plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
         ->type_name(kFileValue);
@@ -135,10 +138,11 @@ struct CommandLine {
     prepare->add_option("--output", prepare_options.output, "Token file to write")
         ->type_name(kFileValue)
         ->required();
-    prepare->add_option("--jsonl-key", jsonl_key, "Inputs are JSON lines; the text's key");
+    prepare->add_option("--jsonl-key", jsonl_key,
+                        "Treats inputs as JSON lines; the key of the text");
     prepare->add_option(
         "--document-separator", separator,
-        "What stands between documents of plain text; \\n, \\t, \\xHH are understood");
+        "Separator between documents of plain text; \\n, \\t, \\xHH are understood");
     prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")
         ->capture_default_str();
   }
@@ -146,24 +150,25 @@ struct CommandLine {
   void add_inspect() {
     InspectOptions& options = inspect_options;
     inspect = app.add_subcommand(
-        "inspect", "Shows what a checkpoint holds, proves it whole, compares two");
+        "inspect", "Shows what a checkpoint holds, verifies it, or compares two checkpoints");
     inspect
         ->add_option("CHECKPOINT", options.checkpoint,
-                     "Its folder, or a run's: then what latest names there")
+                     "A checkpoint's folder, or a run's folder (its latest checkpoint)")
         ->type_name(kFolderValue)
         ->required();
     inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
-    inspect->add_flag("--deck", options.deck, "Prints the deck it was made with");
+    inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
     inspect
-        ->add_option("--diff", options.other,
-                     "Compares with this one, bit by bit: exit code 0 if all tensors are "
-                     "equal, else 1. Other iterations, seeds, … are told and don't count")
+        ->add_option(
+            "--diff", options.other,
+            "Compares bit by bit with this checkpoint: exit code 0 if all tensors are equal, "
+            "else 1. Differences in iteration, seed, … are printed but don't count")
         ->type_name(kFolderValue)
         ->excludes("--deck");
   }
 };
 
-/// What depends on the command line alone fails on every rank.
+/// Marks errors that depend on the command line alone, as every rank meets them.
 void same_everywhere(const std::function<void()>& f) {
   try {
     f();
@@ -184,7 +189,7 @@ void run_prepare(CommandLine& line, Communicator& world) {
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 
-/// The exit code.
+/// Runs the command, and returns the exit code.
 int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi.world());
@@ -207,21 +212,23 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   return 0;
 }
 
-/// Rank 0 by what the launcher says; MPI doesn't run yet.
+/// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
 bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
-/// An error that all ranks meet is rank 0's to tell; the others wait to be ended by it.
+/// Rank 0 reports an error that all ranks meet; the other ranks wait until rank 0 ends them.
 constexpr unsigned kPatienceSeconds = 10;
 constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 
-/// Prints one line for the error and ends all ranks. The exit code where this is the only one.
+/// Prints one line for the error and ends all ranks. Returns the exit code if this rank is the
+/// only rank.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
   const int rank = world != nullptr ? world->rank() : speaks_for_all() ? 0 : 1;
   if ((everywhere || world == nullptr) && rank != 0) {
     sleep(kPatienceSeconds);
     abort_all_ranks(1);
   }
-  // One cause can meet several ranks at once (a bad data file): the lowest speaks first.
+  // Several ranks can meet one cause at once, such as a bad data file: the lowest rank reports
+  // first.
   usleep(static_cast<useconds_t>(std::min(rank, 10)) * kPrecedenceMicroseconds);
   log::error(everywhere || rank == 0
                  ? message
@@ -231,7 +238,7 @@ int end_all(const std::string& message, bool everywhere, const Communicator* wor
   return 1;
 }
 
-/// The first word that is no option where a command should stand, empty if there is none.
+/// The first word without a dash; empty if there is none. The caller expected a command there.
 std::string unknown_command(const CLI::App& app) {
   for (const std::string& word : app.remaining()) {
     if (!word.starts_with('-')) return word;
@@ -239,7 +246,7 @@ std::string unknown_command(const CLI::App& app) {
   return {};
 }
 
-/// Help and version, or what is wrong with the command line. Returns the exit code.
+/// Prints help or version, or what is wrong with the command line. Returns the exit code.
 int answer(const CommandLine& line, const CLI::ParseError& e) {
   const bool good = e.get_exit_code() == 0;
   if (!speaks_for_all()) {
@@ -268,7 +275,7 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 int run_program(int argc, char** argv) {
   use_best_blas_kernels(argv);
   StartClock clock;
-  static_cast<void>(live_place());  // MPI makes a process alone look like a launched one
+  static_cast<void>(live_place());  // MPI makes a single process look launched
   CommandLine line;
   try {
     line.app.parse(argc, argv);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One checkpoint after another, until one can be read.
+// Tries checkpoints in turn, until one can be read.
 #include "restore.hpp"
 
 #include <optional>
@@ -12,7 +12,7 @@ namespace trireme {
 
 namespace {
 
-/// Nothing if the checkpoint turned out to be damaged, which `source` then knows.
+/// Returns no position if the checkpoint turned out to be damaged; `source` is informed.
 std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicator& world,
                                 Trainer& trainer, const std::string& folder,
                                 bool began_earlier) {
@@ -37,7 +37,7 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   const RunState& state = reader->state();
   trainer.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
   log::info("resume   {} at iteration {}{}{}", folder, state.iteration,
-            no_optimizer ? ", the optimizer afresh" : "",
+            no_optimizer ? ", with a new optimizer state" : "",
             began_earlier ? fmt::format(" (this run began with load: {})", deck.load) : "");
   return RunPosition{state.iteration, state.samples_consumed};
 }
@@ -48,7 +48,7 @@ RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
                     Trainer& trainer) {
   const bool began_earlier =
       world.reduce_count(source.began_earlier() ? 1 : 0, Reduction::max) != 0;
-  Deck checked = deck;  // rank 0's, for the checks
+  Deck checked = deck;  // rank 0's deck, for the checks
   for (;;) {
     const std::string found = collectively(
         world, [&] { return world.rank() == 0 ? source.next(checked).value_or("") : ""; });

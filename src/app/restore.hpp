@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state of a run that goes on, from a checkpoint into its trainer.
+// Restores the state of a resumed run from a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace trireme {
 
 struct RunPosition {
   std::int64_t iteration = 0;
-  std::int64_t samples = 0;  ///< consumed
+  std::int64_t samples = 0;  ///< samples consumed
 };
 
-/// Loads the best checkpoint that can be read to its end, and tells which; where there is none
-/// yet the run begins at 0. `source` is rank 0's. Collective. Throws Error where there were
-/// some and none can be read.
+/// Loads the best checkpoint that can be read to its end, and logs its name. If there is no
+/// checkpoint yet, the run starts at iteration 0. Only rank 0's `source` is used. Throws Error
+/// where checkpoints exist but none can be read. Collective.
 [[nodiscard]] RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
                                   Trainer& trainer);
 

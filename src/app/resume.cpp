@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The choice among checkpoints, and what a run cannot change on the way.
+// Chooses a checkpoint, and checks settings that a resumed run cannot change.
 #include "resume.hpp"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/keys.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme {
 
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 
 using Settings = std::map<std::string, std::string>;
 
-/// Each setting as it is written in a deck.
+/// The deck's settings by key, as written in a deck.
 Settings settings(const Deck& of) {
   Settings values;
   deck::Draft draft = deck::unfold(of);
@@ -33,13 +34,13 @@ Settings settings(const Deck& of) {
   return values;
 }
 
-/// The deck that it was made with.
+/// The deck that the checkpoint was made with.
 Deck deck_of(const CheckpointReader& reader) {
   try {
     return parse_deck(reader.state().deck, "its deck");
   } catch (const Error& e) {
     throw Error(fmt::format(
-        "the checkpoint {} was made by version {} with a deck that this one can't read: {}",
+        "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
         reader.folder(), reader.state().version, e.what()));
   }
 }
@@ -47,7 +48,7 @@ Deck deck_of(const CheckpointReader& reader) {
 fs::path tidy(const std::string& path) {
   std::error_code code;
   const fs::path whole = fs::absolute(path, code).lexically_normal();
-  return whole.has_filename() ? whole : whole.parent_path();  // a slash at the end
+  return whole.has_filename() ? whole : whole.parent_path();  // remove a slash at the end
 }
 
 constexpr auto kModel = {"num_layers",          "hidden_size",
@@ -64,8 +65,8 @@ constexpr auto kModel = {"num_layers",          "hidden_size",
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
   TRM_REQUIRE(then.at(key) == now.at(key),
-              "the checkpoint {} was made with {} {}, but the deck's is {}: set {} to {} to go "
-              "on, or leave load out to start afresh",
+              "the checkpoint {} was made with {} {}, but the deck's is {}: set {} to {} to "
+              "resume, or leave load out to start anew",
               checkpoint, key, then.at(key), now.at(key), key, then.at(key));
 }
 
@@ -84,30 +85,27 @@ void settle_schedule(const std::string& checkpoint, const Deck& made_with, const
     return;
   }
   log::warn(
-      "the schedule was {} when the checkpoint {} was made and is {} now; the run goes on with "
-      "the deck's (override_lr_scheduler: true says that this is meant, "
-      "use_checkpoint_lr_scheduler: true takes the checkpoint's)",
+      "the schedule was {} when the checkpoint {} was made, and is {} now; the deck's schedule "
+      "is used. Confirm with override_lr_scheduler: true, or keep the checkpoint's schedule "
+      "with use_checkpoint_lr_scheduler: true",
       describe(made_with.schedule, then), checkpoint, describe(deck.schedule, now));
 }
 
-/// The state of another optimizer, or none, is of no use.
+/// The state of another optimizer, or of none, can't be used.
 void check_optimizer(const CheckpointReader& reader, const Deck& made_with, const Deck& deck) {
   if (deck.no_load_optim) return;
-  const bool adamw = deck.optimizer.kind == OptimizerKind::adamw;
   const auto names = reader.names();
-  const bool kept = std::ranges::any_of(names, [&](const std::string& n) {
-    return n.starts_with(made_with.optimizer.kind == OptimizerKind::adamw
-                             ? "optimizer/exp_avg/"
-                             : "optimizer/momentum/");
+  const auto arrays = state_arrays(made_with.optimizer);
+  const bool kept = !arrays.empty() && std::ranges::any_of(names, [&](const std::string& n) {
+    return n.starts_with(fmt::format("optimizer/{}/", arrays.front()));
   });
-  TRM_REQUIRE(kept || !(adamw || deck.optimizer.momentum > 0),
+  TRM_REQUIRE(kept || state_arrays(deck.optimizer).empty(),
               "the checkpoint {} holds no optimizer state{}: set no_load_optim: true to start "
-              "the optimizer afresh",
-              reader.folder(),
-              made_with.no_save_optim ? " (it was made with no_save_optim)" : "");
+              "with a new optimizer state",
+              reader.folder(), made_with.no_save_optim ? " (made with no_save_optim)" : "");
   TRM_REQUIRE(made_with.optimizer.kind == deck.optimizer.kind,
-              "the checkpoint {} was made with another optimizer.type than the deck's: set it "
-              "back, or set no_load_optim: true to start the optimizer afresh",
+              "the checkpoint {} was made with another optimizer.type than the deck's: use the "
+              "former, or set no_load_optim: true to start with a new optimizer state",
               reader.folder());
 }
 
@@ -116,7 +114,7 @@ std::string beginning(const Deck& deck) {
                      deck.finetune ? " and finetune: true" : "");
 }
 
-/// The checkpoints in `save` must be those of a run that began as this deck's does.
+/// Requires that the checkpoints in `save` come from a run that began as this deck's run does.
 void require_same_beginning(const std::vector<std::string>& kept, const Deck& deck) {
   std::vector<std::string> reasons;
   for (const std::string& checkpoint : kept) {
@@ -129,15 +127,17 @@ void require_same_beginning(const std::vector<std::string>& kept, const Deck& de
     }
     const bool same = !then.load.empty() && tidy(then.load) == tidy(deck.load) &&
                       then.finetune == deck.finetune;
-    TRM_REQUIRE(same,
-                "save: {} holds the checkpoint {} of a run that began with {}, and this one "
-                "begins with {}: name another save, or set load: {}{} to go on with that one",
-                deck.save, checkpoint, beginning(then), beginning(deck), deck.save,
-                deck.finetune ? " without finetune" : "");
+    TRM_REQUIRE(
+        same,
+        "save: {} holds the checkpoint {} of a run that began with {}, but this run begins "
+        "with {}. Name another save, or set load: {}{} to resume that run",
+        deck.save, checkpoint, beginning(then), beginning(deck), deck.save,
+        deck.finetune ? " without finetune" : "");
     return;
   }
-  throw Error(fmt::format("save: {} holds checkpoints, and none can be read: {}; name another",
-                          deck.save, fmt::join(reasons, "; ")));
+  throw Error(
+      fmt::format("save: {} holds checkpoints, but none can be read: {}; name another folder",
+                  deck.save, fmt::join(reasons, "; ")));
 }
 
 }  // namespace
@@ -154,11 +154,10 @@ LoadSource::LoadSource(const Deck& deck) : folder_(deck.load) {
   const bool from_save = is_within(deck.load, deck.save);
   Candidates kept;
   if (!deck.save.empty()) kept = find_checkpoints(deck.save);
-  TRM_REQUIRE(
-      !deck.finetune || !from_save || kept.paths.empty(),
-      "finetune: true with load: {} in save: {} would throw this run's iterations away: "
-      "leave finetune out to go on, or name another save",
-      deck.load, deck.save);
+  TRM_REQUIRE(!deck.finetune || !from_save || kept.paths.empty(),
+              "finetune: true with load: {} in save: {} would discard this run's iterations: "
+              "leave finetune out to resume, or name another save",
+              deck.load, deck.save);
   if (!from_save && !kept.paths.empty()) {
     require_same_beginning(kept.paths, deck);
     began_earlier_ = true;
@@ -174,12 +173,11 @@ LoadSource::LoadSource(const Deck& deck) : folder_(deck.load) {
   const bool may_be_none =
       !deck.save.empty() && tidy(folder_) == tidy(deck.save) && !deck.finetune;
   TRM_REQUIRE(!left_.empty() || found.note.empty(),
-              "{}: there is no checkpoint to go on from (key load), but there was one: {}; to "
-              "start afresh, remove {}/latest",
+              "{}: there is no checkpoint to resume from (key load), but there was one: {}; to "
+              "start anew, remove {}/latest",
               folder_, found.note, folder_);
   TRM_REQUIRE(!left_.empty() || may_be_none,
-              "there is no checkpoint in {} (key load); leave load out to start afresh",
-              folder_);
+              "there is no checkpoint in {} (key load); leave load out to start anew", folder_);
   if (!found.note.empty()) log::warn("{}", found.note);
 }
 
@@ -198,8 +196,8 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
     if (began_earlier_) asked.finetune = asked.no_load_optim = asked.no_load_rng = false;
     check_checkpoint(first, asked);
     TRM_REQUIRE(checked_.empty() || asked.schedule == deck.schedule,
-                "{}: the schedule was taken over from {}, which is damaged, and is another "
-                "there: remove {} and start again",
+                "{}: the schedule was taken from {}, which is damaged; this checkpoint has "
+                "another schedule. Remove {} and start again",
                 first, checked_, checked_);
     deck.schedule = asked.schedule;
     checked_ = first;
@@ -211,7 +209,7 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
 void LoadSource::refuse(const std::string& reason) {
   refused_.push_back(reason);
   left_.erase(left_.begin());
-  TRM_REQUIRE(!left_.empty(), "no checkpoint of {} can be loaded: {}; to start afresh, {}",
+  TRM_REQUIRE(!left_.empty(), "no checkpoint of {} can be loaded: {}; to start anew, {}",
               folder_, fmt::join(refused_, "; "),
               began_earlier_ ? "name another save" : "leave load out or name an empty folder");
   log::warn("{}; trying {} instead", reason, left_.front());
@@ -243,8 +241,8 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
 void require_damage(const Error& reason) {
   if (reason.kind() != ErrorKind::unavailable) return;
   Error trouble = reason.saying(
-      fmt::format("{}: {}; that is no damage, and no other checkpoint is taken for it: start "
-                  "again when it is mended",
+      fmt::format("{}: {}; that is no damage, so no older checkpoint is used: start again once "
+                  "this is mended",
                   reason.what(), std::strerror(reason.system_error())));
   if (reason.everywhere()) trouble.set_everywhere();
   throw trouble;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which checkpoint a run goes on from, and whether it may.
+// Chooses the checkpoint that a run resumes from, and checks whether the run may resume.
 #pragma once
 
 #include <optional>
@@ -11,49 +11,51 @@
 
 namespace trireme {
 
-/// Whether `path` is `folder` or in it, by their names: "a/b/" and "./a/b" are the same.
+/// Whether `path` is `folder` or inside it, judged by names: "a/b/" equals "./a/b".
 [[nodiscard]] bool is_within(const std::string& path, const std::string& folder);
 
-/// The checkpoints that a run may go on from, best first. Rank 0.
-///
-/// They are those that the deck's `load` stands for: of a folder what `latest` names, then
-/// older ones; a path that ends in global_stepN is that one alone. But a run that began with
-/// `load` elsewhere and has saved since goes on from its own `save`, so that the same command
-/// can be started until it is done.
+/// The checkpoints that a run may resume from, best first; used on rank 0. The deck's `load`
+/// names them. A folder stands for the checkpoint that `latest` names, followed by older
+/// checkpoints. A path that ends in global_stepN stands for that checkpoint alone. But a run
+/// that began with `load` elsewhere, and has saved since, resumes from its own `save`. One
+/// command can thus be repeated until the run is done.
 class LoadSource {
  public:
   LoadSource() = default;
-  /// Throws Error if there is none though the deck needs one: `load` is not `save`; and if the
-  /// run would write over checkpoints in `save` that it does not go on from.
+  /// Throws Error if the deck needs a checkpoint and there is none: `load` is not `save`.
+  /// Throws Error if the run would overwrite checkpoints in `save` that it does not resume
+  /// from.
   explicit LoadSource(const Deck& deck);
 
-  /// The first that isn't incomplete; those before it are refused with a warning that says why.
-  /// Nothing if the deck loads nothing, or its own folder has none yet. Each is held against
-  /// the deck once, see check_checkpoint(). Throws Error if there were some and none is left,
-  /// if they can't be read now, or if the schedule is another than an earlier call took over.
+  /// The first checkpoint that isn't incomplete. Refuses those before it, with warnings that
+  /// say why. Empty if the deck loads no checkpoint, or if its own folder has none yet. Checks
+  /// each checkpoint once against the deck; see check_checkpoint(). Throws Error if there were
+  /// checkpoints and none is left, or if they can't be read now. Throws Error if the schedule
+  /// differs from the schedule that an earlier call took.
   [[nodiscard]] std::optional<std::string> next(Deck& deck);
-  /// The one that next() gave turned out to be damaged.
+  /// Marks the checkpoint that next() returned as damaged.
   void refuse(const std::string& reason);
 
-  /// The run began earlier, with `load` elsewhere: its own checkpoints are loaded whole, and
-  /// `finetune`, `no_load_optim` and `no_load_rng` are done with.
+  /// Whether the run began earlier, with `load` elsewhere. Its own checkpoints are then loaded
+  /// whole: `finetune`, `no_load_optim` and `no_load_rng` no longer apply.
   [[nodiscard]] bool began_earlier() const { return began_earlier_; }
 
  private:
-  std::string folder_;  ///< where they are
+  std::string folder_;  ///< folder of the checkpoints
   bool began_earlier_ = false;
-  std::vector<std::string> left_;     ///< best first
-  std::vector<std::string> refused_;  ///< reasons
-  std::string checked_;               ///< the last one held against the deck
+  std::vector<std::string> left_;     ///< remaining checkpoints, best first
+  std::vector<std::string> refused_;  ///< reasons for refusing checkpoints
+  std::string checked_;               ///< the last checkpoint compared with the deck
 };
 
-/// Whether a run of this deck can go on from a checkpoint; with use_checkpoint_lr_scheduler
-/// takes over its schedule. Throws Error that names key and both values, for what can't change.
+/// Checks that a run of this deck can resume from the checkpoint. With
+/// use_checkpoint_lr_scheduler, takes the checkpoint's schedule into `deck`. Throws Error that
+/// names key and both values, for settings that can't change.
 void check_checkpoint(const std::string& checkpoint, Deck& deck);
 
-/// A checkpoint could not be read for `reason`. Throws Error, as `reason` is thrown everywhere
-/// or not, if that is no damage but the system's trouble (permission, open files, a failing
-/// disk): another checkpoint would not mend it.
+/// Throws Error if a checkpoint could not be read for a `reason` of the system: permission,
+/// open files, a failing disk. Another checkpoint would not help in this case. The error is
+/// thrown everywhere if `reason` was. Returns if the checkpoint is damaged.
 void require_damage(const Error& reason);
 
 }  // namespace trireme

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Iterations at which a run saves or ends, by the deck alone.
+// Iterations at which a run saves or ends, which depend on the deck alone.
 #include "save_schedule.hpp"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ bool multiple(std::int64_t iteration, std::int64_t interval) {
   return interval > 0 && iteration % interval == 0;
 }
 
-/// base, base², …; resolve() has seen to it that base ≥ 2.
+/// Whether `iteration` is base, base², …; resolve() has checked that base ≥ 2.
 bool power(std::int64_t iteration, std::int64_t base) {
   while (iteration > base && iteration % base == 0) iteration /= base;
   return iteration == base;

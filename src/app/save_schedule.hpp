@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When a run saves, and when it ends before its last iteration.
+// When a run saves, and when a run ends before its last iteration.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace trireme {
 
-/// Whether to save after this iteration (from 1 on): multiples (linear) or powers (log) of
-/// checkpoint_factor, extra_save_iters, multiples of exit_interval, and the last one. Never
-/// without `save`.
+/// Whether to save after this iteration, counted from 1. Due are multiples (linear) or powers
+/// (log) of checkpoint_factor, extra_save_iters, multiples of exit_interval, and the last
+/// iteration. Always false without `save`.
 [[nodiscard]] bool save_is_due(const DeckSettings& deck, std::int64_t iteration);
 
-/// Whether the deck has the run end after this iteration though train_iters are not done.
+/// Whether the deck ends the run after this iteration, before train_iters are done.
 [[nodiscard]] bool exit_is_due(const DeckSettings& deck, std::int64_t iteration);
 
 }  // namespace trireme

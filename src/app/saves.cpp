@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reports of saves.
+// Starts saves and reports their results.
 #include "saves.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ SaveOptions options_of(const Deck& deck) {
           .keep_last = deck.keep_last_n_checkpoints};
 }
 
-constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow disk's
+constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow disk
 
 }  // namespace
 
@@ -83,8 +83,8 @@ void Saves::log_report(std::optional<SaveReport> report) {
   if (report->failure.empty()) {
     longest_ = std::max(longest_, report->total_seconds);
     log::info(
-        "saved    {}/{} | {:.1f} MB written in {:.2f} s, {:.2f} GB/s | training waited "
-        "{:.3f} s | complete after {:.2f} s",
+        "saved    {}/{} | {:.1f} MB written in {:.2f} s, {:.2f} GB/s | training waited {:.3f} "
+        "s | complete after {:.2f} s",
         deck_.save, name, megabytes(report->bytes), report->write_seconds,
         megabytes(report->bytes) * 1e-3 / report->write_seconds, report->stall_seconds,
         report->total_seconds);
@@ -101,10 +101,10 @@ void Saves::log_report(std::optional<SaveReport> report) {
     Error error(fmt::format("{} was not saved: {}", name, report->failure));
     throw error.set_everywhere();
   }
-  if (metrics_ == nullptr) return;  // rank 0 tells for all
+  if (metrics_ == nullptr) return;  // rank 0 reports for all
   log::warn(
-      "{} was not saved, the run goes on (checkpoint: {{stop_when_full: true}} would end it), "
-      "older checkpoints stand: {}",
+      "{} was not saved, the run goes on; checkpoint: {{stop_when_full: true}} would end it; "
+      "older checkpoints remain: {}",
       name, report->failure);
 }
 

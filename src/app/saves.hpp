@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run's saves: begun between steps, told in the log and the metrics.
+// A run's saves, which start between steps and are reported in the log and the metrics.
 #pragma once
 
 #include <optional>
@@ -11,30 +11,30 @@
 
 namespace trireme {
 
-/// Where a run stands after so many iterations and samples.
+/// The state of a run after `iteration` iterations and `samples` samples.
 [[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
                                  const Trainer& trainer, std::int64_t iteration,
                                  std::int64_t samples);
 
 class Saves {
  public:
-  /// Collective. `metrics` may be null. `home`: where what is held is, if not in the host's
-  /// memory.
+  /// `metrics` may be null. `home` says where `held` resides if not in host memory. Collective.
   Saves(const Deck& deck, const std::vector<HeldPiece>& held,
         const std::optional<StateHome>& home, Communicator& world, Metrics* metrics);
 
-  /// Waits for the save before, and begins one. Collective.
+  /// Waits for the previous save, and starts a new save. Collective.
   void start(const RunState& state);
-  /// This rank holds up a save that is under way.
+  /// Whether this rank delays a running save.
   [[nodiscard]] bool busy() const { return saver_.under_way() && !saver_.idle(); }
-  /// To be called on all ranks when none is busy. Throws Error, everywhere, for a save that
-  /// failed, unless for want of space and the deck lets the run go on.
+  /// Advances the running save. Call on all ranks when no rank is busy. Throws Error on all
+  /// ranks if the save failed. A full disk is no Error if the deck lets the run continue.
   void advance();
-  /// Waits for the save under way, if any. Collective.
+  /// Waits for the running save, if any. Collective.
   void wait();
-  /// What became of the last save that ended, well or not; nothing before the first.
+  /// The result of the last completed or failed save; empty before the first.
   [[nodiscard]] const std::optional<SaveReport>& last() const { return last_; }
-  /// The longest that a save took; before the first an estimate from its bytes, see README.
+  /// Seconds of the longest save so far. Before the first save this is an estimate from its
+  /// bytes at 200 MB/s per writer.
   [[nodiscard]] double longest_seconds() const;
 
  private:
@@ -45,7 +45,7 @@ class Saves {
   CheckpointSaver saver_;
   std::optional<SaveReport> last_;
   double longest_ = 0;
-  double waited_ = 0;  ///< for the save before the one under way
+  double waited_ = 0;  ///< seconds spent waiting for the previous save
 };
 
 }  // namespace trireme

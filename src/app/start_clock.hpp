@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long each phase of a start took.
+// Measures how long each phase of a start takes.
 #pragma once
 
 #include <string>
@@ -12,17 +12,17 @@ namespace trireme {
 
 class StartClock {
  public:
-  /// What f() returns; its time counts as phase `name`'s.
+  /// Calls f and returns its result; the time counts as phase `name`.
   template <class F>
   decltype(auto) time(std::string name, F f) {
     const Phase phase(*this, std::move(name));
     return f();
   }
-  /// Seconds by phase, in the order of their ends.
+  /// Seconds by phase, in the order in which phases ended.
   [[nodiscard]] const std::vector<std::pair<std::string, double>>& phases() const {
     return phases_;
   }
-  /// Since the clock was made.
+  /// Seconds since this clock was made.
   [[nodiscard]] double seconds() const { return now() - began_; }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The start-up screen.
+// Prints the start screen.
 #include "start_screen.hpp"
 
 #include <algorithm>
@@ -19,7 +19,8 @@ namespace {
 constexpr std::size_t kHostLines = 4;
 constexpr std::size_t kStageLines = 3;
 
-/// "cuda:3 NVIDIA H100" on all of a node's ranks but for the number: "NVIDIA H100".
+/// The device without its number: "NVIDIA H100" for "cuda:3 NVIDIA H100". A node's ranks then
+/// read alike.
 std::string device_kind(const RankFacts& facts) {
   if (facts.gpu.empty()) {
     return fmt::format("{}, {} thread{}", facts.device, facts.threads,
@@ -92,7 +93,7 @@ void print_start_end(const Deck& deck, const StartClock& clock) {
     log::info("run      {}: metrics.h5, log.txt, deck.yml, environment.txt", deck.run_folder());
   }
   std::string phases;
-  constexpr double kShown = 0.005;  // what would be written as 0
+  constexpr double kShown = 0.005;  // smaller values would be printed as 0
   for (const auto& [name, seconds] : clock.phases()) {
     if (seconds < kShown) continue;
     phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", name, seconds);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run says before its first step: one screen.
+// One screen that a run prints before its first step.
 #pragma once
 
 #include <string>
@@ -14,20 +14,20 @@
 
 namespace trireme {
 
-/// Rank 0's.
+/// Data of the start screen, on rank 0.
 struct StartScreen {
   const Deck& deck;
   const Engine& engine;
   const std::vector<RankFacts>& ranks;
   const RunPlan& plan;
-  double gemm_rate;  ///< of all ranks, operations a second
+  double gemm_rate;  ///< operations a second, over all ranks
   std::string data;
 };
 
-/// Version, mesh and hosts, model, memory, data, schedule.
+/// Prints version, mesh and hosts, model, memory, data, schedule.
 void print_start(const StartScreen& screen);
 
-/// Where the run's files go, and how long each phase took so far.
+/// Prints where the run's files go, and how long each phase took so far.
 void print_start_end(const Deck& deck, const StartClock& clock);
 
 }  // namespace trireme

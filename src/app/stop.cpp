@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signals, the file `stop` and the batch system's clock.
+// Reads signals, the file `stop` and the batch system's clock.
 #include "stop.hpp"
 
 #include <algorithm>
@@ -20,7 +20,8 @@ namespace trireme {
 namespace {
 
 std::atomic<StopReason> caught{StopReason::none};
-static_assert(std::atomic<StopReason>::is_always_lock_free);  // all that a handler may touch
+// the only kind of object that a handler may touch
+static_assert(std::atomic<StopReason>::is_always_lock_free);
 
 struct Caught {
   int signal;
@@ -30,7 +31,7 @@ constexpr std::array<Caught, 3> kCaught = {{{SIGUSR1, StopReason::sigusr1},
                                             {SIGUSR2, StopReason::sigusr2},
                                             {SIGTERM, StopReason::sigterm}}};
 
-std::array<struct sigaction, kCaught.size()> usual;  ///< what the process did with each
+std::array<struct sigaction, kCaught.size()> usual;  ///< earlier actions of the signals
 
 extern "C" void remember_signal(int signal) {
   for (const Caught& c : kCaught) {
@@ -41,7 +42,7 @@ extern "C" void remember_signal(int signal) {
   }
 }
 
-/// All of the text as a finite number ≥ 0.
+/// Parses all of the text as a finite number ≥ 0.
 std::optional<double> to_number(std::string_view text) {
   double x = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
@@ -50,7 +51,7 @@ std::optional<double> to_number(std::string_view text) {
   return x;
 }
 
-/// [[HH:]MM:]SS
+/// Parses [[HH:]MM:]SS.
 std::optional<double> to_seconds(std::string_view text) {
   double seconds = 0;
   for (int parts = 1; parts <= 3; ++parts) {
@@ -93,7 +94,7 @@ void catch_stop_signals() {
     if (usual[i].sa_handler == SIG_IGN) continue;
     struct sigaction action {};
     action.sa_handler = remember_signal;
-    action.sa_flags = SA_RESTART;  // reads and writes under way go on
+    action.sa_flags = SA_RESTART;  // do not interrupt reads and writes
     sigemptyset(&action.sa_mask);
     TRM_CHECK(sigaction(signal, &action, nullptr) == 0, "signal {} can't be caught", signal);
   }
@@ -115,7 +116,7 @@ std::optional<double> batch_end_time(const std::function<const char*(const char*
                 text);
     return end;
   }
-  // What the batch system says is only believed where it makes sense.
+  // Values of the batch system are used only where they make sense.
   if (const char* text = environment("SLURM_JOB_END_TIME"))
     if (const auto end = to_number(text); end && *end > 0) return end;
   if (const char* text = environment("PBS_WALLTIME"))
@@ -135,7 +136,7 @@ StopReason StopRequests::poll(double apart_seconds, double save_seconds) {
   }
   if (!options_.save.empty() && now() - looked_ >= 1) {
     looked_ = now();
-    std::error_code error;  // what can't be seen isn't there
+    std::error_code error;  // an unreadable file counts as absent
     if (std::filesystem::exists(stop_file(options_.save), error))
       known_ = std::max(known_, StopReason::file);
   }
@@ -147,8 +148,8 @@ void StopRequests::obeyed() const {
   std::error_code error;
   std::filesystem::remove(stop_file(options_.save), error);
   if (error)
-    log::warn("{}: cannot remove: {}; it would stop the next run too", stop_file(options_.save),
-              error.message());
+    log::warn("{}: cannot remove: {}; this file would stop the next run too",
+              stop_file(options_.save), error.message());
 }
 
 }  // namespace trireme

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme train`: from a deck to metrics and checkpoints.
+// `trireme train`: trains a deck's model, with metrics and checkpoints.
 #include "train.hpp"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ namespace trireme {
 
 namespace {
 
-/// The run of one rank.
+/// One rank's share of the run.
 class TrainRun {
  public:
   TrainRun(const Deck& deck, LoadSource load, const MpiSession& mpi, StartClock& start,
@@ -52,7 +52,7 @@ class TrainRun {
                         .end_time = batch_end_time(std::getenv, process_started),
                         .margin = deck.checkpoint_time_margin}) {}
 
-  /// The program's exit code.
+  /// Trains, and returns the program's exit code.
   int run() {
     const double gemm_rate = start_.time("rate", [&] {
       return world_.reduce_value(engine_.gemm_rate(world_, 768, 0.03), Reduction::sum);
@@ -68,7 +68,7 @@ class TrainRun {
     samples_ = begin.samples;
     start_.time("files", [&] { open_metrics(); });
     if (iteration_ >= deck_.train_iters) {
-      log::info("nothing to do: {} of {} iterations are done", iteration_, deck_.train_iters);
+      log::info("no work left: {} of {} iterations are done", iteration_, deck_.train_iters);
       return kDone;
     }
     prepare_saves();
@@ -78,7 +78,7 @@ class TrainRun {
     end_saves();
     if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
     if (iteration_ < deck_.train_iters) return stopped();
-    if (saves_) restore_stop_signals();  // all is kept: what follows may be ended
+    if (saves_) restore_stop_signals();  // all is saved: signals may end the rest
     if (const auto loss = evaluate("test", test_data_)) {
       log_->print_evaluation("test", iteration_, *loss);
     }
@@ -90,9 +90,9 @@ class TrainRun {
 
  private:
   static constexpr int kDone = 0;
-  static constexpr int kStopped = 75;  // EX_TEMPFAIL: to be started again
+  static constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
-  /// Before memory is taken for anything: a run that will fail has been warned then.
+  /// Forecasts memory before any is taken, so that a run that will fail has warned first.
   RunPlan plan_memory() {
     RunPlan plan = plan_start(deck_, engine_, mesh_);
     if (world_.rank() == 0) {
@@ -102,7 +102,7 @@ class TrainRun {
     return plan;
   }
 
-  /// The ends of a pipeline read data, rank 0 among them; stages between have none.
+  /// The first and last stage read data, rank 0 among them; stages between read none.
   void open_data() {
     collectively(world_, [&] {
       if (!trainer_.layout().needs_tokens()) return;
@@ -161,7 +161,7 @@ class TrainRun {
     if (world_.rank() == 0) {
       bar.emplace("iteration", "", static_cast<double>(deck_.train_iters),
                   static_cast<double>(iteration_));
-      if (!bar->on_terminal()) bar.reset();  // the log's lines tell it
+      if (!bar->on_terminal()) bar.reset();  // the log's lines show progress instead
     }
     clock_.begin_step();
     polled_ = now();
@@ -183,8 +183,8 @@ class TrainRun {
     }
   }
 
-  /// All ranks' spans of the iteration to come count from here: from when the first of a node
-  /// leaves the barrier, as a rank may have to wait for a processor then.
+  /// Starts the traced iteration, whose spans count from now on all ranks. The origin is when
+  /// the first rank of a node leaves the barrier, as other ranks may wait for a processor.
   void begin_trace() {
     if (!node_) node_ = mpi_.node();
     engine_.exec().stream.synchronize();
@@ -194,8 +194,7 @@ class TrainRun {
     clock_.begin_traced_step(now() - first);
   }
 
-  /// Polls all ranks for requests to stop; evaluates, saves; records the steps that are known
-  /// to be over.
+  /// Agrees on requests of all ranks; evaluates and saves; records completed steps.
   void between_steps() {
     std::optional<double> valid;
     bool save = false;
@@ -205,9 +204,9 @@ class TrainRun {
       leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
       save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
       if (line_is_due() || evaluation_is_due() || save) collect();
-      // Before the checkpoint: a run that goes on from there would not evaluate again.
+      // Evaluate before the checkpoint: a run resumed from it would not evaluate again.
       if (evaluation_is_due() && stop_ == StopReason::none) {
-        clock_.pause();  // not a part of the step
+        clock_.pause();  // evaluations are not part of the step
         valid = evaluate("valid", valid_data_);
         clock_.resume();
         poll_ranks();
@@ -224,7 +223,7 @@ class TrainRun {
         for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
         clock_.end_step();
         record();
-        log_->write_rows();  // the way to a loss that is not finite is what one asks for
+        log_->write_rows();  // users need the steps that led to a loss that is not finite
       }
       throw;
     }
@@ -233,23 +232,23 @@ class TrainRun {
     if (line_is_due()) log_->print_line();
     if (valid) log_->print_evaluation("valid", iteration_, *valid);
     if (!save) return;
-    log_->write_rows();  // a checkpoint must not know of steps that the metrics don't
+    log_->write_rows();  // metrics must have every step that a checkpoint has
     log_->record_ranks(engine_.exec().device, mesh_.at);
     if (!deck_.checkpoint_async) {
-      const auto scope = clock_.scope(Phase::checkpoint);  // of the next step
+      const auto scope = clock_.scope(Phase::checkpoint);  // counts for the next step
       saves_->wait();
     }
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
 
-  /// Learns what came of the steps that were queued. Throws where one halted the run.
+  /// Collects the results of queued steps. Throws Error if a step halted the run.
   void collect() {
     for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
     trainer_.report();
   }
 
-  /// Collected steps go to the log and the metrics, with what they took.
+  /// Adds collected steps, with their times, to the log and the metrics.
   void record() {
     if (collected_.empty()) return;
     const auto times = clock_.take();
@@ -261,8 +260,8 @@ class TrainRun {
     collected_.clear();
   }
 
-  /// All ranks learn whether any is asked to stop, and whether all are done with a phase of a
-  /// save.
+  /// All ranks agree whether any rank is asked to stop, and whether all are done with a phase
+  /// of a save. Collective.
   void poll_ranks() {
     if (!saves_) return;
     longest_apart_ = std::max(longest_apart_, now() - polled_);
@@ -281,7 +280,7 @@ class TrainRun {
            iteration_ % deck_.eval_interval == 0;
   }
 
-  /// The last save must succeed: nothing comes after it.
+  /// Waits for the last save, which must succeed because no other save follows.
   void end_saves() {
     if (!saves_) return;
     saves_->wait();
@@ -291,8 +290,8 @@ class TrainRun {
     throw error.set_everywhere();
   }
 
-  /// A run that is stopped and has its checkpoint is to be started again, whatever becomes of
-  /// the last metrics.
+  /// Finishes the metrics. If this fails in a run stopped with a checkpoint, only warn: the run
+  /// can be started again.
   void finish_metrics() {
     if (!metrics_) return;
     try {
@@ -312,16 +311,17 @@ class TrainRun {
                 iteration_, deck_.train_iters);
       return kDone;
     }
-    // From elsewhere: see LoadSource.
+    // `load` may be elsewhere: see LoadSource.
     const bool elsewhere = !deck_.load.empty() && !is_within(deck_.load, deck_.save);
     const bool same = elsewhere || (!deck_.load.empty() && is_within(deck_.save, deck_.load));
     log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
               deck_.train_iters,
-              same ? "the same command again" : "again with load: " + deck_.save);
+              same ? "this command again" : "again with load: " + deck_.save);
     return kStopped;
   }
 
-  /// The mean loss, also in the metrics; nothing where there is no such data. Collective.
+  /// Evaluates the mean loss and records it in the metrics; empty without such data.
+  /// Collective.
   std::optional<double> evaluate(const std::string& group, const std::optional<Samples>& data) {
     const bool exists = world_.reduce_count(data ? 1 : 0, Reduction::max) != 0;
     if (!exists) return std::nullopt;
@@ -338,8 +338,8 @@ class TrainRun {
   StartClock& start_;
   Engine engine_;
   Mesh mesh_;
-  std::vector<RankFacts> ranks_;  ///< rank 0's
-  RunPlan plan_;                  ///< rank 0's
+  std::vector<RankFacts> ranks_;  ///< on rank 0
+  RunPlan plan_;                  ///< on rank 0
   PhaseClock clock_;
   Trainer trainer_;
   StopRequests stop_requests_;
@@ -351,11 +351,11 @@ class TrainRun {
   std::optional<TrainLog> log_;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
-  std::vector<Trainer::StepResult> collected_;  ///< not recorded yet
-  double polled_ = 0;                           ///< when all ranks were last polled
+  std::vector<Trainer::StepResult> collected_;  ///< not yet recorded
+  double polled_ = 0;                           ///< time of the last agreement in poll_ranks()
   double longest_apart_ = 0;
   StopReason stop_ = StopReason::none;
-  bool leaving_ = false;  ///< before the last iteration
+  bool leaving_ = false;  ///< end before the last iteration
 };
 
 }  // namespace
@@ -368,7 +368,7 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
       check_inputs(d, load);
-      keep_log(d);  // before other ranks know of it, who add to the file
+      keep_log(d);  // open before other ranks add to the file
     });
   });
   if (mpi.world().rank() != 0) keep_log(deck);

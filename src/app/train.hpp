@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme train`.
+// The command `trireme train`.
 #pragma once
 
 #include "trireme/comm/mpi.hpp"
@@ -9,7 +9,7 @@
 
 namespace trireme {
 
-/// `trireme train`; what it says is in README. The program's exit code. `clock` has counted
+/// Runs `trireme train` and returns the program's exit code (README.md). `clock` has counted
 /// since the program began.
 [[nodiscard]] int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two decks, a step of each in turn.
+// Compares two decks, whose steps alternate.
 #include <algorithm>
 #include <iterator>
 
@@ -13,10 +13,10 @@ namespace trireme {
 namespace {
 
 struct Side {
-  std::vector<double> seconds;  ///< of each step
+  std::vector<double> seconds;  ///< one for each step
   std::array<double, kPhases> phases{};
-  double received = 0;  ///< bytes a step and rank
-  double floor = 0;     ///< seconds to copy them once
+  double received = 0;  ///< bytes a step, one rank
+  double floor = 0;     ///< seconds to copy the received bytes once
   int skipped = 0;
 };
 
@@ -66,7 +66,7 @@ void bench_against(const DeckSource& source, const BenchOptions& options,
   };
   std::vector<double> a;
   std::vector<double> b;
-  (void)one.step();  // the first fills memory that later ones use again
+  (void)one.step();  // the first step fills memory that later steps reuse
   (void)two.step();
   one.reset();
   two.reset();

@@ -19,9 +19,9 @@ struct Measured {
   double step_seconds = 0;  ///< median
   double gemm_rate = 0;     ///< over all ranks
   std::array<double, kPhases> phases{};
-  std::int64_t peak_bytes = 0;                ///< of the process, most of all ranks
-  std::int64_t kept_bytes = 0;                ///< 16 a parameter and the tapes, of that rank
-  std::vector<std::int64_t> device_peaks;     ///< of arrays in use, by rank
+  std::int64_t peak_bytes = 0;  ///< the process with the most
+  std::int64_t kept_bytes = 0;  ///< 16 a parameter, and the tapes; rank with the most
+  std::vector<std::int64_t> device_peaks;     ///< most arrays in use, by rank
   std::vector<std::int64_t> device_reserves;  ///< taken from the system, by rank
 };
 
@@ -49,7 +49,7 @@ nlohmann::ordered_json to_json(const Deck& deck, const Measured& m, const Engine
       {"phases", phases}};
 }
 
-/// Every rank's value.
+/// Gathers a value of every rank.
 std::vector<std::int64_t> by_rank(Communicator& world, std::size_t value) {
   auto mine = static_cast<std::int64_t>(value);
   std::vector<std::int64_t> all(static_cast<std::size_t>(world.size()));
@@ -67,7 +67,7 @@ Measured measure(TimedTrainer& timed, const Engine& engine, int steps) {
     m.gemm_rate = std::max(m.gemm_rate, world.reduce_value(mine, Reduction::sum));
   };
   for (int i = 0; i <= steps; ++i) {
-    if (i == 1) timed.reset();  // step 0 warms up
+    if (i == 1) timed.reset();  // step 0 was the warm-up
     const double taken = timed.step();
     if (i > 0) seconds.push_back(taken);
     if (world.rank() == 0) log::info("step {} of {}: {:.2f} s", i, steps, taken);
@@ -76,7 +76,7 @@ Measured measure(TimedTrainer& timed, const Engine& engine, int steps) {
   const MemoryUse device = engine.exec().device.memory();
   m.device_peaks = by_rank(world, device.peak);
   m.device_reserves = by_rank(world, device.reserved);
-  gemm();  // beside the steps on a noisy machine, and after the memory was read
+  gemm();  // after the steps, as machines are noisy; and after memory was read
   gemm();
   m.step_seconds = median(seconds);
   m.phases = timed.phases();
@@ -128,10 +128,10 @@ void bench(const DeckSource& source, const BenchOptions& options, const MpiSessi
       static_cast<double>(deck.train_batch_size * deck.model.seq_length) / m.step_seconds;
   const double flops = rate * flops_per_token(deck.model);
   log::info(
-      "speed    {:.0f} tokens/s, {:.1f} GFLOP/s, {:.1f}% of the GEMM rate "
-      "(6 N + 12 layers·hidden·s operations a token)",
+      "speed    {:.0f} tokens/s, {:.1f} GFLOP/s, {:.1f}% of the GEMM rate; a token "
+      "counts 6 N + 12 layers·hidden·s operations",
       rate, flops * 1e-9, 100 * flops / m.gemm_rate);
-  log::info("memory   {} MiB, {:.2f} × (parameters, gradients, moments and kept activations)",
+  log::info("memory   {} MiB, {:.2f} × parameters, gradients, moments and kept activations",
             m.peak_bytes >> 20U,
             static_cast<double>(m.peak_bytes) / static_cast<double>(m.kept_bytes));
   for (std::size_t p = 0; p < kPhases; ++p) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels of the layers: shapes, calls, operations and bytes.
+// Cases for the layers' kernels: shapes, calls, operations and bytes.
 #include "kernel_cases.hpp"
 
+#include <map>
+
+#include "trireme/model/transformer.hpp"
 #include "trireme/ops/activation.hpp"
 #include "trireme/ops/attention.hpp"
 #include "trireme/ops/elementwise.hpp"
@@ -17,24 +20,31 @@ View or_none(const Tensor& t) { return t.defined() ? t.view() : View(); }
 }  // namespace
 
 void KernelCases::linears() {
-  const std::int64_t inner = model_.mlp_inner();
   const bool plain = !gated(model_.activation);
-  const bool attention_bias = model_.use_bias_in_attn_linear;
-  const bool mlp_bias = model_.use_bias_in_mlp;
-  const std::array<Matrix, 4> matrices = {
-      Matrix{"query_key_value", h_, h_ + 2 * model_.num_kv_heads * model_.head_dim(),
-             attention_bias},
-      Matrix{"attention dense", h_, h_, attention_bias},
-      Matrix{plain ? "dense_h_to_4h" : "gate and up", h_, inner, mlp_bias, plain ? 1 : 2, plain,
-             false},
-      Matrix{plain ? "dense_4h_to_h" : "down", inner, h_, mlp_bias, 1, false, plain}};
+  std::map<std::string, Shape> shapes;  // by a parameter's name in its layer
+  visit_unit(model_, UnitKind::layer, [&](const Parameter& p) {
+    shapes[p.name.substr(std::string("layers.0.").size())] = p.global_shape;
+  });
+  const auto matrix = [&](const char* shown, const std::string& name) {
+    const Shape& weight = shapes.at(name + ".weight");
+    return Matrix{shown, weight[1], weight[0], shapes.contains(name + ".bias")};
+  };
+  std::array<Matrix, 4> matrices = {
+      matrix("query_key_value", "attention.query_key_value"),
+      matrix("attention dense", "attention.dense"),
+      plain ? matrix("dense_h_to_4h", "mlp.dense_h_to_4h")
+            : matrix("gate and up", "mlp.up_proj"),
+      plain ? matrix("dense_4h_to_h", "mlp.dense_4h_to_h") : matrix("down", "mlp.down_proj")};
+  matrices[2].copies = plain ? 1 : 2;
+  matrices[2].activates = plain;
+  matrices[3].activated = plain;
   for (const Matrix& w : matrices) forward(w);
   for (const Matrix& w : matrices) backward(w);
 }
 
 void KernelCases::forward(const Matrix& w) {
   const double operations = 2.0 * static_cast<double>(rows_ * w.in * w.out);
-  add("products", fmt::format("{}{}", w.name, w.activates ? ", activation" : ""),
+  add("GEMMs", fmt::format("{}{}", w.name, w.activates ? ", activation" : ""),
       layers_ * w.copies, operations,
       bytes(rows_ * w.in + w.in * w.out + (w.activates ? 2 : 1) * rows_ * w.out),
       [this, w]() -> Run {
@@ -55,8 +65,7 @@ void KernelCases::forward(const Matrix& w) {
 
 void KernelCases::backward(const Matrix& w) {
   const double operations = 2.0 * static_cast<double>(rows_ * w.in * w.out);
-  add("products",
-      fmt::format("{}, input gradient{}", w.name, w.activated ? ", activation" : ""),
+  add("GEMMs", fmt::format("{}, input gradient{}", w.name, w.activated ? ", activation" : ""),
       layers_ * w.copies, operations,
       bytes(rows_ * w.out + w.in * w.out + (w.activated ? 2 : 1) * rows_ * w.in),
       [this, w]() -> Run {
@@ -72,7 +81,7 @@ void KernelCases::backward(const Matrix& w) {
           }
         };
       });
-  add("products", fmt::format("{}, weight gradient", w.name), layers_ * w.copies, operations,
+  add("GEMMs", fmt::format("{}, weight gradient", w.name), layers_ * w.copies, operations,
       bytes(rows_ * (w.out + w.in)) + 2 * bytes(w.in * w.out, grad_), [this, w]() -> Run {
         const Tensor dy = random(rows_, w.out);
         const Tensor x = random(rows_, w.in);
@@ -116,8 +125,7 @@ void KernelCases::attention() {
 void KernelCases::rotary() {
   if (model_.pos_emb != PositionEmbedding::rotary) return;
   const AttentionShape s = heads();
-  const auto dim =
-      static_cast<std::int64_t>(model_.rotary_pct * static_cast<double>(s.head_dim));
+  const std::int64_t dim = model_.rotary_dims();
   // Forward and backward.
   add("rotary", "rotary", 2 * layers_, 0, 2 * bytes(rows_ * (s.heads() + s.kv_heads) * dim),
       [this, s, dim]() -> Run {
@@ -142,7 +150,8 @@ void KernelCases::norms() {
   const bool own = parallel && !model_.gpt_j_tied;
   const std::int64_t n = rows_ * h_;
   const double statistics = bytes(2 * rows_, sums_);
-  // Each runs again in backward, but the last; a sequential layer's second has a sum before it.
+  // Every norm runs again in backward, except the last. A sequential layer's second norm is
+  // preceded by a sum.
   add("norms", "norm",
       (own        ? 4
        : parallel ? 2
@@ -190,7 +199,7 @@ void KernelCases::activations() {
   const bool both = gated(model_.activation);
   const std::int64_t inner = model_.mlp_inner();
   const std::int64_t width = (both ? 2 : 1) * inner;
-  // Of plain ones the first pass and the gradient belong to products.
+  // For plain activations, GEMMs include the first pass and the gradient.
   add("activation", "activation", (both ? 2 : 1) * layers_, 0, bytes(rows_ * (width + inner)),
       [this, width, inner]() -> Run {
         const Tensor x = random(rows_, width);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of a deck's training step one by one, on arrays of its shapes and types.
+// Measures the kernels of a deck's training step one by one, on arrays of its shapes and types.
 #pragma once
 
 #include <array>
@@ -15,18 +15,18 @@ namespace trireme {
 struct KernelCase {
   std::string group;
   std::string name;
-  std::int64_t calls = 0;  ///< a step; 0: only for comparison
-  double operations = 0;   ///< of matrix products, a call; of attention the causal half alone
-  double bytes = 0;        ///< a call: each array read once and written once
-  /// Makes arrays of random numbers and returns what computes on them, again and again.
+  std::int64_t calls = 0;  ///< calls a step; 0: only for comparison
+  double operations = 0;   ///< operations of a call's GEMMs; attention counts its causal half
+  double bytes = 0;        ///< bytes a call: each array read once and written once
+  /// Makes arrays of random numbers, and returns a function that computes on them repeatedly.
   std::function<std::function<void()>()> make;
 };
 
-/// Of one rank with the whole model, without recomputation. Calls follow src/model: what
-/// backward computes again anyway (norms, activations) counts.
+/// Cases of one rank with the whole model, without activation checkpointing. Calls follow
+/// src/model: norms and activations that backward computes again are counted.
 class KernelCases {
  public:
-  /// Both must outlive it, and it the cases.
+  /// `ex` and `deck` must outlive this object, and this object must outlive its cases.
   KernelCases(const Exec& ex, const Deck& deck);
   [[nodiscard]] const std::vector<KernelCase>& all() const { return cases_; }
 
@@ -37,9 +37,10 @@ class KernelCases {
     std::int64_t in;
     std::int64_t out;
     bool bias;
-    int copies = 1;          ///< a layer
-    bool activates = false;  ///< its output goes through the activation in the same call
-    bool activated = false;  ///< its input came through it
+    int copies = 1;  ///< number a layer
+    /// whether the GEMM's output passes the activation in the same call
+    bool activates = false;
+    bool activated = false;  ///< whether the GEMM's input came through an activation
   };
 
   void add(const char* group, const std::string& name, std::int64_t calls, double operations,
@@ -65,24 +66,24 @@ class KernelCases {
   [[nodiscard]] Tensor random(std::int64_t rows, std::int64_t cols) const;
   [[nodiscard]] Tensor ones(DType type, std::int64_t n) const;
   [[nodiscard]] Tensor random_ids(std::int64_t n) const;
-  /// In a buffer of logits_buffer().
+  /// A view into a buffer of logits_buffer().
   [[nodiscard]] View logits(const Tensor& buffer) const;
   /// x, weight, bias, y and statistics of a norm.
   [[nodiscard]] std::array<Tensor, 5> norm_arrays() const;
   [[nodiscard]] AttentionShape heads() const;
   [[nodiscard]] Dropout dropout(double probability) const;
-  /// Bytes of so many elements.
+  /// Bytes of `count` elements.
   [[nodiscard]] static double bytes(std::int64_t count, DType type);
   [[nodiscard]] double bytes(std::int64_t count) const { return bytes(count, type_); }
 
   const Exec& ex_;
   const Deck& deck_;
   const ModelConfig& model_;
-  DType type_;           ///< of values and activations
-  DType sums_;           ///< of what is kept a row
-  DType grad_;           ///< of weights' gradients
+  DType type_;           ///< type of values and activations
+  DType sums_;           ///< type of values kept for each row
+  DType grad_;           ///< type of weights' gradients
   std::int64_t micro_;   ///< micro-batches a step
-  std::int64_t layers_;  ///< of all micro-batches
+  std::int64_t layers_;  ///< layers of all micro-batches
   std::int64_t rows_;
   std::int64_t h_;
   Tensor pool_;  ///< random fp32 numbers

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels outside the layers: embedding, loss, update, copies; and the arrays of all.
+// Cases for kernels outside the layers: embedding, loss, update and copies. The arrays of all
+// cases are made here too.
 #include <algorithm>
 #include <cmath>
 
@@ -8,7 +9,7 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
-#include "trireme/ops/update.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 #include "kernel_cases.hpp"
 
@@ -117,7 +118,7 @@ double KernelCases::bytes(std::int64_t count, DType type) {
 void KernelCases::embedding() {
   const std::int64_t v = model_.vocab_size;
   const std::int64_t n = rows_ * h_;
-  // Rows of the table that so many random ids meet.
+  // Expected number of table rows that as many random ids select.
   const double met =
       static_cast<double>(v) *
       -std::expm1(static_cast<double>(rows_) * std::log1p(-1.0 / static_cast<double>(v)));
@@ -192,7 +193,7 @@ void KernelCases::head() {
 void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
   const std::int64_t v = model_.vocab_size;
   const std::int64_t rows = chunk.rows();
-  // Of one value a row: targets, the greatest, their sum, the target's.
+  // Arrays with one value a row: targets, maxima, sums, and the targets' logits.
   const auto columns = [this, rows] {
     return std::array<Tensor, 4>{random_ids(rows), ones(sums_, rows), ones(sums_, rows),
                                  ones(sums_, rows)};
@@ -225,30 +226,37 @@ void KernelCases::update() {
   const std::int64_t n = count_parameters(model_);
   const PrecisionConfig& t = deck_.types;
   const bool copies = t.master != t.compute;
-  if (deck_.optimizer.kind == OptimizerKind::adamw) {
-    add("update", "AdamW", 1, 0,
-        bytes(n, t.gradient) + 2 * bytes(n, t.master) + 4 * bytes(n, t.moments) +
-            (copies ? bytes(n, t.compute) : 0),
-        [this, n, t, copies]() -> Run {
-          const Tensor gradient = random(t.gradient, Shape{n});
-          const Tensor value = random(t.master, Shape{n});
-          const Tensor first = ex_.zeros(t.moments, Shape{n});
-          const Tensor second = ex_.zeros(t.moments, Shape{n});
-          const Tensor copy = copies ? ex_.make(t.compute, Shape{n}) : Tensor();
-          const OptimizerConfig& o = deck_.optimizer;
-          const AdamwStep step = {.lr = 1e-3,
-                                  .beta1 = o.beta1,
-                                  .beta2 = o.beta2,
-                                  .epsilon = o.epsilon,
-                                  .weight_decay = o.weight_decay,
-                                  .gradient_scale = 0.5,
-                                  .step = 10};
-          return [=, this] {
-            ops::adamw(ex_, step, gradient, value, first, second,
-                       copy.defined() ? copy.view() : View());
-          };
-        });
-  }
+  const OptimizerConfig& config = deck_.optimizer;
+  const OptimizerRow& row = optimizer_row(config.kind);
+  const std::size_t arrays = row.state_arrays(config).size();
+  add("update", std::string(row.name), 1, 0,
+      bytes(n, t.gradient) + 2 * bytes(n, t.master) +
+          2 * static_cast<double>(arrays) * bytes(n, t.moments) +
+          (copies ? bytes(n, t.compute) : 0),
+      [this, n, t, copies, arrays, &config, &row]() -> Run {
+        const Tensor gradient = random(t.gradient, Shape{n});
+        const Tensor value = random(t.master, Shape{n});
+        std::vector<Tensor> state;
+        for (std::size_t i = 0; i < arrays; ++i) {
+          state.push_back(ex_.zeros(t.moments, Shape{n}));
+        }
+        const Tensor copy = copies ? ex_.make(t.compute, Shape{n}) : Tensor();
+        const Tensor decision = ex_.make(DType::f64, Shape{StepState::kSlots});
+        StepState decided;
+        decided.factor = 0.5;
+        decided.updated = 1;
+        decided.bias1 = 1 - std::pow(config.beta1, 10);
+        decided.bias2 = 1 - std::pow(config.beta2, 10);
+        upload(&decided, decision);
+        return [=, this, &config, &row] {
+          row.update(ex_, config, 1e-3, config.weight_decay,
+                     {.gradient = gradient,
+                      .value = value,
+                      .state = {state.begin(), state.end()},
+                      .copy = copy.defined() ? copy.view() : View(),
+                      .decision = decision.view()});
+        };
+      });
   add("update", "sum of squares", 1, 0, bytes(n, t.gradient), [this, n, t]() -> Run {
     const Tensor gradient = random(t.gradient, Shape{n});
     const Tensor total = ex_.zeros(DType::f64, Shape{1});

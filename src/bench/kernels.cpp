@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The time of each kernel beside its floor, by the device's clock.
+// Compares each kernel's time, by the device's clock, with the kernel's floor.
 #include <algorithm>
 #include <cmath>
 
@@ -13,15 +13,16 @@ namespace trireme {
 
 namespace {
 
-// Arrays are taken in turn until they fill more than any cache (50 MB on an H100).
+// Sets of arrays take turns, so that together they exceed any cache (50 MB on an H100).
 constexpr double kRotatedBytes = 256e6;
 constexpr double kMostSets = 64;
-// A measurement is of so many calls that it lasts this long, and the median of several counts.
+// A measurement repeats calls until this time has passed; the median of several measurements
+// counts.
 constexpr double kSeconds = 2e-3;
 constexpr int kMostCalls = 1000;
 constexpr double kSecondsOfAll = 0.25;
 
-/// Of one call.
+/// Seconds of one call.
 double measure(const Exec& ex, const KernelCase& kernel) {
   const double sets = std::ceil(kRotatedBytes / std::max(1.0, kernel.bytes));
   std::vector<std::function<void()>> runs;
@@ -46,8 +47,8 @@ double measure(const Exec& ex, const KernelCase& kernel) {
 }
 
 struct Rates {
-  double operations = 0;  ///< a second
-  double bytes = 0;       ///< read and written, a second
+  double operations = 0;  ///< operations a second
+  double bytes = 0;       ///< bytes read and written, a second
 };
 
 double floor_of(const KernelCase& kernel, const Rates& rates) {
@@ -56,7 +57,7 @@ double floor_of(const KernelCase& kernel, const Rates& rates) {
 
 struct Group {
   std::string name;
-  double seconds = 0;  ///< a step
+  double seconds = 0;  ///< seconds a step
   double floor = 0;
 };
 
@@ -70,9 +71,11 @@ void add_to(std::vector<Group>& groups, const std::string& name, double seconds,
 void print(const Deck& deck, const Engine& engine, const Rates& rates) {
   log::info("{}; {}, gradients in {}", bench_case(deck), name_of(deck.types.compute),
             name_of(deck.types.gradient));
-  log::info("{}: {:.1f} GFLOP/s of products, {:.1f} GB/s read and written by copies",
+  log::info("{}: GEMMs reach {:.1f} GFLOP/s; copies read and write {:.1f} GB/s",
             engine.describe(), rates.operations * 1e-9, rates.bytes * 1e-9);
-  log::info("floor: operations or bytes (each array read once, written once) at those rates");
+  log::info(
+      "floor: a kernel's operations or bytes at those rates; each array is read once and "
+      "written once");
   log::info("{:<46} {:>6} {:>12} {:>12} {:>9}", "kernel", "calls", "us a call", "floor us",
             "of floor");
 }
@@ -88,7 +91,7 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
                    const MpiSession& mpi) {
   Communicator& world = mpi.world();
   if (world.size() > 1) {
-    Error error("bench --kernels measures one rank: start it without mpirun, or on -np 1");
+    Error error("bench --kernels measures one rank: start without mpirun, or with -np 1");
     throw error.set_everywhere();
   }
   const Deck deck = load_bench_deck(source, world);
@@ -101,7 +104,7 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
   nlohmann::ordered_json figures;
   for (const KernelCase& k : kernels.all()) {
     const double seconds = measure(engine.exec(), k);
-    engine.exec().device.trim();  // the next one's blocks are of other sizes
+    engine.exec().device.trim();  // the next kernel needs blocks of other sizes
     const double floor = floor_of(k, rates);
     print(k.name, k.calls, seconds, floor);
     add_to(groups, k.group, static_cast<double>(k.calls) * seconds,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Steps, and what they took and moved.
+// Runs steps, and measures their time and traffic.
 #include "timed_trainer.hpp"
 
 namespace trireme {
@@ -28,7 +28,7 @@ double TimedTrainer::step() {
   const double begin = now();
   clock_.begin_step();
   trainer_.step(++done_, first, tokens);
-  {  // or it would be paid for by whoever steps next
+  {  // otherwise the next step would pay for this one
     const auto scope = clock_.scope(Phase::reduce);
     trainer_.wait_for_values();
   }
@@ -61,7 +61,7 @@ std::array<double, kPhases> TimedTrainer::phases() const {
 
 double TimedTrainer::received_bytes() const {
   const auto traffic = trainer_.dp_traffic();
-  // What stage 0 gathers are sums of gradients, what the others gather are values.
+  // Stage 0 gathers sums of gradients; the other stages gather values.
   const DType gathered = deck_.zero.stage == 0 ? deck_.types.gradient : deck_.types.compute;
   const auto bytes = [](std::int64_t elements, DType type) {
     return static_cast<double>(elements) * static_cast<double>(size_of(type));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A trainer on synthetic tokens, step by step beside a clock.
+// A trainer on synthetic tokens whose steps are timed.
 #pragma once
 
 #include <memory>
@@ -11,22 +11,22 @@
 
 namespace trireme {
 
-/// load_deck() for `trireme bench`, which makes its own tokens.
+/// load_deck() for `trireme bench`, which generates its tokens.
 [[nodiscard]] Deck load_bench_deck(const DeckSource& source, Communicator& world);
 
-/// Collective over `world`, all calls.
+/// step() and phases() are collective over the constructor's `world`, as is the constructor.
 class TimedTrainer {
  public:
-  /// `engine` must outlive it.
+  /// `engine` must outlive this object.
   TimedTrainer(const Engine& engine, Deck deck, Communicator& world);
 
-  /// Seconds of the next step, on the rank that took longest.
+  /// Runs the next step, and returns its seconds on the slowest rank.
   double step();
-  /// What was measured so far doesn't count.
+  /// Discards all measurements so far.
   void reset();
-  /// Seconds of a step by phase, mean of ranks and of the steps since reset().
+  /// Seconds of a step by phase, averaged over ranks and over the steps since reset().
   [[nodiscard]] std::array<double, kPhases> phases() const;
-  /// Bytes a step that a rank gets over dp from others, since reset(). Not collective.
+  /// Bytes that a rank receives over dp in a step, since reset(). Not collective.
   [[nodiscard]] double received_bytes() const;
 
   [[nodiscard]] const Deck& deck() const { return deck_; }
@@ -41,7 +41,7 @@ class TimedTrainer {
   SyntheticSamples data_;
   Trainer trainer_;
   Trainer::DpTraffic traffic_;            ///< at reset()
-  std::array<double, kPhases> phases_{};  ///< since reset(), of this rank
+  std::array<double, kPhases> phases_{};  ///< this rank's, since reset()
   int done_ = 0;
   int measured_ = 0;
   int skipped_ = 0;

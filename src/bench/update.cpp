@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The update beside loops that only move memory. Bytes are counted as STREAM counts them: what
-// the loop reads and what it writes, not the lines that a store fetches first.
+// Compares the update with loops that only move memory. Bytes are counted as in STREAM: bytes
+// that a loop reads and writes. Cache lines that a store fetches first are not counted.
 #include "trireme/ops/update.hpp"
 
 #include <algorithm>
@@ -15,18 +15,18 @@ namespace trireme {
 
 namespace {
 
-constexpr std::int64_t kElements = 1 << 27;  // of all ranks: 512 MiB of fp32 an array
+constexpr std::int64_t kElements = 1 << 27;  // over all ranks: 512 MiB of fp32 an array
 constexpr int kTurns = 9;
 
-/// Something timed again and again, and what it moves.
+/// A loop that is timed repeatedly, and the bytes that it moves.
 struct Loop {
   const char* name;
-  int bytes;  ///< an element
+  int bytes;  ///< bytes an element
   std::function<void()> run;
-  std::vector<double> rates = {};  ///< bytes a second, of all ranks
+  std::vector<double> rates = {};  ///< bytes a second, over all ranks
 };
 
-/// Of this rank, by the device's clock.
+/// Seconds of `work` on this rank, by the device's clock.
 double time_of(const Exec& ex, const std::function<void()>& work) {
   const auto begin = ex.stream.record_timed();
   work();
@@ -42,7 +42,7 @@ void turn(Loop& loop, const Exec& ex, std::int64_t elements, Communicator& world
   if (counts) loop.rates.push_back(bytes / seconds);
 }
 
-/// b = a, on a CPU by a loop of our own.
+/// Copies b = a; on a CPU with a loop written here.
 std::function<void()> copy_loop(const Engine& engine, const std::array<View, 5>& arrays) {
   if (!engine.on_gpu()) return [&arrays] { run_stream_loop(StreamLoop::copy, arrays); };
   return [&ex = engine.exec(), &arrays] {
@@ -50,7 +50,7 @@ std::function<void()> copy_loop(const Engine& engine, const std::array<View, 5>&
   };
 }
 
-/// Of each turn, the update's rate over the loop's.
+/// The ratio of both rates in each turn.
 std::vector<double> ratios(const Loop& update, const Loop& loop) {
   std::vector<double> all;
   for (std::size_t i = 0; i < update.rates.size(); ++i) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of JSON lines.
+// Reads blocks of JSON lines.
 #include <algorithm>
 
 #include <simdjson.h>
@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::int64_t kStep = 1 << 20;
 
-/// Lines are counted only when there is something to say about one.
+/// The 1-based line at `offset`. Called only for error messages, as this reads the file up to
+/// there.
 std::int64_t line_number(const TextFile& file, std::int64_t offset) {
   std::int64_t line = 1;
   for (std::int64_t at = 0; at < offset; at += kStep) {
@@ -22,8 +23,8 @@ std::int64_t line_number(const TextFile& file, std::int64_t offset) {
   return line;
 }
 
-/// The text of a line's document. simdjson's on-demand interface would be faster but doesn't
-/// look at what it isn't asked for, and half a line must not pass for a document.
+/// Finds the text in a line's document. simdjson's on-demand interface would be faster, but
+/// checks only what is asked for. Half a line must not pass for a document.
 class LineParser {
  public:
   LineParser(const TextFile& file, const std::string& key) : file_(file), key_(key) {}
@@ -35,7 +36,8 @@ class LineParser {
     require(error == simdjson::SUCCESS, offset, "not valid JSON: {}",
             simdjson::error_message(error));
     simdjson::dom::object object;
-    require(value.get(object) == simdjson::SUCCESS, offset, "it is not a JSON object", "");
+    require(value.get(object) == simdjson::SUCCESS, offset, "the line is not a JSON object",
+            "");
     error = object.at_key(key_).get(value);
     require(error == simdjson::SUCCESS, offset, "there is no key \"{}\"", key_);
     std::string_view text;
@@ -57,7 +59,7 @@ class LineParser {
   simdjson::dom::parser parser_;
 };
 
-/// `text`, which starts at `begin`, made longer up to the end of the line in it that is last.
+/// Extends `text`, which starts at offset `begin`, to the end of its last line.
 void complete_line(const TextFile& file, std::int64_t begin, std::string& text) {
   if (text.back() == '\n') return;
   const std::size_t line = text.rfind('\n') + 1;  // npos + 1 is 0
@@ -80,7 +82,7 @@ bool blank(std::string_view line) {
 
 TextPieces read_jsonl(const TextFile& file, const TextRange& block, const std::string& key,
                       const Tokenizer& tokenizer) {
-  // One byte more on the left tells whether a line starts right at the block's beginning.
+  // One byte more on the left shows whether a line starts exactly at the block's beginning.
   const std::int64_t begin = std::max<std::int64_t>(0, block.begin - 1);
   std::string text = file.read(begin, block.end);
   TextPieces pieces;

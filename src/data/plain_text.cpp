@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of plain text. The difficulty is a separator that can overlap itself ("\n\n" in
-// "\n\n\n"): which of the places where it stands are separators depends on where the scan from
-// the left comes from.
+// Reads blocks of plain text. A separator can overlap itself, as "\n\n" does in "\n\n\n". Which
+// of the overlapping matches are separators depends on where the scan from the left started.
 #include <algorithm>
 
 #include "text_file.hpp"
@@ -12,26 +11,26 @@ namespace {
 
 constexpr std::int64_t kWindow = 1 << 16;
 
-/// The last place not behind `x` where the text of one document can be cut for encoding. It
-/// depends on x alone, so the blocks on both sides agree on it.
+/// The last offset not after `x` at which one document's text can be split for encoding. The
+/// result depends on x alone, so the blocks on both sides agree on it.
 std::int64_t cut_before(const TextFile& file, std::int64_t x, const Tokenizer& tokenizer) {
   if (x <= 0 || x >= file.bytes()) return x;
   const std::int64_t from = std::max<std::int64_t>(0, x - kWindow);
   const auto cut = static_cast<std::int64_t>(tokenizer.safe_cut(file.read(from, x)));
-  TRM_REQUIRE(cut > 0 || from == 0,
-              "{}: no place where the text can be cut for the tokenizer {} in the {} bytes "
-              "before byte {}",
-              file.path(), tokenizer.kind(), kWindow, x);
+  TRM_REQUIRE(
+      cut > 0 || from == 0,
+      "{}: the tokenizer {} cannot split the text anywhere in the {} bytes before byte {}",
+      file.path(), tokenizer.kind(), kWindow, x);
   return from + cut;
 }
 
-/// A place not behind `x` that no separator found from the left can span: go to the start of
-/// whatever spans x, then of whatever spans that, until nothing does.
+/// An offset not after `x` that no separator found from the left can span. Goes to the start of
+/// whatever match spans x, and repeats until no match does.
 std::int64_t clean_place(const TextFile& file, std::int64_t x, const std::string& separator) {
   const auto m = static_cast<std::int64_t>(separator.size());
   if (m < 2) return x;
   std::string text;
-  std::int64_t from = x;  // of `text`
+  std::int64_t from = x;  // where `text` begins in the file
   for (;;) {
     const std::int64_t begin = std::max<std::int64_t>(0, x - m + 1);
     const std::int64_t end = std::min(file.bytes(), x + m - 1);
@@ -47,8 +46,8 @@ std::int64_t clean_place(const TextFile& file, std::int64_t x, const std::string
   }
 }
 
-/// Where the scan from the left goes on after the last separator that starts before `x`; `x`
-/// itself if that separator ends before it.
+/// Where the scan from the left continues after the last separator that starts before `x`.
+/// Returns `x` itself if that separator ends before `x`.
 std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& separator) {
   std::int64_t at = clean_place(file, x, separator);
   const auto m = static_cast<std::int64_t>(separator.size());
@@ -69,7 +68,7 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
 
 TextPieces read_plain(const TextFile& file, const TextRange& block,
                       const std::string& separator, const Tokenizer& tokenizer) {
-  // The block's documents are those of [begin, end), which may start a little further left.
+  // The block's documents are those in [begin, end), which may start a little further left.
   const std::int64_t begin = cut_before(file, block.begin, tokenizer);
   const std::int64_t end = cut_before(file, block.end, tokenizer);
   const auto m = static_cast<std::int64_t>(separator.size());

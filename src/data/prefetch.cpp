@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded queue with one thread on its other end.
+// A bounded queue that one thread fills.
 #include "trireme/data/prefetch.hpp"
 
 #include <span>
@@ -8,7 +8,7 @@ namespace trireme {
 
 Prefetch::Prefetch(const SampleSource& source, Plan plan, std::int64_t first, std::size_t depth)
     : source_(source), plan_(std::move(plan)), depth_(depth) {
-  TRM_CHECK(depth > 0, "a queue of no length");
+  TRM_CHECK(depth > 0, "the queue's depth must be above 0");
   thread_ = std::thread([this, first] { work(first); });
 }
 

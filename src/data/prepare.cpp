@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of all files, and their results put together.
+// Splits files into blocks, and joins their results.
 #include "trireme/data/prepare.hpp"
 
 #include <algorithm>
@@ -26,8 +26,8 @@ TextBlocks::TextBlocks(std::vector<TextInput> inputs, TextFormat format,
       block_bytes_(block_bytes) {
   TRM_CHECK(block_bytes > 0, "blocks of {} bytes", block_bytes);
   TRM_REQUIRE(static_cast<std::int64_t>(format_.separator.size()) <= kMaxSeparator,
-              "the document separator has {} bytes, more than {}", format_.separator.size(),
-              kMaxSeparator);
+              "the document separator has {} bytes; at most {} are possible",
+              format_.separator.size(), kMaxSeparator);
   first_blocks_.push_back(0);
   for (const TextInput& input : inputs_) {
     first_blocks_.push_back(first_blocks_.back() +
@@ -77,7 +77,7 @@ void DocumentJoiner::add(std::int64_t k, const TextPieces& pieces) {
   file_hash_ += pieces.hash;
   const TextBlocks::Place place = blocks_.place(k);
   if (!place.last) return;
-  // What follows the last separator is a document only if it is something.
+  // The text after the last separator is a document unless it is empty.
   if (!writer_.document_empty()) writer_.end_document();
   const auto bytes = static_cast<std::uint64_t>(blocks_.inputs()[place.input].bytes);
   hash_ = scramble(hash_ * 0x9e3779b97f4a7c15U + scramble(file_hash_ + scramble(bytes)));

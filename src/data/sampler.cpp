@@ -24,8 +24,8 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 32U);
 }
 
-/// Draws of each source in a period: rounded down, at least one, the rest to whoever is
-/// furthest below its exact share.
+/// Draws of each source in a period: its exact share rounded down, but at least one. The
+/// remaining draws go to the sources furthest below their exact shares.
 std::vector<std::uint64_t> counts_in(const std::vector<double>& weights, std::uint64_t length) {
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   const bool valid = std::all_of(weights.begin(), weights.end(),
@@ -46,7 +46,7 @@ std::vector<std::uint64_t> counts_in(const std::vector<double>& weights, std::ui
     counts[static_cast<std::size_t>(d)] += 1;
     excess[static_cast<std::size_t>(d)] += 1;
   }
-  // Many tiny weights raised to one draw can add up to too much.
+  // Many tiny weights that were raised to one draw can add up to too much.
   for (; total > length; --total) --*std::max_element(counts.begin(), counts.end());
   return counts;
 }
@@ -118,8 +118,8 @@ std::array<double, 3> parse_split(std::string_view split) {
 
 std::array<std::int64_t, 4> cut_documents(const std::array<double, 3>& shares,
                                           std::int64_t documents) {
-  // Each part is rounded by itself (halves to even); what that adds up to too much or too
-  // little is then taken from every boundary, the last included.
+  // Each part is rounded by itself, halves to even. The resulting excess or deficit is
+  // subtracted from every boundary, the last included.
   std::array<std::int64_t, 4> starts{};
   for (std::size_t i = 0; i < 3; ++i) {
     const double part = std::nearbyint(shares[i] * static_cast<double>(documents));

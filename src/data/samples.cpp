@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a sample's number to its tokens.
+// Maps a sample's number to its tokens.
 #include "trireme/data/samples.hpp"
 
 #include "trireme/core/random.hpp"
@@ -67,7 +67,7 @@ void Samples::open(const SamplesOptions& options) {
 
 void Samples::get(std::uint64_t k, std::span<std::int32_t> to) const {
   TRM_CHECK(static_cast<std::int64_t>(to.size()) == seq_length() + 1,
-            "room for {} of {} tokens", to.size(), seq_length() + 1);
+            "room for {} tokens, but a sample has {}", to.size(), seq_length() + 1);
   const Blend::Draw draw = (*blend_)(k);
   const Source& source = sources_[draw.source];
   const auto n = static_cast<std::uint64_t>(source.samples);

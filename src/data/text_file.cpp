@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Input files: what can be one, and reading parts of it.
+// Input files: which files are accepted, and how parts are read.
 #include "text_file.hpp"
 
 #include <algorithm>
@@ -41,9 +41,10 @@ std::vector<TextInput> find_inputs(const std::vector<std::string>& paths,
   for (const std::string& path : paths) {
     struct stat status {};
     TRM_REQUIRE_SYSTEM(stat(path.c_str(), &status) == 0, errno, "{}: cannot open", path);
-    TRM_REQUIRE(S_ISREG(status.st_mode), "{}: not a regular file, which the input must be",
+    TRM_REQUIRE(S_ISREG(status.st_mode),
+                "{}: not a regular file; only regular files can be input", path);
+    TRM_REQUIRE(!ends_in(path, kCompressed), "{}: the file is compressed; decompress it first",
                 path);
-    TRM_REQUIRE(!ends_in(path, kCompressed), "{}: it is compressed; decompress it first", path);
     TRM_REQUIRE_SYSTEM(access(path.c_str(), R_OK) == 0, errno, "{}: cannot open", path);
     inputs.push_back({path, status.st_size, format.all_jsonl || ends_in(path, kJsonLines)});
   }
@@ -67,7 +68,7 @@ std::string TextFile::read(std::int64_t begin, std::int64_t end) const {
                          begin + static_cast<std::int64_t>(done));
     if (n < 0 && errno == EINTR) continue;
     TRM_REQUIRE_SYSTEM(n >= 0, errno, "{}: cannot read", path_);
-    TRM_REQUIRE(n > 0, "{}: it has become shorter while it was read", path_);
+    TRM_REQUIRE(n > 0, "{}: the file became shorter while it was read", path_);
     done += static_cast<std::size_t>(n);
   }
   return text;

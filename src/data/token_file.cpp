@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading of token files, with every check that a foreign file needs.
+// Reads token files, with every check that a foreign file needs.
 #include "trireme/data/token_file.hpp"
 
 #include <algorithm>
@@ -18,7 +18,8 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check)
   TRM_REQUIRE(file_.has_attribute("format") && file_.text("format") == kFormat,
               "{}: not a token file (`trireme prepare` makes them from text)", path);
   read_attributes();
-  // Samples lie anywhere: without a cache only their own bytes are read, not whole chunks.
+  // Samples lie anywhere in the file. Without a chunk cache, only a sample's own bytes are
+  // read.
   token_data_ = file_.dataset("tokens", 0);
   document_data_ = file_.dataset("documents");
   TRM_REQUIRE(token_data_.shape().rank() == 1 &&
@@ -30,7 +31,7 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check)
               document_data_.shape().str(), name_of(document_data_.dtype()));
   tokens_ = token_data_.shape().count();
   documents_ = document_data_.shape().count() - 1;
-  TRM_REQUIRE(documents_ >= 0, "{}: it is empty", document_data_.where());
+  TRM_REQUIRE(documents_ >= 0, "{}: the dataset is empty", document_data_.where());
   if (check == DocumentCheck::all) check_documents();
 }
 
@@ -59,7 +60,8 @@ void TokenFile::check_documents() const {
   for (std::int64_t at = 0; at <= documents_; at += kStep) {
     const std::int64_t n = std::min(kStep, documents_ + 1 - at);
     document_data_.read(Box(Shape{at}, Shape{n}), View(part.data(), DType::u64, Shape{n}));
-    TRM_REQUIRE(at > 0 || part[0] == 0, "{}: it does not start at 0", document_data_.where());
+    TRM_REQUIRE(at > 0 || part[0] == 0, "{}: the dataset does not start at 0",
+                document_data_.where());
     for (std::int64_t i = 0; i < n; ++i) {
       const std::uint64_t offset = part[static_cast<std::size_t>(i)];
       TRM_REQUIRE(offset >= last, "{}: offset {} is {}, below the one before it, {}",
@@ -83,7 +85,7 @@ std::int64_t TokenFile::document_start(std::int64_t i) const {
 
 void TokenFile::read(std::int64_t offset, std::span<std::int32_t> to) const {
   const auto n = static_cast<std::int64_t>(to.size());
-  // uint32 is read as it is into the same bytes; ids above the vocabulary are caught below.
+  // uint32 is read unchanged into int32; ids outside the vocabulary are caught below.
   const DType as = token_data_.dtype() == DType::u32 ? DType::u32 : DType::i32;
   token_data_.read(Box(Shape{offset}, Shape{n}), View(to.data(), as, Shape{n}));
   const auto limit = static_cast<std::uint32_t>(vocab_size_);

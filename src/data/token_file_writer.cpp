@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing of token files. Tokens and offsets go out in whole chunks only, so that the library
-// sees the same calls in the same order whatever pieces the text came in.
+// Writes token files. Tokens and offsets are written in whole chunks only. HDF5 therefore sees
+// equal calls in equal order, whatever pieces the text came in.
 #include <filesystem>
 
 #include "trireme/data/token_file.hpp"
@@ -12,8 +12,7 @@ namespace {
 constexpr std::size_t kDocumentChunk = 1 << 13;
 
 std::string not_a_folder(const std::string& path) {
-  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write there: it is a folder",
-              path);
+  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write: it is a folder", path);
   return path;
 }
 
@@ -84,7 +83,7 @@ void TokenFileWriter::flush_documents() {
 }
 
 void TokenFileWriter::finish(const std::string& source_hash) {
-  TRM_CHECK(document_tokens_ == 0, "{}: finished within a document", path_);
+  TRM_CHECK(document_tokens_ == 0, "{}: finish() within a document", path_);
   TRM_REQUIRE(tokens_ > 0, "{}: nothing to write: there is no text in the input", path_);
   flush_tokens();
   flush_documents();

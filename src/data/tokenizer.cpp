@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes as tokens.
+// The tokenizer of single bytes.
 #include "trireme/data/tokenizer.hpp"
 
 #include "trireme/core/error.hpp"
@@ -25,8 +25,8 @@ std::string ByteTokenizer::decode(std::span<const std::int32_t> ids) const {
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind,
                                           const std::string& definition) {
-  TRM_REQUIRE(kind == "bytes", "tokenizer \"{}\" is not known here; there is: bytes", kind);
-  TRM_REQUIRE(definition.empty(), "tokenizer bytes takes no definition");
+  TRM_REQUIRE(kind == "bytes", "tokenizer \"{}\" is not known; the only kind is: bytes", kind);
+  TRM_REQUIRE(definition.empty(), "the tokenizer \"bytes\" takes no definition");
   return std::make_unique<ByteTokenizer>();
 }
 

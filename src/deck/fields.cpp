@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One value of a deck to and from its field: types, ranges, and text that reads back exactly.
+// Converts a deck's value to and from its field: types, ranges, and text that reads back
+// exactly.
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -33,7 +34,7 @@ std::optional<double> to_real(std::string_view text) {
   return x;
 }
 
-/// Also 1e5 and 64.0; nothing beyond 2^53 that isn't written out.
+/// Accepts 1e5 and 64.0 too. Beyond 2^53, a number must be written out.
 std::optional<std::int64_t> to_integer(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
   std::int64_t n = 0;
@@ -52,7 +53,8 @@ std::optional<bool> to_flag(std::string_view text) {
   return std::nullopt;
 }
 
-/// Stores one value in the field of one key, or throws with its place.
+/// Stores one value in the field of one key. Throws Error that names the value's source and
+/// line.
 class Setter {
  public:
   Setter(const Key& key, const Value& value) : key_(key), value_(value) {}
@@ -113,7 +115,7 @@ class Setter {
     if (v.kind != Value::Kind::scalar) wrong(expected, v);
     return v.text;
   }
-  /// A single value stands for a list of one.
+  /// Treats a single value as a list of one.
   [[nodiscard]] std::span<const Value> items() const {
     if (value_.kind == Value::Kind::list) return value_.items;
     return {&value_, 1};

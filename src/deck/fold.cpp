@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words that stand for several settings are folded into them; idle ones are warned of.
+// Converts keys that stand for several settings, and warns of keys without effect.
 #include "fold.hpp"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <regex>
 
 #include "trireme/core/round_up.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme::deck {
 namespace {
@@ -23,7 +24,7 @@ bool partition_known(const std::string& method) {
   }
 }
 
-/// Settings of a dictionary that isn't switched on have no effect.
+/// Settings of a dictionary that isn't enabled have no effect.
 void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck& deck) {
   if (draft.tensorboard.enabled) return;
   for (const char* name : {"output_path", "job_name"}) {
@@ -34,14 +35,23 @@ void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck
 }
 
 /// Settings of one optimizer under another have no effect.
-void warn_of_other_optimizer(Deck& deck) {
+void warn_of_other_optimizers(Deck& deck) {
   const OptimizerConfig& o = deck.optimizer;
   const OptimizerConfig usual;
-  if (o.kind == OptimizerKind::adamw && o.momentum != usual.momentum)
-    deck.warnings.emplace_back("optimizer.params.momentum means something for SGD only");
-  if (o.kind == OptimizerKind::sgd &&
-      (o.beta1 != usual.beta1 || o.beta2 != usual.beta2 || o.epsilon != usual.epsilon))
-    deck.warnings.emplace_back("optimizer.params.betas and eps mean something for AdamW only");
+  const auto& read = optimizer_row(o.kind).keys;
+  for (const OptimizerRow& other : optimizer_table()) {
+    std::vector<std::string_view> idle;
+    bool changed = false;
+    for (const OptimizerKey& key : other.keys) {
+      if (std::ranges::find(read, key.name, &OptimizerKey::name) != read.end()) continue;
+      idle.push_back(key.name);
+      for (const auto setting : key.settings) changed |= o.*setting != usual.*setting;
+    }
+    if (!changed) continue;
+    deck.warnings.push_back(fmt::format("optimizer.params.{} {} something for {} only",
+                                        fmt::join(idle, " and "),
+                                        idle.size() == 1 ? "means" : "mean", other.name));
+  }
 }
 
 }  // namespace
@@ -51,8 +61,8 @@ void check_words(const Settings& settings, const Draft& draft) {
   if (const auto* s = find("pipe_partition_method");
       s != nullptr && !partition_known(draft.deck.pipe_partition_method))
     fail(s->value.place,
-         "pipe_partition_method must be uniform, parameters or type: and a regular expression, "
-         "is {}",
+         "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
+         "expression), is {}",
          s->value.str());
   if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2)
     fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
@@ -92,10 +102,10 @@ void fold(Draft& draft, Deck& deck) {
   const std::int64_t halves = gated(model.activation) ? 2 : 1;
   if (draft.mlp_multiple_of > 1)
     model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
-  TRM_REQUIRE(model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
-              "intermediate_size comes out as {}; check hidden_size, expansion_factor and "
-              "mlp_multiple_of",
-              model.intermediate_size);
+  TRM_REQUIRE(
+      model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
+      "intermediate_size becomes {}; check hidden_size, expansion_factor and mlp_multiple_of",
+      model.intermediate_size);
 
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
@@ -114,14 +124,14 @@ const Setting* given(const Settings& settings, const std::string& path) {
 
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
-  warn_of_other_optimizer(deck);
+  warn_of_other_optimizers(deck);
   if (gated(deck.model.activation))
     deck.warnings.push_back(fmt::format(
-        "intermediate_size {} is the whole up-projection, half of it the gate; recent GPT-NeoX "
-        "versions take two thirds of what their decks say",
+        "intermediate_size {} is the width of the whole up-projection; half of the width is "
+        "the gate. Recent GPT-NeoX versions use two thirds of what their decks say",
         deck.model.intermediate_size));
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh)
-    deck.warnings.emplace_back("bias_gelu_fusion means something for gelu only");
+    deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
 }
 
 }  // namespace trireme::deck

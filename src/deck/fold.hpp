@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the words of a deck to settings, and back.
+// Converts between a deck's keys and its settings.
 #pragma once
 
 #include <map>
@@ -11,38 +11,38 @@
 
 namespace trireme::deck {
 
-/// What the decks say of one key.
+/// What the decks say about one key.
 struct Setting {
-  std::string spelled;  ///< the path as the deck has it; an alias perhaps
-  Place place;          ///< of the key
+  std::string spelled;  ///< the path as the deck spells it, perhaps an alias
+  Place place;          ///< where the key stands
   Value value;
 };
 
-/// By the keys' own paths.
+/// Settings by the keys' own paths.
 using Settings = std::map<std::string, Setting>;
 
-/// Null where the decks don't say it, or say null.
+/// The setting of `path`; null pointer where the decks leave `path` out or say null.
 [[nodiscard]] const Setting* given(const Settings& settings, const std::string& path);
 
-/// Checks of single values that a range cannot state, and of keys that exclude each other.
-/// Throws Error with the value's place.
+/// Checks single values that a range cannot describe, and keys that exclude each other. Throws
+/// Error with the value's source and line.
 void check_words(const Settings& settings, const Draft& draft);
 
-/// The draft's words become settings. A key that the deck leaves out takes the default that
-/// rests on others. Throws Error where a size comes out of range.
+/// Converts the draft's keys to settings. Omitted keys get the defaults that depend on other
+/// keys. Throws Error where a size comes out of range.
 void fold(Draft& draft, Deck& deck);
 
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 
-/// What rests on other keys where the deck leaves it open: num_kv_heads,
-/// max_position_embeddings, intermediate_size, lr_decay_iters.
+/// Fills in omitted keys that depend on others: num_kv_heads, max_position_embeddings,
+/// intermediate_size, lr_decay_iters.
 void fill_open(DeckSettings& settings);
 
-/// deck.types, loss_scale, recompute and zero from the draft's words. Throws Error where they
-/// contradict each other; warns of what has no effect.
+/// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Throws Error where
+/// keys contradict each other; warns of keys without effect.
 void fold_memory(const Settings& settings, const Draft& draft, Deck& deck);
-/// The other way.
+/// The inverse of fold_memory(): the keys that give `settings`.
 [[nodiscard]] MemoryWords memory_words(const DeckSettings& settings);
 
 }  // namespace trireme::deck

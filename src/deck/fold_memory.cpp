@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Precision, ZeRO and recomputation from a deck's words, which say some things in several ways.
+// Converts a deck's keys of precision, ZeRO and activation checkpointing. Decks can state some
+// of these settings in several ways.
 #include <algorithm>
 #include <cmath>
 
@@ -14,8 +15,8 @@ namespace {
        b.spelled, b.value.plain(), b.place.str());
 }
 
-/// fp16 or bf16 is asked for by `precision`, or by the dictionary of that name; GPT-NeoX also
-/// had `fp16: {type: bfloat16}`.
+/// fp16 or bf16 is selected by `precision` or by the dictionary of that name. GPT-NeoX also had
+/// `fp16: {type: bfloat16}`.
 DType compute_type(const Settings& settings, const MemoryWords& words) {
   const Setting* precision = given(settings, "precision");
   const Setting* fp16 = given(settings, "fp16.enabled");
@@ -37,7 +38,7 @@ DType compute_type(const Settings& settings, const MemoryWords& words) {
   return compute;
 }
 
-/// Masters and gradients, which one key can ask for together.
+/// Sets the types of master weights and gradients, which one key can select together.
 void fold_kept_types(const Settings& settings, const MemoryWords& words,
                      PrecisionConfig& types) {
   const bool half = types.compute == DType::f16    ? words.fp16_master
@@ -82,14 +83,14 @@ void check_loss_scale(const Settings& settings, const MemoryWords& words,
     const Setting* fixed = given(settings, "fp16.loss_scale");
     if (words.dynamic_loss_scale && scale.fixed > 0) contradict(*s, *fixed);
     if (!words.dynamic_loss_scale && scale.fixed == 0)
-      fail(s->place, "dynamic_loss_scale: false needs fp16.loss_scale, the scale to keep to");
+      fail(s->place, "dynamic_loss_scale: false requires fp16.loss_scale, the fixed scale");
   }
   if (scale.fixed > 0 || std::ldexp(1.0, scale.initial_power) >= scale.min) return;
   const Setting* power = given(settings, "fp16.initial_scale_power");
   const Setting* min = given(settings, "fp16.min_loss_scale");
   fail((min != nullptr ? min : power)->place,
-       "fp16.min_loss_scale {} is above the first loss scale, 2^{} = {} "
-       "(fp16.initial_scale_power)",
+       "fp16.min_loss_scale {} is above the first loss scale 2^{} = {}, which "
+       "fp16.initial_scale_power sets",
        scale.min, scale.initial_power, std::ldexp(1.0, scale.initial_power));
 }
 
@@ -97,12 +98,13 @@ void check_zero(const Settings& settings, const ZeroConfig& zero) {
   if (!zero.reduce_once_per_step || zero.stage < 2) return;
   fail(given(settings, "zero_optimization.reduce_once_per_step")->place,
        "zero_optimization.reduce_once_per_step: true contradicts zero_optimization.stage: {}, "
-       "at which no rank keeps whole gradients; it goes with stages 0 and 1",
+       "at which no rank keeps whole gradients. Use stage 0 or 1",
        zero.stage);
 }
 
-/// What is set but has no effect beside the rest of the deck. GPT-NeoX's decks set many keys to
-/// their defaults, and switch features off whose settings stay; neither is worth a word.
+/// Collects keys that are set but have no effect in this deck. GPT-NeoX's decks set many keys
+/// to their defaults, and keep settings of features that are switched off. Neither causes a
+/// warning.
 class Idle {
  public:
   Idle(const Settings& settings, const Draft& draft) : settings_(settings), draft_(draft) {}
@@ -138,8 +140,10 @@ void warn_of_idle_memory(const Settings& settings, const Draft& draft, Deck& dec
   idle.add({"zero_optimization.contiguous_gradients"}, "gradients are always contiguous");
   idle.add({"zero_optimization.reduce_scatter"},
            "gradients are always reduced by reduce-scatter");
-  idle.add({"zero_optimization.allgather_partitions"}, "weights always come by all-gather");
-  idle.add({"zero_optimization.round_robin_gradients"}, "the ranks' parts are equal anyway");
+  idle.add({"zero_optimization.allgather_partitions"},
+           "weights are always gathered by all-gather");
+  idle.add({"zero_optimization.round_robin_gradients"},
+           "the ranks' shards are equal in any case");
   if (deck.zero.stage < 3)
     idle.add({"zero_optimization.stage3_prefetch_bucket_size",
               "zero_optimization.stage3_param_persistence_threshold",
@@ -170,7 +174,7 @@ void warn_of_idle_memory(const Settings& settings, const Draft& draft, Deck& dec
     idle.add({"checkpoint_num_layers", "partition_activations", "checkpoint_in_cpu"},
              "for recompute_granularity: full");
   if (deck.recompute.kind == RecomputeConfig::Kind::full && deck.sequence_parallel)
-    idle.add({"partition_activations"}, "sequence_parallel cuts activations already");
+    idle.add({"partition_activations"}, "sequence_parallel shards activations already");
   idle.warn(deck);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What commands with a deck begin with.
+// Loads the deck, as every command with a deck does first.
 #include "trireme/deck/load.hpp"
 
 #include "trireme/core/log.hpp"

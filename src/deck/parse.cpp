@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From texts to one deck: every key is looked up, decks are merged path by path, values are
-// set, and words that stand for several settings are folded into them.
+// Parses texts into one deck. Every key is looked up, decks are merged path by path, and values
+// are set. Keys that stand for several settings are converted to these settings.
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -20,7 +20,7 @@ std::string joined(const std::vector<std::string>& words, std::string_view separ
   return fmt::format("{}", fmt::join(words, separator));
 }
 
-/// One deck, with all its keys looked up, laid over the decks before it.
+/// One deck whose keys are all looked up, merged over the decks before it.
 class Layer {
  public:
   explicit Layer(Settings& merged) : merged_(merged) {}
@@ -62,8 +62,8 @@ class Layer {
         own_.emplace(meaning.path, Setting{path, entry.place, entry.value});
     if (added) return;
     const Setting& other = at->second;
-    // A name and its alias are the same key twice. But decks do say `weight_decay` both at top
-    // level and in the optimizer's dictionary, which is fine if they say the same.
+    // A name and its alias in one deck are an error. But decks do set `weight_decay` both at
+    // top level and in the optimizer's dictionary. Both may stand if they agree.
     if (depth(other.spelled) == depth(path))
       fail(entry.place, "'{}' and '{}' (line {}) are the same key; keep one of them", path,
            other.spelled, other.place.line);
@@ -83,7 +83,7 @@ class Layer {
   [[noreturn]] static void unknown(const std::string& path, const Place& place) {
     const std::string near = Schema::instance().nearest(path);
     if (near.empty())
-      fail(place, "unknown key '{}'; `trireme train --help-keys` lists all", path);
+      fail(place, "unknown key '{}'; `trireme train --help-keys` lists all keys", path);
     fail(place, "unknown key '{}'; did you mean '{}'?", path, near);
   }
 
@@ -91,7 +91,7 @@ class Layer {
   Settings own_;
 };
 
-/// One line that names each key without meaning once, with what there is to say about it.
+/// Warns in one line that names each key without effect once, with the reason if there is one.
 void warn_of_ignored(const Settings& settings, Deck& deck) {
   std::vector<std::pair<std::string_view, std::vector<std::string>>> groups;
   for (const auto& [path, setting] : settings) {
@@ -110,10 +110,10 @@ void warn_of_ignored(const Settings& settings, Deck& deck) {
   std::vector<std::string> parts;
   for (const auto& [note, names] : groups)
     parts.push_back(note.empty() ? joined(names) : fmt::format("{} ({})", joined(names), note));
-  deck.warnings.push_back("ignored, as they mean nothing here: " + joined(parts, "; "));
+  deck.warnings.push_back("ignored, as these keys have no effect here: " + joined(parts, "; "));
 }
 
-/// All at once, so that a deck from elsewhere is set right in one go.
+/// Reports all refused keys at once, so that a foreign deck can be corrected in one go.
 void refuse(const Settings& settings) {
   const Setting* first = nullptr;
   std::string why;
@@ -145,7 +145,7 @@ void require_all(const Settings& settings, const std::string& names) {
   if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu"))
     missing.emplace_back("train_micro_batch_size_per_gpu (or train_batch_size)");
   if (!has("data_path") && !has("train_data_paths") && !has("vocab_size"))
-    missing.emplace_back("data_path (or train_data_paths; vocab_size where no data is read)");
+    missing.emplace_back("data_path, train_data_paths, or (without data) vocab_size");
   TRM_REQUIRE(missing.empty(), "{}: missing key{}: {}", names.empty() ? "no deck" : names,
               missing.size() == 1 ? "" : "s", joined(missing));
 }
@@ -182,7 +182,7 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-/// From (name, text) pairs.
+/// Reads a deck from (name, text) pairs.
 Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
                 const std::vector<std::string>& overrides) {
   try {
@@ -194,7 +194,7 @@ Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
     }
     for (const std::string& text : overrides) Layer(settings).lay(parse_override(text));
     return build(settings, joined(names));
-  } catch (Error& e) {  // a text says the same to every rank
+  } catch (Error& e) {  // every rank parses equal texts
     e.set_everywhere();
     throw;
   }

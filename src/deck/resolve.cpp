@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What depends on the number of ranks or on several keys at once: batch sizes, and whether the
+// Resolves what depends on the number of ranks or on several keys: batch sizes, and whether the
 // model fits the mesh.
-#include <cmath>
 
 #include "trireme/data/sampler.hpp"
 #include "trireme/deck/stage_bounds.hpp"
@@ -27,8 +26,8 @@ void check_model(const ModelConfig& m) {
   TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
               "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
   if (m.pos_emb != PositionEmbedding::rotary) return;
-  const double dims = std::floor(m.rotary_pct * static_cast<double>(m.head_dim()));
-  TRM_REQUIRE(dims >= 2 && std::fmod(dims, 2) == 0,
+  const std::int64_t dims = m.rotary_dims();
+  TRM_REQUIRE(dims >= 2 && dims % 2 == 0,
               "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
               "them, at least 2",
               m.rotary_pct, m.head_dim(), dims);
@@ -45,7 +44,8 @@ void check_tensor_parallel(const Deck& deck) {
   divisible(m.mlp_inner(),
             gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
   TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
-              "a vocabulary of {} cannot be cut over model_parallel_size {}", m.vocab_size, tp);
+              "a vocabulary of {} cannot be partitioned over model_parallel_size {}",
+              m.vocab_size, tp);
   if (!deck.sequence_parallel) return;
   const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
   TRM_REQUIRE(
@@ -64,13 +64,14 @@ void check_pipeline(const Deck& deck) {
               deck.model.num_layers, pp, chunks);
   static_cast<void>(stage_bounds(deck));
   if (chunks == 1) return;
-  TRM_REQUIRE(pp > 1, "virtual_pipeline_chunks {} needs a pipeline: pipe_parallel_size is 1",
+  TRM_REQUIRE(pp > 1,
+              "virtual_pipeline_chunks {} requires a pipeline, but pipe_parallel_size is 1",
               chunks);
   TRM_REQUIRE(deck.pipeline_schedule != PipelineSchedule::gpipe,
               "pipeline_schedule gpipe has no virtual_pipeline_chunks ({}); use 1f1b", chunks);
 }
 
-/// train = micro × accumulation × dp; 0 is what the deck leaves open.
+/// train = micro × accumulation × dp; 0 marks a size that the deck leaves open.
 void resolve_batch(Deck& deck, std::int64_t dp) {
   std::int64_t& train = deck.train_batch_size;
   std::int64_t& micro = deck.train_micro_batch_size_per_gpu;
@@ -105,8 +106,8 @@ void resolve_batch(Deck& deck, std::int64_t dp) {
 void check_weights(const std::vector<double>& weights, std::size_t paths,
                    std::string_view name) {
   if (weights.empty()) return;
-  TRM_REQUIRE(weights.size() == paths, "{}_data_weights are {}, {}_data_paths {}", name,
-              weights.size(), name, paths);
+  TRM_REQUIRE(weights.size() == paths, "{}_data_weights has {} values, but {}_data_paths {}",
+              name, weights.size(), name, paths);
   double sum = 0;
   for (const double w : weights) sum += w;
   TRM_REQUIRE(sum > 0, "{}_data_weights are all 0", name);
@@ -126,15 +127,15 @@ void check_run(const Deck& deck) {
 void check_checkpoints(const Deck& deck) {
   using Scale = DeckSettings::CheckpointScale;
   TRM_REQUIRE(deck.checkpoint_scale == Scale::linear || deck.checkpoint_factor >= 2,
-              "checkpoint_scale: log needs a checkpoint_factor of at least 2, is {}",
+              "checkpoint_scale: log requires a checkpoint_factor of at least 2, is {}",
               deck.checkpoint_factor == 0 ? "null" : "1");
   TRM_REQUIRE(
       !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
       "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
   TRM_REQUIRE(
       !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
-      "finetune: true begins its own schedule: leave override_lr_scheduler and "
-      "use_checkpoint_lr_scheduler out");
+      "finetune: true starts its own schedule: leave out override_lr_scheduler and "
+      "use_checkpoint_lr_scheduler");
   TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
               "finetune: true needs load: the folder of the weights to start from");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looking keys up by path, the nearest name to a mistyped one, and the list of all for people.
+// Looks keys up by path, finds the nearest name to a mistyped one, and lists all keys for
+// people.
 #include "schema.hpp"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 namespace trireme {
 namespace {
 
-/// Edit distance with swaps of neighbours (optimal string alignment; Damerau, CACM 7(3), 1964).
+/// Edit distance with swaps of neighbours: optimal string alignment (Damerau, CACM 7(3), 1964).
 std::size_t distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> two(b.size() + 1);
   std::vector<std::size_t> one(b.size() + 1);
@@ -34,7 +35,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 std::string nearest_name(std::string_view name, std::span<const std::string> names) {
   std::string best;
   std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
-  if (name.size() > 200) return best;  // not a slip of the finger, and the cost is quadratic
+  // a longer name is no typing error, and the cost is quadratic
+  if (name.size() > 200) return best;
   for (const std::string& candidate : names) {
     const std::size_t d = distance(name, candidate);
     if (d >= least) continue;
@@ -61,7 +63,7 @@ void Schema::add(std::string_view dictionary, std::string_view names, const Mean
     const std::string path = dictionary.empty() ? name : std::string(dictionary) + "." + name;
     Meaning m = meaning;
     if (m.path.empty()) m.path = path;
-    TRM_CHECK(leaves_.emplace(path, m).second, "key {} stands in the tables twice", path);
+    TRM_CHECK(leaves_.emplace(path, m).second, "key {} is in the tables twice", path);
     for (std::size_t dot = path.find('.'); dot != std::string::npos;
          dot = path.find('.', dot + 1))
       dictionaries_.insert(path.substr(0, dot));
@@ -102,7 +104,7 @@ std::string Schema::nearest(const std::string& path) const {
     return !s.starts_with(above) || s.find('.', above.size()) != std::string::npos;
   });
   for (std::string& s : siblings) s.erase(0, above.size());
-  // The right name in the wrong dictionary, before a similar name in this one.
+  // Try the right name in the wrong dictionary before a similar name in this dictionary.
   for (const auto& [leaf, meaning] : leaves_)
     if (meaning.key != nullptr && (leaf == name || leaf.ends_with("." + name))) return leaf;
   std::ranges::sort(siblings);
@@ -117,7 +119,7 @@ bool is_off(const RefusedKeys& key, const std::string& path, const Value& value)
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return std::ranges::find(off, word) != off.end();
   };
-  if (path == "attention_config") {  // [[["flash"], 12]]: kinds of attention, and a count each
+  if (path == "attention_config") {  // [[["flash"], 12]]: kinds of attention, each with a count
     if (value.kind != Value::Kind::list)
       return value.kind == Value::Kind::null || listed(value.text) || value.text == "all" ||
              value.text.find_first_not_of("0123456789") == std::string::npos;
@@ -165,7 +167,7 @@ std::string describe_keys() {
     for (const Key& key : section.keys)
       out += fmt::format("  {}: {}\n      {}\n", key.path, key.doc, key_facts(key, defaults));
   }
-  out += "Keys that mean nothing here (named in a warning)\n";
+  out += "Keys without effect here (named in a warning)\n";
   for (const IgnoredKeys& keys : ignored_keys())
     for (const std::string& name : split_words(keys.names))
       out +=

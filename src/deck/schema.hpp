@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// All paths that a deck may hold, and what each of them means.
+// All paths that a deck may hold, and the meaning of each.
 #pragma once
 
 #include <map>
@@ -13,9 +13,9 @@
 
 namespace trireme::deck {
 
-/// What a path means; exactly one is set for a leaf, none for a dictionary.
+/// What a path means. Exactly one pointer is set for a leaf, none for a dictionary.
 struct Meaning {
-  std::string path;  ///< the key's own path where `path` asked for was an alias
+  std::string path;  ///< the key's own path, if the path looked up was an alias
   const Key* key = nullptr;
   const IgnoredKeys* ignored = nullptr;
   const RefusedKeys* refused = nullptr;
@@ -41,7 +41,8 @@ class Schema {
 
 /// Converts, checks type and range, and stores. Throws Error with the value's place.
 void set_field(const Key& key, Draft& draft, const Value& value);
-/// Whether a value asks for nothing: null, false, empty, {enabled: false} or one of `off`.
+/// Whether a value switches its feature off: null, false, empty, {enabled: false} or one of
+/// `off`.
 [[nodiscard]] bool is_off(const RefusedKeys& key, const std::string& path, const Value& value);
 
 }  // namespace trireme::deck

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deck's partition method on the model's units.
+// Applies the deck's partition method to the model's units.
 #include "trireme/deck/stage_bounds.hpp"
 
 #include "trireme/model/transformer.hpp"

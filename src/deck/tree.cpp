@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// YAML text to values with places.
+// Parses YAML text to values that know their source and line.
 #include "tree.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ constexpr int kMaxDepth = 16;
 constexpr int kMaxValues = 100'000;
 constexpr std::size_t kShownCharacters = 40;
 
-/// Copies a yaml-cpp graph. Its nodes may be shared or even cyclic (anchors), hence the limits.
+/// Copies a yaml-cpp graph. Anchors can make its nodes shared or even cyclic, hence the limits.
 class Copier {
  public:
   Copier(std::string source, bool lines) : source_(std::move(source)), lines_(lines) {}
@@ -24,7 +24,7 @@ class Copier {
     Value v;
     v.place = place(node.Mark());
     if (depth > kMaxDepth || ++count_ > kMaxValues)
-      fail(v.place, "this is nested too deeply or too large for a deck");
+      fail(v.place, "this value is nested too deeply or too large for a deck");
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
       case YAML::NodeType::Null:
@@ -64,7 +64,8 @@ class Copier {
     map.entries.push_back({name, at, copy(value, depth + 1)});
   }
 
-  /// What a key may be; the rest is a deck gone wrong, not a word to quote in a message.
+  /// Whether a name can be a key. Other names come from a broken deck and are not worth
+  /// quoting.
   static bool name_like(const std::string& key) {
     return !key.empty() && key.size() <= 100 && one_line(key) == key;
   }
@@ -74,8 +75,8 @@ class Copier {
   int count_ = 0;
 };
 
-/// Where the documents of a text start. yaml-cpp's Load reads the first and says nothing about
-/// the rest; its LoadAll doesn't end on stray text such as a leading comma.
+/// Finds where the documents of a text start. yaml-cpp's Load reads the first and ignores the
+/// rest. Its LoadAll doesn't end on stray text such as a leading comma.
 class Documents : public YAML::EventHandler {
  public:
   std::vector<YAML::Mark> starts;
@@ -101,7 +102,7 @@ class Documents : public YAML::EventHandler {
   void OnMapEnd() override {}
 };
 
-/// The one document of a text.
+/// The only document of a text.
 YAML::Node load(const std::string& text, const std::string& name, bool lines) {
   const auto place = [&](const YAML::Mark& at) {
     return lines ? Place{name, at.line + 1, at.column + 1} : Place{name, 0, 0};
@@ -110,7 +111,7 @@ YAML::Node load(const std::string& text, const std::string& name, bool lines) {
     const Documents documents(text);
     if (documents.starts.size() > 1) {
       fail(place(documents.starts[1]),
-           "YAML error: stray text, or a second document, after the deck's end; a deck is one "
+           "YAML error: stray text or a second document after the deck's end; a deck is one "
            "dictionary");
     }
     return YAML::Load(text);
@@ -179,7 +180,7 @@ Value parse_tree(const std::string& text, const std::string& name) {
   Value v = Copier(name, true).copy(load(text, name, true), 0);
   if (v.kind == Value::Kind::null) v.kind = Value::Kind::map;
   if (v.kind != Value::Kind::map)
-    fail(v.place, "a deck is a dictionary of keys and values, this is {}", v.str());
+    fail(v.place, "a deck is a dictionary of keys and values, but this is {}", v.str());
   return v;
 }
 

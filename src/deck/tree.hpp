@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A deck's text as a tree of values that know where they stand. The only place that sees
-// yaml-cpp.
+// A deck's text as a tree of values that know their source and line. Only this file and
+// tree.cpp use yaml-cpp.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace trireme::deck {
 /// Where a value was written: "FILE:LINE:COLUMN", or "--set key=value".
 struct Place {
   std::string source;
-  int line = 0;  ///< from 1; 0 = the source has no lines
+  int line = 0;  ///< counted from 1; 0 = the source has no lines
   int column = 0;
   [[nodiscard]] std::string str() const;
 };
@@ -31,18 +31,18 @@ struct Value {
   bool quoted = false;
   std::string text;            ///< scalar
   std::vector<Value> items;    ///< list
-  std::vector<Entry> entries;  ///< map, in the order written
+  std::vector<Entry> entries;  ///< map, in the order of the text
   Place place;
 
   [[nodiscard]] const Value* find(std::string_view key) const;
-  /// For messages, cut where long: abc, [1, 2], {a: 1}.
+  /// The value for messages, shortened where long: abc, [1, 2], {a: 1}.
   [[nodiscard]] std::string plain() const;
-  /// The same with a scalar in quotes.
+  /// Like plain(), but with a scalar in quotes.
   [[nodiscard]] std::string str() const;
 };
 
 struct Entry {
-  std::string key;  ///< with _ for -
+  std::string key;  ///< with _ for each -
   Place place;
   Value value;
 };
@@ -54,17 +54,18 @@ template <class... Args>
       fmt::format("{}: {}", place.str(), fmt::format(format, std::forward<Args>(args)...)));
 }
 
-/// Control characters become spaces.
+/// Replaces control characters by spaces.
 [[nodiscard]] std::string one_line(std::string text);
 
-/// `-` and `_` are the same in a key.
+/// Replaces each `-` of a key by `_`: both are equivalent.
 [[nodiscard]] std::string with_underscores(std::string_view key);
 
-/// A whole deck: one dictionary (an empty text is an empty one). Throws Error on YAML errors,
-/// on doubled keys and on texts that no person wrote (nested 16 deep, 100,000 values).
+/// Parses a whole deck, which is one dictionary; an empty text gives an empty dictionary.
+/// Throws Error on YAML errors and doubled keys. Throws Error also on texts that no person
+/// wrote: nested 16 deep, or with 100,000 values.
 [[nodiscard]] Value parse_tree(const std::string& text, const std::string& name);
 
-/// `a.b.c=value` as the dictionary {a: {b: {c: value}}}.
+/// Parses `a.b.c=value` as the dictionary {a: {b: {c: value}}}.
 [[nodiscard]] Value parse_override(const std::string& text);
 
 }  // namespace trireme::deck

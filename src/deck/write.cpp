@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The resolved deck as text: what metrics and checkpoints keep.
+// Writes the resolved deck as text, which metrics and checkpoints keep.
 #include <algorithm>
 
 #include "fold.hpp"
@@ -25,7 +25,7 @@ Draft unfold(const DeckSettings& settings) {
 std::string to_yaml(const Deck& deck) {
   deck::Draft draft = deck::unfold(deck);
   std::string out;
-  std::vector<std::string> open;  // the dictionaries that we are in
+  std::vector<std::string> open;  // names of the dictionaries around this key
   for (const deck::Section& section : deck::key_sections()) {
     out += fmt::format("# {}\n", section.title);
     for (const deck::Key& key : section.keys) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans of ranks, put together and held against the machine.
+// Joins the forecasts of ranks, and compares them with the machine's memory.
 #include "trireme/forecast/memory_plan.hpp"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace trireme {
 
 namespace {
 
-/// Of a process without its arrays: the program, MPI and libraries, one thread (measured).
+/// A process without its arrays: the program, MPI and libraries, one thread (measured).
 constexpr std::int64_t kProcess = std::int64_t{27} << 20U;
 
 std::string size_text(std::int64_t bytes) {
@@ -32,13 +32,13 @@ StagePlan stage_plan_of(const std::string& text) {
   return p;
 }
 
-/// Something with a limit that ranks share: a node's memory or a GPU's.
+/// A limit that ranks share: a node's memory or a GPU's.
 struct Room {
   std::int64_t there = 0;
   std::int64_t planned = 0;
   int ranks = 0;
 
-  /// Above 1 where it doesn't fit; 0 where the system doesn't tell.
+  /// Above 1 where the memory does not suffice; 0 where the limit is unknown.
   [[nodiscard]] double share() const {
     return there > 0 ? static_cast<double>(planned) / static_cast<double>(there) : 0;
   }
@@ -59,13 +59,11 @@ MemoryCheck judge(const std::map<std::string, Room>& rooms) {
   const auto full =
       std::ranges::count_if(rooms, [](const auto& r) { return r.second.share() > 1; });
   check.trouble = fmt::format(
-      "the plan needs {} of {}, where {} are available ({}{}); use more ranks or nodes, a "
-      "higher "
-      "zero_optimization.stage, checkpoint_activations, or a smaller micro-batch (`trireme "
-      "plan` "
-      "shows what takes it)",
+      "this run is forecast to need {} of {}, but {} are available ({}{}). Use more ranks or "
+      "nodes, a higher zero_optimization.stage, checkpoint_activations, or a smaller "
+      "micro-batch. `trireme plan` shows what takes the memory",
       size_text(room.planned), name, size_text(room.there), room.users(),
-      full > 1 ? fmt::format("; {} more like it", full - 1) : "");
+      full > 1 ? fmt::format("; {} more are too small", full - 1) : "");
   return check;
 }
 
@@ -84,7 +82,7 @@ std::vector<std::string> memory_table(const RunPlan& run, std::size_t most) {
   const ByteUnit unit = unit_for(run.stages[largest].total());
   const bool all = run.stages.size() <= most;
   std::vector<std::string> lines = {
-      fmt::format("memory   {} of a rank; of {} the rank that needs the most", unit.name,
+      fmt::format("memory   {} of a rank; the largest rank of {} is shown", unit.name,
                   all ? "each stage" : fmt::format("some of {} stages", run.stages.size())),
       fmt::format("{:>8} {:>13} {:>9} {:>9} {:>9} {:>11} {:>7} {:>9} {:>9}", "stage",
                   "parameters", "values", "gradients", "optimizer", "activations", "spare",

@@ -20,7 +20,7 @@ namespace {
 
 std::int64_t signed_bytes(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
 
-/// A rank of a run whose other ranks aren't there.
+/// A rank of a run whose other ranks do not exist.
 class DryRank {
  public:
   DryRank(const Deck& deck, const MeshShape& shape, const MeshIndex& at)
@@ -35,8 +35,8 @@ class DryRank {
 
   [[nodiscard]] const Trainer& trainer() const { return trainer_; }
 
-  /// Steps until none takes more memory than the one before. (An evaluation is forwards alone,
-  /// of the same sizes: it finds all it needs.)
+  /// Runs steps until one takes no more memory than the step before. An evaluation needs no
+  /// run: its forward passes have equal sizes and find all their memory.
   [[nodiscard]] StagePlan run() {
     const auto samples =
         deck_.gradient_accumulation_steps * deck_.train_micro_batch_size_per_gpu;
@@ -85,7 +85,7 @@ class DryRank {
       deck_.device == Deck::ComputeDevice::cuda ? DeviceKind::cuda : DeviceKind::cpu);
   std::unique_ptr<Kernels> kernels_ = make_dry_kernels();
   std::unique_ptr<Stream> stream_ = device_->make_stream();
-  /// Of a GPU's kernels, which is there from the start.
+  /// The work space of a GPU's kernels, which exists from the start.
   std::optional<Buffer> workspace_;
   Exec exec_{*device_, *kernels_, *stream_, deck_.seed};
   std::unique_ptr<Communicator> world_;
@@ -100,7 +100,7 @@ struct Share {
   std::int64_t copied = 0;
 };
 
-/// Of the rank `dp` beside the one that `trainer` is of.
+/// The checkpoint share of the rank with index `dp` in the dp communicator of `trainer`'s rank.
 Share share_of(const Deck& deck, const Trainer& trainer, int dp) {
   Share share;
   const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
@@ -116,13 +116,14 @@ Share share_of(const Deck& deck, const Trainer& trainer, int dp) {
   return share;
 }
 
-/// What each rank writes and copies of a checkpoint.
+/// Collects what each rank writes to a checkpoint, and copies for it.
 class Writing {
  public:
   Writing(const Deck& deck, const MeshShape& shape)
       : deck_(deck), shape_(shape), bytes_(static_cast<std::size_t>(shape.size())) {}
 
-  /// The ranks of dp beside `at`, of which `trainer` is one. The most that one of them copies.
+  /// Adds the dp communicator of `at`, which contains `trainer`'s rank. Returns the most that
+  /// one of these ranks copies.
   std::int64_t add(const MeshIndex& at, const Trainer& trainer) {
     std::int64_t most = 0;
     for (int d = 0; d < shape_.dp; ++d) {
@@ -151,7 +152,7 @@ class Writing {
   }
 
  private:
-  /// A number for those who share a writer.
+  /// A number that ranks with a common writer share.
   [[nodiscard]] std::int64_t writer_of(std::int64_t rank, std::int64_t node_size) const {
     const std::int64_t wanted = deck_.checkpoint_writers_per_node;
     if (wanted == 0) return rank;
@@ -162,10 +163,10 @@ class Writing {
 
   const Deck& deck_;
   MeshShape shape_;
-  std::vector<std::int64_t> bytes_;  ///< written by each rank
+  std::vector<std::int64_t> bytes_;  ///< bytes written, by rank
 };
 
-/// Operations of a token by model part.
+/// Operations a token, by model part.
 std::vector<PartCost> part_costs(const Deck& deck) {
   const ModelConfig& m = deck.model;
   const auto units = list_units(m);
@@ -192,7 +193,7 @@ std::vector<PartCost> part_costs(const Deck& deck) {
 
 using Plans = std::vector<std::vector<PlanStep>>;
 
-/// Where each step stands in a stage's plan, by its message_tag.
+/// The position of each step in its stage's plan, by the step's message_tag.
 std::vector<std::vector<int>> places_of(const Plans& plans, int chunks) {
   std::vector<std::vector<int>> places;
   for (const auto& steps : plans) {
@@ -204,8 +205,8 @@ std::vector<std::vector<int>> places_of(const Plans& plans, int chunks) {
   return places;
 }
 
-/// Most messages of a stage that may not have left yet, whatever the timing. That one has is
-/// sure when an input comes from a later step of its taker.
+/// The most messages of a stage that may still be unsent, whatever the timing. A message is
+/// surely gone once its receiver's later output has arrived.
 std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>& places,
                          int stage, int chunks) {
   const auto stages = static_cast<int>(plans.size());
@@ -213,7 +214,8 @@ std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>
     const int tag = message_tag({step.kind, step.micro_batch, at.chunk}, chunks);
     return places[static_cast<std::size_t>(at.stage)][static_cast<std::size_t>(tag)];
   };
-  std::vector<std::pair<int, int>> outgoing;  // to the stage, for its step
+  // the receiving stage, and the step that needs the message
+  std::vector<std::pair<int, int>> outgoing;
   std::size_t most = 0;
   for (const PlanStep& step : plans[static_cast<std::size_t>(stage)]) {
     const auto to = output_to(step, stage, stages, chunks);
@@ -236,10 +238,11 @@ std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stag
   });
 }
 
-/// The rank of tp that needs the most. Those with equally many parameters need the same.
+/// The forecast of the tp index that needs the most. Ranks with equally many parameters need
+/// equally much memory.
 StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing& writing) {
   StagePlan worst;
-  std::map<std::int64_t, StagePlan> known;  // by parameters
+  std::map<std::int64_t, StagePlan> known;  // keys: numbers of parameters
   for (int tp = 0; tp < mesh.tp; ++tp) {
     const MeshIndex at{.dp = 0, .tp = tp, .pp = stage};
     DryRank rank(deck, mesh, at);
@@ -285,10 +288,10 @@ StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at
 }
 
 RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
-  TRM_REQUIRE(
-      deck.save.empty() || deck.checkpoint_writers_per_node == 0 || ranks_per_node > 0,
-      "checkpoint: {{writers_per_node: {}}} needs to know the nodes: add --ranks-per-node N",
-      deck.checkpoint_writers_per_node);
+  TRM_REQUIRE(deck.save.empty() || deck.checkpoint_writers_per_node == 0 || ranks_per_node > 0,
+              "checkpoint: {{writers_per_node: {}}} requires the number of ranks on a node: "
+              "add --ranks-per-node N",
+              deck.checkpoint_writers_per_node);
   RunPlan run;
   run.mesh = mesh_shape(deck, ranks);
   Writing writing(deck, run.mesh);

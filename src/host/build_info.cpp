@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words that CMake compiles in.
+// Texts that CMake compiles in.
 #include "trireme/host/build_info.hpp"
 
 #include "trireme/backend/cpu.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads, processors and memory of this rank.
+// Chooses threads or a GPU for this rank, and reports its memory.
 #include "trireme/host/engine.hpp"
 
 #include <algorithm>
@@ -33,7 +33,7 @@ int share_of_processors(const MpiSession& mpi) {
   const std::int64_t claimed = node->reduce_count(mine, Reduction::sum);
   node->all_reduce(View(mask.data(), DType::u8, Shape{static_cast<std::int64_t>(mask.size())}),
                    Reduction::max);
-  // Bound ranks claim processors of their own; unbound ones all claim the same.
+  // Bound ranks claim processors of their own; unbound ranks all claim the same processors.
   return static_cast<int>(std::max<std::int64_t>(1, mine * count() / claimed));
 }
 
@@ -48,7 +48,7 @@ int choose_threads(const Deck& deck, const MpiSession& mpi) {
   return share;
 }
 
-/// Whether this run is on GPUs: all of its ranks are, or none.
+/// Whether this run uses GPUs. Either all ranks do or none.
 bool wants_gpus(const Deck& deck, Communicator& world) {
   using Kind = Deck::ComputeDevice;
   if (deck.device == Kind::cpu) return false;
@@ -63,7 +63,8 @@ bool wants_gpus(const Deck& deck, Communicator& world) {
   if (with > 0) {
     collectively(world, [&] {
       TRM_REQUIRE(trouble.empty(),
-                  "{} of {} ranks see a GPU; on {} {}. Give every rank one, or set device: cpu",
+                  "{} of {} ranks see a GPU; on {} {}. Give every rank a GPU, or set "
+                  "device: cpu",
                   with, world.size(), host_name(), trouble);
     });
   }
@@ -83,7 +84,7 @@ GpuShare share_of_gpus(const Deck& deck, const MpiSession& mpi) {
   return gpu;
 }
 
-/// What keeps any rank from using NCCL; the same on all ranks.
+/// What keeps any rank from using NCCL; equal on all ranks. Collective.
 std::string nccl_trouble_of_all(Communicator& world) {
   const std::string mine = nccl_trouble();
   const auto all =
@@ -92,13 +93,13 @@ std::string nccl_trouble_of_all(Communicator& world) {
   return world.broadcast_text(first == all.end() ? "" : *first, 0);
 }
 
-/// "NCCL", or what stands in for it and why. Throws Error where the deck asks for what can't
-/// be. Collective.
+/// "NCCL", or its substitute and the reason for it. Throws Error where the deck asks for what
+/// is not possible. Collective.
 std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator& world) {
   using Exchange = Deck::Exchange;
   std::string reason;
   if (gpu.shared) {
-    reason = "ranks share GPUs, which it refuses: start one rank for each GPU";
+    reason = "ranks share GPUs, which NCCL refuses: start one rank for each GPU";
   } else if (deck.communication != Exchange::staged) {
     reason = nccl_trouble_of_all(world);
     if (reason.empty()) return kNccl;
@@ -111,10 +112,11 @@ std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator&
   constexpr std::string_view kStaged = "staged through host memory";
   if (gpu.shared) return fmt::format("{}, as ranks share GPUs", kStaged);
   return reason.empty() ? std::string(kStaged)
-                        : fmt::format("{}, for want of NCCL ({})", kStaged, reason);
+                        : fmt::format("{}, as NCCL is not available ({})", kStaged, reason);
 }
 
-/// make() on all ranks, or the first one's error on all. Collective.
+/// Calls make() on all ranks. If make() fails on any rank, the first error is thrown on all.
+/// Collective.
 template <class F>
 auto on_all(Communicator& world, F&& make) {
   return collectively(world, [&] {
@@ -139,7 +141,7 @@ std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Communic
   return on_all(world, [&] { return make_cuda_kernels(device, options); });
 }
 
-/// Marks on the compute stream.
+/// Time marks on the compute stream.
 class StreamTimeLine : public TimeLine {
  public:
   explicit StreamTimeLine(Stream& stream) : stream_(stream) {}
@@ -160,7 +162,7 @@ class StreamTimeLine : public TimeLine {
   std::vector<std::unique_ptr<Event>> marks_;
 };
 
-/// What the deck asks of GPUs has no effect on CPUs.
+/// Warns of keys that are for GPUs only and have no effect on CPUs.
 void warn_of_gpu_keys(const Deck& deck) {
   const DeckSettings unset;
   std::vector<std::string_view> names;
@@ -171,7 +173,7 @@ void warn_of_gpu_keys(const Deck& deck) {
   if (deck.cuda_graphs) names.emplace_back("cuda_graphs");
   if (deck.profile) names.emplace_back("profile");
   if (names.empty()) return;
-  log::warn("this run is on CPUs; of GPUs alone, and so without effect: {}",
+  log::warn("this run is on CPUs; these keys are for GPUs and have no effect: {}",
             fmt::join(names, ", "));
 }
 
@@ -196,7 +198,8 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
 
 std::string Engine::describe() const {
   if (on_gpu()) {
-    return fmt::format("{}; {}; exchanges {}", exec_.device.name(), cuda_version(), exchange_);
+    return fmt::format("{}; {}; communication {}", exec_.device.name(), cuda_version(),
+                       exchange_);
   }
   return fmt::format("{}: {} thread{} a rank, OpenBLAS {}", exec_.device.name(), threads_,
                      threads_ == 1 ? "" : "s", blas_core());
@@ -237,7 +240,8 @@ void use_best_blas_kernels(char** argv) {
   if (!core) return;
   setenv("OPENBLAS_CORETYPE", core->c_str(), 1);
   execv("/proc/self/exe", argv);
-  // Where that fails, the program goes on, only slower; the start-up line names the kernels.
+  // If execv fails, the program continues with slower kernels; the start screen names the
+  // kernels.
 }
 
 std::int64_t peak_bytes(const Device& device) {
@@ -258,7 +262,7 @@ std::string host_name() {
 }
 
 void print_compute(const Engine& engine, double gemm_rate) {
-  log::info("compute  {}, {:.0f} GFLOP/s of {} products over all ranks", engine.describe(),
+  log::info("compute  {}, {:.0f} GFLOP/s of {} GEMMs over all ranks", engine.describe(),
             gemm_rate * 1e-9, name_of(engine.gemm_type()));
 }
 

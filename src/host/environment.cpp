@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run's start is written down with.
+// Collects the facts of a run's start that are recorded.
 #include "trireme/host/environment.hpp"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace {
 constexpr std::array<std::string_view, 13> kPrefixes = {
     "SLURM_", "PBS_",  "LSB_",  "FLUX_", "OMP_",      "OMPI_",   "PRTE_",
     "UCX_",   "NCCL_", "CUDA_", "HDF5_", "OPENBLAS_", "TRIREME_"};
-/// Slurm's and Flux's credentials, Open MPI's transport keys, and what users may add.
+/// Slurm's and Flux's credentials, Open MPI's transport keys, and secrets that users may add.
 constexpr std::array<std::string_view, 11> kSecrets = {"TOKEN",      "JWT",  "KEY",    "SECRET",
                                                        "PASS",       "CRED", "AUTH",   "COOKIE",
                                                        "TRANSPORTS", "URI",  "CONTACT"};
@@ -40,7 +40,7 @@ bool is_told(std::string_view name) {
          std::ranges::none_of(kSecrets, holds);
 }
 
-/// One line, whatever it holds.
+/// Joins a text's lines into one line.
 std::string one_line(std::string text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < ' ') c = ' ';
@@ -98,7 +98,7 @@ std::string hosts(const std::vector<RankFacts>& ranks) {
   }
   std::string text;
   for (auto& [name, host] : all) {
-    const auto last = std::ranges::unique(host.devices).begin();  // CPUs
+    const auto last = std::ranges::unique(host.devices).begin();  // equal only for CPUs
     host.devices.erase(last, host.devices.end());
     text += fmt::format("  {}: ranks {}; {}; {}\n", name, number_range(host.ranks),
                         node_text(host.node), fmt::join(host.devices, ", "));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products between events.
+// Times GEMMs between events.
 #include "gemm_rate.hpp"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ Tensor random_matrix(const Exec& ex, DType type, std::int64_t n, std::uint32_t s
   return x;
 }
 
-/// Seconds of one product, the best of several that take about `budget` seconds.
+/// Seconds of one GEMM, the best of several that together take about `budget` seconds.
 double time_product(const Exec& ex, DType type, std::int64_t n, double budget) {
   const Tensor a = random_matrix(ex, type, n, 1);
   const Tensor b = random_matrix(ex, type, n, 2);
@@ -44,7 +44,7 @@ double time_product(const Exec& ex, DType type, std::int64_t n, double budget) {
     end->synchronize();
     const double taken = end->seconds_since(*begin);
     spent += taken;
-    if (round == 0) continue;  // it sets up
+    if (round == 0) continue;  // round 0 sets up
     best = round == 1 ? taken : std::min(best, taken);
   }
   return best;
@@ -57,7 +57,7 @@ double measure_device_gemm_rate(const Exec& ex, DType type, int n, double second
   for (std::int64_t size = 256; size <= n; size *= 2) {
     const double taken = time_product(ex, type, size, seconds / 4);
     best = std::max(best, 2.0 * std::pow(static_cast<double>(size), 3) / taken);
-    if (taken > seconds / 4) break;  // the next would take eight times as long
+    if (taken > seconds / 4) break;  // the next size would take eight times as long
   }
   return best;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node by /proc and /sys.
+// Reads a node's facts from /proc and /sys.
 #include "trireme/host/machine.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace trireme {
 
 namespace {
 
-/// What stands behind `name` and its colon in a file of such lines; "" if it isn't there.
+/// The text after `name` and a colon in a file of such lines; "" if the file has no such line.
 std::string value_in(const std::string& path, std::string_view name) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -28,7 +28,7 @@ std::string value_in(const std::string& path, std::string_view name) {
   return {};
 }
 
-/// The number that a text begins with; 0 if it begins with none.
+/// The number at the beginning of a text; 0 if there is none.
 std::int64_t number_in(const std::string& text) {
   std::int64_t n = 0;
   std::from_chars(text.data(), text.data() + text.size(), n);
@@ -59,8 +59,8 @@ int count_numa_nodes(const std::string& folder) {
   return n;
 }
 
-/// The least of the limits on this process's memory: of its control group and those around
-/// it, version 2 ("0::/PATH") or 1 ("N:memory:/PATH"); 0 if there is none.
+/// The lowest memory limit of this process's control group and of those around it; 0 if there
+/// is none. Lines of version 2 read "0::/PATH", of version 1 "N:memory:/PATH".
 std::int64_t control_group_limit(const std::string& root) {
   std::int64_t least = 0;
   std::ifstream file(root + "/proc/self/cgroup");
@@ -95,7 +95,7 @@ NodeFacts look_at_node(const std::string& root) {
 }
 
 std::string gpu_driver_version() {
-  // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  …"
+  // The line reads "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  …".
   std::istringstream words(first_line("/proc/driver/nvidia/version"));
   for (std::string word; words >> word;) {
     if (word.find_first_not_of("0123456789.") == word.npos) return word;

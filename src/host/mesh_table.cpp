@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hosts folded by what they do.
+// Groups hosts that do similar work.
 #include "trireme/host/mesh_table.hpp"
 
 #include <algorithm>
@@ -19,9 +19,9 @@ namespace {
 struct Row {
   std::vector<std::string> hosts;
   std::vector<int> ranks;
-  std::vector<std::string> devices;    ///< by rank of the first host
+  std::vector<std::string> devices;    ///< the first host's, in rank order
   std::array<std::vector<int>, 3> at;  ///< dp, tp, pp: ascending, each once
-  std::array<std::size_t, 3> held{};   ///< of these, by each host
+  std::array<std::size_t, 3> held{};   ///< how many of these numbers each host holds
 };
 
 void sort_once(std::vector<int>& numbers) {
@@ -93,7 +93,7 @@ std::string devices_text(std::vector<std::string> devices) {
   return text;
 }
 
-/// Columns that it takes on a terminal: characters, which are all narrow here.
+/// Columns of `text` on a terminal: its characters, which are all narrow here.
 std::size_t columns(const std::string& text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
@@ -116,7 +116,8 @@ std::vector<std::string> align(const std::vector<std::vector<std::string>>& cell
   return lines;
 }
 
-/// Whether `next` is `name` with one more where its digits differ: node9, node10; a09x, a10x.
+/// Whether the digits that differ count one up from `name` to `next`: node9, node10; a09x,
+/// a10x.
 bool follows(const std::string& name, const std::string& next) {
   const auto digit = [&](std::size_t i) { return name[i] >= '0' && name[i] <= '9'; };
   auto begin = static_cast<std::size_t>(std::ranges::mismatch(name, next).in1 - name.begin());
@@ -131,7 +132,7 @@ bool follows(const std::string& name, const std::string& next) {
                              name.substr(end));
 }
 
-/// Without the domain, where all hosts have the same one.
+/// Removes the domain if all hosts have the same one.
 void shorten_hosts(std::vector<Row>& rows) {
   const std::string& first = rows.front().hosts.front();
   const auto dot = first.find('.');

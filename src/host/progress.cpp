@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Progress on a terminal or in a log.
+// Shows progress on a terminal or in a log.
 #include "trireme/host/progress.hpp"
 
 #include <algorithm>

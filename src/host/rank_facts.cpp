@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Facts of all ranks, by way of texts.
+// Gathers facts of all ranks, sent as texts.
 #include "trireme/host/rank_facts.hpp"
 
 #include <array>
@@ -9,7 +9,7 @@
 namespace trireme {
 
 std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi) {
-  // One rank of a node looks at it for all.
+  // One rank of a node reads the node's facts for all.
   const std::string node = mpi.node()->rank() == 0 ? to_text(look_at_node()) : "";
   const Device& device = engine.exec().device;
   const auto texts = mpi.world().gather_text(

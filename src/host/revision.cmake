@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# The source's git revision as a C++ source, written only when it changes:
+# Writes the source's git revision to a C++ source, only when the revision changes:
 #   cmake -DSOURCE=folder -DOUTPUT=file -P revision.cmake
-set(revision unknown)  # an unpacked archive, or no git
+set(revision unknown)  # for an unpacked archive, or without git
 find_program(GIT git)
-if(GIT AND EXISTS ${SOURCE}/.git)  # not that of a repository around it
+if(GIT AND EXISTS ${SOURCE}/.git)  # ignore a repository around the source
   execute_process(COMMAND ${GIT} -C ${SOURCE} describe --always --dirty=+changes --abbrev=12 --exclude=*
     OUTPUT_VARIABLE answer OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
   if(NOT failed AND answer)

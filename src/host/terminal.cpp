@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The way from this process's output to a terminal.
+// Finds the terminal behind this process's output.
 #include "trireme/host/terminal.hpp"
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace trireme {
 
 namespace {
 
-/// What starts ranks, seen from a rank: their processes pass its output on.
+/// Programs that start ranks and pass on their output.
 constexpr std::array<std::string_view, 7> kLaunchers = {
     "mpirun", "mpiexec", "orterun", "prterun", "prte", "mpiexec.hydra", "hydra_pmi_proxy"};
 
@@ -27,7 +27,8 @@ struct Process {
   int parent = 0;
 };
 
-/// From /proc/PID/stat: "PID (NAME) STATE PARENT …"; a parent 0 where it can't be read.
+/// Parses /proc/PID/stat, "PID (NAME) STATE PARENT …". The parent is 0 if the file can't be
+/// read.
 Process look_at(int id) {
   std::ifstream file(fmt::format("/proc/{}/stat", id));
   std::string line;
@@ -56,7 +57,7 @@ int find_launcher() {
 
 struct Ends {
   log::LivePlace place;
-  int out = -1;  ///< descriptors to ask for the size
+  int out = -1;  ///< descriptors to query for the terminal's size
   int err = -1;
 };
 

@@ -10,14 +10,23 @@ namespace trireme {
 Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
                                const TensorParallel& tp) {
   const auto [offset, extent] = cut_vocabulary(config.vocab_size, tp.rank(), tp.size());
-  TRM_REQUIRE(extent > 0, "a vocabulary of {} cannot be cut over model_parallel_size {}",
-              config.vocab_size, tp.size());
+  TRM_REQUIRE(extent > 0 || config.vocab_size == 0,
+              "a vocabulary of {} cannot be cut over model_parallel_size {}", config.vocab_size,
+              tp.size());
   Parameter p;
   p.name = name;
   p.global_shape = Shape{config.vocab_size, config.hidden_size};
   p.box = Box(Shape{offset, 0}, Shape{extent, config.hidden_size});
   p.init = config.init_method;
-  p.replicated_tp = false;
+  p.sharded_over = {Axis::tp};
+  return p;
+}
+
+Parameter token_embedding(const ModelConfig& config, const TensorParallel& tp,
+                          ParameterRole role) {
+  Parameter p = vocabulary_parameter("embed_in.weight", config, tp);
+  p.role = role;
+  if (!config.no_weight_tying) p.sum_over = {Axis::ends};
   return p;
 }
 
@@ -25,7 +34,7 @@ Embedding::Embedding(const ModelConfig& config, const TensorParallel& tp)
     : tp_(tp),
       out_(tp.out()),
       dropout_(config.hidden_dropout),
-      table_(vocabulary_parameter("embed_in.weight", config, tp)) {
+      table_(token_embedding(config, tp, ParameterRole::token_embedding)) {
   if (config.pos_emb != PositionEmbedding::learned) return;
   positions_.emplace();
   positions_->name = "embed_positions.weight";

@@ -9,9 +9,14 @@
 
 namespace trireme {
 
-/// embed_in.weight's part of tp rank `rank`: also the cut of the output matrix.
+/// This tp rank's rows of a matrix with a row for each token: the output matrix, if untied.
 [[nodiscard]] Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
                                              const TensorParallel& tp);
+
+/// The token embedding's table, or the copy that a tied head has on another stage. Where the
+/// two are tied, each stage has addends of the gradient.
+[[nodiscard]] Parameter token_embedding(const ModelConfig& config, const TensorParallel& tp,
+                                        ParameterRole role);
 
 /// Tokens → activations. Foreign rows are zeros until the seam sums them; positions ride on tp
 /// rank 0's addend. Takes no activation and gives no gradient.

@@ -39,10 +39,15 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
   return {std::min(rows, whole), stride};
 }
 
-Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
-           const std::string& weight_name)
-    : tp_(tp), in_(tp.in()), weight_(tied != nullptr ? tied : &own_) {
-  if (tied == nullptr) own_ = vocabulary_parameter(weight_name, config, tp);
+Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared)
+    : tp_(tp), in_(tp.in()), weight_(&own_) {
+  if (config.no_weight_tying) {
+    own_ = vocabulary_parameter("embed_out.weight", config, tp);
+  } else if (shared != nullptr) {
+    weight_ = shared;
+  } else {
+    own_ = token_embedding(config, tp, ParameterRole::tied_copy);
+  }
 }
 
 Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
@@ -84,7 +89,7 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
   if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
   ops::softmax_rescale(ex, global_max, targets, first, logits.cols(), max, sum, picked);
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
-  ops::softmax_loss(ex, sum, picked, mb.loss_sum);
+  ops::softmax_loss(ex, sum, picked, mb.token_loss_sum());
   if (mb.training) {
     ops::softmax_gradient(ex, logits, targets, first, max, sum, mb.loss_weight, mb.loss_scale);
   }

@@ -13,9 +13,9 @@ namespace trireme {
 /// vocabulary]. Forward's result is empty and backward's dy is ignored.
 class Head : public Module {
  public:
-  /// With `tied`, its weight is that Parameter; else one of its own named `weight_name`.
-  Head(const ModelConfig& config, const TensorParallel& tp, Parameter* tied,
-       const std::string& weight_name);
+  /// Its weight is the token embedding's table where `config` ties the two. `shared` is that
+  /// table, or null where it is in another part of the model: then the head has a copy.
+  Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared);
   [[nodiscard]] std::string name() const override { return "embed_out"; }
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;

@@ -16,7 +16,7 @@ Linear::Linear(const std::string& name, Cut cut, Extents global, bool bias, Init
   weight_.box = column ? Box(Shape{offset, 0}, Shape{extent, global.in})
                        : Box(Shape{0, offset}, Shape{global.out, extent});
   weight_.init = init;
-  weight_.replicated_tp = false;
+  weight_.sharded_over = {Axis::tp};
   if (!bias) return;
   bias_.emplace();
   bias_->name = name + ".bias";
@@ -24,7 +24,7 @@ Linear::Linear(const std::string& name, Cut cut, Extents global, bool bias, Init
   bias_->box = column ? Box(Shape{offset}, Shape{extent}) : Box::whole(Shape{global.out});
   bias_->init = InitMethod::zeros;
   bias_->decay = false;
-  bias_->replicated_tp = !column;
+  if (column) bias_->sharded_over = {Axis::tp};
   adds_bias_ = column || tp.rank() == 0;
 }
 

@@ -16,7 +16,7 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
     p.box = Box::whole(p.global_shape);
     p.init = init;
     p.decay = false;
-    p.sum_over_tp = gradient_is_partial;
+    if (gradient_is_partial) p.sum_over = {Axis::tp};
     return p;
   };
   weight_ = make(".weight", InitMethod::ones);

@@ -18,8 +18,8 @@ constexpr std::int64_t kLargestBlock = (std::int64_t{1} << 30) - kAlign;  // of 
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
 
 Kind kind_of(const Parameter& p, std::int64_t threshold) {
-  if (p.sum_over_tp) return Kind::summed_over_tp;
-  if (p.name == "embed_in.weight") return Kind::vocabulary;
+  if (p.sum_over.has(Axis::tp)) return Kind::summed_over_tp;
+  if (p.role != ParameterRole::weight) return Kind::vocabulary;
   return p.box.count() <= threshold ? Kind::small : Kind::unit;
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "trireme/ops/elementwise.hpp"
-#include "trireme/ops/update.hpp"
 
 namespace trireme {
 
@@ -38,6 +37,7 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
                      ParameterValues& values, GradientReducer& gradients)
     : ex_(ex),
       config_(config),
+      row_(optimizer_row(config.kind)),
       sub_group_size_(zero.sub_group_size),
       mesh_(mesh),
       values_(values),
@@ -47,11 +47,10 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     Group& g = groups_.emplace_back();
     g.own = layout.slices(i, mesh.at.dp);
     g.updated = merge(whole ? layout.whole_slices(i) : g.own);
-    const auto make = [&] {
-      return FlatArray::zeros(ex, types.moments, layout.groups()[i], whole, layout.ranks());
-    };
-    if (config.kind == OptimizerKind::adamw || config.momentum != 0) g.first = make();
-    if (config.kind == OptimizerKind::adamw) g.second = make();
+    for (std::size_t n = row_.state_arrays(config).size(); n > 0; --n) {
+      g.state.push_back(
+          FlatArray::zeros(ex, types.moments, layout.groups()[i], whole, layout.ranks()));
+    }
   }
 }
 
@@ -59,7 +58,9 @@ void Optimizer::add_squares(const View& total) const {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     for (const FlatSlice& s : groups_[i].own) {
       const Parameter& p = *s.parameter;
-      if (p.tied_copy || (p.replicated_tp && mesh_.at.tp > 0)) continue;
+      const bool counted_elsewhere = p.role == ParameterRole::tied_copy ||
+                                     (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0);
+      if (counted_elsewhere) continue;
       ops::accumulate_squares(ex_, gradients_.sums(i).part(s), total);
     }
   }
@@ -82,39 +83,29 @@ void Optimizer::step(double lr, const ConstView& state) {
 
 void Optimizer::update(std::size_t group, const FlatSlice& slice, double lr,
                        const ConstView& state) {
-  const Group& g = groups_[group];
-  const double decay = slice.parameter->decay ? config_.weight_decay : 0;
-  const View gradient = gradients_.sums(group).part(slice);
-  const View value = values_.masters(group).part(slice);
-  const View copy = values_.has_masters() ? values_.values(group).part(slice) : View();
-  if (config_.kind == OptimizerKind::adamw) {
-    ops::adamw(ex_,
-               {.lr = lr,
-                .beta1 = config_.beta1,
-                .beta2 = config_.beta2,
-                .epsilon = config_.epsilon,
-                .weight_decay = decay},
-               gradient, value, g.first.part(slice), g.second.part(slice), copy, state);
-  } else {
-    ops::sgd(ex_, {.lr = lr, .momentum = config_.momentum, .weight_decay = decay}, gradient,
-             value, g.first.data.defined() ? g.first.part(slice) : View(), copy, state);
-  }
+  UpdateArrays arrays{
+      .gradient = gradients_.sums(group).part(slice),
+      .value = values_.masters(group).part(slice),
+      .state = {},
+      .copy = values_.has_masters() ? values_.values(group).part(slice) : View(),
+      .decision = state};
+  for (const FlatArray& a : groups_[group].state) arrays.state.push_back(a.part(slice));
+  row_.update(ex_, config_, lr, slice.parameter->decay ? config_.weight_decay : 0, arrays);
 }
 
 std::size_t Optimizer::state_bytes() const {
   std::size_t n = 0;
-  for (const Group& g : groups_) n += g.first.bytes() + g.second.bytes();
+  for (const Group& g : groups_) {
+    for (const FlatArray& a : g.state) n += a.bytes();
+  }
   return n;
 }
 
 void Optimizer::visit_state(
     const std::function<void(const char* kind, std::size_t group, const FlatArray&)>& f) const {
+  const auto names = row_.state_arrays(config_);
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    const Group& g = groups_[i];
-    if (g.first.data.defined()) {
-      f(config_.kind == OptimizerKind::adamw ? "exp_avg" : "momentum", i, g.first);
-    }
-    if (g.second.data.defined()) f("exp_avg_sq", i, g.second);
+    for (std::size_t n = 0; n < names.size(); ++n) f(names[n], i, groups_[i].state[n]);
   }
 }
 

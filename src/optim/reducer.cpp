@@ -14,23 +14,20 @@ constexpr std::size_t kUnderWay = 2;  // groups whose addends are still held
 }  // namespace
 
 GradientReducer::GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
-                                 const ZeroConfig& zero, const PrecisionConfig& types,
-                                 bool tied)
-    : ex_(ex),
-      layout_(layout),
-      mesh_(mesh),
-      zero_(zero),
-      types_(types),
-      tied_(tied && mesh.shape.pp > 1 && mesh.ends->size() > 1) {
+                                 const ZeroConfig& zero, const PrecisionConfig& types)
+    : ex_(ex), layout_(layout), mesh_(mesh), zero_(zero), types_(types) {
   const int ranks = layout.ranks();
   const bool whole = ranks == 1 || zero.reduce_once_per_step || zero.stage == 0;
   for (const FlatGroup& g : layout.groups()) {
     Group& mine = groups_.emplace_back();
     mine.sums = FlatArray::zeros(ex, types.gradient, g, whole, ranks);
-    const Parameter& first = *g.parameters.front();
-    mine.special =
-        (mesh.shape.tp > 1 && first.sum_over_tp) || (tied_ && first.name == "embed_in.weight");
+    mine.special = summed_over(Axis::tp, g) || summed_over(Axis::ends, g);
   }
+}
+
+bool GradientReducer::summed_over(Axis axis, const FlatGroup& group) const {
+  const Communicator& ranks = axis == Axis::tp ? *mesh_.tp : *mesh_.ends;
+  return ranks.size() > 1 && group.parameters.front()->sum_over.has(axis);
 }
 
 void GradientReducer::bind(std::size_t group, const Tensor& whole) const {
@@ -156,7 +153,7 @@ void GradientReducer::wait_for_sums() {
               layout_.groups()[i].parameters.front()->name, groups_[i].done, micro_batches_);
   }
   sum_over_tp();
-  sum_tied();
+  sum_over_ends();
 }
 
 void GradientReducer::gather() {
@@ -169,13 +166,12 @@ void GradientReducer::gather() {
 }
 
 void GradientReducer::sum_over_tp() {
-  if (mesh_.shape.tp == 1) return;
   // One group a part, of many small arrays, and cut alike on all ranks of tp.
   std::vector<std::pair<std::size_t, FlatSpan>> spans;
   std::int64_t total = 0;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const FlatGroup& g = layout_.groups()[i];
-    if (!g.parameters.front()->sum_over_tp) continue;
+    if (!summed_over(Axis::tp, g)) continue;
     for (const FlatSpan& span : g.spans) {
       spans.emplace_back(i, span);
       total += span.block;
@@ -197,12 +193,11 @@ void GradientReducer::sum_over_tp() {
   each([&](const View& sum, const View& place) { ops::cast(ex_, place, sum); });
 }
 
-void GradientReducer::sum_tied() {
+void GradientReducer::sum_over_ends() {
   // Not overlapped: both ends have their whole gradient only now.
-  if (!tied_) return;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const FlatGroup& g = layout_.groups()[i];
-    if (g.parameters.front()->name != "embed_in.weight") continue;
+    if (!summed_over(Axis::ends, g)) continue;
     for (const FlatSpan& span : g.spans) {
       mesh_.ends->all_reduce(groups_[i].sums.block(span, mesh_.at.dp, layout_.ranks()),
                              Reduction::sum);

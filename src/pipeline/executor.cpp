@@ -33,24 +33,27 @@ void PipelineExecutor::use_graphs(bool exchanges) {
   graphs_ = std::make_unique<MicroBatchGraphs>(ex_, clock_, exchanges);
 }
 
-void PipelineExecutor::train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks) {
+void PipelineExecutor::train(const std::vector<MicroBatch>& micro_batches,
+                             const UnitObservers& observers) {
   if (graphs_) graphs_->begin(micro_batches);
   run(plan(schedule_, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(micro_batches.size()),
            static_cast<int>(parts_.size())),
-      micro_batches, hooks);
+      micro_batches, observers);
   if (graphs_) graphs_->end();
 }
 
 void PipelineExecutor::evaluate(const std::vector<MicroBatch>& micro_batches,
-                                const Hooks& hooks) {
+                                const UnitObservers& observers) {
   run(forward_only(mesh_.shape.pp, static_cast<int>(micro_batches.size()),
                    static_cast<int>(parts_.size())),
-      micro_batches, hooks);
+      micro_batches, observers);
 }
 
 void PipelineExecutor::run(const std::vector<PlanStep>& steps,
-                           const std::vector<MicroBatch>& micro_batches, const Hooks& hooks) {
-  if (hooks.begin) hooks.begin(list_uses(steps, micro_batches));
+                           const std::vector<MicroBatch>& micro_batches,
+                           const UnitObservers& observers) {
+  const auto uses = list_uses(steps, micro_batches);
+  for (UnitObserver* o : observers) o->begin(uses);
   std::optional<Arena::Scope> apart;  // an evaluation too finds its memory there
   if (graphs_) apart.emplace(graphs_->arena(), Arena::Place::inside);
   std::map<Key, Tape> tapes;
@@ -62,30 +65,30 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
     const PlanStep& step = steps[i];
     Tensor input = take_input(step);
     if (i + 1 < steps.size()) post_receive(steps[i + 1], micro_batch(steps[i + 1]));
-    hand_on(step, compute(step, micro_batch(step), std::move(input), tapes, hooks));
+    hand_on(step, compute(step, micro_batch(step), std::move(input), tapes, observers));
     prune_sends(false);
-    if (hooks.progress) hooks.progress();
+    for (UnitObserver* o : observers) o->progress();
   }
   prune_sends(true);
   TRM_CHECK(incoming_.empty(), "{} messages were received for no step", incoming_.size());
 }
 
-std::vector<PipelineExecutor::Use> PipelineExecutor::list_uses(
+std::vector<UnitUse> PipelineExecutor::list_uses(
     const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches) const {
-  std::vector<Use> uses;
+  std::vector<UnitUse> uses;
   for (const PlanStep& s : steps) {
-    const ModelPart& part = *parts_[static_cast<std::size_t>(s.chunk)];
+    const PartPass place{static_cast<std::size_t>(s.chunk), s.micro_batch};
+    const ModelPart& part = *parts_[place.part];
     const bool training = micro_batches[static_cast<std::size_t>(s.micro_batch)].training;
-    for (const UnitUse& unit : s.kind == PlanStep::Kind::forward ? part.forward_uses(training)
-                                                                 : part.backward_uses()) {
-      uses.push_back({s.chunk, s.micro_batch, unit});
-    }
+    const auto more = s.kind == PlanStep::Kind::forward ? part.forward_uses(training, place)
+                                                        : part.backward_uses(place);
+    uses.insert(uses.end(), more.begin(), more.end());
   }
   return uses;
 }
 
 Tensor PipelineExecutor::compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
-                                 std::map<Key, Tape>& tapes, const Hooks& hooks) {
+                                 std::map<Key, Tape>& tapes, const UnitObservers& observers) {
   const Key key{step.micro_batch, step.chunk};
   const bool forward = step.kind == PlanStep::Kind::forward;
   const auto scope =
@@ -94,7 +97,7 @@ Tensor PipelineExecutor::compute(const PlanStep& step, const MicroBatch& mb, Ten
   const MicroBatch& used =
       fixed ? graphs_->take(static_cast<std::size_t>(step.micro_batch)) : mb;
   Tape& tape = forward ? tapes.try_emplace(key, used).first->second : tapes.at(key);
-  Tensor output = pass(step, std::move(input), tape, hooks);
+  Tensor output = pass(step, std::move(input), tape, observers);
   std::size_t held = tape.peak_bytes();
   for (const auto& [k, t] : tapes) {
     if (k != key) held += t.bytes();
@@ -105,34 +108,22 @@ Tensor PipelineExecutor::compute(const PlanStep& step, const MicroBatch& mb, Ten
 }
 
 Tensor PipelineExecutor::pass(const PlanStep& step, Tensor input, Tape& tape,
-                              const Hooks& hooks) {
-  const auto of_step = [&](const std::function<void(const Use&)>& hook) {
-    std::function<void(const UnitUse&)> f;
-    if (!hook) return f;
-    f = [&](const UnitUse& unit) {
-      std::optional<Arena::Scope> outside;  // exchanges outlive the micro-batch
-      if (graphs_) outside.emplace(graphs_->arena(), Arena::Place::outside);
-      hook({step.chunk, step.micro_batch, unit});
-    };
-    return f;
-  };
-  const UnitHooks unit_hooks{of_step(hooks.before), of_step(hooks.after), hooks.observe};
-  ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
+                              const UnitObservers& observers) {
+  const PartPass pass{static_cast<std::size_t>(step.chunk), step.micro_batch, observers};
+  ModelPart& part = *parts_[pass.part];
   const bool forward = step.kind == PlanStep::Kind::forward;
   Tensor output;
   const auto work = [&] {
-    output = forward ? part.forward(ex_, std::move(input), tape, unit_hooks)
-                     : part.backward(ex_, std::move(input), tape, unit_hooks);
+    output = forward ? part.forward(ex_, std::move(input), tape, pass)
+                     : part.backward(ex_, std::move(input), tape, pass);
   };
   if (!graphs_ || !tape.micro_batch().training) {
     work();
     return output;
   }
   graphs_->run(step.kind, work, [&] {
-    for (const UnitUse& use : forward ? part.forward_uses(true) : part.backward_uses()) {
-      if (unit_hooks.before) unit_hooks.before(use);
-      if (unit_hooks.after) unit_hooks.after(use);
-    }
+    part.observe_uses(ex_, forward ? part.forward_uses(true, pass) : part.backward_uses(pass),
+                      pass);
   });
   return output;
 }

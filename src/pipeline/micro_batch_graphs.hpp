@@ -29,7 +29,7 @@ class MicroBatchGraphs {
   MicroBatchGraphs(const Exec& ex, PhaseClock& clock, bool exchanges)
       : ex_(ex), clock_(clock), exchanges_(exchanges), arena_(ex.device.pool()) {}
 
-  /// Where everything but hooks allocates.
+  /// Where everything but the units' observers allocates.
   [[nodiscard]] const Arena& arena() const { return arena_; }
 
   /// A step of such micro-batches. Outside of the arena.

@@ -191,6 +191,20 @@ void Metrics::write_steps(h5::File& file) const {
     std::ranges::transform(steps_, values.begin(), c.value);
     append(file, "train/" + c.name, c.type, values);
   }
+  write_auxiliary_losses(file);
+}
+
+void Metrics::write_auxiliary_losses(h5::File& file) const {
+  const std::string name = "train/auxiliary_loss";
+  std::vector<double> values(steps_.size());
+  std::ranges::transform(steps_, values.begin(), &StepRecord::auxiliary_loss);
+  if (!file.has(name)) {
+    if (std::ranges::all_of(values, [](double v) { return v == 0; })) return;
+    file.create_dataset(name, DType::f64, Shape{0}, kColumn);
+    const auto steps = static_cast<std::size_t>(file.dataset("train/loss").shape().count());
+    values.insert(values.begin(), steps - steps_.size(), 0.0);
+  }
+  append(file, name, DType::f64, values);
 }
 
 void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) {

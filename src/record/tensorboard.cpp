@@ -61,6 +61,9 @@ void TensorBoard::add(const StepRecord& step) {
                            {"runtime/iteration_seconds", step.step_seconds},
                            {"runtime/tokens_per_second", step.tokens_per_second},
                            {"runtime/tflops_per_rank", step.tflops_per_rank}}));
+  if (step.auxiliary_loss == 0) return;
+  records_ += event_file::record(event_file::scalars(
+      step.ended, step.iteration, {{"train/auxiliary_loss", step.auxiliary_loss}}));
 }
 
 void TensorBoard::add(double wall_time, const std::string& group,

@@ -69,6 +69,7 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   r.samples = samples;
   r.tokens = samples * deck_.model.seq_length;
   r.loss = result.loss;
+  r.auxiliary_loss = result.auxiliary_loss;
   r.learning_rate = result.lr;
   r.grad_norm = result.gradient_norm;
   r.loss_scale = result.loss_scale;
@@ -124,12 +125,14 @@ void TrainLog::print_line() {
   if (now() - flushed_ >= std::min(kWorth * flush_seconds_, kLongest)) flush();
   if (interval_.empty()) return;
   double loss = 0;  // of a skipped step it may be inf
+  double auxiliary = 0;
   double updates = 0;
   double seconds = 0;
   for (const StepRecord& r : interval_) {
     seconds += r.step_seconds;
     if (r.skipped != 0) continue;
     loss += r.loss;
+    auxiliary += r.auxiliary_loss;
     ++updates;
   }
   const auto n = static_cast<double>(interval_.size());
@@ -143,7 +146,8 @@ void TrainLog::print_line() {
                       static_cast<double>(deck_.train_iters - last.iteration);
   const std::string scale =
       deck_.loss_scale.enabled ? fmt::format(" | loss scale {}", last.loss_scale) : "";
-  const std::string mean = updates > 0 ? fmt::format("{:.4f}", loss / updates) : "skipped";
+  std::string mean = updates > 0 ? fmt::format("{:.4f}", loss / updates) : "skipped";
+  if (auxiliary != 0) mean += fmt::format(" + {:.4f} auxiliary", auxiliary / updates);
   log::info(
       "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
       "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",

@@ -41,7 +41,7 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
     return t;
   };
   std::vector<MicroBatch> batches;
-  const Tensor loss_sum = ex.zeros(DType::f64, Shape{1});
+  const Tensor loss_sum = ex.zeros(DType::f64, Shape{2});
   for (const SampleRun& run : runs(first)) {
     MicroBatch mb;
     mb.batch = size_;

@@ -53,7 +53,7 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
     const Parameter& p = *s.parameter;
     HeldPiece h{
         {kind + p.name, p.global_shape, p.box, data.reshape(p.box.extent)}, dp, mesh_.shape.dp};
-    if (p.replicated_tp) {
+    if (!p.sharded_over.has(Axis::tp)) {
       h.replica = dp * mesh_.shape.tp + mesh_.at.tp;
       h.replicas = mesh_.shape.dp * mesh_.shape.tp;
     }
@@ -61,7 +61,8 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
   };
   const auto add_part = [&](const std::string& kind, const FlatSlice& s, const View& data) {
     const Parameter& p = *s.parameter;
-    if (p.replicated_tp && mesh_.at.tp > 0) return;  // small: one of tp keeps it
+    // Small: one of tp keeps it.
+    if (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0) return;
     std::int64_t at = 0;
     for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
       held.push_back({{kind + p.name, p.global_shape, in_global(p, box),
@@ -75,7 +76,8 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
       with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
         for (const FlatSlice& s :
              array.whole ? flat_.whole_slices(group) : flat_.slices(group, dp)) {
-          if (s.parameter->tied_copy) continue;  // the first stage's is kept
+          // The first stage's is kept.
+          if (s.parameter->role == ParameterRole::tied_copy) continue;
           (array.whole ? add_whole(kind, s, array.part(s)) : add_part(kind, s, array.part(s)));
         }
       });

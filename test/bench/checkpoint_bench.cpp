@@ -20,7 +20,7 @@
 #include "trireme/comm/mpi.hpp"
 #include "trireme/core/clock.hpp"
 
-#include "crowd.hpp"
+#include "../support/thread_ranks.hpp"
 
 namespace trireme::bench {
 
@@ -181,12 +181,12 @@ void read(const std::string& folder, Communicator& world) {
 /// Many ranks and small tensors: what a save costs in names.
 void crowd(const std::string& folder, int shards, int tensors) {
   const Shape global{kCrowdRows * shards, kCrowdCols};
-  Crowd all(shards);
   double planned = 0;
   double saved = 0;
   std::size_t told = 0;  // to rank 0 while planning
-  const auto rank = [&](int r) {
-    CrowdCommunicator world(all, r);
+  std::size_t gathered = 0;
+  const auto rank = [&](Communicator& world) {
+    const int r = world.rank();
     Cut cut(std::vector<Shape>(static_cast<std::size_t>(tensors), global), r, shards);
     cut.fill();
     SaveOptions options;
@@ -195,7 +195,7 @@ void crowd(const std::string& folder, int shards, int tensors) {
     CheckpointSaver saver(options, cut.held(global), std::nullopt, world);
     if (r == 0) {
       planned = now() - start;
-      told = all.gathered;
+      told = gathered;
     }
     saver.start(state());
     const SaveReport report = saver.wait().value();
@@ -203,14 +203,13 @@ void crowd(const std::string& folder, int shards, int tensors) {
     require_saved(report);
     saved = report.total_seconds;
   };
-  std::vector<std::jthread> threads;
-  for (int r = 0; r < shards; ++r) threads.emplace_back(rank, r);
-  threads.clear();
+  const std::string problem = test::as_ranks(shards, rank, {.gathered = &gathered});
+  TRM_REQUIRE(problem.empty(), "{}", problem);
   const auto index = fmt::format("{}/global_step{}/checkpoint.h5", folder, kIteration);
   fmt::print(R"({{"plan_seconds": {}, "save_seconds": {}, "plan_text_bytes": {}, )"
              R"("save_text_bytes": {}, "index_bytes": {}}})"
              "\n",
-             planned, saved, told, all.gathered - told, std::filesystem::file_size(index));
+             planned, saved, told, gathered - told, std::filesystem::file_size(index));
 }
 
 void open(const std::string& folder) {

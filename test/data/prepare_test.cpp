@@ -304,5 +304,5 @@ BOOST_AUTO_TEST_CASE(text_is_cut_only_where_the_tokenizer_allows) {
                       (void)prepare({folder / "in.txt"}, folder / "out.h5", format, 1 << 17,
                                     tokenizer);
                     }),
-                    "no place where the text can be cut");
+                    "cannot split the text anywhere");
 }

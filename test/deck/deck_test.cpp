@@ -163,9 +163,8 @@ BOOST_AUTO_TEST_CASE(meaningless_keys_are_named_once_in_one_line) {
   const Deck d = parse_deck(kNeox, "neox.yml");
   BOOST_REQUIRE_EQUAL(d.warnings.size(), 1U);
   const std::string& w = d.warnings[0];
-  for (const char* name :
-       {"scaled_upper_triang_masked_softmax_fusion", "data_impl", "steps_per_print",
-        "vocab_file (the data file carries its tokenizer)"})
+  for (const char* name : {"scaled_upper_triang_masked_softmax_fusion", "data_impl",
+                           "steps_per_print", "vocab_file (the data file names its tokenizer)"})
     CHECK_CONTAINS(w, name);
   BOOST_CHECK(!contains(w, "wandb"));
   BOOST_CHECK(!contains(w, "fp16"));
@@ -174,7 +173,7 @@ BOOST_AUTO_TEST_CASE(meaningless_keys_are_named_once_in_one_line) {
   BOOST_CHECK_EQUAL(w.find("data_impl"), w.rfind("data_impl"));
   const Deck t = parse_deck(kLeast + "csv_monitor: {enabled: true, job_name: a}\n", "x.yml");
   BOOST_REQUIRE_EQUAL(t.warnings.size(), 1U);
-  BOOST_CHECK_EQUAL(t.warnings[0], "ignored, as they mean nothing here: csv_monitor");
+  BOOST_CHECK_EQUAL(t.warnings[0], "ignored, as these keys have no effect here: csv_monitor");
   BOOST_CHECK(parse_deck(kLeast, "x.yml").warnings.empty());
 }
 

@@ -105,11 +105,11 @@ BOOST_AUTO_TEST_CASE(what_zero_cannot_be) {
   for (const char* part : {"param", "optimizer"})
     CHECK_CONTAINS(error(fmt::format(
                        "zero_optimization: {{stage: 3, offload_{}: {{device: cpu}}}}\n", part)),
-                   "offloading isn't built yet");
+                   "offloading isn't implemented yet");
   CHECK_CONTAINS(error("zero_optimization: {cpu_offload: true}\n"),
-                 "offloading isn't built yet");
+                 "offloading isn't implemented yet");
   CHECK_CONTAINS(error("zero_optimization: {stage: 3, zero_hpz_partition_size: 8}\n"),
-                 "weights are cut over all of dp");
+                 "weights are sharded over all data-parallel ranks");
 }
 
 BOOST_AUTO_TEST_CASE(what_zero_always_does) {
@@ -125,8 +125,8 @@ BOOST_AUTO_TEST_CASE(what_zero_always_does) {
   CHECK_CONTAINS(w,
                  "zero_optimization.reduce_scatter: false (gradients are always reduced by "
                  "reduce-scatter)");
-  CHECK_CONTAINS(w, "allgather_partitions: false (weights always come by all-gather)");
-  CHECK_CONTAINS(w, "round_robin_gradients: true (the ranks' parts are equal anyway)");
+  CHECK_CONTAINS(w, "allgather_partitions: false (weights are always gathered by all-gather)");
+  CHECK_CONTAINS(w, "round_robin_gradients: true (the ranks' shards are equal in any case)");
   CHECK_CONTAINS(warning("zero_reduce_scatter: false\n"), "zero_reduce_scatter: false");
   CHECK_CONTAINS(warning("zero_contiguous_gradients: false\n"), "zero_contiguous_gradients");
   BOOST_CHECK_EQUAL(
@@ -255,9 +255,9 @@ BOOST_AUTO_TEST_CASE(the_loss_scale) {
   CHECK_CONTAINS(error("precision: fp16\nloss_scale: 128\ndynamic_loss_scale: true\n"),
                  "dynamic_loss_scale: true contradicts loss_scale: 128 (x.yml:10:1)");
   CHECK_CONTAINS(error("precision: fp16\ndynamic_loss_scale: false\n"),
-                 "dynamic_loss_scale: false needs fp16.loss_scale");
+                 "dynamic_loss_scale: false requires fp16.loss_scale");
   CHECK_CONTAINS(error("fp16: {enabled: true, initial_scale_power: 3, min_loss_scale: 16}\n"),
-                 "fp16.min_loss_scale 16 is above the first loss scale, 2^3 = 8");
+                 "fp16.min_loss_scale 16 is above the first loss scale 2^3 = 8");
   CHECK_CONTAINS(error("fp16: {enabled: true, hysteresis: 0}\n"), "must be ≥ 1, is 0");
   CHECK_CONTAINS(error("fp16: {loss_scale_window: 0}\n"), "must be ≥ 1, is 0");
   CHECK_CONTAINS(error("fp16: {loss_scale: -1}\n"), "fp16.loss_scale must be ≥ 0");
@@ -340,7 +340,7 @@ BOOST_AUTO_TEST_CASE(a_neox_deck_of_the_usual_kind_needs_one_line_of_warning) {
 "fp16": {"fp16": true, "enabled": true, "loss_scale": 0, "loss_scale_window": 1000,
     "initial_scale_power": 12, "hysteresis": 2, "min_loss_scale": 1}
 )");
-  BOOST_CHECK_EQUAL(w, "ignored, as they mean nothing here: synchronize_each_layer");
+  BOOST_CHECK_EQUAL(w, "ignored, as these keys have no effect here: synchronize_each_layer");
 }
 
 BOOST_AUTO_TEST_CASE(what_is_said_of_the_keys) {

@@ -57,7 +57,8 @@ COPY_CASES = {
     "Inputs": "layers' inputs in pinned memory change no bit",
     "Saves": "nor do three ways of saving",
 }
-SCRIPTS = {"gpu.py": GPU_CASES, "gpu_graphs.py": GRAPH_CASES, "gpu_copies.py": COPY_CASES}
+SCRIPTS = {"gpu/gpu.py": GPU_CASES, "gpu/gpu_graphs.py": GRAPH_CASES,
+           "gpu/gpu_copies.py": COPY_CASES}
 # Suites of test/program that say nothing of CPUs, and their cases: one rank, then ranks that
 # share the GPU.
 PARITY = [
@@ -233,12 +234,13 @@ def program_steps(options):
             own = [sys.executable, tests / script, case]
             steps.append(Step(f"{case}: {what}", own, 2 * 3600, lacks, **every))
     nccl = "device=cuda communication=nccl"
-    steps.append(suite("NCCL, np 1", "parity.py", "references", nccl, lacks_nccl))
+    steps.append(suite("NCCL, np 1", "parity/parity.py", "references", nccl, lacks_nccl))
     for mesh, ranks in PARITY:
         shared = "" if ranks == 1 else ", sharing the GPU"
-        steps.append(suite(f"parity, {mesh}, np {ranks}{shared}", "parity.py", mesh))
-    steps += [suite(f"ZeRO, {mesh}, bit for bit", "zero.py", mesh) for mesh in ZERO]
-    steps += [suite(f"restart, {case}", "restart.py", case) for case in RESTART]
+        name = f"parity, {mesh}, np {ranks}{shared}"
+        steps.append(suite(name, "parity/parity.py", mesh))
+    steps += [suite(f"ZeRO, {mesh}, bit for bit", "parity/zero.py", mesh) for mesh in ZERO]
+    steps += [suite(f"restart, {case}", "parity/restart.py", case) for case in RESTART]
     return steps
 
 

@@ -82,7 +82,7 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
   (void)m.parts[0]->backward(m.ex, {}, tape);
   BOOST_TEST(tape.empty());
   for (Parameter* p : m.store->parameters()) {
-    if (p->sum_over_tp) m.comm->all_reduce(p->grad, Reduction::sum);
+    if (p->sum_over.has(Axis::tp)) m.comm->all_reduce(p->grad, Reduction::sum);
     const auto reference = golden.part("grad", *p);
     const auto got = numbers(m.ex, p->grad);
     Distance d;

@@ -86,16 +86,16 @@ std::vector<std::byte> bytes_of(const View& v) {
 }
 
 /// Two micro-batches of one sample.
-Result train(const TinyModel& m, const UnitHooks& hooks = {}) {
+Result train(const TinyModel& m, const UnitObservers& observers = {}) {
   Result r;
   m.store->zero_gradients(m.ex);
   for (std::int64_t i = 0; i < 2; ++i) {
     const MicroBatch mb = tiny_batch(m.ex, m.config, i, 1, 2);
     Tape tape(mb);
-    (void)m.parts[0]->forward(m.ex, {}, tape, hooks);
+    (void)m.parts[0]->forward(m.ex, {}, tape, {.observers = observers});
     r.kept = tape.bytes();
     r.kept_on_host = tape.host_bytes();
-    (void)m.parts[0]->backward(m.ex, {}, tape, hooks);
+    (void)m.parts[0]->backward(m.ex, {}, tape, {.observers = observers});
     BOOST_TEST(tape.empty());
     BOOST_TEST(tape.bytes() == 0U);
     BOOST_TEST(tape.host_bytes() == 0U);
@@ -147,12 +147,24 @@ void check_memory(const Result& r, const Result& plain, const TinyModel& m,
   BOOST_TEST(r.peak == r.kept);
 }
 
-UnitHooks bind_by(UnitBinding& binding, ModelPart& part) {
-  UnitHooks hooks;
-  hooks.before = [&](const UnitUse& u) { binding.before(*part.units()[u.unit], u); };
-  hooks.after = [&](const UnitUse& u) { binding.after(*part.units()[u.unit]); };
-  return hooks;
-}
+/// Notes all calls.
+class Recorder : public UnitObserver {
+ public:
+  void before(const UnitUse& use, Module& /*unit*/) override {
+    BOOST_TEST(begun.size() == ended.size());  // one at a time
+    begun.push_back(use);
+  }
+  void after(const UnitUse& use, Module& /*unit*/) override { ended.push_back(use); }
+  void observe(const UnitUse& use, Module& unit, const Tensor& /*output*/) override {
+    BOOST_TEST(begun.size() == ended.size() + 1);
+    BOOST_TEST((use == begun.back()));
+    observed.push_back(unit.name());
+  }
+
+  std::vector<UnitUse> begun;
+  std::vector<UnitUse> ended;
+  std::vector<std::string> observed;
+};
 
 }  // namespace
 
@@ -195,11 +207,10 @@ BOOST_DATA_TEST_CASE(parameters_are_there_in_uses_alone,
   mb.training = false;
   {
     UnitBinding binding(cpu.ex, m.store->parameters());
-    UnitHooks hooks = bind_by(binding, *m.parts[0]);
     m.store->zero_gradients(cpu.ex);
-    r = train(m, hooks);
+    r = train(m, {&binding});
     Tape tape(mb);
-    (void)m.parts[0]->forward(cpu.ex, {}, tape, hooks);
+    (void)m.parts[0]->forward(cpu.ex, {}, tape, {.observers = {&binding}});
   }
   compare(with_gradients(std::move(r), m), expected, m);
   BOOST_TEST(*mb.loss_sum.data<double>() * mb.loss_weight == evaluated);
@@ -211,41 +222,31 @@ BOOST_DATA_TEST_CASE(uses_come_as_announced, bdata::make(kCases), c) {
   const ModelConfig config = config_of(kVariants[0], false, false, false);
   const TinyModel m(cpu.ex, config, DType::f32, {world.get(), false}, c.recompute);
   ModelPart& part = *m.parts[0];
-  std::vector<UnitUse> begun;
-  std::vector<UnitUse> ended;
-  std::vector<std::string> observed;
-  UnitHooks hooks;
-  hooks.before = [&](const UnitUse& u) {
-    BOOST_TEST(begun.size() == ended.size());  // one at a time
-    begun.push_back(u);
-  };
-  hooks.after = [&](const UnitUse& u) { ended.push_back(u); };
-  hooks.observe = [&](const std::string& name, const Tensor&) {
-    BOOST_TEST(begun.size() == ended.size() + 1);
-    observed.push_back(name);
-  };
+  Recorder seen;
+  const PartPass pass{3, 7, {&seen}};
   const auto check = [&](const std::vector<UnitUse>& announced) {
-    BOOST_TEST(begun == announced, boost::test_tools::per_element());
-    BOOST_TEST(ended == announced, boost::test_tools::per_element());
-    begun.clear();
-    ended.clear();
+    BOOST_TEST(seen.begun == announced, boost::test_tools::per_element());
+    BOOST_TEST(seen.ended == announced, boost::test_tools::per_element());
+    BOOST_TEST((seen.begun.front().place().part == 3 && seen.begun.back().micro_batch == 7));
+    seen.begun.clear();
+    seen.ended.clear();
   };
   for (const bool training : {false, true}) {
     MicroBatch mb = tiny_batch(cpu.ex, config, 0, 1, 1);
     mb.training = training;
     Tape tape(mb);
-    (void)part.forward(cpu.ex, {}, tape, hooks);
-    check(part.forward_uses(training));
-    BOOST_TEST(observed.size() == part.units().size());
+    (void)part.forward(cpu.ex, {}, tape, pass);
+    check(part.forward_uses(training, pass));
+    BOOST_TEST(seen.observed.size() == part.units().size());
     if (!training) BOOST_TEST(tape.empty());
     if (training) {
-      (void)part.backward(cpu.ex, {}, tape, hooks);
-      check(part.backward_uses());
+      (void)part.backward(cpu.ex, {}, tape, pass);
+      check(part.backward_uses(pass));
     }
-    for (std::size_t i = 0; i < observed.size(); ++i) {
-      BOOST_TEST(observed[i] == part.units()[i]->name());
+    for (std::size_t i = 0; i < seen.observed.size(); ++i) {
+      BOOST_TEST(seen.observed[i] == part.units()[i]->name());
     }
-    observed.clear();
+    seen.observed.clear();
   }
 }
 

@@ -87,7 +87,7 @@ inline MicroBatch tiny_batch(const Exec& ex, const ModelConfig& config, std::int
   mb.loss_weight = 1.0 / static_cast<double>(total * config.seq_length);
   mb.tokens = ex.make(DType::i32, Shape{mb.rows()});
   mb.targets = ex.make(DType::i32, Shape{mb.rows()});
-  mb.loss_sum = ex.zeros(DType::f64, Shape{1});
+  mb.loss_sum = ex.zeros(DType::f64, Shape{2});
   const auto token = [&](std::int64_t place) {
     const double u = (noise("tokens", place, 2) + 1) / 2;
     return static_cast<std::int32_t>(u * static_cast<double>(config.vocab_size));
@@ -145,7 +145,7 @@ struct TinyModel {
       sum += *mb.loss_sum.data<double>() * mb.loss_weight;
     }
     for (const Parameter* p : store->parameters()) {
-      if (p->sum_over_tp) tp.comm->all_reduce(p->grad, Reduction::sum);
+      if (p->sum_over.has(Axis::tp)) tp.comm->all_reduce(p->grad, Reduction::sum);
     }
     return sum;
   }

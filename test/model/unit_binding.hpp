@@ -14,7 +14,7 @@ namespace trireme::test {
 /// Takes all parameters' windows away. A use of a unit gets values, and where it may add to
 /// them gradients, in fresh memory, which is all NaN again afterwards: who looks at a window
 /// outside of a use, or keeps one, fails or spoils the result. The end gives the windows back.
-class UnitBinding {
+class UnitBinding : public UnitObserver {
  public:
   UnitBinding(const Exec& ex, const std::vector<Parameter*>& parameters) : ex_(ex) {
     for (Parameter* p : parameters) {
@@ -24,14 +24,14 @@ class UnitBinding {
   }
   UnitBinding(const UnitBinding&) = delete;
   UnitBinding& operator=(const UnitBinding&) = delete;
-  ~UnitBinding() {
+  ~UnitBinding() override {
     for (const auto& [p, home] : homes_) {
       p->value = home.value;
       p->grad = home.grad;
     }
   }
 
-  void before(Module& unit, const UnitUse& use) {
+  void before(const UnitUse& use, Module& unit) override {
     const bool adds =
         use.pass == UnitUse::Pass::backward ||
         (use.pass == UnitUse::Pass::forward && use.training && unit.gradient_in_forward());
@@ -40,7 +40,7 @@ class UnitBinding {
       if (adds) p.grad = fresh_copy(homes_.at(&p).grad);
     });
   }
-  void after(Module& unit) {
+  void after(const UnitUse& /*use*/, Module& unit) override {
     unit.visit([&](Parameter& p) {
       if (p.grad.raw() != nullptr) {
         std::memcpy(homes_.at(&p).grad.raw(), p.grad.raw(), p.grad.bytes());

@@ -7,6 +7,7 @@
 #include "trireme/ops/update.hpp"
 #include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
+#include "trireme/optim/zero.hpp"
 
 #include "../support/golden/golden.hpp"
 #include "../support/turns.hpp"
@@ -50,7 +51,7 @@ struct Training {
         layout(parts, shape.dp, zero.reduce_bucket_size,
                zero.stage3_param_persistence_threshold),
         values(ex, layout, mesh, zero, all_of(dtype)),
-        gradients(ex, layout, mesh, zero, all_of(dtype), !golden.config.no_weight_tying),
+        gradients(ex, layout, mesh, zero, all_of(dtype)),
         optimizer(ex, optimizer_of(golden), zero, all_of(dtype), layout, mesh, values,
                   gradients),
         rule(step_rule(optimizer_of(golden), {})),
@@ -87,28 +88,22 @@ struct Training {
   Result step(std::int64_t number, double lr) {
     const std::int64_t mine = golden.batch / mesh.shape.dp;
     ModelPart& part = *parts[0];
-    std::vector<UnitPlace> uses;
+    std::vector<UnitUse> uses;
     for (std::int64_t i = 0; i < mine; ++i) {
-      for (const UnitUse& u : part.forward_uses(true)) uses.push_back({0, u.unit});
-      for (const UnitUse& u : part.backward_uses()) uses.push_back({0, u.unit});
+      for (const UnitUse& u : part.forward_uses(true)) uses.push_back(u);
+      for (const UnitUse& u : part.backward_uses()) uses.push_back(u);
     }
-    values.begin(uses);
+    PhaseClock clock;
+    ZeroObserver sharding(values, gradients, clock);
+    const PartPass pass{.observers = {&sharding}};
+    sharding.begin(uses);
     gradients.begin(static_cast<int>(mine));
-    UnitHooks hooks;
-    hooks.before = [&](const UnitUse& use) {
-      values.before({0, use.unit});
-      gradients.before({0, use.unit});
-    };
-    hooks.after = [&](const UnitUse& use) {
-      if (use.pass == UnitUse::Pass::backward) gradients.after_backward({0, use.unit});
-      values.after({0, use.unit});
-    };
     double sum = 0;
     for (std::int64_t i = 0; i < mine; ++i) {
       const MicroBatch mb = golden.micro_batch(ex, number, mesh.at.dp * mine + i, 1);
       Tape tape(mb);
-      (void)part.forward(ex, {}, tape, hooks);
-      (void)part.backward(ex, {}, tape, hooks);
+      (void)part.forward(ex, {}, tape, pass);
+      (void)part.backward(ex, {}, tape, pass);
       sum += loss_of(ex, mb);
     }
     gradients.wait_for_sums();

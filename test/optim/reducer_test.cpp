@@ -41,7 +41,7 @@ double share_of(int i, int n) { return 2.0 * (i + 1) / (n * (n + 1.0)); }
 double share_in(const ShardedModel& s, const Parameter& p, int m, int n) {
   const MeshShape& shape = s.mesh.shape;
   double share = share_of(s.mesh.at.dp, shape.dp) * share_of(m, n);
-  if (p.sum_over_tp) share *= share_of(s.mesh.at.tp, shape.tp);
+  if (p.sum_over.has(Axis::tp)) share *= share_of(s.mesh.at.tp, shape.tp);
   const bool pair = !s.config.no_weight_tying && shape.pp > 1 && p.name == "embed_in.weight";
   return pair ? share * share_of(s.mesh.first_stage() ? 0 : 1, 2) : share;
 }

@@ -43,7 +43,7 @@ struct ShardedModel {
         layout(parts, shape.dp, zero.reduce_bucket_size,
                zero.stage3_param_persistence_threshold),
         values(cpu.ex, layout, mesh, zero, types),
-        gradients(cpu.ex, layout, mesh, zero, types, !config.no_weight_tying),
+        gradients(cpu.ex, layout, mesh, zero, types),
         optimizer(cpu.ex, adam, zero, types, layout, mesh, values, gradients) {}
 
   std::vector<std::unique_ptr<ModelPart>> make_parts(bool sequence_parallel, DType type) {

@@ -34,15 +34,12 @@ SETTINGS = shlex.split(os.environ.get("TRIREME_SETTINGS", ""))
 # What a run leaves in its folder beside checkpoints.
 RUN_FILES = {"deck.yml", "environment.txt", "log.txt", "metrics.h5"}
 
-# Open MPI as root, with fewer cores than ranks, unbound: versions 4 and 5.
-LAUNCH = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "OMPI_MCA_hwloc_base_binding_policy": "none",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-    "PRTE_MCA_hwloc_default_binding_policy": "none",
-}
+# The launcher's settings: see there.
+LAUNCH = dict(
+    line.split("=", 1)
+    for line in (SOURCE / "test/support/launcher.env").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+)
 
 
 def environment(threads=1, **more):

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line.
+// The program's entry point: command line and exit codes.
 #pragma once
 
 namespace trireme {
 
-/// Runs a command. 0: done; 1: an error, told in one line on stderr by one rank, or two
-/// checkpoints that differ; 75: stopped early, with a checkpoint to go on from.
+/// Runs the command that `argv` names, and returns the exit code. 0: done. 1: an error, which
+/// one rank prints as one line on stderr, or two checkpoints that differ. 75: stopped early,
+/// with a checkpoint to resume from.
 int run_program(int argc, char** argv);
 
 }  // namespace trireme

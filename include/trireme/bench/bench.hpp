@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme bench`.
+// The command `trireme bench`.
 #pragma once
 
 #include <string>
@@ -12,12 +12,12 @@ namespace trireme {
 
 struct BenchOptions {
   int steps = 5;
-  std::string json;                  ///< file to write one object to; empty: none
-  std::vector<std::string> against;  ///< settings of a deck to compare with; empty: none
-  bool update = false;               ///< the update alone, beside memory's rate
-  bool kernels = false;              ///< each kernel, beside its floor
+  std::string json;                  ///< file that receives one JSON object; empty: none
+  std::vector<std::string> against;  ///< settings of a second deck to compare with; empty: none
+  bool update = false;               ///< measure the update alone, beside the rate of memory
+  bool kernels = false;              ///< measure each kernel, beside its floor
 };
-/// `trireme bench`: speed and memory of a deck on synthetic tokens.
+/// Measures speed and memory of a deck on synthetic tokens. Collective.
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi);
 
 }  // namespace trireme

@@ -13,11 +13,12 @@ struct RunState {
   std::int64_t optimizer_steps = 0;
   std::uint64_t seed = 0;  ///< every random number follows from it and the two counts
   double loss_scale = 1;
-  std::int64_t clean_steps = 0;  ///< of the loss scale, as in LossScaleState; where an older
-  std::int64_t hysteresis = -1;  ///< checkpoint has none, these
-  std::string deck;              ///< resolved, YAML
-  std::string version;           ///< of the program that wrote it
-  std::string mesh;              ///< "dp 2 × tp 1 × pp 1": for people
+  // As in optim's LossScaleState. An older checkpoint has neither and gets these.
+  std::int64_t clean_steps = 0;
+  std::int64_t hysteresis = -1;
+  std::string deck;     ///< resolved, YAML
+  std::string version;  ///< of the program that wrote it
+  std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
   friend bool operator==(const RunState&, const RunState&) = default;
 };
 

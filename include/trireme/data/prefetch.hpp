@@ -15,20 +15,21 @@
 
 namespace trireme {
 
-/// `count` samples from number `first` on.
+/// The `count` samples from number `first` on.
 struct SampleRun {
   std::uint64_t first = 0;
   std::int64_t count = 0;
 };
 
-/// Their tokens, [samples, seq_length + 1] flat.
+/// Reads the tokens of all `samples`: [samples, seq_length + 1] flat.
 [[nodiscard]] std::vector<std::int32_t> read_samples(const SampleSource& source,
                                                      const std::vector<SampleRun>& runs);
 
 /// Batches of consecutive steps, in order, read ahead by at most `depth`.
 class Prefetch {
  public:
-  /// The samples of step n, in the order wanted. Called on the thread.
+  /// Returns the samples of step n in the order wanted. The prefetch thread calls this
+  /// function.
   using Plan = std::function<std::vector<SampleRun>(std::int64_t step)>;
 
   /// `source` must outlive this. Reading starts at once with step `first`.
@@ -37,8 +38,8 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  /// The next step's tokens, [samples, seq_length + 1] flat. Waits for them where needed. An
-  /// exception met in reading them is thrown here.
+  /// Waits for the next step's tokens: [samples, seq_length + 1] flat. Throws the exception
+  /// that reading these tokens threw.
   [[nodiscard]] std::vector<std::int32_t> next();
 
  private:
@@ -50,7 +51,7 @@ class Prefetch {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::vector<std::int32_t>> ready_;
-  std::exception_ptr failure_;  ///< comes after all of ready_
+  std::exception_ptr failure_;  ///< thrown once ready_ is empty
   bool stop_ = false;
   std::thread thread_;
 };

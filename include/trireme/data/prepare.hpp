@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From text files to documents of tokens, block by block. Files are cut into blocks of a fixed
-// size; any block can be read by itself, by any rank, in any order, and the blocks' results in
-// order are what one pass over the files from left to right gives.
+// Turns text files into documents of tokens, block by block. Files are split into blocks of a
+// fixed size. Any rank can read any block by itself, in any order. Joined in order, the blocks'
+// results equal those of one pass over the files from left to right.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,10 @@
 
 namespace trireme {
 
-/// How files become documents. JSON lines (one object a line, one document each, blank lines
-/// skipped): files whose names end in .jsonl, .ndjson or .json, or all if `all_jsonl`. Others
-/// are plain text: documents lie between separators, found from left to right without overlap;
-/// with no separator a file is one document.
+/// How files become documents. Files named .jsonl, .ndjson or .json hold JSON lines, and
+/// `all_jsonl` says so of all files. Each JSON line is one object and one document; blank lines
+/// are skipped. Other files are plain text: separators, found from left to right without
+/// overlap, stand between documents. Without a separator, a plain-text file is one document.
 struct TextFormat {
   std::string jsonl_key = "text";
   bool all_jsonl = false;
@@ -34,11 +34,11 @@ struct TextInput {
 [[nodiscard]] std::vector<TextInput> find_inputs(const std::vector<std::string>& paths,
                                                  const TextFormat& format);
 
-/// What a block holds of documents.
+/// The tokens and document ends that a block holds.
 struct TextPieces {
   std::vector<std::int32_t> tokens;
-  std::vector<std::int64_t> ends;  ///< documents end before these places in `tokens`, rising
-  std::uint64_t hash = 0;          ///< the block's share in its file's hash
+  std::vector<std::int64_t> ends;  ///< offsets in `tokens` at which documents end, ascending
+  std::uint64_t hash = 0;          ///< what this block adds to its file's hash
 };
 
 /// Reads blocks. Not thread-safe.
@@ -54,18 +54,18 @@ class TextBlocks {
   TextBlocks(const TextBlocks&) = delete;
   TextBlocks& operator=(const TextBlocks&) = delete;
 
-  /// Over all files, in their order; empty files have none.
+  /// The number of blocks over all files. Empty files have no block.
   [[nodiscard]] std::int64_t count() const { return first_blocks_.back(); }
-  [[nodiscard]] std::int64_t bytes() const;  ///< of all files
-  /// Where block k lies.
+  [[nodiscard]] std::int64_t bytes() const;  ///< in all files
+  /// Block k: bytes [begin, end) of a file.
   struct Place {
     std::size_t input;
     std::int64_t begin;
     std::int64_t end;
-    bool last;  ///< of its file
+    bool last;  ///< whether the block is its file's last
   };
   [[nodiscard]] Place place(std::int64_t k) const;
-  /// Throws Error naming file and line where JSON is malformed.
+  /// Throws Error that names file and line where JSON is malformed.
   [[nodiscard]] TextPieces read(std::int64_t k);
   [[nodiscard]] const std::vector<TextInput>& inputs() const { return inputs_; }
 
@@ -74,19 +74,20 @@ class TextBlocks {
   TextFormat format_;
   const Tokenizer& tokenizer_;
   std::int64_t block_bytes_;
-  std::vector<std::int64_t> first_blocks_;  ///< by input, and the number of all
+  /// the first block of each file, and the number of blocks at the end
+  std::vector<std::int64_t> first_blocks_;
   std::size_t open_input_ = 0;
   std::unique_ptr<class TextFile> open_;
 };
 
-/// Puts blocks' results, given in order, together to documents.
+/// Joins the results of blocks, which the caller adds in order, into documents.
 class DocumentJoiner {
  public:
   DocumentJoiner(const TextBlocks& blocks, TokenFileWriter& writer)
       : blocks_(blocks), writer_(writer) {}
   void add(std::int64_t k, const TextPieces& pieces);
-  /// 16 hexadecimal digits that depend on the contents of all files and their order. To be
-  /// called after the last block.
+  /// 16 hexadecimal digits that depend on the order and contents of all files. Call after the
+  /// last block.
   [[nodiscard]] std::string source_hash() const;
 
  private:

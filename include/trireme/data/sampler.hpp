@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which tokens sample k is: pure arithmetic, O(1), without index files. So the position in the
-// data is one number, the same for every mesh and batch layout.
+// Which tokens belong to sample k: pure arithmetic, O(1), without index files. A position in
+// the data is therefore one number, equal for every mesh and batch layout.
 #pragma once
 
 #include <array>
@@ -10,10 +10,10 @@
 
 namespace trireme {
 
-/// A bijection of [0, n) onto itself, keyed by (seed, epoch) and computed in O(1): a Feistel
-/// network (Luby and Rackoff, doi:10.1137/0217022) on the next even number of bits, walked
-/// until it lands within n (Black and Rogaway, doi:10.1007/3-540-45760-7_9); under four steps
-/// on average.
+/// A bijection of [0, n) onto itself, keyed by (seed, epoch) and computed in O(1). A Feistel
+/// network (Luby and Rackoff, doi:10.1137/0217022) permutes the numbers of the next even number
+/// of bits. The network is applied until its result lies within n, on average under four times.
+/// This is the cycle walking of Black and Rogaway, doi:10.1007/3-540-45760-7_9.
 class Permutation {
  public:
   /// 1 ≤ n < 2^62.
@@ -41,26 +41,28 @@ struct TokenRange {
 enum class Part : std::uint8_t { train, valid, test };
 [[nodiscard]] std::string_view name_of(Part part);
 
-/// "969, 30, 1" → shares of train, valid and test that add up to 1. One to three numbers not
-/// below 0, not all 0, between commas or slashes; throws Error on anything else.
+/// Parses "969, 30, 1" into shares of train, valid and test that add up to 1. Commas or slashes
+/// stand between one to three numbers; none is below 0, and one is above. Throws Error on
+/// anything else.
 [[nodiscard]] std::array<double, 3> parse_split(std::string_view split);
 
-/// The document at which each part begins, and the end of the last. Rounded as Megatron rounds,
-/// so that a deck means the same documents here.
+/// The document at which each part begins, and the end of the last part. Rounding follows
+/// Megatron, so a deck selects the documents that Megatron would.
 [[nodiscard]] std::array<std::int64_t, 4> cut_documents(const std::array<double, 3>& shares,
                                                         std::int64_t documents);
 
-/// Draws from several sources in fixed proportions. The order repeats after period(); within it
-/// each draw goes to the source that is furthest behind its share (error diffusion), so the
-/// proportions hold at every length to about one sample a source.
+/// Draws from several sources in fixed proportions. The order repeats after period(). Within a
+/// period, each draw goes to the source that is furthest behind its share (error diffusion).
+/// After any number of draws, each source is within about one sample of its share.
 class Blend {
  public:
-  /// Weights are not below 0, not all 0. Each weight above 0 gets at least one draw a period.
+  /// Requires weights of at least 0, not all 0. Each weight above 0 gets at least one draw a
+  /// period.
   explicit Blend(const std::vector<double>& weights);
 
   struct Draw {
     std::size_t source;
-    std::uint64_t index;  ///< draws from this source before this one
+    std::uint64_t index;  ///< earlier draws from this source
   };
   [[nodiscard]] Draw operator()(std::uint64_t k) const;
   [[nodiscard]] std::uint64_t period() const { return order_.size(); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SampleSource: numbered samples of tokens, from files or made up.
+// SampleSource: numbered samples of tokens, read from files or generated.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,14 @@
 
 namespace trireme {
 
-/// Samples numbered over all epochs. The same number is always the same tokens.
+/// Samples numbered over all epochs. A number always stands for the same tokens.
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
   [[nodiscard]] std::int64_t seq_length() const { return seq_length_; }
-  /// Sample k: `to` is seq_length() + 1 tokens, the inputs and, shifted by one, the targets.
+  /// Reads sample k into `to`: seq_length() + 1 tokens. The first seq_length() are the inputs;
+  /// the last seq_length() are the targets.
   virtual void get(std::uint64_t k, std::span<std::int32_t> to) const = 0;
 
  protected:
@@ -31,28 +32,28 @@ class SampleSource {
 
 struct SamplesOptions {
   std::vector<std::string> paths{};
-  std::vector<double> weights{};  ///< by path; none: in proportion to the number of samples
-  std::string split{};            ///< "969, 30, 1" of each file's documents; empty: whole files
-  Part part = Part::train;        ///< of the split
+  std::vector<double> weights{};  ///< one a path; empty: in proportion to the number of samples
+  std::string split{};  ///< shares of each file's documents, "969, 30, 1"; empty: whole files
+  Part part = Part::train;  ///< which part of the split to read
   std::int64_t seq_length = 0;
   std::uint64_t seed = 0;
-  bool shuffle = true;        ///< each epoch in its own order; otherwise as they lie
-  std::int64_t at_least = 1;  ///< samples that there must be: those of a global batch
+  bool shuffle = true;        ///< shuffle each epoch anew; otherwise in file order
+  std::int64_t at_least = 1;  ///< fewest samples accepted: a global batch
   DocumentCheck check = DocumentCheck::all;
 };
 
-/// Samples of one part of one or several token files. Sample i of a file is its tokens
-/// [i·T, i·T + T] from where the part begins.
+/// Samples of one part of one or several token files. Sample i of a file is its tokens [i·T,
+/// i·T + T], counted from the part's beginning.
 class Samples : public SampleSource {
  public:
-  /// Throws Error on bad files, on files of different vocabularies, and where there is too
-  /// little data, saying how many tokens there are and are needed.
+  /// Throws Error on bad files and on files of different vocabularies. Where there is too
+  /// little data, the Error names the tokens present and needed.
   explicit Samples(const SamplesOptions& options);
 
   [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
   void get(std::uint64_t k, std::span<std::int32_t> to) const override;
 
-  /// Over all files: samples in one pass over each.
+  /// Samples in one pass over every file.
   [[nodiscard]] std::int64_t samples_per_epoch() const { return samples_; }
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }  ///< in this part of the files
   [[nodiscard]] const TokenFile& file(std::size_t i) const { return *sources_[i].file; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Token files: /tokens, 1-D uint16 or uint32 (by vocabulary), all documents end to end, each
-// closed by the end-of-document id; /documents, uint64 offsets into it, one more than there are
-// documents, from 0 to the number of tokens. Attributes: format, format_version, vocab_size,
-// end_of_document, tokenizer, tokenizer_definition, source_hash.
+// Token files. Dataset /tokens, 1-D uint16 or uint32 (by vocabulary), holds all documents end
+// to end, each closed by the end-of-document id. Dataset /documents, 1-D uint64, holds the
+// offset of each document in /tokens and, last, the number of tokens. Attributes: format,
+// format_version, vocab_size, end_of_document, tokenizer, tokenizer_definition, source_hash.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,12 @@ namespace trireme {
 inline constexpr std::int64_t kTokenChunk = 1 << 16;
 inline constexpr std::int64_t kTokenFormatVersion = 1;
 
-/// How much of /documents to look at on opening: `all` of it, by one rank; the others of a
-/// large job leave the file system in peace, and reads are checked in any case.
+/// How much of /documents to check on opening. One rank of a job checks `all`; the other ranks
+/// check `none`, which spares the file system. Every read is checked in any case.
 enum class DocumentCheck : std::uint8_t { all, none };
 
-/// A token file for reading. Nothing in it is trusted: what does not fit together is an Error
-/// that names the file.
+/// A token file for reading. All contents are checked: throws Error that names the file where
+/// they do not fit together.
 class TokenFile {
  public:
   explicit TokenFile(const std::string& path, DocumentCheck check = DocumentCheck::all);
@@ -40,10 +40,11 @@ class TokenFile {
   }
   [[nodiscard]] const std::string& source_hash() const { return source_hash_; }
 
-  /// Where document i starts; documents() gives the end of the last.
+  /// The token at which document i starts; document_start(documents()) is the end of the last
+  /// document.
   [[nodiscard]] std::int64_t document_start(std::int64_t i) const;
-  /// Tokens from `offset` on. Throws Error naming position and id if one is not in the
-  /// vocabulary.
+  /// Reads tokens from `offset` on. Throws Error that names position and id if a token is not
+  /// in the vocabulary.
   void read(std::int64_t offset, std::span<std::int32_t> to) const;
 
  private:
@@ -63,9 +64,9 @@ class TokenFile {
   std::string source_hash_;
 };
 
-/// Writes a token file under `PATH.tmp` and renames it when finished, so that there is never
-/// half of one; without finish() nothing remains. Memory use is constant, and the bytes of the
-/// file depend only on tokens and documents, not on the pieces they came in.
+/// Writes a token file as `PATH.tmp` and renames it in finish(). PATH is never incomplete, and
+/// without finish() no file remains. Memory use is constant. The file's bytes depend only on
+/// tokens and documents, not on the pieces in which they came.
 class TokenFileWriter {
  public:
   /// Throws Error if the file cannot be created there.
@@ -73,15 +74,15 @@ class TokenFileWriter {
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
-  /// More of the current document.
+  /// Appends tokens to the current document.
   void append(std::span<const std::int32_t> tokens);
-  /// Closes the current document. One without a token is not written, only counted.
+  /// Closes the current document. An empty document is not written, but counted in dropped().
   void end_document();
   [[nodiscard]] bool document_empty() const { return document_tokens_ == 0; }
-  /// Throws Error if there is no token at all. Replaces an existing file at once.
+  /// Throws Error if there is no token at all. Replaces an existing file atomically.
   void finish(const std::string& source_hash);
 
-  [[nodiscard]] std::int64_t tokens() const { return tokens_; }  ///< with ends of documents
+  [[nodiscard]] std::int64_t tokens() const { return tokens_; }  ///< ends of documents included
   [[nodiscard]] std::int64_t documents() const { return documents_; }
   [[nodiscard]] std::int64_t dropped() const { return dropped_; }
 

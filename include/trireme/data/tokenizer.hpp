@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizer: the seam between text and token ids. A new kind is a class and a line in
+// Tokenizer: the interface between text and token ids. A new kind is a class and a line in
 // make_tokenizer().
 #pragma once
 
@@ -16,26 +16,26 @@ namespace trireme {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  /// "bytes": what make_tokenizer() knows it by.
+  /// The name by which make_tokenizer() knows this kind, such as "bytes".
   [[nodiscard]] virtual std::string kind() const = 0;
-  /// Text from which, with the kind, make_tokenizer() makes the same tokenizer again.
+  /// A text from which make_tokenizer(), given kind() too, makes an equal tokenizer.
   [[nodiscard]] virtual std::string definition() const = 0;
-  /// Ids are 0 to vocab_size() − 1.
+  /// The number of ids, which are 0 to vocab_size() − 1.
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
-  /// The id that ends a document; never made by encode().
+  /// The id that ends a document. encode() never yields this id.
   [[nodiscard]] virtual std::int32_t end_of_document() const = 0;
 
-  /// Appends the ids of `text`, any bytes.
+  /// Appends the ids of `text`, which may hold any bytes.
   virtual void encode(std::string_view text, std::vector<std::int32_t>& to) const = 0;
-  /// The last place, 0 to size, where `text` can be cut so that both parts encoded by
-  /// themselves give the ids of the whole, whatever text stands before and behind; 0 if there
-  /// is none. Texts larger than memory are encoded in pieces cut there.
+  /// The last offset in `text`, 0 to its size, at which text can safely be split. Both pieces,
+  /// encoded by themselves, give the ids of the whole, whatever text precedes and follows.
+  /// Returns 0 if there is no such offset. Texts larger than memory are encoded in such pieces.
   [[nodiscard]] virtual std::size_t safe_cut(std::string_view text) const = 0;
-  /// The bytes that ids stand for; nothing for end_of_document(). Throws Error on other ids.
+  /// The bytes that `ids` stand for; end_of_document() adds none. Throws Error on other ids.
   [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
 };
 
-/// One id a byte, and 256 for the end of a document.
+/// One id for each byte value, and id 256 for the end of a document.
 class ByteTokenizer : public Tokenizer {
  public:
   [[nodiscard]] std::string kind() const override { return "bytes"; }
@@ -49,7 +49,7 @@ class ByteTokenizer : public Tokenizer {
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const override;
 };
 
-/// Throws Error naming the kinds there are if `kind` is none of them.
+/// Throws Error that lists the known kinds if `kind` is none of them.
 [[nodiscard]] std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind,
                                                         const std::string& definition);
 

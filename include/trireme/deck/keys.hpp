@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every key that a deck may hold: those that set something, those that mean nothing here, and
-// those that ask for what isn't available.
+// Every key that a deck may hold. Some keys set something, some have no effect here, and some
+// ask for features that are not available.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace trireme::deck {
 
-/// Words about precision, ZeRO and recomputation that aren't settings by themselves.
+/// Keys of precision, ZeRO and activation checkpointing that several settings are made from.
 struct MemoryWords {
   DType precision = DType::f32;
   bool fp16 = false;  ///< fp16.enabled
@@ -36,15 +36,14 @@ struct MemoryWords {
   bool round_robin_gradients = false;
 };
 
-/// DeepSpeed's words for tensorboard_dir, which is output_path/job_name.
+/// DeepSpeed's keys for tensorboard_dir, which becomes output_path/job_name.
 struct TensorBoardWords {
   bool enabled = false;
   std::string output_path;
   std::string job_name = "DeepSpeedJobName";
 };
 
-/// A deck on its way in or out: the settings, and the words of a deck that several of them are
-/// made from.
+/// A deck while it is read or written: the settings, and the keys that settings are made from.
 struct Draft {
   DeckSettings deck;
   std::vector<double> betas{0.9, 0.999};
@@ -61,10 +60,10 @@ struct Draft {
 struct Choice {
   std::string_view name;
   std::uint8_t value = 0;
-  std::string_view refusal = {};  ///< why this one can't be had, and what to use
+  std::string_view refusal = {};  ///< why this choice is refused, and what to use
 };
 
-/// An enumeration seen through its names. Every one of ours is a std::uint8_t.
+/// A reference to an enumeration of type std::uint8_t, with the names of its values.
 struct Enumerated {
   std::uint8_t* value;
   std::span<const Choice> choices;
@@ -77,17 +76,17 @@ using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, 
 struct Range {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
-  bool above_low = false;   ///< low itself is out
-  bool below_high = false;  ///< high itself is out
+  bool above_low = false;   ///< exclude low itself
+  bool below_high = false;  ///< exclude high itself
   [[nodiscard]] bool holds(double x) const;
-  [[nodiscard]] std::string str() const;  ///< "≥ 0 and < 1"; empty if everything holds
+  [[nodiscard]] std::string str() const;  ///< "≥ 0 and < 1"; empty if every value is allowed
 };
 
 enum class Need : std::uint8_t {
   usual,     ///< has a default
-  open,      ///< 0 or empty stands for "not given" and is written as null
+  open,      ///< 0 or empty means "not given" and is written as null
   required,  ///< must be given
-  input      ///< folded into other keys and never written
+  input      ///< converted to other keys and never written
 };
 
 /// A key that sets something.
@@ -105,12 +104,12 @@ struct Section {
   std::span<const Key> keys;
 };
 
-/// Keys without meaning here, under one dictionary ("" = top level).
+/// Keys without effect here, under one dictionary ("" = top level).
 struct IgnoredKeys {
   enum class Shown : std::uint8_t {
     each,   ///< named in the warning
-    whole,  ///< the dictionary is named instead
-    never   ///< settings of a feature that is refused anyway unless it is off
+    whole,  ///< the warning names the dictionary instead
+    never   ///< settings of a feature that another key refuses
   };
   std::string_view dictionary;
   std::string_view names;  ///< separated by spaces
@@ -118,12 +117,12 @@ struct IgnoredKeys {
   std::string_view note = {};
 };
 
-/// Keys that are fine only at a value that asks for nothing.
+/// Keys that are accepted only at a value that switches their feature off.
 struct RefusedKeys {
   std::string_view dictionary;
   std::string_view names;    ///< separated by spaces
-  std::string_view off;      ///< values that ask for nothing, separated by |
-  std::string_view message;  ///< why, and what to do
+  std::string_view off;      ///< values that switch the feature off, separated by |
+  std::string_view message;  ///< why the feature is refused, and what to do
 };
 
 [[nodiscard]] std::span<const Section> key_sections();
@@ -132,13 +131,13 @@ struct RefusedKeys {
 
 [[nodiscard]] std::vector<std::string> split_words(std::string_view text, char separator = ' ');
 
-/// As it is written in YAML; lists and numbers read back exactly.
+/// The field's value as YAML text. Lists and numbers read back exactly.
 [[nodiscard]] std::string field_text(const Key& key, Draft& draft);
 [[nodiscard]] std::string field_type(const Field& field);  ///< "integer", "one of a, b"
 /// "integer ≥ 1; default 4; also as ALIAS"
 [[nodiscard]] std::string key_facts(const Key& key, Draft& defaults);
 
-/// The words of a deck that give these settings.
+/// The draft that these settings would be read from.
 [[nodiscard]] Draft unfold(const DeckSettings& settings);
 
 }  // namespace trireme::deck

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One deck for all ranks: rank 0 reads the files, every rank gets the result.
+// Loads one deck for all ranks: rank 0 reads the files, and every rank receives the result.
 #pragma once
 
 #include <functional>
@@ -11,20 +11,21 @@
 
 namespace trireme {
 
-/// Where a command line says that its deck comes from.
+/// The files and overrides that a command line names.
 struct DeckSource {
   std::vector<std::string> files;
   std::vector<std::string> overrides;  ///< "key=value"
 };
 
-/// Reads and resolves the deck on rank 0. `check` looks at the deck there and fills in what the
-/// data tells. Every rank gets the result. Collective. Throws Error for rank 0's alone.
+/// Reads and resolves the deck on rank 0, and broadcasts the result. `check` runs on rank 0,
+/// where it checks the deck and fills in what the data determine. Every rank throws Error if
+/// rank 0 does. Collective.
 [[nodiscard]] Deck load_deck(const DeckSource& source, Communicator& world,
                              const std::function<void(Deck&)>& check);
 
-/// Logs the mesh, on one line.
+/// Logs the mesh in one line.
 void print_mesh(const Deck& deck, const MeshShape& mesh);
-/// Logs the model's sizes and the batch, on a line each.
+/// Logs two lines: the model's sizes, and the batch.
 void print_model(const Deck& deck, const MeshShape& mesh);
 
 }  // namespace trireme

@@ -82,6 +82,9 @@ class Arena {
           before_(std::exchange(
               pool_.current_, place == Place::inside ? arena.shelf_ : BlockPool::kEverybodys)) {
     }
+    /// Outside of whatever arena of `pool` is entered.
+    explicit Scope(BlockPool& pool)
+        : pool_(pool), before_(std::exchange(pool.current_, BlockPool::kEverybodys)) {}
     ~Scope() { pool_.current_ = before_; }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory that a run will take, planned by its own ranks as it starts, against what is
-// there.
+// Forecasts the memory of a run as the run starts, and compares the forecast with the memory
+// available. The run's own ranks make the forecast.
 #pragma once
 
 #include <cstddef>
@@ -13,29 +13,29 @@
 
 namespace trireme {
 
-/// What all figures of a table are given in.
+/// The unit in which all figures of a table are given.
 struct ByteUnit {
   const char* name;
   double bytes;
 };
-/// MiB, from 10 GiB on GiB.
+/// MiB for figures up to 10 GiB, otherwise GiB.
 [[nodiscard]] ByteUnit unit_for(std::int64_t most);
 
-/// A table of the stages' memory, in two lines of heading and one a stage; of more than `most`
-/// stages the first, the last, and that which needs the most.
+/// A table of the stages' memory: two lines of heading and one line a stage. With more than
+/// `most` stages, the table has only the first, the last and the largest stage.
 [[nodiscard]] std::vector<std::string> memory_table(const RunPlan& run, std::size_t most);
 
-/// The plan of this run, on rank 0; each rank that is first in dp plans itself, so that it
-/// takes the time of one rank's plan however many there are. Collective.
+/// The forecast of this run, on rank 0. Each rank with dp index 0 runs its own forecast, so the
+/// time needed is that of one rank whatever their number. Collective.
 [[nodiscard]] RunPlan plan_start(const Deck& deck, const Engine& engine, const Mesh& mesh);
 
-/// Where the plan is nearest to what there is: "GPU-3f… of node7: 61.2 of 79.1 GiB". `trouble`
-/// is a warning that names both figures; "" where all fits.
+/// `tightest` names the node or GPU that is used most: "GPU-3f… of node7: 61.2 of 79.1 GiB".
+/// `trouble` is a warning that names both figures; "" where all fits.
 struct MemoryCheck {
   std::string tightest;
   std::string trouble;
 };
-/// `ranks` by rank. What no system tells of is not checked.
+/// Expects `ranks` in rank order. Memory whose size is unknown is not checked.
 [[nodiscard]] MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks);
 
 }  // namespace trireme

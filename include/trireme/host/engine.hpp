@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where this rank computes: device, kernels, stream and threads.
+// The resources that this rank computes with: device, kernels, stream and threads.
 #pragma once
 
 #include <memory>
@@ -13,39 +13,40 @@
 
 namespace trireme {
 
-/// The GPU that a rank takes.
+/// The GPU that a rank uses.
 struct GpuShare {
   bool use = false;
-  int index = 0;        ///< of those that the rank sees
-  bool shared = false;  ///< any rank of the job shares its with another
+  int index = 0;        ///< index among the GPUs that the rank sees
+  bool shared = false;  ///< whether any two ranks of the job share a GPU
 };
 
 class Engine {
  public:
-  /// On GPUs where the deck says cuda, or auto and all ranks see some: a rank's is that of its
-  /// number on its node, so that ranks share GPUs where there are fewer. Threads: the deck's
-  /// threads_per_rank, else OMP_NUM_THREADS, else an equal share of this node's processors.
-  /// Collective. Throws Error where the deck says cuda and a rank can't have it.
+  /// Selects GPUs if the deck says `cuda`, or if the deck says `auto` and all ranks see a GPU.
+  /// A rank's number on its node selects its GPU; ranks share GPUs where a node has fewer. The
+  /// thread count is the deck's threads_per_rank, else OMP_NUM_THREADS, else an equal share of
+  /// this node's processors. Throws Error where the deck says `cuda` and a rank can't have a
+  /// GPU. Collective.
   Engine(const Deck& deck, const MpiSession& mpi);
 
   [[nodiscard]] const Exec& exec() const { return exec_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] bool on_gpu() const { return exec_.device.kind() == DeviceKind::cuda; }
-  /// What tells this rank's GPU from others; "" on a CPU.
+  /// An id that distinguishes this rank's GPU from others; "" on a CPU.
   [[nodiscard]] const std::string& gpu_id() const { return gpu_id_; }
-  /// Bytes of its memory for this job: free when the engine was about to be made. 0 on a CPU.
+  /// Bytes of GPU memory for this job: those free just before the engine was made. 0 on a CPU.
   [[nodiscard]] std::size_t gpu_memory() const { return gpu_memory_; }
-  /// "cpu: 2 threads, OpenBLAS SkylakeX".
+  /// The device in words: "cpu: 2 threads, OpenBLAS SkylakeX".
   [[nodiscard]] std::string describe() const;
-  /// The groups of this run's mesh, for arrays on the device. Collective over `world`.
+  /// The communicators of this run's mesh, for arrays on the device. Collective over `world`.
   [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
-  /// On which the phases of steps are measured.
+  /// The clock by which the phases of steps are measured.
   [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
-  /// Starts or stops a CUDA profiler where the deck says so for the iteration to come.
+  /// Starts or stops a CUDA profiler if the deck says so for the coming `iteration`.
   void profile(const Deck& deck, std::int64_t iteration) const;
-  /// Products of this rank, operations a second, all ranks at work. Collective.
+  /// This rank's GEMM rate in operations a second, while all ranks compute. Collective.
   [[nodiscard]] double gemm_rate(Communicator& world, int n, double seconds) const;
-  /// Of those products: fp32 on CPUs, the deck's on GPUs.
+  /// The type of the GEMMs in gemm_rate(): fp32 on CPUs, the deck's type on GPUs.
   [[nodiscard]] DType gemm_type() const { return on_gpu() ? compute_type_ : DType::f32; }
 
  private:
@@ -54,7 +55,7 @@ class Engine {
   DType compute_type_;
   std::string gpu_id_;
   std::size_t gpu_memory_;
-  std::string exchange_;  ///< between GPUs, in words
+  std::string exchange_;  ///< how GPUs communicate, in words
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Kernels> kernels_;
@@ -62,17 +63,18 @@ class Engine {
   int threads_;
 };
 
-/// Logs threads or GPU, and `gemm_rate`: GEMMs of all ranks, operations a second.
+/// Logs the threads or the GPU, and `gemm_rate`: operations a second over all ranks.
 void print_compute(const Engine& engine, double gemm_rate);
 
-/// OpenBLAS takes slow kernels on processors newer than itself. Then this starts the program
-/// anew with better ones (OPENBLAS_CORETYPE) and does not return; call before anything else.
+/// Restarts the program if OpenBLAS chose slow kernels because it doesn't know this processor.
+/// OPENBLAS_CORETYPE then names better kernels, and this call does not return. Call before
+/// anything else.
 void use_best_blas_kernels(char** argv);
 
-/// Most memory that this rank has had, in bytes: its process's, or its arrays' on a GPU.
+/// Peak memory of this rank in bytes: its process on a CPU, its arrays on a GPU.
 [[nodiscard]] std::int64_t peak_bytes(const Device& device);
 
-/// Most memory that this process has had, in bytes.
+/// Peak memory of this process in bytes.
 [[nodiscard]] std::int64_t peak_process_bytes();
 
 [[nodiscard]] std::string host_name();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which host does what in the mesh, as a small table whatever the number of hosts.
+// A small table that shows which host does what in the mesh, whatever the number of hosts.
 #pragma once
 
 #include <cstddef>
@@ -10,26 +10,26 @@
 
 namespace trireme {
 
-/// Where a rank runs.
+/// The host and device on which a rank runs.
 struct RankPlace {
   std::string host;
-  std::string device;  ///< "cpu, 2 threads"; of a GPU without its number
+  std::string device;  ///< "cpu, 2 threads"; a GPU's name without its number
 };
 
 /// Lines of a table with a heading: hosts, ranks, devices, and the ranges of dp, tp and pp.
-/// `places` by rank. Hosts next to each other (by their first rank) whose ranks do the same
-/// kind of work share a line: first those of the same stages, and if that leaves more than
-/// `most` lines all that hold equally many ranks, devices and indices; then the numbers in
-/// brackets are what each of them holds. Lines beyond `most` are left out, and counted in the
-/// last.
+/// Expects `places` in rank order. Neighbouring hosts, ordered by their first rank, share a
+/// line if their ranks do similar work. All hosts of a line first have equal stages. If more
+/// than `most` lines remain, hosts with equally many ranks, devices and indices share a line.
+/// Numbers in brackets are then what each host holds. Lines beyond `most` are left out; the
+/// last line counts their hosts.
 [[nodiscard]] std::vector<std::string> mesh_table(const MeshShape& shape,
                                                   const std::vector<RankPlace>& places,
                                                   std::size_t most);
 
-/// "node01–node12 (12 hosts)" where the names count up, "a … z (26 hosts)" where they don't.
+/// "node01–node12 (12 hosts)" where the names count up, otherwise "a … z (26 hosts)".
 [[nodiscard]] std::string host_range(const std::vector<std::string>& names);
 
-/// "0–7", "0, 2", "0 … 28 (8)": of ascending numbers.
+/// Ascending numbers in short: "0–7", "0, 2" or "0 … 28 (8)".
 [[nodiscard]] std::string number_range(const std::vector<int>& numbers);
 
 }  // namespace trireme

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What rank 0 knows of all ranks when a run starts.
+// Facts about all ranks, which rank 0 gathers when a run starts.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,14 @@ namespace trireme {
 struct RankFacts {
   std::string host;
   std::string device;         ///< "cpu", "cuda:0 NVIDIA H100 80GB HBM3"
-  std::string gpu;            ///< what tells it from others; "" on a CPU
-  std::int64_t capacity = 0;  ///< bytes that it has for this job; 0 on a CPU
+  std::string gpu;            ///< an id that distinguishes the GPU from others; "" on a CPU
+  std::int64_t capacity = 0;  ///< bytes of GPU memory for this job; 0 on a CPU
   int threads = 1;
   NodeFacts node;
 };
 
-/// Of every rank, by rank; empty but on rank 0. To be called before memory is taken.
-/// Collective.
+/// Returns the facts of every rank, in rank order, on rank 0; other ranks get an empty vector.
+/// Call before memory is taken. Collective.
 [[nodiscard]] std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi);
 
 }  // namespace trireme

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether somebody looks on: where the launcher passes this process's lines on to.
+// Finds the terminal, if any, on which this process's output appears.
 #pragma once
 
 #include "trireme/core/log.hpp"
 
 namespace trireme {
 
-/// Where a bar can be drawn; no file where it can't. Under a launcher that is an ancestor of
-/// this process its own stdout and stderr count: Open MPI gives ranks a terminal of their own
-/// as stdout, whatever its output is, and a pipe as stderr. Looked up once; the first call must
-/// come before MPI starts.
+/// The file on which a bar can be drawn; none if there is no terminal. Under a launcher, the
+/// launcher's own stdout and stderr count if it is an ancestor process. Open MPI gives ranks a
+/// pseudo-terminal as stdout and a pipe as stderr, wherever its output goes. The result of the
+/// first call is kept; make that call before MPI starts.
 [[nodiscard]] const log::LivePlace& live_place();
 
-/// Columns of that terminal now; 80 where it doesn't tell.
+/// Columns of the terminal now; 80 if unknown.
 [[nodiscard]] int live_columns();
 
 }  // namespace trireme

@@ -55,6 +55,10 @@ struct ModelConfig {
   double init_method_std = 0.02;
 
   [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  /// Entries of a head that rotary embedding turns.
+  [[nodiscard]] std::int64_t rotary_dims() const {
+    return static_cast<std::int64_t>(rotary_pct * static_cast<double>(head_dim()));
+  }
   /// Width of the activation's output: half the up-projection where gated.
   [[nodiscard]] std::int64_t mlp_inner() const {
     return gated(activation) ? intermediate_size / 2 : intermediate_size;

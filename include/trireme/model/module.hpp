@@ -10,7 +10,8 @@
 namespace trireme {
 
 /// Maps activations [rows, hidden] to activations. Gradients of parameters are accumulated, in
-/// backward, by the head in the forward of a micro-batch in training.
+/// backward, by the head in the forward of a micro-batch in training. A module may add terms of
+/// its own to the loss: Tape::auxiliary_sum() says how.
 class Module {
  public:
   virtual ~Module() = default;

@@ -5,11 +5,19 @@
 #include <functional>
 #include <string>
 
+#include "trireme/comm/axes.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/ops/exec.hpp"
 #include "trireme/tensor/box.hpp"
 
 namespace trireme {
+
+/// What a parameter is in the model, where that matters to those who lay parameters out.
+enum class ParameterRole : std::uint8_t {
+  weight,           ///< any other
+  token_embedding,  ///< the table that tokens are looked up in; the output matrix, if tied
+  tied_copy         ///< the last stage's copy of that table
+};
 
 /// A part of one global array of weights. `value` and `grad` are windows of shape box.extent,
 /// bound by who owns the memory; outside of uses of the parameter they may be empty.
@@ -18,10 +26,10 @@ struct Parameter {
   Shape global_shape;  ///< true extents, without padding
   Box box;             ///< the part that this rank holds
   InitMethod init = InitMethod::normal;
-  bool decay = true;          ///< takes weight decay
-  bool replicated_tp = true;  ///< every rank of tp holds the same part: norms count it once
-  bool sum_over_tp = false;   ///< ranks of tp hold only addends of the gradient
-  bool tied_copy = false;     ///< the last stage's copy of embed_in.weight
+  bool decay = true;  ///< takes weight decay
+  ParameterRole role = ParameterRole::weight;
+  Axes sharded_over;  ///< ranks of these hold different parts, of all others the same one
+  Axes sum_over;      ///< ranks of these, besides dp, hold addends of the gradient
 
   View value;
   View grad;

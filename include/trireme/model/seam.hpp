@@ -40,11 +40,11 @@ class Seam {
 /// How a model is cut over tp. Under sequence parallelism, activations between sublayers hold
 /// this rank's part of the rows (tokens), else all rows on every rank.
 struct TensorParallel {
-  Communicator* comm = nullptr;
+  Communicator* comm = nullptr;  ///< null: one rank alone
   bool sequence_parallel = false;
 
-  [[nodiscard]] int rank() const { return comm->rank(); }
-  [[nodiscard]] int size() const { return comm->size(); }
+  [[nodiscard]] int rank() const { return comm != nullptr ? comm->rank() : 0; }
+  [[nodiscard]] int size() const { return comm != nullptr ? comm->size() : 1; }
   [[nodiscard]] bool rows_are_cut() const { return sequence_parallel && size() > 1; }
   [[nodiscard]] std::int64_t local_rows(std::int64_t rows) const {
     return rows_are_cut() ? rows / size() : rows;

@@ -22,9 +22,19 @@ struct MicroBatch {
   ConstView loss_scale;    ///< … times this (fp64 [1]; none: 1), not to vanish in fp16
   Tensor tokens;           ///< int32 [batch·seq]; first part of the model only
   Tensor targets;          ///< int32 [batch·seq]; last part only
-  Tensor loss_sum;         ///< fp64 [1], the last part adds Σ token losses
+  /// fp64 [2]: Σ token losses, which the last part adds, and Σ auxiliary losses, to which any
+  /// module may add (Tape::auxiliary_sum).
+  Tensor loss_sum;
 
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
+  [[nodiscard]] View token_loss_sum() const {
+    return {loss_sum.view().raw(), DType::f64, Shape{1}};
+  }
+  /// What 1 in an auxiliary term, which is a mean over a micro-batch, weighs in the step's
+  /// loss; times loss_scale in its gradient.
+  [[nodiscard]] double auxiliary_weight() const {
+    return loss_weight * static_cast<double>(rows());
+  }
   [[nodiscard]] std::uint64_t first_row() const {
     return first_sample * static_cast<std::uint64_t>(seq);
   }
@@ -59,6 +69,16 @@ class Tape {
   [[nodiscard]] std::size_t peak_bytes() const { return peak_bytes_; }
   /// What it holds of the host's memory beside that.
   [[nodiscard]] std::size_t host_bytes() const { return host_bytes_; }
+  /// Where a module's forward adds auxiliary losses (fp64 [1]): coefficient · term · rows(),
+  /// alike on all ranks of tp, of which rank 0's count. Its backward adds coefficient ·
+  /// auxiliary_weight() · loss_scale · ∂term/∂x to dx and to its parameters' gradients. Empty
+  /// where the forward is recomputed: then nothing is to be added.
+  [[nodiscard]] View auxiliary_sum() const {
+    if (recomputing_) return {};
+    return {micro_batch_.loss_sum.data<double>() + 1, DType::f64, Shape{1}};
+  }
+  /// Forwards to come compute again what one has computed before, or no longer.
+  void set_recomputing(bool recomputing) { recomputing_ = recomputing; }
   void put(const Tensor& t) {
     if (!recording_) return;
     stack_.push_back(t);
@@ -89,6 +109,7 @@ class Tape {
  private:
   MicroBatch micro_batch_;
   bool recording_;
+  bool recomputing_ = false;
   std::vector<Tensor> stack_;
   std::vector<HostCopy> host_stack_;
   std::size_t bytes_ = 0;

@@ -3,13 +3,13 @@
 // of it.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "trireme/device/host_pool.hpp"
 #include "trireme/model/module.hpp"
 #include "trireme/model/seam.hpp"
+#include "trireme/model/unit_observer.hpp"
 
 namespace trireme {
 
@@ -21,7 +21,9 @@ struct UnitInfo {
   std::int64_t parameters = 0;
 };
 
-/// All units in order. Pure.
+/// The parameters of a unit, where one rank holds all of it. They have no memory.
+void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f);
+/// All units in order. Pure. A vocabulary that is not known yet counts as 0 tokens.
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
 /// Of the whole model; tied matrices count once.
 [[nodiscard]] std::int64_t count_parameters(const ModelConfig& config);
@@ -34,46 +36,27 @@ struct UnitInfo {
 [[nodiscard]] Shape logits_buffer(const Device& device, std::int64_t rows,
                                   std::int64_t vocab_size, int tp, std::int64_t columns);
 
-/// One call of a unit. Its parameters' values must be there during every pass, and their
-/// gradients' memory during backward, for a unit with gradient_in_forward() during forward in
-/// training too. At other times nothing looks at a parameter's windows.
-struct UnitUse {
-  enum class Pass : std::uint8_t { forward, recompute, backward };
-  std::size_t unit = 0;  ///< number in its part
-  Pass pass = Pass::forward;
-  bool training = true;  ///< false: an evaluation's forward, without gradients
-  friend bool operator==(const UnitUse&, const UnitUse&) = default;
-};
-
-/// Called around every use of a unit by forward() and backward(), where set.
-struct UnitHooks {
-  std::function<void(const UnitUse&)> before;
-  std::function<void(const UnitUse&)> after;
-  /// After each unit's forward, within its use (to look for the first activation that is not
-  /// finite). Not after what is computed again.
-  std::function<void(const std::string& unit, const Tensor& output)> observe;
-};
-
 /// Units [first_unit, end_unit) of a model: what one stage holds as one chunk.
 class ModelPart {
  public:
   /// A tied head shares the embedding's weight if that is in the same part, else it has a copy
-  /// (Parameter::tied_copy), whose gradient a GradientReducer adds to the original's. Groups of
-  /// layers that are computed again begin anew in each part.
+  /// (ParameterRole::tied_copy), whose gradient a GradientReducer adds to the original's.
+  /// Groups of layers that are computed again begin anew in each part.
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
             int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
   /// Activations [local rows, hidden]; x is empty for the first part, the result for the last.
-  [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape,
-                               const UnitHooks& hooks = {});
-  /// After a unit's use in backward its own parameters have all of this micro-batch's gradient.
+  [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& pass = {});
   [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy, Tape& tape,
-                                const UnitHooks& hooks = {});
+                                const PartPass& pass = {});
   /// The uses of units in forward() and in backward(), in order.
-  [[nodiscard]] std::vector<UnitUse> forward_uses(bool training) const;
-  [[nodiscard]] std::vector<UnitUse> backward_uses() const;
+  [[nodiscard]] std::vector<UnitUse> forward_uses(bool training,
+                                                  const PartPass& pass = {}) const;
+  [[nodiscard]] std::vector<UnitUse> backward_uses(const PartPass& pass = {}) const;
+  /// Calls the observers of `uses` for a pass that a graph computes.
+  void observe_uses(const Exec& ex, const std::vector<UnitUse>& uses, const PartPass& pass);
   /// All but the head's loss: this rank's columns of the logits [rows, local vocabulary]. Last
   /// part.
   [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
@@ -85,7 +68,6 @@ class ModelPart {
   }
 
  private:
-  void add_head(const ModelConfig& config, const TensorParallel& tp);
   /// Whether a unit is the first, or the last, of a group that is computed again.
   [[nodiscard]] bool opens_group(std::size_t unit) const;
   [[nodiscard]] bool closes_group(std::size_t unit) const;

@@ -25,8 +25,9 @@ struct StepRule {
 /// State of the decision, on the device, equal on all ranks: an fp64 array [kSlots].
 struct StepState {
   // Inputs of decide_step():
-  double squares = 0;  ///< Σ g² of the whole model's gradient, times loss scale²
-  double loss = 0;     ///< Σ token losses of the step, all ranks
+  double squares = 0;    ///< Σ g² of the whole model's gradient, times loss scale²
+  double loss = 0;       ///< Σ token losses of the step, all ranks
+  double auxiliary = 0;  ///< Σ auxiliary losses, in the same unit
   // Outputs of decide_step():
   double factor = 0;   ///< multiplies gradients in the update: clipping and 1 / loss scale
   double updated = 0;  ///< 1: the update takes place; 0: the update changes nothing
@@ -40,8 +41,8 @@ struct StepState {
   double clean_steps = 0;  ///< since the last overflow or doubling
   double hysteresis = -1;  ///< overflows left before the scale halves; −1: the scale is static
 
-  static constexpr std::int64_t kSlots = 12;
-  static constexpr std::int64_t kScaleSlot = 9;
+  static constexpr std::int64_t kSlots = 13;
+  static constexpr std::int64_t kScaleSlot = 10;
 };
 static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
 
@@ -70,10 +71,10 @@ TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow,
   return true;
 }
 
-/// Computes the decision from `squares` and `loss`. A halted state stays halted.
+/// Computes the decision from `squares`, `loss` and `auxiliary`. A halted state stays halted.
 TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
   s.norm = std::sqrt(s.squares) / s.scale;
-  const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss);
+  const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss + s.auxiliary);
   s.updated = 0;
   s.factor = 0;
   if (s.halted != 0) return;

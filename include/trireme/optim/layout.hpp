@@ -18,12 +18,6 @@
 
 namespace trireme {
 
-/// Unit number `unit` of model part `part` of this rank.
-struct UnitPlace {
-  std::size_t part = 0;
-  std::size_t unit = 0;
-};
-
 /// Consecutive elements of a parameter in one rank's block.
 struct FlatSlice {
   Parameter* parameter = nullptr;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The update: Σ g² for the norm, AdamW or SGD on this rank's blocks, or on all at ZeRO stage 0.
+// The update: Σ g² for the norm, and the optimizer's arithmetic on this rank's blocks, or on
+// all at ZeRO stage 0.
 #pragma once
 
 #include <functional>
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 #include "trireme/optim/reducer.hpp"
 #include "trireme/optim/values.hpp"
 
@@ -34,14 +36,14 @@ class Optimizer {
   struct Group {
     std::vector<FlatSlice> own;      ///< this rank's, which the norm takes
     std::vector<FlatSlice> updated;  ///< those, or all
-    FlatArray first;                 ///< exp_avg, or momentum
-    FlatArray second;                ///< exp_avg_sq
+    std::vector<FlatArray> state;    ///< as state_arrays() names them
   };
 
   void update(std::size_t group, const FlatSlice& slice, double lr, const ConstView& state);
 
   const Exec& ex_;
   OptimizerConfig config_;
+  const OptimizerRow& row_;
   std::int64_t sub_group_size_;
   const Mesh& mesh_;
   ParameterValues& values_;

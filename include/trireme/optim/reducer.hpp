@@ -19,9 +19,8 @@ namespace trireme {
 /// again. Collective over dp, all calls but the accessors: in the same order on its ranks.
 class GradientReducer {
  public:
-  /// `tied`: the first stage's embed_in.weight has a copy on the last.
   GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
-                  const ZeroConfig& zero, const PrecisionConfig& types, bool tied);
+                  const ZeroConfig& zero, const PrecisionConfig& types);
 
   /// A step of so many micro-batches. Parameter::grad is bound from before() to
   /// after_backward().
@@ -49,7 +48,7 @@ class GradientReducer {
     FlatArray sums;
     Tensor addend;          ///< of the micro-batch under way, all blocks
     int done = 0;           ///< micro-batches that have been added or sent
-    bool special = false;   ///< summed over tp or a tied pair too
+    bool special = false;   ///< summed over other axes than dp too
     bool gathered = false;  ///< its gather has been started
   };
   struct UnderWay {
@@ -65,15 +64,16 @@ class GradientReducer {
   void start(std::size_t group, Tensor data, bool accumulate);
   void complete_oldest();
   void start_gather(std::size_t group);
+  /// Whether this mesh has another rank on the axis that holds addends of the group.
+  [[nodiscard]] bool summed_over(Axis axis, const FlatGroup& group) const;
   void sum_over_tp();
-  void sum_tied();
+  void sum_over_ends();
 
   const Exec& ex_;
   const FlatLayout& layout_;
   const Mesh& mesh_;
   ZeroConfig zero_;
   PrecisionConfig types_;
-  bool tied_;
   bool local_ = false;   ///< micro-batches add up on this rank before anything is sent
   bool direct_ = false;  ///< ... by the kernels themselves
   std::vector<Group> groups_;

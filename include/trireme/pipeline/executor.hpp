@@ -3,7 +3,6 @@
 // between stages without blocking.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -28,33 +27,17 @@ class PipelineExecutor {
   PipelineExecutor& operator=(const PipelineExecutor&) = delete;
 
   /// Micro-batches in training become graphs after the first ones: of a single stage and chunk,
-  /// without tensor parallelism, gpipe or dropout. Hooks are then called for each use as ever,
-  /// but before the work of a whole pass, and in the micro-batch that is captured within it.
-  /// They may queue work of their own in the first and last micro-batch of a step alone, and
-  /// there only where `exchanges` says so; see MicroBatchGraphs.
+  /// without tensor parallelism, gpipe or dropout. Observers are then called for each use as
+  /// ever, but before the work of a whole pass, and in the micro-batch that is captured within
+  /// it. They may queue work of their own in the first and last micro-batch of a step alone,
+  /// and there only where `exchanges` says so; see MicroBatchGraphs.
   void use_graphs(bool exchanges);
 
-  /// A use of a unit of one chunk.
-  struct Use {
-    int chunk = 0;
-    int micro_batch = 0;
-    UnitUse unit;
-    friend bool operator==(const Use&, const Use&) = default;
-  };
-  /// Called where set. The same on every rank of dp, in the same order.
-  struct Hooks {
-    std::function<void(const std::vector<Use>&)> begin;  ///< all uses to come, in order
-    std::function<void(const Use&)> before;              ///< each use, in that order
-    std::function<void(const Use&)> after;
-    std::function<void()> progress;  ///< between plan steps
-    /// After each unit's forward, within its use.
-    std::function<void(const std::string& unit, const Tensor& output)> observe;
-  };
-
-  /// Forward and backward of all micro-batches; gradients are accumulated.
-  void train(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
+  /// Forward and backward of all micro-batches; gradients are accumulated. A unit's part is its
+  /// chunk.
+  void train(const std::vector<MicroBatch>& micro_batches, const UnitObservers& observers);
   /// Forward alone.
-  void evaluate(const std::vector<MicroBatch>& micro_batches, const Hooks& hooks);
+  void evaluate(const std::vector<MicroBatch>& micro_batches, const UnitObservers& observers);
   /// Most bytes of the device that the tapes held at once, over all steps so far.
   [[nodiscard]] std::size_t peak_tape_bytes() const { return peak_tape_bytes_; }
 
@@ -66,13 +49,14 @@ class PipelineExecutor {
   using Key = std::pair<int, int>;  ///< micro-batch, chunk
 
   void run(const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches,
-           const Hooks& hooks);
-  [[nodiscard]] std::vector<Use> list_uses(const std::vector<PlanStep>& steps,
-                                           const std::vector<MicroBatch>& micro_batches) const;
+           const UnitObservers& observers);
+  [[nodiscard]] std::vector<UnitUse> list_uses(
+      const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] Tensor compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
-                               std::map<Key, Tape>& tapes, const Hooks& hooks);
+                               std::map<Key, Tape>& tapes, const UnitObservers& observers);
   /// A pass of a part over its units, as a graph where there is one.
-  [[nodiscard]] Tensor pass(const PlanStep& step, Tensor input, Tape& tape, const Hooks& hooks);
+  [[nodiscard]] Tensor pass(const PlanStep& step, Tensor input, Tape& tape,
+                            const UnitObservers& observers);
   void post_receive(const PlanStep& step, const MicroBatch& mb);
   [[nodiscard]] Tensor take_input(const PlanStep& step);
   void hand_on(const PlanStep& step, Tensor output);

@@ -18,9 +18,10 @@ namespace trireme {
 /// One training step.
 struct StepRecord {
   std::int64_t iteration = 0;
-  std::int64_t samples = 0;  ///< consumed so far, this step included
-  std::int64_t tokens = 0;   ///< likewise
-  double loss = 0;           ///< nats a token, mean over the global batch
+  std::int64_t samples = 0;   ///< consumed so far, this step included
+  std::int64_t tokens = 0;    ///< likewise
+  double loss = 0;            ///< nats a token, mean over the global batch
+  double auxiliary_loss = 0;  ///< what modules added to it
   double learning_rate = 0;
   double grad_norm = 0;      ///< before clipping
   double loss_scale = 1;     ///< 1 in fp32
@@ -99,6 +100,8 @@ class Metrics {
   void write();
   void write_to(const std::string& path) const;
   void write_steps(h5::File& file) const;
+  /// The column is there once a step has had an auxiliary loss, with zeros for those before.
+  void write_auxiliary_losses(h5::File& file) const;
 
   std::string path_;
   std::vector<StepRecord> steps_;

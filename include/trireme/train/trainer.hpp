@@ -16,6 +16,7 @@
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/optim/reducer.hpp"
 #include "trireme/optim/values.hpp"
+#include "trireme/optim/zero.hpp"
 #include "trireme/pipeline/executor.hpp"
 #include "trireme/train/batches.hpp"
 
@@ -24,10 +25,20 @@ namespace trireme {
 class CheckpointReader;
 struct HeldPiece;
 
+/// The parts of the deck's model that a rank holds, one for each of its stage's chunks. `mesh`
+/// must outlive them.
+[[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts(const Exec& ex,
+                                                                  const Deck& deck,
+                                                                  const Mesh& mesh);
+
 /// All calls are collective over the mesh. `deck` is resolved and its vocabulary known.
 class Trainer {
  public:
   Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock);
+  /// With parts of the caller's making, which have the units of build_parts() or others in
+  /// their places.
+  Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock,
+          std::vector<std::unique_ptr<ModelPart>> parts);
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -35,6 +46,9 @@ class Trainer {
   struct StepResult {
     std::int64_t iteration = 0;
     double loss = 0;  ///< mean over the global batch's tokens, before the update
+    /// What modules added to it, mean over micro-batches. Training minimizes the sum of the
+    /// two.
+    double auxiliary_loss = 0;
     double gradient_norm = 0;
     double lr = 0;
     double loss_scale = 1;       ///< of this step
@@ -112,22 +126,17 @@ class Trainer {
   void restore_loss_scale(const LossScaleState& saved);
 
  private:
-  [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts() const;
-  /// Values are gathered for each use, gradients reduced after it.
-  [[nodiscard]] PipelineExecutor::Hooks hooks(bool training);
-  /// Remembers the step's first gradient that is not finite.
-  void look_for_overflow(const PipelineExecutor::Use& use);
+  class OverflowWatch;
+
   /// Gradients of a step's global batch and what is decided by them, on the device.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   void upload_state();
-  /// What came of the oldest queued step.
-  [[nodiscard]] StepResult take_oldest();
   /// The first gradient that overflowed, by the least code of all ranks.
   [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
   [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
-  [[nodiscard]] std::string first_bad_activation(std::vector<MicroBatch> micro_batches);
+  [[nodiscard]] std::string first_bad_activation(const std::vector<MicroBatch>& micro_batches);
   /// The least of all ranks' texts, empty ones aside, without its first word.
   [[nodiscard]] std::string least(const std::string& text) const;
 
@@ -149,6 +158,7 @@ class Trainer {
   FlatLayout flat_;
   ParameterValues values_;
   GradientReducer gradients_;
+  ZeroObserver zero_;
   Optimizer optimizer_;
   PipelineExecutor executor_;
   StepRule rule_;
@@ -162,7 +172,7 @@ class Trainer {
   /// What the device says of a step.
   struct Outcome {
     StepState state;
-    std::int64_t overflow = 0;  ///< least code of look_for_overflow
+    std::int64_t overflow = 0;  ///< least code of OverflowWatch
   };
   static constexpr std::size_t kMostQueued = 64;
   std::deque<Queued> queued_;
@@ -170,8 +180,8 @@ class Trainer {
   bool halted_is_last_ = false;  ///< the gradients' memory holds its
   StepState decided_;            ///< as of the last collect()
   Tensor state_;                 ///< StepState
-  Tensor overflow_;              ///< int64 [2]: the least code of this step, that of none
-  Outcome* outcomes_;            ///< [kMostQueued], pinned; steps in turn
+  std::unique_ptr<OverflowWatch> overflow_;
+  Outcome* outcomes_;  ///< [kMostQueued], pinned; steps in turn
   std::size_t next_outcome_ = 0;
 };
 

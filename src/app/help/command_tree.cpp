@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads CLI11's own tree, so that what is told of the command line is what it takes.
+// Reads CLI11's own tree, so that manual and completions agree with the command line.
 #include "command_tree.hpp"
 
 #include <CLI/CLI.hpp>
@@ -16,7 +16,7 @@ Argument argument_of(const CLI::Option& option) {
   for (const std::string& name : option.get_snames()) argument.names.push_back("-" + name);
   for (const std::string& name : option.get_lnames()) argument.names.push_back("--" + name);
   if (option.get_items_expected_max() > 0) {
-    // "SHELL:{bash,zsh}": after the name what checks the value says of itself.
+    // For example "SHELL:{bash,zsh}": the checks of a value describe the value after its name.
     const std::string type = option.get_type_name();
     const std::size_t colon = std::min(type.find(':'), type.size());
     argument.value = type.substr(0, colon);

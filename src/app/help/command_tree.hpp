@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line as plain data, and what is made from it: the manual page and completions.
+// The command line as plain data, from which the manual page and completions are made.
 #pragma once
 
 #include <string>
@@ -14,13 +14,14 @@ namespace trireme {
 
 /// An option or a positional argument.
 struct Argument {
-  std::vector<std::string> names;    ///< "--set", "-h"; of a positional its one name, "DECK"
-  std::string value;                 ///< what it takes: "FILE"; empty: nothing
-  std::vector<std::string> choices;  ///< the only values that are taken; empty: any
+  /// "--set", "-h"; for a positional argument its only name, "DECK"
+  std::vector<std::string> names;
+  std::string value;  ///< the value's name, "FILE"; empty: the option takes no value
+  std::vector<std::string> choices;  ///< the only accepted values; empty: any value
   std::string help;
   bool positional = false;
   bool required = false;
-  bool repeated = false;  ///< takes several values, or may stand several times
+  bool repeated = false;  ///< accepts several values, or may be repeated
 };
 
 /// The program itself, or one of its commands.
@@ -28,7 +29,7 @@ struct Command {
   std::string name;
   std::string summary;
   std::vector<Argument> arguments;  ///< in the order of --help
-  std::vector<Command> commands;    ///< the program's; empty of a command
+  std::vector<Command> commands;    ///< the program's commands; empty for a command
 };
 
 // Kinds of Argument::value that completions know.
@@ -40,12 +41,12 @@ inline constexpr const char* kDeckArgument = "DECK";
 
 [[nodiscard]] Command command_tree(const CLI::App& app);
 
-/// trireme(1) in roff's man macros: every command, option and deck key.
+/// The manual page trireme(1) in roff's man macros: every command, option and deck key.
 [[nodiscard]] std::string manual(const Command& program);
 
-/// A script that teaches a shell the commands, options, deck keys and their values. To be
-/// sourced, or put where the shell looks for completions. Throws Error for a shell that isn't
-/// bash, zsh or fish.
+/// A script that gives a shell completions for commands, options, deck keys and their values.
+/// Source the script, or put it where the shell looks for completions. Throws Error for a shell
+/// other than bash, zsh or fish.
 [[nodiscard]] std::string completion(const Command& program, std::string_view shell);
 
 }  // namespace trireme

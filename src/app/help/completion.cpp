@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Completions of bash, zsh and fish. All words stand in the script itself: nothing is started
-// when a user presses Tab.
+// Completions for bash, zsh and fish. The scripts contain all words, so pressing Tab starts no
+// program.
 #include <algorithm>
 #include <utility>
 
@@ -15,11 +15,11 @@
 namespace trireme {
 namespace {
 
-/// What a deck key takes, as far as a shell can offer it.
+/// The values of a deck key that a shell can offer.
 struct KeyWords {
   std::string path;
   std::string help;
-  std::vector<std::string> values;  ///< the only ones; empty: others
+  std::vector<std::string> values;  ///< the only values; empty: other values are possible
   bool files = false;
 };
 
@@ -46,7 +46,7 @@ std::vector<KeyWords> key_words() {
   return keys;
 }
 
-/// One word of any of the three shells.
+/// Quotes one word for any of the three shells.
 std::string in_quotes(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
@@ -62,12 +62,12 @@ std::string escaped(std::string_view text, std::string_view special) {
   return out;
 }
 
-/// The script with each @NAME@ replaced.
+/// Replaces each @NAME@ in the script.
 std::string filled(std::string script,
                    const std::vector<std::pair<std::string_view, std::string>>& parts) {
   for (const auto& [name, text] : parts) {
     const std::size_t at = script.find(name);
-    TRM_CHECK(at != std::string::npos, "a completion script has no place for {}", name);
+    TRM_CHECK(at != std::string::npos, "a completion script has no mark {}", name);
     script.replace(at, name.size(), text);
   }
   return script;
@@ -84,7 +84,7 @@ std::vector<std::string> option_names(const Command& command) {
   return names;
 }
 
-/// What the script is to set for an argument: words to offer, or a kind of them, or nothing.
+/// The bash code that sets an argument's completions: words, a kind of words, or none.
 std::string bash_kind(const Argument& a) {
   if (!a.choices.empty()) return " words=" + in_quotes(joined(a.choices));
   if (a.value == kSettingValue) return " kind='setting'";
@@ -149,7 +149,7 @@ std::string zsh_action(const Argument& a) {
   return a.value == kFolderValue ? "_files -/" : "";
 }
 
-/// A specification of zsh's _arguments for each name.
+/// Specifications for zsh's _arguments, one a name.
 std::string zsh_arguments(const Command& command) {
   std::string out;
   for (const Argument& a : command.arguments) {
@@ -192,13 +192,13 @@ std::string zsh_completion(const Command& program) {
                              {"@cases@", cases}});
 }
 
-/// One `complete` of fish for each option.
+/// Lines of fish's `complete`, one an option.
 std::string fish_options(const Command& command, std::string_view condition) {
   std::string out;
   for (const Argument& a : command.arguments) {
     std::string line = fmt::format("complete -c trireme -n {}", in_quotes(condition));
     if (a.positional) {
-      if (a.names.front() != kDeckArgument) continue;  // files are fish's default
+      if (a.names.front() != kDeckArgument) continue;  // fish offers files by default
       out += line + " -k -a '(__fish_complete_suffix .json .yaml .yml)'\n";
       continue;
     }

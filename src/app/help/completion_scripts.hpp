@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of the completions that no command or key changes. @NAME@ is filled in.
+// The fixed parts of the completion scripts. Each @NAME@ is filled in.
 #pragma once
 
 namespace trireme {
 
-/// @values@: what follows an option; @options@, @positionals@: of a command; @choices@: of a
-/// key.
+/// @values@: values of options; @options@, @positionals@: a command's arguments; @choices@:
+/// values of a key.
 inline constexpr const char* kBashScript = R"script(# bash completion of trireme
 # Made by: trireme --completion bash
 _trireme() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// trireme(1): what the command line and the deck's tables say of themselves, between sections
-// that are the same for every build (manual_text.hpp).
+// The manual page trireme(1). Descriptions of commands, options and deck keys come from their
+// tables. Sections that are equal for every build come from manual_text.hpp.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@
 namespace trireme {
 namespace {
 
-/// Text that roff prints as it stands.
+/// Escapes text so that roff prints it unchanged.
 std::string plain(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -27,13 +27,13 @@ std::string plain(std::string_view text) {
       out += c;
     }
   }
-  // At the start of a line these would begin a request.
+  // At the start of a line, roff would read these characters as a request.
   return out.starts_with('.') || out.starts_with('\'') ? "\\&" + out : out;
 }
 
-/// Text of any length, in lines as other programs that read roff like them.
+/// Wraps text into lines short enough for other programs that read roff.
 std::string wrapped(std::string_view page) {
-  constexpr std::size_t kColumns = 70;  // such a program counts several for a letter like ≥
+  constexpr std::size_t kColumns = 70;  // such programs count a letter like ≥ several times
   std::string out;
   while (!page.empty()) {
     const std::size_t end = std::min(page.find('\n'), page.size() - 1);
@@ -54,7 +54,7 @@ std::string wrapped(std::string_view page) {
 std::string bold(std::string_view text) { return "\\fB" + plain(text) + "\\fR"; }
 std::string slanted(std::string_view text) { return "\\fI" + plain(text) + "\\fR"; }
 
-/// A line of an option: its names and value.
+/// The line of an option: names and value.
 std::string usage(const Argument& a) {
   if (a.positional)
     return a.repeated ? slanted(a.names.front()) + " ..." : slanted(a.names.front());
@@ -109,7 +109,7 @@ std::string manual(const Command& program) {
   for (const Command& command : program.commands)
     out += fmt::format(".SS {}\n{}.\n{}", plain(command.name), plain(command.summary),
                        arguments(command));
-  out += ".SH OPTIONS\nThese stand in the place of a command.\n" + arguments(program);
+  out += ".SH OPTIONS\nThese options replace a command.\n" + arguments(program);
   out += kDecks;
   out += deck_keys();
   out += kAround;

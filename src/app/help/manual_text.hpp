@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of trireme(1) that no table knows, in roff's man macros.
+// The fixed sections of trireme(1), in roff's man macros.
 #pragma once
 
 namespace trireme {
@@ -10,18 +10,20 @@ inline constexpr const char* kLaunchSynopsis = R"roff(.B mpirun
 )roff";
 
 inline constexpr const char* kDescription = R"roff(.SH DESCRIPTION
-Trireme trains GPT\-NeoX\-style transformers the way HPC codes are run: as
+Trireme trains GPT\-NeoX\-style transformers the way HPC codes run: as
 .I N
-equal ranks of one program, started by
+equal ranks of one program.
+The ranks start under
 .BR mpirun ,
 .B srun
-or any other launcher of the MPI library that it was built with.
+or another launcher of the MPI library that the program was built with.
 The ranks form data\-, tensor\- and pipeline\-parallel groups.
 Decks go in, HDF5 comes out.
 .PP
-Nothing is silently different from the deck: an unknown key is an error that names the
-nearest known one, a key without meaning here is named in a warning, and what can't be done is
-an error.
+No run differs silently from its deck.
+An unknown key is an error that names the nearest known key.
+A warning names each key without meaning here.
+A request that Trireme cannot honour is an error.
 Any error on any rank ends all ranks, with one line on standard error.
 )roff";
 
@@ -30,41 +32,43 @@ A deck is YAML or JSON, with the keys of GPT\-NeoX and DeepSpeed.
 Several decks merge from left to right, and
 .B \-\-set
 comes last.
-A dot leads into a dictionary
+Dots name keys inside dictionaries
 .RB ( \-\-set
-\fIoptimizer.params.lr=1e\-3\fR); \- and _ are the same in a key.
+\fIoptimizer.params.lr=1e\-3\fR); \- and _ are equivalent in a key.
 .B trireme train \-\-help\-keys
-lists, after the keys below, those that mean nothing here and those that must be off.
+lists the keys below, the keys without effect here, and the keys that must be off.
 )roff";
 
 inline constexpr const char* kAround = R"roff(.SH ENVIRONMENT
 .TP
 .B OMP_NUM_THREADS
-Threads of a rank, where the deck doesn't say
+Threads of a rank, if the deck does not set
 .BR threads_per_rank .
-Else a rank takes its share of the processors that it may run on.
+Without both, a rank takes its share of the processors that the rank may run on.
 .TP
 .B OPENBLAS_CORETYPE
 The kernels that OpenBLAS uses.
-If it isn't set and OpenBLAS doesn't know the processor, Trireme sets it and starts itself anew.
+Trireme sets the variable and restarts itself if OpenBLAS does not know the processor.
 .TP
 .B TRIREME_END_TIME
-When the job ends, in seconds since 1970: the run saves and stops in time before.
-It comes before
+When the job ends, in seconds since 1970: the run saves and stops before that time.
+The variable takes precedence over
 .B SLURM_JOB_END_TIME
-(the same) and
+and
+.BR PBS_WALLTIME ,
+which batch systems set.
 .B PBS_WALLTIME
-(seconds, or
+counts seconds, or
 .IR HH:MM:SS ,
-from the start), which batch systems set.
+from the start.
 .TP
 .B CUDA_VISIBLE_DEVICES
 The GPUs that a rank may use.
-A rank takes the one of its number on its node.
+A rank's number on its node selects the rank's GPU.
 .SH FILES
 .TP
 .I RUN/metrics.h5
-What was measured, with the resolved deck; readable while the run goes on.
+Measurements and the resolved deck; readable while the run goes on.
 .I RUN
 is the deck's key
 .BR run_dir ,
@@ -72,7 +76,7 @@ by default
 .BR save .
 .TP
 .I RUN/log.txt
-What the program said, of all starts.
+Everything that the program printed, of all starts.
 .TP
 .I RUN/deck.yml
 The resolved deck of the last start.
@@ -81,21 +85,22 @@ The resolved deck of the last start.
 Versions, command, job, variables, hosts and machines of each start.
 .TP
 .I SAVE/latest
-The name of the last whole checkpoint.
+The name of the last complete checkpoint.
 .TP
 .I SAVE/global_stepN/checkpoint.h5
-Each tensor of a checkpoint, whole, for any reader of HDF5; its bytes are in
+All tensors of a checkpoint, each as a whole, for any reader of HDF5.
+Their bytes are in
 .I shard\-RRRRR.h5
-beside it.
+files in the same folder.
 .TP
 .I SAVE/stop
-A run that sees this file saves, removes it and ends with exit status 75.
+A run that sees this file saves, removes the file and ends with exit status 75.
 .TP
 .I share/trireme/inputs
-Decks to begin with, below the folder that Trireme was installed in.
+Example decks, below the folder where Trireme was installed.
 .TP
 .I share/trireme/jobs
-Scripts for batch systems, recipes for package managers.
+Scripts for batch systems, and recipes for package managers.
 .SH EXIT STATUS
 .TP
 .B 0
@@ -104,23 +109,23 @@ Done;
 found no difference.
 .TP
 .B 1
-An error in the input or in the run, told in one line on standard error; or
+The input or the run has an error, which standard error names in one line; or
 .B inspect \-\-diff
 found a difference.
 .TP
 .B 75
-Stopped before the last iteration, with a checkpoint written: on SIGTERM, SIGUSR1 or SIGUSR2,
-before the job's time limit, at
+Stopped before the last iteration, with a checkpoint written.
+Causes are SIGTERM, SIGUSR1 or SIGUSR2, the job's time limit,
 .B exit_interval
-or on
+and
 .IR SAVE/stop .
-The same command, with
+Repeat the command, with
 .B load
-set to the same folder as
+set to the folder of
 .BR save ,
-goes on from there.
+to continue.
 .SH EXAMPLES
-Text to tokens, a run on four ranks, two of them sharing each matrix, and its loss as a picture:
+Convert text to tokens, train on four ranks with two ranks to each matrix, and plot the loss:
 .PP
 .EX
 trireme prepare \-\-input book.txt \-\-output book.h5
@@ -129,13 +134,13 @@ mpirun \-np 4 trireme train deck.yml \-\-set data_path=book.h5 \e
 trireme\-plot loss runs/book
 .EE
 .PP
-The memory and the messages of a run of 1024 ranks, without the machine:
+The memory and the communication of a run of 1024 ranks, without the machine:
 .PP
 .EX
 trireme plan deck.yml \-\-ranks 1024 \-\-set pipe_parallel_size=8
 .EE
 .PP
-Whether two checkpoints are the same to the last bit:
+Whether two checkpoints are equal to the last bit:
 .PP
 .EX
 trireme inspect runs/a/global_step100 \-\-diff runs/b/global_step100

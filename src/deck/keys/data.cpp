@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of the data: token files and how they are divided.
+// Keys of the data: token files, and how they are split.
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -9,15 +9,15 @@ const Key kDataKeys[] = {
     {"data_path",
      "",
      [](D d) -> Field { return &d.deck.data_path; },
-     "one or more token files, cut into three by split",
+     "one or more token files, divided by split into train, valid and test",
      {},
      Need::open},
     {"split", "", [](D d) -> Field { return &d.deck.split; },
-     "shares of train, valid and test"},
+     "shares of train, valid and test documents"},
     {"train_data_paths",
      "",
      [](D d) -> Field { return &d.deck.train_data_paths; },
-     "token files, in place of data_path",
+     "token files to train on, instead of data_path",
      {},
      Need::open},
     {"valid_data_paths",
@@ -33,11 +33,11 @@ const Key kDataKeys[] = {
      {},
      Need::open},
     {"train_data_weights", "", [](D d) -> Field { return &d.deck.train_data_weights; },
-     "shares of the files; null: by size", kNotNegative, Need::open},
+     "share of each file; null: by size", kNotNegative, Need::open},
     {"valid_data_weights", "", [](D d) -> Field { return &d.deck.valid_data_weights; },
-     "shares of the files; null: by size", kNotNegative, Need::open},
+     "share of each file; null: by size", kNotNegative, Need::open},
     {"test_data_weights", "", [](D d) -> Field { return &d.deck.test_data_weights; },
-     "shares of the files; null: by size", kNotNegative, Need::open},
+     "share of each file; null: by size", kNotNegative, Need::open},
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPT-NeoX's and DeepSpeed's keys that set nothing here: without meaning, or not available.
+// Keys of GPT-NeoX and DeepSpeed that set nothing here: without effect, or not available.
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -9,7 +9,7 @@ using Shown = IgnoredKeys::Shown;
 
 const IgnoredKeys kIgnored[] = {
     {"", "tokenizer_type padded_vocab_size vocab_file merge_file", Shown::each,
-     "the data file carries its tokenizer"},
+     "the data file names its tokenizer"},
     {"", "make_vocab_size_divisible_by", Shown::each, "the vocabulary isn't padded"},
     {"", "use_wandb wandb_group wandb_team wandb_project wandb_host wandb_init_all_ranks"},
     {"",
@@ -24,13 +24,15 @@ const IgnoredKeys kIgnored[] = {
      "scaled_masked_softmax_fusion bias_dropout_fusion rope_fusion use_flashattn_swiglu "
      "fused_kernels_build_path apply_query_key_layer_scaling attention_softmax_in_fp32 "
      "use_cpu_initialization rotary_save_freqs_buffer onnx_safe"},
-    // Settings of features that are refused by another key.
+    // Settings of features that another key refuses.
     {"",
      "moe_expert_interval moe_top_k moe_router_type moe_lbl_in_fp32 moe_jitter_eps "
      "scalenorm_epsilon rpe_num_buckets rpe_max_distance param_sharing_style gmlp_attn_dim "
      "mamba_selective_scan_fusion mamba_causal_conv_fusion mamba_inner_func_fusion "
      "mamba_selective_fp32_params mamba_use_bias_in_conv mamba_use_bias_in_linears "
-     "dim_att head_size ffn_dim dpo_fp32 dpo_reference_free dpo_beta kto_fp32 "
+     "dim_att"},
+    {"",
+     "head_size ffn_dim dpo_fp32 dpo_reference_free dpo_beta kto_fp32 "
      "kto_desirable_weight kto_undesirable_weight kto_beta base_shapes_file "
      "mup_init_scale mup_attn_temp mup_output_temp mup_embedding_mult "
      "mup_rp_embedding_mult mup_width_scale curriculum_seqlen s3_chunk_size"},
@@ -41,7 +43,8 @@ const IgnoredKeys kIgnored[] = {
     {"",
      "distributed_backend local_rank rank lazy_mpu_init short_seq_prob adlr_autoresume "
      "adlr_autoresume_interval deepscale deepscale_config deepspeed_mpi deepspeed_slurm "
-     "user_script iteration do_train do_valid do_test global_num_gpus world_size "
+     "user_script iteration do_train do_valid do_test global_num_gpus world_size"},
+    {"",
      "is_pipe_parallel deepspeed config_files hostfile include exclude num_nodes num_gpus "
      "master_port master_addr launcher force_multi autotuning_run no_ssh_check comment "
      "account"},
@@ -98,52 +101,54 @@ const IgnoredKeys kIgnored[] = {
     {"csv_monitor", "enabled output_path job_name", Shown::whole},
     {"comms_logger", "enabled verbose prof_all prof_ops debug", Shown::whole},
     {"checkpoint", "tag_validation use_node_local_storage parallel_write pipeline_stage"},
-    {"checkpoint", "load_universal", Shown::each, "any checkpoint of ours loads as it is"},
+    {"checkpoint", "load_universal", Shown::each, "any checkpoint loads on any mesh"},
     {"", "no_save_rng", Shown::each,
      "the random state is one number, the seed, and is always kept"},
 };
 
 constexpr std::string_view kNoAutocast = "use precision: bfloat16 or fp16";
-constexpr std::string_view kNoOffload = "offloading isn't built yet";
-constexpr std::string_view kPlainData = "training here is on plain token files (data_path)";
-constexpr std::string_view kNoMup = "µP isn't built";
+constexpr std::string_view kNoOffload = "offloading isn't implemented yet";
+constexpr std::string_view kPlainData = "training here reads plain token files (data_path)";
+constexpr std::string_view kNoMup = "µP isn't implemented";
 
 const RefusedKeys kRefused[] = {
-    {"", "moe_num_experts", "0|1", "mixture of experts isn't built"},
-    {"", "sliding_window_width", "0", "attention here is over the whole sequence"},
-    {"", "use_qk_layernorm fp16_lm_cross_entropy", "", "it isn't built"},
+    {"", "moe_num_experts", "0|1", "mixture of experts isn't implemented"},
+    {"", "sliding_window_width", "0", "attention always covers the whole sequence"},
+    {"", "use_qk_layernorm fp16_lm_cross_entropy", "", "this feature isn't implemented"},
     {"", "opt_pos_emb_offset", "0", "positions count from 0"},
     {"", "attention_config", "global|flash",
-     "attention here is over the whole sequence; use [[[\"global\"], num_layers]]"},
-    {"", "sparsity_config sparse_attention", "", "attention here is over the whole sequence"},
+     "attention always covers the whole sequence; use [[[\"global\"], num_layers]]"},
+    {"", "sparsity_config sparse_attention", "", "attention always covers the whole sequence"},
     {"", "num_unique_layers", "", "layers don't share weights"},
-    {"", "output_layer_parallelism", "column", "the output matrix is cut by vocabulary"},
-    {"", "soft_prompt_tuning", "", "it isn't built"},
+    {"", "output_layer_parallelism", "column",
+     "the output matrix is partitioned by vocabulary"},
+    {"", "soft_prompt_tuning", "", "this feature isn't implemented"},
     {"", "use_bnb_optimizer", "", "use optimizer: {type: AdamW}"},
     {"zero_optimization", "cpu_offload", "", kNoOffload},
     {"zero_optimization.offload_param", "device", "none", kNoOffload},
     {"zero_optimization.offload_optimizer", "device", "none", kNoOffload},
     {"zero_optimization", "zero_quantized_weights zero_quantized_gradients", "",
-     "values travel whole"},
-    {"zero_optimization", "zero_hpz_partition_size", "0|1", "weights are cut over all of dp"},
+     "values are gathered unquantized"},
+    {"zero_optimization", "zero_hpz_partition_size", "0|1",
+     "weights are sharded over all data-parallel ranks"},
     {"optimizer.params", "adam_w_mode bias_correction", "true", "Adam here is AdamW"},
     {"optimizer.params", "amsgrad nesterov dampening max_grad_norm", "0|0.0",
-     "it isn't built; to clip, use gradient_clipping"},
+     "this feature isn't implemented; to clip, use gradient_clipping"},
     {"optimizer.params", "torch_adam", "true|false", "leave it out"},
     {"", "scheduler", "",
-     "use lr_decay_style (constant for WarmupLR, linear for WarmupDecayLR, cosine for "
-     "WarmupCosineLR), lr_decay_iters (total_num_steps), warmup (warmup_num_steps / "
-     "total_num_steps) and min_lr"},
+     "use lr_decay_style: constant for WarmupLR, linear for WarmupDecayLR, cosine for "
+     "WarmupCosineLR. Set lr_decay_iters = total_num_steps, warmup = warmup_num_steps / "
+     "total_num_steps, and min_lr"},
     {"amp", "enabled", "", kNoAutocast},
     {"torch_autocast", "enabled", "", kNoAutocast},
     {"", "gradient_allreduce_op", "mean", "gradients are averaged"},
-    {"", "managed_gradient_accumulation", "true", "it is always managed"},
-    {"autotuning", "enabled", "", "it isn't built"},
-    {"elasticity", "enabled", "", "it isn't built"},
-    {"", "compression_training deepspeed_extra_args", "", "it isn't built"},
-    {"data_efficiency", "enabled", "", "it isn't built"},
-    {"curriculum_learning", "enabled", "", "it isn't built"},
-    {"", "eod_mask_loss", "", "the loss counts every token yet"},
+    {"", "managed_gradient_accumulation", "true", "accumulation is always managed"},
+    {"autotuning", "enabled", "", "this feature isn't implemented"},
+    {"elasticity", "enabled", "", "this feature isn't implemented"},
+    {"", "compression_training deepspeed_extra_args", "", "this feature isn't implemented"},
+    {"data_efficiency", "enabled", "", "this feature isn't implemented"},
+    {"curriculum_learning", "enabled", "", "this feature isn't implemented"},
+    {"", "eod_mask_loss", "", "the loss counts every token"},
     {"", "char_level_ppl", "", "perplexity is per token"},
     {"",
      "train_label_data_paths train_reward_data_paths test_label_data_paths "
@@ -161,7 +166,7 @@ const RefusedKeys kRefused[] = {
     {"", "train_epochs", "", "use train_iters"},
     {"", "s3_path", "", "save to a folder"},
     {"", "save_iters", "", "use extra_save_iters"},
-    {"", "checkpoint_validation_with_forward_pass", "", "it isn't built"},
+    {"", "checkpoint_validation_with_forward_pass", "", "this feature isn't implemented"},
     {"", "use_mup coord_check save_base_shapes", "", kNoMup},
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sections of keys, in the order in which a deck is written out.
+// The sections of keys, in the order in which a deck is written.
 #include "tables.hpp"
 
 namespace trireme::deck {

@@ -1,19 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of the batch, the optimizer and the learning rate.
+#include "trireme/optim/optimizer_table.hpp"
+
 #include "tables.hpp"
 
 namespace trireme::deck {
 namespace {
 
-constexpr std::string_view kOtherOptimizers = "use AdamW or SGD";
-constexpr Choice kOptimizers[] = {
-    {"AdamW", code(OptimizerKind::adamw)},   {"Adam", code(OptimizerKind::adamw)},
-    {"SGD", code(OptimizerKind::sgd)},       {"Lamb", 0, kOtherOptimizers},
-    {"OneBitAdam", 0, kOtherOptimizers},     {"ZeroOneAdam", 0, kOtherOptimizers},
-    {"OneBitLamb", 0, kOtherOptimizers},     {"cpu_adam", 0, kOtherOptimizers},
-    {"cpu_torch_adam", 0, kOtherOptimizers}, {"sm3", 0, kOtherOptimizers},
-    {"madgrad_wd", 0, kOtherOptimizers},     {"lion", 0, kOtherOptimizers},
-};
+/// GPT-NeoX's and DeepSpeed's optimizers that the table doesn't have.
+constexpr std::string_view kOtherOptimizers[] = {"Lamb",       "OneBitAdam", "ZeroOneAdam",
+                                                 "OneBitLamb", "cpu_adam",   "cpu_torch_adam",
+                                                 "sm3",        "madgrad_wd", "lion"};
+
+/// "use AdamW or SGD".
+std::string refusal_of_others() {
+  const auto table = optimizer_table();
+  std::string text;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (i > 0) text += i + 1 < table.size() ? ", " : " or ";
+    text += table[i].name;
+  }
+  return "use " + text;
+}
+
+std::span<const Choice> optimizer_choices() {
+  static const std::string refusal = refusal_of_others();
+  static const std::vector<Choice> choices = [] {
+    std::vector<Choice> list;
+    for (const OptimizerRow& row : optimizer_table()) {
+      list.push_back({row.name, code(row.kind)});
+      for (const std::string_view alias : row.aliases) list.push_back({alias, code(row.kind)});
+    }
+    for (const std::string_view other : kOtherOptimizers) list.push_back({other, 0, refusal});
+    return list;
+  }();
+  return choices;
+}
+
 constexpr Choice kDecays[] = {
     {"linear", code(DecayStyle::linear)},
     {"cosine", code(DecayStyle::cosine)},
@@ -23,11 +46,11 @@ constexpr Choice kDecays[] = {
 
 const Key kBatchKeys[] = {
     {"train_batch_size", "", [](D d) -> Field { return &d.deck.train_batch_size; },
-     "samples in a step over all ranks; any one or two of these three give the rest", kSize,
+     "samples in a step over all ranks; null: derived from the next two keys", kSize,
      Need::open},
     {"train_micro_batch_size_per_gpu", "batch_size",
      [](D d) -> Field { return &d.deck.train_micro_batch_size_per_gpu; },
-     "samples that go through a rank's layers at once", kMillion, Need::open},
+     "samples of a micro-batch, which a rank's layers process at once", kMillion, Need::open},
     {"gradient_accumulation_steps", "gas",
      [](D d) -> Field { return &d.deck.gradient_accumulation_steps; },
      "micro-batches in a step", kMillion, Need::open},
@@ -35,32 +58,32 @@ const Key kBatchKeys[] = {
 
 const Key kOptimizerKeys[] = {
     {"optimizer.type", "optimizer_type",
-     [](D d) { return named(d.deck.optimizer.kind, kOptimizers); },
+     [](D d) { return named(d.deck.optimizer.kind, optimizer_choices()); },
      "Adam decays its weights as AdamW does"},
     {"optimizer.params.lr", "lr", [](D d) -> Field { return &d.deck.schedule.lr; },
      "highest learning rate", kNotNegative, Need::required},
     {"optimizer.params.betas", "", [](D d) -> Field { return &d.betas; },
-     "of Adam's two moments", kBelowOne},
+     "decay rates of Adam's two moments", kBelowOne},
     {"optimizer.params.eps", "", [](D d) -> Field { return &d.deck.optimizer.epsilon; },
      "of Adam", kPositive},
     {"optimizer.params.momentum", "", [](D d) -> Field { return &d.deck.optimizer.momentum; },
      "of SGD", kBelowOne},
     {"weight_decay", "optimizer.params.weight_decay",
      [](D d) -> Field { return &d.deck.optimizer.weight_decay; },
-     "decoupled with AdamW, added to the gradient with SGD; not of biases and "
-     "norms",
+     "decay of weights except biases and norms; decoupled with AdamW, added to the gradient "
+     "with SGD",
      kNotNegative},
     {"gradient_clipping", "clip_grad",
      [](D d) -> Field { return &d.deck.optimizer.gradient_clipping; },
-     "largest global norm of the gradient; 0: off", kNotNegative},
+     "largest global norm of the gradient; 0: no clipping", kNotNegative},
     {"min_lr", "", [](D d) -> Field { return &d.deck.schedule.min_lr; }, "lowest learning rate",
      kNotNegative},
     {"warmup", "", [](D d) -> Field { return &d.deck.schedule.warmup; },
-     "share of lr_decay_iters in which it rises", kFraction},
+     "share of lr_decay_iters in which the learning rate rises", kFraction},
     {"lr_decay_style", "", [](D d) { return named(d.deck.schedule.lr_decay_style, kDecays); },
-     "how it falls"},
+     "how the learning rate falls"},
     {"lr_decay_iters", "", [](D d) -> Field { return &d.deck.schedule.lr_decay_iters; },
-     "iterations until it has fallen; null: train_iters", kFromOne, Need::open},
+     "iterations until the learning rate has fallen; null: train_iters", kFromOne, Need::open},
     {"lr_decay_fraction",
      "",
      [](D d) -> Field { return &d.lr_decay_fraction; },

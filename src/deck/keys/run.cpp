@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of the run: its length, its log and its folder.
+// Keys of the run: its length, log and folder.
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -9,7 +9,7 @@ const Key kRunKeys[] = {
     {"train_iters", "", [](D d) -> Field { return &d.deck.train_iters; }, "optimizer steps",
      kNotNegative, Need::required},
     {"seed", "", [](D d) -> Field { return &d.deck.seed; },
-     "of weights, dropout and the order of samples", kNotNegative},
+     "seed of weights, dropout and the order of samples", kNotNegative},
     {"eval_interval", "", [](D d) -> Field { return &d.deck.eval_interval; },
      "iterations between evaluations; 0: never", kNotNegative},
     {"eval_iters", "", [](D d) -> Field { return &d.deck.eval_iters; },
@@ -17,7 +17,7 @@ const Key kRunKeys[] = {
     {"log_interval", "", [](D d) -> Field { return &d.deck.log_interval; },
      "iterations between lines of the log", kFromOne},
     {"timeline_iters", "", [](D d) -> Field { return &d.deck.timeline_iters; },
-     "iterations of which metrics.h5 keeps what each rank did when; null: none", kFromOne,
+     "iterations whose timeline of every rank metrics.h5 records; null: none", kFromOne,
      Need::open},
     {"tensorboard_dir",
      "",
@@ -28,7 +28,7 @@ const Key kRunKeys[] = {
     {"tensorboard.enabled",
      "",
      [](D d) -> Field { return &d.tensorboard.enabled; },
-     "DeepSpeed's way to say tensorboard_dir: output_path/job_name",
+     "equivalent to tensorboard_dir: output_path/job_name (DeepSpeed)",
      {},
      Need::input},
     {"tensorboard.output_path",
@@ -46,7 +46,7 @@ const Key kRunKeys[] = {
     {"run_dir",
      "",
      [](D d) -> Field { return &d.deck.run_dir; },
-     "folder for metrics, log, resolved deck and environment; null: save's",
+     "folder for metrics, log, resolved deck and environment; null: the folder of save",
      {},
      Need::open},
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tables of keys are written with. Each section stands in a file of its own.
+// Types with which the tables of keys are written. Each section has its own file.
 #pragma once
 
 #include "trireme/deck/keys.hpp"

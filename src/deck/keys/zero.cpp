@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of ZeRO: what is sharded over dp, and how much is gathered ahead.
+// Keys of ZeRO: what is sharded over data-parallel ranks, and how much is gathered ahead.
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -9,34 +9,33 @@ const Key kZeroKeys[] = {
     {"zero_optimization.stage",
      "zero_stage",
      [](D d) -> Field { return &d.deck.zero.stage; },
-     "what is cut over the data-parallel ranks: from 1 on the optimizer's state, from 2 on "
-     "gradients, at 3 weights",
+     "what is sharded over data-parallel ranks: 1 optimizer state, 2 gradients too, 3 weights "
+     "too",
      {.low = 0, .high = 3}},
     {"zero_optimization.overlap_comm", "",
      [](D d) -> Field { return &d.deck.zero.overlap_comm; },
-     "exchanges run beside the computation"},
+     "overlap communication with computation"},
     {"zero_optimization.reduce_bucket_size", "zero_reduce_bucket_size",
      [](D d) -> Field { return &d.deck.zero.reduce_bucket_size; },
      "most elements in one reduction of gradients", kFromOne},
     {"zero_optimization.allgather_bucket_size", "zero_allgather_bucket_size",
      [](D d) -> Field { return &d.deck.zero.allgather_bucket_size; },
-     "most elements in one gather of weights", kFromOne},
+     "most elements in one all-gather of weights", kFromOne},
     {"zero_optimization.stage3_prefetch_bucket_size", "",
      [](D d) -> Field { return &d.deck.zero.stage3_prefetch_bucket_size; },
-     "most elements that stage 3 gathers ahead of their use", kNotNegative},
+     "most elements that stage 3 gathers before they are used", kNotNegative},
     {"zero_optimization.stage3_param_persistence_threshold", "",
      [](D d) -> Field { return &d.deck.zero.stage3_param_persistence_threshold; },
-     "parameters of at most so many elements stay whole at stage 3", kNotNegative},
+     "stage 3 keeps parameters of at most this many elements whole", kNotNegative},
     {"zero_optimization.stage3_max_live_parameters", "",
      [](D d) -> Field { return &d.deck.zero.stage3_max_live_parameters; },
-     "most elements that stage 3 holds gathered at a time", kNotNegative},
+     "most elements that stage 3 keeps gathered at a time", kNotNegative},
     {"zero_optimization.sub_group_size", "",
      [](D d) -> Field { return &d.deck.zero.sub_group_size; }, "most elements in one update",
      kFromOne},
     {"zero_optimization.reduce_once_per_step", "",
      [](D d) -> Field { return &d.deck.zero.reduce_once_per_step; },
-     "stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced "
-     "once"},
+     "stages 0 and 1: sum gradients over micro-batches on each rank, and reduce once a step"},
     {"zero_optimization.contiguous_gradients",
      "zero_contiguous_gradients",
      [](D d) -> Field { return &d.memory.contiguous_gradients; },
@@ -58,7 +57,7 @@ const Key kZeroKeys[] = {
     {"zero_optimization.round_robin_gradients",
      "",
      [](D d) -> Field { return &d.memory.round_robin_gradients; },
-     "never so: the ranks' parts are equal",
+     "never: the ranks' shards are equal in any case",
      {},
      Need::input},
 };

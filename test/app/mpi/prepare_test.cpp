@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(separators_are_typed_with_escapes) {
   BOOST_TEST(unescape("\\0").size() == 1U);
   BOOST_TEST(unescape("").empty());
   for (const char* bad : {"\\", "\\q", "\\x", "\\x4", "\\xg0", "\\x+1"}) {
-    TRM_TEST_MENTIONS(error_of([&] { (void)unescape(bad); }), "no escape");
+    TRM_TEST_MENTIONS(error_of([&] { (void)unescape(bad); }), "the escape");
   }
 }
 

@@ -8,8 +8,8 @@
 #include "trireme/checkpoint/saver.hpp"
 
 #include "../../support/temporary_folder.hpp"
+#include "../../support/thread_ranks.hpp"
 #include "../arrays.hpp"
-#include "simulated_ranks.hpp"
 
 namespace {
 

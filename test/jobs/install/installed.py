@@ -84,5 +84,5 @@ def command_line():
 @functools.cache
 def deck_keys():
     """The paths that set something, as --help-keys shows them."""
-    text = program("train", "--help-keys").split("Keys that mean nothing here")[0]
+    text = program("train", "--help-keys").split("Keys without effect here")[0]
     return re.findall(r"^  ([\w.]+): ", text, flags=re.MULTILINE)

@@ -40,7 +40,8 @@ class Layout(unittest.TestCase):
     def test_files(self):
         expected = ["bin/trireme", "bin/trireme-plot", "share/man/man1/trireme.1"]
         expected += ["share/trireme/inputs/gcide.yml", "share/trireme/jobs/install-deps.sh"]
-        expected += ["share/doc/trireme/README.md", "share/doc/trireme/LICENSE"]
+        pages = ["README.md", "LICENSE", "inputs/README.md", "src/README.md", "jobs/README.md"]
+        expected += [f"share/doc/trireme/{name}" for name in pages]
         for name in [*expected, *SHELL_FILES.values()]:
             self.assertTrue((prefix() / name).is_file(), name)
         self.assertTrue(os.access(prefix() / "share/trireme/jobs/install-deps.sh", os.X_OK))

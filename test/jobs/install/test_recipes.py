@@ -14,9 +14,11 @@ sys.dont_write_bytecode = True
 
 SOURCE = Path(__file__).resolve().parents[3]
 JOBS = SOURCE / "jobs"
+CONTRIB = JOBS / "contrib"
 CMAKE = "\n".join(
     p.read_text(encoding="utf-8")
-    for p in [SOURCE / "CMakeLists.txt", JOBS / "install/install.cmake"]
+    for p in [SOURCE / "CMakeLists.txt", SOURCE / "src/backend/cuda/toolkit.cmake",
+              JOBS / "install/install.cmake"]
 )
 VERSION = re.search(r"project\(trireme VERSION (\S+)", CMAKE)[1]
 
@@ -50,7 +52,7 @@ def check_options(test, text):
     """Each -D of the text is an option that our CMake knows, or CMake's own."""
     for name in re.findall(r"-D(\w+)=", text):
         if not name.startswith("CMAKE_"):
-            test.assertRegex(CMAKE, rf"\b(set|option)\({name} ", name)
+            test.assertTrue(re.search(rf"\b(set|option)\({name} ", CMAKE), name)
 
 
 class Everywhere(unittest.TestCase):
@@ -99,7 +101,7 @@ class Spack(unittest.TestCase):
         spack = types.ModuleType("spack")
         with mock.patch.dict(sys.modules, {"spack": spack, "spack.package": package}):
             space = {}
-            exec((JOBS / "spack/package.py").read_text(encoding="utf-8"), space)
+            exec((CONTRIB / "spack/package.py").read_text(encoding="utf-8"), space)
         return space["Trireme"], told
 
     def test_libraries(self):
@@ -121,7 +123,7 @@ class Spack(unittest.TestCase):
 
 
 class EasyBuild(unittest.TestCase):
-    FILES = sorted((JOBS / "easybuild").glob("*.eb"))
+    FILES = sorted((CONTRIB / "easybuild").glob("*.eb"))
 
     @staticmethod
     def load(file):
@@ -157,7 +159,7 @@ class Containers(unittest.TestCase):
         """What the Dockerfile and trireme.def take from the source tree."""
         docker = (self.FOLDER / "Dockerfile").read_text(encoding="utf-8")
         lines = re.findall(r"^COPY (?!--)(.*)$", docker, flags=re.MULTILINE)
-        apptainer = (self.FOLDER / "trireme.def").read_text(encoding="utf-8")
+        apptainer = (CONTRIB / "apptainer/trireme.def").read_text(encoding="utf-8")
         files = re.search(r"^%files\n(.*?)^%", apptainer, flags=re.MULTILINE | re.DOTALL)[1]
         return (sorted(word for line in lines for word in line.split()[:-1]),
                 sorted(line.split()[0] for line in files.splitlines() if line.strip()))
@@ -193,9 +195,9 @@ class ReFrame(unittest.TestCase):
         self.assertIn(f"/{last}\\s", checks)
 
     def test_settings(self):
-        for name in ("settings.py", "settings_slurm.py"):
+        for folder, name in ((JOBS, "settings.py"), (CONTRIB, "settings_slurm.py")):
             space = {}
-            exec((JOBS / "reframe" / name).read_text(encoding="utf-8"), space)
+            exec((folder / "reframe" / name).read_text(encoding="utf-8"), space)
             for system in space["site_configuration"]["systems"]:
                 for partition in system["partitions"]:
                     self.assertEqual(partition["environs"], ["installed"])

@@ -77,7 +77,7 @@ class Cluster:
         own = {k: v for k, v in os.environ.items() if not k.startswith(("TRIREME_", "OMP_"))}
         # Nodes of two such clusters have the same names: MPI's folders must not meet in /tmp.
         own["TMPDIR"] = str(folder / "tmp")
-        # Else a rank may die in MPI_Init over PMIx's shared memory (jobs/README, Troubles).
+        # Else a rank may die in MPI_Init over PMIx's shared memory (jobs/README.md).
         own["PMIX_MCA_gds"] = "hash"
         self.environment = {**own, "SLURM_CONF": str(configuration)}
         munge = folder / "munge"

@@ -201,7 +201,7 @@ class Ends(Jobs):
             self.assertEqual(self.assert_end("chain", job, DONE), 0)
         self.assertIn("the next job of the chain goes on (2 left)", self.log("chain", jobs[0]))
         self.assertIn("the run is done", self.log("chain", jobs[1]))
-        self.assertIn("nothing to do", self.log("chain", jobs[2]))
+        self.assertIn("no work left", self.log("chain", jobs[2]))
         self.assertEqual(len(self.steps(self.folder / "chain")), 2)
         self.assert_as_reference("chain")
 

@@ -150,7 +150,8 @@ class Turns:
 
 
 class Pbs(Turns, Scripts):
-    script, job_id, submit, after = "pbs/train.pbs", "42.server", ["qsub"], "afterany:{}"
+    script, job_id = "contrib/pbs/train.pbs", "42.server"
+    submit, after = ["qsub"], "afterany:{}"
     stopped, asks = 75, 1
 
     def requeued(self):
@@ -183,7 +184,7 @@ class Pbs(Turns, Scripts):
         self.site.turns("75 0", "75 0")
         self.assert_end(self.job(), 0, "goes on as job 43.server")
         words, environment = self.site.calls("qsub")[0]
-        self.assertEqual(words[-1], str(SOURCE / "jobs" / "pbs" / "train.pbs"))
+        self.assertEqual(words[-1], str(SOURCE / "jobs/contrib/pbs/train.pbs"))
         told = set(words[1].split(","))
         self.assertLessEqual({"TRIREME_RUN", "TRIREME_SET", "TRIREME_JOB"}, told)
         # The next job has another number, and is still known as the same.
@@ -215,7 +216,8 @@ class Pbs(Turns, Scripts):
 class Lsf(Turns, Scripts):
     """LSF itself requeues a job by its exit code, as `-Q` says."""
 
-    script, job_id, submit, after = "lsf/train.lsf", "42", ["bsub"], "-w ended({})"
+    script, job_id = "contrib/lsf/train.lsf", "42"
+    submit, after = ["bsub"], "-w ended({})"
     stopped, asks = 75, 0
 
     def requeued(self):
@@ -229,7 +231,8 @@ class Lsf(Turns, Scripts):
 
 
 class Flux(Turns, Scripts):
-    script, job_id, submit, after = "flux/train.flux", "f42", ["flux", "batch"], "afterany:{}"
+    script, job_id = "contrib/flux/train.flux", "f42"
+    submit, after = ["flux", "batch"], "afterany:{}"
     stopped, asks = 0, 1  # the job has done its part: the next one is submitted
 
     def requeued(self):

@@ -89,8 +89,8 @@ struct Stage {
     store->zero_gradients(cpu.ex);
     const auto batches = micro_batches(config, count);
     {
-      UnitBinding binding(cpu.ex, store->parameters());
-      executor->train(batches, hooks(binding));
+      Follower follower(*this);
+      executor->train(batches, {&follower});
     }
     BOOST_TEST(done == announced.size());
     sum_gradients(!config.no_weight_tying);
@@ -99,8 +99,8 @@ struct Stage {
   double evaluate(const ModelConfig& config, int count) {
     auto batches = micro_batches(config, count);
     for (MicroBatch& mb : batches) mb.training = false;
-    UnitBinding binding(cpu.ex, store->parameters());
-    executor->evaluate(batches, hooks(binding));
+    Follower follower(*this);
+    executor->evaluate(batches, {&follower});
     BOOST_TEST(done == announced.size());
     return loss_of(batches);
   }
@@ -114,36 +114,42 @@ struct Stage {
   std::vector<std::unique_ptr<ModelPart>> parts;
   std::unique_ptr<ParameterStore> store;
   std::unique_ptr<PipelineExecutor> executor;
-  std::vector<PipelineExecutor::Use> announced;  ///< of the last run
-  std::size_t done = 0;                          ///< of these
+  std::vector<UnitUse> announced;  ///< of the last run
+  std::size_t done = 0;            ///< of these
 
  private:
-  Module& unit_of(const PipelineExecutor::Use& use) {
-    return *parts[static_cast<std::size_t>(use.chunk)]->units()[use.unit.unit];
-  }
-  PipelineExecutor::Hooks hooks(UnitBinding& binding) {
-    PipelineExecutor::Hooks h;
-    h.begin = [this](const std::vector<PipelineExecutor::Use>& uses) {
-      announced = uses;
-      done = 0;
-    };
-    h.before = [this, &binding](const PipelineExecutor::Use& use) {
-      BOOST_REQUIRE(done < announced.size());
-      BOOST_TEST((use == announced[done]));
-      binding.before(unit_of(use), use.unit);
-    };
-    h.after = [this, &binding](const PipelineExecutor::Use& use) {
-      BOOST_TEST((use == announced[done]));
-      ++done;
-      binding.after(unit_of(use));
-    };
-    h.progress = [this] { delays(); };
-    h.observe = [this](const std::string&, const Tensor&) { delays(); };
-    return h;
-  }
+  /// Holds uses against those announced, binds parameters, and delays the rank.
+  class Follower : public UnitObserver {
+   public:
+    explicit Follower(Stage& stage)
+        : stage_(stage), binding_(stage.cpu.ex, stage.store->parameters()) {}
+    void begin(const std::vector<UnitUse>& uses) override {
+      stage_.announced = uses;
+      stage_.done = 0;
+    }
+    void before(const UnitUse& use, Module& unit) override {
+      BOOST_REQUIRE(stage_.done < stage_.announced.size());
+      BOOST_TEST((use == stage_.announced[stage_.done]));
+      BOOST_TEST(stage_.parts[use.part]->units()[use.unit].get() == &unit);
+      binding_.before(use, unit);
+    }
+    void observe(const UnitUse& /*use*/, Module& /*unit*/, const Tensor& /*output*/) override {
+      stage_.delays();
+    }
+    void after(const UnitUse& use, Module& unit) override {
+      BOOST_TEST((use == stage_.announced[stage_.done]));
+      ++stage_.done;
+      binding_.after(use, unit);
+    }
+    void progress() override { stage_.delays(); }
+
+   private:
+    Stage& stage_;
+    UnitBinding binding_;
+  };
   void sum_gradients(bool tied) {
     for (const Parameter* p : store->parameters()) {
-      if (p->sum_over_tp) mesh.tp->all_reduce(p->grad, Reduction::sum);
+      if (p->sum_over.has(Axis::tp)) mesh.tp->all_reduce(p->grad, Reduction::sum);
       if (tied && p->name == "embed_in.weight") mesh.ends->all_reduce(p->grad, Reduction::sum);
       mesh.dp->all_reduce(p->grad, Reduction::sum);
     }
@@ -272,11 +278,11 @@ BOOST_DATA_TEST_CASE(uses_follow_the_plan, bdata::make(kSchedules), schedule) {
           const Pass ends_with = forward ? Pass::forward : Pass::backward;
           while (uses[ends_with] < units.size()) {
             BOOST_REQUIRE(at < stage.announced.size());
-            const PipelineExecutor::Use& use = stage.announced[at++];
-            BOOST_TEST(use.chunk == step.chunk);
+            const UnitUse& use = stage.announced[at++];
+            BOOST_TEST(use.part == static_cast<std::size_t>(step.chunk));
             BOOST_TEST(use.micro_batch == step.micro_batch);
-            BOOST_TEST(use.unit.training == training);
-            ++uses[use.unit.pass];
+            BOOST_TEST(use.training == training);
+            ++uses[use.pass];
           }
           const auto layers = static_cast<std::size_t>(
               std::ranges::count_if(units, [](const std::unique_ptr<Module>& unit) {

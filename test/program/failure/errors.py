@@ -72,7 +72,8 @@ def deck_cases():
     log = {"log.txt"}
     yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
-    words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu", "isn't built yet"]
+    words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu",
+             "isn't implemented yet"]
     yield Case("not_yet", words, {"zero_optimization": offload})
     words = ["deck.yml:", "bf16.enabled: true contradicts fp16.enabled: true"]
     on = {"enabled": True}

@@ -63,7 +63,7 @@ class Loading(Runs):
                 keys = {**keys, "train_iters": first + 3}
                 _, out = self.go_on(name, STOPPED, exit_interval=first + 1, **keys)
                 self.assertNotIn("this run began", out)
-                self.assertIn("start the same command again", out)
+                self.assertIn("start this command again", out)
                 run = self.folder / name
                 _, out = self.go_on(name, exit_interval=first + 1, **keys)
                 self.assertIn(f"resume   {run}/global_step{first + 1} at iteration "
@@ -79,9 +79,9 @@ class Loading(Runs):
         before = {p: p.read_bytes() for p in other.rglob("*") if p.is_file()}
         for words, keys in [("name another save", {"finetune": True}),
                             ("name another save", {"load": str(whole)}),
-                            ("iterations away", {"load": f"{other}/", "finetune": True}),
-                            ("iterations away", {"load": f"{other}/./global_step5",
-                                                 "finetune": True})]:
+                            ("discard this run's", {"load": f"{other}/", "finetune": True}),
+                            ("discard this run's", {"load": f"{other}/./global_step5",
+                                                    "finetune": True})]:
             with self.subTest(**keys):
                 _, out = self.go_on("other", 1, train_iters=9, **keys)
                 self.assertIn(words, out)
@@ -96,7 +96,7 @@ class Loading(Runs):
 
     def test_no_load_optim(self):
         got, out = self.go_on("no_load_optim", no_load_optim=True)
-        self.assertIn("the optimizer afresh", out)
+        self.assertIn("with a new optimizer state", out)
         np.testing.assert_array_equal(got["train/iteration"], [5, 6])
         # The first forward is before any step of the optimizer.
         self.assertEqual(got["train/loss"][0], self.on["train/loss"][0])

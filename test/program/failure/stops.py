@@ -112,7 +112,7 @@ class Requests(Runs):
         run = self.folder / name
         at = self.steps(run)[-1]
         self.assertIn(f"stopped  after {at} of", said)
-        self.assertIn("start the same command again", said)
+        self.assertIn("start this command again", said)
         rows = program.read_metrics(run)["train/iteration"]
         np.testing.assert_array_equal(rows, np.arange(1, at + 1))
         _, out = self.train(name, 4, train_iters=at + 3, **keys)

@@ -44,7 +44,7 @@ DECKS = {
         "fp16": {"enabled": True},
     },
 }
-ALWAYS = {"products", "attention", "norms", "activation", "embedding", "head"}
+ALWAYS = {"GEMMs", "attention", "norms", "activation", "embedding", "head"}
 ALWAYS |= {"cross entropy", "update"}
 
 
@@ -103,11 +103,11 @@ def check(name, keys, told, figures):
         wrong.append(f"{name}: no {', '.join(sorted(lacks))}")
     # Forward, input gradient and weight gradient.
     products = sum(
-        k["calls"] * k["operations"] for k in kernels if k["group"] in ("products", "head")
+        k["calls"] * k["operations"] for k in kernels if k["group"] in ("GEMMs", "head")
     )
     expected = 6 * tokens * matrix_elements(keys)
     if not math.isclose(products, expected):
-        wrong.append(f"{name}: {products} operations in products, {expected} by their shapes")
+        wrong.append(f"{name}: {products} operations in GEMMs, {expected} by their shapes")
     return wrong
 
 

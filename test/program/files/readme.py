@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The READMEs' commands: each is run here, in a folder that looks like the source tree, or is
-named below with what runs it elsewhere; targets, files and links that they speak of exist.
+"""The commands of all pages: each is run here, in a folder that looks like the source tree, or
+is named below with what runs it elsewhere. Targets, files, links and keys of pages exist.
 
 Trainings are shortened by settings that come last; nothing else of a command is changed.
 """
@@ -17,7 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import program  # noqa: E402
 
 
-READMES = ("README.md", "analysis/README.md", "jobs/README.md")
+# The front page first: later pages show runs that its commands leave behind.
+READMES = ("README.md", *sorted(
+    str(page.relative_to(program.SOURCE))
+    for top in ("analysis", "inputs", "jobs", "src", "test")
+    for page in (program.SOURCE / top).rglob("*.md")))
 # So are the numbers of their checkpoints.
 STEPS = {"global_step400": "global_step4", "global_step200": "global_step2"}
 SHORT = "--set train_iters=4 --set log_interval=2 --set eval_interval=4 --set eval_iters=1"
@@ -29,7 +33,10 @@ ELSEWHERE = {
     r"make run": ".ci/run",
     r"make test": ".ci/run",
     r"make( CMAKE_ARGS=.*)?": "every build",
+    r"make test-all": "by hand, see test/README.md",
     r"make (lint|format)": ".ci/run",
+    r"make (deps|help|clean)": "by hand",
+    r"make (gpu-)?bench(-\w+)?": "by hand; test/bench says what came of it",
     r"make install PREFIX=.*": "by hand; test/install runs what it does, cmake --install",
     r"module use .*": "by hand; test/install loads the files with stand-ins",
     r"build/trireme --manual \| man -l -": "by hand; test/install reads the page",
@@ -38,6 +45,8 @@ ELSEWHERE = {
     r"TRIREME_SUBMIT=.* jobs/slurm/chain.sh .*": "test/slurm",
     r".*(qsub|bsub|flux) .*": "test/jobs, with stand-ins",
     r"TRIREME_HOSTS=.* jobs/local/run.sh .*": "test/hosts",
+    r"build/trireme bench .* --update": "make bench-zero",
+    r"(docker|reframe) .*": "by hand, see jobs/packaging.md",
 }
 
 
@@ -102,6 +111,7 @@ class Readme(unittest.TestCase):
     def run_line(self, line):
         for number, short in STEPS.items():
             line = line.replace(number, short)
+        line = line.replace("--ranks 10000", "--ranks 400")  # a plan that takes half a minute
         training = re.search(r"\btrireme train\b", line) and "--help" not in line
         process = subprocess.Popen(
             ["bash", "-c", f"{line} {SHORT}" if training else line], cwd=self.folder,
@@ -146,6 +156,32 @@ class Readme(unittest.TestCase):
                                    text):
                 if not re.search("NAME|FOLDER", name):
                     self.assertTrue((program.SOURCE / name).exists(), f"{readme}: {name}")
+
+    def test_help(self):
+        """What `make help` and `--help` list stands on a page."""
+        pages = "\n".join((program.SOURCE / p).read_text(encoding="utf-8") for p in READMES)
+        makefile = (program.SOURCE / "Makefile").read_text(encoding="utf-8")
+        targets = set(re.findall(r"^([a-z-]+):.*  ## ", makefile, re.MULTILINE)) - {"build"}
+        said = subprocess.run([program.PROGRAM, "--help"], text=True, check=True,
+                              stdout=subprocess.PIPE).stdout
+        below = re.split(r"^subcommands:$", said, flags=re.MULTILINE | re.IGNORECASE)[1]
+        commands = set(re.findall(r"^  ([a-z]\S*)", below, re.MULTILINE))
+        self.assertGreater(min(len(targets), len(commands)), 4)
+        for word in sorted({f"make {t}" for t in targets} | {f"trireme {c}" for c in commands}):
+            self.assertRegex(pages, rf"\b{word}\b(?!-)")
+
+    def test_keys(self):
+        """The table of keys has those of --help-keys, and no others."""
+        page = (program.SOURCE / "inputs/README.md").read_text(encoding="utf-8")
+        table = page.split("## Keys by group")[1].split("\n## ")[0]
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        listed = set(" ".join(re.findall(r"`([^`]+)`", "".join(rows))).split())
+        said = subprocess.run([program.PROGRAM, "train", "--help-keys"], text=True, check=True,
+                              stdout=subprocess.PIPE).stdout
+        paths = re.findall(r"^  ([\w.]+): ", said.split("Keys that mean nothing here")[0], re.M)
+        known = [path.split(".") for path in paths]
+        self.assertEqual({path[-1] for path in known} - listed, set())
+        self.assertEqual(listed - {name for path in known for name in path}, set())
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ class Meshes(Runs):
         for seed in self.NCCL_SEEDS:
             run, told = self.train(model, ranks, deck, {"communication": "nccl"},
                                    variables=on_gpus(ranks, seed))
-            self.assertIn("exchanges NCCL", told)
+            self.assertIn("communication NCCL", told)
             self.assert_equal(run, staged, ORDER_OF_SUMS)
 
 

@@ -172,7 +172,8 @@ class GraphsErrors(gpu.Errors):
     """Each key in the way is named."""
 
     def refuse(self, words, keys, ranks=(0,)):
-        self.check(["cuda_graphs: true doesn't go with", *words, "or set cuda_graphs: false"],
+        self.check(["cuda_graphs: true does not work with", *words,
+                    "or set cuda_graphs: false"],
                    ranks, {"cuda_graphs": True, **keys})
 
     def test_dropout(self):
@@ -206,8 +207,8 @@ class GraphsErrors(gpu.Errors):
         keys = {"device": "cpu", "cuda_graphs": True, "hidden_dropout": 0.1}
         deck = program.write_deck(self.folder / "deck.yml", errors.deck_of(self.folder, keys))
         told = program.run_well(1, "train", deck)
-        self.assertIn("this run is on CPUs; of GPUs alone, and so without effect: cuda_graphs",
-                      told)
+        self.assertIn("this run is on CPUs; these keys are for GPUs and have no effect: "
+                      "cuda_graphs", told)
 
 
 for name in [n for n in dir(gpu.Errors) if n.startswith("test_")]:

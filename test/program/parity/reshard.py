@@ -159,6 +159,15 @@ class FromFp16(Loads):
     written = "fp16"
 
 
+class Few(Loads):
+    """One writer, read in each precision."""
+
+    written = "bfloat16"
+
+    def test_loads(self):
+        self.check_writer(3)
+
+
 class Restart(Runs):
     """The same command again, bit for bit."""
 

@@ -4,6 +4,7 @@
 stage 3 beside stage 0 on the same mesh; and `reduce_once_per_step` at the stages that have it.
 
   zero.py MESH...        sixteen runs in each of which every two levers meet (OA(16, 4^5))
+  zero.py few MESH...    four of those, each stage, recomputation and limit once
   zero.py all [MESH...]  the whole product of stage, overlap, accumulation, recomputation and
                          precision, 128 runs a mesh; the other levers turn beside it
 """
@@ -104,7 +105,7 @@ def square_of_pairs():
             for a, b in itertools.product(range(4), repeat=2)]
 
 
-def settings(name, whole):
+def settings(name, whole, few=False):
     """(stage, overlap, accumulation, recomputation, precision, number of limits, shared out)
     of each run on this mesh."""
     turn = list(MESHES).index(name)
@@ -112,9 +113,12 @@ def settings(name, whole):
         product = itertools.product(range(4), (True, False), (1, 4), range(4), PRECISIONS)
         return [(*levers, (i // 5 + i + turn) % 4, (i // 3) % 2 == 0)
                 for i, levers in enumerate(product)]
+    rows = square_of_pairs()
+    if few:  # a line on which the first four levers take each value once
+        rows = [(*rows[i][:4], i // 4) for i in (0, 6, 11, 13)]
     return [(stage, (c ^ turn) % 2 == 0, 4 if c & 2 else 1, recompute, PRECISIONS[e & 1],
              d, bool(e & 2) != bool(turn % 2))
-            for stage, recompute, c, d, e in square_of_pairs()]
+            for stage, recompute, c, d, e in rows]
 
 
 def state_of(folder, exact=EXACT):
@@ -176,9 +180,9 @@ class Mesh:
             shutil.rmtree(folder)  # those that are off stay, to be looked at
         return state
 
-    def levers(self, whole):
+    def levers(self, whole, few=False):
         for stage, overlap, accumulation, recompute, precision, limits, share in settings(
-                self.name, whole):
+                self.name, whole, few):
             zero = {"stage": stage, "overlap_comm": overlap, **LIMITS[limits]}
             more = dict(RECOMPUTE[recompute])
             if recompute >= 2:
@@ -215,15 +219,16 @@ class Mesh:
 
 def main():
     names = sys.argv[1:]
-    whole = names[0] == "all"
-    names = names[whole:] or list(MESHES)
+    whole, few = names[0] == "all", names[0] == "few"
+    names = names[whole or few:] or list(MESHES)
     failed = 0
     for name in names:
         begun = time.monotonic()
         m = Mesh(name)
-        m.levers(whole)
-        m.layouts()
-        m.reduce_once()
+        m.levers(whole, few)
+        if not few:
+            m.layouts()
+            m.reduce_once()
         print(*m.wrong, sep="\n", end="\n" if m.wrong else "")
         print(f"{name}: {m.count} runs in {time.monotonic() - begun:.0f} s", flush=True)
         failed += program.finish(m.folder, len(m.wrong))

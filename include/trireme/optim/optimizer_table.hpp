@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of optimizers: everything that tells one from another. Deck, update, checkpoints
+// and benchmarks read it, so that a new optimizer is a row here.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "trireme/ops/exec.hpp"
+#include "trireme/optim/config.hpp"
+
+namespace trireme {
+
+/// A deck's key below optimizer.params, and the settings that it fills.
+struct OptimizerKey {
+  std::string_view name;
+  std::vector<double OptimizerConfig::*> settings;
+};
+
+/// Flat arrays [n] of the parameters that one update treats alike.
+struct UpdateArrays {
+  View gradient;
+  View value;               ///< the masters
+  std::vector<View> state;  ///< in the order of state_arrays()
+  View copy;                ///< receives the values in compute precision; may be empty
+  ConstView decision;       ///< a decided StepState on the device
+};
+
+struct OptimizerRow {
+  OptimizerKind kind;
+  std::string_view name;                  ///< as optimizer.type says it
+  std::vector<std::string_view> aliases;  ///< the same optimizer by other names
+  std::vector<OptimizerKey> keys;         ///< those that it reads, weight_decay aside
+  /// Names of its arrays with an element for each parameter, as a checkpoint has them. They
+  /// begin as zeros. An update reads and writes each element of them once.
+  std::vector<const char*> (*state_arrays)(const OptimizerConfig& config);
+  /// Queues one update at learning rate `lr`. `weight_decay` may be 0 where the configuration's
+  /// is not.
+  void (*update)(const Exec& ex, const OptimizerConfig& config, double lr, double weight_decay,
+                 const UpdateArrays& arrays);
+};
+
+[[nodiscard]] std::span<const OptimizerRow> optimizer_table();
+[[nodiscard]] const OptimizerRow& optimizer_row(OptimizerKind kind);
+/// Those of the configuration's optimizer.
+[[nodiscard]] std::vector<const char*> state_arrays(const OptimizerConfig& config);
+
+}  // namespace trireme

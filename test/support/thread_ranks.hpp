@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ranks as threads of this process, with a complete Communicator between them and no MPI.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "trireme/comm/communicator.hpp"
+
+namespace trireme::test {
+
+struct RankOptions {
+  /// A rank waits at most this many seconds. A deadlock of all ranks ends at once.
+  double patience = 120;
+  /// Seed of random delays; 0: none. Ranks are then late at random, and a message is either
+  /// copied at once or uses the sender's memory until some rank waits for it.
+  std::uint64_t delays = 0;
+  /// Counts the bytes of text that rank 0 receives, if not null.
+  std::size_t* gathered = nullptr;
+};
+
+/// Runs `f` as each of `ranks` ranks of one group and returns when all have ended. If a rank
+/// throws, all ranks that wait for it throw too. Returns "rank N: message" of the lowest rank
+/// that threw by itself, or a report of who waits in which call, or nothing if all went well.
+///
+/// Sums over ranks have the bits of MpiCommunicator's. They are taken in rank order where the
+/// interface says so, else by recursive doubling, as Open MPI adds short arrays.
+std::string as_ranks(int ranks, const std::function<void(Communicator&)>& f,
+                     const RankOptions& options = {});
+
+}  // namespace trireme::test

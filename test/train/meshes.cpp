@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables of meshes, models and levers.
+#include "meshes.hpp"
+
+#include <algorithm>
+
+namespace trireme::test {
+
+namespace {
+
+constexpr std::int64_t kHuge = 1'000'000'000'000;
+
+const Json kBase = Json::parse(R"({
+  "num_attention_heads": 4, "hidden_size": 16, "seq_length": 16, "train_batch_size": 16,
+  "train_iters": 4, "lr": 1e-2, "warmup": 0.3, "weight_decay": 0.1, "seed": 99,
+  "eval_interval": 2, "eval_iters": 1, "hidden_dropout": 0.1, "attention_dropout": 0.1})");
+
+const std::array<Json, 4> kModels{
+    Json::parse(R"({"pos_emb": "rotary", "gpt_j_residual": true, "no_weight_tying": true,
+                    "gradient_clipping": 0.4})"),
+    Json::parse(R"({"pos_emb": "learned", "no_weight_tying": false, "lr": 0.1,
+                    "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
+                    "gradient_clipping": 0.5})"),
+    Json::parse(R"({"pos_emb": "rotary", "norm": "rmsnorm", "activation": "swiglu",
+                    "num_kv_heads": 2, "intermediate_size": 40, "no_weight_tying": false,
+                    "use_bias_in_attn_linear": false, "use_bias_in_mlp": false,
+                    "gradient_clipping": 0.5})"),
+    Json::parse(R"({"pos_emb": "none", "gpt_j_residual": true, "gpt_j_tied": true, "lr": 0.1,
+                    "no_weight_tying": true,
+                    "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
+                    "gradient_clipping": 0.5})")};
+
+}  // namespace
+
+const std::array<Json, 4> kRecompute{
+    Json::object(),
+    Json{{"checkpoint_activations", true}, {"recompute_granularity", "selective"}},
+    Json{{"checkpoint_activations", true}, {"checkpoint_num_layers", 1}},
+    Json{{"checkpoint_activations", true}, {"checkpoint_num_layers", 2}}};
+
+const std::array<Json, 4> kLimits{
+    Json{{"stage3_prefetch_bucket_size", 0}},
+    Json{{"stage3_prefetch_bucket_size", kHuge},
+         {"stage3_max_live_parameters", kHuge},
+         {"sub_group_size", 1000}},
+    Json{{"stage3_max_live_parameters", 0}, {"sub_group_size", 7}},
+    Json{{"stage3_prefetch_bucket_size", 3001}, {"stage3_max_live_parameters", 1}}};
+
+const std::array<Json, 4> kLayouts{
+    Json{{"stage3_param_persistence_threshold", 0}},
+    Json{{"stage3_param_persistence_threshold", 100}, {"reduce_bucket_size", 997}},
+    Json{{"stage3_param_persistence_threshold", 0}, {"allgather_bucket_size", 1501}},
+    Json{{"stage3_param_persistence_threshold", 100}, {"reduce_bucket_size", 1}}};
+
+LeverMesh mesh_of(const std::string& name, const MeshSize& size, const Json& deck) {
+  return {name, size.dp * size.tp * size.pp,
+          merged({{"model_parallel_size", size.tp}, {"pipe_parallel_size", size.pp}}, deck)};
+}
+
+const std::vector<LeverMesh>& lever_meshes() {
+  static const auto list = [] {
+    const Json sequence{{"sequence_parallel", true}};
+    const Json interleaved{{"num_layers", 4}, {"virtual_pipeline_chunks", 2}};
+    std::vector<LeverMesh> all{
+        mesh_of("tp2", {.tp = 2}),
+        mesh_of("dp2", {.dp = 2}),
+        mesh_of("dp3", {.dp = 3}, {{"train_batch_size", 12}}),
+        mesh_of("dp4", {.dp = 4}),
+        mesh_of("dp2_tp2", {.dp = 2, .tp = 2}),
+        mesh_of("dp2_tp2_sp", {.dp = 2, .tp = 2}, sequence),
+        mesh_of("dp2_pp2", {.dp = 2, .pp = 2}, {{"num_layers", 2}}),
+        mesh_of("dp2_pp2_gpipe", {.dp = 2, .pp = 2}, {{"pipeline_schedule", "gpipe"}}),
+        mesh_of("dp2_pp2_interleaved", {.dp = 2, .pp = 2}, interleaved),
+        mesh_of("dp2_tp2_pp2", {.dp = 2, .tp = 2, .pp = 2}),
+        mesh_of("dp2_tp2_pp2_sp_interleaved", {.dp = 2, .tp = 2, .pp = 2},
+                merged(interleaved, sequence))};
+    for (std::size_t i = 0; i < all.size(); ++i) all[i].turn = static_cast<int>(i);
+    return all;
+  }();
+  return list;
+}
+
+const LeverMesh& lever_mesh(const std::string& name) {
+  const auto& all = lever_meshes();
+  const auto found =
+      std::ranges::find_if(all, [&](const LeverMesh& m) { return m.name == name; });
+  TRM_CHECK(found != all.end(), "no mesh {}", name);
+  return *found;
+}
+
+Json lever_model(int model) {
+  return merged(kBase, {{"num_layers", 3}}, kModels[static_cast<std::size_t>(model) % 4]);
+}
+
+Json lever_deck(const LeverMesh& mesh, int accumulation, int precision, const Json& zero,
+                const Json& more) {
+  const int turn = mesh.turn + (accumulation > 1 ? 1 : 0) + 2 * precision;
+  return merged(
+      lever_model(turn), mesh.deck,
+      {{"precision", precision == 0 ? "fp32" : "bfloat16"},
+       {"gradient_accumulation_steps", accumulation},
+       {"zero_optimization", merged(kLayouts[static_cast<std::size_t>(turn) % 4], zero)}},
+      more);
+}
+
+}  // namespace trireme::test

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Meshes, models and levers whose combinations are trained.
+#pragma once
+
+#include <array>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "training.hpp"
+
+namespace trireme::test {
+
+/// A mesh with what a deck sets for it.
+struct LeverMesh {
+  std::string name;
+  int ranks = 1;
+  Json deck;
+  int turn = 0;  ///< its number in the list
+};
+inline std::ostream& operator<<(std::ostream& out, const LeverMesh& m) { return out << m.name; }
+
+struct MeshSize {
+  int dp = 1, tp = 1, pp = 1;
+};
+[[nodiscard]] LeverMesh mesh_of(const std::string& name, const MeshSize& size,
+                                const Json& deck = Json::object());
+
+/// The meshes on which no lever of memory may change a bit.
+[[nodiscard]] const std::vector<LeverMesh>& lever_meshes();
+[[nodiscard]] const LeverMesh& lever_mesh(const std::string& name);
+
+extern const std::array<Json, 4> kRecompute;
+/// Settings of stage 3's limits.
+extern const std::array<Json, 4> kLimits;
+/// Settings of buckets: they decide the order of the norm's sum, and with it the last bit.
+extern const std::array<Json, 4> kLayouts;
+
+/// Model and layout turn with mesh, accumulation and precision (0: fp32, 1: bf16).
+[[nodiscard]] Json lever_deck(const LeverMesh& mesh, int accumulation, int precision,
+                              const Json& zero, const Json& more = Json::object());
+
+/// The base deck of lever runs with model number `model`.
+[[nodiscard]] Json lever_model(int model);
+
+}  // namespace trireme::test

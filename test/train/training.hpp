@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training runs in this process, from a deck to losses and arrays. Ranks are threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "trireme/train/trainer.hpp"
+
+#include "../support/thread_ranks.hpp"
+
+namespace trireme::test {
+
+using Json = nlohmann::json;
+
+/// Merges decks from left to right, as the program merges its own.
+[[nodiscard]] Json merged(Json deck, const Json& more, const Json& third = Json::object(),
+                          const Json& fourth = Json::object(),
+                          const Json& fifth = Json::object());
+
+/// A global array, put together from the boxes of all ranks.
+struct WholeArray {
+  DType dtype = DType::f32;
+  Shape shape;
+  std::vector<std::byte> bytes;
+  std::vector<bool> covered;
+  friend bool operator==(const WholeArray& a, const WholeArray& b) {
+    return a.dtype == b.dtype && a.shape == b.shape && a.bytes == b.bytes;
+  }
+  /// Elements as fp32.
+  [[nodiscard]] std::vector<float> values() const;
+};
+
+/// The result of a run.
+struct Training {
+  std::vector<Trainer::StepResult> steps;
+  std::vector<double> valid;  ///< losses of the evaluations
+  std::map<std::string, WholeArray> arrays;
+  std::int64_t optimizer_steps = 0;
+  std::string error;  ///< if all ranks ended with the same one
+
+  [[nodiscard]] std::vector<double> losses() const;
+  [[nodiscard]] std::vector<double> norms() const;
+  [[nodiscard]] std::vector<double> scales() const;
+  [[nodiscard]] std::vector<bool> skipped() const;
+};
+
+struct TrainOptions {
+  std::string load = {};     ///< a checkpoint's folder to begin from
+  std::string save = {};     ///< folder that gets a checkpoint at the end
+  std::int64_t until = -1;   ///< last iteration; −1: the deck's `train_iters`
+  std::uint64_t delays = 0;  ///< as in RankOptions
+};
+
+/// Trains the deck to its `train_iters` and evaluates at multiples of `eval_interval`. Throws
+/// Error if ranks end with different errors, or if replicas differ in a bit.
+[[nodiscard]] Training train(const Json& deck, int ranks, const TrainOptions& options = {});
+
+/// Names the steps, evaluations and arrays that differ in bits; empty: all agree.
+[[nodiscard]] std::string difference(const Training& got, const Training& expected);
+/// Names the arrays that differ in bits.
+[[nodiscard]] std::string array_difference(const Training& got, const Training& expected);
+
+}  // namespace trireme::test
