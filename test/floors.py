@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import statements
+
 # A folder may include its row, and what that rests on. The backends' public headers stand
 # together in include/trireme/backend, row "backend".
 FLOORS = {
@@ -239,6 +241,11 @@ class Tree:
                 count = f"{len(wide)} lines over {MAX_COLUMNS} columns"
                 self.complain(f"{path}:{wide[0]}", count + ", this the first")
 
+    def check_statements(self):
+        for path in self.code:
+            for line, message in statements.problems(self.text(path)):
+                self.complain(f"{path}:{line}", message)
+
     def check_readme(self):
         """The page shows the same table, the backends in one row."""
         page = "src/README.md"
@@ -265,7 +272,7 @@ def check(root):
     tree = Tree(root)
     if not tree.code:
         return [f"{root}: no sources found"]
-    for rule in ("floors", "keepers", "placement", "cycles", "layout", "readme"):
+    for rule in ("floors", "keepers", "placement", "cycles", "layout", "statements", "readme"):
         getattr(tree, "check_" + rule)()
     return tree.problems
 
@@ -273,7 +280,29 @@ def check(root):
 # --- self-test -------------------------------------------------------------------------------
 
 HEAD = "// SPDX-License-Identifier: Apache-2.0\n// What it is for.\n"
+STATEMENTS = """#define TRM_X(x) \\
+  if (x) \\
+    y();
+// if (a)
+//   b();
+const char* text = R"(if (a)
+  b();)";
+void f(int a) {
+  if (a > 1) return;
+  for (int i = 0; i < a; ++i) g(i, '"', "}");
+  do {
+    g(1);
+  } while (a > 0);
+  if constexpr (true) {
+    g([&] { return a; });
+  } else if (a < 2) {
+    while (a) g(2);
+  }
+}
+struct S {
+""" + "  int a;\n" * 60 + "};\n"
 SOUND = {
+    "src/core/statements.cpp": STATEMENTS,
     "src/main.cpp": '#include "trireme/app/main.hpp"\n',
     "include/trireme/app/main.hpp": "",
     "src/app/main.cpp": '#include "trireme/backend/cpu.hpp"\n#include "trireme/core/a.hpp"\n',
@@ -320,6 +349,13 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
     ),
     ({"src/core/x.cpp": "\n" * 400}, "402 lines, at most 400"),
     ({"src/core/x.cpp": "// " + "é" * 94 + "\n"}, "src/core/x.cpp:3: 1 lines over 96"),
+    ({"src/core/x.cpp": "int f(int a) {\n  if (a)\n    return 1;\n}\n"}, "x.cpp:4: a body"),
+    ({"src/core/x.cpp": "void f() {\n  for (;;)\n    if (f()) g();\n}\n"}, "x.cpp:4: a body"),
+    ({"src/core/x.cpp": "void f() {\n  if (a) {\n  } else\n    g();\n}\n"}, "x.cpp:5: a body"),
+    ({"src/core/x.cpp": "void f() {\n  if (a) g(); else {}\n}\n"}, "x.cpp:4: a body"),
+    ({"src/core/x.cpp": "void f() const {" + "\n" * 60 + "}\n"}, "a function of 60 lines"),
+    ({"src/core/x.cpp": "auto f() -> int {" + "\n" * 60 + "}\n"}, "a function of 60 lines"),
+    ({"src/core/x.cpp": "A::A() : a{1}, b(2) {" + "\n" * 60 + "}\n"}, "function of 60 lines"),
     ({"src/README.md": "| comm | MPI | ops |\n"}, "its row of comm should end in 'tensor'"),
     ({"jobs/x.sh": "#!/bin/sh\n"}, "jobs/x.sh: opens with '# SPDX"),
     ({"jobs/x.pbs": "#!/bin/sh\n"}, "jobs/x.pbs: opens with '# SPDX"),

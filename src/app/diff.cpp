@@ -150,18 +150,18 @@ class Comparison {
   void print_states() const {
     const RunState& x = a_.state();
     const RunState& y = b_.state();
-    const auto tell = [](const char* what, const auto& mine, const auto& theirs) {
+    const auto print_if_other = [](const char* what, const auto& mine, const auto& theirs) {
       if (mine != theirs) log::info("differs: {} {} | {}", what, mine, theirs);
     };
-    tell("iteration", x.iteration, y.iteration);
-    tell("samples consumed", x.samples_consumed, y.samples_consumed);
-    tell("optimizer steps", x.optimizer_steps, y.optimizer_steps);
-    tell("seed", x.seed, y.seed);
-    tell("loss scale", x.loss_scale, y.loss_scale);
-    tell("steps without overflow", x.clean_steps, y.clean_steps);
-    tell("hysteresis", x.hysteresis, y.hysteresis);
-    tell("mesh", x.mesh, y.mesh);
-    tell("version", x.version, y.version);
+    print_if_other("iteration", x.iteration, y.iteration);
+    print_if_other("samples consumed", x.samples_consumed, y.samples_consumed);
+    print_if_other("optimizer steps", x.optimizer_steps, y.optimizer_steps);
+    print_if_other("seed", x.seed, y.seed);
+    print_if_other("loss scale", x.loss_scale, y.loss_scale);
+    print_if_other("steps without overflow", x.clean_steps, y.clean_steps);
+    print_if_other("hysteresis", x.hysteresis, y.hysteresis);
+    print_if_other("mesh", x.mesh, y.mesh);
+    print_if_other("version", x.version, y.version);
     if (x.deck != y.deck) log::info("differs: deck (--deck without --diff prints each)");
   }
 

@@ -9,8 +9,8 @@
 #include <array>
 #include <charconv>
 #include <filesystem>
-#include <functional>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/host/progress.hpp"
 
@@ -24,19 +24,6 @@ template <class T>
 View view_of(std::vector<T>& data) {
   return {data.data(), kDTypeOf<T>, Shape{static_cast<std::int64_t>(data.size())}};
 }
-
-/// The message of f's Error; empty if f succeeds.
-std::string attempt(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const std::exception& e) {
-    return *e.what() != '\0' ? e.what() : "unknown error";
-  }
-  return {};
-}
-
-/// Calls f; all ranks throw if f throws on any rank. Collective.
-void together(Communicator& world, const std::function<void()>& f) { world.agree(attempt(f)); }
 
 /// One block's pieces while they are sent to rank 0. Their memory must stay valid until the
 /// last wait().
@@ -101,12 +88,12 @@ struct Output {
 /// Every rank lists the input files itself, as files can differ between nodes.
 std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFormat& format,
                                      Communicator& world) {
-  std::vector<TextInput> inputs;
-  together(world, [&] { inputs = find_inputs(options.inputs, format); });
+  std::vector<TextInput> inputs =
+      collectively(world, [&] { return find_inputs(options.inputs, format); });
   std::string sizes;
   for (const TextInput& input : inputs) sizes += fmt::format("{} ", input.bytes);
   const std::string first = world.broadcast_text(sizes, 0);
-  together(world, [&] {
+  collectively(world, [&] {
     TRM_REQUIRE(sizes == first,
                 "rank {} finds input files of other sizes than rank 0 ({}and {})", world.rank(),
                 sizes, first);
@@ -118,11 +105,11 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
   const int ranks = world.size();
   Parcel parcel;
   TextPieces pieces;
-  std::string error;
+  std::optional<Error> error;
   for (std::int64_t first = 0; first < blocks.count(); first += ranks) {
     const std::int64_t mine = first + world.rank();
     const std::int64_t end = std::min(first + ranks, blocks.count());
-    if (error.empty() && mine < end) error = attempt([&] { pieces = blocks.read(mine); });
+    if (!error && mine < end) error = failure_of([&] { pieces = blocks.read(mine); });
     parcel.wait();  // already sent: rank 0 receives a whole round before it agrees on the next
     world.agree(error);
     if (output == nullptr) {
@@ -133,7 +120,7 @@ void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
       if (k > first) Parcel::receive(pieces, static_cast<int>(k - first), world);
       // A full disk ends the run at the next agreement. Until then rank 0 receives the other
       // ranks' parcels; otherwise these ranks would wait forever.
-      if (error.empty()) error = attempt([&] { output->add(blocks, k, pieces); });
+      if (!error) error = failure_of([&] { output->add(blocks, k, pieces); });
     }
   }
   parcel.wait();
@@ -158,12 +145,12 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
   format.separator = options.separator;
 
-  std::unique_ptr<Tokenizer> tokenizer;
-  together(world, [&] { tokenizer = make_tokenizer(options.tokenizer, ""); });
+  const auto tokenizer =
+      collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
   TextBlocks blocks(agreed_inputs(options, format, world), format, *tokenizer,
                     options.block_bytes);
   std::optional<Output> output;
-  together(world, [&] {
+  collectively(world, [&] {
     if (world.rank() != 0) return;
     require_other_file(options);
     output.emplace(options, blocks, *tokenizer);
@@ -171,7 +158,7 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   run_rounds(blocks, output ? &*output : nullptr, world);
 
   PrepareSummary summary;
-  together(world, [&] {
+  collectively(world, [&] {
     if (!output) return;
     output->writer.finish(output->joiner.source_hash());
     summary = {blocks.bytes(), output->writer.tokens(), output->writer.documents(),

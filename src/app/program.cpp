@@ -13,6 +13,7 @@
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
 #include "trireme/bench/bench.hpp"
+#include "trireme/comm/launcher.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
@@ -54,11 +55,13 @@ struct CommandLine {
       return fmt::format("trireme {}\n{}\n{}", version_text(), build_text(), libraries_text());
     });
     app.add_flag_callback(
-        "--manual", [this] { tell(manual(command_tree(app))); },
+        "--manual", [this] { print_instead(manual(command_tree(app))); },
         "Prints the manual page, for man -l -");
     app.add_option_function<std::string>(
            "--completion",
-           [this](const std::string& shell) { tell(completion(command_tree(app), shell)); },
+           [this](const std::string& shell) {
+             print_instead(completion(command_tree(app), shell));
+           },
            "Prints a shell's completions, to be sourced")
         ->type_name("SHELL")
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
@@ -93,7 +96,9 @@ struct CommandLine {
   }
 
   /// Prints a text instead of running a command, as --version does.
-  [[noreturn]] static void tell(const std::string& text) { throw CLI::CallForVersion(text, 0); }
+  [[noreturn]] static void print_instead(const std::string& text) {
+    throw CLI::CallForVersion(text, 0);
+  }
 
   void add_deck(CLI::App& command) {
     command
@@ -208,12 +213,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
 }
 
 /// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
-bool tells_for_all() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
-    if (const char* rank = std::getenv(name); rank != nullptr) return std::string(rank) == "0";
-  }
-  return true;
-}
+bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
 /// Rank 0 reports an error that all ranks meet; the other ranks wait until rank 0 ends them.
 constexpr unsigned kPatienceSeconds = 10;
@@ -222,7 +222,7 @@ constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 /// Prints one line for the error and ends all ranks. Returns the exit code if this rank is the
 /// only rank.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
-  const int rank = world != nullptr ? world->rank() : tells_for_all() ? 0 : 1;
+  const int rank = world != nullptr ? world->rank() : speaks_for_all() ? 0 : 1;
   if ((everywhere || world == nullptr) && rank != 0) {
     sleep(kPatienceSeconds);
     abort_all_ranks(1);
@@ -249,7 +249,7 @@ std::string unknown_command(const CLI::App& app) {
 /// Prints help or version, or what is wrong with the command line. Returns the exit code.
 int answer(const CommandLine& line, const CLI::ParseError& e) {
   const bool good = e.get_exit_code() == 0;
-  if (!tells_for_all()) {
+  if (!speaks_for_all()) {
     if (!good) sleep(kPatienceSeconds);
     return good ? 0 : 1;
   }
@@ -283,7 +283,7 @@ int run_program(int argc, char** argv) {
     return answer(line, e);
   }
   if (line.help_keys) {
-    if (tells_for_all()) fmt::print("{}", describe_keys());
+    if (speaks_for_all()) fmt::print("{}", describe_keys());
     return 0;
   }
   try {

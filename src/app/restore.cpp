@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "trireme/checkpoint/reader.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 
 namespace trireme {
@@ -17,26 +18,16 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
                                 bool began_earlier) {
   const bool finetune = deck.finetune && !began_earlier;
   const bool no_optimizer = deck.no_load_optim && !began_earlier;
-  std::string problem;
   std::optional<CheckpointReader> reader;
   try {
-    reader.emplace(folder);
-  } catch (const Error& e) {
-    problem = e.what();
-  }
-  try {
-    world.agree(problem);
+    collectively(world, [&] { reader.emplace(folder); });
     trainer.load(*reader, !no_optimizer && !finetune, reader->state().optimizer_steps);
   } catch (const Error& e) {
     if (!e.everywhere()) throw;
-    world.agree(reading_trouble(folder, e.what()));
-    problem.clear();
-    try {
+    require_damage(e);
+    collectively(world, [&] {
       if (world.rank() == 0) source.refuse(e.what());
-    } catch (const Error& none_left) {
-      problem = none_left.what();
-    }
-    world.agree(problem);
+    });
     return std::nullopt;
   }
   if (finetune) {
@@ -59,15 +50,9 @@ RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
       world.reduce_count(source.began_earlier() ? 1 : 0, Reduction::max) != 0;
   Deck checked = deck;  // rank 0's deck, for the checks
   for (;;) {
-    std::string problem;
-    std::string folder;
-    try {
-      if (world.rank() == 0) folder = source.next(checked).value_or("");
-    } catch (const Error& e) {
-      problem = e.what();
-    }
-    world.agree(problem);
-    folder = world.broadcast_text(folder, 0);
+    const std::string found = collectively(
+        world, [&] { return world.rank() == 0 ? source.next(checked).value_or("") : ""; });
+    const std::string folder = world.broadcast_text(found, 0);
     if (folder.empty()) {
       if (!deck.load.empty()) log::info("resume   no checkpoint in {} yet", deck.load);
       return {};

@@ -3,13 +3,9 @@
 #include "resume.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <filesystem>
 #include <map>
-#include <unistd.h>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
@@ -191,8 +187,7 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
     try {
       CheckpointReader(first).check_files();
     } catch (const Error& e) {
-      const std::string trouble = reading_trouble(first, e.what());
-      TRM_REQUIRE(trouble.empty(), "{}", trouble);
+      require_damage(e);
       refuse(e.what());
       continue;
     }
@@ -243,30 +238,14 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
   check_optimizer(reader, made_with, deck);
 }
 
-std::string reading_trouble(const std::string& checkpoint, const std::string& reason) {
-  std::string why;
-  for (const int error : {EACCES, EPERM, EMFILE, ENFILE, EIO, ESTALE, ENOMEM, ETIMEDOUT,
-                          ENOTCONN, EHOSTDOWN, EINTR, EAGAIN}) {
-    if (reason.find(std::strerror(error)) != std::string::npos) why = std::strerror(error);
-  }
-  // Streams don't report why they fail, so this opens the file that the reason names.
-  const std::size_t at = reason.rfind(checkpoint + "/");
-  if (why.empty() && at != std::string::npos) {
-    const std::string path =
-        reason.substr(at, reason.find_first_of(": ", at + checkpoint.size()) - at);
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    std::array<char, 1> byte{};
-    const bool bad = file < 0 || read(file, byte.data(), byte.size()) < 0;
-    if (bad && errno != ENOENT && errno != ENOTDIR && errno != EISDIR) {
-      why = std::strerror(errno);
-    }
-    if (file >= 0) close(file);
-  }
-  if (why.empty()) return {};
-  return fmt::format(
-      "{}: {}; that is no damage, so no older checkpoint is used: start again once this is "
-      "mended",
-      reason, why);
+void require_damage(const Error& reason) {
+  if (reason.kind() != ErrorKind::unavailable) return;
+  Error trouble = reason.saying(
+      fmt::format("{}: {}; that is no damage, so no older checkpoint is used: start again once "
+                  "this is mended",
+                  reason.what(), std::strerror(reason.system_error())));
+  if (reason.everywhere()) trouble.set_everywhere();
+  throw trouble;
 }
 
 }  // namespace trireme

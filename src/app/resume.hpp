@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "trireme/core/error.hpp"
 #include "trireme/deck/deck.hpp"
 
 namespace trireme {
@@ -52,10 +53,9 @@ class LoadSource {
 /// names key and both values, for settings that can't change.
 void check_checkpoint(const std::string& checkpoint, Deck& deck);
 
-/// Why the checkpoint's files could not be read, if the system is at fault: rights, open files,
-/// input and output. Another checkpoint would not help in this case. Empty if the checkpoint is
-/// damaged. Call on the rank that met `reason`, with its files still open.
-[[nodiscard]] std::string reading_trouble(const std::string& checkpoint,
-                                          const std::string& reason);
+/// Throws Error if a checkpoint could not be read for a `reason` of the system: permission,
+/// open files, a failing disk. Another checkpoint would not help in this case. The error is
+/// thrown everywhere if `reason` was. Returns if the checkpoint is damaged.
+void require_damage(const Error& reason);
 
 }  // namespace trireme

@@ -64,9 +64,9 @@ void Saves::start(const RunState& state) {
   saver_.start(state);
 }
 
-void Saves::advance() { tell(saver_.advance()); }
+void Saves::advance() { log_report(saver_.advance()); }
 
-void Saves::wait() { tell(saver_.wait()); }
+void Saves::wait() { log_report(saver_.wait()); }
 
 double Saves::longest_seconds() const {
   if (longest_ > 0) return longest_;
@@ -74,7 +74,7 @@ double Saves::longest_seconds() const {
   return static_cast<double>(saver_.bytes()) / writers / kGuessedRate;
 }
 
-void Saves::tell(std::optional<SaveReport> report) {
+void Saves::log_report(std::optional<SaveReport> report) {
   if (!report) return;
   report->stall_seconds += std::exchange(waited_, 0);
   last_ = report;

@@ -38,7 +38,7 @@ class Saves {
   [[nodiscard]] double longest_seconds() const;
 
  private:
-  void tell(std::optional<SaveReport> report);
+  void log_report(std::optional<SaveReport> report);
 
   const Deck& deck_;
   Metrics* metrics_;

@@ -125,7 +125,7 @@ std::optional<double> batch_end_time(const std::function<const char*(const char*
   return std::nullopt;
 }
 
-StopReason StopRequests::look(double apart_seconds, double save_seconds) {
+StopReason StopRequests::poll(double apart_seconds, double save_seconds) {
   known_ = std::max(known_, caught_signal());
   if (!options_.look) return known_;
   if (options_.end_time) {

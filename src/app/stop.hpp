@@ -53,7 +53,7 @@ class StopRequests {
   /// so far, evaluations included. `save_seconds` is the longest save so far, or an estimate
   /// before the first. With margin 0, a run stops when twice their sum plus 30 s is left. The
   /// file is checked at most once a second. A reason never reverts to none.
-  [[nodiscard]] StopReason look(double apart_seconds, double save_seconds);
+  [[nodiscard]] StopReason poll(double apart_seconds, double save_seconds);
   /// Removes the file, after the stop was obeyed.
   void obeyed() const;
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/host/environment.hpp"
@@ -103,19 +104,13 @@ class TrainRun {
 
   /// The first and last stage read data, rank 0 among them; stages between read none.
   void open_data() {
-    std::string problem;
-    try {
-      if (trainer_.layout().needs_tokens()) {
-        train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
-        if (deck_.eval_iters > 0) {
-          valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
-          test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
-        }
-      }
-    } catch (const Error& e) {
-      problem = e.what();
-    }
-    world_.agree(problem);
+    collectively(world_, [&] {
+      if (!trainer_.layout().needs_tokens()) return;
+      train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
+      if (deck_.eval_iters == 0) return;
+      valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
+      test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
+    });
   }
 
   [[nodiscard]] std::string data_text(const Samples& s) const {
@@ -126,17 +121,12 @@ class TrainRun {
   }
 
   void open_metrics() {
-    std::string problem;
-    if (world_.rank() == 0 && !deck_.run_folder().empty()) {
-      try {
-        metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
-                         run_attributes(deck_, mesh_.shape));
-        metrics_->set_plan(plan_.stages);
-      } catch (const Error& e) {
-        problem = e.what();
-      }
-    }
-    world_.agree(problem);
+    collectively(world_, [&] {
+      if (world_.rank() != 0 || deck_.run_folder().empty()) return;
+      metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
+                       run_attributes(deck_, mesh_.shape));
+      metrics_->set_plan(plan_.stages);
+    });
   }
 
   void prepare_saves() {
@@ -174,7 +164,7 @@ class TrainRun {
       if (!bar->on_terminal()) bar.reset();  // the log's lines show progress instead
     }
     clock_.begin_step();
-    heard_ = now();
+    polled_ = now();
     while (iteration_ < deck_.train_iters && !leaving_) {
       if (log_->traces(iteration_ + 1)) begin_trace();
       std::vector<std::int32_t> tokens;
@@ -188,7 +178,7 @@ class TrainRun {
       samples_ += deck_.train_batch_size;
       between_steps();
       if (!bar) continue;
-      bar->tell(log_->news());
+      bar->set_news(log_->news());
       bar->update(static_cast<double>(iteration_));
     }
   }
@@ -210,7 +200,7 @@ class TrainRun {
     bool save = false;
     try {
       if (trainer_.should_collect()) collect();
-      hear();
+      poll_ranks();
       leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
       save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
       if (line_is_due() || evaluation_is_due() || save) collect();
@@ -219,13 +209,13 @@ class TrainRun {
         clock_.pause();  // evaluations are not part of the step
         valid = evaluate("valid", valid_data_);
         clock_.resume();
-        hear();
+        poll_ranks();
         leaving_ = leaving_ || stop_ != StopReason::none;
         save = saves_ && (leaving_ || save);
       }
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
-        trainer_.settle();
+        trainer_.wait_for_values();
         saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
       }
     } catch (const Error& e) {
@@ -272,11 +262,11 @@ class TrainRun {
 
   /// All ranks agree whether any rank is asked to stop, and whether all are done with a phase
   /// of a save. Collective.
-  void hear() {
+  void poll_ranks() {
     if (!saves_) return;
-    longest_apart_ = std::max(longest_apart_, now() - heard_);
-    heard_ = now();
-    const StopReason mine = stop_requests_.look(longest_apart_, saves_->longest_seconds());
+    longest_apart_ = std::max(longest_apart_, now() - polled_);
+    polled_ = now();
+    const StopReason mine = stop_requests_.poll(longest_apart_, saves_->longest_seconds());
     std::array<std::int64_t, 2> most{static_cast<std::int64_t>(mine), saves_->busy() ? 1 : 0};
     world_.all_reduce(View(most.data(), DType::i64, Shape{2}), Reduction::max);
     if (most[1] == 0) saves_->advance();
@@ -362,7 +352,7 @@ class TrainRun {
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
   std::vector<Trainer::StepResult> collected_;  ///< not yet recorded
-  double heard_ = 0;                            ///< time of the last agreement in hear()
+  double polled_ = 0;                           ///< time of the last agreement in poll_ranks()
   double longest_apart_ = 0;
   StopReason stop_ = StopReason::none;
   bool leaving_ = false;  ///< end before the last iteration

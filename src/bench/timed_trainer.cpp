@@ -30,7 +30,7 @@ double TimedTrainer::step() {
   trainer_.step(++done_, first, tokens);
   {  // otherwise the next step would pay for this one
     const auto scope = clock_.scope(Phase::reduce);
-    trainer_.settle();
+    trainer_.wait_for_values();
   }
   clock_.end_step();
   const auto results = trainer_.collect();

@@ -59,6 +59,34 @@ std::vector<double> ratios(const Loop& update, const Loop& loop) {
   return all;
 }
 
+/// An update by its place in a list of loops, and the loops to hold it against.
+using Comparison = std::pair<std::size_t, std::vector<std::size_t>>;
+
+void report(const std::vector<Loop>& loops, const std::vector<Comparison>& comparisons,
+            const std::string& json, int ranks, int threads) {
+  nlohmann::ordered_json figures;
+  for (const Loop& loop : loops) {
+    log::info("{:<28} {:.2f} GB/s, {} bytes an element", loop.name, median(loop.rates) * 1e-9,
+              loop.bytes);
+    figures.push_back({{"name", loop.name}, {"bytes", loop.bytes}, {"rates", loop.rates}});
+  }
+  nlohmann::ordered_json compared;
+  for (const auto& [update, others] : comparisons) {
+    for (const std::size_t loop : others) {
+      const double ratio = median(ratios(loops[update], loops[loop]));
+      log::info("{} at {:.1f} % of {}", loops[update].name, 100 * ratio, loops[loop].name);
+      compared.push_back(
+          {{"update", loops[update].name}, {"loop", loops[loop].name}, {"ratio", ratio}});
+    }
+  }
+  write_json(json, {{"case", "update"},
+                    {"elements", kElements},
+                    {"ranks", ranks},
+                    {"threads", threads},
+                    {"loops", figures},
+                    {"ratios", compared}});
+}
+
 }  // namespace
 
 double copy_rate(const Engine& engine, Communicator& world) {
@@ -108,10 +136,10 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
   const Loop alone{"AdamW, fp32", 28, [&] { adamw({}); }};
   const Loop mixed{"AdamW, fp32 with bf16 copy", 30, [&] { adamw(arrays[4]); }};
   std::vector<Loop> loops = {{"copy", 8, copy_loop(engine, arrays)}};
-  std::vector<std::pair<std::size_t, std::vector<std::size_t>>> pairs;  // update, loops
+  std::vector<Comparison> comparisons;
   if (engine.on_gpu()) {
     loops.insert(loops.end(), {alone, mixed});
-    pairs = {{1, {0}}, {2, {0}}};
+    comparisons = {{1, {0}}, {2, {0}}};
   } else {
     loops.insert(loops.end(),
                  {{"triad", 12, stream(StreamLoop::triad)},
@@ -119,34 +147,15 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
                   alone,
                   {"update loop with bf16 copy", 30, stream(StreamLoop::mixed_update)},
                   mixed});
-    pairs = {{3, {0, 1, 2}}, {5, {0, 1, 4}}};
+    comparisons = {{3, {0, 1, 2}}, {5, {0, 1, 4}}};
   }
   for (int i = 0; i <= kTurns; ++i) {
     for (Loop& loop : loops) turn(loop, ex, n, world, i > 0);  // turn 0 warms up
     if (world.rank() == 0) log::info("turn {} of {}", i, kTurns);
   }
-  if (world.rank() != 0) return;
-  nlohmann::ordered_json figures;
-  for (const Loop& loop : loops) {
-    log::info("{:<28} {:.2f} GB/s, {} bytes an element", loop.name, median(loop.rates) * 1e-9,
-              loop.bytes);
-    figures.push_back({{"name", loop.name}, {"bytes", loop.bytes}, {"rates", loop.rates}});
+  if (world.rank() == 0) {
+    report(loops, comparisons, options.json, world.size(), engine.threads());
   }
-  nlohmann::ordered_json compared;
-  for (const auto& [update, others] : pairs) {
-    for (const std::size_t loop : others) {
-      const double ratio = median(ratios(loops[update], loops[loop]));
-      log::info("{} at {:.1f} % of {}", loops[update].name, 100 * ratio, loops[loop].name);
-      compared.push_back(
-          {{"update", loops[update].name}, {"loop", loops[loop].name}, {"ratio", ratio}});
-    }
-  }
-  write_json(options.json, {{"case", "update"},
-                            {"elements", kElements},
-                            {"ranks", world.size()},
-                            {"threads", engine.threads()},
-                            {"loops", figures},
-                            {"ratios", compared}});
 }
 
 }  // namespace trireme

@@ -3,11 +3,12 @@
 #pragma once
 
 #include <atomic>
-#include <exception>
 #include <functional>
-#include <string>
+#include <optional>
 #include <thread>
 #include <utility>
+
+#include "trireme/core/error.hpp"
 
 namespace trireme::checkpoint {
 
@@ -24,25 +25,21 @@ class BackgroundJob {
   void start(std::function<void()> work) {
     done_ = false;
     thread_ = std::thread([this, work = std::move(work)] {
-      try {
-        work();
-      } catch (const std::exception& e) {
-        error_ = e.what();
-      }
+      error_ = failure_of(work);
       done_ = true;
     });
   }
   [[nodiscard]] bool done() const { return done_; }
-  /// Waits; the message of what it threw, or empty.
-  [[nodiscard]] std::string take() {
+  /// Waits; the error that it threw, or nothing.
+  [[nodiscard]] std::optional<Error> take() {
     if (thread_.joinable()) thread_.join();
-    return std::exchange(error_, {});
+    return std::exchange(error_, std::nullopt);
   }
 
  private:
   std::thread thread_;
   std::atomic<bool> done_ = true;
-  std::string error_;
+  std::optional<Error> error_;
 };
 
 }  // namespace trireme::checkpoint

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files and folders that are either wholly there or not at all, whenever the power fails.
+// Folders that are either wholly there or not at all, whenever the power fails.
 #pragma once
 
 #include <string>
@@ -10,16 +10,10 @@ namespace trireme::checkpoint {
 
 /// With the folders above it, on disk.
 void make_folder(const std::string& path);
-/// Replaces a file, or a folder without content.
-void rename(const std::string& from, const std::string& to);
 /// A file or a whole folder; nothing to do if there is none.
 void remove_all(const std::string& path);
-/// Waits until a file's content, or a folder's list of names, is on disk.
-void sync(const std::string& path);
 /// Has the system begin to write a file's content to disk, and goes on.
 void start_sync(const std::string& path);
-/// The file holds the old text or the new one, never less.
-void replace_text(const std::string& path, const std::string& text);
 /// `path` becomes what `temporary` is. Returns where the folder that had the name is now, to be
 /// removed; empty if there was none. The name never vanishes where the system can exchange two;
 /// elsewhere, for an instant, the old folder has the name PATH.old.

@@ -3,6 +3,7 @@
 #include "trireme/checkpoint/folder.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,7 @@
 #include <string_view>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/replacement.hpp"
 
 #include "durable.hpp"
 
@@ -52,7 +54,7 @@ std::vector<std::string> names_in(const std::string& save) {
        at.increment(code)) {
     names.push_back(at->path().filename().string());
   }
-  TRM_REQUIRE(!code, "{}: cannot list the folder: {}", save, code.message());
+  TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot list the folder", save);
   return names;
 }
 
@@ -89,10 +91,11 @@ std::optional<std::string> latest_name(const std::string& save) {
   TRM_REQUIRE(fs::is_regular_file(status), "{}: not a file that can be read", path);
 
   std::string name(256, '\0');  // no file name is longer
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
-  TRM_REQUIRE(file.is_open(), "{}: cannot open", path);
+  TRM_REQUIRE_SYSTEM(file.is_open(), errno, "{}: cannot open", path);
   file.read(name.data(), static_cast<std::streamsize>(name.size()));
-  TRM_REQUIRE(!file.bad(), "{}: cannot read", path);
+  TRM_REQUIRE_SYSTEM(!file.bad(), errno, "{}: cannot read", path);
   name.resize(static_cast<std::size_t>(file.gcount()));
   name.erase(name.find_last_not_of(" \t\r\n") + 1);
   TRM_REQUIRE(parse(name),
@@ -169,8 +172,8 @@ void remove_checkpoint(const std::string& save, const std::string& name) {
   TRM_CHECK(iteration, "{} in {} is no checkpoint", name, save);
   const std::string temporary = in(save, checkpoint_name(*iteration) + ".tmp");
   checkpoint::remove_all(temporary);
-  checkpoint::rename(in(save, name), temporary);
-  checkpoint::sync(save);  // else a power failure could bring the name back, over half a folder
+  rename_path(in(save, name), temporary);
+  sync_to_disk(save);  // else a power failure could bring the name back, over half a folder
   checkpoint::remove_all(temporary);
 }
 

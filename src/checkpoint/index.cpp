@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <fstream>
 
-#include "durable.hpp"
+#include "trireme/core/replacement.hpp"
+
 #include "shard.hpp"
 #include "stored_piece.hpp"
 #include "sum.hpp"
@@ -132,7 +134,7 @@ void write_index(const std::string& folder, const RunState& state, const Manifes
   file.close();
   const std::string text = seal(sum_after_seal(path));
   std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << text;
-  sync(path);
+  sync_to_disk(path);
   std::string written(text.size(), '\0');
   std::ifstream(path, std::ios::binary).read(written.data(), kSealBytes);
   TRM_REQUIRE(written == text, "{}: cannot write its first bytes", path);
@@ -142,8 +144,9 @@ h5::File open_index(const std::string& folder) {
   const std::string path = path_in(folder);
   TRM_REQUIRE(size_of_file(path) > kSealBytes, "{}: cut short", path);
   std::string text(static_cast<std::size_t>(kSealBytes), '\0');
-  TRM_REQUIRE(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes),
-              "{}: cannot read", path);
+  errno = 0;
+  TRM_REQUIRE_SYSTEM(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes), errno,
+                     "{}: cannot read", path);
   TRM_REQUIRE(text.starts_with(kSeal), "{}: no checkpoint, or of an older format", path);
   const std::string_view version = std::string_view(text).substr(kSeal.size());
   TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),

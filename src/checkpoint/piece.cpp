@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <map>
 
+#include "trireme/core/round_up.hpp"
+
 namespace trireme {
 
 namespace {
@@ -31,7 +33,7 @@ std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
 
 std::size_t bytes_in_copy(const Piece& piece) {
   constexpr std::size_t kAlignment = 64;
-  return (piece.data.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  return round_up(piece.data.bytes(), kAlignment);
 }
 
 std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int replica) {
@@ -93,6 +95,10 @@ std::vector<Piece> writing_share(const std::vector<HeldPiece>& held) {
   pieces.reserve(mine.size());
   for (const Rows& rows : mine) pieces.push_back(rows_of(held[rows.item].piece, rows));
   return pieces;
+}
+
+std::int64_t writer_group(std::int64_t rank, std::int64_t ranks, std::int64_t writers) {
+  return rank * std::min(writers, ranks) / ranks;
 }
 
 }  // namespace trireme

@@ -28,7 +28,7 @@ decltype(auto) naming(const std::string& what, F f) {
   try {
     return f();
   } catch (const Error& e) {
-    throw Error(fmt::format("checkpoint {}: {}", what, e.what()));
+    throw e.saying(fmt::format("checkpoint {}: {}", what, e.what()));
   }
 }
 
@@ -62,7 +62,7 @@ CheckpointReader::CheckpointReader(const std::string& checkpoint_folder)
     state_ = checkpoint::load_state(file_);
     shards_ = checkpoint::load_shards(file_);
   } catch (const Error& e) {
-    throw Error(fmt::format("{}: not a complete checkpoint: {}", folder_, e.what()));
+    throw e.saying(fmt::format("{}: not a complete checkpoint: {}", folder_, e.what()));
   }
 }
 

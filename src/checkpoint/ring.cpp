@@ -40,7 +40,7 @@ void Ring::copy(std::size_t at, const ConstView& from) {
   }
 }
 
-void Ring::finish() {
+void Ring::wait() {
   seal();
   while (!filled_.empty()) empty_oldest();
   open_ = 0;

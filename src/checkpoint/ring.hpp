@@ -21,7 +21,7 @@ class Ring {
   /// between copies becomes anything.
   void copy(std::size_t at, const ConstView& from);
   /// All is there.
-  void finish();
+  void wait();
 
  private:
   struct Filled {

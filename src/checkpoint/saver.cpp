@@ -5,15 +5,15 @@
 
 #include <array>
 #include <atomic>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <sstream>
 #include <tuple>
 #include <utility>
 
 #include "trireme/checkpoint/folder.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/replacement.hpp"
 
 #include "background.hpp"
 #include "durable.hpp"
@@ -32,23 +32,6 @@ using checkpoint::Staging;
 using Shard = CheckpointReader::Shard;
 
 enum class SavePhase : std::uint8_t { none, shards, commit };
-
-/// The lowest failing rank's message on all ranks; empty if there is none.
-std::string first_error(Communicator& world, const std::string& error) {
-  try {
-    world.agree(error);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return {};
-}
-
-bool tells_of_full_disk(const std::string& error) {
-  for (const int code : {ENOSPC, EDQUOT}) {
-    if (error.find(std::strerror(code)) != std::string::npos) return true;
-  }
-  return false;
-}
 
 std::string text_of(const Shard& shard) {
   std::string text =
@@ -82,7 +65,6 @@ std::string pieces_text(const Staging& staging) {
 struct CheckpointSaver::Impl {
   SaveOptions options;
   Communicator& world;
-  std::string problem;  ///< of this rank while it planned
   Staging staging;
   Manifest manifest;  ///< on rank 0
   std::int64_t bytes = 0;
@@ -92,6 +74,7 @@ struct CheckpointSaver::Impl {
   SavePhase phase = SavePhase::none;
   RunState state;
   SaveReport report;
+  std::optional<Error> failure;  ///< the first of this save; the same on all ranks
   double started = 0;
   std::optional<Shard> shard;  ///< this rank's
   double written = 0;          ///< seconds until it was on disk
@@ -110,7 +93,7 @@ struct CheckpointSaver::Impl {
   }
 
   std::vector<Piece> plan(const std::vector<HeldPiece>& held) {
-    try {
+    return collectively(world, [&] {
       for (const HeldPiece& h : held) {
         const Piece& p = h.piece;
         checkpoint::require_name(p.name);
@@ -120,25 +103,18 @@ struct CheckpointSaver::Impl {
                   p.box.offset.str(), p.box.extent.str(), p.global.str());
       }
       return writing_share(held);
-    } catch (const Error& e) {
-      problem = e.what();
-      return {};
-    }
+    });
   }
 
   /// Who writes what doesn't change from save to save: told and proven once.
   void plan_manifest() {
-    world.agree(problem);
     const auto all = world.gather_text(pieces_text(staging), 0);
-    try {
+    collectively(world, [&] {
       for (std::size_t r = 0; r < all.size(); ++r) {
         checkpoint::add(manifest, checkpoint::lines_of(all[r]), static_cast<std::int64_t>(r));
       }
       checkpoint::require_tilings(manifest);
-    } catch (const Error& e) {
-      problem = e.what();
-    }
-    world.agree(problem);
+    });
     std::int64_t mine = 0;
     for (const Piece& p : staging.to_write()) {
       mine += static_cast<std::int64_t>(p.data.bytes());
@@ -160,13 +136,13 @@ struct CheckpointSaver::Impl {
     }
     // Its name needn't be on disk; that of a complete one must be.
     std::filesystem::create_directory(temporary(), code);
-    TRM_REQUIRE(!code, "{}: cannot create the folder: {}", temporary(), code.message());
+    TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot create the folder", temporary());
   }
 
   /// What dead runs left; once, and beside training: it may be thousands of files.
   void sweep() {
     if (std::exchange(swept, true)) return;
-    checkpoint::sync(std::filesystem::path(options.folder).parent_path().string());  // its name
+    sync_to_disk(std::filesystem::path(options.folder).parent_path().string());  // its name
     auto leftovers = find_leftovers(options.folder);
     std::erase(leftovers, checkpoint_name(state.iteration) + ".tmp");
     for (const std::string& name : leftovers) {
@@ -192,14 +168,12 @@ struct CheckpointSaver::Impl {
     shard.reset();
     written = committed = 0;
     note.clear();
-    std::string error;
-    try {
-      if (world.rank() == 0) make_folders();
-    } catch (const Error& e) {
-      error = e.what();
-    }
-    report.failure = first_error(world, error);
-    if (!report.failure.empty()) return;
+    failure = failure_of([this] {
+      collectively(world, [this] {
+        if (world.rank() == 0) make_folders();
+      });
+    });
+    if (failure) return;
     std::ignore = job.take();  // before the first save: the memory's
     staging.take();
     report.stall_seconds = now() - started;
@@ -214,11 +188,11 @@ struct CheckpointSaver::Impl {
   /// Rank 0: all shards are on disk.
   void commit(const std::vector<Shard>& shards) {
     checkpoint::write_index(temporary(), state, manifest, shards);
-    checkpoint::sync(temporary());
+    sync_to_disk(temporary());
     const std::string name = checkpoint_name(state.iteration);
     const std::string replaced =
         checkpoint::replace_folder(temporary(), fmt::format("{}/{}", options.folder, name));
-    checkpoint::replace_text(options.folder + "/latest", name + "\n");
+    replace_text(options.folder + "/latest", name + "\n", Durability::power);
     committed = now() - started;
     try {
       if (!replaced.empty()) checkpoint::remove_all(replaced);
@@ -255,7 +229,8 @@ struct CheckpointSaver::Impl {
   }
 
   SaveReport fail() {
-    report.disk_full = tells_of_full_disk(report.failure);
+    report.failure = failure->what();
+    report.disk_full = failure->kind() == ErrorKind::disk_full;
     std::error_code ignored;  // the first error is the one to tell
     if (world.rank() == 0) std::filesystem::remove_all(temporary(), ignored);
     return finish();
@@ -263,9 +238,9 @@ struct CheckpointSaver::Impl {
 
   std::optional<SaveReport> advance() {
     if (phase == SavePhase::none) return std::nullopt;
-    const std::string error = first_error(world, job.take());
-    if (report.failure.empty()) report.failure = error;
-    if (!report.failure.empty()) return fail();
+    const auto met = failure_of([this] { world.agree(job.take()); });
+    if (!failure) failure = met;
+    if (failure) return fail();
     if (phase == SavePhase::commit) return finish();
     begin_commit();
     return std::nullopt;

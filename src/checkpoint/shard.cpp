@@ -7,6 +7,8 @@
 #include <fstream>
 #include <zlib.h>
 
+#include "trireme/core/replacement.hpp"
+
 #include "durable.hpp"
 #include "stored_piece.hpp"
 #include "sum.hpp"
@@ -69,7 +71,7 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
       waiting = 0;
     }
     file.close();
-    sync(path);
+    sync_to_disk(path);
     CheckpointReader::Shard shard;
     shard.number = number;
     shard.bytes = size_of_file(path);

@@ -7,6 +7,8 @@
 #include <map>
 #include <sstream>
 
+#include "trireme/comm/collectively.hpp"
+
 namespace trireme::checkpoint {
 
 namespace {
@@ -48,14 +50,13 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine,
     to_write_ = mine_;
     return;
   }
-  std::string problem;
-  try {
-    take_memory();
-  } catch (const std::exception& e) {
-    problem = fmt::format("no memory for a copy of {} bytes of the state ({}); free some{}",
-                          bytes_, e.what(), home_ ? "" : ", or set checkpoint.async: false");
-  }
-  world.agree(problem);
+  collectively(world, [&] {
+    const auto failure = failure_of([&] { take_memory(); });
+    if (!failure) return;
+    throw failure->saying(
+        fmt::format("no memory for a copy of {} bytes of the state ({}); free some{}", bytes_,
+                    failure->what(), home_ ? "" : ", or set checkpoint.async: false"));
+  });
   for (std::size_t i = 0; i < mine_.size(); ++i) {
     to_write_.push_back(with_data(mine_[i], memory() + offsets_[i]));
   }
@@ -71,19 +72,15 @@ void Staging::take_memory() {
 
 void Staging::join_writers(const SaveOptions& options, Communicator& world) {
   const auto node = world.split(node_number(options.node, world), world.rank());
-  const int writers = std::min(options.writers_per_node, node->size());
-  group_ = node->split(node->rank() * writers / node->size(), node->rank());
+  const std::int64_t group = writer_group(node->rank(), node->size(), options.writers_per_node);
+  group_ = node->split(static_cast<int>(group), node->rank());
   std::int64_t first = world.rank();
   group_->broadcast(View(&first, DType::i64, Shape{1}), 0);
   writer_ = static_cast<int>(first);
-  std::string problem;
-  try {
+  collectively(world, [&] {
     shared_ = std::make_unique<SharedMemory>(*group_, bytes_);
     if (home_ && bytes_ > 0) ring_.emplace(*home_, memory(), bytes_);
-  } catch (const Error& e) {
-    problem = e.what();
-  }
-  world.agree(problem);
+  });
 }
 
 /// The writer learns once what the others contribute: it is the same for each save.
@@ -124,7 +121,7 @@ void Staging::take() {
     }
   }
   if (ring_) {
-    ring_->finish();
+    ring_->wait();
   } else if (home_ && bytes_ > 0) {
     home_->stream.synchronize();
   }

@@ -21,15 +21,21 @@ std::uint64_t sum_of(const std::string& path, const std::vector<h5::Extent>& ext
                                                                      XXH3_freeState);
   TRM_REQUIRE(sum != nullptr && XXH3_64bits_reset(sum.get()) == XXH_OK,
               "{}: no memory for its checksum", path);
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
+  TRM_REQUIRE_SYSTEM(file.is_open(), errno, "{}: cannot open", path);
   std::vector<char> buffer(1 << 16);
   for (const h5::Extent& e : extents) {
     file.seekg(e.offset);
     for (std::int64_t left = e.bytes; left > 0;) {
       const auto n = std::min(left, static_cast<std::int64_t>(buffer.size()));
       errno = 0;  // the system's word tells a failing disk from a damaged file
-      TRM_REQUIRE(file.read(buffer.data(), n), "{}: cannot read {} bytes at {}: {}", path,
-                  e.bytes, e.offset, errno != 0 ? std::strerror(errno) : "it ends before");
+      if (!file.read(buffer.data(), n)) {
+        const int reason = errno;
+        throw Error(fmt::format("{}: cannot read {} bytes at {}: {}", path, e.bytes, e.offset,
+                                reason != 0 ? std::strerror(reason) : "it ends before"),
+                    reason);
+      }
       XXH3_64bits_update(sum.get(), buffer.data(), static_cast<std::size_t>(n));
       left -= n;
     }
@@ -40,7 +46,7 @@ std::uint64_t sum_of(const std::string& path, const std::vector<h5::Extent>& ext
 std::int64_t size_of_file(const std::string& path) {
   std::error_code code;
   const auto bytes = std::filesystem::file_size(path, code);
-  TRM_REQUIRE(!code, "{}: {}", path, code.message());
+  TRM_REQUIRE_SYSTEM(!code, code.value(), "{}", path);
   return static_cast<std::int64_t>(bytes);
 }
 

@@ -30,12 +30,15 @@ std::string Communicator::broadcast_text(const std::string& text, int root) {
   return copy;
 }
 
-void Communicator::agree(const std::string& error) {
+void Communicator::agree(const std::optional<Error>& mine) {
   const std::int64_t none = std::numeric_limits<std::int64_t>::max();
   const std::int64_t first =
-      reduce_count(error.empty() ? none : static_cast<std::int64_t>(rank()), Reduction::min);
+      reduce_count(mine ? static_cast<std::int64_t>(rank()) : none, Reduction::min);
   if (first == none) return;
-  Error agreed(broadcast_text(error, static_cast<int>(first)));
+  const int root = static_cast<int>(first);
+  std::int64_t reason = mine ? mine->system_error() : 0;
+  host().broadcast(View(&reason, DType::i64, Shape{1}), root);
+  Error agreed(broadcast_text(mine ? mine->what() : "", root), static_cast<int>(reason));
   throw agreed.set_everywhere();
 }
 

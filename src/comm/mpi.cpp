@@ -3,7 +3,6 @@
 #include "trireme/comm/mpi.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -14,6 +13,7 @@
 #endif
 
 #include "trireme/comm/blocks.hpp"
+#include "trireme/comm/launcher.hpp"
 
 #include "mpi_calls.hpp"
 #include "mpi_exchange.hpp"
@@ -175,25 +175,6 @@ class MpiCommunicator : public Communicator {
   int size_ = 1;
 };
 
-/// Processes that the launcher says it started, 0 if it says nothing.
-int launched_processes(std::string& variable) {
-  int most = 0;
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS",
-                           "MV2_COMM_WORLD_SIZE", "FLUX_JOB_SIZE"}) {
-    const char* text = std::getenv(name);
-    int n = 0;
-    if (text == nullptr ||
-        std::from_chars(text, text + std::strlen(text), n).ec != std::errc()) {
-      continue;
-    }
-    if (n > most) {
-      most = n;
-      variable = name;
-    }
-  }
-  return most;
-}
-
 }  // namespace
 
 MpiSession::MpiSession(int& argc, char**& argv) {
@@ -204,16 +185,15 @@ MpiSession::MpiSession(int& argc, char**& argv) {
       "this MPI library ({}) does not allow threads beside it; trireme reads data in one",
       mpi_version());
   world_ = world_communicator();
-  std::string variable;
-  const int launched = launched_processes(variable);
-  if (world_->size() == 1 && launched > 1) {
+  const LaunchedProcesses launched = launched_processes(std::getenv);
+  if (world_->size() == 1 && launched.count > 1) {
     world_.reset();
     MPI_Finalize();
     throw Error(fmt::format(
         "the launcher started {} processes ({}), but MPI sees one: the launcher and this "
         "program's MPI library ({}) do not belong together; start with that library's own "
         "mpirun, or with srun --mpi=pmix",
-        launched, variable, mpi_version()));
+        launched.count, launched.variable, mpi_version()));
   }
 }
 

@@ -15,6 +15,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "trireme/comm/collectively.hpp"
+
 namespace trireme {
 
 namespace {
@@ -36,15 +38,18 @@ class Object {
     const std::string name =
         fmt::format("/trireme-{}-{:08x}", getpid(), std::random_device()());
     number_ = shm_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
-    TRM_REQUIRE(number_ >= 0, "cannot create shared memory {}: {}", name, std::strerror(errno));
+    TRM_REQUIRE_SYSTEM(number_ >= 0, errno, "cannot create shared memory {}", name);
     name_ = name;
   }
   void open(const std::string& name, int owner) {
     number_ = shm_open(name.c_str(), O_RDWR, 0);
-    TRM_REQUIRE(number_ >= 0,
-                "cannot open shared memory {} of rank {} of the node: {}; the ranks are on "
-                "several machines, or in containers that don't share /dev/shm",
-                name, owner, std::strerror(errno));
+    if (number_ >= 0) return;
+    const int reason = errno;
+    throw Error(
+        fmt::format("cannot open shared memory {} of rank {} of the node: {}; the ranks are on "
+                    "several machines, or in containers that don't share /dev/shm",
+                    name, owner, std::strerror(reason)),
+        reason);
   }
   void unlink() {
     if (!name_.empty()) shm_unlink(name_.c_str());
@@ -74,8 +79,8 @@ class Object {
   }
   [[nodiscard]] std::byte* map(std::size_t bytes) const {
     void* const address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, number_, 0);
-    TRM_REQUIRE(address != MAP_FAILED, "cannot map {} bytes of shared memory: {}", bytes,
-                std::strerror(errno));
+    TRM_REQUIRE_SYSTEM(address != MAP_FAILED, errno, "cannot map {} bytes of shared memory",
+                       bytes);
     return static_cast<std::byte*>(address);
   }
 
@@ -83,17 +88,6 @@ class Object {
   int number_ = -1;
   std::string name_;
 };
-
-/// The message of the Error that f throws; empty if none.
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return {};
-}
 
 struct Entry {
   std::string name;
@@ -117,12 +111,14 @@ void take(const Object& mine, std::size_t bytes, const std::vector<Entry>& entri
   std::uint64_t total = 0;
   for (const Entry& e : entries) total += e.bytes;
   const int error = free && total > *free ? ENOSPC : mine.allocate(bytes);
-  TRM_REQUIRE(error == 0,
-              "the {} ranks of a node need {} bytes of shared memory; free in /dev/shm: {} "
-              "({}); enlarge it (in a container: --shm-size), or change "
-              "checkpoint.writers_per_node",
-              entries.size(), total, free ? fmt::format("{}", *free) : "unknown",
-              std::strerror(error));
+  if (error == 0) return;
+  throw Error(
+      fmt::format("the {} ranks of a node need {} bytes of shared memory; free in /dev/shm: {} "
+                  "({}); enlarge it (in a container: --shm-size), or change "
+                  "checkpoint.writers_per_node",
+                  entries.size(), total, free ? fmt::format("{}", *free) : "unknown",
+                  std::strerror(error)),
+      error);
 }
 
 }  // namespace
@@ -131,18 +127,18 @@ SharedMemory::SharedMemory(Communicator& group, std::size_t bytes) {
   const auto me = static_cast<std::size_t>(group.rank());
   std::vector<Object> objects(static_cast<std::size_t>(group.size()));
   Object& mine = objects[me];
-  group.agree(error_of([&] { mine.create(); }));
+  collectively(group, [&] { mine.create(); });
   const auto free = mine.free_bytes();  // before any rank takes of it
   const std::vector<Entry> entries = exchange(group, {mine.name(), bytes});
 
-  group.agree(error_of([&] {
+  collectively(group, [&] {
     for (std::size_t r = 0; r < objects.size(); ++r) {
       if (r != me) objects[r].open(entries[r].name, static_cast<int>(r));
     }
-  }));
+  });
   mine.unlink();
 
-  group.agree(error_of([&] {
+  collectively(group, [&] {
     take(mine, bytes, entries, free);
     for (std::size_t r = 0; r < objects.size(); ++r) {
       const std::size_t n = entries[r].bytes;
@@ -150,7 +146,7 @@ SharedMemory::SharedMemory(Communicator& group, std::size_t bytes) {
     }
     // So that later copies find every page in place.
     if (bytes > 0) std::memset(parts_[me].get(), 0, bytes);
-  }));
+  });
 }
 
 std::byte* SharedMemory::part(int rank) const {

@@ -40,14 +40,12 @@ std::vector<TextInput> find_inputs(const std::vector<std::string>& paths,
   TRM_REQUIRE(!paths.empty(), "there is no input file");
   for (const std::string& path : paths) {
     struct stat status {};
-    TRM_REQUIRE(stat(path.c_str(), &status) == 0, "{}: cannot open: {}", path,
-                std::strerror(errno));
+    TRM_REQUIRE_SYSTEM(stat(path.c_str(), &status) == 0, errno, "{}: cannot open", path);
     TRM_REQUIRE(S_ISREG(status.st_mode),
                 "{}: not a regular file; only regular files can be input", path);
     TRM_REQUIRE(!ends_in(path, kCompressed), "{}: the file is compressed; decompress it first",
                 path);
-    TRM_REQUIRE(access(path.c_str(), R_OK) == 0, "{}: cannot open: {}", path,
-                std::strerror(errno));
+    TRM_REQUIRE_SYSTEM(access(path.c_str(), R_OK) == 0, errno, "{}: cannot open", path);
     inputs.push_back({path, status.st_size, format.all_jsonl || ends_in(path, kJsonLines)});
   }
   return inputs;
@@ -55,7 +53,7 @@ std::vector<TextInput> find_inputs(const std::vector<std::string>& paths,
 
 TextFile::TextFile(const TextInput& input)
     : path_(input.path), bytes_(input.bytes), file_(open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
-  TRM_REQUIRE(file_ >= 0, "{}: cannot open: {}", path_, std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(file_ >= 0, errno, "{}: cannot open", path_);
 }
 
 TextFile::~TextFile() { close(file_); }
@@ -69,7 +67,7 @@ std::string TextFile::read(std::int64_t begin, std::int64_t end) const {
     const auto n = pread(file_, text.data() + done, text.size() - done,
                          begin + static_cast<std::int64_t>(done));
     if (n < 0 && errno == EINTR) continue;
-    TRM_REQUIRE(n >= 0, "{}: cannot read: {}", path_, std::strerror(errno));
+    TRM_REQUIRE_SYSTEM(n >= 0, errno, "{}: cannot read", path_);
     TRM_REQUIRE(n > 0, "{}: the file became shorter while it was read", path_);
     done += static_cast<std::size_t>(n);
   }

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes token files. Tokens and offsets are written in whole chunks only. HDF5 therefore sees
 // equal calls in equal order, whatever pieces the text came in.
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fcntl.h>
 #include <filesystem>
-#include <unistd.h>
 
 #include "trireme/data/token_file.hpp"
 
@@ -16,28 +11,18 @@ namespace {
 
 constexpr std::size_t kDocumentChunk = 1 << 13;
 
-std::string temporary_for(const std::string& path) {
+std::string not_a_folder(const std::string& path) {
   TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write: it is a folder", path);
-  return path + ".tmp";
-}
-
-/// The bytes must be on disk before the final name is. Otherwise a crash could leave an empty
-/// file under the final name.
-void sync_file(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool done = file >= 0 && fsync(file) == 0;
-  const int reason = errno;
-  if (file >= 0) close(file);
-  TRM_REQUIRE(done, "{}: cannot write to disk: {}", path, std::strerror(reason));
+  return path;
 }
 
 }  // namespace
 
 TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& tokenizer)
     : path_(path),
-      temporary_(temporary_for(path)),
+      replacement_(not_a_folder(path)),
       end_of_document_(tokenizer.end_of_document()),
-      file_(temporary_, h5::Mode::create),
+      file_(replacement_.temporary(), h5::Mode::create),
       wide_(tokenizer.vocab_size() > 1 << 16) {
   file_.set_attribute("format", "trireme-tokens");
   file_.set_attribute("format_version", kTokenFormatVersion);
@@ -51,10 +36,6 @@ TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& token
                                         {.extendable = true, .chunk = kDocumentChunk});
   token_buffer_.reserve(kTokenChunk);
   document_buffer_.push_back(0);
-}
-
-TokenFileWriter::~TokenFileWriter() {
-  if (!finished_) std::remove(temporary_.c_str());
 }
 
 void TokenFileWriter::append(std::span<const std::int32_t> tokens) {
@@ -110,10 +91,7 @@ void TokenFileWriter::finish(const std::string& source_hash) {
   token_data_ = {};
   document_data_ = {};
   file_.close();
-  sync_file(temporary_);
-  TRM_REQUIRE(std::rename(temporary_.c_str(), path_.c_str()) == 0, "{}: cannot write: {}",
-              path_, std::strerror(errno));
-  finished_ = true;
+  replacement_.commit(Durability::power);
 }
 
 }  // namespace trireme

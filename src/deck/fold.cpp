@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <regex>
 
+#include "trireme/core/round_up.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme::deck {
@@ -21,10 +22,6 @@ bool partition_known(const std::string& method) {
   } catch (const std::regex_error&) {
     return false;
   }
-}
-
-std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
 }
 
 /// Settings of a dictionary that isn't enabled have no effect.

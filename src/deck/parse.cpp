@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <regex>
@@ -172,15 +171,14 @@ std::string read_text(const std::string& path) {
   constexpr std::size_t kLargest = std::size_t{16} << 20U;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
-  TRM_REQUIRE(file, "{}: cannot open the deck: {}", path, std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(file, errno, "{}: cannot open the deck", path);
   std::string text;
   std::vector<char> block(std::size_t{1} << 16U);
   while (const std::size_t n = std::fread(block.data(), 1, block.size(), file.get())) {
     text.append(block.data(), n);
     TRM_REQUIRE(text.size() <= kLargest, "{}: too large for a deck (over 16 MiB)", path);
   }
-  TRM_REQUIRE(std::ferror(file.get()) == 0, "{}: cannot read the deck: {}", path,
-              std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(std::ferror(file.get()) == 0, errno, "{}: cannot read the deck", path);
   return text;
 }
 

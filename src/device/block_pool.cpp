@@ -4,14 +4,14 @@
 
 #include <algorithm>
 
+#include "trireme/core/round_up.hpp"
+
 namespace trireme {
 
 namespace {
 
 constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kPage = 4096;
-
-std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
 

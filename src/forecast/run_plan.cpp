@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 
-#include "trireme/backend/cuda.hpp"
+#include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/backend/dry.hpp"
 #include "trireme/checkpoint/piece.hpp"
 #include "trireme/checkpoint/saver.hpp"
@@ -29,7 +29,7 @@ class DryRank {
         mesh_(shape, at, *world_, groups(shape, at)),
         trainer_(exec_, deck, mesh_, clock_) {
     if (deck.device == Deck::ComputeDevice::cuda) {
-      workspace_.emplace(*device_, cuda_workspace_bytes());
+      workspace_.emplace(*device_, kCudaWorkspaceBytes);
     }
   }
 
@@ -152,14 +152,13 @@ class Writing {
   }
 
  private:
-  /// A number that ranks with a common writer share. Writers get equal shares of a node's
-  /// ranks, as in CheckpointSaver.
+  /// A number that ranks with a common writer share.
   [[nodiscard]] std::int64_t writer_of(std::int64_t rank, std::int64_t node_size) const {
     const std::int64_t wanted = deck_.checkpoint_writers_per_node;
     if (wanted == 0) return rank;
     const std::int64_t node = rank / node_size;
     const std::int64_t size = std::min(node_size, shape_.size() - node * node_size);
-    return node * node_size + rank % node_size * std::min(wanted, size) / size;
+    return node * node_size + writer_group(rank % node_size, size, wanted);
   }
 
   const Deck& deck_;

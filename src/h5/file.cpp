@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,18 +18,17 @@ namespace {
 /// aren't. Also a directory opens for the system and fails strangely in HDF5.
 void require_openable(const std::string& path, Mode mode) {
   struct stat status {};
-  TRM_REQUIRE(stat(path.c_str(), &status) == 0, "{}: cannot open: {}", path,
-              std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(stat(path.c_str(), &status) == 0, errno, "{}: cannot open", path);
   TRM_REQUIRE(!S_ISDIR(status.st_mode), "{}: cannot open: it is a folder", path);
-  TRM_REQUIRE(access(path.c_str(), mode == Mode::read ? R_OK : R_OK | W_OK) == 0,
-              "{}: cannot open: {}", path, std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(access(path.c_str(), mode == Mode::read ? R_OK : R_OK | W_OK) == 0, errno,
+                     "{}: cannot open", path);
   TRM_REQUIRE(checked(H5Fis_hdf5(path.c_str()), path, "read") > 0,
               "{}: not an HDF5 file, or its beginning is damaged", path);
 }
 
 void require_creatable(const std::string& path) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  TRM_REQUIRE(file >= 0, "{}: cannot create: {}", path, std::strerror(errno));
+  TRM_REQUIRE_SYSTEM(file >= 0, errno, "{}: cannot create", path);
   close(file);
 }
 

@@ -37,14 +37,20 @@ herr_t keep_first(unsigned n, const H5E_error2_t* error, void* text) {
   return 0;
 }
 
-/// The library's words on a failed system call are a page with a date in the middle; what the
-/// system said stands in it between quotes.
-std::string shortened(std::string reason) {
-  constexpr std::string_view kSystem = "error message = '";
-  if (const std::size_t at = reason.find(kSystem); at != std::string::npos) {
-    const std::size_t from = at + kSystem.size();
-    return reason.substr(from, reason.find('\'', from) - from);
+/// The errno of a failed system call, 0 if none failed: the library hands it on in its words.
+int system_error_in(const std::string& reason) {
+  constexpr std::string_view kNumber = "errno = ";
+  const std::size_t at = reason.rfind(kNumber);
+  int error = 0;
+  if (at == std::string::npos ||
+      std::sscanf(reason.c_str() + at + kNumber.size(), "%d, error message = '", &error) != 1) {
+    return 0;
   }
+  return error;
+}
+
+/// The library's words are a page; of a file that was cut short it says what is missing.
+std::string shortened(std::string reason) {
   long long there = 0;
   long long whole = 0;
   if (std::sscanf(reason.c_str(),
@@ -120,6 +126,8 @@ void fail(std::string_view where, std::string_view doing) {
   std::string reason;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, &reason);
   H5Eclear2(H5E_DEFAULT);
+  const int error = system_error_in(reason);
+  TRM_REQUIRE_SYSTEM(error == 0, error, "{}: cannot {}", where, doing);
   throw Error(fmt::format("{}: cannot {}{}{}", where, doing, reason.empty() ? "" : ": ",
                           shortened(reason)));
 }

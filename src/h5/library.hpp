@@ -19,7 +19,8 @@ namespace trireme::h5 {
 /// The library, for as long as the result lives. May be nested.
 [[nodiscard]] std::unique_lock<std::recursive_mutex> enter();
 
-/// Throws Error "WHERE: cannot DOING: innermost message of HDF5".
+/// Throws Error "WHERE: cannot DOING: innermost message of HDF5". Where a call of the system
+/// failed, the message is the system's, and the Error has its errno.
 [[noreturn]] void fail(std::string_view where, std::string_view doing);
 
 /// The one place where return codes are looked at.

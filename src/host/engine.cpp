@@ -14,6 +14,7 @@
 
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 
 #include "gemm_rate.hpp"
@@ -53,16 +54,19 @@ bool wants_gpus(const Deck& deck, Communicator& world) {
   if (deck.device == Kind::cpu) return false;
   const std::string trouble = cuda_trouble();
   if (deck.device == Kind::cuda) {
-    world.agree(
-        trouble.empty() ? "" : fmt::format("device: cuda, but on {} {}", host_name(), trouble));
+    collectively(world, [&] {
+      TRM_REQUIRE(trouble.empty(), "device: cuda, but on {} {}", host_name(), trouble);
+    });
     return true;
   }
   const std::int64_t with = world.reduce_count(trouble.empty() ? 1 : 0, Reduction::sum);
   if (with > 0) {
-    world.agree(trouble.empty() ? ""
-                                : fmt::format("{} of {} ranks see a GPU; on {} {}. Give every "
-                                              "rank a GPU, or set device: cpu",
-                                              with, world.size(), host_name(), trouble));
+    collectively(world, [&] {
+      TRM_REQUIRE(trouble.empty(),
+                  "{} of {} ranks see a GPU; on {} {}. Give every rank a GPU, or set "
+                  "device: cpu",
+                  with, world.size(), host_name(), trouble);
+    });
   }
   return with > 0;
 }
@@ -115,15 +119,13 @@ std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator&
 /// Collective.
 template <class F>
 auto on_all(Communicator& world, F&& make) {
-  decltype(make()) made;
-  std::string problem;
-  try {
-    made = make();
-  } catch (const Error& e) {
-    problem = fmt::format("on {}: {}", host_name(), e.what());
-  }
-  world.agree(problem);
-  return made;
+  return collectively(world, [&] {
+    try {
+      return make();
+    } catch (const Error& e) {
+      throw e.saying(fmt::format("on {}: {}", host_name(), e.what()));
+    }
+  });
 }
 
 std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
@@ -131,13 +133,12 @@ std::unique_ptr<Device> make_device(const GpuShare& gpu, Communicator& world) {
   return on_all(world, [&] { return make_cuda_device(gpu.index); });
 }
 
-std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Stream& stream,
-                                      Communicator& world) {
+std::unique_ptr<Kernels> make_kernels(const Deck& deck, Device& device, Communicator& world) {
   if (device.kind() == DeviceKind::cpu) return make_cpu_kernels();
   const CudaOptions options{.allow_tf32 = deck.allow_tf32,
                             .gemm_autotune = deck.gemm_autotune,
                             .attention = static_cast<FusedAttention>(deck.attention_kernel)};
-  return on_all(world, [&] { return make_cuda_kernels(device, stream, options); });
+  return on_all(world, [&] { return make_cuda_kernels(device, options); });
 }
 
 /// Time marks on the compute stream.
@@ -188,7 +189,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
-      kernels_(make_kernels(deck, *device_, *stream_, mpi.world())),
+      kernels_(make_kernels(deck, *device_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
       threads_(choose_threads(deck, mpi)) {
   set_cpu_threads(threads_);

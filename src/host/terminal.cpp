@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "trireme/comm/launcher.hpp"
+
 namespace trireme {
 
 namespace {
@@ -37,12 +39,6 @@ Process look_at(int id) {
     return {};
   }
   return {line.substr(open + 1, close - open - 1), std::atoi(line.c_str() + close + 3)};
-}
-
-bool launched() {
-  return std::ranges::any_of(
-      std::array{"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"},
-      [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
 /// The topmost launcher above this process; 0 if there is none.
@@ -71,7 +67,7 @@ Ends find_ends() {
   if (term == nullptr || *term == '\0' || std::string_view(term) == "dumb") return ends;
   ends.out = STDOUT_FILENO;
   ends.err = STDERR_FILENO;
-  if (launched()) {
+  if (launched_rank(std::getenv)) {
     const int launcher = find_launcher();
     if (launcher == 0) return ends;
     const auto end_of = [&](int fd) {

@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <map>
 
+#include "trireme/core/round_up.hpp"
+
 namespace trireme {
 
 namespace {
 
 constexpr std::int64_t kAlign = 16;
 constexpr std::int64_t kLargestBlock = (std::int64_t{1} << 30) - kAlign;  // of a Communicator
-
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 /// Which of a part's groups a parameter belongs to: a key that orders them.
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };

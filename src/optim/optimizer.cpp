@@ -77,7 +77,7 @@ void Optimizer::step(double lr, const ConstView& state) {
         s.in_own += s.count;
       }
     }
-    values_.updated(i);
+    values_.start_sharing(i);
   }
 }
 

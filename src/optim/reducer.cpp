@@ -146,7 +146,7 @@ void GradientReducer::progress() {
   }
 }
 
-void GradientReducer::finish() {
+void GradientReducer::wait_for_sums() {
   while (!under_way_.empty()) complete_oldest();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     TRM_CHECK(groups_[i].done == micro_batches_, "{} had {} of {} gradients",

@@ -48,7 +48,7 @@ ParameterValues::~ParameterValues() {
   // Not while one rank alone unwinds from an error: the others would not come.
   if (std::uncaught_exceptions() > 0) return;
   try {
-    settle();
+    wait_for_values();
   } catch (const std::exception& e) {
     log::warn("{}", e.what());
   }
@@ -186,7 +186,7 @@ const FlatArray& ParameterValues::masters(std::size_t group) const {
   return has_masters_ ? groups_[group].masters : groups_[group].values;
 }
 
-void ParameterValues::updated(std::size_t group) {
+void ParameterValues::start_sharing(std::size_t group) {
   const FlatArray& v = groups_[group].values;
   if (layout_.ranks() == 1 || zero_.stage == 0 || !v.whole) return;
   while (updating_.size() >= kUpdatesUnderWay) wait(updating_.front());
@@ -195,7 +195,7 @@ void ParameterValues::updated(std::size_t group) {
   if (!zero_.overlap_comm) wait(group);
 }
 
-void ParameterValues::settle() {
+void ParameterValues::wait_for_values() {
   while (!updating_.empty()) wait(updating_.front());
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/round_up.hpp"
 
 namespace trireme {
 
@@ -27,9 +28,7 @@ struct Order {
   int micro_batches;
   int chunks;
 
-  [[nodiscard]] int total() const {
-    return (micro_batches + stages - 1) / stages * stages * chunks;
-  }
+  [[nodiscard]] int total() const { return round_up(micro_batches, stages) * chunks; }
   [[nodiscard]] PlanStep at(PlanStep::Kind kind, int k) const {
     const int group = k / (stages * chunks);
     const int within = k % (stages * chunks);
@@ -78,17 +77,6 @@ std::vector<PlanStep> forward_only(int stages, int micro_batches, int chunks) {
   std::vector<PlanStep> steps = plan(PipelineSchedule::gpipe, 0, stages, micro_batches, chunks);
   steps.resize(steps.size() / 2);
   return steps;
-}
-
-int in_flight_bound(PipelineSchedule schedule, int stage, int stages, int micro_batches,
-                    int chunks) {
-  int now = 0;
-  int most = 0;
-  for (const PlanStep& step : plan(schedule, stage, stages, micro_batches, chunks)) {
-    now += step.kind == PlanStep::Kind::forward ? 1 : -1;
-    most = std::max(most, now);
-  }
-  return most;
 }
 
 std::optional<PipelinePlace> input_from(const PlanStep& step, int stage, int stages,

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "trireme/core/log.hpp"
+#include "trireme/core/replacement.hpp"
 
 namespace trireme {
 
@@ -65,8 +66,6 @@ constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
 /// More than a new chunk of each column.
 constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
 
-std::string copy_of(const std::string& path) { return path + ".tmp"; }
-
 void create_saves(h5::Group& file) {
   for (const char* whole : {"iteration", "bytes"})
     file.create_dataset(std::string("checkpoints/") + whole, DType::i64, Shape{0}, kColumn);
@@ -114,46 +113,40 @@ h5::File cut_back(const std::string& path, std::int64_t iteration) {
 
 Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes)
     : path_(std::move(path)) {
+  std::optional<Replacement> copy;
   h5::File file;
-  std::string changed;
+  bool goes_on = false;
   if (iteration > 0 && std::filesystem::exists(path_)) {
-    changed = begin_change();
+    if (!is_large()) copy_to(copy.emplace(path_).temporary());
     try {
-      file = cut_back(changed, iteration);
+      file = cut_back(copy ? copy->temporary() : path_, iteration);
+      goes_on = true;
     } catch (const Error& e) {  // a run that was killed while it wrote
       std::filesystem::rename(path_, path_ + ".damaged");
       log::warn("{}; it is kept as {}.damaged and a new one begun", e.what(), path_);
-      changed.clear();
     }
   }
-  if (changed.empty()) {
-    changed = copy_of(path_);
-    file = create(changed);
-  }
+  if (!goes_on) file = create(copy.emplace(path_).temporary());
   for (const auto& [name, value] : attributes) file.set_attribute(name, value);
   file.close();
-  end_change(changed);
+  if (copy) copy->commit(Durability::process);
 }
 
-std::string Metrics::begin_change() const {
+bool Metrics::is_large() const {
   std::error_code error;
   const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
-  if (!error && bytes >= kCopied) return path_;
-  std::string copy = copy_of(path_);
-  const auto space = std::filesystem::space(path_, error);
-  TRM_REQUIRE(error || space.available >= bytes + kGrowth, "{}: cannot create: {}", copy,
-              std::strerror(ENOSPC));
-  std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
-                             error);
-  TRM_REQUIRE(!error, "{}: cannot copy to {}: {}", path_, copy, error.message());
-  return copy;
+  return !error && bytes >= kCopied;
 }
 
-void Metrics::end_change(const std::string& changed) const {
-  if (changed == path_) return;
+void Metrics::copy_to(const std::string& copy) const {
   std::error_code error;
-  std::filesystem::rename(changed, path_, error);
-  TRM_REQUIRE(!error, "{}: cannot replace: {}", path_, error.message());
+  const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
+  const auto space = std::filesystem::space(path_, error);
+  TRM_REQUIRE_SYSTEM(error || space.available >= bytes + kGrowth, ENOSPC, "{}: cannot create",
+                     copy);
+  std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
+                             error);
+  TRM_REQUIRE_SYSTEM(!error, error.value(), "{}: cannot copy to {}", path_, copy);
 }
 
 void Metrics::change(Change more) {
@@ -162,28 +155,33 @@ void Metrics::change(Change more) {
 }
 
 void Metrics::write() {
-  const std::string was_late = std::exchange(late_, {});
-  std::string changed;
-  try {
-    changed = begin_change();
-    h5::File file(changed, h5::Mode::read_write);
-    write_steps(file);
-    for (const Change& change : changes_) change(file);
-    file.close();
-    end_change(changed);
-  } catch (const Error& e) {
-    if (changed == path_) throw;
-    late_ = e.what();
-    // What HDF5 could not write it keeps open: the next copy must be another file.
-    std::error_code ignored;
-    std::filesystem::resize_file(copy_of(path_), 0, ignored);
-    std::filesystem::remove(copy_of(path_), ignored);
-    if (was_late.empty())
-      log::warn("{}; the run's metrics wait until they can be written", late_);
-    return;
+  if (is_large()) {
+    write_to(path_);
+    late_.clear();
+  } else {
+    const auto failure = failure_of([this] {
+      Replacement copy(path_);
+      copy_to(copy.temporary());
+      write_to(copy.temporary());
+      copy.commit(Durability::process);  // a wait for the disk would hold up training
+    });
+    const std::string was_late = std::exchange(late_, failure ? failure->what() : "");
+    if (failure) {
+      if (was_late.empty()) {
+        log::warn("{}; the run's metrics wait until they can be written", late_);
+      }
+      return;
+    }
   }
   steps_.clear();
   changes_.clear();
+}
+
+void Metrics::write_to(const std::string& path) const {
+  h5::File file(path, h5::Mode::read_write);
+  write_steps(file);
+  for (const Change& change : changes_) change(file);
+  file.close();
 }
 
 void Metrics::write_steps(h5::File& file) const {

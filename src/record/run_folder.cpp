@@ -9,6 +9,7 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/core/replacement.hpp"
 #include "trireme/host/build_info.hpp"
 
 namespace trireme {
@@ -21,7 +22,7 @@ void make_folder(const std::string& folder, const char* key) {
   if (folder.empty()) return;
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  std::string reason = error.message();
+  int reason = error.value();
   if (!error) {
     const std::string probe = folder + "/.writable";
     errno = 0;
@@ -29,20 +30,19 @@ void make_folder(const std::string& folder, const char* key) {
       std::filesystem::remove(probe, error);
       return;
     }
-    reason = std::strerror(errno);
+    reason = errno;
   }
-  throw Error(fmt::format("cannot write to the folder {} (key {}): {}", folder, key, reason));
+  TRM_REQUIRE_SYSTEM(false, reason, "cannot write to the folder {} (key {})", folder, key);
 }
 
 /// A warning where it can't be done: a full disk doesn't end a run.
-bool write(const std::string& path, const std::string& text, std::ios::openmode mode) {
+void append(const std::string& path, const std::string& text) {
   errno = 0;
-  std::ofstream file(path, mode);
+  std::ofstream file(path, std::ios::app);
   file << text;
   file.close();
-  if (file.good()) return true;
+  if (file.good()) return;
   log::warn("{}: cannot write: {}", path, std::strerror(errno == 0 ? ENOSPC : errno));
-  return false;
 }
 
 /// Whether a file of that name is a user's.
@@ -67,14 +67,11 @@ void write_deck(const Deck& deck) {
     log::warn("{}/deck.yml is not of a run of ours and stays; the resolved deck is {}",
               deck.run_folder(), path);
   }
-  const std::string copy = path + ".tmp";
-  std::error_code error;
-  if (write(copy, fmt::format("{}{}\n{}", kOurs, version_text(), to_yaml(deck)),
-            std::ios::trunc)) {
-    std::filesystem::rename(copy, path, error);
-    if (error) log::warn("{}: cannot replace: {}", path, error.message());
-  } else {
-    std::filesystem::remove(copy, error);
+  try {
+    replace_text(path, fmt::format("{}{}\n{}", kOurs, version_text(), to_yaml(deck)),
+                 Durability::process);
+  } catch (const Error& e) {
+    log::warn("{}", e.what());
   }
 }
 
@@ -96,7 +93,7 @@ void write_start_files(const Deck& deck, const std::string& environment) {
   const std::string path = deck.run_folder() + "/environment.txt";
   std::error_code error;
   const bool first = !std::filesystem::exists(path, error);
-  write(path, (first ? "" : "\n") + environment, std::ios::app);
+  append(path, (first ? "" : "\n") + environment);
 }
 
 }  // namespace trireme

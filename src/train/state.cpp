@@ -5,6 +5,7 @@
 
 #include "trireme/checkpoint/piece.hpp"
 #include "trireme/checkpoint/reader.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/convert.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/train/trainer.hpp"
@@ -116,21 +117,16 @@ void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::s
 
 void Trainer::load(CheckpointReader& reader, bool with_optimizer,
                    std::int64_t optimizer_steps) {
-  settle();
-  std::string problem;
-  try {
+  wait_for_values();
+  collectively(*mesh_.world, [&] {
     for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
       read_own(reader, "model/", i, values_.masters(i));
     }
-    if (with_optimizer) {
-      optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
-        read_own(reader, fmt::format("optimizer/{}/", kind), group, array);
-      });
-    }
-  } catch (const Error& e) {
-    problem = e.what();
-  }
-  mesh_.world->agree(problem);
+    if (!with_optimizer) return;
+    optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
+      read_own(reader, fmt::format("optimizer/{}/", kind), group, array);
+    });
+  });
   values_.take_masters();
   for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
     gather_blocks(*mesh_.dp, flat_, i,

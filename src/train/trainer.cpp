@@ -87,7 +87,7 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   if (deck_.loss_scale.enabled) observers.push_back(overflow_.get());
   executor_.train(micro_batches, observers);
   const auto scope = clock_.scope(Phase::reduce);
-  gradients_.finish();
+  gradients_.wait_for_sums();
   // StepState's squares, loss and auxiliary.
   const View sums = View(state.raw(), DType::f64, Shape{3});
   optimizer_.add_squares(View(sums.raw(), DType::f64, Shape{1}));

@@ -117,9 +117,9 @@ BOOST_AUTO_TEST_CASE(every_rank_looks_at_signals) {
   const StopReason reason = in_child([] {
     catch_stop_signals();
     StopRequests requests({.save = "", .look = false, .end_time = 1, .margin = 0});
-    if (requests.look(0, 0) != StopReason::none) return StopReason::none;
+    if (requests.poll(0, 0) != StopReason::none) return StopReason::none;
     raise(SIGUSR1);
-    return requests.look(0, 0);
+    return requests.poll(0, 0);
   });
   BOOST_CHECK_EQUAL(reason, StopReason::sigusr1);
 }
@@ -130,18 +130,18 @@ BOOST_AUTO_TEST_CASE(the_file) {
   const std::string file = folder / "stop";
   StopRequests requests({.save = save, .look = true, .end_time = {}, .margin = 0});
   StopRequests elsewhere({.save = save, .look = false, .end_time = {}, .margin = 0});
-  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::none);
+  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::none);
   std::ofstream(file).close();
-  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::none);  // looked for a moment ago
+  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::none);  // looked for a moment ago
   std::this_thread::sleep_for(std::chrono::milliseconds(1050));
-  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::file);
-  BOOST_CHECK_EQUAL(elsewhere.look(1, 1), StopReason::none);
+  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::file);
+  BOOST_CHECK_EQUAL(elsewhere.poll(1, 1), StopReason::none);
   elsewhere.obeyed();
   BOOST_CHECK(std::filesystem::exists(file));
   requests.obeyed();
   BOOST_CHECK(!std::filesystem::exists(file));
   std::this_thread::sleep_for(std::chrono::milliseconds(1050));
-  BOOST_CHECK_EQUAL(requests.look(1, 1), StopReason::file);  // it never goes back
+  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::file);  // it never goes back
   requests.obeyed();                                         // also where there is none
 }
 
@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(the_time_limit) {
   const auto look = [](double left, double margin, double step, double save) {
     StopRequests requests(
         {.save = "", .look = true, .end_time = seconds_since_1970() + left, .margin = margin});
-    return requests.look(step, save);
+    return requests.poll(step, save);
   };
   BOOST_CHECK_EQUAL(look(25, 0, 0, 0), StopReason::time_limit);
   BOOST_CHECK_EQUAL(look(35, 0, 0, 0), StopReason::none);
@@ -159,7 +159,7 @@ BOOST_AUTO_TEST_CASE(the_time_limit) {
   BOOST_CHECK_EQUAL(look(305, 300, 1000, 1000), StopReason::none);
   BOOST_CHECK_EQUAL(look(-5, 0, 0, 0), StopReason::time_limit);
   StopRequests unlimited({.save = "", .look = true, .end_time = {}, .margin = 1e9});
-  BOOST_CHECK_EQUAL(unlimited.look(1e9, 1e9), StopReason::none);
+  BOOST_CHECK_EQUAL(unlimited.poll(1e9, 1e9), StopReason::none);
 }
 
 BOOST_AUTO_TEST_CASE(batch_systems) {

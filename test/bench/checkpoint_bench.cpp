@@ -16,6 +16,7 @@
 
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/checkpoint/saver.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/comm/mpi.hpp"
 #include "trireme/core/clock.hpp"
 
@@ -162,18 +163,14 @@ void read(const std::string& folder, Communicator& world) {
     for (const auto& name : names) shapes.push_back(reader.global_shape(name));
   }
   Cut cut(shapes, world.rank(), world.size());
-  std::string problem;
   const double seconds = timed(world, [&] {
-    try {
+    collectively(world, [&] {
       CheckpointReader reader(folder);
       for (std::size_t t = 0; t < names.size(); ++t) {
         reader.read(names[t], cut.boxes[t],
                     View(cut.values[t].data(), DType::f32, cut.boxes[t].extent));
       }
-    } catch (const Error& e) {
-      problem = e.what();
-    }
-    world.agree(problem);
+    });
   });
   for (std::size_t t = 0; t < names.size(); ++t) cut.check(t);
   std::int64_t bytes = 0;

@@ -173,3 +173,15 @@ BOOST_AUTO_TEST_CASE(a_rank_has_one_number_among_so_many) {
   });
   TRM_TEST_MENTIONS(message, "b is replica 1 of 2, but a is number 0");
 }
+
+BOOST_AUTO_TEST_CASE(writers_have_equal_groups_of_neighbours) {
+  const auto groups = [](std::int64_t ranks, std::int64_t writers) {
+    std::vector<std::int64_t> all;
+    for (std::int64_t r = 0; r < ranks; ++r) all.push_back(writer_group(r, ranks, writers));
+    return all;
+  };
+  BOOST_TEST((groups(8, 2) == std::vector<std::int64_t>{0, 0, 0, 0, 1, 1, 1, 1}));
+  BOOST_TEST((groups(5, 2) == std::vector<std::int64_t>{0, 0, 0, 1, 1}));
+  BOOST_TEST((groups(3, 8) == std::vector<std::int64_t>{0, 1, 2}));
+  BOOST_TEST((groups(4, 1) == std::vector<std::int64_t>{0, 0, 0, 0}));
+}

@@ -2,8 +2,14 @@
 // What an Error says and where it says it comes from.
 #include "trireme/core/error.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include <boost/test/unit_test.hpp>
 
@@ -35,6 +41,49 @@ BOOST_AUTO_TEST_CASE(check_adds_expression_and_place) {
   BOOST_TEST(text.starts_with("count 7 [1 > 2 failed at "));
   BOOST_TEST(text.ends_with(fmt::format("error_test.cpp:{}]", line)));
   BOOST_TEST(e.where().line() == line);
+}
+
+BOOST_AUTO_TEST_CASE(a_failed_call_leaves_its_reason_and_its_errno) {
+  const Error e = caught([] { TRM_REQUIRE_SYSTEM(1 > 2, ENOSPC, "{}: cannot write", "file"); });
+  BOOST_TEST(std::string(e.what()) == fmt::format("file: cannot write: {}", strerror(ENOSPC)));
+  BOOST_TEST(e.system_error() == ENOSPC);
+  BOOST_TEST((e.kind() == ErrorKind::disk_full));
+  BOOST_TEST(std::string_view(e.where().file_name()).ends_with("error_test.cpp"));
+
+  const Error other = e.saying("no checkpoint");
+  BOOST_TEST(std::string(other.what()) == "no checkpoint");
+  BOOST_TEST(other.system_error() == ENOSPC);
+  BOOST_TEST(other.where().line() == e.where().line());
+
+  const Error unknown = caught([] { TRM_REQUIRE_SYSTEM(1 > 2, 0, "cannot read"); });
+  BOOST_TEST(std::string(unknown.what()) == "cannot read");
+  BOOST_TEST(caught([] { TRM_REQUIRE(1 > 2, "no"); }).system_error() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(kinds_are_what_the_program_decides_by) {
+  for (const int full : {ENOSPC, EDQUOT}) {
+    BOOST_TEST((kind_of(full) == ErrorKind::disk_full));
+  }
+  for (const int hindered : {EACCES, EMFILE, EIO, ESTALE, ENOMEM}) {
+    BOOST_TEST((kind_of(hindered) == ErrorKind::unavailable));
+  }
+  for (const int plain : {0, ENOENT, ENOTDIR, EISDIR, EINVAL, EFBIG}) {
+    BOOST_TEST((kind_of(plain) == ErrorKind::other));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(every_exception_becomes_an_error) {
+  BOOST_TEST(!failure_of([] {}));
+  const auto same = failure_of([] { throw Error("full", EDQUOT).set_everywhere(); });
+  BOOST_TEST((same && same->system_error() == EDQUOT && same->everywhere()));
+  const auto system = failure_of([] { std::filesystem::rename("/no/such/name", "/tmp"); });
+  BOOST_TEST((system && system->system_error() == ENOENT));
+  const auto memory = failure_of([] { throw std::bad_alloc(); });
+  BOOST_TEST((memory && memory->kind() == ErrorKind::unavailable));
+  const auto plain = failure_of([] { throw std::out_of_range("too far"); });
+  BOOST_TEST((plain && std::string(plain->what()) == "too far" && plain->system_error() == 0));
+  BOOST_TEST(std::string(failure_of([] { throw std::runtime_error(""); })->what()) ==
+             "unknown error");
 }
 
 BOOST_AUTO_TEST_CASE(what_holds_is_silent_and_evaluated_once) {

@@ -302,8 +302,8 @@ BOOST_AUTO_TEST_CASE(words_fold_into_settings) {
   CHECK_CONTAINS(gated_deck.warnings[0], "intermediate_size 256");
 }
 
-BOOST_AUTO_TEST_CASE(the_written_deck_reads_back_as_itself) {
-  const std::string all = kLeast + R"(
+/// A value of its own for each key that a deck may have.
+const std::string kAll = kLeast + R"(
 num_kv_heads: 2
 max_position_embeddings: 64
 vocab_size: 300
@@ -352,14 +352,16 @@ load: null # fresh
 checkpoint_factor: 11
 split: 1, 2, 3
 )";
-  for (const std::string& text : {all, kLeast, kNeox}) {
+
+BOOST_AUTO_TEST_CASE(the_written_deck_reads_back_as_itself) {
+  for (const std::string& text : {kAll, kLeast, kNeox}) {
     const Deck d = parse_deck(text, "x.yml");
     const std::string written = to_yaml(d);
     const Deck again = parse_deck(written, "written.yml");
     BOOST_CHECK(again == d);
     BOOST_CHECK_EQUAL(to_yaml(again), written);
   }
-  const Deck d = parse_deck(all, "x.yml");
+  const Deck d = parse_deck(kAll, "x.yml");
   BOOST_CHECK(!(d == parse_deck(kLeast, "x.yml")));
   BOOST_CHECK_EQUAL(d.seed, 9007199254740993U);
   BOOST_CHECK_EQUAL(d.save, "a: 'b' \x01 ü");

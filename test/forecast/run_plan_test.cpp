@@ -116,6 +116,15 @@ BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {
   BOOST_TEST(shared.copy == here.copy + static_cast<std::int64_t>(ring));
 }
 
+/// Also in a build without CUDA: the plan of a run elsewhere is the same in both.
+BOOST_AUTO_TEST_CASE(a_gpus_kernels_have_their_workspace) {
+  const StagePlan cpu = plan_of(kTiny, 1).stages[0];
+  const StagePlan gpu = plan_of(kTiny + "device: cuda\n", 1).stages[0];
+  const std::int64_t workspace = std::int64_t{65} << 20U;
+  BOOST_TEST(gpu.peak() - cpu.peak() == workspace);
+  BOOST_TEST(gpu.reserved() - cpu.reserved() == workspace);
+}
+
 BOOST_AUTO_TEST_CASE(replicas_reduce_all_and_share_the_writing) {
   const RunPlan run = plan_of(kTiny, 4);
   // One micro-batch: every gradient reduced, every sum gathered.

@@ -2,6 +2,7 @@
 // Round trips through files, and files that are not what they should be.
 #include "trireme/h5/file.hpp"
 
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -313,10 +314,32 @@ BOOST_AUTO_TEST_CASE(a_write_that_fails_says_why_in_one_line) {
   const rlimit small{20'000, before.rlim_max};
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const std::string message = error_of([&] { d.write(view_of(data)); });
+  const auto failure = failure_of([&] { d.write(view_of(data)); });
   BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
   std::signal(SIGXFSZ, handler);
-  BOOST_TEST(message == (folder / "a.h5") + ": /x: cannot write: File too large");
+  BOOST_REQUIRE(failure.has_value());
+  BOOST_TEST(std::string(failure->what()) ==
+             (folder / "a.h5") + ": /x: cannot write: File too large");
+  BOOST_TEST(failure->system_error() == EFBIG);
+}
+
+BOOST_AUTO_TEST_CASE(the_reason_of_the_system_stays_with_the_error) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "errno = 7, error message = 'a name'.h5";
+  const auto missing = failure_of([&] { File(path, Mode::read); });
+  BOOST_TEST((missing && missing->system_error() == ENOENT));
+  File(path, Mode::create).create_group("g");
+  // The library itself meets the next one, as there is no number left for another open file.
+  rlimit before{};
+  BOOST_REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  BOOST_REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto busy = failure_of([&] { File(path, Mode::read); });
+  BOOST_REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  BOOST_REQUIRE(busy.has_value());
+  TRM_TEST_MENTIONS(busy->what(), "Too many open files");
+  BOOST_TEST(busy->system_error() == EMFILE);
+  BOOST_TEST((busy->kind() == ErrorKind::unavailable));
 }
 
 BOOST_AUTO_TEST_CASE(compressed_arrays) {

@@ -87,6 +87,38 @@ Half half_of_bits(std::uint16_t bits) {
   return out;
 }
 
+/// Writes `all` to whole.h5, and to files of parts: cut in two on the last axis at 2, and the
+/// second part on the first axis at 1.
+std::vector<Source> write_parts(const TemporaryFolder& folder, std::vector<float>& all,
+                                const Shape& shape) {
+  std::vector<Source> sources;
+  File whole(folder / "whole.h5", Mode::create);
+  whole.create_dataset("x", DType::f32, shape).write(view_of(all, shape));
+  const int last = shape.rank() - 1;
+  Box left = Box::whole(shape);
+  left.extent[last] = 2;
+  Box top = Box::whole(shape);
+  top.offset[last] = 2;
+  top.extent[last] -= 2;
+  std::vector<Box> boxes{left, top};
+  if (last > 0) {
+    boxes[1].extent[0] = 1;
+    boxes.push_back(top);
+    boxes[2].offset[0] = 1;
+    boxes[2].extent[0] -= 1;
+  }
+  for (const Box& box : boxes) {
+    const std::string name = "part" + std::to_string(sources.size()) + ".h5";
+    std::vector<float> part(static_cast<std::size_t>(box.count()));
+    whole.dataset("x").read(box, view_of(part, box.extent));
+    File(folder / name, Mode::create)
+        .create_dataset("model/x@0,1", DType::f32, box.extent, {.checksum = true})
+        .write(view_of(part, box.extent));
+    sources.push_back({name, "model/x@0,1", box});
+  }
+  return sources;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_virtual_dataset_shows_boxes_at_every_rank) {
@@ -94,34 +126,7 @@ BOOST_AUTO_TEST_CASE(a_virtual_dataset_shows_boxes_at_every_rank) {
   for (const Shape& shape : {Shape{7}, Shape{6, 5}, Shape{4, 3, 5}, Shape{3, 4, 2, 3}}) {
     std::vector<float> all(static_cast<std::size_t>(shape.count()));
     std::iota(all.begin(), all.end(), 1.0F);
-    std::vector<Source> sources;
-    {
-      File whole(folder / "whole.h5", Mode::create);
-      whole.create_dataset("x", DType::f32, shape).write(view_of(all, shape));
-      // Cut in two on the last axis at 2, and the second part on the first axis at 1.
-      const int last = shape.rank() - 1;
-      Box left = Box::whole(shape);
-      left.extent[last] = 2;
-      Box top = Box::whole(shape);
-      top.offset[last] = 2;
-      top.extent[last] -= 2;
-      std::vector<Box> boxes{left, top};
-      if (last > 0) {
-        boxes[1].extent[0] = 1;
-        boxes.push_back(top);
-        boxes[2].offset[0] = 1;
-        boxes[2].extent[0] -= 1;
-      }
-      for (const Box& box : boxes) {
-        const std::string name = "part" + std::to_string(sources.size()) + ".h5";
-        std::vector<float> part(static_cast<std::size_t>(box.count()));
-        whole.dataset("x").read(box, view_of(part, box.extent));
-        File(folder / name, Mode::create)
-            .create_dataset("model/x@0,1", DType::f32, box.extent, {.checksum = true})
-            .write(view_of(part, box.extent));
-        sources.push_back({name, "model/x@0,1", box});
-      }
-    }
+    const std::vector<Source> sources = write_parts(folder, all, shape);
     {
       File file(folder / "v.h5", Mode::create, {.checksums = true});
       file.create_virtual_dataset("x", DType::f32, shape, sources);

@@ -106,7 +106,7 @@ struct Training {
       (void)part.backward(ex, {}, tape, pass);
       sum += loss_of(ex, mb);
     }
-    gradients.finish();
+    gradients.wait_for_sums();
     const View squares(state.view().raw(), DType::f64, Shape{1});  // StepState's first
     ex.device.zero(squares.raw(), squares.bytes(), ex.stream);
     optimizer.add_squares(squares);

@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(a_head_may_be_complete_after_the_first_backward) {
         s.gradients.after_backward({0, u});
       }
     }
-    s.gradients.finish();
+    s.gradients.wait_for_sums();
     s.gradients.gather();
     for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
       const auto slices =
@@ -215,7 +215,7 @@ BOOST_AUTO_TEST_CASE(a_missing_unit_is_refused) {
   const std::size_t last = s.parts[0]->units().size() - 1;
   s.gradients.before({0, last});
   s.gradients.after_backward({0, last});
-  BOOST_CHECK_THROW(s.gradients.finish(), Error);
+  BOOST_CHECK_THROW(s.gradients.wait_for_sums(), Error);
 }
 
 /// Stage 0 to 2 move 2Ψ elements a step: Ψ reduced for each micro-batch and Ψ gathered once,
@@ -234,7 +234,7 @@ BOOST_AUTO_TEST_CASE(traffic) {
         state.updated = 1;
         state.factor = 1;
         s.optimizer.step(1e-3, view_of(state));
-        s.values.settle();
+        s.values.wait_for_values();
         BOOST_TEST(s.gradients.reduced() == micro_batches * s.layout.count());
         BOOST_TEST(s.gradients.gathered() + s.values.gathered() == s.layout.count(),
                    where(s) << ", stage " << stage << ", " << micro_batches);

@@ -77,7 +77,7 @@ struct ShardedModel {
         gradients.progress();
       }
     }
-    gradients.finish();
+    gradients.wait_for_sums();
   }
 
   TinyExec cpu;

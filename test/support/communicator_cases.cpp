@@ -2,8 +2,14 @@
 // Collectives, messages, agreement and groups.
 #include "communicator_cases.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <memory>
 #include <numeric>
+#include <optional>
+#include <stdexcept>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/comm/mesh.hpp"
 
 namespace trireme::test {
@@ -79,15 +85,41 @@ void texts(Communicator& world) {
 }
 
 void one_failing_rank_fails_all_with_its_message(Communicator& world) {
-  world.agree("");
-  const std::string mine = world.rank() == world.size() - 1 ? "disk full" : "";
-  bool told = false;
-  try {
-    world.agree(mine);
-  } catch (const Error& e) {
-    told = std::string(e.what()) == "disk full" && e.everywhere();
-  }
-  must(told);
+  world.agree(std::nullopt);
+  std::optional<Error> mine;
+  if (world.rank() == world.size() - 1) mine = Error("disk full", ENOSPC);
+  const auto agreed = failure_of([&] { world.agree(mine); });
+  must(agreed.has_value());
+  must(std::string(agreed->what()) == "disk full" && agreed->everywhere());
+  must(agreed->system_error() == ENOSPC && agreed->kind() == ErrorKind::disk_full);
+}
+
+void work_that_fails_on_some_ranks_fails_on_all(Communicator& world) {
+  const int me = world.rank();
+  must(collectively(world, [&] { return me + 1; }) == me + 1);
+  must(*collectively(world, [&] { return std::make_unique<int>(me); }) == me);
+  int done = 0;
+  collectively(world, [&] { ++done; });
+  must(done == 1);
+
+  // The lowest failing rank speaks for all, and its error keeps its kind.
+  const int first = world.size() / 2;
+  const auto failed = failure_of([&] {
+    collectively(world, [&] {
+      ++done;
+      TRM_REQUIRE_SYSTEM(me != first, EACCES, "rank {}", first);
+      TRM_REQUIRE(me < first, "rank {}", me);
+      return 0;
+    });
+  });
+  must(failed.has_value() && failed->everywhere() && done == 2);
+  must(failed->system_error() == EACCES && failed->kind() == ErrorKind::unavailable);
+  must(std::string(failed->what()) == fmt::format("rank {}: {}", first, strerror(EACCES)));
+
+  const auto other = failure_of(
+      [&] { collectively(world, [] { throw std::runtime_error("not an Error"); }); });
+  must(other.has_value() && other->everywhere());
+  must(std::string(other->what()) == "not an Error");
 }
 
 void groups_hold_the_ranks_that_they_should(Communicator& world) {
@@ -143,6 +175,8 @@ std::vector<CommunicatorCase> collective_cases() {
           {"texts", texts},
           {"one failing rank fails all with its message",
            one_failing_rank_fails_all_with_its_message},
+          {"work that fails on some ranks fails on all",
+           work_that_fails_on_some_ranks_fails_on_all},
           {"groups hold the ranks that they should", groups_hold_the_ranks_that_they_should}};
 }
 

@@ -124,7 +124,7 @@ class RankRun {
             trainer_.layout().needs_tokens() ? &held_out : nullptr, deck_.eval_iters));
       }
     }
-    trainer_.settle();
+    trainer_.wait_for_values();
     mine.optimizer_steps = trainer_.optimizer_steps();
     if (!options_.save.empty()) save(samples);
   }

@@ -44,13 +44,10 @@ struct CudaOptions {
   FusedAttention attention = FusedAttention::automatic;
 };
 
-/// Makes the kernels, which may only be called with the stream `compute`. `device` must be a
-/// CUDA device; device and stream must outlive the kernels. The workspace is allocated now.
-[[nodiscard]] std::unique_ptr<Kernels> make_cuda_kernels(Device& device, Stream& compute,
+/// Makes the kernels, which may only be called with one stream. `device` must be a CUDA device
+/// and outlive the kernels. A workspace of kCudaWorkspaceBytes is allocated now.
+[[nodiscard]] std::unique_ptr<Kernels> make_cuda_kernels(Device& device,
                                                          const CudaOptions& options);
-
-/// Bytes that the kernels keep allocated: the workspace of GEMMs, and partial sums.
-[[nodiscard]] std::size_t cuda_workspace_bytes();
 
 /// Why this process can't use NCCL, whatever its GPUs; "" if NCCL can be used. Reasons are a
 /// build without NCCL, a missing library, or an old one.

@@ -51,4 +51,10 @@ struct Rows {
 /// What this rank writes of what it holds, so that every element is written once.
 [[nodiscard]] std::vector<Piece> writing_share(const std::vector<HeldPiece>& held);
 
+/// Ranks of a node share `writers` writers, or have one each if they are fewer: consecutive
+/// ranks, in groups as equal as can be. The group, from 0 on, of rank `rank` of the node's
+/// `ranks`.
+[[nodiscard]] std::int64_t writer_group(std::int64_t rank, std::int64_t ranks,
+                                        std::int64_t writers);
+
 }  // namespace trireme

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "trireme/core/error.hpp"
 #include "trireme/tensor/tensor.hpp"
 
 namespace trireme {
@@ -73,9 +75,9 @@ class Communicator {
   /// Every rank's text by rank; empty except on the root.
   [[nodiscard]] virtual std::vector<std::string> gather_text(const std::string& text,
                                                              int root) = 0;
-  /// Throws on all ranks, with the lowest failing rank's message, if any rank's `error` is not
-  /// empty.
-  void agree(const std::string& error);
+  /// Throws on all ranks, with the lowest failing rank's message and errno, if any rank has an
+  /// error.
+  void agree(const std::optional<Error>& mine);
 };
 
 /// One rank alone.

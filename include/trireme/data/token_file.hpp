@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "trireme/core/replacement.hpp"
 #include "trireme/data/tokenizer.hpp"
 #include "trireme/h5/file.hpp"
 
@@ -70,7 +71,6 @@ class TokenFileWriter {
  public:
   /// Throws Error if the file cannot be created there.
   TokenFileWriter(const std::string& path, const Tokenizer& tokenizer);
-  ~TokenFileWriter();
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
@@ -91,13 +91,12 @@ class TokenFileWriter {
   void flush_documents();
 
   std::string path_;
-  std::string temporary_;
+  Replacement replacement_;  ///< before the file: that is closed first
   std::int32_t end_of_document_;
   h5::File file_;
   h5::Dataset token_data_;
   h5::Dataset document_data_;
   bool wide_;
-  bool finished_ = false;
   std::vector<std::int32_t> token_buffer_;
   std::vector<std::uint16_t> narrow_buffer_;
   std::vector<std::uint64_t> document_buffer_;

@@ -6,7 +6,7 @@
 // fail on many parallel file systems, and other programs are to read metrics of a running job):
 // who writes a file is the caller's business. No time stamps are stored, so that equal calls
 // make equal bytes. Every failure is an Error that names the file, the object and HDF5's
-// reason.
+// reason, and has the errno of a system call that failed.
 #pragma once
 
 #include <cstdint>

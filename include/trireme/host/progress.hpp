@@ -24,7 +24,7 @@ class Progress {
   /// Whether progress is drawn as a bar.
   [[nodiscard]] bool on_terminal() const { return terminal_; }
   /// Texts to show instead of the rate from now on: "loss 2.31", "4200 tokens/s".
-  void tell(std::vector<std::string> news) { news_ = std::move(news); }
+  void set_news(std::vector<std::string> news) { news_ = std::move(news); }
   /// Reports the amount `done`. Most calls return at once, as only time decides what is shown.
   void update(double done);
 

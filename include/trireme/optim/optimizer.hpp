@@ -21,8 +21,8 @@ class Optimizer {
             ParameterValues& values, GradientReducer& gradients);
 
   /// total (fp64 [1]) += Σ g² of this rank's part of the gradient as it stands after
-  /// GradientReducer::finish(): over all ranks, each parameter once. inf or NaN if any element
-  /// is.
+  /// GradientReducer::wait_for_sums(): over all ranks, each parameter once. inf or NaN if any
+  /// element is.
   void add_squares(const View& total) const;
   /// Updates as `state`, a decided StepState, says. Collective over dp.
   void step(double lr, const ConstView& state);

@@ -32,8 +32,9 @@ class GradientReducer {
   /// Lets exchanges under way go on.
   void progress();
   /// This rank's blocks are sums over all ranks afterwards. Collective over dp, tp and ends.
-  void finish();
-  /// After finish(): the arrays that an update reads are complete (at stage 0, everywhere).
+  void wait_for_sums();
+  /// After wait_for_sums(): the arrays that an update reads are complete (at stage 0,
+  /// everywhere).
   void gather();
 
   [[nodiscard]] const FlatArray& sums(std::size_t group) const { return groups_[group].sums; }

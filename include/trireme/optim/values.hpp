@@ -40,9 +40,9 @@ class ParameterValues {
   [[nodiscard]] const FlatArray& values(std::size_t group) const;
   [[nodiscard]] bool has_masters() const { return has_masters_; }
   /// This rank's block of the group's values is new: the others get it before the next use.
-  void updated(std::size_t group);
-  /// Waits until all values are what updated() promised.
-  void settle();
+  void start_sharing(std::size_t group);
+  /// Waits until all values are what start_sharing() promised.
+  void wait_for_values();
   /// Rounds this rank's blocks of the masters to values: for masters that were loaded.
   void take_masters();
 

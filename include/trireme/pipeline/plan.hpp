@@ -14,7 +14,7 @@
 //                min(m, p − stage) activations. v > 1 is their interleaved form: chunks take
 //                turns in groups of p micro-batches, the bubble shrinks to
 //                ((p−1)/v)/(m+(p−1)/v), and min(m·v, 2(p−stage−1) + (v−1)p + 1) activations of
-//                one chunk each live on a stage (where p divides m; else see in_flight_bound).
+//                one chunk each live on a stage (where p divides m; else no more).
 //                One stage with v > 1 is the depth-first order of its chunks.
 // m need not be a multiple of p: the plan is that of the next multiple without the steps of the
 // micro-batches that aren't there. Steps depend only on steps of their own micro-batch, so the
@@ -59,11 +59,6 @@ enum class PipelineSchedule : std::uint8_t { gpipe, one_f_one_b };
 
 /// Forwards alone, for evaluation; the same on every stage.
 [[nodiscard]] std::vector<PlanStep> forward_only(int stages, int micro_batches, int chunks);
-
-/// Most (micro-batch, chunk) activations that live on the stage at once under plan(), counted
-/// from a forward until the end of its backward. Each is the activations of one model part.
-[[nodiscard]] int in_flight_bound(PipelineSchedule schedule, int stage, int stages,
-                                  int micro_batches, int chunks);
 
 /// Index in the whole model of a stage's chunk.
 [[nodiscard]] constexpr int model_part(int stage, int chunk, int stages) {

@@ -92,12 +92,13 @@ class Metrics {
  private:
   using Change = std::function<void(h5::File&)>;
 
-  /// The file to be changed and its place until then.
-  [[nodiscard]] std::string begin_change() const;
-  void end_change(const std::string& changed) const;
+  /// Too large to be copied at each change.
+  [[nodiscard]] bool is_large() const;
+  void copy_to(const std::string& copy) const;
   /// All steps added so far, and what `more` does, now or later: it owns what it needs.
   void change(Change more);
   void write();
+  void write_to(const std::string& path) const;
   void write_steps(h5::File& file) const;
   /// The column is there once a step has had an auxiliary loss, with zeros for those before.
   void write_auxiliary_losses(h5::File& file) const;

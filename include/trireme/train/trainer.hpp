@@ -76,13 +76,13 @@ class Trainer {
   [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
 
   /// The boxes of the run's state that this rank holds, for a saver; valid as long as the
-  /// trainer, and what they hold is right after settle().
+  /// trainer, and what they hold is right after wait_for_values().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
   /// The same of the rank with index `dp` beside this one: only names, boxes and sizes mean
   /// something then.
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
   /// Waits for what a step leaves to be exchanged during the next.
-  void settle() { values_.settle(); }
+  void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state, of which `optimizer_steps` were
   /// done; else that starts afresh. Ranks that hold the same read parts of it and tell each
   /// other. Throws Error, on all ranks, if it can't be had; what was filled then is undefined.

@@ -16,12 +16,10 @@ int cuda_device_count() { return 0; }
 std::string cuda_device_id(int /*index*/) { throw Error(cuda_trouble()); }
 std::size_t cuda_free_memory(int /*index*/) { throw Error(cuda_trouble()); }
 std::string nccl_trouble() { return cuda_trouble(); }
-std::size_t cuda_workspace_bytes() { return 0; }
 
 std::unique_ptr<Device> make_cuda_device(int /*index*/) { throw Error(cuda_trouble()); }
 
-std::unique_ptr<Kernels> make_cuda_kernels(Device& /*device*/, Stream& /*compute*/,
-                                           const CudaOptions& /*options*/) {
+std::unique_ptr<Kernels> make_cuda_kernels(Device& /*device*/, const CudaOptions& /*options*/) {
   throw Error(cuda_trouble());
 }
 

@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {
 /// can't run.
 BOOST_AUTO_TEST_CASE(equals_the_cpus_by_cudnn) {
   const auto kernels_of = [](FusedAttention choice) {
-    return make_cuda_kernels(gpu().device, gpu().stream, {.attention = choice});
+    return make_cuda_kernels(gpu().device, {.attention = choice});
   };
   const auto own = kernels_of(FusedAttention::own);
   std::unique_ptr<Kernels> cudnn;

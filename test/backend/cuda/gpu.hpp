@@ -11,7 +11,7 @@ namespace trireme::test {
 inline const Exec& gpu() {
   static const std::unique_ptr<Device> device = make_cuda_device(0);
   static const std::unique_ptr<Stream> stream = device->make_stream();
-  static const std::unique_ptr<Kernels> kernels = make_cuda_kernels(*device, *stream, {});
+  static const std::unique_ptr<Kernels> kernels = make_cuda_kernels(*device, {});
   static const Exec ex{*device, *kernels, *stream};
   return ex;
 }

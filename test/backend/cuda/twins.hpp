@@ -38,7 +38,7 @@ inline std::vector<float> numbers(std::int64_t n, int seed) {
 
 struct Backends {
   explicit Backends(const CudaOptions& options = {})
-      : gpu_kernels(make_cuda_kernels(*gpu, *compute, options)) {}
+      : gpu_kernels(make_cuda_kernels(*gpu, options)) {}
   std::unique_ptr<Device> gpu = make_cuda_device(0);
   std::unique_ptr<Stream> compute = gpu->make_stream();
   std::unique_ptr<Kernels> gpu_kernels;

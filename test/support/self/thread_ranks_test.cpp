@@ -50,8 +50,9 @@ BOOST_AUTO_TEST_CASE(a_rank_that_throws_ends_all) {
 }
 
 BOOST_AUTO_TEST_CASE(an_error_of_all_ranks_is_the_first_ones) {
-  const std::string error = as_ranks(
-      3, [](Communicator& world) { world.agree(world.rank() == 1 ? "disk full" : ""); });
+  const std::string error = as_ranks(3, [](Communicator& world) {
+    world.agree(world.rank() == 1 ? std::optional(Error("disk full")) : std::nullopt);
+  });
   BOOST_TEST(error == "rank 0: disk full");
 }
 

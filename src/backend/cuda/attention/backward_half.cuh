@@ -81,6 +81,16 @@ class BackwardRows {
 
   [[nodiscard]] __device__ __forceinline__ int warp_row() const { return warp_row_; }
 
+  /// Adds the contribution of a tile of columns. `column` is the position of the first in the
+  /// sequence.
+  __device__ __forceinline__ void steps(int buffer, int column, const DropoutDraw& draw) {
+#pragma unroll 1
+    for (int at = 0; at < Tiling::kColumns; at += Tiling::kStep) {
+      step(buffer, at, column + at, draw);
+    }
+  }
+
+ private:
   /// Adds the contribution of Tiling::kStep columns of a tile, from `at` on. `column` is the
   /// position of the first in the sequence.
   __device__ __forceinline__ void step(int buffer, int at, int column,
@@ -111,7 +121,6 @@ class BackwardRows {
     }
   }
 
- private:
   template <class F>
   static __device__ __forceinline__ void for_each(float (&x)[M][N][4], F&& f) {
 #pragma unroll
@@ -229,10 +238,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
     cp_async_wait<0>();
     __syncthreads();  // this tile has arrived, and the previous one is free
     if (key + kColumns < last) load(key + kColumns);
-#pragma unroll 1
-    for (int at = 0; at < kColumns; at += Tiling::kStep) {
-      rows.step(key / kColumns % 2, at, key + at, draw);
-    }
+    rows.steps(key / kColumns % 2, key, draw);
   }
   float factor[M][2];
 #pragma unroll
@@ -242,13 +248,58 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
                    a.dqkv_stride, a.seq - first, a.head_dim);
 }
 
+/// A tile of queries of one of a group's heads.
+struct QueryTile {
+  int head;
+  int query;
+};
+
+/// All tiles of a head from query `first` on, then those of the next.
+template <int kColumns>
+__device__ __forceinline__ QueryTile tile_after(const QueryTile& tile, int first, int seq) {
+  const bool wraps = tile.query + kColumns >= seq;
+  return {wraps ? tile.head + 1 : tile.head, wraps ? first : tile.query + kColumns};
+}
+
+/// Keys and values of a tile, where they are needed: those that begin at `keys`.
+template <class T, class Tiling>
+__device__ __forceinline__ void load_keys(const AttentionArgs& a, const T* keys, int first) {
+  using Tiles = BackwardTiles<T, Tiling>;
+  load_tile<Tiling::kRows, Tiling::D, Tiling::kThreads>(Tiles::rows(), keys, a.qkv_stride,
+                                                        a.seq - first, a.head_dim);
+  if constexpr (Tiling::kScores) {
+    load_tile<Tiling::kRows, Tiling::D, Tiling::kThreads>(
+        Tiles::row_seconds(), keys + a.head_dim, a.qkv_stride, a.seq - first, a.head_dim);
+  }
+}
+
+/// dK and dV of a tile, where they are made, to places that begin at `to`.
+template <class T, class Tiling, class Rows>
+__device__ __forceinline__ void store_key_gradients(const AttentionArgs& a, const Rows& rows,
+                                                    T* to, int first) {
+  using Tiles = BackwardTiles<T, Tiling>;
+  constexpr int M = Tiling::M;
+  float factor[M][2];
+  if constexpr (Tiling::kScores) {
+#pragma unroll
+    for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
+    store_rows<T, Tiling::D>(rows.first, factor, Tiles::rows(), rows.warp_row(), to,
+                             a.dqkv_stride, a.seq - first, a.head_dim);
+  }
+  if constexpr (Tiling::kValues) {
+#pragma unroll
+    for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.keep;
+    store_rows<T, Tiling::D>(rows.second, factor, Tiles::row_seconds(), rows.warp_row(),
+                             to + a.head_dim, a.dqkv_stride, a.seq - first, a.head_dim);
+  }
+}
+
 /// Computes dK and dV of a tile: 8·d operations for each key and each query from the key on. If
 /// registers hold only one of dK and dV, two launches need 6·d and 4·d.
 template <class T, int D, bool kDrop, GradientOf kOf>
 __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     attention_keys_kernel(const AttentionArgs a, int wave) {
   using Tiling = BackwardTiling<D, kOf>;
-  constexpr int M = Tiling::M;
   constexpr int kColumns = Tiling::kColumns;
   using Tiles = BackwardTiles<T, Tiling>;
   const int count = (a.seq + Tiling::kRows - 1) / Tiling::kRows;
@@ -264,7 +315,8 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   // Loop over tiles of queries: all of the group's first head, followed by the other heads'.
   const int per_head = (a.seq - first + kColumns - 1) / kColumns;
   const std::int64_t all = static_cast<std::int64_t>(per_head) * a.queries_per_kv;
-  const auto load = [&](int buffer, int head, int query) {
+  const auto load = [&](int buffer, const QueryTile& tile) {
+    const auto [head, query] = tile;
     const std::int64_t offset = static_cast<std::int64_t>(head) * a.head_dim;
     load_tile<kColumns, D, Tiling::kThreads>(Tiles::columns(buffer),
                                              queries + query * a.qkv_stride + offset,
@@ -275,62 +327,35 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     cp_async_commit();
   };
   const int thread = static_cast<int>(threadIdx.x);
-  const auto statistics = [&](int head, int query) {
+  const auto statistics = [&](const QueryTile& tile) {
+    const auto [head, query] = tile;
     return thread < kColumns ? statistics_of(a, group * a.queries_per_kv + head, query + thread)
                              : QueryStatistics{};
   };
-  load_tile<Tiling::kRows, D, Tiling::kThreads>(Tiles::rows(),
-                                                queries + first * a.qkv_stride + key_offset,
-                                                a.qkv_stride, a.seq - first, a.head_dim);
-  if constexpr (Tiling::kScores) {
-    load_tile<Tiling::kRows, D, Tiling::kThreads>(
-        Tiles::row_seconds(), queries + first * a.qkv_stride + key_offset + a.head_dim,
-        a.qkv_stride, a.seq - first, a.head_dim);
-  }
-  load(0, 0, first);
-  if (thread < kColumns) Tiles::statistics(0)[thread] = statistics(0, first);
-
+  load_keys<T, Tiling>(a, queries + first * a.qkv_stride + key_offset, first);
+  load(0, {0, first});
+  if (thread < kColumns) Tiles::statistics(0)[thread] = statistics({0, first});
   BackwardRows<T, Tiling, kDrop> rows(a, first);
-  int head = 0;
-  int query = first;
+  QueryTile tile{0, first};
   for (std::int64_t i = 0; i < all; ++i) {
     const int buffer = static_cast<int>(i % 2);
     cp_async_wait<0>();
     __syncthreads();  // this tile has arrived, and the previous one is free
-    const bool wraps = query + kColumns >= a.seq;
-    const int next_head = wraps ? head + 1 : head;
-    const int next_query = wraps ? first : query + kColumns;
+    const QueryTile next_tile = tile_after<kColumns>(tile, first, a.seq);
     const bool more = i + 1 < all;
     QueryStatistics next = {};
     if (more) {
-      load(1 - buffer, next_head, next_query);
-      next = statistics(next_head, next_query);
+      load(1 - buffer, next_tile);
+      next = statistics(next_tile);
     }
-    const DropoutDraw draw(a, place, head);
-#pragma unroll 1
-    for (int at = 0; at < kColumns; at += Tiling::kStep) {
-      rows.step(buffer, at, query + at, draw);
-    }
+    const DropoutDraw draw(a, place, tile.head);
+    rows.steps(buffer, tile.query, draw);
     if (more && thread < kColumns) Tiles::statistics(1 - buffer)[thread] = next;
-    head = next_head;
-    query = next_query;
+    tile = next_tile;
   }
-
   T* to =
       static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + place.column + key_offset;
-  float factor[M][2];
-  if constexpr (Tiling::kScores) {
-#pragma unroll
-    for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
-    store_rows<T, D>(rows.first, factor, Tiles::rows(), rows.warp_row(), to, a.dqkv_stride,
-                     a.seq - first, a.head_dim);
-  }
-  if constexpr (Tiling::kValues) {
-#pragma unroll
-    for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.keep;
-    store_rows<T, D>(rows.second, factor, Tiles::row_seconds(), rows.warp_row(),
-                     to + a.head_dim, a.dqkv_stride, a.seq - first, a.head_dim);
-  }
+  store_key_gradients<T, Tiling>(a, rows, to, first);
 }
 
 template <class T>

@@ -44,6 +44,36 @@ struct GeneralSoftmax {
   }
 };
 
+/// Scales a thread's scores of the tiles that begin at query `first` and key `key`, and takes
+/// out those of later keys.
+template <class Tiling>
+__device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R], float scale,
+                                             int first, int key) {
+#pragma unroll
+  for (int i = 0; i < Tiling::R; ++i) {
+#pragma unroll
+    for (int j = 0; j < Tiling::R; ++j) {
+      const bool later = key + thread_column() + 16 * j > first + thread_row() + 16 * i;
+      s[i][j] = later ? -INFINITY : s[i][j] * scale;
+    }
+  }
+}
+
+/// Dropout of a thread's weights, by what draw_general() left in `kept`.
+template <class Tiling, class Kept>
+__device__ __forceinline__ void drop_general(float (&s)[Tiling::R][Tiling::R], Kept kept_bits,
+                                             float keep) {
+#pragma unroll
+  for (int i = 0; i < Tiling::R; ++i) {
+#pragma unroll
+    for (int j = 0; j < Tiling::R; ++j) {
+      const bool kept =
+          kept_general<Tiling>(kept_bits, thread_row() + 16 * i, thread_column() + 16 * j);
+      s[i][j] = kept ? s[i][j] * keep : 0.0F;
+    }
+  }
+}
+
 /// 4·d operations for each query and each key up to the query.
 template <class T, int D>
 __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
@@ -82,26 +112,9 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     __syncthreads();
     float s[R][R];
     multiply_general<Tiling>(s, tiles.tile[0], tiles.tile[1]);
-#pragma unroll
-    for (int i = 0; i < R; ++i) {
-#pragma unroll
-      for (int j = 0; j < R; ++j) {
-        const bool later = key + thread_column() + 16 * j > first + thread_row() + 16 * i;
-        s[i][j] = later ? -INFINITY : s[i][j] * a.scale;
-      }
-    }
+    mask_general<Tiling>(s, a.scale, first, key);
     softmax.absorb(s, sum);
-    if (a.drop) {
-#pragma unroll
-      for (int i = 0; i < R; ++i) {
-#pragma unroll
-        for (int j = 0; j < R; ++j) {
-          const bool kept =
-              kept_general<Tiling>(tiles.kept, thread_row() + 16 * i, thread_column() + 16 * j);
-          s[i][j] = kept ? s[i][j] * a.keep : 0.0F;
-        }
-      }
-    }
+    if (a.drop) drop_general<Tiling>(s, tiles.kept, a.keep);
     share_scores<Tiling>(tiles.scores, s);
     __syncthreads();
     accumulate_general<Tiling>(sum, tiles.scores, tiles.tile[2]);

@@ -64,13 +64,13 @@ class Ferry {
   }
   /// Waits for all copies and frees their memory. With this call before each room(), the pinned
   /// memory in use is the same in every step, whatever the GPU's pace.
-  void settle() {
+  void wait_for_copies() {
     stream_->synchronize();
     leaving_.clear();
   }
   /// Copies `from`, after the work queued on `compute`, and waits for the copy.
   [[nodiscard]] StagePtr fetch(const ConstView& from) {
-    settle();
+    wait_for_copies();
     StagePtr stage = room(from);
     fetch(from, stage->view());
     return stage;
@@ -78,7 +78,7 @@ class Ferry {
   void fetch(const ConstView& from, const View& to) {
     follow_compute();
     device_.copy_to_host(to.raw(), from.raw(), from.bytes(), *stream_);
-    settle();
+    wait_for_copies();
   }
   /// Queues a copy to the GPU; later work on `compute` waits for the copy.
   void put(StagePtr stage, const View& to) {
@@ -189,7 +189,7 @@ class StagedCommunicator final : public Communicator {
       if (from.raw() != to.raw()) copy(from, to);
       return std::make_unique<Done>();
     }
-    ferry_->settle();
+    ferry_->wait_for_copies();
     StagePtr all = ferry_->room(to);
     const View flat = all->view().reshape(Shape{to.count()});
     const View mine = flat.slice_cols(from.count() * rank(), from.count());

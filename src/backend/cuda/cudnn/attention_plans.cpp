@@ -6,23 +6,24 @@
 #include <cmath>
 #include <limits>
 
+#include "trireme/core/round_up.hpp"
+
 namespace trireme::cuda {
 
 namespace {
 
 constexpr std::int64_t kAlignment = 16;
 
-std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
-
 /// One fp32 sum for each query, in front of cuDNN's own workspace.
 std::int64_t row_sum_bytes(const AttentionProblem& p) {
-  return round_up(4 * p.batch * p.heads * p.seq, 256);
+  return round_up<std::int64_t>(4 * p.batch * p.heads * p.seq, 256);
 }
 
 /// Bytes of score gradients, which engines for compute capability 9.0 store in tiles of 64 ×
 /// 128.
 std::int64_t score_bytes(const AttentionProblem& p) {
-  return 2 * p.batch * p.heads * round_up(p.seq, 64) * round_up(p.seq, 128);
+  return 2 * p.batch * p.heads * round_up<std::int64_t>(p.seq, 64) *
+         round_up<std::int64_t>(p.seq, 128);
 }
 
 AttentionProblem part_of(const AttentionProblem& whole, std::size_t room) {

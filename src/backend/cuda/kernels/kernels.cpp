@@ -19,7 +19,7 @@ void* Workspace::take(std::size_t bytes) const {
   return buffer_.data();
 }
 
-CudaKernels::CudaKernels(Device& device, Stream& /*compute*/, const CudaOptions& options)
+CudaKernels::CudaKernels(Device& device, const CudaOptions& options)
     : workspace_(std::make_unique<Workspace>(device)),
       gemm_(std::make_unique<Gemm>(*workspace_, options)),
       cudnn_attention_(std::make_unique<CudnnAttention>(*workspace_, options.attention)) {}
@@ -28,12 +28,9 @@ CudaKernels::~CudaKernels() = default;
 
 }  // namespace cuda
 
-std::unique_ptr<Kernels> make_cuda_kernels(Device& device, Stream& compute,
-                                           const CudaOptions& options) {
+std::unique_ptr<Kernels> make_cuda_kernels(Device& device, const CudaOptions& options) {
   TRM_CHECK(device.kind() == DeviceKind::cuda, "CUDA's kernels on {}", device.name());
-  return std::make_unique<cuda::CudaKernels>(device, compute, options);
+  return std::make_unique<cuda::CudaKernels>(device, options);
 }
-
-std::size_t cuda_workspace_bytes() { return cuda::Workspace::kBytes; }
 
 }  // namespace trireme

@@ -15,7 +15,7 @@ class Workspace;       // runtime/workspace.hpp
 
 class CudaKernels final : public Kernels {
  public:
-  CudaKernels(Device& device, Stream& compute, const CudaOptions& options);
+  CudaKernels(Device& device, const CudaOptions& options);
   ~CudaKernels() override;
   CudaKernels(const CudaKernels&) = delete;
   CudaKernels& operator=(const CudaKernels&) = delete;

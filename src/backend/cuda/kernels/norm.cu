@@ -68,6 +68,13 @@ __device__ __forceinline__ Pack<T, N> normed(const NormForward<T>& a, std::int64
   return y;
 }
 
+template <class T>
+__device__ __forceinline__ void store_statistics(const NormForward<T>& a, std::int64_t row,
+                                                 float mean, float rstd) {
+  a.statistics.at(row, 0)[0] = mean;
+  a.statistics.at(row, 0)[1] = rstd;
+}
+
 /// Minimum traffic: 2 elements of T per element, 4 with a residual.
 template <class T, int N, int kHeld, bool kWarpTeam, bool kResidual>
 __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
@@ -129,10 +136,7 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
     const std::int64_t col = column(i);
     if (col < a.cols) store(a.y.at(row, col), normed(a, col, held[i], mean, rstd));
   }
-  if (me.thread == 0) {
-    a.statistics.at(row, 0)[0] = mean;
-    a.statistics.at(row, 0)[1] = rstd;
-  }
+  if (me.thread == 0) store_statistics(a, row, mean, rstd);
 }
 
 template <class T, int N, int kHeld, bool kResidual>

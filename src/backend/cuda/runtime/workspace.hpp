@@ -5,15 +5,14 @@
 
 #include <cstddef>
 
+#include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/device/device.hpp"
 
 namespace trireme::cuda {
 
 class Workspace {
  public:
-  /// Twice the 32 MiB that cuBLAS recommends for compute capability 9.0, and 1 MiB more. The
-  /// 64 MiB also serve cuDNN's attention for score gradients, and the last one for row sums.
-  static constexpr std::size_t kBytes = std::size_t{65} << 20U;
+  static constexpr std::size_t kBytes = kCudaWorkspaceBytes;
 
   explicit Workspace(Device& device) : device_(device), buffer_(device, kBytes) {}
 

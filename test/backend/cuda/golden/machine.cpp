@@ -9,7 +9,7 @@ namespace trireme::test {
 Machine::Machine()
     : device(make_cuda_device(0)),
       stream(device->make_stream()),
-      kernels(make_cuda_kernels(*device, *stream, {})),
+      kernels(make_cuda_kernels(*device, {})),
       ex{*device, *kernels, *stream, 1234} {}
 
 std::unique_ptr<Communicator> Machine::exchanges(std::unique_ptr<Communicator> host) const {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "trireme/backend/cuda.hpp"
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
@@ -153,7 +154,8 @@ std::string nccl_trouble() {
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host,
                                                      Device& device, Stream& compute) {
-  host->agree(cuda::shared_gpu(*host));
+  const std::string shared = cuda::shared_gpu(*host);
+  collectively(*host, [&] { TRM_REQUIRE(shared.empty(), "{}", shared); });
   ncclUniqueId id{};
   if (host->rank() == 0) id = cuda::make_unique_id();
   host->broadcast(View(&id, DType::u8, Shape{sizeof(id)}), 0);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that are replaced as a whole: readers, and a program after a crash, find the old one or
+// the new one, never less.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace trireme {
+
+// All throw Error with the path, the system's reason and its errno.
+
+/// Waits until a file's content, or a folder's list of names, is on disk.
+void sync_to_disk(const std::string& path);
+
+/// `from` gets the name `to`, and replaces a file, or a folder without content, of that name.
+void rename_path(const std::string& from, const std::string& to);
+
+enum class Durability : std::uint8_t {
+  process,  ///< the file is whole when the program is killed
+  power,    ///< the file is whole when the power fails: the caller waits for the disk
+};
+
+/// The new content of a file, under a name of its own until it is complete.
+class Replacement {
+ public:
+  /// For the file `path`, which may be there or not. Creates nothing: the caller writes the
+  /// file temporary() and closes it before commit().
+  explicit Replacement(std::string path);
+  /// Without a commit(): removes the temporary file, and gives its space back even if it can't
+  /// be closed. `path` stays as it was.
+  ~Replacement();
+  Replacement(const Replacement&) = delete;
+  Replacement& operator=(const Replacement&) = delete;
+
+  /// PATH.tmp.
+  [[nodiscard]] const std::string& temporary() const { return temporary_; }
+  /// The temporary file takes the place of `path`. With Durability::power its bytes are on disk
+  /// before that, and its name is when this returns.
+  void commit(Durability durability);
+
+ private:
+  std::string path_;
+  std::string temporary_;
+  bool committed_ = false;
+};
+
+/// Replaces the content of the file `path`.
+void replace_text(const std::string& path, const std::string& text, Durability durability);
+
+}  // namespace trireme
