@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The READMEs' commands: each is run here, in a folder that looks like the source tree, or is
-named below with what runs it elsewhere; targets, files and links that they speak of exist.
+"""The READMEs' commands. Each command is run here, in a folder that looks like the source tree,
+or is listed below with what runs it elsewhere. Targets, files and links that READMEs name
+must exist.
 
-Trainings are shortened by settings that come last; nothing else of a command is changed.
+Settings that come last shorten trainings; no other part of a command is changed.
+
 """
 import os
 import re
@@ -18,13 +20,13 @@ import program  # noqa: E402
 
 
 READMES = ("README.md", "analysis/README.md", "jobs/README.md")
-# So are the numbers of their checkpoints.
+# Checkpoint numbers are smaller too.
 STEPS = {"global_step400": "global_step4", "global_step200": "global_step2"}
 SHORT = "--set train_iters=4 --set log_interval=2 --set eval_interval=4 --set eval_iters=1"
-SECONDS = 120  # for a command
-CHARACTERS = 4_000_000  # the last thousandth of them, for the test, is a batch
+SECONDS = 120  # for one command
+CHARACTERS = 4_000_000  # the last thousandth, for the test split, is a batch
 
-# What is not run here: pattern of a whole command, and who runs it.
+# Commands that are not run here: a pattern of the whole command, and what runs it.
 ELSEWHERE = {
     r"make run": ".ci/run",
     r"make test": ".ci/run",
@@ -42,7 +44,7 @@ ELSEWHERE = {
 
 
 def code_blocks(text):
-    """Blocks of indented lines, each a list of them without the indent."""
+    """Blocks of indented lines, each a list of lines without the indent."""
     blocks, block, before = [], [], ""
     for line in text.split("\n"):
         if line.startswith("    ") and (block or before.strip() == ""):
@@ -60,7 +62,7 @@ WORDS = ("make", "mpirun", "srun", "sbatch", "build/", "analysis/", "jobs/", "cm
 
 
 def commands(text):
-    """The command lines in code blocks, continuations joined, remarks cut off."""
+    """The command lines in code blocks, with continuations joined and comments removed."""
     for block in code_blocks(text):
         joined = "\n".join(block).replace("\\\n", " ").split("\n")
         for line in joined:
@@ -111,11 +113,11 @@ class Readme(unittest.TestCase):
             said, _ = process.communicate(timeout=SECONDS)
         finally:
             program.stop(process)
-        differs = 1 if "--diff" in line else 0  # the two runs read other texts
+        differs = 1 if "--diff" in line else 0  # the two runs read different texts
         self.assertEqual(process.returncode, differs, f"{line}\n{said}")
 
     def test_commands(self):
-        # What `make run` leaves behind, which later commands read.
+        # Files that `make run` leaves, which later commands read.
         run = "mpirun -np 2 build/trireme train inputs/gcide.yml"
         self.run_line(f"{run} --set checkpoint_factor=2")
         seen, here = set(), 0

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cuda_graphs`: the bits of runs without, few calls, the memory of the plan, named errors.
+"""`cuda_graphs`: equal bits to runs without, few calls, the memory of the forecast, named
+errors.
 
   gpu_graphs.py [CLASS | CLASS.test_NAME]...     as gpu.py
+
 """
 import itertools
 import json
@@ -20,11 +22,12 @@ import zero  # noqa: E402
 
 
 ON = {**gpu.GPU, "cuda_graphs": True}
-EVERY = {"checkpoint_factor": 2}  # saved while training goes on; gpu.TINY evaluates as often
+EVERY = {"checkpoint_factor": 2}  # saves while training goes on; gpu.TINY evaluates as often
 
 
 class Graphs(gpu.Runs):
-    """Graphs and what they were captured from, with evaluations and checkpoints in between."""
+    """Graphs against the steps they were captured from, with evaluations and checkpoints
+    between."""
 
     def check(self, model, ranks, *decks, variables=None):
         decks = [*decks, EVERY, {"train_iters": 6}]
@@ -83,7 +86,7 @@ class GraphsRestart(restart.Runs):
 
 
 class GraphsNotFinite(gpu.Runs):
-    """What a run that breaks says of itself is the same."""
+    """A run that breaks reports equal errors."""
 
     def test_loss(self):
         told = []
@@ -103,7 +106,7 @@ class GraphsNotFinite(gpu.Runs):
 
 @unittest.skipUnless(gpu.EMULATED, "bytes are the machine's own elsewhere")
 class GraphsMemory(unittest.TestCase):
-    """`trireme plan` knows what graphs keep."""
+    """`trireme plan` knows the memory that graphs keep."""
 
     MODEL = {"num_layers": 4, "hidden_size": 64, "num_attention_heads": 4, "seq_length": 64,
              "vocab_size": 1003, "train_micro_batch_size_per_gpu": 2, "train_iters": 6,
@@ -135,11 +138,11 @@ class GraphsMemory(unittest.TestCase):
 
 
 class GraphsCalls(gpu.Calls):
-    """Of the steps after the capture, which is in the third step at the latest."""
+    """Counts steps after the capture, which is in the third step at the latest."""
 
     test_allocations_staged = test_allocations_nccl = test_allocations_stage_3 = None
     test_steps_drain_nothing_in_bf16 = None
-    test_inputs_in_host_memory_drain_nothing = None  # don't go with graphs
+    test_inputs_in_host_memory_drain_nothing = None  # not possible with graphs
     test_allocations_of_inputs_in_host_memory = None
 
     def check_one_rank(self, lines, *decks, **more):
@@ -161,7 +164,7 @@ class GraphsCalls(gpu.Calls):
 
 
 class GraphsErrors(gpu.Errors):
-    """Each key in the way is named."""
+    """The error names each key that prevents graphs."""
 
     def refuse(self, words, keys, ranks=(0,)):
         self.check(["cuda_graphs: true does not work with", *words,
@@ -204,7 +207,7 @@ class GraphsErrors(gpu.Errors):
 
 
 for name in [n for n in dir(gpu.Errors) if n.startswith("test_")]:
-    setattr(GraphsErrors, name, None)  # gpu.py has them
+    setattr(GraphsErrors, name, None)  # gpu.py has these tests
 
 
 if __name__ == "__main__":

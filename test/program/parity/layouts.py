@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint of any layout, loaded at any other: each of 8 × 8 pairs sees the same data and
-has the losses of a run on one rank that was never stopped. And a chain of odd counts.
+"""A checkpoint of any layout, loaded at any other layout. Each of 8 × 8 pairs sees equal data
+and has the losses of an uninterrupted run on one rank. A chain of odd rank counts follows.
 
   layouts.py [CLASS | CLASS.test_NAME]...
+
 """
 import shutil
 import sys
@@ -59,7 +60,7 @@ class Layouts(unittest.TestCase):
         cls.tokens = program.make_tokens(cls.folder)
 
     def train(self, name, layout, iterations, **keys):
-        """A run that ends with a checkpoint: its folder, and what it printed."""
+        """A run that ends with a checkpoint: its folder, and its output."""
         ranks, mesh = layout
         folder = self.folder / name
         deck = {**DECK, "data_path": str(self.tokens), "save": str(folder),
@@ -68,7 +69,7 @@ class Layouts(unittest.TestCase):
         return folder, program.run_well(ranks, "train", path)
 
     def assert_goes_on(self, got, expected, first):
-        """Rows from `first` on are those of `expected`."""
+        """Rows from `first` on equal those of `expected`."""
         got, expected = program.read_metrics(got), program.read_metrics(expected)
         count = len(got["train/iteration"])
         self.assertEqual(got["train/iteration"][0], first)

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What ZeRO's stages, half types and recomputation leave in memory: plans of a large model and
-runs of a small one against the formulas, and a limit that only stage 3 keeps to.
+"""Memory with ZeRO's stages, half precision and activation checkpointing. Forecasts of a large
+model and runs of a small one are compared with the formulas. Only stage 3 stays within a
+memory limit.
 
-With w bytes of a value, g of a gradient, s of optimizer state (masters and moments), Ψ
+With w bytes of a value, g of a gradient, s of optimizer state (master weights and moments), Ψ
 parameters and N ranks: (w+g+s)Ψ, (w+g)Ψ + sΨ/N, wΨ + (g+s)Ψ/N and (w+g+s)Ψ/N at stages 0 to 3.
 
   memory.py [CLASS | CLASS.test_NAME]...      (MeasuredOnEight is for a larger machine)
+
 """
 import itertools
 import json
@@ -33,7 +35,7 @@ LARGE = {  # 1.3 billion parameters
     "train_iters": 1,
     "lr": 1e-4,
 }
-DEEP = {  # 9.5 million parameters in many like layers; small activations
+DEEP = {  # 9.5 million parameters in many equal layers; small activations
     **LARGE,
     "num_layers": 48,
     "hidden_size": 128,
@@ -41,7 +43,7 @@ DEEP = {  # 9.5 million parameters in many like layers; small activations
     "seq_length": 16,
     "vocab_size": 128,
 }
-# Of so small a model all would be gathered ahead, and most of it stay whole.
+# In so small a model all would be gathered ahead, and most parameters would stay whole.
 SMALL_BUCKETS = {"stage3_param_persistence_threshold": 1000, "stage3_prefetch_bucket_size": 0}
 TYPES = {  # w, g, s and the keys
     "bf16": (2, 4, 12, {"precision": "bf16"}),
@@ -74,7 +76,7 @@ class Memory(unittest.TestCase):
         return plan["parameters"], plan["stages"][0]
 
     def measure(self, ranks, deck):
-        """The device's peak on the rank that needs the most."""
+        """The device's peak on the rank with the largest peak."""
         path = program.write_deck(self.folder / "deck.yml", deck)
         figures = self.folder / "bench.json"
         program.run_well(ranks, "bench", path, "--steps", 2, "--json", figures)
@@ -87,7 +89,7 @@ def state(stage):
 
 class Plans(Memory):
     def check(self, name, ranks, stage, least_stage, **zero):
-        """The state is that of the formula; of stage 1 it may be as little as stage 2's."""
+        """The state follows the formula; for stage 1 it may be as small as in stage 2."""
         keys = {**TYPES[name][3], "zero_optimization": {"stage": stage, **zero}}
         parameters, planned = self.plan(ranks, {**LARGE, **keys})
         self.assertGreater(parameters, 1.2e9)
@@ -102,12 +104,13 @@ class Plans(Memory):
             self.check(name, ranks, stage, 2 if stage == 1 else stage)
 
     def test_reduced_once(self):
-        """Gradients stay whole until the step's end: stage 1's formula, as it is written."""
+        """Gradients stay whole until the step's end, as in stage 1's formula."""
         for name, ranks, stage in itertools.product(TYPES, (1, 2, 4, 8), (0, 1)):
             self.check(name, ranks, stage, stage, reduce_once_per_step=True)
 
     def test_recomputation(self):
-        """Layers keep their inputs alone; selective, all but what attention keeps."""
+        """Layers keep only their inputs; with `selective`, all but the activations of
+        attention."""
         full = {"checkpoint_activations": True}
         attention = {**full, "recompute_granularity": "selective"}
         for precision in ("fp32", "bf16"):
@@ -122,7 +125,7 @@ class Measured(Memory):
     RANKS = (1, 2, 4)
 
     def check(self, name, stage, ranks, **zero):
-        """Beside the state: tapes, and what few layers need at a time, whatever Ψ and N."""
+        """Memory beside the state: tapes, and what few layers need, whatever Ψ and N."""
         zero = {"stage": stage, **SMALL_BUCKETS, **zero}
         deck = {**DEEP, **TYPES[name][3], "zero_optimization": zero}
         parameters, planned = self.plan(ranks, deck)
@@ -130,7 +133,7 @@ class Measured(Memory):
         text = f"{name}, stage {stage}, {ranks} ranks: {peak} bytes"
         print(f"{text}, {peak / parameters:.3f} a parameter", flush=True)
         self.assertEqual(peak, planned["device_peak_bytes"], text)
-        layers = 5 * 4 * parameters / DEEP["num_layers"]  # gradients, values and what is sent
+        layers = 5 * 4 * parameters / DEEP["num_layers"]  # gradients, values and messages
         most = formula(TYPES[name], stage, ranks) * parameters
         self.assertLess(peak, (1 + TOLERANCE) * most + planned["tapes_bytes"] + layers, text)
 
@@ -165,8 +168,8 @@ class MeasuredOnEight(Measured):
 
 
 class Limit(Memory):
-    """38 million parameters: at stage 0 684 MB of state a rank, at stage 3 on 4 ranks 171 MB.
-    MPI and the libraries take some 300 MB of address space beside it."""
+    """38 million parameters: 684 MB of state a rank at stage 0, 171 MB at stage 3 on 4 ranks.
+    MPI and the libraries take some 300 MB of address space besides."""
 
     LIMIT = 850 << 20  # a process's private memory, `ulimit -d`
     KEYS = {"hidden_size": 256, "train_iters": 3, "eval_iters": 0, "precision": "bf16",

@@ -199,7 +199,7 @@ def make_tokens(c, rng):
 
 # ---------- Hugging Face side
 class AllDouble(TorchFunctionMode):
-    """While active, whatever asks torch for float32 gets float64."""
+    """While active, requests for float32 get float64 from torch."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.Tensor.float:
@@ -269,7 +269,7 @@ def qkv_rows(c):
 
 def hf_names(c, model, name):
     """Hugging Face's names of a parameter: three for Llama's q, k and v."""
-    if name == "embed_out.weight":  # GPT-NeoX's is called lm_head in newer versions
+    if name == "embed_out.weight":  # newer versions name GPT-NeoX's lm_head
         return ["embed_out.weight" if hasattr(model, "embed_out") else "lm_head.weight"]
     if c["norm"] == "layernorm":
         return ["gpt_neox." + name]
@@ -288,7 +288,7 @@ def hf_names(c, model, name):
 
 
 def to_hf(c, model, params):
-    """Trireme's names and packing -> Hugging Face's state dict."""
+    """Converts Trireme's names and packing to Hugging Face's state dict."""
     out = {}
     for name, v in params.items():
         theirs, v = hf_names(c, model, name), torch.from_numpy(v)
@@ -365,7 +365,7 @@ def run_hf(c, params, steps_tokens):
 
 # ---------- the conventions, in numpy
 def np_forward(c, p, tokens):
-    """Logits and loss in float64, from Trireme's parameters as its conventions define them."""
+    """Logits and loss in float64, from Trireme's parameters, as its conventions define them."""
     f64 = {k: v.astype(np.float64) for k, v in p.items()}
     heads, kv, h = c["num_attention_heads"], c["num_kv_heads"], c["hidden_size"]
     d, rep, seq = h // heads, heads // kv, c["seq_length"]
@@ -444,7 +444,7 @@ def check(c, params, tokens, r32, r64, rng):
     )
     worst, scale = 0.0, max(np.linalg.norm(g) for g in r64["grads"].values())
     for name, g in r64["grads"].items():
-        # The gradient's direction plus noise: sees a wrong length or permutation.
+        # The gradient's direction plus noise reveals a wrong length or permutation.
         u, n = g / np.linalg.norm(g), rng.normal(size=g.shape)
         direction, step = u + n / np.linalg.norm(n), 1e-4
         up, down = (
