@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The built program from outside: start it under mpirun, make its data, read its files.
 
-Environment variables: TRIREME (the program; default build/trireme of this source tree),
-TRIREME_MPIRUN (the launcher with its options), TRIREME_TEST_FOLDER (where to write; default a
-temporary folder that is removed at the end), TRIREME_SETTINGS (key=value key=value over all
-decks that are trained: device=cuda runs tests on a GPU).
+Environment variables:
+  TRIREME               the program; default build/trireme of this source tree
+  TRIREME_MPIRUN        the launcher with its options
+  TRIREME_TEST_FOLDER   where to write; default a temporary folder, removed at the end
+  TRIREME_SETTINGS      key=value key=value over all decks; device=cuda runs tests on a GPU
 
 """
 import atexit

@@ -209,7 +209,7 @@ class Pbs(Turns, Scripts):
         self.site.let("no-qrerun")
         self.site.let("no-qsub")
         self.site.turns("75 10")
-        self.assert_end(self.job(), 75, "neither qrerun nor qsub takes it")
+        self.assert_end(self.job(), 75, "neither qrerun nor qsub accepts this job")
 
 
 class Lsf(Turns, Scripts):
@@ -280,7 +280,7 @@ class Flux(Turns, Scripts):
     def test_nobody_takes_it(self):
         self.site.let("no-batch")
         self.site.turns("75 10")
-        self.assert_end(self.job(), 75, "flux batch doesn't take it")
+        self.assert_end(self.job(), 75, "flux batch refuses the next job")
 
 
 class Local(Scripts):

@@ -31,9 +31,9 @@ EMULATED = program.PROGRAM.name == "trireme_emulated"
 TINY = {"num_layers": 2, "seq_length": 16, "train_batch_size": 4, "train_iters": 4,
         "log_interval": 2, "eval_interval": 2, "eval_iters": 1}
 GPU = {"device": "cuda"}
-HALF_TOLERANCE = 2e-2  # of losses in half precision
-LONG_TOLERANCE = 1e-4  # of fp32 losses over 50 steps
-ORDER_OF_SUMS = 1e-15  # of norms: MPI and NCCL add up ranks' fp64 squares in different orders
+HALF_TOLERANCE = 2e-2  # for losses in half precision
+LONG_TOLERANCE = 1e-4  # for fp32 losses over 50 steps
+ORDER_OF_SUMS = 1e-15  # for norms: MPI and NCCL add up ranks' fp64 squares in different orders
 SECONDS = 600  # for one run
 
 

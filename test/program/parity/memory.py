@@ -4,10 +4,11 @@
 model and runs of a small one are compared with the formulas. Only stage 3 stays within a
 memory limit.
 
-With w bytes of a value, g of a gradient, s of optimizer state (master weights and moments), Ψ
-parameters and N ranks: (w+g+s)Ψ, (w+g)Ψ + sΨ/N, wΨ + (g+s)Ψ/N and (w+g+s)Ψ/N at stages 0 to 3.
+The formulas are (w+g+s)Ψ, (w+g)Ψ + sΨ/N, wΨ + (g+s)Ψ/N and (w+g+s)Ψ/N at stages 0 to 3, for Ψ
+parameters on N ranks. A value has w bytes and a gradient g. Optimizer state has s: master
+weights and moments.
 
-  memory.py [CLASS | CLASS.test_NAME]...      (MeasuredOnEight is for a larger machine)
+  memory.py [CLASS | CLASS.test_NAME]...      MeasuredOnEight is for a larger machine
 
 """
 import itertools

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes golden.h5: small transformers with random weights, run by Hugging Face transformers on
-# PyTorch's CPU backend, as reference values for Trireme's tests (logits, loss, every gradient,
-# ten AdamW steps).
+# Writes golden.h5: reference values for Trireme's tests. Hugging Face transformers runs small
+# transformers with random weights on PyTorch's CPU backend. The values are logits, loss, every
+# gradient and ten AdamW steps.
 #
 # Needs: Python >= 3.9, numpy, h5py, PyTorch (>= 1.13, a CPU build is enough) and transformers
 # with GPT-NeoX and Llama, e.g.
 #     python3 -m venv venv && venv/bin/pip install torch transformers h5py numpy
 # Usage: make_golden.py [OUTPUT]      (default: golden.h5 beside this file)
 #
-# Layout: one group per case (the root's attribute made_with tells the versions). A group's
+# Layout: one group per case. The root's attribute made_with names the versions. A group's
 # attributes are the model in Trireme's deck keys (integers int64, reals float64, texts fixed-
 # length ASCII). Its datasets:
 #     tokens          int32 [batch, seq+1]      first step: inputs are [:, :-1], targets [:, 1:]
