@@ -33,7 +33,7 @@ ask_for() {  # the missing packages, or none where dpkg is missing
         printf '  %-58s (Debian: %s)\n' "$what" "$package"
       fi
     done
-    echo "Going on with what is here; CMake tells if something is missing." \
+    echo "Continuing with the installed packages; CMake reports what is missing." \
       "TRIREME_SKIP_DEPS=1 silences this."
   } >&2
   exit 0

@@ -6,11 +6,12 @@ import sys
 import h5py
 import numpy as np
 
-# To HDF5, a shard that is missing is no error: its part reads as NaN. What proves a checkpoint
-# is `trireme inspect --verify`.
+# HDF5 reports no error for a missing shard: its elements read as NaN. `trireme inspect
+# --verify` proves that a checkpoint is complete.
 with h5py.File(sys.argv[1], "r") as file:
     print(f"iteration {file.attrs['iteration']}")
     for name, array in file["model"].items():
         print(f"{name}: {array.shape}, norm {np.linalg.norm(array[:]):.6g}")
-    moment = file["optimizer/exp_avg/embed_in.weight"]  # whole, from whatever layout
+    # the whole array, whatever layout wrote it
+    moment = file["optimizer/exp_avg/embed_in.weight"]
     print(f"{moment.name}: {moment.shape}, norm {np.linalg.norm(moment[:]):.6g}")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the pictures of this folder from runs of the built program, a few minutes on two cores:
 #   analysis/gallery/make.sh [WORK_FOLDER]
-# WORK_FOLDER (default runs/gallery) keeps the runs; one that is there already isn't run again.
-# To change, in the environment: TRIREME (the program), MPIRUN, PYTHON, DATA (a token file).
+# WORK_FOLDER (default runs/gallery) keeps the runs; existing runs are not repeated. Environment
+# variables to set: TRIREME (the program), MPIRUN, PYTHON, DATA (a token file).
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -46,7 +46,7 @@ plot() {  # NAME COMMAND arguments...: NAME.png
   "$python" analysis/trireme-plot "$@" --dpi 140 --output "$pictures/$name.png" >/dev/null
 }
 
-# Three learning rates; the last is too large for comfort.
+# Three learning rates; the last is too large.
 for rate in 1.0e-3 3.0e-3 1.0e-2; do
   train 2 "lr=$rate" "optimizer={type: AdamW, params: {lr: $rate, betas: [0.9, 0.95]}}"
 done
@@ -64,7 +64,7 @@ plot timeline timeline "$work/pipeline"
 plot memory memory "$work/pipeline"
 plot phases phases "$work/pipeline" --by rank
 
-# One and two ranks of one thread: the same batch, and the same for each rank.
+# One and two ranks of one thread: with equal batches, and with equal batches for each rank.
 short=(train_iters=30 eval_interval=30 checkpoint_factor=30)
 train 1 one "${short[@]}" train_micro_batch_size_per_gpu=8
 train 2 strong "${short[@]}" train_micro_batch_size_per_gpu=4

@@ -5,8 +5,9 @@
     Run("runs/a").valid["loss"]                      # arrays
     draw_loss(open_runs(["runs/a", "runs/b"]), by="tokens").savefig("ab.pdf")
 
-Each draw_ function takes {name: Run} (draw_weights a Checkpoint or a Difference) and returns a
-Matplotlib figure; what can't be drawn raises RunError, whose text is one line that says why.
+Each draw_ function takes {name: Run} and returns a Matplotlib figure. draw_weights takes a
+Checkpoint or a Difference. Data that can't be drawn raise RunError, whose text is one line that
+says why.
 """
 from .checkpoint import Checkpoint, Difference
 from .live import watch

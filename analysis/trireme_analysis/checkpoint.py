@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-# Checkpoint: the tensors of one checkpoint.h5, read by pieces.
+# Checkpoint: the tensors of one checkpoint.h5, read in pieces.
 import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from . import run as _  # settles HDF5's file locking before h5py is loaded
+from . import run as _  # sets HDF5's file locking before h5py is loaded
 import h5py
 import numpy as np
 
 from .run import RunError
 
 FILE = "checkpoint.h5"
-# What can be asked for, and the group that holds it.
+# Names of groups for users, and the HDF5 group of each.
 GROUPS = {
     "model": "model",
     "master": "optimizer/master",
     "exp_avg": "optimizer/exp_avg",
     "exp_avg_sq": "optimizer/exp_avg_sq",
 }
-PIECE = 4 << 20  # elements of a piece at most; a row is never cut
+PIECE = 4 << 20  # most elements of a piece; rows stay whole
 
 
 class Checkpoint:
@@ -26,8 +26,8 @@ class Checkpoint:
     context manager: the file stays open until close()."""
 
     def __init__(self, place, group="model"):
-        """`place`: a checkpoint.h5, its folder, or a run's folder (what its `latest` names).
-        `group`: one of GROUPS. Raises RunError."""
+        """`place`: a checkpoint.h5, its folder, or a run's folder with a file `latest`.
+        `group`: a name in GROUPS. Raises RunError."""
         self.path = _find(Path(place))
         try:
             self._file = h5py.File(self.path, "r")
@@ -52,17 +52,17 @@ class Checkpoint:
 
     @property
     def attributes(self):
-        """iteration, samples_consumed, deck, mesh, … of the file."""
+        """The file's attributes: iteration, samples_consumed, deck, mesh, …."""
         return dict(self._file.attrs)
 
     @property
     def name(self):
-        """RUN/global_stepN"""
+        """A short name: RUN/global_stepN."""
         folder = self.path.resolve().parent
         return f"{folder.parent.name}/{folder.name}"
 
     def names(self, pattern="*"):
-        """Of the tensors that match the glob, in the order of layers. Raises RunError."""
+        """Names of tensors that match the glob, in the order of layers. Raises RunError."""
         names = sorted(filter(lambda n: fnmatchcase(n, pattern), self._tensors), key=_place)
         if not names:
             some = ", ".join(sorted(self._tensors, key=_place)[:3])
@@ -76,8 +76,9 @@ class Checkpoint:
         return self._tensors[name].shape
 
     def pieces(self, name, axis=0):
-        """The tensor cut along `axis` (0, or 1 of a matrix), in order, as float64 arrays of at
-        most PIECE elements each, or one row. The same cuts whatever the type stored."""
+        """Yields the tensor in pieces along `axis` (0, or 1 for a matrix), in order. Pieces are
+        float64 arrays of at most PIECE elements, or one row. The pieces do not depend on the
+        stored type."""
         tensor = self._tensors[name]
         length = tensor.shape[axis]
         step = max(1, PIECE * length // max(tensor.size, 1))
@@ -87,7 +88,7 @@ class Checkpoint:
             yield np.asarray(block, dtype=np.float64)
 
     def missing_shards(self):
-        """Files that tensors lie in and that aren't there: their parts read as NaN."""
+        """Missing files that hold parts of tensors: these parts read as NaN."""
         files = set()
         for tensor in self._tensors.values():
             if tensor.is_virtual:
@@ -96,8 +97,8 @@ class Checkpoint:
 
 
 class Difference:
-    """The tensors of `second` less those of `first`, two Checkpoints, as Checkpoint gives its
-    own: of the names that both have in the same shape."""
+    """The tensors of Checkpoint `second` minus those of Checkpoint `first`, with Checkpoint's
+    interface. Has the names that both checkpoints hold in equal shapes."""
 
     def __init__(self, first, second):
         self.first, self.second = first, second
@@ -116,7 +117,7 @@ class Difference:
         return shared
 
     def left_out(self, pattern="*"):
-        """Names that one alone has, or that differ in shape."""
+        """Names that only one checkpoint has, or whose shapes differ."""
         of_second = [n for n in self.second.names(pattern) if n not in self.first]
         return [n for n in self.first.names(pattern) if not self._same(n)] + of_second
 
@@ -153,5 +154,5 @@ def _find(place):
 
 
 def _place(name):
-    """Sorts names by layer, as numbers."""
+    """A sort key that orders layers as numbers."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.split(".")]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The command line of trireme-plot. Exit code 1 and one line on stderr for what a user can mend.
+# The command line of trireme-plot. Errors that a user can mend give one line on stderr and exit
+# code 1.
 import argparse
 import sys
 import warnings
@@ -9,8 +10,8 @@ from . import live, page, style, weights
 from .plots import PLOTS
 from .run import RunError, RunWarning, open_runs
 
-# Commands that do more than draw runs: SUMMARY, add_options(parser) and main(options), which
-# returns what is printed at the end.
+# Commands that do more than plot runs: SUMMARY, add_options(parser) and main(options), which
+# returns the text to print at the end.
 OTHERS = {"weights": weights, "watch": live, "report": page}
 
 
@@ -32,7 +33,7 @@ def parse(arguments):
 
 
 def plot_options(options):
-    """The keywords that a plot's own options make."""
+    """The plot's own options as keywords of its draw()."""
     return {
         name: value
         for name, value in vars(options).items()
@@ -41,7 +42,7 @@ def plot_options(options):
 
 
 def draw_plot(options):
-    """Writes what a plot's command asks for: the files' names, a line each."""
+    """Writes the files of a plot's command, and returns their names, one a line."""
     plot, keywords = PLOTS[options.plot], plot_options(options)
     runs = open_runs(options.runs)
     written = []
@@ -80,7 +81,7 @@ def main(arguments=None):
 
 
 def _warning_printer():
-    """For warnings.showwarning: each text once."""
+    """A function for warnings.showwarning that prints each text once."""
     said = set()
 
     def show(message, category, *_):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# The resolved deck that files of a run carry, as a flat dictionary. Reads the YAML that Trireme
-# writes (dictionaries by indentation, lists in one line), not all of YAML.
+# The resolved deck in a run's files, as a flat dictionary. Reads the YAML that Trireme writes:
+# dictionaries by indentation, and lists in one line.
 
 
 def flat_deck(text):
     """{"optimizer.params.lr": "0.003", …} in the deck's order; values as text."""
-    flat, open_keys = {}, []  # of open_keys: (indentation, key) of the dictionaries around
+    flat, open_keys = {}, []  # open_keys: (indentation, key) of enclosing dictionaries
     for line in text.splitlines():
         content = line.strip()
         key, colon, value = content.partition(":")
@@ -23,7 +23,7 @@ def flat_deck(text):
 
 
 def differences(a, b):
-    """[(key, value in a, value in b)] of two flat decks where they differ; "–" for none."""
+    """[(key, value in a, value in b)] where two flat decks differ; "–" for a missing value."""
     keys = [*a, *(key for key in b if key not in a)]
     return [
         (key, a.get(key, "–"), b.get(key, "–")) for key in keys if a.get(key) != b.get(key)

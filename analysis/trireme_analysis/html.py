@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# HTML of a report, as text: every piece from outside is escaped, every picture is in the page.
+# The HTML of a report. Every text from outside is escaped, and the page contains every picture.
 import base64
 import io
 from html import escape
 
 from . import style
 
-LARGEST_SVG = 400_000  # bytes; a picture with more is a PNG
+LARGEST_SVG = 400_000  # bytes; larger pictures become PNG
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 62em;
   padding: 0 1em; }
@@ -49,14 +49,14 @@ def page(title, subtitle, sections):
 
 
 def table(head, rows):
-    """A table of text and numbers; what looks like a number stands to the right."""
+    """A table of text and numbers; numbers are aligned right."""
     cells = "".join(f"<th>{escape(str(name))}</th>" for name in head)
     lines = [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
     return _table([f"<thead><tr>{cells}</tr></thead>", "<tbody>", *lines, "</tbody>"])
 
 
 def pairs(rows):
-    """A table of (name, value), all to the left."""
+    """A table of (name, value), aligned left."""
     lines = [f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows]
     return _table(["<tbody>", *lines, "</tbody>"])
 
@@ -76,7 +76,7 @@ def preformatted(text):
 
 
 def folded(summary, html):
-    """Open, so that it's printed; a reader can fold it."""
+    """A section that a reader can fold; open, so that it is printed."""
     return f"<details open>\n<summary>{escape(summary)}</summary>\n{html}\n</details>"
 
 
@@ -86,7 +86,7 @@ def bullets(lines):
 
 
 def picture(figure, caption):
-    """The figure as data in the page: SVG, or PNG where that would be large. Closes it."""
+    """The figure as data in the page: SVG, or PNG for a large SVG. Closes the figure."""
     kind, data = "svg+xml", _bytes(figure, "svg", metadata={"Date": None, "Creator": None})
     if len(data) > LARGEST_SVG:
         kind, data = "png", _bytes(figure, "png", dpi=200)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The command `watch`: a run's state, drawn again while the run writes, in the terminal or as a
+# The command `watch`: shows a run's state while the run writes, in the terminal or as a
 # picture.
 import shutil
 import sys
@@ -15,8 +15,8 @@ from .series import duration_text, in_bins, median
 
 SUMMARY = "a run's state, live: on the terminal, and as a picture that is replaced"
 BARS = "▁▂▃▄▅▆▇█"
-CLEAR = "\x1b[H\x1b[J"  # home, and erase what is below
-RECENT = 50  # steps that rates are medians of
+CLEAR = "\x1b[H\x1b[J"  # go to the top, and erase everything below
+RECENT = 50  # number of steps whose median is shown as a rate
 
 
 def add_options(parser):
@@ -38,9 +38,10 @@ def main(options):
 
 
 def watch(place, interval=5.0, once=False, png=None, out=None):
-    """Shows the run at `place` each `interval` seconds until it's done: its last iteration is
-    there and the file has settled. A run that isn't there yet is waited for, and a file that
-    is just being replaced is read again. On a terminal `out` the screen is drawn over."""
+    """Shows the run at `place` every `interval` seconds until the run is done. A run is done
+    when its last iteration is recorded and the file no longer changes. Waits for a run that
+    doesn't exist yet, and retries while the file is being replaced. If `out` is a terminal,
+    the screen is redrawn."""
     out = sys.stdout if out is None else out
     seen, changed = None, time.monotonic()
     while True:
@@ -59,7 +60,7 @@ def watch(place, interval=5.0, once=False, png=None, out=None):
 
 
 def _open(place, once):
-    """(Run, "") or, of one that can't be read now, (None, why)."""
+    """(Run, ""), or (None, reason) if the run can't be read now."""
     try:
         return Run(place), ""
     except RunError as error:
@@ -69,21 +70,21 @@ def _open(place, once):
 
 
 def _state(run):
-    """What differs once the run has gone on: its rows, also of evaluations."""
+    """A value that changes whenever the run has written rows, also of evaluations."""
     if run is None:
         return None
     groups = (run.train, run.valid, run.test, run.checkpoints)
-    # As text, since a NaN is not equal to itself.
+    # Compare as text, since NaN does not equal itself.
     return repr([[(len(a), a[-1:].tolist()) for a in group.values()] for group in groups])
 
 
 def is_done(run):
-    """Whether the last iteration of the deck is there."""
+    """Whether the deck's last iteration is recorded."""
     return len(run.train.get("iteration", ())) > 0 and run.train["iteration"][-1] >= total(run)
 
 
 def total(run):
-    """Iterations that the deck asks for; infinite where it doesn't say."""
+    """Iterations that the deck asks for; infinite if the deck doesn't say."""
     try:
         return run.setting("train_iters")
     except RunError:
@@ -91,8 +92,8 @@ def total(run):
 
 
 def sparkline(values, width):
-    """The finite values as bars of at most `width` characters, from the least to the largest;
-    a gap where a value isn't finite."""
+    """The finite values as at most `width` bar characters, scaled from smallest to largest; a
+    gap stands for a value that isn't finite."""
     values = in_bins(values, width)
     finite = values[np.isfinite(values)]
     if len(finite) == 0:
@@ -110,7 +111,7 @@ def _print(out, text):
 
 
 def screen(run, quiet=0.0, width=None):
-    """What `watch` shows of a Run. `quiet`: seconds since it last changed."""
+    """The text that `watch` shows of a Run. `quiet`: seconds since the run last changed."""
     width = shutil.get_terminal_size((80, 24)).columns if width is None else width
     if len(run.train.get("iteration", ())) == 0:
         return f"{style.short(run.name)}: nothing logged yet"
@@ -154,7 +155,7 @@ def _progress(run, last, step):
 
 
 def _phases(run, width):
-    """The shares of the recent steps, one line; none where they weren't measured."""
+    """One line with each phase's share of recent steps; empty without measurements."""
     if any(phase not in run.train for phase in PHASES):
         return []
     seconds = {phase: float(np.sum(run.train[phase][-RECENT:])) for phase in PHASES}

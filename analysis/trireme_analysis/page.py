@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The command `report`: one HTML page that holds all there is to see of a run, and needs nothing
-# beside it.
+# The command `report`: one self-contained HTML page about a run.
 import os
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from .series import bytes_text, duration_text, median
 from .spans import traced_iterations
 
 SUMMARY = "one HTML page of a run (or of several, the first in detail), with nothing beside it"
-LARGEST_CHECKPOINT = 4 << 30  # bytes of values that are read without being asked for
-RANKS = 256  # rows of the table of ranks
-STEPS = 4  # timelines at most
+LARGEST_CHECKPOINT = 4 << 30  # bytes; larger checkpoints are read only on request
+RANKS = 256  # most rows of the table of ranks
+STEPS = 4  # most timelines
 
 
 def add_options(parser):
@@ -56,8 +55,8 @@ def main(options):
 
 
 class Report:
-    """The page of {name: Run}: the first in detail, the others beside it. What a run has no
-    data for is in `missing`, with what would give it."""
+    """The page about {name: Run}: the first run in detail, with others for comparison.
+    `missing` lists what the run has no data for, and how to get the data."""
 
     def __init__(self, runs, peak=None, weights_of_any_size=False):
         self._runs = runs
@@ -121,7 +120,7 @@ class Report:
             self.missing.append(f"Timeline: {text}")
 
     def _weights(self):
-        place = self._run.folder  # of runs with a run_dir of its own, save is elsewhere
+        place = self._run.folder  # with run_dir, save is another folder
         if not (place / "latest").is_file() and "save" in self._run.deck:
             place = Path(self._run.deck["save"])
         with Checkpoint(place) as checkpoint:
@@ -132,7 +131,7 @@ class Report:
             return weights.draw(checkpoint)[0]
 
     def _pictures(self, wanted):
-        """Those that there is data for; the others go to `missing`."""
+        """Pictures for which there is data; the others are added to `missing`."""
         parts = []
         for caption, draw in wanted:
             try:
@@ -223,7 +222,7 @@ class Report:
 
 
 def summary(run):
-    """[(what, figure)] of a run; what it hasn't measured is left out."""
+    """[(quantity, value)] of a run, without what was not measured."""
     rows = [("version", _text(run, "version")), ("mesh", _text(run, "mesh"))]
     if len(run.train.get("iteration", ())):
         iteration, seconds, losses = run.need("train", "iteration", "step_seconds", "loss")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# Run: the metrics of one training run, as its metrics.h5 holds them.
+# Run: the metrics of one training run, read from its metrics.h5.
 import os
 import re
 from functools import cached_property
 from pathlib import Path
 
-# A run that still goes on holds the file open; reading it beside the writer is the point.
+# A run in progress holds the file open. Reading must be possible nevertheless.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
 import h5py
@@ -19,7 +19,7 @@ PHASES = ("data", "forward", "backward", "reduce", "pipeline_wait", "optimizer",
 SERIES = ("train", "valid", "test", "checkpoints")  # groups that grow along the run
 TABLES = ("plan", "ranks", "timeline")
 
-# What gives a run the data that it lacks.
+# How to get the data that a run lacks.
 _NEWER = "builds of Trireme older than this folder don't write it: train with a present one"
 _WHENCE = {
     "valid": "set eval_interval in the deck",
@@ -32,24 +32,25 @@ _WHENCE = {
 
 
 class RunError(Exception):
-    """Something about a run that its owner can mend; the text is one line."""
+    """A problem with a run that its owner can mend; the text is one line."""
 
 
 class RunWarning(UserWarning):
-    """Something that the owner of a run should know beside a result."""
+    """A warning that the owner of a run should see beside a result."""
 
 
 class Run:
-    """The arrays of one metrics.h5, read once; read it again for what came since.
+    """The arrays of one metrics.h5, read once. Open a new Run for later rows.
 
-    Dictionaries of 1-D arrays, each of one length within a dictionary, empty where the run has
-    none of it: `train` (iteration, samples, tokens, loss, learning_rate, grad_norm, loss_scale,
-    skipped, step_seconds, tokens_per_second, tflops_per_rank and PHASES, in seconds), `valid`
-    and `test` (iteration, loss, perplexity), `checkpoints` (iteration, bytes and seconds),
-    `plan` (by pipeline stage: parameters, and bytes), `ranks` (by rank: host, device, mesh
-    indices, bytes, seconds; its `phases` is [ranks, 7]) and `timeline` (spans of traced steps:
-    iteration, rank, phase, micro_batch, chunk, start and seconds), with `timeline_phases`, the
-    names that its column `phase` counts. `attributes` holds the file's own."""
+    Dictionaries hold 1-D arrays of equal length, or none where the run has no data. They are:
+    `train` (iteration, samples, tokens, loss, learning_rate, grad_norm, loss_scale, skipped,
+    step_seconds, tokens_per_second, tflops_per_rank and PHASES, in seconds), `valid` and `test`
+    (iteration, loss, perplexity), `checkpoints` (iteration, bytes and seconds), `plan` (by
+    pipeline stage: parameters, and bytes), `ranks` (by rank: host, device, mesh indices, bytes,
+    seconds; its `phases` is [ranks, 7]) and `timeline` (spans of traced steps: iteration, rank,
+    phase, micro_batch, chunk, start and seconds). `timeline_phases` holds the names that the
+    column `phase` counts. `attributes` holds the file's own attributes.
+    """
 
     def __init__(self, place):
         """`place`: the run's folder or its metrics.h5. Raises RunError."""
@@ -91,7 +92,7 @@ class Run:
 
     @cached_property
     def mesh(self):
-        """{"dp": d, "tp": t, "pp": p}; raises RunError where the file doesn't say."""
+        """{"dp": d, "tp": t, "pp": p}; raises RunError if the file doesn't say."""
         if all(axis in self.attributes for axis in ("dp", "tp", "pp")):
             return {axis: int(self.attributes[axis]) for axis in ("dp", "tp", "pp")}
         found = re.findall(r"(dp|tp|pp) (\d+)", _text(self.attributes.get("mesh", "")))
@@ -104,7 +105,7 @@ class Run:
         return int(np.prod(list(self.mesh.values())))
 
     def setting(self, key):
-        """A number that the run's attributes or its deck give. Raises RunError."""
+        """A number from the run's attributes or deck. Raises RunError."""
         value = self.attributes.get(key, self.deck.get(key))
         try:
             return int(value)
@@ -113,7 +114,7 @@ class Run:
 
     def need(self, group, *names):
         """The named arrays of a group, as floats. Raises RunError where one is missing or
-        empty, with what would give it."""
+        empty, and says how to get the data."""
         series = getattr(self, group)
         whence = f"; {_WHENCE[group]}" if group in _WHENCE else ""
         if len(series) == 0 and group in _WHENCE:
@@ -127,13 +128,14 @@ class Run:
         return [np.asarray(series[name], dtype=float) for name in names]
 
     def tokens_at(self, iterations):
-        """Tokens trained on by the end of each iteration, between logged ones by a line."""
+        """Tokens trained on by the end of each iteration, interpolated between logged
+        iterations."""
         at, tokens = self.need("train", "iteration", "tokens")
         return np.interp(iterations, [0, *at], [0, *tokens])
 
     def seconds_at(self, iterations):
-        """Seconds of training by the end of each iteration: steps alone, without evaluations
-        and the time between two parts of a run."""
+        """Seconds of training by the end of each iteration. Counts steps only, without
+        evaluations and the time between two starts."""
         at, seconds = self.need("train", "iteration", "step_seconds")
         return np.interp(iterations, [0, *at], [0, *np.cumsum(seconds)])
 
@@ -154,13 +156,13 @@ def _columns(file, group):
 
 def _series(file, group):
     series = {name: a for name, a in _columns(file, group).items() if a.ndim == 1}
-    # The writer appends to one dataset after another: a row counts once all have it.
+    # The writer appends to one dataset after another. A row counts once all datasets have it.
     rows = min(map(len, series.values()), default=0)
     return {name: values[:rows] for name, values in series.items()}
 
 
 def open_runs(places):
-    """{name: Run}, one a place, under names that tell them apart. Raises RunError."""
+    """{name: Run} of the places, with names that distinguish them. Raises RunError."""
     runs = [Run(place) for place in places]
     names = [run.name for run in runs]
     if len(set(names)) < len(names):

@@ -4,8 +4,9 @@ import numpy as np
 
 
 def smooth(values, window=None):
-    """Mean of the finite values around each, `window` of them (0, 1: as it is; by default about
-    a fiftieth of the series). It narrows towards both ends, so that the line lags nowhere."""
+    """The mean of the finite values in a `window` around each value. 0 or 1 means no smoothing;
+    the default is about a fiftieth of the series. The window narrows towards both ends, so
+    that the line lags nowhere."""
     values = np.asarray(values, dtype=float)
     n = len(values)
     at = np.arange(n)
@@ -20,7 +21,7 @@ def smooth(values, window=None):
 
 
 def in_bins(values, points):
-    """`values`, or the means of `points` runs of neighbours where there are more."""
+    """`values`; if there are more than `points`, means of that many runs of neighbours."""
     values = np.asarray(values, dtype=float)
     if len(values) <= points:
         return values
@@ -28,21 +29,21 @@ def in_bins(values, points):
 
 
 def settled(values, skip=None):
-    """`values` without the first, which fill caches: `skip` of them, by default 5 or, of a
-    short series, up to half."""
+    """`values` without the first `skip`, which fill caches. The default is 5, or up to half of
+    a short series."""
     count = min(5, len(values) // 2) if skip is None else skip
     return values[count:]
 
 
 def median(values, skip=None):
-    """Of the settled finite values; NaN of none."""
+    """The median of the settled finite values; NaN if there are none."""
     values = settled(np.asarray(values, dtype=float), skip)
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
 
 
 def time_unit(seconds):
-    """(divisor, name) of the unit to show times up to `seconds` in."""
+    """(divisor, name) of a unit for times up to `seconds`."""
     for divisor, name in ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "s")):
         if seconds >= 3 * divisor:
             return divisor, name
@@ -50,7 +51,7 @@ def time_unit(seconds):
 
 
 def byte_unit(count):
-    """(divisor, name) of the unit to show numbers of bytes up to `count` in."""
+    """(divisor, name) of a unit for numbers of bytes up to `count`."""
     for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
         if count >= 1024**power:
             return 1024**power, name
@@ -63,14 +64,14 @@ def bytes_text(count):
 
 
 def duration_text(seconds):
-    """3:02:01 or 2:01 (minutes and seconds)."""
+    """3:02:01, or 2:01 (minutes and seconds)."""
     hours, rest = divmod(int(round(seconds)), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def rows_text(head, rows):
-    """A table as lines of text, the first column to the left and the others to the right."""
+    """A table as lines of text. The first column is aligned left, the others right."""
     table = [tuple(map(str, row)) for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*table)]
     lines = []

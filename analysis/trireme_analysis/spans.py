@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Traced steps: which rank did what when, and the same as Chrome's trace events.
+# Traced steps: what each rank did when, also as Chrome's trace events.
 import json
 import os
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import numpy as np
 from .run import RunError
 
 WAITING = "pipeline_wait"
-OTHER = "other"  # spans of no phase
+OTHER = "other"  # name of spans without a phase
 COLUMNS = ("iteration", "rank", "phase", "micro_batch", "chunk", "start", "seconds")
 
 
 @dataclass
 class Step:
-    """The spans of one traced iteration: arrays of one length. `phase` counts `names`, -1 is
-    none of them; `micro_batch` and `chunk` are -1 where a span belongs to none. `start` is in
-    seconds from one zero for all ranks."""
+    """The spans of one traced iteration: arrays of equal length. `phase` is an index into
+    `names`, or -1. `micro_batch` and `chunk` are -1 for spans without one. `start` is in
+    seconds from an origin that all ranks share."""
 
     iteration: int
     names: tuple
@@ -35,21 +35,21 @@ class Step:
 
     @property
     def end(self):
-        """When the last rank was done, in seconds."""
+        """Seconds until the last rank was done."""
         return float((self.start + self.seconds).max())
 
     def name_of(self, phase):
         return self.names[phase] if phase >= 0 else OTHER
 
     def is_work(self):
-        """Of each span whether its rank did something other than wait for another stage."""
+        """For each span, whether its rank did something other than wait for another stage."""
         if WAITING not in self.names:
             return np.ones(len(self.phase), dtype=bool)
         return self.phase != self.names.index(WAITING)
 
     def idle_share(self):
-        """The part of all ranks' time in which they did no work. Time in which no rank has a
-        span belongs to no step (an evaluation between it and its save) and doesn't count."""
+        """The share of all ranks' time in which they did no work. Time in which no rank has a
+        span does not belong to the step, such as an evaluation."""
         order = np.argsort(self.start)
         ends = np.maximum.accumulate((self.start + self.seconds)[order])
         since = np.maximum(self.start[order], np.concatenate([[0.0], ends[:-1]]))
@@ -57,7 +57,7 @@ class Step:
         return 1 - self.seconds[self.is_work()].sum() / whole if whole > 0 else 0.0
 
     def of_ranks(self, wanted):
-        """The same of these ranks alone. Raises RunError where there is none of them."""
+        """The spans of these ranks alone. Raises RunError if there is none."""
         keep = np.isin(self.rank, wanted)
         if not keep.any():
             raise RunError(f"--ranks: the trace has ranks {self.ranks[0]} to {self.ranks[-1]}")
@@ -66,8 +66,9 @@ class Step:
 
 
 def joined(step, gap):
-    """The Step with pieces of one work (rank, phase, micro-batch, chunk) that are at most `gap`
-    seconds apart as one span: what a picture can show of work that's often interrupted."""
+    """The Step with spans of one work (rank, phase, micro-batch, chunk) merged if they are at
+    most `gap` seconds apart. A picture can show such spans, even of work that is often
+    interrupted."""
     order = np.lexsort((step.start, step.chunk, step.micro_batch, step.phase, step.rank))
     columns = {name: getattr(step, name)[order] for name in COLUMNS[1:]}
     start, end = columns["start"], columns["start"] + columns["seconds"]
@@ -102,8 +103,8 @@ def traced_step(run, iteration=None):
 
 
 def chrome_trace(run, steps):
-    """A dictionary in the Trace Event Format, for chrome://tracing and Perfetto: a process a
-    rank, times in µs. Steps follow each other as if nothing lay between them."""
+    """A dictionary in the Trace Event Format, for chrome://tracing and Perfetto. Each rank is a
+    process; times are in µs. Steps follow each other without a gap."""
     events, offset = [], 0.0
     for rank in np.unique(np.concatenate([step.ranks for step in steps])):
         rank = int(rank)
@@ -146,7 +147,7 @@ def _rank_name(run, rank):
 
 
 def write_chrome_trace(run, steps, path):
-    """Whole or not at all."""
+    """Writes the file completely or not at all."""
     path = Path(path)
     if not path.parent.is_dir():
         raise RunError(f"{path}: no such folder; make it, or choose another by --chrome")

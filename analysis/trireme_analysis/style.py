@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# How all plots look: one column of a paper wide, colours for the colour-blind, no display.
+# The look of all plots: one column of a paper wide, colours for the colour-blind, no display.
 import os
 import re
 from pathlib import Path
@@ -15,9 +15,9 @@ from .run import RunError
 
 # Okabe and Ito, "Color Universal Design" (2008), without black and with yellow last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-DASHES = ("-", "--", ":", "-.")  # a round of COLOURS each
-REST = "#bbbbbb"  # what is left over
-PHASE_COLOURS = {  # of the same; backward the darker forward
+DASHES = ("-", "--", ":", "-.")  # one style for each round of COLOURS
+REST = "#bbbbbb"  # colour of the remainder
+PHASE_COLOURS = {  # colours of phases; backward is a darker forward
     "data": "#E69F00",
     "forward": "#56B4E9",
     "backward": "#0072B2",
@@ -31,8 +31,8 @@ WIDTH, HEIGHT = 3.5, 2.6  # inches
 DPI = 300
 LEGEND_SIZE = 7  # points
 NAME_LENGTH = 30  # characters of a run's name in a legend or title
-_LEGEND_WIDTH = WIDTH * 72 - 44  # points; axis labels take the rest
-_LEGEND_HANDLE = 25  # points that a legend's entry takes beside its text
+_LEGEND_WIDTH = WIDTH * 72 - 44  # points; axis labels need the rest
+_LEGEND_HANDLE = 25  # points that a legend's entry needs beside its text
 _LEGEND_ROW = 1.35 * LEGEND_SIZE / 72  # inches
 
 matplotlib.rcParams.update(
@@ -58,8 +58,8 @@ matplotlib.rcParams.update(
 
 
 def new_figure(title, x_label, *y_labels, height=HEIGHT, ratios=None):
-    """(figure, axes), labelled; with several y_labels a list of axes, one above another over
-    the same horizontal axis, their heights as `ratios`."""
+    """(figure, axes), labelled. Several y_labels give a list of axes, stacked over one
+    horizontal axis, with heights as `ratios`."""
     figure, grid = pyplot.subplots(
         len(y_labels),
         figsize=(WIDTH, height),
@@ -84,8 +84,8 @@ def line_style(i):
 
 
 def add_legend(axes, handles=None, labels=None):
-    """Above the axes, in as many columns as fit, so that it covers no data whatever it holds.
-    The figure grows by it."""
+    """Adds a legend above the axes, in as many columns as fit, so that no data are covered. The
+    figure grows accordingly."""
     if handles is None:
         handles, labels = axes.get_legend_handles_labels()
     if not handles:
@@ -102,7 +102,7 @@ def add_legend(axes, handles=None, labels=None):
 
 
 def short(name, length=NAME_LENGTH):
-    """A name, with … in place of its middle where it's too long."""
+    """A name, with … replacing its middle if the name is too long."""
     if len(name) <= length:
         return name
     head = (length - 1) // 2
@@ -110,7 +110,7 @@ def short(name, length=NAME_LENGTH):
 
 
 def short_names(names):
-    """Names for a legend: long ones lose what all begin and end with, and stay different."""
+    """Names for a legend. Long names lose common beginnings and ends, and stay different."""
     names = list(names)
     if len(names) > 1 and max(map(len, names)) > NAME_LENGTH:
         begin = len(_whole_words(os.path.commonprefix(names)))
@@ -125,7 +125,7 @@ def short_names(names):
 
 
 def _whole_words(text):
-    """Up to its last separator."""
+    """The text up to its last separator."""
     return re.match(r"(.*[-_/,. ])?", text)[0]
 
 
@@ -145,8 +145,8 @@ def count_ticks(axes, count):
 
 
 def log_ticks(axes):
-    """A logarithmic vertical axis, its ticks at 1, 2 and 5 where it spans little, as plain
-    numbers."""
+    """A logarithmic vertical axis with plain numbers. Ticks are at 1, 2 and 5 if the range is
+    small."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     locator = LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5), numticks=9)
@@ -156,12 +156,12 @@ def log_ticks(axes):
 
 
 def short_numbers(axis):
-    """20 M in place of 20000000."""
+    """Writes 20000000 as 20 M."""
     axis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
 
 
 def text_colour(background):
-    """Black or white, whichever is read more easily on it."""
+    """Black or white, whichever is easier to read on this colour."""
     red, green, blue = matplotlib.colors.to_rgb(background)
     return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
 
@@ -180,8 +180,8 @@ def add_file_options(parser, default):
 
 
 def save(figure, path, dpi=DPI):
-    """Writes the picture, whole or not at all, in the kind that the suffix tells. `dpi`: dots
-    per inch where the kind has dots."""
+    """Writes the picture, completely or not at all, in the format of the suffix. `dpi`: dots
+    per inch, for formats with dots."""
     path = Path(path)
     if not path.parent.is_dir():
         raise RunError(f"{path}: no such folder; make it, or choose another by --output")

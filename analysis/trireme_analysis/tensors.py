@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-# What a tensor is like: norms, a histogram, singular values; by pieces, so that no tensor need
-# fit in memory. `source` is a Checkpoint or a Difference of two.
+# Properties of a tensor: norms, a histogram, singular values. They are computed in pieces, so
+# that no tensor need fit in memory. `source` is a Checkpoint or a Difference.
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
-BINS = 50  # at most; small tensors get fewer
-# Of a spectrum, the least that squares in float64 can tell from zero, over the largest value.
+BINS = 50  # most bins; small tensors get fewer
+# The smallest singular value that squares in float64 can tell from zero, relative to the
+# largest.
 FLOOR = 1e-7
 
 
 @dataclass
 class Norms:
-    """Over the finite values of a tensor; `not_finite` counts the others."""
+    """Statistics of a tensor's finite values; `not_finite` counts the others."""
 
     size: int
-    norm: float  # Frobenius
-    low: float  # least and greatest value
+    norm: float  # Frobenius norm
+    low: float  # smallest and largest value
     high: float
     not_finite: int
 
     @property
     def largest(self):
-        """In magnitude."""
+        """The largest magnitude."""
         return max(abs(self.low), abs(self.high))
 
     @property
@@ -40,7 +41,7 @@ def norms(source, name):
         squares += float(np.dot(finite, finite))
         low = min(low, float(finite.min(initial=np.inf)))
         high = max(high, float(finite.max(initial=-np.inf)))
-    if low > high:  # nothing is finite
+    if low > high:  # no value is finite
         low = high = 0.0
     return Norms(size, float(np.sqrt(squares)), low, high, not_finite)
 
@@ -59,11 +60,12 @@ def histogram(source, name, bins=None):
 
 
 def singular_values(source, name):
-    """Of a matrix, largest first: the roots of the eigenvalues of AᵀA or AAᵀ, whichever is the
-    smaller, added up by pieces. Those below FLOOR times the largest are rounding, and come as
-    NaN; so do all where a value isn't finite. Memory: 8 bytes × the shorter side squared."""
+    """A matrix's singular values, largest first. They are roots of the eigenvalues of AᵀA or
+    AAᵀ, whichever is smaller, summed over pieces. Values below FLOOR times the largest are
+    rounding errors and become NaN. All are NaN if an element isn't finite. Memory: 8 bytes ×
+    the shorter side squared."""
     rows, columns = source.shape(name)
-    # The pieces of a cut along the longer side each give a whole term of the sum.
+    # Each piece along the longer side gives a whole term of the sum.
     axis = 0 if rows >= columns else 1
     square = np.zeros((min(rows, columns),) * 2)
     for piece in source.pieces(name, axis):
@@ -75,8 +77,8 @@ def singular_values(source, name):
 
 
 def layer_of(name):
-    """("attention.dense.weight", 3) of "layers.3.attention.dense.weight"; of a tensor of no
-    layer its name and None."""
+    """("attention.dense.weight", 3) for "layers.3.attention.dense.weight"; (name, None) for a
+    tensor outside the layers."""
     found = re.match(r"(?:.*\.)?layers\.(\d+)\.(.+)", name)
     return (found[2], int(found[1])) if found else (name, None)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # The command `weights`: norms, histograms and spectra of a checkpoint's tensors, or of the
-# difference of two checkpoints'.
+# difference of two checkpoints.
 import warnings
 from contextlib import ExitStack
 
@@ -16,8 +16,8 @@ from .series import rows_text
 
 SUMMARY = "norms, histograms or spectra of a checkpoint's tensors, or of two's difference"
 SHOWS = ("norms", "histograms", "spectra")
-KINDS = 10  # panels that a page takes
-LINES = 28  # that can be told apart
+KINDS = 10  # most panels of a page
+LINES = 28  # most lines that can be told apart
 
 
 def add_options(parser):
@@ -38,7 +38,7 @@ def add_options(parser):
 
 
 def main(options):
-    """Draws, and returns a table of norms and the picture's name."""
+    """Draws the picture, and returns a table of norms and the picture's name."""
     with ExitStack() as stack:
         first = stack.enter_context(Checkpoint(options.checkpoint, options.of))
         source = first
@@ -59,9 +59,10 @@ def main(options):
 
 
 def draw(source, show="norms", names="*weight"):
-    """(figure, table as text) of a Checkpoint or a Difference. `show`: "norms" (by layer; of a
-    Difference, relative to the first's), "histograms" or "spectra" (of matrices alone; no
-    table). `names`: a glob. Warns of values that aren't finite."""
+    """(figure, table as text) of a Checkpoint or a Difference. `show`: "norms" by layer,
+    "histograms" or "spectra". Norms of a Difference are relative to the first checkpoint.
+    Spectra are for matrices, without a table. `names`: a glob. Warns of values that aren't
+    finite."""
     if show not in SHOWS:
         raise RunError(f"show is '{show}', not one of {', '.join(SHOWS)}")
     chosen = source.names(names)
@@ -143,7 +144,7 @@ def _table(found, relative):
 
 
 def _warn_of_gaps(source, not_finite):
-    """`not_finite`: {tensor: values}, or None where nobody counted."""
+    """`not_finite`: {tensor: number}, or None if not counted."""
     missing = source.missing_shards()
     if missing:
         text = f"{source.name}: missing shards, whose parts read as NaN: {', '.join(missing)}"
@@ -158,7 +159,7 @@ def _warn_of_gaps(source, not_finite):
 
 
 def _draw_panels(source, show, kinds):
-    """A panel a kind of tensor, in it a line a layer, dark to bright."""
+    """One panel for each kind of tensor, with one line for each layer, dark to bright."""
     if len(kinds) > KINDS:
         raise RunError(f"{len(kinds)} kinds of tensors need too many panels; choose by --names")
     across = min(2, len(kinds))

@@ -12,11 +12,12 @@ SYNOPSIS = r""".SH SYNOPSIS
 \fICOMMAND\fR [\fIoptions\fR] [\fIRUN\fR ...]
 """
 ABOUT = r""".SH DESCRIPTION
-Reads what
-.BR trireme (1)
-writes, a run's folder or its
+Reads a run's folder or its
 .IR metrics.h5 ,
-which may still be going on, and shows what was measured.
+written by
+.BR trireme (1),
+and shows the measurements.
+The run may still be going on.
 Needs Python 3 with h5py, NumPy and Matplotlib.
 """
 AROUND = r""".SH EXIT STATUS
@@ -25,7 +26,7 @@ AROUND = r""".SH EXIT STATUS
 Done.
 .TP
 .B 1
-What was asked for can't be shown; one line on standard error says why.
+The data can't be shown; one line on standard error says why.
 .TP
 .B 2
 The command line is wrong.

@@ -72,6 +72,6 @@ slurm_requeue() {
       ;;
   esac
   scontrol requeue "$slurm_id" && return
-  turn_say "Slurm doesn't requeue it (JobRequeue, or a reason above);" \
+  turn_say "Slurm doesn't requeue this job (JobRequeue, or a reason above);" \
     "to go on: sbatch the same again"
 }

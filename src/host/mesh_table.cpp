@@ -200,8 +200,8 @@ std::vector<std::string> mesh_table(const MeshShape& shape,
   }
   std::vector<std::string> lines = align(cells);
   if (left_out > 0) {
-    lines.push_back(fmt::format("and {} more hosts in {} groups of other kinds", left_out,
-                                rows.size() - shown));
+    lines.push_back(
+        fmt::format("and {} more hosts of {} other kinds", left_out, rows.size() - shown));
   }
   return lines;
 }

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The built program from outside: start it under mpirun, make it data, read its files.
+"""The built program from outside: start it under mpirun, make its data, read its files.
 
-The environment says what to test: TRIREME (the program; default build/trireme of this source
-tree), TRIREME_MPIRUN (the launcher with its options), TRIREME_TEST_FOLDER (where to write;
-default a temporary folder that is removed at the end), TRIREME_SETTINGS (key=value key=value
-over all decks that are trained: device=cuda runs a suite on a GPU).
+Environment variables:
+  TRIREME               the program; default build/trireme of this source tree
+  TRIREME_MPIRUN        the launcher with its options
+  TRIREME_TEST_FOLDER   where to write; default a temporary folder, removed at the end
+  TRIREME_SETTINGS      key=value key=value over all decks; device=cuda runs tests on a GPU
+
 """
 import atexit
 import contextlib
@@ -25,13 +27,13 @@ import h5py
 import numpy as np
 
 SOURCE = Path(__file__).resolve().parents[2]
-# Scripts of one room use those of another.
+# Scripts of one folder use those of another.
 sys.path += [str(Path(__file__).parent / room) for room in ("parity", "failure", "gpu")]
 PROGRAM = Path(os.environ.get("TRIREME", SOURCE / "build" / "trireme")).resolve()
 MPIRUN = shlex.split(os.environ.get("TRIREME_MPIRUN", "mpirun"))
 SETTINGS = shlex.split(os.environ.get("TRIREME_SETTINGS", ""))
 
-# What a run leaves in its folder beside checkpoints.
+# What a run leaves in its folder besides checkpoints.
 RUN_FILES = {"deck.yml", "environment.txt", "log.txt", "metrics.h5"}
 
 # The launcher's settings: see there.
@@ -43,13 +45,13 @@ LAUNCH = dict(
 
 
 def environment(threads=1, **more):
-    """For subprocess: this one, the launcher's settings, and threads a rank."""
+    """For subprocesses: this environment, the launcher's settings, and threads a rank."""
     return {**os.environ, **LAUNCH, "OMP_NUM_THREADS": str(threads), **more}
 
 
 @functools.cache
 def root_folder():
-    """Where all tests write."""
+    """The folder where all tests write."""
     root = os.environ.get("TRIREME_TEST_FOLDER")
     if root is None:
         root = tempfile.mkdtemp(prefix="trireme-")
@@ -58,14 +60,14 @@ def root_folder():
 
 
 def shared_folder(name):
-    """A folder that may be there already, from another test."""
+    """A folder that another test may have made already."""
     folder = root_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def work_folder(name):
-    """A folder of this test's own, empty."""
+    """A new, empty folder of this test."""
     shutil.rmtree(root_folder() / name, ignore_errors=True)
     return shared_folder(name)
 
@@ -79,7 +81,7 @@ def command(ranks, *arguments):
 
 
 def start(ranks, *arguments, threads=1, variables=None, **options):
-    """Popen of the program, in a session of its own, so that stop() reaches all of it."""
+    """A Popen of the program in its own session, so that stop() reaches all its processes."""
     return subprocess.Popen(
         command(ranks, *arguments),
         env=environment(threads, **(variables or {})),
@@ -93,7 +95,7 @@ def start(ranks, *arguments, threads=1, variables=None, **options):
 
 
 def stop(process):
-    """Ends the launcher, which ends its ranks; whatever is left after 5 s is killed."""
+    """Ends the launcher, which ends its ranks; processes left after 5 s are killed."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         try:
@@ -114,7 +116,7 @@ def run(ranks, *arguments, timeout=120, **options):
 
 
 def run_well(ranks, *arguments, **options):
-    """The same where nothing may go wrong: what it printed."""
+    """Runs the program, which must succeed, and returns its output."""
     done = run(ranks, *arguments, **options)
     if done.returncode != 0:
         raise AssertionError(
@@ -140,7 +142,7 @@ def ranks_of(deck):
 
 
 def write_deck(path, deck):
-    """A deck from a dictionary, of a run on CPUs unless it says more; JSON is YAML."""
+    """Writes a deck from a dictionary, for CPUs unless it says otherwise; JSON is YAML."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     deck = {"device": "cpu", **deck}
@@ -184,7 +186,7 @@ def read_metrics(run_folder):
 
 
 def read_checkpoint(folder):
-    """A checkpoint's arrays, whole, put together from the shards' boxes: {name: array}."""
+    """A checkpoint's whole arrays, assembled from the shards' boxes: {name: array}."""
     arrays, covered = {}, {}
     for shard in sorted(Path(folder).glob("shard-*.h5")):
         with h5py.File(shard, "r") as file:
@@ -207,7 +209,7 @@ def read_checkpoint(folder):
 
 
 def read_whole(folder):
-    """The same through the eyes of checkpoint.h5 alone."""
+    """A checkpoint's whole arrays, read through checkpoint.h5 alone."""
     arrays = {}
     with h5py.File(Path(folder) / "checkpoint.h5", "r") as file:
         file.visititems(
@@ -226,12 +228,12 @@ def xxh3_function():
 
 
 def xxh3(data):
-    """The sum that checkpoints hold, as the signed integer that stands there."""
+    """The checksum of data as checkpoints hold it, a signed integer."""
     return int(np.uint64(xxh3_function()(data, len(data))).astype(np.int64))
 
 
 def seal(checkpoint):
-    """Makes the sum of checkpoint.h5 right again, which h5py has changed."""
+    """Corrects the checksum of checkpoint.h5 after h5py has changed the file."""
     file = Path(checkpoint) / "checkpoint.h5"
     data = file.read_bytes()
     line, rest = data[:512].split(b"\n")
@@ -240,7 +242,7 @@ def seal(checkpoint):
 
 
 def seal_all(checkpoint):
-    """The same of a checkpoint of which h5py has changed tensors."""
+    """Corrects the checksums of a checkpoint after h5py has changed tensors."""
     records, frames = [], []
     for path in sorted(Path(checkpoint).glob("shard-*.h5")):
         number, stored = int(path.stem.removeprefix("shard-")), []
@@ -272,7 +274,7 @@ def seal_all(checkpoint):
 
 
 def equal(a, b):
-    """Whether two arrays have the same type, shape and bits."""
+    """Whether two arrays have equal types, shapes and bits."""
     return (
         a is not None
         and b is not None
@@ -282,7 +284,7 @@ def equal(a, b):
 
 
 def finish(folder, failed):
-    """The end of a script of cases: its exit code. Files of failed cases are kept."""
+    """The exit code of a script of cases. Files of failed cases are kept."""
     print(f"{failed} failed")
     if failed:
         return 1

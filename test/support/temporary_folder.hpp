@@ -27,7 +27,8 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// For many small files that are synced: where that costs nothing, if there is such a place.
+/// For many small files that are synced: a folder in memory, where syncing is free, if there is
+/// one.
 inline std::filesystem::path memory_folder() {
   const std::filesystem::path memory = "/dev/shm";
   return std::filesystem::is_directory(memory) ? memory

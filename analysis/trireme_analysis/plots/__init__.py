@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# The plots of runs that trireme-plot knows, a module each. A module has SUMMARY (one line for
-# --help), add_options(parser) and draw(runs, **options): {name: Run} to a figure. It may have
-# text(runs, **options), which is printed before.
+# The plots that trireme-plot knows, one module each. A module has SUMMARY (one line for
+# --help), add_options(parser) and draw(runs, **options), which plots {name: Run}. A module may
+# have text(runs, **options), which is printed first.
 from . import compare, loss, memory, phases, scaling, throughput, timeline
 
 PLOTS = {

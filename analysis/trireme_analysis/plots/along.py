@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What plots along a run have in common: the horizontal axis, and a noisy series as drawn.
+# Shared by plots along a run: the horizontal axis, and noisy series with a smoothed line.
 import numpy as np
 
 from .. import style
@@ -21,7 +21,7 @@ def add_options(parser):
 
 
 class Axis:
-    """The horizontal axis of some runs: its label, and where an iteration of a run stands."""
+    """The horizontal axis of some runs: its label, and the position of a run's iteration."""
 
     def __init__(self, runs, by):
         self.by = by
@@ -48,8 +48,8 @@ class Axis:
 
 
 def draw_noisy(axes, x, values, window, **look):
-    """The smoothed series over the values themselves, which stand behind it in pale. Returns
-    the smoothed line."""
+    """Plots the values in a pale colour, and the smoothed series over them. Returns the
+    smoothed line."""
     values = np.where(np.isfinite(values), values, np.nan)
     if window == 0:
         return axes.plot(x, values, **_marked(x, look))[0]
@@ -58,4 +58,4 @@ def draw_noisy(axes, x, values, window, **look):
 
 
 def _marked(x, look):
-    return {"marker": ".", **look} if len(x) == 1 else look  # a line of one point is nothing
+    return {"marker": ".", **look} if len(x) == 1 else look  # one point makes no visible line

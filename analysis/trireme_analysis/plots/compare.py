@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Two runs beside each other: a table of what differs, and the difference of their losses.
+# Compares two runs: a table of differences, and the difference of their losses.
 import numpy as np
 
 from .. import style
@@ -9,7 +9,7 @@ from ..series import bytes_text, duration_text, median, rows_text
 from . import along
 
 SUMMARY = "two runs: settings that differ, losses, throughput, memory; draws their losses"
-ROWS = 10  # of the table of losses
+ROWS = 10  # rows of the table of losses
 LONGEST = 40  # characters of a setting
 
 
@@ -37,9 +37,8 @@ def common_losses(a, b):
 
 
 def draw(runs, by="iteration", smooth=None):
-    """A figure of two Runs, {name: Run}: both losses, and the second's less the first's at the
-    iterations that both have. `by` (after the first run's tokens or time) and `smooth` as for
-    the loss."""
+    """A figure of two Runs, {name: Run}: both losses, and second minus first at common
+    iterations. `by` (the first run's tokens or time) and `smooth` as for the loss."""
     (_, a), (_, b) = _two(runs)
     axis = along.Axis(runs, by)
     figure, (both, difference) = style.new_figure(
@@ -61,7 +60,7 @@ def draw(runs, by="iteration", smooth=None):
 
 
 def text(runs, by="iteration", smooth=None):
-    """All that is compared, as tables."""
+    """All comparisons as tables."""
     del by, smooth
     a, b = (run for _, run in _two(runs))
     name_a, name_b = style.short_names(runs)
@@ -72,7 +71,7 @@ def text(runs, by="iteration", smooth=None):
 
 
 def tables(a, b):
-    """[(title, heads of the columns beyond the two runs', rows)] of two Runs."""
+    """[(title, column heads beyond those of the two runs, rows)] of two Runs."""
     settings = [
         (key, style.short(x, LONGEST), style.short(y, LONGEST))
         for key, x, y in differences(a.deck, b.deck)
@@ -109,7 +108,7 @@ def _three(x, y):
 
 
 def _figures(a, b):
-    """(label, how to write it, of a, of b) of what is measured."""
+    """(label, number format, value of a, value of b) of measured quantities."""
     for label, form, of in (
         ("tokens/s", "{:.5g}".format, lambda run: _median(run, "tokens_per_second")),
         ("TFLOP/s per rank", "{:.4g}".format, lambda run: _median(run, "tflops_per_rank")),

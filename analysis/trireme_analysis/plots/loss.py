@@ -15,8 +15,8 @@ def add_options(parser):
 
 
 def draw(runs, by="iteration", smooth=None):
-    """A figure of {name: Run}. `by`: "iteration", "tokens" or "time"; `smooth`: the iterations
-    that a smoothed point is the mean of."""
+    """A figure of {name: Run}. `by`: "iteration", "tokens" or "time". `smooth`: the number of
+    iterations that are averaged for a smoothed point."""
     axis = along.Axis(runs, by)
     title = style.title_of("Loss", runs)
     figure, axes = style.new_figure(title, axis.label, "Loss (nats per token)")
@@ -37,7 +37,7 @@ def _draw_run(axes, axis, name, run, window, i):
     look = style.line_style(i)
     along.draw_noisy(axes, x, loss, window, **look, label=_label(name, run))
     wrong = ~np.isfinite(loss)
-    if wrong.any():  # a row of crosses along the bottom
+    if wrong.any():  # values that are not finite: a row of crosses at the bottom
         axes.plot(
             x[wrong],
             np.full(wrong.sum(), 0.02),
@@ -51,7 +51,7 @@ def _draw_run(axes, axis, name, run, window, i):
         if len(getattr(run, group).get("loss", ())) == 0:
             continue
         at, loss = run.need(group, "iteration", "loss")
-        # One run takes two colours, several take one each.
+        # One run uses two colours, several runs use one each.
         colour = look["color"] if name else style.COLOURS[1]
         axes.plot(
             axis.at(run, at),
@@ -73,7 +73,7 @@ def _label(name, run):
 
 
 def _with_markers(runs, handles, labels):
-    """The legend of several runs: what each marker stands for comes last, once."""
+    """The legend of several runs. Meanings of markers come last, once."""
     handles, labels = list(handles), list(labels)
     for group, (marker, size) in EVALUATIONS.items():
         if any(len(getattr(run, group).get("loss", ())) for run in runs):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The memory that was planned, stacked, and what was measured of it.
+# Forecast memory as stacked bars, and measured memory as markers.
 import numpy as np
 
 from .. import style
@@ -30,9 +30,9 @@ def add_options(parser):
 
 
 def draw(runs, by="stage"):
-    """A figure of the one Run in {name: Run}. A bar is what each rank of a stage was planned to
-    need; markers are what ranks reached: of a stage the largest, with a line down to the least.
-    `by`: "stage" or "rank"."""
+    """A figure of the one Run in {name: Run}. A bar is the forecast of a stage's ranks. Markers
+    show measurements: a stage's largest, with a line down to its smallest. `by`: "stage" or
+    "rank"."""
     name, run = the_one(runs, "memory")
     if by not in BY:
         raise RunError(f"by is '{by}', not one of {', '.join(BY)}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Where the time of a step goes: seconds by phase, stacked, along the run or by rank.
+# The time of a step: seconds by phase, stacked, along the run or by rank.
 import numpy as np
 
 from .. import style
@@ -7,7 +7,7 @@ from ..run import PHASES, RunError, the_one
 from ..series import in_bins
 
 SUMMARY = "seconds of a step by phase, along one run or by rank"
-POINTS = 200  # at most so many across: more is finer than a column of print
+POINTS = 200  # most points across; print shows no more
 BY = ("iteration", "rank")
 
 
@@ -24,7 +24,7 @@ def draw(runs, by="iteration"):
     if by not in BY:
         raise RunError(f"by is '{by}', not one of {', '.join(BY)}")
     parts, step = _by_rank(run) if by == "rank" else _along(run)
-    rest = np.maximum(step - parts.sum(axis=1), 0)  # what no phase claims
+    rest = np.maximum(step - parts.sum(axis=1), 0)  # time outside all phases
     stack = in_bins(np.column_stack([parts, rest]), POINTS)
     title = f"Time of a step, {style.short(name)}"
     figure, axes = style.new_figure(title, "Iteration", "Seconds per step")
@@ -34,7 +34,7 @@ def draw(runs, by="iteration"):
         _draw_bars(axes, stack, len(step), labels, colours)
     else:
         x = in_bins(run.need("train", "iteration")[0], POINTS)
-        if len(x) == 1:  # an area of one point is nothing
+        if len(x) == 1:  # one point makes no visible area
             x, stack = np.array([x[0] - 0.5, x[0] + 0.5]), np.repeat(stack, 2, axis=0)
         axes.stackplot(x, *stack.T, labels=labels, colors=colours, linewidth=0)
         axes.margins(x=0)
@@ -57,7 +57,7 @@ def _by_rank(run):
 
 
 def _draw_bars(axes, stack, ranks, labels, colours):
-    """Bars at their ranks, each as wide as the ranks that it is the mean of."""
+    """Bars at their ranks; each is as wide as the number of ranks in its mean."""
     width = ranks / len(stack)
     x = (np.arange(len(stack)) + 0.5) * width - 0.5
     bottom = np.zeros(len(stack))

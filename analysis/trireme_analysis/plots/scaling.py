@@ -11,7 +11,7 @@ from ..run import RunError, RunWarning
 from ..series import median, rows_text
 
 SUMMARY = "strong and weak scaling from runs at several rank counts; prints a table too"
-# Keys in which runs of one set must agree: they change the work of a token.
+# Keys that must agree within a set of runs, as they change the work of a token.
 SAME = ("num_layers", "hidden_size", "num_attention_heads", "vocab_size", "seq_length",
         "precision")
 
@@ -39,7 +39,8 @@ class Point:
 
 @dataclass
 class Scaling:
-    """Points of one kind, by ranks. Strong: all of one batch; weak: of one batch a rank."""
+    """Points of one kind, by ranks. Strong scaling has one batch; weak scaling has one batch
+    for each rank."""
 
     kind: str
     points: list
@@ -51,23 +52,23 @@ class Scaling:
         return f"{self.kind}, batch {first.batch if self.kind == 'strong' else per_rank}"
 
     def medians(self):
-        """(rank counts, tokens/s at each: the median of runs of the same count)"""
+        """(rank counts, tokens/s at each: the median of runs with equal counts)"""
         counts = np.array(sorted({point.ranks for point in self.points}))
         rates = [[p.tokens_per_second for p in self.points if p.ranks == n] for n in counts]
         return counts, np.array([np.median(rate) for rate in rates])
 
     def speedup(self, point):
-        """Tokens/s over those of the smallest rank count."""
+        """Tokens/s relative to the smallest rank count."""
         return point.tokens_per_second / self.medians()[1][0]
 
     def efficiency(self, point):
-        """The speed-up over that of the ideal line: 1 on it."""
+        """The speed-up relative to the ideal line: 1 is ideal."""
         return self.speedup(point) * self.medians()[0][0] / point.ranks
 
 
 def find_scalings(runs, skip=None):
-    """All strong and weak Scalings that {name: Run} holds: runs of one train_batch_size, or of
-    one for each rank, at two rank counts or more. Raises RunError."""
+    """All strong and weak Scalings in {name: Run}. Runs of a set have one train_batch_size, or
+    one batch size for each rank, at two or more rank counts. Raises RunError."""
     _check_same(runs)
     points = [_point(name, run, skip) for name, run in runs.items()]
     kinds = {"strong": lambda p: p.batch, "weak": lambda p: p.batch / p.ranks}
@@ -115,7 +116,7 @@ def _point(name, run, skip):
 
 
 def draw(runs, skip=None):
-    """A figure of {name: Run}; `skip`: steps left out at the beginning of each."""
+    """A figure of {name: Run}; `skip`: steps left out at the beginning of each run."""
     scalings = find_scalings(runs, skip)
     figure, (rate, efficiency) = style.new_figure(
         f"Scaling over {len(runs)} runs", "Ranks", "Tokens/s", "Efficiency", height=3.4,
@@ -139,7 +140,7 @@ def draw(runs, skip=None):
 
 
 def _spread(counts, most=9):
-    """The counts that get a tick: where there are many, those that double the one before."""
+    """Counts with a tick; if there are many, each is double the count before."""
     if len(counts) <= most:
         return counts
     ticks = [counts[0]]
@@ -164,7 +165,7 @@ def _draw_scaling(rate, efficiency, scaling, i):
 
 
 def text(runs, skip=None):
-    """The same as a table."""
+    """The scalings as a table."""
     head = ("scaling", "ranks", "mesh", "step (s)", "tokens/s", "speed-up", "efficiency", "run")
     rows = [
         (

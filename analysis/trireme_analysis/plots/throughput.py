@@ -20,7 +20,7 @@ def add_options(parser):
 
 def draw(runs, by="iteration", smooth=None, peak=None):
     """A figure of {name: Run}; `by` and `smooth` as for the loss. `peak`: TFLOP/s of a rank's
-    device, which adds an axis of MFU (model FLOPs over what the device could do)."""
+    device, which adds an axis of MFU (model FLOPs utilization)."""
     if peak is not None and not peak > 0:
         raise RunError(f"--peak is {peak:g}; it's the device's TFLOP/s, above 0")
     axis = along.Axis(runs, by)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Who did what when in a traced step: a row a rank, a box a span.
+# A traced step as a picture: a row for each rank, and a box for each span.
 import colorsys
 
 import numpy as np
@@ -14,12 +14,12 @@ from ..spans import OTHER, WAITING, joined, traced_iterations, traced_step, writ
 
 SUMMARY = "what each rank did when in a traced step, as a picture or a trace for Perfetto"
 ROW = 0.17  # inches
-HEIGHTS = (0.7, 6.0)  # inches of all rows
-BOX = 0.86  # of a row
-DIGIT = 0.042  # inches that a digit of a micro-batch's number takes
+HEIGHTS = (0.7, 6.0)  # inches of all rows, at least and at most
+BOX = 0.86  # a box's share of its row
+DIGIT = 0.042  # inches for a digit of a micro-batch's number
 AXES_WIDTH = style.WIDTH - 0.6  # inches, about
-FINE = 0.003  # of the step: what is narrower is a line's width
-NUMBERS = 4000  # at most so many are written
+FINE = 0.003  # share of the step; narrower boxes are a line's width
+NUMBERS = 4000  # most numbers that are written
 
 
 def add_options(parser):
@@ -34,8 +34,8 @@ def add_options(parser):
 
 
 def draw(runs, iteration=None, ranks=None):
-    """A figure of one traced step of the one Run in {name: Run}. `ranks`: "0-3,8" shows these
-    alone. What is white is idle: waiting for another stage, or between spans."""
+    """A figure of one traced step of the one Run in {name: Run}. `ranks`: "0-3,8" shows only
+    these ranks. White is idle time: waiting for another stage, or between spans."""
     name, run = the_one(runs, "timeline")
     step = traced_step(run, iteration)
     if ranks is not None:
@@ -74,7 +74,7 @@ def write_files(runs, chrome, iteration=None, ranks=None):
 
 
 def _parse_ranks(text):
-    """The ranks of "0-3,8"."""
+    """The ranks that a text such as "0-3,8" lists."""
     ranks = []
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -86,7 +86,7 @@ def _parse_ranks(text):
 
 
 def _colour(phase, chunk):
-    """The phase's; later chunks of an interleaved schedule are the paler."""
+    """The phase's colour; later chunks of an interleaved schedule are paler."""
     if phase == OTHER:
         return style.REST
     hue, light, strength = colorsys.rgb_to_hls(*to_rgb(style.PHASE_COLOURS.get(phase, "black")))
@@ -100,7 +100,7 @@ def _draw_boxes(axes, step, here, row_of, left, width, end):
     corners = [(x[0], top), (x[1], top), (x[1], top + BOX), (x[0], top + BOX)]
     boxes = np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
     phase = step.name_of(step.phase[here][0])
-    wide = width[here] > 3 * FINE * end  # of others an edge would be all that is seen
+    wide = width[here] > 3 * FINE * end  # in narrow boxes only the edge would be visible
     axes.add_collection(
         PolyCollection(
             boxes,
@@ -113,7 +113,7 @@ def _draw_boxes(axes, step, here, row_of, left, width, end):
 
 
 def _number(axes, step, row_of, left, width, end, row_height):
-    """Writes micro-batches' numbers into the boxes that have the room."""
+    """Writes micro-batches' numbers into boxes that have room."""
     digits = np.char.str_len(step.micro_batch.astype(str))
     room = width / end * AXES_WIDTH >= DIGIT * digits + 0.02
     here = np.flatnonzero(room & (step.micro_batch >= 0) & step.is_work())

@@ -77,7 +77,7 @@ submit_next() {
     turn_say "goes on as job $next"
     turn_exit=0
   else
-    turn_say "flux batch doesn't take it, see above; to go on, submit the same again"
+    turn_say "flux batch refuses the next job, see above; to go on, submit again"
   fi
 }
 

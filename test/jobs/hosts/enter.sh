@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Stands in for ssh: runs a command on a host that the tests pretend. As ssh it is given the
-# host's name and the words of a shell command, which sees nothing of our environment;
-# TRIREME_TEST_HOSTS is where NAME.pid names who holds it.
+# Stands in for ssh: runs a command on a pretended host of the tests. Like ssh, it gets the
+# host's name and a shell command. The command sees none of our environment. TRIREME_TEST_HOSTS
+# is a folder where NAME.pid holds the process that keeps host NAME alive.
 set -eu
 name=$1
 shift

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several hosts pretended on one machine: each has a network, a host name and /dev/shm of
-its own, and they reach each other by a virtual cable alone. They share the rest of the file
-system, as a cluster's nodes do, and the numbers of processes.
+"""Several pretended hosts on one machine. Each host has its own network, host name and
+/dev/shm, and a virtual cable connects the hosts. All share the rest of the file system, as a
+cluster's nodes do, and process numbers.
 
-Everything lives in namespaces of one process tree: however its first process ends, the kernel
-ends all others, and networks and mounts go with them.
+Hosts live in namespaces of one process tree. When the tree's first process ends, in whatever
+way, the kernel ends all other processes and removes networks and mounts.
+
 """
 import contextlib
 import os
@@ -25,7 +26,7 @@ def skip(reason):
 
 
 def found(command):
-    """Its path; also where only root looks."""
+    """The path of a tool, also searched where only root looks."""
     for folder in os.environ.get("PATH", "").split(":") + ["/usr/sbin", "/sbin"]:
         if os.access(path := Path(folder, command), os.X_OK):
             return str(path)
@@ -33,8 +34,8 @@ def found(command):
 
 
 def isolate(as_root=False):
-    """Starts this script anew in namespaces of its own, once; where none can be had it is
-    skipped. `as_root`: it needs the true root, not one in a user namespace alone."""
+    """Restarts this script once in namespaces of its own; skips the script where namespaces are
+    not possible. `as_root`: the script needs the true root, not root of a user namespace."""
     if os.environ.get(INSIDE):
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return
@@ -47,7 +48,7 @@ def isolate(as_root=False):
              "--kill-child", "--mount-proc"]
     if os.geteuid() != 0:
         words += ["--user", "--map-root-user"]
-    # One cable is laid for trial: some containers allow namespaces, and no networks in them.
+    # Lay a cable for trial: some containers allow namespaces, but no networks in them.
     cable = "ip link set lo up && ip link add trial0 type veth peer name trial1"
     trial = subprocess.run([*words, "sh", "-c", cable], capture_output=True, text=True)
     if trial.returncode != 0:
@@ -57,7 +58,7 @@ def isolate(as_root=False):
 
 
 class Host:
-    """One of them. Its processes are what `command` starts."""
+    """A pretended host. Its processes are those that `command` starts."""
 
     def __init__(self, name, address, folder):
         self.name, self.address = name, address
@@ -78,7 +79,7 @@ class Host:
         (folder / f"{name}.pid").write_text(f"{self.holder.pid}\n")
 
     def command(self, *words):
-        """The command line that runs these words on this host, in the folder we are in."""
+        """The command line that runs these words on this host, in the current folder."""
         spaces = ["--net", "--uts", "--mount", "--ipc"]
         folder = f"--wd={os.getcwd()}"
         return [found("nsenter"), "-t", str(self.holder.pid), *spaces, folder, *map(str, words)]
@@ -87,7 +88,7 @@ class Host:
         return subprocess.run(self.command(*words), text=True, **options)
 
     def processes(self):
-        """Ids of all that run there, but for the one that holds it."""
+        """Ids of all processes on this host, except the process that keeps the host alive."""
         own, ids = os.readlink(f"/proc/{self.holder.pid}/ns/net"), []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -96,7 +97,7 @@ class Host:
         return [i for i in ids if i != self.holder.pid]
 
     def stop(self):
-        """Its power is cut: all that runs there is killed."""
+        """Cuts the host's power: kills all its processes."""
         if self.holder.returncode is not None:
             return
         while ids := self.processes():
@@ -108,12 +109,13 @@ class Host:
         self.holder.wait()
 
     def unplug(self):
-        """Its network cable is pulled."""
+        """Pulls the host's network cable."""
         self.run("ip", "link", "set", "cable", "down", check=True)
 
 
 def two_hosts(folder, names):
-    """Both, joined by a cable. 192.0.2.0/24 is for documentation alone: nobody is there."""
+    """Two hosts, joined by a cable. 192.0.2.0/24 is reserved for documentation, so no real host
+    has such an address."""
     addresses = ("192.0.2.1", "192.0.2.2")
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["127.0.0.1 localhost", *(f"{a} {n}" for a, n in zip(addresses, names))]
@@ -129,7 +131,7 @@ def two_hosts(folder, names):
 
 
 def wait_for(condition, seconds, what):
-    """Until it holds; what it returned."""
+    """Waits until the condition holds, and returns its value."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks on two hosts that share no memory: mpirun reaches the second through a stand-in for
-ssh, and messages go over TCP. Bits are those of a run on one host; when a host is lost, all
-end. Skipped where no namespaces can be made.
+"""Ranks on two hosts that share no memory. mpirun reaches the second host through a stand-in
+for ssh, and messages go over TCP. Results equal those on one host, bit for bit. When a host
+is lost, all ranks end. Skipped where namespaces are not possible.
 
   multi_host.py [CLASS | CLASS.test_NAME]...
+
 """
 import json
 import os
@@ -23,10 +24,10 @@ if __name__ == "__main__":
 import program
 import stops
 
-ITERATIONS = 1000  # some seconds: time to stop one
+ITERATIONS = 1000  # takes some seconds: time to stop a run
 NAMES = ("alpha", "beta")
 RUN = program.SOURCE / "jobs" / "local" / "run.sh"
-LIMIT = 30  # seconds from the loss of a host to the end of all
+LIMIT = 30  # seconds from the loss of a host to the end of all ranks
 
 
 class TwoHosts(stops.Runs):
@@ -45,13 +46,13 @@ class TwoHosts(stops.Runs):
             OMPI_MCA_oob_tcp_if_include="cable",
             OMPI_MCA_mpi_yield_when_idle="1",
         )
-        cls.environment.pop("TRIREME_MPIRUN", None)  # the tests' word, with their options
+        cls.environment.pop("TRIREME_MPIRUN", None)  # the tests' own launcher and options
 
     def keys(self, **keys):
         return {**stops.MIXED, "train_iters": ITERATIONS, "log_interval": 1, **keys}
 
     def start(self, name, *words, **keys):
-        """Popen on the first host; its output in NAME.log."""
+        """A Popen on the first host; its output goes to NAME.log."""
         deck = self.deck(name, **self.keys(**keys))
         with (self.folder / f"{name}.log").open("a") as log:
             self.process = subprocess.Popen(
@@ -71,7 +72,7 @@ class TwoHosts(stops.Runs):
 
     @staticmethod
     def variable(pid, name):
-        """Of the environment that a process was started with."""
+        """A variable of the environment that a process was started with."""
         given = Path(f"/proc/{pid}/environ").read_text().split("\0")
         return dict(word.partition("=")[::2] for word in given).get(name, "")
 
@@ -85,13 +86,13 @@ class TwoHosts(stops.Runs):
         self.assertIn(text, self.log(name))
 
     def sent(self):
-        """Bytes that have gone over the cable from the first host."""
+        """Bytes sent over the cable from the first host."""
         words = ("ip", "-s", "-json", "link", "show", "cable")
         shown = self.hosts[0].run(*words, capture_output=True, check=True).stdout
         return json.loads(shown)[0]["stats64"]["tx"]["bytes"]
 
     def assert_as_on_one(self, name):
-        """The same losses and the same last checkpoint as on one host."""
+        """Losses and the last checkpoint equal those on one host."""
         run, _ = self.train(f"{name}_one", 4, **self.keys())
         self.assert_same_run(self.folder / name, run)
         ranks = program.read_metrics(self.folder / name)["ranks/host"]
@@ -103,17 +104,17 @@ class Agreement(TwoHosts):
         before = self.sent()
         _, process = self.start("two", *self.launcher())
         self.assertEqual(process.wait(120), 0, self.log("two"))
-        # Activations and their gradients at least: samples × tokens × hidden × 4 bytes.
+        # At least activations and their gradients: samples × tokens × hidden × 4 bytes.
         least = 2 * ITERATIONS * 8 * 16 * 16 * 4
         self.assertGreater(self.sent() - before, least)
         self.assert_as_on_one("two")
 
     def test_job_script(self):
-        """jobs/local/run.sh over a list of hosts: stopped, and gone on with."""
+        """jobs/local/run.sh over a list of hosts: stops and resumes."""
         self.use_job_script("script")
         deck, process = self.start("script", RUN)
         self.reached("script", 3)
-        # Modules set where libraries are: those of both hosts must know.
+        # Modules set paths of libraries; processes on both hosts must see them.
         paths = [self.variable(pid, "LD_LIBRARY_PATH")
                  for pid in program.ranks_of(deck).values()]
         self.assertEqual([str(self.folder) in path.split(":") for path in paths], [True] * 4)
@@ -126,10 +127,10 @@ class Agreement(TwoHosts):
 
 
 class Loss(TwoHosts):
-    """Each ends a host, so each starts its own."""
+    """Each test ends a host, so each starts its own hosts."""
 
     def lost(self, name, words, loss):
-        """What was said when all ranks of the other host had ended."""
+        """The output, once all ranks of the other host have ended."""
         deck, process = self.start(name, *words, train_iters=stops.ENDLESS)
         self.reached(name, 5)
         self.assertEqual(len(program.ranks_of(deck)), 4)
@@ -141,7 +142,7 @@ class Loss(TwoHosts):
         print(f"{name}: all ended after {time.monotonic() - begin:.1f} s, exit code {code}")
         self.assertNotIn(code, (0, stops.STOPPED))
         said = self.log(name).split(" 5/")[-1]
-        self.assertIn("daemon", said)  # mpirun's own words on what stands for a host
+        self.assertIn("daemon", said)  # mpirun's word for its process on a host
         return said
 
 
@@ -152,7 +153,7 @@ class PowerCut(Loss):
 
 class CablePulled(Loss):
     def test_ends_all(self):
-        """Nobody says goodbye here: the job script has Open MPI ask now and then."""
+        """A silent host sends no message: the job script makes Open MPI poll the hosts."""
         self.use_job_script("cable")
         said = self.lost("cable", [RUN], self.hosts[1].unplug)
         self.assertIn("a node lost", said)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An installed Trireme in a folder of its own, and what its program says of itself.
+"""An installed Trireme in a folder of its own, and what its program prints about itself.
 
-The environment says what to install: TRIREME_BUILD (the build folder; default build of this
-source tree) and CMAKE.
+Environment variables: TRIREME_BUILD is the build folder to install (default: build in this
+source tree), CMAKE the cmake program.
+
 """
 import atexit
 import functools
@@ -26,7 +27,7 @@ def scratch():
 
 
 def cmake_install(*arguments, **variables):
-    """What it printed."""
+    """Runs a command and returns its output."""
     command = [CMAKE, "--install", str(BUILD), *map(str, arguments)]
     environment = {**os.environ, **variables}
     return subprocess.run(
@@ -36,14 +37,14 @@ def cmake_install(*arguments, **variables):
 
 @functools.cache
 def prefix():
-    """The folder of the one installation that most tests look at."""
+    """The folder of the installation that most tests share."""
     folder = scratch() / "prefix"
     cmake_install("--prefix", folder)
     return folder
 
 
 def output(*command, **options):
-    """Of a command that must do well, started where nothing of ours is."""
+    """The output of a command that must succeed, started in a folder without our files."""
     done = subprocess.run(
         list(map(str, command)), cwd="/", text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, **options
@@ -83,6 +84,6 @@ def command_line():
 
 @functools.cache
 def deck_keys():
-    """The paths that set something, as --help-keys shows them."""
+    """The paths of keys that set something, as --help-keys shows them."""
     text = program("train", "--help-keys").split("Keys without effect here")[0]
     return re.findall(r"^  ([\w.]+): ", text, flags=re.MULTILINE)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Installs into a temporary folder and uses what is there: from elsewhere, by each shell."""
+"""Installs into a temporary folder, and uses the result from elsewhere and in each shell."""
 import itertools
 import os
 import re
@@ -65,7 +65,7 @@ class Layout(unittest.TestCase):
         root = stage / "opt/trireme"
         self.assertEqual(list(stage.iterdir()), [stage / "opt"])
         self.assertIn(f"trireme {VERSION}", output(root / "bin/trireme", "--version"))
-        # What names the prefix names where it will be.
+        # Files that name the prefix must name the final prefix.
         module = (root / "share/modulefiles/trireme" / VERSION).read_text()
         self.assertIn('"/opt/trireme/bin"', module)
         self.assertNotIn(str(stage), module)
@@ -110,7 +110,7 @@ class Manual(unittest.TestCase):
         return re.sub(r"\\f[BIR]", "", text).replace(r"\-", "-").replace(r"\e", "\\")
 
     def part(self, title, page):
-        """A section, without its title."""
+        """The text of a section, without its title."""
         found = re.search(rf'^\.SH "?{title}"?\n(.*?)(?=^\.SH|\Z)', page, re.M | re.S)
         self.assertIsNotNone(found, title)
         return found[1]
@@ -162,7 +162,7 @@ class Manual(unittest.TestCase):
 
 class Completion(unittest.TestCase):
     def bash(self, *words):
-        """What Tab offers after these words; readline makes three of key=value."""
+        """What Tab offers after these words; readline splits key=value into three words."""
         script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _trireme; '
         script += 'printf "%s\\n" "${COMPREPLY[@]}"'
         command = ["bash", "--norc", "-c", script, "-", prefix() / SHELL_FILES["bash"]]
@@ -202,7 +202,8 @@ class Completion(unittest.TestCase):
         self.assertRegex(text, "a.yml")
         self.assertRegex(text, "b.json")
         self.assertNotRegex(text, "c.h5")
-        self.assertEqual(self.bash("bench", "--json", start), [])  # readline's own
+        # readline offers files itself
+        self.assertEqual(self.bash("bench", "--json", start), [])
         folders = " ".join(self.bash("inspect", start))
         self.assertTrue(folders.endswith("/d"), folders)
         self.assertNotRegex(folders, "a.yml")

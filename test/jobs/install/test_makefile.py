@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""When the Makefile has CMake configure the build, with a stand-in for CMake."""
+"""When the Makefile runs CMake to configure the build, with a stand-in for CMake."""
 import os
 import shutil
 import subprocess
@@ -24,7 +24,7 @@ class Configure(unittest.TestCase):
         self.calls = self.folder / "calls"
 
     def configured(self, *words):
-        """What each call so far gave to CMake, after one more of make."""
+        """Runs make once more, and returns the arguments of all calls of CMake so far."""
         given = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "CMAKE_ARGS", "BUILD")
         kept = {k: v for k, v in os.environ.items() if k not in given}
         path = f"{self.folder}:{kept['PATH']}"
@@ -42,12 +42,12 @@ class Configure(unittest.TestCase):
         expected = ["", "-DA=1 -DB=x y"]
         self.assertEqual(self.configured(first), expected)
         self.assertEqual(self.configured(first), expected)
-        self.assertEqual(self.configured(), expected)  # CMake has them in its cache
+        self.assertEqual(self.configured(), expected)  # CMake's cache keeps these arguments
         self.assertEqual(self.configured(first), expected)
         self.assertEqual(self.configured("CMAKE_ARGS=-DA=2"), [*expected, "-DA=2"])
 
     def test_failed(self):
-        """It isn't configured until it has been."""
+        """A build counts as configured only after CMake succeeded."""
         fails = self.folder / "calls.fails"
         self.configured()
         fails.touch()

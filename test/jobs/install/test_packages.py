@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""jobs/install-deps.sh with stand-ins for apt-get and dpkg-query: nothing is installed."""
+"""jobs/install-deps.sh with stand-ins for apt-get and dpkg-query: no package is installed."""
 import os
 import shutil
 import signal
@@ -31,7 +31,7 @@ policy=$DPKG_ROOT/usr/sbin/policy-rc.d
 
 
 class Daemons(unittest.TestCase):
-    """Of Slurm and MUNGE, which Debian would start."""
+    """Daemons of Slurm and MUNGE, which Debian would start, stay stopped."""
 
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="packages-"))
@@ -55,7 +55,7 @@ class Daemons(unittest.TestCase):
                  "CALLS": str(self.calls), "DPKG_ROOT": str(self.folder)})
 
     def install(self, *groups, code=0, user=0):
-        """What apt-get and sudo were called with, and what the policy was then."""
+        """The calls of apt-get and sudo, and the policy at that time."""
         process = self.start(*groups, user=user)
         said, _ = process.communicate(timeout=30)
         self.assertEqual(process.returncode, code, said)

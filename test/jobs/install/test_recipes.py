@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Recipes of package managers against what they package: libraries, options, files, versions.
-Spack, EasyBuild and ReFrame needn't be there; jobs/packaging.md says what was tried."""
+Spack, EasyBuild and ReFrame need not be installed; jobs/packaging.md says what was tried."""
 import re
 import subprocess
 import sys
@@ -22,8 +22,8 @@ CMAKE = "\n".join(
 )
 VERSION = re.search(r"project\(trireme VERSION (\S+)", CMAKE)[1]
 
-# Libraries of debian-packages.txt, by the names that others give them: Spack, EasyBuild (there
-# the toolchain brings MPI and OpenBLAS). A library that is added there must be added here.
+# Libraries of debian-packages.txt with their names in Spack and EasyBuild; EasyBuild's
+# toolchain has MPI and OpenBLAS. Add a library here when it is added there.
 LIBRARIES = {
     "libopenmpi-dev": ("mpi", None),
     "libhdf5-dev": ("hdf5", "HDF5"),
@@ -49,7 +49,7 @@ def debian_libraries():
 
 
 def check_options(test, text):
-    """Each -D of the text is an option that our CMake knows, or CMake's own."""
+    """Each -D of the text is an option of our CMake files, or CMake's own."""
     for name in re.findall(r"-D(\w+)=", text):
         if not name.startswith("CMAKE_"):
             test.assertTrue(re.search(rf"\b(set|option)\({name} ", CMAKE), name)
@@ -61,7 +61,7 @@ class Everywhere(unittest.TestCase):
 
 
 class SpackPackage:
-    """A stand-in for Spack's base class: what a recipe may call on itself."""
+    """A stand-in for Spack's base class, with the calls that a recipe may make."""
 
     run_tests = False
 
@@ -83,7 +83,7 @@ class SpackPackage:
 class Spack(unittest.TestCase):
     @staticmethod
     def load():
-        """The recipe's class, and what its directives were told."""
+        """The recipe's class, and the arguments of its directives."""
         told = []
 
         def directive(name):
@@ -156,7 +156,7 @@ class Containers(unittest.TestCase):
     FOLDER = JOBS / "containers"
 
     def copied(self):
-        """What the Dockerfile and trireme.def take from the source tree."""
+        """Files that the Dockerfile and trireme.def take from the source tree."""
         docker = (self.FOLDER / "Dockerfile").read_text(encoding="utf-8")
         lines = re.findall(r"^COPY (?!--)(.*)$", docker, flags=re.MULTILINE)
         apptainer = (CONTRIB / "apptainer/trireme.def").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Slurm of two nodes on one machine: munge, slurmctld and two slurmd, without systemd and
-cgroups, with everything they write in one folder. The nodes are hosts of test/hosts.
+cgroups. All files are in one folder. The nodes are hosts of test/jobs/hosts.
+
 """
 import os
 import subprocess
@@ -14,8 +15,8 @@ import hosts
 NEEDED = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "munged")
 PACKAGES = "Debian: slurmctld slurmd slurm-client munge slurm-wlm-basic-plugins"
 STATES_OF_END = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED"}
-# Two partitions over the same nodes: `high` pre-empts `low`, whose jobs get `GraceTime` and are
-# then requeued. cred_expire is also how long a requeued job must wait; 5 s is the least.
+# Two partitions over two shared nodes: `high` pre-empts `low`. Jobs of `low` get `GraceTime`
+# and are then requeued. A requeued job must also wait for cred_expire; 5 s is the least.
 CONFIGURATION = """
 ClusterName=trireme
 SlurmctldHost=node1
@@ -51,7 +52,7 @@ PartitionName=high Nodes=node[1-2] MaxTime=60 PriorityTier=2 State=UP
 
 
 def need():
-    """Skips the script where it can't be had."""
+    """Skips the script where Slurm can't be run."""
     missing = [command for command in NEEDED if not hosts.found(command)]
     if missing:
         hosts.skip(f"no Slurm here: {' '.join(missing)} missing ({PACKAGES})")
@@ -59,13 +60,13 @@ def need():
 
 class Cluster:
     def __init__(self, folder, binds):
-        """`binds`: ranks keep to cores of their own, of the two that each node has."""
+        """`binds`: ranks are bound to cores of their own, of the two on each node."""
         self.folder, self.daemons = folder, []
         self.nodes = hosts.two_hosts(folder, ("node1", "node2"))
         for name in ("munge", "state", "spool/node1", "spool/node2", "tmp/node1",
                      "tmp/node2"):
             (folder / name).mkdir(parents=True)
-        (folder / "munge").chmod(0o711)  # munged insists that all may reach its socket
+        (folder / "munge").chmod(0o711)  # munged insists that everyone can reach its socket
         key = folder / "munge" / "key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
@@ -73,9 +74,9 @@ class Cluster:
         task = "task/affinity" if binds else "task/none"
         text = CONFIGURATION.format(folder=folder, task=task)
         configuration.write_text(text, encoding="utf-8")
-        # Jobs inherit what their submitter has; what steers the tests is not theirs.
+        # Jobs inherit the submitter's environment; variables that steer the tests are removed.
         own = {k: v for k, v in os.environ.items() if not k.startswith(("TRIREME_", "OMP_"))}
-        # Nodes of two such clusters have the same names: MPI's folders must not meet in /tmp.
+        # Nodes of two such clusters have equal names: keep MPI's folders apart.
         own["TMPDIR"] = str(folder / "tmp")
         # Else a rank may die in MPI_Init over PMIx's shared memory (jobs/README.md).
         own["PMIX_MCA_gds"] = "hash"
@@ -108,7 +109,7 @@ class Cluster:
         return sorted(set(asked.splitlines())) == ["node1 idle", "node2 idle"]
 
     def ask(self, *words, check=True, more=None):
-        """A command on the first node, with `more` of an environment: what it printed."""
+        """Runs a command on the first node, with `more` environment, and returns its output."""
         environment = {**self.environment, **(more or {})}
         done = self.nodes[0].run(*words, env=environment, capture_output=True, timeout=60)
         if check and done.returncode != 0:
@@ -119,7 +120,7 @@ class Cluster:
         return self.ask("sbatch", "--parsable", *words).strip()
 
     def job(self, number):
-        """What Slurm knows of it: {key: value}."""
+        """What Slurm knows about a job: {key: value}."""
         shown = self.ask("scontrol", "--oneliner", "show", "job", str(number))
         return dict(word.split("=", 1) for word in shown.split() if "=" in word)
 
@@ -127,7 +128,7 @@ class Cluster:
         return self.job(number)["JobState"]
 
     def ended(self, number, seconds):
-        """Waits for the end of a job; (state, exit code, times it was requeued)."""
+        """Waits for the end of a job; (state, exit code, number of requeues)."""
         end = time.monotonic() + seconds
         while (job := self.job(number))["JobState"] not in STATES_OF_END:
             if time.monotonic() > end:
@@ -136,7 +137,7 @@ class Cluster:
         return job["JobState"], int(job["ExitCode"].split(":")[0]), int(job["Restarts"])
 
     def logs(self):
-        """The daemons' last words, for a test that has failed."""
+        """The last lines of the daemons' logs, for a test that has failed."""
         said = [f"{path.name}:\n" + "\n".join(path.read_text().splitlines()[-25:])
                 for path in sorted(self.folder.glob("slurm*.log"))]
         return "\n".join(said)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The job scripts of jobs/slurm under a true Slurm: time limit, signals, pre-emption, chain and
-sweep, each against a run that nobody disturbed, bit for bit. Skipped where Slurm can't be
+"""The job scripts of jobs/slurm under a real Slurm: time limit, signals, pre-emption, chain and
+sweep. Each is compared with an undisturbed run, bit for bit. Skipped where Slurm can't be
 started.
 
   jobs.py [CLASS | CLASS.test_NAME]...
+
 """
 import os
 import shutil
@@ -33,13 +34,13 @@ DONE = ("COMPLETED", 0)
 
 
 class Jobs(stops.Runs):
-    """Runs of four ranks on two nodes; `reference` is the one that nobody disturbs."""
+    """Runs of four ranks on two nodes; `reference` is the undisturbed run."""
 
     binds = False
 
     @classmethod
     def setUpClass(cls):
-        # Sockets have short names: the build folder may lie too deep.
+        # Sockets need short names, but the build folder may be deep.
         cls.short = Path(tempfile.mkdtemp(prefix="slurm-"))
         cls.addClassCleanup(shutil.rmtree, cls.short, ignore_errors=True)
         super().setUpClass()
@@ -49,13 +50,13 @@ class Jobs(stops.Runs):
             program.LAUNCH,
             TRIREME_PROGRAM=str(program.PROGRAM),
             TRIREME_HOME=str(program.SOURCE),
-            # Slurm has been told of more cores than there are: ranks that wait must step aside.
+            # Slurm was told of more cores than there are: ranks that wait must yield.
             OMPI_MCA_mpi_yield_when_idle="1",
         )
         job = cls.submit("reference")
         if (end := cls.slurm.ended(job, 60))[:2] != DONE:
             raise AssertionError(f"{end}\n{cls.log('reference', job)}\n{cls.slurm.logs()}")
-        # Steps alone: what a run lives is longer by its start.
+        # Count steps only: a run takes longer because of its start.
         cls.seconds = program.read_metrics(cls.folder / "reference")["train/step_seconds"].sum()
 
     @classmethod
@@ -65,7 +66,7 @@ class Jobs(stops.Runs):
 
     @classmethod
     def submit(cls, name, *options, **keys):
-        """A job that trains in the run folder `name`."""
+        """Submits a job that trains in the run folder `name`."""
         deck = cls.write(name, **keys)
         log = f"--output={cls.folder / name}-%j.log"
         return cls.slurm.submit(*FOUR, log, *options, SLURM / "train.sbatch", deck,
@@ -88,28 +89,28 @@ class Jobs(stops.Runs):
         return ranks
 
     def assert_end(self, name, job, end):
-        """(state, exit code) of the job; the times it was requeued."""
+        """(state, exit code) of the job, and its number of requeues."""
         got = self.slurm.ended(job, 60)
         self.assertEqual(got[:2], end, f"{self.log(name, job)}\n{self.slurm.logs()}")
         return got[2]
 
     def assert_as_reference(self, name):
-        """Losses and the last checkpoint, bit for bit."""
+        """Losses and the last checkpoint equal the reference's, bit for bit."""
         self.assert_same_run(self.folder / name, self.folder / "reference")
         last = f"global_step{ITERATIONS}"
         program.run_well(1, "inspect", self.folder / name / last, "--diff",
                          self.folder / "reference" / last)
 
     def steps(self, run):
-        """Iterations at which its turns began."""
+        """Iterations at which the run's turns began."""
         lines = (run / "turns.txt").read_text().splitlines()
         return [int(line.split()[3]) for line in lines if line.split()[2] == "start"]
 
 
 class Requeue(Jobs):
     def test_time_limit(self):
-        # Of the minute that is Slurm's shortest limit, the first turn gets a part of what the
-        # run takes; the next has time.
+        # Slurm's shortest limit is a minute. The first turn gets a share of the time that the
+        # run takes; the next turn has enough.
         margin = 60 - (1 + self.seconds / 3)
         keys = {"checkpoint": {"time_limit_margin": margin}}
         job = self.submit("limit", "--time=1", "--signal=USR1@5", **keys)
@@ -140,7 +141,7 @@ class Requeue(Jobs):
 
 
 class Ends(Jobs):
-    # Both nodes' ranks share the same two cores of this machine: slower than unbound.
+    # Both nodes' ranks share two cores of this machine: slower than unbound.
     binds = {0, 1} <= os.sched_getaffinity(0)
 
     def test_error(self):
@@ -170,7 +171,7 @@ class Ends(Jobs):
         self.assertIn("exit code 137, which is not the program's", self.log("killed", job))
 
     def test_cancelled(self):
-        """Its ranks save, since Slurm says no more than SIGTERM; nobody brings it back."""
+        """The ranks save, as Slurm only sends SIGTERM; the job is not requeued."""
         job = self.submit("cancelled", train_iters=stops.ENDLESS)
         wait_for(lambda: " 5/" in self.log("cancelled", job), 60, "cancelled: iteration 5")
         self.slurm.ask("scancel", job)
@@ -180,7 +181,7 @@ class Ends(Jobs):
         self.assertEqual(known["Restarts"], "0")
 
     def test_mpirun(self):
-        """Where srun and the program's MPI don't know each other."""
+        """srun and the program's MPI have no common way to connect."""
         way = "--export=ALL,TRIREME_LAUNCHER=mpirun,TRIREME_BIND=none"
         job = self.submit("mpirun", way, train_iters=3)
         self.assert_end("mpirun", job, DONE)
@@ -217,7 +218,7 @@ class Ends(Jobs):
         for number, task in enumerate(tasks, 1):
             log = self.folder / f"sweep-{number}.log"
             end = self.slurm.ended(task, 60)
-            # The third is stopped once; that touches none of the others.
+            # The third task is stopped once; the other tasks are not touched.
             self.assertEqual(end, (*DONE, int(number == 3)), log.read_text())
         rates = [program.read_metrics(self.folder / "sweep" / str(i))["train/learning_rate"][0]
                  for i in (1, 2, 3)]

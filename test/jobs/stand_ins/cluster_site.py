@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-ins for the program, mpirun and the commands of PBS, LSF and Flux: they write down how
-they were called, and do as little of the real thing as a job script needs.
+"""Stand-ins for the program, mpirun and the commands of PBS, LSF and Flux. They record how they
+were called, and do only what a job script needs.
+
 """
 import json
 import os
@@ -32,7 +33,7 @@ def says(what):  # what the test has laid down for this command
 """
 
 BODIES = {
-    # A turn: "CODE ITERATION"; "wait ITERATION": until SIGUSR1, then code 75.
+    # A turn is "CODE ITERATION", or "wait ITERATION", which waits for SIGUSR1 and ends with 75.
     "trireme": """
 turns = (site / "turns").read_text().splitlines()
 (site / "turns").write_text("\\n".join(turns[1:]))
@@ -147,21 +148,21 @@ class Site:
             stderr=subprocess.STDOUT, text=True)
 
     def run(self, script, *words, **more):
-        """(exit code, what was said)"""
+        """(exit code, output)"""
         process = self.start(script, *words, **more)
         said, _ = process.communicate(timeout=60)
         return process.returncode, said
 
     def turns(self, *turns):
-        """What the program will do, a turn each: "CODE ITERATION"."""
+        """Sets what the program will do, one text a turn: "CODE ITERATION"."""
         (self.folder / "turns").write_text("\n".join(turns))
 
     def let(self, name, value="1"):
-        """Lays down what a stand-in asks for."""
+        """Stores an answer that a stand-in gives."""
         (self.folder / name).write_text(value)
 
     def wait_until_ready(self):
-        """Until a turn "wait" listens."""
+        """Waits until a turn "wait" handles signals."""
         ready, end = self.folder / "ready", time.monotonic() + 30
         while not ready.exists():
             if time.monotonic() > end:
@@ -170,7 +171,7 @@ class Site:
         ready.unlink()
 
     def calls(self, name, *begin):
-        """[(words, environment)] of all calls so far of a command whose words begin so."""
+        """[(words, environment)] of all calls of a command that begin with these words."""
         path = self.folder / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
         found = [json.loads(line) for line in lines]

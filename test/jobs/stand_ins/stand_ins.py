@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the job scripts of PBS, LSF, Flux and mpirun do at the end of a turn, with stand-ins for
-those systems' commands (cluster_site.py): requeue, stop, chain. The systems themselves are not
-here.
+"""What the job scripts of PBS, LSF, Flux and mpirun do at the end of a turn: requeue, stop,
+chain. The systems' commands are stand-ins (cluster_site.py).
 
   stand_ins.py [CLASS | CLASS.test_NAME]...
+
 """
 import re
 import shutil
@@ -30,7 +30,7 @@ class Scripts(unittest.TestCase):
 
 
 class Turns:
-    """Asked of each system. `requeued`: what a job's end has asked the system for."""
+    """Tests for every system. `requeued`: what a job's end has asked the system for."""
 
     def job(self, **more):
         return self.site.run(self.script, **more)
@@ -72,13 +72,13 @@ class Turns:
 
     def test_no_progress(self):
         self.site.turns("75 10", "75 10", "75 10", "0 20")
-        for _ in range(2):  # the first got somewhere, the second is forgiven
+        for _ in range(2):  # the first made progress, the second is forgiven
             self.assertEqual(self.job()[0], self.stopped)
         self.assert_end(self.job(), 1, "stopped 2 times at iteration 10 without a step between")
         self.assertEqual(self.requeues(), self.asks * 2)
 
     def test_signal_too_early(self):
-        """Before the program listens SIGUSR1 kills it: that is a turn without progress."""
+        """SIGUSR1 kills a program that does not handle signals yet: a turn without progress."""
         self.site.turns("138 0", "138 0")
         self.assertEqual(self.job()[0], self.stopped)
         self.assert_end(self.job(), 1, "stopped 2 times at iteration 0")
@@ -94,7 +94,7 @@ class Turns:
                 self.assertEqual(process.returncode, self.stopped, said)
 
     def test_starts_without_end(self):
-        """Jobs that are killed leave no end; at some number of them it is enough."""
+        """Killed jobs record no end; after several such jobs the chain is given up."""
         run = self.site.run_folder
         run.mkdir()
         job = self.job_id
@@ -187,7 +187,7 @@ class Pbs(Turns, Scripts):
         self.assertEqual(words[-1], str(SOURCE / "jobs/contrib/pbs/train.pbs"))
         told = set(words[1].split(","))
         self.assertLessEqual({"TRIREME_RUN", "TRIREME_SET", "TRIREME_JOB"}, told)
-        # The next job has another number, and is still known as the same.
+        # The next job has another number, but counts as the same job.
         end = self.job(PBS_JOBID="43.server", TRIREME_JOB=environment["TRIREME_JOB"])
         self.assert_end(end, 1, "stopped 2 times at iteration 0")
         self.assertEqual(len(self.site.calls("qsub")), 1)
@@ -210,7 +210,7 @@ class Pbs(Turns, Scripts):
         self.site.let("no-qrerun")
         self.site.let("no-qsub")
         self.site.turns("75 10")
-        self.assert_end(self.job(), 75, "neither qrerun nor qsub takes it")
+        self.assert_end(self.job(), 75, "neither qrerun nor qsub accepts this job")
 
 
 class Lsf(Turns, Scripts):
@@ -239,7 +239,7 @@ class Flux(Turns, Scripts):
         return self.site.calls("flux", "--parent", "batch")
 
     def again(self, code, n):
-        # The next job is known as the same.
+        # The next job counts as the same job.
         return self.requeued()[n - 1][1]["TRIREME_JOB"] == "f42"
 
     def test_hosts_and_limit(self):
@@ -262,7 +262,8 @@ class Flux(Turns, Scripts):
             self.assertIn(f"--parent batch {expected} -q day {SOURCE}", " ".join(words))
 
     def test_whole_nodes(self):
-        """`flux batch -N4` would spread slots over four nodes, and share these with others."""
+        """`flux batch -N4` would spread slots over four nodes, and share these nodes with other
+        jobs."""
         text = (SOURCE / "jobs" / self.script).read_text()
         asked = re.findall(r"^# flux: --(\S+?)=", text, re.M)
         self.assertEqual(asked, ["job-name", "nodes", "time-limit", "output"])
@@ -282,19 +283,19 @@ class Flux(Turns, Scripts):
     def test_nobody_takes_it(self):
         self.site.let("no-batch")
         self.site.turns("75 10")
-        self.assert_end(self.job(), 75, "flux batch doesn't take it")
+        self.assert_end(self.job(), 75, "flux batch refuses the next job")
 
 
 class Local(Scripts):
     def test_deck_that_loads(self):
-        """The run folder as `load` would hide from what the deck wants to begin."""
+        """`load` set to the run folder would hide what the deck begins with."""
         deck = self.site.folder / "deck.yml"
         for text, settings, expected in [
             ("lr: 1e-3\n# load: runs/other\n", "", ["load=RUN"]),
             ("lr: 1e-3\nload: runs/other\n", "", []),
             ('{"lr": 1e-3, "load": "runs/other"}\n', "", []),
             ("lr: 1e-3\n", "seed=2 load=runs/other", ["load=runs/other"]),
-            # A deck that goes on from what it saves has nothing else to begin with.
+            # A deck that loads what it saves begins with no other checkpoint.
             ("save: runs/my  # mine\nload: runs/my/\n", "", ["load=RUN"]),
             ("{'save': runs/my, load: \"runs/my\"}\n", "", ["load=RUN"]),
             ('{"save":"runs/my","load":"runs/other"}\n', "", []),
@@ -339,13 +340,13 @@ class Local(Scripts):
         line = " ".join(self.site.calls("mpirun", "-np")[0][0])
         self.assertIn("-np 2 --map-by ppr:2:node --bind-to none", line)
         self.assertIn("--tag-output", line)
-        # Places would be the same for all ranks.
+        # Places would be equal for all ranks.
         _, environment = self.site.calls("trireme")[0]
         self.assertEqual(environment["OMP_PROC_BIND"], "false")
         self.assertNotIn("OMP_PLACES", environment)
 
     def test_decks(self):
-        """The last of several counts, as for the program."""
+        """The last of several values counts, as in the program."""
         first, second = self.site.folder / "deck.yml", self.site.folder / "second.yml"
         first.write_text("load: runs/weights\nsave: runs/my\n")
         second.write_text("load: runs/my")
@@ -356,7 +357,8 @@ class Local(Scripts):
             self.assertEqual(words.count(f"load={self.site.run_folder}"), expected)
 
     def test_which_program(self):
-        """A name on PATH; a source tree's; the one that the scripts were installed with."""
+        """The program: a name on PATH, the source tree's, or the one installed with the
+        scripts."""
         self.site.turns("0 1", "0 1", "0 1")
         own = str(self.site.folder / "bin" / "trireme")
         code, said = self.site.run("local/run.sh", TRIREME_PROGRAM="trireme")
@@ -382,7 +384,7 @@ class Local(Scripts):
 
 
 class SlurmMpi(Scripts):
-    """By which of srun's ways the program's MPI is started."""
+    """Which of srun's ways starts the program's MPI."""
 
     OPEN_MPI = "\tlibmpi.so.40 => /usr/lib/libmpi.so.40 (0x7f)"
     MPICH = "\tlibmpi.so.12 => /opt/mpich/lib/libmpi.so.12 (0x7f)"

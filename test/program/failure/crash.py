@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A rank is killed (kill -9) at random moments of a run that saves at every step. The same
-command again must find a valid checkpoint each time by itself, lose at most the steps since
-`latest`, and in the end be where a run is that was never touched, bit for bit.
+"""A rank is killed (kill -9) at random moments of a run that saves at every step. The repeated
+command must find a valid checkpoint each time by itself, and lose at most the steps since
+`latest`. In the end its results must equal those of an undisturbed run, bit for bit.
 
-  crash.py [KILLS [SEED]]    # 8 unless told
+  crash.py [KILLS [SEED]]    # 8 by default
+
 """
 import math
 import os
@@ -42,8 +43,8 @@ DECK = {
     "eval_iters": 1,
     "split": "80,10,10",
 }
-NO_END = 1_000_000  # iterations: a run that is to be killed never comes to its end by itself
-STEPS = 15  # that a run makes at most before it is hit
+NO_END = 1_000_000  # iterations: more than a run can do before it is killed
+STEPS = 15  # most steps that a run makes before it is killed
 EXACT = ["iteration", "samples", "tokens", "loss", "learning_rate", "grad_norm"]
 
 
@@ -70,7 +71,8 @@ class Crashes:
         return {p.name for p in self.save.glob("*.tmp") if p.name != "metrics.h5.tmp"}
 
     def wait(self, process):
-        """Until this run is to be hit: some time from its start, or some steps on."""
+        """Waits until the moment to kill this run: some time after its start, or after some
+        steps."""
         if self.draw.random() < 0.3:
             end, target = time.monotonic() + self.draw.uniform(0.2, 2), self.latest() + STEPS
         else:
@@ -103,7 +105,7 @@ class Crashes:
         self.seen["before the first checkpoint"] += self.latest() == 0
 
     def judge(self, name, text, before, left):
-        """What a run said of the checkpoint it found, and of what the last one left."""
+        """The checkpoint that a run reported at its start, and what the previous run left."""
         if "trireme: error" in text or "instead" in text:
             self.wrong.append(f"{name}, from {before}: {text}")
         found = re.search(r"at iteration (\d+)", text)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints damaged on disk are refused by name and reason: an older one is taken instead, or
-the run ends with an error. Never is wrong state loaded, and never does the program crash.
+"""Damaged checkpoints are refused by name and reason: an older checkpoint is loaded instead, or
+the run ends with an error. Wrong state is never loaded, and the program never crashes.
 
-  damage.py [PLACES [SEED]]    # 30 random places unless told
+  damage.py [PLACES [SEED]]    # 30 random places by default
+
 """
 import os
 import random
@@ -84,7 +85,7 @@ class Damages:
         self.answers = {"fallback": 0, "error": 0}
         program.make_tokens(folder)
         self.train("good", {"train_iters": NEWEST, "model_parallel_size": 2}, ranks=4)
-        # Fewer ranks than wrote it: each reads of several files.
+        # Fewer ranks than wrote the checkpoint: each reads several files.
         self.losses = {}
         for n in range(1, NEWEST + 1):
             done = self.train(f"from{n}", {"load": str(self.good / f"global_step{n}")})
@@ -115,7 +116,7 @@ class Damages:
         return copy
 
     def judge(self, what, name, done, broken, best):
-        """`broken`: what must be named; `best`: iterations that may be gone on from."""
+        """`broken`: what the output must name; `best`: iterations that may be resumed from."""
         text = done.stdout + done.stderr
         errors = [line for line in done.stderr.splitlines() if ERROR in line]
         if done.returncode == 1:
@@ -142,7 +143,7 @@ class Damages:
         name = f"place{number}"
         copy = self.damaged(name)
         newest = copy / f"global_step{NEWEST}"
-        # checkpoint.h5 as often as all shards
+        # choose checkpoint.h5 as often as all shards together
         shards = sorted(newest.glob("shard-*.h5"))
         path = draw.choice([newest / "checkpoint.h5", draw.choice(shards)])
         before = path.read_bytes()
@@ -150,8 +151,8 @@ class Damages:
         what = f"{path.name}: {kind(path, draw)}"
         if path.exists() and path.read_bytes() == before:
             return
-        ranks = 2 if number % 10 == 9 else 0  # each with its part of the files
-        alone = number % 5 == 4  # named itself: nothing else may be taken
+        ranks = 2 if number % 10 == 9 else 0  # each reads its share of the files
+        alone = number % 5 == 4  # `load` names the checkpoint itself: no other may be loaded
         load = newest if alone else copy
         done = self.train(name, {"load": str(load)}, ranks)
         best = [] if alone else [NEWEST - 1]
@@ -160,7 +161,7 @@ class Damages:
             shutil.rmtree(rest, ignore_errors=True)
 
     def several(self):
-        """Two of three, all of three, and all of them named by reason."""
+        """Two of three checkpoints, all three, and all three named with reasons."""
         for count in (2, 3):
             name = f"several{count}"
             copy = self.damaged(name)
@@ -175,7 +176,7 @@ class Damages:
             self.judge(f"{count} of {NEWEST} damaged", name, done, map(str, newest), best)
 
     def never_afresh(self):
-        """Where load and save are one folder, nothing in it may be passed over in silence."""
+        """Where load and save are one folder, a damaged checkpoint there must be reported."""
         for name, lost in (("afresh", "checkpoint.h5"), ("afresh_folders", None)):
             save = self.folder / name
             shutil.copytree(self.good, save)
@@ -191,7 +192,7 @@ class Damages:
             self.check(after == before, f"{name}: files have changed")
 
     def latest(self):
-        """`latest` itself is damaged: the newest is found without it, with a note."""
+        """`latest` itself is damaged: the newest checkpoint is found, with a note."""
         texts = {"empty": b"", "foreign": b"../../etc\n", "binary": bytes(range(256)) * 9,
                  "half": b"global_st", "missing": None, "gone": b"global_step77\n",
                  "negative": b"global_step-1\n"}
@@ -204,7 +205,7 @@ class Damages:
             done = self.train(name, {"load": str(copy)})
             self.judge(name, name, done, [str(copy / "latest")], [NEWEST])
             self.check("warning" in done.stderr, f"{name}: no warning: {done.stderr}")
-        copy = self.damaged("latest_older")  # and it decides where it is whole
+        copy = self.damaged("latest_older")  # an intact `latest` decides
         (copy / "latest").write_text("global_step1\n")
         done = self.train("latest_older", {"load": str(copy)})
         self.judge("latest names step 1", "latest_older", done, [], [1])

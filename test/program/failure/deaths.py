@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Sudden ends in the middle of a run: a rank or the launcher is killed, or one rank alone meets
-an error. Every rank must end within seconds, with a message, and no process stay behind.
-`deaths.py NAME…` runs only the cases whose names begin so.
+an error. Every rank must end within seconds, with a message, and no process may remain.
+`deaths.py NAME…` runs only the cases whose names begin with NAME.
+
 """
 import contextlib
 import os
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import program  # noqa: E402
 
 
-LIMIT = 30  # seconds from the death to the end of all
+LIMIT = 30  # seconds from the death to the end of all ranks
 RANKS = 4
 
 DECK = {
@@ -44,7 +45,7 @@ MESHES = {
 
 
 def remaining(deck, seconds):
-    """What still runs after so long at most."""
+    """Processes that still run after at most LIMIT seconds."""
     end = time.monotonic() + seconds
     while (left := program.ranks_of(deck)) and time.monotonic() < end:
         time.sleep(0.1)
@@ -52,7 +53,7 @@ def remaining(deck, seconds):
 
 
 def train(folder, name, keys):
-    """A run that has done its third step. Its output goes to files: nobody needs to read it."""
+    """A run that has done its third step. Its output goes to files, so that it never blocks."""
     deck = {**DECK, "data_path": str(folder / "tokens.h5"), **keys}
     deck = program.write_deck(folder / f"{name}.yml", deck)
     out, err = folder / f"{name}.out", folder / f"{name}.err"
@@ -80,7 +81,7 @@ def train(folder, name, keys):
 
 
 def wait(process, deck):
-    """What is wrong with how it ended."""
+    """What is wrong with the run's end."""
     wrong = []
     try:
         code = process.wait(LIMIT)
@@ -114,7 +115,7 @@ def signal_launcher(folder, name, number, keys):
 
 
 def bad_token(folder, name, keys):
-    """One token, in the part of the data that one dp rank alone reads in one step."""
+    """Changes one token, in data that only one dp rank reads, in one step."""
     shutil.copy(folder / "tokens.h5", folder / "bad.h5")
     with h5py.File(folder / "bad.h5", "r+") as file:
         at = 32 * (len(file["tokens"]) // 64) + 5
@@ -136,12 +137,12 @@ def bad_token(folder, name, keys):
 
 
 def cases():
-    """Name, function, its arguments."""
+    """Name, function, arguments."""
     for mesh, victim in (("dp4", 0), ("dp4", 3), ("tp2_pp2", 0), ("tp2_pp2", 3), ("pp4", 3)):
         yield f"kill_{mesh}_rank{victim}", kill_rank, (MESHES[mesh], victim)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         yield f"launcher_{number.name}", signal_launcher, (number, {})
-    # Ranks that save don't end by SIGTERM, which the launcher tries first.
+    # Ranks that save don't end on SIGTERM, which the launcher tries first.
     saves = {"checkpoint_factor": 1, "keep_last_n_checkpoints": 2}
     saves["save"] = str(program.root_folder() / "deaths" / "saves")
     yield "saving_kill_rank", kill_rank, (saves, 1)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Each error that a user can make, once: exit code 1, one line of ours, nothing half-written.
+"""Each error that a user can make, once: exit code 1, one line of ours, no incomplete files.
 
-Alone, without a launcher, that line is all of stderr; under mpirun, which adds words of its
-own, it is there once. `errors.py NAME…` runs only the cases whose names begin so.
+Alone, without a launcher, this line is all of stderr. Under mpirun, which adds its own lines,
+our line appears once. `errors.py NAME…` runs only the cases whose names begin with NAME.
+
 """
 import os
 import shutil
@@ -39,17 +40,17 @@ DECK = {
 
 @dataclass
 class Case:
-    """`{}` in arguments, keys and words is the folder of all files."""
+    """`{}` in arguments, keys and words stands for the folder of all files."""
 
     name: str
-    words: list  # what the line must say
-    keys: dict = field(default_factory=dict)  # over DECK; None takes a key away
-    arguments: list = None  # in place of train DECK
-    text: str = None  # a deck as text in place of DECK
+    words: list  # what the line must contain
+    keys: dict = field(default_factory=dict)  # over DECK; None removes a key
+    arguments: list = None  # instead of train DECK
+    text: str = None  # a deck as text, instead of DECK
     ranks: tuple = (0, 2)  # 0: alone, without a launcher
     env: dict = field(default_factory=dict)
-    keeps: set = frozenset()  # what may be in the run's folder afterwards
-    warns: str = ""  # the begin of a warning that comes before
+    keeps: set = frozenset()  # files that may remain in the run's folder
+    warns: str = ""  # beginning of a warning that comes first
 
 
 def deck_cases():
@@ -68,7 +69,7 @@ def deck_cases():
     yield Case("out_of_range", ["hidden_dropout", "1.5", "< 1"], {"hidden_dropout": 1.5})
     yield Case("negative", ["num_layers", "≥ 1", "-3"], {"num_layers": -3})
     yield Case("missing_key", ["num_layers"], {"num_layers": None})
-    # The first thing that is looked at when the run has its folder: the error is in its log.
+    # The run has its folder when this check comes first: the error is in its log.
     log = {"log.txt"}
     yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
@@ -137,7 +138,7 @@ def data_cases():
     yield data("text", ["not an HDF5 file"])
     yield data("foreign", ["not a token file", "trireme prepare"])
     yield data("truncated", ["truncated file: 5000 of its"])
-    # In the middle of a step; deaths.py has it on one rank of several.
+    # In the middle of a step; deaths.py has this error on one rank of several.
     yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
     yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
@@ -178,13 +179,13 @@ def run_cases():
         {"lr": 1e39, "gradient_clipping": 0, "train_iters": 8, "warmup": 0},
         keeps=program.RUN_FILES,
     )
-    yield Case(  # by another program, which doesn't know of our sums
+    yield Case(  # h5py doesn't update our checksums
         "weight_was_changed",
         ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
         {"load": "{}/changed"},
         keeps=program.RUN_FILES,
     )
-    # A NaN among the weights is found by name.
+    # The error names the weight that holds a NaN.
     yield Case(
         "weight_is_nan",
         ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
@@ -233,7 +234,7 @@ GROUPS = [deck_cases, mesh_cases, data_cases, run_cases, command_cases, prepare_
 
 
 def make_files(folder):
-    """What the cases break, each in its own way."""
+    """Files that the cases break, each in its own way."""
     good = program.make_tokens(folder)
     shutil.copy(folder / "text.txt", folder / "text.h5")
     (folder / "truncated.h5").write_bytes(good.read_bytes()[:5000])
@@ -291,7 +292,7 @@ def start(case, ranks, folder):
 
 
 def problems_of(case, ranks, folder):
-    """What is wrong with how the program answers, and its line."""
+    """What is wrong with the program's output, and its line."""
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     if case.name.startswith("prepare"):
@@ -304,7 +305,7 @@ def problems_of(case, ranks, folder):
     wrong = []
     if done.returncode != 1:
         wrong.append(f"exit code {done.returncode}")
-    # hwloc, inside MPI, complains of containers without /sys.
+    # hwloc, inside MPI, complains about containers without /sys.
     lines = [line for line in done.stderr.splitlines() if not line.startswith("[hwloc/")]
     ours = [line for line in lines if "trireme: error:" in line]
     if len(ours) != 1 or not ours[0].startswith(PREFIX):
@@ -327,7 +328,7 @@ def problems_of(case, ranks, folder):
 
 
 def good_answers(folder):
-    """What ends well, and what only warns."""
+    """Runs that succeed, and runs that only warn."""
     wrong = []
 
     def expect(name, done, words, out, err=None):

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Saves that find no space, or a folder that may not be written any more: a small file system
-in memory, which needs the right to mount it (elsewhere all is skipped, with the reason).
+"""Saves that find no space, or a folder that may not be written any more. The disk is a small
+file system in memory. Mounting it needs a right; without the right all tests are skipped,
+with the reason.
 
   full_disk.py [CLASS | CLASS.test_NAME]...
+
 """
 import contextlib
 import itertools
@@ -31,7 +33,7 @@ DECK = {
     "train_batch_size": 4,
     "gradient_accumulation_steps": 1,
     "checkpoint_factor": 500,
-    "extra_save_iters": [100],  # from there to 500 is time enough to fill the disk
+    "extra_save_iters": [100],  # from there to 500 is enough time to fill the disk
     "lr": 1e-3,
     "lr_decay_iters": 1000,
     "log_interval": 100,
@@ -39,13 +41,13 @@ DECK = {
 }
 RANKS = 2
 FIRST, LAST = 100, 1000  # the checkpoint that must stay; the end of some runs
-ROOM = 16 << 20  # bytes, of several checkpoints
+ROOM = 16 << 20  # bytes: several checkpoints
 SECONDS = 60
 ENDLESS = 1_000_000  # iterations
 
 
 class SmallDisk(unittest.TestCase):
-    """With a run on it that has saved once."""
+    """A small file system, with a run on it that has saved once."""
 
     inodes = 4096
 
@@ -79,7 +81,7 @@ class SmallDisk(unittest.TestCase):
         self.addCleanup(program.stop, process)
         self.watch(process, f"saved    {save}/global_step{FIRST} ", log)
         while FIRST not in program.read_metrics(save)["checkpoints/iteration"]:
-            time.sleep(0.01)  # their copy takes room for a moment
+            time.sleep(0.01)  # the metrics' copy takes room for a moment
         return save, process, log
 
     def deck(self, save, **keys):
@@ -88,7 +90,7 @@ class SmallDisk(unittest.TestCase):
         return program.write_deck(self.folder / f"{save.name}.yml", deck)
 
     def watch(self, process, words, log):
-        """Until it has printed these words: all it printed."""
+        """Waits until the run has printed these words; returns all output."""
         end = time.monotonic() + SECONDS
         while words not in (text := log.read_text()):
             if process.poll() is not None or time.monotonic() > end:
@@ -98,19 +100,19 @@ class SmallDisk(unittest.TestCase):
         return text
 
     def fill(self, room):
-        """Leaves so many bytes."""
+        """Fills the disk until so many bytes are free."""
         with self.ballast.open("wb") as file:
             free = os.statvfs(self.disk)
             os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - room)
 
     def assert_loads(self, save, iteration=None):
-        """What `latest` names, which may be told, is where it goes on from, elsewhere."""
+        """The checkpoint that `latest` names is complete, and can be resumed from elsewhere."""
         latest = int((save / "latest").read_text().removeprefix("global_step"))
         self.assertEqual(latest, iteration or latest)
         self.assertGreaterEqual(latest, FIRST)
         iteration = latest
         away = self.folder / f"{save.name}_away"
-        shutil.rmtree(away, ignore_errors=True)  # else that run goes on
+        shutil.rmtree(away, ignore_errors=True)  # otherwise that run goes on
         deck = self.deck(away, load=str(save), train_iters=iteration + 1)
         done = subprocess.run([program.PROGRAM, "train", deck], env=program.environment(),
                               capture_output=True, text=True, check=False)
@@ -119,7 +121,7 @@ class SmallDisk(unittest.TestCase):
         self.assertNotIn("instead", done.stderr)
 
     def end(self, save, process, log):
-        """Asks it to end, which it does with a checkpoint; all is in order then."""
+        """Stops the run, which saves a checkpoint; afterwards all must be in order."""
         (save / "stop").touch()
         self.assertEqual(process.wait(SECONDS), 75, log.read_text()[-3000:])
         last = int((save / "latest").read_text().removeprefix("global_step"))
@@ -129,8 +131,8 @@ class SmallDisk(unittest.TestCase):
         self.assert_loads(save, last)
 
     def goes_on(self, name, fill, free, **keys):
-        """A run that meets a full disk; free() makes room, and all is well again: what it
-        said of the save that failed."""
+        """A run that meets a full disk; free() makes room, and the run recovers. Returns the
+        messages about the failed save."""
         save, process, log = self.start(name, **keys)
         try:
             return self.meets(save, process, log, fill, free)
@@ -159,7 +161,8 @@ class SmallDisk(unittest.TestCase):
 
 class Space(SmallDisk):
     def test_at_each_stage(self):
-        """No room at all; for half the shards; for these, unless metrics come first."""
+        """No room at all; room for half the shards; room for all shards, unless metrics come
+        first."""
         size = 1_500_000
         for name, room, place in [("none", 0, "shard-"), ("some", size // 2, "shard-"),
                                   ("index", None, r"shard-|checkpoint\.h5")]:
@@ -175,7 +178,7 @@ class Space(SmallDisk):
                 shutil.rmtree(self.disk / name)
 
     def test_without_a_copy(self):
-        """All ranks wait for the writer; gathered on one."""
+        """All ranks wait for the writer; one rank gathers."""
         self.goes_on("waits", lambda: self.fill(500_000), self.ballast.unlink,
                      checkpoint={"async": False, "writers_per_node": 1})
 
@@ -187,7 +190,7 @@ class Space(SmallDisk):
         self.assert_loads(save)
 
     def test_last_save(self):
-        """Nothing comes after it: the run must not end as if all were well."""
+        """No save follows this one: the run must not end as if it had succeeded."""
         for name, mode in (("last", {}), ("last_waits", {"async": False})):
             save, process, log = self.start(name, train_iters=LAST, checkpoint=mode,
                                             checkpoint_factor=None)
@@ -202,7 +205,7 @@ class Space(SmallDisk):
 
 
 class Names(SmallDisk):
-    """Room for bytes, but not for names of files: each in turn is the one that fails."""
+    """Room for bytes, but not for names of files: each file in turn fails."""
 
     inodes = 64
 
@@ -211,20 +214,20 @@ class Names(SmallDisk):
         places = ["folder", "shard-", "shard-", r"checkpoint\.h5", "latest"]
         for room in range(len(places)):
             def fill(room=room):
-                """Until no more names get free: the metrics' copy has one for a moment."""
+                """Takes names until no more get free: the metrics' copy uses one briefly."""
                 files.mkdir()
                 numbers, full = itertools.count(), time.monotonic()
                 while time.monotonic() < full + 0.2:
                     if os.statvfs(self.disk).f_favail <= room:
                         continue
                     full = time.monotonic()
-                    with contextlib.suppress(OSError):  # the metrics were first
+                    with contextlib.suppress(OSError):  # the metrics came first
                         (files / str(next(numbers))).touch()
 
             with self.subTest(room):
                 name = f"room{room}"
                 said = self.goes_on(name, fill, lambda: shutil.rmtree(files))
-                # One of the names may be taken by the metrics for a moment.
+                # The metrics may use one of the names for a moment.
                 self.assertRegex(said, "|".join(places[: room + 1]))
             shutil.rmtree(files, ignore_errors=True)
             shutil.rmtree(self.disk / name, ignore_errors=True)
@@ -232,7 +235,7 @@ class Names(SmallDisk):
 
 class ReadOnly(SmallDisk):
     def test_during_the_run(self):
-        """No full disk, so nothing that would pass: the run ends."""
+        """The disk is not full, so the error would not pass: the run ends."""
         save, process, log = self.start("read_only")
         end = time.monotonic() + SECONDS
         while subprocess.run(["mount", "-o", "remount,ro", str(self.disk)], check=False,

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a run goes on from, what a deck may change on the way, and what is refused.
+"""What a run resumes from, what a deck may change when it resumes, and what is refused.
 
   loading.py [Loading.test_NAME]...
+
 """
 import os
 import shutil
@@ -21,7 +22,7 @@ from stops import SECONDS, STOPPED, TP2, Runs  # noqa: E402
 
 
 class Loading(Runs):
-    """From a checkpoint of 4 iterations on 2 ranks, to one rank."""
+    """Resumes a checkpoint of 4 iterations on 2 ranks, on one rank."""
 
     @classmethod
     def setUpClass(cls):
@@ -29,7 +30,7 @@ class Loading(Runs):
         deck = cls.deck(cls, "base", train_iters=4, **TP2)
         program.run_well(2, "train", deck)
         cls.base = cls.folder / "base"
-        # What goes on undisturbed, on one rank.
+        # The undisturbed continuation, on one rank.
         program.run_well(1, "train", cls.deck(cls, "on", load=str(cls.base)))
         cls.on = program.read_metrics(cls.folder / "on")
 
@@ -45,7 +46,7 @@ class Loading(Runs):
         np.testing.assert_array_equal(got["train/samples"], [8, 16])
         fresh, _ = self.go_on("fresh", load=None, train_iters=2)
         self.assertNotEqual(got["train/loss"][0], fresh["train/loss"][0])
-        # Data, seed and sequence may be others then.
+        # Finetuning may change data, seed and sequence length.
         self.go_on("finetune_other", finetune=True, train_iters=2, seed=8, seq_length=8)
         # lr 0: the weights stay as they were loaded.
         self.go_on("finetune_still", finetune=True, train_iters=1, lr=0, min_lr=0)
@@ -55,7 +56,7 @@ class Loading(Runs):
             self.assertTrue(program.equal(a[name], b[name]), name)
 
     def test_the_same_command_again(self):
-        """A run that began with `load` elsewhere goes on from its own checkpoints."""
+        """A run that began with `load` elsewhere resumes from its own checkpoints."""
         for name, first, keys in [("again", 5, {}), ("again_finetune", 1, {"finetune": True}),
                                   ("again_afresh", 5, {"no_load_optim": True}),
                                   ("again_seed", 5, {"no_load_rng": True, "seed": 8})]:
@@ -72,7 +73,7 @@ class Loading(Runs):
                 self.assert_same_run(run, self.folder / f"{name}_whole")
 
     def test_a_run_of_another_beginning(self):
-        """Its checkpoints are not written over."""
+        """Its checkpoints are not overwritten."""
         self.go_on("other", train_iters=5)
         other = self.folder / "other"
         whole = self.base / "global_step4"
@@ -98,7 +99,7 @@ class Loading(Runs):
         got, out = self.go_on("no_load_optim", no_load_optim=True)
         self.assertIn("with a new optimizer state", out)
         np.testing.assert_array_equal(got["train/iteration"], [5, 6])
-        # The first forward is before any step of the optimizer.
+        # The first forward comes before any step of the optimizer.
         self.assertEqual(got["train/loss"][0], self.on["train/loss"][0])
         self.assertNotEqual(got["train/loss"][1], self.on["train/loss"][1])
 
@@ -186,8 +187,8 @@ class Loading(Runs):
             np.testing.assert_array_equal(got["train/iteration"], [1])
 
     def damaged(self, name, **keys):
-        """Checkpoints of 4 iterations, damaged so that only reading tells, and of 2, of a run
-        with other keys."""
+        """Checkpoints of 4 iterations, damaged so that only reading them shows it, and of 2
+        iterations, from a run with other keys."""
         copy = self.folder / f"{name}_load"
         shutil.copytree(self.base, copy)
         shard = copy / "global_step4" / "shard-00000.h5"
@@ -218,7 +219,7 @@ class Loading(Runs):
         copy = self.folder / "denied_load"
         shutil.copytree(self.base, copy)
         shutil.copytree(copy / "global_step4", copy / "global_step3")
-        # Root may read everything unless it gives that up.
+        # Root may read every file unless it drops this capability.
         prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
         for file in ("checkpoint.h5", "shard-00001.h5"):
             with self.subTest(file):

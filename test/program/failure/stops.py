@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""When a run saves, ends early and goes on.
+"""When a run saves, ends early and resumes.
 
   stops.py [CLASS | CLASS.test_NAME]...
+
 """
 import contextlib
 import os
@@ -51,7 +52,7 @@ class Runs(unittest.TestCase):
         cls.tokens = program.make_tokens(cls.folder)
 
     def deck(self, name, **keys):
-        """Of a run in the folder `name`, which it resumes if there is something in it."""
+        """A run in the folder `name`, which resumes if the folder holds a checkpoint."""
         save = str(self.folder / name)
         deck = {**DECK, "data_path": str(self.tokens), "save": save, "load": save, **keys}
         return program.write_deck(self.folder / f"{name}.yml", deck)
@@ -63,7 +64,7 @@ class Runs(unittest.TestCase):
         return self.folder / name, said
 
     def steps(self, run):
-        """Iterations of the checkpoints that are there; nothing else may lie about."""
+        """Iterations of the checkpoints in the folder; other files may not remain."""
         names = {p.name for p in run.iterdir()} - {"latest", *program.RUN_FILES}
         steps = sorted(int(n.removeprefix("global_step")) for n in names)
         self.assertEqual((run / "latest").read_text(), f"global_step{steps[-1]}\n")
@@ -76,7 +77,7 @@ class Runs(unittest.TestCase):
             self.assertTrue(program.equal(array, b[name]), name)
 
     def assert_same_run(self, got, expected):
-        """The whole way, bit for bit."""
+        """Compares the whole run, bit for bit."""
         a, b = program.read_metrics(got), program.read_metrics(expected)
         for name in EXACT:
             np.testing.assert_array_equal(a[f"train/{name}"], b[f"train/{name}"], name)
@@ -86,7 +87,7 @@ class Runs(unittest.TestCase):
 
 class Requests(Runs):
     def stopped(self, name, request, **keys):
-        """A run on four ranks that is asked to end, and then goes on."""
+        """A run on four ranks that is asked to end, and resumes."""
         keys = {**MIXED, "log_interval": 1, **keys}
         deck = self.deck(name, train_iters=ENDLESS, **keys)
         log = self.folder / f"{name}.log"
@@ -129,7 +130,7 @@ class Requests(Runs):
                 self.assertIn(number.name, said)
 
     def test_signal_while_a_save_is_under_way(self):
-        """And several at once, to several ranks."""
+        """Several signals at once, to several ranks."""
         def all_at_once(ranks):
             for pid in ranks.values():
                 for number in (signal.SIGUSR1, signal.SIGTERM):
@@ -139,7 +140,7 @@ class Requests(Runs):
         self.stopped("storm", all_at_once, checkpoint_factor=1, keep_last_n_checkpoints=2)
 
     def test_signal_to_the_launcher(self):
-        """SIGUSR1, which batch systems send ahead of the end, is handed on."""
+        """SIGUSR1, which batch systems send before the time limit, is passed on."""
         def to_parent(ranks):
             status = Path(f"/proc/{ranks[0]}/stat").read_text(encoding="utf-8")
             os.kill(int(status.rsplit(")", 1)[1].split()[1]), signal.SIGUSR1)

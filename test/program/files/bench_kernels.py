@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`trireme bench --kernels`: every kernel of a step is there, and its operations, floors and
-sums are right. How fast they are is no matter of tests.
+"""`trireme bench --kernels`: every kernel of a step is listed, and its operations, floors and
+sums are right. Speed is not tested.
+
 """
 import json
 import math
@@ -59,7 +60,7 @@ def run(folder, name, keys):
 
 
 def matrix_elements(keys):
-    """Of all matrices that tokens go through."""
+    """The number of weights in all matrices that tokens pass."""
     h, inner, ups = SHAPE["hidden_size"], 4 * SHAPE["hidden_size"], 1
     heads, kv = SHAPE["num_attention_heads"], keys.get("num_kv_heads", 4)
     if "intermediate_size" in keys:
@@ -112,7 +113,7 @@ def check(name, keys, told, figures):
 
 
 def refusals(folder):
-    """Errors, which are told once."""
+    """Errors, which are printed once."""
     deck = program.write_deck(folder / "deck.yml", {**SHAPE, **DECKS["neox, bf16"]})
     wrong = []
     for ranks, words, expected in (

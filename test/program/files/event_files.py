@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorBoard's event files, read without TensorBoard: records, sums, and protobuf's fields."""
+"""TensorBoard's event files, read without TensorBoard: records, checksums, and protobuf's
+fields."""
 import struct
 from pathlib import Path
 
 
 def crc32c(data):
-    """Bit by bit; Castagnoli's polynomial, reversed."""
+    """CRC32C, bit by bit, with Castagnoli's polynomial reversed."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc ^= byte
@@ -20,7 +21,7 @@ def masked(data):
 
 
 def records(data):
-    """The data of each record; an AssertionError for one that is damaged or cut short."""
+    """The data of each record; an AssertionError for a damaged or truncated record."""
     at = 0
     while at < len(data):
         head = data[at : at + 8]
@@ -88,7 +89,7 @@ def read(path):
 
 def read_folder(folder):
     """{tag: {step: (value, time)}} of all files in the order of their names, as TensorBoard
-    puts them together: a start takes away what was of its step and later."""
+    joins them. A start removes earlier events of its step and later."""
     tags = {}
     for path in sorted(Path(folder).glob("*tfevents*")):
         for event in read(path):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`trireme inspect` against what h5py sees, damaged checkpoints, and h5py's own way in.
+"""`trireme inspect` against what h5py reads, on intact and damaged checkpoints.
 
   inspect_checkpoint.py [Inspect.test_NAME]...
+
 """
 import re
 import shutil
@@ -30,7 +31,7 @@ DECK = {
     "eval_iters": 0,
 }
 TP2 = {"model_parallel_size": 2}
-# No step changes a weight, and there is no state of the optimizer: equal under every mesh.
+# No step changes a weight, and there is no optimizer state: results are equal on every mesh.
 STILL = {"optimizer": {"type": "SGD", "params": {"momentum": 0}}, "lr": 0, "train_iters": 2}
 PREFIX = "trireme: error: "
 TYPES = {"float32": "fp32"}
@@ -42,14 +43,14 @@ DIFFERENCE = re.compile(r"^(\S+) +(equal|[\d.e+-]+)(?:  (\[[\d, ]+\]))?$", re.MU
 
 
 def inspect(*arguments):
-    """The command as most will start it: without a launcher."""
+    """The command as most users start it: without a launcher."""
     command = [str(program.PROGRAM), "inspect", *map(str, arguments)]
     return subprocess.run(command, env=program.environment(), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=60, check=False)
 
 
 def shown(checkpoint):
-    """What h5py shows of all tensors but the link to the masters: {name: array}."""
+    """All tensors as h5py reads them, except links to master weights: {name: array}."""
     arrays = {}
     with h5py.File(checkpoint / "checkpoint.h5", "r") as file:
         for group in ["model", *(f"optimizer/{name}" for name in file.get("optimizer", []))]:
@@ -66,7 +67,7 @@ def flip(path, at):
 
 
 def place_of_tensor(shard):
-    """A byte of a tensor in a shard."""
+    """The position of a tensor's byte in a shard."""
     with h5py.File(shard, "r") as file:
         group = file["model"]
         name = next(n for n in group if n.startswith("layers.1.mlp.dense_h_to_4h.weight"))
@@ -91,7 +92,7 @@ class Inspect(unittest.TestCase):
         return folder
 
     def copy(self, name):
-        """The last checkpoint, to be damaged."""
+        """A copy of the last checkpoint, to be damaged."""
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         return shutil.copytree(self.last, path)
@@ -102,7 +103,7 @@ class Inspect(unittest.TestCase):
         return done.stdout
 
     def refused(self, words, *arguments):
-        """One line that says all `words`."""
+        """Requires one error line that contains all `words`."""
         done = inspect(*arguments)
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         lines = [x for x in done.stderr.splitlines() if not x.startswith("[hwloc/")]
@@ -181,7 +182,7 @@ class Inspect(unittest.TestCase):
     def test_whole(self):
         whole = r"all 2 shards are whole: [\d.]+ MB in [\d.]+ s, [\d.]+ GB/s"
         self.assertRegex(self.good(self.last, "--verify"), whole)
-        # Under another name in another place, with the run out of reach.
+        # Another name in another folder; the run's folder is out of reach.
         moved = self.copy("moved")
         self.assertRegex(self.good(moved, "--verify"), whole)
         hidden = self.trained.rename(self.folder / "hidden")
@@ -222,13 +223,13 @@ class Inspect(unittest.TestCase):
         broken = self.copy("missing")
         (broken / "shard-00001.h5").unlink()
         self.refused([broken / "shard-00001.h5"], broken)
-        # What read_checkpoint.py warns of.
+        # read_checkpoint.py warns of this.
         self.assertTrue(np.isnan(shown(broken)["model/embed_in.weight"]).any())
 
     # --- in what two differ ------------------------------------------------------------------
 
     def check_differences(self, a, b, *arguments):
-        """Against NumPy. Names of the tensors that differ."""
+        """Compares with NumPy. Returns the names of tensors that differ."""
         x, y = shown(a), shown(b)
         out = self.good(a, "--diff", b, *arguments, code=1)
         rows = DIFFERENCE.findall(out)
@@ -272,7 +273,7 @@ class Inspect(unittest.TestCase):
         self.assertNotIn("differs:", out)
 
     def test_of_several_parts(self):
-        """A tensor of more than is read at a time."""
+        """A tensor larger than the pieces that are read."""
         long = {"pos_emb": "learned", "max_position_embeddings": 300_000, "train_iters": 1}
         one = self.train("long", 1, STILL, long) / "global_step1"
         other = shutil.copytree(one, self.folder / "long_other")
@@ -299,7 +300,7 @@ class Inspect(unittest.TestCase):
         out = self.good(one, "--diff", two)
         self.assertRegex(out, r"differs: mesh dp 1 . tp 1 . pp 1 \| dp 1 . tp 2 . pp 1\n")
         self.assertIn("no difference in ", out)
-        # Without an optimizer's state.
+        # Without optimizer state.
         arrays = shown(self.last)
         extra = [name for name in arrays if name.startswith("optimizer/")]
         out = self.good(self.last, "--diff", one, code=1)

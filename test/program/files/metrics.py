@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""metrics.h5 beside its series: what it says of the run, its plan, its ranks and of timelines;
-and the same run in TensorBoard's files.
+"""metrics.h5 beside its series: what it records about the run, its forecast, its ranks and
+timelines. TensorBoard's files of the run must agree.
 
   metrics.py [CLASS | CLASS.test_NAME]...
+
 """
 import contextlib
 import json
@@ -48,7 +49,7 @@ DECK = {
 }
 TRACED = [2, 3, 5]
 STOPPED = 75
-FLOOR = 1e-6  # seconds: shorter spans are merged away
+FLOOR = 1e-6  # seconds: shorter spans are merged
 ROUNDING = 1e-9
 
 
@@ -59,7 +60,7 @@ class Runs(unittest.TestCase):
         cls.tokens = program.make_tokens(cls.folder)
 
     def train(self, name, ranks=RANKS, code=0, **keys):
-        """A run that goes on from where its folder is: that folder, and what it printed."""
+        """Resumes a run from its folder; returns the folder and the output."""
         save = self.folder / name
         deck = {**DECK, "data_path": str(self.tokens), "save": str(save), "load": str(save),
                 **keys}
@@ -70,7 +71,7 @@ class Runs(unittest.TestCase):
 
 
 class Files(Runs):
-    """Of runs on tp 2 × pp 2 with two chunks a stage and four micro-batches."""
+    """Runs on tp 2 × pp 2 with two chunks a stage and four micro-batches."""
 
     def attributes(self, run, name="/"):
         with h5py.File(run / "metrics.h5", "r") as file:
@@ -88,7 +89,7 @@ class Files(Runs):
                                    said["flops_per_token"])
 
     def assert_plan(self, run, columns):
-        """What `trireme plan` says."""
+        """The output of `trireme plan`."""
         path = run.parent / "plan.json"
         program.run_well(1, "plan", self.path, "--ranks", RANKS, "--json", path)
         stages = json.loads(path.read_text())["stages"]
@@ -102,7 +103,7 @@ class Files(Runs):
             self.assertEqual(columns[f"plan/{name}"].tolist(), expected, name)
 
     def assert_ranks(self, columns, steps):
-        """`steps`: slice of /train's rows that this start did."""
+        """`steps`: slice of /train's rows that this start wrote."""
         ranks = {n.removeprefix("ranks/"): c for n, c in columns.items() if "ranks/" in n}
         self.assertEqual(ranks["dp"].tolist(), [0, 0, 0, 0])
         self.assertEqual(ranks["tp"].tolist(), [0, 1, 0, 1])
@@ -134,17 +135,19 @@ class Files(Runs):
             for rank in range(RANKS):
                 here = (rows["iteration"] == iteration) & (rows["rank"] == rank)
                 self.assert_spans({n: c[here] for n, c in rows.items()})
-            # Rank 0's step is the one in /train; evaluation is no part of it, but passes.
+            # Rank 0's step is the one in /train. Evaluation is not part of a step, but takes
+            # time.
             if iteration % DECK["eval_interval"] != 0:
                 here = (rows["iteration"] == iteration) & (rows["rank"] == 0)
-                # All count from the first rank that left the barrier, a step from its rank's.
+                # All spans count from the first rank that left the barrier; a step counts from
+                # its own rank's.
                 took = (rows["start"] + rows["seconds"])[here].max() - rows["start"][here].min()
                 step = columns["train/step_seconds"][iteration - 1]
                 self.assertLessEqual(took, step + ROUNDING)
         return rows
 
     def assert_spans(self, spans):
-        """Of one rank and iteration."""
+        """Checks the spans of one rank and iteration."""
         start, end = spans["start"], spans["start"] + spans["seconds"]
         self.assertGreaterEqual(start[0], 0)
         self.assertTrue((start[1:] >= end[:-1] - ROUNDING).all(), "spans overlap")
@@ -187,7 +190,7 @@ class FourRanks(Files):
         self.assert_ranks(columns, slice(0, 4))
         self.assertEqual(int(self.attributes(run, "ranks")["steps"]), 4)
         self.assert_timeline(columns, [2, 3])
-        # A step alone: the means are its own, on each rank.
+        # With one step, the means equal this step's values, on each rank.
         run, _ = self.train("stop", timeline_iters=TRACED, train_iters=5)
         columns = program.read_metrics(run)
         self.assert_ranks(columns, slice(4, 5))
@@ -201,7 +204,7 @@ class FourRanks(Files):
                 seconds = rows["seconds"][here & (rows["phase"] == phase)].sum()
                 expected = columns["ranks/phases"][rank, phase]
                 self.assertAlmostEqual(seconds, expected, delta=1e-3)
-        # Back to iteration 3: what was traced later is gone.
+        # Back to iteration 3: later traces are gone.
         self.train("stop", load=str(run / "global_step3"), train_iters=6)
         columns = program.read_metrics(run)
         self.assert_timeline(columns, [2, 3])
@@ -240,7 +243,7 @@ class FourRanks(Files):
 @unittest.skipUnless(program.PROGRAM.name == "trireme_emulated" or shutil.which("nvidia-smi"),
                      "no GPU")
 class Gpu(Files):
-    """The same where a step's times are those of a stream's events, looked at later."""
+    """A step's times come from a stream's events, read later."""
 
     def test_a_whole_run(self):
         self.check_a_whole_run(device="cuda")
@@ -255,7 +258,7 @@ class TensorBoard(Runs):
         return self.train(name, 1, **keys)
 
     def assert_same(self, run):
-        """What the run's event files say is what its metrics say."""
+        """The run's event files agree with its metrics."""
         columns, tags = program.read_metrics(run), event_files.read_folder(self.events)
         names = {"train/loss": "train/loss", "train/learning_rate": "train/learning_rate",
                  "train/grad_norm": "train/grad_norm", "train/loss_scale": "train/loss_scale",
@@ -297,7 +300,7 @@ class TensorBoard(Runs):
         self.assertEqual(times, sorted(times))
         self.assertTrue(begin < times[0] and times[-1] < time.time())
         steps = np.array([seconds for seconds, _ in tags["runtime/iteration_seconds"].values()])
-        for apart, seconds in zip(np.diff(times[:4]), steps[1:4]):  # of one start
+        for apart, seconds in zip(np.diff(times[:4]), steps[1:4]):  # within one start
             self.assertGreater(apart, 0.9 * seconds)
         self.assertGreater(tags["memory/peak_mib_per_rank"][6][0], 1)
 

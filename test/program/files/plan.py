@@ -42,18 +42,18 @@ CASES = {  # name: (ranks, deck)
                                 "virtual_pipeline_chunks": 2,
                                 "gradient_accumulation_steps": 4}),
 }
-TOLERANCE = 0.005  # of a pipeline; a free block can be larger than what it is given to
+TOLERANCE = 0.005  # for pipelines; a free block can be larger than the request
 
 
 def planned(folder, ranks, deck, *arguments):
-    """What one process says of a run on `ranks` ranks."""
+    """The forecast that one process makes of a run on `ranks` ranks."""
     figures = folder / "plan.json"
     program.run_well(1, "plan", deck, "--ranks", ranks, "--json", figures, *arguments)
     return json.loads(figures.read_text())
 
 
 def array_bytes(path):
-    """Of all arrays of a shard."""
+    """Bytes of all arrays of a shard."""
     sizes = []
     with h5py.File(path, "r") as file:
         file.visititems(lambda _, item: sizes.append(getattr(item, "nbytes", 0)))
@@ -77,7 +77,7 @@ class Memory(unittest.TestCase):
                 if len(plan["stages"]) == 1:
                     self.assertEqual(stage[what], most, text)
                     continue
-                # How long messages wait to be sent is a matter of timing.
+                # Timing decides how long messages wait to be sent.
                 self.assertLessEqual(most, stage[what] * (1 + TOLERANCE), text)
                 least = stage[what] - stage["unsent_bytes"]
                 self.assertGreaterEqual(most, least * (1 - TOLERANCE), text)
@@ -93,7 +93,7 @@ class Save(unittest.TestCase):
         tokens = program.make_tokens(folder)
         data = {"data_path": str(tokens), "eval_iters": 0, "save": str(folder / "run")}
         deck = {**BASE, **settings, **data}
-        del deck["vocab_size"]  # both take it from the data
+        del deck["vocab_size"]  # both read it from the data
         deck = program.write_deck(folder / "deck.yml", deck)
         nodes = ("--ranks-per-node", ranks)
         plan = planned(folder, ranks, deck, *nodes)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`trireme prepare` from the command line: the same file from any number of ranks, and what
-stands in it."""
+"""`trireme prepare` from the command line: equal files from any number of ranks, and their
+contents."""
 import json
 import shutil
 import sys
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
 
-END = 256  # of document; below it are the bytes
+END = 256  # end of document; smaller ids are bytes
 MANY = 17_000_000  # characters: more blocks of 4 MiB than four ranks take in one round
 
 
@@ -43,7 +43,7 @@ class Prepare(unittest.TestCase):
         return output
 
     def check(self, name, documents, *arguments):
-        """One and four ranks write the same bytes, and these documents."""
+        """One and four ranks write equal bytes, and these documents."""
         one, four = (self.prepare(name, ranks, *arguments) for ranks in (1, 4))
         self.assertEqual(one.read_bytes(), four.read_bytes())
         expected = [np.frombuffer(d.encode(), np.uint8) for d in documents]

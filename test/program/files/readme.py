@@ -2,7 +2,6 @@
 """The commands of all pages: each is run here, in a folder that looks like the source tree, or
 is named below with what runs it elsewhere. Targets, files, links and keys of pages exist.
 
-Trainings are shortened by settings that come last; nothing else of a command is changed.
 """
 import os
 import re
@@ -25,10 +24,10 @@ READMES = ("README.md", *sorted(
 # So are the numbers of their checkpoints.
 STEPS = {"global_step400": "global_step4", "global_step200": "global_step2"}
 SHORT = "--set train_iters=4 --set log_interval=2 --set eval_interval=4 --set eval_iters=1"
-SECONDS = 120  # for a command
-CHARACTERS = 4_000_000  # the last thousandth of them, for the test, is a batch
+SECONDS = 120  # for one command
+CHARACTERS = 4_000_000  # the last thousandth, for the test split, is a batch
 
-# What is not run here: pattern of a whole command, and who runs it.
+# Commands that are not run here: a pattern of the whole command, and what runs it.
 ELSEWHERE = {
     r"make run": ".ci/run",
     r"make test": ".ci/run",
@@ -51,7 +50,7 @@ ELSEWHERE = {
 
 
 def code_blocks(text):
-    """Blocks of indented lines, each a list of them without the indent."""
+    """Blocks of indented lines, each a list of lines without the indent."""
     blocks, block, before = [], [], ""
     for line in text.split("\n"):
         if line.startswith("    ") and (block or before.strip() == ""):
@@ -69,7 +68,7 @@ WORDS = ("make", "mpirun", "srun", "sbatch", "build/", "analysis/", "jobs/", "cm
 
 
 def commands(text):
-    """The command lines in code blocks, continuations joined, remarks cut off."""
+    """The command lines in code blocks, with continuations joined and comments removed."""
     for block in code_blocks(text):
         joined = "\n".join(block).replace("\\\n", " ").split("\n")
         for line in joined:
@@ -121,11 +120,11 @@ class Readme(unittest.TestCase):
             said, _ = process.communicate(timeout=SECONDS)
         finally:
             program.stop(process)
-        differs = 1 if "--diff" in line else 0  # the two runs read other texts
+        differs = 1 if "--diff" in line else 0  # the two runs read different texts
         self.assertEqual(process.returncode, differs, f"{line}\n{said}")
 
     def test_commands(self):
-        # What `make run` leaves behind, which later commands read.
+        # Files that `make run` leaves, which later commands read.
         run = "mpirun -np 2 build/trireme train inputs/gcide.yml"
         self.run_line(f"{run} --set checkpoint_factor=2")
         seen, here = set(), 0

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves in its folder and shows on the way: log, deck, environment, the start
+"""What a run leaves in its folder and shows while it runs: log, deck, environment, the start
 screen, the bar.
 
   run_folder.py [CLASS | CLASS.test_NAME]...
+
 """
 import fcntl
 import os
@@ -61,7 +62,7 @@ class Runs(unittest.TestCase):
         return program.write_deck(self.folder / f"{name}.yml", deck)
 
     def train(self, name, ranks=1, code=0, variables=None, settings=(), **keys):
-        """Saves to the folder `name` unless the keys say otherwise."""
+        """A run that saves to the folder `name` unless the keys say otherwise."""
         folder = self.folder / name
         keys = {"save": str(folder), "load": str(folder), **keys}
         done = program.run(ranks, "train", self.deck(name, **keys), *settings,
@@ -121,7 +122,7 @@ class Files(Runs):
         self.assertEqual(log[marks[1] + 1:], done.stdout.splitlines())
         self.assertIn("train_iters: 6\n", (run / "deck.yml").read_text())
         self.assertEqual((run / "environment.txt").read_text().count("start  "), 2)
-        # The resolved deck starts the run too, and what was best is known from before.
+        # The resolved deck starts the run too, and the best loss is known from before.
         done = program.run(1, "train", run / "deck.yml", "--set", "train_iters=7")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("at iteration 6\n", done.stdout)
@@ -230,7 +231,7 @@ class Screen(Runs):
         self.assertLessEqual(sum(map(float, phases.values())), total + 0.1)
 
     def test_what_does_not_fit_is_warned_of(self):
-        """By both figures, before memory is taken."""
+        """The warning has both figures, and comes before memory is taken."""
         keys = {"hidden_size": 32768, "num_layers": 64, "num_attention_heads": 64}
         done = program.run(1, "train", self.deck("huge", **keys),
                            preexec_fn=lambda: limit_memory(2 << 30))
@@ -248,10 +249,10 @@ def limit_memory(limit):
 
 
 class Bar(Runs):
-    """In a terminal of so many columns, alone and under mpirun."""
+    """A run in a terminal of so many columns, alone and under mpirun."""
 
     def in_terminal(self, command, columns, out=None, **variables):
-        """All that such a terminal was sent."""
+        """Everything that such a terminal received."""
         leader, follower = pty.openpty()
         fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         env = program.environment(**{"TERM": "xterm", **variables})
@@ -267,7 +268,7 @@ class Bar(Runs):
                 continue
             try:
                 piece = os.read(leader, 65536)
-            except OSError:  # the last holder of the other side is gone
+            except OSError:  # no process holds the other side any more
                 break
             if not piece:
                 break
@@ -278,7 +279,7 @@ class Bar(Runs):
 
     @staticmethod
     def shown(text):
-        """What stands on the screen in the end, were it wide enough."""
+        """The text on the screen in the end, on a screen wide enough."""
         lines = [""]
         for piece in re.findall(r"\r\n|\r\x1b\[K|\r|\n|[^\r\n]+", text):
             if piece in ("\r\n", "\n"):
@@ -331,7 +332,7 @@ class Bar(Runs):
         self.assertNotIn(" of 400 |", text)
 
     def test_not_in_a_file(self):
-        """Of mpirun, whose ranks have a terminal as stdout all the same."""
+        """mpirun's ranks have a terminal as stdout in any case."""
         file = self.folder / "out.txt"
         line = program.command(2, "train", self.deck_of("filed"))
         text = self.in_terminal(line, 100, out=file)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Event files as TensorBoard itself reads them, against the tests' own reader.
 
-  tensorboard_peer.py FOLDER      needs `pip install tensorboard`, and so is none of CTest's
+  tensorboard_peer.py FOLDER      needs `pip install tensorboard`; CTest does not run it
+
 """
 import sys
 
@@ -30,7 +31,7 @@ def main():
     theirs, ours = read_by_tensorboard(sys.argv[1]), event_files.read_folder(sys.argv[1])
     for tag in sorted(theirs.keys() | ours.keys()):
         read, expected = theirs.get(tag, {}), ours.get(tag, {})
-        # A start takes scalars away in TensorBoard 2.21's accumulator, but no texts.
+        # In TensorBoard 2.21's accumulator, a start removes scalars but no texts.
         same = expected.items() <= read.items() if tag == "deck" else expected == read
         print(f"{tag}: {len(read)} values, {'as' if same else 'NOT AS'} we read")
         if not same:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training on a GPU: against the CPU, on meshes, from run to run, and what steps may not do.
 
-  gpu.py [CLASS | CLASS.test_NAME]...      without any: all, also what CTest leaves out
+  gpu.py [CLASS | CLASS.test_NAME]...      by default all tests, also those that CTest omits
 
-Ranks share a GPU, or have one each where there are so many. What sets the GPU up, or counts
-calls, is for the emulated one alone: TRIREME=build/test/trireme_emulated.
+Ranks share a GPU, or have one each if there are enough. Tests that configure the GPU, or count
+calls, need the emulated GPU: TRIREME=build/test/trireme_emulated.
+
 """
 import functools
 import itertools
@@ -30,15 +31,15 @@ EMULATED = program.PROGRAM.name == "trireme_emulated"
 TINY = {"num_layers": 2, "seq_length": 12, "train_batch_size": 4, "train_iters": 4,
         "log_interval": 2, "eval_interval": 2, "eval_iters": 1}
 GPU = {"device": "cuda"}
-HALF_TOLERANCE = 2e-2  # of losses with half types
-LONG_TOLERANCE = 1e-4  # of fp32 losses over 50 steps
-ORDER_OF_SUMS = 1e-15  # of norms: MPI adds up ranks' fp64 squares in another order than NCCL's
-SECONDS = 600  # for a run
+HALF_TOLERANCE = 2e-2  # for losses in half precision
+LONG_TOLERANCE = 1e-4  # for fp32 losses over 50 steps
+ORDER_OF_SUMS = 1e-15  # for norms: MPI and NCCL add up ranks' fp64 squares in different orders
+SECONDS = 600  # for one run
 
 
 @functools.cache
 def gpus():
-    """How many there are; as many as a run likes where they are emulated."""
+    """The number of GPUs; any number where GPUs are emulated."""
     if EMULATED:
         return 8
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
@@ -46,7 +47,7 @@ def gpus():
 
 
 def on_gpus(count=1, seed=1):
-    """Variables of such a machine."""
+    """Environment variables of a machine with so many GPUs."""
     return {"TRIREME_EMULATED_DEVICES": str(count), "TRIREME_EMULATED_SEED": str(seed)}
 
 
@@ -63,7 +64,7 @@ class Runs(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def train(self, model, ranks, *decks, variables=None):
-        """The folder of a run, and what it printed."""
+        """The folder of a run, and its output."""
         folder = program.work_folder(self.folder / str(next(self.numbers)))
         deck = {**parity.BASE, **TINY, **parity.MODELS[model], "data_path": str(self.tokens),
                 "save": str(folder)}
@@ -76,7 +77,8 @@ class Runs(unittest.TestCase):
         return folder, told
 
     def assert_near(self, got, expected, tolerance=None):
-        """Runs in folders, to parity.py's tolerances, or losses alone to this one."""
+        """Compares runs in folders, with parity.py's tolerances, or losses only with this
+        tolerance."""
         got, expected = program.read_metrics(got), program.read_metrics(expected)
         rows = parity.compare(got, expected)
         print(self.id(), *(f"{what} {by:.1e}" for what, by, _ in rows[1:5]), flush=True)
@@ -88,7 +90,8 @@ class Runs(unittest.TestCase):
             self.assertLessEqual(by, allowed, what)
 
     def assert_equal(self, got, expected, norms=0.0):
-        """Runs in folders: losses, evaluations, last checkpoint; norms at most so far apart."""
+        """Compares runs in folders: losses, evaluations, last checkpoint; norms within a
+        tolerance."""
         got, expected = zero.state_of(got), zero.state_of(expected)
         if norms > 0:
             name = "train/grad_norm"
@@ -97,7 +100,7 @@ class Runs(unittest.TestCase):
 
 
 class Agreement(Runs):
-    """One rank on the GPU against one on the CPU."""
+    """One rank on the GPU against one rank on the CPU."""
 
     def check(self, model, tolerance, *decks):
         cpu, _ = self.train(model, 1, {"device": "cpu"}, *decks)
@@ -130,7 +133,7 @@ class Agreement(Runs):
 
 
 class FiftySteps(Agreement):
-    """The same over many steps; slow where the GPU is emulated."""
+    """The comparison over many steps; slow where the GPU is emulated."""
 
     STEPS = {"train_iters": 50, "eval_interval": 25}
     test_fp16 = None
@@ -187,7 +190,7 @@ for mesh_name in Meshes.NAMES:
 
 @unittest.skipUnless(EMULATED, "orders of execution can't be chosen")
 class ManySeeds(Meshes):
-    """Races between streams show in some orders only."""
+    """Some orders of streams reveal races that others hide."""
 
     SEEDS = range(1, 7)
     NCCL_SEEDS = range(2, 7)
@@ -281,7 +284,7 @@ class Errors(unittest.TestCase):
                    keys={"hidden_size": 512}, warns="the plan needs ", memory=str(80 << 20))
 
     def test_attention_without_cudnn(self):
-        """The emulated GPU has none."""
+        """The emulated GPU has no cuDNN."""
         self.check(["attention_kernel: cudnn", "built without cuDNN", "cudnn.h of 9.8",
                     "attention_kernel: auto"], keys={"attention_kernel": "cudnn"})
 
@@ -290,7 +293,7 @@ class Errors(unittest.TestCase):
                    ranks=(2,), keys={"communication": "nccl"})
 
     def start_apart(self, device):
-        """Two ranks, the first of which sees no GPU."""
+        """Two ranks, of which the first sees no GPU."""
         deck = program.write_deck(self.folder / "deck.yml", errors.deck_of(
             self.folder, {"device": device}))
         words = program.command(1, "train", deck)
@@ -317,7 +320,7 @@ class Errors(unittest.TestCase):
 
 @unittest.skipUnless(EMULATED, "calls are counted by the emulator")
 class Calls(Runs):
-    """What steps cost beside their work, from the `first` one of those counted on."""
+    """What steps cost beside their work; counts from step `first` on."""
 
     COUNTS = ["device allocations", "pinned allocations", "releases", "drains", "event waits",
               "pageable copies", "works"]
@@ -362,9 +365,9 @@ class Calls(Runs):
                                 {"stage": 3, **zero.LAYOUTS[1]}}, first=3, gpus_used=2)
 
     def check_one_rank(self, lines, *decks, first=2, drains=0, waits=0):
-        """A step waits for the upload of tokens of the fourth before it, a line of the log for
-        the results and for the mark at its steps' end; the profiler's end drains once. (With
-        NCCL the host asks again and again instead, which isn't counted.)"""
+        """A step waits for the upload of the tokens of the fourth step before it. A line of the
+        log waits for the results, and for the mark at the end of its steps. The profiler's
+        end drains once. With NCCL the host polls instead, which isn't counted."""
         counts = self.count(1, {"communication": "staged"}, *decks, first=first)
         self.assertGreater(counts.pop("works"), 0)
         self.assertEqual(counts.pop("drains"), 1 + lines + drains)

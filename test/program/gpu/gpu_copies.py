@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a GPU's run keeps in host memory: copies of the state to be saved, and inputs of layers.
-Neither changes a bit, and plans know of both.
+"""What a GPU run keeps in host memory: copies of state to be saved, and inputs of layers.
+Neither changes a bit, and forecasts include both.
 
   gpu_copies.py [CLASS | CLASS.test_NAME]...
+
 """
 import json
 import sys
@@ -33,7 +34,7 @@ class Inputs(gpu.Runs):
         self.check("neox", 1, {"precision": "bf16"})
 
     def test_pipeline(self):
-        """Several micro-batches are under way at once."""
+        """Several micro-batches are in flight at once."""
         self.check("llama", 2, {"pipe_parallel_size": 2, "checkpoint_num_layers": 2})
 
     def test_shares(self):
@@ -42,7 +43,7 @@ class Inputs(gpu.Runs):
 
 class Plans(gpu.Runs):
     def figures(self, deck):
-        """What is planned for the rank, and what it then takes of its GPU."""
+        """The forecast for a rank, and the GPU memory that the rank uses."""
         folder = program.work_folder(self.folder / str(next(self.numbers)))
         path = program.write_deck(folder / "deck.yml", {
             **gpu.parity.BASE, **gpu.TINY, **gpu.parity.MODELS["neox"], **RECOMPUTED,
@@ -68,7 +69,7 @@ class Plans(gpu.Runs):
 
 
 class Saves(gpu.Runs):
-    """However the state's copy comes to those who write it."""
+    """Whichever way the state's copy reaches the ranks that write it."""
 
     def test_writers_share_memory(self):
         runs = [self.train("llama", 2, gpu.GPU, FEW_HEADS, {"checkpoint": keys})[0]

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`cuda_graphs`: the bits of runs without, few calls, the memory of the plan, named errors.
+"""`cuda_graphs`: equal bits to runs without, few calls, the memory of the forecast, named
+errors.
 
   gpu_graphs.py [CLASS | CLASS.test_NAME]...     as gpu.py
+
 """
 import itertools
 import json
@@ -25,7 +27,8 @@ EVERY = {"checkpoint_factor": 2}  # saved while training goes on; gpu.TINY evalu
 
 
 class Graphs(gpu.Runs):
-    """Graphs and what they were captured from, with evaluations and checkpoints in between."""
+    """Graphs against the steps they were captured from, with evaluations and checkpoints
+    between."""
 
     def check(self, model, ranks, *decks, variables=None):
         decks = [SMALL, *decks, EVERY, {"train_iters": 6}]
@@ -93,7 +96,7 @@ class GraphsRestart(restart.Runs):
 
 
 class GraphsNotFinite(gpu.Runs):
-    """What a run that breaks says of itself is the same."""
+    """A run that breaks reports equal errors."""
 
     def test_loss(self):
         told = []
@@ -113,7 +116,7 @@ class GraphsNotFinite(gpu.Runs):
 
 @unittest.skipUnless(gpu.EMULATED, "bytes are the machine's own elsewhere")
 class GraphsMemory(unittest.TestCase):
-    """`trireme plan` knows what graphs keep."""
+    """`trireme plan` knows the memory that graphs keep."""
 
     MODEL = {"num_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "seq_length": 64,
              "vocab_size": 1003, "train_micro_batch_size_per_gpu": 2, "train_iters": 6,
@@ -145,7 +148,7 @@ class GraphsMemory(unittest.TestCase):
 
 
 class GraphsCalls(gpu.Calls):
-    """Of the steps after the capture, which is in the third step at the latest."""
+    """Counts steps after the capture, which is in the third step at the latest."""
 
     test_allocations_staged = test_allocations_nccl_and_stage_3 = None
     test_steps_drain_nothing = None  # inputs in host memory don't go with graphs
@@ -169,7 +172,7 @@ class GraphsCalls(gpu.Calls):
 
 
 class GraphsErrors(gpu.Errors):
-    """Each key in the way is named."""
+    """The error names each key that prevents graphs."""
 
     def refuse(self, words, keys, ranks=(0,)):
         self.check(["cuda_graphs: true does not work with", *words,
@@ -212,7 +215,7 @@ class GraphsErrors(gpu.Errors):
 
 
 for name in [n for n in dir(gpu.Errors) if n.startswith("test_")]:
-    setattr(GraphsErrors, name, None)  # gpu.py has them
+    setattr(GraphsErrors, name, None)  # gpu.py has these tests
 
 
 if __name__ == "__main__":

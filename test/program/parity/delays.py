@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ranks that are late at random change no bit: overlapped runs under delays.c beside stage 0
-without delays. Meshes and stages turn from run to run.
+"""Ranks that are late at random change no bit: overlapped runs with delays.c against stage 0
+without delays. Meshes and stages alternate from run to run.
 
-  delays.py [RUNS [SEED]]    # 8 unless told
+  delays.py [RUNS [SEED]]    # 8 by default
+
 """
 import contextlib
 import os
@@ -22,15 +23,15 @@ import zero  # noqa: E402
 LIBRARY = Path(os.environ.get(
     "TRIREME_DELAYS_LIBRARY", program.SOURCE / "build" / "test" / "libtrireme_delays.so"))
 MESHES = ["dp2", "dp2_pp2", "dp4", "dp2_pp2_interleaved"]
-# Open MPI 4: most bytes that a send hands over at once. With few, memory is in use until the
-# other side comes for it.
+# Open MPI 4: most bytes that a send hands over at once. With few bytes, memory stays in use
+# until the receiver asks for it.
 EAGER = "OMPI_MCA_btl_vader_eager_limit"
-LATE = 100  # calls a rank at least, or nothing is tested
+LATE = 100  # calls a rank at least, or the test tests too little
 
 
 @contextlib.contextmanager
 def delayed(seed):
-    """Runs started within have the library beneath them; the launcher itself hasn't."""
+    """Runs started within have the delaying library preloaded; the launcher itself hasn't."""
     launcher = program.MPIRUN
     program.MPIRUN = [*launcher, "-x", f"LD_PRELOAD={LIBRARY}", "-x", f"TRIREME_DELAYS={seed}"]
     if seed % 2 == 0:
@@ -43,7 +44,7 @@ def delayed(seed):
 
 
 def check(mesh, number, seed):
-    """One run of accumulation 4."""
+    """One run with gradient accumulation of 4."""
     stage, precision = number % 4, zero.PRECISIONS[number % 3 == 2]
     settings = {"stage": stage, **zero.LIMITS[number % 3]}
     what = f"{mesh.name} stage {stage} {precision} seed {seed}"

@@ -5,6 +5,7 @@ losses of a run on one rank that was never stopped. And a chain of odd counts. P
 of the eight layouts twice as what was saved and twice as what goes on; AllPairs all 64 pairs.
 
   layouts.py [CLASS | CLASS.test_NAME]...
+
 """
 import shutil
 import sys
@@ -60,7 +61,7 @@ class Layouts(unittest.TestCase):
         cls.tokens = program.make_tokens(cls.folder)
 
     def train(self, name, layout, iterations, **keys):
-        """A run that ends with a checkpoint: its folder, and what it printed."""
+        """A run that ends with a checkpoint: its folder, and its output."""
         ranks, mesh = layout
         folder = self.folder / name
         deck = {**DECK, "data_path": str(self.tokens), "save": str(folder),
@@ -69,7 +70,7 @@ class Layouts(unittest.TestCase):
         return folder, program.run_well(ranks, "train", path)
 
     def assert_goes_on(self, got, expected, first):
-        """Rows from `first` on are those of `expected`."""
+        """Rows from `first` on equal those of `expected`."""
         got, expected = program.read_metrics(got), program.read_metrics(expected)
         count = len(got["train/iteration"])
         self.assertEqual(got["train/iteration"][0], first)

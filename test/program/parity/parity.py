@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training on a mesh against one rank: losses, gradient norms, evaluations, initial weights.
 
-  parity.py references        one rank's runs, for the others to compare with
+  parity.py references        one rank's runs, as references for the others
   parity.py MESH...           20 steps on these meshes (a name in MESHES)
   parity.py initial_weights   bit for bit, before the first step
 
-Every mesh trains four models that differ in all that is cut differently, with one and with
-several micro-batches, with and without dropout; which model meets which of these turns from
-mesh to mesh.
+Every mesh trains four models that differ in everything that is sharded differently. Runs have
+one or several micro-batches, with or without dropout. These combinations alternate from mesh to
+mesh.
+
 """
 import shutil
 import sys
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import program  # noqa: E402
 
 STEPS = 20
-# The program promises 1e-5 on losses and 1e-4 on norms; the order of sums makes 1e-8 and 1e-7.
+# The program promises 1e-5 on losses and 1e-4 on norms. The order of sums causes 1e-8 and 1e-7.
 LOSS_TOLERANCE = 1e-6
 NORM_TOLERANCE = 1e-5
 FIRST_LOSS_TOLERANCE = 1e-7
@@ -63,7 +64,7 @@ MODELS = {
         "init_method": "normal",
         "output_layer_init_method": "scaled_normal",
         "lr_decay_style": "linear",
-        "zero_optimization": {"reduce_bucket_size": 3000},  # many buckets, none of them even
+        "zero_optimization": {"reduce_bucket_size": 3000},  # many buckets, all uneven
     },
     "llama": {
         "hidden_size": 64,
@@ -155,7 +156,7 @@ def reference(name, dropout):
 
 
 def make_references():
-    """Also that they are worth comparing with: the loss falls."""
+    """Checks also that the references are worth comparing with: the loss falls."""
     program.work_folder(shared_folder().name)
     for name in MODELS:
         for dropout in (False, True):
@@ -165,14 +166,14 @@ def make_references():
 
 
 def difference(got, expected):
-    """Largest relative difference; infinite where one has other entries than the other."""
+    """The largest relative difference; infinite if the entries differ in kind."""
     if got.shape != expected.shape or got.size == 0 or not np.isfinite(got).all():
         return np.inf
     return float(np.abs(got / expected - 1).max())
 
 
 def compare(got, expected):
-    """(what, largest relative difference, allowed) for all that must agree."""
+    """(quantity, largest relative difference, tolerance) for all that must agree."""
     rows = [("first loss", difference(got["train/loss"][:1], expected["train/loss"][:1]),
              FIRST_LOSS_TOLERANCE)]
     for column, allowed in [
@@ -190,7 +191,7 @@ def compare(got, expected):
 
 
 def check_mesh(name):
-    """Four runs; the messages of those that are off."""
+    """Four runs; returns messages about runs that differ."""
     turn = list(MESHES).index(name)
     m = MESHES[name]
     wrong = []
@@ -210,14 +211,14 @@ def check_mesh(name):
             if not by <= allowed
         ]
         if not off:
-            shutil.rmtree(folder)  # those that are off stay, to be looked at
+            shutil.rmtree(folder)  # folders of runs that differ stay, to be looked at
         wrong += off
     return wrong
 
 
 def check_initial_weights():
-    """A step with lr 0 and no decay leaves the weights: every mesh must have begun with the
-    same bits."""
+    """A step with lr 0 and no decay leaves the weights unchanged: every mesh must have begun
+    with equal bits."""
     still = {"train_iters": 1, "eval_iters": 0, "lr": 0, "min_lr": 0,
              "optimizer": {"type": "SGD", "params": {"momentum": 0}}}
     wrong = []

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Half types from outside: overflows and the loss scale, its minimum, types that are kept and
-sent, and numbers that are not finite.
+"""Half precision from outside: overflows and the loss scale, its minimum, types that are kept
+and sent, and numbers that are not finite.
 
   precision.py [CLASS | CLASS.test_NAME]...
+
 """
 import re
 import shutil
@@ -55,13 +56,13 @@ class Runs(unittest.TestCase):
         return folder, program.write_deck(self.folder / f"{name}.yml", deck)
 
     def train(self, name, ranks, **keys):
-        """A run to its end: metrics, and what it printed."""
+        """Runs to the end: metrics, and output."""
         folder, deck = self.deck(name, keys)
         told = program.run_well(ranks, "train", deck)
         return program.read_metrics(folder), told
 
     def fail_to_train(self, name, ranks, **keys):
-        """A run that ends with an error on all ranks soon: the line that says so."""
+        """A run that soon ends with an error on all ranks; returns the error line."""
         _, deck = self.deck(name, keys)
         begin = time.monotonic()
         done = program.run(ranks, "train", deck)
@@ -79,7 +80,7 @@ class Runs(unittest.TestCase):
 
 
 def skipped_lines(told):
-    """{iteration: (tensor, micro-batch)} from the log; of what overflowed in a sum only, 0."""
+    """{iteration: (tensor, micro-batch)} from the log; 0 if only a sum overflowed."""
     found = re.findall(
         r"iteration (\d+): gradients overflowed at loss scale \S+ \(first: the gradient of "
         r"(\S+), (?:micro-batch (\d+)|element .*)\); the step is skipped",
@@ -89,7 +90,7 @@ def skipped_lines(told):
 
 
 class Overflow(Runs):
-    """Which samples overflow is found on one rank, one a step, at lr 0."""
+    """One rank finds out which samples overflow, one a step, at lr 0."""
 
     STILL = {"precision": "fp16", "fp32_allreduce": True, "lr": 0, "min_lr": 0}
     SAMPLES = 24
@@ -155,9 +156,9 @@ class Overflow(Runs):
         shutil.rmtree(self.folder / "mesh")
 
     def test_sum_that_overflows_on_its_way(self):
-        """In fp16 no rank's addend does, but their sum."""
+        """In fp16 no rank's addend overflows, but their sum does."""
         lines = []
-        for power in (17, 18, 19):  # of a batch of 2: less than what overflows in backward
+        for power in (17, 18, 19):  # in a batch of 2: less than what overflows in backward
             _, told = self.train("sum", 2, **{**self.STILL, "fp32_allreduce": False},
                                  train_iters=4, fp16={"loss_scale": 2.0**power})
             lines += [x for x in told.splitlines() if "gradients overflowed" in x]
@@ -229,8 +230,8 @@ class LossScale(Runs):
                    gradient_accumulation_steps=2)
 
     def test_bias_correction_does_not_count_skipped_steps(self):
-        """AdamW's first update is ±lr wherever the gradient is well above epsilon; had its step
-        been counted as the ninth or so, it would be about lr · 9 / 4."""
+        """AdamW's first update is ±lr wherever the gradient is well above epsilon. If the step
+        had counted as about the ninth, the update would be about lr · 9 / 4."""
         fp16 = {"initial_scale_power": 24, "hysteresis": 2}
         keys = {"precision": "fp16", "fp16": fp16, "gradient_clipping": 0, "train_iters": 12,
                 "extra_save_iters": list(range(1, 12)), "optimizer": {
@@ -244,7 +245,7 @@ class LossScale(Runs):
         np.testing.assert_allclose(np.median(np.abs(after - before)), 1e-3, rtol=1e-3)
 
     def test_resumed(self):
-        """The scale, its clean steps and its hysteresis go on where they stood."""
+        """The scale, its clean steps and its hysteresis continue unchanged."""
         fp16 = {"initial_scale_power": 22, "loss_scale_window": 3, "hysteresis": 2}
         keys = {"precision": "fp16", "fp16": fp16, "train_iters": 20}
         whole, _ = self.train("whole", 2, **keys)
@@ -300,7 +301,7 @@ class MinimumScale(Runs):
 
 
 MASTERS = "bf16_master_weights_and_grads"
-TYPES = {  # deck; bytes of values, masters, moments and the most that a loss may be off fp32's
+TYPES = {  # deck; bytes of values, masters, moments; largest difference of a loss from fp32's
     "bf16": ({"precision": "bf16"}, (2, 4, 4), 0.01),
     "fp16": ({"precision": "fp16"}, (2, 4, 4), 0.01),
     "fp32_bf16_gradients": ({"data_types": {"grad_accum_dtype": "bf16"}}, (4, 0, 4), 0.01),
@@ -319,14 +320,14 @@ TYPES = {  # deck; bytes of values, masters, moments and the most that a loss ma
 
 
 def width(file, name):
-    """Bytes of an element as it is stored; 0 where a name is a link to another's values."""
+    """Bytes of an element as stored; 0 where a name is a link to another tensor's values."""
     if name not in file:
         return None
     return file[name].id.get_type().get_size()
 
 
 class Types(Runs):
-    """What is kept is as asked, it trains, and no stage changes a bit."""
+    """Types are stored as asked, the loss falls, and no stage changes a bit."""
 
     KEYS = {"train_iters": 30, "gradient_accumulation_steps": 2, "weight_decay": 0.1}
 
@@ -364,7 +365,7 @@ for case in TYPES:
 
 
 class NotFinite(Runs):
-    """Without a loss scale: the run ends and names the first tensor, the same at each stage."""
+    """Without a loss scale, the run ends and names the first tensor, at each stage equally."""
 
     def check(self, ranks, stages=range(4), **keys):
         for precision in ("fp32", "bf16"):

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint of any stage of ZeRO, precision and mesh, loaded at any other: masters exactly,
-moments as they were, and the same bits at all stages from there on. And restarts at the same
-stage, with dropout, accumulation and a loss scale that moves.
+"""A checkpoint of any stage of ZeRO, precision and mesh, loaded at any other. Master weights
+and moments are loaded exactly, and further bits are equal at all stages. Restarts at one
+stage have dropout, accumulation and a loss scale that moves.
 
   reshard.py [CLASS | CLASS.test_NAME]...    # TRIREME_ALL=1: at every stage, not at two
+
 """
 import os
 import sys
@@ -20,7 +21,7 @@ import zero  # noqa: E402
 
 STAGES = range(4)
 SAVED, MORE = 4, 3
-POWER = 8  # the first loss scale's; it doubles every two steps
+POWER = 8  # power of the first loss scale, which doubles every two steps
 DECK = {
     **zero.BASE,
     **zero.MODELS["neox"],
@@ -43,7 +44,7 @@ MESHES = {
 }
 EXACT = ["train/iteration", "train/samples", "train/loss", "train/learning_rate",
          "train/grad_norm", "train/loss_scale", "train/skipped"]
-# A step that changes no master, and of moments only their decay.
+# A step that changes no master weight, and moments only by their decay.
 STILL = {"lr": 0, "min_lr": 0, "override_lr_scheduler": True, "gradient_clipping": 1e-300,
          "train_iters": SAVED + 1}
 
@@ -53,7 +54,7 @@ def mesh_of(turn):
 
 
 def rounded(array, precision):
-    """fp32 through another type and back; to the nearest, ties to even."""
+    """Converts fp32 to another type and back; to the nearest, ties to even."""
     if precision == "fp16":
         return array.astype(np.float16).astype(np.float32)
     if precision == "bfloat16":
@@ -64,7 +65,7 @@ def rounded(array, precision):
 
 
 def masters_of(arrays):
-    """By name; values of full precision are their own."""
+    """Arrays by name; values of full precision are their own master weights."""
     kind = "optimizer/master/"
     if not any(name.startswith(kind) for name in arrays):
         kind = "model/"
@@ -80,7 +81,7 @@ class Runs(unittest.TestCase):
     def train(self, name, mesh, stage, precision, **keys):
         ranks, axes = mesh
         folder = self.folder / name
-        layout = zero.LAYOUTS[stage]  # another for each stage: files know nothing of it
+        layout = zero.LAYOUTS[stage]  # another layout for each stage: files don't depend on it
         deck = {**DECK, **axes, "data_path": str(self.tokens), "save": str(folder),
                 "precision": precision, "gradient_accumulation_steps": 2,
                 "zero_optimization": {**layout, "stage": stage}, **keys}
@@ -92,7 +93,7 @@ class Loads(Runs):
     written = ""
 
     def goes_on(self, writer, saved, precision):
-        """At two stages of one mesh, or at all: the same bits."""
+        """Bits are equal at two stages of one mesh, or at all stages."""
         mesh = mesh_of(writer + 2 * PRECISIONS.index(precision) + 1)
         expected = None
         first = (writer + PRECISIONS.index(precision)) % 4
@@ -108,7 +109,7 @@ class Loads(Runs):
         return expected
 
     def check_state(self, writer, saved, precision):
-        """What was loaded, by a step that keeps it."""
+        """What was loaded, read from a step that keeps it."""
         stage = (writer + 2 + PRECISIONS.index(precision)) % 4
         run = self.train(f"{precision}_{writer}_still", mesh_of(writer + stage + 3), stage,
                          precision, load=str(saved), **STILL)
@@ -169,7 +170,7 @@ class Few(Loads):
 
 
 class Restart(Runs):
-    """The same command again, bit for bit."""
+    """The repeated command, bit for bit."""
 
     def check(self, stage, precision, **keys):
         turn = stage + 3 * (precision == "fp16") + 1
@@ -190,7 +191,7 @@ class Restart(Runs):
                 self.check(stage, "bfloat16")
 
     def test_fp16(self):
-        """The scale goes down, up, and down again, where a restart must not begin anew."""
+        """The scale goes down, up, and down again; a restart must continue this."""
         for stage in STAGES:
             with self.subTest(stage):
                 scale = {"initial_scale_power": 26, "loss_scale_window": 2,

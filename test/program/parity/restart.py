@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stopping and going on: bit for bit at the same mesh, within rounding at another.
+"""Stopping and resuming: bit for bit on one mesh, within rounding on another.
 
   restart.py [CLASS | CLASS.test_NAME]...
+
 """
 import shutil
 import subprocess
@@ -28,10 +29,10 @@ DECK = {
     "train_batch_size": 16,
     "gradient_accumulation_steps": 4,
     "train_iters": 12,
-    "lr_decay_iters": 12,  # also where the first run ends earlier
+    "lr_decay_iters": 12,  # unchanged if the first run ends earlier
     "lr": 2e-3,
     "lr_decay_style": "cosine",
-    "warmup": 0.75,  # 6 is in the middle of it
+    "warmup": 0.75,  # iteration 6 is in the middle of it
     "weight_decay": 0.1,
     "gradient_clipping": 1.0,
     "seed": 7,
@@ -40,9 +41,9 @@ DECK = {
     "eval_iters": 1,
     "split": "80,10,10",
 }
-COSINE = {"warmup": 0.25}  # 6 is on the way down
+COSINE = {"warmup": 0.25}  # iteration 6 is on the way down
 WHOLE, HALF = 12, 6
-# Not a matter of time.
+# Columns that do not depend on time.
 EXACT = ["iteration", "samples", "tokens", "loss", "learning_rate", "grad_norm"]
 
 TP2_SP = {"model_parallel_size": 2, "sequence_parallel": True}
@@ -52,7 +53,7 @@ ALL = {"model_parallel_size": 2, "pipe_parallel_size": 2}
 
 
 def columns(folder):
-    """What two runs must have alike."""
+    """What must be equal in two runs."""
     metrics = program.read_metrics(folder)
     train = {f"train/{c}": metrics[f"train/{c}"] for c in EXACT}
     other = {k: v for k, v in metrics.items() if k.startswith("valid/")}
@@ -66,7 +67,7 @@ class Runs(unittest.TestCase):
         cls.tokens = program.make_tokens(cls.folder)
 
     def train(self, name, ranks, *decks, threads=1):
-        """A run in the folder `name`, which it resumes if there is something in it."""
+        """A run in the folder `name`, which resumes if the folder holds a checkpoint."""
         folder = self.folder / name
         deck = {**DECK, "data_path": str(self.tokens), "save": str(folder), "load": str(folder)}
         for more in decks:
@@ -117,7 +118,7 @@ class OneRank(Runs):
         self.check_twice("twice", 1, threads=2)
 
     def test_killed_between_two_lines_of_the_log(self):
-        """A checkpoint carries no steps of which the metrics don't know."""
+        """A checkpoint has no steps that the metrics lack."""
         folder = self.folder / "killed"
         deck = {**DECK, "data_path": str(self.tokens), "save": str(folder),
                 "train_iters": 100_000, "checkpoint_factor": 40, "log_interval": 1000,
@@ -170,7 +171,7 @@ class TwoRanks(Runs):
         self.check_twice("twice_tp2", 2, TP2_SP)
 
     def test_goes_back_to_an_earlier_checkpoint(self):
-        """What the abandoned steps left in the metrics goes, and comes again."""
+        """The abandoned steps' metrics disappear, and are written again."""
         folder, _ = self.train("back", 2, {"checkpoint_factor": 5})
         expected = self.folder / "back_expected"
         shutil.copytree(folder, expected)

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The levers of memory change no bit: ZeRO's stages, overlap, recomputation and the limits of
-stage 3 beside stage 0 on the same mesh; and `reduce_once_per_step` at the stages that have it.
+"""Settings that save memory change no bit. ZeRO's stages, overlap, activation checkpointing and
+the limits of stage 3 are compared with stage 0 on each mesh. `reduce_once_per_step` is
+compared at the stages that have it.
 
   zero.py MESH...        sixteen runs in each of which every two levers meet (OA(16, 4^5))
   zero.py few MESH...    four of those, each stage, recomputation and limit once
   zero.py all [MESH...]  the whole product of stage, overlap, accumulation, recomputation and
-                         precision, 128 runs a mesh; the other levers turn beside it
+                         precision, 128 runs a mesh; other settings alternate
+
 """
 import itertools
 import shutil
@@ -65,7 +67,7 @@ MESHES = {
     "dp4": mesh(dp=4),
     "dp2_tp2": mesh(dp=2, tp=2),
     "dp2_tp2_sp": mesh(dp=2, tp=2, sequence_parallel=True),
-    "dp2_pp2": mesh(dp=2, pp=2, layers=2),  # of few groups: a layer a stage
+    "dp2_pp2": mesh(dp=2, pp=2, layers=2),  # few groups: one layer a stage
     "dp2_pp2_gpipe": mesh(dp=2, pp=2, pipeline_schedule="gpipe"),
     "dp2_pp2_interleaved": mesh(dp=2, **INTERLEAVED),
     "dp2_tp2_pp2": mesh(dp=2, tp=2, pp=2),
@@ -85,7 +87,7 @@ LIMITS = [
     {"stage3_max_live_parameters": 0, "sub_group_size": 7},
     {"stage3_prefetch_bucket_size": 3001, "stage3_max_live_parameters": 1},
 ]
-LAYOUTS = [  # of which the order of the norm's sum, and so its last bit, depends
+LAYOUTS = [  # layouts that decide the order of the norm's sum, and so its last bit
     {"stage3_param_persistence_threshold": 0},
     {"stage3_param_persistence_threshold": 100, "reduce_bucket_size": 997},
     {"stage3_param_persistence_threshold": 0, "allgather_bucket_size": 1501},
@@ -98,8 +100,8 @@ EXACT = ["train/iteration", "train/samples", "train/loss", "train/learning_rate"
 
 
 def square_of_pairs():
-    """Sixteen rows of five numbers below 4, in which any two columns hold each pair once:
-    lines over the field of four elements, whose sum is ^."""
+    """Sixteen rows of five numbers below 4. Any two columns hold each pair once: lines over the
+    field of four elements, whose sum is ^."""
     by_x, by_x_plus_1 = [0, 2, 3, 1], [0, 3, 1, 2]
     return [(a, b, a ^ b, a ^ by_x[b], a ^ by_x_plus_1[b])
             for a, b in itertools.product(range(4), repeat=2)]
@@ -122,7 +124,7 @@ def settings(name, whole, few=False):
 
 
 def state_of(folder, exact=EXACT):
-    """What must agree of a run: columns of its metrics, and its last checkpoint."""
+    """What must agree: columns of a run's metrics, and its last checkpoint."""
     columns = program.read_metrics(folder)
     last = columns["train/iteration"][-1]
     arrays = program.read_checkpoint(folder / f"global_step{last}")
@@ -135,7 +137,7 @@ def differences(got, expected):
 
 
 class Mesh:
-    """Runs on one mesh, and what they are to be equal to."""
+    """Runs on one mesh, and the runs that they must equal."""
 
     def __init__(self, name, test="zero"):
         self.name, self.turn = name, list(MESHES).index(name)
@@ -146,7 +148,7 @@ class Mesh:
         self.wrong, self.count, self.said = [], 0, ""
 
     def train(self, accumulation, precision, zero, **more):
-        """Model and layout turn with accumulation and precision."""
+        """Model and layout alternate with accumulation and precision."""
         turn = (self.turn + (accumulation > 1) + 2 * PRECISIONS.index(precision)) % 4
         folder = self.folder / f"{self.count}"
         self.count += 1
@@ -177,7 +179,7 @@ class Mesh:
                 if name in off:
                     self.wrong.append(f"  {name} {state[name]}, not {expected[name]}")
         else:
-            shutil.rmtree(folder)  # those that are off stay, to be looked at
+            shutil.rmtree(folder)  # folders of runs that differ stay, to be looked at
         return state
 
     def levers(self, whole, few=False):
@@ -193,7 +195,7 @@ class Mesh:
                          zero, **more)
 
     def layouts(self):
-        """Other layouts: all but the norm's last bits."""
+        """Other layouts: all but the norm's last bits agree."""
         key = 4, PRECISIONS[self.turn % 2]
         expected = self.reference(*key)
         for stage, layout in ((0, LAYOUTS[1]), (3, LAYOUTS[2])):
@@ -204,7 +206,7 @@ class Mesh:
                 self.wrong.append(f"{self.name} stage {stage}, {layout}: {off}")
 
     def reduce_once(self):
-        """Stages 0 and 1 alike; with one micro-batch as without."""
+        """Stages 0 and 1 agree, and with one micro-batch the setting changes no bit."""
         for accumulation, precision in itertools.product((1, 4), PRECISIONS):
             expected = self.reference(1, precision) if accumulation == 1 else None
             for stage in (0, 1):

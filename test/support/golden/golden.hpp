@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One case of golden.h5 (made by make_golden.py from Hugging Face transformers), and a model of
-// ours with its weights.
+// One case of golden.h5, and a model with its weights. make_golden.py makes golden.h5 from
+// Hugging Face transformers.
 #pragma once
 
 #include <algorithm>
@@ -64,7 +64,7 @@ class Golden {
     return group_.dataset(name);
   }
 
-  /// The box of param/NAME or grad/NAME that a parameter of ours holds.
+  /// The box of param/NAME or grad/NAME that this rank's parameter holds.
   [[nodiscard]] std::vector<float> part(const std::string& kind, const Parameter& p) const {
     std::vector<float> v(static_cast<std::size_t>(p.box.count()));
     group_.dataset(kind + "/" + p.name).read(p.box, View(v.data(), DType::f32, p.box.extent));
@@ -104,7 +104,7 @@ class Golden {
   }
 
  private:
-  /// Of the source tree: the one that was built from, unless the program was moved.
+  /// The test folder of the source tree that this program was built from, unless moved.
   static std::string test_folder() {
     const char* moved = std::getenv("TRIREME_TEST_DIR");
     return moved != nullptr ? moved : TRIREME_TEST_DIR;
@@ -122,7 +122,7 @@ class Golden {
   h5::Group group_;
 };
 
-/// ‖a − b‖ / ‖b‖ over elements gathered from all ranks by sums of squares.
+/// ‖a − b‖ / ‖b‖ over elements of all ranks, from sums of squares.
 struct Distance {
   double difference = 0;
   double reference = 0;
@@ -135,7 +135,7 @@ struct Distance {
   }
 };
 
-/// Σ token losses times their weight.
+/// Σ of token losses times their weights.
 inline double loss_of(const Exec& ex, const MicroBatch& mb) {
   return numbers(ex, mb.loss_sum).front() * mb.loss_weight;
 }

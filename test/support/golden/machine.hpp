@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the golden models are computed on: a CPU or a GPU, as the test program is linked.
+// The machine that computes the golden models: a CPU or a GPU, depending on what the test
+// program links.
 #pragma once
 
 #include <memory>
@@ -17,10 +18,10 @@ inline std::ostream& operator<<(std::ostream& out, DType type) { return out << n
 
 namespace trireme::test {
 
-/// cpu_machine.cpp makes a CPU of it, ../cuda_golden/machine.cpp a GPU.
+/// cpu_machine.cpp implements a CPU; test/backend/cuda/golden has a GPU.
 struct Machine {
   Machine();
-  /// Of its arrays, over the ranks of `host`. Collective.
+  /// A communicator for the machine's arrays, over the ranks of `host`. Collective.
   [[nodiscard]] std::unique_ptr<Communicator> exchanges(
       std::unique_ptr<Communicator> host) const;
 
@@ -30,10 +31,10 @@ struct Machine {
   Exec ex;
 };
 
-/// What its kernels compute in, of fp32 and fp64.
+/// Which of fp32 and fp64 the machine's kernels compute in.
 [[nodiscard]] std::vector<DType> machine_types();
 
-/// The elements of a contiguous array on the device, once all that was queued is done.
+/// The elements of a contiguous array on the device, after all queued work is done.
 template <class T>
 std::vector<T> elements(const Exec& ex, const ConstView& v) {
   TRM_CHECK(v.dtype() == kDTypeOf<T> && v.contiguous(), "elements of {}", v.shape().str());
@@ -42,14 +43,14 @@ std::vector<T> elements(const Exec& ex, const ConstView& v) {
   ex.stream.synchronize();
   return list;
 }
-/// The same of fp32 or fp64.
+/// The elements of an array of fp32 or fp64, as fp64.
 inline std::vector<double> numbers(const Exec& ex, const ConstView& v) {
   if (v.dtype() == DType::f64) return elements<double>(ex, v);
   const std::vector<float> singles = elements<float>(ex, v);
   return {singles.begin(), singles.end()};
 }
 
-/// Sets `to`, contiguous, of T or of fp64 where T is float.
+/// Sets the contiguous array `to` of type T, or of fp64 if T is float.
 template <class T>
 void assign(const Exec& ex, const std::vector<T>& list, const View& to) {
   if (kDTypeOf<T> == DType::f32 && to.dtype() == DType::f64) {

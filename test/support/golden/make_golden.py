@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes golden.h5: small transformers with random weights, run by Hugging Face transformers on
-# PyTorch's CPU backend, as reference values for Trireme's tests (logits, loss, every gradient,
-# ten AdamW steps).
+# Writes golden.h5: reference values for Trireme's tests. Hugging Face transformers runs small
+# transformers with random weights on PyTorch's CPU backend. The values are logits, loss, every
+# gradient and ten AdamW steps.
 #
 # Needs: Python >= 3.9, numpy, h5py, PyTorch (>= 1.13, a CPU build is enough) and transformers
 # with GPT-NeoX and Llama, e.g.
 #     python3 -m venv venv && venv/bin/pip install torch transformers h5py numpy
 # Usage: make_golden.py [OUTPUT]      (default: golden.h5 beside this file)
 #
-# Layout: one group per case (the root's attribute made_with tells the versions). A group's
+# Layout: one group per case. The root's attribute made_with names the versions. A group's
 # attributes are the model in Trireme's deck keys (integers int64, reals float64, texts fixed-
 # length ASCII). Its datasets:
 #     tokens          int32 [batch, seq+1]      first step: inputs are [:, :-1], targets [:, 1:]
@@ -199,7 +199,7 @@ def make_tokens(c, rng):
 
 # ---------- Hugging Face side
 class AllDouble(TorchFunctionMode):
-    """While active, whatever asks torch for float32 gets float64."""
+    """While active, requests for float32 get float64 from torch."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.Tensor.float:
@@ -269,7 +269,7 @@ def qkv_rows(c):
 
 def hf_names(c, model, name):
     """Hugging Face's names of a parameter: three for Llama's q, k and v."""
-    if name == "embed_out.weight":  # GPT-NeoX's is called lm_head in newer versions
+    if name == "embed_out.weight":  # newer versions name GPT-NeoX's lm_head
         return ["embed_out.weight" if hasattr(model, "embed_out") else "lm_head.weight"]
     if c["norm"] == "layernorm":
         return ["gpt_neox." + name]
@@ -288,7 +288,7 @@ def hf_names(c, model, name):
 
 
 def to_hf(c, model, params):
-    """Trireme's names and packing -> Hugging Face's state dict."""
+    """Converts Trireme's names and packing to Hugging Face's state dict."""
     out = {}
     for name, v in params.items():
         theirs, v = hf_names(c, model, name), torch.from_numpy(v)
@@ -365,7 +365,7 @@ def run_hf(c, params, steps_tokens):
 
 # ---------- the conventions, in numpy
 def np_forward(c, p, tokens):
-    """Logits and loss in float64, from Trireme's parameters as its conventions define them."""
+    """Logits and loss in float64, from Trireme's parameters, as its conventions define them."""
     f64 = {k: v.astype(np.float64) for k, v in p.items()}
     heads, kv, h = c["num_attention_heads"], c["num_kv_heads"], c["hidden_size"]
     d, rep, seq = h // heads, heads // kv, c["seq_length"]
@@ -444,7 +444,7 @@ def check(c, params, tokens, r32, r64, rng):
     )
     worst, scale = 0.0, max(np.linalg.norm(g) for g in r64["grads"].values())
     for name, g in r64["grads"].items():
-        # The gradient's direction plus noise: sees a wrong length or permutation.
+        # The gradient's direction plus noise reveals a wrong length or permutation.
         u, n = g / np.linalg.norm(g), rng.normal(size=g.shape)
         direction, step = u + n / np.linalg.norm(n), 1e-4
         up, down = (
