@@ -117,11 +117,14 @@ std::optional<double> batch_end_time(const std::function<const char*(const char*
     return end;
   }
   // Values of the batch system are used only where they make sense.
-  if (const char* text = environment("SLURM_JOB_END_TIME"))
+  if (const char* text = environment("SLURM_JOB_END_TIME")) {
     if (const auto end = to_number(text); end && *end > 0) return end;
-  if (const char* text = environment("PBS_WALLTIME"))
-    if (const auto seconds = to_seconds(text); seconds && *seconds > 0)
+  }
+  if (const char* text = environment("PBS_WALLTIME")) {
+    if (const auto seconds = to_seconds(text); seconds && *seconds > 0) {
       return started + *seconds;
+    }
+  }
   return std::nullopt;
 }
 
@@ -131,14 +134,16 @@ StopReason StopRequests::poll(double apart_seconds, double save_seconds) {
   if (options_.end_time) {
     const double margin =
         options_.margin > 0 ? options_.margin : 2 * apart_seconds + 2 * save_seconds + 30;
-    if (seconds_since_1970() + margin >= *options_.end_time)
+    if (seconds_since_1970() + margin >= *options_.end_time) {
       known_ = std::max(known_, StopReason::time_limit);
+    }
   }
   if (!options_.save.empty() && now() - looked_ >= 1) {
     looked_ = now();
     std::error_code error;  // an unreadable file counts as absent
-    if (std::filesystem::exists(stop_file(options_.save), error))
+    if (std::filesystem::exists(stop_file(options_.save), error)) {
       known_ = std::max(known_, StopReason::file);
+    }
   }
   return known_;
 }
@@ -147,9 +152,10 @@ void StopRequests::obeyed() const {
   if (!options_.look || options_.save.empty()) return;
   std::error_code error;
   std::filesystem::remove(stop_file(options_.save), error);
-  if (error)
+  if (error) {
     log::warn("{}: cannot remove: {}; this file would stop the next run too",
               stop_file(options_.save), error.message());
+  }
 }
 
 }  // namespace trireme

@@ -127,10 +127,12 @@ Candidates find_checkpoints(const std::string& save) {
     out.note = e.what();
   }
   const auto future_ends = latest ? found.lower_bound(*parse(*latest)) : found.begin();
-  for (auto at = future_ends; at != found.end(); ++at)
+  for (auto at = future_ends; at != found.end(); ++at) {
     out.paths.push_back(in(save, at->second));
-  for (auto at = future_ends; at != found.begin();)
+  }
+  for (auto at = future_ends; at != found.begin();) {
     out.paths.push_back(in(save, (--at)->second));
+  }
   return out;
 }
 

@@ -62,8 +62,9 @@ void throw_system(int error, const std::string& message, std::source_location wh
 void throw_check(const char* expression, const std::string& message,
                  std::source_location where) {
   std::string_view file = where.file_name();
-  if (const auto src = file.rfind("src/"); src != std::string_view::npos)
+  if (const auto src = file.rfind("src/"); src != std::string_view::npos) {
     file.remove_prefix(src);
+  }
   throw Error(fmt::format("{} [{} failed at {}:{}]", message, expression, file, where.line()),
               where);
 }

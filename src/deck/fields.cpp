@@ -29,8 +29,9 @@ std::optional<double> to_real(std::string_view text) {
   if (text.starts_with('+')) text.remove_prefix(1);
   double x = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(x)) {
     return std::nullopt;
+  }
   return x;
 }
 
@@ -46,10 +47,12 @@ std::optional<std::int64_t> to_integer(std::string_view text) {
 }
 
 std::optional<bool> to_flag(std::string_view text) {
-  for (const std::string_view yes : {"true", "yes", "on"})
+  for (const std::string_view yes : {"true", "yes", "on"}) {
     if (same_word(text, yes)) return true;
-  for (const std::string_view no : {"false", "no", "off"})
+  }
+  for (const std::string_view no : {"false", "no", "off"}) {
     if (same_word(text, no)) return false;
+  }
   return std::nullopt;
 }
 
@@ -66,8 +69,9 @@ class Setter {
   }
   void operator()(int* x) const {
     const std::int64_t n = integer(value_);
-    if (n < std::numeric_limits<int>::min() || n > std::numeric_limits<int>::max())
+    if (n < std::numeric_limits<int>::min() || n > std::numeric_limits<int>::max()) {
       fail(value_.place, "{}: {} is too large", key_.path, n);
+    }
     *x = static_cast<int>(n);
   }
   void operator()(std::int64_t* x) const { *x = integer(value_); }
@@ -98,9 +102,10 @@ class Setter {
     const std::string& text = scalar(value_, expected);
     for (const Choice& choice : e.choices) {
       if (!same_word(choice.name, text)) continue;
-      if (!choice.refusal.empty())
+      if (!choice.refusal.empty()) {
         fail(value_.place, "{}: {} is not available: {}", key_.path, choice.name,
              choice.refusal);
+      }
       *e.value = choice.value;
       return;
     }
@@ -133,8 +138,9 @@ class Setter {
     return *x;
   }
   void in_range(double x, const Value& v) const {
-    if (!key_.range.holds(x))
+    if (!key_.range.holds(x)) {
       fail(v.place, "{} must be {}, is {}", key_.path, key_.range.str(), v.text);
+    }
   }
 
   const Key& key_;
@@ -144,12 +150,13 @@ class Setter {
 std::string in_quotes(std::string_view text) {
   std::string s = "\"";
   for (const char c : text) {
-    if (c == '"' || c == '\\')
+    if (c == '"' || c == '\\') {
       s += {'\\', c};
-    else if (static_cast<unsigned char>(c) < ' ')
+    } else if (static_cast<unsigned char>(c) < ' ') {
       s += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else
+    } else {
       s += c;
+    }
   }
   return s + "\"";
 }
@@ -232,9 +239,11 @@ std::string field_type(const Field& field) {
           [](const std::vector<double>*) { return std::string("list of numbers"); },
           [](const Enumerated& e) {
             std::string names;
-            for (const Choice& c : e.choices)
-              if (c.refusal.empty())
+            for (const Choice& c : e.choices) {
+              if (c.refusal.empty()) {
                 names += (names.empty() ? "one of " : ", ") + std::string(c.name);
+              }
+            }
             return names;
           }},
       field);

@@ -59,26 +59,32 @@ void warn_of_other_optimizers(Deck& deck) {
 void check_words(const Settings& settings, const Draft& draft) {
   const auto find = [&](const std::string& path) { return given(settings, path); };
   if (const auto* s = find("pipe_partition_method");
-      s != nullptr && !partition_known(draft.deck.pipe_partition_method))
+      s != nullptr && !partition_known(draft.deck.pipe_partition_method)) {
     fail(s->value.place,
          "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
          "expression), is {}",
          s->value.str());
-  if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2)
+  }
+  if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2) {
     fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
-  if (const auto* s = find("split"); s != nullptr) try {
+  }
+  if (const auto* s = find("split"); s != nullptr) {
+    try {
       static_cast<void>(split_fractions(draft.deck.split));
     } catch (const Error& e) {
       fail(s->value.place, "{}", e.what());
     }
-  const auto exclude = [&](const std::string& a, const std::string& b) {
-    const Setting* x = find(a);
-    const Setting* y = find(b);
-    if (x != nullptr && y != nullptr)
-      fail(y->place, "{} contradicts {} ({}); keep one of them", b, a, x->place.str());
-  };
-  for (const std::string part : {"train", "valid", "test"})
+    const auto exclude = [&](const std::string& a, const std::string& b) {
+      const Setting* x = find(a);
+      const Setting* y = find(b);
+      if (x != nullptr && y != nullptr) {
+        fail(y->place, "{} contradicts {} ({}); keep one of them", b, a, x->place.str());
+      }
+    };
+  }
+  for (const std::string part : {"train", "valid", "test"}) {
     exclude("data_path", part + "_data_paths");
+  }
   exclude("lr_decay_iters", "lr_decay_fraction");
   exclude("intermediate_size", "expansion_factor");
   if (draft.tensorboard.enabled) exclude("tensorboard_dir", "tensorboard.enabled");
@@ -90,18 +96,22 @@ void fold(Draft& draft, Deck& deck) {
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;
   if (rms) model.use_bias_in_norms = false;
-  if (draft.bias_gelu_fusion && model.activation == Activation::gelu)
+  if (draft.bias_gelu_fusion && model.activation == Activation::gelu) {
     model.activation = Activation::gelu_tanh;
-  if (draft.expansion_factor > 0)
+  }
+  if (draft.expansion_factor > 0) {
     model.intermediate_size = static_cast<std::int64_t>(
         std::min(draft.expansion_factor * static_cast<double>(model.hidden_size), 1e12));
-  if (draft.lr_decay_fraction > 0)
+  }
+  if (draft.lr_decay_fraction > 0) {
     deck.schedule.lr_decay_iters = std::max<std::int64_t>(
         1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_iters)));
+  }
   fill_open(deck);
   const std::int64_t halves = gated(model.activation) ? 2 : 1;
-  if (draft.mlp_multiple_of > 1)
+  if (draft.mlp_multiple_of > 1) {
     model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
+  }
   TRM_REQUIRE(
       model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
       "intermediate_size becomes {}; check hidden_size, expansion_factor and mlp_multiple_of",
@@ -125,13 +135,15 @@ const Setting* given(const Settings& settings, const std::string& path) {
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
   warn_of_other_optimizers(deck);
-  if (gated(deck.model.activation))
+  if (gated(deck.model.activation)) {
     deck.warnings.push_back(fmt::format(
         "intermediate_size {} is the width of the whole up-projection; half of the width is "
         "the gate. Recent GPT-NeoX versions use two thirds of what their decks say",
         deck.model.intermediate_size));
-  if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh)
+  }
+  if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
+  }
 }
 
 }  // namespace trireme::deck

@@ -24,15 +24,17 @@ DType compute_type(const Settings& settings, const MemoryWords& words) {
   const Setting* bf16 = given(settings, "bf16.enabled");
   std::vector<std::pair<DType, const Setting*>> asked;
   if (precision != nullptr) asked.emplace_back(words.precision, precision);
-  if (words.fp16_type == DType::bf16 && (fp16 == nullptr || words.fp16))
+  if (words.fp16_type == DType::bf16 && (fp16 == nullptr || words.fp16)) {
     asked.emplace_back(DType::bf16, type);
-  else if (words.fp16)
+  } else if (words.fp16) {
     asked.emplace_back(DType::f16, fp16);
+  }
   if (words.bf16) asked.emplace_back(DType::bf16, bf16);
   if (asked.empty()) return DType::f32;
   const auto [compute, by] = asked.front();
-  for (const auto& [other, setting] : asked)
+  for (const auto& [other, setting] : asked) {
     if (other != compute) contradict(*setting, *by);
+  }
   if (compute == DType::f16 && fp16 != nullptr && !words.fp16) contradict(*fp16, *by);
   if (compute == DType::bf16 && bf16 != nullptr && !words.bf16) contradict(*bf16, *by);
   return compute;
@@ -46,34 +48,39 @@ void fold_kept_types(const Settings& settings, const MemoryWords& words,
                                                    : false;
   types.master = types.gradient = half ? types.compute : DType::f32;
   if (types.compute == DType::bf16 && words.bf16_states) {
-    if (!half)
+    if (!half) {
       fail(given(settings, "bf16.bf16_optimizer_states")->place,
            "bf16.bf16_optimizer_states: true needs bf16.bf16_master_weights_and_grads: true");
+    }
     types.moments = DType::bf16;
   }
   const Setting* gradient = given(settings, "data_types.grad_accum_dtype");
   if (gradient == nullptr) return;
   const bool fits = words.gradient == DType::f32 || words.gradient == types.compute ||
                     (words.gradient == DType::bf16 && types.compute == DType::f32);
-  if (!fits)
+  if (!fits) {
     fail(gradient->value.place,
          "data_types.grad_accum_dtype: {} does not go with precision: {}; use fp32{}",
          gradient->value.plain(), name_of(types.compute),
          types.compute == DType::f32 ? " or bf16"
                                      : fmt::format(" or {}", name_of(types.compute)));
-  if (half && words.gradient != types.compute)
+  }
+  if (half && words.gradient != types.compute) {
     contradict(*gradient, *given(settings, types.compute == DType::f16
                                                ? "fp16.fp16_master_weights_and_grads"
                                                : "bf16.bf16_master_weights_and_grads"));
+  }
   types.gradient = words.gradient;
 }
 
 DType communication_type(const Settings& settings, const MemoryWords& words, DType compute) {
   const Setting* type = given(settings, "communication_data_type");
-  if (type == nullptr)
+  if (type == nullptr) {
     return compute == DType::f16 && !words.fp32_allreduce ? DType::f16 : DType::f32;
-  if (words.fp32_allreduce && words.communication != DType::f32)
+  }
+  if (words.fp32_allreduce && words.communication != DType::f32) {
     contradict(*type, *given(settings, "fp32_allreduce"));
+  }
   return words.communication;
 }
 
@@ -82,8 +89,9 @@ void check_loss_scale(const Settings& settings, const MemoryWords& words,
   if (const Setting* s = given(settings, "dynamic_loss_scale")) {
     const Setting* fixed = given(settings, "fp16.loss_scale");
     if (words.dynamic_loss_scale && scale.fixed > 0) contradict(*s, *fixed);
-    if (!words.dynamic_loss_scale && scale.fixed == 0)
+    if (!words.dynamic_loss_scale && scale.fixed == 0) {
       fail(s->place, "dynamic_loss_scale: false requires fp16.loss_scale, the fixed scale");
+    }
   }
   if (scale.fixed > 0 || std::ldexp(1.0, scale.initial_power) >= scale.min) return;
   const Setting* power = given(settings, "fp16.initial_scale_power");
@@ -116,8 +124,9 @@ class Idle {
       if (s == nullptr || is_default(*Schema::instance().find(path)->key)) continue;
       names += fmt::format("{}{}: {}", names.empty() ? "" : ", ", s->spelled, s->value.plain());
     }
-    if (!names.empty())
+    if (!names.empty()) {
       text_ += fmt::format("{}{} ({})", text_.empty() ? "" : "; ", names, why);
+    }
   }
 
   void warn(Deck& deck) const {
@@ -144,37 +153,44 @@ void warn_of_idle_memory(const Settings& settings, const Draft& draft, Deck& dec
            "weights are always gathered by all-gather");
   idle.add({"zero_optimization.round_robin_gradients"},
            "the ranks' shards are equal in any case");
-  if (deck.zero.stage < 3)
+  if (deck.zero.stage < 3) {
     idle.add({"zero_optimization.stage3_prefetch_bucket_size",
               "zero_optimization.stage3_param_persistence_threshold",
               "zero_optimization.stage3_max_live_parameters"},
              fmt::format("zero_optimization.stage is {}", deck.zero.stage));
+  }
   const MemoryWords& words = draft.memory;
   const auto switched_off = [&](const char* path, bool on) {
     return given(settings, path) != nullptr && !on;
   };
-  if (deck.types.compute != DType::f16 && !switched_off("fp16.enabled", words.fp16))
+  if (deck.types.compute != DType::f16 && !switched_off("fp16.enabled", words.fp16)) {
     idle.add({"fp16.loss_scale", "fp16.loss_scale_window", "fp16.hysteresis",
               "fp16.consecutive_hysteresis", "fp16.min_loss_scale",
               "fp16.fp16_master_weights_and_grads"},
              "for fp16 only");
-  if (deck.types.compute == DType::f16 && deck.loss_scale.fixed > 0)
+  }
+  if (deck.types.compute == DType::f16 && deck.loss_scale.fixed > 0) {
     idle.add({"fp16.loss_scale_window", "fp16.hysteresis", "fp16.consecutive_hysteresis",
               "fp16.min_loss_scale"},
              "fp16.loss_scale is fixed");
-  if (deck.types.compute != DType::bf16 && !switched_off("bf16.enabled", words.bf16))
+  }
+  if (deck.types.compute != DType::bf16 && !switched_off("bf16.enabled", words.bf16)) {
     idle.add({"bf16.bf16_master_weights_and_grads", "bf16.bf16_optimizer_states"},
              "for bf16 only");
+  }
   if (!words.checkpoint_activations &&
-      !switched_off("checkpoint_activations", words.checkpoint_activations))
+      !switched_off("checkpoint_activations", words.checkpoint_activations)) {
     idle.add({"recompute_granularity", "checkpoint_num_layers", "partition_activations",
               "checkpoint_in_cpu"},
              "for checkpoint_activations: true");
-  if (deck.recompute.kind == RecomputeConfig::Kind::selective)
+  }
+  if (deck.recompute.kind == RecomputeConfig::Kind::selective) {
     idle.add({"checkpoint_num_layers", "partition_activations", "checkpoint_in_cpu"},
              "for recompute_granularity: full");
-  if (deck.recompute.kind == RecomputeConfig::Kind::full && deck.sequence_parallel)
+  }
+  if (deck.recompute.kind == RecomputeConfig::Kind::full && deck.sequence_parallel) {
     idle.add({"partition_activations"}, "sequence_parallel shards activations already");
+  }
   idle.warn(deck);
 }
 

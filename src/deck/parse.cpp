@@ -64,12 +64,14 @@ class Layer {
     const Setting& other = at->second;
     // A name and its alias in one deck are an error. But decks do set `weight_decay` both at
     // top level and in the optimizer's dictionary. Both may stand if they agree.
-    if (depth(other.spelled) == depth(path))
+    if (depth(other.spelled) == depth(path)) {
       fail(entry.place, "'{}' and '{}' (line {}) are the same key; keep one of them", path,
            other.spelled, other.place.line);
-    if (!same(*meaning.key, other.value, entry.value))
+    }
+    if (!same(*meaning.key, other.value, entry.value)) {
       fail(entry.place, "{}: {} contradicts {}: {} in line {}; keep one of them", path,
            entry.value.plain(), other.spelled, other.value.plain(), other.place.line);
+    }
   }
 
   static bool same(const Key& key, const Value& a, const Value& b) {
@@ -82,8 +84,9 @@ class Layer {
 
   [[noreturn]] static void unknown(const std::string& path, const Place& place) {
     const std::string near = Schema::instance().nearest(path);
-    if (near.empty())
+    if (near.empty()) {
       fail(place, "unknown key '{}'; `trireme train --help-keys` lists all keys", path);
+    }
     fail(place, "unknown key '{}'; did you mean '{}'?", path, near);
   }
 
@@ -102,14 +105,16 @@ void warn_of_ignored(const Settings& settings, Deck& deck) {
     auto group = std::ranges::find(groups, ignored->note, [](auto& g) { return g.first; });
     if (group == groups.end()) group = groups.insert(groups.end(), {ignored->note, {}});
     const std::string name = whole ? std::string(ignored->dictionary) : path;
-    if (std::ranges::find(group->second, name) == group->second.end())
+    if (std::ranges::find(group->second, name) == group->second.end()) {
       group->second.push_back(name);
+    }
   }
   if (groups.empty()) return;
   std::ranges::stable_sort(groups, {}, [](auto& g) { return !g.first.empty(); });
   std::vector<std::string> parts;
-  for (const auto& [note, names] : groups)
+  for (const auto& [note, names] : groups) {
     parts.push_back(note.empty() ? joined(names) : fmt::format("{} ({})", joined(names), note));
+  }
   deck.warnings.push_back("ignored, as these keys have no effect here: " + joined(parts, "; "));
 }
 
@@ -130,22 +135,28 @@ void refuse(const Settings& settings) {
     }
   }
   if (first == nullptr) return;
-  if (!others.empty())
+  if (!others.empty()) {
     why += fmt::format("; nor {} {}", others.size() == 1 ? "is" : "are", joined(others));
+  }
   fail(first->value.place, "{}", why);
 }
 
 void require_all(const Settings& settings, const std::string& names) {
   const auto has = [&](const std::string& path) { return given(settings, path) != nullptr; };
   std::vector<std::string> missing;
-  for (const Section& section : key_sections())
-    for (const Key& key : section.keys)
-      if (key.need == Need::required && !has(std::string(key.path)))
+  for (const Section& section : key_sections()) {
+    for (const Key& key : section.keys) {
+      if (key.need == Need::required && !has(std::string(key.path))) {
         missing.emplace_back(key.path);
-  if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu"))
+      }
+    }
+  }
+  if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu")) {
     missing.emplace_back("train_micro_batch_size_per_gpu (or train_batch_size)");
-  if (!has("data_path") && !has("train_data_paths") && !has("vocab_size"))
+  }
+  if (!has("data_path") && !has("train_data_paths") && !has("vocab_size")) {
     missing.emplace_back("data_path, train_data_paths, or (without data) vocab_size");
+  }
   TRM_REQUIRE(missing.empty(), "{}: missing key{}: {}", names.empty() ? "no deck" : names,
               missing.size() == 1 ? "" : "s", joined(missing));
 }
@@ -153,10 +164,13 @@ void require_all(const Settings& settings, const std::string& names) {
 Deck build(const Settings& settings, const std::string& names) {
   refuse(settings);
   Draft draft;
-  for (const Section& section : key_sections())
-    for (const Key& key : section.keys)
-      if (const auto at = settings.find(std::string(key.path)); at != settings.end())
+  for (const Section& section : key_sections()) {
+    for (const Key& key : section.keys) {
+      if (const auto at = settings.find(std::string(key.path)); at != settings.end()) {
         set_field(key, draft, at->second.value);
+      }
+    }
+  }
   require_all(settings, names);
   check_words(settings, draft);
   Deck deck;

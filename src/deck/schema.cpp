@@ -21,8 +21,9 @@ std::size_t distance(std::string_view a, std::string_view b) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
       const std::size_t change = one[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
       now[j] = std::min({one[j] + 1, now[j - 1] + 1, change});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
         now[j] = std::min(now[j], two[j - 2] + 1);
+      }
     }
     std::swap(two, one);
     std::swap(one, now);
@@ -65,21 +66,25 @@ void Schema::add(std::string_view dictionary, std::string_view names, const Mean
     if (m.path.empty()) m.path = path;
     TRM_CHECK(leaves_.emplace(path, m).second, "key {} is in the tables twice", path);
     for (std::size_t dot = path.find('.'); dot != std::string::npos;
-         dot = path.find('.', dot + 1))
+         dot = path.find('.', dot + 1)) {
       dictionaries_.insert(path.substr(0, dot));
+    }
   }
 }
 
 Schema::Schema() {
-  for (const Section& section : key_sections())
+  for (const Section& section : key_sections()) {
     for (const Key& key : section.keys) {
       add("", key.path, {std::string(key.path), &key, nullptr, nullptr});
       add("", key.aliases, {std::string(key.path), &key, nullptr, nullptr});
     }
-  for (const IgnoredKeys& keys : ignored_keys())
+  }
+  for (const IgnoredKeys& keys : ignored_keys()) {
     add(keys.dictionary, keys.names, {"", nullptr, &keys, nullptr});
-  for (const RefusedKeys& keys : refused_keys())
+  }
+  for (const RefusedKeys& keys : refused_keys()) {
     add(keys.dictionary, keys.names, {"", nullptr, nullptr, &keys});
+  }
 }
 
 const Schema& Schema::instance() {
@@ -105,8 +110,9 @@ std::string Schema::nearest(const std::string& path) const {
   });
   for (std::string& s : siblings) s.erase(0, above.size());
   // Try the right name in the wrong dictionary before a similar name in this dictionary.
-  for (const auto& [leaf, meaning] : leaves_)
+  for (const auto& [leaf, meaning] : leaves_) {
     if (meaning.key != nullptr && (leaf == name || leaf.ends_with("." + name))) return leaf;
+  }
   std::ranges::sort(siblings);
   const std::string best = nearest_name(name, siblings);
   return best.empty() ? "" : above + best;
@@ -120,9 +126,10 @@ bool is_off(const RefusedKeys& key, const std::string& path, const Value& value)
     return std::ranges::find(off, word) != off.end();
   };
   if (path == "attention_config") {  // [[["flash"], 12]]: kinds of attention, each with a count
-    if (value.kind != Value::Kind::list)
+    if (value.kind != Value::Kind::list) {
       return value.kind == Value::Kind::null || listed(value.text) || value.text == "all" ||
              value.text.find_first_not_of("0123456789") == std::string::npos;
+    }
     return std::ranges::all_of(value.items,
                                [&](const Value& v) { return is_off(key, path, v); });
   }
@@ -148,10 +155,11 @@ bool is_off(const RefusedKeys& key, const std::string& path, const Value& value)
 std::string key_facts(const Key& key, Draft& defaults) {
   const std::string range = key.range.str();
   std::string facts = field_type(key.field(defaults)) + (range.empty() ? "" : " " + range);
-  if (key.need == Need::required)
+  if (key.need == Need::required) {
     facts += "; required";
-  else
+  } else {
     facts += "; default " + (key.need == Need::input ? "null" : field_text(key, defaults));
+  }
   if (!key.aliases.empty()) facts += fmt::format("; also as {}", key.aliases);
   return facts;
 }
@@ -164,19 +172,24 @@ std::string describe_keys() {
   std::string out;
   for (const Section& section : key_sections()) {
     out += fmt::format("{}\n", section.title);
-    for (const Key& key : section.keys)
+    for (const Key& key : section.keys) {
       out += fmt::format("  {}: {}\n      {}\n", key.path, key.doc, key_facts(key, defaults));
+    }
   }
   out += "Keys without effect here (named in a warning)\n";
-  for (const IgnoredKeys& keys : ignored_keys())
-    for (const std::string& name : split_words(keys.names))
+  for (const IgnoredKeys& keys : ignored_keys()) {
+    for (const std::string& name : split_words(keys.names)) {
       out +=
           fmt::format("  {}{}{}\n", keys.dictionary, keys.dictionary.empty() ? "" : ".", name);
+    }
+  }
   out += "Keys that must be off (other values are an error)\n";
-  for (const RefusedKeys& keys : refused_keys())
-    for (const std::string& name : split_words(keys.names))
+  for (const RefusedKeys& keys : refused_keys()) {
+    for (const std::string& name : split_words(keys.names)) {
       out += fmt::format("  {}{}{}: {}\n", keys.dictionary, keys.dictionary.empty() ? "" : ".",
                          name, keys.message);
+    }
+  }
   return out;
 }
 

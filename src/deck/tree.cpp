@@ -23,8 +23,9 @@ class Copier {
   Value copy(const YAML::Node& node, int depth) {
     Value v;
     v.place = place(node.Mark());
-    if (depth > kMaxDepth || ++count_ > kMaxValues)
+    if (depth > kMaxDepth || ++count_ > kMaxValues) {
       fail(v.place, "this value is nested too deeply or too large for a deck");
+    }
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
       case YAML::NodeType::Null:
@@ -54,13 +55,16 @@ class Copier {
 
   void add(Value& map, const YAML::Node& key, const YAML::Node& value, int depth) {
     const Place at = place(key.Mark());
-    if (!key.IsScalar() || !name_like(key.Scalar()))
+    if (!key.IsScalar() || !name_like(key.Scalar())) {
       fail(at, "expects a key here, a word and a colon; is a bracket or a quote left open?");
+    }
     const std::string name = with_underscores(key.Scalar());
-    for (const Entry& e : map.entries)
-      if (e.key == name)
+    for (const Entry& e : map.entries) {
+      if (e.key == name) {
         fail(at, "key '{}' is given twice, first in line {}; keep one of them", key.Scalar(),
              e.place.line);
+      }
+    }
     map.entries.push_back({name, at, copy(value, depth + 1)});
   }
 
@@ -150,8 +154,9 @@ std::string Value::plain() const {
       s = s.empty() ? "[]" : s + "]";
       break;
     case Kind::map:
-      for (const Entry& e : entries)
+      for (const Entry& e : entries) {
         s += (s.empty() ? "{" : ", ") + e.key + ": " + e.value.plain();
+      }
       s = s.empty() ? "{}" : s + "}";
       break;
   }
@@ -175,12 +180,14 @@ std::string with_underscores(std::string_view key) {
 }
 
 Value parse_tree(const std::string& text, const std::string& name) {
-  if (text.find('\0') != std::string::npos)
+  if (text.find('\0') != std::string::npos) {
     throw Error(fmt::format("{}: this is not a text file; a deck is YAML or JSON", name));
+  }
   Value v = Copier(name, true).copy(load(text, name, true), 0);
   if (v.kind == Value::Kind::null) v.kind = Value::Kind::map;
-  if (v.kind != Value::Kind::map)
+  if (v.kind != Value::Kind::map) {
     fail(v.place, "a deck is a dictionary of keys and values, but this is {}", v.str());
+  }
   return v;
 }
 

@@ -35,8 +35,9 @@ std::string to_yaml(const Deck& deck) {
       names.pop_back();
       const auto shared =
           static_cast<std::size_t>(std::ranges::mismatch(names, open).in1 - names.begin());
-      for (std::size_t i = shared; i < names.size(); ++i)
+      for (std::size_t i = shared; i < names.size(); ++i) {
         out += fmt::format("{:{}}{}:\n", "", 2 * i, names[i]);
+      }
       out += fmt::format("{:{}}{}: {}\n", "", 2 * names.size(), leaf,
                          deck::field_text(key, draft));
       open = names;

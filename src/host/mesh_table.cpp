@@ -102,8 +102,9 @@ std::size_t columns(const std::string& text) {
 std::vector<std::string> align(const std::vector<std::vector<std::string>>& cells) {
   std::vector<std::size_t> widths(cells.front().size());
   for (const auto& row : cells) {
-    for (std::size_t i = 0; i < row.size(); ++i)
+    for (std::size_t i = 0; i < row.size(); ++i) {
       widths[i] = std::max(widths[i], columns(row[i]));
+    }
   }
   std::vector<std::string> lines;
   for (const auto& row : cells) {
@@ -126,8 +127,9 @@ bool follows(const std::string& name, const std::string& next) {
   while (end < name.size() && digit(end)) ++end;
   std::int64_t number = 0;
   const char* last = name.data() + end;
-  if (begin == end || std::from_chars(name.data() + begin, last, number).ptr != last)
+  if (begin == end || std::from_chars(name.data() + begin, last, number).ptr != last) {
     return false;
+  }
   return next == fmt::format("{}{:0{}}{}", name.substr(0, begin), number + 1, end - begin,
                              name.substr(end));
 }

@@ -46,8 +46,9 @@ struct UniformDraw {
   void operator()(const RngKey& key, std::int64_t first, std::int64_t quads, float* out) const {
     for (std::int64_t i = 0; i < quads; ++i) {
       const auto words = philox(key, static_cast<std::uint64_t>(first + i));
-      for (const std::uint32_t w : words)
+      for (const std::uint32_t w : words) {
         *out++ = static_cast<float>(bound * (2 * unit_interval(w) - 1));
+      }
     }
   }
 };
@@ -76,8 +77,9 @@ void fill_run(T* out, std::int64_t begin, std::int64_t end, const RngKey& key,
     draw(key, quad, n, values.data());
     const std::int64_t first = std::max(begin, quad * 4);
     const std::int64_t beyond = std::min(end, (quad + n) * 4);
-    for (std::int64_t i = first; i < beyond; ++i)
+    for (std::int64_t i = first; i < beyond; ++i) {
       out[i - begin] = static_cast<T>(values[static_cast<std::size_t>(i - quad * 4)]);
+    }
   }
 }
 
@@ -93,8 +95,9 @@ void fill_box(const View& local, const Box& box, const Shape& global, const RngK
 
 template <class T>
 void fill_constant(const View& local, T value) {
-  for (std::int64_t row = 0; row < local.rows(); ++row)
+  for (std::int64_t row = 0; row < local.rows(); ++row) {
     std::fill_n(local.data<T>() + row * local.row_stride(), local.cols(), value);
+  }
 }
 
 double fan_sum(const Shape& global) { return static_cast<double>(global[0] + global[1]); }
@@ -127,9 +130,10 @@ void fill_orthogonal(const View& local, const Box& box, const Shape& global, con
   std::vector<float> whole(static_cast<std::size_t>(global.count()));
   fill_run(whole.data(), 0, global.count(), key, NormalDraw{1.0F});
   make_orthogonal(whole, global[0], global[1], gain);
-  for (std::int64_t row = 0; row < local.rows(); ++row)
+  for (std::int64_t row = 0; row < local.rows(); ++row) {
     std::copy_n(whole.data() + first_index(box, global, row), local.cols(),
                 local.data<T>() + row * local.row_stride());
+  }
 }
 
 template <class T>

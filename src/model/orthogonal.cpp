@@ -29,12 +29,14 @@ void make_orthogonal(std::span<float> matrix, std::int64_t rows, std::int64_t co
   if (rows < cols) a.transposeInPlace();
   const Eigen::HouseholderQR<Eigen::MatrixXd> qr(a);
   Eigen::MatrixXd q = qr.householderQ() * Eigen::MatrixXd::Identity(a.rows(), a.cols());
-  for (Eigen::Index j = 0; j < q.cols(); ++j)
+  for (Eigen::Index j = 0; j < q.cols(); ++j) {
     q.col(j) *= std::copysign(gain, qr.matrixQR()(j, j));
-  if (rows < cols)
+  }
+  if (rows < cols) {
     whole = q.transpose().cast<float>();
-  else
+  } else {
     whole = q.cast<float>();
+  }
 }
 
 }  // namespace trireme

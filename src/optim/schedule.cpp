@@ -20,8 +20,9 @@ std::int64_t warmup_iters(const ScheduleConfig& config) {
 double learning_rate(const ScheduleConfig& config, std::int64_t iteration) {
   TRM_CHECK(iteration >= 1, "iteration {}", iteration);
   const std::int64_t warmup = warmup_iters(config);
-  if (iteration <= warmup)
+  if (iteration <= warmup) {
     return config.lr * static_cast<double>(iteration) / static_cast<double>(warmup);
+  }
 
   const auto span = static_cast<double>(config.lr_decay_iters - warmup);
   const auto done = static_cast<double>(std::min(iteration, config.lr_decay_iters) - warmup);

@@ -17,8 +17,9 @@ constexpr std::string_view kTypePrefix = "type:";
 /// First item of each of `parts` parts of `items` items.
 std::vector<int> even_cut(int items, int parts) {
   std::vector<int> cut;
-  for (int i = 0; i <= parts; ++i)
+  for (int i = 0; i <= parts; ++i) {
     cut.push_back(i * (items / parts) + std::min(i, items % parts));
+  }
   return cut;
 }
 
@@ -44,10 +45,11 @@ std::int64_t least_maximum(std::span<const PipelineUnit> units, int parts) {
   for (const PipelineUnit& u : units) high += u.parameters;
   while (low < high) {
     const std::int64_t middle = low + (high - low) / 2;
-    if (fits(units, parts, middle))
+    if (fits(units, parts, middle)) {
       high = middle;
-    else
+    } else {
       low = middle + 1;
+    }
   }
   return low;
 }
@@ -89,8 +91,9 @@ std::vector<int> matches_of(const std::string& pattern, std::span<const Pipeline
   std::vector<int> matches;
   try {
     const std::regex regex(pattern, std::regex::ECMAScript | std::regex::icase);
-    for (std::size_t i = 0; i < units.size(); ++i)
+    for (std::size_t i = 0; i < units.size(); ++i) {
       if (std::regex_search(units[i].type, regex)) matches.push_back(static_cast<int>(i));
+    }
   } catch (const std::regex_error& e) {
     throw Error(fmt::format("pipe_partition_method: '{}' is not a regular expression ({})",
                             pattern, e.what()));
@@ -102,8 +105,9 @@ std::vector<int> cut_by_type(const std::string& pattern, std::span<const Pipelin
                              int parts) {
   const std::vector<int> matches = matches_of(pattern, units);
   std::vector<std::string> types;
-  for (const PipelineUnit& u : units)
+  for (const PipelineUnit& u : units) {
     if (std::find(types.begin(), types.end(), u.type) == types.end()) types.push_back(u.type);
+  }
   TRM_REQUIRE(!matches.empty(),
               "pipe_partition_method: 'type:{}' matches no layer; the types here are {}",
               pattern, fmt::join(types, ", "));
@@ -124,20 +128,23 @@ std::vector<int> cut_by_type(const std::string& pattern, std::span<const Pipelin
 std::vector<int> partition(std::string_view method, std::span<const PipelineUnit> units,
                            int parts) {
   TRM_CHECK(parts >= 1, "{} parts", parts);
-  for (const PipelineUnit& u : units)
+  for (const PipelineUnit& u : units) {
     TRM_CHECK(u.parameters >= 0, "{} with {} parameters", u.type, u.parameters);
+  }
   const auto n = static_cast<int>(units.size());
   TRM_REQUIRE(n >= parts,
               "the model has {} layers (embedding, norm and head included), fewer than the {} "
               "parts of the pipeline (stages × chunks)",
               n, parts);
   std::string name(method);
-  for (char& c : name)
+  for (char& c : name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
   if (name == "uniform") return even_cut(n, parts);
   if (name == "parameters") return cut_by_parameters(units, parts);
-  if (name.starts_with(kTypePrefix))
+  if (name.starts_with(kTypePrefix)) {
     return cut_by_type(std::string(method.substr(kTypePrefix.size())), units, parts);
+  }
   throw Error(fmt::format(
       "pipe_partition_method '{}' is unknown; known are 'uniform', 'parameters' and "
       "'type:REGEX'",

@@ -117,8 +117,9 @@ class Simulator {
       if (const PlanStep* step = next_step(stage)) explain(stage, *step);
     }
     if (result_.makespan > 0) result_.bubble_fraction = 1 - busy / (stages_ * result_.makespan);
-    if (result_.deadlock.empty() && on_the_way_ != 0)
+    if (result_.deadlock.empty() && on_the_way_ != 0) {
       result_.deadlock = fmt::format("{} outputs were never taken", on_the_way_);
+    }
     result_.finished = result_.deadlock.empty();
   }
 

@@ -67,11 +67,13 @@ constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
 constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
 
 void create_saves(h5::Group& file) {
-  for (const char* whole : {"iteration", "bytes"})
+  for (const char* whole : {"iteration", "bytes"}) {
     file.create_dataset(std::string("checkpoints/") + whole, DType::i64, Shape{0}, kColumn);
+  }
   for (const char* real :
-       {"stall_seconds", "write_seconds", "total_seconds", "bytes_per_second"})
+       {"stall_seconds", "write_seconds", "total_seconds", "bytes_per_second"}) {
     file.create_dataset(std::string("checkpoints/") + real, DType::f64, Shape{0}, kColumn);
+  }
 }
 
 h5::File create(const std::string& path) {

@@ -21,8 +21,9 @@ DeckSettings run_of(std::int64_t iterations) {
 
 Iterations saves(const DeckSettings& deck) {
   Iterations due;
-  for (std::int64_t i = 1; i <= deck.train_iters; ++i)
+  for (std::int64_t i = 1; i <= deck.train_iters; ++i) {
     if (save_is_due(deck, i)) due.push_back(i);
+  }
   return due;
 }
 

@@ -178,18 +178,21 @@ BOOST_AUTO_TEST_CASE(batch_systems) {
 }
 
 BOOST_AUTO_TEST_CASE(garbage_of_batch_systems_is_as_if_unset) {
-  for (const char* bad : {"", "soon", "12x", " 12", "-5", "nan", "inf", "0", "1e999", "0x10"})
+  for (const char* bad : {"", "soon", "12x", " 12", "-5", "nan", "inf", "0", "1e999", "0x10"}) {
     BOOST_CHECK_MESSAGE(!end_time({{"SLURM_JOB_END_TIME", bad}}), "Slurm: " << bad);
+  }
   for (const char* bad : {"", "UNLIMITED", ":", "1:", ":1", "1::2", "1:2:3:4", "-1:00", "0",
-                          "00:00:00", "1:xx:00", "inf"})
+                          "00:00:00", "1:xx:00", "inf"}) {
     BOOST_CHECK_MESSAGE(!end_time({{"PBS_WALLTIME", bad}}), "PBS: " << bad);
+  }
   BOOST_CHECK_EQUAL(
       end_time({{"SLURM_JOB_END_TIME", "Unknown"}, {"PBS_WALLTIME", "8"}}).value(), 1008);
-  for (const char* bad : {"", "noon", "-1", "nan", "1:00"})
+  for (const char* bad : {"", "noon", "-1", "nan", "1:00"}) {
     BOOST_CHECK_EXCEPTION(
         static_cast<void>(end_time({{"TRIREME_END_TIME", bad}})), Error, [&](const Error& e) {
           return std::string(e.what()).find("TRIREME_END_TIME") != std::string::npos;
         });
+  }
 }
 
 BOOST_AUTO_TEST_CASE(reasons_in_words) {

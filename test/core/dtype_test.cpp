@@ -49,10 +49,11 @@ BOOST_AUTO_TEST_CASE(bf16_keeps_what_it_can_hold) {
     Bf16 b;
     b.bits = static_cast<std::uint16_t>(bits);
     const auto x = static_cast<float>(b);
-    if (std::isnan(x))
+    if (std::isnan(x)) {
       BOOST_REQUIRE(std::isnan(static_cast<float>(Bf16(x))));
-    else
+    } else {
       BOOST_REQUIRE_EQUAL(Bf16(x).bits, bits);
+    }
   }
   BOOST_TEST(static_cast<float>(Bf16(1.0F)) == 1.0F);
   BOOST_TEST(static_cast<float>(Bf16(-0.15625F)) == -0.15625F);

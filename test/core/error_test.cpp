@@ -92,10 +92,11 @@ BOOST_AUTO_TEST_CASE(what_holds_is_silent_and_evaluated_once) {
   TRM_REQUIRE(count(), "never");
   TRM_CHECK(count(), "never");
   BOOST_TEST(calls == 2);
-  if (calls == 0)
+  if (calls == 0) {
     TRM_CHECK(false, "a macro is one statement");
-  else
+  } else {
     ++calls;
+  }
   BOOST_TEST(calls == 3);
 }
 

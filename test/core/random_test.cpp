@@ -33,8 +33,9 @@ BOOST_AUTO_TEST_CASE(unit_interval_is_open_and_symmetric) {
   constexpr std::uint32_t kTop = std::numeric_limits<std::uint32_t>::max();
   BOOST_TEST(unit_interval(0) == 0x1p-33);
   BOOST_TEST(unit_interval(kTop) == 1 - 0x1p-33);
-  for (const std::uint32_t w : {0U, 1U, 12345U, 0x80000000U, kTop})
+  for (const std::uint32_t w : {0U, 1U, 12345U, 0x80000000U, kTop}) {
     BOOST_TEST(unit_interval(w) + unit_interval(kTop - w) == 1.0);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(streams_are_fnv_1a) {

@@ -85,8 +85,9 @@ const std::string kNeox = R"(# A small model in the style of GPT-NeoX's decks
 std::vector<std::string> known_keys() {
   std::ifstream file(TRIREME_TEST_DIR "/deck/known_keys.txt");
   std::vector<std::string> keys;
-  for (std::string line; std::getline(file, line);)
+  for (std::string line; std::getline(file, line);) {
     if (!line.empty() && line[0] != '#') keys.push_back(line);
+  }
   return keys;
 }
 
@@ -163,9 +164,11 @@ BOOST_AUTO_TEST_CASE(meaningless_keys_are_named_once_in_one_line) {
   const Deck d = parse_deck(kNeox, "neox.yml");
   BOOST_REQUIRE_EQUAL(d.warnings.size(), 1U);
   const std::string& w = d.warnings[0];
-  for (const char* name : {"scaled_upper_triang_masked_softmax_fusion", "data_impl",
-                           "steps_per_print", "vocab_file (the data file names its tokenizer)"})
+  for (const char* name :
+       {"scaled_upper_triang_masked_softmax_fusion", "data_impl", "steps_per_print",
+        "vocab_file (the data file names its tokenizer)"}) {
     CHECK_CONTAINS(w, name);
+  }
   BOOST_CHECK(!contains(w, "wandb"));
   BOOST_CHECK(!contains(w, "fp16"));
   BOOST_CHECK(!contains(w, "zero_optimization"));

@@ -116,8 +116,9 @@ BOOST_AUTO_TEST_CASE(types_and_ranges) {
   BOOST_CHECK_EQUAL(least("eval_iters: 1e2\n").eval_iters, 100);
   BOOST_CHECK_EQUAL(least("eval_iters: \"7\"\n").eval_iters, 7);
   BOOST_CHECK_EQUAL(least("min_lr: 1e-5\n").schedule.min_lr, 1e-5);
-  for (const char* yes : {"true", "True", "yes", "on"})
+  for (const char* yes : {"true", "True", "yes", "on"}) {
     BOOST_CHECK(least("gpt_j_residual: " + std::string(yes) + "\n").model.gpt_j_residual);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(features_that_are_not_available) {
@@ -228,8 +229,10 @@ BOOST_AUTO_TEST_CASE(splits) {
   BOOST_CHECK_CLOSE(three[2], 0.001, 1e-10);
   BOOST_CHECK_EQUAL(split_fractions("5")[0], 1.0);
   BOOST_CHECK_EQUAL(split_fractions("1,1")[1], 0.5);
-  for (const char* bad : {"", "a", "1,", "1,2,3,4", "-1,2", "0,1", "1 2", "nan", "1e308,1e308"})
+  for (const char* bad :
+       {"", "a", "1,", "1,2,3,4", "-1,2", "0,1", "1 2", "nan", "1e308,1e308"}) {
     CHECK_CONTAINS(message_of([&] { static_cast<void>(split_fractions(bad)); }), "split \"");
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -95,17 +95,19 @@ BOOST_AUTO_TEST_CASE(what_zero_cannot_be) {
   CHECK_CONTAINS(error("zero_stage: all\n"), "expects an integer, got 'all'");
   CHECK_CONTAINS(error("zero_optimization: {reduce_bucket_size: 0}\n"), "must be ≥ 1, is 0");
   CHECK_CONTAINS(error("zero_optimization: {sub_group_size: 0}\n"), "must be ≥ 1, is 0");
-  for (const char* stage : {"2", "3"})
+  for (const char* stage : {"2", "3"}) {
     CHECK_CONTAINS(
         error(fmt::format("zero_optimization: {{stage: {}, reduce_once_per_step: true}}\n",
                           stage)),
         fmt::format("x.yml:9:31: zero_optimization.reduce_once_per_step: true "
                     "contradicts zero_optimization.stage: {}",
                     stage));
-  for (const char* part : {"param", "optimizer"})
+  }
+  for (const char* part : {"param", "optimizer"}) {
     CHECK_CONTAINS(error(fmt::format(
                        "zero_optimization: {{stage: 3, offload_{}: {{device: cpu}}}}\n", part)),
                    "offloading isn't implemented yet");
+  }
   CHECK_CONTAINS(error("zero_optimization: {cpu_offload: true}\n"),
                  "offloading isn't implemented yet");
   CHECK_CONTAINS(error("zero_optimization: {stage: 3, zero_hpz_partition_size: 8}\n"),
@@ -141,19 +143,22 @@ BOOST_AUTO_TEST_CASE(ways_to_ask_for_a_precision) {
                             "precision: fp16\nfp16: {enabled: on}\n",
                             "fp16: {fp16: true, enabled: true, type: fp16}\n",
                             "precision: fp16\nbf16: {enabled: false}\n",
-                            "precision: fp16\nfp16: {hysteresis: 2}\n"})
+                            "precision: fp16\nfp16: {hysteresis: 2}\n"}) {
     BOOST_CHECK_MESSAGE(types(lines) == all(f16, f32, f32, f32, f16), lines);
+  }
   for (const char* lines :
        {"precision: bfloat16\n", "precision: bf16\n", "bf16: {enabled: true}\n",
         "fp16: {type: bfloat16}\n", "fp16: {enabled: true, type: bfloat16}\n",
         "precision: bfloat16\nfp16: {enabled: false}\n",
-        "precision: bfloat16\nfp16: {type: bfloat16}\nbf16: {enabled: true}\n"})
+        "precision: bfloat16\nfp16: {type: bfloat16}\nbf16: {enabled: true}\n"}) {
     BOOST_CHECK_MESSAGE(types(lines) == all(bf16, f32, f32, f32, f32), lines);
+  }
   for (const char* lines :
        {"precision: fp32\n", "precision: null\n", "fp16: {enabled: false}\n", "fp16: null\n",
         "fp16: {enabled: false, type: bfloat16}\n", "bf16: {enabled: false}\n",
-        "precision: fp32\nfp16: {enabled: false}\nbf16: {enabled: false}\n"})
+        "precision: fp32\nfp16: {enabled: false}\nbf16: {enabled: false}\n"}) {
     BOOST_CHECK_MESSAGE(types(lines) == all(f32, f32, f32, f32, f32), lines);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(precisions_that_contradict) {
@@ -324,8 +329,9 @@ BOOST_AUTO_TEST_CASE(settings_of_recomputation_without_it) {
       "checkpoint_activations: true\nsynchronize_each_layer: true\ncontiguous_checkpointing: "
       "true\nactivation_checkpointing: {number_checkpoints: 4}\n");
   for (const char* name : {"synchronize_each_layer", "contiguous_checkpointing",
-                           "activation_checkpointing.number_checkpoints"})
+                           "activation_checkpointing.number_checkpoints"}) {
     CHECK_CONTAINS(ignored, name);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_neox_deck_of_the_usual_kind_needs_one_line_of_warning) {
@@ -359,8 +365,9 @@ BOOST_AUTO_TEST_CASE(what_the_written_deck_says) {
   for (const char* line :
        {"\nprecision: fp16\n", "\n  fp16_master_weights_and_grads: true\n", "\n  stage: 2\n",
         "\n  grad_accum_dtype: fp16\n", "\ncommunication_data_type: fp16\n",
-        "\nrecompute_granularity: selective\n", "\n  hysteresis: 2\n"})
+        "\nrecompute_granularity: selective\n", "\n  hysteresis: 2\n"}) {
     CHECK_CONTAINS(text, line);
+  }
   CHECK_CONTAINS(to_yaml(deck("bf16: {enabled: true}\n")), "\nprecision: bfloat16\n");
 }
 

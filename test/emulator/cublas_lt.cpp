@@ -273,8 +273,9 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
     fatal("attribute %d of layouts is not emulated", static_cast<int>(name));
   }
   std::int32_t order = 0;
-  if (const auto status = take(order, value, bytes); status != CUBLAS_STATUS_SUCCESS)
+  if (const auto status = take(order, value, bytes); status != CUBLAS_STATUS_SUCCESS) {
     return status;
+  }
   if (order != CUBLASLT_ORDER_COL && order != CUBLASLT_ORDER_ROW) {
     fatal("order %d is not emulated", order);
   }
@@ -359,8 +360,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                    *static_cast<const float*>(alpha),
                    *static_cast<const float*>(beta)};
   const Layouts layouts{call.a_layout, call.b_layout, call.c_layout, call.d_layout};
-  if (const auto status = check(call.desc, layouts); status != CUBLAS_STATUS_SUCCESS)
+  if (const auto status = check(call.desc, layouts); status != CUBLAS_STATUS_SUCCESS) {
     return status;
+  }
   // A library may refuse a GEMM for which its heuristic found an algorithm.
   if (call.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
       std::getenv("TRIREME_EMULATED_EPILOGUES_REFUSED") != nullptr) {

@@ -229,8 +229,9 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank,
                                     ncclConfig_t* config) {
   if (rank < 0 || rank >= ranks) return ncclInvalidArgument;
-  if (config != nullptr && config->blocking == 0)
+  if (config != nullptr && config->blocking == 0) {
     fatal("only blocking communicators are emulated");
+  }
   return make(comm, id.internal, ranks, rank);
 }
 
@@ -317,8 +318,9 @@ ncclResult_t ncclBroadcast(const void* from, void* to, std::size_t count, ncclDa
                            int root, ncclComm_t comm, cudaStream_t stream) {
   const std::size_t bytes = count * size_of(type);
   const int me = comm->boxes->rank();
-  if (!on_device(to, bytes) || (me == root && !on_device(from, bytes)))
+  if (!on_device(to, bytes) || (me == root && !on_device(from, bytes))) {
     return ncclInvalidArgument;
+  }
   Exchange x;
   const auto* const f = static_cast<const std::byte*>(from);
   auto* const t = static_cast<std::byte*>(to);
@@ -362,8 +364,9 @@ ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count, ncclDa
   const int me = comm->boxes->rank();
   const int ranks = comm->boxes->ranks();
   if (!on_device(from, bytes) || !on_device(to, bytes)) return ncclInvalidArgument;
-  if (op != ncclSum && op != ncclMax && op != ncclMin)
+  if (op != ncclSum && op != ncclMax && op != ncclMin) {
     fatal("only sum, max and min are emulated");
+  }
   Exchange x;
   auto all = std::make_shared<std::vector<std::byte>>(bytes * static_cast<std::size_t>(ranks));
   const auto block = [all, bytes](int r) {

@@ -91,10 +91,11 @@ BOOST_AUTO_TEST_CASE(a_part_equals_the_same_part_of_the_whole) {
             static_cast<std::int64_t>(random()) % (global[axis] - box.offset[axis] + 1);
       }
       const auto some = part(box, global, rule_of(method));
-      for (std::int64_t r = 0; r < box.extent[0]; ++r)
+      for (std::int64_t r = 0; r < box.extent[0]; ++r) {
         BOOST_REQUIRE(
             std::equal(some.begin() + r * box.extent[1], some.begin() + (r + 1) * box.extent[1],
                        all.begin() + (box.offset[0] + r) * global[1] + box.offset[1]));
+      }
     }
   }
 }
@@ -109,18 +110,23 @@ BOOST_AUTO_TEST_CASE(other_ranks_and_strides) {
   const auto all = whole(cube, rule);
   const Box box{Shape{1, 2, 3}, Shape{2, 2, 4}};
   const auto some = part(box, cube, rule);
-  for (int i = 0; i < 2; ++i)
-    for (int j = 0; j < 2; ++j)
-      for (int k = 0; k < 4; ++k)
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < 2; ++j) {
+      for (int k = 0; k < 4; ++k) {
         BOOST_TEST(some[static_cast<std::size_t>((i * 2 + j) * 4 + k)] ==
                    all[static_cast<std::size_t>(((1 + i) * 5 + 2 + j) * 7 + 3 + k)]);
+      }
+    }
+  }
   // A window with gaps: what lies between its rows stays.
   std::vector<float> wide(23 * 20, -77.0F);
   fill_initial(View(wide.data(), DType::f32, Shape{23, 17}, 20), Box::whole(Shape{23, 17}),
                Shape{23, 17}, "w", rule, kSeed);
-  for (std::size_t r = 0; r < 23; ++r)
-    for (std::size_t c = 0; c < 20; ++c)
+  for (std::size_t r = 0; r < 23; ++r) {
+    for (std::size_t c = 0; c < 20; ++c) {
       BOOST_TEST(wide[r * 20 + c] == (c < 17 ? line[r * 17 + c] : -77.0F));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(fp64_holds_the_same_numbers) {
@@ -153,8 +159,9 @@ BOOST_AUTO_TEST_CASE(the_first_weights_never_change) {
   const auto values = whole(Shape{6}, {InitMethod::normal, 1.0, 1, 1});
   const std::uint32_t bits[] = {3211549245, 1064639196, 3221342900,
                                 3222274018, 3183113875, 3211520138};
-  for (std::size_t i = 0; i < 6; ++i)
+  for (std::size_t i = 0; i < 6; ++i) {
     BOOST_TEST(std::bit_cast<std::uint32_t>(values[i]) == bits[i]);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(normal_draws_are_normal) {
@@ -163,8 +170,9 @@ BOOST_AUTO_TEST_CASE(normal_draws_are_normal) {
   BOOST_CHECK_SMALL(m.mean, 4e-3);  // four standard errors of a million draws
   BOOST_CHECK_SMALL(m.variance - 1, 4 * std::sqrt(2.0) * 1e-3);
   BOOST_CHECK_SMALL(m.kurtosis - 3, 4 * std::sqrt(24.0) * 1e-3);
-  for (const std::size_t lag : {1U, 2U, 3U, 4U, 1000U})
+  for (const std::size_t lag : {1U, 2U, 3U, 4U, 1000U}) {
     BOOST_CHECK_SMALL(correlation(x, x, lag), 4e-3);
+  }
   // Φ(−3) … Φ(3): the counts of a million, within four standard errors.
   const double share[] = {0.0013499, 0.0227501, 0.1586553, 0.5,
                           0.8413447, 0.9772499, 0.9986501};
@@ -217,12 +225,13 @@ double distance_from_orthogonal(const std::vector<float>& a, int rows, int cols,
         a[static_cast<std::size_t>(tall ? i * cols + vector : vector * cols + i)]);
   };
   double worst = 0;
-  for (int i = 0; i < n; ++i)
+  for (int i = 0; i < n; ++i) {
     for (int j = 0; j < n; ++j) {
       double dot = 0;
       for (int k = 0; k < length; ++k) dot += at(i, k) * at(j, k);
       worst = std::max(worst, std::fabs(dot - (i == j ? gain * gain : 0)));
     }
+  }
   return worst;
 }
 
@@ -241,17 +250,20 @@ BOOST_AUTO_TEST_CASE(orthogonal_is_the_factor_with_positive_diagonal) {
   const int n = 12;
   const auto a = whole(Shape{n, n}, {InitMethod::normal, 1.0, 1, 1});
   const auto q = whole(Shape{n, n}, {InitMethod::scaled_orthogonal, 1.0, 2, 1});  // gain 1
-  for (int i = 0; i < n; ++i)
+  for (int i = 0; i < n; ++i) {
     for (int j = 0; j <= i; ++j) {
       double r = 0;
-      for (int k = 0; k < n; ++k)
+      for (int k = 0; k < n; ++k) {
         r += static_cast<double>(q[static_cast<std::size_t>(k * n + i)]) *
              static_cast<double>(a[static_cast<std::size_t>(k * n + j)]);
-      if (i == j)
+      }
+      if (i == j) {
         BOOST_TEST(r > 1e-3);
-      else
+      } else {
         BOOST_CHECK_SMALL(r, 1e-5);
+      }
     }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(constants) {

@@ -91,8 +91,9 @@ BOOST_AUTO_TEST_CASE(an_overflow_at_the_minimum_halts) {
   BOOST_TEST(!scale.update(true));
   BOOST_TEST(scale.value() == 3);
   const std::string text = scale.text();
-  for (const char* word : {"loss scale 3", "fp16.min_loss_scale is 3", "lr", "bfloat16"})
+  for (const char* word : {"loss scale 3", "fp16.min_loss_scale is 3", "lr", "bfloat16"}) {
     TRM_TEST_MENTIONS(text, word);
+  }
   BOOST_TEST(text.find('\n') == std::string::npos);
 }
 

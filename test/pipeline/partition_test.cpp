@@ -44,8 +44,9 @@ std::pair<std::int64_t, std::int64_t> measure(const std::vector<PipelineUnit>& u
   std::pair<std::int64_t, std::int64_t> result{0, 0};
   for (std::size_t p = 0; p + 1 < cut.size(); ++p) {
     std::int64_t sum = 0;
-    for (int i = cut[p]; i < cut[p + 1]; ++i)
+    for (int i = cut[p]; i < cut[p + 1]; ++i) {
       sum += units[static_cast<std::size_t>(i)].parameters;
+    }
     result.first = std::max(result.first, sum);
     result.second += sum * sum;
   }
@@ -97,7 +98,7 @@ BOOST_AUTO_TEST_CASE(type_counts_matches) {
   BOOST_TEST((partition("type:TRANSFORMER", model(6), 3) == std::vector<int>{0, 3, 5, 9}));
   BOOST_TEST((partition("TYPE:Transformer", model(7), 3) == std::vector<int>{0, 4, 6, 10}));
   BOOST_TEST((partition("type:^embed|linearpipe$", model(6), 2) == std::vector<int>{0, 8, 9}));
-  for (int layers = 1; layers <= 40; ++layers)
+  for (int layers = 1; layers <= 40; ++layers) {
     for (int parts = 1; parts <= layers; ++parts) {
       const auto cut = partition("type:transformer", model(layers), parts);
       check_cut(cut, layers + 3, parts);
@@ -107,6 +108,7 @@ BOOST_AUTO_TEST_CASE(type_counts_matches) {
         BOOST_TEST((end - first == layers / parts || end - first == layers / parts + 1));
       }
     }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(parameters_balances_by_weight) {
@@ -128,8 +130,9 @@ BOOST_AUTO_TEST_CASE(parameters_balances_by_weight) {
 BOOST_AUTO_TEST_CASE(parameters_of_a_large_model) {
   // 96 layers of 1.8 billion parameters on 32 stages × 3 chunks.
   std::vector<PipelineUnit> units = model(96, 618'000'000);
-  for (PipelineUnit& u : units)
+  for (PipelineUnit& u : units) {
     if (u.type == kLayerUnit) u.parameters = 1'812'000'000;
+  }
   const auto cut = partition("parameters", units, 96);
   check_cut(cut, 99, 96);
   BOOST_TEST(measure(units, cut).first == std::int64_t{1'812'000'000} + 618'000'000 + 2);

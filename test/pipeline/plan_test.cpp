@@ -34,21 +34,25 @@ std::vector<std::vector<PlanStep>> all_plans(PipelineSchedule schedule, int stag
 
 template <class Check>
 void for_all_cases(const Check& check) {
-  for (const PipelineSchedule schedule : kSchedules)
-    for (const int p : kStages)
-      for (const int m : kMicroBatches)
+  for (const PipelineSchedule schedule : kSchedules) {
+    for (const int p : kStages) {
+      for (const int m : kMicroBatches) {
         for (const int v : kChunks) {
           BOOST_TEST_INFO_SCOPE("schedule " << static_cast<int>(schedule) << ", stages " << p
                                             << ", micro-batches " << m << ", chunks " << v);
           check(schedule, p, m, v);
         }
+      }
+    }
+  }
 }
 
 /// Each (micro-batch, chunk) forward once and later backward once; the backwards of a chunk in
 /// the order of micro-batches.
 bool complete_and_ordered(const std::vector<PlanStep>& steps, int m, int v) {
-  if (steps.size() != 2 * static_cast<std::size_t>(m) * static_cast<std::size_t>(v))
+  if (steps.size() != 2 * static_cast<std::size_t>(m) * static_cast<std::size_t>(v)) {
     return false;
+  }
   std::vector<int> state(static_cast<std::size_t>(m * v), 0);
   std::vector<int> last(static_cast<std::size_t>(v), -1);
   for (const PlanStep& s : steps) {
@@ -81,10 +85,11 @@ BOOST_AUTO_TEST_CASE(every_step_once_and_no_deadlock) {
     for (int s = 0; s < p; ++s) {
       const int seen = run.max_in_flight[static_cast<std::size_t>(s)];
       const int promised = expected_in_flight(schedule, s, p, m, v);
-      if (v == 1 || m % p == 0 || schedule == PipelineSchedule::gpipe)
+      if (v == 1 || m % p == 0 || schedule == PipelineSchedule::gpipe) {
         BOOST_REQUIRE_EQUAL(seen, promised);
-      else
+      } else {
         BOOST_REQUIRE_LE(seen, promised);
+      }
     }
   });
 }
@@ -109,23 +114,27 @@ BOOST_AUTO_TEST_CASE(bubble_is_as_published) {
 
 BOOST_AUTO_TEST_CASE(no_deadlock_whatever_the_costs) {
   // An embedding, a head and slow links must change times only.
-  for (const int p : {2, 3, 8})
-    for (const int m : {1, 5, 8, 24})
+  for (const int p : {2, 3, 8}) {
+    for (const int m : {1, 5, 8, 24}) {
       for (const int v : kChunks) {
         std::vector<PartCost> costs(static_cast<std::size_t>(p * v));
-        for (std::size_t i = 0; i < costs.size(); ++i)
+        for (std::size_t i = 0; i < costs.size(); ++i) {
           costs[i] = {0.1 + 0.7 * static_cast<double>(i % 3),
                       3.0 - 0.4 * static_cast<double>(i % 5)};
+        }
         const auto plans = all_plans(PipelineSchedule::one_f_one_b, p, m, v);
         const Simulation quick = simulate(plans, v, costs);
         const Simulation slow = simulate(plans, v, costs, 2.5);
         BOOST_TEST(quick.finished);
         BOOST_TEST(slow.finished);
         BOOST_TEST(slow.makespan > quick.makespan);
-        for (int s = 0; s < p; ++s)
+        for (int s = 0; s < p; ++s) {
           BOOST_TEST(slow.max_in_flight[static_cast<std::size_t>(s)] <=
                      expected_in_flight(PipelineSchedule::one_f_one_b, s, p, m, v));
+        }
       }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(small_plans_by_hand) {
@@ -147,8 +156,8 @@ BOOST_AUTO_TEST_CASE(small_plans_by_hand) {
 }
 
 BOOST_AUTO_TEST_CASE(evaluation_runs_through) {
-  for (const int p : kStages)
-    for (const int m : {1, 3, 64, 100})
+  for (const int p : kStages) {
+    for (const int m : {1, 3, 64, 100}) {
       for (const int v : kChunks) {
         const std::vector<std::vector<PlanStep>> plans(static_cast<std::size_t>(p),
                                                        forward_only(p, m, v));
@@ -163,14 +172,16 @@ BOOST_AUTO_TEST_CASE(evaluation_runs_through) {
         BOOST_TEST(run.finished, run.deadlock);
         if (m % p == 0) BOOST_TEST(run.makespan == m * v + p - 1);
       }
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(places_and_tags_agree_between_sender_and_receiver) {
-  for (const int p : {1, 2, 5})
+  for (const int p : {1, 2, 5}) {
     for (const int v : kChunks) {
       const int m = 6;
       std::set<std::pair<std::pair<int, int>, int>> used;
-      for (int s = 0; s < p; ++s)
+      for (int s = 0; s < p; ++s) {
         for (const PlanStep& step : plan(PipelineSchedule::one_f_one_b, s, p, m, v)) {
           const auto to = output_to(step, s, p, v);
           const bool ends = model_part(s, step.chunk, p) == (step.kind == F ? p * v - 1 : 0);
@@ -186,7 +197,9 @@ BOOST_AUTO_TEST_CASE(places_and_tags_agree_between_sender_and_receiver) {
           BOOST_TEST((tag >= 0 && tag < 2 * m * v));
           BOOST_TEST(used.insert({{s, to->stage}, tag}).second);
         }
+      }
     }
+  }
 }
 
 /// What NCCL rests on, which has no tags: messages go around a ring, forward ones to the next

@@ -51,8 +51,9 @@ BOOST_AUTO_TEST_CASE(intersect_is_the_common_points) {
     const Box b = random_box(random, rank);
     std::set<Point> common;
     const std::set<Point> in_b = points_of(b);
-    for (const Point& p : points_of(a))
+    for (const Point& p : points_of(a)) {
       if (in_b.contains(p)) common.insert(p);
+    }
     const auto c = intersect(a, b);
     BOOST_REQUIRE_EQUAL(c.has_value(), !common.empty());
     if (!c) continue;

@@ -12,9 +12,11 @@ namespace {
 
 struct Matrix {  // element (r, c) holds 100·r + c
   Matrix() : elements(5 * 8) {
-    for (int r = 0; r < 5; ++r)
-      for (int c = 0; c < 8; ++c)
+    for (int r = 0; r < 5; ++r) {
+      for (int c = 0; c < 8; ++c) {
         elements[static_cast<std::size_t>(r * 8 + c)] = static_cast<float>(100 * r + c);
+      }
+    }
   }
   View view() { return {elements.data(), DType::f32, Shape{5, 8}}; }
   std::vector<float> elements;
@@ -24,10 +26,12 @@ void check_window(const ConstView& v, int row, int col, std::int64_t rows, std::
   BOOST_REQUIRE_EQUAL(v.rows(), rows);
   BOOST_REQUIRE_EQUAL(v.cols(), cols);
   BOOST_TEST(v.row_stride() == 8);
-  for (std::int64_t r = 0; r < rows; ++r)
-    for (std::int64_t c = 0; c < cols; ++c)
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < cols; ++c) {
       BOOST_TEST(v.data<float>()[r * v.row_stride() + c] ==
                  static_cast<float>(100 * (row + r) + col + c));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(slices_of_slices) {

@@ -285,9 +285,10 @@ std::string array_difference(const Training& got, const Training& expected) {
 std::string difference(const Training& got, const Training& expected) {
   std::string text;
   const auto compare = [&](const char* what, const auto& a, const auto& b) {
-    if (a != b)
+    if (a != b) {
       text += fmt::format("{}{} {} is not {};", text.empty() ? "" : " ", what,
                           fmt::join(a, " "), fmt::join(b, " "));
+    }
   };
   const auto each = [&](const char* what, auto&& f) {
     compare(what, column(got.steps, f), column(expected.steps, f));

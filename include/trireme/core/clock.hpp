@@ -55,8 +55,9 @@ class HostTimeLine : public TimeLine {
   void mark() override { marks_.push_back(now()); }
   std::vector<double> gaps() override {
     std::vector<double> seconds;
-    for (std::size_t i = 1; i < marks_.size(); ++i)
+    for (std::size_t i = 1; i < marks_.size(); ++i) {
       seconds.push_back(marks_[i] - marks_[i - 1]);
+    }
     if (!marks_.empty()) marks_ = {marks_.back()};
     return seconds;
   }

@@ -20,9 +20,10 @@ Argument argument_of(const CLI::Option& option) {
     const std::string type = option.get_type_name();
     const std::size_t colon = std::min(type.find(':'), type.size());
     argument.value = type.substr(0, colon);
-    if (type.substr(colon).starts_with(":{") && type.ends_with('}'))
+    if (type.substr(colon).starts_with(":{") && type.ends_with('}')) {
       argument.choices =
           deck::split_words(type.substr(colon + 2, type.size() - colon - 3), ',');
+    }
   }
   argument.help = option.get_description();
   argument.required = option.get_required();
@@ -38,10 +39,12 @@ Command command_tree(const CLI::App& app) {
                   .summary = app.get_description(),
                   .arguments = {},
                   .commands = {}};
-  for (const CLI::Option* option : app.get_options())
+  for (const CLI::Option* option : app.get_options()) {
     command.arguments.push_back(argument_of(*option));
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+  }
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
     command.commands.push_back(command_tree(*sub));
+  }
   return command;
 }
 

@@ -35,8 +35,9 @@ std::vector<KeyWords> key_words() {
       const deck::Field field = key.field(draft);
       if (std::holds_alternative<bool*>(field)) words.values = {"true", "false"};
       if (const auto* choice = std::get_if<deck::Enumerated>(&field)) {
-        for (const deck::Choice& c : choice->choices)
+        for (const deck::Choice& c : choice->choices) {
           if (c.refusal.empty()) words.values.emplace_back(c.name);
+        }
       }
       words.files = std::holds_alternative<std::string*>(field) ||
                     std::holds_alternative<std::vector<std::string>*>(field);
@@ -79,8 +80,9 @@ std::string joined(const std::vector<std::string>& words) {
 
 std::vector<std::string> option_names(const Command& command) {
   std::vector<std::string> names;
-  for (const Argument& a : command.arguments)
+  for (const Argument& a : command.arguments) {
     if (!a.positional) names.insert(names.end(), a.names.begin(), a.names.end());
+  }
   return names;
 }
 
@@ -107,9 +109,10 @@ void BashCases::add(const Command& command, const std::string& name) {
     if (a.positional) {
       positionals += fmt::format("          {}){} ;;\n", in_quotes(name), bash_kind(a));
     } else if (!a.value.empty()) {
-      for (const std::string& option : a.names)
+      for (const std::string& option : a.names) {
         values += fmt::format("    {}){} ;;\n", in_quotes(fmt::format("{} {}", name, option)),
                               bash_kind(a));
+      }
     }
   }
 }
@@ -126,11 +129,12 @@ std::string bash_completion(const Command& program) {
   std::string choices;
   for (const KeyWords& key : key_words()) {
     paths.push_back(key.path);
-    if (!key.values.empty())
+    if (!key.values.empty()) {
       choices +=
           fmt::format("      {}) words={} ;;\n", key.path, in_quotes(joined(key.values)));
-    else if (key.files)
+    } else if (key.files) {
       choices += fmt::format("      {}) kind='file' ;;\n", key.path);
+    }
   }
   return filled(kBashScript, {{"@commands@", in_quotes(joined(commands))},
                               {"@keys@", in_quotes(joined(paths))},
@@ -143,8 +147,9 @@ std::string bash_completion(const Command& program) {
 std::string zsh_action(const Argument& a) {
   if (!a.choices.empty()) return "(" + joined(a.choices) + ")";
   if (a.value == kSettingValue) return "_trireme_setting";
-  if (a.positional && a.names.front() == kDeckArgument)
+  if (a.positional && a.names.front() == kDeckArgument) {
     return "_files -g \"*.(yml|yaml|json)(-.)\"";
+  }
   if (a.value == kFileValue) return "_files";
   return a.value == kFolderValue ? "_files -/" : "";
 }

@@ -56,29 +56,34 @@ std::string slanted(std::string_view text) { return "\\fI" + plain(text) + "\\fR
 
 /// The line of an option: names and value.
 std::string usage(const Argument& a) {
-  if (a.positional)
+  if (a.positional) {
     return a.repeated ? slanted(a.names.front()) + " ..." : slanted(a.names.front());
+  }
   std::string names;
   for (const std::string& name : a.names) names += (names.empty() ? "" : ", ") + bold(name);
-  if (!a.choices.empty())
+  if (!a.choices.empty()) {
     return names + " " + plain(fmt::format("{}", fmt::join(a.choices, "|")));
+  }
   return a.value.empty() ? names : names + " " + slanted(a.value);
 }
 
 /// `trireme plan [options] --ranks INT [DECK ...]`
 std::string synopsis(const Command& command) {
   std::string line = ".B trireme " + plain(command.name) + "\n[\\fIoptions\\fR]";
-  for (const Argument& a : command.arguments)
+  for (const Argument& a : command.arguments) {
     if (a.required && !a.positional) line += " " + usage(a);
-  for (const Argument& a : command.arguments)
+  }
+  for (const Argument& a : command.arguments) {
     if (a.positional) line += a.required ? " " + usage(a) : " [" + usage(a) + "]";
+  }
   return line + "\n.br\n";
 }
 
 std::string arguments(const Command& command) {
   std::string out;
-  for (const Argument& a : command.arguments)
+  for (const Argument& a : command.arguments) {
     out += fmt::format(".TP\n{}\n{}.\n", usage(a), plain(a.help));
+  }
   return out;
 }
 
@@ -87,9 +92,10 @@ std::string deck_keys() {
   deck::Draft defaults;
   for (const deck::Section& section : deck::key_sections()) {
     out += fmt::format(".SS {}\n", plain(section.title));
-    for (const deck::Key& key : section.keys)
+    for (const deck::Key& key : section.keys) {
       out += fmt::format(".TP\n{}\n{} ({}).\n", bold(key.path), plain(key.doc),
                          plain(deck::key_facts(key, defaults)));
+    }
   }
   return out;
 }
@@ -106,9 +112,10 @@ std::string manual(const Command& program) {
   out += ".B trireme\n\\fB\\-\\-help\\fR | \\fB\\-\\-version\\fR\n";
   out += kDescription;
   out += ".SH COMMANDS\n";
-  for (const Command& command : program.commands)
+  for (const Command& command : program.commands) {
     out += fmt::format(".SS {}\n{}.\n{}", plain(command.name), plain(command.summary),
                        arguments(command));
+  }
   out += ".SH OPTIONS\nThese options replace a command.\n" + arguments(program);
   out += kDecks;
   out += deck_keys();

@@ -92,8 +92,9 @@ BOOST_AUTO_TEST_CASE(a_missing_barrier_shows) {
   std::iota(values.begin(), values.end(), 0);
   x.set(values);
   std::vector<int> expected(512);
-  for (int i = 0; i < 512; ++i)
+  for (int i = 0; i < 512; ++i) {
     expected[static_cast<std::size_t>(i)] = i / 256 * 256 + 255 - i % 256;
+  }
   launch(turn<true>, 2, 256, 256 * sizeof(int), nullptr, x.at, y.at);
   BOOST_TEST(y.get() == expected);
   launch(turn<false>, 2, 256, 256 * sizeof(int), nullptr, x.at, y.at);
@@ -150,8 +151,9 @@ BOOST_AUTO_TEST_CASE(copies_come_when_they_are_waited_for) {
   }
   launch(copies<false>, 1, 32, 1024, nullptr, x.at, y.at);
   got = y.get();
-  for (std::size_t i = 0; i < 256; ++i)
+  for (std::size_t i = 0; i < 256; ++i) {
     BOOST_TEST((i < 128 ? got[i] == 1.0F : std::isnan(got[i])));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(memory_is_poisoned) {

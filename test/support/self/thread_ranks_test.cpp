@@ -71,8 +71,9 @@ BOOST_AUTO_TEST_CASE(patience_ends) {
   const std::string error =
       as_ranks(2,
                [](Communicator& world) {
-                 if (world.rank() == 1)
+                 if (world.rank() == 1) {
                    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+                 }
                  world.barrier();
                },
                {.patience = 0.05});

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kDeltaThreads) delta_kernel(const AttentionArg
                                                               row * a.out_stride + column + at);
 #pragma unroll
       for (int e = 0; e < Width; ++e)
-        sum[i] = fmaf(to_float(x.at[e]), to_float(y.at[e]), sum[i]);
+        { sum[i] = fmaf(to_float(x.at[e]), to_float(y.at[e]), sum[i]); }
     }
   }
 #pragma unroll

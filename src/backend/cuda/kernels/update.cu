@@ -195,7 +195,7 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
                      vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 4, true);
   if (usual && v.gradient.dtype() == DType::f32) {
     if (all_are({v.copy}, DType::bf16))
-      return fast_update<float, bf16>(stream, rule, v, decided);
+      { return fast_update<float, bf16>(stream, rule, v, decided); }
     if (all_are({v.copy}, DType::f16)) return fast_update<float, f16>(stream, rule, v, decided);
   }
   if (usual && all_are({v.gradient, v.copy}, DType::bf16)) {
