@@ -74,14 +74,14 @@ void check_words(const Settings& settings, const Draft& draft) {
     } catch (const Error& e) {
       fail(s->value.place, "{}", e.what());
     }
-    const auto exclude = [&](const std::string& a, const std::string& b) {
-      const Setting* x = find(a);
-      const Setting* y = find(b);
-      if (x != nullptr && y != nullptr) {
-        fail(y->place, "{} contradicts {} ({}); keep one of them", b, a, x->place.str());
-      }
-    };
   }
+  const auto exclude = [&](const std::string& a, const std::string& b) {
+    const Setting* x = find(a);
+    const Setting* y = find(b);
+    if (x != nullptr && y != nullptr) {
+      fail(y->place, "{} contradicts {} ({}); keep one of them", b, a, x->place.str());
+    }
+  };
   for (const std::string part : {"train", "valid", "test"}) {
     exclude("data_path", part + "_data_paths");
   }
