@@ -7,6 +7,7 @@
 modules=${TRIREME_MODULES:-}
 if [ -n "$modules" ]; then
   # If the batch shell doesn't know `module`, read the site's file of functions.
+  # shellcheck disable=SC1091
   type module >/dev/null 2>&1 || . "${LMOD_PKG:-${MODULESHOME:-/usr/share/lmod/lmod}}/init/bash"
   # shellcheck disable=SC2086  # one word a module
   module load $modules
