@@ -12,6 +12,7 @@
 #include "trireme/model/transformer.hpp"
 
 #include "gather_ranks.hpp"
+#include "tensorboard.hpp"
 
 namespace trireme {
 
@@ -50,8 +51,10 @@ TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
   if (world.rank() != 0) return;
   if (metrics_ != nullptr && iteration > 0) best_ = best_of(metrics_->path());
   if (deck.tensorboard_dir.empty()) return;
-  tensorboard_.emplace(deck.tensorboard_dir, iteration, to_yaml(deck));
+  tensorboard_ = std::make_unique<TensorBoard>(deck.tensorboard_dir, iteration, to_yaml(deck));
 }
+
+TrainLog::~TrainLog() = default;
 
 bool TrainLog::traces(std::int64_t iteration) const {
   return std::ranges::find(deck_.timeline_iters, iteration) != deck_.timeline_iters.end();
@@ -89,8 +92,8 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   recent_rate_ = steps_ == 1 ? r.tokens_per_second
                              : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
   if (!result.skipped) last_loss_ = r.loss;
-  if (result.reduced > 0 && !traffic_told_) {
-    traffic_told_ = true;
+  if (result.reduced > 0 && !traffic_reported_) {
+    traffic_reported_ = true;
     const auto share = [&](std::int64_t n) {
       return static_cast<double>(n) / static_cast<double>(result.parameters);
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folder of a run's checkpoints, as names: SAVE/global_stepN, complete by its name alone;
-// SAVE/global_stepN.tmp, being written or left by a dead run; SAVE/latest, text that names one.
-// Nothing here is collective.
+// The folder of a run's checkpoints, as names. SAVE/global_stepN is complete by its name alone.
+// SAVE/global_stepN.tmp is being written, or was left by a dead run. SAVE/latest is a text that
+// names a checkpoint. No function here is collective.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,9 @@ namespace trireme {
 [[nodiscard]] std::optional<std::string> latest_name(const std::string& save);
 
 /// Paths of what may be loaded from SAVE, best first: what `latest` names, then its past by
-/// falling iteration, and last the iterations beyond it, the nearest first: of a future that
-/// was given up. `latest` may name what isn't there; or be missing or unreadable: then all
-/// stand by falling iteration. `note` says so. Empty if SAVE is no folder or has none.
+/// falling iteration. Iterations beyond `latest` come last, the nearest first, since their
+/// future was given up. Where `latest` is missing, unreadable or names no folder, all
+/// checkpoints stand by falling iteration, and `note` says so. Empty if SAVE has none.
 struct Candidates {
   std::vector<std::string> paths;
   std::string note;
@@ -35,8 +35,8 @@ struct Candidates {
 [[nodiscard]] std::vector<std::string> find_leftovers(const std::string& save);
 
 /// Which checkpoints to remove so that, with the one of `iteration`, the newest `keep` of its
-/// past remain: names. Those of a later iteration (of a future that was given up) and the one
-/// that `latest` names stay; keep ≤ 0: none is removed.
+/// past remain: names. Checkpoints of a later iteration stay, and so does the one that `latest`
+/// names. With keep ≤ 0 none is removed.
 [[nodiscard]] std::vector<std::string> outdated(const std::string& save, std::int64_t iteration,
                                                 std::int64_t keep);
 

@@ -20,8 +20,8 @@ struct Piece {
   ConstView data;
 };
 
-/// What a rank holds. Of `replicas` ranks that hold the same box this is number `replica`; each
-/// of them lists its boxes with so many replicas in the same order.
+/// What a rank holds. `replicas` ranks hold this box, and this rank is number `replica` among
+/// them. Each of them lists the boxes with so many replicas in one order.
 struct HeldPiece {
   Piece piece;
   int replica = 0;
@@ -39,9 +39,9 @@ struct Rows {
   friend bool operator==(const Rows&, const Rows&) = default;
 };
 
-/// One replica's part of items that all `replicas` hold: together the parts are everything,
-/// once, and in bytes each is an even share but for a row, or 64 KiB, below which nothing is
-/// cut. In order; no empty ranges. Items have at least one axis.
+/// One replica's part of items that all `replicas` hold. Together the parts are everything,
+/// once. Parts are equal in bytes up to a row or 64 KiB, the least that is divided. Ranges come
+/// in order, and none is empty. Items have at least one axis.
 [[nodiscard]] std::vector<Rows> share(const std::vector<ConstView>& items, int replicas,
                                       int replica);
 

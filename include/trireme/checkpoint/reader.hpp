@@ -14,8 +14,8 @@
 
 namespace trireme {
 
-/// Not collective: each rank has its own and reads what it needs. Files are not trusted: each
-/// byte that is used was under a checksum, and every error names the folder, the tensor or
+/// Not collective: each rank has its own and reads what it needs. Files are not trusted:
+/// each byte that is used was under a checksum. Every error names the folder, the tensor or
 /// file, and the reason.
 class CheckpointReader {
  public:
@@ -34,20 +34,21 @@ class CheckpointReader {
 
   struct Shard {
     std::int64_t number = 0;
-    std::int64_t bytes = 0;         ///< of the file
-    std::uint64_t sum = 0;          ///< of its frame (XXH3)
+    std::int64_t bytes = 0;         ///< size of the file
+    std::uint64_t sum = 0;          ///< XXH3 of its frame
     std::vector<h5::Extent> frame;  ///< all bytes that are no tensor's
   };
-  [[nodiscard]] const std::vector<Shard>& shards() const { return shards_; }  ///< by number
+  /// Sorted by number.
+  [[nodiscard]] const std::vector<Shard>& shards() const { return shards_; }
   [[nodiscard]] const std::string& folder() const { return folder_; }
 
-  /// Fills `to` (host memory, the box's count in row-major order, the stored element type)
-  /// from all pieces that overlap; no other shard is touched.
+  /// Fills `to` from all pieces that overlap, and touches no other shard. `to` is host memory
+  /// with the box's count in row-major order, and has the stored element type.
   void read(const std::string& name, const Box& box, const View& to);
   /// Also requires that the stored tensor has this global shape.
   void read(const std::string& name, const Shape& global, const Box& box, const View& to);
 
-  /// That every file is there in its size. Throws Error for the first that isn't.
+  /// Checks that every file is there in its size. Throws Error for the first that isn't.
   void check_files() const;
   /// Reads every byte of every file against its checksums and calls `progress` with the bytes
   /// of a shard when it is done. Throws Error for the first that is wrong.

@@ -27,7 +27,7 @@ struct SaveOptions {
 /// What became of a save; the same on all ranks.
 struct SaveReport {
   std::int64_t iteration = 0;
-  std::int64_t bytes = 0;    ///< of tensors, over all ranks
+  std::int64_t bytes = 0;    ///< size of all tensors, over all ranks
   double stall_seconds = 0;  ///< in which training stood, the longest of all ranks
   double write_seconds = 0;  ///< until all shards were on disk, of the slowest writer
   double total_seconds = 0;  ///< from start() until `latest` named it
@@ -43,18 +43,18 @@ struct StateHome {
   Stream& stream;
 };
 
-/// The copy of a state on a device is in pinned host memory. Where it has to be in memory that
-/// ranks share (writers_per_node), which isn't, it goes there through this many pinned bytes,
-/// which are at most 64 MiB.
+/// The copy of a device's state is in pinned host memory. Memory that ranks share
+/// (writers_per_node) is not pinned. The copy then goes through this many pinned bytes, which
+/// are at most 64 MiB.
 [[nodiscard]] std::size_t pinned_ring_bytes(std::size_t copy);
 
 class CheckpointSaver {
  public:
-  /// `held`: this rank's boxes, the same for all saves, and valid during each start() (without
-  /// async: until the save is done), in host memory unless they have a `home`. Plans who writes
-  /// what and, if async or writers_per_node is set or there is a home, takes memory for a copy.
-  /// Collective over `world`, which must outlive the saver. Throws Error, on all ranks, if the
-  /// boxes of all ranks don't tile every array, or memory is short.
+  /// `held` lists this rank's boxes, the same for all saves, in host memory unless they have a
+  /// `home`. The boxes must be valid during each start(), and without async until the save is
+  /// done. Plans who writes what, and takes memory for a copy if async or writers_per_node is
+  /// set, or if there is a home. Collective over `world`, which must outlive the saver. Throws
+  /// Error, on all ranks, if the boxes of all ranks don't tile every array, or memory is short.
   CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held,
                   const std::optional<StateHome>& home, Communicator& world);
   /// Gives up a save that is under way: it stays a .tmp folder.
@@ -64,7 +64,7 @@ class CheckpointSaver {
 
   /// Memory for the copy, of this rank, and for its way there.
   [[nodiscard]] std::size_t staging_bytes() const;
-  [[nodiscard]] std::int64_t bytes() const;    ///< of a checkpoint's tensors, all ranks
+  [[nodiscard]] std::int64_t bytes() const;    ///< size of a checkpoint's tensors, all ranks
   [[nodiscard]] std::int64_t writers() const;  ///< files beside checkpoint.h5
 
   /// Copies the state and begins to write it. None may be under way. Rank 0's state counts.
@@ -72,11 +72,11 @@ class CheckpointSaver {
   void start(const RunState& state);
   /// Between start() and the report; the same on all ranks.
   [[nodiscard]] bool under_way() const;
-  /// Nothing of this rank holds up advance(). Not collective, at once.
+  /// Whether advance() need not wait for this rank. Not collective, returns at once.
   [[nodiscard]] bool idle() const;
   /// When all ranks are idle(): the next phase, or the end with its report. Collective.
   std::optional<SaveReport> advance();
-  /// Waits for the end. Collective. Nothing if none is under way.
+  /// Waits for the end. Collective. Empty if no save is under way.
   std::optional<SaveReport> wait();
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Communicator: the exchanges that training needs, on Views. Counts beyond 2^31 are handled
+// Communicator: the communication that training needs, on Views. Counts beyond 2^31 are handled
 // inside, but a block of a gather or scatter has less than 2^30 elements.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace trireme {
 
 enum class Reduction : std::uint8_t { sum, max, min };
 
-/// An exchange under way. Views given to it must stay valid until wait() returns, and so must
+/// Communication under way. Views given to it must stay valid until wait() returns, and so must
 /// the request itself.
 class Request {
  public:
@@ -40,22 +40,24 @@ class Communicator {
   virtual void all_gather(const ConstView& from, const View& to) = 0;
   /// `from` holds size() blocks; `to` receives the sum of block rank().
   virtual void reduce_scatter(const ConstView& from, const View& to) = 0;
-  /// Blocks as in reduce_scatter, of any floating types (not from fp64 to a half). The sum is
-  /// taken in fp32 (fp64 of fp64) in the order of the ranks and rounded once, so that its bits
-  /// don't depend on how an array is cut into exchanges; with `accumulate` it is added to what
-  /// `to` holds. Without, `to` may be block rank() of a `from` of its type. `from` may change
-  /// as soon as the request is done, `to` only then. What the others send is kept in `room`:
-  /// size() − 1 blocks of `from`'s type, the request's until it is done; where it is empty, in
-  /// memory that the communicator takes for itself.
+  /// Blocks as in reduce_scatter, of any floating types, but not from fp64 to half precision.
+  /// The sum is taken in fp32, or in fp64 if `from` is fp64, in the order of the ranks, and
+  /// rounded once. Bits of the sum don't depend on how an array is divided into calls. With
+  /// `accumulate` the sum is added to what `to` holds. Without, `to` may be block rank() of a
+  /// `from` of its type. Neither view may be touched before the request is done. What the
+  /// others send is kept in `room`, which belongs to the request until the request is done.
+  /// `room` has size() − 1 blocks of `from`'s type. If `room` is empty, the communicator takes
+  /// memory of its own.
   [[nodiscard]] virtual RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
                                                         bool accumulate,
                                                         const View& room = {}) = 0;
-  /// As all_gather; `from` may be block rank() of `to`.
+  /// Starts an all_gather. `from` may be block rank() of `to`.
   [[nodiscard]] virtual RequestPtr start_all_gather(const ConstView& from, const View& to) = 0;
   virtual void broadcast(const View& data, int root) = 0;
-  /// Messages with a tag ≥ 0. They are matched by their tags; on GPUs by NCCL by their order:
-  /// only between neighbours of connect_ring(), even tags to the next rank, odd ones to the one
-  /// before, and of those each in the order in which they are received.
+  /// Messages with a tag ≥ 0, by which sends and receives are matched. NCCL matches messages by
+  /// their order instead, and only between neighbours of connect_ring(). Even tags then go to
+  /// the next rank, odd ones to the rank before. Each kind is sent in the order of its
+  /// receives.
   [[nodiscard]] virtual RequestPtr start_send(const ConstView& data, int to, int tag) = 0;
   [[nodiscard]] virtual RequestPtr start_receive(const View& data, int from, int tag) = 0;
   /// Before messages between neighbours, rank 0 being the last one's next. Collective.
@@ -64,7 +66,7 @@ class Communicator {
   /// Ranks of equal `color` form a group, ordered by `key`.
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
-  /// The same group for arrays in the host's memory; itself, unless its arrays are a GPU's.
+  /// This group for arrays in the host's memory: itself, unless its arrays are a GPU's.
   [[nodiscard]] virtual Communicator& host() { return *this; }
 
   // Host values, for set-up and agreement.

@@ -51,7 +51,7 @@ struct Mesh {
   Mesh(const MeshShape& shape, Communicator& world);
   /// `device_world` is the same group as world, and what the others are split from.
   Mesh(const MeshShape& shape, Communicator& world, std::unique_ptr<Communicator> device_world);
-  /// Of groups that are there already. Not collective.
+  /// Takes groups that are there already. Not collective.
   Mesh(const MeshShape& shape, const MeshIndex& at, Communicator& world, Groups groups);
   /// All ranks, for arrays.
   [[nodiscard]] Communicator& everyone() const { return device_world ? *device_world : *world; }

@@ -35,8 +35,8 @@ class MpiSession {
 /// "Open MPI 4.1.4": the library in use.
 [[nodiscard]] std::string mpi_version();
 
-/// Messages and broadcasts may be of memory of a GPU ("CUDA-aware"), by the word of the
-/// library, which is asked when the program is built and when it runs.
+/// Whether messages and broadcasts may lie in a GPU's memory ("CUDA-aware"). The library says
+/// so, when the program is built and when it runs.
 [[nodiscard]] bool mpi_takes_gpu_memory();
 
 }  // namespace trireme

@@ -37,7 +37,7 @@ class Error : public std::runtime_error {
         std::source_location where = std::source_location::current())
       : std::runtime_error(message), where_(where), system_error_(system_error) {}
 
-  /// The same error in other words: it keeps errno and place, but not `everywhere`.
+  /// This error in other words, with its errno and place, but not `everywhere`.
   [[nodiscard]] Error saying(const std::string& message) const {
     return {message, system_error_, where_};
   }
@@ -76,8 +76,8 @@ namespace detail {
     if (!(condition)) throw ::trireme::Error(::fmt::format(__VA_ARGS__)); \
   } while (false)
 
-/// A call of the system that can fail: throws Error "MESSAGE: the system's reason" with the
-/// errno `error`, or the message alone if that is 0.
+/// Checks a call of the system. Throws Error "MESSAGE: the system's reason" with the errno
+/// `error`, or the message alone if `error` is 0.
 #define TRM_REQUIRE_SYSTEM(condition, error, ...)                             \
   do {                                                                        \
     if (!(condition)) {                                                       \

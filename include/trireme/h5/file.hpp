@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files, groups, datasets and attributes over the HDF5 C library.
 //
-// The library is not thread-safe: every call here takes one lock for the whole process, so a
-// reading thread and a writing one may both use this header. File locks are not taken (they
-// fail on many parallel file systems, and other programs are to read metrics of a running job):
-// who writes a file is the caller's business. No time stamps are stored, so that equal calls
-// make equal bytes. Every failure is an Error that names the file, the object and HDF5's
-// reason, and has the errno of a system call that failed.
+// The library is not thread-safe: every call here takes one lock for the whole process. A
+// reading thread and a writing one may both use this header. File locks are not taken: they
+// fail on many parallel file systems, and other programs read metrics of a running job. The
+// caller sees to it that one writer at a time has a file. No time stamps are stored, so that
+// equal calls make equal bytes. Every failure is an Error that names the file, the object and
+// HDF5's reason, and has the errno of a system call that failed.
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,9 @@ using Attribute = std::variant<std::int64_t, double, std::string, std::vector<st
 
 struct DatasetOptions {
   bool extendable = false;  ///< 1-D that grows and shrinks without limit
-  /// Extent of a chunk along the first axis. 0: the array in one piece, or where chunks are
-  /// needed (extendable, checksum, deflate) as many rows, or as long a part of one, as make
-  /// about 1 MiB, or 1/512 of the array if that is more.
+  /// Extent of a chunk along the first axis. 0 stores the array in one piece, unless the
+  /// options need chunks (extendable, checksum, deflate). A chunk is then about 1 MiB, or 1/512
+  /// of the array if that is more: some rows, or a part of one row.
   std::int64_t chunk = 0;
   bool checksum = false;  ///< Fletcher32 on each chunk, checked on reading
   int deflate = 0;        ///< zlib level 1 to 9; 0: not compressed
@@ -55,7 +55,7 @@ struct DatasetOptions {
 /// Where a box of a virtual dataset is: all of a dataset of another file.
 struct Source {
   std::string file;     ///< relative to the folder of the virtual dataset's file
-  std::string dataset;  ///< of the box's extent
+  std::string dataset;  ///< its name there; the dataset has the box's extent
   Box box;
 };
 
@@ -78,7 +78,7 @@ class Object {
   void set_attribute(const std::string& name, const Attribute& value);
   void remove_attribute(const std::string& name);
   [[nodiscard]] bool has_attribute(const std::string& name) const;
-  [[nodiscard]] std::vector<std::string> attribute_names() const;  ///< by name
+  [[nodiscard]] std::vector<std::string> attribute_names() const;  ///< sorted
   // These throw Error if the attribute is missing or of another kind.
   [[nodiscard]] std::int64_t integer(const std::string& name) const;
   [[nodiscard]] double number(const std::string& name) const;  ///< an integer will do
@@ -92,7 +92,7 @@ class Object {
   [[nodiscard]] std::int64_t id() const;
 
   std::shared_ptr<Handle> handle_;
-  std::string path_;  ///< of the file
+  std::string path_;  ///< the file's
   std::string name_;  ///< within the file, "/" at the top
 };
 
@@ -155,9 +155,9 @@ class Group : public Object {
   Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
                          const DatasetOptions& options = {});
   /// A dataset that shows boxes of other files' datasets as one array. What no box covers, or
-  /// lies in a file that is missing, reads as NaN, or the largest integer. HDF5 looks for a
-  /// file in the folder of this one, wherever that is by then, but for one that is missing
-  /// there also in the current directory (and first of all in HDF5_VDS_PREFIX, if that is set).
+  /// lies in a file that is missing, reads as NaN, or the largest integer. HDF5 looks for
+  /// the files in this file's folder, also after that folder was moved, and then in the current
+  /// directory. HDF5_VDS_PREFIX, if it is set, names a folder that comes first.
   Dataset create_virtual_dataset(const std::string& name, DType dtype, const Shape& shape,
                                  const std::vector<Source>& sources);
   /// A name (with the groups above it) for what has the absolute path `target`, there or not.

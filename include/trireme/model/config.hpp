@@ -66,13 +66,13 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
-/// Which activations of the layers are computed again in backward instead of being kept
-/// (Chen et al., arXiv 1604.06174; selective: Korthikanti et al., arXiv 2205.05198). No bit of
-/// the result depends on it.
+/// Which activations of the layers backward recomputes instead of keeping them: Chen et al.,
+/// arXiv 1604.06174, and for selective Korthikanti et al., arXiv 2205.05198. No bit of the
+/// result depends on these settings.
 struct RecomputeConfig {
   enum class Kind : std::uint8_t {
     none,
-    selective,  ///< of attention, all between its input and the output projection
+    selective,  ///< all of attention between its input and the output projection
     full        ///< all but the input of each group of layers
   };
   Kind kind = Kind::none;

@@ -35,14 +35,14 @@ struct InitRule {
 [[nodiscard]] InitRule init_rule(const ModelConfig& model, InitMethod method);
 
 /// Writes the initial values of `box` of the parameter `name`, whose whole shape is `global`,
-/// to `local` (host memory, fp32 or fp64, rows and columns those of box.extent). A draw is a
-/// function of (seed, name, index of the element in the global array): parts of an array equal
-/// the same parts of the whole, so that threads and ranks can share the work. Values are fp32
-/// numbers; an fp64 array holds the same ones.
+/// to `local`. `local` is host memory in fp32 or fp64, with box.extent's rows and columns. A
+/// draw is a function of seed, name, and the element's index in the global array. Threads and
+/// ranks can therefore share the work. Values are fp32 numbers; an fp64 array holds the same
+/// ones.
 ///
-/// The orthogonal methods factor the whole matrix in each call (fp64, O(rows · cols ·
-/// min(rows, cols)) time): call them once for all of a rank's box. Throws Error where these or
-/// xavier are asked to fill anything but a matrix.
+/// The orthogonal methods factor the whole matrix in each call, in fp64, in
+/// O(rows · cols · min(rows, cols)) time. Call them once for all of a rank's box. Throws Error
+/// where these or xavier are asked to fill anything but a matrix.
 void fill_initial(View local, const Box& box, const Shape& global, std::string_view name,
                   const InitRule& rule, std::uint64_t seed);
 

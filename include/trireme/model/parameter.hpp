@@ -22,7 +22,7 @@ enum class ParameterRole : std::uint8_t {
 /// A part of one global array of weights. `value` and `grad` are windows of shape box.extent,
 /// bound by who owns the memory; outside of uses of the parameter they may be empty.
 struct Parameter {
-  std::string name;    ///< as in Hugging Face's GPT-NeoX (gated MLPs: Llama's)
+  std::string name;    ///< Hugging Face's for GPT-NeoX (gated MLPs: Llama's)
   Shape global_shape;  ///< true extents, without padding
   Box box;             ///< the part that this rank holds
   InitMethod init = InitMethod::normal;
@@ -44,7 +44,7 @@ struct Cut {
 };
 /// Part `part` of `parts` of `total` rows, as even as can be.
 [[nodiscard]] Cut cut(std::int64_t total, int part, int parts);
-/// The same for a vocabulary: in blocks of 8 rows where there are enough of them for all parts.
+/// Part of a vocabulary: in blocks of 8 rows where there are enough blocks for all parts.
 /// No part is empty if vocab_size ≥ parts.
 [[nodiscard]] Cut cut_vocabulary(std::int64_t vocab_size, int part, int parts);
 

@@ -42,7 +42,7 @@ struct MicroBatch {
 
 /// A tensor's elements in pinned host memory, once the stream of their pool has come there.
 struct HostCopy {
-  std::shared_ptr<void> data;  ///< of a HostPool
+  std::shared_ptr<void> data;  ///< from a HostPool
   DType dtype = DType::f32;
   Shape shape;
   [[nodiscard]] std::size_t bytes() const {
@@ -56,7 +56,7 @@ class Tape {
  public:
   explicit Tape(MicroBatch micro_batch)
       : micro_batch_(std::move(micro_batch)), recording_(micro_batch_.training) {}
-  /// Of a micro-batch in training, too, a tape can be one that doesn't record.
+  /// A tape of a micro-batch in training need not record.
   Tape(MicroBatch micro_batch, bool recording)
       : micro_batch_(std::move(micro_batch)), recording_(recording) {}
 
@@ -69,15 +69,16 @@ class Tape {
   [[nodiscard]] std::size_t peak_bytes() const { return peak_bytes_; }
   /// What it holds of the host's memory beside that.
   [[nodiscard]] std::size_t host_bytes() const { return host_bytes_; }
-  /// Where a module's forward adds auxiliary losses (fp64 [1]): coefficient · term · rows(),
-  /// alike on all ranks of tp, of which rank 0's count. Its backward adds coefficient ·
-  /// auxiliary_weight() · loss_scale · ∂term/∂x to dx and to its parameters' gradients. Empty
-  /// where the forward is recomputed: then nothing is to be added.
+  /// Where a module's forward adds an auxiliary loss (fp64 [1], on the device): coefficient ·
+  /// term · rows(). Every rank of tp must add an equal amount, since rank 0's alone counts. The
+  /// module's backward adds coefficient · auxiliary_weight() · loss_scale · ∂term/∂x to dx, and
+  /// likewise to its parameters' gradients. The view is empty while a forward is recomputed:
+  /// the module must then add none.
   [[nodiscard]] View auxiliary_sum() const {
     if (recomputing_) return {};
     return {micro_batch_.loss_sum.data<double>() + 1, DType::f64, Shape{1}};
   }
-  /// Forwards to come compute again what one has computed before, or no longer.
+  /// Whether the forwards to come repeat one that is done: see auxiliary_sum().
   void set_recomputing(bool recomputing) { recomputing_ = recomputing; }
   void put(const Tensor& t) {
     if (!recording_) return;
@@ -92,7 +93,7 @@ class Tape {
     bytes_ -= t.view().bytes();
     return t;
   }
-  /// The same for copies in the host's memory, which are a stack of their own.
+  /// put() for copies in the host's memory, which are a stack of their own.
   void put_host(HostCopy copy) {
     if (!recording_) return;
     host_bytes_ += copy.bytes();

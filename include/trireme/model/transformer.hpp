@@ -25,23 +25,23 @@ struct UnitInfo {
 void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f);
 /// All units in order. Pure. A vocabulary that is not known yet counts as 0 tokens.
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
-/// Of the whole model; tied matrices count once.
+/// Counts the whole model's parameters; tied matrices count once.
 [[nodiscard]] std::int64_t count_parameters(const ModelConfig& config);
-/// Operations of a token's forward and backward pass: 6 × (parameters outside the embedding
-/// tables, the output matrix included) + 12 · layers · hidden · seq_length (full attention, as
-/// PaLM's MFU counts).
+/// Operations of a token's forward and backward pass: 6 · parameters + 12 · layers · hidden ·
+/// seq_length. Parameters exclude the embedding tables and include the output matrix. Attention
+/// counts in full, as in PaLM's MFU.
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
-/// What the head holds of the logits of `rows` rows at a time, a rank of tp that has `columns`
-/// of them: its rows, and their stride.
+/// Shape of the buffer in which the head holds logits: rows at a time, and their stride. The
+/// head has `rows` rows in all, and this rank of tp has `columns` of the vocabulary.
 [[nodiscard]] Shape logits_buffer(const Device& device, std::int64_t rows,
                                   std::int64_t vocab_size, int tp, std::int64_t columns);
 
 /// Units [first_unit, end_unit) of a model: what one stage holds as one chunk.
 class ModelPart {
  public:
-  /// A tied head shares the embedding's weight if that is in the same part, else it has a copy
-  /// (ParameterRole::tied_copy), whose gradient a GradientReducer adds to the original's.
-  /// Groups of layers that are computed again begin anew in each part.
+  /// A tied head shares the embedding's weight if both are in this part. Else the head has a
+  /// copy (ParameterRole::tied_copy), whose gradient GradientReducer adds to the original's.
+  /// Recompute groups begin anew in each part.
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
             int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 

@@ -61,7 +61,7 @@ using UnitObservers = std::vector<UnitObserver*>;
 
 /// One pass of a micro-batch through a model part, and who observes it.
 struct PartPass {
-  std::size_t part = 0;  ///< as in UnitUse
+  std::size_t part = 0;  ///< see UnitUse
   int micro_batch = 0;
   UnitObservers observers = {};
 };

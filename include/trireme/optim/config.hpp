@@ -21,13 +21,14 @@ struct OptimizerConfig {
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 
-/// What is cut over dp (ZeRO, Rajbhandari et al., arXiv 1910.02054): from stage 1 on masters
-/// and moments, from 2 on gradients, at 3 values too. Sizes in elements. No bit of a run
-/// depends on it, but for `reduce_once_per_step`, and for the last bits of the gradient's norm,
-/// a sum in fp64 whose order bucket sizes and the persistence threshold change.
+/// What ZeRO shards over dp (Rajbhandari et al., arXiv 1910.02054). Stage 1 shards masters and
+/// moments, stage 2 also gradients, and stage 3 also values. Sizes are in elements. No bit of a
+/// run depends on these settings, with two exceptions. `reduce_once_per_step` changes last
+/// bits. Bucket sizes and the persistence threshold change the order in which the norm is
+/// summed.
 struct ZeroConfig {
   int stage = 0;
-  bool overlap_comm = true;                          ///< exchanges run beside the computation
+  bool overlap_comm = true;                          ///< collectives run beside the computation
   std::int64_t reduce_bucket_size = 6'500'000;       ///< most in one reduction (25 MiB of fp32)
   std::int64_t allgather_bucket_size = 500'000'000;  ///< most in one gather
   std::int64_t stage3_prefetch_bucket_size = 50'000'000;      ///< gathered ahead of their use
@@ -43,8 +44,8 @@ struct ZeroConfig {
 struct PrecisionConfig {
   DType compute = DType::f32;        ///< values and activations: fp32, bf16 or fp16
   DType gradient = DType::f32;       ///< in which micro-batches' gradients add up
-  DType master = DType::f32;         ///< of the values that are updated
-  DType moments = DType::f32;        ///< of the optimizer's state
+  DType master = DType::f32;         ///< type of the values that are updated
+  DType moments = DType::f32;        ///< type of the optimizer's state
   DType communication = DType::f32;  ///< in which gradients travel over dp
   friend bool operator==(const PrecisionConfig&, const PrecisionConfig&) = default;
 };

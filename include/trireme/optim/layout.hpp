@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a rank's parameters lie in flat groups, and how each group is cut over dp. Pure.
+// How a rank's parameters lie in flat groups, and how each group is sharded over dp. Pure.
 //
-// A group is what is gathered and reduced together: the parameters of one unit. Those that stay
-// whole at stage 3 because they are small form a group of their own, and so does
-// embed_in.weight, so that the first and the last stage of a pipeline cut it alike. Under tp,
-// what is summed over tp forms one group a model part, which stays whole too and is cut alike
-// on all ranks of tp. A group is cut into spans, each exchanged by itself; of each span rank r
-// of dp owns block r. All stages of ZeRO share one layout: the bits of a sum don't depend on
-// it.
+// A group is what is gathered and reduced together: the parameters of one unit. Small
+// parameters stay whole at stage 3, and form a group of their own. The token embedding has its
+// own group too, so that the first and the last stage of a pipeline shard it alike. Parameters
+// whose gradients are summed over tp form one group per model part. This group stays whole at
+// stage 3, and all ranks of tp shard it alike. A collective moves one span of a group, and rank
+// r of dp owns block r of each span. All stages of ZeRO share one layout, so that the bits of a
+// sum don't depend on the stage.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,7 @@ struct FlatSpan {
 
 struct FlatGroup {
   std::vector<Parameter*> parameters;
-  std::vector<std::int64_t> offsets;  ///< of parameters: multiples of 16, gaps stay zero
+  std::vector<std::int64_t> offsets;  ///< where each begins: multiples of 16, gaps stay zero
   std::vector<FlatSpan> spans;
   std::int64_t count = 0;  ///< with gaps: a multiple of 16 · ranks of dp
   bool stays_whole = false;
@@ -43,8 +43,8 @@ struct FlatGroup {
 
 class FlatLayout {
  public:
-  /// `parts` must outlive it. Spans have at most `bucket` elements (but a block has at least
-  /// 16); parameters of at most `threshold` elements stay whole at stage 3.
+  /// `parts` must outlive it. Spans have at most `bucket` elements, but a block has at least
+  /// 16. Parameters of at most `threshold` elements stay whole at stage 3.
   FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
              std::int64_t bucket, std::int64_t threshold);
 
@@ -70,7 +70,7 @@ class FlatLayout {
   int ranks_;
   std::vector<Parameter*> parameters_;
   std::vector<FlatGroup> groups_;
-  std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< by part and unit
+  std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< [part][unit]
 };
 
 /// An array with an element for each of a group, or for each in one rank's blocks of it.
@@ -78,7 +78,7 @@ struct FlatArray {
   Tensor data;
   bool whole = true;
 
-  /// Of the group's elements, or of one in `ranks` blocks of each span.
+  /// Zeros for the group's elements, or for one in `ranks` blocks of each span.
   static FlatArray zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
                          int ranks);
   [[nodiscard]] View part(const FlatSlice& slice) const;

@@ -20,9 +20,9 @@ class Optimizer {
             const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
             ParameterValues& values, GradientReducer& gradients);
 
-  /// total (fp64 [1]) += Σ g² of this rank's part of the gradient as it stands after
-  /// GradientReducer::wait_for_sums(): over all ranks, each parameter once. inf or NaN if any
-  /// element is.
+  /// total (fp64 [1]) += Σ g² of this rank's part of the gradient. Over all ranks, each
+  /// parameter counts once. GradientReducer::wait_for_sums() comes before. `total` becomes inf
+  /// or NaN if any element is.
   void add_squares(const View& total) const;
   /// Updates as `state`, a decided StepState, says. Collective over dp.
   void step(double lr, const ConstView& state);
@@ -36,7 +36,7 @@ class Optimizer {
   struct Group {
     std::vector<FlatSlice> own;      ///< this rank's, which the norm takes
     std::vector<FlatSlice> updated;  ///< those, or all
-    std::vector<FlatArray> state;    ///< as state_arrays() names them
+    std::vector<FlatArray> state;    ///< in the order of state_arrays()
   };
 
   void update(std::size_t group, const FlatSlice& slice, double lr, const ConstView& state);

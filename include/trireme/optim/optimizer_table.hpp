@@ -30,8 +30,8 @@ struct UpdateArrays {
 
 struct OptimizerRow {
   OptimizerKind kind;
-  std::string_view name;                  ///< as optimizer.type says it
-  std::vector<std::string_view> aliases;  ///< the same optimizer by other names
+  std::string_view name;                  ///< for the key optimizer.type
+  std::vector<std::string_view> aliases;  ///< other names of it
   std::vector<OptimizerKey> keys;         ///< those that it reads, weight_decay aside
   /// Names of its arrays with an element for each parameter, as a checkpoint has them. They
   /// begin as zeros. An update reads and writes each element of them once.

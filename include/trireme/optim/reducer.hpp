@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients: memory for them while a unit's backward runs, and their sums over the ranks that
-// hold addends, taken while backward goes on.
+// Memory for gradients while a unit's backward runs, and their sums over the ranks that hold
+// addends. The sums are taken while backward goes on.
 #pragma once
 
 #include <deque>
@@ -12,11 +12,11 @@
 
 namespace trireme {
 
-/// After a unit's backward its micro-batch's gradients are reduce-scattered over dp and added
-/// to this rank's blocks, so that nothing else has to be kept between micro-batches and every
-/// stage of ZeRO adds in the same order. (ZeroConfig::reduce_once_per_step: they add up on each
-/// rank, and the sums are reduced after the last micro-batch.) At stage 0 the sums are gathered
-/// again. Collective over dp, all calls but the accessors: in the same order on its ranks.
+/// After a unit's backward, the gradients of the micro-batch are reduce-scattered over dp and
+/// added to this rank's blocks. Between micro-batches a rank keeps these blocks alone, and
+/// every stage of ZeRO adds in one order. With ZeroConfig::reduce_once_per_step, gradients add
+/// up on each rank, and the sums are reduced after the last micro-batch. At stage 0 the sums
+/// are gathered again. All calls but the accessors are collective over dp, in one order.
 class GradientReducer {
  public:
   GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
@@ -29,7 +29,7 @@ class GradientReducer {
   void before(const UnitPlace& unit);
   /// Its backward is over.
   void after_backward(const UnitPlace& unit);
-  /// Lets exchanges under way go on.
+  /// Polls the reductions under way.
   void progress();
   /// This rank's blocks are sums over all ranks afterwards. Collective over dp, tp and ends.
   void wait_for_sums();
@@ -46,7 +46,7 @@ class GradientReducer {
  private:
   struct Group {
     FlatArray sums;
-    Tensor addend;          ///< of the micro-batch under way, all blocks
+    Tensor addend;          ///< gradients of the micro-batch under way, all blocks
     int done = 0;           ///< micro-batches that have been added or sent
     bool special = false;   ///< summed over other axes than dp too
     bool gathered = false;  ///< its gather has been started
@@ -56,7 +56,7 @@ class GradientReducer {
     Tensor data;
     Tensor room;  ///< for the others' addends
     std::vector<RequestPtr> requests;
-    bool last = false;  ///< of the step's
+    bool last = false;  ///< whether it is the group's last in the step
   };
 
   void bind(std::size_t group, const Tensor& whole) const;

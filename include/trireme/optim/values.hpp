@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The values of parameters: whole on every rank, or (ZeRO stage 3) cut over dp and gathered for
-// each use; and the masters that half-precision values are rounded from.
+// The values of parameters: whole on every rank, or at ZeRO's stage 3 sharded over dp and
+// gathered for each use. Here are also the masters that half-precision values are rounded from.
 #pragma once
 
 #include <deque>

@@ -26,11 +26,11 @@ class PipelineExecutor {
   PipelineExecutor(const PipelineExecutor&) = delete;
   PipelineExecutor& operator=(const PipelineExecutor&) = delete;
 
-  /// Micro-batches in training become graphs after the first ones: of a single stage and chunk,
-  /// without tensor parallelism, gpipe or dropout. Observers are then called for each use as
-  /// ever, but before the work of a whole pass, and in the micro-batch that is captured within
-  /// it. They may queue work of their own in the first and last micro-batch of a step alone,
-  /// and there only where `exchanges` says so; see MicroBatchGraphs.
+  /// Micro-batches in training become graphs after the first ones. This needs a single stage
+  /// and chunk, and no tensor parallelism, gpipe or dropout. Observers are still called for
+  /// each use, but before the work of a whole pass. In the micro-batch that is captured they
+  /// are called within the pass. Observers may queue work in the first and last micro-batch of
+  /// a step alone, and only if `exchanges` is set; see MicroBatchGraphs.
   void use_graphs(bool exchanges);
 
   /// Forward and backward of all micro-batches; gradients are accumulated. A unit's part is its
@@ -70,7 +70,7 @@ class PipelineExecutor {
   DType dtype_;
   std::vector<std::unique_ptr<ModelPart>>& parts_;
   PhaseClock& clock_;
-  std::map<int, Message> incoming_;  ///< by tag
+  std::map<int, Message> incoming_;  ///< key: tag
   std::vector<Message> outgoing_;
   std::size_t peak_tape_bytes_ = 0;
   std::unique_ptr<MicroBatchGraphs> graphs_;

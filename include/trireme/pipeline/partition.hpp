@@ -22,8 +22,8 @@ struct PipelineUnit {
   std::int64_t parameters = 0;
 };
 
-/// The first unit of each part and, last, the number of units: parts + 1 increasing numbers;
-/// part i holds units [result[i], result[i+1]) and is never empty. `parts` is stages × chunks.
+/// The first unit of each part and, last, the number of units: parts + 1 increasing numbers.
+/// Part i holds units [result[i], result[i+1]) and is never empty. `parts` is stages × chunks.
 /// Methods, in any case of letters:
 ///   uniform     as many units in each part as in another, the first parts one more
 ///   parameters  the largest part has as few parameters as can be; of such cuts the evenest
@@ -32,7 +32,7 @@ struct PipelineUnit {
 ///               spread like `uniform`; the others stay with the match before them, those
 ///               before the first match with the first part
 /// Throws Error on an unknown method, a bad REGEX, and where there are more parts than units or
-/// matches. The same on every rank.
+/// matches. Equal on every rank.
 [[nodiscard]] std::vector<int> partition(std::string_view method,
                                          std::span<const PipelineUnit> units, int parts);
 

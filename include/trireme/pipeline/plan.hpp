@@ -2,7 +2,7 @@
 // The schedule of a pipeline as data: what one stage does, in order. Pure functions of a few
 // integers, so that a schedule is tested without MPI and known before a job starts.
 //
-// A model is cut into stages × chunks consecutive parts; chunk c of stage p is part
+// A model is partitioned into stages × chunks consecutive parts. Chunk c of stage p is part
 // c·stages + p, so that the forward wave runs through all stages once per chunk.
 //
 // Schedules, for m micro-batches on p stages of v chunks, all stages equally fast:
@@ -17,14 +17,14 @@
 //                one chunk each live on a stage (where p divides m; else no more).
 //                One stage with v > 1 is the depth-first order of its chunks.
 // m need not be a multiple of p: the plan is that of the next multiple without the steps of the
-// micro-batches that aren't there. Steps depend only on steps of their own micro-batch, so the
-// rest can still run in the same order, no later than in the full plan.
+// micro-batches that aren't there. Steps depend only on steps of their own micro-batch. The
+// rest can therefore run in the same order, no later than in the full plan.
 //
 // In every schedule the backwards of one chunk come in the order of micro-batches, so gradients
-// are summed in the same order. (But a head adds its weight's gradient in forward: where the
-// embedding shares that weight, schedules differ by rounding.)
+// are summed in the same order. One exception: a head adds its weight's gradient in forward.
+// Where the embedding shares that weight, schedules differ by rounding.
 //
-// How a plan is to be executed (what simulate() and the absence of deadlock rest on):
+// How a plan is to be executed; simulate() and the absence of deadlock rest on these rules:
 //   1. A stage does its steps in order. A step's input is the output of input_from(step): a
 //      message, or, where that is the same stage (one stage, several chunks), a value it keeps.
 //   2. A send never blocks: the output is kept until it has left, and the next step begins.
@@ -72,16 +72,17 @@ struct PipelinePlace {
   friend bool operator==(const PipelinePlace&, const PipelinePlace&) = default;
 };
 
-/// Whose output the step takes: forward, the part before; backward, the part after. Nothing for
-/// the forward of the first part (tokens) and the backward of the last (the loss).
+/// Whose output the step takes: forward, the part before; backward, the part after. Empty for
+/// the forward of the first part, which takes tokens, and for the backward of the last, which
+/// takes the loss.
 [[nodiscard]] std::optional<PipelinePlace> input_from(const PlanStep& step, int stage,
                                                       int stages, int chunks);
 /// Who takes the step's output; nothing at the model's end in that direction.
 [[nodiscard]] std::optional<PipelinePlace> output_to(const PlanStep& step, int stage,
                                                      int stages, int chunks);
 
-/// Tag of the message that is the input of `step` on its receiver: unique among all messages
-/// between two stages in one plan, and below 2·micro_batches·chunks.
+/// Tag of the message that is the input of `step` on its receiver. The tag is unique among all
+/// messages between two stages in one plan, and below 2·micro_batches·chunks.
 [[nodiscard]] constexpr int message_tag(const PlanStep& step, int chunks) {
   const int direction = step.kind == PlanStep::Kind::backward ? 1 : 0;
   return (step.micro_batch * chunks + step.chunk) * 2 + direction;

@@ -22,15 +22,16 @@ struct Simulation {
   std::string deadlock;
   double makespan = 0;
   double bubble_fraction = 0;      ///< share of stages × makespan in which a stage did nothing
-  std::vector<double> busy;        ///< by stage
-  std::vector<int> max_in_flight;  ///< by stage, (micro-batch, chunk) activations
+  std::vector<double> busy;        ///< for each stage
+  std::vector<int> max_in_flight;  ///< for each stage: (micro-batch, chunk) activations
 };
 
-/// Executes plans[stage] under the contract of plan.hpp: sends don't block, a step begins when
-/// the stage is free and its input has arrived, `latency` after the sender finished it. `costs`
-/// has one entry for each of plans.size() × chunks model parts. Plans needn't be plan()'s: a
-/// backward before its forward, or an output that no step takes, counts as not finished. Throws
-/// Error if a step names a negative micro-batch or a chunk that isn't there.
+/// Executes plans[stage] under the contract of plan.hpp. Sends don't block, and a step begins
+/// when the stage is free and its input has arrived. An input arrives `latency` after the
+/// sender finished it. `costs` has one entry for each of plans.size() × chunks model parts.
+/// Plans needn't be plan()'s: a backward before its forward, or an output that no step takes,
+/// counts as not finished. Throws Error if a step names a negative micro-batch or a chunk that
+/// isn't there.
 [[nodiscard]] Simulation simulate(std::span<const std::vector<PlanStep>> plans, int chunks,
                                   std::span<const PartCost> costs, double latency = 0);
 /// All parts cost the same.

@@ -41,7 +41,7 @@ struct EvaluationRecord {
 /// One checkpoint.
 struct SaveRecord {
   std::int64_t iteration = 0;
-  std::int64_t bytes = 0;    ///< of all shards
+  std::int64_t bytes = 0;    ///< size of all shards
   double stall_seconds = 0;  ///< in which training stood still
   double write_seconds = 0;
   double total_seconds = 0;  ///< from the stop of training to the whole checkpoint
@@ -52,22 +52,22 @@ struct RankRecord {
   std::string host;
   std::string device;
   MeshIndex at;
-  std::int64_t peak_bytes = 0;             ///< of the process; on a GPU, of its arrays
+  std::int64_t peak_bytes = 0;             ///< the process's; on a GPU, its arrays'
   std::int64_t arrays_peak_bytes = 0;      ///< in use
   std::int64_t arrays_reserved_bytes = 0;  ///< taken from the system
   double step_seconds = 0;                 ///< mean of the steps, as are the phases
   std::array<double, kPhases> phases{};
 };
 
-/// Of the run: what the file's attributes say.
+/// What the file's attributes say of the run.
 using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 [[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
 
-/// Rank 0 alone. The file is closed between changes, and as long as it is below 64 MiB (400,000
-/// steps) a change is made to a copy, PATH.tmp, which then takes its name: whenever the program
-/// is killed, and whenever others open it, the file is whole. A larger one is changed in place;
-/// if a kill damages it, the next run sets it aside as PATH.damaged and begins a new one.
-/// What a copy finds no room for is kept in memory, with a warning, until it does.
+/// Rank 0 alone. The file is closed between changes. Below 64 MiB (400,000 steps) a change is
+/// made to a copy, PATH.tmp, which then takes the file's name. The file is therefore whole
+/// whenever the program is killed or others open it. A larger file is changed in place. If a
+/// kill damages the file, the next run sets it aside as PATH.damaged and begins a new one. Rows
+/// that find no room on the disk stay in memory, with a warning, until there is room.
 class Metrics {
  public:
   /// Starts the file anew, or, where it is there already and `iteration` > 0 steps are done,
@@ -79,13 +79,13 @@ class Metrics {
   void add(const std::string& group, const EvaluationRecord& evaluation);
   void add(const SaveRecord& save);
   void set_plan(const std::vector<StagePlan>& stages);
-  /// By rank; the means are of the last `steps` steps.
+  /// `ranks` by rank; their means are of the last `steps` steps.
   void set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps);
-  /// Of a traced iteration, each rank's spans. Iterations come in order.
+  /// Each rank's spans in a traced iteration. Iterations come in order.
   void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
   /// Writes what was added since the last time.
   void flush();
-  /// The same at the end of the run: throws Error where it can't be written.
+  /// flush() at the end of the run: throws Error where it can't be written.
   void finish();
   [[nodiscard]] const std::string& path() const { return path_; }
 

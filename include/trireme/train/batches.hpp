@@ -36,12 +36,13 @@ class TokenUploads {
   };
   const Exec& ex_;
   std::array<Room, kRooms> rooms_;
-  std::int64_t count_ = 0;  ///< of tokens, that each room has place for
+  std::int64_t count_ = 0;  ///< tokens that each room has space for
   std::size_t next_ = 0;
 };
 
 /// A step's global batch is consecutive samples: micro-batch 0 of every rank of dp, then
-/// micro-batch 1, … So the data of a step depends on its first sample and the batch size alone.
+/// micro-batch 1 and so on. The data of a step depends on its first sample and the batch size
+/// alone.
 class BatchLayout {
  public:
   BatchLayout(const Deck& deck, const Mesh& mesh);

@@ -51,23 +51,24 @@ class Trainer {
     double auxiliary_loss = 0;
     double gradient_norm = 0;
     double lr = 0;
-    double loss_scale = 1;       ///< of this step
-    double next_loss_scale = 1;  ///< of the next one
+    double loss_scale = 1;       ///< this step's
+    double next_loss_scale = 1;  ///< the next step's
     bool skipped = false;        ///< no update, as gradients overflowed
     std::string overflow = {};   ///< the first of them, with layer and micro-batch
-    /// Elements through exchanges over dp in this step, as in DpTraffic.
+    /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
-    std::int64_t parameters = 0;  ///< of this rank's part of the model, to compare with
+    std::int64_t parameters = 0;  ///< size of this rank's part of the model, to compare with
   };
-  /// Queues one update from the global batch that begins with sample `first`. On a GPU it may
-  /// not have begun when the call returns; what becomes of it is decided there.
+  /// Queues one update from the global batch that begins with sample `first`. On a GPU the
+  /// update may not have begun when the call returns. The device decides whether it takes
+  /// place.
   void step(std::int64_t iteration, std::uint64_t first, std::vector<std::int32_t> tokens);
-  /// collect() would not wait, or must come before the next step.
+  /// Whether collect() would not wait, or must come before the next step.
   [[nodiscard]] bool should_collect() const;
-  /// The steps since the last call, in order; waits for them. Where one had a loss or gradient
-  /// that is not finite and that nothing can be done about, those before it: it and those after
-  /// it changed nothing. Then report() throws.
+  /// Waits for the steps since the last call, and returns their results in order. A step whose
+  /// loss or gradient is not finite, and which may not be skipped, halts the run. The step and
+  /// all after it then changed no value and are left out, and report() throws.
   [[nodiscard]] std::vector<StepResult> collect();
   /// Throws Error, on all ranks, where the last collect() found such a step.
   void report();
@@ -75,17 +76,17 @@ class Trainer {
   /// stages that read no tokens.
   [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
 
-  /// The boxes of the run's state that this rank holds, for a saver; valid as long as the
-  /// trainer, and what they hold is right after wait_for_values().
+  /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
+  /// the trainer. Their content is right after wait_for_values().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
-  /// The same of the rank with index `dp` beside this one: only names, boxes and sizes mean
-  /// something then.
+  /// The boxes of the rank with index `dp` beside this one. Only names, boxes and sizes mean
+  /// something.
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
-  /// Waits for what a step leaves to be exchanged during the next.
+  /// Waits for the gathers that a step leaves to run during the next.
   void wait_for_values() { values_.wait_for_values(); }
-  /// Fills the parameters and, if asked, the optimizer's state, of which `optimizer_steps` were
-  /// done; else that starts afresh. Ranks that hold the same read parts of it and tell each
-  /// other. Throws Error, on all ranks, if it can't be had; what was filled then is undefined.
+  /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
+  /// Otherwise the optimizer starts afresh. Ranks that hold equal data share the reading.
+  /// Throws Error on all ranks if the checkpoint can't be read; values are then undefined.
   void load(CheckpointReader& reader, bool with_optimizer, std::int64_t optimizer_steps);
 
   /// Updates so far, as of the last collect().
@@ -112,8 +113,8 @@ class Trainer {
   }
   /// Parameters of this rank's part of the model, with the gaps between them.
   [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
-  /// Elements that went through exchanges over dp so far: each counts once, however many ranks
-  /// it was summed over or gathered from.
+  /// Elements that went through collectives over dp so far: each counts once, however many
+  /// ranks it was summed over or gathered from.
   struct DpTraffic {
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
@@ -121,7 +122,7 @@ class Trainer {
   [[nodiscard]] DpTraffic dp_traffic() const {
     return {gradients_.reduced(), values_.gathered() + gradients_.gathered()};
   }
-  /// As of the last collect().
+  /// State after the last collected step.
   [[nodiscard]] LossScaleState loss_scale() const { return loss_scale_of(decided_); }
   void restore_loss_scale(const LossScaleState& saved);
 
@@ -178,7 +179,7 @@ class Trainer {
   std::deque<Queued> queued_;
   std::optional<Queued> halted_;
   bool halted_is_last_ = false;  ///< the gradients' memory holds its
-  StepState decided_;            ///< as of the last collect()
+  StepState decided_;            ///< state after the last collected step
   Tensor state_;                 ///< StepState
   std::unique_ptr<OverflowWatch> overflow_;
   Outcome* outcomes_;  ///< [kMostQueued], pinned; steps in turn
