@@ -12,7 +12,7 @@ namespace trireme {
 
 /// How a step ends. The rule depends on the deck alone.
 struct StepRule {
-  double beta1 = 0;  ///< AdamW's β1, for the bias corrections; else 0
+  double beta1 = 0;  ///< the deck's β1: an optimizer may read bias1 below
   double beta2 = 0;
   double clip = 0;              ///< largest norm of the gradient; 0: no limit
   bool skips = false;           ///< an overflow skips the step (fp16), else it halts the run
