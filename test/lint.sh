@@ -45,7 +45,7 @@ for name in sys.argv[1:]:
 }
 
 check layout layout
-check language python3 test/language.py --pages --headers
+check language python3 test/language.py --pages --headers --sources
 check shell shell
 check python python
 check clang-tidy tidy

@@ -21,7 +21,7 @@ View or_none(const Tensor& t) { return t.defined() ? t.view() : View(); }
 
 void KernelCases::linears() {
   const bool plain = !gated(model_.activation);
-  std::map<std::string, Shape> shapes;  // by a parameter's name in its layer
+  std::map<std::string, Shape> shapes;  // key: a parameter's name in its layer
   visit_unit(model_, UnitKind::layer, [&](const Parameter& p) {
     shapes[p.name.substr(std::string("layers.0.").size())] = p.global_shape;
   });

@@ -119,7 +119,7 @@ Candidates find_checkpoints(const std::string& save) {
       std::error_code code;
       const bool other = fs::exists(fs::symlink_status(in(save, *latest), code));
       out.note = fmt::format("{} names {}, but {}", in(save, kLatest), *latest,
-                             other ? "that is not a folder" : "there is no such folder");
+                             other ? "the name is not a folder's" : "there is no such folder");
     } else if (!found.empty()) {
       out.note = fmt::format("there is no {}", in(save, kLatest));
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// checkpoint.h5: a run's state, and all shards as whole arrays. RunState as attributes (the
-// seed's bits as int64); a virtual dataset NAME for each array; optimizer/master, a link to
-// model where the values are the masters themselves; storage/shards: int64 [shards, 3], each
-// row a shard's number, bytes, and sum of its frame, which is all bytes that are no tensor's;
-// storage/frames: int64 [ranges, 3], number, offset, bytes. Its first 512 bytes are text: the
-// format's version, and the sum of all that follows.
+// checkpoint.h5: a run's state, and all shards as whole arrays. The file holds
+// RunState as attributes, with the seed's bits as int64, and a virtual dataset NAME for each
+// array. Group optimizer/master is a link to model where the values are the masters themselves.
+// Dataset storage/shards is int64 [shards, 3]: each row has a shard's number, bytes, and
+// checksum of its frame. A frame is all bytes that are no tensor's. Dataset storage/frames is
+// int64 [ranges, 3]: number, offset, bytes. The file's first 512 bytes are text: the format's
+// version, and the checksum of all that follows.
 #pragma once
 
 #include <string>

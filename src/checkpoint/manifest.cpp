@@ -54,7 +54,7 @@ void require_name(const std::string& name) {
     good = good && !part.empty() && part != "." && part != "..";
   }
   for (const char c : name) good = good && c > ' ' && c < '\x7f' && c != '@';
-  good = good && name != "storage" && !name.starts_with("storage/");  // of the shards' records
+  good = good && name != "storage" && !name.starts_with("storage/");  // where shards are listed
   TRM_REQUIRE(good, "\"{}\" can't be the name of a tensor in a checkpoint", name);
 }
 

@@ -18,8 +18,8 @@ std::int64_t bytes_of(const ConstView& item) { return static_cast<std::int64_t>(
 
 std::int64_t bytes_of_row(const ConstView& item) { return bytes_of(item) / item.shape()[0]; }
 
-/// Rows of an item before a cut at one of its bytes (or outside of it), which moves to the
-/// nearest place where the item may be cut.
+/// Rows of an item that end before `byte`, which may lie outside of the item. The border moves
+/// to the nearest one that the item may have.
 std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
   const std::int64_t rows = item.shape()[0];
   if (byte <= 0) return 0;
@@ -72,7 +72,7 @@ Piece rows_of(const Piece& piece, const Rows& rows) {
 }
 
 std::vector<Piece> writing_share(const std::vector<HeldPiece>& held) {
-  std::map<int, std::vector<std::size_t>> groups;  // by `replicas`: numbers in `held`
+  std::map<int, std::vector<std::size_t>> groups;  // `replicas` to numbers in `held`
   for (std::size_t i = 0; i < held.size(); ++i) {
     auto& group = groups[held[i].replicas];
     group.push_back(i);
@@ -81,7 +81,7 @@ std::vector<Piece> writing_share(const std::vector<HeldPiece>& held) {
               held[i].replica, held[i].replicas, held[group.front()].piece.name,
               held[group.front()].replica);
   }
-  std::vector<Rows> mine;  // of `held`
+  std::vector<Rows> mine;  // items are numbers in `held`
   for (const auto& [replicas, group] : groups) {
     std::vector<ConstView> items;
     for (const std::size_t i : group) items.push_back(held[i].piece.data);

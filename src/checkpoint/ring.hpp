@@ -25,7 +25,7 @@ class Ring {
 
  private:
   struct Filled {
-    std::size_t number = 0;  ///< of the chunk's place in `to`
+    std::size_t number = 0;  ///< the chunk's number in `to`
     std::unique_ptr<Event> event;
   };
   void seal();

@@ -33,7 +33,7 @@ class Staging {
   /// What this rank is to write: in memory that only take() changes; without a copy, `mine`
   /// itself.
   [[nodiscard]] const std::vector<Piece>& to_write() const { return to_write_; }
-  /// Of this rank: of the copy, and of its way there.
+  /// This rank's memory for the copy, and for the way there.
   [[nodiscard]] std::size_t bytes() const {
     return bytes_ + (ring_ ? pinned_ring_bytes(bytes_) : 0);
   }
@@ -48,14 +48,14 @@ class Staging {
 
   std::vector<Piece> mine_;
   std::optional<StateHome> home_;
-  std::vector<std::size_t> offsets_;  ///< of each of them in this rank's copy
+  std::vector<std::size_t> offsets_;  ///< where each of them begins in this rank's copy
   std::size_t bytes_ = 0;
   int writer_ = 0;
   std::unique_ptr<Communicator> group_;   ///< ranks that share a writer, which is the first
-  std::unique_ptr<SharedMemory> shared_;  ///< their copies,
-  std::optional<Ring> ring_;              ///< by way of which they come there; or
+  std::unique_ptr<SharedMemory> shared_;  ///< their copies, or
+  std::optional<Ring> ring_;              ///< the way there from a device
   std::unique_ptr<std::byte[]> own_;      ///< this rank's, or
-  std::optional<HostBuffer> pinned_;      ///< that of a state on a device
+  std::optional<HostBuffer> pinned_;      ///< this rank's copy of a state on a device
   std::vector<Piece> to_write_;
 };
 

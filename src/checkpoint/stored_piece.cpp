@@ -15,7 +15,7 @@ namespace trireme::checkpoint {
 namespace {
 
 constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20U;
-constexpr std::int64_t kMostBlocks = 512;  // of a piece: their sums must fit its header
+constexpr std::int64_t kMostBlocks = 512;  // a piece's: their checksums must fit its header
 constexpr std::int64_t kSlabBytes = std::int64_t{32} << 20U;  // moved in one call of HDF5
 
 std::vector<std::int64_t> list(const Shape& shape) {
@@ -172,7 +172,7 @@ void StoredPiece::read(const Box& common, const Box& region, const View& to) con
   const std::int64_t rows = box_.extent[0];
   const std::int64_t first = common.offset[0] - box_.offset[0];
   const std::int64_t last = first + common.extent[0];
-  // The blocks at the ends, of which only a part is needed, are read by themselves: what is
+  // Only a part of the blocks at the ends is needed: they are read by themselves. What is
   // needed whole may go straight to its place.
   const std::int64_t whole_end = last == rows ? rows : last / block_rows_ * block_rows_;
   Scratch scratch;

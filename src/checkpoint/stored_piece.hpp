@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A piece in its shard: a dataset, written and read in blocks of whole rows along the first
-// axis, each under a sum of its own beside HDF5's Fletcher32, for which a hole full of zeros is
-// as good as any. Attributes: offset, global_shape; block_rows; sums, one for each block.
+// axis. Each block has a checksum of its own beside HDF5's Fletcher32, since Fletcher32 accepts
+// a hole full of zeros. Attributes: offset, global_shape; block_rows; sums, one for each block.
 #pragma once
 
 #include <atomic>

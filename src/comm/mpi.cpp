@@ -191,7 +191,7 @@ MpiSession::MpiSession(int& argc, char**& argv) {
     MPI_Finalize();
     throw Error(fmt::format(
         "the launcher started {} processes ({}), but MPI sees one: the launcher and this "
-        "program's MPI library ({}) do not belong together; start with that library's own "
+        "program's MPI library ({}) do not belong together. Start with that library's own "
         "mpirun, or with srun --mpi=pmix",
         launched.count, launched.variable, mpi_version()));
   }

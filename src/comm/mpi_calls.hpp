@@ -24,7 +24,7 @@ void check(int code, const char* what);
 /// MPI counts are ints: longer arrays go in parts.
 inline constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
 
-/// Of a block, which must be shorter.
+/// Count of a block, which must be shorter.
 [[nodiscard]] int count_of(const ConstView& block);
 
 /// f(first element's address, count) on parts of at most kMaxCount elements.

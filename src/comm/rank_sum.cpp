@@ -22,7 +22,7 @@ Byte* element(Byte* base, std::int64_t i, DType t) {
 }
 
 /// to[i] = f(i). The loops read and write an element at a time, so that an array may stand
-/// on both sides; without ivdep the compiler takes plain loops then.
+/// on both sides. Without ivdep the compiler would take plain loops.
 template <class To, class F>
 void fill(To* to, std::int64_t n, F f) {
 #ifndef __clang__  // which takes the loop without

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // POSIX shared memory. Names live only while the ranks open them, and memory is taken after
-// they are gone, so that a process that is killed at any moment leaves at most an empty name.
+// they are gone. A process that is killed at any moment leaves at most an empty name.
 #include "trireme/comm/shared_memory.hpp"
 
 #include <algorithm>
@@ -57,7 +57,7 @@ class Object {
   }
   [[nodiscard]] const std::string& name() const { return name_; }
 
-  /// Of the file system; nothing if it has no limit.
+  /// Free space of the file system; empty if the file system has no limit.
   [[nodiscard]] std::optional<std::uint64_t> free_bytes() const {
     struct statvfs system {};
     if (fstatvfs(number_, &system) != 0 || system.f_blocks == 0) return std::nullopt;

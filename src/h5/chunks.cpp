@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fletcher32 over 16-bit words: one sum of the words and one of the first's values on the way,
-// both modulo 65535 (J. G. Fletcher, IEEE Trans. Comm. 30, 1982).
+// Fletcher32 over 16-bit words (J. G. Fletcher, IEEE Trans. Comm. 30, 1982). One sum is the
+// words', the other adds up the first's values on the way, both modulo 65535.
 #include "chunks.hpp"
 
 #include <algorithm>
@@ -21,8 +21,8 @@ constexpr std::int64_t kAhead = std::int64_t{32} << 20U;  // bytes that the disk
 using Lanes = std::uint32_t __attribute__((vector_size(16)));
 constexpr std::size_t kWords = sizeof(Lanes) / 2;
 
-// Words are summed as the machine has them, while HDF5's are big-endian: swapping the bytes of
-// a word is multiplication by 256 modulo 65535, so the sums are swapped at the end instead.
+// Words are summed as the machine has them, while HDF5's are big-endian. Swapping the bytes of
+// a word is multiplication by 256 modulo 65535. The sums can therefore be swapped at the end.
 static_assert(std::endian::native == std::endian::little);
 
 std::uint16_t word_at(const std::byte* data) {

@@ -15,7 +15,7 @@
 
 namespace trireme::h5 {
 
-/// As HDF5 stores it behind a chunk.
+/// The checksum that HDF5 stores behind a chunk.
 [[nodiscard]] std::uint32_t fletcher32(const std::byte* data, std::size_t bytes);
 
 class Chunks {
@@ -23,15 +23,15 @@ class Chunks {
   /// A dataset of elements of `dtype` in memory. Looks at how it is stored.
   Chunks(hid_t dataset, DType dtype, const Shape& shape, std::string where);
 
-  /// Indices of the first axis in a chunk; 0 if chunks are not whole rows of the elements'
-  /// bytes and a sum, and nothing can be done here.
+  /// Indices of the first axis in a chunk. 0 if chunks are not whole rows of the elements'
+  /// bytes and a checksum: this class can then do no work.
   [[nodiscard]] std::int64_t rows() const { return rows_; }
 
   /// The chunk that begins at index `row`. False if it must be read by the library: it is not
   /// there, was stored in another way, or is damaged.
   [[nodiscard]] bool read(std::int64_t row, void* to);
-  /// Has the system begin to read the chunks from the one at index `row` up to `end`, or as
-  /// many as the disk may be ahead: read() waits for the disk each time.
+  /// Has the system begin to read the chunks from index `row` up to `end`, or as many as the
+  /// disk may be ahead. Otherwise each read() would wait for the disk.
   void read_ahead(std::int64_t row, std::int64_t end);
   void write(std::int64_t row, const void* from);
 
@@ -39,7 +39,7 @@ class Chunks {
   hid_t dataset_;
   std::string where_;
   std::int64_t rows_ = 0;
-  std::size_t bytes_ = 0;   ///< of a chunk's elements
+  std::size_t bytes_ = 0;   ///< size of a chunk's elements
   std::int64_t ahead_ = 0;  ///< index up to which read_ahead() has come
   std::vector<std::byte> stored_;
 };

@@ -58,9 +58,9 @@ Id creation_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
   return creation;
 }
 
-/// Memory as the library sees it: of the box's own shape, since chunks are copied element by
-/// element where the shapes differ (25 times slower); or rows of `cols` elements, `row_stride`
-/// apart.
+/// Memory as the library sees it. Contiguous memory gets the box's own shape, since chunks are
+/// copied element by element, 25 times slower, where the shapes differ. Other memory is rows of
+/// `cols` elements, `row_stride` apart.
 Id memory_space(const ConstView& view, const Box& box) {
   if (view.contiguous()) {
     return make_space(box.extent.rank() == 0 ? Shape{1} : box.extent);
@@ -110,7 +110,7 @@ struct Transfer {
     }
   }
 
-  /// The same; whole chunks of rows take a shorter way where there is one.
+  /// Like box(), but whole chunks of rows take a shorter way where there is one.
   void rows(const Box& all, const ConstView& memory) const {
     bool whole_rows = whole.rank() > 0 && memory.contiguous();
     for (int axis = 1; axis < whole.rank(); ++axis) {

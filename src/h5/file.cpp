@@ -115,8 +115,8 @@ bool Group::has(const std::string& name) const {
     if (checked(H5Lexists(id(), part.c_str(), H5P_DEFAULT), where(), "look up a name") == 0) {
       return false;
     }
-    // A dataset in the middle of a path is no group to look into; the library calls that an
-    // error, for us the name just isn't there.
+    // A dataset in the middle of a path is no group to look into. The library calls that an
+    // error; for us the name just isn't there.
     return part == path || type_of_member(part) == H5O_TYPE_GROUP;
   });
 }
@@ -147,8 +147,8 @@ std::vector<std::string> Group::names() const {
     static_cast<std::vector<std::string>*>(list)->emplace_back(name);
     return 0;
   };
-  // Sorted here: in any order of its own the library makes a table, and where the file is
-  // damaged it frees what it has not filled in.
+  // Sorted here. For an order of its own the library makes a table. In a damaged file the
+  // library frees entries of the table that it has not filled in.
   hsize_t at = 0;
   checked(H5Literate(id(), H5_INDEX_NAME, H5_ITER_NATIVE, &at, keep, &names), where(),
           "list its members");

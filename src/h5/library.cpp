@@ -21,8 +21,9 @@ void start_library() {
   // At exit the library would close what is open: all that is left by our owners is what can't
   // be written (see written()).
   H5dont_atexit();
-  // The property is newer (1.10.7), and not handed on to the sources of virtual datasets: they
-  // would be locked, and not found while this program has them open without locks.
+  // The property is newer (1.10.7), and the library does not hand it on to the sources of
+  // virtual datasets. The sources would be locked, and not found while this program has them
+  // open without locks.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
 }
 
@@ -98,9 +99,9 @@ bool has_exponent(hid_t type, std::size_t bits, std::size_t mantissa_bits) {
   return exponent_bits == bits && mantissa == mantissa_bits;
 }
 
-/// Nothing of an object waits to be written any more. One that can't be written (disk full) is
-/// better left open for good: the library frees it when its closing fails, but keeps its
-/// identifier, and trips over that in other files.
+/// Whether all of an object is written. An object that can't be written (disk full) is better
+/// left open for good. The library frees an object whose closing fails, but keeps the
+/// identifier, and trips over the identifier in other files.
 bool written(hid_t id) {
   switch (H5Iget_type(id)) {
     case H5I_FILE:

@@ -86,8 +86,8 @@ void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape) {
 }
 
 Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
-  // Dropout was applied to the addends before they were summed over tp, with the same mask on
-  // all ranks: the same as applying it to the sum.
+  // Forward applied dropout to the addends before it summed them over tp. All ranks have one
+  // mask, so that dropout of the sum has an equal result.
   const Tensor d = out_.backward(ex, dy);
   return one_norm() ? backward_one_norm(ex, d, dy, tape) : backward_own_norms(ex, d, dy, tape);
 }

@@ -16,13 +16,13 @@ namespace trireme {
 struct ResidualStream {
   Tensor x;
   Tensor add;
-  Dropout dropout;  ///< of add
+  Dropout dropout;  ///< to be applied to add
 };
 
-/// y = x + out(Σ_b dropout(branch_b(norm_b(x)))), with one exchange in and one out for all
-/// branches. One norm for all branches stands before the seam and sees this rank's rows; norms
-/// of their own stand behind it and see all rows, so that the branches still share one
-/// exchange.
+/// y = x + out(Σ_b dropout(branch_b(norm_b(x)))), with one collective in and one out for all
+/// branches. One norm for all branches stands before the seam and sees this rank's rows. Norms
+/// of their own stand behind the seam and see all rows, so that the branches still share one
+/// collective.
 class Sublayer {
  public:
   struct Part {

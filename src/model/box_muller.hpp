@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two words to two normal numbers (Box and Muller 1958), in fp32.
 //
-// Written out in +, −, ×, ÷ and √, which IEEE 754 rounds in one way, where libm's results
-// differ between processors; and without a branch, so that loops over it become vector code. To
-// be compiled without contraction into fused operations.
+// The code uses +, −, ×, ÷ and √ alone, which IEEE 754 rounds in one way. Results of libm
+// differ between processors. There is no branch, so that loops become vector code. Compile
+// without contraction into fused operations.
 #pragma once
 
 #include <algorithm>

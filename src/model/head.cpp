@@ -14,7 +14,7 @@ namespace trireme {
 
 namespace {
 
-/// Logits of one chunk: enough rows for efficient products, few enough to stay small beside the
+/// Logits of one chunk: enough rows for efficient GEMMs, few enough to stay small beside the
 /// activations. On a GPU more: each chunk reads and writes the whole gradient of the weights.
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 24;
 constexpr std::int64_t kGpuChunkElements = std::int64_t{1} << 27;
@@ -28,8 +28,8 @@ constexpr std::int64_t kRowElements = 8;
 Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_size, int tp,
                     std::int64_t columns) {
   const bool gpu = device.stands_for() == DeviceKind::cuda;
-  // The same on all ranks of tp, whose parts of the vocabulary may differ by a few rows: each
-  // chunk is exchanged over tp.
+  // Equal on all ranks of tp, because each chunk is reduced over tp. The ranks' shards of the
+  // vocabulary may differ by a few rows.
   const std::int64_t widest = (vocab_size + tp - 1) / tp;
   const std::int64_t fit = (gpu ? kGpuChunkElements : kChunkElements) / widest;
   const std::int64_t whole = gpu ? std::max(fit / kGpuTileRows, std::int64_t{1}) * kGpuTileRows

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The output matrix and the loss, over a vocabulary cut over tp.
+// The output matrix and the loss, over a vocabulary sharded over tp.
 #pragma once
 
 #include "trireme/model/module.hpp"
@@ -8,9 +8,9 @@
 namespace trireme {
 
 /// Activations → Σ token losses, added to the micro-batch's loss_sum. Logits exist for a few
-/// rows at a time: a chunk's loss, its gradient and what follows from it are computed before
-/// the next chunk, all in forward, so that the tape keeps [rows, hidden] instead of [rows,
-/// vocabulary]. Forward's result is empty and backward's dy is ignored.
+/// rows at a time. Forward computes a chunk's loss and all gradients that follow before the
+/// next chunk. The tape therefore keeps [rows, hidden] instead of [rows, vocabulary]. Forward's
+/// result is empty and backward's dy is ignored.
 class Head : public Module {
  public:
   /// Its weight is the token embedding's table where `config` ties the two. `shared` is that

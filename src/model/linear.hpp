@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x Wᵀ + b with W cut by columns of the product (its outputs) or by rows (its inputs).
+// y = x Wᵀ + b with W sharded by outputs (a column cut) or by inputs (a row cut).
 #pragma once
 
 #include <optional>
@@ -10,8 +10,8 @@
 namespace trireme {
 
 /// The seams stand with the sublayer, so that branches can share one. A row cut leaves partial
-/// sums; its bias rides on tp rank 0's, and since every rank sees the whole dy, every rank has
-/// the bias's whole gradient.
+/// sums, and tp rank 0 adds the bias to its own. Every rank sees the whole dy and so has the
+/// bias's whole gradient.
 class Linear {
  public:
   enum class Cut : std::uint8_t { column, row };

@@ -15,7 +15,7 @@ class Normalization {
 
   /// A new tensor; `statistics` [rows, 2] is made where it is empty and used where it is not.
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, Tensor& statistics) const;
-  /// The same of x + dropout(residual.add), which `sum` receives; it may be residual.add.
+  /// Norm of x + dropout(residual.add), which `sum` receives. `sum` may be residual.add.
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, const Residual& residual,
                                const View& sum, Tensor& statistics) const;
   /// dx (+ add, if given). Accumulates the weights' gradients.

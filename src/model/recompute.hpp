@@ -14,8 +14,9 @@ namespace trireme {
   return config.in_host_memory && device.stands_for() == DeviceKind::cuda;
 }
 
-/// Puts x [local rows, hidden] on the tape as `config` says: whole or this rank's share, on the
-/// device or, where there is a `pool`, in its memory. Nothing where the tape doesn't record.
+/// Puts x [local rows, hidden] on the tape, whole or this rank's share, as `config` says. With
+/// a `pool`, x goes to the pool's memory, else it stays on the device. A tape that doesn't
+/// record takes none.
 void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
                 HostPool* pool, const Tensor& x, Tape& tape);
 

@@ -181,7 +181,7 @@ Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& 
 }
 
 Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const PartPass& pass) {
-  Tensor x;  // of the group that is computed again
+  Tensor x;  // input of the next unit to recompute
   for (const UnitUse& use : backward_uses(pass)) {
     Module& unit = *units_[use.unit];
     observe_before(ex, use, unit, pass);

@@ -12,7 +12,8 @@ namespace trireme {
 namespace {
 
 constexpr std::int64_t kAlign = 16;
-constexpr std::int64_t kLargestBlock = (std::int64_t{1} << 30) - kAlign;  // of a Communicator
+constexpr std::int64_t kLargestBlock =
+    (std::int64_t{1} << 30) - kAlign;  // a Communicator's limit
 
 /// Which of a part's groups a parameter belongs to: a key that orders them.
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
@@ -33,7 +34,7 @@ FlatLayout::FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int
 }
 
 void FlatLayout::add_part(std::size_t number, ModelPart& part, std::int64_t threshold) {
-  std::map<std::pair<Kind, std::size_t>, std::size_t> groups;  // by kind and unit
+  std::map<std::pair<Kind, std::size_t>, std::size_t> groups;  // key: kind and unit
   std::map<const Parameter*, std::size_t> known;
   auto& of_units = of_unit_.emplace_back(part.units().size());
   for (std::size_t u = 0; u < part.units().size(); ++u) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reductions and their schedule. Memory is freed where all ranks of dp pass in the same order,
-// not when an exchange happens to be done: so a run's peak is the same every time.
+// Reductions and their schedule. Memory is freed where all ranks of dp pass in one order, not
+// when a collective happens to be done. A run's peak is therefore always equal.
 #include "trireme/optim/reducer.hpp"
 
 #include "trireme/ops/elementwise.hpp"
@@ -42,8 +42,8 @@ void GradientReducer::bind(std::size_t group, const Tensor& whole) const {
 
 void GradientReducer::begin(int micro_batches) {
   micro_batches_ = micro_batches;
-  // Of one micro-batch the addends may as well lie where there is room for all sums: the same
-  // arithmetic, and nothing besides.
+  // With one micro-batch, the addends may lie in the memory of whole sums. The arithmetic is
+  // equal, and no other memory is needed.
   const bool full_width = types_.gradient == accumulator_type(types_.compute);
   local_ = layout_.ranks() == 1 || zero_.reduce_once_per_step ||
            (zero_.stage == 0 && micro_batches == 1 && full_width);

@@ -15,14 +15,15 @@
 
 namespace trireme {
 
-/// Graphs hold addresses: tokens, targets and the sum of losses lie in tensors of this object,
-/// and all that a micro-batch allocates comes from an arena, which nothing else may hold a
-/// block of while a graph runs. Micro-batches are computed eagerly until one has found all its
-/// memory there (by then libraries have chosen their algorithms too); the next one is captured.
+/// Graphs hold addresses. Tokens, targets and the sum of losses therefore lie in tensors of
+/// this object, and all that a micro-batch allocates comes from an arena. No one else may hold
+/// a block of the arena while a graph runs. Micro-batches are computed eagerly until one has
+/// found all its memory there. Libraries have then chosen their algorithms too, and the next
+/// micro-batch is captured.
 ///
-/// Micro-batches must be alike, follow each other (each backward after its own forward) and
-/// neither exchange anything nor wait for the host. With `exchanges`, the first of a step may
-/// wait for exchanges between its units, and the last one start some: these two are not
+/// Micro-batches must be alike and follow each other, each backward after its own forward. They
+/// must neither communicate nor wait for the host. With `exchanges`, the first of a step may
+/// wait for communication between its units, and the last one may start some. These two are not
 /// captured, and the last is never a graph's launch.
 class MicroBatchGraphs {
  public:
@@ -58,8 +59,8 @@ class MicroBatchGraphs {
   Arena arena_;
   std::vector<MicroBatch> step_;
   MicroBatch fixed_;
-  Mode mode_ = Mode::eager;   ///< of the micro-batch under way
-  std::size_t reserved_ = 0;  ///< by the arena, when it began
+  Mode mode_ = Mode::eager;   ///< how the micro-batch under way is computed
+  std::size_t reserved_ = 0;  ///< what the arena had reserved when it began
   bool settled_ = false;      ///< the last eager one took nothing from the system
   std::unique_ptr<Graph> forward_;
   std::unique_ptr<Graph> backward_;

@@ -38,9 +38,9 @@ struct Order {
   }
 };
 
-/// Forwards before the first backward. One chunk: a micro-batch must reach the last stage and
-/// come back; several: the first group must besides pass all chunks but the last, and a forward
-/// and a backward wave share each link, hence the factor 2.
+/// Forwards before the first backward. With one chunk, a micro-batch must reach the last stage
+/// and come back. With several, the first group must besides pass all chunks but the last. A
+/// forward and a backward wave share each link, hence the factor 2.
 int warm_up(PipelineSchedule schedule, int stage, const Order& order) {
   if (schedule == PipelineSchedule::gpipe) return order.total();
   const int behind = order.stages - stage - 1;

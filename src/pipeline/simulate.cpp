@@ -142,8 +142,8 @@ class Simulator {
   int micro_batches_ = 0;
   std::span<const PartCost> costs_;
   double latency_;
-  std::vector<double> arrival_;  ///< by slot: when an input that isn't taken yet arrives
-  std::vector<bool> alive_;      ///< by part and micro-batch: forward done, backward not
+  std::vector<double> arrival_;  ///< per slot: when an input that isn't taken yet arrives
+  std::vector<bool> alive_;      ///< per part and micro-batch: forward done, backward not
   std::vector<std::size_t> next_;
   std::vector<double> free_at_;
   std::vector<int> in_flight_;

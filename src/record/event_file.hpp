@@ -10,7 +10,7 @@
 
 namespace trireme::event_file {
 
-/// CRC-32C (Castagnoli's polynomial; RFC 3720, appendix B.4).
+/// CRC-32C, with Castagnoli's polynomial (RFC 3720, appendix B.4).
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
 
 /// One record: the length of `data`, a sum of that, `data`, a sum of it. The sums are CRC-32C,

@@ -20,7 +20,7 @@ struct Figures {
 };
 static_assert(std::is_trivially_copyable_v<Figures> && std::is_trivially_copyable_v<Span>);
 
-/// Of a timeline, over all ranks: metrics.h5 is to stay small enough to be copied.
+/// Most bytes of a timeline, over all ranks: metrics.h5 is to stay small enough to be copied.
 constexpr std::int64_t kMostBytes = std::int64_t{32} << 20U;
 
 }  // namespace

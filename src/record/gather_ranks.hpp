@@ -13,8 +13,8 @@ namespace trireme {
 /// `mine` of every rank, in one exchange; empty but on rank 0. Collective.
 [[nodiscard]] std::vector<RankRecord> gather_ranks(Communicator& world, const RankRecord& mine);
 
-/// The spans of every rank, merged; empty but on rank 0, and everywhere if they are too many
-/// to be kept together, of which a warning tells. Collective.
+/// The spans of every rank, merged; empty but on rank 0. If the spans are too many to be kept
+/// together, a warning says so and the result is empty everywhere. Collective.
 [[nodiscard]] std::vector<std::vector<Span>> gather_spans(Communicator& world,
                                                           std::int64_t iteration,
                                                           const std::vector<Span>& mine);

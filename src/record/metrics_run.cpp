@@ -69,7 +69,7 @@ TimelineColumns timeline_columns(std::int64_t iteration,
 }
 
 void append_timeline(h5::Group& file, const TimelineColumns& columns) {
-  // Of most columns neighbours are alike: some bytes a row are left of 56.
+  // Neighbours in most columns are alike: a row of 56 bytes becomes some bytes.
   constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 8192, .deflate = 1};
   const std::pair<const char*, ConstView> named[] = {
       {"iteration", view_of(columns.iteration)}, {"rank", view_of(columns.rank)},

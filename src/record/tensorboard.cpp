@@ -23,7 +23,7 @@ std::string file_name(double time) {
   return fmt::format("events.out.tfevents.{:017.6f}.{}.{}", time, host_name(), getpid());
 }
 
-/// As a block of code.
+/// The deck as a block of code.
 std::string markdown(const std::string& deck) {
   std::string out = "    ";
   for (const char c : deck) {

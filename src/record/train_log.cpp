@@ -88,7 +88,7 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   taken_.seconds += time.seconds;
   for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
   if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
-  constexpr double kMemory = 0.9;  // of ten steps or so
+  constexpr double kMemory = 0.9;  // ten steps or so
   recent_rate_ = steps_ == 1 ? r.tokens_per_second
                              : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
   if (!result.skipped) last_loss_ = r.loss;
@@ -99,13 +99,13 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
     };
     const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
     log::info(
-        "exchange over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
+        "communication over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
         "times rank 0's {} parameters{}",
         result.reduced, result.gathered, share(result.reduced), share(result.gathered),
         result.parameters,
         often
-            ? " (zero_optimization: {reduce_once_per_step: true} reduces once, for other last "
-              "bits and gradients of full size)"
+            ? "; zero_optimization: {reduce_once_per_step: true} reduces once, for other last "
+              "bits and gradients of full size"
             : "");
   }
   if (!result.skipped) return;
@@ -127,7 +127,7 @@ void TrainLog::print_line() {
   constexpr double kLongest = 10;
   if (now() - flushed_ >= std::min(kWorth * flush_seconds_, kLongest)) flush();
   if (interval_.empty()) return;
-  double loss = 0;  // of a skipped step it may be inf
+  double loss = 0;  // without skipped steps, whose loss may be inf
   double auxiliary = 0;
   double updates = 0;
   double seconds = 0;

@@ -113,7 +113,7 @@ std::string Trainer::first_bad_parameter(bool gradients) const {
 }
 
 std::string Trainer::first_bad_activation(const std::vector<MicroBatch>& micro_batches) {
-  std::map<std::string, int> order;  // of units in the model
+  std::map<std::string, int> order;  // numbers of units in the model
   for (std::size_t c = 0; c < parts_.size(); ++c) {
     const int part = model_part(mesh_.at.pp, static_cast<int>(c), mesh_.shape.pp);
     int at = stage_bounds(deck_)[static_cast<std::size_t>(part)];

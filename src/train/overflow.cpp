@@ -15,9 +15,9 @@ constexpr std::int64_t kNoOverflow = std::numeric_limits<std::int64_t>::max();
 /// Where a gradient overflowed, packed so that an earlier place in the step has a lesser code.
 struct OverflowCode {
   std::int64_t micro_batch;
-  std::int64_t part;       ///< of the model
-  std::int64_t unit;       ///< of the part
-  std::int64_t parameter;  ///< of the unit
+  std::int64_t part;       ///< number in the model
+  std::int64_t unit;       ///< number in the part
+  std::int64_t parameter;  ///< number in the unit
 
   static constexpr std::int64_t kParts = 100'000;
   static constexpr std::int64_t kUnits = 100'000;

@@ -11,7 +11,7 @@ namespace trireme {
 /// finite.
 class Trainer::OverflowWatch final : public UnitObserver {
  public:
-  /// Of a rank on stage `stage` of `stages`.
+  /// For a rank on stage `stage` of `stages`.
   OverflowWatch(const Exec& ex, int stage, int stages);
 
   /// A step begins: what was noted is forgotten. Queued.

@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_with_latest_is_said) {
   const std::string names = save.path("latest") + " names global_step7, but ";
   BOOST_TEST(save.note() == names + "there is no such folder");
   std::ofstream(save.path("global_step7")) << "a file";
-  BOOST_TEST(save.note() == names + "that is not a folder");
+  BOOST_TEST(save.note() == names + "the name is not a folder's");
 }
 
 BOOST_AUTO_TEST_CASE(nothing_to_load) {
