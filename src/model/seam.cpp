@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The four exchanges.
+// The four kinds of seams.
 #include "trireme/model/seam.hpp"
 
 namespace trireme {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seam: one exchange between the ranks of tp and its adjoint. Tensor parallelism (Megatron-LM,
+// Seam: one collective over tp and its adjoint. Tensor parallelism (Megatron-LM,
 // arXiv 1909.08053) and sequence parallelism (arXiv 2205.05198) differ only by their seams.
 #pragma once
 
@@ -21,7 +21,7 @@ class Seam {
   Seam() = default;
   Seam(Kind kind, Communicator& tp) : kind_(kind), tp_(&tp) {}
 
-  /// Whether forward() or backward() is an exchange.
+  /// Whether forward() or backward() communicates.
   [[nodiscard]] bool exchanges() const { return kind_ != Kind::none; }
   /// Collective over tp. The result may share x's memory; copy and reduce work in place, so
   /// that no one else may hold what is reduced.
@@ -37,8 +37,8 @@ class Seam {
   Communicator* tp_ = nullptr;
 };
 
-/// How a model is cut over tp. Under sequence parallelism, activations between sublayers hold
-/// this rank's part of the rows (tokens), else all rows on every rank.
+/// How a model is sharded over tp. Under sequence parallelism, activations between sublayers
+/// hold this rank's part of the rows (tokens), else all rows on every rank.
 struct TensorParallel {
   Communicator* comm = nullptr;  ///< null: one rank alone
   bool sequence_parallel = false;

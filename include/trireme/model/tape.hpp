@@ -72,7 +72,8 @@ class Tape {
   /// Where a module's forward adds an auxiliary loss (fp64 [1], on the device): coefficient ·
   /// term · rows(). Every rank of tp must add an equal amount, since rank 0's alone counts. The
   /// module's backward adds coefficient · auxiliary_weight() · loss_scale · ∂term/∂x to dx, and
-  /// likewise to its parameters' gradients. The view is empty while a forward is recomputed:
+  /// likewise to its parameters' gradients. Where a seam sums that dx over tp, as a Branch's,
+  /// rank 0 of tp alone adds. The view is empty while a forward is recomputed:
   /// the module must then add none.
   [[nodiscard]] View auxiliary_sum() const {
     if (recomputing_) return {};
