@@ -68,7 +68,7 @@ class ModelPart {
   }
 
  private:
-  /// Whether a unit is the first, or the last, of a group that is computed again.
+  /// Whether a unit is the first, or the last, of a recompute group.
   [[nodiscard]] bool opens_group(std::size_t unit) const;
   [[nodiscard]] bool closes_group(std::size_t unit) const;
   [[nodiscard]] bool computed_again(std::size_t unit) const {
@@ -81,7 +81,7 @@ class ModelPart {
   RecomputeConfig recompute_;
   TensorParallel tp_;
   std::shared_ptr<HostPool> host_pool_;  ///< for inputs of groups, if they don't wait here
-  std::size_t first_again_ = 0;          ///< units computed again, in groups: [first, end)
+  std::size_t first_again_ = 0;          ///< units that are recomputed, in groups: [first, end)
   std::size_t end_again_ = 0;
 };
 
