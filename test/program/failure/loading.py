@@ -78,8 +78,8 @@ class Loading(Runs):
         other = self.folder / "other"
         whole = self.base / "global_step4"
         before = {p: p.read_bytes() for p in other.rglob("*") if p.is_file()}
-        for words, keys in [("name another save", {"finetune": True}),
-                            ("name another save", {"load": str(whole)}),
+        for words, keys in [("Name another save", {"finetune": True}),
+                            ("Name another save", {"load": str(whole)}),
                             ("discard this run's", {"load": f"{other}/", "finetune": True}),
                             ("discard this run's", {"load": f"{other}/./global_step5",
                                                     "finetune": True})]:
@@ -209,7 +209,7 @@ class Loading(Runs):
         copy = self.damaged("instead_lr", lr=1e-3)
         keys = {"load": str(copy), "use_checkpoint_lr_scheduler": True}
         _, out = self.go_on("instead_lr", 1, **keys)
-        self.assertIn(f"remove {copy}/global_step4 and start again", out)
+        self.assertIn(f"Remove {copy}/global_step4 and start again", out)
         shutil.rmtree(copy / "global_step4")
         got, _ = self.go_on("instead_lr", **keys)
         older = program.read_metrics(self.folder / "instead_lr_older")["train/learning_rate"]

@@ -177,7 +177,7 @@ class Readme(unittest.TestCase):
         listed = set(" ".join(re.findall(r"`([^`]+)`", "".join(rows))).split())
         said = subprocess.run([program.PROGRAM, "train", "--help-keys"], text=True, check=True,
                               stdout=subprocess.PIPE).stdout
-        paths = re.findall(r"^  ([\w.]+): ", said.split("Keys that mean nothing here")[0], re.M)
+        paths = re.findall(r"^  ([\w.]+): ", said.split("Keys without effect here")[0], re.M)
         known = [path.split(".") for path in paths]
         self.assertEqual({path[-1] for path in known} - listed, set())
         self.assertEqual(listed - {name for path in known for name in path}, set())

@@ -200,7 +200,7 @@ class GraphsErrors(gpu.Errors):
     def test_meshes(self):
         for key in ("model_parallel_size", "pipe_parallel_size"):
             self.refuse([f"{key}: 2"], {key: 2}, (2,))
-        self.refuse(["2 data-parallel ranks", "zero_optimization.reduce_once_per_step: true"],
+        self.refuse(["2 data-parallel ranks", "without zero_optimization.reduce_once_per_step"],
                     {}, (2,))
         once = {"zero_optimization": {"stage": 1, "reduce_once_per_step": True}}
         self.refuse(["gradient_accumulation_steps: 2 on 2 data-parallel ranks (at least 3)"],
