@@ -281,7 +281,8 @@ class Errors(unittest.TestCase):
     def test_memory(self):
         self.check(["out of memory on cuda:0", "MiB more were asked for", "MiB are in use",
                     "of the GPU's 80 MiB are free", "zero_optimization.stage"], (0, 2),
-                   keys={"hidden_size": 512}, warns="this run is forecast to need ", memory=str(80 << 20))
+                   keys={"hidden_size": 512}, warns="this run is forecast to need ",
+                   memory=str(80 << 20))
 
     def test_attention_without_cudnn(self):
         """The emulated GPU has no cuDNN."""
