@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/ops/elementwise.hpp"
@@ -22,7 +23,10 @@ class ActivationSearch final : public UnitObserver {
   void observe(const UnitUse& /*use*/, Module& unit, const Tensor& y) override {
     const auto [tokens, auxiliary] = losses();
     const char* what = nullptr;
-    if (!std::isfinite(auxiliary)) what = "the auxiliary loss of";
+    // The sum stays as it is for all that follows.
+    if (!std::isfinite(auxiliary) && !std::exchange(auxiliary_is_bad_, true)) {
+      what = "the auxiliary loss of";
+    }
     if (!y.defined()) {
       if (!std::isfinite(tokens)) what = "the loss of";
     } else if (ops::first_non_finite(ex_, y.view().reshape(Shape{y.count()})) >= 0) {
@@ -46,6 +50,7 @@ class ActivationSearch final : public UnitObserver {
   const Exec& ex_;
   std::map<std::string, int> order_;
   const Tensor& loss_sum_;
+  bool auxiliary_is_bad_ = false;
   std::string found_;
 };
 
