@@ -84,8 +84,6 @@ class Run {
 
 BOOST_AUTO_TEST_SUITE(auxiliary_loss)
 
-BOOST_AUTO_TEST_SUITE(auxiliary_loss)
-
 BOOST_AUTO_TEST_CASE(both_losses_are_reported_and_their_sum_falls) {
   Run plain(0);
   const Trainer::StepResult without = plain.step();
@@ -110,7 +108,5 @@ BOOST_AUTO_TEST_CASE(an_infinite_one_stops_the_run) {
              message);
   BOOST_TEST(message.find("the auxiliary loss of layers.1") != std::string::npos, message);
 }
-
-BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE_END()
