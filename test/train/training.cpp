@@ -284,8 +284,10 @@ std::string array_difference(const Training& got, const Training& expected) {
 
 std::string difference(const Training& got, const Training& expected) {
   std::string text;
+  // By bits: a norm that is NaN in both runs is no difference.
   const auto compare = [&](const char* what, const auto& a, const auto& b) {
-    if (a != b) {
+    const std::size_t bytes = a.size() * sizeof a[0];
+    if (a.size() != b.size() || std::memcmp(a.data(), b.data(), bytes) != 0) {
       text += fmt::format("{}{} {} is not {};", text.empty() ? "" : " ", what,
                           fmt::join(a, " "), fmt::join(b, " "));
     }
