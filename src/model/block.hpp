@@ -61,7 +61,7 @@ class Sublayer {
   Seam out_;
 };
 
-/// With gpt_j_residual, one sublayer has attention and MLP side by side. Else each has its own.
+/// With gpt_j_residual, one sublayer has attention and MLP side by side, else each has its own.
 class Block : public Module {
  public:
   Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,

@@ -21,9 +21,9 @@ namespace trireme {
 /// found all its memory in the arena. Libraries have then chosen their algorithms too, and the
 /// next micro-batch is captured.
 ///
-/// Micro-batches must be alike and follow each other, each backward after its own forward. They
-/// must neither communicate nor wait for the host. With `exchanges`, the first micro-batch of a
-/// step may wait for communication between its units, and the last may start some. These two
+/// Micro-batches must be alike and follow each other, each backward after its own forward. No
+/// micro-batch may communicate or wait for the host. With `exchanges`, the first micro-batch of
+/// a step may wait for communication between its units, and the last may start some. These two
 /// are not captured, and the last micro-batch is never a graph's launch.
 class MicroBatchGraphs {
  public:

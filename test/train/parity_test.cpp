@@ -85,7 +85,7 @@ Json deck_of(std::size_t model, bool dropout) {
   return merged(kBase, kModels.at(model), dropout ? kDropout : Json::object());
 }
 
-/// Makes one rank's run once. Its loss must fall.
+/// Makes one rank's run once. The loss of the run must fall.
 const Training& reference(std::size_t model, bool dropout) {
   static std::map<std::pair<std::size_t, bool>, Training> made;
   Training& run = made[{model, dropout}];

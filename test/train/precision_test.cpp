@@ -279,7 +279,7 @@ BOOST_DATA_TEST_CASE(the_scale_moves_as_deepspeeds, bdata::make(scale_cases()), 
 }
 
 /// AdamW's first update is ±lr wherever the gradient is well above epsilon. Counted as the
-/// ninth step it would be about lr · 9 / 4.
+/// ninth step, the update would be about lr · 9 / 4.
 BOOST_AUTO_TEST_CASE(bias_correction_does_not_count_skipped_steps) {
   const Json deck =
       merged(kDeck, moving_scale(26, 2),

@@ -31,7 +31,7 @@ struct ModelConfig {
   std::int64_t seq_length = 0;
   std::int64_t max_position_embeddings = 0;
   std::int64_t vocab_size = 0;         ///< true rows: padding is never computed or stored
-  std::int64_t intermediate_size = 0;  ///< width of the up-projection, with the gate's
+  std::int64_t intermediate_size = 0;  ///< width of the up-projection, gate included
 
   Norm norm = Norm::layernorm;
   double norm_epsilon = 1e-5;

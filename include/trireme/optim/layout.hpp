@@ -23,7 +23,7 @@ struct FlatSlice {
   Parameter* parameter = nullptr;
   std::int64_t first = 0;  ///< element of the parameter's own array
   std::int64_t count = 0;
-  std::int64_t in_group = 0;  ///< where it begins in an array of the whole group
+  std::int64_t in_group = 0;  ///< where the slice begins in an array of the whole group
   std::int64_t in_own = 0;    ///< ... and in an array of this rank's blocks alone
 };
 
@@ -43,8 +43,8 @@ struct FlatGroup {
 
 class FlatLayout {
  public:
-  /// `parts` must outlive it. Spans have at most `bucket` elements, but a block has at least
-  /// 16. Parameters of at most `threshold` elements stay whole at stage 3.
+  /// `parts` must outlive the layout. Spans have at most `bucket` elements, but a block has at
+  /// least 16. Parameters of at most `threshold` elements stay whole at stage 3.
   FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
              std::int64_t bucket, std::int64_t threshold);
 
@@ -73,7 +73,7 @@ class FlatLayout {
   std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< [part][unit]
 };
 
-/// An array with an element for each of a group, or for each of one rank's blocks.
+/// An array with an element for each element of a group, or of one rank's blocks.
 struct FlatArray {
   Tensor data;
   bool whole = true;

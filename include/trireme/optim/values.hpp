@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The values of parameters: whole on every rank, or at ZeRO's stage 3 sharded over dp and
-// gathered for each use. The masters that half-precision values are rounded from are kept
-// beside.
+// gathered for each use. This class also keeps masters, which round to half-precision values.
 #pragma once
 
 #include <deque>

@@ -26,7 +26,7 @@ class CheckpointReader;
 struct HeldPiece;
 
 /// The parts of the deck's model that a rank holds, one for each of its stage's chunks. `mesh`
-/// must outlive them.
+/// must outlive the parts.
 [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts(const Exec& ex,
                                                                   const Deck& deck,
                                                                   const Mesh& mesh);
