@@ -8,7 +8,7 @@ namespace trireme {
 
 namespace {
 
-/// What flows on; in the addend's memory.
+/// The stream with the last branch's output added. The sum lies in the memory of `add`.
 Tensor joined(const Exec& ex, const ResidualStream& s) {
   if (!s.add.defined()) return s.x;
   if (s.dropout.probability > 0) {
@@ -48,7 +48,7 @@ void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& 
   std::vector<Tensor> statistics(norms_.size());
   Tensor shared;
   if (one_norm() && in.add.defined()) {
-    // What a branch gave is no one else's: the sum may take its place.
+    // No one else holds the branch's output, so that the sum may overwrite this output.
     shared = norms_[0].forward(ex, in.x, {in.add, in.dropout}, in.add, statistics[0]);
     in = {std::move(in.add), {}, {}};
   } else {
@@ -64,7 +64,7 @@ void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& 
 }
 
 ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) {
-  // The next norm can drop elements itself where nothing comes between.
+  // The next norm can apply dropout itself if no other branch and no collective comes between.
   const bool dropped_later = parts_.size() == 1 && !out_.exchanges();
   Tensor sum;
   feed(ex, in, tape, [&](std::size_t i, const Tensor& input) {

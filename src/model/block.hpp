@@ -11,8 +11,8 @@
 
 namespace trireme {
 
-/// A residual stream to which the last branch is still to be added: by the next norm, which
-/// reads the sum anyway. `add` is empty where nothing is.
+/// A residual stream `x`, and the output `add` of the last branch. The next norm adds the two
+/// as it reads both. `add` is empty where x is complete.
 struct ResidualStream {
   Tensor x;
   Tensor add;
@@ -40,9 +40,10 @@ class Sublayer {
 
  private:
   [[nodiscard]] bool one_norm() const { return norms_.size() == 1; }
-  /// Gives each branch its input in turn; then puts on the tape what backward needs for that.
+  /// Receives the number of a branch and the input of this branch.
   using Feed = std::function<void(std::size_t part, const Tensor& input)>;
-  /// Afterwards in.x is the whole input, and in.add empty.
+  /// Calls `f` for each branch, and puts on the tape what backward recomputes inputs from.
+  /// Afterwards in.x is the whole input, and in.add is empty.
   void feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& f) const;
   [[nodiscard]] Tensor backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
                                          Tape& tape);
@@ -60,7 +61,7 @@ class Sublayer {
   Seam out_;
 };
 
-/// gpt_j_residual: attention and MLP side by side in one sublayer; else one after the other.
+/// With gpt_j_residual, one sublayer has attention and MLP side by side, else each has its own.
 class Block : public Module {
  public:
   Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,

@@ -11,8 +11,8 @@
 
 namespace trireme {
 
-/// Reads the whole rows, gives this rank's addend of the output (row-cut last matrix). The
-/// input is not kept: backward is given it again.
+/// Reads all rows and returns this rank's addend of the output. A branch doesn't keep its
+/// input: the caller gives the input to backward again.
 class Branch {
  public:
   virtual ~Branch() = default;
@@ -24,8 +24,8 @@ class Branch {
   virtual void visit(const ParameterVisitor& f) = 0;
 };
 
-/// Causal self-attention. `rotary` is empty or the table of ops::rotary_table. With `again` it
-/// keeps nothing on the tape: backward computes it from x.
+/// Causal self-attention. `rotary` is empty or the table of ops::rotary_table. With `again`,
+/// attention puts no array on the tape, and backward recomputes all from x.
 class Attention : public Branch {
  public:
   Attention(const std::string& name, const ModelConfig& config, const TensorParallel& tp,
@@ -37,7 +37,7 @@ class Attention : public Branch {
   void visit(const ParameterVisitor& f) override;
 
  private:
-  /// All before the output projection.
+  /// The results before the output projection.
   struct State {
     Tensor qkv;
     Tensor out;
@@ -67,11 +67,11 @@ class Mlp : public Branch {
   void visit(const ParameterVisitor& f) override;
 
  private:
-  /// What the activation reads.
+  /// Returns the activation's input.
   [[nodiscard]] Tensor ascend(const Exec& ex, const Tensor& x) const;
 
   Activation activation_;
-  std::vector<Linear> up_;  ///< one matrix, or gate and up; their outputs side by side
+  std::vector<Linear> up_;  ///< one matrix, or gate and up with outputs side by side
   Linear down_;
 };
 

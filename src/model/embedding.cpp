@@ -11,8 +11,8 @@ Parameter vocabulary_parameter(const std::string& name, const ModelConfig& confi
                                const TensorParallel& tp) {
   const auto [offset, extent] = cut_vocabulary(config.vocab_size, tp.rank(), tp.size());
   TRM_REQUIRE(extent > 0 || config.vocab_size == 0,
-              "a vocabulary of {} cannot be cut over model_parallel_size {}", config.vocab_size,
-              tp.size());
+              "a vocabulary of {} cannot be sharded over model_parallel_size {}",
+              config.vocab_size, tp.size());
   Parameter p;
   p.name = name;
   p.global_shape = Shape{config.vocab_size, config.hidden_size};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Token embedding with its rows cut over tp, and learned positions.
+// Token embedding with its rows sharded over tp, and learned positions.
 #pragma once
 
 #include <optional>
@@ -13,13 +13,14 @@ namespace trireme {
 [[nodiscard]] Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
                                              const TensorParallel& tp);
 
-/// The token embedding's table, or the copy that a tied head has on another stage. Where the
-/// two are tied, each stage has addends of the gradient.
+/// The token embedding's table, or the copy that a tied head has on another stage. Table and
+/// copy of a tied model each have addends of the gradient.
 [[nodiscard]] Parameter token_embedding(const ModelConfig& config, const TensorParallel& tp,
                                         ParameterRole role);
 
-/// Tokens → activations. Foreign rows are zeros until the seam sums them; positions ride on tp
-/// rank 0's addend. Takes no activation and gives no gradient.
+/// Tokens → activations. A token in another rank's rows gives zeros until the seam sums over
+/// tp. Rank 0 of tp adds the positions. Forward reads no activation, and backward returns no
+/// gradient.
 class Embedding : public Module {
  public:
   Embedding(const ModelConfig& config, const TensorParallel& tp);

@@ -14,13 +14,13 @@ namespace trireme {
 
 namespace {
 
-/// Logits of one chunk: enough rows for efficient GEMMs, few enough to stay small beside the
-/// activations. On a GPU more: each chunk reads and writes the whole gradient of the weights.
+/// Logits in one chunk: enough for efficient GEMMs, yet small beside the activations. A GPU
+/// takes more, because each chunk reads and writes the whole gradient of the weights.
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 24;
 constexpr std::int64_t kGpuChunkElements = std::int64_t{1} << 27;
 constexpr std::int64_t kMinChunkRows = 64;
 constexpr std::int64_t kGpuTileRows = 128;
-/// A GPU's matrix units want rows of whole 16 bytes, whatever the vocabulary.
+/// Matrix units of a GPU are fast on rows of whole 16 bytes, whatever the vocabulary's size.
 constexpr std::int64_t kRowElements = 8;
 
 }  // namespace

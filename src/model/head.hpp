@@ -13,8 +13,8 @@ namespace trireme {
 /// result is empty and backward's dy is ignored.
 class Head : public Module {
  public:
-  /// Its weight is the token embedding's table where `config` ties the two. `shared` is that
-  /// table, or null where it is in another part of the model: then the head has a copy.
+  /// A tied head's weight is the token embedding's table. `shared` is that table, or null if
+  /// another model part has the table: a tied head then has a copy.
   Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared);
   [[nodiscard]] std::string name() const override { return "embed_out"; }
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;

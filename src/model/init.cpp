@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws by global element. Four neighbours share one Philox block, so a box's rows are walked
-// in blocks of aligned quads and the ends that stick out are dropped.
+// Random draws by global element. Four neighbours share one Philox block. Rows of a box are
+// drawn in aligned quads, and draws outside of the row are dropped.
 #include "trireme/model/init.hpp"
 
 #include <algorithm>
@@ -66,7 +66,7 @@ std::int64_t first_index(const Box& box, const Shape& global, std::int64_t row) 
   return index;
 }
 
-/// Elements begin … end of the global array.
+/// Draws elements begin … end of the global array.
 template <class T, class Draw>
 void fill_run(T* out, std::int64_t begin, std::int64_t end, const RngKey& key,
               const Draw& draw) {
@@ -123,7 +123,7 @@ double normal_std(const InitRule& rule, const Shape& global) {
   }
 }
 
-/// The matrix of √2 · Q or √(2/L) · Q as one array, of which `local` takes its box.
+/// Makes the whole matrix √2 · Q or √(2/L) · Q, and copies `box` of this matrix to `local`.
 template <class T>
 void fill_orthogonal(const View& local, const Box& box, const Shape& global, const RngKey& key,
                      double gain) {
@@ -173,16 +173,17 @@ void fill_initial(View local, const Box& box, const Shape& global, std::string_v
   TRM_CHECK(global.rank() >= 1 && box.inside(global), "{}: {} at {} of {}", name,
             box.extent.str(), box.offset.str(), global.str());
   TRM_CHECK(local.rows() == box.extent.rows() && local.cols() == box.extent.cols(),
-            "{}: {} filled as {}", name, local.shape().str(), box.extent.str());
+            "{}: memory of shape {} for a box of {}", name, local.shape().str(),
+            box.extent.str());
   TRM_REQUIRE(!needs_matrix(rule.method) || global.rank() == 2,
               "{}: xavier and orthogonal init methods fill matrices, not {}", name,
               global.str());
-  TRM_CHECK(rule.num_layers >= 1 && rule.hidden_size >= 1, "{}: init of {} layers, hidden {}",
+  TRM_CHECK(rule.num_layers >= 1 && rule.hidden_size >= 1, "{}: {} layers of hidden size {}",
             name, rule.num_layers, rule.hidden_size);
   if (box.count() == 0) return;
   const RngKey key{seed, stream_of(name)};
   if (local.dtype() == DType::f32) return fill<float>(local, box, global, key, rule);
-  TRM_CHECK(local.dtype() == DType::f64, "{}: init of a {} array", name,
+  TRM_CHECK(local.dtype() == DType::f64, "{}: initial weights in {}", name,
             name_of(local.dtype()));
   fill<double>(local, box, global, key, rule);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x Wᵀ + b with W sharded by outputs (a column cut) or by inputs (a row cut).
+// y = x Wᵀ + b with W sharded by outputs (Cut::column) or by inputs (Cut::row).
 #pragma once
 
 #include <optional>
@@ -9,9 +9,9 @@
 
 namespace trireme {
 
-/// The seams stand with the sublayer, so that branches can share one. A row cut leaves partial
-/// sums, and tp rank 0 adds the bias to its own. Every rank sees the whole dy and so has the
-/// bias's whole gradient.
+/// The seams stand with the sublayer, so that branches can share one seam. With Cut::row, each
+/// rank returns an addend, and rank 0 of tp adds the bias to its addend. Every rank sees the
+/// whole dy and so has the bias's whole gradient.
 class Linear {
  public:
   enum class Cut : std::uint8_t { column, row };
@@ -25,15 +25,15 @@ class Linear {
 
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x) const;
   void forward_into(const Exec& ex, const ConstView& x, const View& y) const;
-  /// `x` as forward had it. With `accumulate`, dx is added to it; else a new tensor is
-  /// returned.
+  /// `x` is forward's input. With `accumulate`, dx is added to that tensor. Else a new tensor
+  /// is returned.
   [[nodiscard]] Tensor backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                 const Tensor& accumulate = {});
   /// before = x Wᵀ + b, y = kind(before).
   void forward_activated(const Exec& ex, const ConstView& x, Activation kind,
                          const View& before, const View& y) const;
-  /// The gradient of `before`, of which an activation made x: the second half of a backward
-  /// pass that begins with accumulate_gradients().
+  /// The gradient of `before`, from which an activation computed x. This is the second half of
+  /// a backward pass that begins with accumulate_gradients().
   [[nodiscard]] Tensor backward_activated(const Exec& ex, const ConstView& dy, Activation kind,
                                           const ConstView& before) const;
   /// dx = dy W: the second half of backward().

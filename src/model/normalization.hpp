@@ -10,10 +10,10 @@ namespace trireme {
 
 class Normalization {
  public:
-  /// `gradient_is_partial`: the ranks of tp see different rows, or addends of dy.
+  /// `gradient_is_partial`: whether the ranks of tp see different rows, or addends of dy.
   Normalization(const std::string& name, const ModelConfig& config, bool gradient_is_partial);
 
-  /// A new tensor; `statistics` [rows, 2] is made where it is empty and used where it is not.
+  /// Returns a new tensor. Computes `statistics` [rows, 2] if empty, and else uses them.
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, Tensor& statistics) const;
   /// Norm of x + dropout(residual.add), which `sum` receives. `sum` may be residual.add.
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x, const Residual& residual,

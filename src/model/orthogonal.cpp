@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Householder QR by Eigen.
 
-// The backends compile Eigen for another instruction set and with other switches; as templates
-// of one name the linker would mix the two. Here Eigen has a namespace of its own.
+// The backends compile Eigen for other instruction sets and with other switches. The linker
+// would mix templates of equal names: here Eigen has a namespace of its own.
 // NOLINTBEGIN(readability-identifier-naming): Eigen's names
 #define Eigen EigenOfModel
 #define EIGEN_DONT_PARALLELIZE

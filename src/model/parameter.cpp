@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How rows are cut over ranks.
+// How rows are sharded over ranks.
 #include "trireme/model/parameter.hpp"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ Cut cut(std::int64_t total, int part, int parts) {
 }
 
 Cut cut_vocabulary(std::int64_t vocab_size, int part, int parts) {
-  constexpr std::int64_t kBlock = 8;  // what matrix units like
+  constexpr std::int64_t kBlock = 8;  // rows: matrix units are fast on multiples
   const std::int64_t blocks = (vocab_size + kBlock - 1) / kBlock;
   if (blocks < parts) return cut(vocab_size, part, parts);
   const Cut c = cut(blocks, part, parts);

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sharing inputs out over tp, and moving them to the host's memory and back.
+// Sharding inputs over tp, and moving inputs to the host's memory and back.
 #include "recompute.hpp"
 
 namespace trireme {
 
 namespace {
 
-/// Every rank of tp has all of x.
+/// Whether each rank of tp keeps a share of x, of which every rank has all.
 bool shared_out(const RecomputeConfig& config, const TensorParallel& tp) {
   return config.partition && tp.size() > 1 && !tp.rows_are_cut();
 }
 
-/// tp divides the heads and so the hidden size, but not always the rows: the share is one of
-/// the elements in their order.
+/// tp divides the hidden size, but not always the number of rows. A share is therefore a run of
+/// consecutive elements.
 Tensor share_of(const Exec& ex, const TensorParallel& tp, const Tensor& x) {
   TRM_CHECK(x.count() % tp.size() == 0, "{} elements over {} ranks", x.count(), tp.size());
   const View blocks = x.view().reshape(Shape{tp.size(), x.count() / tp.size()});
@@ -22,8 +22,8 @@ Tensor share_of(const Exec& ex, const TensorParallel& tp, const Tensor& x) {
   return share;
 }
 
-// Copies go through the stream that computes: it is what orders them with the memory's other
-// uses, here and on the device. A dry device's blocks can't be written.
+// Copies go through the compute stream, which orders copies with other uses of the memory, on
+// host and device. A dry device's blocks can't be written.
 HostCopy copy_to_host(const Exec& ex, HostPool& pool, const Tensor& x) {
   HostCopy copy{pool.block(x.view().bytes()), x.dtype(), x.shape()};
   if (ex.device.kind() != DeviceKind::dry) {

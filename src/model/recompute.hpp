@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The input of layers that are computed again: how it waits for backward.
+// How inputs of recomputed layers are kept until backward.
 #pragma once
 
 #include "trireme/device/host_pool.hpp"
@@ -9,18 +9,18 @@
 
 namespace trireme {
 
-/// Whether inputs are moved: a CPU's memory is the host's.
+/// Whether inputs move to the host's memory. A CPU's inputs are always in the host's memory.
 [[nodiscard]] inline bool moves_to_host(const Device& device, const RecomputeConfig& config) {
   return config.in_host_memory && device.stands_for() == DeviceKind::cuda;
 }
 
 /// Puts x [local rows, hidden] on the tape, whole or this rank's share, as `config` says. With
-/// a `pool`, x goes to the pool's memory, else it stays on the device. A tape that doesn't
-/// record takes none.
+/// a `pool`, x goes to the pool's memory, else x stays on the device. A tape that doesn't
+/// record takes no input.
 void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
                 HostPool* pool, const Tensor& x, Tape& tape);
 
-/// Takes it back, whole. Collective over tp where it was shared out.
+/// Takes the whole input back from the tape. Collective over tp where ranks keep shares.
 [[nodiscard]] Tensor take_input(const Exec& ex, const RecomputeConfig& config,
                                 const TensorParallel& tp, const HostPool* pool, Tape& tape);
 

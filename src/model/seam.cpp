@@ -35,7 +35,7 @@ Tensor Seam::backward(const Exec& ex, Tensor dy) const {
 }
 
 Tensor Seam::all_reduce(Tensor x) const {
-  TRM_CHECK(x.unique(), "an all-reduce in place of a tensor that others hold");
+  TRM_CHECK(x.unique(), "an in-place all-reduce of a tensor that others hold");
   tp_->all_reduce(x, Reduction::sum);
   return x;
 }

@@ -23,7 +23,7 @@ struct UnitSources {
   const TensorParallel& tp;
   Tensor rotary = {};
   bool attention_again = false;
-  Parameter* table = nullptr;  ///< the token embedding's, where the part has it
+  Parameter* table = nullptr;  ///< the token embedding's, if the part has one
 };
 
 std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitSources& from) {
@@ -103,7 +103,7 @@ double flops_per_token(const ModelConfig& config) {
   };
   count(UnitKind::layer, config.num_layers);
   count(UnitKind::norm, 1);
-  count(UnitKind::head, 1);  // its matrix, tied or not
+  count(UnitKind::head, 1);  // the output matrix, tied or not
   return 6.0 * static_cast<double>(n) +
          12.0 * static_cast<double>(config.num_layers * config.hidden_size * config.seq_length);
 }
@@ -116,7 +116,7 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   TRM_CHECK(
       0 <= first_unit && first_unit < end_unit && end_unit <= static_cast<int>(infos.size()),
       "units {} to {} of {}", first_unit, end_unit, infos.size());
-  TRM_CHECK(recompute.num_layers > 0, "groups of {} layers", recompute.num_layers);
+  TRM_CHECK(recompute.num_layers > 0, "recompute groups of {} layers", recompute.num_layers);
   if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
@@ -212,7 +212,7 @@ void ModelPart::observe_uses(const Exec& ex, const std::vector<UnitUse>& uses,
 }
 
 Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
-  TRM_CHECK(last_, "logits of a part without the head");
+  TRM_CHECK(last_, "a model part without the head has no logits");
   for (std::size_t i = 0; i + 1 < units_.size(); ++i) x = units_[i]->forward(ex, x, tape);
   return dynamic_cast<Head&>(*units_.back()).logits(ex, x);
 }

@@ -15,7 +15,7 @@ constexpr std::int64_t kAlign = 16;
 constexpr std::int64_t kLargestBlock =
     (std::int64_t{1} << 30) - kAlign;  // a Communicator's limit
 
-/// Which of a part's groups a parameter belongs to: a key that orders them.
+/// The kind of a group in a model part: a key that orders the groups.
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
 
 Kind kind_of(const Parameter& p, std::int64_t threshold) {
@@ -122,7 +122,7 @@ View FlatArray::block(const FlatSpan& span, int rank, int ranks) const {
 }
 
 View FlatArray::all_blocks(const FlatSpan& span, int ranks) const {
-  TRM_CHECK(whole, "all blocks of an array that holds one rank's");
+  TRM_CHECK(whole, "an array with one rank's blocks doesn't hold all");
   return flat_window(data, span.offset, span.block * ranks);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the loss scale begins and goes on.
+// How the loss scale begins, and how a saved one is restored.
 #include "trireme/optim/loss_scale.hpp"
 
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Norm and updates.
+// The gradient norm and updates.
 #include "trireme/optim/optimizer.hpp"
 
 #include <algorithm>
@@ -10,8 +10,8 @@ namespace trireme {
 
 namespace {
 
-/// Neighbours that are treated alike, gaps between them included, become one: fewer, longer
-/// loops. Gaps hold zeros, and an update leaves them zero.
+/// Merges neighbours that an update treats alike, for fewer and longer loops. Gaps between the
+/// neighbours hold zeros, and an update keeps the zeros.
 std::vector<FlatSlice> merge(const std::vector<FlatSlice>& slices) {
   constexpr std::int64_t kLargestGap = 15;
   std::vector<FlatSlice> merged;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The optimizers, a row each.
+// One row for each optimizer.
 #include "trireme/optim/optimizer_table.hpp"
 
 #include <algorithm>

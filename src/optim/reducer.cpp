@@ -74,8 +74,8 @@ void GradientReducer::after_backward(const UnitPlace& unit) {
     if (owner.part != unit.part || owner.unit != unit.unit) continue;
     Group& g = groups_[i];
     ++g.done;
-    // Where many forwards come before the first backward, a head that adds in forward may have
-    // nothing left to send after the first.
+    // A head adds gradients in forward. If all forwards come before the first backward, the
+    // head may have no gradient left to send after the first backward.
     const bool any = direct_ || g.addend.defined();
     if (!direct_) bind(i, {});
     if (!local_) {
@@ -106,7 +106,7 @@ void GradientReducer::start(std::size_t group, Tensor data, bool accumulate) {
   }
   while (under_way_.size() >= kUnderWay) complete_oldest();
   const int ranks = layout_.ranks();
-  // What the others send: memory of this rank's, that a plan may count it.
+  // Memory for what other ranks send. Allocated here, so that a forecast counts these bytes.
   const Tensor room = ex_.make(data.dtype(), Shape{data.count() / ranks * (ranks - 1)});
   UnderWay r{group, std::move(data), room, {}, groups_[group].done == micro_batches_};
   for (const FlatSpan& span : layout_.groups()[group].spans) {
@@ -149,7 +149,7 @@ void GradientReducer::progress() {
 void GradientReducer::wait_for_sums() {
   while (!under_way_.empty()) complete_oldest();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    TRM_CHECK(groups_[i].done == micro_batches_, "{} had {} of {} gradients",
+    TRM_CHECK(groups_[i].done == micro_batches_, "{} has gradients of {} of {} micro-batches",
               layout_.groups()[i].parameters.front()->name, groups_[i].done, micro_batches_);
   }
   sum_over_tp();
@@ -166,7 +166,7 @@ void GradientReducer::gather() {
 }
 
 void GradientReducer::sum_over_tp() {
-  // One group a part, of many small arrays, and cut alike on all ranks of tp.
+  // Each model part has one such group of many small arrays, sharded alike on all ranks of tp.
   std::vector<std::pair<std::size_t, FlatSpan>> spans;
   std::int64_t total = 0;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
@@ -194,7 +194,7 @@ void GradientReducer::sum_over_tp() {
 }
 
 void GradientReducer::sum_over_ends() {
-  // Not overlapped: both ends have their whole gradient only now.
+  // These run without overlap: only now do both ends have complete gradients.
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const FlatGroup& g = layout_.groups()[i];
     if (!summed_over(Axis::ends, g)) continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gathers and their schedule. Everything is started at points that all ranks of dp pass in the
-// same order, never because something else happens to be done.
+// Gathers and their schedule. A gather starts at a point that all ranks of dp pass in one
+// order, never because another collective happens to be done.
 #include "trireme/optim/values.hpp"
 
 #include <algorithm>
@@ -45,7 +45,7 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
 }
 
 ParameterValues::~ParameterValues() {
-  // Not while one rank alone unwinds from an error: the others would not come.
+  // No wait while this rank alone unwinds from an error: the other ranks would not come.
   if (std::uncaught_exceptions() > 0) return;
   try {
     wait_for_values();
@@ -66,7 +66,7 @@ void ParameterValues::bind(std::size_t group, const Tensor& whole) const {
 
 void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) {
   if (ex_.device.kind() == DeviceKind::dry) return;
-  // In the host's memory, which is given back: the device keeps what it was once asked for.
+  // Drawn in host memory, which is freed at the end. A device's pool keeps what it once got.
   std::vector<std::byte> host;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const Group& g = groups_[i];
@@ -98,8 +98,8 @@ void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) 
 }
 
 void ParameterValues::begin(std::vector<UnitPlace> uses) {
-  TRM_CHECK(next_ == uses_.size(), "{} of {} uses were not made", uses_.size() - next_,
-            uses_.size());
+  TRM_CHECK(next_ == uses_.size(), "{} of {} announced uses were not made",
+            uses_.size() - next_, uses_.size());
   uses_ = std::move(uses);
   next_ = 0;
 }
@@ -139,7 +139,7 @@ std::vector<std::size_t> ParameterValues::ahead(std::size_t use) const {
     for (const std::size_t g : layout_.groups_of(uses_[u])) {
       if (!is_cut(g) || contains(groups, g)) continue;
       const bool here = contains(now, g);
-      if (here && u == use + 1) {  // used twice in a row: it costs nothing to keep it
+      if (here && u == use + 1) {  // used twice in a row: keeping the group is free
         groups.push_back(g);
         continue;
       }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order of gathers and reductions around a use.
+// The order of gathers and reductions around a use of a unit.
 #include "trireme/optim/zero.hpp"
 
 namespace trireme {

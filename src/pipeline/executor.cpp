@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One executor for all schedules: the plan says what, this says how.
+// One executor for all schedules: runs the steps of any plan.
 #include "trireme/pipeline/executor.hpp"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ PipelineExecutor::~PipelineExecutor() = default;
 void PipelineExecutor::use_graphs(bool exchanges) {
   TRM_CHECK(mesh_.shape.pp == 1 && parts_.size() == 1 && mesh_.shape.tp == 1 &&
                 schedule_ != PipelineSchedule::gpipe,
-            "graphs of a pipeline's or a tensor-parallel rank's micro-batches");
+            "CUDA graphs need one stage, one chunk, no tensor parallelism, no gpipe");
   graphs_ = std::make_unique<MicroBatchGraphs>(ex_, clock_, exchanges);
 }
 
@@ -54,7 +54,7 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
                            const UnitObservers& observers) {
   const auto uses = list_uses(steps, micro_batches);
   for (UnitObserver* o : observers) o->begin(uses);
-  std::optional<Arena::Scope> apart;  // an evaluation too finds its memory there
+  std::optional<Arena::Scope> apart;  // evaluations take memory from this arena, too
   if (graphs_) apart.emplace(graphs_->arena(), Arena::Place::inside);
   std::map<Key, Tape> tapes;
   const auto micro_batch = [&](const PlanStep& s) -> const MicroBatch& {
@@ -70,7 +70,7 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
     for (UnitObserver* o : observers) o->progress();
   }
   prune_sends(true);
-  TRM_CHECK(incoming_.empty(), "{} messages were received for no step", incoming_.size());
+  TRM_CHECK(incoming_.empty(), "{} received messages belong to no step", incoming_.size());
 }
 
 std::vector<UnitUse> PipelineExecutor::list_uses(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When to capture, and what stays the same from launch to launch.
+// When to capture a micro-batch, and what stays the same from launch to launch.
 #include "micro_batch_graphs.hpp"
 
 #include <utility>
@@ -12,8 +12,8 @@ void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
   step_ = step;
   const MicroBatch& first = step_.front();
   if (!fixed_.loss_sum.defined()) {
-    // What initial weights or a checkpoint took, no arena would find; the peak counts from
-    // here.
+    // Frees what initial weights or a checkpoint took, since no arena can use this memory. The
+    // peak counts from here.
     ex_.device.trim();
     fixed_ = first;
     fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
@@ -40,8 +40,8 @@ const MicroBatch& MicroBatchGraphs::take(std::size_t index) {
   const MicroBatch& mb = step_[index];
   TRM_CHECK(
       mb.batch == fixed_.batch && mb.seq == fixed_.seq && mb.loss_weight == fixed_.loss_weight,
-      "micro-batch {} is unlike the one of the graphs", index);
-  TRM_CHECK(arena_.in_use() == 0, "{} bytes of the graphs' memory are in use between them",
+      "micro-batch {} differs from the captured one", index);
+  TRM_CHECK(arena_.in_use() == 0, "{} bytes of the arena are in use between micro-batches",
             arena_.in_use());
   const auto copy = [&](const Tensor& from, const Tensor& to) {
     ex_.device.copy(to.view().raw(), from.view().raw(), to.view().bytes(), ex_.stream);
@@ -63,7 +63,7 @@ void MicroBatchGraphs::run(PlanStep::Kind kind, const std::function<void()>& wor
     return;
   }
   auto& graph = forward ? forward_ : backward_;
-  const auto hold = clock_.hold();  // a mark in a graph would have no time
+  const auto hold = clock_.hold();  // a time mark in a graph would have no time
   if (mode_ == Mode::capture) {
     graph = capture(work);
     if (!forward) announce();
@@ -84,8 +84,8 @@ std::unique_ptr<Graph> MicroBatchGraphs::capture(const std::function<void()>& wo
     return ex_.stream.capture(work);
   } catch (const Error& e) {
     throw Error(
-        fmt::format("a micro-batch can't be made a CUDA graph: {}; "
-                    "cuda_graphs: false does without",
+        fmt::format("a micro-batch can't be captured as a CUDA graph: {}; "
+                    "cuda_graphs: false runs without graphs",
                     e.what()));
   }
 }

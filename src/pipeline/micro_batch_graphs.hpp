@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A training micro-batch's forward and backward as two graphs, which cost the host two calls
-// where their kernels would cost hundreds.
+// A training micro-batch's forward and backward as two graphs. The host makes two calls instead
+// of hundreds of kernel launches.
 #pragma once
 
 #include <functional>
@@ -18,30 +18,32 @@ namespace trireme {
 /// Graphs hold addresses. Tokens, targets and the sum of losses therefore lie in tensors of
 /// this object, and all that a micro-batch allocates comes from an arena. No one else may hold
 /// a block of the arena while a graph runs. Micro-batches are computed eagerly until one has
-/// found all its memory there. Libraries have then chosen their algorithms too, and the next
-/// micro-batch is captured.
+/// found all its memory in the arena. Libraries have then chosen their algorithms too, and the
+/// next micro-batch is captured.
 ///
-/// Micro-batches must be alike and follow each other, each backward after its own forward. They
-/// must neither communicate nor wait for the host. With `exchanges`, the first of a step may
-/// wait for communication between its units, and the last one may start some. These two are not
-/// captured, and the last is never a graph's launch.
+/// Micro-batches must be alike and follow each other, each backward after its own forward. No
+/// micro-batch may communicate or wait for the host. With `exchanges`, the first micro-batch of
+/// a step may wait for communication between its units, and the last may start some. These two
+/// are not captured, and the last micro-batch is never a graph's launch.
 class MicroBatchGraphs {
  public:
   MicroBatchGraphs(const Exec& ex, PhaseClock& clock, bool exchanges)
       : ex_(ex), clock_(clock), exchanges_(exchanges), arena_(ex.device.pool()) {}
 
-  /// Where everything but the units' observers allocates.
+  /// The arena for all allocations but those of observers.
   [[nodiscard]] const Arena& arena() const { return arena_; }
 
-  /// A step of such micro-batches. Outside of the arena.
+  /// Begins a step of such micro-batches. Call outside of the arena.
   void begin(const std::vector<MicroBatch>& step);
-  /// Its micro-batches are queued: the first one's loss_sum, which all share, gets the sum.
+  /// Ends a step whose micro-batches are queued: copies the sum to the loss_sum that they
+  /// share.
   void end();
-  /// What stands for the step's micro-batch `index` in its forward and backward.
+  /// Copies micro-batch `index` to the fixed tensors, and returns what forward and backward
+  /// use.
   [[nodiscard]] const MicroBatch& take(std::size_t index);
 
-  /// One of the two: by `work`, captured or not, or by the graph of it. `follow` then does what
-  /// the host keeps account of, beside the work itself.
+  /// Runs a forward or a backward: calls `work`, captures `work`, or launches the graph of
+  /// `work`. A launch calls `follow` first, for what the host keeps account of.
   void run(PlanStep::Kind kind, const std::function<void()>& work,
            const std::function<void()>& follow);
 
@@ -50,7 +52,7 @@ class MicroBatchGraphs {
 
   [[nodiscard]] Mode mode_of(std::size_t index) const;
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& work) const;
-  /// Tells the user, where this isn't a plan.
+  /// Logs that graphs run from here on, except in a dry run.
   void announce() const;
 
   const Exec& ex_;
@@ -60,8 +62,8 @@ class MicroBatchGraphs {
   std::vector<MicroBatch> step_;
   MicroBatch fixed_;
   Mode mode_ = Mode::eager;   ///< how the micro-batch under way is computed
-  std::size_t reserved_ = 0;  ///< what the arena had reserved when it began
-  bool settled_ = false;      ///< the last eager one took nothing from the system
+  std::size_t reserved_ = 0;  ///< bytes that the arena had reserved before the micro-batch
+  bool settled_ = false;      ///< the last eager micro-batch took no new memory
   std::unique_ptr<Graph> forward_;
   std::unique_ptr<Graph> backward_;
 };

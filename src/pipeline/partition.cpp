@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Balanced contiguous cuts.
+// Balanced partitions into consecutive units.
 #include "trireme/pipeline/partition.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ std::vector<int> even_cut(int items, int parts) {
 }
 
 /// Whether `parts` non-empty parts of at most `limit` parameters can hold all. Filling each
-/// part to the brim is optimal, and a cut into fewer parts can be cut again.
+/// part to the brim is optimal, and a partition into fewer parts can be split further.
 bool fits(std::span<const PipelineUnit> units, int parts, std::int64_t limit) {
   int used = 1;
   std::int64_t filled = 0;
@@ -54,8 +54,8 @@ std::int64_t least_maximum(std::span<const PipelineUnit> units, int parts) {
   return low;
 }
 
-/// Many cuts share the least maximum: of these the one with the least sum of squares, by
-/// dynamic programming over (parts made, units used).
+/// Many partitions share the least maximum. This function finds the least sum of squares among
+/// these partitions, by dynamic programming over (parts made, units used).
 std::vector<int> cut_by_parameters(std::span<const PipelineUnit> units, int parts) {
   const auto n = units.size();
   const auto k = static_cast<std::size_t>(parts);
@@ -78,7 +78,7 @@ std::vector<int> cut_by_parameters(std::span<const PipelineUnit> units, int part
       }
     }
   }
-  TRM_CHECK(cost[k][n] < kImpossible, "no cut of {} units into {} parts", n, parts);
+  TRM_CHECK(cost[k][n] < kImpossible, "no partition of {} units into {} parts", n, parts);
   std::vector<int> cut(k + 1, static_cast<int>(n));
   for (std::size_t p = k, end = n; p > 0; --p) {
     end = from[p][end];

@@ -21,8 +21,8 @@ void check(int stage, int stages, int micro_batches, int chunks) {
 }
 
 /// The order in which a stage goes through (micro-batch, chunk): groups of `stages`
-/// micro-batches, each group through all chunks. A whole number of groups, so it can run beyond
-/// the last micro-batch.
+/// micro-batches, each group through all chunks. An order has a whole number of groups, and may
+/// therefore run beyond the last micro-batch.
 struct Order {
   int stages;
   int micro_batches;

@@ -64,21 +64,21 @@ class Simulator {
     const auto& steps = plans_[index(stage)];
     return next_[index(stage)] < steps.size() ? &steps[next_[index(stage)]] : nullptr;
   }
-  /// Where the input of a step on (stage, chunk) is noted.
+  /// Index in arrival_ for the input of a step on (stage, chunk).
   [[nodiscard]] std::size_t slot(const PlanStep& s, int stage, int chunk) const {
     return (index(model_part(stage, chunk, stages_)) * index(micro_batches_) +
             index(s.micro_batch)) *
                2 +
            (s.kind == PlanStep::Kind::backward ? 1U : 0U);
   }
-  /// When the step's input is there; kNever if nobody has sent it yet.
+  /// When the step's input arrives; kNever if this input was not sent yet.
   [[nodiscard]] double ready(const PlanStep& s, int stage) const {
     const std::size_t at = slot(s, stage, s.chunk);
     if (s.kind == PlanStep::Kind::backward && !alive_[at / 2]) return kNever;
     return input_from(s, stage, stages_, chunks_) ? arrival_[at] : 0;
   }
 
-  /// Does the next step of the stage if its input is there.
+  /// Runs the next step of the stage if the step's input has arrived.
   bool advance(int stage) {
     const PlanStep* step = next_step(stage);
     if (step == nullptr) return false;

@@ -29,7 +29,7 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
   const std::int64_t n = size_ * seq_;
   TRM_CHECK(
       !needs_tokens_ || static_cast<std::int64_t>(tokens.size()) == count_ * size_ * (seq_ + 1),
-      "{} tokens for a step", tokens.size());
+      "a step cannot take {} tokens", tokens.size());
   std::int32_t* host = needs_tokens_ ? uploads.room(2 * count_ * n) : nullptr;
   const auto upload = [&](std::int64_t skipped, const std::int32_t* sample) {
     Tensor t = ex.make(DType::i32, Shape{n});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A step whose loss or gradient is not finite: which tensor was the first.
+// Finds the first tensor with inf or NaN of a step that halted the run.
 #include <array>
 #include <cmath>
 #include <map>
@@ -36,7 +36,7 @@ class ActivationSearch final : public UnitObserver {
     const auto text = fmt::format("{:06} {} {}", order_.at(unit.name()), what, unit.name());
     if (found_.empty() || text < found_) found_ = text;
   }
-  /// The first unit whose output is not finite, after its number; empty where there is none.
+  /// Number and text of the first unit whose output is not finite; empty if all are finite.
   [[nodiscard]] const std::string& found() const { return found_; }
 
  private:
@@ -75,7 +75,7 @@ void Trainer::report() {
   throw error.set_everywhere();
 }
 
-/// The halted step's: parameters are as they were before it.
+/// Names the first bad tensor of the halted step. Parameters are as before this step.
 std::string Trainer::first_bad_tensor() {
   std::string culprit = first_bad_parameter(false);
   if (!culprit.empty()) return culprit;
@@ -84,7 +84,7 @@ std::string Trainer::first_bad_tensor() {
   };
   culprit = first_bad_activation(batches(false));
   if (!culprit.empty()) return culprit;
-  if (!halted_is_last_) {  // later steps' gradients lie where its were
+  if (!halted_is_last_) {  // later steps have overwritten the gradients
     queue_gradients(batches(true));
     gradients_.gather();
   }
@@ -92,7 +92,7 @@ std::string Trainer::first_bad_tensor() {
 }
 
 std::string Trainer::first_bad_parameter(bool gradients) const {
-  std::map<const Parameter*, std::string> order;  // backward comes from the end of the model
+  std::map<const Parameter*, std::string> order;  // backward begins at the model's end
   for (std::size_t c = 0; c < parts_.size(); ++c) {
     const int part = model_part(mesh_.at.pp, static_cast<int>(c), mesh_.shape.pp);
     int at = 0;

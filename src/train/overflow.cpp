@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The place of an overflow as a code, and its text.
+// Where a gradient overflowed: as a code, and as text.
 #include "overflow.hpp"
 
 #include <limits>
@@ -58,7 +58,7 @@ void Trainer::OverflowWatch::after(const UnitUse& use, Module& unit) {
   const int part = model_part(stage_, static_cast<int>(use.part), stages_);
   std::int64_t parameter = 0;
   unit.visit([&](const Parameter& p) {
-    // Backward comes from the end of the model, and of the unit: the last of them counts.
+    // Backward begins at the end of the model and of each unit: later ones have lesser codes.
     const std::int64_t code =
         OverflowCode{use.micro_batch, part, static_cast<std::int64_t>(use.unit), parameter++}
             .packed();

@@ -7,24 +7,24 @@
 
 namespace trireme {
 
-/// After each use that added gradients, the device notes the place of those that are not
+/// After each use that added gradients, the device records the code of a gradient that is not
 /// finite.
 class Trainer::OverflowWatch final : public UnitObserver {
  public:
   /// For a rank on stage `stage` of `stages`.
   OverflowWatch(const Exec& ex, int stage, int stages);
 
-  /// A step begins: what was noted is forgotten. Queued.
+  /// Queues a reset of the recorded code, as a step begins.
   void reset();
   void after(const UnitUse& use, Module& unit) override;
-  /// Copies the code of the first place to `code`. Queued.
+  /// Queues a copy of the recorded code to `code`.
   void copy_code(std::int64_t* code);
 
  private:
   const Exec& ex_;
   int stage_;
   int stages_;
-  Tensor codes_;  ///< int64 [2]: the least code of this step, that of none
+  Tensor codes_;  ///< int64 [2]: least code of this step, code of no overflow
 };
 
 }  // namespace trireme

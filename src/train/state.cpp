@@ -20,7 +20,8 @@ Box in_global(const Parameter& p, Box box) {
   return box;
 }
 
-/// Where the masters of a parameter are: values of full precision are their own.
+/// The checkpoint's array of a parameter's masters: full-precision values are their own
+/// masters.
 std::string master_of(const CheckpointReader& reader, const Parameter& p) {
   const std::string model = "model/" + p.name;
   const std::string master = "optimizer/master/" + p.name;
@@ -61,7 +62,7 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
   };
   const auto add_part = [&](const std::string& kind, const FlatSlice& s, const View& data) {
     const Parameter& p = *s.parameter;
-    // Small: one of tp keeps it.
+    // All ranks of tp hold equal values of this parameter, and rank 0 of tp stores them.
     if (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0) return;
     std::int64_t at = 0;
     for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
@@ -76,7 +77,7 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
       with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
         for (const FlatSlice& s :
              array.whole ? flat_.whole_slices(group) : flat_.slices(group, dp)) {
-          // The first stage's is kept.
+          // A checkpoint has the first stage's table, not this copy.
           if (s.parameter->role == ParameterRole::tied_copy) continue;
           (array.whole ? add_whole(kind, s, array.part(s)) : add_part(kind, s, array.part(s)));
         }

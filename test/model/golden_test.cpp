@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logits, loss and every gradient against Hugging Face transformers, cut over as many ranks of
-// tp as the model has kv heads for, with and without sequence parallelism.
+// Logits, loss and every gradient against Hugging Face transformers, sharded over as many ranks
+// of tp as the model has kv heads for, with and without sequence parallelism.
 #include "../support/golden/golden.hpp"
 
 #include <boost/test/data/test_case.hpp>

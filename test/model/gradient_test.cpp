@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every parameter's gradient of whole models against finite differences in fp64, one model per
-// option of the deck, cut over the ranks; and dropout that no cut changes.
+// Every parameter's gradient of whole models against finite differences in fp64: one model per
+// option of the deck, sharded over the ranks. Dropout is equal for any sharding.
 #include <cmath>
 
 #include <boost/test/data/test_case.hpp>
@@ -83,7 +83,7 @@ ModelConfig config_of(const Option& option) {
   return c;
 }
 
-/// Groups of as many ranks as the heads divide over; each group does the same.
+/// Sets of as many ranks as divide the heads. Every set trains an equal model.
 struct Group {
   Group(const ModelConfig& c, bool sequence_parallel) : world(world_communicator()) {
     int width = world->size();
@@ -138,8 +138,8 @@ BOOST_DATA_TEST_CASE(finite_differences, bdata::make(kOptions) * bdata::make({fa
   }
 }
 
-/// Masks are drawn by global place: not a bit of them depends on tp, on sequence parallelism or
-/// on the cut into micro-batches.
+/// Dropout masks are keyed by global index: no bit depends on tp, on sequence parallelism or on
+/// the size of micro-batches.
 BOOST_DATA_TEST_CASE(dropout_is_the_same_however_cut,
                      bdata::make({false, true}) * bdata::make({false, true}), gpt_j,
                      sequence_parallel) {
@@ -158,9 +158,9 @@ BOOST_DATA_TEST_CASE(dropout_is_the_same_however_cut,
     BOOST_TEST(std::abs(loss - expected) <= 1e-13 * expected,
                loss << " in micro-batches of " << each << " against " << expected);
   }
-  BOOST_TEST(std::abs(whole.loss(4, 4, false) - expected) > 1e-4);  // it is on at all
+  BOOST_TEST(std::abs(whole.loss(4, 4, false) - expected) > 1e-4);  // dropout has an effect
   TinyExec other;
   const Exec reseeded{*other.device, *other.kernels, *other.stream, cpu.ex.seed + 1};
   const TinyModel again(reseeded, config, DType::f64, {self.get(), false});
-  BOOST_TEST(std::abs(again.loss(4, 4) - expected) > 1e-4);  // and follows the seed
+  BOOST_TEST(std::abs(again.loss(4, 4) - expected) > 1e-4);  // dropout follows the seed
 }

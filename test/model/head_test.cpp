@@ -16,7 +16,7 @@ using namespace trireme::test;
 
 struct LossAndGradient {
   double loss = 0;
-  double gradient_squares = 0;  ///< of the output matrix, all ranks' parts
+  double gradient_squares = 0;  ///< of the output matrix, over all ranks
 };
 
 LossAndGradient run(Communicator& comm, const ModelConfig& config) {

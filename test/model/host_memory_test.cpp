@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inputs of recomputed layers that wait in the host's memory: on a device of its own memory
-// each goes there and back once, on a CPU none does.
+// Inputs of recomputed layers in the host's memory. On a device with memory of its own, each
+// input is copied to the host and back once. A CPU copies none of its inputs.
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -14,7 +14,7 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-/// The CPU, taken for a machine whose memory is not the host's.
+/// A CPU that stands for a device whose memory is not the host's.
 class AccountingDevice : public Device {
  public:
   AccountingDevice(Device& cpu, DeviceKind kind) : cpu_(cpu), kind_(kind) {}
@@ -76,7 +76,7 @@ BOOST_DATA_TEST_CASE(inputs_wait_on_the_host,
 
   const std::size_t input = static_cast<std::size_t>(config.seq_length * config.hidden_size) *
                             sizeof(float) / static_cast<std::size_t>(partition ? tp.size() : 1);
-  const std::size_t moved = own_memory ? 2 * input : 0;  // of two groups
+  const std::size_t moved = own_memory ? 2 * input : 0;  // inputs of two groups
   const auto kept = [&](const TinyModel& m) {
     Tape tape(tiny_batch(ex, config, 0, 1, 1));
     (void)m.parts[0]->forward(ex, {}, tape);
@@ -91,7 +91,7 @@ BOOST_DATA_TEST_CASE(inputs_wait_on_the_host,
   BOOST_TEST(there.gradient(1, 1) == expected);
   BOOST_TEST(device.to_host == moved);
   BOOST_TEST(device.from_host == moved);
-  BOOST_TEST(device.pinned == moved);  // and taken again for each micro-batch
+  BOOST_TEST(device.pinned == moved);  // each micro-batch takes the same memory again
   BOOST_TEST(there.parts[0]->host_bytes() == moved);
   BOOST_TEST(here.parts[0]->host_bytes() == 0U);
   for (std::size_t i = 0; i < here.store->parameters().size(); ++i) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Initial weights: the same on every mesh, the right distribution, orthogonal where promised.
+// Initial weights: equal on every mesh, with the right distribution, orthogonal where promised.
 #include "trireme/model/init.hpp"
 
 #include <algorithm>
@@ -118,7 +118,7 @@ BOOST_AUTO_TEST_CASE(other_ranks_and_strides) {
       }
     }
   }
-  // A window with gaps: what lies between its rows stays.
+  // A window with gaps between its rows: elements in the gaps stay.
   std::vector<float> wide(23 * 20, -77.0F);
   fill_initial(View(wide.data(), DType::f32, Shape{23, 17}, 20), Box::whole(Shape{23, 17}),
                Shape{23, 17}, "w", rule, kSeed);
@@ -155,7 +155,7 @@ BOOST_AUTO_TEST_CASE(normal_draws_by_hand) {
 }
 
 BOOST_AUTO_TEST_CASE(the_first_weights_never_change) {
-  // The bits of a given seed: what resumed and repeated runs on other machines rely on.
+  // The bits of a given seed: resumed runs, and repeated runs on other machines, rely on these.
   const auto values = whole(Shape{6}, {InitMethod::normal, 1.0, 1, 1});
   const std::uint32_t bits[] = {3211549245, 1064639196, 3221342900,
                                 3222274018, 3183113875, 3211520138};
@@ -246,7 +246,7 @@ BOOST_AUTO_TEST_CASE(orthogonal_matrices) {
 }
 
 BOOST_AUTO_TEST_CASE(orthogonal_is_the_factor_with_positive_diagonal) {
-  // A = Q R with R upper triangular and its diagonal positive: that Q is unique.
+  // Q of A = Q R is unique if R is upper triangular and has a positive diagonal.
   const int n = 12;
   const auto a = whole(Shape{n, n}, {InitMethod::normal, 1.0, 1, 1});
   const auto q = whole(Shape{n, n}, {InitMethod::scaled_orthogonal, 1.0, 2, 1});  // gain 1

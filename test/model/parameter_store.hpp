@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory for the parameters of a model that is neither cut nor updated.
+// Memory for the parameters of a model without ZeRO and without updates.
 #pragma once
 
 #include <algorithm>

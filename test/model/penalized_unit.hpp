@@ -21,7 +21,7 @@ inline double mean_square(const ConstView& y) {
   return sum / static_cast<double>(y.count());
 }
 
-/// Does what `inner` does, on a CPU. Its term is mean_square() of the output.
+/// Does what `inner` does, on a CPU, and adds a term: mean_square() of the output.
 class PenalizedUnit : public Module {
  public:
   PenalizedUnit(std::unique_ptr<Module> inner, double coefficient)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recomputation of every kind changes no bit of loss and gradients, keeps what it says, and
-// uses units in the order that is announced, their parameters being there for no longer.
+// Recomputation of every kind changes no bit of loss and gradients, and keeps the expected
+// bytes. Uses come in the announced order, and parameters are bound during their uses alone.
 #include <cstring>
 
 #include <boost/test/data/test_case.hpp>
@@ -57,7 +57,7 @@ const Case kCases[] = {
 
 constexpr std::int64_t kLayers = 4;
 
-/// `odd`: sequences of a length that no tp divides.
+/// `odd`: the length of a sequence is a number that no tp divides.
 ModelConfig config_of(const Variant& v, bool dropout, bool tied, bool odd) {
   ModelConfig c = tiny_config();
   c.num_layers = kLayers;
@@ -119,8 +119,8 @@ void compare(const Result& r, const Result& expected, const TinyModel& m) {
   }
 }
 
-/// Bytes that the tape keeps under `full`: the groups' inputs, the final norm's, and the head's
-/// gradient of its own.
+/// Bytes that the tape keeps under `full`: inputs of the groups, what the final norm keeps, and
+/// the head's gradient of its input.
 std::size_t expected_bytes(const TinyModel& m, const RecomputeConfig& recompute) {
   const std::int64_t all = m.config.seq_length;
   const std::int64_t rows = m.tp.local_rows(all);
@@ -147,11 +147,11 @@ void check_memory(const Result& r, const Result& plain, const TinyModel& m,
   BOOST_TEST(r.peak == r.kept);
 }
 
-/// Notes all calls.
+/// Records all calls.
 class Recorder : public UnitObserver {
  public:
   void before(const UnitUse& use, Module& /*unit*/) override {
-    BOOST_TEST(begun.size() == ended.size());  // one at a time
+    BOOST_TEST(begun.size() == ended.size());  // uses don't overlap
     begun.push_back(use);
   }
   void after(const UnitUse& use, Module& /*unit*/) override { ended.push_back(use); }
@@ -198,7 +198,7 @@ BOOST_DATA_TEST_CASE(parameters_are_there_in_uses_alone,
   const TensorParallel tp{world.get(), sequence_parallel};
   ModelConfig config = config_of(kVariants[0], true, tied, false);
   config.pos_emb = PositionEmbedding::learned;
-  // Not the type of an empty window.
+  // An empty window has another type than fp64.
   const TinyModel m(cpu.ex, config, DType::f64, tp, c.recompute);
   const Result expected = with_gradients(train(m), m);
   const double evaluated = m.loss(1, 1, false);
@@ -281,7 +281,7 @@ BOOST_AUTO_TEST_CASE(order_of_uses) {
   check(uses(4, 6, {Kind::full, 2}), {{1, kBack}, {0, kBack}});
 }
 
-/// A head's gradient is that of the scaled loss; powers of two change exponents alone.
+/// The head computes the gradient of the scaled loss. Powers of two change exponents alone.
 BOOST_AUTO_TEST_CASE(scaled_loss) {
   const TinyExec cpu;
   const auto world = world_communicator();

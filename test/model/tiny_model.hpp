@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models small enough for finite differences, with values that every mesh draws alike: all are
-// keyed by name and place in the global array.
+// Models small enough for finite differences. Every mesh draws equal values, which are keyed by
+// name and index in the global array.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ inline double noise(const std::string& name, std::int64_t element, std::uint64_t
   return 2 * unit_interval(words[0]) - 1;
 }
 
-/// f(place in p's own array, place in the global one) for each element that p holds.
+/// Calls f(index in p's own array, index in the global array) for each element that p holds.
 inline void for_each_element(const Parameter& p,
                              const std::function<void(std::size_t, std::int64_t)>& f) {
   TRM_CHECK(p.global_shape.rank() <= 2, "{} of rank {}", p.name, p.global_shape.rank());
@@ -53,7 +53,7 @@ inline void for_each_element(const Parameter& p,
   }
 }
 
-/// Numbers of an fp64 or fp32 window.
+/// Reads element i of an fp64 or fp32 window.
 inline double get(const ConstView& v, std::size_t i) {
   return v.dtype() == DType::f64 ? v.data<double>()[i]
                                  : static_cast<double>(v.data<float>()[i]);
@@ -66,7 +66,7 @@ inline void set(const View& v, std::size_t i, double x) {
   }
 }
 
-/// Values far enough from 0 and 1 that no term of a gradient is too small to be seen.
+/// Draws values far enough from 0 and 1 that every term of a gradient is large enough to see.
 inline void randomize_values(const ParameterStore& store) {
   for (const Parameter* p : store.parameters()) {
     const double base = p->init == InitMethod::ones ? 1 : 0;

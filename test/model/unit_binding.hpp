@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameters that are there during uses of their unit alone, as under ZeRO stage 3.
+// Binds parameters during uses of their unit alone, like ZeRO stage 3.
 #pragma once
 
 #include <cstring>
@@ -11,9 +11,9 @@
 
 namespace trireme::test {
 
-/// Takes all parameters' windows away. A use of a unit gets values, and where it may add to
-/// them gradients, in fresh memory, which is all NaN again afterwards: who looks at a window
-/// outside of a use, or keeps one, fails or spoils the result. The end gives the windows back.
+/// Unbinds all parameters. Each use of a unit binds values, and gradients if the use may add
+/// some, in fresh memory. This memory is NaN after the use: code that reads a window outside of
+/// a use fails or spoils the result. The destructor binds the first windows again.
 class UnitBinding : public UnitObserver {
  public:
   UnitBinding(const Exec& ex, const std::vector<Parameter*>& parameters) : ex_(ex) {
@@ -62,7 +62,7 @@ class UnitBinding : public UnitObserver {
   }
   static void spoil(const View& v) { std::memset(v.raw(), 0xff, v.bytes()); }
   View fresh_copy(const View& from) {
-    memory_.push_back(ex_.make(from.dtype(), from.shape()));  // none is used twice
+    memory_.push_back(ex_.make(from.dtype(), from.shape()));  // no memory is used twice
     std::memcpy(memory_.back().view().raw(), from.raw(), from.bytes());
     return memory_.back();
   }

@@ -18,8 +18,8 @@ namespace {
 using namespace trireme;
 using namespace trireme::test;
 
-/// As many ranks of dp, or of tp, as the model divides over; a larger world holds several such
-/// groups that do the same.
+/// The largest mesh along dp or tp over which the model divides. A larger world holds several
+/// meshes that train equal models.
 MeshShape mesh_for(const Golden& golden, int ranks, bool tensor_parallel) {
   int n = ranks;
   while ((tensor_parallel ? golden.config.num_kv_heads : golden.batch) % n != 0) n /= 2;
@@ -69,7 +69,7 @@ struct Training {
     return list;
   }
 
-  /// The golden weights, of which a cut array takes its part.
+  /// Loads the golden weights: a sharded array takes its share.
   void load(std::size_t group_number) {
     const FlatArray& to = values.values(group_number);
     for (const FlatSlice& s : to.whole ? layout.whole_slices(group_number)
@@ -84,7 +84,7 @@ struct Training {
     double loss = 0;
     double norm = 0;
   };
-  /// Micro-batches of one sample.
+  /// Trains one step in micro-batches of one sample.
   Result step(std::int64_t number, double lr) {
     const std::int64_t mine = golden.batch / mesh.shape.dp;
     ModelPart& part = *parts[0];
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(ten_adamw_steps) {
 }
 
 BOOST_AUTO_TEST_CASE(meshes_are_what_they_should_be) {
-  // Or the test above would pass without an exchange.
+  // Meshes of one rank would pass the test above without communication.
   const int ranks = world_communicator()->size();
   const Golden golden("neox_tied_tanh");
   BOOST_TEST(mesh_for(golden, ranks, false).dp == ranks);

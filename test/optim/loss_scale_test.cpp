@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loss scale's way against tables worked out by DeepSpeed's published rule: it counts
-// iterations, and doubles where those since the last overflow are a multiple of the window.
+// The loss scale of every step against tables worked out by DeepSpeed's published rule. The
+// scale doubles when the iterations since the last overflow are a multiple of the window.
 #include "trireme/optim/loss_scale.hpp"
 
 #include <cmath>
@@ -15,7 +15,7 @@
 namespace trireme {
 namespace {
 
-/// From 16, with a window of 3.
+/// A scale that begins at 16, with a window of 3.
 LossScaleConfig config(std::int64_t hysteresis, bool consecutive = false) {
   LossScaleConfig c;
   c.enabled = true;
@@ -31,7 +31,7 @@ class LossScale {
  public:
   explicit LossScale(const LossScaleConfig& config)
       : rule_(step_rule({}, config)), state_(first_step_state(config)) {}
-  /// False where the run must halt.
+  /// Returns false if the run must halt.
   bool update(bool overflow) { return move_loss_scale(rule_, overflow, state_); }
   void restore(const LossScaleState& saved) { restore_loss_scale(state_, saved); }
   [[nodiscard]] double value() const { return state_.scale; }
@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(an_overflow_begins_the_window_anew) {
 
 BOOST_AUTO_TEST_CASE(an_overflow_at_the_minimum_halts) {
   LossScaleConfig c = config(1);
-  c.min = 3;  // not 16 over a power of 2
+  c.min = 3;  // 16 divided by powers of 2 never gives 3
   LossScale scale(c);
   for (const double expected : {8.0, 4.0, 3.0}) {
     BOOST_TEST(scale.update(true));
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(hysteresis_counts_at_the_minimum_too) {
 
 BOOST_AUTO_TEST_CASE(a_fixed_scale_stays) {
   LossScaleConfig c = config(1);
-  c.fixed = 0.5;  // below the minimum, which is of the other kind
+  c.fixed = 0.5;  // the minimum is for scales that move
   check(c, "xx....x", {0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5});
 }
 
@@ -160,7 +160,7 @@ BOOST_AUTO_TEST_CASE(what_did_not_move_is_not_gone_on_from) {
   BOOST_TEST(one.value() == 1);
 }
 
-/// What a step whose gradient norm, times the scale, is `norm` leads to.
+/// The state after a step whose scaled gradients have the norm `norm`.
 StepState decided(const StepRule& rule, StepState s, double norm, double loss = 1) {
   s.squares = norm * norm;
   s.loss = loss;
@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(an_overflow_skips_the_step_and_does_not_count) {
   BOOST_TEST(s.halted == 0);
   BOOST_TEST(s.updates == 0);
   BOOST_TEST(s.scale == 8);
-  s = decided(rule, s, 1, std::nan(""));  // of the loss alone
+  s = decided(rule, s, 1, std::nan(""));  // the loss alone is NaN
   BOOST_TEST(s.updated == 0);
   BOOST_TEST(s.scale == 4);
   s = decided(rule, s, 1);
@@ -214,7 +214,7 @@ BOOST_AUTO_TEST_CASE(without_a_loss_scale_what_is_not_finite_halts_for_good) {
   s = decided(rule, s, std::nan(""));
   BOOST_TEST(s.halted == 1);
   BOOST_TEST(s.updated == 0);
-  s = decided(rule, s, 1);  // queued before the host has looked
+  s = decided(rule, s, 1);  // queued before the host saw the halt
   BOOST_TEST(s.halted == 1);
   BOOST_TEST(s.updated == 0);
   BOOST_TEST(s.updates == 1);

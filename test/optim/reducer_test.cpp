@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums over micro-batches, dp, tp and a tied pair of stages, whatever the buckets and the stage
-// of ZeRO; and the norm that counts each parameter once. Gradients are numbers by name and
-// place, so no model is run.
+// Sums over micro-batches, dp, tp and a tied pair of stages, for all buckets and stages of
+// ZeRO. The norm counts each parameter once. Gradients are numbers keyed by name and index, so
+// that no model runs.
 #include "trireme/optim/reducer.hpp"
 
 #include <algorithm>
@@ -46,8 +46,8 @@ double share_in(const ShardedModel& s, const Parameter& p, int m, int n) {
   return pair ? share * share_of(s.mesh.first_stage() ? 0 : 1, 2) : share;
 }
 
-/// The largest difference between the sums in `slices` and the whole gradient, and how many
-/// elements were looked at.
+/// The largest difference between the sums in `slices` and the whole gradient, and the number
+/// of elements compared.
 std::pair<double, std::int64_t> compare(const ShardedModel& s, std::size_t group,
                                         const std::vector<FlatSlice>& slices) {
   double worst = 0;
@@ -104,7 +104,7 @@ BOOST_DATA_TEST_CASE(sums_are_whole_whatever_the_buckets,
   }
 }
 
-/// fp32: the same bits at every stage, with and without overlap, for all buckets.
+/// fp32: equal bits at every stage, with and without overlap, for all buckets.
 BOOST_AUTO_TEST_CASE(bits_depend_on_nothing) {
   const int ranks = world_communicator()->size();
   const auto sums = [&](const ZeroConfig& zero) {
@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(bits_depend_on_nothing) {
     const Tensor total = s.cpu.ex.zeros(DType::f32, Shape{s.layout.count()});
     for (std::size_t i = 0; i < s.layout.groups().size(); ++i) {
       for (const FlatSlice& slice : s.layout.slices(i, s.mesh.at.dp)) {
-        // Where the parameter lies in the model's order: layouts differ.
+        // Offset in the model's order of parameters, since layouts differ.
         std::int64_t at = slice.first;
         for (const Parameter* p : s.layout.parameters()) {
           if (p == slice.parameter) break;
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(bits_depend_on_nothing) {
         std::memcpy(total.data<float>() + at, part.raw(), part.bytes());
       }
     }
-    s.mesh.dp->all_reduce(total, Reduction::sum);  // with zeros: exact
+    s.mesh.dp->all_reduce(total, Reduction::sum);  // adds zeros alone: exact
     return std::vector<float>(total.data<float>(), total.data<float>() + total.count());
   };
   auto expected = sums(zero_of(0));
@@ -147,7 +147,7 @@ BOOST_DATA_TEST_CASE(norm_counts_each_parameter_once,
                      bdata::make({false, true}) * bdata::make({false, true}) *
                          bdata::make({0, 1, 3}),
                      tied, gpt_j, stage) {
-  // Every element of the whole model once, by its global place.
+  // Counts every element of the whole model once, by its global index.
   double squares = 0;
   {
     const auto self = make_self_communicator();
@@ -171,7 +171,7 @@ BOOST_DATA_TEST_CASE(norm_counts_each_parameter_once,
   }
 }
 
-/// Where all forwards come first (GPipe), a head that adds in forward has nothing left to send
+/// If all forwards come first (GPipe), a head that adds in forward has no gradient left to send
 /// after the first backward.
 BOOST_AUTO_TEST_CASE(a_head_may_be_complete_after_the_first_backward) {
   constexpr int kCount = 3;
@@ -218,8 +218,8 @@ BOOST_AUTO_TEST_CASE(a_missing_unit_is_refused) {
   BOOST_CHECK_THROW(s.gradients.wait_for_sums(), Error);
 }
 
-/// Stage 0 to 2 move 2Ψ elements a step: Ψ reduced for each micro-batch and Ψ gathered once,
-/// also where so few groups are that one's reductions follow each other.
+/// Stages 0 to 2 move 2Ψ elements a step: Ψ reduced for each micro-batch, and Ψ gathered once.
+/// One case has so few groups that reductions of one group follow each other.
 BOOST_AUTO_TEST_CASE(traffic) {
   const int ranks = world_communicator()->size();
   for (const MeshShape& shape : meshes(ranks)) {

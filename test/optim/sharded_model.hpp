@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rank's part of a tiny model with its values, gradients and optimizer on a mesh.
+// One rank of a tiny model on a mesh, with values, gradients and optimizer.
 #pragma once
 
 #include <algorithm>
@@ -23,14 +23,14 @@ inline PrecisionConfig all_of(DType type) {
           .communication = type};
 }
 
-/// Of each kind: all ranks in one axis, and mixes where they suffice.
+/// Meshes with all ranks along one axis, and mixed meshes if the ranks suffice.
 inline std::vector<MeshShape> meshes(int ranks) {
   std::vector<MeshShape> list{{ranks, 1, 1}, {1, ranks, 1}, {1, 1, ranks}};
   if (ranks == 4) list.insert(list.end(), {{2, 2, 1}, {2, 1, 2}, {1, 2, 2}});
   return list;
 }
 
-/// Two units or more a stage.
+/// A model with at least two units for each stage.
 struct ShardedModel {
   ShardedModel(const MeshShape& shape, const ModelConfig& c, bool sequence_parallel,
                const ZeroConfig& z, const PrecisionConfig& types = all_of(DType::f64),
@@ -56,8 +56,8 @@ struct ShardedModel {
     return list;
   }
 
-  /// A step in which every unit's gradient is `share(parameter, micro-batch)` times the noise
-  /// of that name: no model is run.
+  /// Runs a step without a model: every unit's gradient is `share(parameter, micro-batch)`
+  /// times the noise of the parameter's name.
   void reduce(int micro_batches, const std::function<double(const Parameter&, int)>& share) {
     gradients.begin(micro_batches);
     for (int m = 0; m < micro_batches; ++m) {
@@ -91,11 +91,11 @@ struct ShardedModel {
   GradientReducer gradients;
   Optimizer optimizer;
 
-  /// Of the whole gradient, over all ranks.
+  /// The norm of the whole gradient, over all ranks.
   [[nodiscard]] double gradient_norm() const { return norm_of(optimizer, cpu.ex, mesh); }
 };
 
-/// The noise of a parameter by element of its own array.
+/// The noise of a parameter, for each element of its own array.
 inline std::vector<double> noise_of(const Parameter& p) {
   std::vector<double> values(static_cast<std::size_t>(p.box.count()));
   for_each_element(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The end of a step in tests, where arrays are in the host's memory.
+// The norm of gradients in tests, where arrays are in the host's memory.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@ namespace trireme::test {
 
 inline View view_of(StepState& state) { return {&state, DType::f64, Shape{StepState::kSlots}}; }
 
-/// Of the whole gradient, over all ranks of the mesh.
+/// The norm of the whole gradient, over all ranks of the mesh.
 inline double norm_of(const Optimizer& optimizer, const Exec& ex, const Mesh& mesh) {
   const Tensor total = ex.zeros(DType::f64, Shape{1});
   optimizer.add_squares(total);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts of a model into pipeline parts: by hand, and against every possible cut.
+// Partitions of a model: some by hand, and others against every possible partition.
 #include "trireme/pipeline/partition.hpp"
 
 #include <algorithm>
@@ -38,7 +38,7 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-/// Largest part and sum of squares of a cut.
+/// Largest part and sum of squares of a partition.
 std::pair<std::int64_t, std::int64_t> measure(const std::vector<PipelineUnit>& units,
                                               const std::vector<int>& cut) {
   std::pair<std::int64_t, std::int64_t> result{0, 0};
@@ -53,7 +53,7 @@ std::pair<std::int64_t, std::int64_t> measure(const std::vector<PipelineUnit>& u
   return result;
 }
 
-/// The best (largest part, sum of squares) of all cuts into non-empty parts.
+/// The best (largest part, sum of squares) of all partitions into non-empty parts.
 std::pair<std::int64_t, std::int64_t> best_of_all(const std::vector<PipelineUnit>& units,
                                                   int parts) {
   constexpr auto kMost = std::numeric_limits<std::int64_t>::max();

@@ -69,7 +69,7 @@ bool complete_and_ordered(const std::vector<PlanStep>& steps, int m, int v) {
   return true;
 }
 
-/// What SEMANTICS and the literature promise; nothing where only a bound is known.
+/// Activations in flight, as plan.hpp promises: an upper bound where p does not divide m.
 int expected_in_flight(PipelineSchedule schedule, int stage, int p, int m, int v) {
   if (schedule == PipelineSchedule::gpipe) return m * v;
   if (v == 1) return std::min(m, p - stage);
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(bubble_is_as_published) {
     if (v == 1 || m % p == 0) {
       BOOST_REQUIRE_CLOSE(run.makespan, 3 * (m + ramp), 1e-9);
       BOOST_REQUIRE_SMALL(run.bubble_fraction - ramp / (m + ramp), 1e-12);
-    } else {  // no later than with the micro-batches that are missing from the last group
+    } else {  // no later than with whole groups of micro-batches
       const int full = (m + p - 1) / p * p;
       BOOST_REQUIRE_LE(run.makespan, 3 * (full + ramp) + 1e-9);
       BOOST_REQUIRE_GE(run.makespan, 3 * (m + ramp) - 1e-9);
@@ -202,8 +202,9 @@ BOOST_AUTO_TEST_CASE(places_and_tags_agree_between_sender_and_receiver) {
   }
 }
 
-/// What NCCL rests on, which has no tags: messages go around a ring, forward ones to the next
-/// stage and backward ones to the one before, each in the order in which they are received.
+/// NCCL has no tags and relies on this order. Messages go around a ring, forward ones to the
+/// next stage and backward ones to the one before, each in the order in which they are
+/// received.
 BOOST_AUTO_TEST_CASE(messages_of_one_direction_keep_their_order) {
   for_all_cases([](PipelineSchedule schedule, int p, int m, int v) {
     if (p == 1) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A trainer whose model adds an auxiliary loss: what a step says of it, that the update lowers
-// the sum of both losses, and whom an infinite one is blamed on.
+// A trainer whose model adds an auxiliary loss. A step reports this loss, the update lowers the
+// sum of both losses, and a halt names the unit whose loss is infinite.
 #include <cmath>
 #include <limits>
 
@@ -41,10 +41,10 @@ Deck deck_of(const std::string& text) {
   return deck;
 }
 
-/// Steps with the same tokens.
+/// A run whose steps all have equal tokens.
 class Run {
  public:
-  /// Coefficient 0: without an auxiliary loss.
+  /// A coefficient of 0 means no auxiliary loss.
   explicit Run(double coefficient) : coefficient_(coefficient) {}
 
   [[nodiscard]] Trainer::StepResult step() {
@@ -52,7 +52,7 @@ class Run {
     BOOST_REQUIRE(results.size() == 1U);
     return results.front();
   }
-  /// What comes of one more step.
+  /// Queues one more step, and returns what collect() does.
   [[nodiscard]] std::vector<Trainer::StepResult> queue() {
     std::vector<std::int32_t> tokens(4 * (8 + 1));
     for (std::size_t i = 0; i < tokens.size(); ++i) {

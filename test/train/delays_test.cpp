@@ -13,7 +13,7 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-constexpr int kRuns = 8;  // a mesh
+constexpr int kRuns = 8;  // for each mesh
 
 }  // namespace
 

@@ -33,7 +33,7 @@ class References {
   }
 
  private:
-  /// A reference is worth comparing with if it is finite, learns and is clipped.
+  /// A reference must be finite, learn, and have clipped steps.
   static void check(const Training& run, double clipping) {
     const auto loss = run.losses();
     const auto norm = run.norms();
@@ -95,7 +95,7 @@ void check_reduce_once(const LeverMesh& mesh, References& references) {
   }
 }
 
-/// Other buckets add the norm in another order, so its last bits alone may differ.
+/// Other buckets add the norm in another order, and so the norm's last bits alone may differ.
 void check_layouts(const LeverMesh& mesh, References& references) {
   const int precision = mesh.turn % 2;
   const Training& expected = references.of(4, precision);

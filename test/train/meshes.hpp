@@ -16,7 +16,7 @@ struct LeverMesh {
   std::string name;
   int ranks = 1;
   Json deck;
-  int turn = 0;  ///< its number in the list
+  int turn = 0;  ///< number in the list
 };
 inline std::ostream& operator<<(std::ostream& out, const LeverMesh& m) { return out << m.name; }
 
@@ -33,10 +33,11 @@ struct MeshSize {
 extern const std::array<Json, 4> kRecompute;
 /// Settings of stage 3's limits.
 extern const std::array<Json, 4> kLimits;
-/// Settings of buckets: they decide the order of the norm's sum, and with it the last bit.
+/// Settings of buckets, which decide the order of the norm's sum, and with the order its last
+/// bit.
 extern const std::array<Json, 4> kLayouts;
 
-/// Model and layout turn with mesh, accumulation and precision (0: fp32, 1: bf16).
+/// Model and layout alternate with mesh, accumulation and precision (0: fp32, 1: bf16).
 [[nodiscard]] Json lever_deck(const LeverMesh& mesh, int accumulation, int precision,
                               const Json& zero, const Json& more = Json::object());
 

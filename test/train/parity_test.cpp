@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training on a mesh is held against one rank: losses, gradient norms, evaluations, and the
 // bits of initial weights. Every mesh trains four models that differ in all that is sharded.
-// Accumulation and dropout turn with the mesh.
+// Accumulation and dropout alternate with the mesh.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,7 +19,7 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-// The program promises 1e-5 on losses and 1e-4 on norms; the order of sums makes 1e-8 and 1e-7.
+// The program promises 1e-5 on losses and 1e-4 on norms. Orders of sums cause 1e-8 and 1e-7.
 constexpr double kLossTolerance = 1e-6;
 constexpr double kNormTolerance = 1e-5;
 constexpr double kFirstLossTolerance = 1e-7;
@@ -85,7 +85,7 @@ Json deck_of(std::size_t model, bool dropout) {
   return merged(kBase, kModels.at(model), dropout ? kDropout : Json::object());
 }
 
-/// Makes one rank's run once. Its loss must fall.
+/// Makes one rank's run once. The loss of the run must fall.
 const Training& reference(std::size_t model, bool dropout) {
   static std::map<std::pair<std::size_t, bool>, Training> made;
   Training& run = made[{model, dropout}];

@@ -40,7 +40,7 @@ constexpr int kSamples = 24;
 
 Json fixed_scale(double scale) { return {{"fp16", {{"loss_scale", scale}}}}; }
 
-/// Which samples overflow is found on one rank, one a step, at lr 0.
+/// Finds the samples that overflow: one sample a step, on one rank, at lr 0.
 struct Probe {
   double scale = 0;
   Training run;
@@ -166,7 +166,7 @@ Json moving_scale(int power, int hysteresis, bool consecutive = false) {
 struct TypeCase {
   const char* name;
   Json deck;
-  std::size_t values, masters, moments;  ///< bytes of an element; 0: there are none
+  std::size_t values, masters, moments;  ///< bytes of an element; 0: no such array
   double allowed;                        ///< relative difference of losses from fp32's
 };
 std::ostream& operator<<(std::ostream& out, const TypeCase& c) { return out << c.name; }
@@ -279,7 +279,7 @@ BOOST_DATA_TEST_CASE(the_scale_moves_as_deepspeeds, bdata::make(scale_cases()), 
 }
 
 /// AdamW's first update is ±lr wherever the gradient is well above epsilon. Counted as the
-/// ninth step it would be about lr · 9 / 4.
+/// ninth step, the update would be about lr · 9 / 4.
 BOOST_AUTO_TEST_CASE(bias_correction_does_not_count_skipped_steps) {
   const Json deck =
       merged(kDeck, moving_scale(26, 2),

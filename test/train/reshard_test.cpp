@@ -59,7 +59,7 @@ Json deck_of(const LeverMesh& mesh, int stage, int layout, int precision, int un
                   merged(kLayouts.at(static_cast<std::size_t>(layout)), {{"stage", stage}})}});
 }
 
-/// Arrays of one kind by tensor.
+/// Arrays of one kind, keyed by the tensor's name.
 std::map<std::string, const WholeArray*> arrays_of(const Training& run,
                                                    const std::string& kind) {
   std::map<std::string, const WholeArray*> found;
@@ -100,7 +100,7 @@ void check_state(const Training& before, const Training& loaded, DType type) {
   BOOST_TEST(loaded.optimizer_steps == before.optimizer_steps);
 }
 
-/// Trains on at two stages of one mesh, which turn: they must have the same bits.
+/// Trains on from a checkpoint at two stages of one mesh, which must give equal bits.
 Training go_on(int writer, const std::string& from, int precision) {
   const LeverMesh& mesh = mesh_at(writer + 2 * precision + 1);
   Training expected;
@@ -141,7 +141,7 @@ void check_reader(int writer, int written, int precision, const std::string& fro
   }
 }
 
-/// Holds a run in two halves against a whole one, which it returns.
+/// Compares a run in two halves with a run without a stop, and returns the latter.
 Training check_restart(int stage, int precision, const Json& more) {
   const LeverMesh& mesh = mesh_at(stage + 3 * (precision == 2 ? 1 : 0) + 1);
   const TemporaryFolder folder(memory_folder());

@@ -45,7 +45,7 @@ class Tokens : public SampleSource {
   std::uint64_t seed_;
 };
 
-/// f(place in the global array, place in the box, count) for each row of a box.
+/// Calls f(index in the global array, index in the box, count) for each row of a box.
 template <class F>
 void for_each_row(const Shape& global, const Box& box, F&& f) {
   const int axes = global.rank();
@@ -64,7 +64,7 @@ void for_each_row(const Shape& global, const Box& box, F&& f) {
   }
 }
 
-/// Adds a rank's box. Elements that are there already must have the same bits.
+/// Adds a rank's box. Elements that another rank has added must have equal bits.
 void add(std::map<std::string, WholeArray>& arrays, const Piece& piece) {
   WholeArray& array = arrays[piece.name];
   const std::size_t size = size_of(piece.data.dtype());
@@ -244,7 +244,7 @@ Training train(const Json& json, int ranks, const TrainOptions& options) {
   Training all;
   Gathered gathered(all);
   const auto one_rank = [&](Communicator& world) {
-    set_cpu_threads(1);  // of this thread alone
+    set_cpu_threads(1);  // affects this thread alone
     RankRun run(deck, world, options);
     std::string error;
     try {

@@ -42,7 +42,7 @@ struct Training {
   std::vector<double> valid;  ///< losses of the evaluations
   std::map<std::string, WholeArray> arrays;
   std::int64_t optimizer_steps = 0;
-  std::string error;  ///< if all ranks ended with the same one
+  std::string error;  ///< the error with which all ranks ended
 
   [[nodiscard]] std::vector<double> losses() const;
   [[nodiscard]] std::vector<double> norms() const;

@@ -31,7 +31,7 @@ struct ModelConfig {
   std::int64_t seq_length = 0;
   std::int64_t max_position_embeddings = 0;
   std::int64_t vocab_size = 0;         ///< true rows: padding is never computed or stored
-  std::int64_t intermediate_size = 0;  ///< up-projection width; of gated ones, gate included
+  std::int64_t intermediate_size = 0;  ///< width of the up-projection, gate included
 
   Norm norm = Norm::layernorm;
   double norm_epsilon = 1e-5;
@@ -59,7 +59,7 @@ struct ModelConfig {
   [[nodiscard]] std::int64_t rotary_dims() const {
     return static_cast<std::int64_t>(rotary_pct * static_cast<double>(head_dim()));
   }
-  /// Width of the activation's output: half the up-projection where gated.
+  /// Width of the activation's output: half the up-projection if gated.
   [[nodiscard]] std::int64_t mlp_inner() const {
     return gated(activation) ? intermediate_size / 2 : intermediate_size;
   }
@@ -77,8 +77,8 @@ struct RecomputeConfig {
   };
   Kind kind = Kind::none;
   std::int64_t num_layers = 1;  ///< layers in a group
-  bool partition = false;       ///< a rank of tp keeps its share of the rows of an input
-  bool in_host_memory = false;  ///< inputs wait in the host's memory
+  bool partition = false;       ///< each rank of tp keeps a share of an input
+  bool in_host_memory = false;  ///< inputs are kept in the host's memory
   friend bool operator==(const RecomputeConfig&, const RecomputeConfig&) = default;
 };
 

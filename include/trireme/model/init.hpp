@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Initial weights, keyed by the element's place in the global array: every mesh starts from the
+// Initial weights, keyed by the element's index in the global array: every mesh starts from the
 // same weights, bit for bit.
 #pragma once
 
@@ -21,9 +21,10 @@ namespace trireme {
 ///   wang_init                      N(0, 2 / (L √h))
 ///   xavier_normal                  N(0, √(2 / (fan_in + fan_out)))      (Glorot & Bengio 2010)
 ///   xavier_uniform                 U(−a, a), a = √(6 / (fan_in + fan_out))
-///   orthogonal                     √2 · Q      (Saxe et al., arXiv 1312.6120; Q of the QR of a
-///   scaled_orthogonal              √(2 / L) · Q     normal matrix, by the sign of R's
-///   diagonal) zeros, ones
+///   orthogonal                     √2 · Q         (Saxe et al., arXiv 1312.6120)
+///   scaled_orthogonal              √(2 / L) · Q
+///   zeros, ones                    0 and 1
+/// Q comes from the QR factorisation of a normal matrix, by the sign of R's diagonal.
 struct InitRule {
   InitMethod method = InitMethod::zeros;
   double std = 0.02;
@@ -31,18 +32,17 @@ struct InitRule {
   std::int64_t hidden_size = 1;
 };
 
-/// The rule with a model's numbers.
+/// The rule for `method`, with the model's sizes and standard deviation.
 [[nodiscard]] InitRule init_rule(const ModelConfig& model, InitMethod method);
 
 /// Writes the initial values of `box` of the parameter `name`, whose whole shape is `global`,
 /// to `local`. `local` is host memory in fp32 or fp64, with box.extent's rows and columns. A
 /// draw is a function of seed, name, and the element's index in the global array. Threads and
-/// ranks can therefore share the work. Values are fp32 numbers; an fp64 array holds the same
-/// ones.
+/// ranks can therefore share the work. All values are fp32 numbers, also in an fp64 array.
 ///
-/// The orthogonal methods factor the whole matrix in each call, in fp64, in
-/// O(rows · cols · min(rows, cols)) time. Call them once for all of a rank's box. Throws Error
-/// where these or xavier are asked to fill anything but a matrix.
+/// The orthogonal methods factor the whole matrix in each call, in fp64, in O(rows · cols ·
+/// min(rows, cols)) time. Call once for the whole box of a rank. Throws Error if an orthogonal
+/// or xavier method is to fill an array that is no matrix.
 void fill_initial(View local, const Box& box, const Shape& global, std::string_view name,
                   const InitRule& rule, std::uint64_t seed);
 

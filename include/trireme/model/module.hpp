@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The interface of everything that a pipeline stage is a list of.
+// The interface of a unit. A pipeline stage is a list of units.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace trireme {
 
-/// Maps activations [rows, hidden] to activations. Gradients of parameters are accumulated, in
-/// backward, by the head in the forward of a micro-batch in training. A module may add terms of
-/// its own to the loss: Tape::auxiliary_sum() says how.
+/// Maps activations [rows, hidden] to activations. Backward adds to the gradients of
+/// parameters. The head adds to its parameters' gradients in a training forward. A module may
+/// add terms of its own to the loss: Tape::auxiliary_sum() states the contract.
 class Module {
  public:
   virtual ~Module() = default;
@@ -23,7 +23,7 @@ class Module {
     (void)forward(ex, x, tape);
   }
   virtual void visit(const ParameterVisitor& f) = 0;
-  /// Its forward in training adds to its parameters' gradients.
+  /// Whether forward adds to the gradients of parameters in training.
   [[nodiscard]] virtual bool gradient_in_forward() const { return false; }
 };
 

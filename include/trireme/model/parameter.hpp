@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameters: what they are called, which part of them a rank holds, and where it is.
+// Parameters: names, the shard of each that a rank holds, and the memory of this shard.
 #pragma once
 
 #include <functional>
@@ -12,24 +12,24 @@
 
 namespace trireme {
 
-/// What a parameter is in the model, where that matters to those who lay parameters out.
+/// The role of a parameter in the model, for code that lays parameters out.
 enum class ParameterRole : std::uint8_t {
   weight,           ///< any other
-  token_embedding,  ///< the table that tokens are looked up in; the output matrix, if tied
+  token_embedding,  ///< the table that maps tokens to rows; the output matrix, if tied
   tied_copy         ///< the last stage's copy of that table
 };
 
-/// A part of one global array of weights. `value` and `grad` are windows of shape box.extent,
-/// bound by who owns the memory; outside of uses of the parameter they may be empty.
+/// This rank's shard of one global array of weights. Whoever owns the memory binds `value` and
+/// `grad`, windows of shape box.extent. Both may be empty outside of uses of the parameter.
 struct Parameter {
   std::string name;    ///< Hugging Face's for GPT-NeoX (gated MLPs: Llama's)
   Shape global_shape;  ///< true extents, without padding
-  Box box;             ///< the part that this rank holds
+  Box box;             ///< the shard that this rank holds
   InitMethod init = InitMethod::normal;
   bool decay = true;  ///< takes weight decay
   ParameterRole role = ParameterRole::weight;
-  Axes sharded_over;  ///< ranks of these hold different parts, of all others the same one
-  Axes sum_over;      ///< ranks of these, besides dp, hold addends of the gradient
+  Axes sharded_over;  ///< axes along which ranks hold different shards
+  Axes sum_over;      ///< axes, besides dp, along which ranks hold addends of the gradient
 
   View value;
   View grad;
@@ -37,15 +37,15 @@ struct Parameter {
 
 using ParameterVisitor = std::function<void(Parameter&)>;
 
-/// Consecutive rows of many.
+/// Consecutive rows of an array: the share of one rank.
 struct Cut {
   std::int64_t offset = 0;
   std::int64_t extent = 0;
 };
-/// Part `part` of `parts` of `total` rows, as even as can be.
+/// Share number `part` of `parts`, as even as possible, of `total` rows.
 [[nodiscard]] Cut cut(std::int64_t total, int part, int parts);
-/// Part of a vocabulary: in blocks of 8 rows where there are enough blocks for all parts.
-/// No part is empty if vocab_size ≥ parts.
+/// A share of a vocabulary: in blocks of 8 rows where there are enough blocks for all shares.
+/// No share is empty if vocab_size ≥ parts.
 [[nodiscard]] Cut cut_vocabulary(std::int64_t vocab_size, int part, int parts);
 
 }  // namespace trireme

@@ -23,8 +23,8 @@ class Seam {
 
   /// Whether forward() or backward() communicates.
   [[nodiscard]] bool exchanges() const { return kind_ != Kind::none; }
-  /// Collective over tp. The result may share x's memory; copy and reduce work in place, so
-  /// that no one else may hold what is reduced.
+  /// Collective over tp. The result may share x's memory. Copy and reduce work in place, so
+  /// that no one else may hold the reduced tensor.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x) const;
   [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy) const;
 
@@ -38,7 +38,7 @@ class Seam {
 };
 
 /// How a model is sharded over tp. Under sequence parallelism, activations between sublayers
-/// hold this rank's part of the rows (tokens), else all rows on every rank.
+/// hold this rank's share of the rows (tokens), else all rows on every rank.
 struct TensorParallel {
   Communicator* comm = nullptr;  ///< null: one rank alone
   bool sequence_parallel = false;
@@ -49,9 +49,9 @@ struct TensorParallel {
   [[nodiscard]] std::int64_t local_rows(std::int64_t rows) const {
     return rows_are_cut() ? rows / size() : rows;
   }
-  /// From the residual stream to what column-cut weights read.
+  /// The seam from the residual stream to the input of column-sharded weights.
   [[nodiscard]] Seam in() const;
-  /// From the partial sums of row-cut weights to the residual stream.
+  /// The seam from the partial sums of row-sharded weights to the residual stream.
   [[nodiscard]] Seam out() const;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a micro-batch is, and the tape of what its backward pass needs.
+// A micro-batch, and the tape of arrays that its backward needs.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +16,10 @@ namespace trireme {
 struct MicroBatch {
   std::int64_t batch = 0;
   std::int64_t seq = 0;
-  std::uint64_t first_sample = 0;  ///< global number over the whole run: keys dropout
-  bool training = true;            ///< dropout is on and gradients will be asked for
+  std::uint64_t first_sample = 0;  ///< number over the whole run, which keys dropout
+  bool training = true;            ///< dropout is on, and backward follows
   double loss_weight = 1;  ///< the gradient is that of loss_weight · Σ token losses …
-  ConstView loss_scale;    ///< … times this (fp64 [1]; none: 1), not to vanish in fp16
+  ConstView loss_scale;    ///< … times this scale against fp16 underflow (fp64 [1]; empty: 1)
   Tensor tokens;           ///< int32 [batch·seq]; first part of the model only
   Tensor targets;          ///< int32 [batch·seq]; last part only
   /// fp64 [2]: Σ token losses, which the last part adds, and Σ auxiliary losses, to which any
@@ -30,8 +30,8 @@ struct MicroBatch {
   [[nodiscard]] View token_loss_sum() const {
     return {loss_sum.view().raw(), DType::f64, Shape{1}};
   }
-  /// What 1 in an auxiliary term, which is a mean over a micro-batch, weighs in the step's
-  /// loss; times loss_scale in its gradient.
+  /// The weight of an auxiliary term in the step's loss, where the term is a mean over a
+  /// micro-batch. The term's gradient has the factor loss_scale besides.
   [[nodiscard]] double auxiliary_weight() const {
     return loss_weight * static_cast<double>(rows());
   }
@@ -40,7 +40,7 @@ struct MicroBatch {
   }
 };
 
-/// A tensor's elements in pinned host memory, once the stream of their pool has come there.
+/// A tensor's elements in pinned host memory, valid once the pool's stream has done the copy.
 struct HostCopy {
   std::shared_ptr<void> data;  ///< from a HostPool
   DType dtype = DType::f32;
@@ -63,23 +63,23 @@ class Tape {
   [[nodiscard]] const MicroBatch& micro_batch() const { return micro_batch_; }
   [[nodiscard]] bool recording() const { return recording_; }
   [[nodiscard]] bool empty() const { return stack_.empty() && host_stack_.empty(); }
-  /// What it holds of the device's memory, tensors held elsewhere too included.
+  /// Bytes of device memory that the tape holds, including tensors that others hold too.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   /// The most that bytes() has been.
   [[nodiscard]] std::size_t peak_bytes() const { return peak_bytes_; }
-  /// What it holds of the host's memory beside that.
+  /// Bytes of host memory that the tape holds besides.
   [[nodiscard]] std::size_t host_bytes() const { return host_bytes_; }
   /// Where a module's forward adds an auxiliary loss (fp64 [1], on the device): coefficient ·
   /// term · rows(). Every rank of tp must add an equal amount, since rank 0's alone counts. The
   /// module's backward adds coefficient · auxiliary_weight() · loss_scale · ∂term/∂x to dx, and
-  /// likewise to its parameters' gradients. Where a seam sums that dx over tp, as a Branch's,
-  /// rank 0 of tp alone adds. The view is empty while a forward is recomputed:
-  /// the module must then add none.
+  /// likewise to its parameters' gradients. Where a seam sums dx over tp, as for a Branch, rank
+  /// 0 of tp alone adds. The view is empty while backward recomputes a forward: the module must
+  /// add no term in this case.
   [[nodiscard]] View auxiliary_sum() const {
     if (recomputing_) return {};
     return {micro_batch_.loss_sum.data<double>() + 1, DType::f64, Shape{1}};
   }
-  /// Whether the forwards to come repeat one that is done: see auxiliary_sum().
+  /// Whether the next forwards recompute earlier ones: see auxiliary_sum().
   void set_recomputing(bool recomputing) { recomputing_ = recomputing; }
   void put(const Tensor& t) {
     if (!recording_) return;
@@ -94,7 +94,7 @@ class Tape {
     bytes_ -= t.view().bytes();
     return t;
   }
-  /// put() for copies in the host's memory, which are a stack of their own.
+  /// put() for copies in host memory, which have a stack of their own.
   void put_host(HostCopy copy) {
     if (!recording_) return;
     host_bytes_ += copy.bytes();

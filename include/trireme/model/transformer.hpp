@@ -15,13 +15,13 @@ namespace trireme {
 
 enum class UnitKind : std::uint8_t { embedding, layer, norm, head };
 
-/// A unit and the number of its (global, own) parameters.
+/// A unit and the global number of its parameters, tied copies left out.
 struct UnitInfo {
   UnitKind kind = UnitKind::layer;
   std::int64_t parameters = 0;
 };
 
-/// The parameters of a unit, where one rank holds all of it. They have no memory.
+/// Visits the parameters of a unit that is whole on one rank. The parameters have no memory.
 void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f);
 /// All units in order. Pure. A vocabulary that is not known yet counts as 0 tokens.
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
@@ -31,8 +31,8 @@ void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor
 /// seq_length. Parameters exclude the embedding tables and include the output matrix. Attention
 /// counts in full, as in PaLM's MFU.
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
-/// Shape of the buffer in which the head holds logits: rows at a time, and their stride. The
-/// head has `rows` rows in all, and this rank of tp has `columns` of the vocabulary.
+/// Shape of the buffer in which the head holds logits: rows of a chunk, and stride of a row.
+/// The head has `rows` rows in all, and this rank of tp has `columns` of the vocabulary.
 [[nodiscard]] Shape logits_buffer(const Device& device, std::int64_t rows,
                                   std::int64_t vocab_size, int tp, std::int64_t columns);
 
@@ -47,7 +47,8 @@ class ModelPart {
 
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
-  /// Activations [local rows, hidden]; x is empty for the first part, the result for the last.
+  /// Activations are [local rows, hidden]. The first part's x and the last part's result are
+  /// empty.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& pass = {});
   [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy, Tape& tape,
                                 const PartPass& pass = {});
@@ -57,12 +58,12 @@ class ModelPart {
   [[nodiscard]] std::vector<UnitUse> backward_uses(const PartPass& pass = {}) const;
   /// Calls the observers of `uses` for a pass that a graph computes.
   void observe_uses(const Exec& ex, const std::vector<UnitUse>& uses, const PartPass& pass);
-  /// All but the head's loss: this rank's columns of the logits [rows, local vocabulary]. Last
-  /// part.
+  /// Forward of the last part without the loss: this rank's columns of the logits [rows, local
+  /// vocabulary].
   [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
-  /// Pinned host memory taken so far for inputs that wait there.
+  /// Bytes of pinned host memory taken so far for inputs of recompute groups.
   [[nodiscard]] std::size_t host_bytes() const {
     return host_pool_ ? host_pool_->use().reserved : 0;
   }
@@ -80,7 +81,7 @@ class ModelPart {
   bool last_;
   RecomputeConfig recompute_;
   TensorParallel tp_;
-  std::shared_ptr<HostPool> host_pool_;  ///< for inputs of groups, if they don't wait here
+  std::shared_ptr<HostPool> host_pool_;  ///< for inputs of groups; null: on the device
   std::size_t first_again_ = 0;          ///< units that are recomputed, in groups: [first, end)
   std::size_t end_again_ = 0;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// UnitObserver: who is called around each use of a model's units. ModelPart calls it, the
-// pipeline's executor announces the uses, and ZeRO (optim/zero.hpp) implements it.
+// UnitObserver: what is called around each use of a model's units. ModelPart calls observers,
+// the pipeline's executor announces the uses, and ZeRO (optim/zero.hpp) is an observer.
 #pragma once
 
 #include <vector>
@@ -15,9 +15,9 @@ struct UnitPlace {
   std::size_t unit = 0;
 };
 
-/// One call of a unit. Its parameters' values must be there during every pass. Their gradients'
-/// memory must be there during backward, and during a training forward of a unit with
-/// gradient_in_forward(). At other times no unit looks at a parameter's windows.
+/// One call of a unit. The values of the unit's parameters must be bound during every pass.
+/// Memory for gradients must be bound during backward, and during a training forward of a unit
+/// with gradient_in_forward(). At other times no unit looks at a parameter's windows.
 struct UnitUse {
   enum class Pass : std::uint8_t { forward, recompute, backward };
   std::size_t unit = 0;  ///< number in its part
@@ -38,7 +38,7 @@ struct UnitUse {
 }
 
 /// Every rank of dp makes these calls in one order. What an observer allocates may outlive the
-/// micro-batch. A micro-batch that is a CUDA graph's launch has all its calls before the work.
+/// micro-batch. If a CUDA graph computes a pass, all calls of the pass come before its work.
 class UnitObserver {
  public:
   virtual ~UnitObserver() = default;
@@ -46,8 +46,8 @@ class UnitObserver {
   virtual void begin(const std::vector<UnitUse>& /*uses*/) {}
   /// The unit is called next. Afterwards its parameters' windows must be as UnitUse says.
   virtual void before(const UnitUse& /*use*/, Module& /*unit*/) {}
-  /// The unit's forward has returned `output`, which is undefined for the head. What is
-  /// recomputed is not shown.
+  /// The unit's forward has returned `output`, which is undefined for the head. Recomputed
+  /// forwards are not shown.
   virtual void observe(const UnitUse& /*use*/, Module& /*unit*/, const Tensor& /*output*/) {}
   /// The unit's call is over. After a backward, the gradients of parameters that no earlier
   /// unit shares are complete for this micro-batch.
@@ -59,7 +59,7 @@ class UnitObserver {
 /// before() is called in this order, after() in the reverse.
 using UnitObservers = std::vector<UnitObserver*>;
 
-/// One pass of a micro-batch through a model part, and who observes it.
+/// One pass of a micro-batch through a model part, and its observers.
 struct PartPass {
   std::size_t part = 0;  ///< see UnitUse
   int micro_batch = 0;

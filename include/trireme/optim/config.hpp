@@ -31,8 +31,8 @@ struct ZeroConfig {
   bool overlap_comm = true;                          ///< collectives run beside the computation
   std::int64_t reduce_bucket_size = 6'500'000;       ///< most in one reduction (25 MiB of fp32)
   std::int64_t allgather_bucket_size = 500'000'000;  ///< most in one gather
-  std::int64_t stage3_prefetch_bucket_size = 50'000'000;      ///< gathered ahead of their use
-  std::int64_t stage3_param_persistence_threshold = 100'000;  ///< smaller ones stay whole
+  std::int64_t stage3_prefetch_bucket_size = 50'000'000;      ///< gathered ahead of use
+  std::int64_t stage3_param_persistence_threshold = 100'000;  ///< up to this, kept whole
   std::int64_t stage3_max_live_parameters = 1'000'000'000;    ///< gathered at a time
   std::int64_t sub_group_size = 1'000'000'000;                ///< most in one update
   /// Stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced once.
@@ -40,10 +40,10 @@ struct ZeroConfig {
   friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
 };
 
-/// Types of what is kept and sent.
+/// Types of arrays that are kept and sent.
 struct PrecisionConfig {
   DType compute = DType::f32;        ///< values and activations: fp32, bf16 or fp16
-  DType gradient = DType::f32;       ///< in which micro-batches' gradients add up
+  DType gradient = DType::f32;       ///< in which gradients of micro-batches add up
   DType master = DType::f32;         ///< type of the values that are updated
   DType moments = DType::f32;        ///< type of the optimizer's state
   DType communication = DType::f32;  ///< in which gradients travel over dp
@@ -51,15 +51,15 @@ struct PrecisionConfig {
 };
 
 /// The factor on the loss that keeps fp16 gradients from vanishing (Micikevicius et al., arXiv
-/// 1710.03740), as DeepSpeed moves it.
+/// 1710.03740). DeepSpeed's rule moves this factor.
 struct LossScaleConfig {
   bool enabled = false;                 ///< fp16 only
-  double fixed = 0;                     ///< > 0: this one, always
+  double fixed = 0;                     ///< > 0: a fixed scale
   int initial_power = 16;               ///< starts at 2^initial_power
-  std::int64_t window = 1000;           ///< clean steps before it doubles
-  std::int64_t hysteresis = 2;          ///< overflows before it halves
+  std::int64_t window = 1000;           ///< clean steps before the scale doubles
+  std::int64_t hysteresis = 2;          ///< overflows before the scale halves
   bool consecutive_hysteresis = false;  ///< a clean step refills the hysteresis
-  double min = 1;                       ///< an overflow there ends the run
+  double min = 1;                       ///< least scale: an overflow at this scale ends the run
   friend bool operator==(const LossScaleConfig&, const LossScaleConfig&) = default;
 };
 

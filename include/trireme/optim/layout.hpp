@@ -23,7 +23,7 @@ struct FlatSlice {
   Parameter* parameter = nullptr;
   std::int64_t first = 0;  ///< element of the parameter's own array
   std::int64_t count = 0;
-  std::int64_t in_group = 0;  ///< where it begins in an array of the whole group
+  std::int64_t in_group = 0;  ///< where the slice begins in an array of the whole group
   std::int64_t in_own = 0;    ///< ... and in an array of this rank's blocks alone
 };
 
@@ -34,7 +34,7 @@ struct FlatSpan {
 
 struct FlatGroup {
   std::vector<Parameter*> parameters;
-  std::vector<std::int64_t> offsets;  ///< where each begins: multiples of 16, gaps stay zero
+  std::vector<std::int64_t> offsets;  ///< multiples of 16, in parameters' order; gaps stay zero
   std::vector<FlatSpan> spans;
   std::int64_t count = 0;  ///< with gaps: a multiple of 16 · ranks of dp
   bool stays_whole = false;
@@ -43,8 +43,8 @@ struct FlatGroup {
 
 class FlatLayout {
  public:
-  /// `parts` must outlive it. Spans have at most `bucket` elements, but a block has at least
-  /// 16. Parameters of at most `threshold` elements stay whole at stage 3.
+  /// `parts` must outlive the layout. Spans have at most `bucket` elements, but a block has at
+  /// least 16. Parameters of at most `threshold` elements stay whole at stage 3.
   FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
              std::int64_t bucket, std::int64_t threshold);
 
@@ -54,9 +54,9 @@ class FlatLayout {
   [[nodiscard]] const std::vector<std::size_t>& groups_of(const UnitPlace& unit) const {
     return of_unit_[unit.part][unit.unit];
   }
-  /// What rank `rank` of dp owns of a group, in order.
+  /// The slices of a group that rank `rank` of dp owns, in order.
   [[nodiscard]] std::vector<FlatSlice> slices(std::size_t group, int rank) const;
-  /// All of a group's parameters, as of an array that is whole.
+  /// The slices of a whole array: one slice for each parameter of the group.
   [[nodiscard]] std::vector<FlatSlice> whole_slices(std::size_t group) const;
   /// Elements of all groups, with gaps.
   [[nodiscard]] std::int64_t count() const;
@@ -73,16 +73,16 @@ class FlatLayout {
   std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< [part][unit]
 };
 
-/// An array with an element for each of a group, or for each in one rank's blocks of it.
+/// An array with an element for each element of a group, or of one rank's blocks.
 struct FlatArray {
   Tensor data;
   bool whole = true;
 
-  /// Zeros for the group's elements, or for one in `ranks` blocks of each span.
+  /// Zeros for all elements of the group, or for the blocks that one of `ranks` ranks owns.
   static FlatArray zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
                          int ranks);
   [[nodiscard]] View part(const FlatSlice& slice) const;
-  /// Rank `rank`'s block of a span; of an array that isn't whole, its only one.
+  /// Rank `rank`'s block of a span. An array that isn't whole has its own rank's block alone.
   [[nodiscard]] View block(const FlatSpan& span, int rank, int ranks) const;
   /// All blocks of a span. Whole arrays only.
   [[nodiscard]] View all_blocks(const FlatSpan& span, int ranks) const;

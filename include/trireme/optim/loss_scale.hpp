@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loss scale of fp16 training, as part of how a step ends: ops/step_state.hpp has the rule.
+// The loss scale of fp16 training. ops/step_state.hpp has the rule that moves the scale.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 namespace trireme {
 
-/// Where a loss scale stands: part of a checkpoint.
+/// The state of a loss scale, which checkpoints store.
 struct LossScaleState {
   double scale = 1;
   std::int64_t clean_steps = 0;  ///< since the last overflow or doubling
-  std::int64_t hysteresis = -1;  ///< what is left of it; −1: the scale doesn't move
+  std::int64_t hysteresis = -1;  ///< what is left of the hysteresis; −1: the scale doesn't move
   friend bool operator==(const LossScaleState&, const LossScaleState&) = default;
 };
 
@@ -22,13 +22,13 @@ struct LossScaleState {
 
 [[nodiscard]] StepRule step_rule(const OptimizerConfig& optimizer,
                                  const LossScaleConfig& scale);
-/// Before the first step. A fixed scale stays, whatever overflows; without scaling it is 1.
+/// The state before the first step. A fixed scale never moves, and no scaling means scale 1.
 [[nodiscard]] StepState first_step_state(const LossScaleConfig& config);
-/// Goes on from `saved`, if the scale moved there and moves here; else stays as it is.
+/// Continues from `saved` if the saved scale moved and this run's moves. Else keeps `state`.
 void restore_loss_scale(StepState& state, const LossScaleState& saved);
 
-/// For a run that halted since gradients overflow at the least scale: names the keys that may
-/// help.
+/// The message for a run that halted because gradients overflow at the least scale. The text
+/// names keys that may help.
 [[nodiscard]] std::string lowest_scale_text(const StepRule& rule, double scale);
 
 }  // namespace trireme

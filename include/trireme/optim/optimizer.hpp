@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The update: Σ g² for the norm, and the optimizer's arithmetic on this rank's blocks, or on
-// all at ZeRO stage 0.
+// all blocks at ZeRO stage 0.
 #pragma once
 
 #include <functional>
@@ -15,27 +15,27 @@ namespace trireme {
 
 class Optimizer {
  public:
-  /// All arguments but the configurations must outlive it.
+  /// All arguments but the configurations must outlive the optimizer.
   Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroConfig& zero,
             const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
             ParameterValues& values, GradientReducer& gradients);
 
-  /// total (fp64 [1]) += Σ g² of this rank's part of the gradient. Over all ranks, each
-  /// parameter counts once. GradientReducer::wait_for_sums() comes before. `total` becomes inf
-  /// or NaN if any element is.
+  /// total (fp64 [1]) += Σ g² of this rank's share of the gradient. Over all ranks, each
+  /// parameter counts once. Call GradientReducer::wait_for_sums() first. `total` becomes inf or
+  /// NaN if any element is.
   void add_squares(const View& total) const;
-  /// Updates as `state`, a decided StepState, says. Collective over dp.
+  /// Updates the values by `state`, a decided StepState. Collective over dp.
   void step(double lr, const ConstView& state);
 
   [[nodiscard]] std::size_t state_bytes() const;
-  /// A group's arrays by kind ("exp_avg", …).
+  /// Visits a group's arrays by kind ("exp_avg", …).
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
 
  private:
   struct Group {
-    std::vector<FlatSlice> own;      ///< this rank's, which the norm takes
-    std::vector<FlatSlice> updated;  ///< those, or all
+    std::vector<FlatSlice> own;      ///< this rank's slices, which the norm takes
+    std::vector<FlatSlice> updated;  ///< slices that step() updates: own, or all
     std::vector<FlatArray> state;    ///< in the order of state_arrays()
   };
 

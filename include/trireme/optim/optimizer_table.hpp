@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of optimizers: everything that tells one from another. Deck, update, checkpoints
-// and benchmarks read it, so that a new optimizer is a row here.
+// The table of optimizers: all that differs from one optimizer to another. Deck, update,
+// checkpoints and benchmarks read the table. A new optimizer is a new row.
 #pragma once
 
 #include <array>
@@ -31,10 +31,10 @@ struct UpdateArrays {
 struct OptimizerRow {
   OptimizerKind kind;
   std::string_view name;                  ///< for the key optimizer.type
-  std::vector<std::string_view> aliases;  ///< other names of it
-  std::vector<OptimizerKey> keys;         ///< those that it reads, weight_decay aside
-  /// Names of its arrays with an element for each parameter, as a checkpoint has them. They
-  /// begin as zeros. An update reads and writes each element of them once.
+  std::vector<std::string_view> aliases;  ///< other names for optimizer.type
+  std::vector<OptimizerKey> keys;         ///< this optimizer's keys besides weight_decay
+  /// Names of the optimizer's arrays, as a checkpoint has them. The arrays begin as zeros, with
+  /// an element for each value. An update reads and writes each element once.
   std::vector<const char*> (*state_arrays)(const OptimizerConfig& config);
   /// Queues one update at learning rate `lr`. `weight_decay` may be 0 where the configuration's
   /// is not.
@@ -44,7 +44,7 @@ struct OptimizerRow {
 
 [[nodiscard]] std::span<const OptimizerRow> optimizer_table();
 [[nodiscard]] const OptimizerRow& optimizer_row(OptimizerKind kind);
-/// Those of the configuration's optimizer.
+/// The state arrays of the configuration's optimizer.
 [[nodiscard]] std::vector<const char*> state_arrays(const OptimizerConfig& config);
 
 }  // namespace trireme

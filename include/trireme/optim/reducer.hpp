@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory for gradients while a unit's backward runs, and their sums over the ranks that hold
-// addends. The sums are taken while backward goes on.
+// Memory for gradients while a unit's backward runs, and sums of gradients over the ranks that
+// hold addends. Reductions run while backward goes on.
 #pragma once
 
 #include <deque>
@@ -15,31 +15,32 @@ namespace trireme {
 /// After a unit's backward, the gradients of the micro-batch are reduce-scattered over dp and
 /// added to this rank's blocks. Between micro-batches a rank keeps these blocks alone, and
 /// every stage of ZeRO adds in one order. With ZeroConfig::reduce_once_per_step, gradients add
-/// up on each rank, and the sums are reduced after the last micro-batch. At stage 0 the sums
-/// are gathered again. All calls but the accessors are collective over dp, in one order.
+/// up on each rank, and the sums are reduced after the last micro-batch. At stage 0 all ranks
+/// gather the sums. All calls but the accessors are collective over dp, in one order.
 class GradientReducer {
  public:
   GradientReducer(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
                   const ZeroConfig& zero, const PrecisionConfig& types);
 
-  /// A step of so many micro-batches. Parameter::grad is bound from before() to
+  /// Begins a step of `micro_batches` micro-batches. Parameter::grad is bound from before() to
   /// after_backward().
   void begin(int micro_batches);
-  /// The unit is going to add to its parameters' gradients.
+  /// Binds memory for gradients to which the unit is going to add.
   void before(const UnitPlace& unit);
-  /// Its backward is over.
+  /// The unit's backward is over: starts the reductions that are due.
   void after_backward(const UnitPlace& unit);
   /// Polls the reductions under way.
   void progress();
-  /// This rank's blocks are sums over all ranks afterwards. Collective over dp, tp and ends.
+  /// After the call, this rank's blocks are sums over all ranks. Collective over dp, tp and
+  /// ends.
   void wait_for_sums();
-  /// After wait_for_sums(): the arrays that an update reads are complete (at stage 0,
-  /// everywhere).
+  /// At stage 0, gathers the sums, so that the arrays that an update reads are complete. Call
+  /// after wait_for_sums().
   void gather();
 
   [[nodiscard]] const FlatArray& sums(std::size_t group) const { return groups_[group].sums; }
   [[nodiscard]] std::size_t bytes() const;
-  /// Elements reduced over dp so far, and of sums gathered.
+  /// Elements of gradients reduced over dp so far, and elements of sums gathered so far.
   [[nodiscard]] std::int64_t reduced() const { return reduced_; }
   [[nodiscard]] std::int64_t gathered() const { return gathered_; }
 
@@ -54,9 +55,9 @@ class GradientReducer {
   struct UnderWay {
     std::size_t group;
     Tensor data;
-    Tensor room;  ///< for the others' addends
+    Tensor room;  ///< receives the other ranks' addends
     std::vector<RequestPtr> requests;
-    bool last = false;  ///< whether it is the group's last in the step
+    bool last = false;  ///< the group's last reduction in the step
   };
 
   void bind(std::size_t group, const Tensor& whole) const;
@@ -75,7 +76,7 @@ class GradientReducer {
   ZeroConfig zero_;
   PrecisionConfig types_;
   bool local_ = false;   ///< micro-batches add up on this rank before anything is sent
-  bool direct_ = false;  ///< ... by the kernels themselves
+  bool direct_ = false;  ///< ... and the kernels themselves add to the sums
   std::vector<Group> groups_;
   std::deque<UnderWay> under_way_;
   std::vector<RequestPtr> gathers_;

@@ -18,7 +18,7 @@ namespace trireme {
 ///     linear       lr · (M − m) / M
 ///     cosine       min_lr + (lr − min_lr) / 2 · (cos(π m / M) + 1)
 ///     exponential  lr · e^(−0.693 m / M)
-///                never below min_lr. From lr_decay_iters on it stays where it is.
+///                never below min_lr. From lr_decay_iters on, the rate is constant.
 /// Throws Error if n < 1 or the warm-up isn't within 0 … 1 of lr_decay_iters.
 [[nodiscard]] double learning_rate(const ScheduleConfig& config, std::int64_t iteration);
 

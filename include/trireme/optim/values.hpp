@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The values of parameters: whole on every rank, or at ZeRO's stage 3 sharded over dp and
-// gathered for each use. Here are also the masters that half-precision values are rounded from.
+// gathered for each use. This class also keeps masters, which round to half-precision values.
 #pragma once
 
 #include <deque>
@@ -13,11 +13,11 @@
 
 namespace trireme {
 
-/// Collective over dp, all calls but the accessors: in the same order on its ranks.
+/// All calls but the accessors are collective over dp: every rank makes them in one order.
 class ParameterValues {
  public:
   /// Binds Parameter::value: for good where values are whole, else during each use. Masters are
-  /// cut from stage 1 on. All arguments must outlive it.
+  /// sharded from stage 1 on. All arguments must outlive the object.
   ParameterValues(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
                   const ZeroConfig& zero, const PrecisionConfig& types);
 
@@ -25,37 +25,38 @@ class ParameterValues {
   ParameterValues& operator=(const ParameterValues&) = delete;
   ~ParameterValues();
 
-  /// Initial weights, the same for every mesh: each element is keyed by seed, name and place.
+  /// Draws initial weights, equal on every mesh: each element is keyed by seed, name and index.
   void initialize(const ModelConfig& config, std::uint64_t seed);
 
-  /// The uses to come: before() and after() follow in this order. What the next ones need is
-  /// gathered ahead, within the limits of ZeroConfig; what they don't is freed after its use.
+  /// Announces the next uses: before() and after() follow in this order. Values for uses to
+  /// come are gathered ahead, within the limits of ZeroConfig. Other values are freed after
+  /// their use.
   void begin(std::vector<UnitPlace> uses);
   void before(const UnitPlace& unit);
   void after(const UnitPlace& unit);
 
-  /// What an update changes: the masters, or the values where they are their own masters.
+  /// The arrays that an update changes: the masters, or the values if has_masters() is false.
   [[nodiscard]] const FlatArray& masters(std::size_t group) const;
-  /// In compute precision; masters() itself where values are their own masters.
+  /// The values in compute precision. If has_masters() is false, masters() returns this array.
   [[nodiscard]] const FlatArray& values(std::size_t group) const;
   [[nodiscard]] bool has_masters() const { return has_masters_; }
-  /// This rank's block of the group's values is new: the others get it before the next use.
+  /// Starts sharing this rank's updated block, which other ranks have before the next use.
   void start_sharing(std::size_t group);
-  /// Waits until all values are what start_sharing() promised.
+  /// Waits for the gathers that start_sharing() started.
   void wait_for_values();
-  /// Rounds this rank's blocks of the masters to values: for masters that were loaded.
+  /// Rounds this rank's blocks of the masters to values. Call after masters were loaded.
   void take_masters();
 
   [[nodiscard]] std::size_t value_bytes() const;
   [[nodiscard]] std::size_t master_bytes() const;
-  /// Elements gathered so far, each counted once however many ranks it came from.
+  /// Elements gathered so far. The number of ranks that a gather reads from doesn't count.
   [[nodiscard]] std::int64_t gathered() const { return gathered_; }
 
  private:
   struct Group {
     FlatArray values;
     FlatArray masters;
-    Tensor gathered;  ///< whole values during their uses, where `values` is cut
+    Tensor gathered;  ///< whole values during their uses, where `values` is sharded
     std::vector<RequestPtr> pending;
   };
 
@@ -63,7 +64,7 @@ class ParameterValues {
   void start(std::size_t group);
   void wait(std::size_t group);
   void bind(std::size_t group, const Tensor& whole) const;
-  /// Groups of the uses from number `use` on that may be held at the same time as `held`.
+  /// Groups of the uses after number `use` that may be gathered ahead of their own use.
   [[nodiscard]] std::vector<std::size_t> ahead(std::size_t use) const;
   void start_gather(std::size_t group, const FlatArray& from, const FlatArray& whole);
 
@@ -80,7 +81,7 @@ class ParameterValues {
   std::int64_t gathered_ = 0;
 };
 
-/// Each rank's block of an array that is whole, on all ranks of dp. Collective over dp.
+/// Gathers each rank's block of a whole array, on all ranks of dp. Collective over dp.
 void gather_blocks(Communicator& dp, const FlatLayout& layout, std::size_t group,
                    const FlatArray& array);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ZeRO around each use of a unit: its parameters are gathered before, its gradients reduced
+// ZeRO around each use of a unit: gathers parameters before the use, and reduces gradients
 // after.
 #pragma once
 
@@ -10,15 +10,15 @@
 
 namespace trireme {
 
-/// Collective over dp, all calls: every rank makes them in one order.
+/// All calls are collective over dp: every rank makes them in one order.
 class ZeroObserver final : public UnitObserver {
  public:
-  /// All arguments must outlive it. Communication counts as Phase::reduce on `clock`.
+  /// All arguments must outlive the observer. Communication counts as Phase::reduce on `clock`.
   ZeroObserver(ParameterValues& values, GradientReducer& gradients, PhaseClock& clock)
       : values_(values), gradients_(gradients), clock_(clock) {}
 
   void begin(const std::vector<UnitUse>& uses) override;
-  /// Gathers and binds the unit's values; binds memory for gradients that it is going to add.
+  /// Gathers and binds the unit's values. Binds memory for gradients that the use will add.
   void before(const UnitUse& use, Module& unit) override;
   /// After backward, starts the reduction of the unit's gradients. Frees values that no next
   /// use needs.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a plan: micro-batches through this stage's parts of the model, activations and gradients
-// between stages without blocking.
+// Runs a plan: micro-batches pass through this stage's model parts. Activations and gradients
+// travel between stages without blocking.
 #pragma once
 
 #include <map>
@@ -18,7 +18,7 @@ class MicroBatchGraphs;
 
 class PipelineExecutor {
  public:
-  /// `parts[c]` is this stage's chunk c. `tp` tells how many rows an activation has here.
+  /// `parts[c]` is this stage's chunk c. `tp` gives the number of rows of an activation here.
   PipelineExecutor(const Exec& ex, const Mesh& mesh, const TensorParallel& tp,
                    PipelineSchedule schedule, std::int64_t hidden_size, DType dtype,
                    std::vector<std::unique_ptr<ModelPart>>& parts, PhaseClock& clock);
@@ -26,17 +26,17 @@ class PipelineExecutor {
   PipelineExecutor(const PipelineExecutor&) = delete;
   PipelineExecutor& operator=(const PipelineExecutor&) = delete;
 
-  /// Micro-batches in training become graphs after the first ones. This needs a single stage
-  /// and chunk, and no tensor parallelism, gpipe or dropout. Observers are still called for
-  /// each use, but before the work of a whole pass. In the micro-batch that is captured they
-  /// are called within the pass. Observers may queue work in the first and last micro-batch of
-  /// a step alone, and only if `exchanges` is set; see MicroBatchGraphs.
+  /// Makes micro-batches in training CUDA graphs after the first ones. This needs a single
+  /// stage and chunk, and no tensor parallelism, gpipe or dropout. Observers are still called
+  /// for each use, but before the work of a whole pass. While a micro-batch is captured,
+  /// observers are called within the pass. Observers may queue work in the first and last
+  /// micro-batch of a step alone, and only if `exchanges` is set; see MicroBatchGraphs.
   void use_graphs(bool exchanges);
 
-  /// Forward and backward of all micro-batches; gradients are accumulated. A unit's part is its
-  /// chunk.
+  /// Runs forward and backward of all micro-batches, and accumulates gradients. UnitUse::part
+  /// is the chunk.
   void train(const std::vector<MicroBatch>& micro_batches, const UnitObservers& observers);
-  /// Forward alone.
+  /// Runs forward alone.
   void evaluate(const std::vector<MicroBatch>& micro_batches, const UnitObservers& observers);
   /// Most bytes of the device that the tapes held at once, over all steps so far.
   [[nodiscard]] std::size_t peak_tape_bytes() const { return peak_tape_bytes_; }
@@ -54,7 +54,7 @@ class PipelineExecutor {
       const std::vector<PlanStep>& steps, const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] Tensor compute(const PlanStep& step, const MicroBatch& mb, Tensor input,
                                std::map<Key, Tape>& tapes, const UnitObservers& observers);
-  /// A pass of a part over its units, as a graph where there is one.
+  /// Runs a model part over its units, as a graph if graphs are used.
   [[nodiscard]] Tensor pass(const PlanStep& step, Tensor input, Tape& tape,
                             const UnitObservers& observers);
   void post_receive(const PlanStep& step, const MicroBatch& mb);

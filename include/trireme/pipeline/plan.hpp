@@ -17,7 +17,7 @@
 //                one chunk each live on a stage (where p divides m; else no more).
 //                One stage with v > 1 is the depth-first order of its chunks.
 // m need not be a multiple of p: the plan is that of the next multiple without the steps of the
-// micro-batches that aren't there. Steps depend only on steps of their own micro-batch. The
+// micro-batches that don't exist. Steps depend only on steps of their own micro-batch. The
 // rest can therefore run in the same order, no later than in the full plan.
 //
 // In every schedule the backwards of one chunk come in the order of micro-batches, so gradients
@@ -26,10 +26,10 @@
 //
 // How a plan is to be executed; simulate() and the absence of deadlock rest on these rules:
 //   1. A stage does its steps in order. A step's input is the output of input_from(step): a
-//      message, or, where that is the same stage (one stage, several chunks), a value it keeps.
+//      message, or, where that is the same stage (one stage, several chunks), a kept value.
 //   2. A send never blocks: the output is kept until it has left, and the next step begins.
 //   3. Before a step is computed the receive of the next one is posted, so that a message can
-//      arrive meanwhile; a stage waits only for the input of the step it is about to do.
+//      arrive meanwhile; a stage waits only for the input of its next step.
 //   4. Messages are matched by message_tag (direction, micro-batch, chunk), never by their
 //      order: between two stages both directions and several chunks are on the way at once.
 // So besides the activations in flight a stage holds one input ahead and the unsent outputs.
@@ -53,7 +53,7 @@ enum class PipelineSchedule : std::uint8_t { gpipe, one_f_one_b };
 
 /// What `stage` of `stages` does in one training step: each (micro-batch, chunk) once forward
 /// and later once backward. Time and size O((micro_batches + stages) · chunks). Throws Error if
-/// stages, micro_batches or chunks is below one or the stage isn't one of them.
+/// stages, micro_batches or chunks is below one, or if `stage` doesn't exist.
 [[nodiscard]] std::vector<PlanStep> plan(PipelineSchedule schedule, int stage, int stages,
                                          int micro_batches, int chunks);
 
@@ -65,19 +65,19 @@ enum class PipelineSchedule : std::uint8_t { gpipe, one_f_one_b };
   return chunk * stages + stage;
 }
 
-/// A model part by its place.
+/// A model part, named by stage and chunk.
 struct PipelinePlace {
   int stage = 0;
   int chunk = 0;
   friend bool operator==(const PipelinePlace&, const PipelinePlace&) = default;
 };
 
-/// Whose output the step takes: forward, the part before; backward, the part after. Empty for
-/// the forward of the first part, which takes tokens, and for the backward of the last, which
-/// takes the loss.
+/// The model part whose output the step takes: in forward the part before, in backward the part
+/// after. Empty for the forward of the first part, which takes tokens, and for the backward of
+/// the last, which takes the loss.
 [[nodiscard]] std::optional<PipelinePlace> input_from(const PlanStep& step, int stage,
                                                       int stages, int chunks);
-/// Who takes the step's output; nothing at the model's end in that direction.
+/// The model part that takes the step's output; empty at the model's end in that direction.
 [[nodiscard]] std::optional<PipelinePlace> output_to(const PlanStep& step, int stage,
                                                      int stages, int chunks);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the plans of all stages on paper: does it end, when, and how much is in flight.
+// Simulates the plans of all stages: whether they end, when, and how much is in flight.
 #pragma once
 
 #include <span>
@@ -28,10 +28,10 @@ struct Simulation {
 
 /// Executes plans[stage] under the contract of plan.hpp. Sends don't block, and a step begins
 /// when the stage is free and its input has arrived. An input arrives `latency` after the
-/// sender finished it. `costs` has one entry for each of plans.size() × chunks model parts.
-/// Plans needn't be plan()'s: a backward before its forward, or an output that no step takes,
-/// counts as not finished. Throws Error if a step names a negative micro-batch or a chunk that
-/// isn't there.
+/// sender finished the step. `costs` has one entry for each of plans.size() × chunks model
+/// parts. Plans needn't be plan()'s: a backward before its forward, or an output that no step
+/// takes, counts as not finished. Throws Error if a step names a negative micro-batch or a
+/// chunk that doesn't exist.
 [[nodiscard]] Simulation simulate(std::span<const std::vector<PlanStep>> plans, int chunks,
                                   std::span<const PartCost> costs, double latency = 0);
 /// All parts cost the same.

@@ -14,7 +14,7 @@
 
 namespace trireme {
 
-/// Host memory that tokens are copied to the device from while the host goes on.
+/// Host memory for tokens. Copies to the device read this memory while the host goes on.
 class TokenUploads {
  public:
   explicit TokenUploads(const Exec& ex) : ex_(ex) {}
@@ -22,8 +22,8 @@ class TokenUploads {
   TokenUploads(const TokenUploads&) = delete;
   TokenUploads& operator=(const TokenUploads&) = delete;
 
-  /// Room for a step's tokens until submit(). Waits for the copies of an earlier step where all
-  /// rooms are taken: so the host is at most kRooms steps ahead.
+  /// Memory for a step's tokens until submit(). Waits for the copies of an earlier step if all
+  /// rooms are taken, and so keeps the host at most kRooms steps ahead.
   [[nodiscard]] std::int32_t* room(std::int64_t count);
   /// All copies from the room have been queued.
   void submit();
@@ -52,7 +52,8 @@ class BatchLayout {
   [[nodiscard]] std::int64_t samples_per_step() const { return count_ * size_ * dp_; }
   /// This rank's samples of the step that begins with sample `first`.
   [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first) const;
-  /// `tokens`: those samples, [samples, seq + 1]; empty where needs_tokens() is false.
+  /// `tokens` are the samples of runs(), [samples, seq + 1], or empty if needs_tokens() is
+  /// false.
   [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
                                                       std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,

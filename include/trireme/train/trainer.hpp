@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The model on this rank's mesh, and what can be done with it: a step, an evaluation, a
-// checkpoint.
+// The model on this rank's mesh: training steps, evaluations, and the state that checkpoints
+// hold.
 #pragma once
 
 #include <deque>
@@ -26,7 +26,7 @@ class CheckpointReader;
 struct HeldPiece;
 
 /// The parts of the deck's model that a rank holds, one for each of its stage's chunks. `mesh`
-/// must outlive them.
+/// must outlive the parts.
 [[nodiscard]] std::vector<std::unique_ptr<ModelPart>> build_parts(const Exec& ex,
                                                                   const Deck& deck,
                                                                   const Mesh& mesh);
@@ -35,8 +35,8 @@ struct HeldPiece;
 class Trainer {
  public:
   Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock);
-  /// With parts of the caller's making, which have the units of build_parts() or others in
-  /// their places.
+  /// Takes model parts that the caller built. Units that build_parts() makes may be replaced by
+  /// others.
   Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock& clock,
           std::vector<std::unique_ptr<ModelPart>> parts);
   ~Trainer();
@@ -46,43 +46,43 @@ class Trainer {
   struct StepResult {
     std::int64_t iteration = 0;
     double loss = 0;  ///< mean over the global batch's tokens, before the update
-    /// What modules added to it, mean over micro-batches. Training minimizes the sum of the
-    /// two.
+    /// Auxiliary losses that modules added, as a mean over micro-batches. Training minimizes
+    /// loss + auxiliary_loss.
     double auxiliary_loss = 0;
     double gradient_norm = 0;
     double lr = 0;
     double loss_scale = 1;       ///< this step's
     double next_loss_scale = 1;  ///< the next step's
     bool skipped = false;        ///< no update, as gradients overflowed
-    std::string overflow = {};   ///< the first of them, with layer and micro-batch
+    std::string overflow = {};   ///< names the first such gradient and its micro-batch
     /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
-    std::int64_t parameters = 0;  ///< size of this rank's part of the model, to compare with
+    std::int64_t parameters = 0;  ///< local_parameters(), to compare with
   };
   /// Queues one update from the global batch that begins with sample `first`. On a GPU the
-  /// update may not have begun when the call returns. The device decides whether it takes
-  /// place.
+  /// update may not have begun when the call returns. The device decides whether to update at
+  /// all.
   void step(std::int64_t iteration, std::uint64_t first, std::vector<std::int32_t> tokens);
-  /// Whether collect() would not wait, or must come before the next step.
+  /// Whether collect() would return at once, or must be called before the next step.
   [[nodiscard]] bool should_collect() const;
   /// Waits for the steps since the last call, and returns their results in order. A step whose
-  /// loss or gradient is not finite, and which may not be skipped, halts the run. The step and
-  /// all after it then changed no value and are left out, and report() throws.
+  /// loss or gradient is not finite, and which may not be skipped, halts the run. This step and
+  /// all later ones change no value and have no result, and report() throws.
   [[nodiscard]] std::vector<StepResult> collect();
-  /// Throws Error, on all ranks, where the last collect() found such a step.
+  /// Throws Error, on all ranks, if the last collect() found a step that halts the run.
   void report();
-  /// Mean loss over `batches` global batches of `source`, from its first sample on. Null on
-  /// stages that read no tokens.
+  /// Mean loss over `batches` global batches of `source`, from its first sample on. `source` is
+  /// null on stages that read no tokens.
   [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
 
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
   /// the trainer. Their content is right after wait_for_values().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
-  /// The boxes of the rank with index `dp` beside this one. Only names, boxes and sizes mean
-  /// something.
+  /// The boxes of the rank that differs from this one by its coordinate `dp` alone. Only names,
+  /// boxes and sizes are valid.
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
-  /// Waits for the gathers that a step leaves to run during the next.
+  /// Waits for gathers of values that a step leaves running beside the next step.
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
   /// Otherwise the optimizer starts afresh. Ranks that hold equal data share the reading.
@@ -95,7 +95,7 @@ class Trainer {
   }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
-  /// Pinned host memory taken so far for inputs of layers.
+  /// Bytes of pinned host memory taken so far for inputs of layers.
   [[nodiscard]] std::size_t host_bytes() const {
     std::size_t sum = 0;
     for (const auto& part : parts_) sum += part->host_bytes();
@@ -106,12 +106,12 @@ class Trainer {
     std::size_t gradients = 0;
     std::size_t optimizer = 0;
   };
-  /// What this rank keeps from step to step.
+  /// Bytes that this rank keeps from step to step.
   [[nodiscard]] StateBytes state_bytes() const {
     return {values_.value_bytes(), gradients_.bytes(),
             values_.master_bytes() + optimizer_.state_bytes()};
   }
-  /// Parameters of this rank's part of the model, with the gaps between them.
+  /// Elements of this rank's parameters, with the gaps between parameters.
   [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
   /// Elements that went through collectives over dp so far: each counts once, however many
   /// ranks it was summed over or gathered from.
@@ -129,10 +129,10 @@ class Trainer {
  private:
   class OverflowWatch;
 
-  /// Gradients of a step's global batch and what is decided by them, on the device.
+  /// Queues the gradients of a step's global batch, and the decision on the step.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   void upload_state();
-  /// The first gradient that overflowed, by the least code of all ranks.
+  /// Names the first gradient that overflowed, which has the least code of all ranks.
   [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
   [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] std::string first_bad_tensor();
@@ -141,7 +141,7 @@ class Trainer {
   /// The least of all ranks' texts, empty ones aside, without its first word.
   [[nodiscard]] std::string least(const std::string& text) const;
 
-  /// f(name's first part, group, array) for every array of the state.
+  /// Calls f(prefix, group, array) for every array of the state.
   void visit_arrays(bool with_optimizer,
                     const std::function<void(const std::string& kind, std::size_t group,
                                              const FlatArray&)>& f) const;
@@ -164,13 +164,13 @@ class Trainer {
   PipelineExecutor executor_;
   StepRule rule_;
 
-  /// A step that was queued and not collected.
+  /// A step that was queued and not collected yet.
   struct Queued {
-    StepResult result;  ///< what the host knows of it
+    StepResult result;  ///< fields that the host knows at once
     std::uint64_t first = 0;
     std::vector<std::int32_t> tokens;
   };
-  /// What the device says of a step.
+  /// What the device reports of a step.
   struct Outcome {
     StepState state;
     std::int64_t overflow = 0;  ///< least code of OverflowWatch
@@ -178,7 +178,7 @@ class Trainer {
   static constexpr std::size_t kMostQueued = 64;
   std::deque<Queued> queued_;
   std::optional<Queued> halted_;
-  bool halted_is_last_ = false;  ///< the gradients' memory holds its
+  bool halted_is_last_ = false;  ///< the halted step's gradients are still in memory
   StepState decided_;            ///< state after the last collected step
   Tensor state_;                 ///< StepState
   std::unique_ptr<OverflowWatch> overflow_;

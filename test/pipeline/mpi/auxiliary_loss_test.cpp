@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loss that arises in the middle of a pipeline: its sum, and its part in the gradient by
-// finite differences, over micro-batches and whatever is recomputed.
+// A loss that arises in the middle of a pipeline. Its sum, and its share of the gradient by
+// finite differences, are right for all micro-batches and kinds of recomputation.
 #include <cmath>
 
 #include <boost/test/data/test_case.hpp>
@@ -50,7 +50,7 @@ class MeanSquare : public UnitObserver {
   double mean_ = 0;
 };
 
-/// One rank of a pipeline over all ranks.
+/// One rank of a pipeline that has all ranks.
 struct Stage {
   Stage(bool tied, double coefficient, const Recompute& recompute)
       : config(config_of(tied)), mesh({1, 1, world->size()}, *world) {
@@ -83,7 +83,7 @@ struct Stage {
     return batches;
   }
 
-  /// Over all ranks.
+  /// The losses, summed over all ranks.
   Losses losses_of(const std::vector<MicroBatch>& batches) {
     Losses mine;
     for (const MicroBatch& mb : batches) {
@@ -94,7 +94,7 @@ struct Stage {
             world->reduce_value(mine.auxiliary, Reduction::sum)};
   }
 
-  /// Leaves the gradient.
+  /// Runs forward and backward, and leaves the gradient in the store.
   Losses train() {
     store->zero_gradients(cpu.ex);
     const auto batches = micro_batches(true);
@@ -110,7 +110,7 @@ struct Stage {
     return losses_of(batches);
   }
 
-  /// d total / d element `i` of a parameter of name `name`, wherever it is.
+  /// d total / d element `i` of the parameter `name`, which may be on another rank.
   double slope(const std::string& name, std::size_t i) {
     constexpr double kStep = 1e-5;
     const auto shift = [&](double by) {
@@ -137,7 +137,7 @@ struct Stage {
   std::unique_ptr<PipelineExecutor> executor;
 };
 
-/// An element that the loss depends on: a row of the table that some token has.
+/// An element that the loss depends on. In a table, the element is in a row of some token.
 std::size_t element_of(const Stage& stage, const Parameter& p) {
   if (p.role == ParameterRole::weight) return static_cast<std::size_t>(p.box.count()) / 2;
   const MicroBatch mb = tiny_batch(stage.cpu.ex, stage.config, 0, 1, kMicroBatches);
@@ -171,7 +171,7 @@ BOOST_DATA_TEST_CASE(gradient_is_that_of_the_total,
   Stage plain(tied, 0, recompute);
   stage.train();
   plain.train();
-  double moved = 0;  // by the term, of what stands before it
+  double moved = 0;  // how much the term changes gradients
   for (int rank = 0; rank < stage.world->size(); ++rank) {
     const bool mine = rank == stage.world->rank();
     const auto& parameters = stage.store->parameters();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The executor over real messages, each rank delayed at random: loss and gradients of every
-// schedule are those of the whole model on one rank, and nothing is left under way. Parameters
-// are there during uses of their units alone, which come in the order that was announced.
+// The executor over real messages, each rank delayed at random. Loss and gradients of every
+// schedule are those of the whole model on one rank, and no message is left. Parameters are
+// bound during uses of their units alone, and uses come in the announced order.
 #include "trireme/pipeline/executor.hpp"
 
 #include <chrono>
@@ -35,7 +35,7 @@ const Schedule kSchedules[] = {{"GPipe", PipelineSchedule::gpipe, 1},
                                {"1F1B", PipelineSchedule::one_f_one_b, 1},
                                {"interleaved 1F1B", PipelineSchedule::one_f_one_b, 2}};
 
-/// pp alone; where the ranks suffice, with each of the others.
+/// Meshes of pp alone, and if the ranks suffice, of pp with one other axis.
 std::vector<MeshShape> meshes(int ranks) {
   std::vector<MeshShape> list{{1, 1, ranks}};
   if (ranks == 4) list.insert(list.end(), {{2, 1, 2}, {1, 2, 2}});
@@ -114,11 +114,11 @@ struct Stage {
   std::vector<std::unique_ptr<ModelPart>> parts;
   std::unique_ptr<ParameterStore> store;
   std::unique_ptr<PipelineExecutor> executor;
-  std::vector<UnitUse> announced;  ///< of the last run
-  std::size_t done = 0;            ///< of these
+  std::vector<UnitUse> announced;  ///< uses that the last run announced
+  std::size_t done = 0;            ///< how many of these uses are done
 
  private:
-  /// Holds uses against those announced, binds parameters, and delays the rank.
+  /// Compares uses with the announced ones, binds parameters, and delays the rank.
   class Follower : public UnitObserver {
    public:
     explicit Follower(Stage& stage)
@@ -173,7 +173,7 @@ struct Stage {
   }
 };
 
-/// ‖a − b‖ / ‖b‖ of a parameter's part.
+/// ‖a − b‖ / ‖b‖ of this rank's shard of a parameter.
 double distance(const Parameter& p, const Parameter& whole) {
   double difference = 0;
   double reference = 0;
@@ -215,8 +215,8 @@ BOOST_DATA_TEST_CASE(gradients_are_those_of_one_rank,
   const TinyModel whole(cpu.ex, config, dtype, {self.get(), false});
   for (const MeshShape& shape : meshes(world_communicator()->size())) {
     Stage stage(config, shape, schedule, dtype, shape.tp > 1 && tied);
-    // One executor through all counts: a message left over from one step would be taken for
-    // one of the next.
+    // One executor runs all counts, so that a message left over from one step would spoil the
+    // next step.
     for (const int count : {1, 3, 4, 8}) compare(stage, whole, count, fp64 ? 1e-12 : 1e-5);
   }
 }
@@ -256,7 +256,7 @@ BOOST_AUTO_TEST_CASE(activations_in_flight) {
   }
 }
 
-/// A use for each unit and pass of the plan's steps, in their order.
+/// Uses come for each unit and pass of the plan's steps, in the order of the plan.
 BOOST_DATA_TEST_CASE(uses_follow_the_plan, bdata::make(kSchedules), schedule) {
   using Pass = UnitUse::Pass;
   const ModelConfig config = config_of(false);
