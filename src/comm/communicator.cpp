@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host values over any communicator, and the group of one.
+// Host values over any communicator, and the communicator of one rank.
 #include "trireme/comm/communicator.hpp"
 
 #include <cstring>
