@@ -18,7 +18,7 @@ namespace trireme {
 
 struct SaveOptions {
   std::string folder;          ///< SAVE
-  bool async = true;           ///< copy the state, write behind training; else write alone
+  bool async = true;           ///< write a copy behind training; else training waits
   int writers_per_node = 0;    ///< 0: every rank that holds something
   std::string node;            ///< equal on ranks that share a machine: its name
   std::int64_t keep_last = 0;  ///< checkpoints that stay; 0: all
