@@ -101,7 +101,7 @@ std::uint64_t sum_after_seal(const std::string& path) {
 
 void collect(const h5::Group& group, const std::string& prefix, int level,
              std::vector<std::string>& names) {
-  TRM_REQUIRE(level < kMostGroups, "{}: groups in groups without end", group.where());
+  TRM_REQUIRE(level < kMostGroups, "{}: HDF5 groups in each other without end", group.where());
   for (const auto& member : group.names()) {
     if (group.is_link(member)) continue;
     const std::string name = prefix + member;

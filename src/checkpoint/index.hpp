@@ -19,7 +19,7 @@
 
 namespace trireme::checkpoint {
 
-/// Writes FOLDER/checkpoint.h5 and waits until it is on disk.
+/// Writes FOLDER/checkpoint.h5 and waits until the file is on disk.
 void write_index(const std::string& folder, const RunState& state, const Manifest& manifest,
                  const std::vector<CheckpointReader::Shard>& shards);
 

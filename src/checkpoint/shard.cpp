@@ -98,7 +98,7 @@ h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& re
   h5::File file(path, h5::Mode::read);
   require_stamp(file);
   TRM_REQUIRE(file.integer("iteration") == iteration,
-              "{}: it is of iteration {}, the checkpoint of {}", file.path(),
+              "{}: its iteration is {}, the checkpoint's {}", file.path(),
               file.integer("iteration"), iteration);
   return file;
 }

@@ -180,10 +180,9 @@ class MpiCommunicator : public Communicator {
 MpiSession::MpiSession(int& argc, char**& argv) {
   int provided = 0;
   check(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
-  TRM_REQUIRE(
-      provided >= MPI_THREAD_FUNNELED,
-      "this MPI library ({}) does not allow threads beside it; trireme reads data in one",
-      mpi_version());
+  TRM_REQUIRE(provided >= MPI_THREAD_FUNNELED,
+              "this MPI library ({}) does not allow other threads; trireme reads data in one",
+              mpi_version());
   world_ = world_communicator();
   const LaunchedProcesses launched = launched_processes(std::getenv);
   if (world_->size() == 1 && launched.count > 1) {

@@ -30,7 +30,7 @@ inline constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
 /// Calls f(first address, count) on pieces of at most kMaxCount elements.
 template <class ViewType, class F>
 void in_parts(const ViewType& v, F&& f) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
+  TRM_CHECK(v.contiguous(), "communication of a strided window {}", v.shape().str());
   using Byte = std::conditional_t<std::is_same_v<ViewType, View>, std::byte, const std::byte>;
   auto* base = static_cast<Byte*>(v.raw());
   const std::int64_t n = v.count();

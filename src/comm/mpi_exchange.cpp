@@ -71,7 +71,7 @@ class ReduceScatter : public RequestThen {
 };
 
 std::unique_ptr<Scratch> widened(const View& data, const std::shared_ptr<ScratchPool>& pool) {
-  TRM_CHECK(data.contiguous(), "an exchange of a strided window {}", data.shape().str());
+  TRM_CHECK(data.contiguous(), "communication of a strided window {}", data.shape().str());
   auto wide =
       std::make_unique<Scratch>(pool, static_cast<std::size_t>(data.count()) * sizeof(float));
   widen(data.dtype(), data.raw(), reinterpret_cast<float*>(wide->data()), data.count());

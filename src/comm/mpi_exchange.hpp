@@ -13,7 +13,7 @@ namespace trireme::mpi {
                                               const View& to, bool accumulate, const View& room,
                                               const std::shared_ptr<ScratchPool>& pool);
 
-/// Reduces bf16 or fp16: widens to fp32, reduces there, rounds once.
+/// Reduces half precision: widens to fp32, reduces in fp32, rounds once.
 void all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
                        const std::shared_ptr<ScratchPool>& pool);
 

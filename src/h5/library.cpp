@@ -21,8 +21,8 @@ void start_library() {
   // At exit the library would close what is still open. Our owners leave only objects open that
   // can't be written (see written()).
   H5dont_atexit();
-  // A property of files could say so instead (HDF5 1.10.7). The library does not hand this
-  // property on to a virtual dataset's sources. It would lock a source, and miss any source
+  // From HDF5 1.10.7 on, a property could turn locks off for one file. HDF5 does not hand the
+  // property on to a virtual dataset's sources. HDF5 would lock a source, and miss any source
   // that this program has open without locks.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
 }

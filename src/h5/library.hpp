@@ -65,7 +65,7 @@ struct Handle {
 /// The type of elements in memory and, little-endian, in files.
 [[nodiscard]] hid_t memory_type(DType dtype);
 [[nodiscard]] hid_t file_type(DType dtype);
-/// Ours for a file's, in any byte order; throws Error if it is none of ours.
+/// The DType of a file's type, in any byte order. Throws Error if no DType fits.
 [[nodiscard]] DType dtype_of(hid_t type, std::string_view where);
 
 }  // namespace trireme::h5

@@ -33,7 +33,7 @@ class Fabric {
   void fail(const std::string& message);
   [[nodiscard]] bool failed() const { return !failure_.empty(); }
   [[nodiscard]] const std::string& failure() const { return failure_; }
-  /// Throws the failure, if there is one, on rank `rank`.
+  /// Throws the failure, if any, on rank `rank`.
   void throw_failure(int rank);
   /// Whether rank `rank` met the failure of another rank.
   [[nodiscard]] bool abandoned(int rank) const;

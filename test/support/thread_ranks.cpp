@@ -146,7 +146,7 @@ void require_block(const ConstView& block) {
 }
 
 void require_contiguous(const ConstView& v) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
+  TRM_CHECK(v.contiguous(), "communication of a strided window {}", v.shape().str());
 }
 
 class ThreadCommunicator : public Communicator {

@@ -13,8 +13,8 @@ namespace trireme::test {
 struct RankOptions {
   /// A rank waits at most this many seconds. If all ranks wait, the run ends at once.
   double patience = 120;
-  /// Seed of random delays; 0: none. Ranks are then late at random, and a message is either
-  /// copied at once or uses the sender's memory until some rank waits for it.
+  /// Seed of random delays; 0: none. Delayed ranks are late at random. A message is then either
+  /// copied at once, or uses the sender's memory until some rank waits for the message.
   std::uint64_t delays = 0;
   /// Counts the bytes of text that rank 0 receives, if not null.
   std::size_t* gathered = nullptr;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saves a run's state while the run goes on. A save is written to SAVE/global_stepN.tmp by a
-// thread of each writer, synced, renamed by rank 0, and then named by `latest`. MPI is called
-// by the caller's thread alone.
+// Saves a run's state while the run goes on. A thread of each writer writes and syncs a shard
+// in SAVE/global_stepN.tmp. Rank 0 renames the folder, and puts the new name in `latest`. Only
+// the caller's thread calls MPI.
 #pragma once
 
 #include <memory>
@@ -24,7 +24,7 @@ struct SaveOptions {
   std::int64_t keep_last = 0;  ///< checkpoints that stay; 0: all
 };
 
-/// What became of a save; the same on all ranks.
+/// The result of a save; equal on all ranks.
 struct SaveReport {
   std::int64_t iteration = 0;
   std::int64_t bytes = 0;    ///< size of all tensors, over all ranks
@@ -33,19 +33,19 @@ struct SaveReport {
   double total_seconds = 0;  ///< from start() until `latest` named the checkpoint
   std::string failure;       ///< empty, or why there is no new checkpoint; older ones stay
   bool disk_full = false;    ///< whether disk space or quota ran out
-  std::string note;          ///< rank 0: left-overs that were removed, or could not be
+  std::string note;          ///< rank 0: leftovers that were removed, or could not be
 };
 
-/// A device whose memory holds the state, and the stream in whose order it is copied. Both must
+/// A device whose memory holds the state, and the stream that orders the copy. Both must
 /// outlive the saver.
 struct StateHome {
   Device& device;
   Stream& stream;
 };
 
-/// The copy of a device's state is in pinned host memory. Memory that ranks share
-/// (writers_per_node) is not pinned. The copy then goes through this many pinned bytes, which
-/// are at most 64 MiB.
+/// Bytes of pinned memory through which `copy` bytes of a device's state go into memory that
+/// ranks share (writers_per_node) and that is not pinned. At most 64 MiB. Without sharing, the
+/// whole copy is pinned.
 [[nodiscard]] std::size_t pinned_ring_bytes(std::size_t copy);
 
 class CheckpointSaver {

@@ -15,12 +15,12 @@ namespace trireme {
 
 enum class Reduction : std::uint8_t { sum, max, min };
 
-/// Communication under way. Views given to it must stay valid until wait() returns, and so must
-/// the request itself.
+/// Communication under way. The views of the call must stay valid until wait() returns, and so
+/// must the request itself.
 class Request {
  public:
   virtual ~Request() = default;
-  virtual bool test() = 0;  ///< Makes progress; true once done.
+  virtual bool test() = 0;  ///< Makes progress; returns whether all is done.
   virtual void wait() = 0;
 };
 using RequestPtr = std::unique_ptr<Request>;

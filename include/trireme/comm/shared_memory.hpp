@@ -19,7 +19,7 @@ class SharedMemory {
   /// has too little memory. The message then names both sizes.
   SharedMemory(Communicator& group, std::size_t bytes);
 
-  /// The part of a rank; null if it is empty.
+  /// A rank's part; null if the part is empty.
   [[nodiscard]] std::byte* part(int rank) const;
   [[nodiscard]] std::size_t bytes(int rank) const;
 

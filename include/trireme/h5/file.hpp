@@ -28,12 +28,12 @@ enum class Mode : std::uint8_t {
 };
 
 struct FileOptions {
-  /// HDF5's newer format, whose metadata has checksums: reading a damaged file is an error and
-  /// gives no wrong or endless answer. HDF5 has no checksums for texts in attributes, and for
-  /// virtual datasets: the library trusts these, and damage can crash it. Put a checksum on
-  /// such a file by yourself (see user_block), and check it before you open the file. Reading
-  /// needs HDF5 1.10 (2016). A file that is open for writing, or was when its program died,
-  /// can't be opened.
+  /// HDF5's newer format, whose metadata has checksums: damage there is an error, and never
+  /// gives a wrong or endless answer. Texts in attributes and virtual datasets have no
+  /// checksum: HDF5 trusts these, and damage can crash it. Put a checksum of your own on such
+  /// a file (see user_block), and check this before you open the file. Reading needs HDF5
+  /// 1.10 (2016). A file that is open for writing, or was when its program died, can't be
+  /// opened.
   bool checksums = false;
   /// Bytes before HDF5's own, free for the caller: 0, or a power of two from 512 on.
   std::int64_t user_block = 0;
@@ -55,7 +55,7 @@ struct DatasetOptions {
 /// Where a box of a virtual dataset is: all of a dataset of another file.
 struct Source {
   std::string file;     ///< relative to the folder of the virtual dataset's file
-  std::string dataset;  ///< its name there; the dataset has the box's extent
+  std::string dataset;  ///< name of the dataset, which has the box's extent
   Box box;
 };
 
@@ -71,7 +71,7 @@ struct Handle;
 /// An HDF5 object that can carry attributes. A copy is another handle on the same object.
 class Object {
  public:
-  /// "data.h5: /group/name", as errors name it.
+  /// "data.h5: /group/name", as errors name an object.
   [[nodiscard]] std::string where() const;
 
   /// Replaces an attribute of that name.
@@ -143,7 +143,7 @@ class Group : public Object {
   [[nodiscard]] std::vector<std::string> names() const;
 
   [[nodiscard]] Group group(const std::string& name) const;
-  /// Also creates the groups above `name`. An existing group is opened.
+  /// Also creates the HDF5 groups above `name`. An existing HDF5 group is opened.
   Group create_group(const std::string& name);
 
   /// Throws Error if the dataset is missing or Trireme lacks its element type. The library
@@ -151,7 +151,7 @@ class Group : public Object {
   /// as random access wants.
   [[nodiscard]] Dataset dataset(const std::string& name,
                                 std::int64_t cache_bytes = 1 << 20) const;
-  /// Also creates the groups above `name`. Elements that were never written read as zero.
+  /// Also creates the HDF5 groups above `name`. Elements never written read as zero.
   Dataset create_dataset(const std::string& name, DType dtype, const Shape& shape,
                          const DatasetOptions& options = {});
   /// A dataset that shows boxes of other files' datasets as one array. Elements outside of all
@@ -165,18 +165,18 @@ class Group : public Object {
   /// Whether the name itself is a link that create_link() makes.
   [[nodiscard]] bool is_link(const std::string& name) const;
   void remove(const std::string& name);
-  /// Writes a 1-D dataset of UTF-8 texts. Also creates the groups above `name`.
+  /// Writes a 1-D dataset of UTF-8 texts. Also creates the HDF5 groups above `name`.
   void write_texts(const std::string& name, const std::vector<std::string>& texts);
 
  protected:
   using Object::Object;
   [[nodiscard]] std::string name_of_member(const std::string& name) const;
   [[nodiscard]] std::int64_t type_of_member(const std::string& name) const;
-  /// Makes the groups above a name; throws Error if the name is taken.
+  /// Makes the HDF5 groups above a name; throws Error if the name is taken.
   void make_way(const std::string& name);
 };
 
-/// A file, as its top group. It stays open until the last handle on anything in it is gone.
+/// A file, as its top HDF5 group. A file stays open until no handle on its objects is left.
 class File : public Group {
  public:
   File() = default;

@@ -217,7 +217,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_from_before_the_loss_scale_had_a_state) {
 
 BOOST_AUTO_TEST_CASE(shards_of_something_else) {
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("iteration", 7); }),
-                    "it is of iteration 7, the checkpoint of 8");
+                    "its iteration is 7, the checkpoint's 8");
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format_version", 3); }),
                     "version 3; this program reads version 2");
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format", "tokens"); }),
