@@ -6,7 +6,7 @@
 
 namespace trireme::checkpoint {
 
-// All throw Error with the path and the system's reason.
+// All functions here throw Error with the path and the system's reason.
 
 /// Makes a folder and those above it, on disk.
 void make_folder(const std::string& path);

@@ -122,8 +122,8 @@ bool Group::has(const std::string& name) const {
 }
 
 std::int64_t Group::type_of_member(const std::string& name) const {
-  // Do not open the object: opening reads all of its metadata, and a virtual dataset has
-  // much.
+  // Look without opening the object: to open a virtual dataset, the library reads long metadata
+  // of all its boxes.
   H5O_info_t info{};
 #if H5_VERSION_GE(1, 12, 0)
   const herr_t code =
