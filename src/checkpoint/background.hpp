@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One piece of work beside the caller's.
+// A piece of work on a thread beside the caller's.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@ class BackgroundJob {
   BackgroundJob(const BackgroundJob&) = delete;
   BackgroundJob& operator=(const BackgroundJob&) = delete;
 
-  /// Once the last one was taken.
+  /// Call this only after take() has returned for the work before.
   void start(std::function<void()> work) {
     done_ = false;
     thread_ = std::thread([this, work = std::move(work)] {
@@ -30,7 +30,7 @@ class BackgroundJob {
     });
   }
   [[nodiscard]] bool done() const { return done_; }
-  /// Waits; the error that it threw, or nothing.
+  /// Waits for the work. Returns the Error that the work threw, or nothing.
   [[nodiscard]] std::optional<Error> take() {
     if (thread_.joinable()) thread_.join();
     return std::exchange(error_, std::nullopt);

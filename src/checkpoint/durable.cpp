@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// False where the system or the file system can't.
+/// Exchanges two names. False where the system or the file system can't do so.
 bool exchange(const std::string& a, const std::string& b) {
 #ifdef RENAME_EXCHANGE
   return renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;

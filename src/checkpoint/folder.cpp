@@ -40,12 +40,12 @@ std::optional<std::int64_t> parse(std::string_view name, std::string_view suffix
   return n;
 }
 
-bool is_folder(const std::string& path) {  // a link to one is none
+bool is_folder(const std::string& path) {  // false for a link to a folder
   std::error_code code;
   return fs::is_directory(fs::symlink_status(path, code));
 }
 
-/// Names in SAVE; none if it is no folder.
+/// Names in SAVE; empty if SAVE is not a folder.
 std::vector<std::string> names_in(const std::string& save) {
   std::vector<std::string> names;
   std::error_code code;
@@ -61,7 +61,7 @@ std::vector<std::string> names_in(const std::string& save) {
 using ByFallingIteration = std::map<std::int64_t, std::string, std::greater<>>;
 
 /// All names that may be loaded. A save that died while it replaced a checkpoint may have left
-/// the old one aside as global_stepN.old.
+/// the replaced checkpoint as global_stepN.old.
 ByFallingIteration complete(const std::string& save) {
   ByFallingIteration found;
   for (const std::string& name : names_in(save)) {
@@ -158,7 +158,7 @@ std::vector<std::string> outdated(const std::string& save, std::int64_t iteratio
   try {
     latest = latest_name(save).value_or("");
   } catch (const Error&) {
-    return {};  // any of them may be the one
+    return {};  // `latest` may mean any of the checkpoints
   }
   std::vector<std::string> names;
   std::int64_t past = 0;
@@ -175,7 +175,7 @@ void remove_checkpoint(const std::string& save, const std::string& name) {
   const std::string temporary = in(save, checkpoint_name(*iteration) + ".tmp");
   checkpoint::remove_all(temporary);
   rename_path(in(save, name), temporary);
-  sync_to_disk(save);  // else a power failure could bring the name back, over half a folder
+  sync_to_disk(save);  // else a power failure could bring back the name of half a folder
   checkpoint::remove_all(temporary);
 }
 

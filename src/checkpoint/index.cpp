@@ -23,8 +23,8 @@ constexpr const char* kFile = "checkpoint.h5";
 constexpr const char* kStorage = "storage";
 constexpr const char* kShards = "storage/shards";
 constexpr const char* kFrames = "storage/frames";
-constexpr std::int64_t kSealBytes = 512;  // the least that HDF5 leaves to its user
-constexpr int kMostGroups = 16;           // levels: a circle of names must end
+constexpr std::int64_t kSealBytes = 512;  // HDF5's smallest user block
+constexpr int kMostGroups = 16;           // levels of groups; a cycle of names must end
 
 std::string path_in(const std::string& folder) { return fmt::format("{}/{}", folder, kFile); }
 
@@ -87,7 +87,7 @@ std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
 
 constexpr std::string_view kSeal = "trireme checkpoint, version ";
 
-/// The first bytes of a file of which the rest has this sum.
+/// The first bytes of a file, where `sum` is the checksum of all other bytes.
 std::string seal(std::uint64_t sum) {
   std::string text = fmt::format("{}{}, XXH3 after byte {}: {:016x}\n", kSeal, kFormatVersion,
                                  kSealBytes, sum);
@@ -101,7 +101,7 @@ std::uint64_t sum_after_seal(const std::string& path) {
 
 void collect(const h5::Group& group, const std::string& prefix, int level,
              std::vector<std::string>& names) {
-  TRM_REQUIRE(level < kMostGroups, "{}: groups in groups without end", group.where());
+  TRM_REQUIRE(level < kMostGroups, "{}: HDF5 groups in each other without end", group.where());
   for (const auto& member : group.names()) {
     if (group.is_link(member)) continue;
     const std::string name = prefix + member;
@@ -152,7 +152,7 @@ h5::File open_index(const std::string& folder) {
   TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),
               "{}: its format has version {}; this program reads version {}", path,
               version.substr(0, version.find(',')), kFormatVersion);
-  // Before HDF5 sees it: that trusts what it finds, and can crash on damage.
+  // Check before HDF5 opens the file: HDF5 trusts its content, and can crash on damage.
   TRM_REQUIRE(text == seal(sum_after_seal(path)), "{}: damaged: its checksum is wrong", path);
   h5::File file(path, h5::Mode::read);
   require_stamp(file);
@@ -166,7 +166,7 @@ RunState load_state(const h5::File& file) {
   state.optimizer_steps = file.integer("optimizer_steps");
   state.seed = std::bit_cast<std::uint64_t>(file.integer("seed"));
   state.loss_scale = file.number("loss_scale");
-  if (file.has_attribute("loss_scale_hysteresis")) {  // earlier programs had fp32 alone
+  if (file.has_attribute("loss_scale_hysteresis")) {  // earlier versions had fp32 alone
     state.clean_steps = file.integer("loss_scale_clean_steps");
     state.hysteresis = file.integer("loss_scale_hysteresis");
   }

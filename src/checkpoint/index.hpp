@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// checkpoint.h5: a run's state, and all shards as whole arrays. The file holds
+// checkpoint.h5: a run's state, and every array whole, as a view on the shards. The file holds
 // RunState as attributes, with the seed's bits as int64, and a virtual dataset NAME for each
-// array. Group optimizer/master is a link to model where the values are the masters themselves.
+// array. HDF5 group optimizer/master is a link to model where the values are the masters.
 // Dataset storage/shards is int64 [shards, 3]: each row has a shard's number, bytes, and
-// checksum of its frame. A frame is all bytes that are no tensor's. Dataset storage/frames is
+// checksum of its frame. The frame is all bytes outside of tensors. Dataset storage/frames is
 // int64 [ranges, 3]: number, offset, bytes. The file's first 512 bytes are text: the format's
-// version, and the checksum of all that follows.
+// version, and the checksum of all other bytes.
 #pragma once
 
 #include <string>
@@ -19,11 +19,11 @@
 
 namespace trireme::checkpoint {
 
-/// Writes FOLDER/checkpoint.h5 and waits until it is on disk.
+/// Writes FOLDER/checkpoint.h5 and waits until the file is on disk.
 void write_index(const std::string& folder, const RunState& state, const Manifest& manifest,
                  const std::vector<CheckpointReader::Shard>& shards);
 
-/// Opens it, after its sum was seen to be right. Throws Error.
+/// Opens FOLDER/checkpoint.h5 after a check of its checksum. Throws Error.
 [[nodiscard]] h5::File open_index(const std::string& folder);
 
 [[nodiscard]] RunState load_state(const h5::File& file);
@@ -43,7 +43,7 @@ struct StoredTensor {
   Shape global;
   std::vector<Location> pieces;
 };
-/// Checked: boxes inside of the global shape, shards by their own names.
+/// Throws Error unless every box is inside the global shape and every shard has its own name.
 [[nodiscard]] StoredTensor load_tensor(const h5::File& file, const std::string& name);
 
 }  // namespace trireme::checkpoint

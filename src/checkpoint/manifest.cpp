@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The manifest's text, and tilings.
+// The manifest's text, and checks that boxes tile a region.
 #include "manifest.hpp"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ DType dtype_named(const std::string& text) {
   throw Error(fmt::format("unknown element type {}", text));
 }
 
-/// The axis along which most parts begin at different places: the best one to sweep.
+/// The axis along which most boxes begin at different offsets: the best axis to sweep.
 int widest_axis(const std::vector<Box>& parts) {
   int best = 0;
   std::size_t most = 0;
@@ -54,7 +54,7 @@ void require_name(const std::string& name) {
     good = good && !part.empty() && part != "." && part != "..";
   }
   for (const char c : name) good = good && c > ' ' && c < '\x7f' && c != '@';
-  good = good && name != "storage" && !name.starts_with("storage/");  // where shards are listed
+  good = good && name != "storage" && !name.starts_with("storage/");  // lists the shards
   TRM_REQUIRE(good, "\"{}\" can't be the name of a tensor in a checkpoint", name);
 }
 
@@ -118,7 +118,7 @@ void require_tilings(const Manifest& manifest) {
   for (const auto& [name, entry] : manifest) {
     for (auto at = name.find('/'); at != std::string::npos; at = name.find('/', at + 1)) {
       TRM_REQUIRE(!manifest.contains(name.substr(0, at)),
-                  "{} is a tensor, so that none can be named {}", name.substr(0, at), name);
+                  "{} is a tensor, so no tensor can be named {}", name.substr(0, at), name);
     }
     std::vector<Box> boxes;
     boxes.reserve(entry.places.size());

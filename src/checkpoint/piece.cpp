@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How replicas share the writing of what they all hold.
+// How replicas share the writing of pieces that all of them hold.
 #include "trireme/checkpoint/piece.hpp"
 
 #include <algorithm>
@@ -12,14 +12,14 @@ namespace trireme {
 
 namespace {
 
-constexpr std::int64_t kSmallest = 64 << 10;  // bytes; an item with less stays whole
+constexpr std::int64_t kSmallest = 64 << 10;  // bytes; a smaller item stays whole
 
 std::int64_t bytes_of(const ConstView& item) { return static_cast<std::int64_t>(item.bytes()); }
 
 std::int64_t bytes_of_row(const ConstView& item) { return bytes_of(item) / item.shape()[0]; }
 
 /// Rows of an item that end before `byte`, which may lie outside of the item. The border moves
-/// to the nearest one that the item may have.
+/// to the nearest row, or to the nearest end of an item that stays whole.
 std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
   const std::int64_t rows = item.shape()[0];
   if (byte <= 0) return 0;
@@ -40,7 +40,7 @@ std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int r
   TRM_CHECK(replica >= 0 && replica < replicas, "replica {} of {}", replica, replicas);
   std::int64_t total = 0;
   for (const ConstView& item : items) total += bytes_of(item);
-  const auto cut = [&](int k) {  // k·total/replicas, and no product too large
+  const auto cut = [&](int k) {  // k·total/replicas, without overflow
     return total / replicas * k + total % replicas * k / replicas;
   };
   std::vector<Rows> mine;
@@ -72,7 +72,7 @@ Piece rows_of(const Piece& piece, const Rows& rows) {
 }
 
 std::vector<Piece> writing_share(const std::vector<HeldPiece>& held) {
-  std::map<int, std::vector<std::size_t>> groups;  // `replicas` to numbers in `held`
+  std::map<int, std::vector<std::size_t>> groups;  // from `replicas` to indices of `held`
   for (std::size_t i = 0; i < held.size(); ++i) {
     auto& group = groups[held[i].replicas];
     group.push_back(i);
@@ -81,7 +81,7 @@ std::vector<Piece> writing_share(const std::vector<HeldPiece>& held) {
               held[i].replica, held[i].replicas, held[group.front()].piece.name,
               held[group.front()].replica);
   }
-  std::vector<Rows> mine;  // items are numbers in `held`
+  std::vector<Rows> mine;  // items are indices of `held`
   for (const auto& [replicas, group] : groups) {
     std::vector<ConstView> items;
     for (const std::size_t i : group) items.push_back(held[i].piece.data);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Filling boxes from the pieces that overlap.
+// Filling boxes from the pieces that overlap the box.
 #include "trireme/checkpoint/reader.hpp"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ using checkpoint::StoredTensor;
 
 constexpr std::size_t kOpenShards = 64;  // well below the usual limit of open files
 
-/// f(), with `what` before the reason of its Error.
+/// Calls f. If f throws, the Error begins with `what`.
 template <class F>
 decltype(auto) naming(const std::string& what, F f) {
   try {

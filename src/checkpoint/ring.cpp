@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kChunks = 4;
 constexpr std::size_t kLargestChunk = std::size_t{16} << 20U;
 
-/// All chunks are as large; whole cache lines.
+/// Bytes of each chunk: all chunks are of one size, in whole cache lines.
 std::size_t chunk_bytes(std::size_t copy) {
   constexpr std::size_t kLine = 64;
   return std::min(kLargestChunk, (copy + kChunks * kLine - 1) / (kChunks * kLine) * kLine);
@@ -46,7 +46,7 @@ void Ring::wait() {
   open_ = 0;
 }
 
-/// The next chunk is to be free.
+/// Closes the chunk that is being filled, and makes the next chunk free.
 void Ring::seal() {
   filled_.push_back({open_++, home_.stream.record()});
   if (filled_.size() == chunks_.size()) empty_oldest();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies from a device into memory that isn't pinned, through chunks that are.
+// Copies from a device into memory that isn't pinned, through pinned chunks.
 #pragma once
 
 #include <deque>
@@ -10,22 +10,22 @@
 
 namespace trireme::checkpoint {
 
-/// While the device fills a chunk, the host empties the one before. Only what has more bytes
-/// than all chunks together waits for the device before its end.
+/// While the device fills a chunk, the host empties the chunk before. copy() waits for the
+/// device only when no chunk is free.
 class Ring {
  public:
-  /// For copies into the `bytes` bytes from `to` on.
+  /// For copies into `bytes` bytes that begin at `to`.
   Ring(const StateHome& home, std::byte* to, std::size_t bytes);
 
-  /// Queues a copy of `from`, contiguous, to `to` + `at`; `at` only grows, and what lies
-  /// between copies becomes anything.
+  /// Queues a copy of the contiguous view `from` to `to` + `at`. Successive `at` must grow.
+  /// Bytes between two copies get undefined values.
   void copy(std::size_t at, const ConstView& from);
-  /// All is there.
+  /// Waits until every copy has arrived.
   void wait();
 
  private:
   struct Filled {
-    std::size_t number = 0;  ///< the chunk's number in `to`
+    std::size_t number = 0;  ///< the chunk's position in `to`
     std::unique_ptr<Event> event;
   };
   void seal();
@@ -37,9 +37,9 @@ class Ring {
   StateHome home_;
   std::byte* to_;
   std::size_t size_;
-  std::size_t chunk_;          ///< bytes of one
+  std::size_t chunk_;          ///< bytes of a chunk
   std::size_t open_ = 0;       ///< the chunk that is being filled
-  std::deque<Filled> filled_;  ///< and those before it that the host hasn't emptied
+  std::deque<Filled> filled_;  ///< chunks before the open one, not emptied yet
   std::deque<HostBuffer> chunks_;
 };
 

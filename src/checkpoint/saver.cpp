@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The phases of a save: the copy; shards, by all writers; checkpoint.h5 and the names, by rank
-// 0.
+// The phases of a save: the copy, then shards by all writers. Last, rank 0 writes checkpoint.h5
+// and renames.
 #include "trireme/checkpoint/saver.hpp"
 
 #include <array>
@@ -51,7 +51,7 @@ Shard shard_of(const std::string& text) {
   return shard;
 }
 
-/// What a rank is to write, as the text that all_pieces() reads.
+/// The pieces that a rank writes, as the text that plan_manifest() reads.
 std::string pieces_text(const Staging& staging) {
   std::string text;
   for (const Piece& p : staging.to_write()) {
@@ -69,21 +69,21 @@ struct CheckpointSaver::Impl {
   Manifest manifest;  ///< on rank 0
   std::int64_t bytes = 0;
   std::int64_t writers = 0;
-  bool swept = false;  ///< left-overs of dead runs are gone
+  bool swept = false;  ///< whether leftovers of dead runs are removed
 
   SavePhase phase = SavePhase::none;
   RunState state;
   SaveReport report;
-  std::optional<Error> failure;  ///< the first of this save; the same on all ranks
+  std::optional<Error> failure;  ///< the first of this save; equal on all ranks
   double started = 0;
   std::optional<Shard> shard;  ///< this rank's
-  double written = 0;          ///< seconds until it was on disk
+  double written = 0;          ///< seconds until the shard was on disk
   double committed = 0;        ///< seconds until the end of the save; rank 0
   std::string note;            ///< rank 0
   std::atomic<bool> cancelled = false;
   BackgroundJob job;
 
-  ~Impl() { cancelled = true; }  // an error ends the run: its message shouldn't have to wait
+  ~Impl() { cancelled = true; }  // an error ends the run, and its message should not wait
   Impl(const SaveOptions& o, const std::vector<HeldPiece>& held,
        const std::optional<StateHome>& home, Communicator& w)
       : options(o), world(w), staging(o, plan(held), home, w) {
@@ -106,7 +106,7 @@ struct CheckpointSaver::Impl {
     });
   }
 
-  /// Who writes what doesn't change from save to save: told and proven once.
+  /// Collects and checks who writes what, once, because no save changes the manifest.
   void plan_manifest() {
     const auto all = world.gather_text(pieces_text(staging), 0);
     collectively(world, [&] {
@@ -134,15 +134,15 @@ struct CheckpointSaver::Impl {
       checkpoint::remove_all(temporary());
       add_note(fmt::format("removed what a dead run left: {}", temporary()));
     }
-    // Its name needn't be on disk; that of a complete one must be.
+    // The temporary name may be lost in a crash; only the final name must be on disk.
     std::filesystem::create_directory(temporary(), code);
     TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot create the folder", temporary());
   }
 
-  /// What dead runs left; once, and beside training: it may be thousands of files.
+  /// Removes what dead runs left, once and beside training: thousands of files may be left.
   void sweep() {
     if (std::exchange(swept, true)) return;
-    sync_to_disk(std::filesystem::path(options.folder).parent_path().string());  // its name
+    sync_to_disk(std::filesystem::path(options.folder).parent_path().string());  // SAVE's name
     auto leftovers = find_leftovers(options.folder);
     std::erase(leftovers, checkpoint_name(state.iteration) + ".tmp");
     for (const std::string& name : leftovers) {
@@ -174,7 +174,7 @@ struct CheckpointSaver::Impl {
       });
     });
     if (failure) return;
-    std::ignore = job.take();  // before the first save: the memory's
+    std::ignore = job.take();  // before the first save: the job that touches the copy's memory
     staging.take();
     report.stall_seconds = now() - started;
     if (staging.to_write().empty()) return;
@@ -185,7 +185,7 @@ struct CheckpointSaver::Impl {
     });
   }
 
-  /// Rank 0: all shards are on disk.
+  /// Rank 0 makes the checkpoint from shards that are all on disk.
   void commit(const std::vector<Shard>& shards) {
     checkpoint::write_index(temporary(), state, manifest, shards);
     sync_to_disk(temporary());
@@ -200,7 +200,7 @@ struct CheckpointSaver::Impl {
       for (const auto& old : outdated(options.folder, state.iteration, options.keep_last)) {
         remove_checkpoint(options.folder, old);
       }
-    } catch (const Error& e) {  // the new one is there: that is what counts
+    } catch (const Error& e) {  // the new checkpoint is complete, so the save succeeded
       add_note(fmt::format("an old folder stays: {}", e.what()));
     }
   }
@@ -231,7 +231,7 @@ struct CheckpointSaver::Impl {
   SaveReport fail() {
     report.failure = failure->what();
     report.disk_full = failure->kind() == ErrorKind::disk_full;
-    std::error_code ignored;  // the first error is the one to tell
+    std::error_code ignored;  // the first error is the one to report
     if (world.rank() == 0) std::filesystem::remove_all(temporary(), ignored);
     return finish();
   }
@@ -264,7 +264,7 @@ std::optional<SaveReport> CheckpointSaver::advance() { return impl_->advance(); 
 
 std::optional<SaveReport> CheckpointSaver::wait() {
   std::optional<SaveReport> report;
-  while (under_way() && !report) report = advance();  // which waits for the job
+  while (under_way() && !report) report = advance();  // advance() waits for the job
   return report;
 }
 

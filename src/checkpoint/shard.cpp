@@ -20,7 +20,7 @@ namespace {
 constexpr const char* kFormat = "trireme checkpoint";
 constexpr std::size_t kWriteBack = std::size_t{64} << 20U;
 
-/// All bytes of a file but those in `data`.
+/// All bytes of a file outside of `data`.
 std::vector<h5::Extent> complement(std::vector<h5::Extent> data, std::int64_t bytes) {
   std::sort(data.begin(), data.end(),
             [](const h5::Extent& a, const h5::Extent& b) { return a.offset < b.offset; });
@@ -78,7 +78,7 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
     shard.frame = complement(std::move(data), shard.bytes);
     shard.sum = sum_of(path, shard.frame);
     return shard;
-  } catch (const Error&) {  // HDF5 may never close it: its space is given back at least
+  } catch (const Error&) {  // HDF5 may keep the file open: at least free its space
     std::error_code ignored;
     std::filesystem::resize_file(path, 0, ignored);
     throw;
@@ -91,14 +91,14 @@ h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& re
   const std::int64_t bytes = size_of_file(path);
   TRM_REQUIRE(bytes == record.bytes, "{}: it has {} bytes and should have {}", path, bytes,
               record.bytes);
-  // Before HDF5 sees it: that trusts some of what it finds, and can crash on damage.
+  // Check before HDF5 opens the file: HDF5 trusts some content, and can crash on damage.
   TRM_REQUIRE(sum_of(path, record.frame) == record.sum,
               "{}: damaged: its checksum is not the one that was noted when it was written",
               path);
   h5::File file(path, h5::Mode::read);
   require_stamp(file);
   TRM_REQUIRE(file.integer("iteration") == iteration,
-              "{}: it is of iteration {}, the checkpoint of {}", file.path(),
+              "{}: its iteration is {}, the checkpoint's {}", file.path(),
               file.integer("iteration"), iteration);
   return file;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups of ranks with one writer, and their copies of the state.
+// Ranks that share a writer, and their copies of the state.
 #include "staging.hpp"
 
 #include <algorithm>
@@ -83,7 +83,7 @@ void Staging::join_writers(const SaveOptions& options, Communicator& world) {
   });
 }
 
-/// The writer learns once what the others contribute: it is the same for each save.
+/// Gathers on the writer, once, which pieces the other ranks contribute to every save.
 void Staging::collect() {
   std::string lines;
   for (const Piece& p : mine_) lines += text_of({p.name, p.data.dtype(), p.global, p.box});
@@ -105,7 +105,7 @@ std::byte* Staging::memory() const {
 }
 
 void Staging::touch() {
-  if (own_) std::memset(own_.get(), 0, bytes_);  // pinned memory is there already
+  if (own_) std::memset(own_.get(), 0, bytes_);  // pinned memory has its pages already
 }
 
 void Staging::take() {
@@ -125,7 +125,7 @@ void Staging::take() {
   } else if (home_ && bytes_ > 0) {
     home_->stream.synchronize();
   }
-  if (group_) group_->barrier();  // the writer may begin
+  if (group_) group_->barrier();  // the writer may begin now
 }
 
 }  // namespace trireme::checkpoint

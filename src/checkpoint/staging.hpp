@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who writes what a group of ranks holds, and from which memory.
+// Which rank writes what several ranks hold, and from which memory.
 #pragma once
 
 #include <memory>
@@ -16,28 +16,28 @@
 
 namespace trireme::checkpoint {
 
-/// Ranks share a writer: the first of each of `writers_per_node` equal parts of a node's ranks;
-/// with 0 each rank writes by itself.
+/// Divides a node's ranks into `writers_per_node` equal runs, whose first rank writes for all
+/// of its run. With writers_per_node = 0, each rank writes for itself.
 class Staging {
  public:
-  /// Collective over `world`. `mine`: what this rank contributes, on `home` or in host memory.
-  /// Throws Error, on all ranks, if memory is short.
+  /// `mine` lists the pieces that this rank contributes, on `home` or in host memory.
+  /// Collective over `world`. Throws Error, on all ranks, if memory is short.
   Staging(const SaveOptions& options, std::vector<Piece> mine,
           const std::optional<StateHome>& home, Communicator& world);
 
-  /// Has the system hand out the copy's pages, so that the first take() needn't wait for it.
+  /// Touches the copy's pages, so that the first take() does not wait for the system.
   void touch();
-  /// Takes the state as it is now. Collective over the ranks that share a writer.
+  /// Copies the state of this moment. Collective over the ranks that share a writer.
   void take();
 
-  /// What this rank is to write: in memory that only take() changes; without a copy, `mine`
-  /// itself.
+  /// The pieces that this rank writes. Only take() changes their memory. If no copy is made,
+  /// these are the pieces `mine` themselves.
   [[nodiscard]] const std::vector<Piece>& to_write() const { return to_write_; }
-  /// This rank's memory for the copy, and for the way there.
+  /// This rank's memory for the copy, and for chunks on the way to the copy.
   [[nodiscard]] std::size_t bytes() const {
     return bytes_ + (ring_ ? pinned_ring_bytes(bytes_) : 0);
   }
-  /// The rank in `world` that writes what this one contributes.
+  /// The rank in `world` that writes this rank's pieces.
   [[nodiscard]] int writer() const { return writer_; }
 
  private:
@@ -48,13 +48,13 @@ class Staging {
 
   std::vector<Piece> mine_;
   std::optional<StateHome> home_;
-  std::vector<std::size_t> offsets_;  ///< where each of them begins in this rank's copy
+  std::vector<std::size_t> offsets_;  ///< where each piece of mine_ begins in this rank's copy
   std::size_t bytes_ = 0;
   int writer_ = 0;
-  std::unique_ptr<Communicator> group_;   ///< ranks that share a writer, which is the first
-  std::unique_ptr<SharedMemory> shared_;  ///< their copies, or
-  std::optional<Ring> ring_;              ///< the way there from a device
-  std::unique_ptr<std::byte[]> own_;      ///< this rank's, or
+  std::unique_ptr<Communicator> group_;   ///< ranks that share a writer, their first rank
+  std::unique_ptr<SharedMemory> shared_;  ///< copies of these ranks, or null
+  std::optional<Ring> ring_;              ///< chunks on the way from a device to shared_
+  std::unique_ptr<std::byte[]> own_;      ///< this rank's copy of a state in host memory
   std::optional<HostBuffer> pinned_;      ///< this rank's copy of a state on a device
   std::vector<Piece> to_write_;
 };

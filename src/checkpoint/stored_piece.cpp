@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of rows, and their way into boxes.
+// Blocks of rows: writing, reading and checking.
 #include "stored_piece.hpp"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace trireme::checkpoint {
 namespace {
 
 constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20U;
-constexpr std::int64_t kMostBlocks = 512;  // a piece's: their checksums must fit its header
+constexpr std::int64_t kMostBlocks = 512;  // a piece's checksums must fit its header
 constexpr std::int64_t kSlabBytes = std::int64_t{32} << 20U;  // moved in one call of HDF5
 
 std::vector<std::int64_t> list(const Shape& shape) {
@@ -32,12 +32,12 @@ std::int64_t block_rows_of(const Shape& extent, DType dtype) {
   return std::clamp<std::int64_t>((bytes + row - 1) / row, 1, extent[0]);
 }
 
-/// Whole blocks.
+/// Rows of a slab, which is whole blocks.
 std::int64_t slab_rows_of(std::int64_t block_rows, std::int64_t row) {
   return std::max<std::int64_t>(1, kSlabBytes / (block_rows * row)) * block_rows;
 }
 
-/// Moves `common` from an array that is all of `from_box` into one that is all of `to_box`.
+/// Copies `common` from an array that fills `from_box` into an array that fills `to_box`.
 void copy_common(const std::byte* from, const Box& from_box, const Box& common, const View& to,
                  const Box& to_box) {
   const int last = common.extent.rank() - 1;
@@ -67,7 +67,7 @@ void copy_common(const std::byte* from, const Box& from_box, const Box& common, 
   }
 }
 
-/// Memory for a slab at a time.
+/// Memory for one slab at a time.
 class Scratch {
  public:
   std::byte* of(const Box& slab, DType dtype) {
@@ -81,7 +81,7 @@ class Scratch {
   std::size_t bytes_ = 0;
 };
 
-/// Whether the rows of `part` lie in `region` one after the other, as they do in a piece.
+/// Whether the rows of `part` are adjacent in `region`, as in a piece.
 bool rows_are_adjacent(const Box& part, const Box& common, const Box& region, const View& to) {
   if (!(part == common) || !to.contiguous()) return false;
   for (int axis = 1; axis < part.extent.rank(); ++axis) {
@@ -116,13 +116,13 @@ std::vector<h5::Extent> write_piece(h5::File& shard, const Piece& piece,
       sums.push_back(std::bit_cast<std::int64_t>(sum_of(data + b * row, bytes)));
     }
     dataset.write(slab, ConstView(data + at * row, dtype, slab.extent));
-    std::this_thread::yield();  // HDF5 has one lock, and training needs it too
+    std::this_thread::yield();  // HDF5 has one lock, which training needs too
   }
   dataset.set_attribute("offset", list(piece.box.offset));
   dataset.set_attribute("global_shape", list(piece.global));
   dataset.set_attribute("block_rows", block);
   dataset.set_attribute("sums", sums);
-  shard.flush();  // here a full disk is told; a closing dataset would hide it
+  shard.flush();  // reports a full disk, which closing a dataset would hide
   return dataset.extents();
 }
 
@@ -140,11 +140,11 @@ StoredPiece::StoredPiece(const h5::File& shard, const std::string& dataset, DTyp
   TRM_REQUIRE(
       block_rows_ > 0 && block_rows_ <= rows &&
           static_cast<std::int64_t>(sums_.size()) == (rows + block_rows_ - 1) / block_rows_,
-      "{}: {} sums are not those of blocks of {} rows", dataset_.where(), sums_.size(),
+      "{}: {} checksums do not fit blocks of {} rows", dataset_.where(), sums_.size(),
       block_rows_);
 }
 
-/// Rows [row, …) of the piece, to `end` or for as many as are moved at once; a box within it.
+/// Rows of the piece from `row` to `end`, or as many as one call moves, as a box in the piece.
 Box StoredPiece::slab(std::int64_t row, std::int64_t end) const {
   Box slab = Box::whole(box_.extent);
   const std::int64_t most = slab_rows_of(block_rows_, row_bytes(box_.extent, dataset_.dtype()));
@@ -172,8 +172,8 @@ void StoredPiece::read(const Box& common, const Box& region, const View& to) con
   const std::int64_t rows = box_.extent[0];
   const std::int64_t first = common.offset[0] - box_.offset[0];
   const std::int64_t last = first + common.extent[0];
-  // Only a part of the blocks at the ends is needed: they are read by themselves. What is
-  // needed whole may go straight to its place.
+  // The first and last block may be needed in part only, and are then read alone. Blocks that
+  // are needed whole may be read straight into `to`.
   const std::int64_t whole_end = last == rows ? rows : last / block_rows_ * block_rows_;
   Scratch scratch;
   for (std::int64_t at = first / block_rows_ * block_rows_; at < last;) {

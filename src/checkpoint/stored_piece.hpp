@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A piece in its shard: a dataset, written and read in blocks of whole rows along the first
-// axis. Each block has a checksum of its own beside HDF5's Fletcher32, since Fletcher32 accepts
-// a hole full of zeros. Attributes: offset, global_shape; block_rows; sums, one for each block.
+// A piece in its shard: a dataset of blocks, each of whole rows along the first axis. A block
+// has a checksum beside HDF5's Fletcher32, since Fletcher32 accepts a hole full of zeros.
+// Attributes: offset, global_shape, block_rows, and sums: the checksums of the blocks.
 #pragma once
 
 #include <atomic>
@@ -16,20 +16,20 @@ namespace trireme::checkpoint {
 /// The dataset of a piece: "NAME@0,128".
 [[nodiscard]] std::string dataset_name(const std::string& name, const Box& box);
 
-/// Returns where its elements are in the file. Throws Error, also soon after `cancelled`
-/// becomes true.
+/// Writes a piece. Returns where its elements are in the file. Throws Error, and does so soon
+/// after `cancelled` becomes true.
 [[nodiscard]] std::vector<h5::Extent> write_piece(h5::File& shard, const Piece& piece,
                                                   const std::atomic<bool>& cancelled);
 
 class StoredPiece {
  public:
-  /// Throws Error unless it is the piece at `box` of an array of this type and shape.
+  /// Throws Error unless the dataset is the piece at `box` of an array of this type and shape.
   StoredPiece(const h5::File& shard, const std::string& dataset, DType dtype,
               const Shape& global, const Box& box);
 
-  /// Reads `common`, a part of both the piece and `region`, which is all of `to`.
+  /// Reads `common`, which lies in both the piece and `region`. `to` is all of `region`.
   void read(const Box& common, const Box& region, const View& to) const;
-  /// Reads all of it against its sums.
+  /// Reads the whole piece and checks every block against its checksum.
   void verify() const;
 
  private:

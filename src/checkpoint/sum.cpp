@@ -29,11 +29,11 @@ std::uint64_t sum_of(const std::string& path, const std::vector<h5::Extent>& ext
     file.seekg(e.offset);
     for (std::int64_t left = e.bytes; left > 0;) {
       const auto n = std::min(left, static_cast<std::int64_t>(buffer.size()));
-      errno = 0;  // the system's word tells a failing disk from a damaged file
+      errno = 0;  // a reason tells a failing disk from a damaged file
       if (!file.read(buffer.data(), n)) {
         const int reason = errno;
         throw Error(fmt::format("{}: cannot read {} bytes at {}: {}", path, e.bytes, e.offset,
-                                reason != 0 ? std::strerror(reason) : "it ends before"),
+                                reason != 0 ? std::strerror(reason) : "the file ends before"),
                     reason);
       }
       XXH3_64bits_update(sum.get(), buffer.data(), static_cast<std::size_t>(n));

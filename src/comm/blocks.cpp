@@ -37,7 +37,8 @@ void check_all_gather(const ConstView& from, const ConstView& to, int rank, int 
   check_counts(from, to, ranks);
   check_same_type(from, to);
   TRM_CHECK(!share_memory(from, to) || from.raw() == block_of(to, rank, ranks).raw(),
-            "a gather into {} of a window on another place of it", to.shape().str());
+            "a gather into {} of a window in it that is not this rank's block",
+            to.shape().str());
 }
 
 void check_reduce_scatter(const ConstView& from, const ConstView& to, int ranks) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host values over any communicator, and the group of one.
+// Host values over any communicator, and the communicator of one rank.
 #include "trireme/comm/communicator.hpp"
 
 #include <cstring>
@@ -81,7 +81,7 @@ class SelfCommunicator : public Communicator {
   std::vector<std::string> gather_text(const std::string& text, int) override { return {text}; }
 
  private:
-  static constexpr const char* kAlone = "a message to another rank in a group of one";
+  static constexpr const char* kAlone = "a message to another rank of a communicator of one";
   static void copy(const ConstView& from, const View& to) {
     if (from.raw() != to.raw()) std::memcpy(to.raw(), from.raw(), from.bytes());
   }

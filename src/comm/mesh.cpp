@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rank arithmetic and the splitting of the world.
+// Rank arithmetic, and splitting the world into communicators.
 #include "trireme/comm/mesh.hpp"
 
 namespace trireme {

@@ -44,7 +44,7 @@ class MpiCommunicator : public Communicator {
   ~MpiCommunicator() override {
     int finalized = 0;
     MPI_Finalized(&finalized);
-    // Freeing is collective: not while one rank alone unwinds from an error.
+    // Freeing is collective, so a rank that alone unwinds from an error must not free.
     if (owned_ && finalized == 0 && std::uncaught_exceptions() == 0) MPI_Comm_free(&comm_);
   }
 
@@ -147,7 +147,7 @@ class MpiCommunicator : public Communicator {
   }
 
  private:
-  /// Long sums as a scatter and a gather, which move half of fp32's bytes.
+  /// Reduces a long array by a scatter and a gather, which move half of fp32's bytes.
   void all_reduce_halves(const View& data, Reduction op) {
     constexpr std::int64_t kLong = 8192;
     const View flat = data.reshape(Shape{data.count()});
@@ -163,7 +163,7 @@ class MpiCommunicator : public Communicator {
     if (done == flat.count()) return;
     mpi::all_reduce_halves(comm_, flat.slice_cols(done, flat.count() - done), op, scratch_);
   }
-  /// What MPI calls the own part of a gather.
+  /// The argument by which MPI takes this rank's block of a gather.
   [[nodiscard]] const void* own_part(const ConstView& from, const View& to) const {
     return from.raw() == block_of(to, rank_, size_).raw() ? MPI_IN_PLACE : from.raw();
   }
@@ -180,10 +180,9 @@ class MpiCommunicator : public Communicator {
 MpiSession::MpiSession(int& argc, char**& argv) {
   int provided = 0;
   check(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
-  TRM_REQUIRE(
-      provided >= MPI_THREAD_FUNNELED,
-      "this MPI library ({}) does not allow threads beside it; trireme reads data in one",
-      mpi_version());
+  TRM_REQUIRE(provided >= MPI_THREAD_FUNNELED,
+              "this MPI library ({}) does not allow other threads; trireme reads data in one",
+              mpi_version());
   world_ = world_communicator();
   const LaunchedProcesses launched = launched_processes(std::getenv);
   if (world_->size() == 1 && launched.count > 1) {

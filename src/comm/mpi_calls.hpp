@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every call of MPI passes through: checked return codes, types, long arrays in parts.
+// What every call of MPI passes through: checked return codes, types, long arrays in pieces.
 #pragma once
 
 #include <algorithm>
@@ -16,21 +16,21 @@ namespace trireme::mpi {
 /// Throws Error with MPI's text if `code`, returned by `what`, is not success.
 void check(int code, const char* what);
 
-/// bf16 and fp16 as 16 bits: can be moved, not summed.
+/// bf16 and fp16 travel as 16-bit words: MPI can move them and cannot sum them.
 [[nodiscard]] MPI_Datatype type_of(DType t);
 [[nodiscard]] MPI_Datatype summable_type_of(DType t);
 [[nodiscard]] MPI_Op op_of(Reduction op);
 
-/// MPI counts are ints: longer arrays go in parts.
+/// MPI's counts are ints, so longer arrays go in several calls.
 inline constexpr std::int64_t kMaxCount = std::int64_t{1} << 30;
 
-/// Count of a block, which must be shorter.
+/// The count of a block. Throws Error if the block is too long for one call.
 [[nodiscard]] int count_of(const ConstView& block);
 
-/// f(first element's address, count) on parts of at most kMaxCount elements.
+/// Calls f(first address, count) on pieces of at most kMaxCount elements.
 template <class ViewType, class F>
 void in_parts(const ViewType& v, F&& f) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
+  TRM_CHECK(v.contiguous(), "communication of a strided window {}", v.shape().str());
   using Byte = std::conditional_t<std::is_same_v<ViewType, View>, std::byte, const std::byte>;
   auto* base = static_cast<Byte*>(v.raw());
   const std::int64_t n = v.count();
@@ -40,7 +40,7 @@ void in_parts(const ViewType& v, F&& f) {
   }
 }
 
-/// Done when all its parts are.
+/// Done when all its messages are.
 class MpiRequest : public Request {
  public:
   explicit MpiRequest(std::vector<MPI_Request> parts) : parts_(std::move(parts)) {}

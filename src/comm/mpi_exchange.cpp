@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages under way while the ranks compute; the arithmetic runs in whoever waits.
+// Collectives under way while the ranks compute. test() and wait() do the arithmetic.
 #include "mpi_exchange.hpp"
 
 #include "trireme/comm/blocks.hpp"
@@ -11,8 +11,8 @@ namespace trireme::mpi {
 
 namespace {
 
-/// The tag of exchanges: the largest there is, which no message of ours reaches. All ranks
-/// start exchanges in the same order, and messages of one tag keep theirs.
+/// The tag of these collectives: the largest tag that MPI allows, which no other message here
+/// uses. All ranks start collectives in one order, and messages of one tag keep their order.
 int exchange_tag() {
   void* value = nullptr;
   int known = 0;
@@ -21,7 +21,7 @@ int exchange_tag() {
   return *static_cast<const int*>(value);
 }
 
-/// Messages, then work on what they brought, once.
+/// Messages, and then one call of finish() on what the messages brought.
 class RequestThen : public Request {
  public:
   explicit RequestThen(std::vector<MPI_Request> parts) : messages_(std::move(parts)) {}
@@ -71,7 +71,7 @@ class ReduceScatter : public RequestThen {
 };
 
 std::unique_ptr<Scratch> widened(const View& data, const std::shared_ptr<ScratchPool>& pool) {
-  TRM_CHECK(data.contiguous(), "an exchange of a strided window {}", data.shape().str());
+  TRM_CHECK(data.contiguous(), "communication of a strided window {}", data.shape().str());
   auto wide =
       std::make_unique<Scratch>(pool, static_cast<std::size_t>(data.count()) * sizeof(float));
   widen(data.dtype(), data.raw(), reinterpret_cast<float*>(wide->data()), data.count());
@@ -115,7 +115,7 @@ RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View
       received = std::make_unique<Scratch>(pool, bytes * static_cast<std::size_t>(size - 1));
       others = received->data();
     }
-    // Not all to rank 0 first: each rank begins with its neighbour.
+    // Each rank begins with its neighbour, so that not all send to rank 0 first.
     for (int step = 1; step < size; ++step) {
       const int other = (rank + size - step) % size;
       std::byte* const block = others + bytes * static_cast<std::size_t>(step - 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exchanges that MPI alone does not do: sums in rank order, sums of bf16 and fp16.
+// Collectives that MPI alone does not offer: sums in rank order, sums in half precision.
 #pragma once
 
 #include "mpi_calls.hpp"
@@ -7,13 +7,13 @@
 
 namespace trireme::mpi {
 
-/// Each rank sends the others their blocks of `from`; done once they are summed into `to`.
-/// `pool` serves where `room` is empty.
+/// Each rank sends each other rank its block of `from`. The request is done once the blocks are
+/// summed into `to`. `pool` gives the memory where `room` is empty.
 [[nodiscard]] RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from,
                                               const View& to, bool accumulate, const View& room,
                                               const std::shared_ptr<ScratchPool>& pool);
 
-/// Reduces bf16 or fp16: widens to fp32, reduces there, rounds once.
+/// Reduces half precision: widens to fp32, reduces in fp32, rounds once.
 void all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
                        const std::shared_ptr<ScratchPool>& pool);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chunks that stay in the first-level cache: widened, summed, rounded, written.
+// Sums a chunk at a time in the first-level cache: widened, added, rounded, written.
 #include "rank_sum.hpp"
 
 #include <algorithm>
@@ -21,24 +21,24 @@ Byte* element(Byte* base, std::int64_t i, DType t) {
   return base + static_cast<std::size_t>(i) * size_of(t);
 }
 
-/// to[i] = f(i). The loops read and write an element at a time, so that an array may stand
-/// on both sides. Without ivdep the compiler would take plain loops.
+/// to[i] = f(i). The loops read and write one element at a time, so that an array may stand on
+/// both sides. Without ivdep GCC would take loops without vectors.
 template <class To, class F>
 void fill(To* to, std::int64_t n, F f) {
-#ifndef __clang__  // which takes the loop without
+#ifndef __clang__  // Clang vectorizes the loop without the pragma
 #pragma GCC ivdep
 #endif
   for (std::int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(f(i));
 }
 
-/// One chunk of all blocks.
+/// One chunk of every block.
 template <class A>
 class Chunk {
  public:
   Chunk(const std::vector<const void*>& blocks, DType type, std::int64_t at, std::int64_t n)
       : blocks_(blocks), type_(type), at_(at), n_(n) {}
 
-  /// Only the last addition writes to `to`: it may be one of the blocks.
+  /// Only the last addition writes to `to`, because `to` may be one of the blocks.
   void write(std::byte* to, DType type, bool accumulate) {
     if (type == DType::f32) {
       write_to(reinterpret_cast<float*>(to), accumulate);
@@ -73,7 +73,7 @@ class Chunk {
     }
   }
 
-  /// The sum of all blocks but the last; null if there is no other.
+  /// The sum of all blocks but the last; null if there is one block only.
   const A* all_but_last() {
     if (blocks_.size() == 1) return nullptr;
     const A* sum = block(0, sum_);
@@ -85,7 +85,7 @@ class Chunk {
     return sum;
   }
 
-  /// Elements of block `r`, where they are or widened into `room`.
+  /// Elements of block `r`: in place, or widened into `room`.
   const A* block(std::size_t r, Room<A>& room) {
     const std::byte* const from =
         element(static_cast<const std::byte*>(blocks_[r]), at_, type_);

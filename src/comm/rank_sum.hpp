@@ -8,9 +8,9 @@
 
 namespace trireme {
 
-/// to = blocks[0] + blocks[1] + …, each of to's count and of type `from`; summed in fp32 (fp64
-/// of fp64) and rounded once. With `accumulate` that sum is added to `to`, in the wider of
-/// both types and no narrower than fp32. `to` may be one of the blocks.
+/// to = blocks[0] + blocks[1] + …, where each block has to's count and type `from`. Sums are
+/// taken in fp32, or in fp64 if `from` is fp64, and rounded once. `accumulate` adds the sum to
+/// `to`, in the wider of both types and at least in fp32. `to` may be one of the blocks.
 void sum_in_rank_order(const std::vector<const void*>& blocks, DType from, const View& to,
                        bool accumulate);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which free array serves an exchange.
+// Which free array serves a collective.
 #include "scratch.hpp"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ ScratchPool::Array ScratchPool::take(std::size_t bytes) {
     free_.erase(chosen);
   }
   if (!fits) {
-    array = {};  // first, so that both are never there at once
+    array = {};  // first, so that the old and the new array never exist together
     array = {std::make_unique_for_overwrite<std::byte[]>(bytes), bytes};
   }
   return array;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory of exchanges under way, kept for the next ones: fresh pages would cost more than the
-// exchange itself.
+// Memory of collectives under way, kept for later ones: fresh pages would cost more than the
+// collective itself.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@
 
 namespace trireme {
 
-/// What is free of one group's scratch. Never more arrays than were in use at once.
+/// The free arrays of a communicator: never more arrays than were in use at once.
 class ScratchPool {
  public:
   struct Array {
     std::unique_ptr<std::byte[]> memory;
     std::size_t bytes = 0;
   };
-  /// The smallest free array that is long enough; else the longest one gives way to a new one.
+  /// The smallest free array that is long enough. If none is, a new array replaces the longest.
   [[nodiscard]] Array take(std::size_t bytes);
   void give_back(Array array) { free_.push_back(std::move(array)); }
 
@@ -25,7 +25,7 @@ class ScratchPool {
   std::vector<Array> free_;
 };
 
-/// An array of a pool while an exchange needs it. Not initialised.
+/// An array that a pool lends to one collective. The memory is not initialised.
 class Scratch {
  public:
   Scratch(std::shared_ptr<ScratchPool> pool, std::size_t bytes)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// POSIX shared memory. Names live only while the ranks open them, and memory is taken after
-// they are gone. A process that is killed at any moment leaves at most an empty name.
+// POSIX shared memory. Names exist only while ranks open the objects. Memory is taken
+// after the names are gone. A process that is killed at any moment leaves at most an empty
+// name.
 #include "trireme/comm/shared_memory.hpp"
 
 #include <algorithm>
@@ -21,7 +22,7 @@ namespace trireme {
 
 namespace {
 
-/// An open shared memory object, and its name until the ranks have it.
+/// An open shared memory object, with its name until every rank has opened the object.
 class Object {
  public:
   Object() = default;
@@ -32,8 +33,8 @@ class Object {
     if (number_ >= 0) close(number_);
   }
 
-  /// A new, empty one. The random part tells machines and containers apart: their processes
-  /// may have equal ids.
+  /// Makes a new, empty object. Processes of different machines and containers may have equal
+  /// ids; the random part of the name tells these apart.
   void create() {
     const std::string name =
         fmt::format("/trireme-{}-{:08x}", getpid(), std::random_device()());
@@ -63,8 +64,8 @@ class Object {
     if (fstatvfs(number_, &system) != 0 || system.f_blocks == 0) return std::nullopt;
     return system.f_bavail * system.f_frsize;
   }
-  /// Takes memory now: with a mere size, a full machine would end the process at some later
-  /// access. The system's error. In steps, each of which can end between two signals.
+  /// Takes memory now and returns the error, or 0: a full machine would otherwise end the
+  /// process at a later access. Works in steps, each of which can end between two signals.
   [[nodiscard]] int allocate(std::size_t bytes) const {
     constexpr std::size_t kStep = std::size_t{1} << 26U;
     for (std::size_t at = 0; at < bytes;) {
@@ -94,7 +95,7 @@ struct Entry {
   std::size_t bytes = 0;
 };
 
-/// What each rank says of its part, by rank.
+/// The name and size of every rank's object, by rank.
 std::vector<Entry> exchange(Communicator& group, const Entry& mine) {
   const auto lines = group.gather_text(fmt::format("{} {}\n", mine.name, mine.bytes), 0);
   std::istringstream in(group.broadcast_text(fmt::format("{}", fmt::join(lines, "")), 0));
@@ -104,8 +105,8 @@ std::vector<Entry> exchange(Communicator& group, const Entry& mine) {
   return entries;
 }
 
-/// Takes the memory of `mine`. Asks first whether there is `free` for all parts, so that a wish
-/// that can't be met doesn't fill the machine.
+/// Takes the memory of `mine`. First checks that `free` suffices for all ranks: a request that
+/// cannot be met must not fill the machine.
 void take(const Object& mine, std::size_t bytes, const std::vector<Entry>& entries,
           std::optional<std::uint64_t> free) {
   std::uint64_t total = 0;
@@ -128,7 +129,7 @@ SharedMemory::SharedMemory(Communicator& group, std::size_t bytes) {
   std::vector<Object> objects(static_cast<std::size_t>(group.size()));
   Object& mine = objects[me];
   collectively(group, [&] { mine.create(); });
-  const auto free = mine.free_bytes();  // before any rank takes of it
+  const auto free = mine.free_bytes();  // before any rank takes memory
   const std::vector<Entry> entries = exchange(group, {mine.name(), bytes});
 
   collectively(group, [&] {
@@ -144,7 +145,7 @@ SharedMemory::SharedMemory(Communicator& group, std::size_t bytes) {
       const std::size_t n = entries[r].bytes;
       parts_.emplace_back(n > 0 ? objects[r].map(n) : nullptr, Unmap{n});
     }
-    // So that later copies find every page in place.
+    // Touch the pages, so that later copies find every page in place.
     if (bytes > 0) std::memset(parts_[me].get(), 0, bytes);
   });
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes. Texts are of variable length: those are stored outside the object's header, which
-// can't hold more than 64 KiB (decks and tokenizers do).
+// Attributes. Texts have variable length. HDF5 stores such texts outside the object's header,
+// which holds at most 64 KiB: too little for decks and tokenizers.
 #include <algorithm>
 #include <vector>
 
@@ -48,7 +48,7 @@ struct Writer {
   void operator()(const std::vector<std::int64_t>& values) const {
     const hsize_t n = values.size();
     put(H5T_STD_I64LE, H5T_NATIVE_INT64, {H5Screate_simple(1, &n, nullptr), H5Sclose},
-        values.empty() ? &n : static_cast<const void*>(values.data()));  // never null
+        values.empty() ? &n : static_cast<const void*>(values.data()));  // must not be null
   }
 };
 
@@ -111,7 +111,7 @@ std::vector<std::string> Object::attribute_names() const {
     static_cast<std::vector<std::string>*>(list)->emplace_back(name);
     return 0;
   };
-  hsize_t at = 0;  // native order: as in Group::names
+  hsize_t at = 0;  // native order, as in Group::names
   checked(H5Aiterate2(id(), H5_INDEX_NAME, H5_ITER_NATIVE, &at, keep, &names), where(),
           "list attributes");
   std::ranges::sort(names);

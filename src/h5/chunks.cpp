@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fletcher32 over 16-bit words (J. G. Fletcher, IEEE Trans. Comm. 30, 1982). One sum is the
-// words', the other adds up the first's values on the way, both modulo 65535.
+// Fletcher32 over 16-bit words (J. G. Fletcher, IEEE Trans. Comm. 30, 1982). One sum adds the
+// words, the other adds the first sum after each word; both are modulo 65535.
 #include "chunks.hpp"
 
 #include <algorithm>
@@ -15,14 +15,14 @@ namespace trireme::h5 {
 namespace {
 
 constexpr std::size_t kSumBytes = 4;
-constexpr std::int64_t kAhead = std::int64_t{32} << 20U;  // bytes that the disk may be ahead
+constexpr std::int64_t kAhead = std::int64_t{32} << 20U;  // bytes that the system reads ahead
 
-// A vector of GCC and Clang, which make none of a loop over 16-bit words. Each lane has two.
+// GCC and Clang vectorize no loop over 16-bit words; each 32-bit lane here has two words.
 using Lanes = std::uint32_t __attribute__((vector_size(16)));
 constexpr std::size_t kWords = sizeof(Lanes) / 2;
 
-// Words are summed as the machine has them, while HDF5's are big-endian. Swapping the bytes of
-// a word is multiplication by 256 modulo 65535. The sums can therefore be swapped at the end.
+// Words are summed in the machine's byte order, while HDF5's are big-endian. Swapping a word's
+// bytes multiplies the word by 256 modulo 65535, so the sums can be swapped at the end.
 static_assert(std::endian::native == std::endian::little);
 
 std::uint16_t word_at(const std::byte* data) {
@@ -31,14 +31,14 @@ std::uint16_t word_at(const std::byte* data) {
   return word;
 }
 
-/// In 1 … 65535, and 0 only for 0, as folding of carries leaves it.
+/// Reduces modulo 65535 to 1 … 65535, and to 0 only from 0, as folding of carries does.
 std::uint64_t reduced(std::uint64_t sum) { return sum == 0 ? 0 : (sum - 1) % 65535 + 1; }
 
 std::uint32_t swapped(std::uint64_t sum) {
   return static_cast<std::uint32_t>((sum & 0xffU) << 8U | sum >> 8U);
 }
 
-/// The filter that a dataset's chunks go through is Fletcher32, and no other.
+/// Whether a dataset has chunks whose only filter is Fletcher32.
 bool only_summed(hid_t creation) {
   if (H5Pget_layout(creation) != H5D_CHUNKED || H5Pget_nfilters(creation) != 1) return false;
   unsigned flags = 0;
@@ -48,7 +48,7 @@ bool only_summed(hid_t creation) {
          H5Z_FILTER_FLETCHER32;
 }
 
-/// What the system calls the file of a dataset; -1 if the library doesn't use it directly.
+/// The system's descriptor of a dataset's file; -1 if HDF5 does not read the file directly.
 int descriptor_of(hid_t dataset) {
   const Id file{H5Iget_file_id(dataset), H5Fclose};
   const Id access{H5Fget_access_plist(file), H5Pclose};
@@ -62,7 +62,7 @@ int descriptor_of(hid_t dataset) {
 }  // namespace
 
 std::uint32_t fletcher32(const std::byte* data, std::size_t bytes) {
-  constexpr std::size_t kMostSteps = 360;  // before a lane is beyond 32 bits
+  constexpr std::size_t kMostSteps = 360;  // more would overflow a lane
   std::uint64_t sum = 0;
   std::uint64_t of_sums = 0;
   std::size_t words = bytes / 2;
@@ -116,7 +116,7 @@ Chunks::Chunks(hid_t dataset, DType dtype, const Shape& shape, std::string where
     if (length != static_cast<hsize_t>(shape[axis])) return;
     bytes *= length;
   }
-  // Larger ones than the array are not whole ever.
+  // A chunk that is longer than the array is never whole.
   if (chunk[0] > static_cast<hsize_t>(shape[0])) return;
   rows_ = static_cast<std::int64_t>(chunk[0]);
   bytes_ = bytes;
@@ -144,7 +144,7 @@ void Chunks::read_ahead(std::int64_t row, std::int64_t end) {
       std::max(kAhead / static_cast<std::int64_t>(bytes_), std::int64_t{1});
   end = std::min(end, row + most * rows_);
   ahead_ = std::max(ahead_, row);
-  // A few at a time: each call waits until the disk has taken its orders.
+  // Ask for many chunks in one go, since each call waits until the disk takes its orders.
   if (ahead_ >= end || (ahead_ > row && end - ahead_ < most / 2 * rows_)) return;
   const int file = descriptor_of(dataset_);
   for (; ahead_ < end; ahead_ += rows_) {
@@ -154,7 +154,7 @@ void Chunks::read_ahead(std::int64_t row, std::int64_t end) {
     unsigned skipped = 0;
     if (file >= 0 &&
         H5Dget_chunk_info_by_coord(dataset_, at.data(), &skipped, &offset, &bytes) >= 0 &&
-        offset != HADDR_UNDEF) {  // a hint, whether heard or not
+        offset != HADDR_UNDEF) {  // only a hint, so errors don't matter
       posix_fadvise(file, static_cast<off_t>(offset), static_cast<off_t>(bytes),
                     POSIX_FADV_WILLNEED);
     }

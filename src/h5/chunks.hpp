@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole chunks under Fletcher32, past the library's cache and its own, slower sum: twice as
-// fast.
+// Reads and writes whole chunks under Fletcher32, past HDF5's cache and its slower checksum:
+// twice as fast.
 #pragma once
 
 #include <cstddef>
@@ -20,18 +20,18 @@ namespace trireme::h5 {
 
 class Chunks {
  public:
-  /// A dataset of elements of `dtype` in memory. Looks at how it is stored.
+  /// A dataset whose elements have type `dtype` in memory. Looks at how HDF5 stores it.
   Chunks(hid_t dataset, DType dtype, const Shape& shape, std::string where);
 
-  /// Indices of the first axis in a chunk. 0 if chunks are not whole rows of the elements'
-  /// bytes and a checksum: this class can then do no work.
+  /// Indices of the first axis in a chunk. 0 if this class can't read the dataset: its chunks
+  /// are not whole rows of the elements' bytes and a checksum.
   [[nodiscard]] std::int64_t rows() const { return rows_; }
 
-  /// The chunk that begins at index `row`. False if it must be read by the library: it is not
-  /// there, was stored in another way, or is damaged.
+  /// Reads the chunk that begins at index `row`. False if the library must read the chunk,
+  /// which is missing, stored in another way, or damaged.
   [[nodiscard]] bool read(std::int64_t row, void* to);
-  /// Has the system begin to read the chunks from index `row` up to `end`, or as many as the
-  /// disk may be ahead. Otherwise each read() would wait for the disk.
+  /// Has the system begin to read the chunks from index `row` to `end`, or as many as the
+  /// system reads ahead. Otherwise each read() would wait for the disk.
   void read_ahead(std::int64_t row, std::int64_t end);
   void write(std::int64_t row, const void* from);
 

@@ -14,14 +14,14 @@ namespace trireme::h5 {
 namespace {
 
 constexpr hsize_t kChunkBytes = 1 << 20;
-constexpr hsize_t kMostBytes = 1 << 30;  // the library takes less than 4 GiB
+constexpr hsize_t kMostBytes = 1 << 30;  // HDF5 takes less than 4 GiB
 constexpr hsize_t kManyChunks = 512;
 
-/// About 1 MiB, or more where that makes many chunks: what lists them takes each from the
-/// beginning. Rows of the first axis, or parts of one that is too long.
+/// About 1 MiB, or more if 1 MiB made many chunks, because HDF5 lists each chunk by a search
+/// from the first. A chunk is rows of the first axis, or a piece of a row that is too long.
 Lengths chunk_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
   Lengths chunk = lengths_of(shape);
-  hsize_t inner = size_of(dtype);  // bytes of an index of the first axis
+  hsize_t inner = size_of(dtype);  // bytes of one index of the first axis
   for (int i = 1; i < shape.rank(); ++i) inner *= chunk[static_cast<std::size_t>(i)];
   if (options.extendable || options.chunk > 0) {
     const hsize_t rows =
@@ -58,9 +58,9 @@ Id creation_of(DType dtype, const Shape& shape, const DatasetOptions& options) {
   return creation;
 }
 
-/// Memory as the library sees it. Contiguous memory gets the box's own shape, since chunks are
-/// copied element by element, 25 times slower, where the shapes differ. Other memory is rows of
-/// `cols` elements, `row_stride` apart.
+/// Memory as the library sees it. Contiguous memory gets the box's own shape, since HDF5 copies
+/// chunks of unequal shapes element by element, 25 times slower. Other memory is rows of `cols`
+/// elements, `row_stride` apart.
 Id memory_space(const ConstView& view, const Box& box) {
   if (view.contiguous()) {
     return make_space(box.extent.rank() == 0 ? Shape{1} : box.extent);
@@ -80,7 +80,7 @@ bool is_float(DType t) {
   return t == DType::f32 || t == DType::f64 || t == DType::f16 || t == DType::bf16;
 }
 
-/// Every value of `from` is one of `to`.
+/// Whether every value of type `from` is also a value of type `to`.
 bool widens(DType from, DType to) {
   if (from == to) return true;
   if (is_float(from) != is_float(to)) return false;
@@ -105,12 +105,12 @@ struct Transfer {
     if (write) {
       checked(H5Dwrite(dataset, type, here, space, H5P_DEFAULT, memory.raw()), where, "write");
     } else {
-      void* to = const_cast<void*>(memory.raw());  // was a View in Dataset::read
+      void* to = const_cast<void*>(memory.raw());  // a View in Dataset::read
       checked(H5Dread(dataset, type, here, space, H5P_DEFAULT, to), where, "read");
     }
   }
 
-  /// Like box(), but whole chunks of rows take a shorter way where there is one.
+  /// Like box(), but reads or writes whole chunks of rows by class Chunks where possible.
   void rows(const Box& all, const ConstView& memory) const {
     bool whole_rows = whole.rank() > 0 && memory.contiguous();
     for (int axis = 1; axis < whole.rank(); ++axis) {
@@ -140,13 +140,13 @@ struct Transfer {
   }
 };
 
-/// What the library's places of chunks are counted from.
+/// The offset in the file from which the library counts the offsets of chunks.
 haddr_t chunk_base(hid_t dataset, const std::string& where) {
 #if H5_VERSION_GE(1, 14, 4)
   (void)dataset;
   (void)where;
   return 0;
-#else  // the user block is forgotten (HDF5's issue 3003)
+#else  // earlier versions forget the user block (HDF5's issue 3003)
   const Id file{checked(H5Iget_file_id(dataset), where, "find its file"), H5Fclose};
   const Id creation{checked(H5Fget_create_plist(file), where, "read its file's properties"),
                     H5Pclose};
@@ -246,7 +246,7 @@ void Dataset::resize(std::int64_t n) {
 
 std::vector<Extent> Dataset::extents() const {
   const auto lock = enter();
-  checked(H5Dflush(id()), where(), "write to disk");  // gives places to the last chunks
+  checked(H5Dflush(id()), where(), "write to disk");  // gives the last chunks their offsets
   const Id creation{checked(H5Dget_create_plist(id()), where(), "read its properties"),
                     H5Pclose};
   std::vector<Extent> out;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files and groups.
+// Files and HDF5 groups.
 #include "trireme/h5/file.hpp"
 
 #include <algorithm>
@@ -14,8 +14,8 @@ namespace trireme::h5 {
 
 namespace {
 
-/// HDF5's own words for a missing or forbidden file are long and end in flags; the system's
-/// aren't. Also a directory opens for the system and fails strangely in HDF5.
+/// For a missing or forbidden file the system's message is short, HDF5's long and full of
+/// flags. A directory opens for the system and fails strangely in HDF5.
 void require_openable(const std::string& path, Mode mode) {
   struct stat status {};
   TRM_REQUIRE_SYSTEM(stat(path.c_str(), &status) == 0, errno, "{}: cannot open", path);
@@ -38,7 +38,7 @@ Id without_times(hid_t of_class) {
   return creation;
 }
 
-/// "a/b/c" → calls f("a"), f("a/b"), f("a/b/c") until it returns false; that is the result.
+/// Calls f("a"), f("a/b"), f("a/b/c") for "a/b/c" until f returns false; returns f's last.
 template <class F>
 bool for_each_prefix(const std::string& path, F f) {
   std::size_t end = 0;
@@ -49,7 +49,7 @@ bool for_each_prefix(const std::string& path, F f) {
   return true;
 }
 
-/// With neither doubled nor trailing slashes. "" is the group itself.
+/// Removes doubled and trailing slashes. "" is the HDF5 group itself.
 std::string tidy(const std::string& name) {
   std::string out;
   for (const char c : name) {
@@ -115,15 +115,15 @@ bool Group::has(const std::string& name) const {
     if (checked(H5Lexists(id(), part.c_str(), H5P_DEFAULT), where(), "look up a name") == 0) {
       return false;
     }
-    // A dataset in the middle of a path is no group to look into. The library calls that an
-    // error; for us the name just isn't there.
+    // A path cannot lead through a dataset. The library calls such a path an error; here the
+    // name just does not exist.
     return part == path || type_of_member(part) == H5O_TYPE_GROUP;
   });
 }
 
 std::int64_t Group::type_of_member(const std::string& name) const {
-  // Not by opening it: that reads all that a dataset is made of, which of a virtual one is
-  // much.
+  // Look without opening the object: to open a virtual dataset, the library reads long metadata
+  // of all its boxes.
   H5O_info_t info{};
 #if H5_VERSION_GE(1, 12, 0)
   const herr_t code =
@@ -132,7 +132,7 @@ std::int64_t Group::type_of_member(const std::string& name) const {
   const herr_t code =
       H5Oget_info_by_name2(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
 #endif
-  return code < 0 ? H5O_TYPE_UNKNOWN : info.type;  // links may lead nowhere
+  return code < 0 ? H5O_TYPE_UNKNOWN : info.type;  // a link may lead nowhere
 }
 
 bool Group::has_dataset(const std::string& name) const {
@@ -147,8 +147,8 @@ std::vector<std::string> Group::names() const {
     static_cast<std::vector<std::string>*>(list)->emplace_back(name);
     return 0;
   };
-  // Sorted here. For an order of its own the library makes a table. In a damaged file the
-  // library frees entries of the table that it has not filled in.
+  // Names are sorted here. To sort them itself the library would make a table. In a damaged
+  // file the library frees entries of the table that it has not filled in.
   hsize_t at = 0;
   checked(H5Literate(id(), H5_INDEX_NAME, H5_ITER_NATIVE, &at, keep, &names), where(),
           "list its members");
@@ -168,7 +168,7 @@ Group Group::group(const std::string& name) const {
 Group Group::create_group(const std::string& name) {
   const auto lock = enter();
   const std::string path = tidy(name);
-  // One by one, because groups made on the way by the library would carry time stamps.
+  // Create groups one by one: groups that the library adds by itself carry time stamps.
   for_each_prefix(path, [&](const std::string& part) {
     if (has(part)) return true;
     const Id creation = without_times(H5P_GROUP_CREATE);

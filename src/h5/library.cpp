@@ -18,16 +18,16 @@ std::recursive_mutex& library_mutex() {
 }
 
 void start_library() {
-  // At exit the library would close what is open: all that is left by our owners is what can't
-  // be written (see written()).
+  // At exit the library would close what is still open. Our owners leave only objects open that
+  // can't be written (see written()).
   H5dont_atexit();
-  // The property is newer (1.10.7), and the library does not hand it on to the sources of
-  // virtual datasets. The sources would be locked, and not found while this program has them
-  // open without locks.
+  // From HDF5 1.10.7 on, a property could turn locks off for one file. HDF5 does not hand the
+  // property on to a virtual dataset's sources. HDF5 would lock a source, and miss any source
+  // that this program has open without locks.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
 }
 
-/// Errors become our own; by default the library prints a page on stderr for each.
+/// Errors become C++ Errors; by default the library prints a page on stderr for each.
 void silence_thread() {
   thread_local const herr_t silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   (void)silent;
@@ -38,7 +38,7 @@ herr_t keep_first(unsigned n, const H5E_error2_t* error, void* text) {
   return 0;
 }
 
-/// The errno of a failed system call, 0 if none failed: the library hands it on in its words.
+/// The errno of a failed system call, from HDF5's message; 0 if no system call failed.
 int system_error_in(const std::string& reason) {
   constexpr std::string_view kNumber = "errno = ";
   const std::size_t at = reason.rfind(kNumber);
@@ -50,7 +50,7 @@ int system_error_in(const std::string& reason) {
   return error;
 }
 
-/// The library's words are a page; of a file that was cut short it says what is missing.
+/// A message of HDF5 on one line. For a truncated file, the message says what is missing.
 std::string shortened(std::string reason) {
   long long there = 0;
   long long whole = 0;
@@ -64,8 +64,8 @@ std::string shortened(std::string reason) {
   return reason;
 }
 
-/// A 16-bit float from its exponent's and mantissa's width. Other widths than IEEE's single and
-/// double have no predefined type in this version of the library.
+/// Makes a 16-bit float type from the widths of exponent and mantissa. This version of the
+/// library predefines only IEEE's single and double.
 hid_t make_float16(std::size_t exponent_bits, std::size_t mantissa_bits, std::size_t bias) {
   const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
   checked(type, "HDF5", "make a 16-bit type");
@@ -99,9 +99,9 @@ bool has_exponent(hid_t type, std::size_t bits, std::size_t mantissa_bits) {
   return exponent_bits == bits && mantissa == mantissa_bits;
 }
 
-/// Whether all of an object is written. An object that can't be written (disk full) is better
-/// left open for good. The library frees an object whose closing fails, but keeps the
-/// identifier, and trips over the identifier in other files.
+/// Whether an object is written completely. An object that can't be written (disk full) stays
+/// open for good. The library frees an object whose closing fails, but keeps the identifier,
+/// and trips over the identifier in other files.
 bool written(hid_t id) {
   switch (H5Iget_type(id)) {
     case H5I_FILE:
@@ -212,7 +212,7 @@ DType dtype_of(hid_t type, std::string_view where) {
     if (size == 2 && has_exponent(type, 5, 10)) return DType::f16;
     if (size == 2 && has_exponent(type, 8, 7)) return DType::bf16;
   }
-  throw Error(fmt::format("{}: its element type is none that is used here", where));
+  throw Error(fmt::format("{}: its element type is unknown to Trireme", where));
 }
 
 std::string version() {
@@ -220,7 +220,7 @@ std::string version() {
   unsigned major = 0;
   unsigned minor = 0;
   unsigned release = 0;
-  checked(H5get_libversion(&major, &minor, &release), "HDF5", "tell its version");
+  checked(H5get_libversion(&major, &minor, &release), "HDF5", "read its version");
   return fmt::format("{}.{}.{}", major, minor, release);
 }
 

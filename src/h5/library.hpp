@@ -16,21 +16,21 @@
 
 namespace trireme::h5 {
 
-/// The library, for as long as the result lives. May be nested.
+/// Locks the library for as long as the result lives. Calls may be nested.
 [[nodiscard]] std::unique_lock<std::recursive_mutex> enter();
 
 /// Throws Error "WHERE: cannot DOING: innermost message of HDF5". Where a call of the system
 /// failed, the message is the system's, and the Error has its errno.
 [[noreturn]] void fail(std::string_view where, std::string_view doing);
 
-/// The one place where return codes are looked at.
+/// Checks a return code. All return codes pass through here.
 template <class Code>
 Code checked(Code code, std::string_view where, std::string_view doing) {
   if (code < 0) fail(where, doing);
   return code;
 }
 
-/// An identifier for the length of a scope, within the lock.
+/// An identifier that lives for a scope, within the lock.
 class Id {
  public:
   using Close = herr_t (*)(hid_t);
@@ -65,7 +65,7 @@ struct Handle {
 /// The type of elements in memory and, little-endian, in files.
 [[nodiscard]] hid_t memory_type(DType dtype);
 [[nodiscard]] hid_t file_type(DType dtype);
-/// Ours for a file's, in any byte order; throws Error if it is none of ours.
+/// The DType of a file's type, in any byte order. Throws Error if no DType fits.
 [[nodiscard]] DType dtype_of(hid_t type, std::string_view where);
 
 }  // namespace trireme::h5

@@ -34,9 +34,9 @@ Shape shape_of(hid_t space, std::string_view where) {
   std::array<std::int64_t, Shape::kMaxRank> out{};
   hsize_t elements = 1;
   for (std::size_t i = 0; i < static_cast<std::size_t>(rank); ++i) {
-    // So that no product of extents and element size can overflow.
+    // Keep the product of extents and element size from overflowing.
     TRM_REQUIRE(lengths[i] == 0 || elements <= (hsize_t{1} << 59U) / lengths[i],
-                "{}: extent {} is beyond any array", where, lengths[i]);
+                "{}: extent {} is too large for an array", where, lengths[i]);
     elements *= lengths[i];
     out[i] = static_cast<std::int64_t>(lengths[i]);
   }

@@ -15,13 +15,13 @@ using Lengths = std::array<hsize_t, Shape::kMaxRank>;
 
 [[nodiscard]] Lengths lengths_of(const Shape& shape);
 
-/// All of an array. `extendable`: without limit, along one axis.
+/// A dataspace of a whole array. `extendable`: without limit, along one axis.
 [[nodiscard]] Id make_space(const Shape& shape, bool extendable = false);
 
-/// Throws Error if it is none of ours, or beyond what counts of bytes can hold.
+/// Throws Error if no Shape can hold it, or its bytes can't be counted.
 [[nodiscard]] Shape shape_of(hid_t space, std::string_view where);
 
-/// A box of at least one axis, in place of what was selected.
+/// Selects a box of at least one axis, and drops the selection before.
 void select(hid_t space, const Box& box, std::string_view where);
 
 }  // namespace trireme::h5

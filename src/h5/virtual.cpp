@@ -13,7 +13,7 @@ namespace trireme::h5 {
 
 namespace {
 
-/// In names of sources the library replaces "%b" by the number of a block; "%%" is "%".
+/// HDF5 replaces "%b" in a source's name by the number of a block, and "%%" by "%".
 std::string escaped(const std::string& name) {
   std::string out;
   for (const char c : name) out.append(c == '%' ? 2 : 1, c);
@@ -26,7 +26,7 @@ std::string unescaped(const std::string& name, const std::string& where) {
     if (name[i] == '%') {
       ++i;
       TRM_REQUIRE(i < name.size() && name[i] == '%',
-                  "{}: its source {} stands for several, which is not used here", where, name);
+                  "{}: its source {} stands for several, which Trireme lacks", where, name);
     }
     out += name[i];
   }
@@ -42,7 +42,7 @@ Bytes bytes_of(T value) {
   return out;
 }
 
-/// What can't be taken for an element that someone stored.
+/// A value that can't be mistaken for a stored element.
 Bytes missing_value(DType dtype) {
   switch (dtype) {
     case DType::f32:
@@ -66,7 +66,7 @@ Bytes missing_value(DType dtype) {
   TRM_CHECK(false, "dtype {}", static_cast<int>(dtype));
 }
 
-/// The selection as a box; throws Error if it is none inside of `whole`.
+/// The selection as a box; throws Error if the selection is no box inside of `whole`.
 Box box_of(hid_t space, const Shape& whole, const std::string& where) {
   const auto refuse = [&](bool fine) {
     TRM_REQUIRE(fine, "{}: a source is not a box inside of {}, or damaged", where, whole.str());
@@ -86,7 +86,7 @@ Box box_of(hid_t space, const Shape& whole, const std::string& where) {
   for (int axis = 0; axis < whole.rank(); ++axis) {
     const auto i = static_cast<std::size_t>(axis);
     const auto room = static_cast<hsize_t>(whole[axis]);
-    // Each by itself first, so that no sum or product overflows: extents are below 2⁵⁹.
+    // Check each number alone first, so that nothing overflows: extents are below 2⁵⁹.
     refuse(start[i] <= room && count[i] >= 1 && count[i] <= room && block[i] >= 1 &&
            block[i] <= room && (count[i] == 1 || stride[i] == block[i]) &&
            count[i] <= (room - start[i]) / block[i]);
@@ -115,7 +115,7 @@ Dataset Group::create_virtual_dataset(const std::string& name, DType dtype, cons
   make_way(name);
   const Id creation = properties(H5P_DATASET_CREATE);
   checked(H5Pset_obj_track_times(creation, 0), path_, "switch time stamps off");
-  // Also without sources, when it would be an ordinary one.
+  // Set the layout even without sources, which would give an ordinary dataset.
   checked(H5Pset_layout(creation, H5D_VIRTUAL), path_, "make a virtual dataset");
   const Bytes missing = missing_value(dtype);
   checked(H5Pset_fill_value(creation, memory_type(dtype), missing.data()), path_,
@@ -152,7 +152,7 @@ std::vector<Source> Dataset::sources() const {
     const Id part{checked(H5Pget_virtual_srcspace(creation, i), at, "read its sources"),
                   H5Sclose};
     TRM_REQUIRE(H5Sget_select_type(part) == H5S_SEL_ALL,
-                "{}: a source is not all of a dataset, which is not used here", at);
+                "{}: a source is not all of a dataset, which Trireme lacks", at);
     out.push_back({name_of_source(H5Pget_virtual_filename, creation, i, at),
                    name_of_source(H5Pget_virtual_dsetname, creation, i, at),
                    box_of(place, whole, at)});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Protobuf by hand: a field is a key (number and kind), then a varint, some fixed bytes, or a
-// length and so many bytes.
+// Protobuf by hand. A field is a key (number and kind) and a value: a varint, fixed bytes, or a
+// length and as many bytes.
 #include "event_file.hpp"
 
 #include <array>
@@ -24,7 +24,7 @@ consteval std::array<std::uint32_t, 256> crc_table() {
   return table;
 }
 
-/// Little-endian, as both formats want it on any machine.
+/// Appends a value in little-endian order, as both formats want on any machine.
 template <class Unsigned>
 void put(std::string& out, Unsigned value) {
   for (std::size_t i = 0; i < sizeof value; ++i) {
@@ -32,14 +32,14 @@ void put(std::string& out, Unsigned value) {
   }
 }
 
-/// A sum of bytes that may hold sums of their own: turned and shifted.
+/// TFRecord's mask: rotated and shifted, since the bytes may contain checksums of their own.
 std::uint32_t masked(std::uint32_t sum) { return std::rotr(sum, 15) + 0xA282EAD8U; }
 
-/// One protobuf message on its way.
+/// A protobuf message that grows field by field.
 class Message {
  public:
   Message& integer(unsigned field, std::int64_t value) {
-    if (value == 0) return *this;  // what a field is that isn't there
+    if (value == 0) return *this;  // the value of an absent field
     key(field, 0);
     varint(static_cast<std::uint64_t>(value));
     return *this;

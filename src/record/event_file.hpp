@@ -13,8 +13,8 @@ namespace trireme::event_file {
 /// CRC-32C, with Castagnoli's polynomial (RFC 3720, appendix B.4).
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
 
-/// One record: the length of `data`, a sum of that, `data`, a sum of it. The sums are CRC-32C,
-/// masked as TFRecord wants it.
+/// A record: the length of `data`, the length's checksum, `data`, and the checksum of `data`.
+/// The checksums are CRC-32C, masked as TFRecord wants.
 [[nodiscard]] std::string record(std::string_view data);
 
 struct Scalar {
@@ -22,11 +22,11 @@ struct Scalar {
   double value = 0;  ///< stored in fp32
 };
 
-// Events; `wall_time` in seconds since 1970, `step` ≥ 0.
+// Functions that return events; `wall_time` in seconds since 1970, `step` ≥ 0.
 
-/// The first of each file.
+/// The first event of each file.
 [[nodiscard]] std::string version(double wall_time);
-/// A session starts: what other files of the folder hold of `step` and later is void.
+/// A session starts: events of `step` and later in other files of the folder become void.
 [[nodiscard]] std::string session_start(double wall_time, std::int64_t step);
 [[nodiscard]] std::string scalars(double wall_time, std::int64_t step,
                                   const std::vector<Scalar>& values);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records as bytes: the ranks are of one program.
+// Sends records as raw bytes, because all ranks run one program.
 #include "gather_ranks.hpp"
 
 #include <cstring>
@@ -11,7 +11,7 @@ namespace trireme {
 
 namespace {
 
-/// A RankRecord's figures.
+/// The numbers of a RankRecord.
 struct Figures {
   MeshIndex at;
   std::int64_t peak_bytes, arrays_peak_bytes, arrays_reserved_bytes;
@@ -20,7 +20,7 @@ struct Figures {
 };
 static_assert(std::is_trivially_copyable_v<Figures> && std::is_trivially_copyable_v<Span>);
 
-/// Most bytes of a timeline, over all ranks: metrics.h5 is to stay small enough to be copied.
+/// Most bytes of a timeline over all ranks: metrics.h5 must stay small enough to copy.
 constexpr std::int64_t kMostBytes = std::int64_t{32} << 20U;
 
 }  // namespace
@@ -58,7 +58,7 @@ std::vector<std::vector<Span>> gather_spans(Communicator& world, std::int64_t it
   if (all > kMostBytes) {
     if (world.rank() == 0) {
       log::warn(
-          "the timeline of iteration {} is left out: {} MiB of all ranks are more than {}",
+          "the timeline of iteration {} is left out: its {} MiB exceed the limit of {} MiB",
           iteration, all >> 20U, kMostBytes >> 20U);
     }
     return ranks;

@@ -60,10 +60,10 @@ void append(h5::Group& file, const std::string& name, DType type,
 
 constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
 
-/// Below, a copy at each change takes at most some hundredths of a second.
+/// A smaller file is copied at each change, which takes at most some hundredths of a second.
 constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
 
-/// More than a new chunk of each column.
+/// More bytes than a new chunk of each column takes.
 constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
 
 void create_saves(h5::Group& file) {
@@ -95,7 +95,7 @@ h5::File create(const std::string& path) {
 
 h5::File cut_back(const std::string& path, std::int64_t iteration) {
   h5::File file(path, h5::Mode::read_write);
-  if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version
+  if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
   std::vector<std::string> groups{"train", "valid", "test", "checkpoints"};
   if (file.has("timeline")) groups.emplace_back("timeline");
   for (const std::string& name : groups) {
@@ -123,9 +123,9 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& 
     try {
       file = cut_back(copy ? copy->temporary() : path_, iteration);
       goes_on = true;
-    } catch (const Error& e) {  // a run that was killed while it wrote
+    } catch (const Error& e) {  // a run was killed while it wrote
       std::filesystem::rename(path_, path_ + ".damaged");
-      log::warn("{}; it is kept as {}.damaged and a new one begun", e.what(), path_);
+      log::warn("{}; the file is kept as {}.damaged and a new one begun", e.what(), path_);
     }
   }
   if (!goes_on) file = create(copy.emplace(path_).temporary());
@@ -165,7 +165,7 @@ void Metrics::write() {
       Replacement copy(path_);
       copy_to(copy.temporary());
       write_to(copy.temporary());
-      copy.commit(Durability::process);  // a wait for the disk would hold up training
+      copy.commit(Durability::process);  // waiting for the disk would hold up training
     });
     const std::string was_late = std::exchange(late_, failure ? failure->what() : "");
     if (failure) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What metrics.h5 says beside its series: the run's shape, its plan, its ranks, timelines.
+// What metrics.h5 has beside its series: the run's shape, its plan, its ranks, timelines.
 #include <functional>
 #include <utility>
 
@@ -23,7 +23,7 @@ ConstView view_of(const Reals& column) {
   return {column.data(), DType::f64, row_shape(column.size())};
 }
 
-/// Over the one that is there: what is removed from a file leaves a hole in it.
+/// Writes over an existing column, because removing a column leaves a hole in the file.
 void write_column(h5::Group& file, const std::string& name, const ConstView& column) {
   h5::Dataset dataset = file.has(name)
                             ? file.dataset(name)
@@ -31,7 +31,7 @@ void write_column(h5::Group& file, const std::string& name, const ConstView& col
   dataset.write(column);
 }
 
-/// A group's integers of each record by name.
+/// Names of columns, and the integer of a record that goes into each.
 template <class Record>
 using IntegerColumns =
     std::vector<std::pair<const char*, std::function<std::int64_t(const Record&)>>>;
@@ -69,7 +69,7 @@ TimelineColumns timeline_columns(std::int64_t iteration,
 }
 
 void append_timeline(h5::Group& file, const TimelineColumns& columns) {
-  // Neighbours in most columns are alike: a row of 56 bytes becomes some bytes.
+  // Neighbours in most columns are alike, so a row of 56 bytes is compressed to a few bytes.
   constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 8192, .deflate = 1};
   const std::pair<const char*, ConstView> named[] = {
       {"iteration", view_of(columns.iteration)}, {"rank", view_of(columns.rank)},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of a run's start.
+// Files that a run writes when it starts.
 #include "trireme/record/run_folder.hpp"
 
 #include <cerrno>
@@ -35,7 +35,7 @@ void make_folder(const std::string& folder, const char* key) {
   TRM_REQUIRE_SYSTEM(false, reason, "cannot write to the folder {} (key {})", folder, key);
 }
 
-/// A warning where it can't be done: a full disk doesn't end a run.
+/// Appends `text`. Warns where this fails, because a full disk doesn't end a run.
 void append(const std::string& path, const std::string& text) {
   errno = 0;
   std::ofstream file(path, std::ios::app);
@@ -45,7 +45,7 @@ void append(const std::string& path, const std::string& text) {
   log::warn("{}: cannot write: {}", path, std::strerror(errno == 0 ? ENOSPC : errno));
 }
 
-/// Whether a file of that name is a user's.
+/// Whether a file exists that trireme did not write.
 bool is_theirs(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return false;
@@ -60,11 +60,11 @@ void write_deck(const Deck& deck) {
   if (is_theirs(path)) {
     path = deck.run_folder() + "/deck.resolved.yml";
     if (is_theirs(path)) {
-      log::warn("{}: deck.yml and deck.resolved.yml are not of a run of ours and stay",
+      log::warn("{}: trireme did not write deck.yml and deck.resolved.yml: both stay",
                 deck.run_folder());
       return;
     }
-    log::warn("{}/deck.yml is not of a run of ours and stays; the resolved deck is {}",
+    log::warn("trireme did not write {}/deck.yml, which stays; the resolved deck is {}",
               deck.run_folder(), path);
   }
   try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tags, and the file's name.
+// Tags of the events, and the name of the event file.
 #include "tensorboard.hpp"
 
 #include <cerrno>
@@ -18,12 +18,12 @@ namespace {
 
 constexpr std::size_t kLargestDeck = std::size_t{64} << 10U;  // a few thousand keys
 
-/// TensorBoard knows event files by the third word, and reads them in the order of their names.
+/// TensorBoard finds event files by the word tfevents, and reads them in order of their names.
 std::string file_name(double time) {
   return fmt::format("events.out.tfevents.{:017.6f}.{}.{}", time, host_name(), getpid());
 }
 
-/// The deck as a block of code.
+/// The deck as a code block in Markdown.
 std::string markdown(const std::string& deck) {
   std::string out = "    ";
   for (const char c : deck) {

@@ -9,24 +9,24 @@
 
 namespace trireme {
 
-/// Rank 0 alone. One file for each start of the program, which TensorBoard puts together by
-/// step. What can't be written is told in one warning, and from then on nothing is.
+/// For rank 0 alone. Each start of the program writes a file; TensorBoard joins the files by
+/// step. If writing fails, one warning is logged, and no more events are written.
 class TensorBoard {
  public:
-  /// A new file in `folder`, which exists. The run goes on from `iteration`: what files there
-  /// say of later ones is void, of an earlier run at 0 all of it. `deck`: shown as text.
+  /// Creates a file in the existing `folder`. The run goes on from `iteration`: later events of
+  /// other files become void, and at 0 all of them. `deck` is shown as text.
   TensorBoard(const std::string& folder, std::int64_t iteration, const std::string& deck);
 
-  // Kept until flush(). `wall_time` in seconds since 1970.
+  // Events are kept in memory until flush(). `wall_time` is in seconds since 1970.
   void add(const StepRecord& step);
   /// Group "valid" or "test".
   void add(double wall_time, const std::string& group, const EvaluationRecord& evaluation);
-  /// The most of all ranks, as of `iteration`.
+  /// The most memory of any rank, as of `iteration`.
   void add_peak_bytes(double wall_time, std::int64_t iteration, std::int64_t bytes);
   void flush();
 
  private:
-  /// No more events: a warning, once.
+  /// Warns once, and writes no more events.
   void give_up(int reason);
 
   std::string path_;

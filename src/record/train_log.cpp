@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines and rows.
+// Lines of the log, and rows of the metrics.
 #include "trireme/record/train_log.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ void take_better(EvaluationRecord& best, const EvaluationRecord& other) {
   if (best.iteration == 0 || other.loss < best.loss) best = other;
 }
 
-/// The best evaluation that a run's earlier starts left; iteration 0 where there was none.
+/// The best evaluation of the run's earlier starts; iteration 0 if none evaluated.
 EvaluationRecord best_of(const std::string& metrics) {
   EvaluationRecord best;
   const h5::File file(metrics, h5::Mode::read);
@@ -88,7 +88,7 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   taken_.seconds += time.seconds;
   for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
   if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
-  constexpr double kMemory = 0.9;  // ten steps or so
+  constexpr double kMemory = 0.9;  // averages about ten steps
   recent_rate_ = steps_ == 1 ? r.tokens_per_second
                              : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
   if (!result.skipped) last_loss_ = r.loss;
@@ -103,10 +103,9 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
         "times rank 0's {} parameters{}",
         result.reduced, result.gathered, share(result.reduced), share(result.gathered),
         result.parameters,
-        often
-            ? "; zero_optimization: {reduce_once_per_step: true} reduces once, for other last "
-              "bits and gradients of full size"
-            : "");
+        often ? "; zero_optimization: {reduce_once_per_step: true} reduces once, but changes "
+                "last bits and keeps whole gradients"
+              : "");
   }
   if (!result.skipped) return;
   log::info(
@@ -122,7 +121,7 @@ bool TrainLog::line_is_due(std::int64_t iteration) const {
 
 void TrainLog::print_line() {
   add_rows();
-  // A share of the time that no clock can tell, but never a wait of more than some seconds.
+  // A write may take 1/200 of the time, and is due ten seconds after the last at the latest.
   constexpr double kWorth = 200;
   constexpr double kLongest = 10;
   if (now() - flushed_ >= std::min(kWorth * flush_seconds_, kLongest)) flush();
@@ -178,7 +177,7 @@ void TrainLog::add_rows() {
   for (std::size_t i = written_; i < interval_.size(); ++i) {
     phases.insert(phases.end(), interval_[i].phases.begin(), interval_[i].phases.end());
   }
-  // Steps of a GPU are known some at a time: one ended before the next began.
+  // A GPU reports several steps at once, so correct: a step ended before the next began.
   for (std::size_t i = interval_.size() - 1; i > written_; --i) {
     interval_[i - 1].ended =
         std::min(interval_[i - 1].ended, interval_[i].ended - interval_[i].step_seconds);

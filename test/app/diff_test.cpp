@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_SUITE(checkpoint_diff)
 
 BOOST_AUTO_TEST_CASE(largest_and_first_of_every_type) {
   check<float>({1, 2, 3, 4}, {1, 2.5, 3, 1}, 1, 3);
-  // Closer to each other than two floats can be.
+  // These doubles are closer to each other than two floats can be.
   check<double>({1, 2}, {1, 2 + 1e-12}, 1, (2 + 1e-12) - 2);
   check<Bf16>({Bf16(1), Bf16(2)}, {Bf16(1), Bf16(-2)}, 1, 4);
   check<std::int32_t>({std::numeric_limits<std::int32_t>::min()},
@@ -72,10 +72,10 @@ BOOST_AUTO_TEST_CASE(half_precision) {
 BOOST_AUTO_TEST_CASE(what_is_no_number) {
   check<float>({kNan, 1, kNan}, {kNan, 1, kNan}, -1, 0);
   check<float>({kNan, 1}, {kNan, 2}, 1, 1);
-  check<float>({0.0F}, {-0.0F}, 0, 0);  // other bits, the same number
+  check<float>({0.0F}, {-0.0F}, 0, 0);  // unequal bits, equal numbers
   check<float>({INFINITY, 1}, {INFINITY, 1}, -1, 0);
   check<float>({INFINITY}, {1}, 0, kInfinity);
-  // Once one of two isn't a number, no later difference hides it.
+  // Once one of the two is not a number, no later difference hides this.
   const Difference d = diff<float>({1, kNan, 1}, {1.5, 2, 9});
   BOOST_TEST(d.first == 0);
   BOOST_TEST(std::isnan(d.largest));

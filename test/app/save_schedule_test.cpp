@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which iterations of a run save and which end it.
+// Which iterations of a run save and which end the run.
 #include "../../src/app/save_schedule.hpp"
 
 #include <vector>
@@ -73,7 +73,7 @@ BOOST_AUTO_TEST_CASE(the_end_of_a_part) {
   BOOST_CHECK(!exit_is_due(deck, 2));
   BOOST_CHECK(exit_is_due(deck, 3));
   BOOST_CHECK(exit_is_due(deck, 6));
-  BOOST_CHECK(!exit_is_due(deck, 9));  // that is the end of the run
+  BOOST_CHECK(!exit_is_due(deck, 9));  // iteration 9 is the run's end
   deck.exit_interval = 0;
   BOOST_CHECK(!exit_is_due(deck, 3));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to stop: real signals, a real file, and the words of batch systems.
+// Requests to stop: real signals, a real file, and batch systems' variables.
 #include "../../src/app/stop.hpp"
 
 #include <csignal>
@@ -30,7 +30,7 @@ std::optional<double> end_time(const std::map<std::string, std::string>& variabl
       1000.0);
 }
 
-/// What `f` returns in a process of its own: signals are caught once for a process.
+/// Runs `f` in a process of its own, because a process installs signal handlers only once.
 template <class F>
 StopReason in_child(F f) {
   const pid_t child = fork();
@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(the_file) {
   StopRequests elsewhere({.save = save, .look = false, .end_time = {}, .margin = 0});
   BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::none);
   std::ofstream(file).close();
-  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::none);  // looked for a moment ago
+  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::none);  // the last look is too recent
   std::this_thread::sleep_for(std::chrono::milliseconds(1050));
   BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::file);
   BOOST_CHECK_EQUAL(elsewhere.poll(1, 1), StopReason::none);
@@ -141,8 +141,8 @@ BOOST_AUTO_TEST_CASE(the_file) {
   requests.obeyed();
   BOOST_CHECK(!std::filesystem::exists(file));
   std::this_thread::sleep_for(std::chrono::milliseconds(1050));
-  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::file);  // it never goes back
-  requests.obeyed();                                         // also where there is none
+  BOOST_CHECK_EQUAL(requests.poll(1, 1), StopReason::file);  // poll() repeats its answer
+  requests.obeyed();                                         // fails in no way without the file
 }
 
 BOOST_AUTO_TEST_CASE(the_time_limit) {

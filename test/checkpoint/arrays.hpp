@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Global arrays of known content, cut over ranks in various ways. The same on all ranks.
+// Global arrays of known content, sharded over ranks in various ways. Equal on all ranks.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace trireme::test {
 
-/// Equal salts and shapes: equal content.
+/// Arrays of equal salt and shape have equal content.
 struct Array {
   std::string name;
   DType dtype = DType::f32;
@@ -37,7 +37,7 @@ inline RunState some_state(std::int64_t iteration) {
           .mesh = "dp 2 × tp 1 × pp 1"};
 }
 
-/// The content of a box, in row-major order: any bits, different everywhere and for each salt.
+/// The content of a box, in row-major order: arbitrary bits that depend on place and salt.
 inline Bytes content(const Array& array, const Box& box) {
   const Shape& global = array.global;
   const std::size_t size = size_of(array.dtype);
@@ -58,7 +58,7 @@ inline Bytes content(const Array& array, const Box& box) {
   return out;
 }
 
-/// A box of array number `array`, on a rank.
+/// A box of array number `array`, which a rank holds.
 struct Part {
   int rank = 0;
   std::size_t array = 0;
@@ -69,7 +69,7 @@ struct Part {
 
 class Memory {
  public:
-  /// What `rank` holds, with its content.
+  /// The boxes that `rank` holds, with their content.
   Memory(const std::vector<Array>& arrays, const std::vector<Part>& parts, int rank) {
     for (const Part& p : parts) {
       if (p.rank != rank) continue;
@@ -83,7 +83,7 @@ class Memory {
   void spoil() {
     for (Bytes& b : data_) std::fill(b.begin(), b.end(), std::byte{0x55});
   }
-  /// The content of the same boxes of other arrays.
+  /// Gives the same boxes the content of other arrays.
   void become(const std::vector<Array>& arrays, const std::vector<Part>& parts, int rank) {
     std::size_t at = 0;
     for (const Part& p : parts) {
@@ -98,10 +98,10 @@ class Memory {
   std::vector<HeldPiece> held_;
 };
 
-/// That a box is read as it was written.
+/// Whether a box is read as it was written.
 inline bool holds(CheckpointReader& reader, const Array& array, const Box& box) {
   const Bytes expected = content(array, box);
-  Bytes data(expected.size() + 1);  // so that there is an address even for none
+  Bytes data(expected.size() + 1);  // so that an empty box has an address, too
   reader.read(array.name, array.global, box, View(data.data(), array.dtype, box.extent));
   return std::equal(expected.begin(), expected.end(), data.begin());
 }
@@ -127,8 +127,8 @@ inline void split_at_random(const Box& box, int depth, std::mt19937& draw,
   split_at_random(high, depth - 1, draw, out);
 }
 
-/// Part `part` of `parts` nearly equal ones of a box along an axis; without elements if there
-/// are too few.
+/// Number `part` of `parts` nearly equal slices of a box along an axis; without elements if the
+/// axis is too short.
 inline Box slice(const Box& box, int axis, int part, int parts) {
   Box out = box;
   const std::int64_t begin = box.extent[axis] * part / parts;
@@ -137,7 +137,7 @@ inline Box slice(const Box& box, int axis, int part, int parts) {
   return out;
 }
 
-/// All arrays cut alike over `ranks`, of which some may get nothing.
+/// All arrays, sharded alike over `ranks` ranks, of which some may get nothing.
 inline std::vector<Part> parts_of(const std::vector<Array>& arrays, Cut cut, int ranks,
                                   unsigned seed = 1) {
   std::vector<Part> out;

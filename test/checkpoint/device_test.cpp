@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// States that are on a device: every copy is queued before any is waited for, and no copy is
-// written before it is there.
+// States on a device: every copy is queued before a wait for any copy, and no copy is written
+// before it has arrived.
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -20,7 +20,7 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-/// Does nothing before somebody waits.
+/// A stream that does no work before somebody waits for it.
 class LazyStream : public Stream {
  public:
   class Mark : public Event {
@@ -62,7 +62,7 @@ class LazyStream : public Stream {
   std::size_t done_ = 0;
 };
 
-/// Its memory is the host's, but who copies has to wait. Pinned memory is poisoned.
+/// A device of host memory, whose copies are late. Pinned memory is poisoned.
 class LazyDevice : public Device {
  public:
   [[nodiscard]] DeviceKind kind() const override { return DeviceKind::cuda; }
@@ -97,7 +97,7 @@ class LazyDevice : public Device {
   std::size_t limit = std::size_t{1} << 40U;
 };
 
-/// A save of `arrays` from such a device, read again.
+/// Saves `arrays` from such a device, and reads the checkpoint.
 struct DeviceSave {
   DeviceSave(const std::vector<Array>& all, Cut cut, int writers_per_node, bool async = true)
       : arrays(all), parts(parts_of(arrays, cut, ranks())), memory(arrays, parts, me()) {
@@ -152,7 +152,7 @@ BOOST_DATA_TEST_CASE(copies_are_waited_for_once,
   DeviceSave s(many_arrays(), Cut::first_axis, writers, async);
   const std::size_t share = writing_share(s.memory.held()).size();
   s.check();
-  // Through shared memory each of four chunks has a mark of its own.
+  // Four chunks in turn fill the shared memory, and each has an event of its own.
   const std::size_t saves = 2;
   BOOST_TEST(s.stream.waits == (share == 0 ? 0 : writers == 0 ? saves : saves * 4));
   BOOST_TEST(s.stream.most_queued >= share);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saves that can't be: all ranks learn it, and what was saved before stands.
+// Saves that must fail: all ranks get the error, and older checkpoints stay.
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -25,7 +25,7 @@ using namespace trireme::test;
 const Shape kGlobal{64, 100};
 const Array kArray{"model/w", DType::f32, kGlobal, 1};
 
-/// The message of a saver that can't be made of what `held` gives each rank.
+/// The message of a saver that must refuse what `held` gives each rank.
 std::string error_of_plan(const std::vector<HeldPiece>& held, int writers_per_node = 0) {
   SaveOptions options;
   options.folder = "nowhere";
@@ -36,7 +36,7 @@ std::string error_of_plan(const std::vector<HeldPiece>& held, int writers_per_no
   return message;
 }
 
-/// Rows of model/w, which nobody looks at.
+/// Rows of model/w; no test reads their elements.
 HeldPiece rows(std::int64_t begin, std::int64_t count, const Shape& global = kGlobal,
                DType dtype = DType::f32) {
   static const std::vector<double> data(static_cast<std::size_t>(kGlobal.count()) * 2);
@@ -58,8 +58,8 @@ Held both(Held a, const Held& b) {
   return a;
 }
 
-/// A saver over a folder with a good checkpoint of iteration 8; `spoil` is done on rank 0
-/// before it saves 9, which must fail on all ranks, and `mend` before it saves 9 again.
+/// A saver over a folder with a good checkpoint of iteration 8. Rank 0 calls `spoil` before a
+/// save of 9, which must fail on all ranks, and `mend` before the next save of 9.
 std::string failure_of(const std::function<void(const std::string& save)>& spoil,
                        const std::function<void(const std::string& save)>& mend) {
   const SharedFolder folder;
@@ -90,7 +90,7 @@ std::string failure_of(const std::function<void(const std::string& save)>& spoil
   return failure;
 }
 
-/// A file system of 3 MiB, where that is permitted.
+/// A file system of 3 MiB, where mounting is permitted.
 class SmallDisk {
  public:
   explicit SmallDisk(const std::string& path) : path_(path) {
@@ -125,14 +125,14 @@ BOOST_AUTO_TEST_CASE(pieces_must_tile_their_tensor) {
                     "model/w of shape [64, 100]: two pieces overlap at [32, 0]");
   TRM_TEST_MENTIONS(error_of_plan(both(on_first(rows(0, 64)), on_last(rows(0, 64)))),
                     "two pieces overlap at [0, 0]");
-  // As much as there is, but one row twice and one never.
+  // The right number of rows, but one row twice and another row never.
   TRM_TEST_MENTIONS(error_of_plan(both(on_first(rows(0, 33)), on_last(rows(32, 31)))),
                     "two pieces overlap at [32, 0]");
   TRM_TEST_MENTIONS(error_of_plan(on_last(rows(1, 63)), 1), "pieces hold 6300 of 6400");
 }
 
 BOOST_AUTO_TEST_CASE(replicas_must_be_complete) {
-  HeldPiece piece = rows(0, 128, Shape{128, 100}, DType::f64);  // enough to be cut
+  HeldPiece piece = rows(0, 128, Shape{128, 100}, DType::f64);  // enough to be divided
   piece.replicas = 2;
   TRM_TEST_MENTIONS(error_of_plan(on_last(piece)), "pieces hold 6400 of 12800");
   piece.replica = 2;
@@ -194,12 +194,12 @@ BOOST_AUTO_TEST_CASE(folders_that_cannot_be_written) {
 }
 
 BOOST_AUTO_TEST_CASE(a_failure_at_each_stage_leaves_the_last_checkpoint) {
-  // A file where the folder of the save must be: it is no folder of a dead run.
+  // A file in place of the save's folder, which can't be a folder of a dead run.
   const auto folder = failure_of(
       [](const std::string& save) { std::ofstream(save + "/global_step9.tmp") << "x"; },
       [](const std::string& save) { fs::remove(save + "/global_step9.tmp"); });
   TRM_TEST_MENTIONS(folder, "global_step9.tmp: cannot create the folder");
-  // A name that can't be given.
+  // A name for `latest` that can't be written.
   const auto name = failure_of(
       [](const std::string& save) { fs::create_directories(save + "/latest.tmp/in_the_way"); },
       [](const std::string& save) { fs::remove_all(save + "/latest.tmp"); });
@@ -253,7 +253,7 @@ BOOST_AUTO_TEST_CASE(a_disk_that_is_full_at_any_moment) {
   CheckpointSaver saver(options, memory.held(), std::nullopt, world());
   int failed = 0;
   bool done = false;
-  for (std::int64_t room = 0; !done; room += 8 << 10) {  // it is full a little later each time
+  for (std::int64_t room = 0; !done; room += 8 << 10) {  // the disk fills later each time
     once([&] {
       std::ofstream ballast(disk + "/ballast", std::ios::binary);
       const auto free = static_cast<std::int64_t>(fs::space(disk).available);

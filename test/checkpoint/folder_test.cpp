@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names in a folder of checkpoints, each rank on a folder of its own.
+// Names in a folder of checkpoints. Each rank has a folder of its own.
 #include "trireme/checkpoint/folder.hpp"
 
 #include <filesystem>
@@ -18,7 +18,7 @@ using namespace trireme::test;
 
 using Names = std::vector<std::string>;
 
-/// SAVE, with what a test puts there.
+/// SAVE, filled by a test.
 class Save {
  public:
   explicit Save(const Names& folders = {}) {
@@ -27,7 +27,7 @@ class Save {
   [[nodiscard]] std::string path(const std::string& name = "") const { return folder_ / name; }
   void latest(const std::string& text) const { std::ofstream(path("latest")) << text; }
   [[nodiscard]] bool has(const std::string& name) const { return fs::exists(path(name)); }
-  /// What may be loaded, as names.
+  /// Names of what may be loaded, best first.
   [[nodiscard]] Names candidates() const {
     Names names;
     for (const auto& p : find_checkpoints(path()).paths) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shares of replicas tile what they hold, and are even.
+// Shares of replicas tile the items, and are even.
 #include "trireme/checkpoint/piece.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ ConstView item(const Shape& shape, DType dtype = DType::f32) { return {nullptr, 
 
 std::int64_t bytes_of(const ConstView& v) { return static_cast<std::int64_t>(v.bytes()); }
 
-/// From nothing over a few bytes to a MiB or so, of one to four axes; now and then a row alone.
+/// From nothing over a few bytes to a MiB or so, of one to four axes; at times a single row.
 ConstView random_item(std::mt19937& draw) {
   constexpr std::array kTypes{DType::f16, DType::bf16, DType::f32, DType::f64};
   std::vector<std::int64_t> extents(1 + draw() % 4);
@@ -34,10 +34,10 @@ ConstView random_item(std::mt19937& draw) {
   return item(Shape(extents), kTypes[draw() % kTypes.size()]);
 }
 
-/// All that should hold of the shares of `items`.
+/// Checks every promise of share() for `items`.
 void check_shares(const std::vector<ConstView>& items, int replicas) {
   std::int64_t total = 0;
-  std::int64_t most = kSmallest;  // that a share may be off
+  std::int64_t most = kSmallest;  // largest deviation of a share
   std::vector<std::int64_t> next(items.size(), 0);
   for (const ConstView& v : items) {
     total += bytes_of(v);
@@ -104,7 +104,7 @@ BOOST_AUTO_TEST_CASE(cuts_move_to_the_nearest_row) {
 }
 
 BOOST_AUTO_TEST_CASE(small_items_go_to_the_nearer_side) {
-  const std::vector<ConstView> items{item({100}), item({300}), item({90})};  // cut at 245
+  const std::vector<ConstView> items{item({100}), item({300}), item({90})};  // half of 490
   BOOST_TEST((share(items, 2, 0) == std::vector<Rows>{{0, 0, 100}}));
   BOOST_TEST((share(items, 2, 1) == std::vector<Rows>{{1, 0, 300}, {2, 0, 90}}));
 }
@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(rows_are_pieces) {
 }
 
 BOOST_AUTO_TEST_CASE(every_element_is_written_once) {
-  // Of 6 ranks all hold "a" and "c", pairs hold "b", and each has a "d" of its own.
+  // Each of 6 ranks holds "a" and "c"; pairs hold "b"; "d" is different on each rank.
   const Shape large{500, 200};
   const Shape small{4, 4};
   std::vector<float> a(100'000), b(100'000), c(16), d(16);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is saved comes back, at any cut, by any writers, in step with a run or behind it.
+// A saved state is read back, for any sharding, any writers, with async and without.
 #include "trireme/checkpoint/saver.hpp"
 
 #include <algorithm>
@@ -39,7 +39,7 @@ std::string text_in(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Read by all ranks at all cuts.
+/// All ranks read the checkpoint under every sharding.
 void check_cuts(const std::string& path, const std::vector<Array>& arrays) {
   CheckpointReader reader(path);
   for (const Cut to : kCuts) {
@@ -77,7 +77,7 @@ bool whole(const std::string& path, const std::vector<Array>& arrays) {
                      [&](const Array& a) { return holds(reader, a); });
 }
 
-/// A rank's state and what saves it.
+/// A rank's state and its saver.
 struct Run {
   std::vector<Part> parts;
   Memory memory;
@@ -100,7 +100,7 @@ SaveOptions options_for(const std::string& folder, bool async = true) {
 
 BOOST_AUTO_TEST_CASE(size_is_the_launchers) {
   const char* size = std::getenv("OMPI_COMM_WORLD_SIZE");
-  BOOST_REQUIRE(size != nullptr);  // so that this program can't pass outside mpirun
+  BOOST_REQUIRE(size != nullptr);  // so that this program fails outside mpirun
   BOOST_TEST(ranks() == std::stoi(size));
 }
 
@@ -202,7 +202,7 @@ BOOST_AUTO_TEST_CASE(writers_of_each_node) {
             for (int r = 0, before = -1; r < size; ++r) {
               const int part = r * writers / size;
               const bool first = std::exchange(before, part) != part;
-              const bool holder =  // of Cut::whole: all is the last rank's
+              const bool holder =  // with Cut::whole the last rank holds everything
                   n == last_node && part == writers - 1;
               if (!first || (cut == Cut::whole && !holder)) continue;
               expected.insert(fmt::format("shard-{:05}.h5", n + r * nodes));
@@ -212,7 +212,7 @@ BOOST_AUTO_TEST_CASE(writers_of_each_node) {
           BOOST_TEST(run.saver.wait().value().failure == "");
           const auto names = names_in(folder / step(1));
           BOOST_TEST_CONTEXT(per_node << " writers, " << nodes << " nodes") {
-            if (cut != Cut::replicas) {  // which are too small to be shared by many
+            if (cut != Cut::replicas) {  // replicas are too small to be divided by many
               BOOST_TEST(names == (std::vector<std::string>(expected.begin(), expected.end())),
                          boost::test_tools::per_element());
             }
@@ -244,14 +244,14 @@ BOOST_AUTO_TEST_CASE(a_run_goes_on_while_its_state_is_written) {
       BOOST_TEST(run.saver.under_way());
       BOOST_CHECK_THROW(run.saver.start(some_state(99)), Error);
       std::optional<SaveReport> report;
-      while (!report) {  // as a training loop asks after each step
+      while (!report) {  // a training loop polls after each step
         const auto busy = world().reduce_count(run.saver.idle() ? 0 : 1, Reduction::max);
         if (busy == 0) report = run.saver.advance();
       }
       BOOST_TEST(!run.saver.under_way());
       BOOST_TEST(report->failure == "");
       BOOST_TEST(report->iteration == salt);
-      BOOST_TEST(report->stall_seconds > 0);  // of ranks that began at different times
+      BOOST_TEST(report->stall_seconds > 0);  // ranks began at different times
       BOOST_TEST(report->write_seconds > 0);
       BOOST_TEST(report->total_seconds > 0);
       BOOST_TEST(whole(folder / step(salt), now));
@@ -355,7 +355,7 @@ BOOST_AUTO_TEST_CASE(the_last_checkpoints_stay) {
              boost::test_tools::per_element());
   BOOST_TEST(save_at(15) == (Names{"global_step10", "global_step15", "latest"}),
              boost::test_tools::per_element());
-  // A run that went back: those of the future that it gave up stay.
+  // A run that went back: the checkpoints of its abandoned future stay.
   BOOST_TEST(save_at(7) == (Names{"global_step10", "global_step15", "global_step7", "latest"}),
              boost::test_tools::per_element());
   BOOST_TEST(whole(folder / step(7), kSmall));

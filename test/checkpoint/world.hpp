@@ -25,7 +25,7 @@ inline int ranks() { return world().size(); }
 inline int me() { return world().rank(); }
 inline bool last() { return me() == ranks() - 1; }
 
-/// Made by rank 0, known to all, removed when all are done.
+/// Rank 0 makes the folder, all ranks know its path, and the folder is removed after use.
 class SharedFolder {
  public:
   SharedFolder() {
@@ -42,7 +42,7 @@ class SharedFolder {
   std::string path_;
 };
 
-/// Rank 0 does it, nobody goes on before.
+/// Rank 0 calls f; all ranks wait until f is done.
 template <class F>
 void once(F f) {
   world().barrier();
@@ -50,7 +50,7 @@ void once(F f) {
   world().barrier();
 }
 
-/// Saves `arrays` in one go. Others may not touch the folder before all have the report.
+/// Saves `arrays` and waits. No rank touches the folder before all ranks have the report.
 inline SaveReport save(const SaveOptions& options, const std::vector<Array>& arrays, Cut cut,
                        std::int64_t iteration) {
   const auto parts = parts_of(arrays, cut, ranks());
@@ -69,7 +69,7 @@ inline SaveReport save(const std::string& folder, const std::vector<Array>& arra
   return save(options, arrays, cut, iteration);
 }
 
-/// The message of the Error that `f` throws on every rank, which must be one.
+/// The message of the Error that `f` throws on every rank, equal on all ranks.
 inline std::string error_of_all(const std::function<void()>& f) {
   std::string message;
   try {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The communicator of MPI at the size that mpirun gives, the group of one, and the mesh.
+// MPI's communicator at the size that mpirun gives, the communicator of one rank, and the mesh.
 #include <cmath>
 #include <cstdlib>
 #include <set>
@@ -19,7 +19,7 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-/// MPI is started by the test program's main; this only wraps the world.
+/// The test program's main starts MPI; this function only wraps the world.
 Communicator& world() {
   static const auto comm = world_communicator();
   return *comm;
@@ -29,7 +29,7 @@ View view(std::vector<float>& v) {
   return {v.data(), DType::f32, Shape{static_cast<std::int64_t>(v.size())}};
 }
 
-/// Numbers of many sizes, so that the order of a sum shows in its bits.
+/// Numbers of many magnitudes, so that the order of a sum shows in its bits.
 std::vector<float> numbers(int rank, std::size_t count) {
   std::vector<float> x;
   std::uint64_t state = 88172645463325252ULL + static_cast<std::uint64_t>(rank);
@@ -45,7 +45,7 @@ std::vector<float> numbers(int rank, std::size_t count) {
 
 BOOST_AUTO_TEST_CASE(size_is_the_launchers) {
   const char* size = std::getenv("OMPI_COMM_WORLD_SIZE");
-  BOOST_REQUIRE(size != nullptr);  // so that this program can't pass outside mpirun
+  BOOST_REQUIRE(size != nullptr);  // so that this program fails outside mpirun
   BOOST_TEST(world().size() == std::stoi(size));
 }
 
@@ -63,7 +63,7 @@ BOOST_DATA_TEST_CASE(exchanges_of_one, bdata::make(exchange_cases()), c) {
   BOOST_TEST(error_of_case(c, *self) == "");
 }
 
-/// Short arrays, as norms and losses are: MPI adds long ones in an order of its own.
+/// Short arrays, such as norms and losses: MPI adds long arrays in an order of its own.
 BOOST_AUTO_TEST_CASE(rank_threads_sum_to_the_same_bits) {
   for (const std::size_t count : {1, 3, 40, 250}) {
     std::vector<float> mine = numbers(world().rank(), count);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The variables of launchers, and what they mean together.
+// Variables of launchers, alone and several together.
 #include "trireme/comm/launcher.hpp"
 
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory that the ranks of a machine share, and what is left of it: nothing.
+// Memory that the ranks of a machine share, and whether any of it is left behind.
 #include "trireme/comm/shared_memory.hpp"
 
 #include <algorithm>
@@ -24,7 +24,7 @@ Communicator& world() {
   return *comm;
 }
 
-/// Names in /dev/shm that this process made.
+/// The number of names in /dev/shm that this process made.
 std::size_t names_left() {
   const std::string mine = fmt::format("trireme-{}-", getpid());
   std::size_t n = 0;
@@ -38,7 +38,7 @@ std::byte pattern(int rank, std::size_t i) {
   return static_cast<std::byte>(i * 7 + static_cast<std::size_t>(rank) * 31 + 1);
 }
 
-/// The world as it would be if the last rank ran on another machine.
+/// A world whose last rank seems to run on another machine.
 class Apart : public Communicator {
  public:
   [[nodiscard]] int rank() const override { return world().rank(); }
@@ -77,12 +77,12 @@ class Apart : public Communicator {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(all_ranks_see_what_each_writes) {
-  const auto bytes = [](int rank) {  // odd ones, none, and several pages
+  const auto bytes = [](int rank) {  // odd sizes, zero, and several pages
     return rank % 3 == 1 ? 0 : 4099 * static_cast<std::size_t>(rank) + 1;
   };
   const int me = world().rank();
   SharedMemory memory(world(), bytes(me));
-  BOOST_TEST(names_left() == 0U);  // while it is in use
+  BOOST_TEST(names_left() == 0U);  // no name is left even while the memory is in use
 
   for (int r = 0; r < world().size(); ++r) {
     BOOST_REQUIRE(memory.bytes(r) == bytes(r));
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(too_much_is_refused_on_all_ranks) {
   TRM_TEST_MENTIONS(message, "free in /dev/shm: ");
   TRM_TEST_MENTIONS(message, "writers_per_node");
   BOOST_TEST(names_left() == 0U);
-  BOOST_CHECK_NO_THROW(SharedMemory(world(), 8));  // nothing was taken
+  BOOST_CHECK_NO_THROW(SharedMemory(world(), 8));  // the failure took no memory
 }
 
 BOOST_AUTO_TEST_CASE(one_rank_that_gets_none_fails_all) {

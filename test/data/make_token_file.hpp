@@ -19,7 +19,7 @@ class WideTokenizer : public ByteTokenizer {
   std::int64_t vocab_size_;
 };
 
-/// `documents` of tokens, without their ends.
+/// Writes `documents` of tokens; the writer appends the end of each document.
 inline void make_token_file(const std::string& path,
                             const std::vector<std::vector<std::int32_t>>& documents,
                             std::int64_t vocab_size = 257) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of any size give what one pass over the whole text gives.
+// Reading in blocks of any size gives the documents of one pass over the whole text.
 #include "trireme/data/prepare.hpp"
 
 #include <filesystem>
@@ -23,7 +23,7 @@ struct Result {
   std::string hash;
 };
 
-/// The definition: one pass from left to right over a text in memory.
+/// The definition of a split: one pass from left to right over a text in memory.
 Result split_by_definition(const std::string& text, const std::string& separator) {
   Result result;
   const auto keep = [&](const std::string& document) {
@@ -41,7 +41,7 @@ Result split_by_definition(const std::string& text, const std::string& separator
   return result;
 }
 
-/// All documents of a token file, which must be bytes.
+/// All documents of a token file whose tokens are bytes.
 Result read_back(const std::string& path) {
   const TokenFile file(path);
   Result result;
@@ -53,7 +53,7 @@ Result read_back(const std::string& path) {
     file.read(begin, tokens);
     BOOST_REQUIRE(tokens.back() == 256);
     result.documents.push_back(ByteTokenizer().decode(tokens));
-    BOOST_REQUIRE(result.documents.back().size() == tokens.size() - 1);  // no end within
+    BOOST_REQUIRE(result.documents.back().size() == tokens.size() - 1);  // no end inside
   }
   return result;
 }
@@ -80,7 +80,7 @@ std::string bytes_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Letters of which separators consist, so that there are many, also half ones.
+/// A text of the separators' letters, so that separators are many, some only begun.
 std::string random_text(std::mt19937& random, std::size_t n, const std::string& letters) {
   std::string text;
   while (text.size() < n) {
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(any_block_size_gives_the_documents_of_one_pass) {
       write(folder / "in.txt", text);
       std::string file;
       for (const std::int64_t block : kBlockBytes) {
-        if (size > 100 && block == 2) continue;  // 1 and 3 do; files are many here
+        if (size > 100 && block == 2) continue;  // sizes 1 and 3 suffice, with so many files
         const Result result =
             prepare({folder / "in.txt"}, folder / "out.h5", {.separator = separator}, block);
         BOOST_TEST_INFO("blocks of " << block << ", separator \"" << separator << "\"");
@@ -166,7 +166,7 @@ BOOST_AUTO_TEST_CASE(several_files_end_their_documents) {
   const auto hash_of = [&](const std::vector<std::string>& inputs) {
     return prepare(inputs, folder / "out.h5", {}, 5).hash;
   };
-  BOOST_TEST(hash_of(paths) == hashes[0]);  // of the contents, not of what is made of them
+  BOOST_TEST(hash_of(paths) == hashes[0]);  // a hash of the contents alone
   BOOST_TEST(hash_of({paths[2], paths[1], paths[0], paths[3]}) != hashes[0]);
   write(folder / "a.txt", "one--twp");
   BOOST_TEST(hash_of(paths) != hashes[0]);
@@ -263,7 +263,7 @@ BOOST_AUTO_TEST_CASE(inputs_that_cannot_be) {
 
 namespace {
 
-/// Tokens are whole words and the spaces between them: cutting a word gives other tokens.
+/// Tokens are whole words and the spaces between: a divided word would give other tokens.
 class WordTokenizer : public ByteTokenizer {
  public:
   void encode(std::string_view text, std::vector<std::int32_t>& to) const override {
@@ -276,7 +276,7 @@ class WordTokenizer : public ByteTokenizer {
     }
   }
   [[nodiscard]] std::size_t safe_cut(std::string_view text) const override {
-    return text.rfind(' ') + 1;  // 0 if there is none
+    return text.rfind(' ') + 1;  // 0 without a space
   }
 };
 

@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(a_permutation_depends_on_seed_and_epoch) {
 
 BOOST_AUTO_TEST_CASE(a_permutation_looks_random) {
   // Over many keys each of 5 values comes first equally often: chi-squared with 4 degrees of
-  // freedom is above 23.5 with odds of 1e-4. The same for what follows value 0.
+  // freedom is above 23.5 with odds of 1e-4. What follows value 0 is tested likewise.
   constexpr int kKeys = 20'000;
   std::array<int, 5> first{};
   for (std::uint64_t key = 0; key < kKeys; ++key) {
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(a_permutation_looks_random) {
   double chi = 0;
   for (const int n : first) chi += (n - kKeys / 5.0) * (n - kKeys / 5.0) / (kKeys / 5.0);
   BOOST_TEST(chi < 23.5);
-  // No run of neighbours: of 10,000 steps about 2 go from x to x ± 1.
+  // Neighbours do not stay together: of 10,000 steps about 2 go from x to x ± 1.
   const auto order = all_of(Permutation(10'000, 7, 7), 10'000);
   int neighbours = 0;
   for (std::size_t i = 1; i < order.size(); ++i) {
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(splits) {
   BOOST_TEST((cut("969/30/1", 100) == Starts{0, 97, 100, 100}));
   BOOST_TEST((cut("1", 7) == Starts{0, 7, 7, 7}));
   BOOST_TEST((cut("9, 1", 10) == Starts{0, 9, 10, 10}));
-  BOOST_TEST((cut("0.5,0.25,0.25", 10) == Starts{0, 6, 8, 10}));  // 5 + 2 + 2: one too few
+  BOOST_TEST((cut("0.5,0.25,0.25", 10) == Starts{0, 6, 8, 10}));  // 5 + 2 + 2 lack one
   BOOST_TEST((cut("0, 1, 0", 5) == Starts{0, 0, 5, 5}));
   BOOST_TEST((cut("1,1,1", 0) == Starts{0, 0, 0, 0}));
   for (const char* bad : {"", "a", "1,", "1,2,3,4", "-1,2", "0,0,0", "1;2", "nan", "1e999"}) {
@@ -119,7 +119,7 @@ BOOST_AUTO_TEST_CASE(a_blend_keeps_its_proportions_at_every_length) {
     const auto period = static_cast<double>(blend.period());
     for (std::uint64_t k = 0; k < 3 * blend.period() + 17; ++k) {
       const Blend::Draw draw = blend(k);
-      BOOST_REQUIRE(draw.index == drawn[draw.source]);  // each source's draws in order
+      BOOST_REQUIRE(draw.index == drawn[draw.source]);  // in the order of each source
       ++drawn[draw.source];
       for (std::size_t d = 0; d < weights.size(); ++d) {
         const double share = static_cast<double>(blend.draws_in_period(d)) / period;

@@ -25,8 +25,8 @@ namespace {
 
 constexpr std::int64_t kVocab = 60'000;
 
-/// A file of `n` documents of 9 tokens and their end; token i of the whole file is first + i,
-/// the end-of-document id aside.
+/// A file of `n` documents, each of 9 tokens and an end. Token i of the file is first + i,
+/// except where a document ends.
 std::string make_file(const std::string& path, std::int32_t first, int n) {
   std::vector<Tokens> documents;
   for (int d = 0; d < n; ++d) {
@@ -125,7 +125,7 @@ BOOST_AUTO_TEST_CASE(each_blended_file_goes_through_its_epochs) {
   const Samples samples({.paths = {a, b}, .weights = {2, 1}, .seq_length = 4});
   std::map<Tokens, int> seen;
   for (std::uint64_t k = 0; k < 57; ++k) ++seen[get(samples, k)];
-  // 19 samples a file: 57 draws are two epochs of the first and one of the second, to one.
+  // 19 samples a file: 57 draws are about two epochs of the first file and one of the second.
   BOOST_TEST(seen.size() >= 37U);
   for (const auto& [tokens, count] : seen) {
     const bool first = *std::max_element(tokens.begin(), tokens.end()) < 20'000;
@@ -165,7 +165,7 @@ BOOST_AUTO_TEST_CASE(synthetic_samples) {
   BOOST_TEST((tokens != get(SyntheticSamples(1000, 4096, 6), 17)));
   BOOST_TEST(*std::min_element(tokens.begin(), tokens.end()) >= 0);
   BOOST_TEST(*std::max_element(tokens.begin(), tokens.end()) < 1000);
-  // Of 1000 ids about 1000 (1 − e^−4.1) = 983 occur.
+  // 1000 draws of ids hit about 1000 (1 − e^−4.1) = 983 different ids.
   BOOST_TEST(std::set<std::int32_t>(tokens.begin(), tokens.end()).size() > 950U);
 }
 
@@ -213,5 +213,5 @@ BOOST_AUTO_TEST_CASE(prefetching_reads_no_further_than_its_depth) {
     (void)prefetch.next();
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     BOOST_TEST(furthest <= 3);  // two in the queue, one in hand
-  }                             // ends cleanly with batches left
+  }                             // destroyed with batches left
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Token files: what is written is read; what is not a token file is refused.
+// Token files: what was written is read back, and other files are refused.
 #include "trireme/data/token_file.hpp"
 
 #include <filesystem>
@@ -29,7 +29,7 @@ std::string opening(const std::string& path) {
   return error_of([&] { const TokenFile file(path); });
 }
 
-/// Replaces /documents by these.
+/// Replaces the dataset /documents by these offsets.
 void set_documents(const std::string& path, std::vector<std::uint64_t> offsets) {
   h5::File file(path, h5::Mode::read_write);
   file.remove("documents");
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(nothing_half_written_remains) {
     TokenFileWriter writer(path, ByteTokenizer());
     writer.append(Tokens(100'000, 5));
   }
-  BOOST_TEST(TokenFile(path).tokens() == 2);  // the old one is untouched
+  BOOST_TEST(TokenFile(path).tokens() == 2);  // the file before is untouched
   BOOST_TEST(!std::filesystem::exists(path + ".tmp"));
   {
     TokenFileWriter writer(folder / "b.h5", ByteTokenizer());

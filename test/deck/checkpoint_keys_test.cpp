@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deck's keys about checkpoints: values, ranges, contradictions, and writing back.
+// Keys of checkpoints: values, ranges, contradictions, and writing back.
 #include <boost/test/unit_test.hpp>
 
 #include "examples.hpp"

@@ -91,7 +91,7 @@ std::vector<std::string> known_keys() {
   return keys;
 }
 
-/// `a.b.c` and a value as a deck's line: {a: {b: {c: value}}}.
+/// A line of a deck that gives the key `a.b.c` a value: {a: {b: {c: value}}}.
 std::string as_yaml(std::string path, std::string value) {
   for (std::size_t dot = path.rfind('.'); dot != std::string::npos; dot = path.rfind('.')) {
     value = fmt::format("{{{}: {}}}", path.substr(dot + 1), value);
@@ -100,7 +100,7 @@ std::string as_yaml(std::string path, std::string value) {
   return path + ": " + value + "\n";
 }
 
-/// The least deck without the key that `path` is another word for.
+/// The least deck without `path`, or without the key whose alias `path` is.
 std::string least_without(const std::string& path) {
   std::string text;
   std::string name = path == "batch_size" ? "train_micro_batch_size_per_gpu" : path;
@@ -114,7 +114,7 @@ std::string least_without(const std::string& path) {
   return text;
 }
 
-/// A file that disappears with the test.
+/// A file that the destructor removes.
 class TemporaryFile {
  public:
   TemporaryFile(const std::string& name, const std::string& text)
@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(later_decks_win_key_by_key) {
   BOOST_CHECK_EQUAL(d.eval_iters, 5);
   BOOST_CHECK(d.optimizer.kind == OptimizerKind::sgd);
   BOOST_CHECK_EQUAL(d.optimizer.momentum, 0.5);
-  BOOST_CHECK_EQUAL(d.schedule.lr, 2e-3);  // over the first deck's top-level `lr`
+  BOOST_CHECK_EQUAL(d.schedule.lr, 2e-3);  // the first deck's top-level `lr` does not count
   BOOST_CHECK_EQUAL(d.save, "");
   const TemporaryFile e("e", "optimizer: null\nlr: 1\n");
   const Deck f = read_deck({a.str(), b.str(), e.str()});
@@ -252,7 +252,7 @@ BOOST_AUTO_TEST_CASE(every_key_of_neox_and_deepspeed_is_known) {
     const std::string text = least_without(key) + as_yaml(key, "null");
     try {
       static_cast<void>(parse_deck(text, "x.yml"));
-    } catch (const Error& e) {  // null takes a required key away
+    } catch (const Error& e) {  // null removes a required key
       BOOST_CHECK_MESSAGE(contains(e.what(), "missing key"), key << ": " << e.what());
     }
   }
@@ -305,7 +305,7 @@ BOOST_AUTO_TEST_CASE(words_fold_into_settings) {
   CHECK_CONTAINS(gated_deck.warnings[0], "intermediate_size 256");
 }
 
-/// A value of its own for each key that a deck may have.
+/// A deck that gives each key a value of its own.
 const std::string kAll = kLeast + R"(
 num_kv_heads: 2
 max_position_embeddings: 64

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each error of a deck, provoked once, and what resolve() makes of ranks and batches.
+// Each error of a deck, provoked once, and how resolve() derives ranks and batches.
 #include <cmath>
 
 #include <boost/test/unit_test.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decks that ask for ZeRO, half precision and recomputation: each key under each of its names,
-// defaults, contradictions, and what is said of keys without effect.
+// Decks that ask for ZeRO, half precision and recompute. Covers names of keys, defaults,
+// contradictions, and warnings about keys without effect.
 #include <boost/test/unit_test.hpp>
 
 #include "examples.hpp"
@@ -14,7 +14,7 @@ using Kind = RecomputeConfig::Kind;
 
 Deck deck(const std::string& lines = "") { return parse_deck(kLeast + lines, "x.yml"); }
 
-/// Without a word, and the same when written and read again.
+/// Requires a deck without warnings, which is equal when written and read again.
 Deck silent(const std::string& lines) {
   Deck d = deck(lines);
   for (const std::string& w : d.warnings) BOOST_ERROR(lines << ": " << w);
@@ -24,7 +24,7 @@ Deck silent(const std::string& lines) {
 
 std::string error(const std::string& lines) { return parse_error(kLeast + lines); }
 
-/// The one warning of a deck.
+/// The warning of a deck that must have exactly one.
 std::string warning(const std::string& lines) {
   const Deck d = deck(lines);
   BOOST_CHECK_MESSAGE(d.warnings.size() == 1, lines << ": " << d.warnings.size());
@@ -33,7 +33,7 @@ std::string warning(const std::string& lines) {
 
 PrecisionConfig types(const std::string& lines) { return silent(lines).types; }
 
-/// Of compute, gradient, master, moments and communication.
+/// The types of compute, gradient, master, moments and communication.
 PrecisionConfig all(DType compute, DType gradient, DType master, DType moments,
                     DType communication) {
   return {compute, gradient, master, moments, communication};
@@ -271,7 +271,7 @@ BOOST_AUTO_TEST_CASE(the_loss_scale) {
 }
 
 BOOST_AUTO_TEST_CASE(settings_of_another_precision) {
-  // As GPT-NeoX's decks have it: all defaults, or switched off.
+  // All defaults or switched off, as in GPT-NeoX's decks.
   const std::string usual =
       "loss_scale: 0, initial_scale_power: 12, loss_scale_window: 1000, hysteresis: 2, "
       "min_loss_scale: 1}\n";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of what a run tells: timelines and TensorBoard.
+// Keys for watching a run: timelines and TensorBoard.
 #include <boost/test/unit_test.hpp>
 
 #include "examples.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans against arithmetic.
+// Forecasts of runs, against arithmetic by hand.
 #include "trireme/forecast/run_plan.hpp"
 
 #include <string>
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(one_rank_keeps_sixteen_bytes_a_parameter) {
   const RunPlan run = plan_run(deck, 1, 0);
   BOOST_TEST(run.stages.size() == 1U);
   const StagePlan& s = run.stages[0];
-  BOOST_TEST(s.parameters == count_parameters(deck.model));  // all of them multiples of 16
+  BOOST_TEST(s.parameters == count_parameters(deck.model));  // all sizes are multiples of 16
   BOOST_TEST(s.values == 4 * s.parameters);
   BOOST_TEST(s.gradients == 4 * s.parameters);
   BOOST_TEST(s.optimizer == 8 * s.parameters);
@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(one_rank_keeps_sixteen_bytes_a_parameter) {
   BOOST_TEST(s.tensor_traffic == 0);
   BOOST_TEST(s.pipeline_traffic == 0);
   BOOST_TEST(run.idle < 1e-9);
-  // Values and both moments, all written and copied by the one rank.
+  // The only rank writes and copies values and both moments.
   BOOST_TEST(run.checkpoint.bytes == 12 * s.parameters);
   BOOST_TEST(run.checkpoint.writers == 1);
   BOOST_TEST(run.checkpoint.most == run.checkpoint.bytes);
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {
   const std::string on_cpu = kTiny + "checkpoint_activations: true\ncheckpoint_in_cpu: true\n";
   BOOST_TEST(plan_of(on_cpu, 1).stages[0].kept_on_host == 0);
 
-  // Of a state on a GPU there is a copy whenever it is saved; what ranks share isn't pinned.
+  // A state on a GPU is copied in every kind of save. Copies that ranks share aren't pinned.
   const StagePlan waiting = plan_of(deck + "checkpoint: {async: false}\n", 1).stages[0];
   BOOST_TEST(waiting.copy == here.copy);
   const StagePlan shared =
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {
   BOOST_TEST(shared.copy == here.copy + static_cast<std::int64_t>(ring));
 }
 
-/// Also in a build without CUDA: the plan of a run elsewhere is the same in both.
+/// A build without CUDA must forecast the same workspace for a run on a GPU elsewhere.
 BOOST_AUTO_TEST_CASE(a_gpus_kernels_have_their_workspace) {
   const StagePlan cpu = plan_of(kTiny, 1).stages[0];
   const StagePlan gpu = plan_of(kTiny + "device: cuda\n", 1).stages[0];
@@ -127,7 +127,7 @@ BOOST_AUTO_TEST_CASE(a_gpus_kernels_have_their_workspace) {
 
 BOOST_AUTO_TEST_CASE(replicas_reduce_all_and_share_the_writing) {
   const RunPlan run = plan_of(kTiny, 4);
-  // One micro-batch: every gradient reduced, every sum gathered.
+  // One micro-batch: every gradient is reduced, and every sum is gathered.
   BOOST_TEST(run.stages[0].reduced == 2 * run.stages[0].parameters);
   BOOST_TEST(run.checkpoint.bytes == 12 * run.stages[0].parameters);
   BOOST_TEST(run.checkpoint.writers == 4);
@@ -146,14 +146,14 @@ BOOST_AUTO_TEST_CASE(stages_hold_as_many_tapes_as_are_in_flight) {
     BOOST_TEST(all.stages[i].in_flight == 6);
     BOOST_TEST(one.stages[i].tapes * 6 == all.stages[i].tapes * (4 - stage));
   }
-  // Forwards can all wait to be sent until the first gradient comes back.
+  // Messages of all forwards may wait to be sent until the first gradient comes back.
   const std::int64_t message = std::int64_t{2} * 32 * 64 * 4;
   BOOST_TEST(one.stages[0].unsent == 4 * message);
   BOOST_TEST(all.stages[0].unsent == 6 * message);
-  // An activation of every micro-batch goes down, its gradient comes up.
+  // For every micro-batch, a stage sends an activation down or a gradient up.
   BOOST_TEST(one.stages[0].pipeline_traffic == 6 * message);
   BOOST_TEST(one.stages[1].pipeline_traffic == 12 * message);
-  BOOST_TEST(one.idle > 3.0 / 9);  // of equal stages; the head makes the last one longer
+  BOOST_TEST(one.idle > 3.0 / 9);  // for equal stages; here the head makes the last one longer
   BOOST_TEST(one.idle < 0.6);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans of a large model against the formulas of ZeRO's stages and half precision.
+// Forecasts of a large model against the formulas of ZeRO's stages and half precision.
 #include <string>
 
 #include <boost/test/unit_test.hpp>
@@ -37,7 +37,7 @@ StagePlan plan_of(const std::string& text, int ranks) {
   return run.stages[0];
 }
 
-/// The state is that of the formula; it may be as little as that of stage `least`.
+/// The state has at most the bytes of `stage`'s formula, and at least those of stage `least`.
 void check(const ZeroTypes& types, int ranks, int stage, int least,
            const std::string& zero = "") {
   const StagePlan s =
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(stages) {
   }
 }
 
-// Gradients stay whole until the step's end: the formula of stage 1 as it is written.
+// Gradients stay whole until the step's end, as the formula of stage 1 has it.
 BOOST_AUTO_TEST_CASE(reduced_once) {
   for (const ZeroTypes& types : kZeroTypes) {
     for (const int ranks : {1, 2, 4, 8}) {
@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(reduced_once) {
   }
 }
 
-// Layers keep their inputs alone; with selective recompute, all but what attention keeps.
+// Layers keep only their inputs; selective recompute keeps all but attention's arrays.
 BOOST_AUTO_TEST_CASE(recomputation) {
   const std::string full = "checkpoint_activations: true\n";
   const std::string selective = full + "recompute_granularity: selective\n";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files whose every byte is under a checksum: damage at any place, user blocks, and where the
+// Files whose every byte is under a checksum: damage at any offset, user blocks, and where the
 // elements are.
 #include <chrono>
 #include <cstring>
@@ -33,7 +33,7 @@ std::string bytes_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// Writes bytes in place, as a program without HDF5 does.
+/// Writes bytes in place, as a program without HDF5 would.
 void overwrite(const std::string& path, std::int64_t at, std::string_view bytes) {
   const int file = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   BOOST_REQUIRE(file >= 0);
@@ -52,8 +52,8 @@ ConstView view_of(const std::vector<float>& data, const Shape& shape) {
   return {data.data(), DType::f32, shape};
 }
 
-/// A little of everything that is under checksums: plain, in chunks; attributes; links; groups
-/// of few and of many members.
+/// A little of everything that is under checksums: plain and chunked datasets; attributes;
+/// links; HDF5 groups of few and of many members.
 void make_everything(const std::string& path) {
   File file(path, Mode::create, {.checksums = true, .user_block = 512});
   file.set_attribute("format_version", 2);
@@ -82,7 +82,7 @@ void describe_attributes(const h5::Object& object, std::string& out) {
   out += '\n';
 }
 
-/// Everything in a group as text; elements are bits.
+/// Appends all content of an HDF5 group as text; elements appear as their bits.
 void describe(const Group& group, std::string& out) {
   describe_attributes(group, out);
   for (const std::string& name : group.names()) {
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(a_file_with_checksums_that_is_being_written_cannot_be_opene
   File file(folder / "a.h5", Mode::create, {.checksums = true});
   file.create_group("x");
   file.flush();
-  std::filesystem::copy_file(folder / "a.h5", folder / "b.h5");  // as if its program had died
+  std::filesystem::copy_file(folder / "a.h5", folder / "b.h5");  // as if the writer had died
   TRM_TEST_MENTIONS(error_of([&] { File(folder / "b.h5", Mode::read); }), "b.h5: cannot open");
   file.close();
   BOOST_TEST(File(folder / "a.h5", Mode::read).has("x"));
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(extents_are_where_the_elements_are) {
         Dataset sums =
             file.create_dataset("sums", DType::f32, shape, {.chunk = 10, .checksum = true});
         sums.write(view_of(data, shape));
-        BOOST_TEST(sums.extents().size() == 10U);  // also before they are on disk
+        BOOST_TEST(sums.extents().size() == 10U);  // also before the elements are on disk
         file.create_dataset("unwritten", DType::f32, shape);
         file.create_dataset("empty", DType::f32, Shape{0, 7}, {.checksum = true});
       }
@@ -238,7 +238,7 @@ BOOST_AUTO_TEST_CASE(default_chunks_are_neither_small_nor_many) {
   BOOST_TEST(extents("deep", Shape{2, 2, 1 << 11, 1 << 10}).size() == 8U);
   BOOST_TEST(extents("flat", Shape{1 << 23}).size() == 8U);
   BOOST_TEST(extents("little", Shape{10, 3}).size() == 1U);
-  // Never written, so it may be large; a chunk may not be of 4 GiB or more.
+  // Large, but never written; a chunk must have less than 4 GiB.
   Dataset large = file.create_dataset("large", DType::u8, Shape{2, std::int64_t{1} << 40},
                                       {.checksum = true});
   BOOST_TEST(large.extents().empty());
@@ -254,7 +254,7 @@ BOOST_AUTO_TEST_CASE(equal_calls_make_equal_bytes_with_checksums) {
 
 BOOST_AUTO_TEST_CASE(whole_chunks_and_parts_of_them_are_the_same_to_the_library) {
   const TemporaryFolder folder;
-  // Lengths of rows that are odd, below and above what one round of the sum takes.
+  // Lengths of rows that are odd, below and above what one round of the checksum takes.
   for (const std::int64_t cols : {1, 3, 7, 16, 1001, 5761, 20000}) {
     const Shape shape{5, cols};
     std::vector<std::uint8_t> data(static_cast<std::size_t>(5 * cols));
@@ -281,7 +281,7 @@ BOOST_AUTO_TEST_CASE(whole_chunks_and_parts_of_them_are_the_same_to_the_library)
       d.read(Box(Shape{1, 0}, Shape{4, cols}), View(back.data(), DType::u8, Shape{4, cols}));
       BOOST_TEST(std::equal(data.begin() + cols, data.end(), back.begin()), cols);
     }
-    // Column by column: the library's own filter reads what was written whole, and the reverse.
+    // Column by column, the library's own filter reads what Chunks wrote, and the reverse.
     const std::int64_t step = (cols + 2) / 3;
     for (std::int64_t c = 0; c < cols; c += step) {
       const Box box(Shape{0, c}, Shape{5, std::min(step, cols - c)});

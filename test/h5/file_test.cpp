@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Round trips through files, and files that are not what they should be.
+// Round trips through files, and files that are damaged or of another kind.
 #include "trireme/h5/file.hpp"
 
 #include <cerrno>
@@ -117,7 +117,7 @@ BOOST_AUTO_TEST_CASE(boxes_and_strided_views) {
     }
   }
 
-  std::vector<std::int32_t> flat{900, 901, 902, 903};  // one dimension fits a box of two
+  std::vector<std::int32_t> flat{900, 901, 902, 903};  // 1-D memory fits a 3-D box
   whole.write(Box(Shape{0, 0, 0}, Shape{1, 2, 2}), view_of(flat));
   whole.read(view_of(all, Shape{4, 5, 6}));
   BOOST_TEST(all[0] == 900);
@@ -186,7 +186,7 @@ BOOST_AUTO_TEST_CASE(a_flushed_file_is_readable_by_another_program_while_open) {
   auto values = iota<std::int32_t>(5);
   d.append(view_of(values));
   file.flush();
-  // A copy has what another program finds on disk at this moment.
+  // A copy of the file has what another program would find on disk at this moment.
   std::filesystem::copy_file(folder / "a.h5", folder / "b.h5");
   std::vector<std::int32_t> back(5);
   File(folder / "b.h5", Mode::read).dataset("x").read(view_of(back));
@@ -329,7 +329,7 @@ BOOST_AUTO_TEST_CASE(the_reason_of_the_system_stays_with_the_error) {
   const auto missing = failure_of([&] { File(path, Mode::read); });
   BOOST_TEST((missing && missing->system_error() == ENOENT));
   File(path, Mode::create).create_group("g");
-  // The library itself meets the next one, as there is no number left for another open file.
+  // HDF5 itself fails at the next file, since no descriptor is left for another open file.
   rlimit before{};
   BOOST_REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
   const rlimit none{0, before.rlim_max};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any thread may use the library; none lets it talk.
+// Any thread may use the library, and on no thread does HDF5 print.
 #include <filesystem>
 #include <fstream>
 #include <thread>

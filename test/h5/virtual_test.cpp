@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Datasets that show those of other files, and links.
+// Datasets that show boxes of other files' datasets, and links.
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -35,7 +35,7 @@ std::vector<T> read_all(const Dataset& dataset) {
   return out;
 }
 
-/// One row i of `from` each as dataset "x" of i.h5, checksummed, and v.h5 that shows them.
+/// Writes each row i of `from` as dataset "x" of i.h5, checksummed, and v.h5 over all rows.
 template <class T>
 void make(const TemporaryFolder& folder, std::vector<T> from, const Shape& shape) {
   const std::string name(name_of(kDTypeOf<T>));
@@ -87,8 +87,8 @@ Half half_of_bits(std::uint16_t bits) {
   return out;
 }
 
-/// Writes `all` to whole.h5, and to files of parts: cut in two on the last axis at 2, and the
-/// second part on the first axis at 1.
+/// Writes `all` to whole.h5, and in pieces to other files. The last axis is divided at 2, and
+/// the second piece also on the first axis at 1.
 std::vector<Source> write_parts(const TemporaryFolder& folder, std::vector<float>& all,
                                 const Shape& shape) {
   std::vector<Source> sources;
@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_virtual_dataset_shows_boxes_at_every_rank) {
     BOOST_TEST(read_all<float>(x) == all, boost::test_tools::per_element());
     BOOST_TEST(x.extents().empty());
 
-    Box part(offset_zero(shape.rank()), shape);  // across the seams
+    Box part(offset_zero(shape.rank()), shape);  // across the pieces' borders
     part.offset[shape.rank() - 1] = 1;
     part.extent[shape.rank() - 1] = 2;
     std::vector<float> expected(static_cast<std::size_t>(part.count()));

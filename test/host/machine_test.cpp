@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nodes as files that the system might show.
+// Nodes as files like those that a system shows.
 #include "trireme/host/machine.hpp"
 
 #include <filesystem>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables of hosts that aren't there, 10,000 of them too.
+// Tables of invented hosts, up to 10,000 of them.
 #include "trireme/host/mesh_table.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -11,7 +11,7 @@ using namespace trireme;
 
 namespace {
 
-/// Rank by rank on hosts of `each` ranks.
+/// Places of ranks in order, on `hosts` hosts of `each` ranks.
 std::vector<RankPlace> places(int hosts, int each, const std::string& device = "H100",
                               const std::string& domain = "") {
   std::vector<RankPlace> all;
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(hosts_of_a_stage_share_a_line) {
 BOOST_AUTO_TEST_CASE(ten_thousand_hosts_are_two_lines) {
   const double begin = now();
   const auto lines = mesh_table({.dp = 20, .tp = 8, .pp = 500}, places(10'000, 8), 4);
-  BOOST_CHECK_LT(now() - begin, 2);  // of 80,000 ranks; some hundredths by itself
+  BOOST_CHECK_LT(now() - begin, 2);  // 80,000 ranks take some hundredths of a second
   BOOST_REQUIRE_EQUAL(lines.size(), 2U);
   BOOST_CHECK_EQUAL(lines[1],
                     "node00000–node09999 (10000 hosts)  0–79999 (8 each)  8 × H100  0–19 (1 "

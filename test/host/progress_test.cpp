@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bars for terminals of any width.
+// Progress bars for terminals of any width.
 #include "trireme/host/progress.hpp"
 
 #include <boost/test/unit_test.hpp>

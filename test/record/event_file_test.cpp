@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Event files byte by byte. The bytes of events are what protobuf's own library makes of
-// TensorBoard's messages (test/program/tensorboard_peer.py reads whole files with TensorBoard).
+// Event files byte by byte. Protobuf's own library makes the same bytes of TensorBoard's
+// messages. test/program/files/tensorboard_peer.py reads whole files with TensorBoard.
 #include "../../src/record/event_file.hpp"
 
 #include <boost/test/unit_test.hpp>

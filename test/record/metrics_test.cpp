@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The column of auxiliary losses, which only those runs have that had one.
+// The column of auxiliary losses: only runs that had such a loss have the column.
 #include "trireme/record/metrics.hpp"
 
 #include <boost/test/unit_test.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Collectives, messages, agreement and groups.
+// Collectives, messages, agreement and splits.
 #include "communicator_cases.hpp"
 
 #include <cerrno>
@@ -102,7 +102,7 @@ void work_that_fails_on_some_ranks_fails_on_all(Communicator& world) {
   collectively(world, [&] { ++done; });
   must(done == 1);
 
-  // The lowest failing rank speaks for all, and its error keeps its kind.
+  // All ranks throw the error of the lowest failing rank, of equal kind.
   const int first = world.size() / 2;
   const auto failed = failure_of([&] {
     collectively(world, [&] {
@@ -134,7 +134,7 @@ void groups_hold_the_ranks_that_they_should(Communicator& world) {
       must(mesh.ends->size() == (pp == 1                                   ? 1
                                  : mesh.first_stage() || mesh.last_stage() ? 2
                                                                            : 1));
-      // Every member of a data-parallel group has the same place in the model.
+      // Every rank of a data-parallel communicator has one place in the model.
       const std::int64_t place = mesh.at.pp * tp + mesh.at.tp;
       must(mesh.dp->reduce_count(place, Reduction::max) == place);
       must(mesh.dp->reduce_count(place, Reduction::min) == place);

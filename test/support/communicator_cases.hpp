@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cases that every Communicator must pass: the tests of MPI's and of rank threads share them.
+// Cases that every Communicator must pass, shared by the tests of MPI and of rank threads.
 #pragma once
 
 #include <functional>
@@ -16,14 +16,14 @@ namespace trireme::test {
 struct CommunicatorCase {
   const char* name;
   void (*check)(Communicator& world);
-  bool alone = true;  ///< make_self_communicator() must pass it too
+  bool alone = true;  ///< make_self_communicator() must pass the case, too
 };
 inline std::ostream& operator<<(std::ostream& out, const CommunicatorCase& c) {
   return out << c.name;
 }
-/// Runs the case and returns its error on this rank; empty: it passed.
+/// Runs the case and returns its error on this rank; empty if the case passed.
 [[nodiscard]] std::string error_of_case(const CommunicatorCase& c, Communicator& world);
-/// Collectives, messages, texts and groups.
+/// Collectives, messages, texts and splits.
 [[nodiscard]] std::vector<CommunicatorCase> collective_cases();
 /// Reduce-scatters and all-gathers under way, in every type.
 [[nodiscard]] std::vector<CommunicatorCase> exchange_cases();

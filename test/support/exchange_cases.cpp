@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reduce-scatters and all-gathers under way: the same bits in any order, cut and type.
+// Reduce-scatters and all-gathers under way: equal bits in any order, division and type.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -17,7 +17,7 @@ namespace trireme::test {
 
 namespace {
 
-/// A vector whose element type is known at run time only.
+/// A vector whose element type is known only at run time.
 class Array {
  public:
   Array(DType type, std::int64_t n)
@@ -55,7 +55,7 @@ class Array {
   std::vector<std::byte> bytes_;
 };
 
-/// Values of many sizes, so that the order of a sum shows in its bits.
+/// Values of many magnitudes, so that the order of a sum shows in its bits.
 Array numbers(DType type, std::int64_t n, int seed, int rank) {
   std::mt19937_64 random(static_cast<std::uint64_t>(seed) * 1000 +
                          static_cast<std::uint64_t>(rank));
@@ -75,7 +75,7 @@ const std::vector<Types> kTypes{{DType::f32, DType::f32},  {DType::f32, DType::f
                                 {DType::f16, DType::f32},  {DType::bf16, DType::bf16},
                                 {DType::f16, DType::f16},  {DType::f16, DType::f64}};
 
-/// One exchange of a group with the result that it must have.
+/// A collective under way, with the result that it must have.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -151,8 +151,8 @@ class AllGather : public Exchange {
   bool in_place_;
 };
 
-/// fp32 in one array: a sum over ranks as an in-place scatter and an in-place gather of each
-/// span.
+/// Sums fp32 in one array over ranks, span by span: an in-place scatter and an in-place
+/// gather.
 Array all_reduced_in_spans(Communicator& world, Array a, std::int64_t span) {
   const int ranks = world.size();
   const std::int64_t n = a.view().count();
@@ -225,7 +225,7 @@ void many_in_flight_done_in_any_order_by_late_ranks(Communicator& world) {
   const auto ranks = static_cast<unsigned>(world.size());
   const auto half = world.split(world.rank() % 2, world.rank());
   for (int round = 0; round < 8; ++round) {
-    std::mt19937_64 same(static_cast<std::uint64_t>(round));  // on all ranks
+    std::mt19937_64 same(static_cast<std::uint64_t>(round));  // equal on all ranks
     std::mt19937_64 own(static_cast<std::uint64_t>(round * 100 + world.rank()));
     std::vector<std::unique_ptr<Exchange>> exchanges;
     std::vector<Communicator*> groups;
@@ -268,7 +268,7 @@ void many_in_flight_done_in_any_order_by_late_ranks(Communicator& world) {
 void halves_are_reduced_in_fp32_and_rounded_once(Communicator& world) {
   const int ranks = world.size();
   for (const DType type : {DType::bf16, DType::f16}) {
-    const double big = type == DType::bf16 ? 256 : 2048;  // from here on, steps of 2
+    const double big = type == DType::bf16 ? 256 : 2048;  // next numbers are 2 apart
     const std::int64_t n = 20011;  // not a multiple of any number of ranks
     const auto mine = [&] {
       Array a(type, n);
@@ -342,7 +342,7 @@ void wrong_types_and_shapes_are_refused_with_the_reason(Communicator& world) {
 void a_block_that_is_too_long_is_refused(Communicator& world) {
   const std::int64_t block = std::int64_t{1} << 30;
   const std::int64_t n = block * world.size();
-  const auto bytes = static_cast<std::size_t>(n + block) * 2;  // addresses, not memory
+  const auto bytes = static_cast<std::size_t>(n + block) * 2;  // address space only, no memory
   void* const memory =
       mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   must(memory != MAP_FAILED);

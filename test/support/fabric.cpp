@@ -26,7 +26,7 @@ void Fabric::wait(std::unique_lock<std::mutex>& lock, Completion& event, int ran
   if (!event.changed.wait_for(lock, std::chrono::duration<double>(patience_), over)) {
     fail(fmt::format("no end after {} s: {}", patience_, describe()));
   }
-  if (!event.done) {  // complete() counts those whom it wakes
+  if (!event.done) {  // complete() has counted the ranks that it wakes
     --event.waiters;
     ++running_;
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fabric: how rank threads wait for each other, and how the failure of one ends them all.
+// Fabric: how rank threads wait for each other, and how the failure of one ends all of them.
 #pragma once
 
 #include <condition_variable>
@@ -29,11 +29,11 @@ class Fabric {
   void wait(std::unique_lock<std::mutex>& lock, Completion& event, int rank,
             const std::string& what);
   void complete(Completion& event);
-  /// Ends the run with the first such message: every rank that waits now or later throws.
+  /// Ends the run. The first message stays: every rank that waits now or later throws an Error.
   void fail(const std::string& message);
   [[nodiscard]] bool failed() const { return !failure_.empty(); }
   [[nodiscard]] const std::string& failure() const { return failure_; }
-  /// Throws the failure, if there is one, on rank `rank`.
+  /// Throws the failure, if any, on rank `rank`.
   void throw_failure(int rank);
   /// Whether rank `rank` met the failure of another rank.
   [[nodiscard]] bool abandoned(int rank) const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Main of every test program: MPI around Boost.Test. All ranks return the worst exit code of
-// any rank.
+// The main function of every test program: starts MPI around Boost.Test. All ranks return the
+// worst exit code of any rank.
 #include <algorithm>
 
 #include <boost/test/unit_test.hpp>

@@ -127,7 +127,7 @@ void copy(const ConstView& from, const View& to) {
   if (from.raw() != to.raw() && !from.empty()) std::memcpy(to.raw(), from.raw(), from.bytes());
 }
 
-/// Returns what rank `me` receives from each rank, by way of its room if it has one.
+/// Returns the blocks that rank `me` receives, copied through the rank's room if not empty.
 template <class T>
 std::vector<std::vector<T>> received(const std::vector<Post>& posts, std::size_t me) {
   const std::size_t ranks = posts.size();

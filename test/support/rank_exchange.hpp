@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RankExchange: a communication between rank threads, and how it moves the memory of all ranks.
+// RankExchange: a communication between rank threads, which moves the memory of all ranks.
 #pragma once
 
 #include <memory>
@@ -27,7 +27,7 @@ enum class Call : std::uint8_t {
 };
 [[nodiscard]] std::string_view name_of(Call call);
 
-/// The arguments of one rank.
+/// The arguments of one rank's call.
 struct Post {
   ConstView from = {};
   View to = {};
@@ -43,7 +43,7 @@ struct Post {
   int rank = 0;                            ///< this rank's number in `group`
 };
 
-/// One call of all ranks of a group, or a message: post 0 is then the sender's.
+/// One collective of all ranks of a communicator, or a message, where post 0 is the sender's.
 struct RankExchange : Completion {
   RankExchange(Call c, std::size_t ranks) : call(c), posts(ranks), here(ranks, false) {}
   Call call;

@@ -27,8 +27,8 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// For many small files that are synced: a folder in memory, where syncing is free, if there is
-/// one.
+/// A folder for many small files that are synced: in memory, where syncing is free, if the
+/// system has such a folder.
 inline std::filesystem::path memory_folder() {
   const std::filesystem::path memory = "/dev/shm";
   return std::filesystem::is_directory(memory) ? memory

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The communicator of rank threads: who meets whom, and when memory is moved.
+// The communicator of rank threads: which ranks meet, and when memory is moved.
 #include "thread_ranks.hpp"
 
 #include <algorithm>
@@ -16,14 +16,14 @@
 
 namespace trireme::test {
 
-/// The ranks of one group share this. The fabric's lock guards it.
+/// The ranks of one communicator share this state. The fabric's lock guards it.
 struct Group {
   Group(Fabric& f, std::vector<int> ranks) : fabric(f), world_ranks(std::move(ranks)) {}
   Fabric& fabric;
   std::vector<int> world_ranks;
   std::map<std::int64_t, std::shared_ptr<RankExchange>>
-      calls;                                          ///< by number; some rank is missing
-  std::list<std::shared_ptr<RankExchange>> messages;  ///< one side is missing
+      calls;                                          ///< by number; a rank is still missing
+  std::list<std::shared_ptr<RankExchange>> messages;  ///< one side is still missing
   std::size_t* gathered = nullptr;                    ///< see RankOptions
 };
 
@@ -32,9 +32,9 @@ namespace {
 constexpr std::int64_t kTooLong = std::int64_t{1} << 30;  // elements of a block
 constexpr unsigned kLongestDelay = 200;                   // microseconds
 
-/// Makes a group of each color, ordered by key.
+/// Makes a communicator's state for each color, with the ranks ordered by key.
 void split_group(RankExchange& e, const Group& group) {
-  std::map<int, std::vector<std::pair<int, int>>> colors;  // of (key, rank)
+  std::map<int, std::vector<std::pair<int, int>>> colors;  // pairs of key and rank
   for (std::size_t r = 0; r < e.posts.size(); ++r) {
     colors[e.posts[r].color].emplace_back(e.posts[r].key, static_cast<int>(r));
   }
@@ -54,9 +54,9 @@ void split_group(RankExchange& e, const Group& group) {
   }
 }
 
-/// Moves the memory of an exchange that has all its posts. Gives the lock away meanwhile.
+/// Moves the memory of an exchange that has all its posts. Releases the lock meanwhile.
 void run(std::unique_lock<std::mutex>& lock, RankExchange& e, Group& group) {
-  if (group.fabric.failed()) return;  // somebody's memory may be gone
+  if (group.fabric.failed()) return;  // some rank may have freed its memory
   e.moving = true;
   lock.unlock();
   std::string problem;
@@ -79,7 +79,7 @@ class DoneRequest : public Request {
 
 using Draw = std::minstd_rand;
 
-/// Sleeps in one call of four, if there are delays.
+/// Sleeps in every fourth call on average, if there are delays.
 void be_late(Draw* draw) {
   if (draw == nullptr || (*draw)() % 4 != 0) return;
   std::this_thread::sleep_for(std::chrono::microseconds((*draw)() % kLongestDelay));
@@ -95,7 +95,7 @@ class ThreadRequest : public Request {
         draw_(std::move(draw)) {}
   ThreadRequest(const ThreadRequest&) = delete;
   ThreadRequest& operator=(const ThreadRequest&) = delete;
-  /// Waits for a rank that uses this request's memory, and keeps others from using it later.
+  /// Waits while a rank uses this request's memory. Fails the run if the request is not done.
   ~ThreadRequest() override {
     std::unique_lock lock(group_->fabric.mutex());
     while (exchange_->moving) {
@@ -146,7 +146,7 @@ void require_block(const ConstView& block) {
 }
 
 void require_contiguous(const ConstView& v) {
-  TRM_CHECK(v.contiguous(), "an exchange of a strided window {}", v.shape().str());
+  TRM_CHECK(v.contiguous(), "communication of a strided window {}", v.shape().str());
 }
 
 class ThreadCommunicator : public Communicator {
@@ -271,7 +271,7 @@ class ThreadCommunicator : public Communicator {
     return std::make_unique<ThreadRequest>(e, group_, rank_, draw_);
   }
 
-  /// The last rank moves the memory. With delays it does so only if some rank waits already.
+  /// The last rank moves the memory. With delays, it does so only if a rank already waits.
   void arrive_with(std::unique_lock<std::mutex>& lock, const std::shared_ptr<RankExchange>& e,
                    std::size_t place, const Post& post) {
     e->posts[place] = post;

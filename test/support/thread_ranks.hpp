@@ -11,21 +11,21 @@
 namespace trireme::test {
 
 struct RankOptions {
-  /// A rank waits at most this many seconds. A deadlock of all ranks ends at once.
+  /// A rank waits at most this many seconds. If all ranks wait, the run ends at once.
   double patience = 120;
-  /// Seed of random delays; 0: none. Ranks are then late at random, and a message is either
-  /// copied at once or uses the sender's memory until some rank waits for it.
+  /// Seed of random delays; 0: none. Delayed ranks are late at random. A message is then either
+  /// copied at once, or uses the sender's memory until some rank waits for the message.
   std::uint64_t delays = 0;
   /// Counts the bytes of text that rank 0 receives, if not null.
   std::size_t* gathered = nullptr;
 };
 
-/// Runs `f` as each of `ranks` ranks of one group and returns when all have ended. If a rank
-/// throws, all ranks that wait for it throw too. Returns "rank N: message" of the lowest rank
-/// that threw by itself, or a report of who waits in which call, or nothing if all went well.
+/// Runs `f` as each of `ranks` ranks of one communicator and returns when all have ended. If a
+/// rank throws, all ranks that wait for it throw, too. Returns "rank N: message" of the lowest
+/// rank that threw by itself, or a report of a deadlock, or "" if all went well.
 ///
-/// Sums over ranks have the bits of MpiCommunicator's. They are taken in rank order where the
-/// interface says so, else by recursive doubling, as Open MPI adds short arrays.
+/// Sums over ranks have the bits of MpiCommunicator's. Ranks add in rank order where
+/// Communicator promises so, else by recursive doubling, as Open MPI adds short arrays.
 std::string as_ranks(int ranks, const std::function<void(Communicator&)>& f,
                      const RankOptions& options = {});
 

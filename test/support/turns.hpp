@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Combinations that are tried: the whole product of some factors, or a part of it in which any
-// two of their levels still meet.
+// Combinations of factors' levels: the whole product, or a share of it in which any two levels
+// still meet.
 #pragma once
 
 #include <algorithm>
@@ -16,9 +16,9 @@ namespace trireme::test {
 
 inline constexpr bool kEither[] = {false, true};
 
-/// Of combinations one in n, for the largest n that leaves every pair of levels: those whose
-/// levels, each counted from 0, add up to a multiple of n. Other factors make up for whatever a
-/// pair adds up to as long as their own sums reach n - 1.
+/// Returns the largest n for which one combination in n still has every pair of levels. The
+/// share has the combinations whose levels, counted from 0, add up to a multiple of n. Other
+/// factors can complete any pair as long as their own sums reach n - 1.
 template <std::size_t K>
 std::size_t share_of(const std::array<std::size_t, K>& sizes) {
   static_assert(K > 2, "pairs of two factors are their product");
@@ -28,7 +28,7 @@ std::size_t share_of(const std::array<std::size_t, K>& sizes) {
   return std::accumulate(sorted.begin() + 2, sorted.end(), std::size_t{1}) - (K - 2);
 }
 
-/// f(level of each factor) for that part of the product; for all of it where
+/// Calls f(level of each factor) for that share of the product, or for the whole product if
 /// TRIREME_WHOLE_PRODUCTS is set.
 template <class F, class... Factors>
 void for_pairs(F&& f, const Factors&... factors) {

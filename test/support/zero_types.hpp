@@ -29,7 +29,7 @@ inline const ZeroTypes& zero_types(std::string_view name) {
   return *std::ranges::find(kZeroTypes, name, &ZeroTypes::name);
 }
 
-/// Bytes a parameter on each of so many ranks.
+/// Bytes a parameter takes on each of `ranks` ranks.
 inline double zero_bytes(const ZeroTypes& t, int stage, int ranks) {
   const auto divisor = [&](int from) { return stage >= from ? ranks : 1; };
   return t.value / divisor(3) + t.gradient / divisor(2) + t.state / divisor(1);

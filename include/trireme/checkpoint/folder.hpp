@@ -16,13 +16,13 @@ namespace trireme {
 /// N of "global_stepN", or of a path that ends so; nothing for any other name.
 [[nodiscard]] std::optional<std::int64_t> checkpoint_iteration(const std::string& path);
 
-/// What SAVE/latest names; nothing if there is no such folder or file. Throws Error if its text
-/// can't be a name.
+/// The name in SAVE/latest; nothing if SAVE or SAVE/latest does not exist. Throws Error if the
+/// text can't be a name.
 [[nodiscard]] std::optional<std::string> latest_name(const std::string& save);
 
-/// Paths of what may be loaded from SAVE, best first: what `latest` names, then its past by
-/// falling iteration. Iterations beyond `latest` come last, the nearest first, since their
-/// future was given up. Where `latest` is missing, unreadable or names no folder, all
+/// Paths of what may be loaded from SAVE, best first: the checkpoint that `latest` names, then
+/// its past by falling iteration. Iterations beyond `latest` come last, the nearest first,
+/// since the run gave them up. Where `latest` is missing, unreadable or names no folder, all
 /// checkpoints stand by falling iteration, and `note` says so. Empty if SAVE has none.
 struct Candidates {
   std::vector<std::string> paths;
@@ -30,18 +30,18 @@ struct Candidates {
 };
 [[nodiscard]] Candidates find_checkpoints(const std::string& save);
 
-/// What dead runs left: folders global_stepN.tmp and global_stepN.old beside a global_stepN,
-/// latest.tmp. Names, sorted.
+/// Names of what dead runs left, sorted: folders global_stepN.tmp, the file latest.tmp, and
+/// folders global_stepN.old beside a global_stepN.
 [[nodiscard]] std::vector<std::string> find_leftovers(const std::string& save);
 
-/// Which checkpoints to remove so that, with the one of `iteration`, the newest `keep` of its
-/// past remain: names. Checkpoints of a later iteration stay, and so does the one that `latest`
-/// names. With keep ≤ 0 none is removed.
+/// Names of the checkpoints to remove so that the newest `keep` remain: the checkpoint of
+/// `iteration` and older ones. Later checkpoints stay, and so does the checkpoint that `latest`
+/// names. With keep ≤ 0 the list is empty.
 [[nodiscard]] std::vector<std::string> outdated(const std::string& save, std::int64_t iteration,
                                                 std::int64_t keep);
 
-/// Removes a folder so that no half of it can be taken for whole: renames it first. Throws
-/// Error.
+/// Removes a folder. Renames the folder first, so that no half of it can be taken for whole.
+/// Throws Error.
 void remove_checkpoint(const std::string& save, const std::string& name);
 
 }  // namespace trireme

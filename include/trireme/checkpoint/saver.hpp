@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Saves a run's state while the run goes on. A save is written to SAVE/global_stepN.tmp by a
-// thread of each writer, synced, renamed by rank 0, and then named by `latest`. MPI is called
-// by the caller's thread alone.
+// Saves a run's state while the run goes on. A thread of each writer writes and syncs a shard
+// in SAVE/global_stepN.tmp. Rank 0 renames the folder, and puts the new name in `latest`. Only
+// the caller's thread calls MPI.
 #pragma once
 
 #include <memory>
@@ -17,66 +17,66 @@
 namespace trireme {
 
 struct SaveOptions {
-  std::string folder;        ///< SAVE
-  bool async = true;         ///< copy the state, write behind training; else write it in place
-  int writers_per_node = 0;  ///< 0: every rank that holds something
-  std::string node;          ///< equal on ranks that share a machine: its name
+  std::string folder;          ///< SAVE
+  bool async = true;           ///< write a copy behind training; else training waits
+  int writers_per_node = 0;    ///< 0: every rank that holds something
+  std::string node;            ///< equal on ranks that share a machine: its name
   std::int64_t keep_last = 0;  ///< checkpoints that stay; 0: all
 };
 
-/// What became of a save; the same on all ranks.
+/// The result of a save; equal on all ranks.
 struct SaveReport {
   std::int64_t iteration = 0;
   std::int64_t bytes = 0;    ///< size of all tensors, over all ranks
-  double stall_seconds = 0;  ///< in which training stood, the longest of all ranks
+  double stall_seconds = 0;  ///< time that training stood still, the longest of all ranks
   double write_seconds = 0;  ///< until all shards were on disk, of the slowest writer
-  double total_seconds = 0;  ///< from start() until `latest` named it
-  std::string failure;       ///< empty, or why there is no new checkpoint; the old ones stand
-  bool disk_full = false;    ///< it failed for want of space or quota
-  std::string note;          ///< rank 0: left-overs that were removed, or could not be
+  double total_seconds = 0;  ///< from start() until `latest` named the checkpoint
+  std::string failure;       ///< empty, or why there is no new checkpoint; older ones stay
+  bool disk_full = false;    ///< whether disk space or quota ran out
+  std::string note;          ///< rank 0: leftovers that were removed, or could not be
 };
 
-/// A device whose memory holds the state, and the stream in whose order it is copied. Both must
+/// A device whose memory holds the state, and the stream that orders the copy. Both must
 /// outlive the saver.
 struct StateHome {
   Device& device;
   Stream& stream;
 };
 
-/// The copy of a device's state is in pinned host memory. Memory that ranks share
-/// (writers_per_node) is not pinned. The copy then goes through this many pinned bytes, which
-/// are at most 64 MiB.
+/// Bytes of pinned memory through which `copy` bytes of a device's state go into memory that
+/// ranks share (writers_per_node) and that is not pinned. At most 64 MiB. Without sharing, the
+/// whole copy is pinned.
 [[nodiscard]] std::size_t pinned_ring_bytes(std::size_t copy);
 
 class CheckpointSaver {
  public:
-  /// `held` lists this rank's boxes, the same for all saves, in host memory unless they have a
-  /// `home`. The boxes must be valid during each start(), and without async until the save is
-  /// done. Plans who writes what, and takes memory for a copy if async or writers_per_node is
-  /// set, or if there is a home. Collective over `world`, which must outlive the saver. Throws
-  /// Error, on all ranks, if the boxes of all ranks don't tile every array, or memory is short.
+  /// `held` lists this rank's boxes, equal for all saves, in host memory unless the boxes have
+  /// a `home`. The boxes must be valid during each start(), and without async until the save is
+  /// done. Plans who writes what. Takes memory for a copy if async, writers_per_node or a home
+  /// is set. Collective over `world`, which must outlive the saver. Throws Error, on all ranks,
+  /// if the boxes of all ranks don't tile every array, or memory is short.
   CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held,
                   const std::optional<StateHome>& home, Communicator& world);
-  /// Gives up a save that is under way: it stays a .tmp folder.
+  /// Gives up a save that is under way, whose files stay as a .tmp folder.
   ~CheckpointSaver();
   CheckpointSaver(const CheckpointSaver&) = delete;
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;
 
-  /// Memory for the copy, of this rank, and for its way there.
+  /// Memory of this rank for the copy, and for chunks on the way to the copy.
   [[nodiscard]] std::size_t staging_bytes() const;
   [[nodiscard]] std::int64_t bytes() const;    ///< size of a checkpoint's tensors, all ranks
   [[nodiscard]] std::int64_t writers() const;  ///< files beside checkpoint.h5
 
-  /// Copies the state and begins to write it. None may be under way. Rank 0's state counts.
-  /// Collective.
+  /// Copies the state and begins to write the copy. No save may be under way. Rank 0's `state`
+  /// is saved. Collective.
   void start(const RunState& state);
-  /// Between start() and the report; the same on all ranks.
+  /// Whether a save has started and not yet reported; equal on all ranks.
   [[nodiscard]] bool under_way() const;
-  /// Whether advance() need not wait for this rank. Not collective, returns at once.
+  /// Whether advance() would not wait for this rank. Not collective, returns at once.
   [[nodiscard]] bool idle() const;
-  /// When all ranks are idle(): the next phase, or the end with its report. Collective.
+  /// Takes the next phase, or ends with the report, once all ranks are idle(). Collective.
   std::optional<SaveReport> advance();
-  /// Waits for the end. Collective. Empty if no save is under way.
+  /// Waits for the report. Collective. Empty if no save is under way.
   std::optional<SaveReport> wait();
 
  private:

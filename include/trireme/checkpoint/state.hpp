@@ -11,13 +11,13 @@ struct RunState {
   std::int64_t iteration = 0;
   std::int64_t samples_consumed = 0;
   std::int64_t optimizer_steps = 0;
-  std::uint64_t seed = 0;  ///< every random number follows from it and the two counts
+  std::uint64_t seed = 0;  ///< every random number follows from the seed and both counts
   double loss_scale = 1;
-  // See optim's LossScaleState. An older checkpoint has neither value and gets these.
+  // See optim's LossScaleState. A checkpoint without these two values gets the defaults.
   std::int64_t clean_steps = 0;
   std::int64_t hysteresis = -1;
   std::string deck;     ///< resolved, YAML
-  std::string version;  ///< version of the program that wrote it
+  std::string version;  ///< the program's version when it wrote the checkpoint
   std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
   friend bool operator==(const RunState&, const RunState&) = default;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work that may fail on some ranks of a group, and then fails on all.
+// Work that may fail on some ranks of a communicator, and then fails on all.
 #pragma once
 
 #include <optional>
@@ -12,7 +12,7 @@ namespace trireme {
 
 /// Runs f on every rank and waits for all of them. Returns what f returns. If f throws on any
 /// rank, throws on all ranks, with the lowest failing rank's message and errno. Collective over
-/// `group`; f itself must not communicate over it, unless it fails on all ranks or none.
+/// `group`. f must not communicate over `group`, unless f fails on all ranks or on none.
 template <class F>
 auto collectively(Communicator& group, F&& f) {
   using Result = std::invoke_result_t<F>;

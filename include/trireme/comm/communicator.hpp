@@ -15,19 +15,19 @@ namespace trireme {
 
 enum class Reduction : std::uint8_t { sum, max, min };
 
-/// Communication under way. Views given to it must stay valid until wait() returns, and so must
-/// the request itself.
+/// Communication under way. The views of the call must stay valid until wait() returns, and so
+/// must the request itself.
 class Request {
  public:
   virtual ~Request() = default;
-  virtual bool test() = 0;  ///< Makes progress; true once done.
+  virtual bool test() = 0;  ///< Makes progress; returns whether all is done.
   virtual void wait() = 0;
 };
 using RequestPtr = std::unique_ptr<Request>;
 
-/// A group of ranks. Every call but the point-to-point ones is collective over the group, in
-/// the same order on all its ranks. Results are bit-equal on all ranks and from run to run.
-/// Views must be contiguous. Throws Error when the underlying library fails.
+/// Ranks that communicate with each other. Every call but the point-to-point ones is
+/// collective: all ranks make these calls in one order. Results are bit-equal on all ranks and
+/// from run to run. Views must be contiguous. Throws Error when the underlying library fails.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -44,8 +44,8 @@ class Communicator {
   /// The sum is taken in fp32, or in fp64 if `from` is fp64, in the order of the ranks, and
   /// rounded once. Bits of the sum don't depend on how an array is divided into calls. With
   /// `accumulate` the sum is added to what `to` holds. Without, `to` may be block rank() of a
-  /// `from` of its type. Neither view may be touched before the request is done. What the
-  /// others send is kept in `room`, which belongs to the request until the request is done.
+  /// `from` of its type. Neither view may be touched before the request is done. What other
+  /// ranks send is kept in `room`, which belongs to the request until the request is done.
   /// `room` has size() − 1 blocks of `from`'s type. If `room` is empty, the communicator takes
   /// memory of its own.
   [[nodiscard]] virtual RequestPtr start_reduce_scatter(const ConstView& from, const View& to,
@@ -56,20 +56,20 @@ class Communicator {
   virtual void broadcast(const View& data, int root) = 0;
   /// Messages with a tag ≥ 0, by which sends and receives are matched. NCCL matches messages by
   /// their order instead, and only between neighbours of connect_ring(). Even tags then go to
-  /// the next rank, odd ones to the rank before. Each kind is sent in the order of its
-  /// receives.
+  /// the next rank, odd tags to the rank before. Messages of even tags are sent in the order of
+  /// their receives, and so are messages of odd tags.
   [[nodiscard]] virtual RequestPtr start_send(const ConstView& data, int to, int tag) = 0;
   [[nodiscard]] virtual RequestPtr start_receive(const View& data, int from, int tag) = 0;
-  /// Before messages between neighbours, rank 0 being the last one's next. Collective.
+  /// Call this before messages between neighbours; rank 0 follows the last rank. Collective.
   virtual void connect_ring() {}
   virtual void barrier() = 0;
-  /// Ranks of equal `color` form a group, ordered by `key`.
+  /// Ranks of equal `color` form a communicator, in the order of `key`. Collective.
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
-  /// This group for arrays in the host's memory: itself, unless its arrays are a GPU's.
+  /// A communicator of these ranks for host memory: itself, unless its arrays are a GPU's.
   [[nodiscard]] virtual Communicator& host() { return *this; }
 
-  // Host values, for set-up and agreement.
+  // Values in host memory, for set-up and agreement. Collective.
   [[nodiscard]] double reduce_value(double value, Reduction op);
   [[nodiscard]] std::int64_t reduce_count(std::int64_t value, Reduction op);
   /// The root's text, on all ranks.
@@ -82,7 +82,7 @@ class Communicator {
   void agree(const std::optional<Error>& mine);
 };
 
-/// One rank alone.
+/// A communicator of one rank.
 [[nodiscard]] std::unique_ptr<Communicator> make_self_communicator();
 
 }  // namespace trireme

@@ -11,12 +11,12 @@ namespace trireme {
 /// The value of a variable, or nullptr: std::getenv.
 using Environment = std::function<const char*(const char*)>;
 
-/// This process's rank in its launch; nothing if no launcher says so. Several launchers may
-/// (srun within mpirun): the one that is nearest to MPI counts.
+/// This process's rank in its launch; nothing if no launcher gives a rank. If several launchers
+/// give a rank (srun within mpirun), the launcher nearest to MPI counts.
 [[nodiscard]] std::optional<int> launched_rank(const Environment& environment);
 
-/// The most processes that a launcher says it started, and the variable that says so; 0 if
-/// none does.
+/// The most processes that a launcher reports to have started, and the variable with the count.
+/// The count is 0 if no launcher gives a count.
 struct LaunchedProcesses {
   int count = 0;
   std::string variable;

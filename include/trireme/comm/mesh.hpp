@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mesh dp × tp × pp: pure rank arithmetic, and the communicators of one rank's groups.
+// The mesh dp × tp × pp: pure rank arithmetic, and the communicators of one rank.
 //
 // Rank order is GPT-NeoX's: tensor fastest, then data, then pipeline:
 // rank = (pp_index × dp + dp_index) × tp + tp_index.
@@ -32,16 +32,16 @@ struct MeshIndex {
 [[nodiscard]] int rank_of(const MeshShape& shape, const MeshIndex& at);
 [[nodiscard]] MeshIndex index_of(const MeshShape& shape, int rank);
 
-/// The groups that one rank belongs to. Within `pp` the rank is the stage. Collective to make.
+/// The communicators of one rank. Its rank in `pp` is its stage. Making a mesh is collective.
 struct Mesh {
   MeshShape shape;
   MeshIndex at;
   Communicator* world = nullptr;               ///< for host values
-  std::unique_ptr<Communicator> device_world;  ///< for arrays, where these are a GPU's
+  std::unique_ptr<Communicator> device_world;  ///< for arrays, if these are on a GPU
   std::unique_ptr<Communicator> dp;            ///< same model part, other samples
   std::unique_ptr<Communicator> tp;            ///< same layers, other columns and rows
   std::unique_ptr<Communicator> pp;            ///< same samples, other layers
-  /// First and last stage of a pipeline (tied embeddings); alone on stages between.
+  /// First and last stage of a pipeline (tied embeddings); a stage between them is alone here.
   std::unique_ptr<Communicator> ends;
 
   struct Groups {
@@ -49,11 +49,11 @@ struct Mesh {
   };
 
   Mesh(const MeshShape& shape, Communicator& world);
-  /// `device_world` is the same group as world, and what the others are split from.
+  /// `device_world` has the ranks of world; the other communicators are split from it.
   Mesh(const MeshShape& shape, Communicator& world, std::unique_ptr<Communicator> device_world);
-  /// Takes groups that are there already. Not collective.
+  /// Takes communicators that exist already. Not collective.
   Mesh(const MeshShape& shape, const MeshIndex& at, Communicator& world, Groups groups);
-  /// All ranks, for arrays.
+  /// All ranks, for arrays on this rank's device.
   [[nodiscard]] Communicator& everyone() const { return device_world ? *device_world : *world; }
   [[nodiscard]] bool first_stage() const { return at.pp == 0; }
   [[nodiscard]] bool last_stage() const { return at.pp == shape.pp - 1; }

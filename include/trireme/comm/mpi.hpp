@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// MPI's life in this process, and the world group.
+// Starting and ending MPI in this process, and the communicator of all ranks.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace trireme {
 
-/// Starts MPI (funnelled threads), ends it. Throws Error where the launcher started more
-/// processes than MPI sees, i.e. where launcher and MPI library do not belong together.
+/// Starts MPI (funnelled threads), and ends it when destroyed. Throws Error if the launcher
+/// started more processes than MPI sees: launcher and MPI library then do not belong together.
 class MpiSession {
  public:
   MpiSession(int& argc, char**& argv);
@@ -26,7 +26,7 @@ class MpiSession {
   std::unique_ptr<Communicator> world_;
 };
 
-/// All ranks of an MPI that is running already (MpiSession::world() is the same group).
+/// All ranks of a running MPI, as MpiSession::world() gives them.
 [[nodiscard]] std::unique_ptr<Communicator> world_communicator();
 
 /// Ends every rank of the job with `code`; does not return.
@@ -35,8 +35,8 @@ class MpiSession {
 /// "Open MPI 4.1.4": the library in use.
 [[nodiscard]] std::string mpi_version();
 
-/// Whether messages and broadcasts may lie in a GPU's memory ("CUDA-aware"). The library says
-/// so, when the program is built and when it runs.
+/// Whether messages and broadcasts may lie in a GPU's memory ("CUDA-aware"). The MPI library
+/// answers for itself, both when the program is built and when the program runs.
 [[nodiscard]] bool mpi_takes_gpu_memory();
 
 }  // namespace trireme

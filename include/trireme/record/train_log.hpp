@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a training run reports on the way: lines of the log and rows of the metrics.
+// What a training run reports: lines of the log, rows of the metrics, TensorBoard's events.
 #pragma once
 
 #include <memory>
@@ -18,8 +18,8 @@ class TensorBoard;
 
 class TrainLog {
  public:
-  /// The run goes on from `iteration`. `gemm_rate`: of all ranks, operations a second.
-  /// `metrics`: rank 0's, may be null.
+  /// The run goes on from `iteration`. `gemm_rate`: operations a second, of all ranks together.
+  /// `metrics`: on rank 0, or null.
   TrainLog(const Deck& deck, Communicator& world, double gemm_rate, std::int64_t iteration,
            Metrics* metrics);
   ~TrainLog();
@@ -28,24 +28,24 @@ class TrainLog {
 
   /// Whether the deck wants an iteration's timeline.
   [[nodiscard]] bool traces(std::int64_t iteration) const;
-  /// One step; `samples` with its own.
+  /// Adds one step; `samples` counts those of this step too.
   void add(std::int64_t samples, const Trainer::StepResult& result, const StepTime& time);
   /// Whether an iteration has a line in the log.
   [[nodiscard]] bool line_is_due(std::int64_t iteration) const;
-  /// Prints the log's line for the steps since the last one, and adds their rows. The rows
-  /// reach the file when writing is worth its time: within a second or ten of work. Collective.
+  /// Prints the log's line for the steps since the last line, and adds their rows. Writes the
+  /// rows once a write takes little of the time, or after ten seconds. Collective.
   void print_line();
-  /// The file's rows, timelines and events for all steps so far, now. Collective.
+  /// Writes rows, timelines and events of all steps so far, now. Collective.
   void write_rows();
-  /// Mean loss on "valid" or "test" after so many iterations.
+  /// Logs and records the mean loss on "valid" or "test" after `iteration` iterations.
   void print_evaluation(const std::string& group, std::int64_t iteration, double loss);
-  /// The last loss that is known and the recent rate, for a bar. Empty before the first step.
+  /// The last known loss and the recent rate, for a progress bar. Empty before the first step.
   [[nodiscard]] std::vector<std::string> news() const;
-  /// What was done, in a line.
+  /// Logs a summary of the run.
   void print_summary() const;
-  /// Hosts, devices, memory and times of all ranks, for the metrics. Collective.
+  /// Records hosts, devices, memory and times of all ranks in the metrics. Collective.
   void record_ranks(const Device& device, const MeshIndex& at);
-  /// record_ranks() at the run's end, with a line in the log. Collective.
+  /// Calls record_ranks() at the run's end, and logs a line of the memory. Collective.
   void report_ranks(const Device& device, const MeshIndex& at);
 
  private:
@@ -57,24 +57,24 @@ class TrainLog {
   const Deck& deck_;
   Communicator& world_;
   double gemm_rate_;
-  std::int64_t started_at_;  ///< iteration
-  double started_;           ///< time
+  std::int64_t started_at_;  ///< iteration at the start
+  double started_;           ///< time of the start
   Metrics* metrics_;
   std::vector<StepRecord> interval_;  ///< steps since the last line
-  std::size_t written_ = 0;           ///< number of these that the metrics have
+  std::size_t written_ = 0;           ///< number of these steps that have rows
   bool traffic_reported_ = false;
   // This rank's totals of the run so far.
   std::int64_t steps_ = 0;
   StepTime taken_;
   std::int64_t most_bytes_ = 0;  ///< most memory of any rank, as last recorded
-  /// Spans of traced iterations that are not written.
+  /// Spans of traced iterations that are not written yet.
   std::vector<std::pair<std::int64_t, std::vector<Span>>> traced_;
   std::unique_ptr<TensorBoard> tensorboard_;  ///< rank 0's
   double flushed_ = now();                    ///< when the files were last written ...
-  double flush_seconds_ = 0;                  ///< ... and what that took
+  double flush_seconds_ = 0;                  ///< ... and how long writing took
   double recent_rate_ = 0;                    ///< tokens a second
   double last_loss_ = 0;
-  EvaluationRecord best_;  ///< on valid; iteration 0: none
+  EvaluationRecord best_;  ///< best on "valid"; iteration 0: none yet
 };
 
 }  // namespace trireme

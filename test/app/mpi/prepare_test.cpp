@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `prepare` over ranks: the same file as on one, and errors that are everyone's.
+// `prepare` over ranks: the same file as on one rank, and errors that all ranks throw.
 #include "../../../src/app/prepare.hpp"
 
 #include <filesystem>
@@ -25,7 +25,7 @@ Communicator& world() {
   return *comm;
 }
 
-/// One folder for all ranks, made and removed by rank 0.
+/// A folder for all ranks, which rank 0 makes and removes.
 class SharedFolder {
  public:
   SharedFolder() {
@@ -37,7 +37,7 @@ class SharedFolder {
   SharedFolder& operator=(const SharedFolder&) = delete;
   std::string operator/(const std::string& name) const { return path_ + name; }
 
-  /// Written by rank 0, there for all on return.
+  /// Rank 0 writes the file, which exists for all ranks on return.
   [[nodiscard]] std::string write(const std::string& name, const std::string& text) const {
     if (world().rank() == 0) std::ofstream(*this / name, std::ios::binary) << text;
     world().barrier();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that lost, gained or changed bytes, or are another checkpoint's: never loaded, never a
-// crash, never endless.
+// Files that lost, gained or changed bytes, or belong to another checkpoint. Such files are
+// never loaded, and reading neither crashes nor hangs.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -48,7 +48,7 @@ std::string make(const std::string& folder, const std::vector<Array>& model, int
   return fmt::format("{}/global_step{}", folder, iteration);
 }
 
-/// Everything that a checkpoint says, as one text.
+/// All content of a checkpoint, as one text.
 std::string all_of(const std::string& path) {
   CheckpointReader reader(path);
   reader.check_files();
@@ -63,8 +63,8 @@ std::string all_of(const std::string& path) {
   return out;
 }
 
-/// The message of the Error that reading throws, or what it returned instead. Ends the program
-/// if it takes minutes.
+/// The message of the Error that reading throws, or the text that reading returned. Ends the
+/// program if reading takes minutes.
 std::string refusal(const std::function<void()>& read) {
   alarm(60);
   std::string message;
@@ -80,7 +80,7 @@ std::string refusal(const std::function<void()>& read) {
   return message;
 }
 
-/// Both ways to read it must refuse and name the folder.
+/// Both ways to read the checkpoint must refuse it and name the folder.
 void check_refused(const std::string& path) {
   const std::string reading = refusal([&] { (void)all_of(path); });
   BOOST_TEST(reading.find(path) != std::string::npos, "reading: " << reading);
@@ -105,7 +105,7 @@ std::vector<std::string> files_in(const std::string& path) {
   return files;
 }
 
-/// Flips bits in place, and back at the end.
+/// Flips bits in place; the destructor flips the bits back.
 class Flip {
  public:
   Flip(const std::string& path, std::int64_t at, int bits)
@@ -174,17 +174,17 @@ BOOST_AUTO_TEST_CASE(each_byte_that_describes) {
     check(path + "/shard-00000.h5", e.offset, e.offset + e.bytes);
     framed += e.bytes;
   }
-  BOOST_TEST(framed == shard.bytes - (4 * 3 * 4 + 4));  // all but 4 × 3 elements and their sum
+  BOOST_TEST(framed == shard.bytes - (4 * 3 * 4 + 4));  // all but 12 elements and a checksum
   BOOST_TEST(all_of(path) == before);
 }
 
-/// A copy that was cut off, or a lost extent: HDF5's own sum of zeros is zero.
+/// An incomplete copy, or a lost extent: HDF5's own checksum of zeros is zero.
 BOOST_AUTO_TEST_CASE(a_hole_in_a_tensor) {
   const TemporaryFolder folder(memory_folder());
   const std::string path = make(folder / "save", {{"w", DType::f32, Shape{64, 64}, 1}}, 1, 5);
   const std::string file = path + "/shard-00000.h5";
   const std::int64_t bytes = 64 * 64 * 4 + 4;
-  std::int64_t at = 0;  // of the tensor: between the parts of the frame
+  std::int64_t at = 0;  // the tensor's, between two extents of the frame
   for (const h5::Extent& e : CheckpointReader(path).shards().at(0).frame) {
     if (e.offset > at) break;
     at = e.offset + e.bytes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints whose checksums are right and whose content is not.
+// Checkpoints with right checksums and wrong content.
 #include <array>
 #include <bit>
 #include <cmath>
@@ -33,7 +33,7 @@ std::uint64_t sum_of(const std::string& bytes, std::size_t from) {
   return XXH3_64bits(bytes.data() + from, bytes.size() - from);
 }
 
-/// Changes checkpoint.h5 and makes its sum right again.
+/// Changes checkpoint.h5 and corrects its checksum.
 void change_index(const std::string& folder, const std::function<void(h5::File&)>& change) {
   const std::string path = folder + "/checkpoint.h5";
   {
@@ -47,7 +47,7 @@ void change_index(const std::string& folder, const std::function<void(h5::File&)
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
-/// Changes the shard and what checkpoint.h5 knows of it.
+/// Changes the shard and its row in checkpoint.h5.
 void change_shard(const std::string& folder, const std::function<void(h5::File&)>& change) {
   const std::string path = folder + "/shard-00000.h5";
   {
@@ -69,7 +69,7 @@ void change_shard(const std::string& folder, const std::function<void(h5::File&)
   });
 }
 
-/// The message of reading a checkpoint of one shard that `spoil` changed.
+/// The message of reading a checkpoint of one shard that `spoil` has changed.
 std::string error_of_read(const std::function<void(const std::string& folder)>& spoil) {
   const TemporaryFolder folder(memory_folder());
   const auto world = make_self_communicator();
@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(boxes_that_do_not_tile) {
 }
 
 BOOST_AUTO_TEST_CASE(pieces_that_are_not_there) {
-  // True as far as it goes, but no shard has such pieces.
+  // A consistent list of sources, but no shard has such pieces.
   TRM_TEST_MENTIONS(error_of_sources({{kShard, "model/w@0,0", rows(0, 32)},
                                       {kShard, "model/w@32,0", rows(32, 32)}}),
                     "model/w@");
@@ -158,7 +158,7 @@ BOOST_AUTO_TEST_CASE(types_and_shapes_that_are_others) {
   TRM_TEST_MENTIONS(error_of_sources({{kShard, kPiece, Box(Shape{0, 0}, Shape{64, 101})}},
                                      DType::f32, Shape{64, 101}),
                     "its shape is [64, 101], this run needs [64, 100]");
-  // An array of this file itself, not a view on shards.
+  // An array in checkpoint.h5 itself, and no view on shards.
   TRM_TEST_MENTIONS(error_of_index([](h5::File& file) {
                       file.remove("model/w");
                       file.create_dataset("model/w", DType::f32, kArray.global);
@@ -170,7 +170,7 @@ BOOST_AUTO_TEST_CASE(records_of_shards_that_make_no_sense) {
   for (const char* name : {"storage/shards", "storage/frames"}) {
     TRM_TEST_MENTIONS(error_of_rows(name, {1, 2}, Shape{1, 2}), "rows of three integers");
     TRM_TEST_MENTIONS(error_of_rows(name, {1, 2, 3}, Shape{3}), "rows of three integers");
-    TRM_TEST_MENTIONS(error_of_rows(name, {}, Shape{1LL << 40U, 3}), name);  // and no data
+    TRM_TEST_MENTIONS(error_of_rows(name, {}, Shape{1LL << 40U, 3}), name);  // without data
     TRM_TEST_MENTIONS(error_of_index([&](h5::File& file) { file.remove(name); }), name);
   }
   TRM_TEST_MENTIONS(error_of_rows("storage/frames", {0, -1, 10}, Shape{1, 3}), "no shard has");
@@ -217,7 +217,7 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_from_before_the_loss_scale_had_a_state) {
 
 BOOST_AUTO_TEST_CASE(shards_of_something_else) {
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("iteration", 7); }),
-                    "it is of iteration 7, the checkpoint of 8");
+                    "its iteration is 7, the checkpoint's 8");
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format_version", 3); }),
                     "version 3; this program reads version 2");
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format", "tokens"); }),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random models, saved under one random layout and read under another: equal bit for bit.
+// Random models, saved under one random layout and read under another, with equal bits.
 #include <array>
 #include <filesystem>
 
@@ -41,7 +41,7 @@ std::vector<Array> random_model(Draw& draw) {
   const int tensors = draw.between(1, 12);
   for (int t = 0; t < tensors; ++t) {
     const int axes = draw.between(1, 4);
-    // Now and then more than the 64 KiB below which replicas share nothing.
+    // At times more than the 64 KiB below which replicas divide nothing.
     const int longest = draw.chance(6) && axes < 3 ? 400 : axes == 1 ? 200 : 24 / axes;
     std::vector<std::int64_t> extents;
     for (int a = 0; a < axes; ++a) extents.push_back(draw.between(1, longest));
@@ -58,8 +58,8 @@ struct Layout {
   std::vector<Part> parts;
 };
 
-/// As a mesh does it: a tensor lives on one pipeline stage, is cut along an axis or not at all
-/// over tp, and has a replica on each of dp ranks.
+/// Like a mesh: a tensor is on one pipeline stage, sharded along an axis over tp or whole, and
+/// replicated on all ranks of dp.
 void add_grid(Layout& layout, std::size_t array, const Box& whole, int dp, int tp, Draw& draw) {
   const int stages = layout.ranks / (dp * tp);
   const int first = draw.below(stages) * dp * tp;
@@ -76,7 +76,7 @@ void add_grid(Layout& layout, std::size_t array, const Box& whole, int dp, int t
   }
 }
 
-/// Boxes that hold elements `begin` to `end` of `box`, counted in row-major order.
+/// Adds boxes that hold elements `begin` to `end` of `box`, counted in row-major order.
 void add_span(Layout& layout, int rank, std::size_t array, const Box& box, int axis,
               std::int64_t begin, std::int64_t end) {
   if (begin >= end) return;
@@ -88,7 +88,7 @@ void add_span(Layout& layout, int rank, std::size_t array, const Box& box, int a
     part.extent[axis] = count;
     return part;
   };
-  const std::int64_t full = (begin + row - 1) / row;  // the first row of which all is in
+  const std::int64_t full = (begin + row - 1) / row;  // the first row that is whole
   if (begin < full * row) {
     add_span(layout, rank, array, rows(full - 1, 1), axis + 1, begin - (full - 1) * row,
              std::min(end - (full - 1) * row, row));
@@ -106,14 +106,14 @@ Layout random_layout(const std::vector<Array>& model, Draw& draw) {
   const int tp = draw.between(1, 3);
   const int pp = draw.between(1, std::max(1, 9 / (dp * tp)));
   layout.ranks = dp * tp * pp;
-  const int way = draw.below(4);  // 3: each tensor in another way
+  const int way = draw.below(4);  // 3: a way of its own for each tensor
   for (std::size_t i = 0; i < model.size(); ++i) {
     const Box whole = Box::whole(model[i].global);
     switch (way == 3 ? draw.below(3) : way) {
       case 0:
         add_grid(layout, i, whole, dp, tp, draw);
         break;
-      case 1: {  // as ZeRO does it: equal flat spans
+      case 1: {  // like ZeRO: equal flat spans
         const std::int64_t n = whole.count();
         for (int r = 0; r < layout.ranks; ++r) {
           add_span(layout, r, i, whole, 0, n * r / layout.ranks, n * (r + 1) / layout.ranks);
@@ -178,7 +178,7 @@ void check_whole(const std::string& path, const std::vector<Array>& model) {
   BOOST_TEST(verified == stored);
 }
 
-/// As other programs read it.
+/// Reads the arrays as other programs would.
 void check_virtual(const std::string& path, const std::vector<Array>& model) {
   const h5::File file(path + "/checkpoint.h5", h5::Mode::read);
   for (const Array& a : model) {
@@ -208,7 +208,7 @@ BOOST_AUTO_TEST_CASE(random_models_from_one_random_layout_to_another) {
       for (const Array& a : model) {
         bytes += a.global.count() * static_cast<std::int64_t>(size_of(a.dtype));
       }
-      BOOST_TEST(report.bytes == bytes);  // replicas write nothing twice
+      BOOST_TEST(report.bytes == bytes);  // no element is written twice
       fs::rename(folder / "save/global_step7", folder / "elsewhere");
       check_reading(folder / "elsewhere", model, to);
       check_whole(folder / "elsewhere", model);

@@ -64,14 +64,14 @@ class Golden {
     return group_.dataset(name);
   }
 
-  /// The box of param/NAME or grad/NAME that this rank's parameter holds.
+  /// The elements of param/NAME or grad/NAME in the box that this rank's parameter holds.
   [[nodiscard]] std::vector<float> part(const std::string& kind, const Parameter& p) const {
     std::vector<float> v(static_cast<std::size_t>(p.box.count()));
     group_.dataset(kind + "/" + p.name).read(p.box, View(v.data(), DType::f32, p.box.extent));
     return v;
   }
 
-  /// Samples [first, first + n) of step `step`.
+  /// A micro-batch of samples [first, first + n) of step `step`.
   [[nodiscard]] MicroBatch micro_batch(const Exec& ex, std::int64_t step, std::int64_t first,
                                        std::int64_t n) const {
     const std::int64_t s = config.seq_length;
@@ -98,13 +98,13 @@ class Golden {
     return mb;
   }
 
-  /// Sets all values from param/.
+  /// Sets all parameters' values from param/.
   void load(const Exec& ex, const ParameterStore& store) const {
     for (const Parameter* p : store.parameters()) assign(ex, part("param", *p), p->value);
   }
 
  private:
-  /// The test folder of the source tree that this program was built from, unless moved.
+  /// The test folder of this program's source tree, or the folder TRIREME_TEST_DIR.
   static std::string test_folder() {
     const char* moved = std::getenv("TRIREME_TEST_DIR");
     return moved != nullptr ? moved : TRIREME_TEST_DIR;
@@ -122,7 +122,7 @@ class Golden {
   h5::Group group_;
 };
 
-/// ‖a − b‖ / ‖b‖ over elements of all ranks, from sums of squares.
+/// ‖a − b‖ / ‖b‖ over the elements of all ranks, from sums of squares.
 struct Distance {
   double difference = 0;
   double reference = 0;
@@ -135,7 +135,7 @@ struct Distance {
   }
 };
 
-/// Σ of token losses times their weights.
+/// The sum of token losses times their weights.
 inline double loss_of(const Exec& ex, const MicroBatch& mb) {
   return numbers(ex, mb.loss_sum).front() * mb.loss_weight;
 }

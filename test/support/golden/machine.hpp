@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The machine that computes the golden models: a CPU or a GPU, depending on what the test
-// program links.
+// The machine that computes the golden models: a CPU or a GPU. The test program chooses by what
+// it links.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,7 @@ struct Machine {
   Exec ex;
 };
 
-/// Which of fp32 and fp64 the machine's kernels compute in.
+/// The types among fp32 and fp64 that the machine's kernels compute in.
 [[nodiscard]] std::vector<DType> machine_types();
 
 /// The elements of a contiguous array on the device, after all queued work is done.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rank threads do what MPI's ranks do; whoever fails ends the others, and a deadlock says who
-// waits in which call.
+// Rank threads do what MPI's ranks do. A failing rank ends the others. The report of a deadlock
+// names who waits in which call.
 #include "../thread_ranks.hpp"
 
 #include <chrono>
