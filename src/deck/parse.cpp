@@ -9,6 +9,8 @@
 #include <memory>
 #include <regex>
 
+#include "trireme/core/regular_file.hpp"
+
 #include "fold.hpp"
 #include "schema.hpp"
 
@@ -183,6 +185,7 @@ Deck build(const Settings& settings, const std::string& names) {
 
 std::string read_text(const std::string& path) {
   constexpr std::size_t kLargest = std::size_t{16} << 20U;
+  if (other_kind(path) != "a folder") require_file_or_nothing(path);  // a pipe would wait
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
   TRM_REQUIRE_SYSTEM(file, errno, "{}: cannot open the deck", path);

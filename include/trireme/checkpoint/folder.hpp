@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The folder of a run's checkpoints, as names. SAVE/global_stepN is complete by its name alone.
-// SAVE/global_stepN.tmp is being written, or was left by a dead run. SAVE/latest is a text that
-// names a checkpoint. No function here is collective.
+// SAVE/global_stepN.MARK.tmp is being written by the process with this mark, or was left by a
+// dead run. SAVE/latest is a text that names a checkpoint. No function here is collective.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ namespace trireme {
 
 /// Paths of what may be loaded from SAVE, best first: the checkpoint that `latest` names, then
 /// its past by falling iteration. Iterations beyond `latest` come last, the nearest first,
-/// since the run gave them up. Where `latest` is missing, unreadable or names no folder, all
+/// since the run gave them up. A symbolic link to a checkpoint is one. Where `latest` is missing, unreadable or names no folder, all
 /// checkpoints stand by falling iteration, and `note` says so. Empty if SAVE has none.
 struct Candidates {
   std::vector<std::string> paths;
@@ -30,8 +30,8 @@ struct Candidates {
 };
 [[nodiscard]] Candidates find_checkpoints(const std::string& save);
 
-/// Names of what dead runs left, sorted: folders global_stepN.tmp, the file latest.tmp, and
-/// folders global_stepN.old beside a global_stepN.
+/// Names of what dead runs left, sorted: folders global_stepN.MARK.tmp, files latest.MARK.tmp,
+/// both also without a mark, and folders global_stepN.old beside a global_stepN.
 [[nodiscard]] std::vector<std::string> find_leftovers(const std::string& save);
 
 /// Names of the checkpoints to remove so that the newest `keep` remain: the checkpoint of
