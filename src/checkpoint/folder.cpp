@@ -88,6 +88,14 @@ std::optional<std::int64_t> checkpoint_iteration(const std::string& path) {
   return parse(fs::path(path.substr(0, end + 1)).filename().string());
 }
 
+bool is_checkpoint(const std::string& path) {
+  std::error_code code;
+  if (!fs::is_directory(path, code)) return false;
+  if (fs::exists(fs::path(path) / "checkpoint.h5", code)) return true;
+  return checkpoint_iteration(path).has_value() && complete(path).empty() &&
+         !fs::exists(fs::symlink_status(in(path, kLatest), code));
+}
+
 std::optional<std::string> latest_name(const std::string& save) {
   const std::string path = in(save, kLatest);
   std::error_code code;

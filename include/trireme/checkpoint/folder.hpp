@@ -16,6 +16,10 @@ namespace trireme {
 /// N of "global_stepN", or of a path that ends so; nothing for any other name.
 [[nodiscard]] std::optional<std::int64_t> checkpoint_iteration(const std::string& path);
 
+/// Whether a path leads to a checkpoint, rather than to a folder of checkpoints: it holds
+/// checkpoint.h5, or it is named "global_stepN" and holds neither `latest` nor checkpoints.
+[[nodiscard]] bool is_checkpoint(const std::string& path);
+
 /// The name in SAVE/latest; nothing if SAVE or SAVE/latest does not exist. Throws Error if the
 /// text can't be a name.
 [[nodiscard]] std::optional<std::string> latest_name(const std::string& save);
