@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
+#include <mutex>
 #include <random>
 #include <string_view>
 #include <sys/stat.h>
@@ -67,11 +68,13 @@ void rename_path(const std::string& from, const std::string& to) {
                      "{}: cannot rename to {}", from, to);
 }
 
-const std::string& process_mark() {
-  static const std::string mark = [] {
-    std::random_device random;
-    return fmt::format("{}-{:08x}", getpid(), random());
-  }();
+std::string process_mark() {
+  static std::mutex mutex;
+  static pid_t process = 0;  // a child of a process gets a mark of its own
+  static std::string mark;
+  const std::scoped_lock lock(mutex);
+  if (std::exchange(process, getpid()) != getpid()) mark.clear();
+  if (mark.empty()) mark = fmt::format("{}-{:08x}", process, std::random_device{}());
   return mark;
 }
 

@@ -11,6 +11,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "trireme/checkpoint/folder.hpp"
+#include "trireme/core/replacement.hpp"
 
 #include "world.hpp"
 

@@ -24,7 +24,7 @@ enum class Durability : std::uint8_t {
 
 /// The mark of this process in temporary names: "4711-9f3a21c0". No other process has it, on no
 /// host.
-[[nodiscard]] const std::string& process_mark();
+[[nodiscard]] std::string process_mark();
 /// "PATH.MARK.tmp".
 [[nodiscard]] std::string temporary_name(const std::string& path, const std::string& mark);
 /// BASE, where `name` is "BASE.MARK.tmp" of any process, or the "BASE.tmp" of earlier versions.
