@@ -60,7 +60,7 @@ void check_inputs(Deck& deck, RunStart& start) {
   start.load = LoadSource(deck, start.data);
   start.claim.check(deck, start.load);
   (void)start.load.next(deck);
-  start.claim.settle(deck, start.load);
+  start.claim.make_ready(deck, start.load);
 }
 
 }  // namespace trireme

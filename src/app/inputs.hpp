@@ -26,8 +26,9 @@ struct RunStart {
 };
 
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
-/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's folders.
-/// Checks that write come last, so that a refused deck leaves no file behind. Throws Error.
+/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's
+/// folders. Checks that write come last, so that a refused deck leaves no file behind. Throws
+/// Error.
 void check_inputs(Deck& deck, RunStart& start);
 
 }  // namespace trireme

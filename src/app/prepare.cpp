@@ -154,10 +154,11 @@ bool is_taken(const std::string& path) {
 void require_free(const PrepareOptions& options) {
   const std::string kind = other_kind(options.output);
   TRM_REQUIRE(kind.empty(), "{}: cannot write: it is {}", options.output, kind);
-  TRM_REQUIRE(options.overwrite || !is_taken(options.output),
-              "{}: this file exists. Name another --output, or set --overwrite, which moves the "
-              "file to {}.before-DATE",
-              options.output, options.output);
+  TRM_REQUIRE(
+      options.overwrite || !is_taken(options.output),
+      "{}: this file exists. Name another --output, or set --overwrite, which moves the "
+      "file to {}.before-DATE",
+      options.output, options.output);
 }
 
 /// Makes the output's folder, and takes the output for this process.

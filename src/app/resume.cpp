@@ -126,7 +126,9 @@ void warn_of_other_data(const std::string& checkpoint, const std::string& data_t
   if (!by_name && data_then != data_now) warn("the data", data_then, data_now);
   for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
     const bool names = std::string_view(key) != "train_data_weights";
-    if (then.at(key) != now.at(key) && (by_name || !names)) warn(key, then.at(key), now.at(key));
+    if (then.at(key) != now.at(key) && (by_name || !names)) {
+      warn(key, then.at(key), now.at(key));
+    }
   }
 }
 
@@ -152,7 +154,8 @@ bool require_same_beginning(const std::vector<std::string>& kept, const Deck& de
     TRM_REQUIRE(
         same || deck.overwrite,
         "save: {} holds the checkpoint {} of a run that began with {}, but this run begins "
-        "with {}. Name another save, set load: {}{} to resume that run, or set overwrite: true, "
+        "with {}. Name another save, set load: {}{} to resume that run, or set overwrite: "
+        "true, "
         "which moves that run's files aside",
         deck.save, checkpoint, beginning(then), beginning(deck), deck.save,
         deck.finetune ? " without finetune" : "");
@@ -196,8 +199,7 @@ LoadSource::LoadSource(const Deck& deck, std::string data)
   }
   Candidates found = began_earlier_ ? std::move(kept) : find_checkpoints(folder_);
   left_ = std::move(found.paths);
-  const bool may_be_none =
-      !deck.save.empty() && whole_save && !deck.finetune;
+  const bool may_be_none = !deck.save.empty() && whole_save && !deck.finetune;
   TRM_REQUIRE(!left_.empty() || found.note.empty(),
               "{}: there is no checkpoint to resume from (key load), but there was one: {}; to "
               "start anew, remove {}/latest",

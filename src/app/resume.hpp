@@ -15,10 +15,10 @@ namespace trireme {
 [[nodiscard]] bool is_within(const std::string& path, const std::string& folder);
 
 /// The checkpoints that a run may resume from, best first; used on rank 0. The deck's `load`
-/// names them, also through symbolic links. A folder stands for the checkpoint that `latest` names, followed by older
-/// checkpoints. A checkpoint's own path stands for that checkpoint alone. But a run
-/// that began with `load` elsewhere, and has saved since, resumes from its own `save`. One
-/// command can thus be repeated until the run is done.
+/// names them, also through symbolic links. A folder stands for the checkpoint that `latest`
+/// names, followed by older checkpoints. A checkpoint's own path stands for that checkpoint
+/// alone. But a run that began with `load` elsewhere, and has saved since, resumes from its own
+/// `save`. One command can thus be repeated until the run is done.
 class LoadSource {
  public:
   LoadSource() = default;

@@ -19,7 +19,8 @@ namespace {
 std::string some_of(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 4;
   const std::vector<std::string> first(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
+      names.begin(),
+      names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
   const std::string text = fmt::format("{}", fmt::join(first, ", "));
   return names.size() <= kShown ? text
                                 : fmt::format("{} and {} more", text, names.size() - kShown);
@@ -33,8 +34,8 @@ bool owns_save(const Deck& deck, const LoadSource& source) {
   if (!checkpoint_files(deck.save).empty()) return false;
   // A start that died before its first checkpoint left no more than its deck.
   const auto last = last_deck(deck.run_folder());
-  return last && is_same_place(last->save, deck.save) &&
-         is_same_place(last->load, deck.load) && last->finetune == deck.finetune;
+  return last && is_same_place(last->save, deck.save) && is_same_place(last->load, deck.load) &&
+         last->finetune == deck.finetune;
 }
 
 bool owns_run_dir(const Deck& deck, bool save_is_ours) {
@@ -64,7 +65,7 @@ void RunClaim::list(const Deck& deck) {
 }
 
 void RunClaim::lock(Folder& folder) {
-  folder.settled = true;
+  folder.visited = true;
   for (const Folder& earlier : folders_) {
     if (&earlier == &folder) break;
     if (earlier.lock && is_same_place(earlier.path, folder.path)) return;
@@ -104,7 +105,7 @@ void RunClaim::check(const Deck& deck, const LoadSource& source) {
     if (folder.others.empty() || deck.overwrite) continue;
     const bool resumable = folder.key == "save" && !checkpoint_files(folder.path).empty();
     throw Error(fmt::format(
-        "{}: {} holds files of another run: {}. Nothing was changed. {}Name another {}, or "
+        "{}: {} holds files of another run: {}. No file was changed. {}Name another {}, or "
         "set overwrite: true, which moves them into {}/before-DATE and starts anew",
         folder.key, folder.path, some_of(folder.others),
         resumable ? fmt::format("Set load: {} to go on with that run. ", folder.path) : "",
@@ -112,10 +113,10 @@ void RunClaim::check(const Deck& deck, const LoadSource& source) {
   }
 }
 
-void RunClaim::settle(const Deck& deck, const LoadSource& source) {
+void RunClaim::make_ready(const Deck& deck, const LoadSource& source) {
   bool more = false;
   for (Folder& folder : folders_) {
-    if (folder.settled) continue;
+    if (folder.visited) continue;
     make_run_folder(folder.path, folder.key.c_str());
     lock(folder);
     more = true;

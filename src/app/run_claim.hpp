@@ -2,10 +2,10 @@
 // A run's claim on its folders: save, run_dir and tensorboard_dir. The claim is the run's from
 // its start to its end, and no other run's files are overwritten.
 //
-// A folder belongs to a run if the run goes on with what the folder holds: `save` with `load` in
-// `save`, or with checkpoints that began as this run began. `run_dir` and `tensorboard_dir`
-// belong to the run whose `save` the run's last deck.yml names beside them. Everything else that
-// another start trained is another run's.
+// A folder belongs to a run if the run goes on with what the folder holds. `save` does if
+// `load` leads into `save`, or if its checkpoints come from a run that began as this one.
+// `run_dir` and `tensorboard_dir` belong to the run whose `save` the last deck.yml names beside
+// them. All else that another start trained is another run's.
 #pragma once
 
 #include <memory>
@@ -34,7 +34,7 @@ class RunClaim {
   /// Makes the folders that are missing, takes their locks, and checks once more. Removes
   /// temporary files of dead runs. With key overwrite, moves another run's files aside. Throws
   /// Error that names folder, key and reason where a folder can't be written.
-  void settle(const Deck& deck, const LoadSource& source);
+  void make_ready(const Deck& deck, const LoadSource& source);
 
   /// Throws Error if another process took one of the folders over. For any thread.
   void require() const;
@@ -43,7 +43,7 @@ class RunClaim {
   struct Folder {
     std::string key;
     std::string path;
-    bool settled = false;             ///< whether it was locked, or is that of an earlier key
+    bool visited = false;             ///< whether it was locked, or is that of an earlier key
     std::unique_ptr<OwnerLock> lock;  ///< null if an earlier key names the same folder
     std::vector<std::string> others;  ///< names of another run's files
   };

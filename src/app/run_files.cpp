@@ -60,8 +60,7 @@ std::string free_name(const std::string& name) {
 
 bool is_checkpoints_name(const std::string& name) {
   const std::string base = base_of_temporary(name).value_or(name);
-  const std::string whole =
-      base.ends_with(".old") ? base.substr(0, base.size() - 4) : base;
+  const std::string whole = base.ends_with(".old") ? base.substr(0, base.size() - 4) : base;
   return base == "latest" || checkpoint_iteration(whole).has_value();
 }
 

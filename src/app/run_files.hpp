@@ -23,10 +23,10 @@ namespace trireme {
 /// Names of TensorBoard's event files.
 [[nodiscard]] std::vector<std::string> event_files(const std::string& tensorboard_dir);
 
-/// The resolved deck of the last start that used a run's folder; nothing if trireme wrote none.
+/// The resolved deck of the last start that used a run's folder; empty if trireme wrote none.
 [[nodiscard]] std::optional<Deck> last_deck(const std::string& run_dir);
 
-/// The steps that metrics.h5 in a folder has; 0 without such a file. Nothing if the file can't
+/// The steps that metrics.h5 in a folder has; 0 without such a file. Empty if the file can't
 /// be read.
 [[nodiscard]] std::optional<std::int64_t> recorded_steps(const std::string& run_dir);
 

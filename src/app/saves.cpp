@@ -106,9 +106,10 @@ void Saves::log_report(std::optional<SaveReport> report) {
   }
   if (report->vanished && vanished_ <= kMostVanished) {
     if (metrics_ == nullptr) return;  // rank 0 reports for all
-    log::warn("{} was not saved: {}; the folder was moved or removed and is made again: saving "
-              "anew",
-              name, report->failure);
+    log::warn(
+        "{} was not saved: {}; the folder was moved or removed and is made again: saving "
+        "anew",
+        name, report->failure);
     return;
   }
   if (!report->disk_full || deck_.checkpoint_stop_when_full) {

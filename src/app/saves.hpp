@@ -13,16 +13,16 @@
 
 namespace trireme {
 
-/// The state of a run after `iteration` iterations and `samples` samples of `data`, which rank 0
-/// knows.
+/// The state of a run after `iteration` iterations and `samples` samples of `data`, which rank
+/// 0 knows.
 [[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
                                  const Trainer& trainer, std::int64_t iteration,
                                  std::int64_t samples, const std::string& data);
 
 class Saves {
  public:
-  /// `metrics` may be null. `home` says where `held` resides if not in host memory. Rank 0 calls
-  /// `require_owner` before a save changes the folder. Collective.
+  /// `metrics` may be null. `home` says where `held` resides if not in host memory. Rank 0
+  /// calls `require_owner` before a save changes the folder. Collective.
   Saves(const Deck& deck, const std::vector<HeldPiece>& held,
         const std::optional<StateHome>& home, Communicator& world, Metrics* metrics,
         std::function<void()> require_owner);

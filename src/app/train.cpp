@@ -242,8 +242,7 @@ class TrainRun {
 
   void start_save() {
     trainer_.wait_for_values();
-    saves_->start(
-        run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, begin_.data));
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, begin_.data));
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }

@@ -186,7 +186,8 @@ std::vector<std::string> outdated(const std::string& save, std::int64_t iteratio
 void remove_checkpoint(const std::string& save, const std::string& name) {
   const auto iteration = parse(name) ? parse(name) : parse(name, ".old");
   TRM_CHECK(iteration, "{} in {} is no checkpoint", name, save);
-  const std::string temporary = temporary_name(in(save, checkpoint_name(*iteration)), process_mark());
+  const std::string temporary =
+      temporary_name(in(save, checkpoint_name(*iteration)), process_mark());
   checkpoint::remove_all(temporary);
   rename_path(in(save, name), temporary);
   sync_to_disk(save);  // else a power failure could bring back the name of half a folder

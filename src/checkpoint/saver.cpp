@@ -71,7 +71,7 @@ struct CheckpointSaver::Impl {
   Manifest manifest;  ///< on rank 0
   std::int64_t bytes = 0;
   std::int64_t writers = 0;
-  std::string mark;    ///< of rank 0's process
+  std::string mark;    ///< rank 0's process_mark()
   bool swept = false;  ///< whether leftovers of dead runs are removed
 
   SavePhase phase = SavePhase::none;

@@ -80,8 +80,7 @@ int copy_bytes(int from, int to) {
     if (n < 0) return errno;
     if (n == 0) return 0;
     for (ssize_t done = 0; done < n;) {
-      const ssize_t more =
-          write(to, block.data() + done, static_cast<std::size_t>(n - done));
+      const ssize_t more = write(to, block.data() + done, static_cast<std::size_t>(n - done));
       if (more < 0 && errno == EINTR) continue;
       if (more <= 0) return more < 0 ? errno : ENOSPC;
       done += more;

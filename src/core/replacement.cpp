@@ -50,7 +50,8 @@ bool is_mark(std::string_view text) {
 
 /// Creates an empty file under a name that was free. Returns 0 or an errno.
 int create_alone(const std::string& path) {
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  const int file =
+      open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
   if (file < 0) return errno;
   close(file);
   return 0;

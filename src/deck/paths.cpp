@@ -24,9 +24,9 @@ std::string home(const std::string& path, const std::string& user,
     if (folder != nullptr && *folder != '\0') return folder;
   }
   const passwd* entry = user.empty() ? nullptr : getpwnam(user.c_str());
-  TRM_REQUIRE(entry != nullptr, "{}: {}; write the folder out", path,
-              user.empty() ? "the variable HOME is not set"
-                           : fmt::format("there is no user {}", user));
+  TRM_REQUIRE(
+      entry != nullptr, "{}: {}; write the folder out", path,
+      user.empty() ? "the variable HOME is not set" : fmt::format("there is no user {}", user));
   return entry->pw_dir;
 }
 
@@ -52,8 +52,8 @@ std::string variable(const std::string& path, std::size_t& at, const Environment
 }  // namespace
 
 std::string expand_path(const std::string& path, const Environment& environment) {
-  TRM_REQUIRE(path.find('\0') == std::string::npos,
-              "{}: a path cannot hold the character NUL", one_line(path));
+  TRM_REQUIRE(path.find('\0') == std::string::npos, "{}: a path cannot hold the character NUL",
+              one_line(path));
   std::string out;
   std::size_t at = 0;
   if (path.starts_with('~')) {

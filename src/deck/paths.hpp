@@ -9,9 +9,9 @@
 
 namespace trireme::deck {
 
-/// Replaces `~` and `~user` at the beginning, and `$NAME` and `${NAME}` anywhere; `$$` becomes a
-/// dollar sign. `environment` gives a variable's value or null. Throws Error that says why where
-/// a variable or a user is unknown, or the path has a NUL.
+/// Replaces `~` and `~user` at the beginning, and `$NAME` and `${NAME}` anywhere; `$$` becomes
+/// a dollar sign. `environment` gives a variable's value or null. Throws Error that says why
+/// where a variable or a user is unknown, or the path has a NUL.
 [[nodiscard]] std::string expand_path(
     const std::string& path, const std::function<const char*(const char*)>& environment);
 

@@ -111,8 +111,8 @@ std::int64_t highest(const std::string& stem) {
   const std::string prefix = fs::path(stem).filename().string() + ".";
   std::int64_t most = 0;
   std::error_code code;
-  for (fs::directory_iterator at(folder_of(stem), code); !code && at != fs::directory_iterator();
-       at.increment(code)) {
+  for (fs::directory_iterator at(folder_of(stem), code);
+       !code && at != fs::directory_iterator(); at.increment(code)) {
     const std::string name = at->path().filename().string();
     if (name.starts_with(prefix)) most = std::max(most, number_in(name.substr(prefix.size())));
   }
@@ -181,8 +181,7 @@ bool is_carried_along(const std::string& path, const Look& here) {
   if (here.owner.folder.empty()) return false;
   std::error_code code;
   if (fs::equivalent(here.owner.folder, folder_of(path), code) && !code) return false;
-  const std::string there =
-      (fs::path(here.owner.folder) / fs::path(path).filename()).string();
+  const std::string there = (fs::path(here.owner.folder) / fs::path(path).filename()).string();
   try {
     const auto origin = look(there);
     if (!origin) return life_of(here.owner) != Life::unknown;

@@ -36,11 +36,11 @@ struct Owner {
 
 /// A lock as it is now.
 struct Look {
-  std::string text;         ///< empty while its owner writes it
-  std::int64_t time_ns = 0; ///< when the file changed last, by the file system's clock
+  std::string text;          ///< empty while its owner writes it
+  std::int64_t time_ns = 0;  ///< when the file changed last, by the file system's clock
   Owner owner;
 };
-/// Nothing if the file is not there.
+/// Empty if the file is not there.
 [[nodiscard]] std::optional<Look> look(const std::string& path);
 
 enum class Life : std::uint8_t { alive, dead, unknown };

@@ -39,8 +39,8 @@ void sleep_shortly() {
   sleep_for(std::uniform_real_distribution<double>(0.005, 0.03)(draw));
 }
 
-/// Watches the lock of an owner of whom this machine knows nothing, until it gives a sign of
-/// life, goes, or was silent for long enough.
+/// Watches the lock of an owner of whom this machine knows nothing. Ends when the lock changes
+/// or goes, or when the owner was silent for long enough.
 Life watch(const std::string& stem, const std::string& path, const Look& first,
            const std::string& subject, const LockTimes& times) {
   const auto there = lock_file::time_there(stem);
@@ -177,9 +177,7 @@ bool OwnerLock::create(std::int64_t generation) {
   return true;
 }
 
-std::string OwnerLock::text() const {
-  return lock_file::this_process(stem_, since_).text();
-}
+std::string OwnerLock::text() const { return lock_file::this_process(stem_, since_).text(); }
 
 void OwnerLock::beat() {
   if (!lost_to_.empty()) return;

@@ -58,8 +58,11 @@ void write_deck(const Deck& deck) {
 void make_run_folder(const std::string& folder, const char* key) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  const int reason = error ? error.value() : std::filesystem::is_directory(folder) ? 0 : ENOTDIR;
-  TRM_REQUIRE_SYSTEM(reason == 0, reason, "cannot write to the folder {} (key {})", folder, key);
+  const int reason = error                                   ? error.value()
+                     : std::filesystem::is_directory(folder) ? 0
+                                                             : ENOTDIR;
+  TRM_REQUIRE_SYSTEM(reason == 0, reason, "cannot write to the folder {} (key {})", folder,
+                     key);
 }
 
 void require_places_of_files(const Deck& deck) {

@@ -152,12 +152,9 @@ BOOST_AUTO_TEST_CASE(leftovers_are_found) {
   std::ofstream(save.path("latest.tmp")) << "global_st";
   std::ofstream(save.path("global_step11.tmp")) << "a file";
   std::ofstream(save.path("latest.4711-9f3a21c0.tmp")) << "global_st";
-  const Names names{"global_step10.tmp",
-                    "global_step4.12-00c0ffee.tmp",
-                    "global_step5.old.12-00c0ffee.tmp",
-                    "global_step9.tmp",
-                    "latest.4711-9f3a21c0.tmp",
-                    "latest.tmp"};
+  const Names names{
+      "global_step10.tmp", "global_step4.12-00c0ffee.tmp", "global_step5.old.12-00c0ffee.tmp",
+      "global_step9.tmp",  "latest.4711-9f3a21c0.tmp",     "latest.tmp"};
   BOOST_TEST(find_leftovers(save.path()) == names, boost::test_tools::per_element());
   BOOST_TEST(find_leftovers(save.path("nowhere")).empty());
 }

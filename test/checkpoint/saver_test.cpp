@@ -315,7 +315,8 @@ BOOST_AUTO_TEST_CASE(leftovers_are_removed_and_told) {
   BOOST_TEST(report.failure == "");
   const std::string note = world().broadcast_text(report.note, 0);
   BOOST_TEST(note.find("global_step1.old, global_step7.tmp, global_step8.12-00c0ffee.tmp, "
-                       "latest.12-00c0ffee.tmp") != std::string::npos, note);
+                       "latest.12-00c0ffee.tmp") != std::string::npos,
+             note);
   BOOST_TEST(
       names_in(folder / "save") ==
           (std::vector<std::string>{"global_step1", "global_step2", "latest", "mine.tmp"}),
@@ -335,9 +336,9 @@ BOOST_AUTO_TEST_CASE(a_saver_that_goes_leaves_no_half_checkpoint) {
   world().barrier();
   const std::string left =
       world().broadcast_text(temporary_name("global_step2", process_mark()), 0);
-  BOOST_TEST(names_in(folder / "save") ==
-                 (std::vector<std::string>{"global_step1", left, "latest"}),
-             boost::test_tools::per_element());
+  BOOST_TEST(
+      names_in(folder / "save") == (std::vector<std::string>{"global_step1", left, "latest"}),
+      boost::test_tools::per_element());
   BOOST_TEST(find_checkpoints(folder / "save").paths.size() == 1U);
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Paths as a shell would write them, and the key overwrite.
+#include "../../src/deck/paths.hpp"
+
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -8,7 +10,6 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "../../src/deck/paths.hpp"
 #include "../support/error_of.hpp"
 #include "../support/temporary_folder.hpp"
 #include "examples.hpp"
@@ -58,7 +59,8 @@ BOOST_AUTO_TEST_CASE(what_is_unknown_is_an_error) {
   for (const std::string path : {"a$", "a$/b", "${}", "${HOME", "$-"}) {
     TRM_TEST_MENTIONS(error_of([&] { (void)expanded(path); }), "a variable's name");
   }
-  TRM_TEST_MENTIONS(error_of([] { (void)expanded("~no-such-user-here/a"); }), "there is no user");
+  TRM_TEST_MENTIONS(error_of([] { (void)expanded("~no-such-user-here/a"); }),
+                    "there is no user");
   TRM_TEST_MENTIONS(error_of([] { (void)expanded(std::string("a\0b", 3)); }), "NUL");
 }
 
@@ -80,7 +82,8 @@ BOOST_AUTO_TEST_CASE(every_path_of_a_deck_is_expanded) {
   BOOST_TEST(d.train_data_paths[1] == "b");
   BOOST_TEST(d.valid_data_paths[0] == home + "/v");
   BOOST_TEST(read_deck({file}, {"save=$$x/~"}).save == "$x/~");
-  const std::string error = error_of([&] { (void)read_deck({file}, {"load=$NO_SUCH_NAME/x"}); });
+  const std::string error =
+      error_of([&] { (void)read_deck({file}, {"load=$NO_SUCH_NAME/x"}); });
   TRM_TEST_MENTIONS(error, "--set load=");
   TRM_TEST_MENTIONS(error, "load: $NO_SUCH_NAME/x: the variable NO_SUCH_NAME is not set");
   TRM_TEST_MENTIONS(error_of([&] { (void)read_deck({file}, {"save=\"a\\0b\""}); }), "NUL");

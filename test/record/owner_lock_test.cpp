@@ -141,8 +141,7 @@ BOOST_AUTO_TEST_CASE(an_old_silence_needs_a_short_watch) {
   auto owner = other_owner(folder / "");
   owner.machine = "another boot";
   write(stem + ".1", owner.text());
-  fs::last_write_time(stem + ".1",
-                      fs::file_time_type::clock::now() - std::chrono::hours(1));
+  fs::last_write_time(stem + ".1", fs::file_time_type::clock::now() - std::chrono::hours(1));
   const double begin = now();
   const OwnerLock lock(stem, "save: a", {.beat = 0.05, .watch = 0.3, .takeover = 100});
   BOOST_TEST(now() - begin > 0.25);

@@ -16,8 +16,8 @@ namespace trireme {
 /// N of "global_stepN", or of a path that ends so; nothing for any other name.
 [[nodiscard]] std::optional<std::int64_t> checkpoint_iteration(const std::string& path);
 
-/// Whether a path leads to a checkpoint, rather than to a folder of checkpoints: it holds
-/// checkpoint.h5, or it is named "global_stepN" and holds neither `latest` nor checkpoints.
+/// Whether a path leads to a checkpoint, rather than to a folder of checkpoints. A checkpoint
+/// holds checkpoint.h5, or is named "global_stepN" and holds neither `latest` nor checkpoints.
 [[nodiscard]] bool is_checkpoint(const std::string& path);
 
 /// The name in SAVE/latest; nothing if SAVE or SAVE/latest does not exist. Throws Error if the
@@ -26,8 +26,9 @@ namespace trireme {
 
 /// Paths of what may be loaded from SAVE, best first: the checkpoint that `latest` names, then
 /// its past by falling iteration. Iterations beyond `latest` come last, the nearest first,
-/// since the run gave them up. A symbolic link to a checkpoint is one. Where `latest` is missing, unreadable or names no folder, all
-/// checkpoints stand by falling iteration, and `note` says so. Empty if SAVE has none.
+/// since the run gave them up. A symbolic link to a checkpoint is one. Where `latest` is
+/// missing, unreadable or names no folder, all checkpoints stand by falling iteration, and
+/// `note` says so. Empty if SAVE has none.
 struct Candidates {
   std::vector<std::string> paths;
   std::string note;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saves a run's state while the run goes on. A thread of each writer writes and syncs a shard
-// in SAVE/global_stepN.MARK.tmp. Rank 0 renames the folder, and puts the new name in `latest`. Only
-// the caller's thread calls MPI.
+// in SAVE/global_stepN.MARK.tmp. Rank 0 renames the folder, and puts the new name in `latest`.
+// Only the caller's thread calls MPI.
 #pragma once
 
 #include <functional>

@@ -28,7 +28,7 @@ enum class Durability : std::uint8_t {
 /// "PATH.MARK.tmp".
 [[nodiscard]] std::string temporary_name(const std::string& path, const std::string& mark);
 /// BASE, where `name` is "BASE.MARK.tmp" of any process, or the "BASE.tmp" of earlier versions.
-/// Nothing for any other name.
+/// Empty for any other name.
 [[nodiscard]] std::optional<std::string> base_of_temporary(const std::string& name);
 
 /// The new content of a file, under a name of its own until it is complete.

@@ -111,10 +111,10 @@ struct Deck : DeckSettings {
 /// `optimizer.params.lr=1e-3`. Nested dictionaries are merged too: a later `optimizer: {params:
 /// {lr: 1e-3}}` keeps an earlier deck's `betas`. `null` resets a key, or a whole dictionary, to
 /// its default. `-` and `_` are equivalent in a key. In paths, `~`, `~user`, `$NAME` and
-/// `${NAME}` are replaced, and `$$` stands for a dollar sign. Not collective: every rank reads the
-/// files. Throws Error that names file, line and column for unreadable files and YAML errors.
-/// Further errors are keys that are unknown, doubled, contradicting or missing, wrong types or
-/// ranges, and features that are not available.
+/// `${NAME}` are replaced, and `$$` stands for a dollar sign. Not collective: every rank reads
+/// the files. Throws Error that names file, line and column for unreadable files and YAML
+/// errors. Further errors are keys that are unknown, doubled, contradicting or missing, wrong
+/// types or ranges, and features that are not available.
 [[nodiscard]] Deck read_deck(const std::vector<std::string>& files,
                              const std::vector<std::string>& overrides = {});
 
@@ -133,7 +133,7 @@ void resolve(Deck& deck, int world_size);
 
 /// Every setting as YAML, in a fixed order. parse_deck() of this text gives an equal deck.
 [[nodiscard]] std::string to_yaml(const Deck& deck);
-/// The same for read_deck(), which replaces names in paths.
+/// Like to_yaml(), but for read_deck(), which replaces names in paths.
 [[nodiscard]] std::string to_yaml_for_users(const Deck& deck);
 
 /// Shares of train, valid and test, with sum 1, from a text such as "969, 30, 1". Throws Error

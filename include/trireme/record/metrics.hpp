@@ -67,11 +67,11 @@ using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 [[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
 
 /// For rank 0 alone. The file is closed between changes. Below 64 MiB (400,000 steps) a change
-/// is made to a copy, PATH.MARK.tmp, which then takes the file's name. The file is therefore whole
-/// whenever the program is killed or others open the file. A larger file is changed in place:
-/// if a kill damages it, the next run sets it aside as PATH.damaged. Rows that find no room on
-/// the disk stay in memory, with a warning, until there is room. A file that was moved or removed
-/// is written again with all its rows.
+/// is made to a copy, PATH.MARK.tmp, which then takes the file's name. The file is therefore
+/// whole whenever the program is killed or others open the file. A larger file is changed in
+/// place: if a kill damages it, the next run sets it aside as PATH.damaged. Rows that find no
+/// room on the disk stay in memory, with a warning, until there is room. A file that was moved
+/// or removed is written again with all its rows.
 class Metrics {
  public:
   /// Starts a new file. If the file exists and `iteration` > 0 steps are done, keeps the rows

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One owner at a time of a folder or an output file. The lock is a small text file, and needs
-// nothing of the file system but O_EXCL and times: flock() fails or lies on many parallel ones.
+// One owner at a time of a folder or an output file. The lock is a small text file, which needs
+// O_EXCL and times of files alone. Many parallel file systems have no flock() to rely on.
 //
 // - The file STEM.N is the lock of generation N. Its text names host, process, batch job, since
 //   when, and the folder. The highest N is the owner. Without a file there is no owner.
@@ -12,7 +12,8 @@
 //   owner took over meanwhile, require() throws, and this process must write no more. If the
 //   folder was moved or removed, the lock is made again with the folder.
 // - An owner on the same machine (boot and process namespace) is dead if its process is gone.
-// - Any other owner is dead after `takeover` seconds without a beat. The file's time is compared
+// - Any other owner is dead after `takeover` seconds without a beat. The file's time is
+// compared
 //   with that of a new file in its folder, and `watch` seconds are watched in any case, since
 //   clocks may differ.
 // - A lock that was moved or copied along with its folder counts as dead: it names another
@@ -68,8 +69,8 @@ class OwnerLock {
   std::string subject_;
   std::string since_;
   std::int64_t generation_ = 0;
-  std::mutex mutex_;             ///< guards what follows, and the file
-  std::string lost_to_;          ///< who took over
+  std::mutex mutex_;     ///< guards what follows, and the file
+  std::string lost_to_;  ///< who took over
   bool ending_ = false;
   std::condition_variable end_;
   std::thread beats_;
