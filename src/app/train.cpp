@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/host/environment.hpp"
 #include "trireme/host/progress.hpp"
@@ -242,8 +244,18 @@ class TrainRun {
   }
 
   void start_save() {
+    if (world_.rank() == 0) restore_start_files();
     trainer_.wait_for_values();
     saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
+  }
+
+  /// A run whose folder was moved or removed writes there again, and can resume from there.
+  void restore_start_files() {
+    if (deck_.run_folder().empty()) return;
+    const std::string deck = deck_.run_folder() + "/deck.yml";
+    std::error_code error;
+    if (std::filesystem::exists(std::filesystem::symlink_status(deck, error))) return;
+    if (make_folder_of(deck) == 0) write_start_files(deck_, environment_text(ranks_));
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
