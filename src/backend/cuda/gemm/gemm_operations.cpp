@@ -13,8 +13,8 @@ namespace {
 
 /// cuBLAS's GELU is the tanh form with an approximate tanh, too inexact for fp32. Rows of the
 /// argument must be multiples of 8 elements apart.
-bool gelu_fits(Activation kind, const ConstView& before, const ConstView& product) {
-  return kind == Activation::gelu_tanh && before.dtype() == product.dtype() &&
+bool gelu_fits(Activation kind, const ConstView& before, const ConstView& gemm) {
+  return kind == Activation::gelu_tanh && before.dtype() == gemm.dtype() &&
          before.dtype() != DType::f32 && before.row_stride() % 8 == 0;
 }
 
@@ -24,7 +24,7 @@ void CudaKernels::run(Stream& s, const ops::Gemm& op) {
   TRM_CHECK(op.beta == 0 || op.beta == 1, "a GEMM with beta {}", op.beta);
   if (op.c.count() == 0) return;
   cudaStream_t stream = native(s);
-  Product p{op.a, op.op_a, op.b, op.op_b, op.c, op.beta == 1};
+  GemmCall p{op.a, op.op_a, op.b, op.op_b, op.c, op.beta == 1};
   const bool nothing = p.inner() == 0;
   const bool fused = !op.bias.empty() && !nothing && op.bias.dtype() == op.c.dtype();
   void* const values = const_cast<void*>(op.bias.raw());
@@ -47,7 +47,7 @@ void CudaKernels::run(Stream& s, const ops::Gemm& op) {
 void CudaKernels::run(Stream& s, const ops::GemmActivation& op) {
   if (kFused.activation && gelu_fits(op.kind, op.before, op.y) && op.x.count() > 0 &&
       op.weight.count() > 0) {
-    const Product p{op.x, Op::n, op.weight, Op::t, op.y, false};
+    const GemmCall p{op.x, Op::n, op.weight, Op::t, op.y, false};
     const auto epilogue =
         op.bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     void* const values = op.bias.empty() ? nullptr : const_cast<void*>(op.bias.raw());
@@ -59,7 +59,7 @@ void CudaKernels::run(Stream& s, const ops::GemmActivation& op) {
 void CudaKernels::run(Stream& s, const ops::GemmActivationBackward& op) {
   if (kFused.activation_backward && gelu_fits(op.kind, op.before, op.dx) && op.dy.count() > 0 &&
       op.weight.count() > 0) {
-    const Product p{op.dy, Op::n, op.weight, Op::n, op.dx, false};
+    const GemmCall p{op.dy, Op::n, op.weight, Op::n, op.dx, false};
     const View aux(const_cast<void*>(op.before.raw()), op.before.dtype(), op.before.shape(),
                    op.before.row_stride());
     if (gemm_->try_run(native(s), p, {CUBLASLT_EPILOGUE_DGELU, nullptr, aux})) return;
@@ -76,7 +76,7 @@ void CudaKernels::run(Stream& s, const ops::AccumulateWeightGradient& op) {
     // scratch.
     void* const sums =
         static_cast<std::byte*>(workspace_->take(Workspace::kBytes)) + Gemm::kWorkspaceBytes;
-    const Product p{op.dy, Op::t, op.x, Op::n, op.dweight, true};
+    const GemmCall p{op.dy, Op::t, op.x, Op::n, op.dweight, true};
     if (gemm_->try_run(native(s), p, {CUBLASLT_EPILOGUE_BGRADB, sums, {}})) {
       run(s, ops::Accumulate{.x = {sums, op.dbias.dtype(), op.dbias.shape()}, .y = op.dbias});
       return;
