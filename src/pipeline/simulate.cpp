@@ -44,6 +44,7 @@ class Simulator {
     in_flight_.assign(plans.size(), 0);
     result_.busy.assign(plans.size(), 0);
     result_.max_in_flight.assign(plans.size(), 0);
+    result_.spans.resize(plans.size());
   }
 
   Simulation run() {
@@ -91,6 +92,7 @@ class Simulator {
     const double end = std::max(free_at_[index(stage)], start) + seconds;
     free_at_[index(stage)] = end;
     result_.busy[index(stage)] += seconds;
+    result_.spans[index(stage)].push_back({end - seconds, end});
     alive_[at / 2] = forward;
     int& in_flight = in_flight_[index(stage)];
     in_flight += forward ? 1 : -1;
