@@ -78,8 +78,9 @@ void add_layouts(const Deck& deck, Layout layout, std::vector<Layout>& to) {
         layout.zero_stage = stage;
         for (const bool sequence : {false, true}) {
           if (sequence &&
-              (layout.tp == 1 || !divides(micro * deck.model.seq_length, layout.tp)))
+              (layout.tp == 1 || !divides(micro * deck.model.seq_length, layout.tp))) {
             continue;
+          }
           layout.sequence_parallel = sequence;
           to.push_back(layout);
         }
@@ -290,19 +291,21 @@ std::vector<std::string> explain_difference(const FoundLayout& given, const Foun
       {g.tensor - b.tensor,
        fmt::format("ranks of tp wait for each other (tp {} instead of {})", x.tp, y.tp)},
       {g.data - b.data,
-       fmt::format("collectives over dp take longer (dp {}, ZeRO stage {} and {} micro-batches "
-                   "instead of dp {}, stage {} and {})",
+       fmt::format("collectives over dp take longer: dp {}, ZeRO stage {}, {} micro-batches; "
+                   "the best has "
+                   "{}, {}, {}",
                    x.dp, x.zero_stage, x.accumulation, y.dp, y.zero_stage, y.accumulation)},
       {g.pipeline - b.pipeline,
-       fmt::format("stages wait longer (pp {}, {} micro-batches and {} chunks instead of pp "
-                   "{}, {} and {})",
-                   x.pp, x.accumulation, x.chunks, y.pp, y.accumulation, y.chunks)},
+       fmt::format(
+           "stages wait longer: pp {}, {} micro-batches, {} chunks; the best has {}, {}, {}",
+           x.pp, x.accumulation, x.chunks, y.pp, y.accumulation, y.chunks)},
       {g.optimizer - b.optimizer, "a rank updates more elements"}};
   std::ranges::sort(parts, std::greater(), &Part::more);
   std::vector<std::string> lines;
   for (const Part& p : parts) {
-    if (p.more > 0.005 * g.step())
+    if (p.more > 0.005 * g.step()) {
       lines.push_back(fmt::format("{:+.3g} s: {}", p.more, p.text));
+    }
   }
   return lines;
 }

@@ -136,8 +136,9 @@ class StepTimes {
   [[nodiscard]] double once_a_step(double n) const {
     double seconds = 0;
     if (reduces_once()) seconds += links_.gather_over_dp(n * bytes(deck_.types.communication));
-    if (deck_.zero.stage == 0)
+    if (deck_.zero.stage == 0) {
       seconds += links_.gather_over_dp(n * bytes(deck_.types.gradient));
+    }
     if (deck_.zero.stage == 1 || deck_.zero.stage == 2) {
       seconds += links_.gather_over_dp(n * bytes(deck_.types.compute));
     }

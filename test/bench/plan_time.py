@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Behind `make bench-plan`: predicted against measured step times of five shapes on two ranks of
-# dp, tp and pp. Writes BUILD/bench-plan.json and ends with a table. The machine file's rates are
-# those of this machine only if --machine says so; --fit measures rates first and writes
-# BUILD/machine.yml, which then serves.
+# dp, tp and pp. Writes BUILD/bench-plan.json and ends with a table. With --fit, the rates of
+# this machine are measured first and written to BUILD/machine.yml, which then serves.
 import argparse
 import json
 import os

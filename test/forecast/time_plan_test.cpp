@@ -162,8 +162,8 @@ BOOST_AUTO_TEST_CASE(computation_hides_communication_as_far_as_the_machine_can) 
 }
 
 BOOST_DATA_TEST_CASE(published_runs_are_predicted, bdata::make(kPublished), p) {
-  const Machine machine = read_machine(std::string(TRIREME_TEST_DIR) +
-                                       "/../inputs/machines/a100-infiniband.yml");
+  const Machine machine =
+      read_machine(std::string(TRIREME_TEST_DIR) + "/../inputs/machines/a100-infiniband.yml");
   const std::string text = fmt::format(
       "num_layers: {}\nhidden_size: {}\nnum_attention_heads: {}\nseq_length: 2048\n"
       "vocab_size: 51200\nmodel_parallel_size: {}\npipe_parallel_size: {}\n"
@@ -264,7 +264,8 @@ BOOST_AUTO_TEST_CASE(a_timeline_has_each_step_once_in_order) {
   BOOST_TEST(close(last, t.compute + t.pipeline, 1e-6));
   const std::string svg = timeline_svg(steps);
   std::size_t rectangles = 0;
-  for (auto at = svg.find("<rect x"); at != std::string::npos; at = svg.find("<rect x", at + 1)) {
+  std::size_t at = svg.find("<rect x");
+  for (; at != std::string::npos; at = svg.find("<rect x", at + 1)) {
     ++rectangles;
   }
   BOOST_TEST(rectangles == steps.size());

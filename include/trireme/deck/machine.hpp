@@ -28,7 +28,7 @@ struct Machine {
   Link network;                 ///< between ranks of two nodes
   int ranks_per_node = 1;
   std::int64_t device_memory = 0;  ///< bytes a rank; 0: unknown
-  double watts = 0;                ///< of one rank and its share of the node; 0: unknown
+  double watts = 0;                ///< power of a rank and its share of the node; 0: unknown
 
   [[nodiscard]] double gemm(DType type) const {
     return size_of(type) < sizeof(float) ? gemm_half : gemm_fp32;

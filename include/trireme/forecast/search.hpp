@@ -38,7 +38,7 @@ struct FoundLayout {
 struct SearchResult {
   std::vector<FoundLayout> best;  ///< fastest first
   std::int64_t tried = 0;         ///< layouts that fit model and batch
-  std::int64_t too_large = 0;     ///< of the fastest ones, those that need too much memory
+  std::int64_t too_large = 0;     ///< fast layouts that need too much memory
 };
 
 /// Tries all dp × tp × pp × chunks × micro-batch × recompute × ZeRO stage × sequence parallel

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Predicts the time of a training step from a machine's rates. Nothing is run.
+// Predicts the time of a training step from a machine's rates, without running a step.
 //
 // An operation takes its FLOPs over the rate of GEMMs, or its bytes over the bandwidth of
-// memory, and a constant besides. A ring over n ranks moves (n − 1)/n of an array for a gather
-// or a reduce-scatter, and twice that for an all-reduce (Thakur et al., IJHPCA 19(1), 2005).
+// memory, and a constant besides. On a ring of n ranks, each rank sends (n − 1)/n of an array
+// for a gather or a reduce-scatter. An all-reduce sends twice as much. See Thakur et al.,
+// IJHPCA 19(1), 2005.
 // The simulator of pipeline/simulate.hpp arranges the times of micro-batches.
 #pragma once
 
@@ -18,10 +19,10 @@ namespace trireme {
 
 /// Seconds of one step. The five parts add up to step().
 struct TimePlan {
-  double compute = 0;    ///< of the busiest stage
-  double tensor = 0;     ///< of the busiest stage: waiting for collectives over tp
-  double data = 0;       ///< of the busiest stage: waiting for collectives over dp
-  double pipeline = 0;   ///< waiting of the busiest stage for other stages
+  double compute = 0;    ///< operations on the busiest stage
+  double tensor = 0;     ///< the busiest stage waits for collectives over tp
+  double data = 0;       ///< the busiest stage waits for collectives over dp
+  double pipeline = 0;   ///< the busiest stage waits for other stages
   double optimizer = 0;  ///< the update
 
   [[nodiscard]] double step() const { return compute + tensor + data + pipeline + optimizer; }
@@ -33,8 +34,8 @@ struct TimePlan {
 /// simulated.
 [[nodiscard]] TimePlan plan_time(const Deck& deck, const MeshShape& mesh,
                                  const Machine& machine);
-/// The same without a simulation: the pipeline's waiting is that of equal stages, (p−1)/v times
-/// a micro-batch (see pipeline/plan.hpp). For ranking many layouts.
+/// Estimates plan_time() without a simulation, for ranking many layouts. Stages wait as equal
+/// stages would, for (p−1)/v times a micro-batch: see pipeline/plan.hpp.
 [[nodiscard]] TimePlan estimate_time(const Deck& deck, const MeshShape& mesh,
                                      const Machine& machine);
 
