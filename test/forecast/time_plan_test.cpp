@@ -31,26 +31,28 @@ Machine gemms_only() {
   return m;
 }
 
-Deck deck_of(const std::string& more, int ranks) {
-  Deck deck = parse_deck(R"(
+Deck deck_of(const std::string& more, int ranks, int vocabulary = 1024) {
+  Deck deck = parse_deck(fmt::format(R"(
 num_layers: 8
 hidden_size: 256
 num_attention_heads: 8
 seq_length: 128
-vocab_size: 1024
+vocab_size: {}
 no_weight_tying: true
 pos_emb: rotary
 train_batch_size: 64
 train_iters: 100
 lr: 1e-3
-)" + more,
+{})",
+                                     vocabulary, more),
                          "deck");
   resolve(deck, ranks);
   return deck;
 }
 
-TimePlan time_of(const std::string& more, int ranks, const Machine& machine) {
-  const Deck deck = deck_of(more, ranks);
+TimePlan time_of(const std::string& more, int ranks, const Machine& machine,
+                 int vocabulary = 1024) {
+  const Deck deck = deck_of(more, ranks, vocabulary);
   return plan_time(deck, mesh_shape(deck, ranks), machine);
 }
 
@@ -116,14 +118,13 @@ BOOST_AUTO_TEST_CASE(full_recompute_adds_a_forward_of_the_layers) {
 
 BOOST_AUTO_TEST_CASE(stages_wait_as_the_published_formula_says) {
   // Eight layers on four equal stages: the head's time is taken away by its tiny vocabulary.
-  const std::string pipeline =
-      "pipe_parallel_size: 4\ntrain_micro_batch_size_per_gpu: 4\nvocab_size: 8\n";
-  const TimePlan t = time_of(pipeline, 4, gemms_only());
+  const std::string pipeline = "pipe_parallel_size: 4\ntrain_micro_batch_size_per_gpu: 4\n";
+  const TimePlan t = time_of(pipeline, 4, gemms_only(), 8);
   BOOST_TEST(close(t.pipeline / t.step(), 3.0 / (16 + 3), 0.01));
   const TimePlan interleaved =
-      time_of(pipeline + "virtual_pipeline_chunks: 2\n", 4, gemms_only());
+      time_of(pipeline + "virtual_pipeline_chunks: 2\n", 4, gemms_only(), 8);
   BOOST_TEST(close(interleaved.pipeline / interleaved.step(), 1.5 / (16 + 1.5), 0.01));
-  const Deck deck = deck_of(pipeline, 4);
+  const Deck deck = deck_of(pipeline, 4, 8);
   const double estimate = estimate_time(deck, mesh_shape(deck, 4), gemms_only()).step();
   BOOST_TEST(close(estimate, t.step(), 0.01));
 }
@@ -163,7 +164,7 @@ BOOST_AUTO_TEST_CASE(computation_hides_communication_as_far_as_the_machine_can) 
 
 BOOST_DATA_TEST_CASE(published_runs_are_predicted, bdata::make(kPublished), p) {
   const Machine machine =
-      read_machine(std::string(TRIREME_TEST_DIR) + "/../inputs/machines/a100-infiniband.yml");
+      read_machine(TRIREME_TEST_DIR "/../inputs/machines/a100-infiniband.yml");
   const std::string text = fmt::format(
       "num_layers: {}\nhidden_size: {}\nnum_attention_heads: {}\nseq_length: 2048\n"
       "vocab_size: 51200\nmodel_parallel_size: {}\npipe_parallel_size: {}\n"
