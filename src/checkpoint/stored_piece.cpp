@@ -135,13 +135,13 @@ StoredPiece::StoredPiece(const h5::File& shard, const std::string& dataset, DTyp
               "{}: it is not the piece at {} of extent {} that checkpoint.h5 promises",
               dataset_.where(), box.offset.str(), box.extent.str());
   block_rows_ = dataset_.integer("block_rows");
-  sums_ = dataset_.integers("sums");
+  checksums_ = dataset_.integers("sums");
   const std::int64_t rows = box.extent[0];
-  TRM_REQUIRE(
-      block_rows_ > 0 && block_rows_ <= rows &&
-          static_cast<std::int64_t>(sums_.size()) == (rows + block_rows_ - 1) / block_rows_,
-      "{}: {} checksums do not fit blocks of {} rows", dataset_.where(), sums_.size(),
-      block_rows_);
+  TRM_REQUIRE(block_rows_ > 0 && block_rows_ <= rows &&
+                  static_cast<std::int64_t>(checksums_.size()) ==
+                      (rows + block_rows_ - 1) / block_rows_,
+              "{}: {} checksums do not fit blocks of {} rows", dataset_.where(),
+              checksums_.size(), block_rows_);
 }
 
 /// Rows of the piece from `row` to `end`, or as many as one call moves, as a box in the piece.
@@ -157,7 +157,7 @@ void StoredPiece::read_slab(const Box& slab, std::byte* to) const {
   dataset_.read(slab, View(to, dataset_.dtype(), slab.extent));
   const std::int64_t row = row_bytes(box_.extent, dataset_.dtype());
   h5::require_checksums(dataset_.where(), {to, slab.offset[0], slab.extent[0], row},
-                        block_rows_, sums_);
+                        block_rows_, checksums_);
 }
 
 void StoredPiece::read(const Box& common, const Box& region, const View& to) const {

@@ -134,7 +134,7 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& 
   }
   try {
     metrics_file::change(path_, even, [&](h5::File& file) {
-      cut_back(file, iteration);
+      shorten(file, iteration);
       fact(file);
     });
   } catch (const Error& e) {  // a run was killed while it wrote, or the disk lost bytes
@@ -143,7 +143,7 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& 
   }
 }
 
-void Metrics::cut_back(h5::File& file, std::int64_t iteration) const {
+void Metrics::shorten(h5::File& file, std::int64_t iteration) const {
   if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
   for_each_series(file, [&](h5::Group& group) { (void)drop_after(group, iteration); });
   h5::Group train = file.group("train");

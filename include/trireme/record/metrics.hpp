@@ -103,7 +103,7 @@ class Metrics {
   /// Begins the file anew, with all that waits in memory. Any file there is set aside.
   void begin_anew(const std::string& reason);
   /// Keeps the rows up to `iteration`, and warns of those that are missing.
-  void cut_back(h5::File& file, std::int64_t iteration) const;
+  void shorten(h5::File& file, std::int64_t iteration) const;
   void write_waiting(h5::File& file) const;
   /// The content of a new file.
   void fill(h5::File& file) const;
