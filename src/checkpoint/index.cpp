@@ -25,7 +25,7 @@ constexpr const char* kShards = "storage/shards";
 constexpr const char* kFrames = "storage/frames";
 constexpr h5::Seal kSeal{"checkpoint", kFormatVersion, 512};
 /// More than any run reaches; products with the numbers of a batch do not overflow.
-constexpr std::int64_t kMostSamples = std::int64_t{1} << 40U;
+constexpr std::int64_t kMostSamples = std::int64_t{1} << 44U;
 constexpr int kMostGroups = 16;  // levels of groups; a cycle of names must end
 
 std::string path_in(const std::string& folder) { return fmt::format("{}/{}", folder, kFile); }

@@ -8,6 +8,7 @@
 
 namespace trireme {
 
-inline constexpr h5::Seal kTokenSeal{"token file", kTokenFormatVersion, 1 << 16};
+inline constexpr h5::Seal kTokenSeal{"token file", kTokenFormatVersion, 1 << 16,
+                                     " (`trireme prepare` makes token files from text)"};
 
 }  // namespace trireme

@@ -165,8 +165,8 @@ SealState check_seal(const std::string& path, const Seal& seal) {
   }
   if (text.starts_with(kSignature)) return SealState::none;
   const std::string start = beginning(seal);
-  TRM_REQUIRE(text.starts_with(start), "{}: no {}, or its beginning is damaged", path,
-              seal.kind);
+  TRM_REQUIRE(text.starts_with(start), "{}: no {}, or its beginning is damaged{}", path,
+              seal.kind, seal.advice);
   TRM_REQUIRE(std::ssize(text) == seal.bytes, "{}: damaged: it is cut short", path);
   std::string_view rest = std::string_view(text).substr(start.size());
   std::int64_t version = 0;

@@ -42,6 +42,7 @@ struct Seal {
   std::string_view kind;  ///< "checkpoint"
   std::int64_t version = 1;
   std::int64_t bytes = 512;
+  std::string_view advice{};  ///< what to do about a file of another kind
 };
 
 enum class SealState : std::uint8_t {
