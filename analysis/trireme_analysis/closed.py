@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Members of an HDF5 file that lead to no other file. HDF5 itself follows links, external storage
-# and virtual sources wherever a file says, and runs the filters that it names.
+# Members of an HDF5 file that lead to no other file. HDF5 itself follows links, external
+# storage and virtual sources wherever a file says, and runs the filters that the file names.
 import os
 
 # A run in progress holds the file open. Reading must be possible nevertheless.

@@ -7,7 +7,7 @@
 namespace trireme {
 
 /// Prints to stdout what a token file holds. `verify`: reads every byte against its checksums.
-/// Throws Error for other files and for damaged ones, and for a verified file without checksums.
+/// Throws Error for other files and damaged ones, and where `verify` finds no checksums.
 void inspect_tokens(const std::string& path, bool verify);
 
 }  // namespace trireme

@@ -9,6 +9,6 @@
 namespace trireme {
 
 inline constexpr h5::Seal kTokenSeal{"token file", kTokenFormatVersion, 1 << 16,
-                                     " (`trireme prepare` makes token files from text)"};
+                                     " (`trireme prepare` makes token files)"};
 
 }  // namespace trireme

@@ -174,7 +174,7 @@ def make_tokens(folder, characters=60_000, seed=1):
 
 
 def write_old_tokens(source, path, change=lambda tokens: None):
-    """A copy of a token file in format version 1, which has no checksums, after change(tokens)."""
+    """A copy of a token file in format version 1, without checksums, after change(tokens)."""
     with h5py.File(source, "r") as good, h5py.File(path, "w") as old:
         old.attrs.update(good.attrs)
         old.attrs["format_version"] = 1

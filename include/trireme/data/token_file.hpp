@@ -45,7 +45,7 @@ class TokenFile {
     return tokenizer_definition_;
   }
   [[nodiscard]] const std::string& source_hash() const { return source_hash_; }
-  [[nodiscard]] std::int64_t version() const { return version_; }  ///< of the format
+  [[nodiscard]] std::int64_t version() const { return version_; }  ///< the format's
   [[nodiscard]] bool wide() const { return tokens_in_.data.dtype() == DType::u32; }
 
   /// The token at which document i starts; document_start(documents()) is the end of the last

@@ -30,7 +30,7 @@ struct Rows {
   const void* data = nullptr;
   std::int64_t first = 0;  ///< number of the first row, which begins a block
   std::int64_t count = 0;
-  std::int64_t bytes = 0;  ///< of a row
+  std::int64_t bytes = 0;  ///< a row's
 };
 /// Throws Error that names the rows if a block of `block` rows does not have its checksum. The
 /// last block of the array, and of `rows`, may be shorter.

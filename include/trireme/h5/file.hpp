@@ -5,10 +5,9 @@
 // reading thread and a writing thread may both use this header. File locks are not taken: locks
 // fail on many parallel file systems, and other programs read metrics of a running job. The
 // caller must let only one writer have a file at a time. No time stamps are stored, so that
-// equal calls make equal bytes. A file made by others opens no other file and runs no other
-// code: links, external storage and virtual sources are never followed, and filters are
-// HDF5's own. Every failure is an Error that names the file, the object and
-// HDF5's reason, and has the errno of a failed system call.
+// equal calls make equal bytes. No file makes Trireme open another: links, external storage and
+// virtual sources are never followed. Filters are HDF5's own. Every failure is an Error that
+// names the file, the object and HDF5's reason, and has the errno of a failed system call.
 #pragma once
 
 #include <cstdint>

@@ -67,14 +67,14 @@ using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 /// is made to a copy, PATH.tmp, which then takes the file's name. The file is therefore whole
 /// whenever the program is killed or others open the file. A larger file is changed in place.
 /// The file's first 512 bytes are text with the checksum of all others, which is checked before
-/// HDF5 opens the file. Damage, also if it shows itself only at a change, is logged: the file
-/// becomes PATH.damaged, and a new one begins with the rows in memory. Rows that find no room
-/// on the disk stay in memory, with a warning, until there is room.
+/// HDF5 opens the file. A damaged file, also one that no row can be added to, becomes
+/// PATH.damaged, with a warning. A new file then begins with the rows in memory. Rows that find
+/// no room on the disk stay in memory, with a warning, until there is room.
 class Metrics {
  public:
   /// Starts a new file. If the file exists and `iteration` > 0 steps are done, keeps the rows
-  /// of these steps instead and drops later rows; a warning says so if some of their rows are
-  /// missing. Throws Error where the file can't be written.
+  /// of these steps instead and drops later rows. Warns if some of the kept steps have no rows.
+  /// Throws Error where the file can't be written.
   Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes);
 
   void add(const StepRecord& step);
