@@ -3,7 +3,6 @@
 // equal calls in equal order, whatever pieces the text came in. Each chunk is a block that has
 // a checksum.
 #include <bit>
-#include <filesystem>
 
 #include "trireme/data/token_file.hpp"
 
@@ -30,16 +29,11 @@ void write_checksums(h5::File& file, const std::string& name, std::int64_t block
   dataset.set_attribute("block", block);
 }
 
-std::string not_a_folder(const std::string& path) {
-  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write: it is a folder", path);
-  return path;
-}
-
 }  // namespace
 
 TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& tokenizer)
     : path_(path),
-      replacement_(not_a_folder(path)),
+      replacement_(path),
       end_of_document_(tokenizer.end_of_document()),
       file_(replacement_.temporary(), h5::Mode::create,
             {.checksums = true, .user_block = kTokenSeal.bytes}),

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/regular_file.hpp"
 
 namespace trireme::h5 {
 
@@ -47,6 +48,7 @@ std::uint64_t checksum_of(const std::string& path, const std::vector<Extent>& ex
 }
 
 std::int64_t size_of_file(const std::string& path) {
+  require_file_or_nothing(path);
   std::error_code code;
   const auto bytes = std::filesystem::file_size(path, code);
   TRM_REQUIRE_SYSTEM(!code, code.value(), "{}", path);

@@ -10,6 +10,7 @@
 
 #include "trireme/core/log.hpp"
 
+#include "kept_file.hpp"
 #include "metrics_file.hpp"
 
 namespace trireme {
@@ -122,7 +123,7 @@ std::int64_t drop_after(h5::Group& group, std::int64_t iteration) {
 }  // namespace
 
 Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes)
-    : path_(std::move(path)), last_(iteration) {
+    : path_(std::move(path)), kept_(std::make_unique<KeptFile>()), last_(iteration) {
   const Change fact = [attributes](h5::File& file) {
     for (const auto& [name, value] : attributes) file.set_attribute(name, value);
   };
@@ -130,18 +131,21 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& 
   std::error_code error;
   if (iteration == 0 || !std::filesystem::exists(path_, error)) {
     metrics_file::create(path_, [this](h5::File& file) { fill(file); });
-    return;
+  } else {
+    try {
+      metrics_file::change(path_, even, [&](h5::File& file) {
+        shorten(file, iteration);
+        fact(file);
+      });
+    } catch (const Error& e) {  // a run was killed while it wrote, or the disk lost bytes
+      if (!metrics_file::is_damage(path_, e)) throw;
+      begin_anew(e.what());
+    }
   }
-  try {
-    metrics_file::change(path_, even, [&](h5::File& file) {
-      shorten(file, iteration);
-      fact(file);
-    });
-  } catch (const Error& e) {  // a run was killed while it wrote, or the disk lost bytes
-    if (!metrics_file::is_damage(path_, e)) throw;
-    begin_anew(e.what());
-  }
+  kept_->keep(path_);
 }
+
+Metrics::~Metrics() = default;
 
 void Metrics::shorten(h5::File& file, std::int64_t iteration) const {
   if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
@@ -193,7 +197,17 @@ void Metrics::begin_anew(const std::string& reason) {
             begins_after());
 }
 
+void Metrics::restore() {
+  const auto failure = failure_of([this] {
+    if (kept_->restore(path_)) {
+      log::warn("{}: the file was moved or removed; it is written again, whole", path_);
+    }
+  });
+  static_cast<void>(failure);  // write() meets the reason, too
+}
+
 void Metrics::write() {
+  restore();
   auto failure = failure_of([this] {
     metrics_file::change(path_, even, [this](h5::File& file) { write_waiting(file); });
   });
@@ -207,6 +221,7 @@ void Metrics::write() {
     }
     return;
   }
+  kept_->keep(path_);
   steps_.clear();
   changes_.clear();
 }

@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(damage_while_a_run_writes) {
   fs::remove(path);  // by hand, while the run goes on
   add_steps(metrics, 5, 5);
   metrics.finish();
-  BOOST_TEST(iterations(path) == (Rows{5}), boost::test_tools::per_element());
+  BOOST_TEST(iterations(path) == (Rows{3, 4, 5}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_start_says_which_rows_are_missing) {

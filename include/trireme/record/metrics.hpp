@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "trireme/h5/file.hpp"
 
 namespace trireme {
+
+class KeptFile;
 
 /// One training step.
 struct StepRecord {
@@ -64,18 +67,20 @@ using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 [[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
 
 /// For rank 0 alone. The file is closed between changes. Below 64 MiB (400,000 steps) a change
-/// is made to a copy, PATH.tmp, which then takes the file's name. The file is therefore whole
-/// whenever the program is killed or others open the file. A larger file is changed in place.
-/// The file's first 512 bytes are text with the checksum of all others, which is checked before
-/// HDF5 opens the file. A damaged file, also one that no row can be added to, becomes
+/// is made to a copy, PATH.MARK.tmp, which then takes the file's name. The file is therefore
+/// whole whenever the program is killed or others open the file. A larger file is changed in
+/// place. The file's first 512 bytes are text with the checksum of all others, which is checked
+/// before HDF5 opens the file. A damaged file, also one that no row can be added to, becomes
 /// PATH.damaged, with a warning. A new file then begins with the rows in memory. Rows that find
-/// no room on the disk stay in memory, with a warning, until there is room.
+/// no room on the disk stay in memory, with a warning, until there is room. A file that was
+/// moved or removed is written again with all its rows.
 class Metrics {
  public:
   /// Starts a new file. If the file exists and `iteration` > 0 steps are done, keeps the rows
   /// of these steps instead and drops later rows. Warns if some of the kept steps have no rows.
   /// Throws Error where the file can't be written.
   Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes);
+  ~Metrics();
 
   void add(const StepRecord& step);
   /// Group "valid" or "test".
@@ -99,6 +104,7 @@ class Metrics {
   void change(Change more);
   /// Like change(), for what a file that is begun anew must hold too.
   void describe(Change fact);
+  void restore();
   void write();
   /// Begins the file anew, with all that waits in memory. Any file there is set aside.
   void begin_anew(const std::string& reason);
@@ -114,6 +120,7 @@ class Metrics {
   void write_auxiliary_losses(h5::File& file) const;
 
   std::string path_;
+  std::unique_ptr<KeptFile> kept_;  ///< the file as last written
   std::vector<StepRecord> steps_;
   std::vector<Change> changes_;
   std::vector<Change> facts_;  ///< what describe() got
