@@ -4,6 +4,7 @@
 #include "trireme/app/program.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <unistd.h>
@@ -167,12 +168,14 @@ struct CommandLine {
 
   void add_inspect() {
     InspectOptions& options = inspect_options;
-    inspect = app.add_subcommand(
-        "inspect", "Shows what a checkpoint holds, verifies it, or compares two checkpoints");
+    inspect = app.add_subcommand("inspect",
+                                 "Shows what a checkpoint or a token file holds, verifies it, "
+                                 "or compares two checkpoints");
     inspect
-        ->add_option("CHECKPOINT", options.checkpoint,
-                     "A checkpoint's folder, or a run's folder (its latest checkpoint)")
-        ->type_name(kFolderValue)
+        ->add_option(
+            "CHECKPOINT", options.checkpoint,
+            "A checkpoint's folder, a run's folder (its latest checkpoint), or a token file")
+        ->type_name(kFileValue)
         ->required();
     inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
     inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
@@ -291,6 +294,8 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 }  // namespace
 
 int run_program(int argc, char** argv) {
+  // A limit of file sizes (ulimit -f) then fails the write, as a full disk does.
+  std::signal(SIGXFSZ, SIG_IGN);
   use_best_blas_kernels(argv);
   StartClock clock;
   static_cast<void>(live_place());  // MPI makes a single process look launched
