@@ -17,6 +17,9 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
+/// Checks the deck's training data, and fills in their vocabulary. Throws Error.
+void check_training_data(Deck& deck);
+
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
 /// vocabulary and, if the deck asks for it, the checkpoint's schedule. Checks that write come
 /// last, so that a refused deck leaves no file behind. Throws Error.
