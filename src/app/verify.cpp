@@ -32,14 +32,15 @@ constexpr std::size_t kWorst = 10;  // rows printed without --all
 /// Checks on rank 0 what a verification needs. Unlike a run, it writes no files, and it can do
 /// without data.
 void check_deck(Deck& deck, LoadSource& load) {
+  std::string data;
   if (names_data(deck)) {
-    check_training_data(deck);
+    data = check_training_data(deck);
   } else {
     TRM_REQUIRE(deck.model.vocab_size > 0,
                 "the deck names no training data: set data_path, or set vocab_size to verify "
                 "with synthetic tokens (--set vocab_size=50257)");
   }
-  load = LoadSource(deck);
+  load = LoadSource(deck, data);
   (void)load.next(deck);
 }
 
