@@ -76,7 +76,7 @@ std::string box_text(const Box& box) {
   return '[' + text + ']';
 }
 
-/// "rank 3 (dp 1, tp 1, pp 0), box [0:16, 8:12] at [3, 9]".
+/// The rank with its coordinates, the box that it holds, and the element.
 std::string where_text(const VerifyRow& row, const MeshShape& mesh) {
   if (row.kind == VerifyKind::loss) return "all ranks";
   const MeshIndex at = index_of(mesh, row.rank);

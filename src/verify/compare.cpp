@@ -13,7 +13,7 @@ namespace trireme {
 namespace {
 
 constexpr std::int64_t kSliceBytes = std::int64_t{64} << 20U;
-constexpr double kSmallestShare = 1e-6;  // of a kind's largest element, as VerifyBounds says
+constexpr double kSmallestShare = 1e-6;  // VerifyBounds explains this share
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// What relative differences are relative to, by array.

@@ -52,7 +52,7 @@ struct Finding {
 struct PastUpdate {
   double lr = 0;
   double factor = 0;  ///< multiplies gradients in the update: clipping and 1 / loss scale
-  std::vector<const HostArray*> gradients;  ///< by array; rank 0 alone
+  std::vector<const HostArray*> gradients;  ///< one an array; rank 0 alone
 };
 
 /// How far rounding of gradients may move the parameters.

@@ -12,7 +12,8 @@ namespace trireme {
 /// A step of the reference.
 struct ReferenceStep {
   Trainer::StepResult result;
-  std::array<std::vector<HostArray>, kVerifyKinds> arrays;  ///< by kind, in order of ModelNames
+  std::array<std::vector<HostArray>, kVerifyKinds>
+      arrays;  ///< each kind in the order of ModelNames
 };
 
 struct Reference {

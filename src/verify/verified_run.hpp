@@ -23,7 +23,7 @@ struct NamedShape {
 
 /// What a model part holds, in the order of a forward pass.
 struct ModelNames {
-  std::vector<NamedShape> outputs;     ///< of all units but the head
+  std::vector<NamedShape> outputs;     ///< all units but the head
   std::vector<NamedShape> parameters;  ///< each once; a tied copy has its table's name
 };
 
@@ -47,8 +47,8 @@ class OutputRecorder final : public UnitObserver {
  private:
   const Exec& ex_;
   int count_;
-  std::int64_t rows_;       ///< of a micro-batch
-  std::int64_t first_row_;  ///< of micro-batch 0 on this rank
+  std::int64_t rows_;       ///< a micro-batch's
+  std::int64_t first_row_;  ///< where micro-batch 0 begins
   LocalBoxes outputs_;
 };
 

@@ -21,18 +21,18 @@ namespace trireme {
 
 /// What is compared, in the order in which a step computes it.
 enum class VerifyKind : std::uint8_t {
-  output,    ///< of a unit's forward, in the first micro-batch of each rank of dp
-  loss,      ///< of the step
-  gradient,  ///< of a parameter, after all sums
-  master,    ///< of a parameter, after the step
-  value      ///< of a parameter, after the step
+  output,    ///< a unit's forward, in the first micro-batch of each rank of dp
+  loss,      ///< the step's mean over tokens
+  gradient,  ///< a parameter's, after all sums
+  master,    ///< a parameter's, after the step
+  value      ///< a parameter's, after the step
 };
 inline constexpr int kVerifyKinds = 5;
 [[nodiscard]] const char* name_of(VerifyKind kind);
 
 /// The largest relative differences that pass. The difference of two tensors is max |a − b|
 /// over the largest |b| of the reference's tensor. This divisor is at least 1e-6 of the largest
-/// of all tensors of the kind, so that a gradient that is zero but for rounding passes.
+/// of all tensors of the kind. A gradient that is zero but for rounding then passes.
 ///
 /// An update may move a parameter by rounding alone where the gradient is small: Adam divides
 /// gradients by their size. Values and masters therefore differ by |a − b| less what a gradient
@@ -47,8 +47,8 @@ struct VerifyBounds {
   [[nodiscard]] double of(VerifyKind kind) const;
 };
 /// The bounds of a precision. The coarsest type on the way decides: activations for outputs and
-/// losses, and besides them sums and messages for gradients. src/verify/bounds.cpp states the
-/// differences that were measured, and the margin over them.
+/// losses, and besides them sums and messages for gradients. The table in src/verify/bounds.cpp
+/// states the differences that were measured, and the margin over them.
 [[nodiscard]] VerifyBounds verify_bounds(const PrecisionConfig& types);
 
 /// The largest difference of one tensor in one step.
@@ -59,8 +59,8 @@ struct VerifyRow {
   std::size_t number = 0;  ///< position among its kind, in the order of a forward pass
   double difference = 0;   ///< relative; infinite if one side alone is no number
   double bound = 0;
-  int rank = 0;  ///< of the layout, where the difference was found
-  Box box;       ///< that this rank holds; rows of outputs count through the global batch
+  int rank = 0;  ///< where the difference was found
+  Box box;       ///< what the rank holds; outputs' rows count through all ranks of dp
   Shape at;      ///< element of the global tensor
   double got = 0;
   double expected = 0;
@@ -85,7 +85,7 @@ struct VerifyReport {
 struct VerifySetup {
   const Exec& ex;
   const Deck& deck;                    ///< resolved for the layout
-  const Mesh& mesh;                    ///< of the layout
+  const Mesh& mesh;                    ///< the layout's
   const Mesh* alone = nullptr;         ///< on rank 0: a mesh of this rank; unused elsewhere
   const SampleSource* data = nullptr;  ///< null on ranks that read no tokens
   int steps = 2;  ///< the second step shows whether the first one's values reached all ranks
