@@ -18,6 +18,10 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
+/// Checks the deck's training data, fills in their vocabulary, and returns what the data hold:
+/// see data_identity(). Throws Error.
+[[nodiscard]] std::string check_training_data(Deck& deck);
+
 /// What rank 0 knows of a run before other ranks start it.
 struct RunStart {
   LoadSource load;

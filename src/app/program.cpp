@@ -26,12 +26,13 @@
 #include "plan.hpp"
 #include "prepare.hpp"
 #include "train.hpp"
+#include "verify.hpp"
 
 namespace trireme {
 
 namespace {
 
-constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
+constexpr const char* kCommands = "train, bench, plan, verify, prepare or inspect";
 
 struct CommandLine {
   CLI::App app{
@@ -41,11 +42,13 @@ struct CommandLine {
   CLI::App* prepare = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
+  CLI::App* verify = nullptr;
   DeckSource deck;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
+  VerifyOptions verify_options;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -94,6 +97,7 @@ struct CommandLine {
     add_prepare();
     add_inspect();
     add_plan();
+    add_verify();
   }
 
   /// Prints a text instead of running a command, as --version does.
@@ -143,6 +147,31 @@ struct CommandLine {
         ->type_name(kFileValue);
     plan->add_option("--timeline", time.timeline, "File for the schedule as a picture (SVG)")
         ->type_name(kFileValue);
+  }
+
+  void add_verify() {
+    VerifyOptions& options = verify_options;
+    verify = app.add_subcommand("verify",
+                                "Holds the layout of a deck against one rank: outputs, loss, "
+                                "gradients and parameters of some steps");
+    add_deck(*verify);
+    auto* steps = verify->add_option("--steps", options.steps, "Steps to compare")
+                      ->check(CLI::Range(1, 1000))
+                      ->capture_default_str();
+    auto* json = verify->add_option("--json", options.json, "File for the result, as JSON")
+                     ->type_name(kFileValue);
+    auto* all =
+        verify->add_flag("--all", options.all, "Prints every tensor, not the worst ten alone");
+    verify
+        ->add_option("--checkpoint", options.checkpoints,
+                     "Compares two checkpoints bit by bit instead, as inspect --diff does")
+        ->type_name(kFolderValue)
+        ->expected(2)
+        ->excludes(verify->get_option(kDeckArgument))
+        ->excludes(verify->get_option("--set"))
+        ->excludes(steps)
+        ->excludes(json)
+        ->excludes(all);
   }
 
   void add_prepare() {
@@ -216,10 +245,17 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     run_prepare(line, mpi.world());
     return 0;
   }
-  if (line.inspect->parsed()) {
+  const auto& checkpoints = line.verify_options.checkpoints;
+  if (!checkpoints.empty()) {  // verify --checkpoint A B is inspect A --diff B
+    line.inspect_options = {.checkpoint = checkpoints[0], .other = checkpoints[1]};
+  }
+  if (line.inspect->parsed() || !checkpoints.empty()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
   }
-  const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
+  const char* name = line.train->parsed()    ? "train"
+                     : line.plan->parsed()   ? "plan"
+                     : line.verify->parsed() ? "verify"
+                                             : "bench";
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
@@ -229,6 +265,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     plan(line.deck, line.plan_options, mpi.world());
     return 0;
   }
+  if (line.verify->parsed()) return verify(line.deck, line.verify_options, mpi);
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }

@@ -359,10 +359,12 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
+        ("--help",): ["train", "bench", "plan", "verify", "prepare", "inspect",
+                      "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
+        ("verify", "--help"): ["DECK", "--set", "--steps", "--json", "--all", "--checkpoint"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }
