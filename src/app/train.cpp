@@ -173,6 +173,7 @@ class TrainRun {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
+      known_.claim.require_not_lost();
       engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       ++iteration_;
