@@ -17,6 +17,33 @@ namespace {
 constexpr std::string_view kFormat = "trireme-tokens";
 constexpr std::int64_t kMostBlock = std::int64_t{1} << 24U;  // is read into memory
 
+/// Reads a block of `count` elements and checks it. The thread keeps its last block, since many
+/// samples of a small file lie in one; the checksum tells whether this is the wanted one.
+template <class Array>
+const std::vector<std::byte>& checked_block(const Array& array, std::int64_t at,
+                                            std::int64_t count) {
+  struct Block {
+    bool whole = false;
+    std::int64_t checksum = 0;
+    std::vector<std::byte> bytes;
+  };
+  thread_local Block last;
+  const DType dtype = array.data.dtype();
+  const std::int64_t checksum = array.checksums[static_cast<std::size_t>(at / array.block)];
+  const std::size_t bytes = static_cast<std::size_t>(count) * size_of(dtype);
+  if (last.whole && last.checksum == checksum && last.bytes.size() == bytes) return last.bytes;
+  last.whole = false;
+  last.bytes.resize(bytes);
+  array.data.read(Box(Shape{at}, Shape{count}), View(last.bytes.data(), dtype, Shape{count}));
+  h5::require_checksums(
+      array.data.where(),
+      {last.bytes.data(), at, count, static_cast<std::int64_t>(size_of(dtype))}, array.block,
+      array.checksums);
+  last.whole = true;
+  last.checksum = checksum;
+  return last.bytes;
+}
+
 }  // namespace
 
 TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path) {
@@ -84,17 +111,14 @@ TokenFile::Array TokenFile::open_array(const std::string& name,
 void TokenFile::Array::read(std::int64_t offset, const View& to) const {
   const std::int64_t n = to.count();
   const Shape whole = data.shape();
-  const Box part(Shape{offset}, Shape{n});
-  if (block == 0 || n == 0 || !part.inside(whole)) return data.read(part, to);
-  thread_local std::vector<std::byte> stored;  // several threads may read one file
+  if (block == 0 || n == 0 || !Box(Shape{offset}, Shape{n}).inside(whole)) {
+    return data.read(Box(Shape{offset}, Shape{n}), to);
+  }
   const auto size = static_cast<std::int64_t>(size_of(data.dtype()));
-  const std::string where = data.where();
   auto* out = static_cast<std::byte*>(to.raw());
   for (std::int64_t at = offset / block * block; at < offset + n; at += block) {
     const std::int64_t count = std::min(block, whole.count() - at);
-    stored.resize(static_cast<std::size_t>(count * size));
-    data.read(Box(Shape{at}, Shape{count}), View(stored.data(), data.dtype(), Shape{count}));
-    h5::require_checksums(where, {stored.data(), at, count, size}, block, checksums);
+    const std::vector<std::byte>& stored = checked_block(*this, at, count);
     const std::int64_t first = std::max(at, offset);
     const std::int64_t end = std::min(at + count, offset + n);
     std::memcpy(out + (first - offset) * size, stored.data() + (first - at) * size,
