@@ -132,12 +132,19 @@ struct CommandLine {
   void add_prepare() {
     prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
     prepare
-        ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
+        ->add_option("--input", prepare_options.inputs,
+                     "Plain text in UTF-8, or JSON lines: the content decides")
         ->type_name(kFileValue)
         ->required();
     prepare->add_option("--output", prepare_options.output, "Token file to write")
         ->type_name(kFileValue)
         ->required();
+    prepare
+        ->add_option("--format", prepare_options.format,
+                     "auto: by each file's content; text: any bytes as they are; jsonl: JSON "
+                     "lines, one object a line")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"auto", "text", "jsonl"}));
     prepare->add_option("--jsonl-key", jsonl_key,
                         "Treats inputs as JSON lines; the key of the text");
     prepare->add_option(
@@ -181,11 +188,16 @@ void same_everywhere(const std::function<void()>& f) {
 void run_prepare(CommandLine& line, Communicator& world) {
   PrepareOptions& options = line.prepare_options;
   if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
-  same_everywhere([&] { options.separator = unescape(line.separator); });
+  same_everywhere([&] {
+    options.separator = unescape(line.separator);
+    TRM_REQUIRE(options.format != "text" || !options.jsonl_key,
+                "--format text contradicts --jsonl-key; leave one of them out");
+  });
   const PrepareSummary s = prepare(options, world);
   log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
             s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
             static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
+  if (!s.warning.empty()) log::warn("{}", s.warning);
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 

@@ -79,9 +79,9 @@ class Trainer {
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
   /// the trainer. Their content is right after wait_for_values().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
-  /// The boxes of the rank that differs from this one by its coordinate `dp` alone. Only names,
-  /// boxes and sizes are valid.
-  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
+  /// Bytes of each box that one rank along dp holds alone: the rank that differs from this one
+  /// by its coordinate `dp`. All ranks along dp hold the other boxes of held().
+  [[nodiscard]] std::vector<std::int64_t> own_box_bytes(bool with_optimizer, int dp) const;
   /// Waits for gathers of values that a step leaves running beside the next step.
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
@@ -145,6 +145,13 @@ class Trainer {
   void visit_arrays(bool with_optimizer,
                     const std::function<void(const std::string& kind, std::size_t group,
                                              const FlatArray&)>& f) const;
+  [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,
+                                      const FlatArray& array) const;
+  /// Calls f(slice, box, first) for each box of a sharded group that rank `dp` stores: `box` is
+  /// in the parameter's own array, and `first` is its first element in the slice.
+  void visit_own_boxes(
+      std::size_t group, int dp,
+      const std::function<void(const FlatSlice&, const Box&, std::int64_t first)>& f) const;
   void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
                 const FlatArray& to) const;
 
