@@ -40,7 +40,7 @@ void visit_shares(const std::vector<ConstView>& items, int replicas,
                   const std::function<void(int replica, const Rows&)>& f) {
   std::int64_t total = 0;
   for (const ConstView& item : items) total += bytes_of(item);
-  const auto cut = [&](int k) {  // k·total/replicas, without overflow
+  const auto share_start = [&](int k) {  // k·total/replicas, without overflow
     return total / replicas * k + total % replicas * k / replicas;
   };
   std::int64_t start = 0;
@@ -48,11 +48,11 @@ void visit_shares(const std::vector<ConstView>& items, int replicas,
   for (std::size_t i = 0; i < items.size(); ++i) {
     TRM_CHECK(items[i].shape().rank() > 0, "item {} has no axis to be shared along", i);
     if (items[i].count() == 0) continue;
-    while (from + 1 < replicas && cut(from + 1) <= start) ++from;
+    while (from + 1 < replicas && share_start(from + 1) <= start) ++from;
     const std::int64_t end = start + bytes_of(items[i]);
-    for (int k = from; k < replicas && cut(k) < end; ++k) {
-      const std::int64_t first = rows_before(items[i], cut(k) - start);
-      const std::int64_t behind = rows_before(items[i], cut(k + 1) - start);
+    for (int k = from; k < replicas && share_start(k) < end; ++k) {
+      const std::int64_t first = rows_before(items[i], share_start(k) - start);
+      const std::int64_t behind = rows_before(items[i], share_start(k + 1) - start);
       if (first < behind) f(k, {i, first, behind - first});
     }
     start = end;
