@@ -18,6 +18,7 @@
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/engine.hpp"
+#include "trireme/host/process_settings.hpp"
 #include "trireme/host/terminal.hpp"
 
 #include "help/command_tree.hpp"
@@ -41,6 +42,7 @@ struct CommandLine {
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
   DeckSource deck;
+  TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
@@ -68,6 +70,8 @@ struct CommandLine {
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
     train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
+    train->add_flag("--force", train_options.force,
+                    "Starts even where the forecast of memory is far above the machine's");
     bench =
         app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
     add_deck(*bench);
@@ -121,7 +125,7 @@ struct CommandLine {
     add_deck(*plan);
     plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
         ->required()
-        ->check(CLI::Range(1, 100'000'000));
+        ->check(CLI::Range(1, 1'000'000));
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks on each node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
@@ -215,7 +219,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) return train(line.deck, mpi, clock);
+  if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
   if (line.plan->parsed()) {
     plan(line.deck, line.plan_options, mpi.world());
     return 0;
@@ -285,7 +289,8 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 }  // namespace
 
 int run_program(int argc, char** argv) {
-  use_best_blas_kernels(argv);
+  use_process_settings(argv);
+  raise_open_files();
   StartClock clock;
   static_cast<void>(live_place());  // MPI makes a single process look launched
   CommandLine line;

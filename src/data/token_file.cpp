@@ -21,7 +21,8 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check)
   // Samples lie anywhere in the file. Without a chunk cache, only a sample's own bytes are
   // read.
   token_data_ = file_.dataset("tokens", 0);
-  document_data_ = file_.dataset("documents");
+  document_data_ =
+      file_.dataset("documents", 0);  // read in order, once, and at borders of parts
   TRM_REQUIRE(token_data_.shape().rank() == 1 &&
                   (token_data_.dtype() == DType::u16 || token_data_.dtype() == DType::u32),
               "{}: it must be 1-D of u16 or u32, but is {} of {}", token_data_.where(),

@@ -216,6 +216,30 @@ StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at
   return p;
 }
 
+/// The dry run takes time for each micro-batch of each layer, and holds a step's tokens.
+void require_bounded(const Deck& deck, const MeshShape& mesh) {
+  const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+  constexpr double kMostTokens = 2.5e8;
+  const double tokens = real(deck.gradient_accumulation_steps) *
+                        real(deck.train_micro_batch_size_per_gpu) *
+                        real(deck.model.seq_length + 1);
+  TRM_REQUIRE(tokens <= kMostTokens,
+              "a rank's step takes {} micro-batches × {} samples × {} tokens; a plan covers "
+              "steps of {:.1e} tokens a rank",
+              deck.gradient_accumulation_steps, deck.train_micro_batch_size_per_gpu,
+              deck.model.seq_length, kMostTokens);
+  constexpr double kMostPasses = 2e6;
+  const double passes = real(deck.model.num_layers) * real(deck.gradient_accumulation_steps);
+  TRM_REQUIRE(passes <= kMostPasses,
+              "a step takes {} layers × {} micro-batches; a plan covers {:.0e} of them",
+              deck.model.num_layers, deck.gradient_accumulation_steps, kMostPasses);
+  constexpr double kMostParts = 2e6;
+  const double parts = real(mesh.tp) * real(mesh.pp) * real(deck.model.num_layers);
+  TRM_REQUIRE(parts <= kMostParts,
+              "{} layers on {} stages of {} ranks each are {:.0e} parts; a plan covers {:.0e}",
+              deck.model.num_layers, mesh.pp, mesh.tp, parts, kMostParts);
+}
+
 RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
   TRM_REQUIRE(deck.save.empty() || deck.checkpoint_writers_per_node == 0 || ranks_per_node > 0,
               "checkpoint: {{writers_per_node: {}}} requires the number of ranks on a node: "
@@ -223,6 +247,7 @@ RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
               deck.checkpoint_writers_per_node);
   RunPlan run;
   run.mesh = mesh_shape(deck, ranks);
+  require_bounded(deck, run.mesh);
   CheckpointShares shares(deck, run.mesh);
   for (int stage = 0; stage < run.mesh.pp; ++stage) {
     run.stages.push_back(plan_stage(deck, run.mesh, stage, shares));
