@@ -37,13 +37,19 @@ BOOST_AUTO_TEST_CASE(patterns_of_decks) {
 
 BOOST_AUTO_TEST_CASE(random_patterns_find_what_ecmascript_finds) {
   std::mt19937 random(3);
-  const std::vector<std::string> parts = {"a",     "b",      "C", ".",    "[ab]", "[^a-b]",
-                                          "\\d",   "(a|bc)", "|", "*",    "+",    "?",
-                                          "{0,2}", "^",      "$", "(?:b)"};
+  const std::vector<std::string> atoms = {"a",   "b",      "C",     ".", "[ab]",
+                                          "\\d", "(a|bc)", "(?:b)", "^", "[^a-b]"};
+  const std::vector<std::string> repeats = {"", "", "*", "+", "?", "{0,2}", "*?"};
   int compared = 0;
-  for (int trial = 0; trial < 20'000; ++trial) {
+  for (int trial = 0; trial < 5'000; ++trial) {
     std::string pattern;
-    for (auto n = 1 + random() % 6; n > 0; --n) pattern += parts[random() % parts.size()];
+    for (auto n = 1 + random() % 4; n > 0; --n) {
+      if (random() % 6 == 0) pattern += '|';
+      const std::string& atom = atoms[random() % atoms.size()];
+      // Repeated places of no width keep std::regex busy without end.
+      pattern += atom + (atom == "^" ? "" : repeats[random() % repeats.size()]);
+    }
+    if (random() % 4 == 0) pattern += '$';
     std::string text;
     for (auto n = random() % 6; n > 0; --n) text += "abcABC1-"[random() % 8];
     bool expected = false;
@@ -58,7 +64,7 @@ BOOST_AUTO_TEST_CASE(random_patterns_find_what_ecmascript_finds) {
     } catch (const Error&) {  // Python refuses a few patterns that ECMAScript takes
     }
   }
-  BOOST_TEST(compared > 5'000);
+  BOOST_TEST(compared > 4'000);
 }
 
 BOOST_AUTO_TEST_CASE(time_is_linear) {

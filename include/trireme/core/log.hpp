@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logs messages with spdlog: to stdout or stderr, and to a run's log.txt. A message is one
-// line, and lines that continue it are indented by two blanks. Control characters are escaped,
-// and warnings and errors end after 4,000 bytes.
+// Logs messages with spdlog: to stdout or stderr, and to a run's log.txt.
 #pragma once
 
 #include <cstdio>
