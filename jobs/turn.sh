@@ -44,7 +44,9 @@ turn_split() {  # TEXT
 turn_join() {  # WORD...
   local word text=
   for word in "$@"; do
-    if [[ $word == *[[:space:]\"\'\\]* || -z $word ]]; then word="\"${word//\"/\"\'\"\'\"}\""; fi
+    if [[ $word == *[[:space:]\"\'\\]* || -z $word ]]; then
+      word="\"${word//\"/\"\'\"\'\"}\""
+    fi
     text+="${text:+ }$word"
   done
   printf '%s' "$text"

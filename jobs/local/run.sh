@@ -49,5 +49,6 @@ turn_dry "${launcher[@]}"
 trap 'turn_stop' INT HUP
 turn_run detached "${launcher[@]}"
 turn_end
-[ "$turn_next" != again ] || turn_say "to go on:$(printf ' %q' "$0" "$deck" "$run" "${settings[@]}")"
+again=$(printf ' %q' "$0" "$deck" "$run" "${settings[@]}")
+[ "$turn_next" != again ] || turn_say "to go on:$again"
 exit "$turn_exit"

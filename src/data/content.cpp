@@ -162,8 +162,8 @@ JsonLayout json_layout(const TextFile& file) {
   const bool parsed = parser.parse(line.data(), line.size()).get(value) == simdjson::SUCCESS;
   if (parsed && value.is_object()) return JsonLayout::lines;
   if (character != '"') return JsonLayout::none;
-  // The line begins as an object does. An object that ends on its line, or whose line is too
-  // long to be read here, is meant as JSON lines: the reader names what is wrong with it.
+  // The line begins as an object does. If the object ends on its line, or the line is too long
+  // to be read here, the file is meant as JSON lines. The reader then names what is wrong.
   return json_trouble(line).starts_with("the object") && line.size() < whole.size()
              ? JsonLayout::one_big
              : JsonLayout::lines;

@@ -99,8 +99,8 @@ std::string DocumentJoiner::check_separator() const {
     ++plain;
     if (seen_[i].separators > 0) continue;
     TRM_REQUIRE(!of_lines || !seen_[i].has_crlf,
-                "{}: the document separator stands nowhere in it, and its lines end in \\r\\n; "
-                "convert it (sed 's/\\r$//'), or write \\r\\n for each \\n of the separator",
+                "{}: the document separator stands nowhere in it, and its lines end in \\r\\n. "
+                "Convert it (sed 's/\\r$//'), or write \\r\\n for each \\n of the separator",
                 input.path);
     without.push_back(input.path);
   }

@@ -51,7 +51,7 @@ void look_inside(TextInput& input, const TextFormat& format) {
   TRM_REQUIRE(!ends_in(path, kCompressed), "{}: the file is compressed; decompress it first",
               path);
   const std::string trouble = why_not_text(head);
-  TRM_REQUIRE(trouble.empty(), "{}: {} (--format text takes any bytes as they are)", path,
+  TRM_REQUIRE(trouble.empty(), "{}: {}. --format text takes any bytes as they are", path,
               trouble);
   input.start = byte_order_mark(head);
   if (format.all_jsonl) {
@@ -62,7 +62,7 @@ void look_inside(TextInput& input, const TextFormat& format) {
   const JsonLayout layout = json_layout(file);
   TRM_REQUIRE(layout != JsonLayout::array && layout != JsonLayout::one_big,
               "{}: it holds {}, not JSON lines, which are one object a line; convert it with "
-              "{} (--format text takes it as it is)",
+              "{}. --format text takes it as it is",
               path, layout == JsonLayout::array ? "a JSON array" : "an object over many lines",
               to_json_lines(layout));
   input.jsonl = layout == JsonLayout::lines || ends_in(path, kJsonLines);

@@ -46,7 +46,8 @@ class Copier {
         for (const YAML::Node& item : node) v.items.push_back(copy(item, depth + 1));
         break;
       case YAML::NodeType::Map: {
-        std::unordered_map<std::string, int> lines;  // by key: the line that gave it
+        v.kind = Value::Kind::map;
+        std::unordered_map<std::string, int> lines;  // the line that gave each key
         for (const auto& pair : node) add(v, lines, pair.first, pair.second, depth);
         break;
       }

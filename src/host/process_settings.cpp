@@ -14,7 +14,7 @@ namespace trireme {
 
 namespace {
 
-/// About 20 to 100 µs, what waking a thread costs: loops that follow each other find their
+/// About 20 to 100 µs, what waking a thread costs. Loops that follow each other find their
 /// threads awake, and a thread that waits for other work sleeps.
 constexpr const char* kSpins = "1000";
 

@@ -143,7 +143,7 @@ class TypePatternParser {
     take('?');  // a lazy repetition finds the same texts
     int ignored = 0;
     TRM_REQUIRE(peek() != '*' && peek() != '+' && peek() != '?' && !counts(ignored, ignored),
-                "nothing to repeat at '{}'", text_.substr(behind));
+                "there is no atom to repeat at '{}'", text_.substr(behind));
     return all;
   }
 
@@ -223,7 +223,7 @@ class TypePatternParser {
       case '*':
       case '+':
       case '?':
-        throw Error(fmt::format("nothing to repeat at '{}'", text_.substr(at_ - 1)));
+        throw Error(fmt::format("there is no atom to repeat at '{}'", text_.substr(at_ - 1)));
       case '\\': {
         const Bytes named = class_of(peek());
         if (named.none()) return single(Kind::bytes, without_case(range_of(escaped())));

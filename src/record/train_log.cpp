@@ -152,8 +152,9 @@ void TrainLog::print_line() {
   if (auxiliary != 0) mean += fmt::format(" + {:.4f} auxiliary", auxiliary / updates);
   if (flops > gemm_rate_) {  // a kernel can't be faster than GEMMs alone
     log::info(
-        "the GEMM rate is {:.3f} TFLOP/s at least, not {:.3f} as measured at the start, "
-        "when other work or a slow clock held the GEMMs back",
+        "the GEMM rate is at least {:.3f} TFLOP/s. At the start it was measured as {:.3f}: "
+        "other "
+        "work or a slow clock held the GEMMs back then",
         flops * 1e-12, gemm_rate_ * 1e-12);
     gemm_rate_ = flops;
   }

@@ -27,9 +27,10 @@ PLACES = (  # variables of the environment, and the encoding of what is printed
 
 
 def run_program(*arguments, **variables):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON"))}
-    return subprocess.run([sys.executable, PROGRAM, *arguments], env={**environment, **variables},
-                          stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "PYTHON"))}
+    return subprocess.run(
+        [sys.executable, PROGRAM, *arguments], env={**kept, **variables}, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
 
 
 class Locales(PlotTest):

@@ -81,8 +81,8 @@ BOOST_AUTO_TEST_CASE(bad_patterns_say_why) {
   TRM_TEST_MENTIONS(error("("), "a ( has no )");
   TRM_TEST_MENTIONS(error("a)"), "a ) has no (");
   TRM_TEST_MENTIONS(error("[a"), "a [ has no ]");
-  TRM_TEST_MENTIONS(error("*a"), "nothing to repeat");
-  TRM_TEST_MENTIONS(error("a**"), "nothing to repeat");
+  TRM_TEST_MENTIONS(error("*a"), "no atom to repeat");
+  TRM_TEST_MENTIONS(error("a**"), "no atom to repeat");
   TRM_TEST_MENTIONS(error("a{3,2}"), "no number between");
   TRM_TEST_MENTIONS(error("[z-a]"), "the range z-a is empty");
   TRM_TEST_MENTIONS(error("(?=a)"), "(? begins");

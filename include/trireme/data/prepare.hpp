@@ -110,7 +110,7 @@ class DocumentJoiner {
     std::size_t separators = 0;
     bool has_crlf = false;
   };
-  std::vector<Seen> seen_;  ///< by file
+  std::vector<Seen> seen_;  ///< one entry a file
 };
 
 }  // namespace trireme

@@ -23,7 +23,7 @@ struct GpuShare {
 
 /// The processors of a node that this job may use.
 struct NodeProcessors {
-  int all = 1;    ///< by all ranks of the node together
+  int all = 1;    ///< for all ranks of the node together
   int share = 1;  ///< this rank's equal share, at least 1
 };
 

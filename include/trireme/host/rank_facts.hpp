@@ -18,7 +18,7 @@ struct RankFacts {
   std::string gpu;            ///< an id that distinguishes the GPU from others; "" on a CPU
   std::int64_t capacity = 0;  ///< bytes of GPU memory for this job; 0 on a CPU
   int threads = 1;
-  int processors = 1;  ///< of the host that this job may use
+  int processors = 1;  ///< which this job may use on the host
   NodeFacts node;
 };
 

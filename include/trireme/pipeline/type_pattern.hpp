@@ -29,7 +29,7 @@ class TypePattern {
   /// A state of Thompson's automaton (CACM 11(6), 1968).
   struct State {
     enum class Kind : std::uint8_t { jump, bytes, begin, end } kind = Kind::jump;
-    std::bitset<256> bytes;  ///< of Kind::bytes
+    std::bitset<256> bytes;  ///< where kind is bytes
     int next = -1;
     int other = -1;  ///< a second way, of Kind::jump
   };

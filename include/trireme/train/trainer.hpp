@@ -147,7 +147,7 @@ class Trainer {
                                              const FlatArray&)>& f) const;
   [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,
                                       const FlatArray& array) const;
-  /// Calls f(slice, box, first) for each box of a sharded group that rank `dp` stores: `box` is
+  /// Calls f(slice, box, first) for each box of a sharded group that rank `dp` stores. `box` is
   /// in the parameter's own array, and `first` is its first element in the slice.
   void visit_own_boxes(
       std::size_t group, int dp,
