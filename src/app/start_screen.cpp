@@ -42,7 +42,7 @@ void print_hosts(const StartScreen& s) {
 
 void print_memory(const StartScreen& s) {
   for (const std::string& line : memory_table(s.plan, kStageLines)) log::info("{}", line);
-  const MemoryCheck check = check_memory(s.plan, s.ranks, s.deck.data_files());
+  const MemoryCheck check = check_memory(s.plan, s.ranks, count_data_files(s.deck));
   if (!check.tightest.empty()) log::info("         planned of {}", check.tightest);
 }
 

@@ -100,7 +100,7 @@ class TrainRun {
     RunPlan plan = plan_start(deck_, engine_, mesh_);
     collectively(world_, [&] {
       if (world_.rank() != 0) return;
-      const MemoryCheck check = check_memory(plan, ranks_, deck_.data_files());
+      const MemoryCheck check = check_memory(plan, ranks_, count_data_files(deck_));
       TRM_REQUIRE(!check.far_too_much || options_.force,
                   "{}. To start nevertheless, add --force", check.trouble);
       if (!check.trouble.empty()) log::warn("{}", check.trouble);

@@ -125,6 +125,13 @@ RunPlan plan_start(const Deck& deck, const Engine& engine, const Mesh& mesh) {
   return run;
 }
 
+std::int64_t count_data_files(const DeckSettings& deck) {
+  const bool evaluates = deck.eval_iters != 0;
+  const std::size_t others = deck.valid_data_paths.size() + deck.test_data_paths.size();
+  return static_cast<std::int64_t>((evaluates ? 3 : 1) * deck.data_path.size() +
+                                   deck.train_data_paths.size() + (evaluates ? others : 0));
+}
+
 MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks,
                          std::int64_t data_files) {
   std::map<std::string, Room> rooms;

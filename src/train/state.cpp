@@ -100,11 +100,12 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
 std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) const {
   // All arrays of a group are sharded alike: boxes are listed once, not once an array.
   std::vector<std::vector<std::int64_t>> element_bytes(flat_.groups().size());
-  visit_arrays(
-      with_optimizer, [&](const std::string&, std::size_t group, const FlatArray& array) {
-        if (array.whole) return;
-        element_bytes[group].push_back(static_cast<std::int64_t>(size_of(array.dtype())));
-      });
+  visit_arrays(with_optimizer,
+               [&](const std::string&, std::size_t group, const FlatArray& array) {
+                 if (array.whole) return;
+                 element_bytes[group].push_back(
+                     static_cast<std::int64_t>(size_of(array.data.view().dtype())));
+               });
   std::vector<std::int64_t> bytes;
   for (std::size_t i = 0; i < element_bytes.size(); ++i) {
     if (element_bytes[i].empty()) continue;

@@ -93,13 +93,6 @@ struct DeckSettings {
   [[nodiscard]] const std::string& run_folder() const {
     return run_dir.empty() ? save : run_dir;
   }
-  /// The most data files that a rank holds open: each part of `split` opens a file anew.
-  [[nodiscard]] std::int64_t data_files() const {
-    const std::size_t parts = eval_iters == 0 ? 1 : 3;
-    const std::size_t others = valid_data_paths.size() + test_data_paths.size();
-    return static_cast<std::int64_t>(parts * data_path.size() + train_data_paths.size() +
-                                     (eval_iters == 0 ? 0 : others));
-  }
 
   friend bool operator==(const DeckSettings&, const DeckSettings&) = default;
 };

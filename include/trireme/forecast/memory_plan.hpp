@@ -36,6 +36,9 @@ struct MemoryCheck {
   std::string trouble;
   bool far_too_much = false;  ///< more than 1.25 times what is available
 };
+/// The most data files that a rank holds open: each part of `split` opens a file anew.
+[[nodiscard]] std::int64_t count_data_files(const DeckSettings& deck);
+
 /// Expects `ranks` in rank order. Memory whose size is unknown is not checked. Every rank keeps
 /// `data_files` open.
 [[nodiscard]] MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks,

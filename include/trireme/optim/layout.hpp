@@ -86,7 +86,6 @@ struct FlatArray {
   [[nodiscard]] View block(const FlatSpan& span, int rank, int ranks) const;
   /// All blocks of a span. Whole arrays only.
   [[nodiscard]] View all_blocks(const FlatSpan& span, int ranks) const;
-  [[nodiscard]] DType dtype() const { return data.view().dtype(); }
   [[nodiscard]] std::size_t bytes() const { return data.defined() ? data.view().bytes() : 0; }
 };
 
