@@ -32,10 +32,11 @@ namespace {
 /// One rank's share of the run.
 class TrainRun {
  public:
-  TrainRun(const Deck& deck, LoadSource load, const TrainOptions& options,
+  /// Rank 0 alone knows what `known` holds.
+  TrainRun(const Deck& deck, RunStart& known, const TrainOptions& options,
            const MpiSession& mpi, StartClock& start, double process_started)
       : deck_(deck),
-        load_(std::move(load)),
+        known_(known),
         options_(options),
         mpi_(mpi),
         world_(mpi.world()),
@@ -65,7 +66,7 @@ class TrainRun {
       write_start_files(deck_, environment_text(ranks_));
     }
     const RunPosition begin =
-        start_.time("load", [&] { return restore(deck_, load_, world_, trainer_); });
+        start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
     iteration_ = begin.iteration;
     samples_ = begin.samples;
     start_.time("files", [&] { open_metrics(); });
@@ -147,7 +148,7 @@ class TrainRun {
     std::optional<StateHome> home;
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
     saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
-                   metrics_ ? &*metrics_ : nullptr);
+                   metrics_ ? &*metrics_ : nullptr, [this] { known_.claim.require(); });
   }
 
   void loop() {
@@ -208,7 +209,7 @@ class TrainRun {
       if (trainer_.should_collect()) collect();
       poll_ranks();
       leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
-      save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
+      save = saves_ && (leaving_ || save_is_due(deck_, iteration_) || saves_->must_repeat());
       if (line_is_due() || evaluation_is_due() || save) collect();
       // Evaluate before the checkpoint: a run resumed from it would not evaluate again.
       if (evaluation_is_due() && stop_ == StopReason::none) {
@@ -221,8 +222,7 @@ class TrainRun {
       }
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
-        trainer_.wait_for_values();
-        saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
+        start_save();
       }
     } catch (const Error& e) {
       if (e.everywhere()) {
@@ -244,6 +244,11 @@ class TrainRun {
       const auto scope = clock_.scope(Phase::checkpoint);  // counts for the next step
       saves_->wait();
     }
+  }
+
+  void start_save() {
+    trainer_.wait_for_values();
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
@@ -290,6 +295,10 @@ class TrainRun {
   void end_saves() {
     if (!saves_) return;
     saves_->wait();
+    while (saves_->must_repeat()) {
+      start_save();
+      saves_->wait();
+    }
     const auto& last = saves_->last();
     if (!last || last->failure.empty()) return;
     Error error(fmt::format("the last checkpoint was not saved: {}", last->failure));
@@ -337,7 +346,7 @@ class TrainRun {
   }
 
   const Deck& deck_;
-  LoadSource load_;
+  RunStart& known_;
   TrainOptions options_;
   const MpiSession& mpi_;
   Communicator& world_;
@@ -372,15 +381,15 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
-  LoadSource load;
+  RunStart begin;
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
-      check_inputs(d, load);
+      check_inputs(d, begin);
       keep_log(d);  // open before other ranks add to the file
     });
   });
   if (mpi.world().rank() != 0) keep_log(deck);
-  return TrainRun(deck, std::move(load), options, mpi, clock, started).run();
+  return TrainRun(deck, begin, options, mpi, clock, started).run();
 }
 
 }  // namespace trireme

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A trainer's state as named boxes: what a checkpoint holds.
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <vector>
 
 #include "trireme/checkpoint/piece.hpp"
@@ -18,6 +20,19 @@ namespace {
 Box in_global(const Parameter& p, Box box) {
   for (int i = 0; i < box.offset.rank(); ++i) box.offset[i] += p.box.offset[i];
   return box;
+}
+
+/// The boxes of a slice whose elements are `data`. `kind` precedes the parameter's name.
+std::vector<Piece> pieces_of(const std::string& kind, const FlatSlice& s, const View& data) {
+  const Parameter& p = *s.parameter;
+  std::vector<Piece> pieces;
+  std::int64_t at = 0;
+  for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
+    pieces.push_back({kind + p.name, p.global_shape, in_global(p, box),
+                      flat_window(data, at, box.count()).reshape(box.extent)});
+    at += box.count();
+  }
+  return pieces;
 }
 
 /// The checkpoint's array of a parameter's masters: full-precision values are their own
@@ -56,44 +71,31 @@ HeldPiece Trainer::whole_piece(const std::string& kind, const FlatSlice& slice,
   return held;
 }
 
-void Trainer::visit_own_boxes(
-    std::size_t group, int dp,
-    const std::function<void(const FlatSlice&, const Box&, std::int64_t first)>& f) const {
-  for (const FlatSlice& s : flat_.slices(group, dp)) {
-    const Parameter& p = *s.parameter;
-    // A checkpoint has the first stage's table, not this copy. All ranks of tp hold equal
-    // values of a parameter that isn't sharded, and rank 0 of tp stores them.
-    if (p.role == ParameterRole::tied_copy) continue;
-    if (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0) continue;
-    std::int64_t at = 0;
-    for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
-      f(s, box, at);
-      at += box.count();
-    }
-  }
+bool Trainer::stores_part_of(const Parameter& p) const {
+  // A checkpoint has the first stage's table, not this copy. All ranks of tp hold equal values
+  // of a parameter that isn't sharded, and rank 0 of tp stores them.
+  return p.role != ParameterRole::tied_copy &&
+         (p.sharded_over.has(Axis::tp) || mesh_.at.tp == 0);
 }
 
 std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
   std::vector<HeldPiece> held;
-  visit_arrays(
-      with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
-        if (array.whole) {
-          for (const FlatSlice& s : flat_.whole_slices(group)) {
-            if (s.parameter->role == ParameterRole::tied_copy) continue;
-            held.push_back(whole_piece(kind, s, array));
-          }
-          return;
-        }
-        visit_own_boxes(
-            group, mesh_.at.dp, [&](const FlatSlice& s, const Box& box, std::int64_t first) {
-              const Parameter& p = *s.parameter;
-              const View data = flat_window(array.part(s), first, box.count());
-              held.push_back(
-                  {{kind + p.name, p.global_shape, in_global(p, box), data.reshape(box.extent)},
-                   0,
-                   1});
-            });
-      });
+  visit_arrays(with_optimizer,
+               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+                 if (array.whole) {
+                   for (const FlatSlice& s : flat_.whole_slices(group)) {
+                     if (s.parameter->role == ParameterRole::tied_copy) continue;
+                     held.push_back(whole_piece(kind, s, array));
+                   }
+                   return;
+                 }
+                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+                   if (!stores_part_of(*s.parameter)) continue;
+                   for (Piece& piece : pieces_of(kind, s, array.part(s))) {
+                     held.push_back({std::move(piece), 0, 1});
+                   }
+                 }
+               });
   return held;
 }
 
@@ -109,12 +111,31 @@ std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) co
   std::vector<std::int64_t> bytes;
   for (std::size_t i = 0; i < element_bytes.size(); ++i) {
     if (element_bytes[i].empty()) continue;
-    visit_own_boxes(i, dp, [&](const FlatSlice&, const Box& box, std::int64_t) {
-      const std::int64_t count = box.count();
-      for (const std::int64_t element : element_bytes[i]) bytes.push_back(count * element);
-    });
+    for (const FlatSlice& s : flat_.slices(i, dp)) {
+      if (!stores_part_of(*s.parameter)) continue;
+      for (const Box& box : boxes_of_range(s.parameter->box.extent, s.first, s.count)) {
+        const std::int64_t count = box.count();
+        for (const std::int64_t element : element_bytes[i]) bytes.push_back(count * element);
+      }
+    }
   }
   return bytes;
+}
+
+std::vector<Piece> Trainer::boxes(StateArray what) const {
+  std::vector<Piece> boxes;
+  if (what == StateArray::masters && !values_.has_masters()) return boxes;
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    const FlatArray& array = what == StateArray::gradients ? gradients_.sums(i)
+                             : what == StateArray::values  ? values_.values(i)
+                                                           : values_.masters(i);
+    // With reduce_once_per_step, other ranks' blocks hold this rank's addends.
+    const bool whole = array.whole && (what != StateArray::gradients || deck_.zero.stage == 0);
+    for (const FlatSlice& s : whole ? flat_.whole_slices(i) : flat_.slices(i, mesh_.at.dp)) {
+      std::ranges::move(pieces_of("", s, array.part(s)), std::back_inserter(boxes));
+    }
+  }
+  return boxes;
 }
 
 void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
