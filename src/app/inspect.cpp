@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <vector>
 
 #include "trireme/checkpoint/folder.hpp"
@@ -104,7 +105,10 @@ void print(const CheckpointReader& reader, bool deck) {
   print_state(reader);
   print_totals(reader, names);
   print_tensors(reader, names);
-  if (deck) log::info("deck\n{}", reader.state().deck);
+  if (!deck) return;
+  log::info("deck");
+  std::istringstream lines(reader.state().deck);
+  for (std::string line; std::getline(lines, line);) log::info("{}", line);
 }
 
 void verify(CheckpointReader& reader) {

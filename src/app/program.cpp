@@ -19,6 +19,7 @@
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/engine.hpp"
+#include "trireme/host/process_settings.hpp"
 #include "trireme/host/terminal.hpp"
 
 #include "help/command_tree.hpp"
@@ -44,6 +45,7 @@ struct CommandLine {
   CLI::App* plan = nullptr;
   CLI::App* verify = nullptr;
   DeckSource deck;
+  TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
@@ -72,6 +74,8 @@ struct CommandLine {
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
     train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
+    train->add_flag("--force", train_options.force,
+                    "Starts even where the forecast of memory is far above the machine's");
     bench =
         app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
     add_deck(*bench);
@@ -126,7 +130,7 @@ struct CommandLine {
     add_deck(*plan);
     plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
         ->required()
-        ->check(CLI::Range(1, 100'000'000));
+        ->check(CLI::Range(1, 1'000'000));
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks on each node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
@@ -177,12 +181,19 @@ struct CommandLine {
   void add_prepare() {
     prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
     prepare
-        ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
+        ->add_option("--input", prepare_options.inputs,
+                     "Plain text in UTF-8, or JSON lines: the content decides")
         ->type_name(kFileValue)
         ->required();
     prepare->add_option("--output", prepare_options.output, "Token file to write")
         ->type_name(kFileValue)
         ->required();
+    prepare
+        ->add_option("--format", prepare_options.format,
+                     "auto: by each file's content; text: any bytes as they are; jsonl: JSON "
+                     "lines, one object a line")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"auto", "text", "jsonl"}));
     prepare->add_flag("--overwrite", prepare_options.overwrite,
                       "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
                       "a file is an error");
@@ -231,11 +242,16 @@ void same_everywhere(const std::function<void()>& f) {
 void run_prepare(CommandLine& line, Communicator& world) {
   PrepareOptions& options = line.prepare_options;
   if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
-  same_everywhere([&] { options.separator = unescape(line.separator); });
+  same_everywhere([&] {
+    options.separator = unescape(line.separator);
+    TRM_REQUIRE(options.format != "text" || !options.jsonl_key,
+                "--format text contradicts --jsonl-key; leave one of them out");
+  });
   const PrepareSummary s = prepare(options, world);
   log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
             s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
             static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
+  if (!s.warning.empty()) log::warn("{}", s.warning);
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 
@@ -260,7 +276,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) return train(line.deck, mpi, clock);
+  if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
   if (line.plan->parsed()) {
     plan(line.deck, line.plan_options, mpi.world());
     return 0;
@@ -333,7 +349,8 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 int run_program(int argc, char** argv) {
   // A limit of file sizes (ulimit -f) then fails the write, as a full disk does.
   std::signal(SIGXFSZ, SIG_IGN);
-  use_best_blas_kernels(argv);
+  use_process_settings(argv);
+  raise_open_files();
   StartClock clock;
   static_cast<void>(live_place());  // MPI makes a single process look launched
   CommandLine line;

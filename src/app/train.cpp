@@ -33,10 +33,11 @@ namespace {
 class TrainRun {
  public:
   /// Rank 0 alone knows what `known` holds.
-  TrainRun(const Deck& deck, RunStart& known, const MpiSession& mpi, StartClock& start,
-           double process_started)
+  TrainRun(const Deck& deck, RunStart& known, const TrainOptions& options,
+           const MpiSession& mpi, StartClock& start, double process_started)
       : deck_(deck),
         known_(known),
+        options_(options),
         mpi_(mpi),
         world_(mpi.world()),
         start_(start),
@@ -55,12 +56,13 @@ class TrainRun {
 
   /// Trains, and returns the program's exit code.
   int run() {
-    const double gemm_rate = start_.time("rate", [&] {
-      return world_.reduce_value(engine_.gemm_rate(world_, 768, 0.03), Reduction::sum);
-    });
+    const GemmRate rate =
+        start_.time("rate", [&] { return engine_.gemm_rate(world_, 768, 0.03); });
+    const double gemm_rate = world_.reduce_value(rate.operations, Reduction::sum);
+    const double busy = world_.reduce_value(rate.busy, Reduction::sum) / world_.size();
     start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start({deck_, engine_, ranks_, plan_, gemm_rate, data_text(*train_data_)});
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, data_text(*train_data_)});
       write_start_files(deck_, environment_text(ranks_));
     }
     const RunPosition begin =
@@ -93,13 +95,17 @@ class TrainRun {
   static constexpr int kDone = 0;
   static constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
-  /// Forecasts memory before any is taken, so that a run that will fail has warned first.
+  /// Forecasts memory before any is taken. A run that takes far more than there is would end
+  /// other programs of its nodes too.
   RunPlan plan_memory() {
     RunPlan plan = plan_start(deck_, engine_, mesh_);
-    if (world_.rank() == 0) {
-      const std::string trouble = check_memory(plan, ranks_).trouble;
-      if (!trouble.empty()) log::warn("{}", trouble);
-    }
+    collectively(world_, [&] {
+      if (world_.rank() != 0) return;
+      const MemoryCheck check = check_memory(plan, ranks_, count_data_files(deck_));
+      TRM_REQUIRE(!check.far_too_much || options_.force,
+                  "{}. To start nevertheless, add --force", check.trouble);
+      if (!check.trouble.empty()) log::warn("{}", check.trouble);
+    });
     return plan;
   }
 
@@ -342,6 +348,7 @@ class TrainRun {
 
   const Deck& deck_;
   RunStart& known_;
+  TrainOptions options_;
   const MpiSession& mpi_;
   Communicator& world_;
   std::unique_ptr<Communicator> node_;  ///< made for the first trace
@@ -370,7 +377,8 @@ class TrainRun {
 
 }  // namespace
 
-int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
+int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
+          StartClock& clock) {
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
@@ -382,7 +390,7 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
     });
   });
   if (mpi.world().rank() != 0) keep_log(deck);
-  return TrainRun(deck, begin, mpi, clock, started).run();
+  return TrainRun(deck, begin, options, mpi, clock, started).run();
 }
 
 }  // namespace trireme

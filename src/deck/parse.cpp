@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <regex>
 
 #include "trireme/core/regular_file.hpp"
 
@@ -188,7 +187,7 @@ Deck build(const Settings& settings, const std::string& names, Paths paths) {
 }
 
 std::string read_text(const std::string& path) {
-  constexpr std::size_t kLargest = std::size_t{16} << 20U;
+  constexpr std::size_t kLargest = 1'000'000;
   if (other_kind(path) != "a folder") require_file_or_nothing(path);  // a pipe would wait
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
@@ -197,7 +196,8 @@ std::string read_text(const std::string& path) {
   std::vector<char> block(std::size_t{1} << 16U);
   while (const std::size_t n = std::fread(block.data(), 1, block.size(), file.get())) {
     text.append(block.data(), n);
-    TRM_REQUIRE(text.size() <= kLargest, "{}: too large for a deck (over 16 MiB)", path);
+    TRM_REQUIRE(text.size() <= kLargest, "{}: it has over 1 MB, the most that a deck may have",
+                path);
   }
   TRM_REQUIRE_SYSTEM(std::ferror(file.get()) == 0, errno, "{}: cannot read the deck", path);
   return text;

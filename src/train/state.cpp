@@ -59,38 +59,67 @@ void Trainer::visit_arrays(bool with_optimizer,
   });
 }
 
-std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
-  return held(with_optimizer, mesh_.at.dp);
+HeldPiece Trainer::whole_piece(const std::string& kind, const FlatSlice& slice,
+                               const FlatArray& array) const {
+  const Parameter& p = *slice.parameter;
+  const View data = array.part(slice).reshape(p.box.extent);
+  HeldPiece held{{kind + p.name, p.global_shape, p.box, data}, mesh_.at.dp, mesh_.shape.dp};
+  if (!p.sharded_over.has(Axis::tp)) {
+    held.replica = mesh_.at.dp * mesh_.shape.tp + mesh_.at.tp;
+    held.replicas = mesh_.shape.dp * mesh_.shape.tp;
+  }
+  return held;
 }
 
-std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
+bool Trainer::stores_part_of(const Parameter& p) const {
+  // A checkpoint has the first stage's table, not this copy. All ranks of tp hold equal values
+  // of a parameter that isn't sharded, and rank 0 of tp stores them.
+  return p.role != ParameterRole::tied_copy &&
+         (p.sharded_over.has(Axis::tp) || mesh_.at.tp == 0);
+}
+
+std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
   std::vector<HeldPiece> held;
-  const auto add_whole = [&](const std::string& kind, const FlatSlice& s, const View& data) {
-    const Parameter& p = *s.parameter;
-    HeldPiece h{
-        {kind + p.name, p.global_shape, p.box, data.reshape(p.box.extent)}, dp, mesh_.shape.dp};
-    if (!p.sharded_over.has(Axis::tp)) {
-      h.replica = dp * mesh_.shape.tp + mesh_.at.tp;
-      h.replicas = mesh_.shape.dp * mesh_.shape.tp;
-    }
-    held.push_back(std::move(h));
-  };
-  const auto add_part = [&](const std::string& kind, const FlatSlice& s, const View& data) {
-    const Parameter& p = *s.parameter;
-    // All ranks of tp hold equal values of this parameter, and rank 0 of tp stores them.
-    if (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0) return;
-    for (Piece& piece : pieces_of(kind, s, data)) held.push_back({std::move(piece), 0, 1});
-  };
-  visit_arrays(
-      with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
-        for (const FlatSlice& s :
-             array.whole ? flat_.whole_slices(group) : flat_.slices(group, dp)) {
-          // A checkpoint has the first stage's table, not this copy.
-          if (s.parameter->role == ParameterRole::tied_copy) continue;
-          (array.whole ? add_whole(kind, s, array.part(s)) : add_part(kind, s, array.part(s)));
-        }
-      });
+  visit_arrays(with_optimizer,
+               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+                 if (array.whole) {
+                   for (const FlatSlice& s : flat_.whole_slices(group)) {
+                     if (s.parameter->role == ParameterRole::tied_copy) continue;
+                     held.push_back(whole_piece(kind, s, array));
+                   }
+                   return;
+                 }
+                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+                   if (!stores_part_of(*s.parameter)) continue;
+                   for (Piece& piece : pieces_of(kind, s, array.part(s))) {
+                     held.push_back({std::move(piece), 0, 1});
+                   }
+                 }
+               });
   return held;
+}
+
+std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) const {
+  // All arrays of a group are sharded alike: boxes are listed once, not once an array.
+  std::vector<std::vector<std::int64_t>> element_bytes(flat_.groups().size());
+  visit_arrays(with_optimizer,
+               [&](const std::string&, std::size_t group, const FlatArray& array) {
+                 if (array.whole) return;
+                 element_bytes[group].push_back(
+                     static_cast<std::int64_t>(size_of(array.data.view().dtype())));
+               });
+  std::vector<std::int64_t> bytes;
+  for (std::size_t i = 0; i < element_bytes.size(); ++i) {
+    if (element_bytes[i].empty()) continue;
+    for (const FlatSlice& s : flat_.slices(i, dp)) {
+      if (!stores_part_of(*s.parameter)) continue;
+      for (const Box& box : boxes_of_range(s.parameter->box.extent, s.first, s.count)) {
+        const std::int64_t count = box.count();
+        for (const std::int64_t element : element_bytes[i]) bytes.push_back(count * element);
+      }
+    }
+  }
+  return bytes;
 }
 
 std::vector<Piece> Trainer::boxes(StateArray what) const {

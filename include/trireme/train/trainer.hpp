@@ -80,9 +80,9 @@ class Trainer {
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
   /// the trainer. Their content is right after wait_for_values().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
-  /// The boxes of the rank that differs from this one by its coordinate `dp` alone. Only names,
-  /// boxes and sizes are valid.
-  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
+  /// Bytes of each box that one rank along dp holds alone: the rank that differs from this one
+  /// by its coordinate `dp`. All ranks along dp hold the other boxes of held().
+  [[nodiscard]] std::vector<std::int64_t> own_box_bytes(bool with_optimizer, int dp) const;
   enum class StateArray : std::uint8_t { gradients, values, masters };
   /// All boxes of one array of the state that this rank holds, with those that other ranks hold
   /// too. Names are the parameters'. Gradients are the last step's sums over all ranks, times
@@ -155,6 +155,10 @@ class Trainer {
   void visit_arrays(bool with_optimizer,
                     const std::function<void(const std::string& kind, std::size_t group,
                                              const FlatArray&)>& f) const;
+  [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,
+                                      const FlatArray& array) const;
+  /// Whether this rank stores its share of a sharded parameter.
+  [[nodiscard]] bool stores_part_of(const Parameter& p) const;
   void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
                 const FlatArray& to) const;
 

@@ -6,6 +6,7 @@ Alone, without a launcher, this line is all of stderr. Under mpirun, which adds 
 our line appears once. `errors.py NAME…` runs only the cases whose names begin with NAME.
 
 """
+import gzip
 import os
 import shutil
 import subprocess
@@ -227,6 +228,12 @@ def prepare_cases():
     yield prepare("no_input", "{}/none.txt", ["{}/none.txt", "No such file"])
     yield prepare("folder", "{}", ["{}", "not a regular file"])
     yield prepare("bad_json", "{}/bad.jsonl", ["{}/bad.jsonl, line 3", "JSON"])
+    packed = "it holds gzip-compressed data; decompress it first"
+    yield prepare("compressed", "{}/packed.txt", ["{}/packed.txt: " + packed, "--format text"])
+    never = ["--document-separator", "xyzzy"]
+    yield prepare("separator", "{}/text.txt", ["separator stands nowhere"], more=never)
+    both = ["--format", "text", "--jsonl-key", "k"]
+    yield prepare("format", "{}/text.txt", ["--format text contradicts"], more=both)
     yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
     yield prepare("empty", "{}/empty.txt", ["no text"])
     yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
@@ -263,6 +270,7 @@ def make_files(folder):
     (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
     (folder / "other.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
     (folder / "empty.txt").touch()
+    (folder / "packed.txt").write_bytes(gzip.compress(b"text"))
     (folder / "odd").mkdir()
     (folder / "odd" / "latest").write_text("../../etc\n")
     program.write_deck(folder / "deck.yml", deck_of(folder, {"save": str(folder / "good")}))
