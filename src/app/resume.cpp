@@ -5,45 +5,19 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <map>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
-#include "trireme/deck/keys.hpp"
 #include "trireme/optim/optimizer_table.hpp"
+
+#include "changes.hpp"
 
 namespace trireme {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-using Settings = std::map<std::string, std::string>;
-
-/// The deck's settings by key, as written in a deck.
-Settings settings(const Deck& of) {
-  Settings values;
-  deck::Draft draft = deck::unfold(of);
-  for (const deck::Section& section : deck::key_sections()) {
-    for (const deck::Key& key : section.keys) {
-      if (key.need == deck::Need::input) continue;
-      values[std::string(key.path)] = deck::field_text(key, draft);
-    }
-  }
-  return values;
-}
-
-/// The deck that the checkpoint was made with.
-Deck deck_of(const CheckpointReader& reader) {
-  try {
-    return parse_deck(reader.state().deck, "its deck");
-  } catch (const Error& e) {
-    throw Error(fmt::format(
-        "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
-        reader.folder(), reader.state().version, e.what()));
-  }
-}
 
 fs::path tidy(const std::string& path) {
   std::error_code code;
@@ -64,7 +38,7 @@ constexpr auto kModel = {"num_layers",          "hidden_size",
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
-  TRM_REQUIRE(then.at(key) == now.at(key),
+  TRM_REQUIRE(same_value(key, then.at(key), now.at(key)),
               "the checkpoint {} was made with {} {}, but the deck's is {}: set {} to {} to "
               "resume, or leave load out to start anew",
               checkpoint, key, then.at(key), now.at(key), key, then.at(key));
@@ -142,6 +116,16 @@ void require_same_beginning(const std::vector<std::string>& kept, const Deck& de
 
 }  // namespace
 
+Deck deck_of(const CheckpointReader& reader) {
+  try {
+    return parse_deck(reader.state().deck, "its deck");
+  } catch (const Error& e) {
+    throw Error(fmt::format(
+        "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
+        reader.folder(), reader.state().version, e.what()));
+  }
+}
+
 bool is_within(const std::string& path, const std::string& folder) {
   if (path.empty() || folder.empty()) return false;
   const fs::path inner = tidy(path);
@@ -200,6 +184,8 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
                 "another schedule. Remove {} and start again",
                 first, checked_, checked_);
     deck.schedule = asked.schedule;
+    deck.train_batch_size = asked.train_batch_size;
+    deck.gradient_accumulation_steps = asked.gradient_accumulation_steps;
     checked_ = first;
     return first;
   }
@@ -218,8 +204,8 @@ void LoadSource::refuse(const std::string& reason) {
 void check_checkpoint(const std::string& checkpoint, Deck& deck) {
   const CheckpointReader reader(checkpoint);
   const Deck made_with = deck_of(reader);
-  const Settings then = settings(made_with);
-  const Settings now = settings(deck);
+  const Settings then = settings_of(made_with);
+  const Settings now = settings_of(deck);
   for (const char* key : kModel) require_same(checkpoint, key, then, now);
   if (deck.model.pos_emb == PositionEmbedding::learned) {
     require_same(checkpoint, "max_position_embeddings", then, now);
@@ -228,7 +214,7 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
   for (const char* key : {"seq_length", "split"}) require_same(checkpoint, key, then, now);
   if (!deck.no_load_rng) require_same(checkpoint, "seed", then, now);
   for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
-    if (then.at(key) == now.at(key)) continue;
+    if (same_value(key, then.at(key), now.at(key))) continue;
     log::warn(
         "{} was {} when the checkpoint {} was made and is {} now; the run goes on at the same "
         "sample number of other files",
@@ -236,6 +222,8 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
   }
   settle_schedule(checkpoint, made_with, then, deck, now);
   check_optimizer(reader, made_with, deck);
+  keep_batch_size(checkpoint, made_with, deck);
+  require_countable(checkpoint, reader.state(), deck);
 }
 
 void require_damage(const Error& reason) {

@@ -175,6 +175,11 @@ RunState load_state(const h5::File& file) {
   state.mesh = file.text("mesh");
   TRM_REQUIRE(state.iteration >= 0 && state.samples_consumed >= 0 && state.optimizer_steps >= 0,
               "{}: a negative count of iterations, samples or steps", file.path());
+  constexpr std::int64_t kMost = std::int64_t{1} << 53U;  // metrics hold counts as fp64
+  TRM_REQUIRE(
+      std::max({state.iteration, state.samples_consumed, state.optimizer_steps}) <= kMost,
+      "{}: damaged: {} iterations, {} samples and {} steps are more than a run can reach",
+      file.path(), state.iteration, state.samples_consumed, state.optimizer_steps);
   TRM_REQUIRE(std::isfinite(state.loss_scale) && state.loss_scale > 0 &&
                   state.clean_steps >= 0 && state.hysteresis >= -1,
               "{}: no state of a loss scale: {}, {} steps without overflow, hysteresis {}",

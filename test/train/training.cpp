@@ -120,8 +120,8 @@ class RankRun {
       for (auto& result : trainer_.collect()) mine.steps.push_back(std::move(result));
       trainer_.report();
       if (deck_.eval_iters > 0 && iteration_ % deck_.eval_interval == 0) {
-        mine.valid.push_back(trainer_.evaluate(
-            trainer_.layout().needs_tokens() ? &held_out : nullptr, deck_.eval_iters));
+        const SampleSource* source = trainer_.layout().needs_tokens() ? &held_out : nullptr;
+        mine.valid.push_back(trainer_.evaluate(source, deck_.eval_iters).value());
       }
     }
     trainer_.wait_for_values();

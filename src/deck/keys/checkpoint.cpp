@@ -65,6 +65,10 @@ const Key kCheckpointKeys[] = {
      "seconds before the batch job's time limit at which to save and end; null: measured from "
      "steps and saves",
      kNotNegative, Need::open},
+    {"stop_grace", "", [](D d) -> Field { return &d.deck.stop_grace; },
+     "seconds from a signal until the process is killed: a step that would outlast them is "
+     "given up, so that the run can save; null: what mpirun allows, else no limit",
+     kNotNegative, Need::open},
 };
 
 }  // namespace
