@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signal handlers. They touch atomics and lines that were made beforehand, and call write(2).
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
+#include <limits>
 #include <unistd.h>
+#include <utility>
 
 #include "trireme/core/error.hpp"
 
@@ -22,7 +26,8 @@ struct Stop {
   int signal;
   StopReason reason;
 };
-constexpr std::array<Stop, 6> kStops = {{{SIGUSR1, StopReason::sigusr1},
+constexpr std::array<Stop, 7> kStops = {{{SIGCONT, StopReason::launcher},
+                                         {SIGUSR1, StopReason::sigusr1},
                                          {SIGUSR2, StopReason::sigusr2},
                                          {SIGHUP, StopReason::sighup},
                                          {SIGXCPU, StopReason::sigxcpu},
@@ -30,9 +35,12 @@ constexpr std::array<Stop, 6> kStops = {{{SIGUSR1, StopReason::sigusr1},
                                          {SIGTERM, StopReason::sigterm}}};
 constexpr std::array<int, 6> kFaults = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
 
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
 std::atomic<StopReason> caught{StopReason::none};
-std::atomic<double> first_caught{0};
+std::atomic<double> killed_at{kNever};  ///< by now()
 std::atomic<SignalUse> use{SignalUse::start_up};
+std::atomic<bool> interrupted{false};  ///< whether SIGINT was remembered
 // the only kind of object that a handler may touch
 static_assert(std::atomic<StopReason>::is_always_lock_free &&
               std::atomic<double>::is_always_lock_free &&
@@ -51,6 +59,8 @@ std::string second_line;
 std::string log_path;
 bool speaks = false;  ///< rank 0
 bool installed = false;
+double grace = kNever;         ///< seconds from any signal until the kill
+double kill_seconds = kNever;  ///< seconds from the launcher's SIGTERM until the kill
 
 std::array<struct sigaction, kStops.size()> usual_stops;  ///< earlier actions of the signals
 std::array<struct sigaction, kFaults.size()> usual_faults;
@@ -74,14 +84,22 @@ const char* after_erasure(const std::string& line) {
   return *text == '\r' ? text + 4 : text;  // "\r\033[K"
 }
 
-void report(const std::string& line) {
-  write_all(STDERR_FILENO, line.data(), line.size());
+void append_to_log(const std::string& line) {
   if (log_path.empty()) return;
   const int file = open(log_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) return;
   const char* text = after_erasure(line);
   write_all(file, text, std::strlen(text));
   close(file);
+}
+
+void report(const std::string& line) {
+  write_all(STDERR_FILENO, line.data(), line.size());
+  append_to_log(line);
+}
+
+bool from_launcher(const siginfo_t& info) {
+  return info.si_code <= 0 && info.si_pid == getppid();
 }
 
 /// Whether a process other than the launcher sent the signal to this rank.
@@ -96,30 +114,41 @@ void end_by(int signal) {
   raise(signal);  // takes effect when the handler returns
 }
 
+/// Moves the time of the kill forward.
+void expect_kill(int signal, const siginfo_t& info) {
+  double seconds = grace;
+  if (from_launcher(info) && signal == SIGCONT) seconds = std::min(seconds, 2 * kill_seconds);
+  if (from_launcher(info) && signal == SIGTERM) seconds = std::min(seconds, kill_seconds);
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);  // the clock of now()
+  const double at =
+      static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9 + seconds;
+  double before = killed_at.load();
+  while (at < before && !killed_at.compare_exchange_weak(before, at)) {
+  }
+}
+
 void take_stop(std::size_t i, const siginfo_t& info) {
   const auto [signal, reason] = kStops[i];
+  if (signal == SIGCONT && !from_launcher(info)) return;
   const bool reports = speaks || sent_to_this_rank(info);
   if (use == SignalUse::start_up) {
-    if (reports) report(stop_lines[i].start_up);
+    // The launcher also ends ranks after an error, which was reported.
+    if (reports) (from_launcher(info) ? append_to_log : report)(stop_lines[i].start_up);
     _exit(kStartAgain);
   }
-  StopReason before = caught.load();
-  if (before == StopReason::sigint && signal == SIGINT) {
+  if (signal == SIGINT && interrupted.exchange(true)) {
     if (reports) report(second_line);
     end_by(signal);
     return;
   }
-  if (before == StopReason::none) {
-    timespec t{};
-    clock_gettime(CLOCK_MONOTONIC, &t);  // the clock of now()
-    first_caught = static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
-  }
+  expect_kill(signal, info);
+  StopReason before = caught.load();
   const bool first = before == StopReason::none;
   while (before < reason && !caught.compare_exchange_weak(before, reason)) {
   }
   if (!first || !reports) return;
-  report(info.si_code <= 0 && info.si_pid == getppid() ? stop_lines[i].from_launcher
-                                                       : stop_lines[i].remembered);
+  report(from_launcher(info) ? stop_lines[i].from_launcher : stop_lines[i].remembered);
 }
 
 extern "C" void on_stop(int signal, siginfo_t* info, void* /*context*/) {
@@ -156,9 +185,12 @@ void make_lines(const SignalReports& r) {
     Lines& lines = stop_lines[i];
     lines.start_up = line(" during start-up: ended before the first step; start again");
     lines.remembered = line(fmt::format(": {}; a second Ctrl-C ends now", then));
-    lines.from_launcher = line(fmt::format(
-        " from the launcher{}: {}; a second Ctrl-C ends now",
-        kStops[i].signal == SIGTERM ? ", which was asked to end or lost a rank" : "", then));
+    lines.from_launcher =
+        line(fmt::format(" from the launcher{}: {}; a second Ctrl-C ends now",
+                         kStops[i].signal == SIGTERM || kStops[i].signal == SIGCONT
+                             ? ", which was asked to end or lost a rank"
+                             : "",
+                         then));
   }
   for (std::size_t i = 0; i < kFaults.size(); ++i) {
     fault_lines[i] =
@@ -169,6 +201,8 @@ void make_lines(const SignalReports& r) {
                             r.saves ? "; the last checkpoint is as it was" : "");
   log_path = r.log;
   speaks = r.rank == 0;
+  grace = r.grace > 0 ? r.grace : kNever;
+  kill_seconds = r.kill_seconds.value_or(kNever);
 }
 
 void catch_stops() {
@@ -176,6 +210,9 @@ void catch_stops() {
     const int signal = kStops[i].signal;
     TRM_CHECK(sigaction(signal, nullptr, &usual_stops[i]) == 0, "signal {} is unknown", signal);
     if (usual_stops[i].sa_handler == SIG_IGN) continue;
+    // With job control, mpirun passes on the SIGCONT of a shell.
+    const bool job_control = std::getenv("OMPI_MCA_orte_forward_job_control") != nullptr;
+    if (signal == SIGCONT && (kill_seconds == kNever || job_control)) continue;
     struct sigaction action {};
     action.sa_sigaction = on_stop;
     action.sa_flags = SA_RESTART | SA_SIGINFO;  // do not interrupt reads and writes
@@ -197,8 +234,7 @@ void make_stack() {
 }  // namespace
 
 void catch_stop_signals(const SignalReports& reports) {
-  const bool again = std::exchange(installed, true);
-  if (again) restore_stop_signals();  // no handler may read lines while they change
+  restore_stop_signals();  // no handler may read lines while they change
   installed = true;
   make_lines(reports);
   make_stack();
@@ -230,9 +266,9 @@ void restore_stop_signals() {
 
 StopReason caught_signal() { return caught.load(); }
 
-std::optional<double> caught_at() {
-  if (caught.load() == StopReason::none) return std::nullopt;
-  return first_caught.load();
+std::optional<double> kill_time() {
+  const double at = killed_at.load();
+  return at == kNever ? std::nullopt : std::optional(at);
 }
 
 int exit_code_without_checkpoint(StopReason reason) {

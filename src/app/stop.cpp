@@ -39,8 +39,6 @@ std::optional<double> to_seconds(std::string_view text) {
   return std::nullopt;
 }
 
-constexpr double kMpirunGrace = 2;  // measured with Open MPI 4.1
-
 std::string stop_file(const std::string& save) { return save + "/stop"; }
 
 }  // namespace
@@ -63,6 +61,8 @@ std::string describe(StopReason reason, const std::string& save) {
       return "SIGHUP";
     case StopReason::sigxcpu:
       return "SIGXCPU, the limit of processor time";
+    case StopReason::launcher:
+      return "the launcher, which was asked to end or lost a rank";
     case StopReason::sigint:
       return "SIGINT";
     case StopReason::sigterm:
@@ -71,15 +71,16 @@ std::string describe(StopReason reason, const std::string& save) {
   return "nothing";
 }
 
-std::optional<double> stop_grace(double deck_grace, StopReason reason,
-                                 const std::function<const char*(const char*)>& environment) {
-  if (reason < StopReason::sigusr1) return std::nullopt;
-  if (deck_grace > 0) return deck_grace;
-  const bool by_mpirun = environment("OMPI_COMM_WORLD_RANK") != nullptr;
-  if (reason != StopReason::sigterm || !by_mpirun) return std::nullopt;
-  const char* text = environment("OMPI_MCA_odls_base_sigkill_timeout");
-  const auto said = text == nullptr ? std::nullopt : to_number(text);
-  return said.value_or(kMpirunGrace);
+std::optional<double> mpirun_kill_seconds(
+    const std::function<const char*(const char*)>& environment) {
+  if (environment("OMPI_COMM_WORLD_RANK") == nullptr) return std::nullopt;
+  for (const char* name :
+       {"OMPI_MCA_odls_base_sigkill_timeout", "PRTE_MCA_odls_base_sigkill_timeout"}) {
+    const char* text = environment(name);
+    if (text == nullptr) continue;
+    if (const auto seconds = to_number(text)) return seconds;
+  }
+  return 1.0;  // the default of Open MPI 4.1
 }
 
 std::optional<double> batch_end_time(const std::function<const char*(const char*)>& environment,

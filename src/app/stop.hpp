@@ -20,6 +20,7 @@ enum class StopReason : std::uint8_t {
   sigusr2,
   sighup,
   sigxcpu,
+  launcher,  ///< SIGCONT from mpirun, which is the first that it sends before it kills
   sigint,
   sigterm,
 };
@@ -37,20 +38,22 @@ enum class SignalUse : std::uint8_t {
   remembered  ///< caught_signal() returns it; a second SIGINT ends the process
 };
 
-/// Who reports signals, and where.
+/// Who reports signals, and where; how long the process lives after a signal.
 struct SignalReports {
   int rank = 0;
   std::string host;
-  std::string log;      ///< a file to which the lines go too; may be empty
-  bool saves = true;    ///< whether the run keeps checkpoints
-  bool erases = false;  ///< whether a live line may stand on stderr
+  std::string log;                     ///< a file to which the lines go too; may be empty
+  bool saves = true;                   ///< whether the run keeps checkpoints
+  bool erases = false;                 ///< whether a live line may stand on stderr
+  double grace = 0;                    ///< the deck's stop_grace; 0: not set
+  std::optional<double> kill_seconds;  ///< see mpirun_kill_seconds()
 };
 
 /// Catches SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP and SIGXCPU from now on, as start_up says.
-/// SIGPIPE is ignored: see log::output_closed(). Signals that were ignored from the start stay
-/// ignored. A caught signal is reported in one line at once: by rank 0, or by the rank that
-/// alone got it. SIGSEGV and other faults are reported before they end the process. Call once a
-/// process, on every rank.
+/// Under mpirun, SIGCONT from mpirun counts too. SIGPIPE is ignored: see log::output_closed().
+/// Signals that were ignored from the start stay ignored. A caught signal is reported in one
+/// line at once: by rank 0, or by the rank that alone got it. SIGSEGV and other faults are
+/// reported before they end the process. A second call changes the reports. For every rank.
 void catch_stop_signals(const SignalReports& reports);
 /// Changes what a caught signal does.
 void use_stop_signals(SignalUse use);
@@ -58,14 +61,12 @@ void use_stop_signals(SignalUse use);
 void restore_stop_signals();
 /// The most urgent signal that arrived, or none.
 [[nodiscard]] StopReason caught_signal();
-/// When the first remembered signal arrived, by now().
-[[nodiscard]] std::optional<double> caught_at();
+/// When this process will be killed because of a signal, by now(); empty if nobody said so.
+[[nodiscard]] std::optional<double> kill_time();
 
-/// Seconds from a signal until the process is killed; empty if unknown or not limited. The
-/// deck's stop_grace counts for every signal. Else Open MPI's mpirun kills some time after it
-/// has passed on SIGTERM, and says when in the environment, if not after its usual time.
-[[nodiscard]] std::optional<double> stop_grace(
-    double deck_grace, StopReason reason,
+/// Open MPI's mpirun ends ranks by SIGCONT, SIGTERM after these seconds, and SIGKILL after as
+/// many again. Empty if mpirun did not start this process.
+[[nodiscard]] std::optional<double> mpirun_kill_seconds(
     const std::function<const char*(const char*)>& environment);
 
 /// The end of the batch job in seconds since 1970, from the environment. TRIREME_END_TIME

@@ -13,6 +13,8 @@
 #include "trireme/core/log.hpp"
 #include "trireme/core/replacement.hpp"
 
+#include "columns.hpp"
+
 namespace trireme {
 
 namespace {
@@ -183,6 +185,7 @@ void Metrics::write_to(const std::string& path) const {
   h5::File file(path, h5::Mode::read_write);
   write_steps(file);
   for (const Change& change : changes_) change(file);
+  describe_columns(file);
   file.close();
 }
 
