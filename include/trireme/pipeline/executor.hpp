@@ -42,8 +42,8 @@ class PipelineExecutor {
   /// stage and chunk, and no tensor parallelism, gpipe or dropout. Observers are still called
   /// for each use, but before the work of a whole pass. While a micro-batch is captured,
   /// observers are called within the pass. Observers may queue work in the first and last
-  /// micro-batch of a step alone, and only if `exchanges` is set; see MicroBatchGraphs.
-  void use_graphs(bool exchanges);
+  /// micro-batch of a step alone, and only if `communicates` is set; see MicroBatchGraphs.
+  void use_graphs(bool communicates);
 
   /// Calls `watch` before each pass. Once `watch` gives up on a rank, this rank computes none
   /// of the remaining passes of the step, and neither does its tensor-parallel group. All
