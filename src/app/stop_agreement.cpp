@@ -49,6 +49,25 @@ StopReason StopAgreement::poll(const Saves* saves) {
   return requests_.poll(longest_apart_, saves != nullptr ? saves->longest_seconds() : 0);
 }
 
+void StopAgreement::report_long_steps(double step_seconds, const Saves* saves) {
+  if (reported_ || saves == nullptr || world_.rank() != 0) return;
+  const auto kill = mpirun_kill_seconds(std::getenv);
+  if (!kill && deck_.stop_grace == 0) return;
+  const double grace = deck_.stop_grace > 0 ? deck_.stop_grace : 2 * *kill;
+  const double seconds = step_seconds + saves->longest_seconds();
+  if (seconds <= grace) return;
+  reported_ = true;
+  log::info(
+      "stop     a step and its save take {:.1f} s, but {}: the step under way is then "
+      "given up. {}",
+      seconds,
+      deck_.stop_grace > 0 ? fmt::format("stop_grace is {} s", grace)
+                           : fmt::format("mpirun kills {} s after Ctrl-C or SIGTERM", grace),
+      deck_.stop_grace > 0 ? "A larger stop_grace, and a signal sent earlier, lets the step end"
+                           : "SIGUSR1 to mpirun lets the step end; so does mpirun --mca "
+                             "odls_base_sigkill_timeout SECONDS");
+}
+
 int StopAgreement::end(std::int64_t iteration, bool saved) const {
   if (!saved) {
     log::info("stopped  after {} of {} iterations by {}; no checkpoint is kept", iteration,

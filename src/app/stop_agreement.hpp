@@ -32,6 +32,8 @@ class StopAgreement {
   [[nodiscard]] bool stops() const { return reason_ != StopReason::none; }
   /// Whether this rank knows a request.
   [[nodiscard]] bool asked(const Saves* saves);
+  /// Logs once, on rank 0, if a stop would give up steps of this length to save in time.
+  void report_long_steps(double step_seconds, const Saves* saves);
   /// Removes the file `stop`, if the run stops.
   void obeyed() const {
     if (stops()) requests_.obeyed();
@@ -48,6 +50,7 @@ class StopAgreement {
   double agreed_ = 0;  ///< time of the last agree()
   double longest_apart_ = 0;
   StopReason reason_ = StopReason::none;
+  bool reported_ = false;  ///< whether report_long_steps() has said something
 };
 
 }  // namespace trireme

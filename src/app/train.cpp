@@ -161,13 +161,15 @@ class TrainRun {
     stop_.begin();
     stop_.agree(iteration_, saves());
     leaving_ = stop_.stops();
-    while (iteration_ < deck_.train_iters && !leaving_) {
+    for (const auto begin = iteration_; iteration_ < deck_.train_iters && !leaving_;) {
       if (log_->traces(iteration_ + 1)) begin_trace();
       watch_.begin_step(iteration_ + 1);
       std::vector<std::int32_t> tokens = take_tokens();
       engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       watch_.end_step();
+      // The first step is longer than others.
+      if (iteration_ > begin) stop_.report_long_steps(watch_.step_seconds(), saves());
       ++iteration_;
       samples_ += deck_.train_batch_size;
       between_steps();

@@ -328,12 +328,51 @@ BOOST_AUTO_TEST_CASE(a_fixed_scale_skips_for_ever) {
   const Json fp16{{"precision", "fp16"}};
   const double large = std::ldexp(1.0, 26);
   Training run = train(merged(kDeck, fp16, fixed_scale(large), {{"train_iters", 6}}), 2);
+  TRM_TEST_MENTIONS(run.error, "gradients overflowed in every step: fp16.loss_scale 67108864");
   BOOST_TEST((run.skipped() == std::vector<bool>(6, true)));
   BOOST_TEST((run.scales() == std::vector<double>(6, large)));
   run = train(merged(kDeck, fp16, fixed_scale(1000)), 2);
   BOOST_TEST((run.skipped() == std::vector<bool>(30, false)));
   BOOST_TEST((run.scales() == std::vector<double>(30, 1000)));
   BOOST_TEST(run.steps.back().loss < run.steps.front().loss - 0.3);
+}
+
+BOOST_AUTO_TEST_CASE(skipped_steps_in_a_row_have_a_limit) {
+  const Json deck = merged(kDeck, {{"precision", "fp16"}, {"max_skipped_steps", 4}},
+                           fixed_scale(std::ldexp(1.0, 26)), {{"train_iters", 6}});
+  const Training run = train(deck, 2);
+  for (const char* words : {"iteration 4: gradients overflowed in 4 steps in a row",
+                            "max_skipped_steps", "(first: the gradient of "}) {
+    TRM_TEST_MENTIONS(run.error, words);
+  }
+  BOOST_TEST(run.steps.size() == 3U);
+}
+
+/// No loss scale mends a loss that is not finite: such a step is no overflow.
+BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_ends_a_run_with_a_loss_scale) {
+  const Json huge{{"precision", "fp16"}, {"lr", 1e30}};
+  std::set<std::string> errors;
+  for (int stage = 0; stage < 4; ++stage) {
+    const Training run = train(merged(kDeck, huge, stage_of(stage), moving_scale(4, 2)), 2);
+    errors.insert(run.error);
+    BOOST_TEST(run.steps.size() == 1U);
+  }
+  BOOST_TEST(errors.size() == 1U);
+  TRM_TEST_MENTIONS(*errors.begin(), "the loss is not finite at iteration 2");
+}
+
+/// After an update that overflows fp16, the state is known to be bad before it is saved.
+BOOST_AUTO_TEST_CASE(a_state_that_is_not_finite_is_named) {
+  const Json fp16 = merged(kDeck, {{"precision", "fp16"}}, moving_scale(4, 2));
+  std::set<std::string> names;
+  for (int stage = 0; stage < 4; ++stage) {
+    const Json deck = merged(fp16, stage_of(stage));
+    BOOST_TEST(train(deck, 2, {.until = 1}).bad.empty());
+    names.insert(train(merged(deck, {{"lr", 1e30}}), 2, {.until = 1}).bad);
+  }
+  BOOST_TEST(names.size() == 1U);
+  TRM_TEST_MENTIONS(*names.begin(), "model/");
+  TRM_TEST_MENTIONS(*names.begin(), ", element ");
 }
 
 /// Arrays have the types that the deck asks for, and no stage changes a bit.
