@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(a_batch_that_cannot_stay_is_refused) {
     const std::int64_t derived = deck.train_batch_size;
     const std::string error =
         test::error_of([&] { keep_batch_size("c/global_step5", then, deck); });
-    for (const std::string words :
+    for (const std::string& words :
          {std::string("c/global_step5"), std::string("train_batch_size: 8 to keep"),
           fmt::format("train_batch_size: {} to change", derived)}) {
       TRM_TEST_MENTIONS(error, words);

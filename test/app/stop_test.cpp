@@ -129,7 +129,9 @@ BOOST_AUTO_TEST_CASE(a_signal_during_start_up_ends_the_process_with_a_line) {
 }
 
 BOOST_AUTO_TEST_CASE(a_signal_is_reported_once_and_at_once) {
-  const Ended e = ended({.saves = true, .erases = true}, [] {
+  SignalReports reports;
+  reports.erases = true;
+  const Ended e = ended(reports, [] {
     use_stop_signals(SignalUse::remembered);
     raise(SIGTERM);
     raise(SIGTERM);

@@ -79,7 +79,10 @@ BOOST_AUTO_TEST_CASE(every_column_has_a_name_and_a_unit) {
   metrics.add("test", {1, 2.0});
   metrics.add(SaveRecord{.iteration = 1, .bytes = 8, .write_seconds = 1});
   metrics.set_plan({StagePlan{}});
-  metrics.set_ranks({RankRecord{.host = "a", .device = "cpu"}}, 1);
+  RankRecord rank;
+  rank.host = "a";
+  rank.device = "cpu";
+  metrics.set_ranks({rank}, 1);
   metrics.add_timeline(1, {{Span{{0, 0, 0}, 0, 1}}});
   metrics.finish();
   const h5::File file(path, h5::Mode::read);
