@@ -122,7 +122,7 @@ bool keep_batch_size(const std::string& checkpoint, const Deck& then, Deck& deck
       "keep the run's{}, or train_batch_size: {} to change it",
       checkpoint, run, deck.train_batch_size, micro, steps, dp, run,
       run % (micro * dp) == 0 ? ", without gradient_accumulation_steps"
-                              : " (with another micro-batch or number of ranks)",
+                              : ", with another micro-batch or another number of ranks",
       deck.train_batch_size);
   deck.train_batch_size = run;
   deck.gradient_accumulation_steps = run / (micro * dp);

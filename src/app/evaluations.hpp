@@ -25,7 +25,7 @@ class Evaluations {
   /// start was stopped before. `metrics`: on rank 0, or null. Collective.
   [[nodiscard]] bool missing(const std::string& group, std::int64_t iteration,
                              const Metrics* metrics) const;
-  /// The mean loss, which the metrics get too. Nothing without such data, or if a rank gave the
+  /// The mean loss, which the metrics get too. Empty without such data, or if a rank gave the
   /// evaluation up. Collective.
   [[nodiscard]] std::optional<double> evaluate(const std::string& group, std::int64_t iteration,
                                                Metrics* metrics);

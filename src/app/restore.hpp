@@ -15,7 +15,7 @@ namespace trireme {
 struct RunPosition {
   std::int64_t iteration = 0;
   std::int64_t samples = 0;     ///< samples consumed
-  std::string checkpoint = {};  ///< that the state comes from; empty: the run begins
+  std::string checkpoint = {};  ///< source of the state; empty: the run begins
   std::string changes = {};     ///< rank 0: see changes_since()
 };
 

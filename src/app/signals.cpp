@@ -38,7 +38,7 @@ constexpr std::array<int, 6> kFaults = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 std::atomic<StopReason> caught{StopReason::none};
-std::atomic<double> killed_at{kNever};  ///< by now()
+std::atomic<double> killed_at{kNever};  ///< on the clock of now()
 std::atomic<SignalUse> use{SignalUse::start_up};
 std::atomic<bool> interrupted{false};  ///< whether SIGINT was remembered
 // the only kind of object that a handler may touch
@@ -86,7 +86,7 @@ const char* after_erasure(const std::string& line) {
 
 void append_to_log(const std::string& line) {
   if (log_path.empty()) return;
-  const int file = open(log_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+  const int file = open(log_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (file < 0) return;
   const char* text = after_erasure(line);
   write_all(file, text, std::strlen(text));
@@ -179,18 +179,18 @@ void make_lines(const SignalReports& r) {
   const char* const then = r.saves ? "saving after this step"
                                    : "ending after this step; the run keeps no checkpoint";
   for (std::size_t i = 0; i < kStops.size(); ++i) {
-    const auto line = [&, name = name_of(kStops[i].signal)](const std::string& text) {
-      return fmt::format("{}SIG{}{}{}\n", begin, name, place, text);
-    };
+    const int signal = kStops[i].signal;
+    const std::string got = fmt::format("SIG{}{}", name_of(signal), place);
+    const bool kills = signal == SIGCONT || signal == SIGTERM;
+    const std::string by_launcher = kills ? "the launcher was asked to end or lost a rank"
+                                          : fmt::format("{} from the launcher", got);
     Lines& lines = stop_lines[i];
-    lines.start_up = line(" during start-up: ended before the first step; start again");
-    lines.remembered = line(fmt::format(": {}; a second Ctrl-C ends now", then));
+    lines.start_up =
+        fmt::format("{}{} during start-up: ended before the first step; start again\n", begin,
+                    signal == SIGCONT ? by_launcher : got);
+    lines.remembered = fmt::format("{}{}: {}; a second Ctrl-C ends now\n", begin, got, then);
     lines.from_launcher =
-        line(fmt::format(" from the launcher{}: {}; a second Ctrl-C ends now",
-                         kStops[i].signal == SIGTERM || kStops[i].signal == SIGCONT
-                             ? ", which was asked to end or lost a rank"
-                             : "",
-                         then));
+        fmt::format("{}{}: {}; a second Ctrl-C ends now\n", begin, by_launcher, then);
   }
   for (std::size_t i = 0; i < kFaults.size(); ++i) {
     fault_lines[i] =

@@ -38,7 +38,7 @@ class StopAgreement {
   void obeyed() const {
     if (stops()) requests_.obeyed();
   }
-  /// Of a stopped run: says how to go on, and returns the program's exit code.
+  /// For a stopped run: says how to go on, and returns the program's exit code.
   [[nodiscard]] int end(std::int64_t iteration, bool saved) const;
 
  private:

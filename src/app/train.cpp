@@ -59,8 +59,9 @@ class TrainRun {
                 .shows = world_.rank() == 0 && !engine_.on_gpu()}),
         evaluations_(deck, world_, trainer_),
         tokens_(deck, trainer_.layout()) {
-    if (stop_.stoppable())
+    if (stop_.stoppable()) {
       trainer_.watch([this](const PassNews& news) { return watch_(news); });
+    }
   }
 
   /// Trains, and returns the program's exit code.

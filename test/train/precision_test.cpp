@@ -337,44 +337,6 @@ BOOST_AUTO_TEST_CASE(a_fixed_scale_skips_for_ever) {
   BOOST_TEST(run.steps.back().loss < run.steps.front().loss - 0.3);
 }
 
-BOOST_AUTO_TEST_CASE(skipped_steps_in_a_row_have_a_limit) {
-  const Json deck = merged(kDeck, {{"precision", "fp16"}, {"max_skipped_steps", 4}},
-                           fixed_scale(std::ldexp(1.0, 26)), {{"train_iters", 6}});
-  const Training run = train(deck, 2);
-  for (const char* words : {"iteration 4: gradients overflowed in 4 steps in a row",
-                            "max_skipped_steps", "(first: the gradient of "}) {
-    TRM_TEST_MENTIONS(run.error, words);
-  }
-  BOOST_TEST(run.steps.size() == 3U);
-}
-
-/// No loss scale mends a loss that is not finite: such a step is no overflow.
-BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_ends_a_run_with_a_loss_scale) {
-  const Json huge{{"precision", "fp16"}, {"lr", 1e30}};
-  std::set<std::string> errors;
-  for (int stage = 0; stage < 4; ++stage) {
-    const Training run = train(merged(kDeck, huge, stage_of(stage), moving_scale(4, 2)), 2);
-    errors.insert(run.error);
-    BOOST_TEST(run.steps.size() == 1U);
-  }
-  BOOST_TEST(errors.size() == 1U);
-  TRM_TEST_MENTIONS(*errors.begin(), "the loss is not finite at iteration 2");
-}
-
-/// After an update that overflows fp16, the state is known to be bad before it is saved.
-BOOST_AUTO_TEST_CASE(a_state_that_is_not_finite_is_named) {
-  const Json fp16 = merged(kDeck, {{"precision", "fp16"}}, moving_scale(4, 2));
-  std::set<std::string> names;
-  for (int stage = 0; stage < 4; ++stage) {
-    const Json deck = merged(fp16, stage_of(stage));
-    BOOST_TEST(train(deck, 2, {.until = 1}).bad.empty());
-    names.insert(train(merged(deck, {{"lr", 1e30}}), 2, {.until = 1}).bad);
-  }
-  BOOST_TEST(names.size() == 1U);
-  TRM_TEST_MENTIONS(*names.begin(), "model/");
-  TRM_TEST_MENTIONS(*names.begin(), ", element ");
-}
-
 /// Arrays have the types that the deck asks for, and no stage changes a bit.
 BOOST_DATA_TEST_CASE(types_are_kept_as_asked, bdata::make(type_cases()), c) {
   static const Training reference = train(merged(kDeck, kTypesRun), 2);

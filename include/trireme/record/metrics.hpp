@@ -66,7 +66,7 @@ struct StartRecord {
   MeshShape mesh;
   std::int64_t train_batch_size = 0;
   std::string host;      ///< rank 0's
-  std::string revision;  ///< of the program
+  std::string revision;  ///< the program's
   std::string changes;   ///< what the deck sets in another way than the start before
 };
 

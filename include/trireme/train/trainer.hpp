@@ -81,7 +81,8 @@ class Trainer {
   /// anything.
   void require_updates() const;
   /// Mean loss over `batches` global batches of `source`, from its first sample on. `source` is
-  /// null on stages that read no tokens. Nothing if any rank's watch gave the evaluation up.
+  /// null on stages that read no tokens. Empty if any rank's watch gave the
+  /// evaluation up.
   [[nodiscard]] std::optional<double> evaluate(const SampleSource* source,
                                                std::int64_t batches);
 

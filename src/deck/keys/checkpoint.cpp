@@ -66,8 +66,8 @@ const Key kCheckpointKeys[] = {
      "steps and saves",
      kNotNegative, Need::open},
     {"stop_grace", "", [](D d) -> Field { return &d.deck.stop_grace; },
-     "seconds from a signal until the process is killed: a step that would outlast them is "
-     "given up, so that the run can save; null: what mpirun allows, else no limit",
+     "seconds from a signal until the process is killed, in which the run saves; a longer step "
+     "is given up; null: what mpirun allows",
      kNotNegative, Need::open},
 };
 

@@ -37,7 +37,8 @@ class BadValues(Runs):
                 "fp16": {"initial_scale_power": 8}, "override_lr_scheduler": True}
         run, _ = self.train("bad_state", train_iters=2, **keys)
         _, said = self.train("bad_state", code=1, train_iters=4, **{**keys, "lr": 1e30})
-        self.assertIn("the state after iteration 3 is not finite, and is not saved: model/", said)
+        self.assertIn("the state after iteration 3 is not finite, and is not saved: model/",
+                      said)
         self.assertIn(f"the last good checkpoint is {run}/global_step2", said)
         self.assertEqual(self.steps(run), [2])
 

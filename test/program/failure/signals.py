@@ -89,7 +89,7 @@ class Signals(Runs):
         process.send_signal(signal.SIGTERM)
         process.wait(SECONDS)
         said = out.read_text(encoding="utf-8")
-        self.assertIn("from the launcher, which was asked to end or lost a rank", said)
+        self.assertIn("the launcher was asked to end or lost a rank: saving", said)
         self.assertIn("iteration 2 is given up", said)
         self.assertEqual(self.steps(self.folder / "given_up"), [1])
         self.assertIn("stopped  after 1 of 3", self.last_line("given_up"))

@@ -56,13 +56,11 @@ class Runs(unittest.TestCase):
         return folder, program.write_deck(self.folder / f"{name}.yml", deck)
 
     def train(self, name, ranks, **keys):
-        """Runs to the end: metrics, and output. A run may end with an error after its last
-        step, because a fixed scale let no step update anything."""
+        """Runs to the end: metrics, and output. A run that only skipped steps ends with 1."""
         folder, deck = self.deck(name, keys)
         done = program.run(ranks, "train", deck)
         told = done.stdout + done.stderr
-        skipped = "gradients overflowed in every step" in told
-        self.assertEqual(done.returncode, 1 if skipped else 0, told)
+        self.assertEqual(done.returncode, "gradients overflowed in every step" in told, told)
         return program.read_metrics(folder), told
 
     def fail_to_train(self, name, ranks, **keys):
@@ -297,7 +295,6 @@ class MinimumScale(Runs):
         self.assertIn("gradients overflowed in every step", line)
         metrics = program.read_metrics(self.folder / "fixed")
         self.assertEqual(list(metrics["train/skipped"]), [1] * 6)
-        self.assertEqual(set(metrics["train/loss_scale"]), {2.0**24})
         metrics, _ = self.train("fixed_fits", 2, precision="fp16", train_iters=30,
                                 fp16={"loss_scale": 1000})
         self.assertEqual(metrics["train/skipped"].sum(), 0)
