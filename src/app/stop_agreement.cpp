@@ -68,8 +68,8 @@ void StopAgreement::report_long_steps(double step_seconds, const Saves* saves) {
                              "odls_base_sigkill_timeout SECONDS");
 }
 
-int StopAgreement::end(std::int64_t iteration, bool saved) const {
-  if (!saved) {
+int StopAgreement::end(std::int64_t iteration) const {
+  if (deck_.save.empty()) {
     log::info("stopped  after {} of {} iterations by {}; no checkpoint is kept", iteration,
               deck_.train_iters, stops() ? describe(reason_, deck_.save) : "exit_interval");
     return stops() ? exit_code_without_checkpoint(reason_) : kDone;

@@ -39,7 +39,7 @@ class StopAgreement {
     if (stops()) requests_.obeyed();
   }
   /// For a stopped run: says how to go on, and returns the program's exit code.
-  [[nodiscard]] int end(std::int64_t iteration, bool saved) const;
+  [[nodiscard]] int end(std::int64_t iteration) const;
 
  private:
   [[nodiscard]] StopReason poll(const Saves* saves);

@@ -87,13 +87,15 @@ class TrainRun {
       log::info("no work left: {} of {} iterations are done", iteration_, deck_.train_iters);
     }
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics());
+    stop_.begin();
     evaluate_missing();
+    stop_.agree(iteration_, saves());
     if (trains) {
-      loop();
+      if (!stop_.stops()) loop();
       end_saves();
       stop_.obeyed();
-      if (iteration_ < deck_.train_iters) return stopped();
     }
+    if (iteration_ < deck_.train_iters || (!trains && stop_.stops())) return stopped();
     return finish(trains);
   }
 
@@ -160,8 +162,6 @@ class TrainRun {
     }
     clock_.begin_step();
     stop_.begin();
-    stop_.agree(iteration_, saves());
-    leaving_ = stop_.stops();
     for (const auto begin = iteration_; iteration_ < deck_.train_iters && !leaving_;) {
       if (log_->traces(iteration_ + 1)) begin_trace();
       watch_.begin_step(iteration_ + 1);
@@ -328,7 +328,7 @@ class TrainRun {
     log_->report_ranks(engine_.exec().device, mesh_.at);
     finish_metrics();
     log_->print_summary();
-    return stop_.end(iteration_, saves_.has_value());
+    return stop_.end(iteration_);
   }
 
   const Deck& deck_;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <xxhash.h>
 
 #include <boost/test/unit_test.hpp>
@@ -187,6 +188,10 @@ BOOST_AUTO_TEST_CASE(attributes_that_are_wrong) {
   TRM_TEST_MENTIONS(with("format_version", 3), "version 3; this program reads version 2");
   TRM_TEST_MENTIONS(with("format", "tokens"), "not part of a checkpoint");
   TRM_TEST_MENTIONS(with("samples_consumed", -1), "negative");
+  for (const char* name : {"iteration", "samples_consumed", "optimizer_steps"}) {
+    TRM_TEST_MENTIONS(with(name, (std::int64_t{1} << 53U) + 1), "more than a run can reach");
+    TRM_TEST_MENTIONS(with(name, std::numeric_limits<std::int64_t>::max()), "damaged");
+  }
   TRM_TEST_MENTIONS(with("seed", "many"), "seed");
   TRM_TEST_MENTIONS(with("deck", 7), "deck");
   TRM_TEST_MENTIONS(with("loss_scale", 0.0), "no state of a loss scale: 0,");
