@@ -46,7 +46,9 @@ class Run:
     pipeline stage: parameters, and bytes), `ranks` (by rank: host, device, mesh indices, bytes,
     seconds; its `phases` is [ranks, 7]) and `timeline` (spans of traced steps: iteration, rank,
     phase, micro_batch, chunk, start and seconds). `timeline_phases` holds the names that the
-    column `phase` counts. `attributes` holds the file's own attributes.
+    column `phase` counts. `attributes` holds the file's own attributes. `starts` is a list with
+    a dictionary for each start of the program, in order: iteration, time (seconds since 1970),
+    mesh, ranks, train_batch_size, host, revision, changes.
     """
 
     def __init__(self, place):
@@ -68,6 +70,7 @@ class Run:
             setattr(self, group, _series(file, group))
         for group in TABLES:
             setattr(self, group, _columns(file, group))
+        self.starts = _starts(file)
         self.timeline_phases = PHASES
         if closed.has(file, "timeline"):
             names = closed.member(file, "timeline").attrs.get("phases", ",".join(PHASES))
@@ -139,6 +142,20 @@ class Run:
 
 def _text(value):
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _starts(file):
+    if not isinstance(file.get("starts"), h5py.Group):
+        return []
+    numbers = sorted(int(name) for name in file["starts"] if name.isdecimal())
+    starts = []
+    for number in numbers:
+        fields = dict(file["starts"][str(number)].attrs)
+        starts.append({
+            name: _text(value) if isinstance(value, (bytes, str)) else value.item()
+            for name, value in fields.items()
+        })
+    return starts
 
 
 def _columns(file, group):

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -370,6 +371,11 @@ int run_program(int argc, char** argv) {
       return run_command(line, mpi, clock);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
+    } catch (const std::bad_alloc&) {
+      return end_all(
+          "out of memory: the system gave this process no more. `trireme plan` says "
+          "what a run takes",
+          false, &mpi.world());
     } catch (const std::exception& e) {
       return end_all(e.what(), false, &mpi.world());
     }

@@ -2,6 +2,7 @@
 // Writes messages to the terminal and the log file.
 #include "trireme/core/log.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -30,10 +31,12 @@ std::string bounded(const std::string& message) {
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
   return fmt::format("{}... ({} bytes more)", text.substr(0, end), text.size() - end);
 }
+std::atomic<bool> closed = false;  ///< whether a reader of stdout or stderr has ended
 
 void write_to(std::FILE* file, const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), file);
-  std::fflush(file);
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if ((std::fflush(file) != 0 || !written) && errno == EPIPE) closed = true;
 }
 
 /// A file that grows by whole lines, each in one write(2), because other ranks append too. The
@@ -43,6 +46,8 @@ void write_to(std::FILE* file, const std::string& text) {
 class LineFile {
  public:
   LineFile(std::string path, bool create) : path_(std::move(path)), create_(create) {}
+
+  [[nodiscard]] const std::string& path() const { return path_; }
 
   /// Returns "" or, for the first failure in a row, what went wrong.
   std::string add(const std::string& line) {
@@ -91,6 +96,10 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
     holding_ = false;
     for (const std::string& line : held_) add(line);
     held_.clear();
+  }
+  [[nodiscard]] std::string file() {
+    const std::scoped_lock lock(mutex_);
+    return kept_ ? kept_->path() : "";
   }
   void note(const std::string& line) {
     const std::scoped_lock lock(mutex_);
@@ -170,6 +179,10 @@ void start(int rank, const std::string& host) {
 void hold() { console->hold(); }
 
 void keep(const std::string& path) { console->keep(path); }
+
+std::string file() { return console ? console->file() : ""; }
+
+bool output_closed() { return closed; }
 
 void note(const std::string& line) { console->note(line); }
 

@@ -56,6 +56,15 @@ def train_group(**extra):
     return {**group, **extra}
 
 
+def add_starts(folder, iterations):
+    """Adds a history of starts to a run."""
+    with h5py.File(folder / "metrics.h5", "r+") as file:
+        for number, iteration in enumerate(iterations, 1):
+            start = file.create_group(f"starts/{number}")
+            start.attrs["iteration"] = iteration
+            start.attrs["changes"] = "lr 1 → 2" if number > 1 else ""
+
+
 def write_run(folder, batch=16, mesh=(2, 1, 1), **extra):
     """A metrics.h5 of the kind before /plan and /timeline; `extra` replaces whole groups, None
     leaves one out."""

@@ -11,8 +11,10 @@ from made_run import (
     PHASES,
     STEPS,
     PlotTest,
+    add_starts,
     draw,
     legend_of,
+    open_runs,
     png_size,
     run_command,
     train_group,
@@ -41,6 +43,18 @@ class Loss(PlotTest):
         np.testing.assert_array_equal(valid.get_xydata(), [[300, 1.9], [600, 1.6]])
         np.testing.assert_array_equal(test.get_xydata(), [[600, 1.65]])
         self.assertEqual(legend_of(axes), ["train", "valid (1.600)", "test (1.650)"])
+
+    def test_starts_are_marked(self):
+        add_starts(self.run_folder, (0, 300))
+        (axes,) = draw("loss", self.run_folder, "--by", "tokens").axes
+        mark = axes.get_lines()[-1]
+        self.assertEqual(list(mark.get_xdata()), [300 * 4096] * 2)
+        self.assertEqual(legend_of(axes)[-1], "resumed")
+        for axes in draw("throughput", self.run_folder).axes:
+            self.assertEqual(list(axes.get_lines()[-1].get_xdata()), [300] * 2)
+        (run,) = open_runs([self.run_folder]).values()
+        self.assertEqual([start["iteration"] for start in run.starts], [0, 300])
+        self.assertEqual(run.starts[1]["changes"], "lr 1 → 2")
 
     def test_by_tokens(self):
         (axes,) = draw("loss", self.run_folder, "--by", "tokens").axes

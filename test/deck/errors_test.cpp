@@ -227,6 +227,33 @@ BOOST_AUTO_TEST_CASE(batches) {
   CHECK_CONTAINS(parse_error("gas: 4\n"), "train_micro_batch_size_per_gpu (or");
 }
 
+Deck alone(const std::string& keys) {
+  return parse_deck(
+      "num_layers: 4\nhidden_size: 64\nnum_attention_heads: 4\nseq_length: 32\nlr: 1\n"
+      "vocab_size: 9\n" +
+          keys,
+      "x.yml");
+}
+
+BOOST_AUTO_TEST_CASE(tokens_that_cannot_be_counted) {
+  Deck d = alone("train_batch_size: 2\ntrain_iters: 9000000000000000000\n");
+  CHECK_CONTAINS(message_of([&] { resolve(d, 1); }),
+                 "are more tokens than can be counted; lower train_iters");
+}
+
+/// A resumed run keeps its batch where the deck only derives one.
+BOOST_AUTO_TEST_CASE(batches_that_are_derived) {
+  const auto derives = [](const std::string& keys) {
+    Deck d = alone("train_iters: 9\n" + keys);
+    resolve(d, 2);
+    resolve(d, 2);  // changes nothing
+    return std::pair(d.derives_batch, d.derives_accumulation);
+  };
+  BOOST_CHECK(derives("train_micro_batch_size_per_gpu: 4\n") == std::pair(true, true));
+  BOOST_CHECK(derives("batch_size: 2\ngas: 5\n") == std::pair(true, false));
+  BOOST_CHECK(derives("train_batch_size: 12\n") == std::pair(false, true));
+}
+
 BOOST_AUTO_TEST_CASE(models_that_do_not_fit) {
   CHECK_CONTAINS(resolve_error("num_kv_heads: 3\n", 1), "num_kv_heads 3");
   CHECK_CONTAINS(resolve_error("pos_emb: rotary\nrotary_pct: 0.2\n", 1), "even number");

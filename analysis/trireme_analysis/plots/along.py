@@ -47,6 +47,16 @@ class Axis:
             axes.xaxis.get_major_locator().set_params(integer=True)
 
 
+def mark_starts(axes, axis, runs):
+    """Draws a dotted line where a start of the program went on from a checkpoint."""
+    for i, run in enumerate(runs.values()):
+        resumed = sorted({s["iteration"] for s in run.starts if s.get("iteration", 0) > 0})
+        colour = "0.5" if len(runs) == 1 else style.line_style(i)["color"]
+        for number, x in enumerate(axis.at(run, resumed)):
+            label = "resumed" if len(runs) == 1 and number == 0 else "_"
+            axes.axvline(x, color=colour, linestyle=":", linewidth=0.8, zorder=0, label=label)
+
+
 def draw_noisy(axes, x, values, window, **look):
     """Plots the values in a pale colour, and the smoothed series over them. Returns the
     smoothed line."""

@@ -23,6 +23,7 @@ def draw(runs, by="iteration", smooth=None):
     names = style.short_names(runs) if len(runs) > 1 else [""]
     for i, (name, run) in enumerate(zip(names, runs.values())):
         _draw_run(axes, axis, name, run, smooth, i)
+    along.mark_starts(axes, axis, runs)
     axis.finish(axes)
     handles, labels = axes.get_legend_handles_labels()
     if len(runs) > 1:

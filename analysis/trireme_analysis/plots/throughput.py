@@ -41,6 +41,8 @@ def draw(runs, by="iteration", smooth=None, peak=None):
             label += f", MFU {median(rate) / peak:.1%}"
         along.draw_noisy(tokens, x, per_second, smooth, **look, label=label)
         along.draw_noisy(flops, x, rate, smooth, **look)
+    for axes in (tokens, flops):
+        along.mark_starts(axes, axis, runs)
     style.short_numbers(tokens.yaxis)
     for axes in (tokens, flops):
         axes.set_ylim(bottom=0)

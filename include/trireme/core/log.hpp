@@ -20,6 +20,10 @@ void hold();
 /// file, and its folder, if they are missing; other ranks only append. If a write fails, one
 /// warning is logged. Lines then wait, the last MiB of them, and each later line tries again.
 void keep(const std::string& path);
+/// The file of keep(); "" if there is none.
+[[nodiscard]] std::string file();
+/// Whether stdout or stderr is a pipe whose reader has ended, as a line found.
+[[nodiscard]] bool output_closed();
 /// Logs a line to the file alone.
 void note(const std::string& line);
 /// Prints "trireme: error: …" to stderr. May be called before start(). `over_bar`: first clears

@@ -68,6 +68,7 @@ struct DeckSettings {
   int checkpoint_writers_per_node = 0;         ///< 0 = every rank writes a shard
   bool checkpoint_stop_when_full = false;      ///< end the run when a save finds no space
   double checkpoint_time_margin = 0;  ///< seconds before the batch limit to stop; 0 = measured
+  double stop_grace = 0;  ///< seconds from a signal to the kill; 0 = what the launcher says
 
   std::vector<std::string> data_path;  ///< divided by `split`; empty: the three lists below
   std::vector<std::string> train_data_paths;
@@ -104,6 +105,9 @@ struct Deck : DeckSettings {
   /// Warnings about keys that have no effect; the run can go on. Rank 0 prints them.
   /// Comparisons of decks ignore them.
   std::vector<std::string> warnings;
+  // Set by the resolve() that computed the value. Comparisons ignore these, too.
+  bool derives_batch = false;         ///< train_batch_size follows from the micro-batch
+  bool derives_accumulation = false;  ///< gradient_accumulation_steps was not given
 };
 
 /// Reads decks and merges them key by key, left to right; later values replace earlier ones.

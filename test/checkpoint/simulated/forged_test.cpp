@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <xxhash.h>
 
 #include <boost/test/unit_test.hpp>
