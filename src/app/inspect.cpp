@@ -13,6 +13,7 @@
 #include "trireme/host/progress.hpp"
 
 #include "diff.hpp"
+#include "resume.hpp"
 
 namespace trireme {
 
@@ -105,7 +106,10 @@ void print(const CheckpointReader& reader, bool deck) {
   print_state(reader);
   print_totals(reader, names);
   print_tensors(reader, names);
-  if (deck) log::info("deck\n{}", reader.state().deck);
+  if (deck)
+    log::info("deck\n{}", reader.state().format_version == RunState::kFormat
+                              ? reader.state().deck
+                              : to_yaml(deck_of(reader)));
 }
 
 void verify(CheckpointReader& reader) {

@@ -34,16 +34,21 @@ Settings settings(const Deck& of) {
   return values;
 }
 
-/// The deck that the checkpoint was made with.
+}  // namespace
+
 Deck deck_of(const CheckpointReader& reader) {
   try {
-    return parse_deck(reader.state().deck, "its deck");
+    const RunState& state = reader.state();
+    return state.format_version < 3 ? parse_deck_with_whole_widths(state.deck, "its deck")
+                                    : parse_deck(state.deck, "its deck");
   } catch (const Error& e) {
     throw Error(fmt::format(
         "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
         reader.folder(), reader.state().version, e.what()));
   }
 }
+
+namespace {
 
 fs::path tidy(const std::string& path) {
   std::error_code code;

@@ -88,9 +88,9 @@ std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
 constexpr std::string_view kSeal = "trireme checkpoint, version ";
 
 /// The first bytes of a file, where `sum` is the checksum of all other bytes.
-std::string seal(std::uint64_t sum) {
-  std::string text = fmt::format("{}{}, XXH3 after byte {}: {:016x}\n", kSeal, kFormatVersion,
-                                 kSealBytes, sum);
+std::string seal(std::uint64_t sum, std::int64_t version) {
+  std::string text =
+      fmt::format("{}{}, XXH3 after byte {}: {:016x}\n", kSeal, version, kSealBytes, sum);
   text.resize(static_cast<std::size_t>(kSealBytes), ' ');
   return text;
 }
@@ -132,7 +132,7 @@ void write_index(const std::string& folder, const RunState& state, const Manifes
   save_tensors(file, manifest);
   save_shards(file, shards);
   file.close();
-  const std::string text = seal(sum_after_seal(path));
+  const std::string text = seal(sum_after_seal(path), kFormatVersion);
   std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << text;
   sync_to_disk(path);
   std::string written(text.size(), '\0');
@@ -148,12 +148,14 @@ h5::File open_index(const std::string& folder) {
   TRM_REQUIRE_SYSTEM(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes), errno,
                      "{}: cannot read", path);
   TRM_REQUIRE(text.starts_with(kSeal), "{}: no checkpoint, or of an older format", path);
-  const std::string_view version = std::string_view(text).substr(kSeal.size());
-  TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),
-              "{}: its format has version {}; this program reads version {}", path,
-              version.substr(0, version.find(',')), kFormatVersion);
+  std::int64_t version = 0;
+  std::from_chars(text.data() + kSeal.size(), text.data() + text.size(), version);
+  TRM_REQUIRE(version >= kOldestVersion && version <= kFormatVersion,
+              "{}: its format has version {}; this program reads versions {} to {}", path,
+              version, kOldestVersion, kFormatVersion);
   // Check before HDF5 opens the file: HDF5 trusts its content, and can crash on damage.
-  TRM_REQUIRE(text == seal(sum_after_seal(path)), "{}: damaged: its checksum is wrong", path);
+  TRM_REQUIRE(text == seal(sum_after_seal(path), version), "{}: damaged: its checksum is wrong",
+              path);
   h5::File file(path, h5::Mode::read);
   require_stamp(file);
   return file;
@@ -161,6 +163,7 @@ h5::File open_index(const std::string& folder) {
 
 RunState load_state(const h5::File& file) {
   RunState state;
+  state.format_version = file.integer("format_version");
   state.iteration = file.integer("iteration");
   state.samples_consumed = file.integer("samples_consumed");
   state.optimizer_steps = file.integer("optimizer_steps");

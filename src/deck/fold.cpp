@@ -54,6 +54,37 @@ void warn_of_other_optimizers(Deck& deck) {
   }
 }
 
+/// Sets the rows of the up-projection by GPT-NeoX's rule of 2024. A gated MLP has two thirds of
+/// what the deck says, so that gated and plain MLPs have about equally many parameters.
+void fold_mlp_width(const Draft& draft, Deck& deck) {
+  ModelConfig& model = deck.model;
+  std::int64_t width = model.intermediate_size;
+  if (draft.expansion_factor > 0) {
+    width = static_cast<std::int64_t>(
+        std::min(draft.expansion_factor * static_cast<double>(model.hidden_size), 1e12));
+  } else if (width == 0) {
+    width = 4 * model.hidden_size;
+  }
+  std::int64_t inner = width;
+  if (gated(model.activation)) {
+    const std::int64_t both = 2 * width / 3;
+    inner = both / 2;
+    if (both % 2 == 1 && inner % draft.mlp_multiple_of == 0) {
+      deck.warnings.push_back(fmt::format(
+          "GPT-NeoX cannot build this gated mlp: two thirds of {} are odd, and its two "
+          "matrices "
+          "would disagree. The inner width is {} here; intermediate_size: {} says so",
+          width, inner, 3 * inner));
+    }
+  }
+  inner = round_up(inner, draft.mlp_multiple_of);
+  model.intermediate_size = gated(model.activation) ? 2 * inner : inner;
+  TRM_REQUIRE(inner >= 1 && model.intermediate_size <= 1'000'000'000,
+              "intermediate_size {} gives the mlp an inner width of {}; check hidden_size, "
+              "intermediate_size, expansion_factor and mlp_multiple_of",
+              width, inner);
+}
+
 }  // namespace
 
 void check_words(const Settings& settings, const Draft& draft) {
@@ -99,23 +130,12 @@ void fold(Draft& draft, Deck& deck) {
   if (draft.bias_gelu_fusion && model.activation == Activation::gelu) {
     model.activation = Activation::gelu_tanh;
   }
-  if (draft.expansion_factor > 0) {
-    model.intermediate_size = static_cast<std::int64_t>(
-        std::min(draft.expansion_factor * static_cast<double>(model.hidden_size), 1e12));
-  }
   if (draft.lr_decay_fraction > 0) {
     deck.schedule.lr_decay_iters = std::max<std::int64_t>(
         1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_iters)));
   }
   fill_open(deck);
-  const std::int64_t halves = gated(model.activation) ? 2 : 1;
-  if (draft.mlp_multiple_of > 1) {
-    model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
-  }
-  TRM_REQUIRE(
-      model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
-      "intermediate_size becomes {}; check hidden_size, expansion_factor and mlp_multiple_of",
-      model.intermediate_size);
+  fold_mlp_width(draft, deck);
 
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
@@ -135,12 +155,6 @@ const Setting* given(const Settings& settings, const std::string& path) {
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
   warn_of_other_optimizers(deck);
-  if (gated(deck.model.activation)) {
-    deck.warnings.push_back(fmt::format(
-        "intermediate_size {} is the width of the whole up-projection; half of the width is "
-        "the gate. Recent GPT-NeoX versions use two thirds of what their decks say",
-        deck.model.intermediate_size));
-  }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
   }

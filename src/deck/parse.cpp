@@ -196,14 +196,16 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-/// Reads a deck from (name, text) pairs.
-Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
+/// A deck's name, and its parsed text.
+using NamedTree = std::pair<std::string, Value>;
+
+Deck read_trees(const std::vector<NamedTree>& trees,
                 const std::vector<std::string>& overrides) {
   try {
     Settings settings;
     std::vector<std::string> names;
-    for (const auto& [name, text] : texts) {
-      Layer(settings).lay(parse_tree(text, name));
+    for (const auto& [name, tree] : trees) {
+      Layer(settings).lay(tree);
       names.push_back(name);
     }
     for (const std::string& text : overrides) Layer(settings).lay(parse_override(text));
@@ -214,12 +216,37 @@ Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
   }
 }
 
+/// Reads a deck from (name, text) pairs.
+Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
+                const std::vector<std::string>& overrides) {
+  std::vector<NamedTree> trees;
+  try {
+    for (const auto& [name, text] : texts) trees.emplace_back(name, parse_tree(text, name));
+  } catch (Error& e) {  // every rank parses equal texts
+    e.set_everywhere();
+    throw;
+  }
+  return read_trees(trees, overrides);
+}
+
 }  // namespace
 
 }  // namespace deck
 
 Deck parse_deck(const std::string& text, const std::string& name) {
   return deck::read_texts({{name, text}}, {});
+}
+
+Deck parse_deck_with_whole_widths(const std::string& text, const std::string& name) {
+  deck::Value tree = deck::parse_tree(text, name);
+  const deck::Value* activation = tree.find("activation");
+  const auto width = std::ranges::find(tree.entries, "intermediate_size", &deck::Entry::key);
+  if (activation != nullptr && width != tree.entries.end() &&
+      activation->text.ends_with("glu")) {
+    const std::int64_t inner = std::atoll(width->value.text.c_str()) / 2;
+    width->value.text = std::to_string(3 * inner);
+  }
+  return deck::read_trees({{name, std::move(tree)}}, {});
 }
 
 Deck read_deck(const std::vector<std::string>& files,

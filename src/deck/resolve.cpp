@@ -20,9 +20,6 @@ void check_model(const ModelConfig& m) {
   TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
               "max_position_embeddings {} is less than seq_length {}",
               m.max_position_embeddings, m.seq_length);
-  TRM_REQUIRE(!gated(m.activation) || m.intermediate_size % 2 == 0,
-              "intermediate_size {} must be even: half of it is the activation's gate",
-              m.intermediate_size);
   TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
               "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
   if (m.pos_emb != PositionEmbedding::rotary) return;
@@ -42,7 +39,9 @@ void check_tensor_parallel(const Deck& deck) {
   divisible(m.num_attention_heads, "num_attention_heads");
   divisible(m.num_kv_heads, "num_kv_heads");
   divisible(m.mlp_inner(),
-            gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
+            gated(m.activation)
+                ? "the inner width of the gated mlp, a third of intermediate_size,"
+                : "intermediate_size");
   TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
               "a vocabulary of {} cannot be partitioned over model_parallel_size {}",
               m.vocab_size, tp);
@@ -146,7 +145,6 @@ void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
   if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
-  if (m.intermediate_size == 0) m.intermediate_size = 4 * m.hidden_size;
   if (deck.schedule.lr_decay_iters == 0) deck.schedule.lr_decay_iters = deck.train_iters;
 }
 

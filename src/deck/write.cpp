@@ -15,6 +15,8 @@ Draft unfold(const DeckSettings& settings) {
       model.norm_epsilon;
   draft.bias_gelu_fusion = model.activation == Activation::gelu_tanh;
   if (draft.bias_gelu_fusion) model.activation = Activation::gelu;
+  // An inner width of n is what `intermediate_size: 3 n` asks for.
+  if (gated(model.activation)) model.intermediate_size = 3 * model.mlp_inner();
   draft.memory = memory_words(settings);
   draft.betas = {settings.optimizer.beta1, settings.optimizer.beta2};
   return draft;

@@ -22,7 +22,7 @@ const std::array<Json, 4> kModels{
                     "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
                     "gradient_clipping": 0.5})"),
     Json::parse(R"({"pos_emb": "rotary", "norm": "rmsnorm", "activation": "swiglu",
-                    "num_kv_heads": 2, "intermediate_size": 40, "no_weight_tying": false,
+                    "num_kv_heads": 2, "intermediate_size": 60, "no_weight_tying": false,
                     "use_bias_in_attn_linear": false, "use_bias_in_mlp": false,
                     "gradient_clipping": 0.5})"),
     Json::parse(R"({"pos_emb": "none", "gpt_j_residual": true, "gpt_j_tied": true, "lr": 0.1,

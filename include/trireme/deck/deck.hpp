@@ -117,6 +117,11 @@ struct Deck : DeckSettings {
 /// Parses a deck from `text`; `name` stands for the file in messages.
 [[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
 
+/// parse_deck() for a resolved deck from before GPT-NeoX's rule for gated MLPs was followed:
+/// its `intermediate_size` is the whole up-projection of a gated MLP, gate included.
+[[nodiscard]] Deck parse_deck_with_whole_widths(const std::string& text,
+                                                const std::string& name);
+
 /// Fills in and checks everything that depends on the number of ranks or on several keys. Sets
 /// the batch sizes, and checks that heads, layers and widths fit the mesh. Throws Error that
 /// names the keys and numbers. A second call changes no setting.

@@ -61,7 +61,7 @@ const Key kModelKeys[] = {
      "number of token ids; must agree with the data file; null: taken from there", kSize,
      Need::open},
     {"intermediate_size", "", [](D d) -> Field { return &d.deck.model.intermediate_size; },
-     "width of the up-projection, gate included; null: 4 hidden_size", kSize, Need::open},
+     "inner width of the mlp, or of a gated mlp three times that; null: 4 hidden_size", kSize, Need::open},
     {"expansion_factor", "", [](D d) -> Field { return &d.expansion_factor; },
      "intermediate_size as a multiple of hidden_size", kPositive, Need::input},
     {"mlp_multiple_of", "", [](D d) -> Field { return &d.mlp_multiple_of; },
