@@ -74,6 +74,7 @@ class TrainRun {
     prepare_saves();
     print_start_end(deck_, start_);
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics_ ? &*metrics_ : nullptr);
+    save_initial_weights();
     loop();
     end_saves();
     if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
@@ -142,6 +143,13 @@ class TrainRun {
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
     saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
                    metrics_ ? &*metrics_ : nullptr);
+  }
+
+  void save_initial_weights() {
+    if (!saves_ || iteration_ > 0 || !save_is_due(deck_, 0)) return;
+    trainer_.wait_for_values();
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
+    if (!deck_.checkpoint_async) saves_->wait();
   }
 
   void loop() {

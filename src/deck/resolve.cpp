@@ -2,6 +2,8 @@
 // Resolves what depends on the number of ranks or on several keys: batch sizes, and whether the
 // model fits the mesh.
 
+#include <cmath>
+
 #include "trireme/data/sampler.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 
@@ -125,16 +127,28 @@ void check_run(const Deck& deck) {
 
 void check_checkpoints(const Deck& deck) {
   using Scale = DeckSettings::CheckpointScale;
-  TRM_REQUIRE(deck.checkpoint_scale == Scale::linear || deck.checkpoint_factor >= 2,
-              "checkpoint_scale: log requires a checkpoint_factor of at least 2, is {}",
-              deck.checkpoint_factor == 0 ? "null" : "1");
+  const double factor = deck.checkpoint_factor;
+  const std::string text = factor == 0 ? "null" : fmt::format("{}", factor);
+  if (deck.checkpoint_scale == Scale::log) {
+    TRM_REQUIRE(
+        factor > 1,
+        "checkpoint_scale: log requires a checkpoint_factor above 1, such as 2; it is {}",
+        text);
+    TRM_REQUIRE(factor >= 1.001,
+                "checkpoint_factor {} with checkpoint_scale: log saves at "
+                "almost every iteration; use 1.001 or more",
+                text);
+  } else {
+    TRM_REQUIRE(std::trunc(factor) == factor,
+                "checkpoint_factor {} counts iterations and must be a whole number; only "
+                "checkpoint_scale: log takes others",
+                text);
+  }
   TRM_REQUIRE(
       !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
       "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
-  TRM_REQUIRE(
-      !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
-      "finetune: true starts its own schedule: leave out override_lr_scheduler and "
-      "use_checkpoint_lr_scheduler");
+  TRM_REQUIRE(!deck.finetune || !deck.use_checkpoint_lr_scheduler,
+              "finetune: true starts its own schedule: leave out use_checkpoint_lr_scheduler");
   TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
               "finetune: true needs load: the folder of the weights to start from");
 }

@@ -14,7 +14,10 @@ std::int64_t warmup_iters(const ScheduleConfig& config) {
   TRM_REQUIRE(config.warmup >= 0 && config.warmup <= 1,
               "warmup is a fraction of lr_decay_iters, between 0 and 1; here it is {}",
               config.warmup);
-  return static_cast<std::int64_t>(config.warmup * static_cast<double>(config.lr_decay_iters));
+  const double iters = config.warmup * static_cast<double>(config.lr_decay_iters);
+  const double whole = std::round(iters);  // 0.29 · 100 is a little less than 29 in fp64
+  return static_cast<std::int64_t>(std::abs(iters - whole) < 1e-9 * (1 + whole) ? whole
+                                                                                : iters);
 }
 
 double learning_rate(const ScheduleConfig& config, std::int64_t iteration) {

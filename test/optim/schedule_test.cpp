@@ -76,6 +76,16 @@ BOOST_AUTO_TEST_CASE(exponential) {
   check(config(DecayStyle::exponential, 6e-4), 100, 6e-4);
 }
 
+BOOST_AUTO_TEST_CASE(shares_that_fp64_rounds_below_a_whole_number) {
+  auto c = config(DecayStyle::linear);
+  for (const int percent : {29, 57, 58}) {
+    c.warmup = percent / 100.0;
+    BOOST_TEST(warmup_iters(c) == percent);
+  }
+  c.warmup = 0.2999;
+  BOOST_TEST(warmup_iters(c) == 29);
+}
+
 BOOST_AUTO_TEST_CASE(no_warm_up_and_nothing_else) {
   auto c = config(DecayStyle::linear);
   c.warmup = 0;

@@ -53,9 +53,9 @@ struct DeckSettings {
   std::string run_dir;                       ///< folder of the run's own files; empty = `save`
   std::string save;                          ///< folder of checkpoints; empty = none
   std::string load;                          ///< folder to resume from; empty = start afresh
-  std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
-  CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: at factor, factor², …
-  std::vector<std::int64_t> extra_save_iters;  ///< further iterations to save at
+  double checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
+  CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: at 1, factor, factor², …
+  std::vector<std::int64_t> extra_save_iters;  ///< further iterations; 0 = the initial weights
   std::int64_t keep_last_n_checkpoints = 0;    ///< 0 = all
   std::int64_t exit_interval = 0;              ///< save and end at multiples of this; 0 = never
   bool no_save_optim = false;                  ///< save the weights alone
