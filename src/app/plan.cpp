@@ -125,6 +125,7 @@ void plan(const DeckSource& source, const PlanOptions& options, Communicator& wo
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, options.ranks);
   for (const std::string& w : deck.warnings) log::warn("{}", w);
+  for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
   const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);

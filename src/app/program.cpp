@@ -20,6 +20,7 @@
 #include "trireme/host/engine.hpp"
 #include "trireme/host/terminal.hpp"
 
+#include "decks.hpp"
 #include "help/command_tree.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
@@ -30,7 +31,8 @@ namespace trireme {
 
 namespace {
 
-constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
+constexpr const char* kCommands =
+    "train, bench, plan, validate, show, keys, prepare or inspect";
 
 struct CommandLine {
   CLI::App app{
@@ -40,11 +42,17 @@ struct CommandLine {
   CLI::App* prepare = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
+  CLI::App* validate = nullptr;
+  CLI::App* show = nullptr;
+  CLI::App* keys = nullptr;
   DeckSource deck;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
+  ShowOptions show_options;
+  KeysOptions keys_options;
+  int validate_ranks = 0;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -93,6 +101,7 @@ struct CommandLine {
     add_prepare();
     add_inspect();
     add_plan();
+    add_deck_commands();
   }
 
   /// Prints a text instead of running a command, as --version does.
@@ -127,6 +136,28 @@ struct CommandLine {
         ->check(CLI::Range(1, 100'000));
     plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
         ->type_name(kFileValue);
+  }
+
+  void add_deck_commands() {
+    validate = app.add_subcommand(
+        "validate", "Checks decks as a start would, without memory, data or other ranks");
+    add_deck(*validate);
+    validate
+        ->add_option("--ranks", validate_ranks,
+                     "Ranks of the run; by default the fewest that the deck asks for")
+        ->check(CLI::Range(1, 100'000'000));
+    show =
+        app.add_subcommand("show", "Prints the resolved deck, with where each value came from");
+    add_deck(*show);
+    show->add_option("--ranks", show_options.ranks,
+                     "Ranks of the run, which determine the batch sizes")
+        ->check(CLI::Range(1, 100'000'000));
+    show->add_flag("--json", show_options.json, "Prints JSON instead of YAML");
+    keys = app.add_subcommand("keys", "Explains the keys of decks");
+    keys->add_option("PATTERN", keys_options.pattern,
+                     "Part of a key's name or meaning, in which * stands for any text");
+    keys->add_flag("--markdown", keys_options.markdown,
+                   "Prints all keys as the tables of the reference page");
   }
 
   void add_prepare() {
@@ -189,6 +220,36 @@ void run_prepare(CommandLine& line, Communicator& world) {
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 
+/// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
+bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
+
+void require_deck(const CommandLine& line, const char* name) {
+  TRM_REQUIRE(!line.deck.files.empty(),
+              "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
+}
+
+/// Runs a command that needs no MPI; says whether the command line names one.
+bool run_without_ranks(CommandLine& line) {
+  if (line.help_keys) {
+    if (speaks_for_all()) fmt::print("{}", describe_keys());
+    return true;
+  }
+  const bool show = line.show->parsed();
+  if (!show && !line.validate->parsed() && !line.keys->parsed()) return false;
+  if (!speaks_for_all()) return true;
+  if (line.keys->parsed()) {
+    print_keys(line.keys_options);
+    return true;
+  }
+  require_deck(line, show ? "show" : "validate");
+  if (show) {
+    show_deck(line.deck, line.show_options);
+  } else {
+    validate_deck(line.deck, line.validate_ranks);
+  }
+  return true;
+}
+
 /// Runs the command, and returns the exit code.
 int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
@@ -199,10 +260,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
   }
   const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
-  same_everywhere([&] {
-    TRM_REQUIRE(!line.deck.files.empty(),
-                "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
-  });
+  same_everywhere([&] { require_deck(line, name); });
   if (line.train->parsed()) return train(line.deck, mpi, clock);
   if (line.plan->parsed()) {
     plan(line.deck, line.plan_options, mpi.world());
@@ -211,9 +269,6 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }
-
-/// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
-bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
 /// Rank 0 reports an error that all ranks meet; the other ranks wait until rank 0 ends them.
 constexpr unsigned kPatienceSeconds = 10;
@@ -282,11 +337,8 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return answer(line, e);
   }
-  if (line.help_keys) {
-    if (speaks_for_all()) fmt::print("{}", describe_keys());
-    return 0;
-  }
   try {
+    if (run_without_ranks(line)) return 0;
     const MpiSession mpi = clock.time("MPI", [&] { return MpiSession(argc, argv); });
     log::start(mpi.world().rank(), host_name());
     try {

@@ -13,6 +13,8 @@
 namespace trireme::deck {
 namespace {
 
+using Kind = Faults::Kind;
+
 bool partition_known(const std::string& method) {
   if (method == "uniform" || method == "parameters") return true;
   if (!method.starts_with("type:") || method.size() > 200) return false;
@@ -87,31 +89,33 @@ void fold_mlp_width(const Draft& draft, Deck& deck) {
 
 }  // namespace
 
-void check_words(const Settings& settings, const Draft& draft) {
+void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
   const auto find = [&](const std::string& path) { return given(settings, path); };
   if (const auto* s = find("pipe_partition_method");
       s != nullptr && !partition_known(draft.deck.pipe_partition_method)) {
-    fail(s->value.place,
-         "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
-         "expression), is {}",
-         s->value.str());
+    faults.add(Kind::wrong_value, s->value.place,
+               fmt::format("pipe_partition_method must be uniform, parameters or type:REGEX (a "
+                           "regular expression), is {}",
+                           s->value.str()));
   }
   if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2) {
-    fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
+    faults.add(
+        Kind::wrong_value, s->value.place,
+        fmt::format("optimizer.params.betas expects two numbers, got {}", s->value.str()));
   }
   if (const auto* s = find("split"); s != nullptr) {
     try {
       static_cast<void>(split_fractions(draft.deck.split));
     } catch (const Error& e) {
-      fail(s->value.place, "{}", e.what());
+      faults.add(Kind::wrong_value, s->value.place, e.what());
     }
   }
   const auto exclude = [&](const std::string& a, const std::string& b) {
     const Setting* x = find(a);
     const Setting* y = find(b);
-    if (x != nullptr && y != nullptr) {
-      fail(y->place, "{} contradicts {} ({}); keep one of them", b, a, x->place.str());
-    }
+    if (x == nullptr || y == nullptr) return;
+    faults.add(Kind::contradiction, y->place,
+               fmt::format("{} contradicts {} ({}); keep one of them", b, a, x->place.str()));
   };
   for (const std::string part : {"train", "valid", "test"}) {
     exclude("data_path", part + "_data_paths");
@@ -121,7 +125,7 @@ void check_words(const Settings& settings, const Draft& draft) {
   if (draft.tensorboard.enabled) exclude("tensorboard_dir", "tensorboard.enabled");
 }
 
-void fold(Draft& draft, Deck& deck) {
+void fold(const Settings& settings, Draft& draft, Deck& deck) {
   static_cast<DeckSettings&>(deck) = draft.deck;
   ModelConfig& model = deck.model;
   const bool rms = model.norm == Norm::rmsnorm;
@@ -137,6 +141,9 @@ void fold(Draft& draft, Deck& deck) {
   fill_open(deck);
   fold_mlp_width(draft, deck);
 
+  if (given(settings, "iteration") != nullptr && !deck.load.empty()) {
+    deck.load = fmt::format("{}/global_step{}", deck.load, draft.iteration);
+  }
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
   deck.pipe_parallel_size = std::max(deck.pipe_parallel_size, 1);
@@ -155,6 +162,17 @@ const Setting* given(const Settings& settings, const std::string& path) {
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
   warn_of_other_optimizers(deck);
+  if (given(settings, "include") != nullptr) {
+    deck.warnings.emplace_back(
+        "include names hosts, which an MPI launcher chooses here; decks would end in .yml");
+  }
+  if (given(settings, "iteration") != nullptr && deck.load.empty()) {
+    deck.warnings.emplace_back("iteration has an effect with load only");
+  }
+  if (deck.optimizer.kind != OptimizerKind::adamw && !deck.optimizer.bias_correction) {
+    deck.warnings.emplace_back(
+        "optimizer.params.bias_correction means something for AdamW only");
+  }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
   }

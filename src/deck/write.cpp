@@ -2,6 +2,8 @@
 // Writes the resolved deck as text, which metrics and checkpoints keep.
 #include <algorithm>
 
+#include "trireme/deck/show.hpp"
+
 #include "fold.hpp"
 
 namespace trireme {
@@ -24,7 +26,11 @@ Draft unfold(const DeckSettings& settings) {
 
 }  // namespace deck
 
-std::string to_yaml(const Deck& deck) {
+namespace {
+
+/// Every setting as YAML; `remark` gives the comment that follows a value, or nothing.
+template <class F>
+std::string written(const Deck& deck, F remark) {
   deck::Draft draft = deck::unfold(deck);
   std::string out;
   std::vector<std::string> open;  // names of the dictionaries around this key
@@ -40,12 +46,40 @@ std::string to_yaml(const Deck& deck) {
       for (std::size_t i = shared; i < names.size(); ++i) {
         out += fmt::format("{:{}}{}:\n", "", 2 * i, names[i]);
       }
-      out += fmt::format("{:{}}{}: {}\n", "", 2 * names.size(), leaf,
-                         deck::field_text(key, draft));
+      std::string line =
+          fmt::format("{:{}}{}: {}", "", 2 * names.size(), leaf, deck::field_text(key, draft));
+      const std::string why = remark(key);
+      if (!why.empty()) line = fmt::format("{:<44} # {}", line, why);
+      out += line + "\n";
       open = names;
     }
   }
   return out;
+}
+
+}  // namespace
+
+std::string to_yaml(const Deck& deck) {
+  return written(deck, [](const deck::Key&) { return std::string(); });
+}
+
+std::string to_yaml_with_sources(const Deck& deck) {
+  return written(deck, [&](const deck::Key& key) {
+    return deck::one_line(source_of(deck, std::string(key.path)));
+  });
+}
+
+std::vector<ShownSetting> shown_settings(const Deck& deck) {
+  deck::Draft draft = deck::unfold(deck);
+  std::vector<ShownSetting> all;
+  for (const deck::Section& section : deck::key_sections()) {
+    for (const deck::Key& key : section.keys) {
+      if (key.need == deck::Need::input) continue;
+      const std::string path(key.path);
+      all.push_back({path, deck::field_text(key, draft), source_of(deck, path)});
+    }
+  }
+  return all;
 }
 
 }  // namespace trireme

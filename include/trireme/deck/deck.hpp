@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,7 +55,8 @@ struct DeckSettings {
   std::string save;                          ///< folder of checkpoints; empty = none
   std::string load;                          ///< folder to resume from; empty = start afresh
   double checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
-  CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: at 1, factor, factor², …
+  CheckpointScale checkpoint_scale =
+      CheckpointScale::linear;                 ///< log: at 1, factor, factor², …
   std::vector<std::int64_t> extra_save_iters;  ///< further iterations; 0 = the initial weights
   std::int64_t keep_last_n_checkpoints = 0;    ///< 0 = all
   std::int64_t exit_interval = 0;              ///< save and end at multiples of this; 0 = never
@@ -101,6 +103,10 @@ struct Deck : DeckSettings {
   /// Warnings about keys that have no effect; the run can go on. Rank 0 prints them.
   /// Comparisons of decks ignore them.
   std::vector<std::string> warnings;
+  /// What the reader filled in and why, for the log.
+  std::vector<std::string> notes;
+  /// Where a value was written, by the key's path: "deck.yml:3:1", "--set seed=7".
+  std::map<std::string, std::string> sources;
 };
 
 /// Reads decks and merges them key by key, left to right; later values replace earlier ones.
@@ -138,8 +144,11 @@ void resolve(Deck& deck, int world_size);
 /// on other texts.
 [[nodiscard]] std::array<double, 3> split_fractions(const std::string& split);
 
-/// Describes every key with default and range, for people to read.
-[[nodiscard]] std::string describe_keys();
+/// Describes the known keys with type, default, meaning and origin, for people to read. A
+/// pattern, in which * stands for any text, selects keys by name, meaning or section.
+[[nodiscard]] std::string describe_keys(const std::string& pattern = "");
+/// The same as tables in Markdown.
+[[nodiscard]] std::string key_reference();
 
 /// The name closest to `name` by edit distance; empty if none is close.
 [[nodiscard]] std::string nearest_name(std::string_view name,
