@@ -136,6 +136,21 @@ struct CommandLine {
         ->check(CLI::Range(1, 100'000));
     plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
         ->type_name(kFileValue);
+    PlanTimeOptions& time = plan_options.time;
+    plan->add_option("--machine", time.machine,
+                     "A machine's rates, from which the time of a step is predicted")
+        ->type_name(kFileValue);
+    plan->add_option("--device-memory", time.device_memory,
+                     "Memory that a rank may take: 80GiB; the machine file's without")
+        ->type_name("SIZE");
+    plan->add_flag("--search", time.search,
+                   "Finds the ten fastest layouts of mesh, micro-batch, ZeRO and recompute");
+    plan->add_flag("--explain", time.explain,
+                   "Says why the deck is slower than the best layout");
+    plan->add_option("--write", time.write, "File for the best layout, as a deck")
+        ->type_name(kFileValue);
+    plan->add_option("--timeline", time.timeline, "File for the schedule as a picture (SVG)")
+        ->type_name(kFileValue);
   }
 
   void add_deck_commands() {

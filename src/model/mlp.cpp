@@ -9,13 +9,13 @@ namespace trireme {
 Mlp::Mlp(const std::string& name, const ModelConfig& config, const TensorParallel& tp)
     : activation_(config.activation),
       down_(name + (gated(config.activation) ? ".down_proj" : ".dense_4h_to_h"),
-            Linear::Cut::row, {config.mlp_inner(), config.hidden_size}, config.use_bias_in_mlp,
-            config.output_layer_init_method, tp) {
+            Linear::Sharding::row, {config.mlp_inner(), config.hidden_size},
+            config.use_bias_in_mlp, config.output_layer_init_method, tp) {
   const std::vector<const char*> names = gated(config.activation)
                                              ? std::vector{".gate_proj", ".up_proj"}
                                              : std::vector{".dense_h_to_4h"};
   for (const char* part : names) {
-    up_.emplace_back(name + part, Linear::Cut::column,
+    up_.emplace_back(name + part, Linear::Sharding::column,
                      Linear::Extents{config.hidden_size, config.mlp_inner()},
                      config.use_bias_in_mlp, config.init_method, tp);
   }
@@ -36,7 +36,7 @@ Tensor Mlp::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   Tensor h;
   if (gated(activation_)) {
     h = ascend(ex, x);
-    ops::activation_forward(ex, activation_, h, a);
+    ops::activation_forward(ex, {.kind = activation_, .x = h, .y = a});
   } else {
     h = ex.make(x.dtype(), a.shape());
     up_.front().forward_activated(ex, x, activation_, h, a);
@@ -55,12 +55,12 @@ Tensor Mlp::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Tape& ta
     // The activation is recomputed: this saves a third of a layer's memory for a hundredth of
     // the layer's time.
     Tensor a = ex.make(x.dtype(), Shape{x.rows(), inner});
-    ops::activation_forward(ex, activation_, h, a);
+    ops::activation_forward(ex, {.kind = activation_, .x = h, .y = a});
     down_.accumulate_gradients(ex, dy, a);
     if (gated(activation_)) {
       a = {};
       const Tensor da = down_.input_gradient(ex, dy);
-      ops::activation_backward(ex, activation_, h, da, h);
+      ops::activation_backward(ex, {.kind = activation_, .x = h, .dy = da, .dx = h});
       dh = h;
     }
   }
