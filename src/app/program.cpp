@@ -184,6 +184,9 @@ struct CommandLine {
     prepare->add_option("--output", prepare_options.output, "Token file to write")
         ->type_name(kFileValue)
         ->required();
+    prepare->add_flag("--overwrite", prepare_options.overwrite,
+                      "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
+                      "a file is an error");
     prepare->add_option("--jsonl-key", jsonl_key,
                         "Treats inputs as JSON lines; the key of the text");
     prepare->add_option(

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <memory>
 
+#include "trireme/core/regular_file.hpp"
+
 namespace trireme::deck {
 namespace {
 
@@ -15,6 +17,7 @@ constexpr int kMostIncludes = 8;  // in each other
 
 std::string content_of(const std::string& path) {
   constexpr std::size_t kLargest = std::size_t{16} << 20U;
+  if (other_kind(path) != "a folder") require_file_or_nothing(path);  // a pipe would wait
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
   TRM_REQUIRE_SYSTEM(file, errno, "{}: cannot open the deck", path);

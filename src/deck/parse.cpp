@@ -5,6 +5,7 @@
 
 #include "deck_files.hpp"
 #include "layer.hpp"
+#include "paths.hpp"
 #include "schema.hpp"
 
 namespace trireme {
@@ -114,13 +115,18 @@ void note_sources(const Merged& merged, Deck& deck) {
       fmt::format("\"auto\" leaves these keys to their defaults: {}", joined(open)));
 }
 
-Deck build(Merged& merged) {
+enum class Paths : std::uint8_t { expand, take };
+
+Deck build(Merged& merged, Paths paths) {
   const Settings& settings = merged.settings;
   const std::string lone = merged.lone_deepspeed();
   Draft draft;
   if (!lone.empty()) use_deepspeed_defaults(draft);
   refuse(merged);
   set_all(merged, draft);
+  if (paths == Paths::expand) {
+    merged.faults.gather(Kind::wrong_value, {}, [&] { expand_paths(settings, draft); });
+  }
   require_all(merged, !lone.empty());
   check_attention(settings, draft, merged.faults);
   merged.faults.raise(merged.sources);
@@ -140,14 +146,14 @@ Deck build(Merged& merged) {
 
 /// Calls `read`, and reads the decks that `read` names.
 template <class F>
-Deck read_trees(F read, const std::vector<std::string>& overrides) {
+Deck read_trees(F read, const std::vector<std::string>& overrides, Paths paths) {
   try {
     std::vector<NamedTree> trees;
     read(trees);
     Merged merged;
     for (const auto& [name, tree] : trees) lay_deck(merged, tree, name);
     for (const std::string& text : overrides) lay_override(merged, text);
-    return build(merged);
+    return build(merged, paths);
   } catch (Error& e) {  // every rank parses equal texts
     e.set_everywhere();
     throw;
@@ -160,7 +166,8 @@ Deck read_trees(F read, const std::vector<std::string>& overrides) {
 
 Deck parse_deck(const std::string& text, const std::string& name) {
   return deck::read_trees(
-      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); }, {});
+      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); }, {},
+      deck::Paths::take);
 }
 
 Deck parse_deck_with_whole_widths(const std::string& text, const std::string& name) {
@@ -177,7 +184,7 @@ Deck parse_deck_with_whole_widths(const std::string& text, const std::string& na
         }
         trees.emplace_back(name, std::move(tree));
       },
-      {});
+      {}, deck::Paths::take);
 }
 
 Deck read_deck(const std::vector<std::string>& files,
@@ -186,7 +193,7 @@ Deck read_deck(const std::vector<std::string>& files,
       [&](std::vector<deck::NamedTree>& trees) {
         for (const std::string& file : files) deck::read_file(file, trees);
       },
-      overrides);
+      overrides, deck::Paths::expand);
 }
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include "trireme/deck/show.hpp"
 
 #include "fold.hpp"
+#include "paths.hpp"
 
 namespace trireme {
 namespace deck {
@@ -28,10 +29,20 @@ Draft unfold(const DeckSettings& settings) {
 
 namespace {
 
+/// The draft for read_deck(), which replaces names in paths.
+deck::Draft unfold_for_users(const Deck& deck) {
+  deck::Draft draft = deck::unfold(deck);
+  for (const deck::PathSetting& setting : deck::paths_of(draft)) {
+    *setting.path = deck::with_dollars_kept(*setting.path);
+  }
+  return draft;
+}
+
+constexpr auto kNoRemark = [](const deck::Key&) { return std::string(); };
+
 /// Every setting as YAML; `remark` gives the comment that follows a value, or nothing.
 template <class F>
-std::string written(const Deck& deck, F remark) {
-  deck::Draft draft = deck::unfold(deck);
+std::string written(deck::Draft draft, F remark) {
   std::string out;
   std::vector<std::string> open;  // names of the dictionaries around this key
   for (const deck::Section& section : deck::key_sections()) {
@@ -59,12 +70,14 @@ std::string written(const Deck& deck, F remark) {
 
 }  // namespace
 
-std::string to_yaml(const Deck& deck) {
-  return written(deck, [](const deck::Key&) { return std::string(); });
+std::string to_yaml(const Deck& deck) { return written(deck::unfold(deck), kNoRemark); }
+
+std::string to_yaml_for_users(const Deck& deck) {
+  return written(unfold_for_users(deck), kNoRemark);
 }
 
 std::string to_yaml_with_sources(const Deck& deck) {
-  return written(deck, [&](const deck::Key& key) {
+  return written(unfold_for_users(deck), [&](const deck::Key& key) {
     return deck::one_line(source_of(deck, std::string(key.path)));
   });
 }

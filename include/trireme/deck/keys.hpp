@@ -57,6 +57,7 @@ struct Draft {
   std::vector<std::string> include;
   MemoryWords memory;
   TensorBoardWords tensorboard;
+  bool overwrite = false;
 };
 
 struct Choice {
@@ -167,6 +168,13 @@ struct KnownKey {
 [[nodiscard]] std::string field_type(const Field& field);  ///< "integer", "one of a, b"
 /// "integer ≥ 1; default 4; also as ALIAS"
 [[nodiscard]] std::string key_facts(const Key& key, Draft& defaults);
+
+/// Every path among the settings, and the key that it stands under.
+struct PathSetting {
+  std::string_view key;
+  std::string* path;
+};
+[[nodiscard]] std::vector<PathSetting> paths_of(Draft& draft);
 
 /// The draft that these settings would be read from.
 [[nodiscard]] Draft unfold(const DeckSettings& settings);
