@@ -25,6 +25,13 @@ struct RunStart {
   std::string data;  ///< see data_identity()
 };
 
+/// Whether any of the deck's data files exists.
+[[nodiscard]] bool has_data(const Deck& deck);
+
+/// Checks all parts of the deck's data, and fills in their vocabulary. Returns the training
+/// data. Throws Error.
+[[nodiscard]] std::optional<Samples> check_data(Deck& deck, DocumentCheck check);
+
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
 /// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's
 /// folders. Checks that write come last, so that a refused deck leaves no file behind. Throws
