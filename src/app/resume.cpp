@@ -78,6 +78,15 @@ void require_same(const std::string& checkpoint, const std::string& key, const S
 }
 
 std::string describe(const ScheduleConfig& s, const Settings& of) {
+  if (s.deepspeed.type != DeepSpeedSchedule::Type::none) {
+    std::string text = fmt::format("lr {}, scheduler {}", s.lr, of.at("scheduler.type"));
+    for (const auto& [key, value] : of) {
+      if (key.starts_with("scheduler.params.")) {
+        text += fmt::format(", {} {}", key.substr(key.rfind('.') + 1), value);
+      }
+    }
+    return text;
+  }
   return fmt::format("lr {}, min_lr {}, warmup {}, lr_decay_style {}, lr_decay_iters {}", s.lr,
                      s.min_lr, s.warmup, of.at("lr_decay_style"), s.lr_decay_iters);
 }
