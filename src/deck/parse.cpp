@@ -23,9 +23,11 @@ void warn_of_ignored(const Settings& settings, Deck& deck) {
   using Shown = ForeignKeys::Shown;
   std::vector<std::pair<std::string_view, std::vector<std::string>>> groups;
   for (const auto& [path, setting] : settings) {
-    const ForeignKeys* ignored = Schema::instance().find(path)->group;
+    const Meaning& meaning = *Schema::instance().find(path);
+    const ForeignKeys* ignored = meaning.group;
     if (ignored == nullptr || ignored->standing != Standing::no_meaning) continue;
     if (setting.value.kind == Value::Kind::null || ignored->shown == Shown::never) continue;
+    if (ignored->shown == Shown::changed && is_off(meaning, setting.value)) continue;
     const bool whole = ignored->shown == Shown::whole;
     auto group = std::ranges::find(groups, ignored->advice, [](auto& g) { return g.first; });
     if (group == groups.end()) group = groups.insert(groups.end(), {ignored->advice, {}});

@@ -127,9 +127,10 @@ struct ForeignKey {
 /// Keys that set nothing here, under one dictionary ("" = top level).
 struct ForeignKeys {
   enum class Shown : std::uint8_t {
-    each,   ///< the warning names the key
-    whole,  ///< the warning names the dictionary instead
-    never   ///< a setting of a feature that another key switches on
+    each,     ///< the warning names the key
+    changed,  ///< the warning names the key if its value isn't the default there
+    whole,    ///< the warning names the dictionary instead
+    never     ///< a setting of a feature that another key switches on
   };
   std::string_view title;
   Origin origin;
