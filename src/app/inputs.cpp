@@ -85,8 +85,8 @@ bool has_data(const Deck& deck) {
   });
 }
 
-std::optional<Samples> check_data(Deck& deck, DocumentCheck check) {
-  auto samples = open_samples(deck, Part::train, check);
+std::string check_training_data(Deck& deck, DocumentCheck check) {
+  const auto samples = open_samples(deck, Part::train, check);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
               "files made by `trireme prepare`");
@@ -95,21 +95,27 @@ std::optional<Samples> check_data(Deck& deck, DocumentCheck check) {
               "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
               deck.model.vocab_size, vocabulary);
   deck.model.vocab_size = vocabulary;
+  std::string identity;
+  add_identity(identity, deck.data_path.empty() ? "train" : "all", *samples);
+  return identity;
+}
+
+std::string check_data(Deck& deck, DocumentCheck check) {
+  std::string identity = check_training_data(deck, check);
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
     // With data_path, all parts come from files that were checked above.
     const auto other =
         open_samples(deck, part, deck.data_path.empty() ? check : DocumentCheck::none);
-    TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
+    TRM_REQUIRE(!other || other->vocab_size() == deck.model.vocab_size,
                 "the training data's vocabulary is {}, but that of the {} data is {}",
-                vocabulary, name_of(part), other->vocab_size());
+                deck.model.vocab_size, name_of(part), other->vocab_size());
   }
-  return samples;
+  return identity;
 }
 
 void check_inputs(Deck& deck, RunStart& start) {
-  const auto samples = check_data(deck, DocumentCheck::all);
-  add_identity(start.data, deck.data_path.empty() ? "train" : "all", *samples);
+  start.data = check_data(deck, DocumentCheck::all);
   start.claim.lock_existing(deck);
   start.load = LoadSource(deck, start.data);
   start.claim.check(deck, start.load);

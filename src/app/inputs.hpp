@@ -18,6 +18,11 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
+/// Checks the deck's training data, fills in their vocabulary, and returns what the data hold:
+/// see data_identity(). Throws Error.
+[[nodiscard]] std::string check_training_data(Deck& deck,
+                                              DocumentCheck check = DocumentCheck::all);
+
 /// What rank 0 knows of a run before other ranks start it.
 struct RunStart {
   LoadSource load;
@@ -28,9 +33,8 @@ struct RunStart {
 /// Whether any of the deck's data files exists.
 [[nodiscard]] bool has_data(const Deck& deck);
 
-/// Checks all parts of the deck's data, and fills in their vocabulary. Returns the training
-/// data. Throws Error.
-[[nodiscard]] std::optional<Samples> check_data(Deck& deck, DocumentCheck check);
+/// check_training_data(), and the same for the other parts.
+[[nodiscard]] std::string check_data(Deck& deck, DocumentCheck check);
 
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
 /// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's

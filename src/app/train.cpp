@@ -32,11 +32,12 @@ namespace {
 /// One rank's share of the run.
 class TrainRun {
  public:
-  /// `begin` is known on rank 0.
-  TrainRun(const Deck& deck, RunStart& begin, const MpiSession& mpi, StartClock& start,
-           double process_started)
+  /// Rank 0 alone knows what `known` holds.
+  TrainRun(const Deck& deck, RunStart& known, const TrainOptions& options,
+           const MpiSession& mpi, StartClock& start, double process_started)
       : deck_(deck),
-        begin_(begin),
+        known_(known),
+        options_(options),
         mpi_(mpi),
         world_(mpi.world()),
         start_(start),
@@ -55,16 +56,17 @@ class TrainRun {
 
   /// Trains, and returns the program's exit code.
   int run() {
-    const double gemm_rate = start_.time("rate", [&] {
-      return world_.reduce_value(engine_.gemm_rate(world_, 768, 0.03), Reduction::sum);
-    });
+    const GemmRate rate =
+        start_.time("rate", [&] { return engine_.gemm_rate(world_, 768, 0.03); });
+    const double gemm_rate = world_.reduce_value(rate.operations, Reduction::sum);
+    const double busy = world_.reduce_value(rate.busy, Reduction::sum) / world_.size();
     start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start({deck_, engine_, ranks_, plan_, gemm_rate, data_text(*train_data_)});
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, data_text(*train_data_)});
       write_start_files(deck_, environment_text(ranks_));
     }
     const RunPosition begin =
-        start_.time("load", [&] { return restore(deck_, begin_.load, world_, trainer_); });
+        start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
     iteration_ = begin.iteration;
     samples_ = begin.samples;
     start_.time("files", [&] { open_metrics(); });
@@ -94,13 +96,17 @@ class TrainRun {
   static constexpr int kDone = 0;
   static constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
-  /// Forecasts memory before any is taken, so that a run that will fail has warned first.
+  /// Forecasts memory before any is taken. A run that takes far more than there is would end
+  /// other programs of its nodes too.
   RunPlan plan_memory() {
     RunPlan plan = plan_start(deck_, engine_, mesh_);
-    if (world_.rank() == 0) {
-      const std::string trouble = check_memory(plan, ranks_).trouble;
-      if (!trouble.empty()) log::warn("{}", trouble);
-    }
+    collectively(world_, [&] {
+      if (world_.rank() != 0) return;
+      const MemoryCheck check = check_memory(plan, ranks_, count_data_files(deck_));
+      TRM_REQUIRE(!check.far_too_much || options_.force,
+                  "{}. To start nevertheless, add --force", check.trouble);
+      if (!check.trouble.empty()) log::warn("{}", check.trouble);
+    });
     return plan;
   }
 
@@ -143,13 +149,13 @@ class TrainRun {
     std::optional<StateHome> home;
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
     saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
-                   metrics_ ? &*metrics_ : nullptr, [this] { begin_.claim.require(); });
+                   metrics_ ? &*metrics_ : nullptr, [this] { known_.claim.require(); });
   }
 
   void save_initial_weights() {
     if (!saves_ || iteration_ > 0 || !save_is_due(deck_, 0)) return;
     trainer_.wait_for_values();
-    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, begin_.data));
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
     if (!deck_.checkpoint_async) saves_->wait();
   }
 
@@ -181,6 +187,7 @@ class TrainRun {
         const auto scope = clock_.scope(Phase::data);
         tokens = prefetch->next();
       }
+      known_.claim.require_not_lost();
       engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       ++iteration_;
@@ -250,7 +257,7 @@ class TrainRun {
 
   void start_save() {
     trainer_.wait_for_values();
-    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, begin_.data));
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
@@ -348,7 +355,8 @@ class TrainRun {
   }
 
   const Deck& deck_;
-  RunStart& begin_;
+  RunStart& known_;
+  TrainOptions options_;
   const MpiSession& mpi_;
   Communicator& world_;
   std::unique_ptr<Communicator> node_;  ///< made for the first trace
@@ -377,7 +385,8 @@ class TrainRun {
 
 }  // namespace
 
-int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
+int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
+          StartClock& clock) {
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
@@ -389,7 +398,7 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
     });
   });
   if (mpi.world().rank() != 0) keep_log(deck);
-  return TrainRun(deck, begin, mpi, clock, started).run();
+  return TrainRun(deck, begin, options, mpi, clock, started).run();
 }
 
 }  // namespace trireme

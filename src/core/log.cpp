@@ -12,6 +12,7 @@
 
 #include <spdlog/sinks/base_sink.h>
 
+#include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 
 namespace trireme::log {
@@ -19,6 +20,16 @@ namespace trireme::log {
 namespace {
 
 constexpr const char* kErase = "\r\033[K";
+
+/// A message that quotes foreign text must not fill a screen.
+std::string bounded(const std::string& message) {
+  constexpr std::size_t kMost = 4000;  // bytes
+  std::string text = printable_lines(message);
+  if (text.size() <= kMost) return text;
+  std::size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
+  return fmt::format("{}... ({} bytes more)", text.substr(0, end), text.size() - end);
+}
 
 void write_to(std::FILE* file, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), file);
@@ -83,7 +94,7 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   }
   void note(const std::string& line) {
     const std::scoped_lock lock(mutex_);
-    add(line);
+    add(printable_lines(line));
   }
   void error(const std::string& line, bool over_bar) {
     const std::scoped_lock lock(mutex_);
@@ -94,7 +105,7 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   void show(const LivePlace& place, const std::string& line) {
     const std::scoped_lock lock(mutex_);
     place_ = place;
-    live_ = line;
+    live_ = printable(line);
     draw();
   }
   void hide() {
@@ -106,9 +117,9 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   void sink_it_(const spdlog::details::log_msg& message) override {
     const std::string text(message.payload.data(), message.payload.size());
     if (message.level == spdlog::level::warn) {
-      put(stderr, warning_ + text);
+      put(stderr, warning_ + bounded(text));
     } else {
-      put(stdout, text);
+      put(stdout, printable_lines(text));
     }
   }
   void flush_() override {}  // each line is flushed when written
@@ -163,7 +174,7 @@ void keep(const std::string& path) { console->keep(path); }
 void note(const std::string& line) { console->note(line); }
 
 void error(const std::string& message, bool over_bar) {
-  const std::string line = "trireme: error: " + message;
+  const std::string line = "trireme: error: " + bounded(message);
   if (console) {
     console->error(line, over_bar);
   } else {

@@ -16,7 +16,7 @@ namespace {
 constexpr int kMostIncludes = 8;  // in each other
 
 std::string content_of(const std::string& path) {
-  constexpr std::size_t kLargest = std::size_t{16} << 20U;
+  constexpr std::size_t kLargest = 1'000'000;
   if (other_kind(path) != "a folder") require_file_or_nothing(path);  // a pipe would wait
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
@@ -25,7 +25,8 @@ std::string content_of(const std::string& path) {
   std::vector<char> block(std::size_t{1} << 16U);
   while (const std::size_t n = std::fread(block.data(), 1, block.size(), file.get())) {
     text.append(block.data(), n);
-    TRM_REQUIRE(text.size() <= kLargest, "{}: too large for a deck (over 16 MiB)", path);
+    TRM_REQUIRE(text.size() <= kLargest, "{}: it has over 1 MB, the most that a deck may have",
+                path);
   }
   TRM_REQUIRE_SYSTEM(std::ferror(file.get()) == 0, errno, "{}: cannot read the deck", path);
   return text;

@@ -2,6 +2,7 @@
 // Writes the resolved deck as text, which metrics and checkpoints keep.
 #include <algorithm>
 
+#include "trireme/core/printable.hpp"
 #include "trireme/deck/show.hpp"
 
 #include "fold.hpp"
@@ -78,7 +79,7 @@ std::string to_yaml_for_users(const Deck& deck) {
 
 std::string to_yaml_with_sources(const Deck& deck) {
   return written(unfold_for_users(deck), [&](const deck::Key& key) {
-    return deck::one_line(source_of(deck, std::string(key.path)));
+    return printable(source_of(deck, std::string(key.path)));
   });
 }
 
