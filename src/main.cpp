@@ -28,8 +28,7 @@ void check_address_space(int /*argc*/, char** /*argv*/, char** /*environment*/) 
       "trireme: %s: the limit of address space (ulimit -v) is %llu MiB, but the libraries %s "
       "%llu MiB: raise it\n",
       too_little ? "error" : "warning", static_cast<unsigned long long>(limit.rlim_cur / kMiB),
-      too_little ? "need" : "may hang below",
-      static_cast<unsigned long long>(enough / kMiB));
+      too_little ? "need" : "may hang below", static_cast<unsigned long long>(enough / kMiB));
   if (n > 0 && write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n)) < 0) _exit(1);
   if (too_little) _exit(1);
 }
@@ -37,7 +36,8 @@ void check_address_space(int /*argc*/, char** /*argv*/, char** /*environment*/) 
 }  // namespace
 
 // The loader calls this before it starts any library.
-__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(
-    int, char**, char**) = check_address_space;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_libraries)(int, char**,
+                                                            char**) = check_address_space;
 
 int main(int argc, char** argv) { return trireme::run_program(argc, argv); }

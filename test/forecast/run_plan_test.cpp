@@ -253,3 +253,23 @@ BOOST_AUTO_TEST_CASE(ten_thousand_replicas_are_planned_at_once) {
   BOOST_TEST(run.checkpoint.bytes == 12 * count_parameters(deck_of(kTiny, 1).model));
   BOOST_TEST(run.checkpoint.writers > 5'000);
 }
+
+BOOST_AUTO_TEST_CASE(plans_are_bounded) {
+  const auto error = [](const std::string& more, int ranks) {
+    return test::error_of([&] { (void)plan_of(kTiny + more, ranks); });
+  };
+  TRM_TEST_MENTIONS(error("gradient_accumulation_steps: 1000000\n", 1),
+                    "8 layers × 1000000 micro-batches");
+  std::string wide = kTiny;
+  wide.replace(wide.find("seq_length: 32"), 14,
+               "seq_length: 30000000\nmax_position_embeddings: "
+               "30000000");
+  TRM_TEST_MENTIONS(
+      test::error_of([&] { (void)plan_of(wide + "gradient_accumulation_steps: 5\n", 1); }),
+      "tokens a rank");
+  std::string deep = kTiny;
+  deep.replace(deep.find("num_layers: 8"), 13, "num_layers: 10000");
+  TRM_TEST_MENTIONS(
+      test::error_of([&] { (void)plan_of(deep + "pipe_parallel_size: 1000\n", 1000); }),
+      "10000 layers on 1000 stages");
+}

@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(two_heads_swapped) {
   const Plant plant{.units = [&](auto& parts, const Mesh& at) {
     if (at.at.tp == 1) replace_unit<SwappedHeads>(parts, "layers.2", std::int64_t{8});
   }};
-  const auto report = verified(deck_of(mesh, {}), mesh.ranks, plant);
+  const auto report = verified(deck_of(mesh, Json::object()), mesh.ranks, plant);
   BOOST_TEST(!report.agrees);
   BOOST_TEST(first_text(report, kOutput) == "output of layers.2, step 1");
 }

@@ -37,8 +37,9 @@ def run(limit, size, *arguments):
         resource.setrlimit(limit, (size, size))
 
     return subprocess.run(
-        [program.PROGRAM, *map(str, arguments)], env=program.environment(), preexec_fn=set_limit,
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        [program.PROGRAM, *map(str, arguments)], env=program.environment(),
+        preexec_fn=set_limit, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=60, check=False)
 
 
 class Limits(unittest.TestCase):
@@ -49,8 +50,8 @@ class Limits(unittest.TestCase):
 
     def test_file_size_while_a_token_file_is_written(self):
         out = self.folder / "out.h5"
-        done = run(resource.RLIMIT_FSIZE, 100_000, "prepare", "--input", self.folder / "text.txt",
-                   "--output", out)
+        done = run(resource.RLIMIT_FSIZE, 100_000, "prepare", "--input",
+                   self.folder / "text.txt", "--output", out)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("out.h5", done.stderr)
         self.assertIn("File too large", done.stderr)
@@ -74,8 +75,8 @@ class Limits(unittest.TestCase):
             if "error while loading shared libraries" in done.stderr:
                 continue  # the loader itself lacks room
             self.assertEqual(done.returncode, 1)
-            self.assertIn(f"trireme: error: the limit of address space (ulimit -v) is {size} MiB",
-                          done.stderr)
+            self.assertIn("trireme: error: the limit of address space (ulimit -v) is "
+                          f"{size} MiB", done.stderr)
 
 
 if __name__ == "__main__":
