@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "trireme/comm/collectively.hpp"
+#include "trireme/comm/launcher.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/host/build_info.hpp"
@@ -370,6 +371,7 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
   reports.host = host_name();
   reports.erases = live_place().err;
   reports.kill_seconds = mpirun_kill_seconds(std::getenv);
+  reports.launched = launched_rank(std::getenv).has_value();
   catch_stop_signals(reports);
   LoadSource load;
   const Deck deck = clock.time("deck", [&] {
