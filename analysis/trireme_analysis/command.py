@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from . import live, page, style, weights
+from . import live, page, style, terminal, weights
 from .plots import PLOTS
 from .run import RunError, RunWarning, open_runs
 
@@ -63,21 +63,30 @@ def draw_plot(options):
 
 
 def main(arguments=None):
+    terminal.adapt_streams()
     options = parse(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RunWarning)
         warnings.showwarning = _warning_printer()
         try:
             if options.plot in PLOTS:
-                print(draw_plot(options))
+                _print(draw_plot(options))
             else:
-                print(OTHERS[options.plot].main(options))
+                _print(OTHERS[options.plot].main(options))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            terminal.close_quietly()
+            return 141  # as the shell says of SIGPIPE
         except (RunError, OSError, ValueError) as error:
-            print(f"trireme-plot: {error}", file=sys.stderr)
+            print(f"trireme-plot: {terminal.printable_lines(error)}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
     return 0
+
+
+def _print(text):
+    print(terminal.printable_lines(text))
 
 
 def _warning_printer():
@@ -87,6 +96,7 @@ def _warning_printer():
     def show(message, category, *_):
         if issubclass(category, RunWarning) and str(message) not in said:
             said.add(str(message))
-            print(f"trireme-plot: warning: {message}", file=sys.stderr)
+            text = terminal.printable_lines(message)
+            print(f"trireme-plot: warning: {text}", file=sys.stderr)
 
     return show

@@ -12,6 +12,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from .run import RunError
+from .terminal import printable
 
 # Okabe and Ito, "Color Universal Design" (2008), without black and with yellow last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -102,7 +103,8 @@ def add_legend(axes, handles=None, labels=None):
 
 
 def short(name, length=NAME_LENGTH):
-    """A name, with … replacing its middle if the name is too long."""
+    """A name that prints, with … replacing its middle if the name is too long."""
+    name = printable(name)
     if len(name) <= length:
         return name
     head = (length - 1) // 2

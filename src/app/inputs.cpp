@@ -2,7 +2,7 @@
 // Checks the inputs of a run before the run starts.
 #include "inputs.hpp"
 
-#include "trireme/record/run_folder.hpp"
+#include "data_identity.hpp"
 
 namespace trireme {
 
@@ -36,7 +36,7 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
   }
 }
 
-void check_inputs(Deck& deck, LoadSource& source) {
+std::string check_training_data(Deck& deck) {
   const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
@@ -46,18 +46,27 @@ void check_inputs(Deck& deck, LoadSource& source) {
               "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
               deck.model.vocab_size, vocabulary);
   deck.model.vocab_size = vocabulary;
+  std::string identity;
+  add_identity(identity, deck.data_path.empty() ? "train" : "all", *samples);
+  return identity;
+}
+
+void check_inputs(Deck& deck, RunStart& start) {
+  start.data = check_training_data(deck);
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
     // With data_path, all parts come from files that were checked above.
     const auto other = open_samples(
         deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
-    TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
+    TRM_REQUIRE(!other || other->vocab_size() == deck.model.vocab_size,
                 "the training data's vocabulary is {}, but that of the {} data is {}",
-                vocabulary, name_of(part), other->vocab_size());
+                deck.model.vocab_size, name_of(part), other->vocab_size());
   }
-  source = LoadSource(deck);
-  (void)source.next(deck);
-  make_folders(deck);
+  start.claim.lock_existing(deck);
+  start.load = LoadSource(deck, start.data);
+  start.claim.check(deck, start.load);
+  (void)start.load.next(deck);
+  start.claim.make_ready(deck, start.load);
 }
 
 }  // namespace trireme

@@ -10,6 +10,7 @@
 #include "trireme/deck/deck.hpp"
 
 #include "resume.hpp"
+#include "run_claim.hpp"
 
 namespace trireme {
 
@@ -17,9 +18,21 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
+/// Checks the deck's training data, fills in their vocabulary, and returns what the data hold:
+/// see data_identity(). Throws Error.
+[[nodiscard]] std::string check_training_data(Deck& deck);
+
+/// What rank 0 knows of a run before other ranks start it.
+struct RunStart {
+  LoadSource load;
+  RunClaim claim;
+  std::string data;  ///< see data_identity()
+};
+
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
-/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Checks that write come
-/// last, so that a refused deck leaves no file behind. Throws Error.
-void check_inputs(Deck& deck, LoadSource& source);
+/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's
+/// folders. Checks that write come last, so that a refused deck leaves no file behind. Throws
+/// Error.
+void check_inputs(Deck& deck, RunStart& start);
 
 }  // namespace trireme

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <vector>
 
 #include "trireme/checkpoint/folder.hpp"
@@ -13,6 +14,7 @@
 #include "trireme/host/progress.hpp"
 
 #include "diff.hpp"
+#include "inspect_tokens.hpp"
 
 namespace trireme {
 
@@ -30,13 +32,11 @@ std::string resolve(const std::string& given) {
   TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
   TRM_REQUIRE(
       fs::is_directory(path, code),
-      "{}: not a folder; inspect takes the folder of a checkpoint (…/global_stepN) or of a run",
+      "{}: not a folder; of checkpoints, inspect takes the folder …/global_stepN or a run's",
       given);
   // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
   // what is missing.
-  if (fs::exists(path / "checkpoint.h5", code) || checkpoint_iteration(path.string())) {
-    return path.string();
-  }
+  if (is_checkpoint(path.string())) return path.string();
   const Candidates found = find_checkpoints(path.string());
   if (!found.note.empty()) log::warn("{}", found.note);
   TRM_REQUIRE(!found.paths.empty(), "{}: neither a checkpoint nor a folder with any", given);
@@ -105,7 +105,10 @@ void print(const CheckpointReader& reader, bool deck) {
   print_state(reader);
   print_totals(reader, names);
   print_tensors(reader, names);
-  if (deck) log::info("deck\n{}", reader.state().deck);
+  if (!deck) return;
+  log::info("deck");
+  std::istringstream lines(reader.state().deck);
+  for (std::string line; std::getline(lines, line);) log::info("{}", line);
 }
 
 void verify(CheckpointReader& reader) {
@@ -129,6 +132,14 @@ void verify(CheckpointReader& reader) {
 }  // namespace
 
 int inspect(const InspectOptions& options) {
+  std::error_code code;
+  const bool one = options.other.empty() && !options.deck &&
+                   fs::path(options.checkpoint).filename() != "checkpoint.h5";
+  if (one && fs::exists(options.checkpoint, code) &&
+      !fs::is_directory(options.checkpoint, code)) {
+    inspect_tokens(options.checkpoint, options.verify);
+    return 0;
+  }
   CheckpointReader reader(resolve(options.checkpoint));
   if (options.other.empty()) {
     print(reader, options.deck);

@@ -122,6 +122,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
 
 void plan(const DeckSource& source, const PlanOptions& options, Communicator& world) {
   if (world.rank() != 0) return;
+  check(options.time);
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, options.ranks);
   for (const std::string& w : deck.warnings) log::warn("{}", w);
@@ -135,9 +136,12 @@ void plan(const DeckSource& source, const PlanOptions& options, Communicator& wo
   print_memory(run);
   print_schedule(deck, run);
   print_checkpoint(deck, run.checkpoint);
+  const nlohmann::ordered_json time = plan_times(deck, run.mesh, options.time);
   if (options.json.empty()) return;
   std::ofstream out(options.json);
-  out << to_json(deck, options.ranks, run).dump(2) << '\n';
+  nlohmann::ordered_json json = to_json(deck, options.ranks, run);
+  if (!time.is_null()) json["time"] = time;
+  out << json.dump(2) << '\n';
   TRM_REQUIRE(out.good(), "cannot write {}", options.json);
 }
 

@@ -6,12 +6,15 @@
 
 #include "trireme/deck/load.hpp"
 
+#include "plan_time.hpp"
+
 namespace trireme {
 
 struct PlanOptions {
   int ranks = 0;
   int ranks_per_node = 0;  ///< 0: unknown
   std::string json;        ///< file that receives one JSON object; empty: none
+  PlanTimeOptions time;
 };
 /// Forecasts memory, messages, schedule and checkpoints of a run, on rank 0.
 void plan(const DeckSource& source, const PlanOptions& options, Communicator& world);

@@ -9,10 +9,17 @@
 #include <array>
 #include <charconv>
 #include <filesystem>
+#include <memory>
 
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/host/progress.hpp"
+#include "trireme/record/owner_lock.hpp"
+
+#include "run_files.hpp"
 
 namespace trireme {
 
@@ -32,7 +39,8 @@ class Parcel {
   void send(TextPieces&& pieces, Communicator& world) {
     wait();
     pieces_ = std::move(pieces);
-    header_ = {pieces_.tokens.size(), pieces_.ends.size(), pieces_.hash};
+    header_ = {pieces_.tokens.size(), pieces_.ends.size(), pieces_.hash,
+               pieces_.has_crlf ? 1U : 0U};
     const View header(header_.data(), DType::u64, Shape{kHeader});
     requests_.push_back(world.start_send(header, 0, kTag));
     if (!pieces_.tokens.empty()) {
@@ -53,12 +61,13 @@ class Parcel {
     pieces.tokens.resize(header[0]);
     pieces.ends.resize(header[1]);
     pieces.hash = header[2];
+    pieces.has_crlf = header[3] != 0;
     if (header[0] > 0) world.start_receive(view_of(pieces.tokens), from, kTag)->wait();
     if (header[1] > 0) world.start_receive(view_of(pieces.ends), from, kTag)->wait();
   }
 
  private:
-  static constexpr int kHeader = 3;
+  static constexpr int kHeader = 4;
   TextPieces pieces_;
   std::array<std::uint64_t, kHeader> header_{};
   std::vector<RequestPtr> requests_;
@@ -66,10 +75,12 @@ class Parcel {
 
 /// Objects that only rank 0 has.
 struct Output {
-  Output(const PrepareOptions& options, const TextBlocks& blocks, const Tokenizer& tokenizer)
-      : writer(options.output, tokenizer),
+  Output(std::unique_ptr<OwnerLock> owner, const PrepareOptions& options,
+         const TextBlocks& blocks, const Tokenizer& tokenizer)
+      : lock(std::move(owner)),
+        writer(options.output, tokenizer),
         joiner(blocks, writer),
-        progress("preparing " + options.output, "MB",
+        progress("preparing " + printable(options.output), "MB",
                  static_cast<double>(blocks.bytes()) * 1e-6) {}
 
   void add(const TextBlocks& blocks, std::int64_t k, const TextPieces& pieces) {
@@ -79,6 +90,7 @@ struct Output {
     progress.update(static_cast<double>(bytes) * 1e-6);
   }
 
+  std::unique_ptr<OwnerLock> lock;  ///< before the writer: its file goes first
   TokenFileWriter writer;
   DocumentJoiner joiner;
   Progress progress;
@@ -90,13 +102,14 @@ std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFo
                                      Communicator& world) {
   std::vector<TextInput> inputs =
       collectively(world, [&] { return find_inputs(options.inputs, format); });
-  std::string sizes;
-  for (const TextInput& input : inputs) sizes += fmt::format("{} ", input.bytes);
-  const std::string first = world.broadcast_text(sizes, 0);
+  std::string facts;
+  for (const TextInput& input : inputs) {
+    facts += fmt::format("{} bytes{}, ", input.bytes, input.jsonl ? " of JSON lines" : "");
+  }
+  const std::string first = world.broadcast_text(facts, 0);
   collectively(world, [&] {
-    TRM_REQUIRE(sizes == first,
-                "rank {} finds input files of other sizes than rank 0 ({}and {})", world.rank(),
-                sizes, first);
+    TRM_REQUIRE(facts == first, "rank {} finds other input files than rank 0 ({}but {})",
+                world.rank(), shortened(facts, 200), shortened(first, 200));
   });
   return inputs;
 }
@@ -136,6 +149,55 @@ void require_other_file(const PrepareOptions& options) {
   }
 }
 
+bool is_taken(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
+/// Throws Error if the output's name is not free, or may not be made free.
+void require_free(const PrepareOptions& options) {
+  const std::string kind = other_kind(options.output);
+  TRM_REQUIRE(kind.empty(), "{}: cannot write: it is {}", options.output, kind);
+  TRM_REQUIRE(
+      options.overwrite || !is_taken(options.output),
+      "{}: this file exists. Name another --output, or set --overwrite, which moves the "
+      "file to {}.before-DATE",
+      options.output, options.output);
+}
+
+/// Makes the output's folder, and takes the output for this process.
+std::unique_ptr<OwnerLock> claim_output(const PrepareOptions& options) {
+  require_other_file(options);
+  const std::string folder = folder_of(options.output);
+  const int reason = make_folder_of(options.output);
+  TRM_REQUIRE_SYSTEM(reason == 0, reason, "{}: cannot make its folder {}", options.output,
+                     folder);
+  require_free(options);
+  auto lock = std::make_unique<OwnerLock>(options.output + ".lock",
+                                          fmt::format("output: {}", options.output));
+  require_free(options);
+  remove_temporary_files(folder, {std::filesystem::path(options.output).filename().string()});
+  return lock;
+}
+
+/// Completes the output. What had its name is moved aside, and back if that fails.
+void finish(Output& output, const PrepareOptions& options) {
+  output.lock->require();
+  require_free(options);
+  std::string aside;
+  if (is_taken(options.output)) {
+    aside = name_aside(options.output);
+    rename_path(options.output, aside);
+  }
+  try {
+    output.writer.finish(output.joiner.source_hash());
+  } catch (const Error&) {
+    if (!aside.empty() && !is_taken(options.output)) rename_path(aside, options.output);
+    throw;
+  }
+  if (!aside.empty()) log::info("{}: the file that had this name is {}", options.output, aside);
+}
+
 }  // namespace
 
 PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
@@ -144,6 +206,8 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   format.all_jsonl = options.jsonl_key.has_value();
   if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
   format.separator = options.separator;
+  format.as_it_is = options.format == "text";
+  format.all_jsonl |= options.format == "jsonl";
 
   const auto tokenizer =
       collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
@@ -152,17 +216,20 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   std::optional<Output> output;
   collectively(world, [&] {
     if (world.rank() != 0) return;
-    require_other_file(options);
-    output.emplace(options, blocks, *tokenizer);
+    output.emplace(claim_output(options), options, blocks, *tokenizer);
   });
   run_rounds(blocks, output ? &*output : nullptr, world);
 
   PrepareSummary summary;
   collectively(world, [&] {
     if (!output) return;
-    output->writer.finish(output->joiner.source_hash());
-    summary = {blocks.bytes(), output->writer.tokens(), output->writer.documents(),
-               output->writer.dropped(), now() - started};
+    summary.warning = output->joiner.check_separator();
+    finish(*output, options);
+    summary.bytes = blocks.bytes();
+    summary.tokens = output->writer.tokens();
+    summary.documents = output->writer.documents();
+    summary.dropped = output->writer.dropped();
+    summary.seconds = now() - started;
   });
   return summary;
 }

@@ -4,6 +4,7 @@
 #include "trireme/app/program.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <new>
@@ -19,6 +20,7 @@
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/engine.hpp"
+#include "trireme/host/process_settings.hpp"
 #include "trireme/host/terminal.hpp"
 
 #include "help/command_tree.hpp"
@@ -26,12 +28,13 @@
 #include "plan.hpp"
 #include "prepare.hpp"
 #include "train.hpp"
+#include "verify.hpp"
 
 namespace trireme {
 
 namespace {
 
-constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
+constexpr const char* kCommands = "train, bench, plan, verify, prepare or inspect";
 
 struct CommandLine {
   CLI::App app{
@@ -41,11 +44,14 @@ struct CommandLine {
   CLI::App* prepare = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
+  CLI::App* verify = nullptr;
   DeckSource deck;
+  TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
+  VerifyOptions verify_options;
   std::string separator;
   std::string jsonl_key;
   bool help_keys = false;
@@ -69,6 +75,8 @@ struct CommandLine {
     train = app.add_subcommand("train", "Trains the model of one or several decks");
     add_deck(*train);
     train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
+    train->add_flag("--force", train_options.force,
+                    "Starts even where the forecast of memory is far above the machine's");
     bench =
         app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
     add_deck(*bench);
@@ -94,6 +102,7 @@ struct CommandLine {
     add_prepare();
     add_inspect();
     add_plan();
+    add_verify();
   }
 
   /// Prints a text instead of running a command, as --version does.
@@ -122,23 +131,73 @@ struct CommandLine {
     add_deck(*plan);
     plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
         ->required()
-        ->check(CLI::Range(1, 100'000'000));
+        ->check(CLI::Range(1, 1'000'000));
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks on each node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
     plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
         ->type_name(kFileValue);
+    PlanTimeOptions& time = plan_options.time;
+    plan->add_option("--machine", time.machine,
+                     "A machine's rates, from which the time of a step is predicted")
+        ->type_name(kFileValue);
+    plan->add_option("--device-memory", time.device_memory,
+                     "Memory that a rank may take: 80GiB; the machine file's without")
+        ->type_name("SIZE");
+    plan->add_flag("--search", time.search,
+                   "Finds the ten fastest layouts of mesh, micro-batch, ZeRO and recompute");
+    plan->add_flag("--explain", time.explain,
+                   "Says why the deck is slower than the best layout");
+    plan->add_option("--write", time.write, "File for the best layout, as a deck")
+        ->type_name(kFileValue);
+    plan->add_option("--timeline", time.timeline, "File for the schedule as a picture (SVG)")
+        ->type_name(kFileValue);
+  }
+
+  void add_verify() {
+    VerifyOptions& options = verify_options;
+    verify = app.add_subcommand("verify",
+                                "Holds the layout of a deck against one rank: outputs, loss, "
+                                "gradients and parameters of some steps");
+    add_deck(*verify);
+    auto* steps = verify->add_option("--steps", options.steps, "Steps to compare")
+                      ->check(CLI::Range(1, 1000))
+                      ->capture_default_str();
+    auto* json = verify->add_option("--json", options.json, "File for the result, as JSON")
+                     ->type_name(kFileValue);
+    auto* all =
+        verify->add_flag("--all", options.all, "Prints every tensor, not the worst ten alone");
+    verify
+        ->add_option("--checkpoint", options.checkpoints,
+                     "Compares two checkpoints bit by bit instead, as inspect --diff does")
+        ->type_name(kFolderValue)
+        ->expected(2)
+        ->excludes(verify->get_option(kDeckArgument))
+        ->excludes(verify->get_option("--set"))
+        ->excludes(steps)
+        ->excludes(json)
+        ->excludes(all);
   }
 
   void add_prepare() {
     prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
     prepare
-        ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
+        ->add_option("--input", prepare_options.inputs,
+                     "Plain text in UTF-8, or JSON lines: the content decides")
         ->type_name(kFileValue)
         ->required();
     prepare->add_option("--output", prepare_options.output, "Token file to write")
         ->type_name(kFileValue)
         ->required();
+    prepare
+        ->add_option("--format", prepare_options.format,
+                     "auto: by each file's content; text: any bytes as they are; jsonl: JSON "
+                     "lines, one object a line")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"auto", "text", "jsonl"}));
+    prepare->add_flag("--overwrite", prepare_options.overwrite,
+                      "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
+                      "a file is an error");
     prepare->add_option("--jsonl-key", jsonl_key,
                         "Treats inputs as JSON lines; the key of the text");
     prepare->add_option(
@@ -150,12 +209,14 @@ struct CommandLine {
 
   void add_inspect() {
     InspectOptions& options = inspect_options;
-    inspect = app.add_subcommand(
-        "inspect", "Shows what a checkpoint holds, verifies it, or compares two checkpoints");
+    inspect = app.add_subcommand("inspect",
+                                 "Shows what a checkpoint or a token file holds, verifies it, "
+                                 "or compares two checkpoints");
     inspect
-        ->add_option("CHECKPOINT", options.checkpoint,
-                     "A checkpoint's folder, or a run's folder (its latest checkpoint)")
-        ->type_name(kFolderValue)
+        ->add_option(
+            "CHECKPOINT", options.checkpoint,
+            "A checkpoint's folder, a run's folder (its latest checkpoint), or a token file")
+        ->type_name(kFileValue)
         ->required();
     inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
     inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
@@ -182,11 +243,16 @@ void same_everywhere(const std::function<void()>& f) {
 void run_prepare(CommandLine& line, Communicator& world) {
   PrepareOptions& options = line.prepare_options;
   if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
-  same_everywhere([&] { options.separator = unescape(line.separator); });
+  same_everywhere([&] {
+    options.separator = unescape(line.separator);
+    TRM_REQUIRE(options.format != "text" || !options.jsonl_key,
+                "--format text contradicts --jsonl-key; leave one of them out");
+  });
   const PrepareSummary s = prepare(options, world);
   log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
             s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
             static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
+  if (!s.warning.empty()) log::warn("{}", s.warning);
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
 }
 
@@ -196,19 +262,27 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     run_prepare(line, mpi.world());
     return 0;
   }
-  if (line.inspect->parsed()) {
+  const auto& checkpoints = line.verify_options.checkpoints;
+  if (!checkpoints.empty()) {  // verify --checkpoint A B is inspect A --diff B
+    line.inspect_options = {.checkpoint = checkpoints[0], .other = checkpoints[1]};
+  }
+  if (line.inspect->parsed() || !checkpoints.empty()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
   }
-  const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
+  const char* name = line.train->parsed()    ? "train"
+                     : line.plan->parsed()   ? "plan"
+                     : line.verify->parsed() ? "verify"
+                                             : "bench";
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
   });
-  if (line.train->parsed()) return train(line.deck, mpi, clock);
+  if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
   if (line.plan->parsed()) {
     plan(line.deck, line.plan_options, mpi.world());
     return 0;
   }
+  if (line.verify->parsed()) return verify(line.deck, line.verify_options, mpi);
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }
@@ -274,7 +348,10 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
 }  // namespace
 
 int run_program(int argc, char** argv) {
-  use_best_blas_kernels(argv);
+  // A limit of file sizes (ulimit -f) then fails the write, as a full disk does.
+  std::signal(SIGXFSZ, SIG_IGN);
+  use_process_settings(argv);
+  raise_open_files();
   StartClock clock;
   static_cast<void>(live_place());  // MPI makes a single process look launched
   CommandLine line;

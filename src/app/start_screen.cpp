@@ -42,7 +42,7 @@ void print_hosts(const StartScreen& s) {
 
 void print_memory(const StartScreen& s) {
   for (const std::string& line : memory_table(s.plan, kStageLines)) log::info("{}", line);
-  const MemoryCheck check = check_memory(s.plan, s.ranks);
+  const MemoryCheck check = check_memory(s.plan, s.ranks, count_data_files(s.deck));
   if (!check.tightest.empty()) log::info("         planned of {}", check.tightest);
 }
 
@@ -83,6 +83,7 @@ void print_start(const StartScreen& s) {
   print_hosts(s);
   print_model(s.deck, s.plan.mesh);
   print_compute(s.engine, s.gemm_rate);
+  for (const std::string& line : crowding(s.ranks, s.busy)) log::info("         {}", line);
   print_memory(s);
   log::info("data     {}", s.data);
   print_schedule(s);

@@ -21,6 +21,7 @@ struct StartScreen {
   const std::vector<RankFacts>& ranks;
   const RunPlan& plan;
   double gemm_rate;  ///< operations a second, over all ranks
+  double busy;       ///< the share of its time that a thread had its processor, 0 to 1
   std::string data;
 };
 

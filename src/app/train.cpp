@@ -39,10 +39,12 @@ namespace {
 /// One rank's share of the run.
 class TrainRun {
  public:
-  TrainRun(const Deck& deck, LoadSource load, const MpiSession& mpi, StartClock& start,
-           double process_started)
+  /// Rank 0 alone knows what `known` holds.
+  TrainRun(const Deck& deck, RunStart& known, const TrainOptions& options,
+           const MpiSession& mpi, StartClock& start, double process_started)
       : deck_(deck),
-        load_(std::move(load)),
+        known_(known),
+        options_(options),
         mpi_(mpi),
         world_(mpi.world()),
         start_(start),
@@ -67,15 +69,16 @@ class TrainRun {
 
   /// Trains, and returns the program's exit code.
   int run() {
-    const double gemm_rate = start_.time("rate", [&] {
-      return world_.reduce_value(engine_.gemm_rate(world_, 768, 0.03), Reduction::sum);
-    });
+    const GemmRate rate =
+        start_.time("rate", [&] { return engine_.gemm_rate(world_, 768, 0.03); });
+    const double gemm_rate = world_.reduce_value(rate.operations, Reduction::sum);
+    const double busy = world_.reduce_value(rate.busy, Reduction::sum) / world_.size();
     start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start({deck_, engine_, ranks_, plan_, gemm_rate, tokens_.text()});
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, tokens_.text()});
       write_start_files(deck_, environment_text(ranks_));
     }
-    begin_ = start_.time("load", [&] { return restore(deck_, load_, world_, trainer_); });
+    begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
     iteration_ = last_state_ = begin_.iteration;
     samples_ = begin_.samples;
     use_stop_signals(SignalUse::remembered);  // from here on files change
@@ -101,13 +104,17 @@ class TrainRun {
   }
 
  private:
-  /// Forecasts memory before any is taken, so that a run that will fail has warned first.
+  /// Forecasts memory before any is taken. A run that takes far more than there is would end
+  /// other programs of its nodes too.
   RunPlan plan_memory() {
     RunPlan plan = plan_start(deck_, engine_, mesh_);
-    if (world_.rank() == 0) {
-      const std::string trouble = check_memory(plan, ranks_).trouble;
-      if (!trouble.empty()) log::warn("{}", trouble);
-    }
+    collectively(world_, [&] {
+      if (world_.rank() != 0) return;
+      const MemoryCheck check = check_memory(plan, ranks_, count_data_files(deck_));
+      TRM_REQUIRE(!check.far_too_much || options_.force,
+                  "{}. To start nevertheless, add --force", check.trouble);
+      if (!check.trouble.empty()) log::warn("{}", check.trouble);
+    });
     return plan;
   }
 
@@ -150,7 +157,8 @@ class TrainRun {
     const Exec& ex = engine_.exec();
     std::optional<StateHome> home;
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
-    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_, metrics());
+    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_, metrics(),
+                   [this] { known_.claim.require(); });
   }
 
   void loop() {
@@ -167,6 +175,7 @@ class TrainRun {
       if (log_->traces(iteration_ + 1)) begin_trace();
       watch_.begin_step(iteration_ + 1);
       std::vector<std::int32_t> tokens = take_tokens();
+      known_.claim.require_not_lost();
       engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
       watch_.end_step();
@@ -208,11 +217,8 @@ class TrainRun {
       if (trainer_.should_collect()) collect();
       stop_.agree(iteration_, saves());
       leaving_ = stop_.stops() || exit_is_due(deck_, iteration_);
-      if (leaving_ || log_->line_is_due(iteration_) || evaluations_.due(iteration_) ||
-          (saves_ && save_is_due(deck_, iteration_))) {
-        collect();
-      }
-      save = save_is_needed();
+      if (line_is_due() || evaluations_.due(iteration_) || save_is_needed()) collect();
+      save = save_is_needed();  // a step may have been given up
       if (iteration_ == deck_.train_iters) trainer_.require_updates();
       // Evaluate before the checkpoint: a run resumed from it would not evaluate again.
       if (evaluations_.due(iteration_) && !stop_.stops()) {
@@ -248,12 +254,15 @@ class TrainRun {
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
 
   [[nodiscard]] bool save_is_needed() const {
-    return saves_ && iteration_ > last_state_ && (leaving_ || save_is_due(deck_, iteration_));
+    if (!saves_) return false;
+    const bool due = leaving_ || save_is_due(deck_, iteration_);
+    return (due && iteration_ > last_state_) || saves_->must_repeat();
   }
 
   void start_save() {
     const auto scope = clock_.scope(Phase::checkpoint);
-    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
+    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
+                                      known_.data));
     last_state_ = iteration_;
   }
 
@@ -307,6 +316,10 @@ class TrainRun {
   void end_saves() {
     if (!saves_) return;
     saves_->wait();
+    while (saves_->must_repeat()) {
+      start_save();
+      saves_->wait();
+    }
     const auto& last = saves_->last();
     if (!last || last->failure.empty()) return;
     Error error(fmt::format("the last checkpoint was not saved: {}", last->failure));
@@ -333,7 +346,8 @@ class TrainRun {
   }
 
   const Deck& deck_;
-  LoadSource load_;
+  RunStart& known_;
+  TrainOptions options_;
   const MpiSession& mpi_;
   Communicator& world_;
   std::unique_ptr<Communicator> node_;  ///< made for the first trace
@@ -362,10 +376,12 @@ class TrainRun {
 
 }  // namespace
 
-int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
+int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
+          StartClock& clock) {
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
+  RunStart begin;
   SignalReports reports;
   reports.rank = mpi.world().rank();
   reports.host = host_name();
@@ -373,10 +389,9 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
   reports.kill_seconds = mpirun_kill_seconds(std::getenv);
   reports.launched = launched_rank(std::getenv).has_value();
   catch_stop_signals(reports);
-  LoadSource load;
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
-      check_inputs(d, load);
+      check_inputs(d, begin);
       keep_log(d);  // open before other ranks add to the file
     });
   });
@@ -389,7 +404,7 @@ int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
     reports.grace = deck.stop_grace;
     catch_stop_signals(reports);
   }
-  return TrainRun(deck, std::move(load), mpi, clock, started).run();
+  return TrainRun(deck, begin, options, mpi, clock, started).run();
 }
 
 }  // namespace trireme

@@ -5,15 +5,16 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <spdlog/sinks/base_sink.h>
+
+#include "trireme/core/printable.hpp"
+#include "trireme/core/regular_file.hpp"
 
 namespace trireme::log {
 
@@ -21,6 +22,15 @@ namespace {
 
 constexpr const char* kErase = "\r\033[K";
 
+/// A message that quotes foreign text must not fill a screen.
+std::string bounded(const std::string& message) {
+  constexpr std::size_t kMost = 4000;  // bytes
+  std::string text = printable_lines(message);
+  if (text.size() <= kMost) return text;
+  std::size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
+  return fmt::format("{}... ({} bytes more)", text.substr(0, end), text.size() - end);
+}
 std::atomic<bool> closed = false;  ///< whether a reader of stdout or stderr has ended
 
 void write_to(std::FILE* file, const std::string& text) {
@@ -30,39 +40,42 @@ void write_to(std::FILE* file, const std::string& text) {
 }
 
 /// A file that grows by whole lines, each in one write(2), because other ranks append too. The
-/// file is closed between lines: an idle run then does not keep a file system busy.
+/// file is closed between lines: an idle run then does not keep a file system busy. Lines that
+/// could not be written wait in memory. The rank that creates the file makes its folder again
+/// where that was moved or removed.
 class LineFile {
  public:
-  LineFile(std::string path, bool create)
-      : path_(std::move(path)),
-        flags_(O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0)) {}
+  LineFile(std::string path, bool create) : path_(std::move(path)), create_(create) {}
 
   [[nodiscard]] const std::string& path() const { return path_; }
 
   /// Returns "" or, for the first failure in a row, what went wrong.
   std::string add(const std::string& line) {
-    const std::string whole = (torn_ ? "\n" : "") + line + '\n';
-    errno = 0;
-    const int file = open(path_.c_str(), flags_, 0666);
-    const ssize_t bytes = file < 0 ? -1 : write(file, whole.data(), whole.size());
-    const bool written = bytes == static_cast<ssize_t>(whole.size());
-    if (bytes > 0) torn_ = !written;
-    const int reason = errno == 0 ? ENOSPC : errno;
-    if (file >= 0) close(file);
-    if (written) {
+    waiting_ += line + '\n';
+    std::size_t written = 0;
+    int reason = append_text(path_, waiting_, create_, written);
+    if (reason == ENOENT && create_ && make_folder_of(path_) == 0) {
+      reason = append_text(path_, waiting_, create_, written);
+    }
+    waiting_.erase(0, written);
+    if (waiting_.size() > kMostWaiting) waiting_.erase(0, waiting_.size() - kMostWaiting);
+    if (reason == 0) {
       failed_ = false;
       return {};
     }
     if (std::exchange(failed_, true)) return {};
-    return fmt::format("{}: cannot write: {}; lines of the log are missing there", path_,
-                       std::strerror(reason));
+    const std::string kind = other_kind(path_);
+    return fmt::format("{}: cannot write: {}; lines of the log wait until it can be written",
+                       path_, kind.empty() ? std::strerror(reason) : "it is " + kind);
   }
 
  private:
+  static constexpr std::size_t kMostWaiting = std::size_t{1} << 20U;
+
   std::string path_;
-  int flags_;
+  bool create_;
   bool failed_ = false;
-  bool torn_ = false;  ///< whether the last line was written in part
+  std::string waiting_;  ///< not written yet
 };
 
 /// Writes lines to stdout, stderr and the log file, and keeps the live line below them.
@@ -90,7 +103,7 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   }
   void note(const std::string& line) {
     const std::scoped_lock lock(mutex_);
-    add(line);
+    add(printable_lines(line));
   }
   void error(const std::string& line, bool over_bar) {
     const std::scoped_lock lock(mutex_);
@@ -101,7 +114,7 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   void show(const LivePlace& place, const std::string& line) {
     const std::scoped_lock lock(mutex_);
     place_ = place;
-    live_ = line;
+    live_ = printable(line);
     draw();
   }
   void hide() {
@@ -113,9 +126,9 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   void sink_it_(const spdlog::details::log_msg& message) override {
     const std::string text(message.payload.data(), message.payload.size());
     if (message.level == spdlog::level::warn) {
-      put(stderr, warning_ + text);
+      put(stderr, warning_ + bounded(text));
     } else {
-      put(stdout, text);
+      put(stdout, printable_lines(text));
     }
   }
   void flush_() override {}  // each line is flushed when written
@@ -174,7 +187,7 @@ bool output_closed() { return closed; }
 void note(const std::string& line) { console->note(line); }
 
 void error(const std::string& message, bool over_bar) {
-  const std::string line = "trireme: error: " + message;
+  const std::string line = "trireme: error: " + bounded(message);
   if (console) {
     console->error(line, over_bar);
   } else {

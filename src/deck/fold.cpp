@@ -5,23 +5,21 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <regex>
 
 #include "trireme/core/round_up.hpp"
 #include "trireme/optim/optimizer_table.hpp"
+#include "trireme/pipeline/type_pattern.hpp"
 
 namespace trireme::deck {
 namespace {
 
-bool partition_known(const std::string& method) {
-  if (method == "uniform" || method == "parameters") return true;
-  if (!method.starts_with("type:") || method.size() > 200) return false;
-  try {
-    const std::regex compiled(method.substr(5));
-    return true;
-  } catch (const std::regex_error&) {
-    return false;
-  }
+/// Why a partition method is not one: "" if it is one.
+std::string partition_trouble(const std::string& method) {
+  constexpr std::string_view kType = "type:";
+  if (method == "uniform" || method == "parameters") return {};
+  if (!method.starts_with(kType)) return "it is another word";
+  const auto error = failure_of([&] { (void)TypePattern(method.substr(kType.size())); });
+  return error ? error->what() : "";
 }
 
 /// Settings of a dictionary that isn't enabled have no effect.
@@ -58,12 +56,14 @@ void warn_of_other_optimizers(Deck& deck) {
 
 void check_words(const Settings& settings, const Draft& draft) {
   const auto find = [&](const std::string& path) { return given(settings, path); };
-  if (const auto* s = find("pipe_partition_method");
-      s != nullptr && !partition_known(draft.deck.pipe_partition_method)) {
-    fail(s->value.place,
-         "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
-         "expression), is {}",
-         s->value.str());
+  if (const auto* s = find("pipe_partition_method"); s != nullptr) {
+    const std::string trouble = partition_trouble(draft.deck.pipe_partition_method);
+    if (!trouble.empty()) {
+      fail(s->value.place,
+           "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
+           "expression), is {}: {}",
+           s->value.str(), trouble);
+    }
   }
   if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2) {
     fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
@@ -92,6 +92,7 @@ void check_words(const Settings& settings, const Draft& draft) {
 
 void fold(Draft& draft, Deck& deck) {
   static_cast<DeckSettings&>(deck) = draft.deck;
+  deck.overwrite = draft.overwrite;
   ModelConfig& model = deck.model;
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;

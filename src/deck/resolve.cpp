@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resolves what depends on the number of ranks or on several keys: batch sizes, and whether the
 // model fits the mesh.
-
 #include <algorithm>
+
 #include <limits>
 
+#include "trireme/core/printable.hpp"
 #include "trireme/data/sampler.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 
@@ -12,6 +13,30 @@
 
 namespace trireme {
 namespace {
+
+/// No machine holds more than these, and their counts must not overflow.
+void check_sizes(const Deck& deck) {
+  const ModelConfig& m = deck.model;
+  const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+  const double parameters =
+      real(m.num_layers) * real(m.hidden_size) *
+          (4 * real(m.hidden_size) + 3 * real(m.intermediate_size)) +
+      2 * real(m.hidden_size) * real(m.vocab_size + m.max_position_embeddings);
+  constexpr double kMost = 1e16;
+  TRM_REQUIRE(
+      parameters <= kMost,
+      "num_layers {}, hidden_size {}, intermediate_size {} and vocab_size {} make about "
+      "{:.0e} parameters; {:.0e} are possible",
+      m.num_layers, m.hidden_size, m.intermediate_size, m.vocab_size, parameters, kMost);
+  const double tokens = real(m.seq_length) * real(deck.train_micro_batch_size_per_gpu);
+  const double widest = std::max(
+      {real(m.hidden_size), real(m.intermediate_size), real(m.vocab_size), real(m.seq_length)});
+  TRM_REQUIRE(tokens * widest <= kMost,
+              "seq_length {} × train_micro_batch_size_per_gpu {} tokens of width {:.0f} make "
+              "an array of {:.0e} elements; {:.0e} are possible",
+              m.seq_length, deck.train_micro_batch_size_per_gpu, widest, tokens * widest,
+              kMost);
+}
 
 void check_model(const ModelConfig& m) {
   TRM_REQUIRE(m.num_attention_heads > 0 && m.hidden_size % m.num_attention_heads == 0,
@@ -163,9 +188,9 @@ void deck::fill_open(DeckSettings& deck) {
 }
 
 std::array<double, 3> split_fractions(const std::string& split) {
-  const auto shares = parse_split(deck::one_line(split));
+  const auto shares = parse_split(printable(split));
   TRM_REQUIRE(shares[0] > 0, "split \"{}\": the first share, of training, must be above 0",
-              deck::one_line(split));
+              printable(split));
   return shares;
 }
 
@@ -187,6 +212,7 @@ void resolve(Deck& deck, int world_size) {
     deck::fill_open(deck);
     check_model(deck.model);
     resolve_batch(deck, mesh.dp);
+    check_sizes(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_run(deck);

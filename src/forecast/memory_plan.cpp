@@ -12,6 +12,8 @@ namespace {
 
 /// A process without its arrays: the program, MPI and libraries, one thread (measured).
 constexpr std::int64_t kProcess = std::int64_t{27} << 20U;
+/// An open token file: HDF5's metadata of it (measured).
+constexpr std::int64_t kOpenFile = std::int64_t{64} << 10U;
 
 std::string size_text(std::int64_t bytes) {
   const ByteUnit unit = unit_for(bytes);
@@ -56,6 +58,8 @@ MemoryCheck judge(const std::map<std::string, Room>& rooms) {
   check.tightest = fmt::format("{}: {} of {} for {}", name, size_text(room.planned),
                                size_text(room.there), room.users());
   if (room.share() <= 1) return check;
+  constexpr double kFar = 1.25;
+  check.far_too_much = room.share() > kFar;
   const auto full =
       std::ranges::count_if(rooms, [](const auto& r) { return r.second.share() > 1; });
   check.trouble = fmt::format(
@@ -121,7 +125,15 @@ RunPlan plan_start(const Deck& deck, const Engine& engine, const Mesh& mesh) {
   return run;
 }
 
-MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks) {
+std::int64_t count_data_files(const DeckSettings& deck) {
+  const bool evaluates = deck.eval_iters != 0;
+  const std::size_t others = deck.valid_data_paths.size() + deck.test_data_paths.size();
+  return static_cast<std::int64_t>((evaluates ? 3 : 1) * deck.data_path.size() +
+                                   deck.train_data_paths.size() + (evaluates ? others : 0));
+}
+
+MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks,
+                         std::int64_t data_files) {
   std::map<std::string, Room> rooms;
   for (int rank = 0; rank < static_cast<int>(ranks.size()); ++rank) {
     const RankFacts& facts = ranks[static_cast<std::size_t>(rank)];
@@ -136,7 +148,8 @@ MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks
     const bool on_gpu = !facts.gpu.empty();
     if (on_gpu) take(facts.gpu + " of " + facts.host, facts.capacity, p.reserved());
     take("the memory of " + facts.host, facts.node.available,
-         kProcess + p.copy + p.kept_on_host + (on_gpu ? 0 : p.reserved()));
+         kProcess + data_files * kOpenFile + p.copy + p.kept_on_host +
+             (on_gpu ? 0 : p.reserved()));
   }
   return judge(rooms);
 }

@@ -8,11 +8,11 @@
 
 #include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/backend/dry.hpp"
-#include "trireme/checkpoint/piece.hpp"
-#include "trireme/checkpoint/saver.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/pipeline/simulate.hpp"
 #include "trireme/train/trainer.hpp"
+
+#include "checkpoint_plan.hpp"
 
 namespace trireme {
 
@@ -94,78 +94,6 @@ class DryRank {
   Trainer trainer_;
 };
 
-/// Bytes of a checkpoint.
-struct Share {
-  std::int64_t written = 0;
-  std::int64_t copied = 0;
-};
-
-/// The checkpoint share of the rank with index `dp` in the dp communicator of `trainer`'s rank.
-Share share_of(const Deck& deck, const Trainer& trainer, int dp) {
-  Share share;
-  const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
-  const bool shared = deck.checkpoint_writers_per_node > 0;
-  const bool copies = deck.checkpoint_async || shared || on_gpu;
-  for (const Piece& p : writing_share(trainer.held(!deck.no_save_optim, dp))) {
-    share.written += signed_bytes(p.data.bytes());
-    if (copies) share.copied += signed_bytes(bytes_in_copy(p));
-  }
-  if (on_gpu && shared) {
-    share.copied += signed_bytes(pinned_ring_bytes(static_cast<std::size_t>(share.copied)));
-  }
-  return share;
-}
-
-/// Collects what each rank writes to a checkpoint, and copies for it.
-class Writing {
- public:
-  Writing(const Deck& deck, const MeshShape& shape)
-      : deck_(deck), shape_(shape), bytes_(static_cast<std::size_t>(shape.size())) {}
-
-  /// Adds the dp communicator of `at`, which contains `trainer`'s rank. Returns the most that
-  /// one of these ranks copies.
-  std::int64_t add(const MeshIndex& at, const Trainer& trainer) {
-    std::int64_t most = 0;
-    for (int d = 0; d < shape_.dp; ++d) {
-      const int rank = rank_of(shape_, {.dp = d, .tp = at.tp, .pp = at.pp});
-      const Share share = share_of(deck_, trainer, d);
-      bytes_[static_cast<std::size_t>(rank)] += share.written;
-      most = std::max(most, share.copied);
-    }
-    return most;
-  }
-
-  [[nodiscard]] CheckpointPlan sum(int ranks_per_node) const {
-    std::map<std::int64_t, std::int64_t> writers;  // bytes by writer
-    for (std::int64_t r = 0; r < shape_.size(); ++r) {
-      const std::int64_t bytes = bytes_[static_cast<std::size_t>(r)];
-      if (bytes > 0) writers[writer_of(r, ranks_per_node)] += bytes;
-    }
-    CheckpointPlan plan;
-    for (const auto& [rank, bytes] : writers) {
-      plan.bytes += bytes;
-      plan.least = plan.writers == 0 ? bytes : std::min(plan.least, bytes);
-      plan.most = std::max(plan.most, bytes);
-      ++plan.writers;
-    }
-    return plan;
-  }
-
- private:
-  /// A number that ranks with a common writer share.
-  [[nodiscard]] std::int64_t writer_of(std::int64_t rank, std::int64_t node_size) const {
-    const std::int64_t wanted = deck_.checkpoint_writers_per_node;
-    if (wanted == 0) return rank;
-    const std::int64_t node = rank / node_size;
-    const std::int64_t size = std::min(node_size, shape_.size() - node * node_size);
-    return node * node_size + writer_group(rank % node_size, size, wanted);
-  }
-
-  const Deck& deck_;
-  MeshShape shape_;
-  std::vector<std::int64_t> bytes_;  ///< bytes written, by rank
-};
-
 /// Operations a token, by model part.
 std::vector<PartCost> part_costs(const Deck& deck) {
   const ModelConfig& m = deck.model;
@@ -240,7 +168,8 @@ std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stag
 
 /// The forecast of the tp index that needs the most. Ranks with equally many parameters need
 /// equally much memory.
-StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing& writing) {
+StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage,
+                     CheckpointShares& shares) {
   StagePlan worst;
   std::map<std::int64_t, StagePlan> known;  // keys: numbers of parameters
   for (int tp = 0; tp < mesh.tp; ++tp) {
@@ -249,7 +178,7 @@ StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing
     const std::int64_t parameters = rank.trainer().local_parameters();
     if (!known.contains(parameters)) known[parameters] = rank.run();
     StagePlan p = known[parameters];
-    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer());
+    if (!deck.save.empty()) p.copy = shares.add(at, rank.trainer());
     if (p.total() > worst.total()) worst = p;
   }
   return worst;
@@ -283,8 +212,32 @@ void plan_schedule(const Deck& deck, RunPlan& run) {
 StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at) {
   DryRank rank(deck, mesh, at);
   StagePlan p = rank.run();
-  if (!deck.save.empty()) p.copy = share_of(deck, rank.trainer(), at.dp).copied;
+  if (!deck.save.empty()) p.copy = checkpoint_copy(deck, rank.trainer());
   return p;
+}
+
+/// The dry run takes time for each micro-batch of each layer, and holds a step's tokens.
+void require_bounded(const Deck& deck, const MeshShape& mesh) {
+  const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+  constexpr double kMostTokens = 2.5e8;
+  const double tokens = real(deck.gradient_accumulation_steps) *
+                        real(deck.train_micro_batch_size_per_gpu) *
+                        real(deck.model.seq_length + 1);
+  TRM_REQUIRE(tokens <= kMostTokens,
+              "a rank's step takes {} micro-batches × {} samples × {} tokens; a plan covers "
+              "steps of {:.1e} tokens a rank",
+              deck.gradient_accumulation_steps, deck.train_micro_batch_size_per_gpu,
+              deck.model.seq_length, kMostTokens);
+  constexpr double kMostPasses = 2e6;
+  const double passes = real(deck.model.num_layers) * real(deck.gradient_accumulation_steps);
+  TRM_REQUIRE(passes <= kMostPasses,
+              "a step takes {} layers × {} micro-batches; a plan covers {:.0e} of them",
+              deck.model.num_layers, deck.gradient_accumulation_steps, kMostPasses);
+  constexpr double kMostParts = 2e6;
+  const double parts = real(mesh.tp) * real(mesh.pp) * real(deck.model.num_layers);
+  TRM_REQUIRE(parts <= kMostParts,
+              "{} layers on {} stages of {} ranks each are {:.0e} parts; a plan covers {:.0e}",
+              deck.model.num_layers, mesh.pp, mesh.tp, parts, kMostParts);
 }
 
 RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
@@ -294,11 +247,12 @@ RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
               deck.checkpoint_writers_per_node);
   RunPlan run;
   run.mesh = mesh_shape(deck, ranks);
-  Writing writing(deck, run.mesh);
+  require_bounded(deck, run.mesh);
+  CheckpointShares shares(deck, run.mesh);
   for (int stage = 0; stage < run.mesh.pp; ++stage) {
-    run.stages.push_back(plan_stage(deck, run.mesh, stage, writing));
+    run.stages.push_back(plan_stage(deck, run.mesh, stage, shares));
   }
-  if (!deck.save.empty()) run.checkpoint = writing.sum(ranks_per_node);
+  if (!deck.save.empty()) run.checkpoint = shares.sum(ranks_per_node);
   plan_schedule(deck, run);
   return run;
 }

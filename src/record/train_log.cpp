@@ -150,6 +150,14 @@ void TrainLog::print_line() {
       deck_.loss_scale.enabled ? fmt::format(" | loss scale {}", last.loss_scale) : "";
   std::string mean = updates > 0 ? fmt::format("{:.4f}", loss / updates) : "skipped";
   if (auxiliary != 0) mean += fmt::format(" + {:.4f} auxiliary", auxiliary / updates);
+  if (flops > gemm_rate_) {  // a kernel can't be faster than GEMMs alone
+    log::info(
+        "the GEMM rate is at least {:.3f} TFLOP/s. At the start it was measured as {:.3f}: "
+        "other "
+        "work or a slow clock held the GEMMs back then",
+        flops * 1e-12, gemm_rate_ * 1e-12);
+    gemm_rate_ = flops;
+  }
   log::info(
       "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
       "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",

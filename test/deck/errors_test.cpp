@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each error of a deck, provoked once, and how resolve() derives ranks and batches.
 #include <cmath>
+#include <fstream>
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/core/clock.hpp"
+
+#include "../support/temporary_folder.hpp"
 #include "examples.hpp"
 
 using namespace trireme;
@@ -59,10 +63,57 @@ BOOST_AUTO_TEST_CASE(yaml) {
   CHECK_CONTAINS(parse_error("a: 1\n---\nb: 2\n"), "x.yml:2:1: YAML error: stray text");
   CHECK_CONTAINS(parse_error("{a: 1}\nb"), "x.yml:2:1: YAML error: stray text");
   CHECK_CONTAINS(parse_error(", a: 1\n"), "x.yml:1:1: YAML error: stray text");
-  CHECK_CONTAINS(parse_error("save: &a [*a]\n"), "nested too deeply");
+  CHECK_CONTAINS(parse_error("save: &a [*a]\n"), "nested more than 100 deep");
   CHECK_CONTAINS(parse_error("? [a]\n: 1\n"), "x.yml:1:3: expects a key here");
   CHECK_CONTAINS(parse_error("{\"a\\nb\": 1}"), "x.yml:1:2: expects a key here");
   CHECK_CONTAINS(parse_error(""), "x.yml: missing keys: num_layers, hidden_size, ");
+}
+
+BOOST_AUTO_TEST_CASE(limits_are_named) {
+  const double begin = now();
+  CHECK_CONTAINS(parse_error(std::string(101, '[') + std::string(101, ']')), "100 deep");
+  std::string many = "save: [";
+  for (int i = 0; i < 100'000; ++i) many += "1,";
+  CHECK_CONTAINS(parse_error(many + "]"), "a deck may have 100000 values");
+  std::string keys;
+  for (int i = 0; i < 99'000; ++i) keys += fmt::format("key{}: 1\n", i);
+  CHECK_CONTAINS(parse_error(keys), "x.yml:10001:1: a deck may have 10000 keys");
+  CHECK_CONTAINS(parse_error(kLeast + "pipe_partition_method: 'type:((a{99}){99}){99}'\n"),
+                 "its repetitions are too many");
+  CHECK_CONTAINS(parse_error("num_layers: 1e9\n" + kLeast.substr(kLeast.find('\n') + 1)),
+                 "num_layers must be ≥ 1 and ≤ 10000, is 1e9");
+  CHECK_CONTAINS(resolve_error("intermediate_size: 1e9\nvocab_size: 1e9\nseq_length: 1e9\n", 1),
+                 "are possible");
+  const auto override_error = [](const std::string& text) {
+    return message_of([&] { static_cast<void>(read_deck({}, {text})); });
+  };
+  CHECK_CONTAINS(override_error(std::string(60'000, '.') + "=1"), "nested 100 deep");
+  CHECK_CONTAINS(override_error("save=" + std::string(500'000, '[')), "YAML error");
+  BOOST_CHECK(override_error(std::string(300'000, 'a') + "=1").size() < 400'000);
+  BOOST_CHECK(now() - begin < 10);
+  const TemporaryFolder folder;
+  std::ofstream(folder / "large.yml") << std::string(1'000'001, '#');
+  CHECK_CONTAINS(message_of([&] { static_cast<void>(read_deck({folder / "large.yml"})); }),
+                 "large.yml: it has over 1 MB");
+}
+
+BOOST_AUTO_TEST_CASE(patterns_that_never_ended_are_read) {
+  Deck d = least("pipe_partition_method: type:(.*)*Z\n");
+  CHECK_CONTAINS(message_of([&] { resolve(d, 1); }), "matches no layer");
+}
+
+BOOST_AUTO_TEST_CASE(control_characters_are_escaped) {
+  CHECK_CONTAINS(parse_error(kLeast + "norm: \"a\\e[31mb\\nc\"\n"), "got 'a\\x1b[31mb\\nc'");
+  CHECK_CONTAINS(message_of([] { static_cast<void>(read_deck({}, {"a\x1b=\n1"})); }),
+                 "--set a\\x1b=\\n1");
+}
+
+BOOST_AUTO_TEST_CASE(characters_of_json_are_read) {
+  const std::string deck = kLeast + "save: \"";
+  BOOST_CHECK_EQUAL(parse_deck(deck + "a\\ud83d\\ude00b\"\n", "x.yml").save, "a\U0001F600b");
+  BOOST_CHECK_EQUAL(parse_deck(deck + "\\\\ud83d\\\\ude00\"\n", "x.yml").save,
+                    "\\ud83d\\ude00");
+  CHECK_CONTAINS(parse_error(deck + "\\ud83d\"\n"), "x.yml:9:");
 }
 
 BOOST_AUTO_TEST_CASE(keys) {

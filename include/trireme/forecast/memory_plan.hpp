@@ -34,8 +34,14 @@ struct ByteUnit {
 struct MemoryCheck {
   std::string tightest;
   std::string trouble;
+  bool far_too_much = false;  ///< more than 1.25 times what is available
 };
-/// Expects `ranks` in rank order. Memory whose size is unknown is not checked.
-[[nodiscard]] MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks);
+/// The most data files that a rank holds open: each part of `split` opens a file anew.
+[[nodiscard]] std::int64_t count_data_files(const DeckSettings& deck);
+
+/// Expects `ranks` in rank order. Memory whose size is unknown is not checked. Every rank keeps
+/// `data_files` open.
+[[nodiscard]] MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks,
+                                       std::int64_t data_files);
 
 }  // namespace trireme

@@ -24,6 +24,7 @@ namespace trireme {
 
 class CheckpointReader;
 struct HeldPiece;
+struct Piece;
 
 /// The parts of the deck's model that a rank holds, one for each of its stage's chunks. `mesh`
 /// must outlive the parts.
@@ -89,9 +90,18 @@ class Trainer {
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
   /// the trainer. Their content is right after wait_for_values().
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer) const;
-  /// The boxes of the rank that differs from this one by its coordinate `dp` alone. Only names,
-  /// boxes and sizes are valid.
-  [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
+  /// Bytes of each box that one rank along dp holds alone: the rank that differs from this one
+  /// by its coordinate `dp`. All ranks along dp hold the other boxes of held().
+  [[nodiscard]] std::vector<std::int64_t> own_box_bytes(bool with_optimizer, int dp) const;
+  enum class StateArray : std::uint8_t { gradients, values, masters };
+  /// All boxes of one array of the state that this rank holds, with those that other ranks hold
+  /// too. Names are the parameters'. Gradients are the last step's sums over all ranks, times
+  /// the loss scale. Values and masters are right after wait_for_values(). Without half
+  /// precision there are no masters.
+  [[nodiscard]] std::vector<Piece> boxes(StateArray what) const;
+  /// Calls `observer` around the units of every later training step. The observer must outlive
+  /// the trainer. CUDA graphs hide outputs from an observer.
+  void add_observer(UnitObserver& observer) { more_observers_.push_back(&observer); }
   /// Names the first element of the state that is inf or NaN; empty if all are finite. Call
   /// after wait_for_values(). Collective.
   [[nodiscard]] std::string first_bad_state(bool with_optimizer) const;
@@ -160,6 +170,10 @@ class Trainer {
   void visit_arrays(bool with_optimizer,
                     const std::function<void(const std::string& kind, std::size_t group,
                                              const FlatArray&)>& f) const;
+  [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,
+                                      const FlatArray& array) const;
+  /// Whether this rank stores its share of a sharded parameter.
+  [[nodiscard]] bool stores_part_of(const Parameter& p) const;
   void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
                 const FlatArray& to) const;
 
@@ -175,6 +189,7 @@ class Trainer {
   ParameterValues values_;
   GradientReducer gradients_;
   ZeroObserver zero_;
+  UnitObservers more_observers_;
   Optimizer optimizer_;
   PipelineExecutor executor_;
   StepRule rule_;

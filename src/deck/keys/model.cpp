@@ -43,9 +43,12 @@ constexpr Choice kInits[] = {
     {"scaled_orthogonal", code(InitMethod::scaled_orthogonal)},
 };
 
+/// The work of a start grows with the layers. No trained model is known to have over 1,000.
+constexpr Range kLayers{.low = 1, .high = 10'000};
+
 const Key kModelKeys[] = {
     {"num_layers", "", [](D d) -> Field { return &d.deck.model.num_layers; },
-     "transformer layers", kSize, Need::required},
+     "transformer layers", kLayers, Need::required},
     {"hidden_size", "", [](D d) -> Field { return &d.deck.model.hidden_size; },
      "width of the residual stream", kSize, Need::required},
     {"num_attention_heads", "", [](D d) -> Field { return &d.deck.model.num_attention_heads; },

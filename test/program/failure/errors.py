@@ -6,6 +6,7 @@ Alone, without a launcher, this line is all of stderr. Under mpirun, which adds 
 our line appears once. `errors.py NAME…` runs only the cases whose names begin with NAME.
 
 """
+import gzip
 import os
 import shutil
 import subprocess
@@ -135,9 +136,12 @@ def data_cases():
         return Case("data_" + name, [f"{{}}/{name}.h5", *words], keys, **more)
 
     yield data("missing", ["No such file", "data_path"])
-    yield data("text", ["not an HDF5 file"])
+    yield data("text", ["no token file", "trireme prepare"])
     yield data("foreign", ["not a token file", "trireme prepare"])
-    yield data("truncated", ["truncated file: 5000 of its"])
+    yield data("truncated", ["damaged", "cut short"])
+    yield data("half", ["damaged: it has 80000 bytes and should have"])
+    yield data("flipped", ["damaged", "checksum"])
+    yield data("changed", ["/tokens: damaged", "checksum"], keeps=program.RUN_FILES)
     # In the middle of a step; deaths.py has this error on one rank of several.
     yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
@@ -156,6 +160,10 @@ def run_cases():
     yield Case("save_is_a_file", ["save", "{}/text.txt"], {"save": "{}/text.txt"})
     run_dir = {"run_dir": "{}/text.txt/run"}
     yield Case("run_dir_below_a_file", ["run_dir", "{}/text.txt/run"], run_dir)
+    yield Case("save_of_another", ["save", "{}/good holds files of another run", "overwrite"],
+               {"save": "{}/good", "seed": 7})
+    yield Case("no_variable", ["save", "$NO_SUCH_NAME/x", "is not set"],
+               {"save": "$NO_SUCH_NAME/x"})
     yield Case("load_nothing", ["no checkpoint in {}/nowhere", "load"], {"load": "{}/nowhere"})
     yield Case("load_foreign", ["{}/odd/latest", "damaged", "load"], {"load": "{}/odd"})
     yield Case("other_seed", ["seed 1234", "7"], {"load": "{}/good", "seed": 7})
@@ -220,10 +228,19 @@ def prepare_cases():
     yield prepare("no_input", "{}/none.txt", ["{}/none.txt", "No such file"])
     yield prepare("folder", "{}", ["{}", "not a regular file"])
     yield prepare("bad_json", "{}/bad.jsonl", ["{}/bad.jsonl, line 3", "JSON"])
+    packed = "it holds gzip-compressed data; decompress it first"
+    yield prepare("compressed", "{}/packed.txt", ["{}/packed.txt: " + packed, "--format text"])
+    never = ["--document-separator", "xyzzy"]
+    yield prepare("separator", "{}/text.txt", ["separator stands nowhere"], more=never)
+    both = ["--format", "text", "--jsonl-key", "k"]
+    yield prepare("format", "{}/text.txt", ["--format text contradicts"], more=both)
     yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
     yield prepare("empty", "{}/empty.txt", ["no text"])
     yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
     text = "{}/text.txt"
+    taken = "{}/tokens.h5"
+    yield prepare("taken", text, [taken, "exists", "--overwrite"], taken)
+    yield prepare("device", text, ["/dev/null", "a device"], "/dev/null")
     yield prepare("onto_input", text, [text, "both input and output"], text)
     separator = ["--document-separator", r"\q"]
     yield prepare("escape", text, [r"\q", r"\n"], more=separator)
@@ -238,14 +255,22 @@ def make_files(folder):
     good = program.make_tokens(folder)
     shutil.copy(folder / "text.txt", folder / "text.h5")
     (folder / "truncated.h5").write_bytes(good.read_bytes()[:5000])
-    shutil.copy(good, folder / "large_ids.h5")
-    with h5py.File(folder / "large_ids.h5", "r+") as file:
-        file["tokens"][:] = 4000
+    (folder / "half.h5").write_bytes(good.read_bytes()[:80000])
+    flipped = bytearray(good.read_bytes())
+    flipped[(1 << 16) + 40] ^= 1  # in HDF5's own first bytes
+    (folder / "flipped.h5").write_bytes(flipped)
+    with h5py.File(good, "r") as file:
+        at = file["tokens"].id.get_chunk_info(0).byte_offset
+    changed = bytearray(good.read_bytes())
+    changed[at + 2] ^= 1
+    (folder / "changed.h5").write_bytes(changed)
+    program.write_old_tokens(good, folder / "large_ids.h5", lambda tokens: tokens.fill(4000))
     with h5py.File(folder / "foreign.h5", "w") as file:
         file["tokens"] = [1, 2, 3]
     (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
     (folder / "other.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
     (folder / "empty.txt").touch()
+    (folder / "packed.txt").write_bytes(gzip.compress(b"text"))
     (folder / "odd").mkdir()
     (folder / "odd" / "latest").write_text("../../etc\n")
     program.write_deck(folder / "deck.yml", deck_of(folder, {"save": str(folder / "good")}))
@@ -342,10 +367,12 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
+        ("--help",): ["train", "bench", "plan", "verify", "prepare", "inspect",
+                      "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
+        ("verify", "--help"): ["DECK", "--set", "--steps", "--json", "--all", "--checkpoint"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }
@@ -362,10 +389,12 @@ def good_answers(folder):
                          "allow_tf32": True, "gemm_autotune": True},
     }
     for name, deck in without_effect.items():
+        shutil.rmtree(folder / "run", ignore_errors=True)
         done = start(Case(name, [], deck), 2, folder)
         expect(name, done, ["warning"], False)
         if any(done.stderr.count(word) != 1 for word in (*deck, "warning")):
             wrong.append(f"{name}: not one warning of each key:\n{done.stderr}")
+    shutil.rmtree(folder / "run", ignore_errors=True)
     done = start(Case("auto", [], {"device": "auto"}, env=NO_GPU), 2, folder)
     expect("device: auto", done, ["thread a rank"], True)
     return wrong
