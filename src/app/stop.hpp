@@ -50,6 +50,9 @@ struct SignalReports {
   bool launched = false;               ///< whether the parent process is a launcher
 };
 
+/// What this process knows without a deck.
+[[nodiscard]] SignalReports reports_of(int rank);
+
 /// Catches SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP and SIGXCPU from now on, as start_up says.
 /// Under mpirun, SIGCONT from mpirun counts too. SIGPIPE is ignored: see log::output_closed().
 /// Signals that were ignored from the start stay ignored. A caught signal is reported in one

@@ -4,18 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 
 #include "trireme/comm/collectively.hpp"
-#include "trireme/comm/launcher.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/environment.hpp"
 #include "trireme/host/progress.hpp"
-#include "trireme/host/terminal.hpp"
 #include "trireme/record/metrics.hpp"
 #include "trireme/record/run_folder.hpp"
 #include "trireme/record/train_log.hpp"
@@ -261,8 +258,8 @@ class TrainRun {
 
   void start_save() {
     const auto scope = clock_.scope(Phase::checkpoint);
-    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
-                                      known_.data));
+    saves_->start(trainer_,
+                  run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
     last_state_ = iteration_;
   }
 
@@ -326,21 +323,13 @@ class TrainRun {
     throw error.set_everywhere();
   }
 
-  /// Finishes the metrics. If this fails in a run stopped with a checkpoint, only warn: the run
-  /// can be started again.
-  void finish_metrics() {
-    if (!metrics_) return;
-    try {
-      metrics_->finish();
-    } catch (const Error& e) {
-      if (!saves_) throw;
-      log::warn("{}", e.what());
-    }
-  }
-
   int stopped() {
     log_->report_ranks(engine_.exec().device, mesh_.at);
-    finish_metrics();
+    const auto failure = failure_of([this] {
+      if (metrics_) metrics_->finish();
+    });
+    if (failure && !saves_) throw Error(*failure);
+    if (failure) log::warn("{}", failure->what());  // the run can be started again
     log_->print_summary();
     return stop_.end(iteration_);
   }
@@ -382,12 +371,7 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
   log::hold();
   log::note(start_mark());
   RunStart begin;
-  SignalReports reports;
-  reports.rank = mpi.world().rank();
-  reports.host = host_name();
-  reports.erases = live_place().err;
-  reports.kill_seconds = mpirun_kill_seconds(std::getenv);
-  reports.launched = launched_rank(std::getenv).has_value();
+  SignalReports reports = reports_of(mpi.world().rank());
   catch_stop_signals(reports);
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
