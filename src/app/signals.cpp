@@ -57,7 +57,8 @@ std::array<Lines, kStops.size()> stop_lines;
 std::array<std::string, kFaults.size()> fault_lines;
 std::string second_line;
 std::string log_path;
-bool speaks = false;  ///< rank 0
+bool speaks = false;    ///< rank 0
+bool launched = false;  ///< whether the parent process is a launcher
 bool installed = false;
 double grace = kNever;         ///< seconds from any signal until the kill
 double kill_seconds = kNever;  ///< seconds from the launcher's SIGTERM until the kill
@@ -99,7 +100,7 @@ void report(const std::string& line) {
 }
 
 bool from_launcher(const siginfo_t& info) {
-  return info.si_code <= 0 && info.si_pid == getppid();
+  return launched && info.si_code <= 0 && info.si_pid == getppid();
 }
 
 /// Whether a process other than the launcher sent the signal to this rank.
@@ -201,6 +202,7 @@ void make_lines(const SignalReports& r) {
                             r.saves ? "; the last checkpoint is as it was" : "");
   log_path = r.log;
   speaks = r.rank == 0;
+  launched = r.launched;
   grace = r.grace > 0 ? r.grace : kNever;
   kill_seconds = r.kill_seconds.value_or(kNever);
 }

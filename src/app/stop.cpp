@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 
+#include "trireme/comm/launcher.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/host/engine.hpp"
+#include "trireme/host/terminal.hpp"
 
 namespace trireme {
 
@@ -69,6 +73,16 @@ std::string describe(StopReason reason, const std::string& save) {
       return "SIGTERM";
   }
   return "nothing";
+}
+
+SignalReports reports_of(int rank) {
+  SignalReports reports;
+  reports.rank = rank;
+  reports.host = host_name();
+  reports.erases = live_place().err;
+  reports.kill_seconds = mpirun_kill_seconds(std::getenv);
+  reports.launched = launched_rank(std::getenv).has_value();
+  return reports;
 }
 
 std::optional<double> mpirun_kill_seconds(

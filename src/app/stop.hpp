@@ -47,7 +47,11 @@ struct SignalReports {
   bool erases = false;                 ///< whether a live line may stand on stderr
   double grace = 0;                    ///< the deck's stop_grace; 0: not set
   std::optional<double> kill_seconds;  ///< see mpirun_kill_seconds()
+  bool launched = false;               ///< whether the parent process is a launcher
 };
+
+/// What this process knows without a deck.
+[[nodiscard]] SignalReports reports_of(int rank);
 
 /// Catches SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP and SIGXCPU from now on, as start_up says.
 /// Under mpirun, SIGCONT from mpirun counts too. SIGPIPE is ignored: see log::output_closed().

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 
@@ -14,7 +13,6 @@
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/environment.hpp"
 #include "trireme/host/progress.hpp"
-#include "trireme/host/terminal.hpp"
 #include "trireme/record/metrics.hpp"
 #include "trireme/record/run_folder.hpp"
 #include "trireme/record/train_log.hpp"
@@ -267,8 +265,8 @@ class TrainRun {
 
   void start_save() {
     const auto scope = clock_.scope(Phase::checkpoint);
-    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
-                                      known_.data));
+    saves_->start(trainer_,
+                  run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
     last_state_ = iteration_;
   }
 
@@ -332,21 +330,13 @@ class TrainRun {
     throw error.set_everywhere();
   }
 
-  /// Finishes the metrics. If this fails in a run stopped with a checkpoint, only warn: the run
-  /// can be started again.
-  void finish_metrics() {
-    if (!metrics_) return;
-    try {
-      metrics_->finish();
-    } catch (const Error& e) {
-      if (!saves_) throw;
-      log::warn("{}", e.what());
-    }
-  }
-
   int stopped() {
     log_->report_ranks(engine_.exec().device, mesh_.at);
-    finish_metrics();
+    const auto failure = failure_of([this] {
+      if (metrics_) metrics_->finish();
+    });
+    if (failure && !saves_) throw Error(*failure);
+    if (failure) log::warn("{}", failure->what());  // the run can be started again
     log_->print_summary();
     return stop_.end(iteration_);
   }
@@ -388,11 +378,7 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
   log::hold();
   log::note(start_mark());
   RunStart begin;
-  SignalReports reports;
-  reports.rank = mpi.world().rank();
-  reports.host = host_name();
-  reports.erases = live_place().err;
-  reports.kill_seconds = mpirun_kill_seconds(std::getenv);
+  SignalReports reports = reports_of(mpi.world().rank());
   catch_stop_signals(reports);
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {

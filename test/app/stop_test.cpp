@@ -160,6 +160,7 @@ BOOST_AUTO_TEST_CASE(a_second_interrupt_ends_the_process) {
 BOOST_AUTO_TEST_CASE(a_rank_reports_only_what_it_alone_got) {
   SignalReports reports;
   reports.rank = 3;
+  reports.launched = true;
   reports.host = "node7";
   const auto sent_by = [&](bool parent) {
     return ended(reports, [parent] {
@@ -215,6 +216,7 @@ BOOST_AUTO_TEST_CASE(the_time_of_the_kill) {
   };
   SignalReports mpirun;
   mpirun.kill_seconds = 3;
+  mpirun.launched = true;
   SignalReports deck = mpirun;
   deck.grace = 20;
   BOOST_CHECK_EQUAL(seconds({}, SIGTERM, true), 99);

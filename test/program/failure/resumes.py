@@ -20,8 +20,8 @@ from stops import Runs  # noqa: E402
 class BadValues(Runs):
     def test_a_blow_up_leaves_the_good_checkpoints(self):
         keys = {"precision": "fp16", "checkpoint_factor": 5, "keep_last_n_checkpoints": 2,
-                "fp16": {"initial_scale_power": 8}, "log_interval": 1,
-                "override_lr_scheduler": True}
+                "fp16": {"initial_scale_power": 8}, "log_interval": 1, "warmup": 0,
+                "lr_decay_style": "constant", "override_lr_scheduler": True}
         run, _ = self.train("blow_up", 2, train_iters=20, **keys)
         self.assertEqual(self.steps(run), [15, 20])
         _, said = self.train("blow_up", 2, code=1, train_iters=40, **{**keys, "lr": 1e30})

@@ -23,9 +23,14 @@ from stops import ENDLESS, MIXED, SECONDS, STOPPED, Runs  # noqa: E402
 class Signals(Runs):
     """Signals to one process, and to mpirun, at times at which much could be lost."""
 
-    # A step of seconds: many micro-batches.
-    LONG = {"train_batch_size": 2048, "gradient_accumulation_steps": 256, "log_interval": 1,
-            "seq_length": 64}
+    # A step of a second or more.
+    LONG = {"num_layers": 8, "hidden_size": 64, "seq_length": 64, "train_batch_size": 128,
+            "gradient_accumulation_steps": 128, "log_interval": 1}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tokens = program.make_tokens(cls.folder, 400_000)
 
     def start(self, name, ranks=0, variables=None, **keys):
         """Starts the program, without mpirun for 0 ranks; output goes to NAME.out."""
@@ -79,21 +84,21 @@ class Signals(Runs):
                          "last checkpoint is as it was")
 
     def test_step_under_way_is_given_up(self):
-        """The step would outlast mpirun's two seconds: the state before the step is saved, and
-        the resumed run equals an undisturbed one."""
-        keys = {**MIXED, **self.LONG}
-        whole, _ = self.train("given_up_whole", 4, train_iters=3, **keys)
-        process, out = self.start("given_up", 4, train_iters=3, **keys)
-        self.wait_for(process, out, "iteration 1/3")
-        time.sleep(0.5)
+        """The step would outlast the grace: the state before the step is saved, and the
+        resumed run equals an undisturbed one."""
+        keys = {**MIXED, **self.LONG, "stop_grace": 0.3}
+        whole, _ = self.train("given_up_whole", 4, train_iters=2, **keys)
+        process, out = self.start("given_up", 4, train_iters=2, **keys)
+        self.wait_for(process, out, "iteration 1/2")
+        time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         process.wait(SECONDS)
         said = out.read_text(encoding="utf-8")
         self.assertIn("the launcher was asked to end or lost a rank: saving", said)
         self.assertIn("iteration 2 is given up", said)
         self.assertEqual(self.steps(self.folder / "given_up"), [1])
-        self.assertIn("stopped  after 1 of 3", self.last_line("given_up"))
-        run, out = self.train("given_up", 4, train_iters=3, **keys)
+        self.assertIn("stopped  after 1 of 2", self.last_line("given_up"))
+        run, out = self.train("given_up", 4, train_iters=2, **keys)
         self.assertIn("at iteration 1\n", out)
         self.assert_same_run(run, whole)
 
@@ -157,12 +162,12 @@ class Signals(Runs):
         self.assertEqual(len(rows["test/loss"]), 1)
 
     def test_long_first_step_shows_its_progress(self):
-        # Six seconds or more, on any machine.
+        # More than the five seconds until the first line.
         process, out = self.start("progress", train_iters=1, **{
-            **self.LONG, "train_batch_size": 200_000, "gradient_accumulation_steps": 25_000})
+            **self.LONG, "train_batch_size": 4096, "gradient_accumulation_steps": 4096})
         self.wait_for(process, out, "iteration 1: micro-batch ")
         self.assertRegex(out.read_text(encoding="utf-8"),
-                         r"iteration 1: micro-batch \d+/25000\n")
+                         r"iteration 1: micro-batch \d+/4096\n")
         process.send_signal(signal.SIGKILL)
 
 if __name__ == "__main__":
