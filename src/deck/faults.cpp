@@ -7,6 +7,12 @@
 
 namespace trireme::deck {
 
+namespace {
+
+constexpr std::size_t kMostLines = 200;  // of one message
+
+}  // namespace
+
 void Faults::add(Kind kind, const Place& place, std::string_view text) {
   add_whole(kind, place, fmt::format("{}: {}", place.str(), text));
 }
@@ -14,8 +20,7 @@ void Faults::add(Kind kind, const Place& place, std::string_view text) {
 void Faults::add(Kind kind, std::string text) { add_whole(kind, {}, std::move(text)); }
 
 void Faults::add_whole(Kind kind, const Place& place, std::string line) {
-  const bool known = std::ranges::find(faults_, line, &Fault::line) != faults_.end();
-  if (!known) faults_.push_back({kind, place, std::move(line)});
+  if (lines_.insert(line).second) faults_.push_back({kind, place, std::move(line)});
 }
 
 void Faults::raise(const std::vector<std::string>& sources) const {
@@ -28,7 +33,12 @@ void Faults::raise(const std::vector<std::string>& sources) const {
   std::ranges::stable_sort(sorted, {}, order);
   if (sorted.size() == 1) throw Error(sorted.front().line);
   std::string text = fmt::format("{} faults in the decks:", sorted.size());
-  for (const Fault& f : sorted) text += "\n  " + f.line;
+  for (std::size_t i = 0; i < sorted.size() && i < kMostLines; ++i) {
+    text += "\n  " + sorted[i].line;
+  }
+  if (sorted.size() > kMostLines) {
+    text += fmt::format("\n  and {} more", sorted.size() - kMostLines);
+  }
   throw Error(text);
 }
 

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "tree.hpp"
@@ -28,7 +29,8 @@ class Faults {
   }
 
   [[nodiscard]] bool empty() const { return faults_.empty(); }
-  /// Throws Error if there are faults: a line for each. `sources` names the decks in order.
+  /// Throws Error if there are faults: a line for each, up to 200. `sources` names the decks in
+  /// order.
   void raise(const std::vector<std::string>& sources) const;
 
  private:
@@ -40,6 +42,7 @@ class Faults {
   void add_whole(Kind kind, const Place& place, std::string line);
 
   std::vector<Fault> faults_;
+  std::unordered_set<std::string> lines_;
 };
 
 }  // namespace trireme::deck

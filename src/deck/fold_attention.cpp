@@ -14,8 +14,9 @@ using Kind = Faults::Kind;
 std::string refusal_of(const std::string& kind) {
   if (kind == "global" || kind == "flash") return {};
   for (const char* model : {"mamba", "rwkv", "gmlp", "amlp"}) {
-    if (kind == model)
+    if (kind == model) {
       return fmt::format("{} layers make another model, which Trireme lacks", kind);
+    }
   }
   return "attention always covers the whole sequence; use [[[\"global\"], num_layers]]";
 }

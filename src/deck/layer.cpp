@@ -131,7 +131,9 @@ class Layer {
   }
 
   void unknown(const std::string& path, const Place& place) {
-    const std::string near = Schema::instance().nearest(path);
+    constexpr int kMostSuggestions = 200;  // of a deck: each takes a while
+    const bool suggest = ++unknown_ <= kMostSuggestions;
+    const std::string near = suggest ? Schema::instance().nearest(path) : std::string();
     merged_.faults.add(
         Kind::unknown, place,
         near.empty() ? fmt::format("unknown key '{}'; `trireme keys` lists all keys", path)
@@ -141,6 +143,7 @@ class Layer {
   Merged& merged_;
   Settings own_;
   DeckKind kind_;
+  int unknown_ = 0;
 };
 
 }  // namespace

@@ -48,8 +48,9 @@ void warn_of_ignored(const Settings& settings, Deck& deck) {
 void refuse(Merged& merged) {
   for (const auto& [path, setting] : merged.settings) {
     const Meaning& meaning = *Schema::instance().find(path);
-    if (meaning.group == nullptr || meaning.group->standing != Standing::not_available)
+    if (meaning.group == nullptr || meaning.group->standing != Standing::not_available) {
       continue;
+    }
     if (is_off(meaning, setting.value)) continue;
     merged.faults.add(Kind::refused, setting.value.place,
                       fmt::format("{}: {} is not available: {}", path, setting.value.plain(),

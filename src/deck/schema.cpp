@@ -139,8 +139,9 @@ std::string Schema::nearest(const std::string& path) const {
   std::vector<std::string> elsewhere;
   for (const auto& [leaf, meaning] : leaves_) {
     if (meaning.key == nullptr || (leaf != name && !leaf.ends_with("." + name))) continue;
-    if (leaf.starts_with(family) || leaf.find('.') == std::string::npos)
+    if (leaf.starts_with(family) || leaf.find('.') == std::string::npos) {
       elsewhere.push_back(leaf);
+    }
   }
   if (elsewhere.size() == 1) return elsewhere.front();
   std::ranges::sort(siblings);

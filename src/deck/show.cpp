@@ -61,8 +61,9 @@ std::string derived(const Deck& deck, const Derivation& d) {
   for (const std::string& input : deck::split_words(d.inputs)) {
     if (deck.sources.contains(input)) from.push_back(quoted_source(deck, input));
   }
-  if (from.empty())
+  if (from.empty()) {
     return fmt::format("derived: {}", d.rule.empty() ? "from other keys" : d.rule);
+  }
   return fmt::format("derived from {}", fmt::join(from, ", "));
 }
 
@@ -74,8 +75,9 @@ std::string source_of(const Deck& deck, const std::string& path) {
     std::string text = given->second;
     for (const Modifier& m : kModifiers) {
       const std::string by(m.by);
-      if (m.path == path && deck.sources.contains(by))
+      if (m.path == path && deck.sources.contains(by)) {
         text += ", with " + quoted_source(deck, by);
+      }
     }
     if (path == "intermediate_size" && gated(deck.model.activation)) {
       text += fmt::format("; inner width {}", deck.model.mlp_inner());

@@ -22,7 +22,7 @@ struct RunState {
   std::string data{};   ///< what the data files hold; empty in checkpoints of earlier versions
   std::string version;  ///< the program's version when it wrote the checkpoint
   std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
-  std::int64_t format_version = kFormat;  ///< of the checkpoint that the state was read from
+  std::int64_t format_version = kFormat;  ///< the checkpoint's, where read from one
   friend bool operator==(const RunState&, const RunState&) = default;
 };
 

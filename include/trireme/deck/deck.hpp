@@ -132,8 +132,8 @@ struct Deck : DeckSettings {
 /// stand, as in a resolved deck.
 [[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
 
-/// parse_deck() for a resolved deck from before GPT-NeoX's rule for gated MLPs was followed:
-/// its `intermediate_size` is the whole up-projection of a gated MLP, gate included.
+/// parse_deck() for a resolved deck of an older version, which took `intermediate_size` for the
+/// whole up-projection of a gated MLP.
 [[nodiscard]] Deck parse_deck_with_whole_widths(const std::string& text,
                                                 const std::string& name);
 
@@ -158,7 +158,7 @@ void resolve(Deck& deck, int world_size);
 /// Describes the known keys with type, default, meaning and origin, for people to read. A
 /// pattern, in which * stands for any text, selects keys by name, meaning or section.
 [[nodiscard]] std::string describe_keys(const std::string& pattern = "");
-/// The same as tables in Markdown.
+/// All known keys as tables in Markdown.
 [[nodiscard]] std::string key_reference();
 
 /// The name closest to `name` by edit distance; empty if none is close.

@@ -53,7 +53,7 @@ struct Draft {
   double expansion_factor = 0;
   std::int64_t mlp_multiple_of = 1;
   double lr_decay_fraction = 0;
-  std::int64_t iteration = 0;  ///< of the checkpoint in `load`
+  std::int64_t iteration = 0;  ///< which checkpoint in `load`
   std::vector<std::string> include;
   MemoryWords memory;
   TensorBoardWords tensorboard;

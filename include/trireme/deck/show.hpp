@@ -11,12 +11,12 @@ namespace trireme {
 
 struct ShownSetting {
   std::string path;    ///< "optimizer.params.lr"
-  std::string value;   ///< as YAML
+  std::string value;   ///< YAML
   std::string source;  ///< see source_of()
 };
 
-/// Where the value of a key came from: a place in a deck, the command line, a default and
-/// whose, or the keys that the value was derived from.
+/// Where the value of a key came from: a place in a deck, the command line, or whose default.
+/// A derived value has the keys that gave it.
 [[nodiscard]] std::string source_of(const Deck& deck, const std::string& path);
 
 /// Every setting with its source, in the order in which a deck is written.

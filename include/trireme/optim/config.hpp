@@ -82,8 +82,8 @@ struct DeepSpeedSchedule {
   std::int64_t warmup_steps = 1000;
   Warmup warmup = Warmup::log;
   std::int64_t total_steps = 0;
-  double min_ratio = 0;           ///< of cosine: share of lr before the warm-up
-  double cos_min_ratio = 0.0001;  ///< of cosine: share of lr at the end
+  double min_ratio = 0;           ///< cosine: share of lr before the warm-up
+  double cos_min_ratio = 0.0001;  ///< cosine: share of lr at the end
   friend bool operator==(const DeepSpeedSchedule&, const DeepSpeedSchedule&) = default;
 };
 
