@@ -75,8 +75,8 @@ std::string describe(const ScheduleConfig& s, const Settings& of) {
                      s.min_lr, s.warmup, of.at("lr_decay_style"), s.lr_decay_iters);
 }
 
-void settle_schedule(const std::string& checkpoint, const Deck& made_with, const Settings& then,
-                     Deck& deck, const Settings& now) {
+void resolve_schedule(const std::string& checkpoint, const Deck& made_with,
+                      const Settings& then, Deck& deck, const Settings& now) {
   if (made_with.schedule == deck.schedule || deck.override_lr_scheduler) return;
   if (deck.use_checkpoint_lr_scheduler) {
     log::info("resume   with the checkpoint's schedule: {}",
@@ -234,7 +234,7 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
         "sample number of other files",
         key, then.at(key), checkpoint, now.at(key));
   }
-  settle_schedule(checkpoint, made_with, then, deck, now);
+  resolve_schedule(checkpoint, made_with, then, deck, now);
   check_optimizer(reader, made_with, deck);
 }
 

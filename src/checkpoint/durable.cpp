@@ -16,8 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Exchanges two names. False where the system or the file system can't do so.
-bool exchange(const std::string& a, const std::string& b) {
+/// Swaps two names. False where the system or the file system can't do so.
+bool swap_names(const std::string& a, const std::string& b) {
 #ifdef RENAME_EXCHANGE
   return renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
 #else
@@ -61,7 +61,7 @@ std::string replace_folder(const std::string& temporary, const std::string& path
   if (!fs::exists(path, code)) {
     rename_path(temporary, path);
     if (fs::exists(old, code)) replaced = old;
-  } else if (exchange(temporary, path)) {
+  } else if (swap_names(temporary, path)) {
     replaced = temporary;
   } else {
     remove_all(old);

@@ -16,7 +16,7 @@ void remove_all(const std::string& path);
 void start_sync(const std::string& path);
 /// Renames `temporary` to `path`. Returns where the folder that had the name is now, for the
 /// caller to remove; empty if the name was free. The name never vanishes if the system can
-/// exchange two names. Else the old folder is only PATH.old for an instant.
+/// swap two names. Else the old folder is only PATH.old for an instant.
 [[nodiscard]] std::string replace_folder(const std::string& temporary, const std::string& path);
 
 }  // namespace trireme::checkpoint

@@ -11,9 +11,9 @@
 
 #include "trireme/core/replacement.hpp"
 
+#include "checksum.hpp"
 #include "shard.hpp"
 #include "stored_piece.hpp"
-#include "sum.hpp"
 
 namespace trireme::checkpoint {
 
@@ -96,7 +96,7 @@ std::string seal(std::uint64_t sum) {
 }
 
 std::uint64_t sum_after_seal(const std::string& path) {
-  return sum_of(path, {{kSealBytes, size_of_file(path) - kSealBytes}});
+  return checksum_of(path, {{kSealBytes, size_of_file(path) - kSealBytes}});
 }
 
 void collect(const h5::Group& group, const std::string& prefix, int level,

@@ -40,7 +40,7 @@ std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int r
   TRM_CHECK(replica >= 0 && replica < replicas, "replica {} of {}", replica, replicas);
   std::int64_t total = 0;
   for (const ConstView& item : items) total += bytes_of(item);
-  const auto cut = [&](int k) {  // k·total/replicas, without overflow
+  const auto share_start = [&](int k) {  // k·total/replicas, without overflow
     return total / replicas * k + total % replicas * k / replicas;
   };
   std::vector<Rows> mine;
@@ -48,8 +48,8 @@ std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int r
   for (std::size_t i = 0; i < items.size(); ++i) {
     TRM_CHECK(items[i].shape().rank() > 0, "item {} has no axis to be shared along", i);
     if (items[i].count() == 0) continue;
-    const std::int64_t first = rows_before(items[i], cut(replica) - start);
-    const std::int64_t end = rows_before(items[i], cut(replica + 1) - start);
+    const std::int64_t first = rows_before(items[i], share_start(replica) - start);
+    const std::int64_t end = rows_before(items[i], share_start(replica + 1) - start);
     if (first < end) mine.push_back({i, first, end - first});
     start += bytes_of(items[i]);
   }

@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <utility>
 
+#include "checksum.hpp"
 #include "index.hpp"
 #include "manifest.hpp"
 #include "shard.hpp"
 #include "stored_piece.hpp"
-#include "sum.hpp"
 
 namespace trireme {
 

@@ -9,9 +9,9 @@
 
 #include "trireme/core/replacement.hpp"
 
+#include "checksum.hpp"
 #include "durable.hpp"
 #include "stored_piece.hpp"
-#include "sum.hpp"
 
 namespace trireme::checkpoint {
 
@@ -76,7 +76,7 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
     shard.number = number;
     shard.bytes = size_of_file(path);
     shard.frame = complement(std::move(data), shard.bytes);
-    shard.sum = sum_of(path, shard.frame);
+    shard.sum = checksum_of(path, shard.frame);
     return shard;
   } catch (const Error&) {  // HDF5 may keep the file open: at least free its space
     std::error_code ignored;
@@ -92,7 +92,7 @@ h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& re
   TRM_REQUIRE(bytes == record.bytes, "{}: it has {} bytes and should have {}", path, bytes,
               record.bytes);
   // Check before HDF5 opens the file: HDF5 trusts some content, and can crash on damage.
-  TRM_REQUIRE(sum_of(path, record.frame) == record.sum,
+  TRM_REQUIRE(checksum_of(path, record.frame) == record.sum,
               "{}: damaged: its checksum is not the one that was noted when it was written",
               path);
   h5::File file(path, h5::Mode::read);

@@ -8,7 +8,7 @@
 #include <memory>
 #include <thread>
 
-#include "sum.hpp"
+#include "checksum.hpp"
 
 namespace trireme::checkpoint {
 
@@ -113,7 +113,7 @@ std::vector<h5::Extent> write_piece(h5::File& shard, const Piece& piece,
     slab.extent[0] = std::min(slab_rows_of(block, row), extent[0] - at);
     for (std::int64_t b = at; b < at + slab.extent[0]; b += block) {
       const auto bytes = static_cast<std::size_t>(std::min(block, extent[0] - b) * row);
-      sums.push_back(std::bit_cast<std::int64_t>(sum_of(data + b * row, bytes)));
+      sums.push_back(std::bit_cast<std::int64_t>(checksum_of(data + b * row, bytes)));
     }
     dataset.write(slab, ConstView(data + at * row, dtype, slab.extent));
     std::this_thread::yield();  // HDF5 has one lock, which training needs too
@@ -135,13 +135,13 @@ StoredPiece::StoredPiece(const h5::File& shard, const std::string& dataset, DTyp
               "{}: it is not the piece at {} of extent {} that checkpoint.h5 promises",
               dataset_.where(), box.offset.str(), box.extent.str());
   block_rows_ = dataset_.integer("block_rows");
-  sums_ = dataset_.integers("sums");
+  checksums_ = dataset_.integers("sums");
   const std::int64_t rows = box.extent[0];
-  TRM_REQUIRE(
-      block_rows_ > 0 && block_rows_ <= rows &&
-          static_cast<std::int64_t>(sums_.size()) == (rows + block_rows_ - 1) / block_rows_,
-      "{}: {} checksums do not fit blocks of {} rows", dataset_.where(), sums_.size(),
-      block_rows_);
+  TRM_REQUIRE(block_rows_ > 0 && block_rows_ <= rows &&
+                  static_cast<std::int64_t>(checksums_.size()) ==
+                      (rows + block_rows_ - 1) / block_rows_,
+              "{}: {} checksums do not fit blocks of {} rows", dataset_.where(),
+              checksums_.size(), block_rows_);
 }
 
 /// Rows of the piece from `row` to `end`, or as many as one call moves, as a box in the piece.
@@ -159,9 +159,10 @@ void StoredPiece::read_slab(const Box& slab, std::byte* to) const {
   const std::int64_t end = slab.offset[0] + slab.extent[0];
   for (std::int64_t at = slab.offset[0]; at < end; at += block_rows_) {
     const auto bytes = static_cast<std::size_t>(std::min(block_rows_, end - at) * row);
-    const std::uint64_t sum = sum_of(to + (at - slab.offset[0]) * row, bytes);
+    const std::uint64_t sum = checksum_of(to + (at - slab.offset[0]) * row, bytes);
     TRM_REQUIRE(
-        std::bit_cast<std::int64_t>(sum) == sums_[static_cast<std::size_t>(at / block_rows_)],
+        std::bit_cast<std::int64_t>(sum) ==
+            checksums_[static_cast<std::size_t>(at / block_rows_)],
         "{}: damaged: rows {} to {} don't have the checksum that was noted when they were "
         "written",
         dataset_.where(), at, std::min(at + block_rows_, end) - 1);

@@ -39,7 +39,7 @@ class StoredPiece {
   h5::Dataset dataset_;
   Box box_;
   std::int64_t block_rows_ = 0;
-  std::vector<std::int64_t> sums_;
+  std::vector<std::int64_t> checksums_;
 };
 
 }  // namespace trireme::checkpoint

@@ -16,7 +16,7 @@
 #include "trireme/comm/launcher.hpp"
 
 #include "mpi_calls.hpp"
-#include "mpi_exchange.hpp"
+#include "mpi_collectives.hpp"
 #include "scratch.hpp"
 
 namespace trireme {
@@ -52,7 +52,7 @@ class MpiCommunicator : public Communicator {
   [[nodiscard]] int size() const override { return size_; }
 
   void all_reduce(const View& data, Reduction op) override {
-    if (is_half(data.dtype())) return all_reduce_halves(data, op);
+    if (is_half(data.dtype())) return all_reduce_half(data, op);
     in_parts(data, [&](void* p, int n) {
       check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_),
             "MPI_Allreduce");
@@ -148,7 +148,7 @@ class MpiCommunicator : public Communicator {
 
  private:
   /// Reduces a long array by a scatter and a gather, which move half of fp32's bytes.
-  void all_reduce_halves(const View& data, Reduction op) {
+  void all_reduce_half(const View& data, Reduction op) {
     constexpr std::int64_t kLong = 8192;
     const View flat = data.reshape(Shape{data.count()});
     std::int64_t done = 0;
@@ -161,7 +161,7 @@ class MpiCommunicator : public Communicator {
       all_gather(mine, all);
     }
     if (done == flat.count()) return;
-    mpi::all_reduce_halves(comm_, flat.slice_cols(done, flat.count() - done), op, scratch_);
+    mpi::all_reduce_half(comm_, flat.slice_cols(done, flat.count() - done), op, scratch_);
   }
   /// The argument by which MPI takes this rank's block of a gather.
   [[nodiscard]] const void* own_part(const ConstView& from, const View& to) const {

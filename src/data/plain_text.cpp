@@ -13,15 +13,15 @@ constexpr std::int64_t kWindow = 1 << 16;
 
 /// The last offset not after `x` at which one document's text can be split for encoding. The
 /// result depends on x alone, so the blocks on both sides agree on it.
-std::int64_t cut_before(const TextFile& file, std::int64_t x, const Tokenizer& tokenizer) {
+std::int64_t split_before(const TextFile& file, std::int64_t x, const Tokenizer& tokenizer) {
   if (x <= 0 || x >= file.bytes()) return x;
   const std::int64_t from = std::max<std::int64_t>(0, x - kWindow);
-  const auto cut = static_cast<std::int64_t>(tokenizer.safe_cut(file.read(from, x)));
+  const auto split = static_cast<std::int64_t>(tokenizer.split_point(file.read(from, x)));
   TRM_REQUIRE(
-      cut > 0 || from == 0,
+      split > 0 || from == 0,
       "{}: the tokenizer {} cannot split the text anywhere in the {} bytes before byte {}",
       file.path(), tokenizer.kind(), kWindow, x);
-  return from + cut;
+  return from + split;
 }
 
 /// An offset not after `x` that no separator found from the left can span. Goes to the start of
@@ -69,8 +69,8 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
 TextPieces read_plain(const TextFile& file, const TextRange& block,
                       const std::string& separator, const Tokenizer& tokenizer) {
   // The block's documents are those in [begin, end), which may start a little further left.
-  const std::int64_t begin = cut_before(file, block.begin, tokenizer);
-  const std::int64_t end = cut_before(file, block.end, tokenizer);
+  const std::int64_t begin = split_before(file, block.begin, tokenizer);
+  const std::int64_t end = split_before(file, block.end, tokenizer);
   const auto m = static_cast<std::int64_t>(separator.size());
   const std::string text = file.read(begin, block.end + std::max<std::int64_t>(m - 1, 0));
   const std::string_view view = text;

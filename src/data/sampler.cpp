@@ -116,8 +116,8 @@ std::array<double, 3> parse_split(std::string_view split) {
   return shares;
 }
 
-std::array<std::int64_t, 4> cut_documents(const std::array<double, 3>& shares,
-                                          std::int64_t documents) {
+std::array<std::int64_t, 4> split_documents(const std::array<double, 3>& shares,
+                                            std::int64_t documents) {
   // Each part is rounded by itself, halves to even. The resulting excess or deficit is
   // subtracted from every boundary, the last included.
   std::array<std::int64_t, 4> starts{};

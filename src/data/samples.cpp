@@ -10,7 +10,7 @@ namespace {
 
 TokenRange range_of(const TokenFile& file, const std::string& split, Part part) {
   if (split.empty()) return {0, file.tokens()};
-  const auto starts = cut_documents(parse_split(split), file.documents());
+  const auto starts = split_documents(parse_split(split), file.documents());
   const auto p = static_cast<std::size_t>(part);
   return {file.document_start(starts[p]), file.document_start(starts[p + 1])};
 }

@@ -162,9 +162,9 @@ std::string Value::plain() const {
   }
   s = one_line(s);
   if (s.size() > kShownCharacters) {
-    std::size_t cut = kShownCharacters;
-    while (cut > 0 && (static_cast<unsigned char>(s[cut]) & 0xC0U) == 0x80U) --cut;
-    s = s.substr(0, cut) + "...";
+    std::size_t shown = kShownCharacters;
+    while (shown > 0 && (static_cast<unsigned char>(s[shown]) & 0xC0U) == 0x80U) --shown;
+    s = s.substr(0, shown) + "...";
   }
   return s;
 }

@@ -95,16 +95,16 @@ std::string nccl_trouble_of_all(Communicator& world) {
 
 /// "NCCL", or its substitute and the reason for it. Throws Error where the deck asks for what
 /// is not possible. Collective.
-std::string choose_exchange(const Deck& deck, const GpuShare& gpu, Communicator& world) {
-  using Exchange = Deck::Exchange;
+std::string choose_communication(const Deck& deck, const GpuShare& gpu, Communicator& world) {
+  using Communication = Deck::Communication;
   std::string reason;
   if (gpu.shared) {
     reason = "ranks share GPUs, which NCCL refuses: start one rank for each GPU";
-  } else if (deck.communication != Exchange::staged) {
+  } else if (deck.communication != Communication::staged) {
     reason = nccl_trouble_of_all(world);
     if (reason.empty()) return kNccl;
   }
-  if (deck.communication == Exchange::nccl) {
+  if (deck.communication == Communication::nccl) {
     Error error(
         fmt::format("communication: nccl, but {}; or set communication: staged", reason));
     throw error.set_everywhere();
@@ -186,7 +186,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
     : compute_type_(deck.types.compute),
       gpu_id_(gpu.use ? cuda_device_id(gpu.index) : ""),
       gpu_memory_(gpu.use ? cuda_free_memory(gpu.index) : 0),
-      exchange_(gpu.use ? choose_exchange(deck, gpu, mpi.world()) : ""),
+      communication_(gpu.use ? choose_communication(deck, gpu, mpi.world()) : ""),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
       kernels_(make_kernels(deck, *device_, mpi.world())),
@@ -199,7 +199,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
 std::string Engine::describe() const {
   if (on_gpu()) {
     return fmt::format("{}; {}; communication {}", exec_.device.name(), cuda_version(),
-                       exchange_);
+                       communication_);
   }
   return fmt::format("{}: {} thread{} a rank, OpenBLAS {}", exec_.device.name(), threads_,
                      threads_ == 1 ? "" : "s", blas_core());
@@ -208,7 +208,7 @@ std::string Engine::describe() const {
 Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
   if (!on_gpu()) return {shape, world};
   auto all = world.split(0, world.rank());
-  auto arrays = exchange_ == kNccl
+  auto arrays = communication_ == kNccl
                     ? make_nccl_communicator(std::move(all), *device_, *stream_)
                     : make_staged_communicator(std::move(all), *device_, *stream_);
   return {shape, world, std::move(arrays)};

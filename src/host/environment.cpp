@@ -31,7 +31,7 @@ constexpr std::array<std::string_view, 11> kSecrets = {"TOKEN",      "JWT",  "KE
                                                        "PASS",       "CRED", "AUTH",   "COOKIE",
                                                        "TRANSPORTS", "URI",  "CONTACT"};
 
-bool is_told(std::string_view name) {
+bool is_reported(std::string_view name) {
   std::string upper(name);
   std::ranges::transform(upper, upper.begin(),
                          [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
@@ -65,7 +65,9 @@ std::string variables() {
   std::vector<std::string> lines;
   for (char** v = environ; *v != nullptr; ++v) {
     const std::string_view line = *v;
-    if (is_told(line.substr(0, line.find('=')))) lines.push_back(one_line(std::string(line)));
+    if (is_reported(line.substr(0, line.find('=')))) {
+      lines.push_back(one_line(std::string(line)));
+    }
   }
   std::ranges::sort(lines);
   std::string text;

@@ -31,7 +31,7 @@ Tensor random_matrix(const Exec& ex, DType type, std::int64_t n, std::uint32_t s
 }
 
 /// Seconds of one GEMM, the best of several that together take about `budget` seconds.
-double time_product(const Exec& ex, DType type, std::int64_t n, double budget) {
+double time_gemm(const Exec& ex, DType type, std::int64_t n, double budget) {
   const Tensor a = random_matrix(ex, type, n, 1);
   const Tensor b = random_matrix(ex, type, n, 2);
   const Tensor c = ex.make(type, Shape{n, n});
@@ -55,7 +55,7 @@ double time_product(const Exec& ex, DType type, std::int64_t n, double budget) {
 double measure_device_gemm_rate(const Exec& ex, DType type, int n, double seconds) {
   double best = 0;
   for (std::int64_t size = 256; size <= n; size *= 2) {
-    const double taken = time_product(ex, type, size, seconds / 4);
+    const double taken = time_gemm(ex, type, size, seconds / 4);
     best = std::max(best, 2.0 * std::pow(static_cast<double>(size), 3) / taken);
     if (taken > seconds / 4) break;  // the next size would take eight times as long
   }

@@ -16,11 +16,11 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
       stream_(stream_of(name + ".dropout")),
       rotary_(std::move(rotary)),
       again_(again),
-      query_key_value_(name + ".query_key_value", Linear::Cut::column,
+      query_key_value_(name + ".query_key_value", Linear::Sharding::column,
                        {config.hidden_size,
                         config.hidden_size + 2 * config.num_kv_heads * config.head_dim()},
                        config.use_bias_in_attn_linear, config.init_method, tp),
-      dense_(name + ".dense", Linear::Cut::row, {config.hidden_size, config.hidden_size},
+      dense_(name + ".dense", Linear::Sharding::row, {config.hidden_size, config.hidden_size},
              config.use_bias_in_attn_linear, config.output_layer_init_method, tp) {
   TRM_CHECK(config.num_kv_heads % tp.size() == 0, "{} kv heads over {} ranks",
             config.num_kv_heads, tp.size());

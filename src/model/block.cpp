@@ -65,7 +65,7 @@ void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& 
 
 ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) {
   // The next norm can apply dropout itself if no other branch and no collective comes between.
-  const bool dropped_later = parts_.size() == 1 && !out_.exchanges();
+  const bool dropped_later = parts_.size() == 1 && !out_.communicates();
   Tensor sum;
   feed(ex, in, tape, [&](std::size_t i, const Tensor& input) {
     Tensor y = parts_[i].branch->forward(ex, input, tape);

@@ -9,7 +9,7 @@ namespace trireme {
 
 Parameter vocabulary_parameter(const std::string& name, const ModelConfig& config,
                                const TensorParallel& tp) {
-  const auto [offset, extent] = cut_vocabulary(config.vocab_size, tp.rank(), tp.size());
+  const auto [offset, extent] = shard_vocabulary(config.vocab_size, tp.rank(), tp.size());
   TRM_REQUIRE(extent > 0 || config.vocab_size == 0,
               "a vocabulary of {} cannot be sharded over model_parallel_size {}",
               config.vocab_size, tp.size());

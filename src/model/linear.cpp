@@ -6,11 +6,11 @@
 
 namespace trireme {
 
-Linear::Linear(const std::string& name, Cut cut, Extents global, bool bias, InitMethod init,
-               const TensorParallel& tp) {
-  const bool column = cut == Cut::column;
+Linear::Linear(const std::string& name, Sharding sharding, Extents global, bool bias,
+               InitMethod init, const TensorParallel& tp) {
+  const bool column = sharding == Sharding::column;
   const auto [offset, extent] =
-      trireme::cut(column ? global.out : global.in, tp.rank(), tp.size());
+      shard_rows(column ? global.out : global.in, tp.rank(), tp.size());
   weight_.name = name + ".weight";
   weight_.global_shape = Shape{global.out, global.in};
   weight_.box = column ? Box(Shape{offset, 0}, Shape{extent, global.in})

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x Wᵀ + b with W sharded by outputs (Cut::column) or by inputs (Cut::row).
+// y = x Wᵀ + b with W sharded by outputs (Sharding::column) or by inputs (Sharding::row).
 #pragma once
 
 #include <optional>
@@ -9,18 +9,18 @@
 
 namespace trireme {
 
-/// The seams stand with the sublayer, so that branches can share one seam. With Cut::row, each
-/// rank returns an addend, and rank 0 of tp adds the bias to its addend. Every rank sees the
-/// whole dy and so has the bias's whole gradient.
+/// The seams stand with the sublayer, so that branches can share one seam. With Sharding::row,
+/// each rank returns an addend, and rank 0 of tp adds the bias to its addend. Every rank sees
+/// the whole dy and so has the bias's whole gradient.
 class Linear {
  public:
-  enum class Cut : std::uint8_t { column, row };
+  enum class Sharding : std::uint8_t { column, row };
   struct Extents {
     std::int64_t in = 0;   ///< global
     std::int64_t out = 0;  ///< global
   };
 
-  Linear(const std::string& name, Cut cut, Extents global, bool bias, InitMethod init,
+  Linear(const std::string& name, Sharding sharding, Extents global, bool bias, InitMethod init,
          const TensorParallel& tp);
 
   [[nodiscard]] Tensor forward(const Exec& ex, const ConstView& x) const;

@@ -9,13 +9,13 @@ namespace trireme {
 Mlp::Mlp(const std::string& name, const ModelConfig& config, const TensorParallel& tp)
     : activation_(config.activation),
       down_(name + (gated(config.activation) ? ".down_proj" : ".dense_4h_to_h"),
-            Linear::Cut::row, {config.mlp_inner(), config.hidden_size}, config.use_bias_in_mlp,
-            config.output_layer_init_method, tp) {
+            Linear::Sharding::row, {config.mlp_inner(), config.hidden_size},
+            config.use_bias_in_mlp, config.output_layer_init_method, tp) {
   const std::vector<const char*> names = gated(config.activation)
                                              ? std::vector{".gate_proj", ".up_proj"}
                                              : std::vector{".dense_h_to_4h"};
   for (const char* part : names) {
-    up_.emplace_back(name + part, Linear::Cut::column,
+    up_.emplace_back(name + part, Linear::Sharding::column,
                      Linear::Extents{config.hidden_size, config.mlp_inner()},
                      config.use_bias_in_mlp, config.init_method, tp);
   }

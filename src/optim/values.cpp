@@ -40,7 +40,7 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
           FlatArray::zeros(ex, types.master, g, ranks == 1 || zero.stage == 0, ranks);
     }
     if (whole) bind(i, mine.values.data);
-    cut_groups_ += whole ? 0 : 1;
+    sharded_groups_ += whole ? 0 : 1;
   }
 }
 
@@ -113,7 +113,7 @@ void ParameterValues::before(const UnitPlace& unit) {
   for (const std::size_t g : ahead(next_)) start(g);
   for (const std::size_t g : needed) {
     wait(g);
-    if (is_cut(g)) bind(g, groups_[g].gathered);
+    if (is_sharded(g)) bind(g, groups_[g].gathered);
   }
 }
 
@@ -121,7 +121,7 @@ void ParameterValues::after(const UnitPlace& unit) {
   const auto kept = ahead(next_);
   ++next_;
   for (const std::size_t g : layout_.groups_of(unit)) {
-    if (!is_cut(g) || contains(kept, g)) continue;
+    if (!is_sharded(g) || contains(kept, g)) continue;
     bind(g, {});
     groups_[g].gathered = {};
   }
@@ -129,15 +129,15 @@ void ParameterValues::after(const UnitPlace& unit) {
 
 std::vector<std::size_t> ParameterValues::ahead(std::size_t use) const {
   std::vector<std::size_t> groups;
-  if (cut_groups_ == 0) return groups;
+  if (sharded_groups_ == 0) return groups;
   const auto& now = layout_.groups_of(uses_[use]);
   const auto elements = [&](std::size_t g) { return layout_.groups()[g].count; };
   std::int64_t live = 0;
-  for (const std::size_t g : now) live += is_cut(g) ? elements(g) : 0;
+  for (const std::size_t g : now) live += is_sharded(g) ? elements(g) : 0;
   std::int64_t fetched = 0;
-  for (std::size_t u = use + 1; u < uses_.size() && groups.size() < cut_groups_; ++u) {
+  for (std::size_t u = use + 1; u < uses_.size() && groups.size() < sharded_groups_; ++u) {
     for (const std::size_t g : layout_.groups_of(uses_[u])) {
-      if (!is_cut(g) || contains(groups, g)) continue;
+      if (!is_sharded(g) || contains(groups, g)) continue;
       const bool here = contains(now, g);
       if (here && u == use + 1) {  // used twice in a row: keeping the group is free
         groups.push_back(g);
@@ -157,7 +157,7 @@ std::vector<std::size_t> ParameterValues::ahead(std::size_t use) const {
 
 void ParameterValues::start(std::size_t group) {
   Group& g = groups_[group];
-  if (!is_cut(group) || g.gathered.defined()) return;
+  if (!is_sharded(group) || g.gathered.defined()) return;
   g.gathered = ex_.make(g.values.data.dtype(), Shape{layout_.groups()[group].count});
   start_gather(group, g.values, {g.gathered, true});
 }

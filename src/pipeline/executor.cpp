@@ -26,11 +26,11 @@ PipelineExecutor::PipelineExecutor(const Exec& ex, const Mesh& mesh, const Tenso
 
 PipelineExecutor::~PipelineExecutor() = default;
 
-void PipelineExecutor::use_graphs(bool exchanges) {
+void PipelineExecutor::use_graphs(bool communicates) {
   TRM_CHECK(mesh_.shape.pp == 1 && parts_.size() == 1 && mesh_.shape.tp == 1 &&
                 schedule_ != PipelineSchedule::gpipe,
             "CUDA graphs need one stage, one chunk, no tensor parallelism, no gpipe");
-  graphs_ = std::make_unique<MicroBatchGraphs>(ex_, clock_, exchanges);
+  graphs_ = std::make_unique<MicroBatchGraphs>(ex_, clock_, communicates);
 }
 
 void PipelineExecutor::train(const std::vector<MicroBatch>& micro_batches,

@@ -31,9 +31,9 @@ void MicroBatchGraphs::end() {
 }
 
 MicroBatchGraphs::Mode MicroBatchGraphs::mode_of(std::size_t index) const {
-  if (exchanges_ && index + 1 == step_.size()) return Mode::eager;
+  if (communicates_ && index + 1 == step_.size()) return Mode::eager;
   if (backward_ != nullptr) return Mode::launch;
-  return settled_ && !(exchanges_ && index == 0) ? Mode::capture : Mode::eager;
+  return memory_is_stable_ && !(communicates_ && index == 0) ? Mode::capture : Mode::eager;
 }
 
 const MicroBatch& MicroBatchGraphs::take(std::size_t index) {
@@ -59,7 +59,7 @@ void MicroBatchGraphs::run(PlanStep::Kind kind, const std::function<void()>& wor
   const bool forward = kind == PlanStep::Kind::forward;
   if (mode_ == Mode::eager) {
     work();
-    if (!forward) settled_ = arena_.reserved() == reserved_;
+    if (!forward) memory_is_stable_ = arena_.reserved() == reserved_;
     return;
   }
   auto& graph = forward ? forward_ : backward_;

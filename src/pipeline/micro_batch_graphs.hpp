@@ -22,13 +22,13 @@ namespace trireme {
 /// next micro-batch is captured.
 ///
 /// Micro-batches must be alike and follow each other, each backward after its own forward. No
-/// micro-batch may communicate or wait for the host. With `exchanges`, the first micro-batch of
-/// a step may wait for communication between its units, and the last may start some. These two
-/// are not captured, and the last micro-batch is never a graph's launch.
+/// micro-batch may communicate or wait for the host. With `communicates`, the first micro-batch
+/// of a step may wait for communication between its units, and the last may start some. These
+/// two are not captured, and the last micro-batch is never a graph's launch.
 class MicroBatchGraphs {
  public:
-  MicroBatchGraphs(const Exec& ex, PhaseClock& clock, bool exchanges)
-      : ex_(ex), clock_(clock), exchanges_(exchanges), arena_(ex.device.pool()) {}
+  MicroBatchGraphs(const Exec& ex, PhaseClock& clock, bool communicates)
+      : ex_(ex), clock_(clock), communicates_(communicates), arena_(ex.device.pool()) {}
 
   /// The arena for all allocations but those of observers.
   [[nodiscard]] const Arena& arena() const { return arena_; }
@@ -57,13 +57,13 @@ class MicroBatchGraphs {
 
   const Exec& ex_;
   PhaseClock& clock_;
-  bool exchanges_;
+  bool communicates_;
   Arena arena_;
   std::vector<MicroBatch> step_;
   MicroBatch fixed_;
-  Mode mode_ = Mode::eager;   ///< how the micro-batch under way is computed
-  std::size_t reserved_ = 0;  ///< bytes that the arena had reserved before the micro-batch
-  bool settled_ = false;      ///< the last eager micro-batch took no new memory
+  Mode mode_ = Mode::eager;        ///< how the micro-batch under way is computed
+  std::size_t reserved_ = 0;       ///< bytes that the arena had reserved before the micro-batch
+  bool memory_is_stable_ = false;  ///< the last eager micro-batch took no new memory
   std::unique_ptr<Graph> forward_;
   std::unique_ptr<Graph> backward_;
 };

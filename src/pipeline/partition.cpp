@@ -15,12 +15,12 @@ namespace {
 constexpr std::string_view kTypePrefix = "type:";
 
 /// First item of each of `parts` parts of `items` items.
-std::vector<int> even_cut(int items, int parts) {
-  std::vector<int> cut;
+std::vector<int> even_bounds(int items, int parts) {
+  std::vector<int> bounds;
   for (int i = 0; i <= parts; ++i) {
-    cut.push_back(i * (items / parts) + std::min(i, items % parts));
+    bounds.push_back(i * (items / parts) + std::min(i, items % parts));
   }
-  return cut;
+  return bounds;
 }
 
 /// Whether `parts` non-empty parts of at most `limit` parameters can hold all. Filling each
@@ -56,7 +56,7 @@ std::int64_t least_maximum(std::span<const PipelineUnit> units, int parts) {
 
 /// Many partitions share the least maximum. This function finds the least sum of squares among
 /// these partitions, by dynamic programming over (parts made, units used).
-std::vector<int> cut_by_parameters(std::span<const PipelineUnit> units, int parts) {
+std::vector<int> bounds_by_parameters(std::span<const PipelineUnit> units, int parts) {
   const auto n = units.size();
   const auto k = static_cast<std::size_t>(parts);
   const auto limit = static_cast<double>(least_maximum(units, parts));
@@ -79,12 +79,12 @@ std::vector<int> cut_by_parameters(std::span<const PipelineUnit> units, int part
     }
   }
   TRM_CHECK(cost[k][n] < kImpossible, "no partition of {} units into {} parts", n, parts);
-  std::vector<int> cut(k + 1, static_cast<int>(n));
+  std::vector<int> bounds(k + 1, static_cast<int>(n));
   for (std::size_t p = k, end = n; p > 0; --p) {
     end = from[p][end];
-    cut[p - 1] = static_cast<int>(end);
+    bounds[p - 1] = static_cast<int>(end);
   }
-  return cut;
+  return bounds;
 }
 
 std::vector<int> matches_of(const std::string& pattern, std::span<const PipelineUnit> units) {
@@ -101,8 +101,8 @@ std::vector<int> matches_of(const std::string& pattern, std::span<const Pipeline
   return matches;
 }
 
-std::vector<int> cut_by_type(const std::string& pattern, std::span<const PipelineUnit> units,
-                             int parts) {
+std::vector<int> bounds_by_type(const std::string& pattern, std::span<const PipelineUnit> units,
+                                int parts) {
   const std::vector<int> matches = matches_of(pattern, units);
   std::vector<std::string> types;
   for (const PipelineUnit& u : units) {
@@ -116,11 +116,11 @@ std::vector<int> cut_by_type(const std::string& pattern, std::span<const Pipelin
               "pipe_partition_method: 'type:{}' matches {} layers, fewer than the {} parts of "
               "the pipeline (stages × chunks); use fewer stages or another method",
               pattern, found, parts);
-  std::vector<int> cut = even_cut(found, parts);
-  for (int& c : cut) c = c < found ? matches[static_cast<std::size_t>(c)] : c;
-  cut.front() = 0;
-  cut.back() = static_cast<int>(units.size());
-  return cut;
+  std::vector<int> bounds = even_bounds(found, parts);
+  for (int& c : bounds) c = c < found ? matches[static_cast<std::size_t>(c)] : c;
+  bounds.front() = 0;
+  bounds.back() = static_cast<int>(units.size());
+  return bounds;
 }
 
 }  // namespace
@@ -140,10 +140,10 @@ std::vector<int> partition(std::string_view method, std::span<const PipelineUnit
   for (char& c : name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
-  if (name == "uniform") return even_cut(n, parts);
-  if (name == "parameters") return cut_by_parameters(units, parts);
+  if (name == "uniform") return even_bounds(n, parts);
+  if (name == "parameters") return bounds_by_parameters(units, parts);
   if (name.starts_with(kTypePrefix)) {
-    return cut_by_type(std::string(method.substr(kTypePrefix.size())), units, parts);
+    return bounds_by_type(std::string(method.substr(kTypePrefix.size())), units, parts);
   }
   throw Error(fmt::format(
       "pipe_partition_method '{}' is unknown; known are 'uniform', 'parameters' and "

@@ -93,7 +93,7 @@ h5::File create(const std::string& path) {
   return file;
 }
 
-h5::File cut_back(const std::string& path, std::int64_t iteration) {
+h5::File shorten(const std::string& path, std::int64_t iteration) {
   h5::File file(path, h5::Mode::read_write);
   if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
   std::vector<std::string> groups{"train", "valid", "test", "checkpoints"};
@@ -121,7 +121,7 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& 
   if (iteration > 0 && std::filesystem::exists(path_)) {
     if (!is_large()) copy_to(copy.emplace(path_).temporary());
     try {
-      file = cut_back(copy ? copy->temporary() : path_, iteration);
+      file = shorten(copy ? copy->temporary() : path_, iteration);
       goes_on = true;
     } catch (const Error& e) {  // a run was killed while it wrote
       std::filesystem::rename(path_, path_ + ".damaged");

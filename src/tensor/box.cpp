@@ -45,16 +45,16 @@ std::vector<Box> boxes_of_range(const Shape& shape, std::int64_t first, std::int
     Box box{shape, shape};
     std::int64_t slab = shape.count();
     std::int64_t rest = first;
-    bool cut = false;
+    bool partial = false;
     for (int i = 0; i < shape.rank(); ++i) {
       slab /= shape[i];
-      box.offset[i] = cut ? 0 : rest / slab;
-      if (cut) continue;
+      box.offset[i] = partial ? 0 : rest / slab;
+      if (partial) continue;
       rest %= slab;
       box.extent[i] = 1;
       if (rest != 0 || end - first < slab) continue;
       box.extent[i] = std::min(shape[i] - box.offset[i], (end - first) / slab);
-      cut = true;
+      partial = true;
     }
     boxes.push_back(box);
     first += box.count();

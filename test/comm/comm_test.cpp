@@ -53,11 +53,11 @@ BOOST_DATA_TEST_CASE(collectives, bdata::make(collective_cases()), c) {
   BOOST_TEST(error_of_case(c, world()) == "");
 }
 
-BOOST_DATA_TEST_CASE(exchanges, bdata::make(exchange_cases()), c) {
+BOOST_DATA_TEST_CASE(asynchronous_collectives, bdata::make(asynchronous_cases()), c) {
   BOOST_TEST(error_of_case(c, world()) == "");
 }
 
-BOOST_DATA_TEST_CASE(exchanges_of_one, bdata::make(exchange_cases()), c) {
+BOOST_DATA_TEST_CASE(asynchronous_collectives_of_one, bdata::make(asynchronous_cases()), c) {
   if (!c.alone) return;
   const auto self = make_self_communicator();
   BOOST_TEST(error_of_case(c, *self) == "");

@@ -275,7 +275,7 @@ class WordTokenizer : public ByteTokenizer {
       at = end + 1;
     }
   }
-  [[nodiscard]] std::size_t safe_cut(std::string_view text) const override {
+  [[nodiscard]] std::size_t split_point(std::string_view text) const override {
     return text.rfind(' ') + 1;  // 0 without a space
   }
 };

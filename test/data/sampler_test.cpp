@@ -22,7 +22,7 @@ std::vector<std::int64_t> all_of(const Permutation& p, std::int64_t n) {
 }
 
 std::array<std::int64_t, 4> cut(std::string_view split, std::int64_t documents) {
-  return cut_documents(parse_split(split), documents);
+  return split_documents(parse_split(split), documents);
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ BOOST_AUTO_TEST_CASE(the_byte_tokenizer) {
   BOOST_TEST(tokens == (Tokens{7, 97, 0, 255}), boost::test_tools::per_element());
   BOOST_TEST(bytes.decode(Tokens{104, 105, 256, 255}) == "hi\xff");
   BOOST_CHECK_THROW((void)bytes.decode(Tokens{257}), Error);
-  BOOST_TEST(bytes.safe_cut("abc") == 3U);
+  BOOST_TEST(bytes.split_point("abc") == 3U);
   BOOST_TEST(make_tokenizer("bytes", "")->vocab_size() == 257);
   TRM_TEST_MENTIONS(error_of([] { (void)make_tokenizer("words", ""); }), "bytes");
 }

@@ -8,7 +8,7 @@
 
 #include "arrays.hpp"
 #include "devices.hpp"
-#include "products.hpp"
+#include "gemms.hpp"
 
 namespace trireme::emulator {
 namespace {
@@ -140,7 +140,7 @@ void check_array(const char* name, const void* p, std::int64_t elements, std::in
   }
 }
 
-void check_arrays(const ProductCall& call) {
+void check_arrays(const GemmCall& call) {
   const ProductDesc& e = call.desc;
   const std::int64_t d_size = size_of_type(call.d_layout.type);
   check_array("A", call.a, call.a_layout.extent(), size_of_type(call.a_layout.type));
@@ -348,17 +348,17 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               cudaStream_t stream) {
   const std::scoped_lock lock(api_mutex());
   if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  ProductCall call{desc_of(desc),
-                   layout_of(a_layout),
-                   layout_of(b_layout),
-                   layout_of(c_layout),
-                   layout_of(d_layout),
-                   a,
-                   b,
-                   c,
-                   d,
-                   *static_cast<const float*>(alpha),
-                   *static_cast<const float*>(beta)};
+  GemmCall call{desc_of(desc),
+                layout_of(a_layout),
+                layout_of(b_layout),
+                layout_of(c_layout),
+                layout_of(d_layout),
+                a,
+                b,
+                c,
+                d,
+                *static_cast<const float*>(alpha),
+                *static_cast<const float*>(beta)};
   const Layouts layouts{call.a_layout, call.b_layout, call.c_layout, call.d_layout};
   if (const auto status = check(call.desc, layouts); status != CUBLAS_STATUS_SUCCESS) {
     return status;
@@ -393,7 +393,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   if (state == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   queue_work(state, [call, workspace, scratch] {
     if (scratch > 0) std::memset(workspace, 0xFF, scratch);
-    compute_product(call);
+    compute_gemm(call);
   });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -14,8 +14,8 @@ namespace bdata = boost::unit_test::data;
 using namespace trireme;
 using namespace trireme::test;
 
-struct CutModel {
-  CutModel(const ModelConfig& config, DType dtype, bool sequence_parallel)
+struct ShardedModel {
+  ShardedModel(const ModelConfig& config, DType dtype, bool sequence_parallel)
       : world(world_communicator()) {
     int width = world->size();
     while (config.num_kv_heads % width != 0) width /= 2;
@@ -46,7 +46,7 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
                          bdata::make({false, true}),
                      name, dtype, sequence_parallel) {
   const Golden golden(name);
-  CutModel m(golden.config, dtype, sequence_parallel);
+  ShardedModel m(golden.config, dtype, sequence_parallel);
   if (!rows_divide(golden, m.tp)) return;
   golden.load(m.ex, *m.store);
   const MicroBatch mb = golden.micro_batch(m.ex, 0, 0, golden.batch);
@@ -61,7 +61,7 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
     const auto expected = golden.floats("logits");
     const auto columns = static_cast<std::size_t>(logits.cols());
     const auto first = static_cast<std::size_t>(
-        cut_vocabulary(golden.config.vocab_size, m.tp.rank(), m.tp.size()).offset);
+        shard_vocabulary(golden.config.vocab_size, m.tp.rank(), m.tp.size()).offset);
     const auto got = numbers(m.ex, logits);
     Distance d;
     for (std::size_t i = 0; i < got.size(); ++i) {
@@ -93,7 +93,7 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
 
 BOOST_DATA_TEST_CASE(evaluation_leaves_no_trace, bdata::make(kGoldenCases), name) {
   const Golden golden(name);
-  CutModel m(golden.config, DType::f32, false);
+  ShardedModel m(golden.config, DType::f32, false);
   golden.load(m.ex, *m.store);
   MicroBatch mb = golden.micro_batch(m.ex, 0, 0, golden.batch);
   mb.training = false;

@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(every_rank_has_rows_of_any_vocabulary) {
     for (const int parts : {1, 2, 3, 4, 8}) {
       std::int64_t next = 0;
       for (int part = 0; part < parts; ++part) {
-        const Cut c = cut_vocabulary(rows, part, parts);
+        const RowRange c = shard_vocabulary(rows, part, parts);
         BOOST_TEST(c.offset == next);
         BOOST_TEST(c.extent > 0);
         next = c.offset + c.extent;

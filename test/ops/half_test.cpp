@@ -17,7 +17,7 @@ constexpr std::array<std::array<std::int64_t, 2>, 4> kSizes = {
     {{1, 1}, {3, 5}, {7, 257}, {130, 65}}};
 
 template <class F>
-void for_halves(F&& f) {
+void for_half_types(F&& f) {
   for (const DType type : kHalves) {
     for (const auto& [rows, cols] : kSizes) {
       BOOST_TEST_CONTEXT(name_of(type) << " " << rows << " × " << cols) {
@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(norms) {
     BOOST_TEST(relative_error(dw, host(dw64)) < rounding(grad));
     BOOST_TEST(relative_error(db, host(db64)) < rounding(grad));
   };
-  for_halves([&](DType type, std::int64_t n, std::int64_t h) {
+  for_half_types([&](DType type, std::int64_t n, std::int64_t h) {
     for (const Norm kind : {Norm::layernorm, Norm::rmsnorm}) {
       for (const DType grad : {type, DType::f32}) run(kind, type, grad, n, h);
     }
@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(norms) {
 }
 
 BOOST_AUTO_TEST_CASE(activations) {
-  for_halves([](DType type, std::int64_t n, std::int64_t h) {
+  for_half_types([](DType type, std::int64_t n, std::int64_t h) {
     for (const Activation kind : {Activation::gelu, Activation::gelu_tanh, Activation::relu,
                                   Activation::silu, Activation::swiglu, Activation::geglu}) {
       const std::int64_t width = gated(kind) ? 2 * h : h;
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(rotation) {
 }
 
 BOOST_AUTO_TEST_CASE(tables) {
-  for_halves([](DType type, std::int64_t n, std::int64_t h) {
+  for_half_types([](DType type, std::int64_t n, std::int64_t h) {
     const View table = Windows::random(type, n, h, "table");
     const Tensor ids = ids_of(40, 2 * n);
     const View y = Windows::poisoned(type, 40, h);

@@ -40,11 +40,11 @@ bool has(const std::string& text, const std::string& part) {
 
 /// Largest part and sum of squares of a partition.
 std::pair<std::int64_t, std::int64_t> measure(const std::vector<PipelineUnit>& units,
-                                              const std::vector<int>& cut) {
+                                              const std::vector<int>& bounds) {
   std::pair<std::int64_t, std::int64_t> result{0, 0};
-  for (std::size_t p = 0; p + 1 < cut.size(); ++p) {
+  for (std::size_t p = 0; p + 1 < bounds.size(); ++p) {
     std::int64_t sum = 0;
-    for (int i = cut[p]; i < cut[p + 1]; ++i) {
+    for (int i = bounds[p]; i < bounds[p + 1]; ++i) {
       sum += units[static_cast<std::size_t>(i)].parameters;
     }
     result.first = std::max(result.first, sum);
@@ -58,31 +58,31 @@ std::pair<std::int64_t, std::int64_t> best_of_all(const std::vector<PipelineUnit
                                                   int parts) {
   constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
   std::pair<std::int64_t, std::int64_t> best{kMost, kMost};
-  std::vector<int> cut = {0};
+  std::vector<int> bounds = {0};
   const auto n = static_cast<int>(units.size());
   const std::function<void()> extend = [&] {
-    const int left = parts - static_cast<int>(cut.size());
+    const int left = parts - static_cast<int>(bounds.size());
     if (left == 0) {
-      cut.push_back(n);
-      best = std::min(best, measure(units, cut));
-      cut.pop_back();
+      bounds.push_back(n);
+      best = std::min(best, measure(units, bounds));
+      bounds.pop_back();
       return;
     }
-    for (int next = cut.back() + 1; next <= n - left; ++next) {
-      cut.push_back(next);
+    for (int next = bounds.back() + 1; next <= n - left; ++next) {
+      bounds.push_back(next);
       extend();
-      cut.pop_back();
+      bounds.pop_back();
     }
   };
   extend();
   return best;
 }
 
-void check_cut(const std::vector<int>& cut, int units, int parts) {
-  BOOST_REQUIRE_EQUAL(cut.size(), static_cast<std::size_t>(parts) + 1);
-  BOOST_TEST(cut.front() == 0);
-  BOOST_TEST(cut.back() == units);
-  for (std::size_t i = 0; i + 1 < cut.size(); ++i) BOOST_TEST(cut[i] < cut[i + 1]);
+void check_bounds(const std::vector<int>& bounds, int units, int parts) {
+  BOOST_REQUIRE_EQUAL(bounds.size(), static_cast<std::size_t>(parts) + 1);
+  BOOST_TEST(bounds.front() == 0);
+  BOOST_TEST(bounds.back() == units);
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) BOOST_TEST(bounds[i] < bounds[i + 1]);
 }
 
 BOOST_AUTO_TEST_CASE(uniform_counts_units) {
@@ -100,11 +100,11 @@ BOOST_AUTO_TEST_CASE(type_counts_matches) {
   BOOST_TEST((partition("type:^embed|linearpipe$", model(6), 2) == std::vector<int>{0, 8, 9}));
   for (int layers = 1; layers <= 40; ++layers) {
     for (int parts = 1; parts <= layers; ++parts) {
-      const auto cut = partition("type:transformer", model(layers), parts);
-      check_cut(cut, layers + 3, parts);
-      for (std::size_t p = 0; p + 1 < cut.size(); ++p) {
-        const int first = std::max(cut[p], 1);
-        const int end = std::min(cut[p + 1], layers + 1);
+      const auto bounds = partition("type:transformer", model(layers), parts);
+      check_bounds(bounds, layers + 3, parts);
+      for (std::size_t p = 0; p + 1 < bounds.size(); ++p) {
+        const int first = std::max(bounds[p], 1);
+        const int end = std::min(bounds[p + 1], layers + 1);
         BOOST_TEST((end - first == layers / parts || end - first == layers / parts + 1));
       }
     }
@@ -120,9 +120,9 @@ BOOST_AUTO_TEST_CASE(parameters_balances_by_weight) {
     for (PipelineUnit& u : units) u = {"X", static_cast<std::int64_t>(random() % 20)};
     const auto n = static_cast<int>(units.size());
     for (int parts = 1; parts <= n; ++parts) {
-      const auto cut = partition("parameters", units, parts);
-      check_cut(cut, n, parts);
-      BOOST_TEST((measure(units, cut) == best_of_all(units, parts)));
+      const auto bounds = partition("parameters", units, parts);
+      check_bounds(bounds, n, parts);
+      BOOST_TEST((measure(units, bounds) == best_of_all(units, parts)));
     }
   }
 }
@@ -133,9 +133,9 @@ BOOST_AUTO_TEST_CASE(parameters_of_a_large_model) {
   for (PipelineUnit& u : units) {
     if (u.type == kLayerUnit) u.parameters = 1'812'000'000;
   }
-  const auto cut = partition("parameters", units, 96);
-  check_cut(cut, 99, 96);
-  BOOST_TEST(measure(units, cut).first == std::int64_t{1'812'000'000} + 618'000'000 + 2);
+  const auto bounds = partition("parameters", units, 96);
+  check_bounds(bounds, 99, 96);
+  BOOST_TEST(measure(units, bounds).first == std::int64_t{1'812'000'000} + 618'000'000 + 2);
 }
 
 BOOST_AUTO_TEST_CASE(errors_say_what_is_wrong) {

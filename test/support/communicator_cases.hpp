@@ -26,7 +26,7 @@ inline std::ostream& operator<<(std::ostream& out, const CommunicatorCase& c) {
 /// Collectives, messages, texts and splits.
 [[nodiscard]] std::vector<CommunicatorCase> collective_cases();
 /// Reduce-scatters and all-gathers under way, in every type.
-[[nodiscard]] std::vector<CommunicatorCase> exchange_cases();
+[[nodiscard]] std::vector<CommunicatorCase> asynchronous_cases();
 
 /// Throws Error that names the line, unless `good`.
 void must(bool good, std::source_location where = std::source_location::current());

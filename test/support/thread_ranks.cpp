@@ -12,7 +12,7 @@
 
 #include "trireme/comm/blocks.hpp"
 
-#include "rank_exchange.hpp"
+#include "rank_meeting.hpp"
 
 namespace trireme::test {
 
@@ -21,10 +21,10 @@ struct Group {
   Group(Fabric& f, std::vector<int> ranks) : fabric(f), world_ranks(std::move(ranks)) {}
   Fabric& fabric;
   std::vector<int> world_ranks;
-  std::map<std::int64_t, std::shared_ptr<RankExchange>>
-      calls;                                          ///< by number; a rank is still missing
-  std::list<std::shared_ptr<RankExchange>> messages;  ///< one side is still missing
-  std::size_t* gathered = nullptr;                    ///< see RankOptions
+  std::map<std::int64_t, std::shared_ptr<RankMeeting>>
+      calls;                                         ///< by number; a rank is still missing
+  std::list<std::shared_ptr<RankMeeting>> messages;  ///< one side is still missing
+  std::size_t* gathered = nullptr;                   ///< see RankOptions
 };
 
 namespace {
@@ -33,7 +33,7 @@ constexpr std::int64_t kTooLong = std::int64_t{1} << 30;  // elements of a block
 constexpr unsigned kLongestDelay = 200;                   // microseconds
 
 /// Makes a communicator's state for each color, with the ranks ordered by key.
-void split_group(RankExchange& e, const Group& group) {
+void split_group(RankMeeting& e, const Group& group) {
   std::map<int, std::vector<std::pair<int, int>>> colors;  // pairs of key and rank
   for (std::size_t r = 0; r < e.posts.size(); ++r) {
     colors[e.posts[r].color].emplace_back(e.posts[r].key, static_cast<int>(r));
@@ -54,8 +54,8 @@ void split_group(RankExchange& e, const Group& group) {
   }
 }
 
-/// Moves the memory of an exchange that has all its posts. Releases the lock meanwhile.
-void run(std::unique_lock<std::mutex>& lock, RankExchange& e, Group& group) {
+/// Moves the memory of a meeting that has all its posts. Releases the lock meanwhile.
+void run(std::unique_lock<std::mutex>& lock, RankMeeting& e, Group& group) {
   if (group.fabric.failed()) return;  // some rank may have freed its memory
   e.moving = true;
   lock.unlock();
@@ -87,9 +87,9 @@ void be_late(Draw* draw) {
 
 class ThreadRequest : public Request {
  public:
-  ThreadRequest(std::shared_ptr<RankExchange> exchange, std::shared_ptr<Group> group, int rank,
+  ThreadRequest(std::shared_ptr<RankMeeting> meeting, std::shared_ptr<Group> group, int rank,
                 std::shared_ptr<Draw> draw)
-      : exchange_(std::move(exchange)),
+      : meeting_(std::move(meeting)),
         group_(std::move(group)),
         rank_(rank),
         draw_(std::move(draw)) {}
@@ -98,12 +98,12 @@ class ThreadRequest : public Request {
   /// Waits while a rank uses this request's memory. Fails the run if the request is not done.
   ~ThreadRequest() override {
     std::unique_lock lock(group_->fabric.mutex());
-    while (exchange_->moving) {
+    while (meeting_->moving) {
       lock.unlock();
       std::this_thread::sleep_for(std::chrono::microseconds(20));
       lock.lock();
     }
-    if (!exchange_->done) {
+    if (!meeting_->done) {
       group_->fabric.fail(fmt::format("rank {} gave up {}", world_rank(), what()));
     }
   }
@@ -111,15 +111,15 @@ class ThreadRequest : public Request {
   bool test() override {
     be_late(draw_.get());
     std::unique_lock lock(group_->fabric.mutex());
-    if (exchange_->ready() && draw_ && (*draw_)() % 2 == 0) run(lock, *exchange_, *group_);
-    if (!exchange_->done) group_->fabric.throw_failure(world_rank());
-    return exchange_->done;
+    if (meeting_->ready() && draw_ && (*draw_)() % 2 == 0) run(lock, *meeting_, *group_);
+    if (!meeting_->done) group_->fabric.throw_failure(world_rank());
+    return meeting_->done;
   }
   void wait() override {
     be_late(draw_.get());
     std::unique_lock lock(group_->fabric.mutex());
-    if (exchange_->ready()) run(lock, *exchange_, *group_);
-    group_->fabric.wait(lock, *exchange_, world_rank(), what());
+    if (meeting_->ready()) run(lock, *meeting_, *group_);
+    group_->fabric.wait(lock, *meeting_, world_rank(), what());
   }
 
  private:
@@ -127,7 +127,7 @@ class ThreadRequest : public Request {
     return group_->world_ranks[static_cast<std::size_t>(rank_)];
   }
   [[nodiscard]] std::string what() const {
-    const RankExchange& e = *exchange_;
+    const RankMeeting& e = *meeting_;
     if (e.call == Call::message) {
       return fmt::format("a message with tag {} from {} to {} of {} ranks", e.tag, e.sender,
                          e.receiver, group_->world_ranks.size());
@@ -135,7 +135,7 @@ class ThreadRequest : public Request {
     return fmt::format("{} of {} ranks", name_of(e.call), e.posts.size());
   }
 
-  std::shared_ptr<RankExchange> exchange_;
+  std::shared_ptr<RankMeeting> meeting_;
   std::shared_ptr<Group> group_;
   int rank_;
   std::shared_ptr<Draw> draw_;  ///< null without delays
@@ -201,9 +201,9 @@ class ThreadCommunicator : public Communicator {
   }
   void barrier() override { start(Call::barrier, {})->wait(); }
   std::unique_ptr<Communicator> split(int color, int key) override {
-    std::shared_ptr<RankExchange> exchange;
-    start(Call::split, {.color = color, .key = key}, &exchange)->wait();
-    const Post& mine = exchange->posts[static_cast<std::size_t>(rank_)];
+    std::shared_ptr<RankMeeting> meeting;
+    start(Call::split, {.color = color, .key = key}, &meeting)->wait();
+    const Post& mine = meeting->posts[static_cast<std::size_t>(rank_)];
     return std::make_unique<ThreadCommunicator>(mine.group, mine.rank, draw_);
   }
   std::vector<std::string> gather_text(const std::string& text, int root) override {
@@ -217,21 +217,21 @@ class ThreadCommunicator : public Communicator {
 
  private:
   RequestPtr start(Call call, const Post& post,
-                   std::shared_ptr<RankExchange>* exchange = nullptr) {
+                   std::shared_ptr<RankMeeting>* meeting = nullptr) {
     be_late(draw_.get());
     std::unique_lock lock(group_->fabric.mutex());
     group_->fabric.throw_failure(world_rank());
     auto& place = group_->calls[next_];
     if (!place) {
-      place = std::make_shared<RankExchange>(call, group_->world_ranks.size());
+      place = std::make_shared<RankMeeting>(call, group_->world_ranks.size());
     } else {
       const auto first = std::ranges::find(place->here, true) - place->here.begin();
       check_same_call(place->call, place->posts[static_cast<std::size_t>(first)], call, post);
     }
-    const std::shared_ptr<RankExchange> e = place;
+    const std::shared_ptr<RankMeeting> e = place;
     if (++e->arrived == e->posts.size()) group_->calls.erase(next_);
     ++next_;
-    if (exchange != nullptr) *exchange = e;
+    if (meeting != nullptr) *meeting = e;
     return arrive(lock, e, static_cast<std::size_t>(rank_), post);
   }
 
@@ -245,12 +245,12 @@ class ThreadCommunicator : public Communicator {
     const auto other = std::ranges::find_if(open, [&](const auto& m) {
       return m->sender == from && m->receiver == to && m->tag == tag && !m->here[side];
     });
-    std::shared_ptr<RankExchange> e;
+    std::shared_ptr<RankMeeting> e;
     if (other != open.end()) {
       e = *other;
       open.erase(other);
     } else {
-      e = open.emplace_back(std::make_shared<RankExchange>(Call::message, 2));
+      e = open.emplace_back(std::make_shared<RankMeeting>(Call::message, 2));
       e->sender = from;
       e->receiver = to;
       e->tag = tag;
@@ -265,14 +265,14 @@ class ThreadCommunicator : public Communicator {
     return std::make_unique<DoneRequest>();
   }
 
-  RequestPtr arrive(std::unique_lock<std::mutex>& lock, const std::shared_ptr<RankExchange>& e,
+  RequestPtr arrive(std::unique_lock<std::mutex>& lock, const std::shared_ptr<RankMeeting>& e,
                     std::size_t place, const Post& post) {
     arrive_with(lock, e, place, post);
     return std::make_unique<ThreadRequest>(e, group_, rank_, draw_);
   }
 
   /// The last rank moves the memory. With delays, it does so only if a rank already waits.
-  void arrive_with(std::unique_lock<std::mutex>& lock, const std::shared_ptr<RankExchange>& e,
+  void arrive_with(std::unique_lock<std::mutex>& lock, const std::shared_ptr<RankMeeting>& e,
                    std::size_t place, const Post& post) {
     e->posts[place] = post;
     e->here[place] = true;

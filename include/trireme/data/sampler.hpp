@@ -48,8 +48,8 @@ enum class Part : std::uint8_t { train, valid, test };
 
 /// The document at which each part begins, and the end of the last part. Rounding follows
 /// Megatron, so a deck selects the documents that Megatron would.
-[[nodiscard]] std::array<std::int64_t, 4> cut_documents(const std::array<double, 3>& shares,
-                                                        std::int64_t documents);
+[[nodiscard]] std::array<std::int64_t, 4> split_documents(const std::array<double, 3>& shares,
+                                                          std::int64_t documents);
 
 /// Draws from several sources in fixed proportions. The order repeats after period(). Within a
 /// period, each draw goes to the source that is furthest behind its share (error diffusion).

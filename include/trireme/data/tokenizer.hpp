@@ -30,7 +30,7 @@ class Tokenizer {
   /// The last offset in `text`, 0 to its size, at which text can safely be split. Both pieces,
   /// encoded by themselves, give the ids of the whole, whatever text precedes and follows.
   /// Returns 0 if there is no such offset. Texts larger than memory are encoded in such pieces.
-  [[nodiscard]] virtual std::size_t safe_cut(std::string_view text) const = 0;
+  [[nodiscard]] virtual std::size_t split_point(std::string_view text) const = 0;
   /// The bytes that `ids` stand for; end_of_document() adds none. Throws Error on other ids.
   [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
 };
@@ -43,7 +43,7 @@ class ByteTokenizer : public Tokenizer {
   [[nodiscard]] std::int64_t vocab_size() const override { return 257; }
   [[nodiscard]] std::int32_t end_of_document() const override { return 256; }
   void encode(std::string_view text, std::vector<std::int32_t>& to) const override;
-  [[nodiscard]] std::size_t safe_cut(std::string_view text) const override {
+  [[nodiscard]] std::size_t split_point(std::string_view text) const override {
     return text.size();
   }
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const override;

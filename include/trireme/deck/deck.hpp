@@ -20,7 +20,7 @@ namespace trireme {
 /// The settings of a deck. Two decks compare equal if they ask for equal runs.
 struct DeckSettings {
   enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
-  enum class Exchange : std::uint8_t { automatic, nccl, staged };
+  enum class Communication : std::uint8_t { automatic, nccl, staged };
   enum class AttentionKernel : std::uint8_t { automatic, own, cudnn };
   enum class CheckpointScale : std::uint8_t { linear, log };
 
@@ -79,7 +79,7 @@ struct DeckSettings {
   std::string split = "969, 30, 1";  ///< see split_fractions()
 
   ComputeDevice device = ComputeDevice::automatic;
-  Exchange communication = Exchange::automatic;  ///< how GPUs communicate
+  Communication communication = Communication::automatic;  ///< how GPUs communicate
   AttentionKernel attention_kernel = AttentionKernel::automatic;
   bool allow_tf32 = false;     ///< fp32 GEMMs may round inputs to 10 bits
   bool gemm_autotune = false;  ///< choose GEMM algorithms by trial

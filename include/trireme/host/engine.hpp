@@ -55,7 +55,7 @@ class Engine {
   DType compute_type_;
   std::string gpu_id_;
   std::size_t gpu_memory_;
-  std::string exchange_;  ///< how GPUs communicate, in words
+  std::string communication_;  ///< how GPUs communicate, in words
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Kernels> kernels_;

@@ -38,14 +38,14 @@ struct Parameter {
 using ParameterVisitor = std::function<void(Parameter&)>;
 
 /// Consecutive rows of an array: the share of one rank.
-struct Cut {
+struct RowRange {
   std::int64_t offset = 0;
   std::int64_t extent = 0;
 };
 /// Share number `part` of `parts`, as even as possible, of `total` rows.
-[[nodiscard]] Cut cut(std::int64_t total, int part, int parts);
+[[nodiscard]] RowRange shard_rows(std::int64_t total, int part, int parts);
 /// A share of a vocabulary: in blocks of 8 rows where there are enough blocks for all shares.
 /// No share is empty if vocab_size ≥ parts.
-[[nodiscard]] Cut cut_vocabulary(std::int64_t vocab_size, int part, int parts);
+[[nodiscard]] RowRange shard_vocabulary(std::int64_t vocab_size, int part, int parts);
 
 }  // namespace trireme

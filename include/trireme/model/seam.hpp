@@ -22,7 +22,7 @@ class Seam {
   Seam(Kind kind, Communicator& tp) : kind_(kind), tp_(&tp) {}
 
   /// Whether forward() or backward() communicates.
-  [[nodiscard]] bool exchanges() const { return kind_ != Kind::none; }
+  [[nodiscard]] bool communicates() const { return kind_ != Kind::none; }
   /// Collective over tp. The result may share x's memory. Copy and reduce work in place, so
   /// that no one else may hold the reduced tensor.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x) const;

@@ -60,7 +60,9 @@ class ParameterValues {
     std::vector<RequestPtr> pending;
   };
 
-  [[nodiscard]] bool is_cut(std::size_t group) const { return !groups_[group].values.whole; }
+  [[nodiscard]] bool is_sharded(std::size_t group) const {
+    return !groups_[group].values.whole;
+  }
   void start(std::size_t group);
   void wait(std::size_t group);
   void bind(std::size_t group, const Tensor& whole) const;
@@ -74,7 +76,7 @@ class ParameterValues {
   ZeroConfig zero_;
   bool has_masters_;
   std::vector<Group> groups_;
-  std::size_t cut_groups_ = 0;
+  std::size_t sharded_groups_ = 0;
   std::vector<UnitPlace> uses_;
   std::size_t next_ = 0;              ///< number of the use that before() is called for next
   std::deque<std::size_t> updating_;  ///< groups whose gathers are under way, oldest first

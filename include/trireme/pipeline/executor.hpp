@@ -30,8 +30,8 @@ class PipelineExecutor {
   /// stage and chunk, and no tensor parallelism, gpipe or dropout. Observers are still called
   /// for each use, but before the work of a whole pass. While a micro-batch is captured,
   /// observers are called within the pass. Observers may queue work in the first and last
-  /// micro-batch of a step alone, and only if `exchanges` is set; see MicroBatchGraphs.
-  void use_graphs(bool exchanges);
+  /// micro-batch of a step alone, and only if `communicates` is set; see MicroBatchGraphs.
+  void use_graphs(bool communicates);
 
   /// Runs forward and backward of all micro-batches, and accumulates gradients. UnitUse::part
   /// is the chunk.

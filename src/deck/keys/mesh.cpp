@@ -14,10 +14,10 @@ constexpr Choice kDevices[] = {
     {"cpu", code(DeckSettings::ComputeDevice::cpu)},
     {"cuda", code(Deck::ComputeDevice::cuda)},
 };
-constexpr Choice kExchanges[] = {
-    {"auto", code(Deck::Exchange::automatic)},
-    {"nccl", code(Deck::Exchange::nccl)},
-    {"staged", code(Deck::Exchange::staged)},
+constexpr Choice kCommunications[] = {
+    {"auto", code(Deck::Communication::automatic)},
+    {"nccl", code(Deck::Communication::nccl)},
+    {"staged", code(Deck::Communication::staged)},
 };
 constexpr Choice kAttentionKernels[] = {
     {"auto", code(Deck::AttentionKernel::automatic)},
@@ -44,7 +44,7 @@ const Key kMeshKeys[] = {
     {"pipeline_schedule", "", [](D d) { return named(d.deck.pipeline_schedule, kSchedules); },
      "order of forward and backward passes"},
     {"device", "", [](D d) { return named(d.deck.device, kDevices); }, "where to compute"},
-    {"communication", "", [](D d) { return named(d.deck.communication, kExchanges); },
+    {"communication", "", [](D d) { return named(d.deck.communication, kCommunications); },
      "how GPUs communicate: by NCCL, or staged through host memory and MPI"},
     {"attention_kernel", "",
      [](D d) { return named(d.deck.attention_kernel, kAttentionKernels); },

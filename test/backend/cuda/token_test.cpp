@@ -170,7 +170,7 @@ BOOST_AUTO_TEST_CASE(long_runs_of_an_id_are_summed_by_pieces) {
         static_cast<double>(i * 7919 % frequent.size()) / static_cast<double>(frequent.size());
     frequent[i] = static_cast<std::int32_t>(std::pow(60.0, x)) - 1;  // some are ≥ 50
   }
-  std::vector<std::int32_t> cut;  // runs that end before, at and after multiples of kCut
+  std::vector<std::int32_t> cut;  // runs that end before, at and after multiples of kSegment
   for (const int length : {63, 1, 64, 65, 63, 128, 127, 1, 2, 190, 64}) {
     cut.insert(cut.end(), static_cast<std::size_t>(length),
                static_cast<std::int32_t>(cut.size() % 50));

@@ -26,7 +26,7 @@ std::string checked(const CommunicatorCase& c, int ranks, const RankOptions& opt
 
 std::vector<CommunicatorCase> all_cases() {
   auto cases = collective_cases();
-  for (const auto& c : exchange_cases()) cases.push_back(c);
+  for (const auto& c : asynchronous_cases()) cases.push_back(c);
   return cases;
 }
 

@@ -127,39 +127,39 @@ class Done : public Request {
 class StagedRequest : public Request {
  public:
   using Finish = std::function<void(StagePtr received)>;
-  StagedRequest(StagePtr sent, StagePtr received, RequestPtr exchange, Finish finish)
+  StagedRequest(StagePtr sent, StagePtr received, RequestPtr transfer, Finish finish)
       : sent_(std::move(sent)),
         received_(std::move(received)),
-        exchange_(std::move(exchange)),
+        transfer_(std::move(transfer)),
         finish_(std::move(finish)) {}
   ~StagedRequest() override {
-    if (exchange_ == nullptr) return;
+    if (transfer_ == nullptr) return;
     // After an error the run ends. MPI may still use this memory, which is never released.
-    static_cast<void>(exchange_.release());
+    static_cast<void>(transfer_.release());
     static_cast<void>(sent_.release());
     static_cast<void>(received_.release());
   }
   StagedRequest(const StagedRequest&) = delete;
   StagedRequest& operator=(const StagedRequest&) = delete;
   bool test() override {
-    if (exchange_ != nullptr && exchange_->test()) complete();
-    return exchange_ == nullptr;
+    if (transfer_ != nullptr && transfer_->test()) complete();
+    return transfer_ == nullptr;
   }
   void wait() override {
-    if (exchange_ == nullptr) return;
-    exchange_->wait();
+    if (transfer_ == nullptr) return;
+    transfer_->wait();
     complete();
   }
 
  private:
   void complete() {
-    exchange_.reset();
+    transfer_.reset();
     sent_.reset();
     if (finish_) finish_(std::move(received_));
   }
   StagePtr sent_;
   StagePtr received_;
-  RequestPtr exchange_;
+  RequestPtr transfer_;
   Finish finish_;
 };
 
@@ -194,9 +194,9 @@ class StagedCommunicator final : public Communicator {
     const View flat = all->view().reshape(Shape{to.count()});
     const View mine = flat.slice_cols(from.count() * rank(), from.count());
     ferry_->fetch(from, mine);
-    auto exchange = host_->start_all_gather(mine, flat);
+    auto transfer = host_->start_all_gather(mine, flat);
     const bool in_place = from.raw() == block_of(to, rank(), size()).raw();
-    return request(nullptr, std::move(all), std::move(exchange), [=, this](StagePtr stage) {
+    return request(nullptr, std::move(all), std::move(transfer), [=, this](StagePtr stage) {
       if (in_place) {
         ferry_->put_others(std::move(stage), to, rank(), size());
       } else {
@@ -229,8 +229,8 @@ class StagedCommunicator final : public Communicator {
     StagePtr sent = ferry_->fetch(from);
     const DType wide = accumulate ? accumulator_type(from.dtype()) : to.dtype();
     StagePtr sum = ferry_->room(ConstView(nullptr, wide, to.shape()));
-    auto exchange = host_->start_reduce_scatter(sent->view(), sum->view(), false);
-    return request(std::move(sent), std::move(sum), std::move(exchange),
+    auto transfer = host_->start_reduce_scatter(sent->view(), sum->view(), false);
+    return request(std::move(sent), std::move(sum), std::move(transfer),
                    [=, this](StagePtr stage) {
                      if (accumulate) {
                        put_and_add(std::move(stage), to, room);
@@ -259,8 +259,8 @@ class StagedCommunicator final : public Communicator {
       return host_->start_send(data, to, tag);
     }
     StagePtr stage = ferry_->fetch(data);
-    auto exchange = host_->start_send(stage->view(), to, tag);
-    return request(std::move(stage), nullptr, std::move(exchange), {});
+    auto transfer = host_->start_send(stage->view(), to, tag);
+    return request(std::move(stage), nullptr, std::move(transfer), {});
   }
 
   RequestPtr start_receive(const View& data, int from, int tag) override {
@@ -270,8 +270,8 @@ class StagedCommunicator final : public Communicator {
     }
     ferry_->follow_compute();
     StagePtr stage = ferry_->room(data);
-    auto exchange = host_->start_receive(stage->view(), from, tag);
-    return request(nullptr, std::move(stage), std::move(exchange),
+    auto transfer = host_->start_receive(stage->view(), from, tag);
+    return request(nullptr, std::move(stage), std::move(transfer),
                    [=, this](StagePtr received) { ferry_->put(std::move(received), data); });
   }
 
@@ -304,10 +304,10 @@ class StagedCommunicator final : public Communicator {
     ferry_->put(std::move(sum), there);
     add(there.raw(), there.dtype(), to, true);
   }
-  static RequestPtr request(StagePtr sent, StagePtr received, RequestPtr exchange,
+  static RequestPtr request(StagePtr sent, StagePtr received, RequestPtr transfer,
                             StagedRequest::Finish finish) {
     return std::make_unique<StagedRequest>(std::move(sent), std::move(received),
-                                           std::move(exchange), std::move(finish));
+                                           std::move(transfer), std::move(finish));
   }
 
   std::unique_ptr<Communicator> host_;

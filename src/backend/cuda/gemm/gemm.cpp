@@ -82,7 +82,7 @@ void set_addresses(cublasLtMatmulDesc_t desc, const Epilogue& e) {
   if (!e.aux.empty()) set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, e.aux.raw());
 }
 
-Desc make_desc(const Product& p, const Epilogue& e, bool allow_tf32) {
+Desc make_desc(const GemmCall& p, const Epilogue& e, bool allow_tf32) {
   const bool tf32 = allow_tf32 && p.a.dtype() == DType::f32;
   cublasLtMatmulDesc_t made = nullptr;
   TRM_CUBLAS(cublasLtMatmulDescCreate(
@@ -103,7 +103,7 @@ Desc make_desc(const Product& p, const Epilogue& e, bool allow_tf32) {
 
 /// Allows split sums only if partial sums stay in fp32 and are added in a fixed order. The
 /// other schemes round partial sums to c's type.
-Preference make_preference(const Product& p) {
+Preference make_preference(const GemmCall& p) {
   cublasLtMatmulPreference_t made = nullptr;
   TRM_CUBLAS(cublasLtMatmulPreferenceCreate(&made));
   Preference preference(made);
@@ -117,7 +117,7 @@ Preference make_preference(const Product& p) {
   return preference;
 }
 
-std::string text_of(const Product& p) {
+std::string text_of(const GemmCall& p) {
   return fmt::format("{}×{}×{} {}{}{} of {} into {}", p.c.rows(), p.c.cols(), p.inner(),
                      p.op_a == Op::n ? 'n' : 't', p.op_b == Op::n ? 'n' : 't',
                      p.accumulate ? " added" : "", name_of(p.a.dtype()), name_of(p.c.dtype()));
@@ -154,7 +154,7 @@ Gemm::Gemm(const Workspace& workspace, const CudaOptions& options)
 
 Gemm::~Gemm() { cublasLtDestroy(handle_); }
 
-Gemm::Key Gemm::key_of(const Product& p, const Epilogue& e) {
+Gemm::Key Gemm::key_of(const GemmCall& p, const Epilogue& e) {
   const auto code = [](auto... small) {
     std::int64_t all = 0;
     ((all = all * 256 + static_cast<std::int64_t>(small)), ...);
@@ -175,7 +175,7 @@ Gemm::Key Gemm::key_of(const Product& p, const Epilogue& e) {
           alignment_of(e.aux.raw())};
 }
 
-std::unique_ptr<Gemm::Plan> Gemm::make_plan(cudaStream_t stream, const Product& p,
+std::unique_ptr<Gemm::Plan> Gemm::make_plan(cudaStream_t stream, const GemmCall& p,
                                             const Epilogue& e) const {
   auto plan = std::make_unique<Plan>();
   plan->desc = make_desc(p, e, allow_tf32_);
@@ -201,7 +201,7 @@ cublasStatus_t Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algo
                               const Trial& trial) const {
   static constexpr float kOne = 1;
   static constexpr float kZero = 0;
-  const Product& p = trial.product;
+  const GemmCall& p = trial.gemm;
   return cublasLtMatmul(handle_, plan.desc.get(), &kOne, p.b.raw(), plan.a.get(), p.a.raw(),
                         plan.b.get(), p.accumulate ? &kOne : &kZero, trial.to, plan.c.get(),
                         trial.to, plan.c.get(), &algorithm, workspace_.take(kWorkspaceBytes),
@@ -212,7 +212,7 @@ cublasStatus_t Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algo
 /// scratch memory. The scratch comes from the device's pool, because the driver would wait for
 /// communication when freeing memory. Without enough memory, the heuristic's first choice
 /// stands.
-void Gemm::search(Plan& plan, cudaStream_t stream, const Product& p) const {
+void Gemm::search(Plan& plan, cudaStream_t stream, const GemmCall& p) const {
   if (!p.accumulate) {
     plan.chosen = fastest(plan, {stream, p, p.c.raw()});
     return;
@@ -246,7 +246,7 @@ std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
     seconds.push_back(end.seconds_since(begin) / kTrialRuns);
   }
   const auto best = std::min_element(seconds.begin(), seconds.end());
-  const Product& p = trial.product;
+  const GemmCall& p = trial.gemm;
   const auto rate = [&](double t) {
     return 2e-12 * static_cast<double>(p.c.count()) * static_cast<double>(p.inner()) / t;
   };
@@ -255,7 +255,7 @@ std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
   return static_cast<std::size_t>(best - seconds.begin());
 }
 
-bool Gemm::try_run(cudaStream_t stream, const Product& p, const Epilogue& e) {
+bool Gemm::try_run(cudaStream_t stream, const GemmCall& p, const Epilogue& e) {
   auto& plan = plans_[key_of(p, e)];
   if (plan == nullptr) plan = make_plan(stream, p, e);
   if (plan->candidates.empty()) return false;
@@ -271,7 +271,7 @@ bool Gemm::try_run(cudaStream_t stream, const Product& p, const Epilogue& e) {
   return true;
 }
 
-void Gemm::run(cudaStream_t stream, const Product& p) {
+void Gemm::run(cudaStream_t stream, const GemmCall& p) {
   TRM_REQUIRE(try_run(stream, p, {}),
               "cuBLASLt has no algorithm for the GEMM {}: a is {}, b {}, c {}", text_of(p),
               text_of(p.a), text_of(p.b), text_of(ConstView(p.c)));

@@ -22,7 +22,7 @@ struct FusedProducts {
 inline constexpr FusedProducts kFused;
 
 /// c = op_a(a) op_b(b), or c += op_a(a) op_b(b). Row-major; all sizes are at least 1.
-struct Product {
+struct GemmCall {
   ConstView a;
   Op op_a = Op::n;
   ConstView b;
@@ -56,9 +56,9 @@ class Gemm {
   Gemm& operator=(const Gemm&) = delete;
 
   /// Queues a GEMM. Returns false, without queuing work, if cuBLASLt has no algorithm for it.
-  [[nodiscard]] bool try_run(cudaStream_t stream, const Product& p, const Epilogue& e);
+  [[nodiscard]] bool try_run(cudaStream_t stream, const GemmCall& p, const Epilogue& e);
   /// Queues a GEMM. Throws Error if try_run() returns false.
-  void run(cudaStream_t stream, const Product& p);
+  void run(cudaStream_t stream, const GemmCall& p);
 
  private:
   struct Plan;
@@ -66,17 +66,17 @@ class Gemm {
   using Key = std::array<std::int64_t, 13>;
   struct Trial {
     cudaStream_t stream;
-    const Product& product;
+    const GemmCall& gemm;
     void* to;
   };
 
-  [[nodiscard]] static Key key_of(const Product& p, const Epilogue& e);
-  [[nodiscard]] std::unique_ptr<Plan> make_plan(cudaStream_t stream, const Product& p,
+  [[nodiscard]] static Key key_of(const GemmCall& p, const Epilogue& e);
+  [[nodiscard]] std::unique_ptr<Plan> make_plan(cudaStream_t stream, const GemmCall& p,
                                                 const Epilogue& e) const;
   [[nodiscard]] cublasStatus_t multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
                                         const Trial& trial) const;
   [[nodiscard]] std::size_t fastest(const Plan& plan, const Trial& trial) const;
-  void search(Plan& plan, cudaStream_t stream, const Product& p) const;
+  void search(Plan& plan, cudaStream_t stream, const GemmCall& p) const;
 
   const Workspace& workspace_;
   bool allow_tf32_;

@@ -36,13 +36,13 @@ __device__ __forceinline__ void store_whole(void* to, const P& values) {
 /// How a row is split: vectors, and single elements before and after. Rows are shorter than
 /// 2^31.
 template <class T>
-struct RowCut {
+struct AlignedRow {
   static constexpr int N = kVector<T>;
   int head;
   int packs;
   int cols;
 
-  __device__ __forceinline__ RowCut(const T* row, int n) : cols(n) {
+  __device__ __forceinline__ AlignedRow(const T* row, int n) : cols(n) {
     const auto past = static_cast<int>(reinterpret_cast<std::uintptr_t>(row) % 16 / sizeof(T));
     head = past == 0 ? 0 : N - past;
     if (head > n) head = n;
@@ -114,13 +114,13 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   __shared__ float room[kMaxWarps];
   const std::int64_t row = blockIdx.x;
   T* const z = a.logits.at(row, 0);
-  const RowCut<T> cut(z, a.cols);
+  const AlignedRow<T> aligned(z, a.cols);
   // Vectors have the same alignment in the stash as in memory.
-  T* const held = kStash ? shared_memory<T>() + (N - cut.head) % N : z;
+  T* const held = kStash ? shared_memory<T>() + (N - aligned.head) % N : z;
   const int target = target_of(a.targets, row, a.first_column, a.cols);
   const float lowest = -INFINITY;
   float most = lowest;
-  cut.visit(
+  aligned.visit(
       [&](int i) {
         most = fmaxf(most, to_float(z[i]));
         if constexpr (kStash) held[i] = z[i];
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   most = over_block(most, room, lowest, Max());
   if (kStash && picks) picked = to_float(held[target]);
   float total = 0;
-  cut.change(held, z, [&](T x, int /*i*/) {
+  aligned.change(held, z, [&](T x, int /*i*/) {
     const float e = exponential<T>(to_float(x) - most);
     total += e;
     return from_float<T>(e);
@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
       static_cast<float>(a.scale_too == nullptr ? a.scale : a.scale * *a.scale_too);
   const float f = scale * a.factor[row] / a.sum[row];
   const int target = target_of(a.targets, row, a.first_column, a.cols);
-  RowCut<T>(z, a.cols).change(z, z, [&](T x, int i) {
+  AlignedRow<T>(z, a.cols).change(z, z, [&](T x, int i) {
     return from_float<T>(to_float(x) * f - (i == target ? scale : 0.0F));
   });
 }

@@ -108,8 +108,8 @@ __global__ void __launch_bounds__(kThreads)
 /// At most this many positions are sorted at once. More would only take workspace.
 constexpr std::int64_t kMaxChunk = std::int64_t{1} << 16U;
 
-/// Runs of one id are split at sorted positions that are multiples of kCut.
-constexpr std::int64_t kCut = 64;
+/// Runs of one id are split at sorted positions that are multiples of kSegment.
+constexpr std::int64_t kSegment = 64;
 
 template <class T, class To>
 struct Scatter {
@@ -120,8 +120,9 @@ struct Scatter {
   Matrix<To> dtable;
   std::int64_t rows;
   std::int64_t cols;
-  /// [cuts, 2, cols]: sums of pieces of split runs, by multiple of kCut. For each, 0: the piece
-  /// that continues an earlier run; 1: the piece that begins at the multiple or after.
+  /// [segments, 2, cols]: sums of pieces of split runs, by multiple of kSegment. For each, 0:
+  /// the piece that continues an earlier run; 1: the piece that begins at the multiple or
+  /// after.
   float* pieces;
 
   /// Reads row `key` of the table into `sum`.
@@ -140,8 +141,9 @@ struct Scatter {
     for (int j = 0; j < N; ++j) out.at[j] = from_float<To>(sum[j]);
     store(dtable.at(key, col), out);
   }
-  __device__ __forceinline__ float* piece(std::int64_t cut, int which, std::int64_t col) const {
-    return pieces + (2 * cut + which) * cols + col;
+  __device__ __forceinline__ float* piece(std::int64_t segment, int which,
+                                          std::int64_t col) const {
+    return pieces + (2 * segment + which) * cols + col;
   }
   /// Whether position `at` continues the run of the position before.
   __device__ __forceinline__ bool same_run(std::int64_t at) const {
@@ -175,9 +177,10 @@ __global__ void __launch_bounds__(kThreads)
   const std::uint32_t key = a.keys[begin];
   if (key >= a.rows) return;
   const bool goes_on = a.same_run(begin);
-  if (goes_on && begin % kCut != 0) return;
-  const std::int64_t cut = begin / kCut;
-  const std::int64_t end = (cut + 1) * kCut < a.count ? (cut + 1) * kCut : a.count;
+  if (goes_on && begin % kSegment != 0) return;
+  const std::int64_t segment = begin / kSegment;
+  const std::int64_t end =
+      (segment + 1) * kSegment < a.count ? (segment + 1) * kSegment : a.count;
   const bool ours = col < a.cols;
   float sum[N] = {};
   if (ours && !goes_on) a.read(key, col, sum);
@@ -203,32 +206,35 @@ __global__ void __launch_bounds__(kThreads)
     if (run < kWarp) break;
   }
   if (!ours) return;
-  const bool is_cut = goes_on || (end < a.count && a.keys[end] == key);
-  if (!is_cut) return a.write(key, col, sum);
+  const bool is_split = goes_on || (end < a.count && a.keys[end] == key);
+  if (!is_split) return a.write(key, col, sum);
   Pack<float, N> out;
 #pragma unroll
   for (int j = 0; j < N; ++j) out.at[j] = sum[j];
-  store(a.piece(cut, goes_on ? 0 : 1, col), out);
+  store(a.piece(segment, goes_on ? 0 : 1, col), out);
 }
 
-/// Warp (cut, slice) adds up the pieces of a split run if the run begins at `cut` or after.
+/// Warp (segment, slice) adds up the pieces of a split run if the run begins at `segment` or
+/// after.
 template <class T, class To, int N>
 __global__ void __launch_bounds__(kThreads) join_kernel(Scatter<T, To> a, std::int64_t slices) {
   constexpr int kAtOnce = 8;
-  const auto [cut, col, lane] = warp_place<N>(slices);
-  if ((cut + 1) * kCut >= a.count || !a.same_run((cut + 1) * kCut)) return;
-  const std::uint32_t key = a.keys[(cut + 1) * kCut];
+  const auto [segment, col, lane] = warp_place<N>(slices);
+  if ((segment + 1) * kSegment >= a.count || !a.same_run((segment + 1) * kSegment)) return;
+  const std::uint32_t key = a.keys[(segment + 1) * kSegment];
   if (key >= a.rows) return;
-  if (a.same_run(cut * kCut) && a.keys[cut * kCut] == key) return;  // an earlier run
+  if (a.same_run(segment * kSegment) && a.keys[segment * kSegment] == key) {
+    return;
+  }  // an earlier run
   const bool ours = col < a.cols;
   float sum[N] = {};
   if (ours) {
-    const Pack<float, N> in = load<N>(a.piece(cut, 1, col));
+    const Pack<float, N> in = load<N>(a.piece(segment, 1, col));
 #pragma unroll
     for (int j = 0; j < N; ++j) sum[j] = in.at[j];
   }
-  for (std::int64_t at = cut + 1;; at += kWarp) {
-    const bool same = (at + lane) * kCut < a.count && a.keys[(at + lane) * kCut] == key;
+  for (std::int64_t at = segment + 1;; at += kWarp) {
+    const bool same = (at + lane) * kSegment < a.count && a.keys[(at + lane) * kSegment] == key;
     const int run = __popc(__ballot_sync(kAllLanes, same));
     for (int first = 0; first < run; first += kAtOnce) {
       Pack<float, N> in[kAtOnce];
@@ -257,9 +263,9 @@ void launch_scatter(cudaStream_t stream, const Scatter<T, To>& a) {
     return dim3(static_cast<unsigned>((items * slices + kWarps - 1) / kWarps));
   };
   launch(scatter_kernel<T, To, N>, blocks(a.count), dim3(kThreads), 0, stream, a, slices);
-  const std::int64_t cuts = (a.count - 1) / kCut;  // inner multiples of kCut
-  if (cuts == 0) return;
-  launch(join_kernel<T, To, N>, blocks(cuts), dim3(kThreads), 0, stream, a, slices);
+  const std::int64_t segments = (a.count - 1) / kSegment;  // inner multiples of kSegment
+  if (segments == 0) return;
+  launch(join_kernel<T, To, N>, blocks(segments), dim3(kThreads), 0, stream, a, slices);
 }
 
 /// Arrays in the workspace: keys and positions before and after sorting, and sums of pieces.
@@ -278,7 +284,7 @@ constexpr std::size_t array_bytes(std::int64_t count) {
          kAlign;
 }
 std::size_t pieces_bytes(std::int64_t count, std::int64_t cols) {
-  return array_bytes((count + kCut - 1) / kCut * 2 * cols);
+  return array_bytes((count + kSegment - 1) / kSegment * 2 * cols);
 }
 std::size_t sorted_bytes(std::int64_t count, std::int64_t cols) {
   return 4 * array_bytes(count) + pieces_bytes(count, cols) + sort_scratch_bytes(count);

@@ -49,7 +49,7 @@ struct ProductDesc {
   }
 };
 
-struct ProductCall {
+struct GemmCall {
   ProductDesc desc;
   MatrixLayout a_layout, b_layout, c_layout, d_layout;
   const void* a = nullptr;
@@ -61,6 +61,6 @@ struct ProductCall {
 };
 
 [[nodiscard]] std::int64_t size_of_type(std::int32_t type);
-void compute_product(const ProductCall& call);
+void compute_gemm(const GemmCall& call);
 
 }  // namespace trireme::emulator

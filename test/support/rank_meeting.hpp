@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RankExchange: a communication between rank threads, which moves the memory of all ranks.
+// RankMeeting: a communication between rank threads, which moves the memory of all ranks.
 #pragma once
 
 #include <memory>
@@ -44,8 +44,8 @@ struct Post {
 };
 
 /// One collective of all ranks of a communicator, or a message, where post 0 is the sender's.
-struct RankExchange : Completion {
-  RankExchange(Call c, std::size_t ranks) : call(c), posts(ranks), here(ranks, false) {}
+struct RankMeeting : Completion {
+  RankMeeting(Call c, std::size_t ranks) : call(c), posts(ranks), here(ranks, false) {}
   Call call;
   std::vector<Post> posts;
   std::vector<bool> here;
@@ -61,7 +61,7 @@ struct RankExchange : Completion {
 
 /// Reads all ranks' inputs and writes all their results. Throws Error where they don't match.
 /// Leaves `split` to the caller.
-void move(RankExchange& exchange);
+void move(RankMeeting& meeting);
 
 /// Throws Error if `later` can't belong to the same call as `first`.
 void check_same_call(Call first_call, const Post& first, Call later_call, const Post& later);

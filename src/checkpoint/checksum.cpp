@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // XXH3 over memory and files.
-#include "sum.hpp"
+#include "checksum.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,9 +14,11 @@
 
 namespace trireme::checkpoint {
 
-std::uint64_t sum_of(const void* data, std::size_t bytes) { return XXH3_64bits(data, bytes); }
+std::uint64_t checksum_of(const void* data, std::size_t bytes) {
+  return XXH3_64bits(data, bytes);
+}
 
-std::uint64_t sum_of(const std::string& path, const std::vector<h5::Extent>& extents) {
+std::uint64_t checksum_of(const std::string& path, const std::vector<h5::Extent>& extents) {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> sum(XXH3_createState(),
                                                                      XXH3_freeState);
   TRM_REQUIRE(sum != nullptr && XXH3_64bits_reset(sum.get()) == XXH_OK,

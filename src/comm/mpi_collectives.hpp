@@ -14,7 +14,7 @@ namespace trireme::mpi {
                                               const std::shared_ptr<ScratchPool>& pool);
 
 /// Reduces half precision: widens to fp32, reduces in fp32, rounds once.
-void all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
-                       const std::shared_ptr<ScratchPool>& pool);
+void all_reduce_half(MPI_Comm comm, const View& data, Reduction op,
+                     const std::shared_ptr<ScratchPool>& pool);
 
 }  // namespace trireme::mpi

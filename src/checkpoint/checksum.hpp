@@ -11,10 +11,10 @@
 
 namespace trireme::checkpoint {
 
-[[nodiscard]] std::uint64_t sum_of(const void* data, std::size_t bytes);
+[[nodiscard]] std::uint64_t checksum_of(const void* data, std::size_t bytes);
 /// Checksum of a file's extents, in their order. Throws Error if the bytes can't be read.
-[[nodiscard]] std::uint64_t sum_of(const std::string& path,
-                                   const std::vector<h5::Extent>& extents);
+[[nodiscard]] std::uint64_t checksum_of(const std::string& path,
+                                        const std::vector<h5::Extent>& extents);
 /// Throws Error if the file doesn't exist.
 [[nodiscard]] std::int64_t size_of_file(const std::string& path);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums in the orders of MpiCommunicator, and copies.
-#include "rank_exchange.hpp"
+#include "rank_meeting.hpp"
 
 #include <algorithm>
 #include <array>
@@ -192,7 +192,7 @@ void reduce_scatter(const std::vector<Post>& posts) {
   }
 }
 
-void check_counts(const RankExchange& e) {
+void check_counts(const RankMeeting& e) {
   const bool message = e.call == Call::message;
   const auto of = [&](std::size_t i) -> ConstView {
     const Post& p = e.posts[i];
@@ -222,7 +222,7 @@ void check_same_call(Call first_call, const Post& first, Call later_call, const 
             name_of(first_call));
 }
 
-void move(RankExchange& e) {
+void move(RankMeeting& e) {
   check_counts(e);
   auto& posts = e.posts;
   switch (e.call) {

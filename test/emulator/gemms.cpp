@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Computes GEMMs and their epilogues in fp32. Each sum is in the order of k.
-#include "products.hpp"
+#include "gemms.hpp"
 
 #include <bit>
 #include <cmath>
@@ -67,9 +67,9 @@ std::vector<float> read(const void* from, const MatrixLayout& layout, std::int32
   return all;
 }
 
-class Product {
+class GemmRun {
  public:
-  explicit Product(const ProductCall& call)
+  explicit GemmRun(const GemmCall& call)
       : p_(call),
         m_(call.d_layout.rows),
         n_(call.d_layout.cols),
@@ -151,7 +151,7 @@ class Product {
     }
   }
 
-  const ProductCall& p_;
+  const GemmCall& p_;
   std::int64_t m_, n_, k_;
   std::int32_t type_;
   std::vector<float> a_, b_;
@@ -161,6 +161,6 @@ class Product {
 
 std::int64_t size_of_type(std::int32_t type) { return type == CUDA_R_32F ? 4 : 2; }
 
-void compute_product(const ProductCall& call) { Product(call).run(); }
+void compute_gemm(const GemmCall& call) { GemmRun(call).run(); }
 
 }  // namespace trireme::emulator

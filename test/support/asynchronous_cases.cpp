@@ -357,7 +357,7 @@ void a_block_that_is_too_long_is_refused(Communicator& world) {
 
 }  // namespace
 
-std::vector<CommunicatorCase> exchange_cases() {
+std::vector<CommunicatorCase> asynchronous_cases() {
   return {
       {"sums of every type and size have the bits of a serial sum",
        sums_of_every_type_and_size_have_the_bits_of_a_serial_sum},

@@ -13,8 +13,8 @@ namespace {
 
 /// cuBLAS's GELU is the tanh form with an approximate tanh, too inexact for fp32. Rows of the
 /// argument must be multiples of 8 elements apart.
-bool gelu_fits(Activation kind, const ConstView& before, const ConstView& product) {
-  return kind == Activation::gelu_tanh && before.dtype() == product.dtype() &&
+bool gelu_fits(Activation kind, const ConstView& before, const ConstView& gemm) {
+  return kind == Activation::gelu_tanh && before.dtype() == gemm.dtype() &&
          before.dtype() != DType::f32 && before.row_stride() % 8 == 0;
 }
 
@@ -25,7 +25,7 @@ void CudaKernels::gemm(Stream& s, const ConstView& a, Op op_a, const ConstView& 
   TRM_CHECK(beta == 0 || beta == 1, "a GEMM with beta {}", beta);
   if (c.count() == 0) return;
   cudaStream_t stream = native(s);
-  Product p{a, op_a, b, op_b, c, beta == 1};
+  GemmCall p{a, op_a, b, op_b, c, beta == 1};
   const bool nothing = p.inner() == 0;
   const bool fused = !bias.empty() && !nothing && bias.dtype() == c.dtype();
   void* const values = const_cast<void*>(bias.raw());
@@ -48,7 +48,7 @@ void CudaKernels::gemm_activation(Stream& s, const ConstView& x, const ConstView
                                   const ConstView& bias, Activation kind, const View& before,
                                   const View& y) {
   if (kFused.activation && gelu_fits(kind, before, y) && x.count() > 0 && weight.count() > 0) {
-    const Product p{x, Op::n, weight, Op::t, y, false};
+    const GemmCall p{x, Op::n, weight, Op::t, y, false};
     const auto epilogue =
         bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     void* const values = bias.empty() ? nullptr : const_cast<void*>(bias.raw());
@@ -62,7 +62,7 @@ void CudaKernels::gemm_activation_backward(Stream& s, const ConstView& dy,
                                            const ConstView& before, const View& dx) {
   if (kFused.activation_backward && gelu_fits(kind, before, dx) && dy.count() > 0 &&
       weight.count() > 0) {
-    const Product p{dy, Op::n, weight, Op::n, dx, false};
+    const GemmCall p{dy, Op::n, weight, Op::n, dx, false};
     const View aux(const_cast<void*>(before.raw()), before.dtype(), before.shape(),
                    before.row_stride());
     if (gemm_->try_run(native(s), p, {CUBLASLT_EPILOGUE_DGELU, nullptr, aux})) return;
@@ -80,7 +80,7 @@ void CudaKernels::accumulate_weight_gradient(Stream& s, const ConstView& dy, con
     // scratch.
     void* const sums =
         static_cast<std::byte*>(workspace_->take(Workspace::kBytes)) + Gemm::kWorkspaceBytes;
-    const Product p{dy, Op::t, x, Op::n, dweight, true};
+    const GemmCall p{dy, Op::t, x, Op::n, dweight, true};
     if (gemm_->try_run(native(s), p, {CUBLASLT_EPILOGUE_BGRADB, sums, {}})) {
       accumulate(s, ConstView(sums, dbias.dtype(), dbias.shape()), dbias);
       return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Collectives under way while the ranks compute. test() and wait() do the arithmetic.
-#include "mpi_exchange.hpp"
+#include "mpi_collectives.hpp"
 
 #include "trireme/comm/blocks.hpp"
 #include "trireme/core/convert.hpp"
@@ -134,8 +134,8 @@ RequestPtr start_reduce_scatter(MPI_Comm comm, const ConstView& from, const View
                                          accumulate, std::move(received));
 }
 
-void all_reduce_halves(MPI_Comm comm, const View& data, Reduction op,
-                       const std::shared_ptr<ScratchPool>& pool) {
+void all_reduce_half(MPI_Comm comm, const View& data, Reduction op,
+                     const std::shared_ptr<ScratchPool>& pool) {
   const auto wide = widened(data, pool);  // MPI_Iallreduce would take three times as long
   in_parts(as_floats(*wide, data), [&](void* p, int n) {
     check(MPI_Allreduce(MPI_IN_PLACE, p, n, MPI_FLOAT, op_of(op), comm), "MPI_Allreduce");

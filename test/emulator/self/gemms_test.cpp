@@ -17,8 +17,8 @@ constexpr int kN = 5;
 constexpr int kK = 7;
 
 // D[m×n] = epilogue(2 Aᵀ B + beta C), column-major, all fp32.
-struct Product {
-  explicit Product(cublasLtEpilogue_t kind) : epilogue(kind) {
+struct GemmRun {
+  explicit GemmRun(cublasLtEpilogue_t kind) : epilogue(kind) {
     cublasLtCreate(&handle);
     cublasLtMatmulDescCreate(&desc, compute, CUDA_R_32F);
     const int turned = CUBLAS_OP_T;
@@ -37,14 +37,14 @@ struct Product {
     fill(bias, 4);
     fill(aux, 5);
   }
-  ~Product() {
+  ~GemmRun() {
     cublasLtMatmulPreferenceDestroy(preference);
     for (const auto layout : {la, lb, lc}) cublasLtMatrixLayoutDestroy(layout);
     cublasLtMatmulDescDestroy(desc);
     cublasLtDestroy(handle);
   }
-  Product(const Product&) = delete;
-  Product& operator=(const Product&) = delete;
+  GemmRun(const GemmRun&) = delete;
+  GemmRun& operator=(const GemmRun&) = delete;
 
   template <class T>
   void set(cublasLtMatmulDescAttributes_t name, const T& value) {
@@ -104,7 +104,7 @@ double gelu(double x) {
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
-void compare(const Product& p, const std::function<double(int, int)>& expected) {
+void compare(const GemmRun& p, const std::function<double(int, int)>& expected) {
   const std::vector<float> d = p.d.get();
   for (int j = 0; j < kN; ++j) {
     for (int i = 0; i < kM; ++i) {
@@ -116,7 +116,7 @@ void compare(const Product& p, const std::function<double(int, int)>& expected) 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(products_with_and_without_c) {
-  Product p(CUBLASLT_EPILOGUE_DEFAULT);
+  GemmRun p(CUBLASLT_EPILOGUE_DEFAULT);
   BOOST_TEST(p.run(0.5F) == CUBLAS_STATUS_SUCCESS);
   compare(p, [&](int i, int j) { return p.plain(i, j, 0.5); });
   p.c.set(std::vector<float>(p.c.size, NAN));  // must not be read if beta is 0
@@ -126,53 +126,53 @@ BOOST_AUTO_TEST_CASE(products_with_and_without_c) {
 }
 
 BOOST_AUTO_TEST_CASE(epilogues) {
-  Product forward(CUBLASLT_EPILOGUE_GELU_AUX_BIAS);
+  GemmRun forward(CUBLASLT_EPILOGUE_GELU_AUX_BIAS);
   BOOST_TEST(forward.run(1) == CUBLAS_STATUS_SUCCESS);
   const auto before = [&](int i, int j) {
-    return forward.plain(i, j, 1) + Product::at(forward.bias, i);
+    return forward.plain(i, j, 1) + GemmRun::at(forward.bias, i);
   };
   compare(forward, [&](int i, int j) { return gelu(before(i, j)); });
-  BOOST_TEST(std::abs(Product::at(forward.aux, 3 + 2 * 24) - before(3, 2)) < 2e-5);
+  BOOST_TEST(std::abs(GemmRun::at(forward.aux, 3 + 2 * 24) - before(3, 2)) < 2e-5);
 
-  Product backward(CUBLASLT_EPILOGUE_DGELU_BGRAD);
+  GemmRun backward(CUBLASLT_EPILOGUE_DGELU_BGRAD);
   BOOST_TEST(backward.run(0) == CUBLAS_STATUS_SUCCESS);
   const auto gradient = [&](int i, int j) {
-    const double x = Product::at(backward.aux, i + j * 24);
+    const double x = GemmRun::at(backward.aux, i + j * 24);
     return backward.plain(i, j, 0) * (gelu(x + 1e-5) - gelu(x - 1e-5)) / 2e-5;
   };
   compare(backward, gradient);
   double sum = 0;
   for (int j = 0; j < kN; ++j) sum += gradient(9, j);
-  BOOST_TEST(std::abs(Product::at(backward.bias, 9) - sum) < 5e-5);
+  BOOST_TEST(std::abs(GemmRun::at(backward.bias, 9) - sum) < 5e-5);
 
   for (const auto kind : {CUBLASLT_EPILOGUE_BGRADA, CUBLASLT_EPILOGUE_BGRADB}) {
-    Product p(kind);
+    GemmRun p(kind);
     BOOST_TEST(p.run(1) == CUBLAS_STATUS_SUCCESS);
     compare(p, [&](int i, int j) { return p.plain(i, j, 1); });
     double column = 0;
     for (int k = 0; k < kK; ++k) {
-      column += kind == CUBLASLT_EPILOGUE_BGRADA ? Product::at(p.a, k + 3 * kK)
-                                                 : Product::at(p.b, k + 3 * (kK + 1));
+      column += kind == CUBLASLT_EPILOGUE_BGRADA ? GemmRun::at(p.a, k + 3 * kK)
+                                                 : GemmRun::at(p.b, k + 3 * (kK + 1));
     }
-    BOOST_TEST(std::abs(Product::at(p.bias, 3) - column) < 2e-5);
+    BOOST_TEST(std::abs(GemmRun::at(p.bias, 3) - column) < 2e-5);
   }
 }
 
 BOOST_AUTO_TEST_CASE(refused_products) {
-  Product p(CUBLASLT_EPILOGUE_GELU_AUX);
+  GemmRun p(CUBLASLT_EPILOGUE_GELU_AUX);
   p.set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, std::int64_t{20});
   BOOST_TEST(p.heuristic() == CUBLAS_STATUS_INVALID_VALUE);
-  Product types(CUBLASLT_EPILOGUE_BIAS);
+  GemmRun types(CUBLASLT_EPILOGUE_BIAS);
   types.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_16BF);
   BOOST_TEST(types.heuristic() == CUBLAS_STATUS_NOT_SUPPORTED);
-  Product none(CUBLASLT_EPILOGUE_BIAS);
+  GemmRun none(CUBLASLT_EPILOGUE_BIAS);
   const void* nothing = nullptr;
   none.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, nothing);
   BOOST_TEST(none.run(0) == CUBLAS_STATUS_INVALID_VALUE);
-  Product other(CUBLASLT_EPILOGUE_DEFAULT);
+  GemmRun other(CUBLASLT_EPILOGUE_DEFAULT);
   BOOST_TEST(other.heuristic() == CUBLAS_STATUS_SUCCESS);
   const cublasLtMatmulAlgo_t algorithm = other.found.algo;
-  Product another(CUBLASLT_EPILOGUE_RELU);
+  GemmRun another(CUBLASLT_EPILOGUE_RELU);
   const float one = 1;
   BOOST_TEST(contains(message_of_death([&] {
                         cublasLtMatmul(another.handle, another.desc, &one, another.a.at,
