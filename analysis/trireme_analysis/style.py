@@ -85,7 +85,7 @@ def line_style(i):
 
 def add_legend(axes, handles=None, labels=None):
     """Adds a legend above the axes, in as many columns as fit, so that no data are covered. The
-    figure grows accordingly. Labels that are wider than the figure continue on a second line."""
+    figure grows accordingly. Labels wider than the figure continue on a second line."""
     if handles is None:
         handles, labels = axes.get_legend_handles_labels()
     if not handles:
