@@ -17,9 +17,13 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
-/// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
-/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Checks that write come
-/// last, so that a refused deck leaves no file behind. Throws Error.
+/// Checks the deck's data. Fills in their vocabulary, and the split if the deck leaves it out.
+/// Returns the training part. Throws Error.
+Samples fill_from_data(Deck& deck);
+
+/// Checks on rank 0 everything that a run needs, before any rank starts. Fills in what
+/// fill_from_data() does and, if the deck asks for it, the checkpoint's schedule. Checks that
+/// write come last, so that a refused deck leaves no file behind. Throws Error.
 void check_inputs(Deck& deck, LoadSource& source);
 
 }  // namespace trireme

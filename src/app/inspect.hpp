@@ -11,6 +11,7 @@ struct InspectOptions {
   std::string other;       ///< checkpoint to compare with; empty: describe `checkpoint`
   bool verify = false;     ///< check every byte against the checksums
   bool deck = false;       ///< print the deck too
+  bool optimizer = false;  ///< list the optimizer's tensors too
 };
 
 /// Inspects a checkpoint on one rank, and prints to stdout. Returns the exit code: 1 if two

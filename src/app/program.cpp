@@ -14,13 +14,16 @@
 #include "trireme/backend/cuda.hpp"
 #include "trireme/bench/bench.hpp"
 #include "trireme/comm/launcher.hpp"
+#include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/engine.hpp"
 #include "trireme/host/terminal.hpp"
 
+#include "deck_files.hpp"
 #include "help/command_tree.hpp"
+#include "help/topics.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -30,7 +33,7 @@ namespace trireme {
 
 namespace {
 
-constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
+constexpr const char* kCommands = "train, bench, plan, prepare, inspect or help";
 
 struct CommandLine {
   CLI::App app{
@@ -40,14 +43,21 @@ struct CommandLine {
   CLI::App* prepare = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
+  CLI::App* help = nullptr;
   DeckSource deck;
+  TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   std::string separator;
   std::string jsonl_key;
-  bool help_keys = false;
+  std::string device_memory;
+  std::string topic;
+  CLI::Option* help_keys = nullptr;
+  std::string keys_about;  ///< words of --help-keys
+  bool quiet = false;
+  bool verbose = false;
 
   CommandLine() {
     app.require_subcommand(1);
@@ -66,8 +76,7 @@ struct CommandLine {
         ->type_name("SHELL")
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
     train = app.add_subcommand("train", "Trains the model of one or several decks");
-    add_deck(*train);
-    train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
+    add_train();
     bench =
         app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
     add_deck(*bench);
@@ -93,6 +102,31 @@ struct CommandLine {
     add_prepare();
     add_inspect();
     add_plan();
+    help = app.add_subcommand("help", "Explains a topic, a command or a deck key");
+    help->add_option("TOPIC", topic,
+                     "A topic, a command, or a word such as lr; none lists them");
+  }
+
+  void add_train() {
+    add_deck(*train);
+    train->add_flag("--check", train_options.check,
+                    "Prints the resolved deck and the model's tensors, and ends");
+    help_keys = train
+                    ->add_option("--help-keys", keys_about,
+                                 "Describes the deck keys about WORD, or all keys, and ends")
+                    ->type_name("WORD")
+                    ->expected(0, 1);
+    add_loudness(*train);
+  }
+
+  void add_loudness(CLI::App& command) {
+    auto* less =
+        command.add_flag("-q,--quiet", quiet,
+                         "Prints warnings and errors alone; a run's log.txt keeps all lines");
+    command
+        .add_flag("-v,--verbose", verbose,
+                  "Shows every host and stage, and each file of data with its documents")
+        ->excludes(less);
   }
 
   /// Prints a text instead of running a command, as --version does.
@@ -125,6 +159,11 @@ struct CommandLine {
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks on each node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
+    plan->add_option(
+            "--device-memory", device_memory,
+            "Memory of a rank's device, such as 80GiB: says what takes the memory, and ends "
+            "with exit code 1 if a rank does not fit")
+        ->type_name("SIZE");
     plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
         ->type_name(kFileValue);
   }
@@ -145,6 +184,7 @@ struct CommandLine {
         "Separator between documents of plain text; \\n, \\t, \\xHH are understood");
     prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")
         ->capture_default_str();
+    add_loudness(*prepare);
   }
 
   void add_inspect() {
@@ -158,6 +198,8 @@ struct CommandLine {
         ->required();
     inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
     inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
+    inspect->add_flag("--optimizer", options.optimizer,
+                      "Lists the tensors of the optimizer too");
     inspect
         ->add_option(
             "--diff", options.other,
@@ -202,12 +244,13 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   same_everywhere([&] {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
+    check_deck_files(name, line.deck.files);
+    if (!line.device_memory.empty()) {
+      line.plan_options.device_memory = parse_size(line.device_memory);
+    }
   });
-  if (line.train->parsed()) return train(line.deck, mpi, clock);
-  if (line.plan->parsed()) {
-    plan(line.deck, line.plan_options, mpi.world());
-    return 0;
-  }
+  if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
+  if (line.plan->parsed()) return plan(line.deck, line.plan_options, mpi.world());
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }
@@ -265,9 +308,34 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
                                                       ? fmt::format("no command: {}", kCommands)
                                                       : e.what()));
   } else {
-    log::error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
+    std::vector<std::string> names;
+    for (const auto* known : line.app.get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(known->get_name());
+    }
+    const std::string near = nearest_name(word, names);
+    log::error(fmt::format("unknown command '{}': {}{} (trireme --help)", word, kCommands,
+                           near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
   return 1;
+}
+
+/// Prints a topic, or the deck keys about a word, without MPI. Returns the exit code.
+int explain(const CommandLine& line) {
+  if (!speaks_for_all()) return 0;
+  try {
+    if (line.help->parsed()) {
+      fmt::print("{}", help_text(line.app, line.topic));
+      return 0;
+    }
+    const std::string keys = describe_keys(line.keys_about);
+    TRM_REQUIRE(!keys.empty(), "no deck key is about '{}'; --help-keys alone lists all keys",
+                line.keys_about);
+    fmt::print("{}", keys);
+    return 0;
+  } catch (const Error& e) {
+    log::error(e.what());
+    return 1;
+  }
 }
 
 }  // namespace
@@ -282,13 +350,13 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return answer(line, e);
   }
-  if (line.help_keys) {
-    if (speaks_for_all()) fmt::print("{}", describe_keys());
-    return 0;
-  }
+  if (line.help_keys->count() > 0 || line.help->parsed()) return explain(line);
   try {
     const MpiSession mpi = clock.time("MPI", [&] { return MpiSession(argc, argv); });
     log::start(mpi.world().rank(), host_name());
+    log::set_loudness(line.quiet     ? log::Loudness::quiet
+                      : line.verbose ? log::Loudness::verbose
+                                     : log::Loudness::usual);
     try {
       return run_command(line, mpi, clock);
     } catch (const Error& e) {

@@ -18,6 +18,7 @@
 #include "trireme/record/train_log.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "check.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
 #include "save_schedule.hpp"
@@ -28,6 +29,9 @@
 namespace trireme {
 
 namespace {
+
+constexpr int kDone = 0;
+constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
 /// One rank's share of the run.
 class TrainRun {
@@ -89,9 +93,6 @@ class TrainRun {
   }
 
  private:
-  static constexpr int kDone = 0;
-  static constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
-
   /// Forecasts memory before any is taken, so that a run that will fail has warned first.
   RunPlan plan_memory() {
     RunPlan plan = plan_start(deck_, engine_, mesh_);
@@ -360,7 +361,12 @@ class TrainRun {
 
 }  // namespace
 
-int train(const DeckSource& source, const MpiSession& mpi, StartClock& clock) {
+int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
+          StartClock& clock) {
+  if (options.check) {
+    collectively(mpi.world(), [&] { check_deck(source, mpi.world()); });
+    return kDone;
+  }
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());

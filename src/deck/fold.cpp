@@ -68,7 +68,7 @@ void check_words(const Settings& settings, const Draft& draft) {
   if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2) {
     fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
   }
-  if (const auto* s = find("split"); s != nullptr) {
+  if (const auto* s = find("split"); s != nullptr && !draft.deck.split.empty()) {
     try {
       static_cast<void>(split_fractions(draft.deck.split));
     } catch (const Error& e) {

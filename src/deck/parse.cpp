@@ -84,10 +84,12 @@ class Layer {
 
   [[noreturn]] static void unknown(const std::string& path, const Place& place) {
     const std::string near = Schema::instance().nearest(path);
-    if (near.empty()) {
+    if (!near.empty()) fail(place, "unknown key '{}'; did you mean '{}'?", path, near);
+    const auto related = Schema::instance().related(path);
+    if (related.empty()) {
       fail(place, "unknown key '{}'; `trireme train --help-keys` lists all keys", path);
     }
-    fail(place, "unknown key '{}'; did you mean '{}'?", path, near);
+    fail(place, "unknown key '{}'; did you mean '{}'?", path, joined(related, "' or '"));
   }
 
   Settings& merged_;

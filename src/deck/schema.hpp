@@ -30,6 +30,10 @@ class Schema {
   [[nodiscard]] bool dictionary(const std::string& path) const;
   /// The known path that `path` was probably meant to be, for "did you mean"; may be empty.
   [[nodiscard]] std::string nearest(const std::string& path) const;
+  /// Up to three keys that have every word of `path` in their own path. If no key has, their
+  /// descriptions count too. "batch_size" finds train_batch_size. "learning_rate" finds
+  /// optimizer.params.lr.
+  [[nodiscard]] std::vector<std::string> related(const std::string& path) const;
 
  private:
   Schema();

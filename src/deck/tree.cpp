@@ -8,6 +8,8 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include "yaml_error.hpp"
+
 namespace trireme::deck {
 namespace {
 
@@ -106,6 +108,17 @@ class Documents : public YAML::EventHandler {
   void OnMapEnd() override {}
 };
 
+[[noreturn]] void fail_at(const YamlFault& fault, const std::string& text,
+                          const std::string& name) {
+  fail(Place{name, fault.line, fault.column}, "YAML error: {}{}", fault.message,
+       shown_line(text, fault));
+}
+
+/// yaml-cpp takes the end of the text for the end of a quoted one.
+void require_closed_quotes(const std::string& text, const std::string& name) {
+  if (const auto fault = open_quote(text)) fail_at(*fault, text, name);
+}
+
 /// The only document of a text.
 YAML::Node load(const std::string& text, const std::string& name, bool lines) {
   const auto place = [&](const YAML::Mark& at) {
@@ -118,9 +131,11 @@ YAML::Node load(const std::string& text, const std::string& name, bool lines) {
            "YAML error: stray text or a second document after the deck's end; a deck is one "
            "dictionary");
     }
+    if (lines) require_closed_quotes(text, name);
     return YAML::Load(text);
   } catch (const YAML::Exception& e) {
-    fail(place(e.mark), "YAML error: {}", e.msg);
+    if (!lines || e.mark.is_null()) fail(place(e.mark), "YAML error: {}", e.msg);
+    fail_at(true_fault(text, {e.mark.line + 1, e.mark.column + 1, e.msg}), text, name);
   }
 }
 

@@ -106,12 +106,16 @@ Scripts for batch systems, and recipes for package managers.
 .B 0
 Done;
 .B inspect \-\-diff
-found no difference.
+found no difference;
+.B plan \-\-device\-memory
+found that each rank fits.
 .TP
 .B 1
-The input or the run has an error, which standard error names in one line; or
+The input or the run has an error, which standard error names in one line;
 .B inspect \-\-diff
-found a difference.
+found a difference; or
+.B plan \-\-device\-memory
+found a rank that does not fit.
 .TP
 .B 75
 Stopped before the last iteration, with a checkpoint written.
