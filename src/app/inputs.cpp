@@ -6,7 +6,8 @@
 
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
-#include "trireme/record/run_folder.hpp"
+
+#include "data_identity.hpp"
 
 namespace trireme {
 
@@ -100,11 +101,13 @@ Samples fill_from_data(Deck& deck) {
   return std::move(*samples);
 }
 
-void check_inputs(Deck& deck, LoadSource& source) {
-  (void)fill_from_data(deck);
-  source = LoadSource(deck);
-  (void)source.next(deck);
-  make_folders(deck);
+void check_inputs(Deck& deck, RunStart& start) {
+  add_identity(start.data, deck.data_path.empty() ? "train" : "all", fill_from_data(deck));
+  start.claim.lock_existing(deck);
+  start.load = LoadSource(deck, start.data);
+  start.claim.check(deck, start.load);
+  (void)start.load.next(deck);
+  start.claim.make_ready(deck, start.load);
 }
 
 }  // namespace trireme

@@ -10,6 +10,7 @@
 #include "trireme/deck/deck.hpp"
 
 #include "resume.hpp"
+#include "run_claim.hpp"
 
 namespace trireme {
 
@@ -17,13 +18,21 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
+/// What rank 0 knows of a run before other ranks start it.
+struct RunStart {
+  LoadSource load;
+  RunClaim claim;
+  std::string data;  ///< see data_identity()
+};
+
 /// Checks the deck's data. Fills in their vocabulary, and the split if the deck leaves it out.
 /// Returns the training part. Throws Error.
 Samples fill_from_data(Deck& deck);
 
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in what
-/// fill_from_data() does and, if the deck asks for it, the checkpoint's schedule. Checks that
-/// write come last, so that a refused deck leaves no file behind. Throws Error.
-void check_inputs(Deck& deck, LoadSource& source);
+/// fill_from_data() does and, if the deck asks for it, the checkpoint's schedule. Claims the
+/// run's folders. Checks that write come last, so that a refused deck leaves no file behind.
+/// Throws Error.
+void check_inputs(Deck& deck, RunStart& start);
 
 }  // namespace trireme

@@ -36,9 +36,7 @@ std::string resolve(const std::string& given) {
       given);
   // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
   // what is missing.
-  if (fs::exists(path / "checkpoint.h5", code) || checkpoint_iteration(path.string())) {
-    return path.string();
-  }
+  if (is_checkpoint(path.string())) return path.string();
   const Candidates found = find_checkpoints(path.string());
   if (!found.note.empty()) log::warn("{}", found.note);
   TRM_REQUIRE(!found.paths.empty(), "{}: neither a checkpoint nor a folder with any", given);

@@ -13,6 +13,7 @@
 
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/deck/machine.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/host/build_info.hpp"
@@ -176,12 +177,13 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
 
 int plan(const DeckSource& source, const PlanOptions& options, Communicator& world) {
   if (world.rank() != 0) return 0;
+  check(options.time);
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, options.ranks);
   for (const std::string& w : deck.warnings) log::warn("{}", w);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
-  const bool sized = options.device_memory > 0;
+  const bool sized = !options.time.device_memory.empty() && options.time.machine.empty();
   if (sized && deck.device == Deck::ComputeDevice::automatic) {
     deck.device = Deck::ComputeDevice::cuda;
   }
@@ -194,10 +196,13 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   print_memory(deck, run);
   print_schedule(deck, run);
   print_checkpoint(deck, run.checkpoint);
-  const bool fits = !sized || print_fit(deck, run, options.device_memory);
+  const bool fits = !sized || print_fit(deck, run, parse_bytes(options.time.device_memory));
+  const nlohmann::ordered_json time = plan_times(deck, run.mesh, options.time);
   if (!options.json.empty()) {
     std::ofstream out(options.json);
-    out << to_json(deck, options.ranks, run).dump(2) << '\n';
+    nlohmann::ordered_json json = to_json(deck, options.ranks, run);
+    if (!time.is_null()) json["time"] = time;
+    out << json.dump(2) << '\n';
     TRM_REQUIRE(out.good(), "cannot write {}", options.json);
   }
   return fits ? 0 : 1;

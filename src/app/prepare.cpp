@@ -9,10 +9,16 @@
 #include <array>
 #include <charconv>
 #include <filesystem>
+#include <memory>
 
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/host/progress.hpp"
+#include "trireme/record/owner_lock.hpp"
+
+#include "run_files.hpp"
 
 namespace trireme {
 
@@ -66,8 +72,10 @@ class Parcel {
 
 /// Objects that only rank 0 has.
 struct Output {
-  Output(const PrepareOptions& options, const TextBlocks& blocks, const Tokenizer& tokenizer)
-      : writer(options.output, tokenizer),
+  Output(std::unique_ptr<OwnerLock> owner, const PrepareOptions& options,
+         const TextBlocks& blocks, const Tokenizer& tokenizer)
+      : lock(std::move(owner)),
+        writer(options.output, tokenizer),
         joiner(blocks, writer),
         progress("preparing " + options.output, "MB",
                  static_cast<double>(blocks.bytes()) * 1e-6) {}
@@ -79,6 +87,7 @@ struct Output {
     progress.update(static_cast<double>(bytes) * 1e-6);
   }
 
+  std::unique_ptr<OwnerLock> lock;  ///< before the writer: its file goes first
   TokenFileWriter writer;
   DocumentJoiner joiner;
   Progress progress;
@@ -136,6 +145,55 @@ void require_other_file(const PrepareOptions& options) {
   }
 }
 
+bool is_taken(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
+/// Throws Error if the output's name is not free, or may not be made free.
+void require_free(const PrepareOptions& options) {
+  const std::string kind = other_kind(options.output);
+  TRM_REQUIRE(kind.empty(), "{}: cannot write: it is {}", options.output, kind);
+  TRM_REQUIRE(
+      options.overwrite || !is_taken(options.output),
+      "{}: this file exists. Name another --output, or set --overwrite, which moves the "
+      "file to {}.before-DATE",
+      options.output, options.output);
+}
+
+/// Makes the output's folder, and takes the output for this process.
+std::unique_ptr<OwnerLock> claim_output(const PrepareOptions& options) {
+  require_other_file(options);
+  const std::string folder = folder_of(options.output);
+  const int reason = make_folder_of(options.output);
+  TRM_REQUIRE_SYSTEM(reason == 0, reason, "{}: cannot make its folder {}", options.output,
+                     folder);
+  require_free(options);
+  auto lock = std::make_unique<OwnerLock>(options.output + ".lock",
+                                          fmt::format("output: {}", options.output));
+  require_free(options);
+  remove_temporary_files(folder, {std::filesystem::path(options.output).filename().string()});
+  return lock;
+}
+
+/// Completes the output. What had its name is moved aside, and back if that fails.
+void finish(Output& output, const PrepareOptions& options) {
+  output.lock->require();
+  require_free(options);
+  std::string aside;
+  if (is_taken(options.output)) {
+    aside = name_aside(options.output);
+    rename_path(options.output, aside);
+  }
+  try {
+    output.writer.finish(output.joiner.source_hash());
+  } catch (const Error&) {
+    if (!aside.empty() && !is_taken(options.output)) rename_path(aside, options.output);
+    throw;
+  }
+  if (!aside.empty()) log::info("{}: the file that had this name is {}", options.output, aside);
+}
+
 }  // namespace
 
 PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
@@ -152,15 +210,14 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   std::optional<Output> output;
   collectively(world, [&] {
     if (world.rank() != 0) return;
-    require_other_file(options);
-    output.emplace(options, blocks, *tokenizer);
+    output.emplace(claim_output(options), options, blocks, *tokenizer);
   });
   run_rounds(blocks, output ? &*output : nullptr, world);
 
   PrepareSummary summary;
   collectively(world, [&] {
     if (!output) return;
-    output->writer.finish(output->joiner.source_hash());
+    finish(*output, options);
     summary = {blocks.bytes(), output->writer.tokens(), output->writer.documents(),
                output->writer.dropped(), now() - started};
   });

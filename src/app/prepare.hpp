@@ -16,6 +16,7 @@ namespace trireme {
 struct PrepareOptions {
   std::vector<std::string> inputs{};
   std::string output{};
+  bool overwrite = false;                  ///< move what has the output's name aside
   std::optional<std::string> jsonl_key{};  ///< if set, every input is JSON lines
   std::string separator{};                 ///< bytes between documents in plain text
   std::string tokenizer = "bytes";
@@ -32,8 +33,10 @@ struct PrepareSummary {
 };
 
 /// Converts text files to one token file. The output is equal, byte for byte, on any number of
-/// ranks. The file appears when complete, and an error leaves no file behind. Each rank holds
-/// one or two blocks at a time. Throws equal Errors on all ranks. Collective.
+/// ranks. The file appears when complete, and an error leaves no file behind. The output's
+/// folder is made. What has the output's name is an error, or with `overwrite` gets the name
+/// OUTPUT.before-DATE at the end. The lock OUTPUT.lock.N lets one process at a time write it.
+/// Each rank holds one or two blocks at a time. Throws equal Errors on all ranks. Collective.
 PrepareSummary prepare(const PrepareOptions& options, Communicator& world);
 
 /// Replaces `\n`, `\t`, `\r`, `\0`, `\\` and `\xHH`, typed in a shell, by the bytes they stand

@@ -14,7 +14,6 @@
 #include "trireme/backend/cuda.hpp"
 #include "trireme/bench/bench.hpp"
 #include "trireme/comm/launcher.hpp"
-#include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
@@ -52,7 +51,6 @@ struct CommandLine {
   PlanOptions plan_options;
   std::string separator;
   std::string jsonl_key;
-  std::string device_memory;
   std::string topic;
   CLI::Option* help_keys = nullptr;
   std::string keys_about;  ///< words of --help-keys
@@ -159,12 +157,23 @@ struct CommandLine {
     plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
                      "Ranks on each node, for checkpoint: {writers_per_node: N}")
         ->check(CLI::Range(1, 100'000));
-    plan->add_option(
-            "--device-memory", device_memory,
-            "Memory of a rank's device, such as 80GiB: says what takes the memory, and ends "
-            "with exit code 1 if a rank does not fit")
-        ->type_name("SIZE");
     plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
+        ->type_name(kFileValue);
+    PlanTimeOptions& time = plan_options.time;
+    plan->add_option("--machine", time.machine,
+                     "A machine's rates, from which the time of a step is predicted")
+        ->type_name(kFileValue);
+    plan->add_option("--device-memory", time.device_memory,
+                     "Memory that a rank may take, such as 80GiB: limits --search; without "
+                     "--machine says what takes it, with exit code 1 if a rank does not fit")
+        ->type_name("SIZE");
+    plan->add_flag("--search", time.search,
+                   "Finds the ten fastest layouts of mesh, micro-batch, ZeRO and recompute");
+    plan->add_flag("--explain", time.explain,
+                   "Says why the deck is slower than the best layout");
+    plan->add_option("--write", time.write, "File for the best layout, as a deck")
+        ->type_name(kFileValue);
+    plan->add_option("--timeline", time.timeline, "File for the schedule as a picture (SVG)")
         ->type_name(kFileValue);
   }
 
@@ -177,6 +186,9 @@ struct CommandLine {
     prepare->add_option("--output", prepare_options.output, "Token file to write")
         ->type_name(kFileValue)
         ->required();
+    prepare->add_flag("--overwrite", prepare_options.overwrite,
+                      "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
+                      "a file is an error");
     prepare->add_option("--jsonl-key", jsonl_key,
                         "Treats inputs as JSON lines; the key of the text");
     prepare->add_option(
@@ -245,9 +257,6 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     TRM_REQUIRE(!line.deck.files.empty(),
                 "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
     check_deck_files(name, line.deck.files);
-    if (!line.device_memory.empty()) {
-      line.plan_options.device_memory = parse_size(line.device_memory);
-    }
   });
   if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
   if (line.plan->parsed()) return plan(line.deck, line.plan_options, mpi.world());

@@ -45,10 +45,12 @@ Deck deck_of(const CheckpointReader& reader) {
   }
 }
 
+/// The path without links, as far as it exists.
 fs::path tidy(const std::string& path) {
   std::error_code code;
-  const fs::path whole = fs::absolute(path, code).lexically_normal();
-  return whole.has_filename() ? whole : whole.parent_path();  // remove a slash at the end
+  fs::path whole = fs::weakly_canonical(fs::absolute(path, code), code);
+  if (code) whole = fs::absolute(path, code).lexically_normal();  // a link in a circle
+  return whole.has_filename() ? whole : whole.parent_path();      // remove a slash at the end
 }
 
 constexpr auto kModel = {"num_layers",          "hidden_size",
@@ -109,13 +111,35 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
               reader.folder());
 }
 
+/// Data are compared by what the files hold, so that equal files may have other names. A
+/// checkpoint of an earlier version does not say what they held.
+void warn_of_other_data(const std::string& checkpoint, const std::string& data_then,
+                        const std::string& data_now, const Settings& then,
+                        const Settings& now) {
+  const auto warn = [&](std::string_view what, const std::string& was, const std::string& is) {
+    log::warn(
+        "{} was {} when the checkpoint {} was made and is {} now; the run goes on at the same "
+        "sample number of other files",
+        what, was, checkpoint, is);
+  };
+  const bool by_name = data_then.empty() || data_now.empty();
+  if (!by_name && data_then != data_now) warn("the data", data_then, data_now);
+  for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
+    const bool names = std::string_view(key) != "train_data_weights";
+    if (then.at(key) != now.at(key) && (by_name || !names)) {
+      warn(key, then.at(key), now.at(key));
+    }
+  }
+}
+
 std::string beginning(const Deck& deck) {
   return fmt::format("{}{}", deck.load.empty() ? "no load" : "load: " + deck.load,
                      deck.finetune ? " and finetune: true" : "");
 }
 
 /// Requires that the checkpoints in `save` come from a run that began as this deck's run does.
-void require_same_beginning(const std::vector<std::string>& kept, const Deck& deck) {
+/// With key overwrite, returns instead whether they do.
+bool require_same_beginning(const std::vector<std::string>& kept, const Deck& deck) {
   std::vector<std::string> reasons;
   for (const std::string& checkpoint : kept) {
     Deck then;
@@ -128,16 +152,21 @@ void require_same_beginning(const std::vector<std::string>& kept, const Deck& de
     const bool same = !then.load.empty() && tidy(then.load) == tidy(deck.load) &&
                       then.finetune == deck.finetune;
     TRM_REQUIRE(
-        same,
+        same || deck.overwrite,
         "save: {} holds the checkpoint {} of a run that began with {}, but this run begins "
-        "with {}. Name another save, or set load: {}{} to resume that run",
+        "with {}. Name another save, set load: {}{} to resume that run, or set overwrite: "
+        "true, "
+        "which moves that run's files aside",
         deck.save, checkpoint, beginning(then), beginning(deck), deck.save,
         deck.finetune ? " without finetune" : "");
-    return;
+    return same;
   }
-  throw Error(
-      fmt::format("save: {} holds checkpoints, but none can be read: {}; name another folder",
-                  deck.save, fmt::join(reasons, "; ")));
+  TRM_REQUIRE(
+      deck.overwrite,
+      "save: {} holds checkpoints, but none can be read: {}; name another folder, or set "
+      "overwrite: true, which moves them aside",
+      deck.save, fmt::join(reasons, "; "));
+  return false;
 }
 
 }  // namespace
@@ -149,7 +178,8 @@ bool is_within(const std::string& path, const std::string& folder) {
   return std::ranges::mismatch(outer, inner).in1 == outer.end();
 }
 
-LoadSource::LoadSource(const Deck& deck) : folder_(deck.load) {
+LoadSource::LoadSource(const Deck& deck, std::string data)
+    : folder_(deck.load), data_(std::move(data)) {
   if (folder_.empty()) return;
   const bool from_save = is_within(deck.load, deck.save);
   Candidates kept;
@@ -159,19 +189,17 @@ LoadSource::LoadSource(const Deck& deck) : folder_(deck.load) {
               "leave finetune out to resume, or name another save",
               deck.load, deck.save);
   if (!from_save && !kept.paths.empty()) {
-    require_same_beginning(kept.paths, deck);
-    began_earlier_ = true;
-    folder_ = deck.save;
+    began_earlier_ = require_same_beginning(kept.paths, deck);
+    if (began_earlier_) folder_ = deck.save;
   }
-  std::error_code code;
-  if (!began_earlier_ && checkpoint_iteration(folder_) && fs::is_directory(folder_, code)) {
+  const bool whole_save = tidy(folder_) == tidy(deck.save);  // whatever its name is
+  if (!began_earlier_ && !whole_save && is_checkpoint(folder_)) {
     left_ = {folder_};
     return;
   }
   Candidates found = began_earlier_ ? std::move(kept) : find_checkpoints(folder_);
   left_ = std::move(found.paths);
-  const bool may_be_none =
-      !deck.save.empty() && tidy(folder_) == tidy(deck.save) && !deck.finetune;
+  const bool may_be_none = !deck.save.empty() && whole_save && !deck.finetune;
   TRM_REQUIRE(!left_.empty() || found.note.empty(),
               "{}: there is no checkpoint to resume from (key load), but there was one: {}; to "
               "start anew, remove {}/latest",
@@ -194,7 +222,7 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
     if (first == checked_) return first;
     Deck asked = deck;
     if (began_earlier_) asked.finetune = asked.no_load_optim = asked.no_load_rng = false;
-    check_checkpoint(first, asked);
+    check_checkpoint(first, asked, data_);
     TRM_REQUIRE(checked_.empty() || asked.schedule == deck.schedule,
                 "{}: the schedule was taken from {}, which is damaged; this checkpoint has "
                 "another schedule. Remove {} and start again",
@@ -215,7 +243,7 @@ void LoadSource::refuse(const std::string& reason) {
   log::warn("{}; trying {} instead", reason, left_.front());
 }
 
-void check_checkpoint(const std::string& checkpoint, Deck& deck) {
+void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data) {
   const CheckpointReader reader(checkpoint);
   const Deck made_with = deck_of(reader);
   const Settings then = settings(made_with);
@@ -225,15 +253,12 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck) {
     require_same(checkpoint, "max_position_embeddings", then, now);
   }
   if (deck.finetune) return;
-  for (const char* key : {"seq_length", "split"}) require_same(checkpoint, key, then, now);
-  if (!deck.no_load_rng) require_same(checkpoint, "seed", then, now);
-  for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
-    if (then.at(key) == now.at(key)) continue;
-    log::warn(
-        "{} was {} when the checkpoint {} was made and is {} now; the run goes on at the same "
-        "sample number of other files",
-        key, then.at(key), checkpoint, now.at(key));
+  require_same(checkpoint, "seq_length", then, now);
+  if (split_fractions(made_with.split) != split_fractions(deck.split)) {
+    require_same(checkpoint, "split", then, now);
   }
+  if (!deck.no_load_rng) require_same(checkpoint, "seed", then, now);
+  warn_of_other_data(checkpoint, reader.state().data, data, then, now);
   resolve_schedule(checkpoint, made_with, then, deck, now);
   check_optimizer(reader, made_with, deck);
 }

@@ -11,21 +11,21 @@
 
 namespace trireme {
 
-/// Whether `path` is `folder` or inside it, judged by names: "a/b/" equals "./a/b".
+/// Whether `path` is `folder` or inside it, as the file system sees them: links are followed.
 [[nodiscard]] bool is_within(const std::string& path, const std::string& folder);
 
 /// The checkpoints that a run may resume from, best first; used on rank 0. The deck's `load`
-/// names them. A folder stands for the checkpoint that `latest` names, followed by older
-/// checkpoints. A path that ends in global_stepN stands for that checkpoint alone. But a run
-/// that began with `load` elsewhere, and has saved since, resumes from its own `save`. One
-/// command can thus be repeated until the run is done.
+/// names them, also through symbolic links. A folder stands for the checkpoint that `latest`
+/// names, followed by older checkpoints. A checkpoint's own path stands for that checkpoint
+/// alone. But a run that began with `load` elsewhere, and has saved since, resumes from its own
+/// `save`. One command can thus be repeated until the run is done.
 class LoadSource {
  public:
   LoadSource() = default;
   /// Throws Error if the deck needs a checkpoint and there is none: `load` is not `save`.
   /// Throws Error if the run would overwrite checkpoints in `save` that it does not resume
-  /// from.
-  explicit LoadSource(const Deck& deck);
+  /// from, unless key overwrite is set. `data` is what the data hold: see data_identity().
+  explicit LoadSource(const Deck& deck, std::string data = {});
 
   /// The first checkpoint that isn't incomplete. Refuses those before it, with warnings that
   /// say why. Empty if the deck loads no checkpoint, or if its own folder has none yet. Checks
@@ -42,6 +42,7 @@ class LoadSource {
 
  private:
   std::string folder_;  ///< folder of the checkpoints
+  std::string data_;
   bool began_earlier_ = false;
   std::vector<std::string> left_;     ///< remaining checkpoints, best first
   std::vector<std::string> refused_;  ///< reasons for refusing checkpoints
@@ -50,8 +51,9 @@ class LoadSource {
 
 /// Checks that a run of this deck can resume from the checkpoint. With
 /// use_checkpoint_lr_scheduler, takes the checkpoint's schedule into `deck`. Throws Error that
-/// names key and both values, for settings that can't change.
-void check_checkpoint(const std::string& checkpoint, Deck& deck);
+/// names key and both values, for settings that can't change. Warns if the data hold something
+/// else than `data`; an empty text compares the names of the files.
+void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data = {});
 
 /// Throws Error if a checkpoint could not be read for a `reason` of the system: permission,
 /// open files, a failing disk. Another checkpoint would not help in this case. The error is

@@ -16,20 +16,22 @@ namespace trireme {
 
 namespace {
 
-SaveOptions options_of(const Deck& deck) {
+SaveOptions options_of(const Deck& deck, std::function<void()> require_owner) {
   return {.folder = deck.save,
           .async = deck.checkpoint_async,
           .writers_per_node = deck.checkpoint_writers_per_node,
           .node = host_name(),
-          .keep_last = deck.keep_last_n_checkpoints};
+          .keep_last = deck.keep_last_n_checkpoints,
+          .require_owner = std::move(require_owner)};
 }
 
 constexpr double kGuessedRate = 200e6;  // bytes a second of one writer: a slow disk
+constexpr int kMostVanished = 3;        // saves in a row, before the run gives up
 
 }  // namespace
 
 RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& trainer,
-                   std::int64_t iteration, std::int64_t samples) {
+                   std::int64_t iteration, std::int64_t samples, const std::string& data) {
   const LossScaleState scale = trainer.loss_scale();
   return {.iteration = iteration,
           .samples_consumed = samples,
@@ -39,13 +41,17 @@ RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& train
           .clean_steps = scale.clean_steps,
           .hysteresis = scale.hysteresis,
           .deck = to_yaml(deck),
+          .data = data,
           .version = kVersion,
           .mesh = mesh_text(mesh)};
 }
 
 Saves::Saves(const Deck& deck, const std::vector<HeldPiece>& held,
-             const std::optional<StateHome>& home, Communicator& world, Metrics* metrics)
-    : deck_(deck), metrics_(metrics), saver_(options_of(deck), held, home, world) {
+             const std::optional<StateHome>& home, Communicator& world, Metrics* metrics,
+             std::function<void()> require_owner)
+    : deck_(deck),
+      metrics_(metrics),
+      saver_(options_of(deck, std::move(require_owner)), held, home, world) {
   const auto staging =
       world.reduce_count(static_cast<std::int64_t>(saver_.staging_bytes()), Reduction::max);
   log::info("save     {}: {:.1f} MB a checkpoint in {} shard{}, {}", deck.save,
@@ -80,6 +86,7 @@ void Saves::log_report(std::optional<SaveReport> report) {
   last_ = report;
   if (!report->note.empty()) log::warn("{}", report->note);
   const std::string name = checkpoint_name(report->iteration);
+  vanished_ = report->vanished ? vanished_ + 1 : 0;
   if (report->failure.empty()) {
     longest_ = std::max(longest_, report->total_seconds);
     log::info(
@@ -95,6 +102,14 @@ void Saves::log_report(std::optional<SaveReport> report) {
                                .write_seconds = report->write_seconds,
                                .total_seconds = report->total_seconds});
     }
+    return;
+  }
+  if (report->vanished && vanished_ <= kMostVanished) {
+    if (metrics_ == nullptr) return;  // rank 0 reports for all
+    log::warn(
+        "{} was not saved: {}; the folder was moved or removed and is made again: saving "
+        "anew",
+        name, report->failure);
     return;
   }
   if (!report->disk_full || deck_.checkpoint_stop_when_full) {

@@ -2,7 +2,9 @@
 // A run's saves, which start between steps and are reported in the log and the metrics.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <string>
 
 #include "trireme/checkpoint/saver.hpp"
 #include "trireme/deck/deck.hpp"
@@ -11,16 +13,19 @@
 
 namespace trireme {
 
-/// The state of a run after `iteration` iterations and `samples` samples.
+/// The state of a run after `iteration` iterations and `samples` samples of `data`, which rank
+/// 0 knows.
 [[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
                                  const Trainer& trainer, std::int64_t iteration,
-                                 std::int64_t samples);
+                                 std::int64_t samples, const std::string& data);
 
 class Saves {
  public:
-  /// `metrics` may be null. `home` says where `held` resides if not in host memory. Collective.
+  /// `metrics` may be null. `home` says where `held` resides if not in host memory. Rank 0
+  /// calls `require_owner` before a save changes the folder. Collective.
   Saves(const Deck& deck, const std::vector<HeldPiece>& held,
-        const std::optional<StateHome>& home, Communicator& world, Metrics* metrics);
+        const std::optional<StateHome>& home, Communicator& world, Metrics* metrics,
+        std::function<void()> require_owner);
 
   /// Waits for the previous save, and starts a new save. Collective.
   void start(const RunState& state);
@@ -31,6 +36,9 @@ class Saves {
   void advance();
   /// Waits for the running save, if any. Collective.
   void wait();
+  /// Whether the last save failed because its folder was moved or removed. The caller should
+  /// save again: the folder is made anew.
+  [[nodiscard]] bool must_repeat() const { return vanished_ > 0 && !saver_.under_way(); }
   /// The result of the last completed or failed save; empty before the first.
   [[nodiscard]] const std::optional<SaveReport>& last() const { return last_; }
   /// Seconds of the longest save so far. Before the first save this is an estimate from its
@@ -45,6 +53,7 @@ class Saves {
   CheckpointSaver saver_;
   std::optional<SaveReport> last_;
   double longest_ = 0;
+  int vanished_ = 0;   ///< saves in a row whose folder was moved or removed
   double waited_ = 0;  ///< seconds spent waiting for the previous save
 };
 

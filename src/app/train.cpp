@@ -36,10 +36,11 @@ constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 /// One rank's share of the run.
 class TrainRun {
  public:
-  TrainRun(const Deck& deck, LoadSource load, const MpiSession& mpi, StartClock& start,
+  /// `begin` is known on rank 0.
+  TrainRun(const Deck& deck, RunStart& begin, const MpiSession& mpi, StartClock& start,
            double process_started)
       : deck_(deck),
-        load_(std::move(load)),
+        begin_(begin),
         mpi_(mpi),
         world_(mpi.world()),
         start_(start),
@@ -67,7 +68,7 @@ class TrainRun {
       write_start_files(deck_, environment_text(ranks_));
     }
     const RunPosition begin =
-        start_.time("load", [&] { return restore(deck_, load_, world_, trainer_); });
+        start_.time("load", [&] { return restore(deck_, begin_.load, world_, trainer_); });
     iteration_ = begin.iteration;
     samples_ = begin.samples;
     start_.time("files", [&] { open_metrics(); });
@@ -142,7 +143,7 @@ class TrainRun {
     std::optional<StateHome> home;
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
     saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
-                   metrics_ ? &*metrics_ : nullptr);
+                   metrics_ ? &*metrics_ : nullptr, [this] { begin_.claim.require(); });
   }
 
   void loop() {
@@ -203,7 +204,7 @@ class TrainRun {
       if (trainer_.should_collect()) collect();
       poll_ranks();
       leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
-      save = saves_ && (leaving_ || save_is_due(deck_, iteration_));
+      save = saves_ && (leaving_ || save_is_due(deck_, iteration_) || saves_->must_repeat());
       if (line_is_due() || evaluation_is_due() || save) collect();
       // Evaluate before the checkpoint: a run resumed from it would not evaluate again.
       if (evaluation_is_due() && stop_ == StopReason::none) {
@@ -216,8 +217,7 @@ class TrainRun {
       }
       if (save) {
         const auto scope = clock_.scope(Phase::checkpoint);
-        trainer_.wait_for_values();
-        saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_));
+        start_save();
       }
     } catch (const Error& e) {
       if (e.everywhere()) {
@@ -239,6 +239,11 @@ class TrainRun {
       const auto scope = clock_.scope(Phase::checkpoint);  // counts for the next step
       saves_->wait();
     }
+  }
+
+  void start_save() {
+    trainer_.wait_for_values();
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, begin_.data));
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
@@ -285,6 +290,10 @@ class TrainRun {
   void end_saves() {
     if (!saves_) return;
     saves_->wait();
+    while (saves_->must_repeat()) {
+      start_save();
+      saves_->wait();
+    }
     const auto& last = saves_->last();
     if (!last || last->failure.empty()) return;
     Error error(fmt::format("the last checkpoint was not saved: {}", last->failure));
@@ -332,7 +341,7 @@ class TrainRun {
   }
 
   const Deck& deck_;
-  LoadSource load_;
+  RunStart& begin_;
   const MpiSession& mpi_;
   Communicator& world_;
   std::unique_ptr<Communicator> node_;  ///< made for the first trace
@@ -370,15 +379,15 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
-  LoadSource load;
+  RunStart begin;
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
-      check_inputs(d, load);
+      check_inputs(d, begin);
       keep_log(d);  // open before other ranks add to the file
     });
   });
   if (mpi.world().rank() != 0) keep_log(deck);
-  return TrainRun(deck, std::move(load), mpi, clock, started).run();
+  return TrainRun(deck, begin, mpi, clock, started).run();
 }
 
 }  // namespace trireme

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/regular_file.hpp"
 
 namespace trireme::checkpoint {
 
@@ -46,6 +47,7 @@ std::uint64_t checksum_of(const std::string& path, const std::vector<h5::Extent>
 }
 
 std::int64_t size_of_file(const std::string& path) {
+  require_file_or_nothing(path);
   std::error_code code;
   const auto bytes = std::filesystem::file_size(path, code);
   TRM_REQUIRE_SYSTEM(!code, code.value(), "{}", path);

@@ -58,9 +58,10 @@ std::string replace_folder(const std::string& temporary, const std::string& path
   const std::string old = path + ".old";
   std::error_code code;
   std::string replaced;
-  if (!fs::exists(path, code)) {
+  // A link that leads nowhere has the name, too.
+  if (!fs::exists(fs::symlink_status(path, code))) {
     rename_path(temporary, path);
-    if (fs::exists(old, code)) replaced = old;
+    if (fs::exists(fs::symlink_status(old, code))) replaced = old;
   } else if (swap_names(temporary, path)) {
     replaced = temporary;
   } else {

@@ -45,6 +45,11 @@ bool is_folder(const std::string& path) {  // false for a link to a folder
   return fs::is_directory(fs::symlink_status(path, code));
 }
 
+bool leads_to_folder(const std::string& path) {  // false for a link in a circle
+  std::error_code code;
+  return fs::is_directory(path, code);
+}
+
 /// Names in SAVE; empty if SAVE is not a folder.
 std::vector<std::string> names_in(const std::string& save) {
   std::vector<std::string> names;
@@ -65,7 +70,7 @@ using ByFallingIteration = std::map<std::int64_t, std::string, std::greater<>>;
 ByFallingIteration complete(const std::string& save) {
   ByFallingIteration found;
   for (const std::string& name : names_in(save)) {
-    if (!is_folder(in(save, name))) continue;
+    if (!leads_to_folder(in(save, name))) continue;
     if (const auto n = parse(name)) found.insert_or_assign(*n, name);
     if (const auto n = parse(name, ".old")) found.try_emplace(*n, name);
   }
@@ -81,6 +86,14 @@ std::string checkpoint_name(std::int64_t iteration) {
 std::optional<std::int64_t> checkpoint_iteration(const std::string& path) {
   const auto end = path.find_last_not_of('/');
   return parse(fs::path(path.substr(0, end + 1)).filename().string());
+}
+
+bool is_checkpoint(const std::string& path) {
+  std::error_code code;
+  if (!fs::is_directory(path, code)) return false;
+  if (fs::exists(fs::path(path) / "checkpoint.h5", code)) return true;
+  return checkpoint_iteration(path).has_value() && complete(path).empty() &&
+         !fs::exists(fs::symlink_status(in(path, kLatest), code));
 }
 
 std::optional<std::string> latest_name(const std::string& save) {
@@ -141,10 +154,11 @@ std::vector<std::string> find_leftovers(const std::string& save) {
   for (const std::string& name : names_in(save)) {
     const std::string path = in(save, name);
     const auto replaced = parse(name, ".old");
-    const bool folder =
-        parse(name, ".tmp") || (replaced && is_folder(in(save, checkpoint_name(*replaced))));
+    const auto base = base_of_temporary(name);
+    const bool folder = (base && (parse(*base) || parse(*base, ".old"))) ||
+                        (replaced && is_folder(in(save, checkpoint_name(*replaced))));
     std::error_code code;
-    const bool file = name == "latest.tmp" && fs::is_regular_file(path, code);
+    const bool file = base == kLatest && fs::is_regular_file(fs::symlink_status(path, code));
     if (file || (folder && is_folder(path))) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
@@ -172,7 +186,8 @@ std::vector<std::string> outdated(const std::string& save, std::int64_t iteratio
 void remove_checkpoint(const std::string& save, const std::string& name) {
   const auto iteration = parse(name) ? parse(name) : parse(name, ".old");
   TRM_CHECK(iteration, "{} in {} is no checkpoint", name, save);
-  const std::string temporary = in(save, checkpoint_name(*iteration) + ".tmp");
+  const std::string temporary =
+      temporary_name(in(save, checkpoint_name(*iteration)), process_mark());
   checkpoint::remove_all(temporary);
   rename_path(in(save, name), temporary);
   sync_to_disk(save);  // else a power failure could bring back the name of half a folder

@@ -36,6 +36,7 @@ void save_state(h5::File& file, const RunState& state) {
   file.set_attribute("loss_scale_clean_steps", state.clean_steps);
   file.set_attribute("loss_scale_hysteresis", state.hysteresis);
   file.set_attribute("deck", state.deck);
+  if (!state.data.empty()) file.set_attribute("data", state.data);
   file.set_attribute("version", state.version);
   file.set_attribute("mesh", state.mesh);
 }
@@ -171,6 +172,7 @@ RunState load_state(const h5::File& file) {
     state.hysteresis = file.integer("loss_scale_hysteresis");
   }
   state.deck = file.text("deck");
+  if (file.has_attribute("data")) state.data = file.text("data");
   state.version = file.text("version");
   state.mesh = file.text("mesh");
   TRM_REQUIRE(state.iteration >= 0 && state.samples_consumed >= 0 && state.optimizer_steps >= 0,

@@ -5,8 +5,10 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <sstream>
+#include <sys/stat.h>
 #include <tuple>
 #include <utility>
 
@@ -69,6 +71,7 @@ struct CheckpointSaver::Impl {
   Manifest manifest;  ///< on rank 0
   std::int64_t bytes = 0;
   std::int64_t writers = 0;
+  std::string mark;    ///< rank 0's process_mark()
   bool swept = false;  ///< whether leftovers of dead runs are removed
 
   SavePhase phase = SavePhase::none;
@@ -89,6 +92,7 @@ struct CheckpointSaver::Impl {
       : options(o), world(w), staging(o, plan(held), home, w) {
     options.folder = std::filesystem::absolute(o.folder).lexically_normal().string();
     plan_manifest();
+    mark = world.broadcast_text(process_mark(), 0);
     job.start([this] { staging.touch(); });
   }
 
@@ -124,27 +128,25 @@ struct CheckpointSaver::Impl {
   }
 
   [[nodiscard]] std::string temporary() const {
-    return fmt::format("{}/{}.tmp", options.folder, checkpoint_name(report.iteration));
+    return temporary_name(
+        fmt::format("{}/{}", options.folder, checkpoint_name(report.iteration)), mark);
   }
 
+  /// The temporary folder is this run's own: its name was free.
   void make_folders() {
+    if (options.require_owner) options.require_owner();
     checkpoint::make_folder(options.folder);
-    std::error_code code;
-    if (std::filesystem::is_directory(temporary(), code)) {
-      checkpoint::remove_all(temporary());
-      add_note(fmt::format("removed what a dead run left: {}", temporary()));
-    }
+    checkpoint::remove_all(temporary());  // left if this run failed to save the iteration
     // The temporary name may be lost in a crash; only the final name must be on disk.
-    std::filesystem::create_directory(temporary(), code);
-    TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot create the folder", temporary());
+    TRM_REQUIRE_SYSTEM(mkdir(temporary().c_str(), 0777) == 0, errno,
+                       "{}: cannot create the folder", temporary());
   }
 
   /// Removes what dead runs left, once and beside training: thousands of files may be left.
   void sweep() {
     if (std::exchange(swept, true)) return;
     sync_to_disk(std::filesystem::path(options.folder).parent_path().string());  // SAVE's name
-    auto leftovers = find_leftovers(options.folder);
-    std::erase(leftovers, checkpoint_name(state.iteration) + ".tmp");
+    const auto leftovers = find_leftovers(options.folder);
     for (const std::string& name : leftovers) {
       checkpoint::remove_all(fmt::format("{}/{}", options.folder, name));
     }
@@ -189,6 +191,7 @@ struct CheckpointSaver::Impl {
   void commit(const std::vector<Shard>& shards) {
     checkpoint::write_index(temporary(), state, manifest, shards);
     sync_to_disk(temporary());
+    if (options.require_owner) options.require_owner();
     const std::string name = checkpoint_name(state.iteration);
     const std::string replaced =
         checkpoint::replace_folder(temporary(), fmt::format("{}/{}", options.folder, name));
@@ -231,6 +234,7 @@ struct CheckpointSaver::Impl {
   SaveReport fail() {
     report.failure = failure->what();
     report.disk_full = failure->kind() == ErrorKind::disk_full;
+    report.vanished = failure->system_error() == ENOENT || failure->system_error() == ESTALE;
     std::error_code ignored;  // the first error is the one to report
     if (world.rank() == 0) std::filesystem::remove_all(temporary(), ignored);
     return finish();

@@ -5,15 +5,15 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <fcntl.h>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <spdlog/sinks/base_sink.h>
+
+#include "trireme/core/regular_file.hpp"
 
 #include "log_line.hpp"
 
@@ -30,37 +30,40 @@ void write_to(std::FILE* file, const std::string& text) {
 }
 
 /// A file that grows by whole lines, each in one write(2), because other ranks append too. The
-/// file is closed between lines: an idle run then does not keep a file system busy.
+/// file is closed between lines: an idle run then does not keep a file system busy. Lines that
+/// could not be written wait in memory. The rank that creates the file makes its folder again
+/// where that was moved or removed.
 class LineFile {
  public:
-  LineFile(std::string path, bool create)
-      : path_(std::move(path)),
-        flags_(O_WRONLY | O_APPEND | O_CLOEXEC | (create ? O_CREAT : 0)) {}
+  LineFile(std::string path, bool create) : path_(std::move(path)), create_(create) {}
 
   /// Returns "" or, for the first failure in a row, what went wrong.
   std::string add(const std::string& line) {
-    const std::string whole = (torn_ ? "\n" : "") + line + '\n';
-    errno = 0;
-    const int file = open(path_.c_str(), flags_, 0666);
-    const ssize_t bytes = file < 0 ? -1 : write(file, whole.data(), whole.size());
-    const bool written = bytes == static_cast<ssize_t>(whole.size());
-    if (bytes > 0) torn_ = !written;
-    const int reason = errno == 0 ? ENOSPC : errno;
-    if (file >= 0) close(file);
-    if (written) {
+    waiting_ += line + '\n';
+    std::size_t written = 0;
+    int reason = append_text(path_, waiting_, create_, written);
+    if (reason == ENOENT && create_ && make_folder_of(path_) == 0) {
+      reason = append_text(path_, waiting_, create_, written);
+    }
+    waiting_.erase(0, written);
+    if (waiting_.size() > kMostWaiting) waiting_.erase(0, waiting_.size() - kMostWaiting);
+    if (reason == 0) {
       failed_ = false;
       return {};
     }
     if (std::exchange(failed_, true)) return {};
-    return fmt::format("{}: cannot write: {}; lines of the log are missing there", path_,
-                       std::strerror(reason));
+    const std::string kind = other_kind(path_);
+    return fmt::format("{}: cannot write: {}; lines of the log wait until it can be written",
+                       path_, kind.empty() ? std::strerror(reason) : "it is " + kind);
   }
 
  private:
+  static constexpr std::size_t kMostWaiting = std::size_t{1} << 20U;
+
   std::string path_;
-  int flags_;
+  bool create_;
   bool failed_ = false;
-  bool torn_ = false;  ///< whether the last line was written in part
+  std::string waiting_;  ///< not written yet
 };
 
 /// Writes lines to stdout, stderr and the log file, and keeps the live line below them.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes token files. Tokens and offsets are written in whole chunks only. HDF5 therefore sees
 // equal calls in equal order, whatever pieces the text came in.
-#include <filesystem>
-
 #include "trireme/data/token_file.hpp"
 
 namespace trireme {
@@ -11,16 +9,11 @@ namespace {
 
 constexpr std::size_t kDocumentChunk = 1 << 13;
 
-std::string not_a_folder(const std::string& path) {
-  TRM_REQUIRE(!std::filesystem::is_directory(path), "{}: cannot write: it is a folder", path);
-  return path;
-}
-
 }  // namespace
 
 TokenFileWriter::TokenFileWriter(const std::string& path, const Tokenizer& tokenizer)
     : path_(path),
-      replacement_(not_a_folder(path)),
+      replacement_(path),
       end_of_document_(tokenizer.end_of_document()),
       file_(replacement_.temporary(), h5::Mode::create),
       wide_(tokenizer.vocab_size() > 1 << 16) {

@@ -92,6 +92,7 @@ void check_words(const Settings& settings, const Draft& draft) {
 
 void fold(Draft& draft, Deck& deck) {
   static_cast<DeckSettings&>(deck) = draft.deck;
+  deck.overwrite = draft.overwrite;
   ModelConfig& model = deck.model;
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;

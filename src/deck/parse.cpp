@@ -9,7 +9,10 @@
 #include <memory>
 #include <regex>
 
+#include "trireme/core/regular_file.hpp"
+
 #include "fold.hpp"
+#include "paths.hpp"
 #include "schema.hpp"
 
 namespace trireme {
@@ -163,7 +166,9 @@ void require_all(const Settings& settings, const std::string& names) {
               missing.size() == 1 ? "" : "s", joined(missing));
 }
 
-Deck build(const Settings& settings, const std::string& names) {
+enum class Paths : std::uint8_t { expand, take };
+
+Deck build(const Settings& settings, const std::string& names, Paths paths) {
   refuse(settings);
   Draft draft;
   for (const Section& section : key_sections()) {
@@ -173,6 +178,7 @@ Deck build(const Settings& settings, const std::string& names) {
       }
     }
   }
+  if (paths == Paths::expand) expand_paths(settings, draft);
   require_all(settings, names);
   check_words(settings, draft);
   Deck deck;
@@ -185,6 +191,7 @@ Deck build(const Settings& settings, const std::string& names) {
 
 std::string read_text(const std::string& path) {
   constexpr std::size_t kLargest = std::size_t{16} << 20U;
+  if (other_kind(path) != "a folder") require_file_or_nothing(path);  // a pipe would wait
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
   TRM_REQUIRE_SYSTEM(file, errno, "{}: cannot open the deck", path);
@@ -200,7 +207,7 @@ std::string read_text(const std::string& path) {
 
 /// Reads a deck from (name, text) pairs.
 Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
-                const std::vector<std::string>& overrides) {
+                const std::vector<std::string>& overrides, Paths paths) {
   try {
     Settings settings;
     std::vector<std::string> names;
@@ -209,7 +216,7 @@ Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
       names.push_back(name);
     }
     for (const std::string& text : overrides) Layer(settings).lay(parse_override(text));
-    return build(settings, joined(names));
+    return build(settings, joined(names), paths);
   } catch (Error& e) {  // every rank parses equal texts
     e.set_everywhere();
     throw;
@@ -221,14 +228,14 @@ Deck read_texts(const std::vector<std::pair<std::string, std::string>>& texts,
 }  // namespace deck
 
 Deck parse_deck(const std::string& text, const std::string& name) {
-  return deck::read_texts({{name, text}}, {});
+  return deck::read_texts({{name, text}}, {}, deck::Paths::take);
 }
 
 Deck read_deck(const std::vector<std::string>& files,
                const std::vector<std::string>& overrides) {
   std::vector<std::pair<std::string, std::string>> texts;
   for (const std::string& file : files) texts.emplace_back(file, deck::read_text(file));
-  return deck::read_texts(texts, overrides);
+  return deck::read_texts(texts, overrides, deck::Paths::expand);
 }
 
 }  // namespace trireme

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the resolved deck as text, which metrics and checkpoints keep.
 #include <algorithm>
+#include <utility>
 
 #include "fold.hpp"
+#include "paths.hpp"
 
 namespace trireme {
 namespace deck {
@@ -22,8 +24,9 @@ Draft unfold(const DeckSettings& settings) {
 
 }  // namespace deck
 
-std::string to_yaml(const Deck& deck) {
-  deck::Draft draft = deck::unfold(deck);
+namespace {
+
+std::string yaml_of(deck::Draft draft) {
   std::string out;
   std::vector<std::string> open;  // names of the dictionaries around this key
   for (const deck::Section& section : deck::key_sections()) {
@@ -44,6 +47,18 @@ std::string to_yaml(const Deck& deck) {
     }
   }
   return out;
+}
+
+}  // namespace
+
+std::string to_yaml(const Deck& deck) { return yaml_of(deck::unfold(deck)); }
+
+std::string to_yaml_for_users(const Deck& deck) {
+  deck::Draft draft = deck::unfold(deck);
+  for (const deck::PathSetting& setting : deck::paths_of(draft)) {
+    *setting.path = deck::with_dollars_kept(*setting.path);
+  }
+  return yaml_of(std::move(draft));
 }
 
 }  // namespace trireme

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "trireme/core/regular_file.hpp"
 
 #include "library.hpp"
 
@@ -17,9 +18,7 @@ namespace {
 /// For a missing or forbidden file the system's message is short, HDF5's long and full of
 /// flags. A directory opens for the system and fails strangely in HDF5.
 void require_openable(const std::string& path, Mode mode) {
-  struct stat status {};
-  TRM_REQUIRE_SYSTEM(stat(path.c_str(), &status) == 0, errno, "{}: cannot open", path);
-  TRM_REQUIRE(!S_ISDIR(status.st_mode), "{}: cannot open: it is a folder", path);
+  require_file(path);
   TRM_REQUIRE_SYSTEM(access(path.c_str(), mode == Mode::read ? R_OK : R_OK | W_OK) == 0, errno,
                      "{}: cannot open", path);
   TRM_REQUIRE(checked(H5Fis_hdf5(path.c_str()), path, "read") > 0,
@@ -27,7 +26,8 @@ void require_openable(const std::string& path, Mode mode) {
 }
 
 void require_creatable(const std::string& path) {
-  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  require_file_or_nothing(path);
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
   TRM_REQUIRE_SYSTEM(file >= 0, errno, "{}: cannot create", path);
   close(file);
 }

@@ -13,6 +13,8 @@
 #include "trireme/core/log.hpp"
 #include "trireme/core/replacement.hpp"
 
+#include "kept_file.hpp"
+
 namespace trireme {
 
 namespace {
@@ -114,7 +116,7 @@ h5::File shorten(const std::string& path, std::int64_t iteration) {
 }  // namespace
 
 Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes)
-    : path_(std::move(path)) {
+    : path_(std::move(path)), kept_(std::make_unique<KeptFile>()) {
   std::optional<Replacement> copy;
   h5::File file;
   bool goes_on = false;
@@ -132,7 +134,10 @@ Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& 
   for (const auto& [name, value] : attributes) file.set_attribute(name, value);
   file.close();
   if (copy) copy->commit(Durability::process);
+  kept_->keep(path_);
 }
+
+Metrics::~Metrics() = default;
 
 bool Metrics::is_large() const {
   std::error_code error;
@@ -156,7 +161,17 @@ void Metrics::change(Change more) {
   write();
 }
 
+void Metrics::restore() {
+  const auto failure = failure_of([this] {
+    if (kept_->restore(path_)) {
+      log::warn("{}: the file was moved or removed; it is written again, whole", path_);
+    }
+  });
+  static_cast<void>(failure);  // write() meets the reason, too
+}
+
 void Metrics::write() {
+  restore();
   if (is_large()) {
     write_to(path_);
     late_.clear();
@@ -175,6 +190,7 @@ void Metrics::write() {
       return;
     }
   }
+  kept_->keep(path_);
   steps_.clear();
   changes_.clear();
 }

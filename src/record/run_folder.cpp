@@ -9,6 +9,7 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/core/replacement.hpp"
 #include "trireme/host/build_info.hpp"
 
@@ -18,41 +19,18 @@ namespace {
 
 constexpr const char* kOurs = "# The resolved deck of a run's last start, by trireme ";
 
-void make_folder(const std::string& folder, const char* key) {
-  if (folder.empty()) return;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  int reason = error.value();
-  if (!error) {
-    const std::string probe = folder + "/.writable";
-    errno = 0;
-    if (std::ofstream(probe).good()) {
-      std::filesystem::remove(probe, error);
-      return;
-    }
-    reason = errno;
-  }
-  TRM_REQUIRE_SYSTEM(false, reason, "cannot write to the folder {} (key {})", folder, key);
-}
-
 /// Appends `text`. Warns where this fails, because a full disk doesn't end a run.
 void append(const std::string& path, const std::string& text) {
-  errno = 0;
-  std::ofstream file(path, std::ios::app);
-  file << text;
-  file.close();
-  if (file.good()) return;
-  log::warn("{}: cannot write: {}", path, std::strerror(errno == 0 ? ENOSPC : errno));
+  std::size_t written = 0;
+  const int reason = append_text(path, text, true, written);
+  if (reason != 0) log::warn("{}: cannot write: {}", path, std::strerror(reason));
 }
 
 /// Whether a file exists that trireme did not write.
 bool is_theirs(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return false;
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return !line.starts_with(kOurs);
+  return std::filesystem::exists(std::filesystem::symlink_status(path, error)) &&
+         !is_resolved_deck(path);
 }
 
 void write_deck(const Deck& deck) {
@@ -68,7 +46,7 @@ void write_deck(const Deck& deck) {
               deck.run_folder(), path);
   }
   try {
-    replace_text(path, fmt::format("{}{}\n{}", kOurs, version_text(), to_yaml(deck)),
+    replace_text(path, fmt::format("{}{}\n{}", kOurs, version_text(), to_yaml_for_users(deck)),
                  Durability::process);
   } catch (const Error& e) {
     log::warn("{}", e.what());
@@ -77,10 +55,32 @@ void write_deck(const Deck& deck) {
 
 }  // namespace
 
-void make_folders(const Deck& deck) {
-  make_folder(deck.save, "save");
-  make_folder(deck.run_dir, "run_dir");
-  make_folder(deck.tensorboard_dir, "tensorboard_dir");
+void make_run_folder(const std::string& folder, const char* key) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const int reason = error                                   ? error.value()
+                     : std::filesystem::is_directory(folder) ? 0
+                                                             : ENOTDIR;
+  TRM_REQUIRE_SYSTEM(reason == 0, reason, "cannot write to the folder {} (key {})", folder,
+                     key);
+}
+
+void require_places_of_files(const Deck& deck) {
+  if (deck.run_folder().empty()) return;
+  for (const char* name : {"log.txt", "metrics.h5", "deck.yml", "environment.txt"}) {
+    const std::string path = deck.run_folder() + "/" + name;
+    const std::string kind = other_kind(path);
+    TRM_REQUIRE(kind.empty(), "{}: cannot write: it is {}; move it away", path, kind);
+  }
+}
+
+bool is_resolved_deck(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line.starts_with(kOurs);
 }
 
 void keep_log(const Deck& deck) {

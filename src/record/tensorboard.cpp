@@ -2,12 +2,12 @@
 // Tags of the events, and the name of the event file.
 #include "tensorboard.hpp"
 
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <unistd.h>
 
 #include "trireme/core/log.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/host/engine.hpp"
 
 #include "event_file.hpp"
@@ -39,16 +39,14 @@ TensorBoard::TensorBoard(const std::string& folder, std::int64_t iteration,
                          const std::string& deck) {
   const double time = seconds_since_1970();
   path_ = fmt::format("{}/{}", folder, file_name(time));
-  errno = 0;
-  file_.open(path_, std::ios::binary);
-  if (!file_) give_up(errno);
   records_ = event_file::record(event_file::version(time));
   const std::int64_t first = iteration == 0 ? 0 : iteration + 1;
   records_ += event_file::record(event_file::session_start(time, first));
   if (deck.size() <= kLargestDeck) {
     records_ += event_file::record(event_file::text(time, iteration, "deck", markdown(deck)));
   }
-  flush();
+  append(true);
+  kept_.keep(path_);
 }
 
 void TensorBoard::add(const StepRecord& step) {
@@ -83,16 +81,26 @@ void TensorBoard::add_peak_bytes(double wall_time, std::int64_t iteration, std::
 void TensorBoard::flush() {
   if (path_.empty()) records_.clear();
   if (records_.empty()) return;
-  errno = 0;
-  file_.write(records_.data(), static_cast<std::streamsize>(records_.size()));
-  file_.flush();
+  const auto failure = failure_of([this] {
+    if (kept_.restore(path_)) {
+      kept_.keep(path_);
+      log::warn("{}: the file was moved or removed; it is written again, whole", path_);
+    }
+  });
+  static_cast<void>(failure);  // append() meets the reason, too
+  append(false);
+}
+
+void TensorBoard::append(bool create) {
+  std::size_t written = 0;
+  const int reason = append_text(path_, records_, create, written);
   records_.clear();
-  if (!file_) give_up(errno);
+  if (reason != 0) give_up(reason);
 }
 
 void TensorBoard::give_up(int reason) {
   log::warn("{}: cannot write: {}; the run goes on without events for TensorBoard", path_,
-            std::strerror(reason == 0 ? ENOSPC : reason));
+            std::strerror(reason));
   path_.clear();
 }
 

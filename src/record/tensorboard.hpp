@@ -2,15 +2,17 @@
 // A run's event file for TensorBoard.
 #pragma once
 
-#include <fstream>
 #include <string>
 
 #include "trireme/record/metrics.hpp"
 
+#include "kept_file.hpp"
+
 namespace trireme {
 
 /// For rank 0 alone. Each start of the program writes a file; TensorBoard joins the files by
-/// step. If writing fails, one warning is logged, and no more events are written.
+/// step. A file that was moved or removed is written again. If writing fails, one warning is
+/// logged, and no more events are written.
 class TensorBoard {
  public:
   /// Creates a file in the existing `folder`. The run goes on from `iteration`: later events of
@@ -26,11 +28,12 @@ class TensorBoard {
   void flush();
 
  private:
+  void append(bool create);
   /// Warns once, and writes no more events.
   void give_up(int reason);
 
   std::string path_;
-  std::ofstream file_;
+  KeptFile kept_;
   std::string records_;  ///< not written yet
 };
 

@@ -113,7 +113,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   result.iteration = iteration;
   result.lr = learning_rate(deck_.schedule, iteration);
   const auto scope = clock_.scope(Phase::optimizer);
-  ops::decide_step(ex_, rule_, state_);
+  ops::decide_step(ex_, {.rule = rule_, .state = state_});
   optimizer_.step(result.lr, state_);
   Outcome& outcome = outcomes_[next_outcome_];
   ex_.device.copy_to_host(&outcome.state, state_.view().raw(), sizeof outcome.state,

@@ -194,16 +194,17 @@ BOOST_AUTO_TEST_CASE(folders_that_cannot_be_written) {
 }
 
 BOOST_AUTO_TEST_CASE(a_failure_at_each_stage_leaves_the_last_checkpoint) {
-  // A file in place of the save's folder, which can't be a folder of a dead run.
-  const auto folder = failure_of(
-      [](const std::string& save) { std::ofstream(save + "/global_step9.tmp") << "x"; },
-      [](const std::string& save) { fs::remove(save + "/global_step9.tmp"); });
-  TRM_TEST_MENTIONS(folder, "global_step9.tmp: cannot create the folder");
-  // A name for `latest` that can't be written.
+  // A folder in place of `latest`.
   const auto name = failure_of(
-      [](const std::string& save) { fs::create_directories(save + "/latest.tmp/in_the_way"); },
-      [](const std::string& save) { fs::remove_all(save + "/latest.tmp"); });
-  TRM_TEST_MENTIONS(name, "latest.tmp: cannot open");
+      [](const std::string& save) {
+        fs::remove(save + "/latest");
+        fs::create_directories(save + "/latest/in_the_way");
+      },
+      [](const std::string& save) {
+        fs::remove_all(save + "/latest");
+        std::ofstream(save + "/latest") << "global_step8\n";
+      });
+  TRM_TEST_MENTIONS(name, "latest: cannot write: it is a folder");
 }
 
 BOOST_AUTO_TEST_CASE(one_writer_that_fails_fails_all_with_its_message) {
@@ -230,7 +231,7 @@ BOOST_AUTO_TEST_CASE(one_writer_that_fails_fails_all_with_its_message) {
   BOOST_TEST(report.failure.find('\n') == std::string::npos);
   BOOST_TEST(!report.disk_full);
   world().barrier();
-  BOOST_TEST(!fs::exists(folder / "save/global_step9.tmp"));
+  BOOST_TEST(find_leftovers(folder / "save").empty());
   BOOST_TEST(find_checkpoints(folder / "save").paths.at(0) == folder / "save/global_step8");
   world().barrier();
   saver.start(some_state(9));
@@ -272,7 +273,7 @@ BOOST_AUTO_TEST_CASE(a_disk_that_is_full_at_any_moment) {
         BOOST_TEST(report.failure.find('\n') == std::string::npos);
         CheckpointReader reader(path + "/global_step8");
         BOOST_TEST(holds(reader, kArray));
-        BOOST_TEST(!fs::exists(path + "/global_step9.tmp"));
+        BOOST_TEST(find_leftovers(path).empty());
       }
     }
     once([&] { fs::remove(disk + "/ballast"); });

@@ -11,6 +11,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "trireme/checkpoint/folder.hpp"
+#include "trireme/core/replacement.hpp"
 
 #include "world.hpp"
 
@@ -302,17 +303,20 @@ BOOST_AUTO_TEST_CASE(leftovers_are_removed_and_told) {
   const SharedFolder folder;
   (void)save(folder / "save", kSmall, Cut::first_axis, 1);
   once([&] {
-    for (const char* name : {"global_step7.tmp", "global_step1.old", "mine.tmp"}) {
+    for (const char* name :
+         {"global_step7.tmp", "global_step8.12-00c0ffee.tmp", "global_step1.old", "mine.tmp"}) {
       fs::create_directories(folder / (std::string("save/") + name + "/deep"));
     }
-    std::ofstream(folder / "save/latest.tmp") << "glo";
+    std::ofstream(folder / "save/latest.12-00c0ffee.tmp") << "glo";
   });
   Run run(options_for(folder / "save"), kSmall, Cut::first_axis);
   run.saver.start(some_state(2));
   const auto report = run.saver.wait().value();
   BOOST_TEST(report.failure == "");
   const std::string note = world().broadcast_text(report.note, 0);
-  BOOST_TEST(note.find("global_step1.old, global_step7.tmp") != std::string::npos, note);
+  BOOST_TEST(note.find("global_step1.old, global_step7.tmp, global_step8.12-00c0ffee.tmp, "
+                       "latest.12-00c0ffee.tmp") != std::string::npos,
+             note);
   BOOST_TEST(
       names_in(folder / "save") ==
           (std::vector<std::string>{"global_step1", "global_step2", "latest", "mine.tmp"}),
@@ -330,9 +334,11 @@ BOOST_AUTO_TEST_CASE(a_saver_that_goes_leaves_no_half_checkpoint) {
     run.saver.start(some_state(2));
   }
   world().barrier();
-  BOOST_TEST(names_in(folder / "save") ==
-                 (std::vector<std::string>{"global_step1", "global_step2.tmp", "latest"}),
-             boost::test_tools::per_element());
+  const std::string left =
+      world().broadcast_text(temporary_name("global_step2", process_mark()), 0);
+  BOOST_TEST(
+      names_in(folder / "save") == (std::vector<std::string>{"global_step1", left, "latest"}),
+      boost::test_tools::per_element());
   BOOST_TEST(find_checkpoints(folder / "save").paths.size() == 1U);
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fstream>
 #include <iterator>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,16 +90,36 @@ BOOST_AUTO_TEST_CASE(other_ranks_warn_with_rank_and_host_and_add_to_what_is_ther
 
 BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_written_is_told_once) {
   const Lines lines;
+  const std::string pipe = lines.folder / "log.txt";
+  BOOST_REQUIRE(mkfifo(pipe.c_str(), 0666) == 0);
   lines.in_child([&] {
     log::start(0, "node1");
-    log::keep(lines.folder / "none/log.txt");
+    log::keep(pipe);
     log::info("one");
     log::info("two");
+    std::filesystem::remove(pipe);
+    log::info("three");
   });
-  BOOST_CHECK_EQUAL(text_of(lines.out), "one\ntwo\n");
-  BOOST_CHECK_EQUAL(text_of(lines.err), "warning: " + (lines.folder / "none/log.txt") +
-                                            ": cannot write: No such file or directory; lines "
-                                            "of the log are missing there\n");
+  BOOST_CHECK_EQUAL(text_of(lines.out), "one\ntwo\nthree\n");
+  const std::string warning = "warning: " + pipe +
+                              ": cannot write: it is a named pipe; lines of the log wait until "
+                              "it can be written\n";
+  BOOST_CHECK_EQUAL(text_of(lines.err), warning);
+  BOOST_CHECK_EQUAL(text_of(pipe), "one\n" + warning + "two\nthree\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_that_goes_is_made_again) {
+  const Lines lines;
+  const std::string deep = lines.folder / "run/log.txt";
+  lines.in_child([&] {
+    log::start(0, "node1");
+    log::keep(deep);
+    log::info("one");
+    std::filesystem::remove_all(lines.folder / "run");
+    log::info("two");
+  });
+  BOOST_CHECK_EQUAL(text_of(lines.err), "");
+  BOOST_CHECK_EQUAL(text_of(deep), "two\n");
 }
 
 BOOST_AUTO_TEST_CASE(the_live_line_stays_below_and_out_of_the_file) {

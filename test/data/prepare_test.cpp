@@ -225,7 +225,7 @@ BOOST_AUTO_TEST_CASE(bad_json_names_its_line) {
         error_of([&] { (void)prepare({folder / "in.jsonl"}, folder / "out.h5", {}, block); });
     TRM_TEST_MENTIONS(message, "in.jsonl, line 4: ");
     BOOST_TEST(!std::filesystem::exists(folder / "out.h5"));
-    BOOST_TEST(!std::filesystem::exists(folder / "out.h5.tmp"));
+    BOOST_TEST(!std::filesystem::exists(temporary_name(folder / "out.h5", process_mark())));
     return message;
   };
   for (const std::int64_t block : {1, 10, 4 << 20}) {

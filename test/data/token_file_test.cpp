@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE(nothing_half_written_remains) {
     writer.append(Tokens(100'000, 5));
   }
   BOOST_TEST(TokenFile(path).tokens() == 2);  // the file before is untouched
-  BOOST_TEST(!std::filesystem::exists(path + ".tmp"));
+  BOOST_TEST(!std::filesystem::exists(temporary_name(path, process_mark())));
   {
     TokenFileWriter writer(folder / "b.h5", ByteTokenizer());
     writer.end_document();

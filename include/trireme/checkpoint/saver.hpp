@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Saves a run's state while the run goes on. A thread of each writer writes and syncs a shard
-// in SAVE/global_stepN.tmp. Rank 0 renames the folder, and puts the new name in `latest`. Only
-// the caller's thread calls MPI.
+// in SAVE/global_stepN.MARK.tmp. Rank 0 renames the folder, and puts the new name in `latest`.
+// Only the caller's thread calls MPI.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@ struct SaveOptions {
   int writers_per_node = 0;    ///< 0: every rank that holds something
   std::string node;            ///< equal on ranks that share a machine: its name
   std::int64_t keep_last = 0;  ///< checkpoints that stay; 0: all
+  /// Throws Error if SAVE is no longer this run's. Rank 0 calls this before a save makes or
+  /// renames a folder, on any thread.
+  std::function<void()> require_owner{};
 };
 
 /// The result of a save; equal on all ranks.
@@ -33,6 +37,7 @@ struct SaveReport {
   double total_seconds = 0;  ///< from start() until `latest` named the checkpoint
   std::string failure;       ///< empty, or why there is no new checkpoint; older ones stay
   bool disk_full = false;    ///< whether disk space or quota ran out
+  bool vanished = false;     ///< whether SAVE was moved or removed during the save
   std::string note;          ///< rank 0: leftovers that were removed, or could not be
 };
 
@@ -57,7 +62,7 @@ class CheckpointSaver {
   /// if the boxes of all ranks don't tile every array, or memory is short.
   CheckpointSaver(const SaveOptions& options, const std::vector<HeldPiece>& held,
                   const std::optional<StateHome>& home, Communicator& world);
-  /// Gives up a save that is under way, whose files stay as a .tmp folder.
+  /// Gives up a save that is under way, whose files stay in the temporary folder.
   ~CheckpointSaver();
   CheckpointSaver(const CheckpointSaver&) = delete;
   CheckpointSaver& operator=(const CheckpointSaver&) = delete;

@@ -17,6 +17,7 @@ struct RunState {
   std::int64_t clean_steps = 0;
   std::int64_t hysteresis = -1;
   std::string deck;     ///< resolved, YAML
+  std::string data{};   ///< what the data files hold; empty in checkpoints of earlier versions
   std::string version;  ///< the program's version when it wrote the checkpoint
   std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
   friend bool operator==(const RunState&, const RunState&) = default;

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace trireme {
 
@@ -14,9 +13,5 @@ namespace trireme {
 [[nodiscard]] std::string count_text(std::int64_t n);
 /// Decimal units, as disks have: "1.42 TB", "140.6 MB", "512 bytes". For numbers of at least 0.
 [[nodiscard]] std::string decimal_size(std::int64_t bytes);
-/// The bytes of "80GiB", "79.6 GiB", "80GB", "512MiB" or "1.5T"; a number alone counts bytes.
-/// Upper and lower case are equivalent, and K, M, G, T alone are powers of 1024. Throws Error
-/// on anything else, and on sizes that are not above 0 or not below 2^62.
-[[nodiscard]] std::int64_t parse_size(std::string_view text);
 
 }  // namespace trireme

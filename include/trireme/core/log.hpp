@@ -18,8 +18,8 @@ void start(int rank, const std::string& host);
 /// Rank 0 stores its lines from now on, until keep() names a file for them.
 void hold();
 /// All lines also go to this file, stored lines first; "" means no file. Rank 0 creates the
-/// file if it is missing; other ranks only append. If a write fails, one warning is logged, and
-/// each later line is tried again.
+/// file, and its folder, if they are missing; other ranks only append. If a write fails, one
+/// warning is logged. Lines then wait, the last MiB of them, and each later line tries again.
 void keep(const std::string& path);
 /// How much reaches the screen. Quiet shows warnings and errors alone, and no live line; the
 /// file keeps all lines. Verbose is asked for by who has more to say.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace trireme {
@@ -21,11 +22,21 @@ enum class Durability : std::uint8_t {
   power,    ///< the file is whole when the power fails: the caller waits for the disk
 };
 
+/// The mark of this process in temporary names: "4711-9f3a21c0". No other process has it, on no
+/// host.
+[[nodiscard]] std::string process_mark();
+/// "PATH.MARK.tmp".
+[[nodiscard]] std::string temporary_name(const std::string& path, const std::string& mark);
+/// BASE, where `name` is "BASE.MARK.tmp" of any process, or the "BASE.tmp" of earlier versions.
+/// Empty for any other name.
+[[nodiscard]] std::optional<std::string> base_of_temporary(const std::string& name);
+
 /// The new content of a file, under a name of its own until it is complete.
 class Replacement {
  public:
-  /// For the file `path`, which may be there or not. Creates nothing: the caller writes the
-  /// file temporary() and closes it before commit().
+  /// For the file `path`, which may be there or not. Creates the empty file temporary(), which
+  /// the caller fills and closes before commit(). The temporary name was free: no link is
+  /// followed. Throws Error if something other than a file stands at `path`.
   explicit Replacement(std::string path);
   /// Without a commit(): removes the temporary file, and gives its space back even if it can't
   /// be closed. `path` stays as it was.
@@ -33,7 +44,7 @@ class Replacement {
   Replacement(const Replacement&) = delete;
   Replacement& operator=(const Replacement&) = delete;
 
-  /// PATH.tmp.
+  /// PATH.MARK.tmp, with the mark of this process.
   [[nodiscard]] const std::string& temporary() const { return temporary_; }
   /// The temporary file takes the place of `path`. With Durability::power its bytes are on disk
   /// before that, and its name is when this returns.

@@ -56,6 +56,7 @@ class Samples : public SampleSource {
   /// Samples in one pass over every file.
   [[nodiscard]] std::int64_t samples_per_epoch() const { return samples_; }
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }  ///< in this part of the files
+  [[nodiscard]] std::size_t files() const { return sources_.size(); }
   [[nodiscard]] const TokenFile& file(std::size_t i) const { return *sources_[i].file; }
   [[nodiscard]] const Blend& blend() const { return *blend_; }
 

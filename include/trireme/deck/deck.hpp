@@ -103,6 +103,9 @@ struct DeckSettings {
 };
 
 struct Deck : DeckSettings {
+  /// Key overwrite: this start may move the files of another run aside. A property of the
+  /// start and not of the run: the resolved deck leaves it out.
+  bool overwrite = false;
   /// Warnings about keys that have no effect; the run can go on. Rank 0 prints them.
   /// Comparisons of decks ignore them.
   std::vector<std::string> warnings;
@@ -112,14 +115,16 @@ struct Deck : DeckSettings {
 /// `overrides` come last and have the form `key=value`, with dots for nested keys:
 /// `optimizer.params.lr=1e-3`. Nested dictionaries are merged too: a later `optimizer: {params:
 /// {lr: 1e-3}}` keeps an earlier deck's `betas`. `null` resets a key, or a whole dictionary, to
-/// its default. `-` and `_` are equivalent in a key. Not collective: every rank reads the
-/// files. Throws Error that names file, line and column for unreadable files and YAML errors.
-/// Further errors are keys that are unknown, doubled, contradicting or missing, wrong types or
-/// ranges, and features that are not available.
+/// its default. `-` and `_` are equivalent in a key. In paths, `~`, `~user`, `$NAME` and
+/// `${NAME}` are replaced, and `$$` stands for a dollar sign. Not collective: every rank reads
+/// the files. Throws Error that names file, line and column for unreadable files and YAML
+/// errors. Further errors are keys that are unknown, doubled, contradicting or missing, wrong
+/// types or ranges, and features that are not available.
 [[nodiscard]] Deck read_deck(const std::vector<std::string>& files,
                              const std::vector<std::string>& overrides = {});
 
-/// Parses a deck from `text`; `name` stands for the file in messages.
+/// Parses a deck from `text`; `name` stands for the file in messages. Paths are taken as they
+/// stand, as in a resolved deck.
 [[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
 
 /// Fills in and checks everything that depends on the number of ranks or on several keys. Sets
@@ -133,6 +138,8 @@ void resolve(Deck& deck, int world_size);
 
 /// Every setting as YAML, in a fixed order. parse_deck() of this text gives an equal deck.
 [[nodiscard]] std::string to_yaml(const Deck& deck);
+/// Like to_yaml(), but for read_deck(), which replaces names in paths.
+[[nodiscard]] std::string to_yaml_for_users(const Deck& deck);
 
 /// Shares of train, valid and test, with sum 1, from a text such as "969, 30, 1". Throws Error
 /// on other texts.

@@ -55,6 +55,7 @@ struct Draft {
   double lr_decay_fraction = 0;
   MemoryWords memory;
   TensorBoardWords tensorboard;
+  bool overwrite = false;
 };
 
 struct Choice {
@@ -136,6 +137,13 @@ struct RefusedKeys {
 [[nodiscard]] std::string field_type(const Field& field);  ///< "integer", "one of a, b"
 /// "integer ≥ 1; default 4; also as ALIAS"
 [[nodiscard]] std::string key_facts(const Key& key, Draft& defaults);
+
+/// Every path among the settings, and the key that it stands under.
+struct PathSetting {
+  std::string_view key;
+  std::string* path;
+};
+[[nodiscard]] std::vector<PathSetting> paths_of(Draft& draft);
 
 /// The draft that these settings would be read from.
 [[nodiscard]] Draft unfold(const DeckSettings& settings);

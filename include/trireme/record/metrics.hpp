@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "trireme/h5/file.hpp"
 
 namespace trireme {
+
+class KeptFile;
 
 /// One training step.
 struct StepRecord {
@@ -64,15 +67,17 @@ using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 [[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
 
 /// For rank 0 alone. The file is closed between changes. Below 64 MiB (400,000 steps) a change
-/// is made to a copy, PATH.tmp, which then takes the file's name. The file is therefore whole
-/// whenever the program is killed or others open the file. A larger file is changed in place:
-/// if a kill damages it, the next run sets it aside as PATH.damaged. Rows that find no room on
-/// the disk stay in memory, with a warning, until there is room.
+/// is made to a copy, PATH.MARK.tmp, which then takes the file's name. The file is therefore
+/// whole whenever the program is killed or others open the file. A larger file is changed in
+/// place: if a kill damages it, the next run sets it aside as PATH.damaged. Rows that find no
+/// room on the disk stay in memory, with a warning, until there is room. A file that was moved
+/// or removed is written again with all its rows.
 class Metrics {
  public:
   /// Starts a new file. If the file exists and `iteration` > 0 steps are done, keeps the rows
   /// of these steps instead and drops later rows. Throws Error where the file can't be written.
   Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes);
+  ~Metrics();
 
   void add(const StepRecord& step) { steps_.push_back(step); }
   /// Group "valid" or "test".
@@ -97,6 +102,7 @@ class Metrics {
   void copy_to(const std::string& copy) const;
   /// Writes all steps added so far, and calls `more`, now or later: `more` must own its data.
   void change(Change more);
+  void restore();
   void write();
   void write_to(const std::string& path) const;
   void write_steps(h5::File& file) const;
@@ -104,6 +110,7 @@ class Metrics {
   void write_auxiliary_losses(h5::File& file) const;
 
   std::string path_;
+  std::unique_ptr<KeptFile> kept_;  ///< the file as last written
   std::vector<StepRecord> steps_;
   std::vector<Change> changes_;
   bool ranks_known_ = false;  ///< /ranks has the ranks of this start of the program

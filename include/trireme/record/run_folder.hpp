@@ -8,9 +8,15 @@
 
 namespace trireme {
 
-/// Makes the folders of `run_dir` and `save`, and checks that files can be made there. For rank
-/// 0. Throws Error that names folder, key and reason.
-void make_folders(const Deck& deck);
+/// Makes a folder and those above it. Throws Error that names folder, key and reason.
+void make_run_folder(const std::string& folder, const char* key);
+
+/// Throws Error if something other than a regular file stands where a run writes a file of its
+/// own, such as log.txt.
+void require_places_of_files(const Deck& deck);
+
+/// Whether a file is a resolved deck that trireme wrote.
+[[nodiscard]] bool is_resolved_deck(const std::string& path);
 
 /// Keeps the log in the run's folder from here on, with all lines since log::hold(). For every
 /// rank.

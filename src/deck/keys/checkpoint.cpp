@@ -23,6 +23,13 @@ const Key kCheckpointKeys[] = {
      "folder to resume from; null: start without a checkpoint",
      {},
      Need::open},
+    {"overwrite",
+     "",
+     [](D d) -> Field { return &d.overwrite; },
+     "where save, run_dir or tensorboard_dir hold another run's files, move these into "
+     "FOLDER/before-DATE; otherwise such a start is an error",
+     {},
+     Need::input},
     {"checkpoint_factor", "save_interval",
      [](D d) -> Field { return &d.deck.checkpoint_factor; },
      "iterations between checkpoints; null: save at the end only", kFromOne, Need::open},

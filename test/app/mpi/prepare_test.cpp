@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(the_file_does_not_depend_on_the_ranks) {
     BOOST_TEST(summary.documents == expected.documents);
     BOOST_TEST(summary.dropped == expected.dropped);
     BOOST_TEST((bytes_of(options.output) == bytes_of(folder / "alone.h5")));
-    BOOST_TEST(!std::filesystem::exists(options.output + ".tmp"));
+    BOOST_TEST(!std::filesystem::exists(temporary_name(options.output, process_mark())));
   }
 }
 
@@ -103,7 +103,7 @@ BOOST_AUTO_TEST_CASE(errors_reach_every_rank_and_leave_nothing) {
     const std::string message = error_of([&] { (void)prepare(options, world()); });
     world().barrier();
     BOOST_TEST(!std::filesystem::exists(folder / "out.h5"));
-    BOOST_TEST(!std::filesystem::exists(folder / "out.h5.tmp"));
+    BOOST_TEST(!std::filesystem::exists(temporary_name(folder / "out.h5", process_mark())));
     return message;
   };
   std::string lines;

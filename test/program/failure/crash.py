@@ -68,7 +68,9 @@ class Crashes:
         return int(path.read_text().removeprefix("global_step"))
 
     def leftovers(self):
-        return {p.name for p in self.save.glob("*.tmp") if p.name != "metrics.h5.tmp"}
+        """What the next save removes and names; a start removes the files of its own folder."""
+        return {p.name for p in self.save.glob("*.tmp")
+                if p.name.startswith(("global_step", "latest"))}
 
     def wait(self, process):
         """Waits until the moment to kill this run: some time after its start, or after some

@@ -143,10 +143,10 @@ def cases():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
         yield f"launcher_{number.name}", signal_launcher, (number, {})
     # Ranks that save don't end on SIGTERM, which the launcher tries first.
-    saves = {"checkpoint_factor": 1, "keep_last_n_checkpoints": 2}
-    saves["save"] = str(program.root_folder() / "deaths" / "saves")
+    folder = str(program.root_folder() / "deaths" / "saves")
+    saves = {"checkpoint_factor": 1, "keep_last_n_checkpoints": 2, "save": folder}
     yield "saving_kill_rank", kill_rank, (saves, 1)
-    yield "saving_launcher", signal_launcher, (signal.SIGTERM, saves)
+    yield "saving_launcher", signal_launcher, (signal.SIGTERM, {**saves, "save": folder + "2"})
     yield "bad_token_dp4", bad_token, ({},)
     yield "bad_token_dp2_pp2", bad_token, ({"pipe_parallel_size": 2},)
 

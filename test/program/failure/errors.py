@@ -156,6 +156,10 @@ def run_cases():
     yield Case("save_is_a_file", ["save", "{}/text.txt"], {"save": "{}/text.txt"})
     run_dir = {"run_dir": "{}/text.txt/run"}
     yield Case("run_dir_below_a_file", ["run_dir", "{}/text.txt/run"], run_dir)
+    yield Case("save_of_another", ["save", "{}/good holds files of another run", "overwrite"],
+               {"save": "{}/good", "seed": 7})
+    yield Case("no_variable", ["save", "$NO_SUCH_NAME/x", "is not set"],
+               {"save": "$NO_SUCH_NAME/x"})
     yield Case("load_nothing", ["no checkpoint in {}/nowhere", "load"], {"load": "{}/nowhere"})
     yield Case("load_foreign", ["{}/odd/latest", "damaged", "load"], {"load": "{}/odd"})
     yield Case("other_seed", ["seed 1234", "7"], {"load": "{}/good", "seed": 7})
@@ -224,6 +228,9 @@ def prepare_cases():
     yield prepare("empty", "{}/empty.txt", ["no text"])
     yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
     text = "{}/text.txt"
+    taken = "{}/tokens.h5"
+    yield prepare("taken", text, [taken, "exists", "--overwrite"], taken)
+    yield prepare("device", text, ["/dev/null", "a device"], "/dev/null")
     yield prepare("onto_input", text, [text, "both input and output"], text)
     separator = ["--document-separator", r"\q"]
     yield prepare("escape", text, [r"\q", r"\n"], more=separator)
@@ -364,10 +371,12 @@ def good_answers(folder):
                          "allow_tf32": True, "gemm_autotune": True},
     }
     for name, deck in without_effect.items():
+        shutil.rmtree(folder / "run", ignore_errors=True)
         done = start(Case(name, [], deck), 2, folder)
         expect(name, done, ["warning"], False)
         if any(done.stderr.count(word) != 1 for word in (*deck, "warning")):
             wrong.append(f"{name}: not one warning of each key:\n{done.stderr}")
+    shutil.rmtree(folder / "run", ignore_errors=True)
     done = start(Case("auto", [], {"device": "auto"}, env=NO_GPU), 2, folder)
     expect("device: auto", done, ["thread a rank"], True)
     return wrong

@@ -319,7 +319,11 @@ class TensorBoard(Runs):
 
     def test_a_run_that_begins_anew_starts_from_nothing(self):
         self.train_in("anew", load=None, save=None, train_iters=4)
-        self.train_in("anew", load=None, save=None, train_iters=2)
+        _, said = self.train("anew", 1, code=1, load=None, save=None, train_iters=2,
+                             tensorboard_dir=str(self.events), **self.ONE)
+        self.assertIn(f"tensorboard_dir: {self.events} holds files of another run", said)
+        self.train_in("anew", load=None, save=None, train_iters=2, overwrite=True)
+        self.assertEqual(len(list(self.events.glob("before-*/events.*"))), 1)
         tags = event_files.read_folder(self.events)
         self.assertEqual(list(tags["train/loss"]), [1, 2])
 
