@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Run: the metrics of one training run, read from its metrics.h5.
-import os
 import re
 from functools import cached_property
 from pathlib import Path
 
-# A run in progress holds the file open. Reading must be possible nevertheless.
-os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
-
+from . import closed  # sets HDF5's environment before h5py is loaded
 import h5py
 import numpy as np
 
@@ -73,8 +70,8 @@ class Run:
         for group in TABLES:
             setattr(self, group, _columns(file, group))
         self.timeline_phases = PHASES
-        if "timeline" in file:
-            names = file["timeline"].attrs.get("phases", ",".join(PHASES))
+        if closed.has(file, "timeline"):
+            names = closed.member(file, "timeline").attrs.get("phases", ",".join(PHASES))
             self.timeline_phases = tuple(_text(names).split(","))
 
     @property
@@ -170,9 +167,13 @@ def _text(value):
 
 
 def _columns(file, group):
-    if group not in file or not isinstance(file[group], h5py.Group):
+    if not closed.has(file, group):
         return {}
-    columns = {name: data[...] for name, data in file[group].items() if np.ndim(data) >= 1}
+    table = closed.member(file, group)
+    if not isinstance(table, h5py.Group):
+        return {}
+    columns = {name: closed.array(table, name)[...] for name in closed.members(table)}
+    columns = {name: values for name, values in columns.items() if np.ndim(values) >= 1}
     for name, values in columns.items():
         if values.dtype.kind in "SO":
             columns[name] = np.array([_text(value) for value in values], dtype=str)

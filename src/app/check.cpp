@@ -83,7 +83,7 @@ void check_deck(const DeckSource& source, const Communicator& world) {
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, world.size());
   for (const std::string& w : deck.warnings) log::warn("{}", w);
-  (void)fill_from_data(deck);
+  (void)check_data(deck);
   resolve(deck, world.size());  // the vocabulary can change where layers are partitioned
   log::info("# Trireme {}, the resolved deck for {} rank{}, {}", kVersion, world.size(),
             world.size() == 1 ? "" : "s", mesh_text(mesh_shape(deck, world.size())));

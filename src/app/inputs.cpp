@@ -73,8 +73,8 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
   }
 }
 
-Samples fill_from_data(Deck& deck) {
-  auto samples = open_samples(deck, Part::train, DocumentCheck::all);
+std::string check_training_data(Deck& deck) {
+  const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
               "files made by `trireme prepare`");
@@ -89,20 +89,27 @@ Samples fill_from_data(Deck& deck) {
               deck.model.vocab_size, vocabulary);
   deck.model.vocab_size = vocabulary;
   choose_split(deck);
+  std::string identity;
+  add_identity(identity, deck.data_path.empty() ? "train" : "all", *samples);
+  return identity;
+}
+
+std::string check_data(Deck& deck) {
+  std::string identity = check_training_data(deck);
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
     // With data_path, all parts come from files that were checked above.
     const auto other = open_samples(
         deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
-    TRM_REQUIRE(!other || other->vocab_size() == vocabulary,
+    TRM_REQUIRE(!other || other->vocab_size() == deck.model.vocab_size,
                 "the training data's vocabulary is {}, but that of the {} data is {}",
-                vocabulary, name_of(part), other->vocab_size());
+                deck.model.vocab_size, name_of(part), other->vocab_size());
   }
-  return std::move(*samples);
+  return identity;
 }
 
 void check_inputs(Deck& deck, RunStart& start) {
-  add_identity(start.data, deck.data_path.empty() ? "train" : "all", fill_from_data(deck));
+  start.data = check_data(deck);
   start.claim.lock_existing(deck);
   start.load = LoadSource(deck, start.data);
   start.claim.check(deck, start.load);

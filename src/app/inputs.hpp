@@ -18,6 +18,12 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
+/// Checks the deck's training data. Fills in their vocabulary, and the split if the deck leaves
+/// it out. Returns what the data hold: see data_identity(). Throws Error.
+[[nodiscard]] std::string check_training_data(Deck& deck);
+/// Checks the data for evaluations too.
+[[nodiscard]] std::string check_data(Deck& deck);
+
 /// What rank 0 knows of a run before other ranks start it.
 struct RunStart {
   LoadSource load;
@@ -25,12 +31,8 @@ struct RunStart {
   std::string data;  ///< see data_identity()
 };
 
-/// Checks the deck's data. Fills in their vocabulary, and the split if the deck leaves it out.
-/// Returns the training part. Throws Error.
-Samples fill_from_data(Deck& deck);
-
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in what
-/// fill_from_data() does and, if the deck asks for it, the checkpoint's schedule. Claims the
+/// check_data() does and, if the deck asks for it, the checkpoint's schedule. Claims the
 /// run's folders. Checks that write come last, so that a refused deck leaves no file behind.
 /// Throws Error.
 void check_inputs(Deck& deck, RunStart& start);

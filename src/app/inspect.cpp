@@ -15,6 +15,7 @@
 #include "trireme/host/progress.hpp"
 
 #include "diff.hpp"
+#include "inspect_tokens.hpp"
 
 namespace trireme {
 
@@ -32,7 +33,7 @@ std::string resolve(const std::string& given) {
   TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
   TRM_REQUIRE(
       fs::is_directory(path, code),
-      "{}: not a folder; inspect takes the folder of a checkpoint (…/global_stepN) or of a run",
+      "{}: not a folder; of checkpoints, inspect takes the folder …/global_stepN or a run's",
       given);
   // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
   // what is missing.
@@ -145,6 +146,14 @@ void verify(CheckpointReader& reader) {
 }  // namespace
 
 int inspect(const InspectOptions& options) {
+  std::error_code code;
+  const bool one = options.other.empty() && !options.deck &&
+                   fs::path(options.checkpoint).filename() != "checkpoint.h5";
+  if (one && fs::exists(options.checkpoint, code) &&
+      !fs::is_directory(options.checkpoint, code)) {
+    inspect_tokens(options.checkpoint, options.verify);
+    return 0;
+  }
   CheckpointReader reader(resolve(options.checkpoint));
   if (options.other.empty()) {
     print(reader, options.deck, options.optimizer);

@@ -36,11 +36,11 @@ constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 /// One rank's share of the run.
 class TrainRun {
  public:
-  /// `begin` is known on rank 0.
-  TrainRun(const Deck& deck, RunStart& begin, const MpiSession& mpi, StartClock& start,
+  /// Rank 0 alone knows what `known` holds.
+  TrainRun(const Deck& deck, RunStart& known, const MpiSession& mpi, StartClock& start,
            double process_started)
       : deck_(deck),
-        begin_(begin),
+        known_(known),
         mpi_(mpi),
         world_(mpi.world()),
         start_(start),
@@ -68,7 +68,7 @@ class TrainRun {
       write_start_files(deck_, environment_text(ranks_));
     }
     const RunPosition begin =
-        start_.time("load", [&] { return restore(deck_, begin_.load, world_, trainer_); });
+        start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
     iteration_ = begin.iteration;
     samples_ = begin.samples;
     start_.time("files", [&] { open_metrics(); });
@@ -143,7 +143,7 @@ class TrainRun {
     std::optional<StateHome> home;
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
     saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
-                   metrics_ ? &*metrics_ : nullptr, [this] { begin_.claim.require(); });
+                   metrics_ ? &*metrics_ : nullptr, [this] { known_.claim.require(); });
   }
 
   void loop() {
@@ -243,7 +243,7 @@ class TrainRun {
 
   void start_save() {
     trainer_.wait_for_values();
-    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, begin_.data));
+    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
@@ -341,7 +341,7 @@ class TrainRun {
   }
 
   const Deck& deck_;
-  RunStart& begin_;
+  RunStart& known_;
   const MpiSession& mpi_;
   Communicator& world_;
   std::unique_ptr<Communicator> node_;  ///< made for the first trace

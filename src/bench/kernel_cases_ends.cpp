@@ -9,6 +9,7 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
+#include "trireme/ops/step_state.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 
 #include "kernel_cases.hpp"

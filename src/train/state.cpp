@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A trainer's state as named boxes: what a checkpoint holds.
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <vector>
 
 #include "trireme/checkpoint/piece.hpp"
@@ -18,6 +20,19 @@ namespace {
 Box in_global(const Parameter& p, Box box) {
   for (int i = 0; i < box.offset.rank(); ++i) box.offset[i] += p.box.offset[i];
   return box;
+}
+
+/// The boxes of a slice whose elements are `data`. `kind` precedes the parameter's name.
+std::vector<Piece> pieces_of(const std::string& kind, const FlatSlice& s, const View& data) {
+  const Parameter& p = *s.parameter;
+  std::vector<Piece> pieces;
+  std::int64_t at = 0;
+  for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
+    pieces.push_back({kind + p.name, p.global_shape, in_global(p, box),
+                      flat_window(data, at, box.count()).reshape(box.extent)});
+    at += box.count();
+  }
+  return pieces;
 }
 
 /// The checkpoint's array of a parameter's masters: full-precision values are their own
@@ -64,14 +79,7 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
     const Parameter& p = *s.parameter;
     // All ranks of tp hold equal values of this parameter, and rank 0 of tp stores them.
     if (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0) return;
-    std::int64_t at = 0;
-    for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
-      held.push_back({{kind + p.name, p.global_shape, in_global(p, box),
-                       flat_window(data, at, box.count()).reshape(box.extent)},
-                      0,
-                      1});
-      at += box.count();
-    }
+    for (Piece& piece : pieces_of(kind, s, data)) held.push_back({std::move(piece), 0, 1});
   };
   visit_arrays(
       with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
@@ -83,6 +91,22 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
         }
       });
   return held;
+}
+
+std::vector<Piece> Trainer::boxes(StateArray what) const {
+  std::vector<Piece> boxes;
+  if (what == StateArray::masters && !values_.has_masters()) return boxes;
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    const FlatArray& array = what == StateArray::gradients ? gradients_.sums(i)
+                             : what == StateArray::values  ? values_.values(i)
+                                                           : values_.masters(i);
+    // With reduce_once_per_step, other ranks' blocks hold this rank's addends.
+    const bool whole = array.whole && (what != StateArray::gradients || deck_.zero.stage == 0);
+    for (const FlatSlice& s : whole ? flat_.whole_slices(i) : flat_.slices(i, mesh_.at.dp)) {
+      std::ranges::move(pieces_of("", s, array.part(s)), std::back_inserter(boxes));
+    }
+  }
+  return boxes;
 }
 
 void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,

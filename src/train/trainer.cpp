@@ -85,6 +85,7 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   }
   UnitObservers observers{&zero_};
   if (deck_.loss_scale.enabled) observers.push_back(overflow_.get());
+  observers.insert(observers.end(), more_observers_.begin(), more_observers_.end());
   executor_.train(micro_batches, observers);
   const auto scope = clock_.scope(Phase::reduce);
   gradients_.wait_for_sums();

@@ -29,6 +29,38 @@ class Reading(PlotTest):
             file["train/iteration"].resize((made_run.STEPS + 1,))
         self.assertEqual(len(Run(self.run_folder).train["iteration"]), made_run.STEPS)
 
+    def test_nothing_leads_to_other_files(self):
+        path = self.run_folder / "metrics.h5"
+        with h5py.File(self.folder / "secret.h5", "w") as file:
+            file["loss"] = np.ones(made_run.STEPS)
+        (self.folder / "secret.bin").write_bytes(bytes(8 * made_run.STEPS))
+        with h5py.File(path, "a") as file:
+            del file["train/loss"]
+
+        def from_storage(file):
+            stored = [(str(self.folder / "secret.bin"), 0, 8 * made_run.STEPS)]
+            file.create_dataset("train/loss", (made_run.STEPS,), "f8", external=stored)
+
+        def from_view(file):
+            layout = h5py.VirtualLayout((made_run.STEPS,), "f8")
+            layout[:] = h5py.VirtualSource("../secret.h5", "loss", (made_run.STEPS,), "f8")
+            file.create_virtual_dataset("train/loss", layout)
+
+        def from_link(file):
+            file["train/loss"] = h5py.ExternalLink("../secret.h5", "loss")
+
+        def from_name(file):
+            file["train/loss"] = h5py.SoftLink("/train/grad_norm")
+
+        for lead, words in ((from_storage, "another file"), (from_view, "other files"),
+                            (from_link, "is a link"), (from_name, "is a link")):
+            with h5py.File(path, "a") as file:
+                lead(file)
+            with self.assertRaisesRegex(RunError, words):
+                Run(self.run_folder)
+            with h5py.File(path, "a") as file:
+                del file["train/loss"]
+
     def test_runs_of_one_name_go_by_their_places(self):
         other = write_run(self.folder / "other" / "gcide")
         self.assertEqual(

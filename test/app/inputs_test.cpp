@@ -36,7 +36,7 @@ Deck deck_of(const test::TemporaryFolder& folder, int documents, const std::stri
 std::string chosen(int documents, const std::string& split = {}) {
   const test::TemporaryFolder folder;
   Deck deck = deck_of(folder, documents, split);
-  (void)fill_from_data(deck);
+  (void)check_data(deck);
   return deck.split;
 }
 

@@ -24,6 +24,7 @@ namespace trireme {
 
 class CheckpointReader;
 struct HeldPiece;
+struct Piece;
 
 /// The parts of the deck's model that a rank holds, one for each of its stage's chunks. `mesh`
 /// must outlive the parts.
@@ -82,6 +83,15 @@ class Trainer {
   /// The boxes of the rank that differs from this one by its coordinate `dp` alone. Only names,
   /// boxes and sizes are valid.
   [[nodiscard]] std::vector<HeldPiece> held(bool with_optimizer, int dp) const;
+  enum class StateArray : std::uint8_t { gradients, values, masters };
+  /// All boxes of one array of the state that this rank holds, with those that other ranks hold
+  /// too. Names are the parameters'. Gradients are the last step's sums over all ranks, times
+  /// the loss scale. Values and masters are right after wait_for_values(). Without half
+  /// precision there are no masters.
+  [[nodiscard]] std::vector<Piece> boxes(StateArray what) const;
+  /// Calls `observer` around the units of every later training step. The observer must outlive
+  /// the trainer. CUDA graphs hide outputs from an observer.
+  void add_observer(UnitObserver& observer) { more_observers_.push_back(&observer); }
   /// Waits for gathers of values that a step leaves running beside the next step.
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
@@ -160,6 +170,7 @@ class Trainer {
   ParameterValues values_;
   GradientReducer gradients_;
   ZeroObserver zero_;
+  UnitObservers more_observers_;
   Optimizer optimizer_;
   PipelineExecutor executor_;
   StepRule rule_;

@@ -152,6 +152,32 @@ BOOST_AUTO_TEST_CASE(pieces_that_are_not_there) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(tensors_that_are_others) {
+  // A piece of another tensor, of the same shape, that is there.
+  TRM_TEST_MENTIONS(error_of_sources({{kShard, "model/v@0,0", rows(0, 64)}}),
+                    "is model/v@0,0, which is another tensor's");
+  // A link in the place of a tensor, of its piece, and of all weights.
+  TRM_TEST_MENTIONS(error_of_index([](h5::File& file) {
+                      file.remove("model/w");
+                      file.create_link("model/w", "/model/v");
+                    }),
+                    "model/w");
+  TRM_TEST_MENTIONS(error_of_shard([](h5::File& file) {
+                      file.remove(kPiece);
+                      file.create_link(kPiece, "/model/v@0,0");
+                    }),
+                    "it is a link");
+  for (const char* name : {"model/x", "model", "optimizer/master"}) {
+    BOOST_TEST_CONTEXT(name) {
+      TRM_TEST_MENTIONS(error_of_index([&](h5::File& file) {
+                          if (file.has(name)) file.remove(name);
+                          file.create_link(name, "/storage");
+                        }),
+                        name);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(types_and_shapes_that_are_others) {
   TRM_TEST_MENTIONS(error_of_sources({{kShard, kPiece, rows(0, 64)}}, DType::f64),
                     "it holds fp64, this run needs fp32");
@@ -186,7 +212,13 @@ BOOST_AUTO_TEST_CASE(attributes_that_are_wrong) {
   };
   TRM_TEST_MENTIONS(with("format_version", 3), "version 3; this program reads version 2");
   TRM_TEST_MENTIONS(with("format", "tokens"), "not part of a checkpoint");
-  TRM_TEST_MENTIONS(with("samples_consumed", -1), "negative");
+  for (const char* count : {"iteration", "samples_consumed", "optimizer_steps"}) {
+    for (const std::int64_t wrong :
+         {std::int64_t{-1}, (std::int64_t{1} << 44) + 1, INT64_MAX}) {
+      TRM_TEST_MENTIONS(with(count, wrong), fmt::format("{}", wrong));
+      TRM_TEST_MENTIONS(with(count, wrong), "no counts from 0 to 17592186044416");
+    }
+  }
   TRM_TEST_MENTIONS(with("seed", "many"), "seed");
   TRM_TEST_MENTIONS(with("deck", 7), "deck");
   TRM_TEST_MENTIONS(with("loss_scale", 0.0), "no state of a loss scale: 0,");

@@ -135,9 +135,12 @@ def data_cases():
         return Case("data_" + name, [f"{{}}/{name}.h5", *words], keys, **more)
 
     yield data("missing", ["No such file", "data_path"])
-    yield data("text", ["not an HDF5 file"])
+    yield data("text", ["no token file", "trireme prepare"])
     yield data("foreign", ["not a token file", "trireme prepare"])
-    yield data("truncated", ["truncated file: 5000 of its"])
+    yield data("truncated", ["damaged", "cut short"])
+    yield data("half", ["damaged: it has 80000 bytes and should have"])
+    yield data("flipped", ["damaged", "checksum"])
+    yield data("changed", ["/tokens: damaged", "checksum"], keeps=program.RUN_FILES)
     # In the middle of a step; deaths.py has this error on one rank of several.
     yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
@@ -245,9 +248,16 @@ def make_files(folder):
     good = program.make_tokens(folder)
     shutil.copy(folder / "text.txt", folder / "text.h5")
     (folder / "truncated.h5").write_bytes(good.read_bytes()[:5000])
-    shutil.copy(good, folder / "large_ids.h5")
-    with h5py.File(folder / "large_ids.h5", "r+") as file:
-        file["tokens"][:] = 4000
+    (folder / "half.h5").write_bytes(good.read_bytes()[:80000])
+    flipped = bytearray(good.read_bytes())
+    flipped[(1 << 16) + 40] ^= 1  # in HDF5's own first bytes
+    (folder / "flipped.h5").write_bytes(flipped)
+    with h5py.File(good, "r") as file:
+        at = file["tokens"].id.get_chunk_info(0).byte_offset
+    changed = bytearray(good.read_bytes())
+    changed[at + 2] ^= 1
+    (folder / "changed.h5").write_bytes(changed)
+    program.write_old_tokens(good, folder / "large_ids.h5", lambda tokens: tokens.fill(4000))
     with h5py.File(folder / "foreign.h5", "w") as file:
         file["tokens"] = [1, 2, 3]
     (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
@@ -351,10 +361,12 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
+        ("--help",): ["train", "bench", "plan", "verify", "prepare", "inspect",
+                      "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
+        ("verify", "--help"): ["DECK", "--set", "--steps", "--json", "--all", "--checkpoint"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }

@@ -323,6 +323,30 @@ class Inspect(unittest.TestCase):
         self.assertIn(f"{n} of {n} tensors differ, the first is model/embed_in.weight", out)
         self.assertIn("differs: deck", out)
 
+    # --- token files -------------------------------------------------------------------------
+
+    def test_token_files(self):
+        with h5py.File(self.tokens, "r") as file:
+            tokens, documents = len(file["tokens"]), len(file["documents"]) - 1
+            at = file["tokens"].id.get_chunk_info(0).byte_offset
+        out = self.good(self.tokens)
+        self.assertRegex(out, rf"tokens +{tokens} of 2 bytes\n")
+        self.assertRegex(out, rf"documents +{documents}\n")
+        self.assertIn("format      version 2\n", out)
+        self.assertIn(f"{self.tokens}: the file is whole", self.good(self.tokens, "--verify"))
+        damaged = self.folder / "damaged.h5"
+        data = bytearray(Path(self.tokens).read_bytes())
+        data[at + 7] ^= 4
+        damaged.write_bytes(data)
+        self.good(damaged)
+        self.refused([damaged, "/tokens: damaged", "checksum"], damaged, "--verify")
+        data[(1 << 16) + 9] ^= 4
+        damaged.write_bytes(data)
+        self.refused([damaged, "damaged", "checksum"], damaged)
+        old = program.write_old_tokens(self.tokens, self.folder / "old.h5")
+        self.assertIn("version 1, without checksums", self.good(old))
+        self.refused([old, "no checksums", "trireme prepare"], old, "--verify")
+
     # --- what it refuses ---------------------------------------------------------------------
 
     def test_what_is_no_checkpoint(self):
@@ -333,7 +357,11 @@ class Inspect(unittest.TestCase):
         self.refused([nowhere, "no such folder"], self.last, "--diff", nowhere)
         index = self.last / "checkpoint.h5"
         self.refused([index, "not a folder"], index)
-        self.refused([self.tokens, "not a folder"], self.tokens)
+        self.refused([self.tokens, "not a folder"], self.tokens, "--deck")
+        self.refused([self.tokens, "not a folder"], self.last, "--diff", self.tokens)
+        text = self.folder / "text.txt"
+        text.write_text("no checkpoint")
+        self.refused([text, "no token file"], text)
         incomplete = self.folder / "global_step7"
         incomplete.mkdir()
         self.refused([incomplete, "checkpoint.h5"], incomplete)
