@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "trireme/deck/deck.hpp"
@@ -27,6 +28,11 @@ struct StartScreen {
 
 /// Prints version, mesh and hosts, model, memory, data, schedule.
 void print_start(const StartScreen& screen);
+
+/// "start    3.21 s: deck 0.40, model 2.10": the seconds of the longest phases, as many as fit
+/// into 110 columns, in the order given.
+[[nodiscard]] std::string start_line(double seconds,
+                                     std::vector<std::pair<std::string, double>> phases);
 
 /// Prints where the run's files go, and how long each phase took so far.
 void print_start_end(const Deck& deck, const StartClock& clock);

@@ -18,6 +18,7 @@
 #include "trireme/record/train_log.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "check.hpp"
 #include "evaluations.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
@@ -32,6 +33,9 @@
 namespace trireme {
 
 namespace {
+
+constexpr int kDone = 0;
+constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
 /// One rank's share of the run.
 class TrainRun {
@@ -374,6 +378,10 @@ class TrainRun {
 
 int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
           StartClock& clock) {
+  if (options.check) {
+    collectively(mpi.world(), [&] { check_deck(source, mpi.world()); });
+    return 0;
+  }
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());

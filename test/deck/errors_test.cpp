@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(files) {
 }
 
 BOOST_AUTO_TEST_CASE(yaml) {
-  CHECK_CONTAINS(parse_error("{num_layers: 1\n hidden_size: 2,\n"), "x.yml:2:");
+  CHECK_CONTAINS(parse_error("{num_layers: 1\n hidden_size: 2,\n"), "x.yml:1:1:");
   CHECK_CONTAINS(parse_error("{num_layers: 1\n hidden_size: 2,\n"), "YAML error: ");
   CHECK_CONTAINS(parse_error("[1, 2]"), "x.yml:1:1: a deck is a dictionary");
   CHECK_CONTAINS(parse_error("a: 1\n---\nb: 2\n"), "x.yml:2:1: YAML error: stray text");

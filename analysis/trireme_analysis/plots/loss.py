@@ -23,7 +23,6 @@ def draw(runs, by="iteration", smooth=None):
     names = style.short_names(runs) if len(runs) > 1 else [""]
     for i, (name, run) in enumerate(zip(names, runs.values())):
         _draw_run(axes, axis, name, run, smooth, i)
-    along.mark_starts(axes, axis, runs)
     axis.finish(axes)
     handles, labels = axes.get_legend_handles_labels()
     if len(runs) > 1:
@@ -64,6 +63,8 @@ def _draw_run(axes, axis, name, run, window, i):
             linewidth=0.8,
             label="_" if name else f"{group} ({loss[-1]:.3f})",
         )
+    if not name:
+        along.mark_starts(axes, axis, run)
 
 
 def _label(name, run):

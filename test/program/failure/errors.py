@@ -331,7 +331,9 @@ def problems_of(case, ranks, folder):
     if done.returncode != 1:
         wrong.append(f"exit code {done.returncode}")
     # hwloc, inside MPI, complains about containers without /sys.
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("[hwloc/")]
+    # A YAML error shows its line and a caret below the message, indented.
+    lines = [line for line in done.stderr.splitlines()
+             if not line.startswith(("[hwloc/", "  "))]
     ours = [line for line in lines if "trireme: error:" in line]
     if len(ours) != 1 or not ours[0].startswith(PREFIX):
         return [*wrong, f"not one line of ours:\n{done.stderr}"], ""
