@@ -250,6 +250,8 @@ const ForeignKey kOtherFeatures[] = {
      "automatic tensor parallelism; use model_parallel_size"},
 };
 const ForeignKey kOtherFeatures2[] = {
+    {"deepspeed_extra_args", "dictionary", "null",
+     "further keys of DeepSpeed, which count as if at top level"},
     {"nebula", "dictionary", "null", "checkpoints by a service"},
     {"pipeline", "dictionary", "null", "settings of PipelineModule"},
     {"vocabulary_size", "integer", "null", "size of the vocabulary, for checks"},
