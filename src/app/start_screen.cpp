@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/load.hpp"
 #include "trireme/host/build_info.hpp"
@@ -131,6 +132,19 @@ std::string start_line(double seconds, std::vector<std::pair<std::string, double
     if (line.size() <= kColumns || phases.empty()) return line;
     phases.erase(std::ranges::min_element(phases, {}, &std::pair<std::string, double>::second));
   }
+}
+
+RunPlan plan_checked(const Deck& deck, const Engine& engine, const Mesh& mesh,
+                     const std::vector<RankFacts>& ranks, bool force) {
+  RunPlan plan = plan_start(deck, engine, mesh);
+  collectively(*mesh.world, [&] {
+    if (mesh.world->rank() != 0) return;
+    const MemoryCheck check = check_memory(plan, ranks, count_data_files(deck));
+    TRM_REQUIRE(!check.far_too_much || force, "{}. To start nevertheless, add --force",
+                check.trouble);
+    if (!check.trouble.empty()) log::warn("{}", check.trouble);
+  });
+  return plan;
 }
 
 }  // namespace trireme

@@ -37,4 +37,10 @@ void print_start(const StartScreen& screen);
 /// Prints where the run's files go, and how long each phase took so far.
 void print_start_end(const Deck& deck, const StartClock& clock);
 
+/// Forecasts memory before any is taken, and compares the forecast with the memory there is. A
+/// run that takes far more would end other programs of its nodes too. Throws Error in this case
+/// on all ranks, unless `force`. Collective.
+[[nodiscard]] RunPlan plan_checked(const Deck& deck, const Engine& engine, const Mesh& mesh,
+                                   const std::vector<RankFacts>& ranks, bool force);
+
 }  // namespace trireme

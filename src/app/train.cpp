@@ -53,7 +53,9 @@ class TrainRun {
         mesh_(start.time(
             "mesh", [&] { return engine_.mesh(mesh_shape(deck, world_.size()), world_); })),
         ranks_(start.time("hosts", [&] { return gather_facts(engine_, mpi); })),
-        plan_(start.time("plan", [&] { return plan_memory(); })),
+        plan_(start.time("plan", [&] { 
+            return plan_checked(deck_, engine_, mesh_, ranks_, options_.force);
+          })),
         clock_(engine_.time_line()),
         trainer_(
             start.time("model", [&] { return Trainer(engine_.exec(), deck_, mesh_, clock_); })),
@@ -106,20 +108,6 @@ class TrainRun {
   }
 
  private:
-  /// Forecasts memory before any is taken. A run that takes far more than there is would end
-  /// other programs of its nodes too.
-  RunPlan plan_memory() {
-    RunPlan plan = plan_start(deck_, engine_, mesh_);
-    collectively(world_, [&] {
-      if (world_.rank() != 0) return;
-      const MemoryCheck check = check_memory(plan, ranks_, count_data_files(deck_));
-      TRM_REQUIRE(!check.far_too_much || options_.force,
-                  "{}. To start nevertheless, add --force", check.trouble);
-      if (!check.trouble.empty()) log::warn("{}", check.trouble);
-    });
-    return plan;
-  }
-
   /// The first and last stage read data, rank 0 among them; stages between read none.
   void open_data() {
     collectively(world_, [&] {
@@ -269,6 +257,8 @@ class TrainRun {
 
   void start_save() {
     const auto scope = clock_.scope(Phase::checkpoint);
+    const bool gone = world_.rank() == 0 && start_files_are_gone(deck_);
+    if (gone) write_start_files(deck_, environment_text(ranks_));
     saves_->start(trainer_,
                   run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
     last_state_ = iteration_;

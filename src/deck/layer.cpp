@@ -131,7 +131,7 @@ class Layer {
   }
 
   void unknown(const std::string& path, const Place& place) {
-    constexpr int kMostSuggestions = 200;  // of a deck: each takes a while
+    constexpr int kMostSuggestions = 200;  // in a deck, as each takes a while
     const bool suggest = ++unknown_ <= kMostSuggestions;
     const auto suggested =
         suggest ? Schema::instance().suggested(path) : std::vector<std::string>();
