@@ -2,7 +2,6 @@
 // Resolves what depends on the number of ranks or on several keys: batch sizes, and whether the
 // model fits the mesh.
 #include <algorithm>
-
 #include <limits>
 
 #include "trireme/core/printable.hpp"
