@@ -3,7 +3,6 @@
 // model fits the mesh.
 #include <algorithm>
 #include <cmath>
-
 #include <limits>
 
 #include "trireme/core/printable.hpp"
