@@ -53,9 +53,9 @@ class TrainRun {
         mesh_(start.time(
             "mesh", [&] { return engine_.mesh(mesh_shape(deck, world_.size()), world_); })),
         ranks_(start.time("hosts", [&] { return gather_facts(engine_, mpi); })),
-        plan_(start.time("plan", [&] { 
-            return plan_checked(deck_, engine_, mesh_, ranks_, options_.force);
-          })),
+        plan_(start.time(
+            "plan",
+            [&] { return plan_checked(deck_, engine_, mesh_, ranks_, options_.force); })),
         clock_(engine_.time_line()),
         trainer_(
             start.time("model", [&] { return Trainer(engine_.exec(), deck_, mesh_, clock_); })),
