@@ -35,7 +35,8 @@ FLOORS = {
     "forecast": ["train", "host"],
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
-    "app": ["record", "bench"],
+    "verify": ["train"],
+    "app": ["record", "bench", "verify"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.

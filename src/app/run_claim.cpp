@@ -134,6 +134,12 @@ void RunClaim::make_ready(const Deck& deck, const LoadSource& source) {
   remove_temporary_files(deck.run_folder(), {"metrics.h5", "deck.yml", "deck.resolved.yml"});
 }
 
+void RunClaim::require_not_lost() const {
+  for (const Folder& folder : folders_) {
+    if (folder.lock && folder.lock->is_lost()) folder.lock->require();
+  }
+}
+
 void RunClaim::require() const {
   for (const Folder& folder : folders_) {
     if (folder.lock) folder.lock->require();

@@ -38,6 +38,8 @@ class RunClaim {
 
   /// Throws Error if another process took one of the folders over. For any thread.
   void require() const;
+  /// Like require(), but looks at no file: another process may have been faster by a beat.
+  void require_not_lost() const;
 
  private:
   struct Folder {

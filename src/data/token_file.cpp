@@ -57,7 +57,7 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path)
   read_attributes();
   // Samples lie anywhere in the file. Without a chunk cache, only what is wanted is read.
   tokens_in_ = open_array("tokens", 0);
-  documents_in_ = open_array("documents", 1 << 20);
+  documents_in_ = open_array("documents", 0);
   const h5::Dataset& token_data = tokens_in_.data;
   TRM_REQUIRE(token_data.dtype() == DType::u16 || token_data.dtype() == DType::u32,
               "{}: it must be 1-D of u16 or u32, but is {} of {}", token_data.where(),

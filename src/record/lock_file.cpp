@@ -27,6 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLargest = 8192;
+constexpr std::int64_t kMostGenerations = std::int64_t{1} << 53U;
 constexpr const char* kTitle =
     "# A run of trireme owns this place while this file changes every few seconds.\n";
 
@@ -114,7 +115,9 @@ std::int64_t highest(const std::string& stem) {
   for (fs::directory_iterator at(folder_of(stem), code);
        !code && at != fs::directory_iterator(); at.increment(code)) {
     const std::string name = at->path().filename().string();
-    if (name.starts_with(prefix)) most = std::max(most, number_in(name.substr(prefix.size())));
+    if (!name.starts_with(prefix)) continue;
+    const std::int64_t n = number_in(name.substr(prefix.size()));
+    if (n < kMostGenerations) most = std::max(most, n);
   }
   TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot list the folder", folder_of(stem));
   return most;

@@ -198,6 +198,7 @@ void OwnerLock::beat() {
   }
   const auto owner = lock_file::look(lock_file::path_of(stem_, other));
   lost_to_ = owner ? owner->owner.describe() : "another process";
+  lost_ = true;
 }
 
 void OwnerLock::beat_until_the_end(double seconds) {

@@ -22,6 +22,7 @@
 //   for. Any other live owner is an error.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -52,6 +53,8 @@ class OwnerLock {
   /// Throws Error if another process took over. Makes the folder and the lock again if they
   /// were moved or removed. For any thread.
   void require();
+  /// Whether another process took over, as far as the last beat knows. Returns at once.
+  [[nodiscard]] bool is_lost() const { return lost_; }
   /// The file of the lock.
   [[nodiscard]] std::string path() const;
 
@@ -71,6 +74,7 @@ class OwnerLock {
   std::int64_t generation_ = 0;
   std::mutex mutex_;     ///< guards what follows, and the file
   std::string lost_to_;  ///< who took over
+  std::atomic<bool> lost_ = false;
   bool ending_ = false;
   std::condition_variable end_;
   std::thread beats_;

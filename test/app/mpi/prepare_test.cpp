@@ -83,6 +83,7 @@ BOOST_AUTO_TEST_CASE(the_file_does_not_depend_on_the_ranks) {
     BOOST_TEST(TokenFile(options.output).documents() == expected.documents);
   }
   options.output = folder / "together.h5";
+  options.overwrite = true;
   for (const std::int64_t block : {7'001, 100'000, 4 << 20}) {
     options.block_bytes = block;
     const PrepareSummary summary = prepare(options, world());
@@ -125,8 +126,8 @@ BOOST_AUTO_TEST_CASE(errors_reach_every_rank_and_leave_nothing) {
   options.tokenizer = "words";
   TRM_TEST_MENTIONS(error(), "\"words\"");
   options.tokenizer = "bytes";
-  options.output = folder / "no/such/folder/out.h5";
-  TRM_TEST_MENTIONS(error(), "cannot create");
+  options.output = folder / "a.txt/out.h5";
+  TRM_TEST_MENTIONS(error(), "a.txt/out.h5: cannot make its folder");
   options.output = folder / "a.txt";
   TRM_TEST_MENTIONS(error(), "both input and output");
   BOOST_TEST(bytes_of(folder / "a.txt") == "text");
@@ -140,6 +141,9 @@ BOOST_AUTO_TEST_CASE(an_older_output_is_replaced_only_by_a_whole_one) {
   (void)prepare(options, world());
   const std::string before = bytes_of(options.output);
   world().barrier();
+  TRM_TEST_MENTIONS(error_of([&] { (void)prepare(options, world()); }),
+                    "out.h5: this file exists");
+  options.overwrite = true;
   options.inputs = {folder.write("b.jsonl", "{\"text\": \"second\"}\nbad")};
   TRM_TEST_MENTIONS(error_of([&] { (void)prepare(options, world()); }), "line 2");
   BOOST_TEST((bytes_of(options.output) == before));
@@ -148,6 +152,16 @@ BOOST_AUTO_TEST_CASE(an_older_output_is_replaced_only_by_a_whole_one) {
   (void)prepare(options, world());
   world().barrier();
   BOOST_TEST(TokenFile(options.output).documents() == 2);
+  world().barrier();
+  std::filesystem::remove(options.output);
+  world().barrier();
+  if (world().rank() != 0) return;
+  std::vector<std::string> left;  // the first output, under another name
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "")) {
+    if (entry.path().filename().string().starts_with("out.h5")) left.push_back(entry.path());
+  }
+  BOOST_REQUIRE(left.size() == 1U);
+  BOOST_TEST((bytes_of(left[0]) == before));
 }
 
 BOOST_AUTO_TEST_CASE(separators_are_typed_with_escapes) {

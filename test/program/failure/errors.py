@@ -6,6 +6,7 @@ Alone, without a launcher, this line is all of stderr. Under mpirun, which adds 
 our line appears once. `errors.py NAME…` runs only the cases whose names begin with NAME.
 
 """
+import gzip
 import os
 import shutil
 import subprocess
@@ -228,6 +229,12 @@ def prepare_cases():
     yield prepare("no_input", "{}/none.txt", ["{}/none.txt", "No such file"])
     yield prepare("folder", "{}", ["{}", "not a regular file"])
     yield prepare("bad_json", "{}/bad.jsonl", ["{}/bad.jsonl, line 3", "JSON"])
+    packed = "it holds gzip-compressed data; decompress it first"
+    yield prepare("compressed", "{}/packed.txt", ["{}/packed.txt: " + packed, "--format text"])
+    never = ["--document-separator", "xyzzy"]
+    yield prepare("separator", "{}/text.txt", ["separator stands nowhere"], more=never)
+    both = ["--format", "text", "--jsonl-key", "k"]
+    yield prepare("format", "{}/text.txt", ["--format text contradicts"], more=both)
     yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
     yield prepare("empty", "{}/empty.txt", ["no text"])
     yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
@@ -262,6 +269,7 @@ def make_files(folder):
     (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
     (folder / "other.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
     (folder / "empty.txt").touch()
+    (folder / "packed.txt").write_bytes(gzip.compress(b"text"))
     (folder / "odd").mkdir()
     (folder / "odd" / "latest").write_text("../../etc\n")
     program.write_deck(folder / "deck.yml", deck_of(folder, {"save": str(folder / "good")}))
@@ -322,7 +330,9 @@ def problems_of(case, ranks, folder):
     if done.returncode != 1:
         wrong.append(f"exit code {done.returncode}")
     # hwloc, inside MPI, complains about containers without /sys.
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("[hwloc/")]
+    # A YAML error shows its line and a caret below the message, indented.
+    lines = [line for line in done.stderr.splitlines()
+             if not line.startswith(("[hwloc/", "  "))]
     ours = [line for line in lines if "trireme: error:" in line]
     if len(ours) != 1 or not ours[0].startswith(PREFIX):
         return [*wrong, f"not one line of ours:\n{done.stderr}"], ""
@@ -358,10 +368,12 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
+        ("--help",): ["train", "bench", "plan", "verify", "prepare", "inspect",
+                      "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
+        ("verify", "--help"): ["DECK", "--set", "--steps", "--json", "--all", "--checkpoint"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }

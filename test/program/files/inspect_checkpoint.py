@@ -132,10 +132,13 @@ class Inspect(unittest.TestCase):
                      "optimizer 4 steps", "seed 1234", "loss scale 1",
                      f"layout {attributes['mesh']}", f"version {attributes['version']}"):
             self.assertIn(line, lines)
-        self.assertIn(f"shards 2, {sum(files)} bytes", out.replace("shards      ", "shards "))
-        self.assertIn(f"model {count} parameters, {4 * count} bytes (", "\n".join(lines))
-        self.assertIn(f"optimizer {size - 4 * count} bytes (", "\n".join(lines))
-        rows = TABLE.findall(out)
+        self.assertIn(f"shards 2, {sum(files):,} bytes", out.replace("shards      ", "shards "))
+        self.assertIn(f"model {count:,} parameters, {4 * count:,} bytes (", "\n".join(lines))
+        self.assertIn(f"optimizer {size - 4 * count:,} bytes (", "\n".join(lines))
+        self.assertEqual({r[0] for r in TABLE.findall(out)}, set(model))
+        self.assertIn(f"and {len(arrays) - len(model)} tensors of the optimizer", out)
+        self.assertTrue(lines[-1].startswith("optimizer "), lines[-1])  # the summary is last
+        rows = TABLE.findall(self.good(self.last, "--optimizer"))
         self.assertEqual({r[0] for r in rows}, set(arrays))
         for name, kind, shape, mebibytes, stored in rows:
             self.assertEqual(kind, TYPES[str(arrays[name].dtype)])
@@ -146,8 +149,9 @@ class Inspect(unittest.TestCase):
         self.assert_in_order([r[0] for r in rows])
         deck = attributes["deck"]
         self.assertNotIn("hidden_size", out)
-        self.assertTrue(self.good(self.last, "--deck").startswith(out))
-        self.assertIn(deck.strip(), self.good(self.last, "--deck"))
+        told = self.good(self.last, "--deck")
+        self.assertIn(deck.strip(), told)
+        self.assertTrue(told.endswith(out[out.index("\ncheckpoint") + 1 :]), told)
 
     def assert_in_order(self, names):
         def place(name):
