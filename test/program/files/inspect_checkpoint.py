@@ -328,7 +328,6 @@ class Inspect(unittest.TestCase):
     def test_token_files(self):
         with h5py.File(self.tokens, "r") as file:
             tokens, documents = len(file["tokens"]), len(file["documents"]) - 1
-            at = file["tokens"].id.get_chunk_info(0).byte_offset
         out = self.good(self.tokens)
         self.assertRegex(out, rf"tokens +{tokens} of 2 bytes\n")
         self.assertRegex(out, rf"documents +{documents}\n")
@@ -336,7 +335,7 @@ class Inspect(unittest.TestCase):
         self.assertIn(f"{self.tokens}: the file is whole", self.good(self.tokens, "--verify"))
         damaged = self.folder / "damaged.h5"
         data = bytearray(Path(self.tokens).read_bytes())
-        data[at + 7] ^= 4
+        data[program.token_offset(self.tokens) + 7] ^= 4
         damaged.write_bytes(data)
         self.good(damaged)
         self.refused([damaged, "/tokens: damaged", "checksum"], damaged, "--verify")
