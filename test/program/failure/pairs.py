@@ -203,7 +203,7 @@ class Pairs:
         self.count(how)
         wanted = {"done": 0, "signal": STOPPED, "kill": -signal.SIGKILL}[how]
         self.check(code == wanted, f"{name}: exit code {code}, not {wanted}: {text[-900:]}")
-        found = re.search(r"at iteration (\d+)", text)
+        found = re.search(r"resume .* at iteration (\d+)", text)
         at = int(found[1]) if found else 0
         self.check(at == self.start_at, f"{name}: from {at}, not {self.start_at}: {text}")
         if self.moves:
