@@ -2,9 +2,44 @@
 // Checks the inputs of a run before the run starts.
 #include "inputs.hpp"
 
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
 #include "data_identity.hpp"
 
 namespace trireme {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool exists(const std::string& path) {
+  std::error_code code;
+  return fs::exists(path, code);
+}
+
+/// PREFIX if PREFIX.bin and PREFIX.idx exist and the path names them; else empty.
+std::string megatron_prefix(const std::string& path) {
+  std::string prefix = path;
+  if (path.ends_with(".bin") || path.ends_with(".idx")) {
+    prefix.resize(path.size() - 4);
+  } else if (exists(path)) {
+    return {};
+  }
+  return exists(prefix + ".bin") && exists(prefix + ".idx") ? prefix : std::string();
+}
+
+std::vector<std::string> all_paths(const Deck& deck) {
+  std::vector<std::string> paths = deck.data_path;
+  for (const auto* list :
+       {&deck.train_data_paths, &deck.valid_data_paths, &deck.test_data_paths}) {
+    paths.insert(paths.end(), list->begin(), list->end());
+  }
+  return paths;
+}
+
+}  // namespace
 
 std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
   const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
@@ -28,6 +63,14 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
     if (options.paths.empty()) return std::nullopt;
   }
   try {
+    for (const std::string& path : options.paths) {
+      const std::string prefix = megatron_prefix(path);
+      TRM_REQUIRE(
+          prefix.empty(),
+          "{}: {}.bin and {}.idx are Megatron's indexed data, which this version doesn't "
+          "read; make a token file from the text by `trireme prepare`",
+          path, prefix, prefix);
+    }
     return std::optional<Samples>(std::in_place, options);
   } catch (const Error& e) {
     const std::string key = deck.data_path.empty() ? fmt::format("{}_data_paths", name_of(part))
@@ -36,8 +79,14 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
   }
 }
 
-std::string check_training_data(Deck& deck) {
-  const auto samples = open_samples(deck, Part::train, DocumentCheck::all);
+bool has_data(const Deck& deck) {
+  return std::ranges::any_of(all_paths(deck), [](const std::string& path) {
+    return exists(path) || !megatron_prefix(path).empty();
+  });
+}
+
+std::string check_training_data(Deck& deck, DocumentCheck check) {
+  const auto samples = open_samples(deck, Part::train, check);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
               "files made by `trireme prepare`");
@@ -51,17 +100,22 @@ std::string check_training_data(Deck& deck) {
   return identity;
 }
 
-void check_inputs(Deck& deck, RunStart& start) {
-  start.data = check_training_data(deck);
+std::string check_data(Deck& deck, DocumentCheck check) {
+  std::string identity = check_training_data(deck, check);
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
     // With data_path, all parts come from files that were checked above.
-    const auto other = open_samples(
-        deck, part, deck.data_path.empty() ? DocumentCheck::all : DocumentCheck::none);
+    const auto other =
+        open_samples(deck, part, deck.data_path.empty() ? check : DocumentCheck::none);
     TRM_REQUIRE(!other || other->vocab_size() == deck.model.vocab_size,
                 "the training data's vocabulary is {}, but that of the {} data is {}",
                 deck.model.vocab_size, name_of(part), other->vocab_size());
   }
+  return identity;
+}
+
+void check_inputs(Deck& deck, RunStart& start) {
+  start.data = check_data(deck, DocumentCheck::all);
   start.claim.lock_existing(deck);
   start.load = LoadSource(deck, start.data);
   start.claim.check(deck, start.load);

@@ -20,7 +20,8 @@ namespace trireme {
 
 /// Checks the deck's training data, fills in their vocabulary, and returns what the data hold:
 /// see data_identity(). Throws Error.
-[[nodiscard]] std::string check_training_data(Deck& deck);
+[[nodiscard]] std::string check_training_data(Deck& deck,
+                                              DocumentCheck check = DocumentCheck::all);
 
 /// What rank 0 knows of a run before other ranks start it.
 struct RunStart {
@@ -28,6 +29,12 @@ struct RunStart {
   RunClaim claim;
   std::string data;  ///< see data_identity()
 };
+
+/// Whether any of the deck's data files exists.
+[[nodiscard]] bool has_data(const Deck& deck);
+
+/// check_training_data(), and the same for the other parts.
+[[nodiscard]] std::string check_data(Deck& deck, DocumentCheck check);
 
 /// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
 /// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's

@@ -15,6 +15,7 @@
 
 #include "diff.hpp"
 #include "inspect_tokens.hpp"
+#include "resume.hpp"
 
 namespace trireme {
 
@@ -107,7 +108,9 @@ void print(const CheckpointReader& reader, bool deck) {
   print_tensors(reader, names);
   if (!deck) return;
   log::info("deck");
-  std::istringstream lines(reader.state().deck);
+  const RunState& state = reader.state();
+  const bool current = state.format_version == RunState::kFormat;
+  std::istringstream lines(current ? state.deck : to_yaml(deck_of(reader)));
   for (std::string line; std::getline(lines, line);) log::info("{}", line);
 }
 

@@ -20,14 +20,15 @@ namespace trireme {
 
 namespace {
 
-/// Takes the vocabulary from the data, as train does, if the deck does not set vocab_size.
+/// Checks the data and takes their vocabulary, as train does. A deck with vocab_size may be
+/// planned before its data exist.
 void fill_vocabulary(Deck& deck) {
-  if (deck.model.vocab_size > 0) return;
+  const bool known = deck.model.vocab_size > 0;
+  if (known && !has_data(deck)) return;
   try {
-    const auto samples = open_samples(deck, Part::train, DocumentCheck::none);
-    TRM_REQUIRE(samples, "the deck names no data");
-    deck.model.vocab_size = samples->vocab_size();
+    static_cast<void>(check_data(deck, DocumentCheck::none));
   } catch (const Error& e) {
+    if (known) throw;
     throw Error(fmt::format("{}; to plan without data, set vocab_size (--set vocab_size=50257)",
                             e.what()));
   }
@@ -126,6 +127,7 @@ void plan(const DeckSource& source, const PlanOptions& options, Communicator& wo
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, options.ranks);
   for (const std::string& w : deck.warnings) log::warn("{}", w);
+  for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
   const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);

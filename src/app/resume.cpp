@@ -47,6 +47,15 @@ void require_same(const std::string& checkpoint, const std::string& key, const S
 }
 
 std::string describe(const ScheduleConfig& s, const Settings& of) {
+  if (s.deepspeed.type != DeepSpeedSchedule::Type::none) {
+    std::string text = fmt::format("lr {}, scheduler {}", s.lr, of.at("scheduler.type"));
+    for (const auto& [key, value] : of) {
+      if (key.starts_with("scheduler.params.")) {
+        text += fmt::format(", {} {}", key.substr(key.rfind('.') + 1), value);
+      }
+    }
+    return text;
+  }
   return fmt::format("lr {}, min_lr {}, warmup {}, lr_decay_style {}, lr_decay_iters {}", s.lr,
                      s.min_lr, s.warmup, of.at("lr_decay_style"), s.lr_decay_iters);
 }
@@ -147,7 +156,9 @@ bool require_same_beginning(const std::vector<std::string>& kept, const Deck& de
 
 Deck deck_of(const CheckpointReader& reader) {
   try {
-    return parse_deck(reader.state().deck, "its deck");
+    const RunState& state = reader.state();
+    return state.format_version < 3 ? parse_deck_with_whole_widths(state.deck, "its deck")
+                                    : parse_deck(state.deck, "its deck");
   } catch (const Error& e) {
     throw Error(fmt::format(
         "the checkpoint {} was made by version {} with a deck that this version can't read: {}",

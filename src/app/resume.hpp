@@ -12,6 +12,12 @@
 
 namespace trireme {
 
+class CheckpointReader;
+
+/// The deck that the checkpoint was made with, in today's words. Throws Error if this version
+/// cannot read the deck.
+[[nodiscard]] Deck deck_of(const CheckpointReader& reader);
+
 /// Whether `path` is `folder` or inside it, as the file system sees them: links are followed.
 [[nodiscard]] bool is_within(const std::string& path, const std::string& folder);
 

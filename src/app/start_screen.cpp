@@ -61,6 +61,17 @@ void print_schedule(const StartScreen& s) {
   }
   constexpr std::array kDecays = {"constant", "linear", "cosine", "exponential"};
   const ScheduleConfig& rate = deck.schedule;
+  if (const DeepSpeedSchedule& own = rate.deepspeed;
+      own.type != DeepSpeedSchedule::Type::none) {
+    constexpr std::array kTypes = {"", "WarmupLR", "WarmupDecayLR", "WarmupCosineLR"};
+    log::info(
+        "rate     {} of DeepSpeed: {:.3g} at the first iteration, {:.3g} after {} "
+        "iterations, {:.3g} at the last",
+        kTypes[static_cast<std::size_t>(own.type)], learning_rate(rate, 1),
+        learning_rate(rate, own.warmup_steps + 2), own.warmup_steps + 2,
+        learning_rate(rate, std::max<std::int64_t>(1, deck.train_iters)));
+    return;
+  }
   const std::int64_t warmup = warmup_iters(rate);
   log::info("rate     {:.3g}{}, {}", rate.lr,
             warmup > 0 ? fmt::format(" after {} iterations of warmup", warmup) : "",

@@ -92,6 +92,7 @@ class TrainRun {
     evaluate_missing();
     stop_.agree(iteration_, saves());
     if (trains) {
+      save_initial_weights();
       if (!stop_.stops()) loop();
       end_saves();
       stop_.obeyed();
@@ -156,6 +157,12 @@ class TrainRun {
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
     saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_, metrics(),
                    [this] { known_.claim.require(); });
+  }
+
+  void save_initial_weights() {
+    if (!saves_ || !begin_.checkpoint.empty() || !save_is_due(deck_, 0)) return;
+    start_save();
+    if (!deck_.checkpoint_async) saves_->wait();
   }
 
   void loop() {

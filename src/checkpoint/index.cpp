@@ -23,7 +23,8 @@ constexpr const char* kModel = "/model";
 constexpr const char* kMaster = "optimizer/master";  // a link to kModel where these are equal
 constexpr const char* kShards = "storage/shards";
 constexpr const char* kFrames = "storage/frames";
-constexpr h5::Seal kSeal{"checkpoint", kFormatVersion, 512};
+constexpr h5::Seal kSeal{
+    .kind = "checkpoint", .version = kFormatVersion, .bytes = 512, .oldest = kOldestVersion};
 /// More than any run reaches; products with the numbers of a batch do not overflow.
 constexpr std::int64_t kMostSamples = std::int64_t{1} << 44U;
 constexpr int kMostGroups = 16;  // levels of groups; a cycle of names must end
@@ -149,6 +150,7 @@ h5::File open_index(const std::string& folder) {
 
 RunState load_state(const h5::File& file) {
   RunState state;
+  state.format_version = file.integer("format_version");
   state.iteration = file.integer("iteration");
   state.samples_consumed = file.integer("samples_consumed");
   state.optimizer_steps = file.integer("optimizer_steps");

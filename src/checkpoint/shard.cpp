@@ -34,9 +34,9 @@ void require_stamp(const h5::File& file) {
   TRM_REQUIRE(file.has_attribute("format") && file.text("format") == kFormat,
               "{}: not part of a checkpoint", file.path());
   const std::int64_t version = file.integer("format_version");
-  TRM_REQUIRE(version == kFormatVersion,
-              "{}: its format has version {}; this program reads version {}", file.path(),
-              version, kFormatVersion);
+  TRM_REQUIRE(version >= kOldestVersion && version <= kFormatVersion,
+              "{}: its format has version {}; this program reads versions {} to {}",
+              file.path(), version, kOldestVersion, kFormatVersion);
 }
 
 CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t number,

@@ -14,6 +14,7 @@ Deck load_deck(const DeckSource& source, Communicator& world,
     Deck deck = read_deck(source.files, source.overrides);
     resolve(deck, world.size());
     for (const std::string& w : deck.warnings) log::warn("{}", w);
+    for (const std::string& n : deck.notes) log::info("deck     {}", n);
     check(deck);
     text = to_yaml(deck);
   }

@@ -9,6 +9,8 @@
 #include <functional>
 #include <sstream>
 
+#include "trireme/core/printable.hpp"
+
 #include "tree.hpp"
 
 namespace trireme {
@@ -143,7 +145,7 @@ Machine parse_machine(const std::string& text, const std::string& name) {
   Reader r(file.require("machine"), "machine");
   file.finish();
   Machine m;
-  if (const Value* v = r.find("name")) m.name = deck::one_line(v->text);
+  if (const Value* v = r.find("name")) m.name = printable(v->text);
   Reader rates(r.require("gemm_tflops"), "machine.gemm_tflops");
   rates.positive("fp32", kTera, m.gemm_fp32);
   rates.positive("bf16", kTera, m.gemm_half);

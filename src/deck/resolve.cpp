@@ -2,6 +2,7 @@
 // Resolves what depends on the number of ranks or on several keys: batch sizes, and whether the
 // model fits the mesh.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "trireme/core/printable.hpp"
@@ -47,9 +48,6 @@ void check_model(const ModelConfig& m) {
   TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
               "max_position_embeddings {} is less than seq_length {}",
               m.max_position_embeddings, m.seq_length);
-  TRM_REQUIRE(!gated(m.activation) || m.intermediate_size % 2 == 0,
-              "intermediate_size {} must be even: half of it is the activation's gate",
-              m.intermediate_size);
   TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
               "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
   if (m.pos_emb != PositionEmbedding::rotary) return;
@@ -69,7 +67,9 @@ void check_tensor_parallel(const Deck& deck) {
   divisible(m.num_attention_heads, "num_attention_heads");
   divisible(m.num_kv_heads, "num_kv_heads");
   divisible(m.mlp_inner(),
-            gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
+            gated(m.activation)
+                ? "the inner width of the gated mlp, a third of intermediate_size,"
+                : "intermediate_size");
   TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
               "a vocabulary of {} cannot be partitioned over model_parallel_size {}",
               m.vocab_size, tp);
@@ -162,16 +162,28 @@ void check_run(const Deck& deck) {
 
 void check_checkpoints(const Deck& deck) {
   using Scale = DeckSettings::CheckpointScale;
-  TRM_REQUIRE(deck.checkpoint_scale == Scale::linear || deck.checkpoint_factor >= 2,
-              "checkpoint_scale: log requires a checkpoint_factor of at least 2, is {}",
-              deck.checkpoint_factor == 0 ? "null" : "1");
+  const double factor = deck.checkpoint_factor;
+  const std::string text = factor == 0 ? "null" : fmt::format("{}", factor);
+  if (deck.checkpoint_scale == Scale::log) {
+    TRM_REQUIRE(
+        factor > 1,
+        "checkpoint_scale: log requires a checkpoint_factor above 1, such as 2; it is {}",
+        text);
+    TRM_REQUIRE(factor >= 1.001,
+                "checkpoint_factor {} with checkpoint_scale: log saves at "
+                "almost every iteration; use 1.001 or more",
+                text);
+  } else {
+    TRM_REQUIRE(std::trunc(factor) == factor,
+                "checkpoint_factor {} counts iterations and must be a whole number; only "
+                "checkpoint_scale: log takes others",
+                text);
+  }
   TRM_REQUIRE(
       !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
       "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
-  TRM_REQUIRE(
-      !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
-      "finetune: true starts its own schedule: leave out override_lr_scheduler and "
-      "use_checkpoint_lr_scheduler");
+  TRM_REQUIRE(!deck.finetune || !deck.use_checkpoint_lr_scheduler,
+              "finetune: true starts its own schedule: leave out use_checkpoint_lr_scheduler");
   TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
               "finetune: true needs load: the folder of the weights to start from");
 }
@@ -182,7 +194,6 @@ void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
   if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
-  if (m.intermediate_size == 0) m.intermediate_size = 4 * m.hidden_size;
   if (deck.schedule.lr_decay_iters == 0) deck.schedule.lr_decay_iters = deck.train_iters;
 }
 

@@ -172,13 +172,17 @@ SealState check_seal(const std::string& path, const Seal& seal) {
   std::int64_t version = 0;
   TRM_REQUIRE(take(rest, version) && rest.starts_with(','),
               "{}: damaged: its seal is unreadable", path);
-  TRM_REQUIRE(version == seal.version,
-              "{}: its format has version {}; this program reads version {}", path, version,
+  const bool known = version == seal.version ||
+                     (seal.oldest > 0 && version >= seal.oldest && version < seal.version);
+  TRM_REQUIRE(known, "{}: its format has version {}; this program reads version{} {}", path,
+              version, seal.oldest > 0 ? fmt::format("s {} to", seal.oldest) : "",
               seal.version);
-  if (text == padded(with_version(seal) + "being changed in place\n", seal)) {
+  Seal found = seal;
+  found.version = version;
+  if (text == padded(with_version(found) + "being changed in place\n", found)) {
     return SealState::broken;
   }
-  require_sealed(path, seal, text);
+  require_sealed(path, found, text);
   return SealState::whole;
 }
 

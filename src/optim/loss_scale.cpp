@@ -14,8 +14,9 @@ LossScaleState loss_scale_of(const StepState& state) {
 }
 
 StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scale) {
-  return {.beta1 = optimizer.beta1,
-          .beta2 = optimizer.beta2,
+  // 1 − 0ᵗ = 1 corrects nothing.
+  return {.beta1 = optimizer.bias_correction ? optimizer.beta1 : 0,
+          .beta2 = optimizer.bias_correction ? optimizer.beta2 : 0,
           .clip = optimizer.gradient_clipping,
           .skips = scale.enabled,
           .window = scale.window,

