@@ -293,8 +293,6 @@ class MinimumScale(Runs):
         line = self.fail_to_train("fixed", 2, precision="fp16", train_iters=6,
                                   fp16={"loss_scale": 2.0**24})
         self.assertIn("gradients overflowed in every step", line)
-        metrics = program.read_metrics(self.folder / "fixed")
-        self.assertEqual(list(metrics["train/skipped"]), [1] * 6)
         metrics, _ = self.train("fixed_fits", 2, precision="fp16", train_iters=30,
                                 fp16={"loss_scale": 1000})
         self.assertEqual(metrics["train/skipped"].sum(), 0)
