@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each error of a deck, provoked once, and how resolve() derives ranks and batches.
 #include <cmath>
+#include <ctime>
 #include <fstream>
 
 #include <boost/test/unit_test.hpp>
-
-#include "trireme/core/clock.hpp"
 
 #include "../support/temporary_folder.hpp"
 #include "examples.hpp"
@@ -70,7 +69,7 @@ BOOST_AUTO_TEST_CASE(yaml) {
 }
 
 BOOST_AUTO_TEST_CASE(limits_are_named) {
-  const double begin = now();
+  const std::clock_t begin = std::clock();  // processor time, on a busy machine too
   CHECK_CONTAINS(parse_error(std::string(102, '[') + std::string(102, ']')), "100 deep");
   std::string many = "save: [";
   for (int i = 0; i < 100'000; ++i) many += "1,";
@@ -92,7 +91,7 @@ BOOST_AUTO_TEST_CASE(limits_are_named) {
   CHECK_CONTAINS(override_error(std::string(60'000, '.') + "=1"), "nested 100 deep");
   CHECK_CONTAINS(override_error("save=" + std::string(500'000, '[')), "YAML error");
   BOOST_CHECK(override_error(std::string(300'000, 'a') + "=1").size() < 400'000);
-  BOOST_CHECK(now() - begin < 10);
+  BOOST_CHECK(std::clock() - begin < 10 * CLOCKS_PER_SEC);
   const TemporaryFolder folder;
   std::ofstream(folder / "large.yml") << std::string(1'000'001, '#');
   CHECK_CONTAINS(message_of([&] { static_cast<void>(read_deck({folder / "large.yml"})); }),
