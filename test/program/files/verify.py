@@ -89,7 +89,7 @@ class Verify(unittest.TestCase):
                 ("verify needs a deck", []),
                 ("missing key: data_path, train_data_paths, or (without data) vocab_size",
                  [self.deck("bare")]),
-                ("--checkpoint excludes", ["--checkpoint", "a", "b", "--steps", 1]),
+                ("--steps excludes --checkpoint", ["--checkpoint", "a", "b", "--steps", 1]),
                 ("cannot hold", [self.deck("odd", vocab_size=97, model_parallel_size=4)])):
             done = program.run(1, "verify", *arguments)
             self.assertEqual(done.returncode, 1, done.stdout)
