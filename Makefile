@@ -27,14 +27,14 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint lint format deps,\
+DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint bench-plan lint format deps,\
           $(MAKECMDGOALS)),deps)
 
 # Tests count half cores: those that mostly wait are one, others two or four.
 CTEST = cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(shell expr 2 '*' $(JOBS))
 
 .DEFAULT_GOAL := build
-.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint gpu-check gpu-bench help deps format \
+.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint bench-plan gpu-check gpu-bench help deps format \
         lint clean FORCE
 .DELETE_ON_ERROR:
 
@@ -68,6 +68,9 @@ bench: build  ## speed and memory on Pythia-70M's shape; figures to build/bench.
 
 bench-zero: build  ## ZeRO, precision, update; figures to build/bench-zero.json
 	@$(PYTHON) test/bench/zero.py --build $(BUILD) --mpirun '$(MPIRUN)'
+
+bench-plan: build  ## predicted against measured step times; to build/bench-plan.json
+	@$(PYTHON) test/bench/plan_time.py --build $(BUILD) --mpirun '$(MPIRUN)' --fit
 
 bench-checkpoint: $(BUILD)/configured  ## checkpoints against dd and memcpy; to build/bench-checkpoint.json
 	@cmake --build $(BUILD) --parallel $(JOBS) --target checkpoint_bench

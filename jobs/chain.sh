@@ -5,6 +5,9 @@
 #
 #   jobs/slurm/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]   also jobs/contrib/{pbs,lsf,flux}
 #   TRIREME_SUBMIT="--nodes=4 --time=2:00:00"                options of sbatch, qsub, bsub, flux
+#
+# --help prints the lines above.
+[[ ${1:-} != @(-h|--help) ]] || { awk 'NR > 2 && !/^#( |$)/ { exit } NR > 2' "$0"; exit 0; }
 set -euo pipefail
 
 fail() { echo "chain: $*" >&2; exit 1; }
@@ -14,16 +17,23 @@ usage="usage: jobs/SYSTEM/chain.sh N DECK [RUN_FOLDER [KEY=VALUE...]]"
 count=$1
 export TRIREME_DECK=$2
 export TRIREME_RUN=${3:-runs/$(basename "${TRIREME_DECK%.*}")}
-export TRIREME_SET=${*:4}
-for file in $TRIREME_DECK; do
-  [ -r "$file" ] || fail "no deck '$file'"
-done
 
 here=$(dirname "$0")  # the folder of the link names the system
 system=$(basename "$(cd "$here" && pwd)")
 TRIREME_HOME=${TRIREME_HOME:-$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)}
 TRIREME_CHAIN=chain-$(date +%Y%m%dT%H%M%S)-$$
 export TRIREME_HOME TRIREME_CHAIN
+. "$TRIREME_HOME/jobs/turn.sh"
+if [ ! -r "$TRIREME_DECK" ]; then
+  turn_split "$TRIREME_DECK"
+  for file in "${words[@]}"; do
+    [ -r "$file" ] || fail "no deck '$file'"
+  done
+fi
+settings=("${@:4}")
+turn_settings
+TRIREME_SET=$(turn_join "${settings[@]}")
+export TRIREME_SET
 read -ra options <<<"${TRIREME_SUBMIT:-}"
 
 # submit PREVIOUS: submits one job, after PREVIOUS unless this is empty, and prints its id.

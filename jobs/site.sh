@@ -10,7 +10,10 @@ if [ -n "$modules" ]; then
   # shellcheck disable=SC1091
   type module >/dev/null 2>&1 || . "${LMOD_PKG:-${MODULESHOME:-/usr/share/lmod/lmod}}/init/bash"
   # shellcheck disable=SC2086  # one word a module
-  module load $modules
+  module load $modules || {
+    echo "jobs/site.sh: module load $modules failed, see above; the job ends" >&2
+    exit 1
+  }
 fi
 
 # Threads stay on the cores to which the launcher has bound their rank. If ranks are not bound,

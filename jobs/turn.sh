@@ -1,10 +1,12 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # SPDX-License-Identifier: Apache-2.0
 # One turn of a run: the share of the run that one job does. Job scripts set home, deck, run,
-# settings, ranks_per_node and threads (README of this folder), and source this file afterwards.
-# turn_begin sets program.
+# ranks_per_node, threads and the array settings (README of this folder), and source this file
+# afterwards. turn_begin sets program and the array decks.
 #
+#   turn_settings          takes TRIREME_SET if settings is empty, and checks key=value
 #   turn_begin ID          checks, and records the start; a requeued job keeps its ID
+#   turn_dry LAUNCHER...   with TRIREME_DRY_RUN, prints the line that would be run, and ends
 #   turn_run LAUNCHER...   trains under this launcher until it is done, stopped or failed
 #   turn_end               decides what comes next: sets turn_next to
 #                            over   exit code 0, or no work was left
@@ -23,11 +25,44 @@ turn_idle_limit=${TRIREME_IDLE_LIMIT:-2}
 # message: killed, or a node lost.
 turn_start_limit=${TRIREME_START_LIMIT:-10}
 
-turn_say() { printf 'job %s: %s\n' "${turn_id:-}" "$*" >&2; }
+turn_say() { printf 'job %s: %s\n' "${turn_id:-trireme}" "$*" >&2; }
 
 turn_fail() {  # MESSAGE: ends the job
   turn_say "$*"
   exit 1
+}
+
+# Splits a text at blanks and line ends into the array words. Quotes keep blanks, as in a shell.
+turn_split() {  # TEXT
+  local text
+  words=()
+  text=$(xargs -r printf '%s\n' <<<"$1" 2>&1) || turn_fail "a quote has no end: $1"
+  [ -z "$text" ] || readarray -t words <<<"$text"
+}
+
+# Prints words as one text that turn_split divides alike.
+turn_join() {  # WORD...
+  local word text=
+  for word in "$@"; do
+    if [[ $word == *[[:space:]\"\'\\]* || -z $word ]]; then
+      word="\"${word//\"/\"\'\"\'\"}\""
+    fi
+    text+="${text:+ }$word"
+  done
+  printf '%s' "$text"
+}
+
+turn_settings() {
+  local words word
+  if [ "${#settings[@]}" -eq 0 ]; then
+    turn_split "${TRIREME_SET:-}"
+    settings=("${words[@]}")
+  fi
+  for word in "${settings[@]}"; do
+    [[ $word =~ ^[A-Za-z_][A-Za-z0-9_.-]*= ]] ||
+      turn_fail "the setting '$word' is not key=value; quote a value with blanks:" \
+        "'split=97, 2, 1' as a word, or \"split='97, 2, 1' lr=1e-3\" in TRIREME_SET"
+  done
 }
 
 # Prints the run's iteration: that of the checkpoint which `latest` names, or 0.
@@ -42,6 +77,11 @@ turn_iteration() {
 turn_note() {  # WORD...
   printf '%s %s %s\n' "$(date +%Y-%m-%dT%H:%M:%S%z)" "$turn_id" "$*" >>"$run/turns.txt" ||
     turn_fail "cannot write $run/turns.txt; is the disk full?"
+}
+
+# Ends the run's log with a line that no rank could write.
+turn_log() {  # MESSAGE
+  [ ! -f "$run/log.txt" ] || printf 'job %s: %s\n' "$turn_id" "$1" >>"$run/log.txt" || true
 }
 
 # Counts this job's last turns that began at iteration $1.
@@ -85,10 +125,17 @@ turn_begin() {
   turn_id=${TRIREME_CHAIN:-$1}
   export OMP_NUM_THREADS=$threads
   turn_program
-  local file
-  for file in $deck; do
+  local file words
+  decks=("$deck")  # one deck whose name has blanks, or a list
+  if [ ! -r "$deck" ]; then
+    turn_split "$deck"
+    decks=("${words[@]}")
+  fi
+  for file in "${decks[@]}"; do
     [ -r "$file" ] || turn_fail "no deck '$file' in $PWD: set TRIREME_DECK"
   done
+  turn_settings
+  [ -z "${TRIREME_DRY_RUN:-}" ] || return 0
   mkdir -p "$run" || turn_fail "cannot make the run folder '$run': set TRIREME_RUN"
   touch "$run/turns.txt" || turn_fail "cannot write in the run folder '$run'"
   [ -z "${TRIREME_CHAIN:-}" ] || turn_look_back
@@ -108,11 +155,10 @@ turn_stop() { kill -USR1 "$turn_pid" 2>/dev/null || true; }
 # Prints the last value that decks and settings give KEY, a folder's name; prints none for null.
 turn_folder() {  # KEY
   local value word
-  # shellcheck disable=SC2086  # a list of words
-  value=$(sed -E 's/(^|[[:space:]])#.*//' $deck |
+  value=$(sed -E 's/(^|[[:space:]])#.*//' "${decks[@]}" |
     grep -oE "(^|[{,])[[:space:]]*[\"']?$1[\"']?[[:space:]]*:[^,}]*" | tail -n 1 |
     sed -E "s/^[^:]*:[[:space:]]*//; s/[[:space:]]+\$//; s/^([\"'])(.*)\1\$/\2/")
-  for word in $settings; do
+  for word in "${settings[@]}"; do
     [[ $word != "$1="* ]] || value=${word#*=}
   done
   case $value in
@@ -130,17 +176,31 @@ turn_has_load() {
   [ -n "$load" ] && [ "$load" != "$(turn_folder save)" ]
 }
 
-turn_run() {
-  local words=() word load=("load=$run")
+# Sets train to the program's words.
+turn_words() {
+  local word load=("load=$run")
   ! turn_has_load || load=()
-  # shellcheck disable=SC2086
-  for word in $settings "save=$run" "run_dir=$run" "${load[@]}"; do
-    words+=(--set "$word")
+  train=("$program" train "${decks[@]}")
+  for word in "${settings[@]}" "save=$run" "run_dir=$run" "${load[@]}"; do
+    train+=(--set "$word")
   done
+}
+
+turn_dry() {
+  [ -n "${TRIREME_DRY_RUN:-}" ] || return 0
+  local train
+  turn_words
+  printf '%q ' "$@" "${train[@]}"
+  echo
+  exit 0
+}
+
+turn_run() {
+  local train
+  turn_words
   # SIGTERM would end the launcher without a checkpoint; the ranks save first.
   trap turn_stop USR1 USR2 TERM
-  # shellcheck disable=SC2086
-  "$@" "$program" train $deck "${words[@]}" &
+  "$@" "${train[@]}" &
   turn_pid=$!
   # A signal ends `wait` early; the last `wait` gets the exit code.
   while kill -0 "$turn_pid" 2>/dev/null; do
@@ -165,8 +225,11 @@ turn_end() {
     # 138: SIGUSR1 came before the ranks could handle signals, so no work was done yet.
     75 | 138) turn_stopped "$at" ;;
     *)
-      turn_say "the launcher ended with exit code $turn_code, which is not the program's:" \
-        "killed, out of memory, or a node lost; the last checkpoint is of iteration $at"
+      local why
+      why="the launcher ended with exit code $turn_code, which is not the program's: killed,"
+      why+=" out of memory, or a node lost; the last checkpoint is of iteration $at"
+      turn_say "$why"
+      turn_log "$why"
       [ -z "${TRIREME_CHAIN:-}" ] || turn_leave
       ;;
   esac

@@ -35,7 +35,8 @@ FLOORS = {
     "forecast": ["train", "host"],
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
-    "app": ["record", "bench"],
+    "verify": ["train"],
+    "app": ["record", "bench", "verify"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.
@@ -364,6 +365,22 @@ BROKEN = [  # what is added to or put over SOUND, and what must be said about it
         "says what the file is for",
     ),
 ]
+FIXED = [  # what `statements.py --fix` makes of a function's body
+    ("if (a) f(); else g();", "if (a) { f(); } else { g(); }"),
+    ("for (;;)\n  if (a) f();\nh();", "for (;;)\n  { if (a) f(); }\nh();"),
+    (
+        "if (a) try {\n  f();\n} catch (const E& e) {\n  g();\n} catch (...) {\n}\nh();",
+        "if (a) { try {\n  f();\n} catch (const E& e) {\n  g();\n} catch (...) {\n} }\nh();",
+    ),
+    (
+        "if (a)\n  try {\n  } catch (...) {\n  }\nelse\n  f();",
+        "if (a)\n  { try {\n  } catch (...) {\n  } }\nelse\n  { f(); }",
+    ),
+    (
+        "while (a)\n  do {\n    f();\n  } while (b);\nh();",
+        "while (a)\n  { do {\n    f();\n  } while (b); }\nh();",
+    ),
+]
 
 
 def write_tree(root, files):
@@ -385,6 +402,12 @@ def self_test():
             wrong.append(f"a sound tree is refused: {found}")
         if expected is not None and not any(expected in line for line in found):
             wrong.append(f"{change} should give '{expected}', gave {found}")
+    for before, after in FIXED:
+        fixed = statements.with_braces(before)
+        if fixed != after:
+            wrong.append(f"{before!r} should become {after!r}, became {fixed!r}")
+        if statements.bodies_without_braces(after):
+            wrong.append(f"{after!r} is refused")
     try:
         rests_on("a", {"a": ["b"], "b": ["a"]})
         wrong.append("a cycle in the table is not seen")

@@ -18,7 +18,7 @@ NO_CODE = re.compile(
     |^[ \t]*\#(?:[^\n]*\\\n)*[^\n]*""",
     re.DOTALL | re.MULTILINE | re.VERBOSE,
 )
-HEAD = re.compile(r"\b(if\s+constexpr|if|for|while|switch|else|do)\b")
+HEAD = re.compile(r"\b(if\s+constexpr|if|for|while|switch|else|do|try|catch)\b")
 # The end of what stands before a function's body.
 SIGNATURE = re.compile(
     r"\)\s*(?:const\b\s*|override\b\s*|final\b\s*|mutable\b\s*"
@@ -50,10 +50,10 @@ def skip_blanks(code, at):
     return at
 
 
-def else_after(code, at):
-    """The place of an `else` that follows, or None."""
+def word_after(code, at, word):
+    """The place of `word` if it follows, or None."""
     at = skip_blanks(code, at)
-    return at if re.match(r"else\b", code[at : at + 5]) else None
+    return at if re.match(word + r"\b", code[at : at + len(word) + 1]) else None
 
 
 def statement_end(code, pairs, at):
@@ -67,10 +67,14 @@ def statement_end(code, pairs, at):
         if code[body] == "(":
             body = pairs[body] + 1
         end = statement_end(code, pairs, body)
-        otherwise = else_after(code, end) if head.group().startswith("if") else None
-        if otherwise is not None:
-            end = statement_end(code, pairs, otherwise + len("else"))
-        return end
+        word = head.group().split()[0]
+        if word == "do":
+            return code.index(";", pairs[code.index("(", end)]) + 1
+        follower = {"if": "else", "try": "catch", "catch": "catch"}.get(word)
+        follows = word_after(code, end, follower) if follower else None
+        if follows is None:
+            return end
+        return statement_end(code, pairs, follows + (len("else") if word == "if" else 0))
     while code[at] != ";":
         at = pairs[at] + 1 if code[at] in "([{" else at + 1
     return at + 1
@@ -96,7 +100,7 @@ def bodies_without_braces(text):
             if code[body] in "{;":  # ";": the end of do … while
                 continue
             end = statement_end(code, pairs, body)
-            branches = word == "if" and else_after(code, end) is not None
+            branches = word == "if" and word_after(code, end, "else") is not None
             if branches or "\n" in code[before:end]:
                 found.append((head.start(), body, end))
     return found

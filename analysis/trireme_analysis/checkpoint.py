@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Checkpoint: the tensors of one checkpoint.h5, read in pieces.
-import os
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from . import run as _  # sets HDF5's file locking before h5py is loaded
+from . import closed  # sets HDF5's environment before h5py is loaded
 import h5py
 import numpy as np
 
@@ -33,13 +33,18 @@ class Checkpoint:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
             raise RunError(f"{self.path}: not a readable HDF5 file ({error})") from None
-        if GROUPS[group] not in self._file:
+        self.group = group
+        self._trusted = set()  # names whose sources were looked at
+        try:
+            self._tensors = closed.member(self._file, self._stored(GROUPS[group]))
+        except KeyError:
             self.close()
             raise RunError(
                 f"{self.path}: no /{GROUPS[group]}; it was saved without (key no_save_optim)"
-            )
-        self.group = group
-        self._tensors = self._file[GROUPS[group]]
+            ) from None
+        except ValueError as error:
+            self.close()
+            raise RunError(f"{self.path}: {error}") from None
 
     def __enter__(self):
         return self
@@ -49,6 +54,41 @@ class Checkpoint:
 
     def close(self):
         self._file.close()
+
+    def _stored(self, group):
+        """Where a group's tensors are: masters may be the values themselves, behind a link."""
+        optimizer, _, name = group.partition("/")
+        if name != "master" or not closed.has(self._file, optimizer):
+            return group
+        parent = closed.member(self._file, optimizer)
+        if not closed.has(parent, name) or not closed.is_link(parent, name):
+            return group
+        link = parent.get(name, getlink=True)
+        if not isinstance(link, h5py.SoftLink) or link.path != "/model":
+            raise ValueError(f"/{group} is a link, but not to /model")
+        return "model"
+
+    def _tensor(self, name):
+        """A tensor whose elements are in this file or in shards beside it. Raises RunError."""
+        try:
+            tensor = closed.member(self._tensors, name)
+            if tensor.is_virtual and name not in self._trusted:
+                for source in tensor.virtual_sources():
+                    self._require_own(source)
+                self._trusted.add(name)
+            return tensor
+        except (KeyError, ValueError) as error:
+            raise RunError(f"{self.path}: {error.args[0]}") from None
+
+    def _require_own(self, source):
+        if not re.fullmatch(r"shard-[0-9]{5,}\.h5", source.file_name):
+            raise ValueError(f"{source.file_name} is no shard's name")
+        if source.vspace.get_select_npoints() > 1 << 60:  # without limit
+            raise ValueError(f"a source of {source.file_name} has no limit")
+        shard = self.path.parent / source.file_name
+        if shard.is_file():
+            with h5py.File(shard, "r") as file:
+                closed.array(file, source.dset_name)
 
     @property
     def attributes(self):
@@ -63,23 +103,24 @@ class Checkpoint:
 
     def names(self, pattern="*"):
         """Names of tensors that match the glob, in the order of layers. Raises RunError."""
-        names = sorted(filter(lambda n: fnmatchcase(n, pattern), self._tensors), key=_place)
+        stored = sorted(closed.members(self._tensors), key=_place)
+        names = [name for name in stored if fnmatchcase(name, pattern)]
         if not names:
-            some = ", ".join(sorted(self._tensors, key=_place)[:3])
+            some = ", ".join(stored[:3])
             raise RunError(f"{self.path}: no tensor matches '{pattern}'; there are {some}, …")
         return names
 
     def __contains__(self, name):
-        return name in self._tensors
+        return closed.has(self._tensors, name)
 
     def shape(self, name):
-        return self._tensors[name].shape
+        return self._tensor(name).shape
 
     def pieces(self, name, axis=0):
         """Yields the tensor in pieces along `axis` (0, or 1 for a matrix), in order. Pieces are
         float64 arrays of at most PIECE elements, or one row. The pieces do not depend on the
         stored type."""
-        tensor = self._tensors[name]
+        tensor = self._tensor(name)
         length = tensor.shape[axis]
         step = max(1, PIECE * length // max(tensor.size, 1))
         for at in range(0, length, step):
@@ -90,7 +131,8 @@ class Checkpoint:
     def missing_shards(self):
         """Missing files that hold parts of tensors: these parts read as NaN."""
         files = set()
-        for tensor in self._tensors.values():
+        for name in closed.members(self._tensors):
+            tensor = closed.member(self._tensors, name)
             if tensor.is_virtual:
                 files |= {source.file_name for source in tensor.virtual_sources()}
         return sorted(name for name in files if not (self.path.parent / name).is_file())

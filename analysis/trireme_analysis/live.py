@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import style
+from . import style, terminal
 from .plots import loss
 from .run import PHASES, Run, RunError
 from .series import duration_text, in_bins, median
@@ -104,8 +104,11 @@ def sparkline(values, width):
 
 
 def _print(out, text):
-    if out.isatty():
-        out.write(CLEAR)
+    text = terminal.printable_lines(text)
+    if terminal.redraws(out):
+        # A line that wraps would move the rest of the screen.
+        width = shutil.get_terminal_size((80, 24)).columns
+        text = CLEAR + "\n".join(line[: max(width, 1)] for line in text.split("\n"))
     out.write(text + "\n")
     out.flush()
 
@@ -117,7 +120,7 @@ def screen(run, quiet=0.0, width=None):
         return f"{style.short(run.name)}: nothing logged yet"
     iteration, loss_, step = run.need("train", "iteration", "loss", "step_seconds")
     last = int(iteration[-1])
-    bar = max(10, min(60, width - 24))
+    bar = max(1, min(60, width - 24))
     lines = [f"{style.short(run.name)}  {_progress(run, last, step)}"]
     lines.append(f"loss       {loss_[-1]:<12.4f} {sparkline(loss_, bar)}")
     for label, name, form in (

@@ -6,11 +6,14 @@
 # the command to resume. From the folder of the source tree:
 #
 #   TRIREME_HOSTS=node1,node2 jobs/local/run.sh [DECK [RUN_FOLDER [KEY=VALUE...]]]
+#
+# --help prints the lines above. --dry-run, or TRIREME_DRY_RUN=1, prints what would be started.
 
+[[ ${1:-} != @(-h|--help) ]] || { awk 'NR > 2 && !/^#( |$)/ { exit } NR > 2' "$0"; exit 0; }
+[[ ${1:-} != --dry-run ]] || { export TRIREME_DRY_RUN=1; shift; }
 deck=${1:-${TRIREME_DECK:-inputs/gcide.yml}}           # "a.yml b.yml": b over a
 run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # output folder; an old run resumes
-settings=${*:3}                                        # key=value key=value, over the deck
-settings=${settings:-${TRIREME_SET:-}}
+settings=("${@:3}")                                    # key=value, over the deck
 home=${TRIREME_HOME:-$(cd "$(dirname "$0")/../.." && pwd)}  # the source tree
 hosts=${TRIREME_HOSTS:-}                               # node1,node2; empty: this machine
 ranks_per_node=${TRIREME_RANKS_PER_NODE:-2}
@@ -31,7 +34,9 @@ detached() { exec setsid "$@"; }
 turn_begin "local-$$"
 nodes=1 hostfile=
 if [ -n "$hosts" ]; then
-  hostfile=$(mktemp "$run/hosts.XXXXXX") || turn_fail "cannot write in $run"
+  place=$run
+  [ -d "$place" ] || place=$TMPDIR  # a dry run makes no folder
+  hostfile=$(mktemp "$place/hosts.XXXXXX") || turn_fail "cannot write in $place"
   trap 'rm -f "$hostfile"' EXIT
   nodes=0
   for host in ${hosts//,/ }; do
@@ -40,8 +45,10 @@ if [ -n "$hosts" ]; then
   done >"$hostfile"
 fi
 turn_mpirun "$nodes" "$hostfile"
+turn_dry "${launcher[@]}"
 trap 'turn_stop' INT HUP
 turn_run detached "${launcher[@]}"
 turn_end
-[ "$turn_next" != again ] || turn_say "to go on: $0 $deck $run $settings"
+again=$(printf ' %q' "$0" "$deck" "$run" "${settings[@]}")
+[ "$turn_next" != again ] || turn_say "to go on:$again"
 exit "$turn_exit"

@@ -4,15 +4,19 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <vector>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/host/progress.hpp"
 
 #include "diff.hpp"
+#include "inspect_tokens.hpp"
+#include "resume.hpp"
 
 namespace trireme {
 
@@ -30,7 +34,7 @@ std::string resolve(const std::string& given) {
   TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
   TRM_REQUIRE(
       fs::is_directory(path, code),
-      "{}: not a folder; inspect takes the folder of a checkpoint (…/global_stepN) or of a run",
+      "{}: not a folder; of checkpoints, inspect takes the folder …/global_stepN or a run's",
       given);
   // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
   // what is missing.
@@ -74,11 +78,12 @@ void print_totals(const CheckpointReader& reader, const std::vector<std::string>
     (weights ? model : optimizer) += bytes_of(reader, name);
     if (weights) parameters += reader.global_shape(name).count();
   }
-  log::info("shards      {}, {} bytes ({:.1f} MB)", reader.shards().size(), files,
-            megabytes(files));
-  log::info("model       {} parameters, {} bytes ({:.1f} MB)", parameters, model,
-            megabytes(model));
-  log::info("optimizer   {} bytes ({:.1f} MB)", optimizer, megabytes(optimizer));
+  log::info("shards      {}, {} bytes ({})",
+            grouped(static_cast<std::int64_t>(reader.shards().size())), grouped(files),
+            decimal_size(files));
+  log::info("model       {} parameters, {} bytes ({})", grouped(parameters), grouped(model),
+            decimal_size(model));
+  log::info("optimizer   {} bytes ({})", grouped(optimizer), decimal_size(optimizer));
 }
 
 void print_tensors(const CheckpointReader& reader, const std::vector<std::string>& names) {
@@ -97,13 +102,30 @@ void print_tensors(const CheckpointReader& reader, const std::vector<std::string
   }
 }
 
-void print(const CheckpointReader& reader, bool deck) {
+/// Prints the lists first, as the summary then stays in sight below them.
+void print(const CheckpointReader& reader, bool deck, bool optimizer) {
   auto names = reader.names();
   std::ranges::sort(names, in_model_order);
+  std::vector<std::string> listed = names;
+  if (!optimizer) {
+    std::erase_if(listed, [](const auto& name) { return !name.starts_with("model/"); });
+  }
+  print_tensors(reader, listed);
+  if (listed.size() < names.size()) {
+    log::info("and {} tensors of the optimizer, which --optimizer lists",
+              names.size() - listed.size());
+  }
+  log::info("");
+  if (deck) {
+    log::info("deck");
+    const RunState& state = reader.state();
+    const bool current = state.format_version == RunState::kFormat;
+    std::istringstream lines(current ? state.deck : to_yaml(deck_of(reader)));
+    for (std::string line; std::getline(lines, line);) log::info("{}", line);
+    log::info("");
+  }
   print_state(reader);
   print_totals(reader, names);
-  print_tensors(reader, names);
-  if (deck) log::info("deck\n{}", reader.state().deck);
 }
 
 void verify(CheckpointReader& reader) {
@@ -127,9 +149,17 @@ void verify(CheckpointReader& reader) {
 }  // namespace
 
 int inspect(const InspectOptions& options) {
+  std::error_code code;
+  const bool one = options.other.empty() && !options.deck &&
+                   fs::path(options.checkpoint).filename() != "checkpoint.h5";
+  if (one && fs::exists(options.checkpoint, code) &&
+      !fs::is_directory(options.checkpoint, code)) {
+    inspect_tokens(options.checkpoint, options.verify);
+    return 0;
+  }
   CheckpointReader reader(resolve(options.checkpoint));
   if (options.other.empty()) {
-    print(reader, options.deck);
+    print(reader, options.deck, options.optimizer);
     if (options.verify) {
       verify(reader);
     } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `trireme inspect`: describes, verifies and compares checkpoints.
+// `trireme inspect`: describes and verifies checkpoints and token files, compares checkpoints.
 #pragma once
 
 #include <string>
@@ -7,14 +7,17 @@
 namespace trireme {
 
 struct InspectOptions {
-  std::string checkpoint;  ///< a checkpoint's folder, or a run's folder with checkpoints
+  /// A checkpoint's folder, a run's folder with checkpoints, or a token file.
+  std::string checkpoint;
   std::string other;       ///< checkpoint to compare with; empty: describe `checkpoint`
   bool verify = false;     ///< check every byte against the checksums
   bool deck = false;       ///< print the deck too
+  bool optimizer = false;  ///< list the optimizer's tensors too
 };
 
-/// Inspects a checkpoint on one rank, and prints to stdout. Returns the exit code: 1 if two
-/// checkpoints' tensors differ, else 0. Throws Error for folders without a complete checkpoint.
+/// Inspects a checkpoint or a token file on one rank, and prints to stdout. Returns the exit
+/// code: 1 if two checkpoints' tensors differ, else 0. Throws Error for folders without a
+/// complete checkpoint, and for damaged files.
 [[nodiscard]] int inspect(const InspectOptions& options);
 
 }  // namespace trireme

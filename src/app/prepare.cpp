@@ -14,6 +14,7 @@
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/record/owner_lock.hpp"
@@ -38,7 +39,8 @@ class Parcel {
   void send(TextPieces&& pieces, Communicator& world) {
     wait();
     pieces_ = std::move(pieces);
-    header_ = {pieces_.tokens.size(), pieces_.ends.size(), pieces_.hash};
+    header_ = {pieces_.tokens.size(), pieces_.ends.size(), pieces_.hash,
+               pieces_.has_crlf ? 1U : 0U};
     const View header(header_.data(), DType::u64, Shape{kHeader});
     requests_.push_back(world.start_send(header, 0, kTag));
     if (!pieces_.tokens.empty()) {
@@ -59,12 +61,13 @@ class Parcel {
     pieces.tokens.resize(header[0]);
     pieces.ends.resize(header[1]);
     pieces.hash = header[2];
+    pieces.has_crlf = header[3] != 0;
     if (header[0] > 0) world.start_receive(view_of(pieces.tokens), from, kTag)->wait();
     if (header[1] > 0) world.start_receive(view_of(pieces.ends), from, kTag)->wait();
   }
 
  private:
-  static constexpr int kHeader = 3;
+  static constexpr int kHeader = 4;
   TextPieces pieces_;
   std::array<std::uint64_t, kHeader> header_{};
   std::vector<RequestPtr> requests_;
@@ -77,7 +80,7 @@ struct Output {
       : lock(std::move(owner)),
         writer(options.output, tokenizer),
         joiner(blocks, writer),
-        progress("preparing " + options.output, "MB",
+        progress("preparing " + printable(options.output), "MB",
                  static_cast<double>(blocks.bytes()) * 1e-6) {}
 
   void add(const TextBlocks& blocks, std::int64_t k, const TextPieces& pieces) {
@@ -99,13 +102,14 @@ std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFo
                                      Communicator& world) {
   std::vector<TextInput> inputs =
       collectively(world, [&] { return find_inputs(options.inputs, format); });
-  std::string sizes;
-  for (const TextInput& input : inputs) sizes += fmt::format("{} ", input.bytes);
-  const std::string first = world.broadcast_text(sizes, 0);
+  std::string facts;
+  for (const TextInput& input : inputs) {
+    facts += fmt::format("{} bytes{}, ", input.bytes, input.jsonl ? " of JSON lines" : "");
+  }
+  const std::string first = world.broadcast_text(facts, 0);
   collectively(world, [&] {
-    TRM_REQUIRE(sizes == first,
-                "rank {} finds input files of other sizes than rank 0 ({}and {})", world.rank(),
-                sizes, first);
+    TRM_REQUIRE(facts == first, "rank {} finds other input files than rank 0 ({}but {})",
+                world.rank(), shortened(facts, 200), shortened(first, 200));
   });
   return inputs;
 }
@@ -202,6 +206,8 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   format.all_jsonl = options.jsonl_key.has_value();
   if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
   format.separator = options.separator;
+  format.as_it_is = options.format == "text";
+  format.all_jsonl |= options.format == "jsonl";
 
   const auto tokenizer =
       collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
@@ -217,9 +223,13 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   PrepareSummary summary;
   collectively(world, [&] {
     if (!output) return;
+    summary.warning = output->joiner.check_separator();
     finish(*output, options);
-    summary = {blocks.bytes(), output->writer.tokens(), output->writer.documents(),
-               output->writer.dropped(), now() - started};
+    summary.bytes = blocks.bytes();
+    summary.tokens = output->writer.tokens();
+    summary.documents = output->writer.documents();
+    summary.dropped = output->writer.dropped();
+    summary.seconds = now() - started;
   });
   return summary;
 }

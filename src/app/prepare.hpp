@@ -18,6 +18,7 @@ struct PrepareOptions {
   std::string output{};
   bool overwrite = false;                  ///< move what has the output's name aside
   std::optional<std::string> jsonl_key{};  ///< if set, every input is JSON lines
+  std::string format = "auto";             ///< auto, text or jsonl: what every input is
   std::string separator{};                 ///< bytes between documents in plain text
   std::string tokenizer = "bytes";
   std::int64_t block_bytes = TextBlocks::kBlockBytes;  ///< affects speed, never the output
@@ -30,6 +31,7 @@ struct PrepareSummary {
   std::int64_t documents = 0;
   std::int64_t dropped = 0;  ///< empty documents left out
   double seconds = 0;
+  std::string warning{};  ///< names files without the separator; "" if there are none
 };
 
 /// Converts text files to one token file. The output is equal, byte for byte, on any number of

@@ -4,172 +4,29 @@
 #include "trireme/app/program.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <unistd.h>
-
-#include <CLI/CLI.hpp>
 
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
-#include "trireme/bench/bench.hpp"
 #include "trireme/comm/launcher.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/engine.hpp"
+#include "trireme/host/process_settings.hpp"
 #include "trireme/host/terminal.hpp"
 
-#include "help/command_tree.hpp"
-#include "inspect.hpp"
-#include "plan.hpp"
-#include "prepare.hpp"
-#include "train.hpp"
+#include "command_line.hpp"
+#include "deck_files.hpp"
+#include "help/topics.hpp"
 
 namespace trireme {
 
 namespace {
-
-constexpr const char* kCommands = "train, bench, plan, prepare or inspect";
-
-struct CommandLine {
-  CLI::App app{
-      "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
-  CLI::App* train = nullptr;
-  CLI::App* bench = nullptr;
-  CLI::App* prepare = nullptr;
-  CLI::App* inspect = nullptr;
-  CLI::App* plan = nullptr;
-  DeckSource deck;
-  BenchOptions bench_options;
-  PrepareOptions prepare_options;
-  InspectOptions inspect_options;
-  PlanOptions plan_options;
-  std::string separator;
-  std::string jsonl_key;
-  bool help_keys = false;
-
-  CommandLine() {
-    app.require_subcommand(1);
-    app.set_version_flag("--version", [] {
-      return fmt::format("trireme {}\n{}\n{}", version_text(), build_text(), libraries_text());
-    });
-    app.add_flag_callback(
-        "--manual", [this] { print_instead(manual(command_tree(app))); },
-        "Prints the manual page, for man -l -");
-    app.add_option_function<std::string>(
-           "--completion",
-           [this](const std::string& shell) {
-             print_instead(completion(command_tree(app), shell));
-           },
-           "Prints a shell's completions, to be sourced")
-        ->type_name("SHELL")
-        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
-    train = app.add_subcommand("train", "Trains the model of one or several decks");
-    add_deck(*train);
-    train->add_flag("--help-keys", help_keys, "Lists every deck key and ends");
-    bench =
-        app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
-    add_deck(*bench);
-    bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
-        ->check(CLI::Range(1, 1'000'000));
-    bench->add_option("--json", bench_options.json, "File for the figures, one JSON object")
-        ->type_name(kFileValue);
-    auto* against =
-        bench
-            ->add_option("--against", bench_options.against,
-                         "key=value over the decks: alternates steps of the deck with and "
-                         "without these settings, and compares their times")
-            ->type_name(kSettingValue)
-            ->take_all();
-    auto* update = bench->add_flag("--update", bench_options.update,
-                                   "Measures AdamW alone, and the rate of memory");
-    update->excludes(against);
-    bench
-        ->add_flag("--kernels", bench_options.kernels,
-                   "Measures each kernel of a step, and the rates of GEMMs and copies")
-        ->excludes(against)
-        ->excludes(update);
-    add_prepare();
-    add_inspect();
-    add_plan();
-  }
-
-  /// Prints a text instead of running a command, as --version does.
-  [[noreturn]] static void print_instead(const std::string& text) {
-    throw CLI::CallForVersion(text, 0);
-  }
-
-  void add_deck(CLI::App& command) {
-    command
-        .add_option(
-            kDeckArgument, deck.files,
-            "Decks, YAML or JSON, with the keys of GPT-NeoX and DeepSpeed; later decks win")
-        ->type_name(kFileValue);
-    command
-        .add_option("--set", deck.overrides, "key=value over the decks; dots for nested keys")
-        ->type_name(kSettingValue)
-        ->take_all()
-        ->expected(1)
-        ->allow_extra_args(false);
-  }
-
-  void add_plan() {
-    plan = app.add_subcommand("plan",
-                              "Forecasts memory, messages, schedule and checkpoints of a run "
-                              "of any size, in one process");
-    add_deck(*plan);
-    plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
-        ->required()
-        ->check(CLI::Range(1, 100'000'000));
-    plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
-                     "Ranks on each node, for checkpoint: {writers_per_node: N}")
-        ->check(CLI::Range(1, 100'000));
-    plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
-        ->type_name(kFileValue);
-  }
-
-  void add_prepare() {
-    prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
-    prepare
-        ->add_option("--input", prepare_options.inputs, "Plain text, or JSON lines (*.jsonl)")
-        ->type_name(kFileValue)
-        ->required();
-    prepare->add_option("--output", prepare_options.output, "Token file to write")
-        ->type_name(kFileValue)
-        ->required();
-    prepare->add_flag("--overwrite", prepare_options.overwrite,
-                      "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
-                      "a file is an error");
-    prepare->add_option("--jsonl-key", jsonl_key,
-                        "Treats inputs as JSON lines; the key of the text");
-    prepare->add_option(
-        "--document-separator", separator,
-        "Separator between documents of plain text; \\n, \\t, \\xHH are understood");
-    prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")
-        ->capture_default_str();
-  }
-
-  void add_inspect() {
-    InspectOptions& options = inspect_options;
-    inspect = app.add_subcommand(
-        "inspect", "Shows what a checkpoint holds, verifies it, or compares two checkpoints");
-    inspect
-        ->add_option("CHECKPOINT", options.checkpoint,
-                     "A checkpoint's folder, or a run's folder (its latest checkpoint)")
-        ->type_name(kFolderValue)
-        ->required();
-    inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
-    inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
-    inspect
-        ->add_option(
-            "--diff", options.other,
-            "Compares bit by bit with this checkpoint: exit code 0 if all tensors are equal, "
-            "else 1. Differences in iteration, seed, … are printed but don't count")
-        ->type_name(kFolderValue)
-        ->excludes("--deck");
-  }
-};
 
 /// Marks errors that depend on the command line alone, as every rank meets them.
 void same_everywhere(const std::function<void()>& f) {
@@ -184,12 +41,43 @@ void same_everywhere(const std::function<void()>& f) {
 void run_prepare(CommandLine& line, Communicator& world) {
   PrepareOptions& options = line.prepare_options;
   if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
-  same_everywhere([&] { options.separator = unescape(line.separator); });
+  same_everywhere([&] {
+    options.separator = unescape(line.separator);
+    TRM_REQUIRE(options.format != "text" || !options.jsonl_key,
+                "--format text contradicts --jsonl-key; leave one of them out");
+  });
   const PrepareSummary s = prepare(options, world);
   log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
             s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
             static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
+  if (!s.warning.empty()) log::warn("{}", s.warning);
   if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
+}
+
+/// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
+bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
+
+void require_deck(const CommandLine& line, const char* name) {
+  TRM_REQUIRE(!line.deck.files.empty(),
+              "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
+}
+
+/// Runs a command that needs no MPI; says whether the command line names one.
+bool run_without_ranks(CommandLine& line) {
+  const bool show = line.show->parsed();
+  if (!show && !line.validate->parsed() && !line.keys->parsed()) return false;
+  if (!speaks_for_all()) return true;
+  if (line.keys->parsed()) {
+    print_keys(line.keys_options);
+    return true;
+  }
+  require_deck(line, show ? "show" : "validate");
+  if (show) {
+    show_deck(line.deck, line.show_options);
+  } else {
+    validate_deck(line.deck, line.validate_ranks);
+  }
+  return true;
 }
 
 /// Runs the command, and returns the exit code.
@@ -198,25 +86,27 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     run_prepare(line, mpi.world());
     return 0;
   }
-  if (line.inspect->parsed()) {
+  const auto& checkpoints = line.verify_options.checkpoints;
+  if (!checkpoints.empty()) {  // verify --checkpoint A B is inspect A --diff B
+    line.inspect_options = {.checkpoint = checkpoints[0], .other = checkpoints[1]};
+  }
+  if (line.inspect->parsed() || !checkpoints.empty()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
   }
-  const char* name = line.train->parsed() ? "train" : line.plan->parsed() ? "plan" : "bench";
+  const char* name = line.train->parsed()    ? "train"
+                     : line.plan->parsed()   ? "plan"
+                     : line.verify->parsed() ? "verify"
+                                             : "bench";
   same_everywhere([&] {
-    TRM_REQUIRE(!line.deck.files.empty(),
-                "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
+    require_deck(line, name);
+    check_deck_files(name, line.deck.files);
   });
-  if (line.train->parsed()) return train(line.deck, mpi, clock);
-  if (line.plan->parsed()) {
-    plan(line.deck, line.plan_options, mpi.world());
-    return 0;
-  }
+  if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
+  if (line.plan->parsed()) return plan(line.deck, line.plan_options, mpi.world());
+  if (line.verify->parsed()) return verify(line.deck, line.verify_options, mpi);
   bench(line.deck, line.bench_options, mpi);
   return 0;
 }
-
-/// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
-bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
 /// Rank 0 reports an error that all ranks meet; the other ranks wait until rank 0 ends them.
 constexpr unsigned kPatienceSeconds = 10;
@@ -268,15 +158,43 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
                                                       ? fmt::format("no command: {}", kCommands)
                                                       : e.what()));
   } else {
-    log::error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
+    std::vector<std::string> names;
+    for (const auto* known : line.app.get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(known->get_name());
+    }
+    const std::string near = nearest_name(word, names);
+    log::error(fmt::format("unknown command '{}': {}{} (trireme --help)", word, kCommands,
+                           near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
   return 1;
+}
+
+/// Prints a topic, or the deck keys about a word, without MPI. Returns the exit code.
+int explain(const CommandLine& line) {
+  if (!speaks_for_all()) return 0;
+  try {
+    if (line.help->parsed()) {
+      fmt::print("{}", help_text(line.app, line.topic));
+      return 0;
+    }
+    const std::string keys = describe_keys(line.keys_about);
+    TRM_REQUIRE(!keys.empty(), "no deck key is about '{}'; --help-keys alone lists all keys",
+                line.keys_about);
+    fmt::print("{}", keys);
+    return 0;
+  } catch (const Error& e) {
+    log::error(e.what());
+    return 1;
+  }
 }
 
 }  // namespace
 
 int run_program(int argc, char** argv) {
-  use_best_blas_kernels(argv);
+  // A limit of file sizes (ulimit -f) then fails the write, as a full disk does.
+  std::signal(SIGXFSZ, SIG_IGN);
+  use_process_settings(argv);
+  raise_open_files();
   StartClock clock;
   static_cast<void>(live_place());  // MPI makes a single process look launched
   CommandLine line;
@@ -285,17 +203,23 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return answer(line, e);
   }
-  if (line.help_keys) {
-    if (speaks_for_all()) fmt::print("{}", describe_keys());
-    return 0;
-  }
+  if (line.help_keys->count() > 0 || line.help->parsed()) return explain(line);
   try {
+    if (run_without_ranks(line)) return 0;
     const MpiSession mpi = clock.time("MPI", [&] { return MpiSession(argc, argv); });
     log::start(mpi.world().rank(), host_name());
+    log::set_loudness(line.quiet     ? log::Loudness::quiet
+                      : line.verbose ? log::Loudness::verbose
+                                     : log::Loudness::usual);
     try {
       return run_command(line, mpi, clock);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
+    } catch (const std::bad_alloc&) {
+      return end_all(
+          "out of memory: the system gave this process no more. `trireme plan` says "
+          "what a run takes",
+          false, &mpi.world());
     } catch (const std::exception& e) {
       return end_all(e.what(), false, &mpi.world());
     }

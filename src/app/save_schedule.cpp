@@ -12,10 +12,13 @@ bool multiple(std::int64_t iteration, std::int64_t interval) {
   return interval > 0 && iteration % interval == 0;
 }
 
-/// Whether `iteration` is base, base², …; resolve() has checked that base ≥ 2.
-bool power(std::int64_t iteration, std::int64_t base) {
-  while (iteration > base && iteration % base == 0) iteration /= base;
-  return iteration == base;
+/// Whether `iteration` is 1, base, base², … rounded down, as GPT-NeoX computes these powers.
+/// resolve() has checked that base > 1.
+bool power(std::int64_t iteration, double base) {
+  for (double x = 1; x < static_cast<double>(iteration) + 1; x *= base) {
+    if (static_cast<std::int64_t>(x) == iteration) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -23,10 +26,14 @@ bool power(std::int64_t iteration, std::int64_t base) {
 bool save_is_due(const DeckSettings& deck, std::int64_t iteration) {
   if (deck.save.empty()) return false;
   const bool log = deck.checkpoint_scale == DeckSettings::CheckpointScale::log;
-  const std::int64_t factor = deck.checkpoint_factor;
-  return (log ? power(iteration, factor) : multiple(iteration, factor)) ||
-         multiple(iteration, deck.exit_interval) || iteration == deck.train_iters ||
-         std::ranges::find(deck.extra_save_iters, iteration) != deck.extra_save_iters.end();
+  const double factor = deck.checkpoint_factor;
+  if (std::ranges::find(deck.extra_save_iters, iteration) != deck.extra_save_iters.end()) {
+    return true;
+  }
+  if (iteration == 0) return false;
+  return (log ? power(iteration, factor)
+              : multiple(iteration, static_cast<std::int64_t>(factor))) ||
+         multiple(iteration, deck.exit_interval) || iteration == deck.train_iters;
 }
 
 bool exit_is_due(const DeckSettings& deck, std::int64_t iteration) {

@@ -63,7 +63,7 @@ Measured measure(TimedTrainer& timed, const Engine& engine, int steps) {
   Measured m;
   std::vector<double> seconds;
   const auto gemm = [&] {
-    const double mine = engine.gemm_rate(world, 2048, 0.3);
+    const double mine = engine.gemm_rate(world, 2048, 0.3).operations;
     m.gemm_rate = std::max(m.gemm_rate, world.reduce_value(mine, Reduction::sum));
   };
   for (int i = 0; i <= steps; ++i) {

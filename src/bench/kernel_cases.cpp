@@ -55,9 +55,15 @@ void KernelCases::forward(const Matrix& w) {
         const Tensor before = w.activates ? ex_.make(type_, y.shape()) : Tensor();
         return [=, this] {
           if (w.activates) {
-            ops::gemm_activation(ex_, x, weight, or_none(bias), model_.activation, before, y);
+            ops::gemm_activation(ex_, {.kind = model_.activation,
+                                       .x = x,
+                                       .weight = weight,
+                                       .bias = or_none(bias),
+                                       .before = before,
+                                       .y = y});
           } else {
-            ops::gemm_into(ex_, x, Op::n, weight, Op::t, y, 0, or_none(bias));
+            ops::gemm_into(ex_,
+                           {.a = x, .b = weight, .op_b = Op::t, .c = y, .bias = or_none(bias)});
           }
         };
       });
@@ -75,9 +81,13 @@ void KernelCases::backward(const Matrix& w) {
         const Tensor dx = ex_.make(type_, Shape{rows_, w.in});
         return [=, this] {
           if (w.activated) {
-            ops::gemm_activation_backward(ex_, dy, weight, model_.activation, before, dx);
+            ops::gemm_activation_backward(ex_, {.kind = model_.activation,
+                                                .dy = dy,
+                                                .weight = weight,
+                                                .before = before,
+                                                .dx = dx});
           } else {
-            ops::gemm_into(ex_, dy, Op::n, weight, Op::n, dx);
+            ops::gemm_into(ex_, {.a = dy, .b = weight, .c = dx});
           }
         };
       });
@@ -87,8 +97,10 @@ void KernelCases::backward(const Matrix& w) {
         const Tensor x = random(rows_, w.in);
         const Tensor dweight = ex_.zeros(grad_, Shape{w.out, w.in});
         const Tensor dbias = w.bias ? ex_.zeros(grad_, Shape{w.out}) : Tensor();
-        return
-            [=, this] { ops::accumulate_weight_gradient(ex_, dy, x, dweight, or_none(dbias)); };
+        return [=, this] {
+          ops::accumulate_weight_gradient(
+              ex_, {.dy = dy, .x = x, .dweight = dweight, .dbias = or_none(dbias)});
+        };
       });
 }
 
@@ -103,13 +115,15 @@ void KernelCases::attention() {
     std::array<Tensor, 3> a = {random(rows_, s.row_width()),
                                ex_.make(type_, Shape{rows_, s.heads() * s.head_dim}),
                                ex_.make(sums_, Shape{s.batch, s.heads(), s.seq})};
-    ops::attention_forward(ex_, a[0], s, drops, a[1], a[2]);
+    ops::attention_forward(
+        ex_, {.shape = s, .dropout = drops, .qkv = a[0], .out = a[1], .lse = a[2]});
     return a;
   };
   add("attention", "attention", layers_, 4 * half, bytes(qkv + out) + lse,
       [this, s, drops, arrays]() -> Run {
         return [this, s, drops, a = arrays()] {
-          ops::attention_forward(ex_, a[0], s, drops, a[1], a[2]);
+          ops::attention_forward(
+              ex_, {.shape = s, .dropout = drops, .qkv = a[0], .out = a[1], .lse = a[2]});
         };
       });
   add("attention", "attention, gradient", layers_, 10 * half, bytes(2 * qkv + 2 * out) + lse,
@@ -117,8 +131,15 @@ void KernelCases::attention() {
         const auto a = arrays();
         const Tensor dout = random(rows_, s.heads() * s.head_dim);
         const Tensor dqkv = ex_.make(type_, Shape{rows_, s.row_width()});
-        return
-            [=, this] { ops::attention_backward(ex_, dout, a[0], a[1], a[2], s, drops, dqkv); };
+        return [=, this] {
+          ops::attention_backward(ex_, {.shape = s,
+                                        .dropout = drops,
+                                        .dout = dout,
+                                        .qkv = a[0],
+                                        .out = a[1],
+                                        .lse = a[2],
+                                        .dqkv = dqkv});
+        };
       });
 }
 
@@ -129,9 +150,11 @@ void KernelCases::rotary() {
   // Forward and backward.
   add("rotary", "rotary", 2 * layers_, 0, 2 * bytes(rows_ * (s.heads() + s.kv_heads) * dim),
       [this, s, dim]() -> Run {
-        const Tensor table = ops::rotary_table(ex_, type_, s.seq, dim, model_.rotary_emb_base);
+        const Tensor table = ops::rotary_table(
+            ex_,
+            {.dtype = type_, .seq = s.seq, .rotary_dim = dim, .base = model_.rotary_emb_base});
         const Tensor qkv = random(rows_, s.row_width());
-        return [=, this] { ops::rotary(ex_, qkv, s, table, false); };
+        return [=, this] { ops::rotary(ex_, {.shape = s, .qkv = qkv, .table = table}); };
       });
 }
 
@@ -140,8 +163,13 @@ std::array<Tensor, 5> KernelCases::norm_arrays() const {
   std::array<Tensor, 5> a = {
       random(rows_, h_), ones(type_, h_), bias ? random(type_, Shape{h_}) : Tensor(),
       ex_.make(type_, Shape{rows_, h_}), ex_.make(sums_, Shape{rows_, 2})};
-  ops::norm_forward(ex_, model_.norm, model_.norm_epsilon, a[0], a[1], or_none(a[2]), a[3],
-                    a[4]);
+  ops::norm_forward(ex_, {.kind = model_.norm,
+                          .epsilon = model_.norm_epsilon,
+                          .x = a[0],
+                          .weight = a[1],
+                          .bias = or_none(a[2]),
+                          .y = a[3],
+                          .statistics = a[4]});
   return a;
 }
 
@@ -160,8 +188,13 @@ void KernelCases::norms() {
           micro_,
       0, bytes(2 * n) + statistics, [this]() -> Run {
         return [this, a = norm_arrays()] {
-          ops::norm_forward(ex_, model_.norm, model_.norm_epsilon, a[0], a[1], or_none(a[2]),
-                            a[3], a[4]);
+          ops::norm_forward(ex_, {.kind = model_.norm,
+                                  .epsilon = model_.norm_epsilon,
+                                  .x = a[0],
+                                  .weight = a[1],
+                                  .bias = or_none(a[2]),
+                                  .y = a[3],
+                                  .statistics = a[4]});
         };
       });
   if (!parallel) {
@@ -170,9 +203,15 @@ void KernelCases::norms() {
       const Tensor addend = random(rows_, h_);
       const Tensor sum = ex_.make(type_, Shape{rows_, h_});
       return [=, this] {
-        ops::residual_norm_forward(ex_, model_.norm, model_.norm_epsilon, a[0],
-                                   {addend, dropout(model_.hidden_dropout)}, a[1],
-                                   or_none(a[2]), sum, a[3], a[4]);
+        ops::residual_norm_forward(ex_, {.kind = model_.norm,
+                                         .epsilon = model_.norm_epsilon,
+                                         .x = a[0],
+                                         .residual = {addend, dropout(model_.hidden_dropout)},
+                                         .weight = a[1],
+                                         .bias = or_none(a[2]),
+                                         .sum = sum,
+                                         .y = a[3],
+                                         .statistics = a[4]});
       };
     });
   }
@@ -190,8 +229,15 @@ KernelCases::Run KernelCases::norm_backward(bool with_sum) const {
   const Tensor dweight = ex_.zeros(grad_, Shape{h_});
   const Tensor dbias = a[2].defined() ? ex_.zeros(grad_, Shape{h_}) : Tensor();
   return [=, this] {
-    ops::norm_backward(ex_, model_.norm, dy, a[0], a[1], a[4], or_none(addend), dx, dweight,
-                       or_none(dbias));
+    ops::norm_backward(ex_, {.kind = model_.norm,
+                             .dy = dy,
+                             .x = a[0],
+                             .weight = a[1],
+                             .statistics = a[4],
+                             .add = or_none(addend),
+                             .dx = dx,
+                             .dweight = dweight,
+                             .dbias = or_none(dbias)});
   };
 }
 
@@ -204,14 +250,19 @@ void KernelCases::activations() {
       [this, width, inner]() -> Run {
         const Tensor x = random(rows_, width);
         const Tensor y = ex_.make(type_, Shape{rows_, inner});
-        return [=, this] { ops::activation_forward(ex_, model_.activation, x, y); };
+        return [=, this] {
+          ops::activation_forward(ex_, {.kind = model_.activation, .x = x, .y = y});
+        };
       });
   add("activation", "activation, gradient", both ? layers_ : 0, 0,
       bytes(rows_ * (2 * width + inner)), [this, width, inner]() -> Run {
         const Tensor x = random(rows_, width);
         const Tensor dy = random(rows_, inner);
         const Tensor dx = ex_.make(type_, Shape{rows_, width});
-        return [=, this] { ops::activation_backward(ex_, model_.activation, x, dy, dx); };
+        return [=, this] {
+          ops::activation_backward(ex_,
+                                   {.kind = model_.activation, .x = x, .dy = dy, .dx = dx});
+        };
       });
 }
 
@@ -235,7 +286,9 @@ void KernelCases::sums() {
       [this]() -> Run {
         const Tensor x = random(rows_, h_);
         const Tensor y = ex_.make(type_, Shape{rows_, h_});
-        return [=, this] { ops::dropout(ex_, x, dropout(model_.hidden_dropout), {}, y); };
+        return [=, this] {
+          ops::apply_dropout(ex_, {.x = x, .dropout = dropout(model_.hidden_dropout), .y = y});
+        };
       });
 }
 

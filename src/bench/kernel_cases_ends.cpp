@@ -9,6 +9,7 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
+#include "trireme/ops/step_state.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 
 #include "kernel_cases.hpp"
@@ -127,14 +128,19 @@ void KernelCases::embedding() {
     const Tensor ids = random_ids(rows_);
     const Tensor table = random(v, h_);
     const Tensor y = ex_.make(type_, Shape{rows_, h_});
-    return [=, this] { ops::embedding_forward(ex_, ids, table, 0, y); };
+    return [=, this] {
+      ops::embedding_forward(ex_, {.ids = ids, .table = table, .first_row = 0, .y = y});
+    };
   });
   add("embedding", "embedding, gradient", micro_, 0, bytes(n) + 2 * bytes(part, grad_),
       [this, v]() -> Run {
         const Tensor ids = random_ids(rows_);
         const Tensor dy = random(rows_, h_);
         const Tensor dtable = ex_.zeros(grad_, Shape{v, h_});
-        return [=, this] { ops::embedding_backward(ex_, ids, dy, 0, dtable); };
+        return [=, this] {
+          ops::embedding_backward(ex_,
+                                  {.ids = ids, .dy = dy, .first_row = 0, .dtable = dtable});
+        };
       });
   if (model_.pos_emb == PositionEmbedding::learned) positions();
 }
@@ -145,13 +151,19 @@ void KernelCases::positions() {
   add("embedding", "positions", micro_, 0, bytes(table + 2 * n), [this]() -> Run {
     const Tensor values = random(model_.max_position_embeddings, h_);
     const Tensor y = random(rows_, h_);
-    return [=, this] { ops::positions_forward(ex_, values, model_.seq_length, 0, y); };
+    return [=, this] {
+      ops::positions_forward(
+          ex_, {.table = values, .seq = model_.seq_length, .first_row = 0, .y = y});
+    };
   });
   add("embedding", "positions, gradient", micro_, 0, bytes(n) + 2 * bytes(table, grad_),
       [this]() -> Run {
         const Tensor dy = random(rows_, h_);
         const Tensor sums = ex_.zeros(grad_, Shape{model_.max_position_embeddings, h_});
-        return [=, this] { ops::positions_backward(ex_, dy, model_.seq_length, 0, sums); };
+        return [=, this] {
+          ops::positions_backward(
+              ex_, {.dy = dy, .seq = model_.seq_length, .first_row = 0, .dtable = sums});
+        };
       });
 }
 
@@ -171,13 +183,13 @@ void KernelCases::head() {
   add("head", "logits", calls, operations, bytes(n * h_ + v * h_ + n * v),
       [this, arrays]() -> Run {
         return [this, a = arrays()] {
-          ops::gemm_into(ex_, a[0], Op::n, a[1], Op::t, logits(a[2]));
+          ops::gemm_into(ex_, {.a = a[0], .b = a[1], .op_b = Op::t, .c = logits(a[2])});
         };
       });
   add("head", "logits, input gradient", calls, operations, bytes(n * h_ + v * h_ + n * v),
       [this, arrays]() -> Run {
         return [this, a = arrays()] {
-          ops::gemm_into(ex_, logits(a[2]), Op::n, a[1], Op::n, a[0]);
+          ops::gemm_into(ex_, {.a = logits(a[2]), .b = a[1], .c = a[0]});
         };
       });
   add("head", "logits, weight gradient", calls, operations,
@@ -185,7 +197,10 @@ void KernelCases::head() {
         const Tensor x = random(n, h_);
         const Tensor dy = random(type_, chunk);
         const Tensor dweight = ex_.zeros(grad_, Shape{v, h_});
-        return [=, this] { ops::gemm_into(ex_, logits(dy), Op::t, x, Op::n, dweight, 1); };
+        return [=, this] {
+          ops::gemm_into(ex_,
+                         {.a = logits(dy), .op_a = Op::t, .b = x, .c = dweight, .beta = 1});
+        };
       });
   cross_entropy(chunk, calls);
 }
@@ -201,7 +216,12 @@ void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
   add("cross entropy", "exponentials", calls, 0, bytes(2 * rows * v) + bytes(3 * rows, sums_),
       [this, chunk, columns]() -> Run {
         return [this, c = columns(), z = random(type_, chunk)] {
-          ops::softmax_local(ex_, logits(z), c[0], 0, c[1], c[2], c[3]);
+          ops::softmax_local(ex_, {.logits = logits(z),
+                                   .targets = c[0],
+                                   .first_column = 0,
+                                   .max = c[1],
+                                   .sum = c[2],
+                                   .picked = c[3]});
         };
       });
   add("cross entropy", "scale and loss", calls, 0, bytes(8 * rows, sums_),
@@ -210,14 +230,25 @@ void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
         const Tensor all = ones(sums_, rows);
         const Tensor total = ex_.zeros(DType::f64, Shape{1});
         return [=, this] {
-          ops::softmax_rescale(ex_, all, c[0], 0, v, c[1], c[2], c[3]);
-          ops::softmax_loss(ex_, c[2], c[3], total);
+          ops::softmax_rescale(ex_, {.global_max = all,
+                                     .targets = c[0],
+                                     .first_column = 0,
+                                     .columns = v,
+                                     .max = c[1],
+                                     .sum = c[2],
+                                     .picked = c[3]});
+          ops::softmax_loss(ex_, {.sum = c[2], .picked = c[3], .total = total});
         };
       });
   add("cross entropy", "gradient", calls, 0, bytes(2 * rows * v) + bytes(2 * rows, sums_),
       [this, chunk, columns]() -> Run {
         return [this, c = columns(), z = random(type_, chunk)] {
-          ops::softmax_gradient(ex_, logits(z), c[0], 0, c[1], c[2], 1);
+          ops::softmax_gradient(ex_, {.exponentials = logits(z),
+                                      .targets = c[0],
+                                      .first_column = 0,
+                                      .factor = c[1],
+                                      .sum = c[2],
+                                      .scale = 1});
         };
       });
 }

@@ -96,7 +96,7 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
   }
   const Deck deck = load_bench_deck(source, world);
   const Engine engine(deck, mpi);
-  const Rates rates = {.operations = engine.gemm_rate(world, 2048, 0.3),
+  const Rates rates = {.operations = engine.gemm_rate(world, 2048, 0.3).operations,
                        .bytes = 2 * copy_rate(engine, world)};
   print(deck, engine, rates);
   const KernelCases kernels(engine.exec(), deck);

@@ -128,7 +128,12 @@ void bench_update(const DeckSource& source, const BenchOptions& options,
                        .gradient_scale = 0.5,
                        .step = 10};
   const auto adamw = [&](const View& copy) {
-    ops::adamw(ex, step, arrays[0], arrays[1], arrays[2], arrays[3], copy);
+    ops::adamw(ex, {.step = step,
+                    .gradient = arrays[0],
+                    .value = arrays[1],
+                    .exp_avg = arrays[2],
+                    .exp_avg_sq = arrays[3],
+                    .copy = copy});
   };
   const auto stream = [&](StreamLoop loop) {
     return [&arrays, loop] { run_stream_loop(loop, arrays); };

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 
 #include "trireme/core/replacement.hpp"
+#include "trireme/h5/checksum.hpp"
 
-#include "checksum.hpp"
 #include "shard.hpp"
 #include "stored_piece.hpp"
 
@@ -21,10 +19,15 @@ namespace {
 
 constexpr const char* kFile = "checkpoint.h5";
 constexpr const char* kStorage = "storage";
+constexpr const char* kModel = "/model";
+constexpr const char* kMaster = "optimizer/master";  // a link to kModel where these are equal
 constexpr const char* kShards = "storage/shards";
 constexpr const char* kFrames = "storage/frames";
-constexpr std::int64_t kSealBytes = 512;  // HDF5's smallest user block
-constexpr int kMostGroups = 16;           // levels of groups; a cycle of names must end
+constexpr h5::Seal kSeal{
+    .kind = "checkpoint", .version = kFormatVersion, .bytes = 512, .oldest = kOldestVersion};
+/// More than any run reaches; products with the numbers of a batch do not overflow.
+constexpr std::int64_t kMostSamples = std::int64_t{1} << 44U;
+constexpr int kMostGroups = 16;  // levels of groups; a cycle of names must end
 
 std::string path_in(const std::string& folder) { return fmt::format("{}/{}", folder, kFile); }
 
@@ -52,7 +55,7 @@ void save_tensors(h5::File& file, const Manifest& manifest) {
     file.create_virtual_dataset(name, entry.dtype, entry.global, sources);
     master = master || name.starts_with("optimizer/master/");
   }
-  if (!master) file.create_link("optimizer/master", "/model");
+  if (!master) file.create_link(kMaster, kModel);
 }
 
 void save_rows(h5::File& file, const char* name, const std::vector<std::int64_t>& rows) {
@@ -79,39 +82,37 @@ std::vector<std::int64_t> load_rows(const h5::File& file, const char* name) {
   const Shape shape = dataset.shape();
   TRM_REQUIRE(dataset.dtype() == DType::i64 && shape.rank() == 2 && shape[1] == 3,
               "{}: not rows of three integers", dataset.where());
-  TRM_REQUIRE(shape[0] <= size_of_file(file.path()), "{}: {} rows are more than the file holds",
-              dataset.where(), shape[0]);
+  TRM_REQUIRE(shape[0] <= h5::size_of_file(file.path()),
+              "{}: {} rows are more than the file holds", dataset.where(), shape[0]);
   std::vector<std::int64_t> rows(static_cast<std::size_t>(shape.count()));
   if (!rows.empty()) dataset.read(View(rows.data(), DType::i64, shape));
   return rows;
-}
-
-constexpr std::string_view kSeal = "trireme checkpoint, version ";
-
-/// The first bytes of a file, where `sum` is the checksum of all other bytes.
-std::string seal(std::uint64_t sum) {
-  std::string text = fmt::format("{}{}, XXH3 after byte {}: {:016x}\n", kSeal, kFormatVersion,
-                                 kSealBytes, sum);
-  text.resize(static_cast<std::size_t>(kSealBytes), ' ');
-  return text;
-}
-
-std::uint64_t sum_after_seal(const std::string& path) {
-  return checksum_of(path, {{kSealBytes, size_of_file(path) - kSealBytes}});
 }
 
 void collect(const h5::Group& group, const std::string& prefix, int level,
              std::vector<std::string>& names) {
   TRM_REQUIRE(level < kMostGroups, "{}: HDF5 groups in each other without end", group.where());
   for (const auto& member : group.names()) {
-    if (group.is_link(member)) continue;
     const std::string name = prefix + member;
+    if (group.is_link(member)) {
+      TRM_REQUIRE(name == kMaster && group.link_target(member) == kModel,
+                  "{}: {} is a link, which Trireme does not follow", group.where(), name);
+      continue;
+    }
     if (group.has_dataset(member)) {
       names.push_back(name);
     } else if (name != kStorage) {
       collect(group.group(member), name + "/", level + 1, names);
     }
   }
+}
+
+/// The name under which a tensor is stored: that of the values, where these are the masters.
+std::string stored_name(const h5::File& file, const std::string& name) {
+  const std::string masters = std::string(kMaster) + "/";
+  if (!name.starts_with(masters) || !file.is_link(kMaster)) return name;
+  TRM_REQUIRE(file.link_target(kMaster) == kModel, "{} is no link to {}", kMaster, kModel);
+  return fmt::format("model/{}", name.substr(masters.size()));
 }
 
 std::int64_t shard_number(const std::string& file) {
@@ -127,34 +128,21 @@ std::int64_t shard_number(const std::string& file) {
 void write_index(const std::string& folder, const RunState& state, const Manifest& manifest,
                  const std::vector<CheckpointReader::Shard>& shards) {
   const std::string path = path_in(folder);
-  h5::File file(path, h5::Mode::create, {.checksums = true, .user_block = kSealBytes});
+  h5::File file(path, h5::Mode::create, {.checksums = true, .user_block = kSeal.bytes});
   stamp(file, state.iteration);
   save_state(file, state);
   save_tensors(file, manifest);
   save_shards(file, shards);
   file.close();
-  const std::string text = seal(sum_after_seal(path));
-  std::fstream(path, std::ios::binary | std::ios::in | std::ios::out) << text;
+  h5::write_seal(path, kSeal);
   sync_to_disk(path);
-  std::string written(text.size(), '\0');
-  std::ifstream(path, std::ios::binary).read(written.data(), kSealBytes);
-  TRM_REQUIRE(written == text, "{}: cannot write its first bytes", path);
 }
 
 h5::File open_index(const std::string& folder) {
   const std::string path = path_in(folder);
-  TRM_REQUIRE(size_of_file(path) > kSealBytes, "{}: cut short", path);
-  std::string text(static_cast<std::size_t>(kSealBytes), '\0');
-  errno = 0;
-  TRM_REQUIRE_SYSTEM(std::ifstream(path, std::ios::binary).read(text.data(), kSealBytes), errno,
-                     "{}: cannot read", path);
-  TRM_REQUIRE(text.starts_with(kSeal), "{}: no checkpoint, or of an older format", path);
-  const std::string_view version = std::string_view(text).substr(kSeal.size());
-  TRM_REQUIRE(version.starts_with(fmt::format("{},", kFormatVersion)),
-              "{}: its format has version {}; this program reads version {}", path,
-              version.substr(0, version.find(',')), kFormatVersion);
   // Check before HDF5 opens the file: HDF5 trusts its content, and can crash on damage.
-  TRM_REQUIRE(text == seal(sum_after_seal(path)), "{}: damaged: its checksum is wrong", path);
+  TRM_REQUIRE(h5::check_seal(path, kSeal) == h5::SealState::whole,
+              "{}: no checkpoint, or of an older format", path);
   h5::File file(path, h5::Mode::read);
   require_stamp(file);
   return file;
@@ -162,6 +150,7 @@ h5::File open_index(const std::string& folder) {
 
 RunState load_state(const h5::File& file) {
   RunState state;
+  state.format_version = file.integer("format_version");
   state.iteration = file.integer("iteration");
   state.samples_consumed = file.integer("samples_consumed");
   state.optimizer_steps = file.integer("optimizer_steps");
@@ -175,8 +164,13 @@ RunState load_state(const h5::File& file) {
   if (file.has_attribute("data")) state.data = file.text("data");
   state.version = file.text("version");
   state.mesh = file.text("mesh");
-  TRM_REQUIRE(state.iteration >= 0 && state.samples_consumed >= 0 && state.optimizer_steps >= 0,
-              "{}: a negative count of iterations, samples or steps", file.path());
+  for (const std::int64_t count :
+       {state.iteration, state.samples_consumed, state.optimizer_steps}) {
+    TRM_REQUIRE(count >= 0 && count <= kMostSamples,
+                "{}: {} iterations, {} samples and {} steps are no counts from 0 to {}",
+                file.path(), state.iteration, state.samples_consumed, state.optimizer_steps,
+                kMostSamples);
+  }
   TRM_REQUIRE(std::isfinite(state.loss_scale) && state.loss_scale > 0 &&
                   state.clean_steps >= 0 && state.hysteresis >= -1,
               "{}: no state of a loss scale: {}, {} steps without overflow, hysteresis {}",
@@ -212,19 +206,25 @@ std::vector<std::string> tensor_names(const h5::File& file) {
 
 bool has_tensor(const h5::File& file, const std::string& name) {
   require_name(name);
-  return file.has_dataset(name);
+  return file.has_dataset(stored_name(file, name));
 }
 
 StoredTensor load_tensor(const h5::File& file, const std::string& name) {
   TRM_REQUIRE(has_tensor(file, name), "the checkpoint does not hold it");
-  const h5::Dataset dataset = file.dataset(name);
+  const std::string stored = stored_name(file, name);
+  const h5::Dataset dataset = file.dataset(stored);
   StoredTensor tensor{dataset.dtype(), dataset.shape(), {}};
   for (const h5::Source& s : dataset.sources()) {
     TRM_REQUIRE(s.box.inside(tensor.global) && s.box.count() > 0,
                 "a piece at {} of extent {} is not inside of {}", s.box.offset.str(),
                 s.box.extent.str(), tensor.global.str());
+    TRM_REQUIRE(s.dataset == dataset_name(stored, s.box),
+                "its piece at {} is {}, which is another tensor's", s.box.offset.str(),
+                s.dataset);
     tensor.pieces.push_back({shard_number(s.file), s.dataset, s.box});
   }
+  TRM_REQUIRE(!tensor.pieces.empty(), "its pieces hold 0 of {} elements",
+              tensor.global.count());
   return tensor;
 }
 

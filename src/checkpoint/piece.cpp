@@ -31,28 +31,40 @@ std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
 
 }  // namespace
 
-std::size_t bytes_in_copy(const Piece& piece) {
+std::size_t bytes_in_copy(std::size_t piece_bytes) {
   constexpr std::size_t kAlignment = 64;
-  return round_up(piece.data.bytes(), kAlignment);
+  return round_up(piece_bytes, kAlignment);
 }
 
-std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int replica) {
-  TRM_CHECK(replica >= 0 && replica < replicas, "replica {} of {}", replica, replicas);
+void visit_shares(const std::vector<ConstView>& items, int replicas,
+                  const std::function<void(int replica, const Rows&)>& f) {
   std::int64_t total = 0;
   for (const ConstView& item : items) total += bytes_of(item);
   const auto share_start = [&](int k) {  // k·total/replicas, without overflow
     return total / replicas * k + total % replicas * k / replicas;
   };
-  std::vector<Rows> mine;
   std::int64_t start = 0;
+  int from = 0;  // the first replica whose share ends behind `start`
   for (std::size_t i = 0; i < items.size(); ++i) {
     TRM_CHECK(items[i].shape().rank() > 0, "item {} has no axis to be shared along", i);
     if (items[i].count() == 0) continue;
-    const std::int64_t first = rows_before(items[i], share_start(replica) - start);
-    const std::int64_t end = rows_before(items[i], share_start(replica + 1) - start);
-    if (first < end) mine.push_back({i, first, end - first});
-    start += bytes_of(items[i]);
+    while (from + 1 < replicas && share_start(from + 1) <= start) ++from;
+    const std::int64_t end = start + bytes_of(items[i]);
+    for (int k = from; k < replicas && share_start(k) < end; ++k) {
+      const std::int64_t first = rows_before(items[i], share_start(k) - start);
+      const std::int64_t behind = rows_before(items[i], share_start(k + 1) - start);
+      if (first < behind) f(k, {i, first, behind - first});
+    }
+    start = end;
   }
+}
+
+std::vector<Rows> share(const std::vector<ConstView>& items, int replicas, int replica) {
+  TRM_CHECK(replica >= 0 && replica < replicas, "replica {} of {}", replica, replicas);
+  std::vector<Rows> mine;
+  visit_shares(items, replicas, [&](int k, const Rows& rows) {
+    if (k == replica) mine.push_back(rows);
+  });
   return mine;
 }
 

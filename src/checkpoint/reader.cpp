@@ -6,7 +6,8 @@
 #include <filesystem>
 #include <utility>
 
-#include "checksum.hpp"
+#include "trireme/h5/checksum.hpp"
+
 #include "index.hpp"
 #include "manifest.hpp"
 #include "shard.hpp"
@@ -138,7 +139,7 @@ void CheckpointReader::check_files() const {
   naming(folder_, [&] {
     for (const Shard& s : shards_) {
       const std::string path = fmt::format("{}/{}", folder_, checkpoint::shard_file(s.number));
-      const std::int64_t bytes = checkpoint::size_of_file(path);
+      const std::int64_t bytes = h5::size_of_file(path);
       TRM_REQUIRE(bytes == s.bytes, "{}: it has {} bytes and should have {}", path, bytes,
                   s.bytes);
     }

@@ -8,8 +8,8 @@
 #include <zlib.h>
 
 #include "trireme/core/replacement.hpp"
+#include "trireme/h5/checksum.hpp"
 
-#include "checksum.hpp"
 #include "durable.hpp"
 #include "stored_piece.hpp"
 
@@ -19,20 +19,6 @@ namespace {
 
 constexpr const char* kFormat = "trireme checkpoint";
 constexpr std::size_t kWriteBack = std::size_t{64} << 20U;
-
-/// All bytes of a file outside of `data`.
-std::vector<h5::Extent> complement(std::vector<h5::Extent> data, std::int64_t bytes) {
-  std::sort(data.begin(), data.end(),
-            [](const h5::Extent& a, const h5::Extent& b) { return a.offset < b.offset; });
-  std::vector<h5::Extent> rest;
-  std::int64_t at = 0;
-  for (const h5::Extent& d : data) {
-    if (d.offset > at) rest.push_back({at, d.offset - at});
-    at = d.offset + d.bytes;
-  }
-  if (at < bytes) rest.push_back({at, bytes - at});
-  return rest;
-}
 
 }  // namespace
 
@@ -48,9 +34,9 @@ void require_stamp(const h5::File& file) {
   TRM_REQUIRE(file.has_attribute("format") && file.text("format") == kFormat,
               "{}: not part of a checkpoint", file.path());
   const std::int64_t version = file.integer("format_version");
-  TRM_REQUIRE(version == kFormatVersion,
-              "{}: its format has version {}; this program reads version {}", file.path(),
-              version, kFormatVersion);
+  TRM_REQUIRE(version >= kOldestVersion && version <= kFormatVersion,
+              "{}: its format has version {}; this program reads versions {} to {}",
+              file.path(), version, kOldestVersion, kFormatVersion);
 }
 
 CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t number,
@@ -74,9 +60,9 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
     sync_to_disk(path);
     CheckpointReader::Shard shard;
     shard.number = number;
-    shard.bytes = size_of_file(path);
-    shard.frame = complement(std::move(data), shard.bytes);
-    shard.sum = checksum_of(path, shard.frame);
+    shard.bytes = h5::size_of_file(path);
+    shard.frame = h5::complement(std::move(data), shard.bytes);
+    shard.sum = h5::checksum_of(path, shard.frame);
     return shard;
   } catch (const Error&) {  // HDF5 may keep the file open: at least free its space
     std::error_code ignored;
@@ -88,11 +74,11 @@ CheckpointReader::Shard write_shard(const std::string& folder, std::int64_t numb
 h5::File open_shard(const std::string& folder, const CheckpointReader::Shard& record,
                     std::int64_t iteration) {
   const std::string path = fmt::format("{}/{}", folder, shard_file(record.number));
-  const std::int64_t bytes = size_of_file(path);
+  const std::int64_t bytes = h5::size_of_file(path);
   TRM_REQUIRE(bytes == record.bytes, "{}: it has {} bytes and should have {}", path, bytes,
               record.bytes);
   // Check before HDF5 opens the file: HDF5 trusts some content, and can crash on damage.
-  TRM_REQUIRE(checksum_of(path, record.frame) == record.sum,
+  TRM_REQUIRE(h5::checksum_of(path, record.frame) == record.sum,
               "{}: damaged: its checksum is not the one that was noted when it was written",
               path);
   h5::File file(path, h5::Mode::read);

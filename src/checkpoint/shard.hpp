@@ -13,13 +13,17 @@
 
 namespace trireme::checkpoint {
 
-inline constexpr std::int64_t kFormatVersion = 2;
+/// Version 3: the resolved deck gives a gated MLP's `intermediate_size` as GPT-NeoX does since
+/// 2024. Version 2 differs in this alone, and is read as before.
+inline constexpr std::int64_t kFormatVersion = RunState::kFormat;
+inline constexpr std::int64_t kOldestVersion = 2;
 
 /// "shard-00007.h5".
 [[nodiscard]] std::string shard_file(std::int64_t number);
 /// Marks a file as a checkpoint's, of this format version and iteration.
 void stamp(h5::File& file, std::int64_t iteration);
-/// Throws Error for a file of another kind or format version.
+/// Throws Error for a file of another kind, or of a format version that this program cannot
+/// read.
 void require_stamp(const h5::File& file);
 
 /// Writes all pieces to a new file in `folder` and waits until the file is on disk. Throws

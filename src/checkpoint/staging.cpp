@@ -38,7 +38,7 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine,
     : mine_(std::move(mine)), home_(home), writer_(world.rank()) {
   for (const Piece& p : mine_) {
     offsets_.push_back(bytes_);
-    bytes_ += bytes_in_copy(p);
+    bytes_ += bytes_in_copy(p.data.bytes());
   }
   if (options.writers_per_node > 0) {
     join_writers(options, world);
@@ -94,7 +94,7 @@ void Staging::collect() {
       const ConstView data(shared_->part(static_cast<int>(r)) + at, line.dtype,
                            line.box.extent);
       to_write_.push_back({line.name, line.global, line.box, data});
-      at += bytes_in_copy(to_write_.back());
+      at += bytes_in_copy(to_write_.back().data.bytes());
     }
   }
 }

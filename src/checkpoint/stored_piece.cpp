@@ -8,7 +8,7 @@
 #include <memory>
 #include <thread>
 
-#include "checksum.hpp"
+#include "trireme/h5/checksum.hpp"
 
 namespace trireme::checkpoint {
 
@@ -113,7 +113,7 @@ std::vector<h5::Extent> write_piece(h5::File& shard, const Piece& piece,
     slab.extent[0] = std::min(slab_rows_of(block, row), extent[0] - at);
     for (std::int64_t b = at; b < at + slab.extent[0]; b += block) {
       const auto bytes = static_cast<std::size_t>(std::min(block, extent[0] - b) * row);
-      sums.push_back(std::bit_cast<std::int64_t>(checksum_of(data + b * row, bytes)));
+      sums.push_back(std::bit_cast<std::int64_t>(h5::checksum_of(data + b * row, bytes)));
     }
     dataset.write(slab, ConstView(data + at * row, dtype, slab.extent));
     std::this_thread::yield();  // HDF5 has one lock, which training needs too
@@ -156,17 +156,8 @@ Box StoredPiece::slab(std::int64_t row, std::int64_t end) const {
 void StoredPiece::read_slab(const Box& slab, std::byte* to) const {
   dataset_.read(slab, View(to, dataset_.dtype(), slab.extent));
   const std::int64_t row = row_bytes(box_.extent, dataset_.dtype());
-  const std::int64_t end = slab.offset[0] + slab.extent[0];
-  for (std::int64_t at = slab.offset[0]; at < end; at += block_rows_) {
-    const auto bytes = static_cast<std::size_t>(std::min(block_rows_, end - at) * row);
-    const std::uint64_t sum = checksum_of(to + (at - slab.offset[0]) * row, bytes);
-    TRM_REQUIRE(
-        std::bit_cast<std::int64_t>(sum) ==
-            checksums_[static_cast<std::size_t>(at / block_rows_)],
-        "{}: damaged: rows {} to {} don't have the checksum that was noted when they were "
-        "written",
-        dataset_.where(), at, std::min(at + block_rows_, end) - 1);
-  }
+  h5::require_checksums(dataset_.where(), {to, slab.offset[0], slab.extent[0], row},
+                        block_rows_, checksums_);
 }
 
 void StoredPiece::read(const Box& common, const Box& region, const View& to) const {

@@ -14,6 +14,7 @@ ErrorKind kind_of(int system_error) {
   switch (system_error) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:  // the limit of file sizes
       return ErrorKind::disk_full;
     case EACCES:
     case EPERM:

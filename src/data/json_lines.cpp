@@ -4,6 +4,9 @@
 
 #include <simdjson.h>
 
+#include "trireme/core/printable.hpp"
+
+#include "content.hpp"
 #include "text_file.hpp"
 
 namespace trireme {
@@ -32,26 +35,64 @@ class LineParser {
   /// `line` is followed by SIMDJSON_PADDING readable bytes.
   std::string_view parse(std::string_view line, std::int64_t offset) {
     simdjson::dom::element value;
-    auto error = parser_.parse(line.data(), line.size(), false).get(value);
-    require(error == simdjson::SUCCESS, offset, "not valid JSON: {}",
-            simdjson::error_message(error));
+    const auto error = parser_.parse(line.data(), line.size(), false).get(value);
+    if (error != simdjson::SUCCESS) {
+      const std::string trouble = json_trouble(line);
+      fail(offset, trouble.empty()
+                       ? fmt::format("not valid JSON: {}", simdjson::error_message(error))
+                       : "not JSON lines: " + trouble);
+    }
     simdjson::dom::object object;
-    require(value.get(object) == simdjson::SUCCESS, offset, "the line is not a JSON object",
-            "");
-    error = object.at_key(key_).get(value);
-    require(error == simdjson::SUCCESS, offset, "there is no key \"{}\"", key_);
+    if (value.get(object) != simdjson::SUCCESS) {
+      const std::string trouble = json_trouble(line);
+      fail(offset, "the line is not a JSON object" + (trouble.empty() ? "" : ": " + trouble));
+    }
+    simdjson::dom::element text_value;
+    if (object.at_key(key_).get(text_value) != simdjson::SUCCESS) {
+      fail(offset, fmt::format("there is no key \"{}\"; {}", key_, keys_of(object)));
+    }
     std::string_view text;
-    require(value.get(text) == simdjson::SUCCESS, offset, "the value of \"{}\" is not a text",
-            key_);
+    if (text_value.get(text) != simdjson::SUCCESS) {
+      fail(offset, fmt::format("the value of \"{}\" is not a text, but {}", key_,
+                               kind_of(text_value.type())));
+    }
     return text;
   }
 
  private:
-  void require(bool condition, std::int64_t offset, const char* format,
-               std::string_view what) const {
-    if (condition) return;
-    throw Error(fmt::format("{}, line {}: {}", file_.path(), line_number(file_, offset),
-                            fmt::format(fmt::runtime(format), what)));
+  [[noreturn]] void fail(std::int64_t offset, const std::string& what) const {
+    throw Error(fmt::format("{}, line {}: {}", file_.path(), line_number(file_, offset), what));
+  }
+
+  /// "the keys here are "id" and "body"; --jsonl-key chooses one".
+  static std::string keys_of(const simdjson::dom::object& object) {
+    constexpr std::size_t kShown = 8;
+    constexpr std::size_t kLength = 40;
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : object) {
+      if (keys.size() == kShown) {
+        keys.emplace_back("...");
+        break;
+      }
+      keys.push_back(fmt::format("\"{}\"", shortened(key, kLength)));
+    }
+    if (keys.empty()) return "the object is empty";
+    return fmt::format("the keys here are {}; --jsonl-key chooses one", fmt::join(keys, ", "));
+  }
+
+  static std::string_view kind_of(simdjson::dom::element_type type) {
+    switch (type) {
+      case simdjson::dom::element_type::ARRAY:
+        return "an array";
+      case simdjson::dom::element_type::OBJECT:
+        return "an object";
+      case simdjson::dom::element_type::BOOL:
+        return "true or false";
+      case simdjson::dom::element_type::NULL_VALUE:
+        return "null";
+      default:
+        return "a number";
+    }
   }
 
   const TextFile& file_;
@@ -98,7 +139,10 @@ TextPieces read_jsonl(const TextFile& file, const TextRange& block, const std::s
     at = found + 1;
   }
   complete_line(file, begin, text);
-  if (block.begin == 0 && text.starts_with("\xef\xbb\xbf")) at = 3;  // a byte order mark
+  if (block.begin < file.start()) {
+    // Text begins behind the mark. Lines found from a byte of the mark on begin later.
+    at = std::max(at, static_cast<std::size_t>(file.start() - begin));
+  }
   const std::size_t end = text.size();
   text.append(simdjson::SIMDJSON_PADDING, ' ');
   LineParser parser(file, key);

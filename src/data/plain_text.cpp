@@ -28,14 +28,14 @@ std::int64_t split_before(const TextFile& file, std::int64_t x, const Tokenizer&
 /// whatever match spans x, and repeats until no match does.
 std::int64_t clean_place(const TextFile& file, std::int64_t x, const std::string& separator) {
   const auto m = static_cast<std::int64_t>(separator.size());
-  if (m < 2) return x;
+  if (m < 2 || x <= file.start()) return x;
   std::string text;
   std::int64_t from = x;  // where `text` begins in the file
   for (;;) {
-    const std::int64_t begin = std::max<std::int64_t>(0, x - m + 1);
+    const std::int64_t begin = std::max(file.start(), x - m + 1);
     const std::int64_t end = std::min(file.bytes(), x + m - 1);
     if (text.empty() || begin < from) {
-      from = std::max<std::int64_t>(0, end - kWindow);
+      from = std::max(file.start(), end - kWindow);
       text = file.read(from, end);
     }
     const auto part = std::string_view(text).substr(static_cast<std::size_t>(begin - from),
@@ -69,16 +69,20 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
 TextPieces read_plain(const TextFile& file, const TextRange& block,
                       const std::string& separator, const Tokenizer& tokenizer) {
   // The block's documents are those in [begin, end), which may start a little further left.
-  const std::int64_t begin = split_before(file, block.begin, tokenizer);
-  const std::int64_t end = split_before(file, block.end, tokenizer);
+  const std::int64_t begin = std::max(split_before(file, block.begin, tokenizer), file.start());
+  const std::int64_t end = std::max(split_before(file, block.end, tokenizer), file.start());
   const auto m = static_cast<std::int64_t>(separator.size());
-  const std::string text = file.read(begin, block.end + std::max<std::int64_t>(m - 1, 0));
-  const std::string_view view = text;
+  const std::int64_t from = std::min(begin, block.begin);  // a mark belongs to the hash too
+  const std::string text = file.read(from, block.end + std::max<std::int64_t>(m - 1, 0));
+  const auto own =
+      std::string_view(text).substr(static_cast<std::size_t>(block.begin - from),
+                                    static_cast<std::size_t>(block.end - block.begin));
+  const auto view = std::string_view(text).substr(
+      std::min(static_cast<std::size_t>(begin - from), text.size()));
 
   TextPieces pieces;
-  pieces.hash = hash_share(view.substr(static_cast<std::size_t>(block.begin - begin),
-                                       static_cast<std::size_t>(block.end - block.begin)),
-                           block.begin);
+  pieces.hash = hash_share(own, block.begin);
+  pieces.has_crlf = own.find("\r\n") != std::string_view::npos;
   const auto stop = static_cast<std::size_t>(end - begin);
   std::size_t at = 0;
   if (m > 0) at = static_cast<std::size_t>(scan_to(file, begin, separator) - begin);

@@ -76,12 +76,46 @@ void DocumentJoiner::add(std::int64_t k, const TextPieces& pieces) {
   writer_.append(tokens.subspan(at));
   file_hash_ += pieces.hash;
   const TextBlocks::Place place = blocks_.place(k);
+  seen_[place.input].separators += pieces.ends.size();
+  seen_[place.input].has_crlf |= pieces.has_crlf;
   if (!place.last) return;
   // The text after the last separator is a document unless it is empty.
   if (!writer_.document_empty()) writer_.end_document();
   const auto bytes = static_cast<std::uint64_t>(blocks_.inputs()[place.input].bytes);
   hash_ = scramble(hash_ * 0x9e3779b97f4a7c15U + scramble(file_hash_ + scramble(bytes)));
   file_hash_ = 0;
+}
+
+std::string DocumentJoiner::check_separator() const {
+  if (blocks_.format().separator.empty()) return {};
+  const bool of_lines = blocks_.format().separator.find('\n') != std::string::npos &&
+                        blocks_.format().separator.find('\r') == std::string::npos;
+  std::vector<std::string> without;
+  std::size_t plain = 0;
+  const char* advice = "leave --document-separator out if each file is one document";
+  for (std::size_t i = 0; i < seen_.size(); ++i) {
+    const TextInput& input = blocks_.inputs()[i];
+    if (input.jsonl || input.bytes == 0) continue;
+    ++plain;
+    if (seen_[i].separators > 0) continue;
+    TRM_REQUIRE(!of_lines || !seen_[i].has_crlf,
+                "{}: the document separator stands nowhere in it, and its lines end in \\r\\n. "
+                "Convert it (sed 's/\\r$//'), or write \\r\\n for each \\n of the separator",
+                input.path);
+    without.push_back(input.path);
+  }
+  if (plain == 0) {
+    return "--document-separator has no effect, as every input holds JSON lines";
+  }
+  if (without.empty()) return {};
+  TRM_REQUIRE(without.size() < plain,
+              "the document separator stands nowhere in the input ({}{}); {}", without.front(),
+              plain > 1 ? fmt::format(" and {} more", plain - 1) : "", advice);
+  return fmt::format(
+      "the document separator stands in {} of {} files of plain text; {}{} {} document{}",
+      plain - without.size(), plain, without.front(),
+      without.size() > 1 ? fmt::format(" and {} more", without.size() - 1) : "",
+      without.size() > 1 ? "are one" : "is one", without.size() > 1 ? " each" : "");
 }
 
 std::string DocumentJoiner::source_hash() const { return fmt::format("{:016x}", hash_); }

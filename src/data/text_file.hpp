@@ -18,6 +18,9 @@ class TextFile {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+  /// Where the text begins, behind a byte order mark.
+  [[nodiscard]] std::int64_t start() const { return start_; }
+  void begin_at(std::int64_t start) { start_ = start; }
   /// Reads bytes [begin, end), limited to the file's size. Throws Error if the file has become
   /// shorter.
   [[nodiscard]] std::string read(std::int64_t begin, std::int64_t end) const;
@@ -25,6 +28,7 @@ class TextFile {
  private:
   std::string path_;
   std::int64_t bytes_;
+  std::int64_t start_;
   int file_;
 };
 

@@ -3,43 +3,139 @@
 #include "trireme/data/token_file.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+
+#include "trireme/core/log.hpp"
+
+#include "token_seal.hpp"
 
 namespace trireme {
 
 namespace {
 
 constexpr std::string_view kFormat = "trireme-tokens";
+constexpr std::int64_t kMostBlock = std::int64_t{1} << 24U;  // is read into memory
+
+/// Reads a block of `count` elements and checks it. The thread keeps its last block, since many
+/// samples of a small file lie in one; the checksum tells whether this is the wanted one.
+template <class Array>
+const std::vector<std::byte>& checked_block(const Array& array, std::int64_t at,
+                                            std::int64_t count) {
+  struct Block {
+    bool whole = false;
+    std::int64_t checksum = 0;
+    std::vector<std::byte> bytes;
+  };
+  thread_local Block last;
+  const DType dtype = array.data.dtype();
+  const std::int64_t checksum = array.checksums[static_cast<std::size_t>(at / array.block)];
+  const std::size_t bytes = static_cast<std::size_t>(count) * size_of(dtype);
+  if (last.whole && last.checksum == checksum && last.bytes.size() == bytes) return last.bytes;
+  last.whole = false;
+  last.bytes.resize(bytes);
+  array.data.read(Box(Shape{at}, Shape{count}), View(last.bytes.data(), dtype, Shape{count}));
+  h5::require_checksums(
+      array.data.where(),
+      {last.bytes.data(), at, count, static_cast<std::int64_t>(size_of(dtype))}, array.block,
+      array.checksums);
+  last.whole = true;
+  last.checksum = checksum;
+  return last.bytes;
+}
 
 }  // namespace
 
-TokenFile::TokenFile(const std::string& path, DocumentCheck check)
-    : path_(path), file_(path, h5::Mode::read) {
+TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path) {
+  // HDF5 trusts the metadata, and damage there can crash it: check before it opens the file.
+  const h5::SealState seal = h5::check_seal(path, kTokenSeal);
+  TRM_REQUIRE(seal != h5::SealState::broken, "{}: damaged: its seal is broken", path);
+  version_ = seal == h5::SealState::whole ? kTokenFormatVersion : 1;
+  file_ = h5::File(path, h5::Mode::read);
   TRM_REQUIRE(file_.has_attribute("format") && file_.text("format") == kFormat,
               "{}: not a token file (`trireme prepare` makes them from text)", path);
   read_attributes();
-  // Samples lie anywhere in the file. Without a chunk cache, only a sample's own bytes are
-  // read.
-  token_data_ = file_.dataset("tokens", 0);
-  document_data_ = file_.dataset("documents");
-  TRM_REQUIRE(token_data_.shape().rank() == 1 &&
-                  (token_data_.dtype() == DType::u16 || token_data_.dtype() == DType::u32),
-              "{}: it must be 1-D of u16 or u32, but is {} of {}", token_data_.where(),
-              token_data_.shape().str(), name_of(token_data_.dtype()));
-  TRM_REQUIRE(document_data_.shape().rank() == 1 && document_data_.dtype() == DType::u64,
-              "{}: it must be 1-D of u64, but is {} of {}", document_data_.where(),
-              document_data_.shape().str(), name_of(document_data_.dtype()));
-  tokens_ = token_data_.shape().count();
-  documents_ = document_data_.shape().count() - 1;
-  TRM_REQUIRE(documents_ >= 0, "{}: the dataset is empty", document_data_.where());
-  if (check == DocumentCheck::all) check_documents();
+  // Samples lie anywhere in the file. Without a chunk cache, only what is wanted is read.
+  tokens_in_ = open_array("tokens", 0);
+  documents_in_ = open_array("documents", 0);
+  const h5::Dataset& token_data = tokens_in_.data;
+  TRM_REQUIRE(token_data.dtype() == DType::u16 || token_data.dtype() == DType::u32,
+              "{}: it must be 1-D of u16 or u32, but is {} of {}", token_data.where(),
+              token_data.shape().str(), name_of(token_data.dtype()));
+  const h5::Dataset& document_data = documents_in_.data;
+  TRM_REQUIRE(document_data.dtype() == DType::u64, "{}: it must be 1-D of u64, but is {} of {}",
+              document_data.where(), document_data.shape().str(),
+              name_of(document_data.dtype()));
+  tokens_ = token_data.shape().count();
+  documents_ = document_data.shape().count() - 1;
+  TRM_REQUIRE(documents_ >= 0, "{}: the dataset is empty", document_data.where());
+  if (check == DocumentCheck::none) return;
+  check_documents([](std::int64_t) {});
+  if (version_ > 1) return;
+  log::warn(
+      "{}: its format is older and has no checksums, so that damage may stay unseen; "
+      "`trireme prepare` makes it anew with checksums",
+      path);
+}
+
+TokenFile::Array TokenFile::open_array(const std::string& name,
+                                       std::int64_t cache_bytes) const {
+  Array array;
+  array.data = file_.dataset(name, cache_bytes);
+  const std::string where = array.data.where();
+  const Shape shape = array.data.shape();
+  TRM_REQUIRE(shape.rank() == 1 && !array.data.is_virtual(),
+              "{}: it must be 1-D in this file, but is {}{} of {}", where,
+              array.data.is_virtual() ? "virtual " : "", shape.str(),
+              name_of(array.data.dtype()));
+  if (version_ == 1) return array;
+  const h5::Dataset checksums = file_.dataset("checksums/" + name);
+  const Shape blocks = checksums.shape();
+  array.block = checksums.integer("block");
+  TRM_REQUIRE(array.block > 0 && array.block <= kMostBlock && blocks.rank() == 1 &&
+                  checksums.dtype() == DType::i64 &&
+                  blocks.count() == (shape.count() + array.block - 1) / array.block,
+              "{}: {} of {} checksums do not fit blocks of {} of {} elements",
+              checksums.where(), blocks.str(), name_of(checksums.dtype()), array.block,
+              shape.count());
+  TRM_REQUIRE(blocks.count() <= h5::size_of_file(path_),
+              "{}: {} checksums are more than the file holds", checksums.where(),
+              blocks.count());
+  array.checksums.resize(static_cast<std::size_t>(blocks.count()));
+  if (blocks.count() > 0) {
+    checksums.read(View(array.checksums.data(), DType::i64, blocks));
+  }
+  return array;
+}
+
+void TokenFile::Array::read(std::int64_t offset, const View& to) const {
+  const std::int64_t n = to.count();
+  const Shape whole = data.shape();
+  if (block == 0 || n == 0 || !Box(Shape{offset}, Shape{n}).inside(whole)) {
+    return data.read(Box(Shape{offset}, Shape{n}), to);
+  }
+  const auto size = static_cast<std::int64_t>(size_of(data.dtype()));
+  auto* out = static_cast<std::byte*>(to.raw());
+  for (std::int64_t at = offset / block * block; at < offset + n; at += block) {
+    const std::int64_t count = std::min(block, whole.count() - at);
+    const std::vector<std::byte>& stored = checked_block(*this, at, count);
+    const std::int64_t first = std::max(at, offset);
+    const std::int64_t end = std::min(at + count, offset + n);
+    std::memcpy(out + (first - offset) * size, stored.data() + (first - at) * size,
+                static_cast<std::size_t>((end - first) * size));
+  }
 }
 
 void TokenFile::read_attributes() {
   const std::int64_t version = file_.integer("format_version");
-  TRM_REQUIRE(version == kTokenFormatVersion,
-              "{}: token format version {}, but this program reads {}", path_, version,
+  TRM_REQUIRE(version >= 1 && version <= kTokenFormatVersion,
+              "{}: token format version {}, but this program reads 1 to {}", path_, version,
               kTokenFormatVersion);
+  TRM_REQUIRE(version == version_,
+              "{}: its format has version {}, but {}; `trireme prepare` makes it anew", path_,
+              version,
+              version_ == 1 ? "the checksum that should begin the file is missing"
+                            : "its seal belongs to another");
   vocab_size_ = file_.integer("vocab_size");
   TRM_REQUIRE(vocab_size_ > 0 && vocab_size_ <= std::numeric_limits<std::int32_t>::max(),
               "{}: a vocabulary of {} is not possible", path_, vocab_size_);
@@ -53,47 +149,65 @@ void TokenFile::read_attributes() {
   source_hash_ = file_.text("source_hash");
 }
 
-void TokenFile::check_documents() const {
+void TokenFile::check_documents(const std::function<void(std::int64_t bytes)>& progress) const {
+  const h5::Dataset& document_data = documents_in_.data;
   constexpr std::int64_t kStep = 1 << 17;  // 1 MiB
   std::vector<std::uint64_t> part(static_cast<std::size_t>(std::min(kStep, documents_ + 1)));
   std::uint64_t last = 0;
   for (std::int64_t at = 0; at <= documents_; at += kStep) {
     const std::int64_t n = std::min(kStep, documents_ + 1 - at);
-    document_data_.read(Box(Shape{at}, Shape{n}), View(part.data(), DType::u64, Shape{n}));
+    documents_in_.read(at, View(part.data(), DType::u64, Shape{n}));
     TRM_REQUIRE(at > 0 || part[0] == 0, "{}: the dataset does not start at 0",
-                document_data_.where());
+                document_data.where());
     for (std::int64_t i = 0; i < n; ++i) {
       const std::uint64_t offset = part[static_cast<std::size_t>(i)];
       TRM_REQUIRE(offset >= last, "{}: offset {} is {}, below the one before it, {}",
-                  document_data_.where(), at + i, offset, last);
+                  document_data.where(), at + i, offset, last);
       TRM_REQUIRE(offset <= static_cast<std::uint64_t>(tokens_),
-                  "{}: offset {} is {}, but there are {} tokens", document_data_.where(),
-                  at + i, offset, tokens_);
+                  "{}: offset {} is {}, but there are {} tokens", document_data.where(), at + i,
+                  offset, tokens_);
       last = offset;
     }
+    progress(n * static_cast<std::int64_t>(sizeof(std::uint64_t)));
   }
   TRM_REQUIRE(last == static_cast<std::uint64_t>(tokens_),
               "{}: the last document ends at {}, but there are {} tokens",
-              document_data_.where(), last, tokens_);
+              document_data.where(), last, tokens_);
 }
 
 std::int64_t TokenFile::document_start(std::int64_t i) const {
   std::uint64_t offset = 0;
-  document_data_.read(Box(Shape{i}, Shape{1}), View(&offset, DType::u64, Shape{1}));
+  documents_in_.read(i, View(&offset, DType::u64, Shape{1}));
   return static_cast<std::int64_t>(offset);
 }
 
 void TokenFile::read(std::int64_t offset, std::span<std::int32_t> to) const {
   const auto n = static_cast<std::int64_t>(to.size());
-  // uint32 is read unchanged into int32; ids outside the vocabulary are caught below.
-  const DType as = token_data_.dtype() == DType::u32 ? DType::u32 : DType::i32;
-  token_data_.read(Box(Shape{offset}, Shape{n}), View(to.data(), as, Shape{n}));
+  if (wide()) {  // read unchanged into int32; ids outside the vocabulary are caught below
+    tokens_in_.read(offset, View(to.data(), DType::u32, Shape{n}));
+  } else {
+    thread_local std::vector<std::uint16_t> narrow;
+    narrow.resize(to.size());
+    tokens_in_.read(offset, View(narrow.data(), DType::u16, Shape{n}));
+    std::ranges::copy(narrow, to.begin());
+  }
   const auto limit = static_cast<std::uint32_t>(vocab_size_);
   const auto bad = std::find_if(to.begin(), to.end(), [limit](std::int32_t id) {
     return static_cast<std::uint32_t>(id) >= limit;
   });
   TRM_REQUIRE(bad == to.end(), "{}: token {} has id {}, but the vocabulary ends at {}", path_,
               offset + (bad - to.begin()), static_cast<std::uint32_t>(*bad), vocab_size_ - 1);
+}
+
+void TokenFile::verify(const std::function<void(std::int64_t bytes)>& progress) const {
+  check_documents(progress);
+  constexpr std::int64_t kStep = 16 * kTokenChunk;
+  std::vector<std::int32_t> part;
+  for (std::int64_t at = 0; at < tokens_; at += kStep) {
+    part.resize(static_cast<std::size_t>(std::min(kStep, tokens_ - at)));
+    read(at, part);
+    progress(std::ssize(part) * static_cast<std::int64_t>(size_of(tokens_in_.data.dtype())));
+  }
 }
 
 }  // namespace trireme

@@ -25,7 +25,22 @@ bool same_word(std::string_view a, std::string_view b) {
   });
 }
 
-std::optional<double> to_real(std::string_view text) {
+/// The text without the underscores between digits that YAML 1.1 allows: 20_000, 1_000.5.
+std::string without_underscores(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto digit = [&](std::size_t at) {
+      return at < text.size() && std::isdigit(static_cast<unsigned char>(text[at])) != 0;
+    };
+    if (text[i] == '_' && i > 0 && digit(i - 1) && digit(i + 1)) continue;
+    plain += text[i];
+  }
+  return plain;
+}
+
+std::optional<double> to_real(std::string_view written) {
+  const std::string plain = without_underscores(written);
+  std::string_view text = plain;
   if (text.starts_with('+')) text.remove_prefix(1);
   double x = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
@@ -36,7 +51,9 @@ std::optional<double> to_real(std::string_view text) {
 }
 
 /// Accepts 1e5 and 64.0 too. Beyond 2^53, a number must be written out.
-std::optional<std::int64_t> to_integer(std::string_view text) {
+std::optional<std::int64_t> to_integer(std::string_view written) {
+  const std::string plain = without_underscores(written);
+  std::string_view text = plain;
   if (text.starts_with('+')) text.remove_prefix(1);
   std::int64_t n = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
@@ -182,6 +199,23 @@ std::string Range::str() const {
   if (std::isfinite(low)) s = fmt::format("{} {}", above_low ? ">" : "≥", low);
   if (!std::isfinite(high)) return s;
   return fmt::format("{}{}{} {}", s, s.empty() ? "" : " and ", below_high ? "<" : "≤", high);
+}
+
+bool same_scalar(std::string_view a, std::string_view b) {
+  if (b.size() >= 2 && b.starts_with('"') && b.ends_with('"')) b = b.substr(1, b.size() - 2);
+  if (same_word(a, b)) return true;
+  const auto x = to_real(a);
+  return x && x == to_real(b);
+}
+
+bool is_refused(const Key& key, const Value& value) {
+  Draft draft;
+  const Field field = key.field(draft);
+  const auto* choice = std::get_if<Enumerated>(&field);
+  return choice != nullptr && value.kind == Value::Kind::scalar &&
+         std::ranges::any_of(choice->choices, [&](const Choice& c) {
+           return !c.refusal.empty() && same_word(c.name, value.text);
+         });
 }
 
 void set_field(const Key& key, Draft& draft, const Value& value) {

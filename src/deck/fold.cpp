@@ -5,23 +5,23 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <regex>
 
 #include "trireme/core/round_up.hpp"
 #include "trireme/optim/optimizer_table.hpp"
+#include "trireme/pipeline/type_pattern.hpp"
 
 namespace trireme::deck {
 namespace {
 
-bool partition_known(const std::string& method) {
-  if (method == "uniform" || method == "parameters") return true;
-  if (!method.starts_with("type:") || method.size() > 200) return false;
-  try {
-    const std::regex compiled(method.substr(5));
-    return true;
-  } catch (const std::regex_error&) {
-    return false;
-  }
+using Kind = Faults::Kind;
+
+/// Why a partition method is not one: "" if it is one.
+std::string partition_trouble(const std::string& method) {
+  constexpr std::string_view kType = "type:";
+  if (method == "uniform" || method == "parameters") return {};
+  if (!method.starts_with(kType)) return "it is another word";
+  const auto error = failure_of([&] { (void)TypePattern(method.substr(kType.size())); });
+  return error ? error->what() : "";
 }
 
 /// Settings of a dictionary that isn't enabled have no effect.
@@ -54,33 +54,69 @@ void warn_of_other_optimizers(Deck& deck) {
   }
 }
 
+/// Sets the rows of the up-projection by GPT-NeoX's rule of 2024. A gated MLP has two thirds of
+/// what the deck says, so that gated and plain MLPs have about equally many parameters.
+void fold_mlp_width(const Draft& draft, Deck& deck) {
+  ModelConfig& model = deck.model;
+  std::int64_t width = model.intermediate_size;
+  if (draft.expansion_factor > 0) {
+    width = static_cast<std::int64_t>(
+        std::min(draft.expansion_factor * static_cast<double>(model.hidden_size), 1e12));
+  } else if (width == 0) {
+    width = 4 * model.hidden_size;
+  }
+  std::int64_t inner = width;
+  if (gated(model.activation)) {
+    const std::int64_t both = 2 * width / 3;
+    inner = both / 2;
+    if (both % 2 == 1 && inner % draft.mlp_multiple_of == 0) {
+      deck.warnings.push_back(fmt::format(
+          "GPT-NeoX cannot build this gated mlp: two thirds of {} are odd, and its two "
+          "matrices "
+          "would disagree. The inner width is {} here; intermediate_size: {} says so",
+          width, inner, 3 * inner));
+    }
+  }
+  inner = round_up(inner, draft.mlp_multiple_of);
+  model.intermediate_size = gated(model.activation) ? 2 * inner : inner;
+  TRM_REQUIRE(inner >= 1 && model.intermediate_size <= 1'000'000'000,
+              "intermediate_size {} gives the mlp an inner width of {}; check hidden_size, "
+              "intermediate_size, expansion_factor and mlp_multiple_of",
+              width, inner);
+}
+
 }  // namespace
 
-void check_words(const Settings& settings, const Draft& draft) {
+void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
   const auto find = [&](const std::string& path) { return given(settings, path); };
-  if (const auto* s = find("pipe_partition_method");
-      s != nullptr && !partition_known(draft.deck.pipe_partition_method)) {
-    fail(s->value.place,
-         "pipe_partition_method must be uniform, parameters or type:REGEX (a regular "
-         "expression), is {}",
-         s->value.str());
+  if (const auto* s = find("pipe_partition_method"); s != nullptr) {
+    const std::string trouble = partition_trouble(draft.deck.pipe_partition_method);
+    if (!trouble.empty()) {
+      faults.add(
+          Kind::wrong_value, s->value.place,
+          fmt::format("pipe_partition_method must be uniform, parameters or type:REGEX (a "
+                      "regular expression), is {}: {}",
+                      s->value.str(), trouble));
+    }
   }
   if (const auto* s = find("optimizer.params.betas"); s != nullptr && draft.betas.size() != 2) {
-    fail(s->value.place, "optimizer.params.betas expects two numbers, got {}", s->value.str());
+    faults.add(
+        Kind::wrong_value, s->value.place,
+        fmt::format("optimizer.params.betas expects two numbers, got {}", s->value.str()));
   }
-  if (const auto* s = find("split"); s != nullptr) {
+  if (const auto* s = find("split"); s != nullptr && !draft.deck.split.empty()) {
     try {
       static_cast<void>(split_fractions(draft.deck.split));
     } catch (const Error& e) {
-      fail(s->value.place, "{}", e.what());
+      faults.add(Kind::wrong_value, s->value.place, e.what());
     }
   }
   const auto exclude = [&](const std::string& a, const std::string& b) {
     const Setting* x = find(a);
     const Setting* y = find(b);
-    if (x != nullptr && y != nullptr) {
-      fail(y->place, "{} contradicts {} ({}); keep one of them", b, a, x->place.str());
-    }
+    if (x == nullptr || y == nullptr) return;
+    faults.add(Kind::contradiction, y->place,
+               fmt::format("{} contradicts {} ({}); keep one of them", b, a, x->place.str()));
   };
   for (const std::string part : {"train", "valid", "test"}) {
     exclude("data_path", part + "_data_paths");
@@ -90,7 +126,7 @@ void check_words(const Settings& settings, const Draft& draft) {
   if (draft.tensorboard.enabled) exclude("tensorboard_dir", "tensorboard.enabled");
 }
 
-void fold(Draft& draft, Deck& deck) {
+void fold(const Settings& settings, Draft& draft, Deck& deck) {
   static_cast<DeckSettings&>(deck) = draft.deck;
   deck.overwrite = draft.overwrite;
   ModelConfig& model = deck.model;
@@ -100,24 +136,16 @@ void fold(Draft& draft, Deck& deck) {
   if (draft.bias_gelu_fusion && model.activation == Activation::gelu) {
     model.activation = Activation::gelu_tanh;
   }
-  if (draft.expansion_factor > 0) {
-    model.intermediate_size = static_cast<std::int64_t>(
-        std::min(draft.expansion_factor * static_cast<double>(model.hidden_size), 1e12));
-  }
   if (draft.lr_decay_fraction > 0) {
     deck.schedule.lr_decay_iters = std::max<std::int64_t>(
         1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_iters)));
   }
   fill_open(deck);
-  const std::int64_t halves = gated(model.activation) ? 2 : 1;
-  if (draft.mlp_multiple_of > 1) {
-    model.intermediate_size = round_up(model.intermediate_size, halves * draft.mlp_multiple_of);
-  }
-  TRM_REQUIRE(
-      model.intermediate_size >= 1 && model.intermediate_size <= 1'000'000'000,
-      "intermediate_size becomes {}; check hidden_size, expansion_factor and mlp_multiple_of",
-      model.intermediate_size);
+  fold_mlp_width(draft, deck);
 
+  if (given(settings, "iteration") != nullptr && !deck.load.empty()) {
+    deck.load = fmt::format("{}/global_step{}", deck.load, draft.iteration);
+  }
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
   deck.pipe_parallel_size = std::max(deck.pipe_parallel_size, 1);
@@ -136,11 +164,16 @@ const Setting* given(const Settings& settings, const std::string& path) {
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
   warn_of_other_optimizers(deck);
-  if (gated(deck.model.activation)) {
-    deck.warnings.push_back(fmt::format(
-        "intermediate_size {} is the width of the whole up-projection; half of the width is "
-        "the gate. Recent GPT-NeoX versions use two thirds of what their decks say",
-        deck.model.intermediate_size));
+  if (given(settings, "include") != nullptr) {
+    deck.warnings.emplace_back(
+        "include names hosts, which an MPI launcher chooses here; decks would end in .yml");
+  }
+  if (given(settings, "iteration") != nullptr && deck.load.empty()) {
+    deck.warnings.emplace_back("iteration has an effect with load only");
+  }
+  if (deck.optimizer.kind != OptimizerKind::adamw && !deck.optimizer.bias_correction) {
+    deck.warnings.emplace_back(
+        "optimizer.params.bias_correction means something for AdamW only");
   }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "trireme/deck/keys.hpp"
 
+#include "faults.hpp"
 #include "tree.hpp"
 
 namespace trireme::deck {
@@ -24,24 +26,33 @@ using Settings = std::map<std::string, Setting>;
 /// The setting of `path`; null pointer where the decks leave `path` out or say null.
 [[nodiscard]] const Setting* given(const Settings& settings, const std::string& path);
 
-/// Checks single values that a range cannot describe, and keys that exclude each other. Throws
-/// Error with the value's source and line.
-void check_words(const Settings& settings, const Draft& draft);
+/// Checks single values that a range cannot describe, and keys that exclude each other.
+void check_words(const Settings& settings, const Draft& draft, Faults& faults);
+/// Checks that `attention_config` names available kinds, and covers the layers.
+void check_attention(const Settings& settings, const Draft& draft, Faults& faults);
 
 /// Converts the draft's keys to settings. Omitted keys get the defaults that depend on other
 /// keys. Throws Error where a size comes out of range.
-void fold(Draft& draft, Deck& deck);
+void fold(const Settings& settings, Draft& draft, Deck& deck);
 
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 
+/// Sets the defaults of a DeepSpeed file that no other deck's optimizer accompanies.
+void use_deepspeed_defaults(Draft& draft);
+/// Says which of these defaults hold, because `file` alone speaks of the optimizer.
+void note_deepspeed_defaults(const std::string& file, Deck& deck);
+/// Fills in DeepSpeed's schedule. `automatic` names the keys that decks leave to "auto".
+void fold_schedule(const std::set<std::string>& automatic, const Settings& settings,
+                   const Draft& draft, Deck& deck, Faults& faults);
+
 /// Fills in omitted keys that depend on others: num_kv_heads, max_position_embeddings,
-/// intermediate_size, lr_decay_iters.
+/// lr_decay_iters.
 void fill_open(DeckSettings& settings);
 
-/// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Throws Error where
-/// keys contradict each other; warns of keys without effect.
-void fold_memory(const Settings& settings, const Draft& draft, Deck& deck);
+/// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Collects keys that
+/// contradict each other, and warns of keys without effect.
+void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);
 /// The inverse of fold_memory(): the keys that give `settings`.
 [[nodiscard]] MemoryWords memory_words(const DeckSettings& settings);
 

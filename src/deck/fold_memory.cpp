@@ -124,9 +124,10 @@ class Idle {
       if (s == nullptr || is_default(*Schema::instance().find(path)->key)) continue;
       names += fmt::format("{}{}: {}", names.empty() ? "" : ", ", s->spelled, s->value.plain());
     }
-    if (!names.empty()) {
-      text_ += fmt::format("{}{} ({})", text_.empty() ? "" : "; ", names, why);
-    }
+    if (!names.empty()) say(names, why);
+  }
+  void say(const std::string& what, const std::string& why) {
+    text_ += fmt::format("{}{} ({})", text_.empty() ? "" : "; ", what, why);
   }
 
   void warn(Deck& deck) const {
@@ -191,19 +192,32 @@ void warn_of_idle_memory(const Settings& settings, const Draft& draft, Deck& dec
   if (deck.recompute.kind == RecomputeConfig::Kind::full && deck.sequence_parallel) {
     idle.add({"partition_activations"}, "sequence_parallel shards activations already");
   }
+  if (deck.types.compute != DType::f16 &&
+      switched_off("fp32_allreduce", words.fp32_allreduce) &&
+      given(settings, "communication_data_type") == nullptr &&
+      deck.types.compute == DType::bf16) {
+    idle.say("fp32_allreduce: false",
+             "bf16 gradients travel in fp32; communication_data_type: "
+             "bf16 changes this");
+  }
   idle.warn(deck);
 }
 
 }  // namespace
 
-void fold_memory(const Settings& settings, const Draft& draft, Deck& deck) {
+void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults) {
   const MemoryWords& words = draft.memory;
-  deck.types.compute = compute_type(settings, words);
-  fold_kept_types(settings, words, deck.types);
-  deck.types.communication = communication_type(settings, words, deck.types.compute);
+  const auto gather = [&](auto f) { faults.gather(Faults::Kind::contradiction, {}, f); };
+  gather([&] { deck.types.compute = compute_type(settings, words); });
+  gather([&] { fold_kept_types(settings, words, deck.types); });
+  gather([&] {
+    deck.types.communication = communication_type(settings, words, deck.types.compute);
+  });
   deck.loss_scale.enabled = deck.types.compute == DType::f16;
-  if (deck.loss_scale.enabled) check_loss_scale(settings, words, deck.loss_scale);
-  check_zero(settings, deck.zero);
+  if (deck.loss_scale.enabled) {
+    gather([&] { check_loss_scale(settings, words, deck.loss_scale); });
+  }
+  gather([&] { check_zero(settings, deck.zero); });
   deck.recompute.kind =
       words.checkpoint_activations ? words.granularity : RecomputeConfig::Kind::none;
   warn_of_idle_memory(settings, draft, deck);

@@ -8,6 +8,7 @@
 #include <pwd.h>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/printable.hpp"
 
 namespace trireme::deck {
 
@@ -53,7 +54,7 @@ std::string variable(const std::string& path, std::size_t& at, const Environment
 
 std::string expand_path(const std::string& path, const Environment& environment) {
   TRM_REQUIRE(path.find('\0') == std::string::npos, "{}: a path cannot hold the character NUL",
-              one_line(path));
+              printable(path));
   std::string out;
   std::size_t at = 0;
   if (path.starts_with('~')) {

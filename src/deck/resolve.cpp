@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resolves what depends on the number of ranks or on several keys: batch sizes, and whether the
 // model fits the mesh.
+#include <algorithm>
+#include <cmath>
+#include <limits>
 
+#include "trireme/core/printable.hpp"
 #include "trireme/data/sampler.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 
@@ -9,6 +13,30 @@
 
 namespace trireme {
 namespace {
+
+/// No machine holds more than these, and their counts must not overflow.
+void check_sizes(const Deck& deck) {
+  const ModelConfig& m = deck.model;
+  const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+  const double parameters =
+      real(m.num_layers) * real(m.hidden_size) *
+          (4 * real(m.hidden_size) + 3 * real(m.intermediate_size)) +
+      2 * real(m.hidden_size) * real(m.vocab_size + m.max_position_embeddings);
+  constexpr double kMost = 1e16;
+  TRM_REQUIRE(
+      parameters <= kMost,
+      "num_layers {}, hidden_size {}, intermediate_size {} and vocab_size {} make about "
+      "{:.0e} parameters; {:.0e} are possible",
+      m.num_layers, m.hidden_size, m.intermediate_size, m.vocab_size, parameters, kMost);
+  const double tokens = real(m.seq_length) * real(deck.train_micro_batch_size_per_gpu);
+  const double widest = std::max(
+      {real(m.hidden_size), real(m.intermediate_size), real(m.vocab_size), real(m.seq_length)});
+  TRM_REQUIRE(tokens * widest <= kMost,
+              "seq_length {} × train_micro_batch_size_per_gpu {} tokens of width {:.0f} make "
+              "an array of {:.0e} elements; {:.0e} are possible",
+              m.seq_length, deck.train_micro_batch_size_per_gpu, widest, tokens * widest,
+              kMost);
+}
 
 void check_model(const ModelConfig& m) {
   TRM_REQUIRE(m.num_attention_heads > 0 && m.hidden_size % m.num_attention_heads == 0,
@@ -20,9 +48,6 @@ void check_model(const ModelConfig& m) {
   TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
               "max_position_embeddings {} is less than seq_length {}",
               m.max_position_embeddings, m.seq_length);
-  TRM_REQUIRE(!gated(m.activation) || m.intermediate_size % 2 == 0,
-              "intermediate_size {} must be even: half of it is the activation's gate",
-              m.intermediate_size);
   TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
               "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
   if (m.pos_emb != PositionEmbedding::rotary) return;
@@ -42,7 +67,9 @@ void check_tensor_parallel(const Deck& deck) {
   divisible(m.num_attention_heads, "num_attention_heads");
   divisible(m.num_kv_heads, "num_kv_heads");
   divisible(m.mlp_inner(),
-            gated(m.activation) ? "half of intermediate_size," : "intermediate_size");
+            gated(m.activation)
+                ? "the inner width of the gated mlp, a third of intermediate_size,"
+                : "intermediate_size");
   TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
               "a vocabulary of {} cannot be partitioned over model_parallel_size {}",
               m.vocab_size, tp);
@@ -83,6 +110,8 @@ void resolve_batch(Deck& deck, std::int64_t dp) {
                 by);
     return train / by;
   };
+  deck.derives_batch = deck.derives_batch || train == 0;
+  deck.derives_accumulation = deck.derives_accumulation || steps == 0;
   if (train == 0) {
     if (steps == 0) steps = 1;
     train = micro * steps * dp;
@@ -114,6 +143,13 @@ void check_weights(const std::vector<double>& weights, std::size_t paths,
 }
 
 void check_run(const Deck& deck) {
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / deck.model.seq_length;
+  TRM_REQUIRE(
+      deck.train_batch_size <= most &&
+          deck.train_iters <= most / std::max<std::int64_t>(deck.train_batch_size, 1),
+      "train_iters {} × train_batch_size {} × seq_length {} are more tokens than can be "
+      "counted; lower train_iters",
+      deck.train_iters, deck.train_batch_size, deck.model.seq_length);
   TRM_REQUIRE(deck.schedule.min_lr <= deck.schedule.lr, "min_lr {} is above lr {}",
               deck.schedule.min_lr, deck.schedule.lr);
   check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");
@@ -126,16 +162,28 @@ void check_run(const Deck& deck) {
 
 void check_checkpoints(const Deck& deck) {
   using Scale = DeckSettings::CheckpointScale;
-  TRM_REQUIRE(deck.checkpoint_scale == Scale::linear || deck.checkpoint_factor >= 2,
-              "checkpoint_scale: log requires a checkpoint_factor of at least 2, is {}",
-              deck.checkpoint_factor == 0 ? "null" : "1");
+  const double factor = deck.checkpoint_factor;
+  const std::string text = factor == 0 ? "null" : fmt::format("{}", factor);
+  if (deck.checkpoint_scale == Scale::log) {
+    TRM_REQUIRE(
+        factor > 1,
+        "checkpoint_scale: log requires a checkpoint_factor above 1, such as 2; it is {}",
+        text);
+    TRM_REQUIRE(factor >= 1.001,
+                "checkpoint_factor {} with checkpoint_scale: log saves at "
+                "almost every iteration; use 1.001 or more",
+                text);
+  } else {
+    TRM_REQUIRE(std::trunc(factor) == factor,
+                "checkpoint_factor {} counts iterations and must be a whole number; only "
+                "checkpoint_scale: log takes others",
+                text);
+  }
   TRM_REQUIRE(
       !deck.override_lr_scheduler || !deck.use_checkpoint_lr_scheduler,
       "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
-  TRM_REQUIRE(
-      !deck.finetune || (!deck.override_lr_scheduler && !deck.use_checkpoint_lr_scheduler),
-      "finetune: true starts its own schedule: leave out override_lr_scheduler and "
-      "use_checkpoint_lr_scheduler");
+  TRM_REQUIRE(!deck.finetune || !deck.use_checkpoint_lr_scheduler,
+              "finetune: true starts its own schedule: leave out use_checkpoint_lr_scheduler");
   TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
               "finetune: true needs load: the folder of the weights to start from");
 }
@@ -146,14 +194,13 @@ void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
   if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
-  if (m.intermediate_size == 0) m.intermediate_size = 4 * m.hidden_size;
   if (deck.schedule.lr_decay_iters == 0) deck.schedule.lr_decay_iters = deck.train_iters;
 }
 
 std::array<double, 3> split_fractions(const std::string& split) {
-  const auto shares = parse_split(deck::one_line(split));
+  const auto shares = parse_split(printable(split));
   TRM_REQUIRE(shares[0] > 0, "split \"{}\": the first share, of training, must be above 0",
-              deck::one_line(split));
+              printable(split));
   return shares;
 }
 
@@ -175,6 +222,7 @@ void resolve(Deck& deck, int world_size) {
     deck::fill_open(deck);
     check_model(deck.model);
     resolve_batch(deck, mesh.dp);
+    check_sizes(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_run(deck);

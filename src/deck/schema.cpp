@@ -1,14 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks keys up by path, finds the nearest name to a mistyped one, and lists all keys for
-// people.
+// Looks keys up by path, and finds the nearest name to a mistyped one.
 #include "schema.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 namespace trireme {
 namespace {
+
+/// The words of a key or a text, in lower case: "lr_decay_iters" has lr, decay and iters.
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  bool inside = false;
+  for (const char c : text) {
+    const auto letter = static_cast<unsigned char>(c);
+    if (std::isalnum(letter) == 0) {
+      inside = false;
+      continue;
+    }
+    if (!std::exchange(inside, true)) words.emplace_back();
+    words.back() += static_cast<char>(std::tolower(letter));
+  }
+  return words;
+}
+
+/// Whether each wanted word begins one of `words`. Words of one letter don't count.
+bool has_words(const std::vector<std::string>& words, const std::vector<std::string>& wanted) {
+  bool any = false;
+  for (const std::string& w : wanted) {
+    if (w.size() < 2) continue;
+    any = true;
+    if (std::ranges::none_of(words, [&](const std::string& x) { return x.starts_with(w); })) {
+      return false;
+    }
+  }
+  return any;
+}
 
 /// Edit distance with swaps of neighbours: optimal string alignment (Damerau, CACM 7(3), 1964).
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -31,17 +61,38 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return one[b.size()];
 }
 
+/// How far a mistyped name is from a known name; nothing if no word-by-word slip explains the
+/// name. `eval_batch_size` is thus no slip for `train_batch_size`.
+std::optional<std::size_t> slip(std::string_view name, std::string_view known) {
+  const auto a = deck::split_words(name, '_');
+  const auto b = deck::split_words(known, '_');
+  if (a.size() != b.size()) {
+    const auto joined = [](const std::vector<std::string>& words) {
+      return fmt::format("{}", fmt::join(words, ""));
+    };
+    const std::size_t d = distance(joined(a), joined(b));
+    return d <= 1 ? std::optional(d + 1) : std::nullopt;
+  }
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const std::size_t d = distance(a[i], b[i]);
+    if (d > (std::max(a[i].size(), b[i].size()) >= 8 ? 2U : 1U)) return std::nullopt;
+    sum += d;
+  }
+  return sum <= 2 ? std::optional(sum) : std::nullopt;
+}
+
 }  // namespace
 
 std::string nearest_name(std::string_view name, std::span<const std::string> names) {
   std::string best;
-  std::size_t least = std::max<std::size_t>(1, name.size() / 3) + 1;
-  // a longer name is no typing error, and the cost is quadratic
-  if (name.size() > 200) return best;
+  // A longer name is no typing error, and the cost is quadratic.
+  if (name.empty() || name.size() > 200) return best;
+  std::size_t least = 3;
   for (const std::string& candidate : names) {
-    const std::size_t d = distance(name, candidate);
-    if (d >= least) continue;
-    least = d;
+    const auto d = slip(name, candidate);
+    if (!d || *d >= least) continue;
+    least = *d;
     best = candidate;
   }
   return best;
@@ -59,31 +110,34 @@ std::vector<std::string> split_words(std::string_view text, char separator) {
   return words;
 }
 
-void Schema::add(std::string_view dictionary, std::string_view names, const Meaning& meaning) {
-  for (const std::string& name : split_words(names)) {
-    const std::string path = dictionary.empty() ? name : std::string(dictionary) + "." + name;
-    Meaning m = meaning;
-    if (m.path.empty()) m.path = path;
-    TRM_CHECK(leaves_.emplace(path, m).second, "key {} is in the tables twice", path);
-    for (std::size_t dot = path.find('.'); dot != std::string::npos;
-         dot = path.find('.', dot + 1)) {
-      dictionaries_.insert(path.substr(0, dot));
-    }
+void Schema::add(const std::string& path, const Meaning& meaning) {
+  Meaning m = meaning;
+  if (m.path.empty()) m.path = path;
+  TRM_CHECK(leaves_.emplace(path, m).second, "key {} is in the tables twice", path);
+  for (std::size_t dot = path.find('.'); dot != std::string::npos;
+       dot = path.find('.', dot + 1)) {
+    dictionaries_.insert(path.substr(0, dot));
   }
 }
 
 Schema::Schema() {
   for (const Section& section : key_sections()) {
     for (const Key& key : section.keys) {
-      add("", key.path, {std::string(key.path), &key, nullptr, nullptr});
-      add("", key.aliases, {std::string(key.path), &key, nullptr, nullptr});
+      const std::string path(key.path);
+      add(path, {path, &key});
+      for (const std::string& alias : split_words(key.aliases)) add(alias, {path, &key});
     }
   }
-  for (const IgnoredKeys& keys : ignored_keys()) {
-    add(keys.dictionary, keys.names, {"", nullptr, &keys, nullptr});
+  for (const ForeignKeys& group : foreign_keys()) {
+    const std::string above =
+        group.dictionary.empty() ? "" : std::string(group.dictionary) + ".";
+    for (const ForeignKey& key : group.keys) {
+      add(above + std::string(key.name), {"", nullptr, &group, &key});
+    }
   }
-  for (const RefusedKeys& keys : refused_keys()) {
-    add(keys.dictionary, keys.names, {"", nullptr, nullptr, &keys});
+  const std::map<std::string, Meaning> known = leaves_;
+  for (const auto& [path, meaning] : known) {  // `bfloat16` is DeepSpeed's former name
+    if (path.starts_with("bf16.")) add("bfloat16" + path.substr(4), meaning);
   }
 }
 
@@ -109,88 +163,74 @@ std::string Schema::nearest(const std::string& path) const {
     return !s.starts_with(above) || s.find('.', above.size()) != std::string::npos;
   });
   for (std::string& s : siblings) s.erase(0, above.size());
-  // Try the right name in the wrong dictionary before a similar name in this dictionary.
+  // Try the right name in a wrong place before a similar name in this dictionary. A name in
+  // another dictionary, such as a loss scale, may mean something else.
+  const std::string family = above.substr(0, above.find('.'));
+  std::vector<std::string> elsewhere;
   for (const auto& [leaf, meaning] : leaves_) {
-    if (meaning.key != nullptr && (leaf == name || leaf.ends_with("." + name))) return leaf;
+    if (meaning.key == nullptr || (leaf != name && !leaf.ends_with("." + name))) continue;
+    if (leaf.starts_with(family) || leaf.find('.') == std::string::npos) {
+      elsewhere.push_back(leaf);
+    }
   }
+  if (elsewhere.size() == 1) return elsewhere.front();
   std::ranges::sort(siblings);
   const std::string best = nearest_name(name, siblings);
   return best.empty() ? "" : above + best;
 }
 
-bool is_off(const RefusedKeys& key, const std::string& path, const Value& value) {
-  const std::vector<std::string> off = split_words(key.off, '|');
-  const auto listed = [&off](std::string word) {
-    std::ranges::transform(word, word.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return std::ranges::find(off, word) != off.end();
-  };
-  if (path == "attention_config") {  // [[["flash"], 12]]: kinds of attention, each with a count
-    if (value.kind != Value::Kind::list) {
-      return value.kind == Value::Kind::null || listed(value.text) || value.text == "all" ||
-             value.text.find_first_not_of("0123456789") == std::string::npos;
+std::vector<std::string> Schema::related(const std::string& path) const {
+  constexpr std::size_t kMost = 3;
+  const std::vector<std::string> wanted = words_of(path);
+  for (const bool with_doc : {false, true}) {
+    std::vector<std::pair<std::size_t, std::string>> found;  // words, path
+    for (const Section& section : key_sections()) {
+      for (const Key& key : section.keys) {
+        auto words = words_of(key.path);
+        const std::size_t size = words.size();
+        if (with_doc) {
+          const auto more = words_of(key.doc);
+          words.insert(words.end(), more.begin(), more.end());
+        }
+        if (has_words(words, wanted)) found.emplace_back(size, key.path);
+      }
     }
-    return std::ranges::all_of(value.items,
-                               [&](const Value& v) { return is_off(key, path, v); });
+    if (found.empty()) continue;
+    std::ranges::stable_sort(found, {}, &std::pair<std::size_t, std::string>::first);
+    std::vector<std::string> paths;
+    for (const auto& [size, name] : found) {
+      if (paths.size() < kMost) paths.push_back(name);
+    }
+    return paths;
   }
+  return {};
+}
+
+bool is_off(const Meaning& meaning, const Value& value) {
   switch (value.kind) {
     case Value::Kind::null:
       return true;
     case Value::Kind::list:
-      return value.items.empty();
+      return std::ranges::all_of(value.items,
+                                 [&](const Value& v) { return v.kind == Value::Kind::null; });
     case Value::Kind::map: {
       const Value* enabled = value.find("enabled");
-      return value.entries.empty() || (enabled != nullptr && is_off(key, path, *enabled));
+      return value.entries.empty() || (enabled != nullptr && is_off(meaning, *enabled));
     }
     case Value::Kind::scalar:
       break;
   }
-  if (listed(value.text)) return true;
-  static const std::vector<std::string> kNo = {"false", "False", "FALSE", "no",   "No",
-                                               "off",   "Off",   "None",  "none", ""};
-  const bool true_is_off = listed("true");
-  return !true_is_off && std::ranges::find(kNo, value.text) != kNo.end();
-}
-
-std::string key_facts(const Key& key, Draft& defaults) {
-  const std::string range = key.range.str();
-  std::string facts = field_type(key.field(defaults)) + (range.empty() ? "" : " " + range);
-  if (key.need == Need::required) {
-    facts += "; required";
-  } else {
-    facts += "; default " + (key.need == Need::input ? "null" : field_text(key, defaults));
+  std::vector<std::string> off = split_words(meaning.group->off, '|');
+  off.emplace_back(meaning.foreign->usual);
+  const bool on_by_default = meaning.foreign->usual == "true";
+  if (!on_by_default) {
+    for (const char* word : {"false", "no", "off", "none", "null"}) off.emplace_back(word);
   }
-  if (!key.aliases.empty()) facts += fmt::format("; also as {}", key.aliases);
-  return facts;
+  return value.text.empty() || std::ranges::any_of(off, [&](std::string_view word) {
+           return same_scalar(value.text, word);
+         });
 }
 
 }  // namespace deck
-
-std::string describe_keys() {
-  using namespace deck;
-  Draft defaults;
-  std::string out;
-  for (const Section& section : key_sections()) {
-    out += fmt::format("{}\n", section.title);
-    for (const Key& key : section.keys) {
-      out += fmt::format("  {}: {}\n      {}\n", key.path, key.doc, key_facts(key, defaults));
-    }
-  }
-  out += "Keys without effect here (named in a warning)\n";
-  for (const IgnoredKeys& keys : ignored_keys()) {
-    for (const std::string& name : split_words(keys.names)) {
-      out +=
-          fmt::format("  {}{}{}\n", keys.dictionary, keys.dictionary.empty() ? "" : ".", name);
-    }
-  }
-  out += "Keys that must be off (other values are an error)\n";
-  for (const RefusedKeys& keys : refused_keys()) {
-    for (const std::string& name : split_words(keys.names)) {
-      out += fmt::format("  {}{}{}: {}\n", keys.dictionary, keys.dictionary.empty() ? "" : ".",
-                         name, keys.message);
-    }
-  }
-  return out;
-}
 
 }  // namespace trireme

@@ -54,18 +54,16 @@ template <class... Args>
       fmt::format("{}: {}", place.str(), fmt::format(format, std::forward<Args>(args)...)));
 }
 
-/// Replaces control characters by spaces.
-[[nodiscard]] std::string one_line(std::string text);
-
 /// Replaces each `-` of a key by `_`: both are equivalent.
 [[nodiscard]] std::string with_underscores(std::string_view key);
 
 /// Parses a whole deck, which is one dictionary; an empty text gives an empty dictionary.
 /// Throws Error on YAML errors and doubled keys. Throws Error also on texts that no person
-/// wrote: nested 16 deep, or with 100,000 values.
+/// wrote: nested more than 100 deep, with more than 10,000 keys or 100,000 values.
 [[nodiscard]] Value parse_tree(const std::string& text, const std::string& name);
 
-/// Parses `a.b.c=value` as the dictionary {a: {b: {c: value}}}.
+/// Parses `a.b.c=value` as the dictionary {a: {b: {c: value}}}. The limits of parse_tree()
+/// hold.
 [[nodiscard]] Value parse_override(const std::string& text);
 
 }  // namespace trireme::deck

@@ -4,15 +4,16 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 
 #include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/backend/dry.hpp"
-#include "trireme/checkpoint/piece.hpp"
-#include "trireme/checkpoint/saver.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/pipeline/simulate.hpp"
 #include "trireme/train/trainer.hpp"
+
+#include "checkpoint_plan.hpp"
 
 namespace trireme {
 
@@ -60,6 +61,7 @@ class DryRank {
     p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
     p.reduced = data_.elements;
+    p.data_traffic = data_.bytes;
     p.tensor_traffic = tensor_.bytes;
     p.pipeline_traffic = pipeline_.bytes;
     return p;
@@ -92,78 +94,6 @@ class DryRank {
   Mesh mesh_;
   PhaseClock clock_;
   Trainer trainer_;
-};
-
-/// Bytes of a checkpoint.
-struct Share {
-  std::int64_t written = 0;
-  std::int64_t copied = 0;
-};
-
-/// The checkpoint share of the rank with index `dp` in the dp communicator of `trainer`'s rank.
-Share share_of(const Deck& deck, const Trainer& trainer, int dp) {
-  Share share;
-  const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
-  const bool shared = deck.checkpoint_writers_per_node > 0;
-  const bool copies = deck.checkpoint_async || shared || on_gpu;
-  for (const Piece& p : writing_share(trainer.held(!deck.no_save_optim, dp))) {
-    share.written += signed_bytes(p.data.bytes());
-    if (copies) share.copied += signed_bytes(bytes_in_copy(p));
-  }
-  if (on_gpu && shared) {
-    share.copied += signed_bytes(pinned_ring_bytes(static_cast<std::size_t>(share.copied)));
-  }
-  return share;
-}
-
-/// Collects what each rank writes to a checkpoint, and copies for it.
-class Writing {
- public:
-  Writing(const Deck& deck, const MeshShape& shape)
-      : deck_(deck), shape_(shape), bytes_(static_cast<std::size_t>(shape.size())) {}
-
-  /// Adds the dp communicator of `at`, which contains `trainer`'s rank. Returns the most that
-  /// one of these ranks copies.
-  std::int64_t add(const MeshIndex& at, const Trainer& trainer) {
-    std::int64_t most = 0;
-    for (int d = 0; d < shape_.dp; ++d) {
-      const int rank = rank_of(shape_, {.dp = d, .tp = at.tp, .pp = at.pp});
-      const Share share = share_of(deck_, trainer, d);
-      bytes_[static_cast<std::size_t>(rank)] += share.written;
-      most = std::max(most, share.copied);
-    }
-    return most;
-  }
-
-  [[nodiscard]] CheckpointPlan sum(int ranks_per_node) const {
-    std::map<std::int64_t, std::int64_t> writers;  // bytes by writer
-    for (std::int64_t r = 0; r < shape_.size(); ++r) {
-      const std::int64_t bytes = bytes_[static_cast<std::size_t>(r)];
-      if (bytes > 0) writers[writer_of(r, ranks_per_node)] += bytes;
-    }
-    CheckpointPlan plan;
-    for (const auto& [rank, bytes] : writers) {
-      plan.bytes += bytes;
-      plan.least = plan.writers == 0 ? bytes : std::min(plan.least, bytes);
-      plan.most = std::max(plan.most, bytes);
-      ++plan.writers;
-    }
-    return plan;
-  }
-
- private:
-  /// A number that ranks with a common writer share.
-  [[nodiscard]] std::int64_t writer_of(std::int64_t rank, std::int64_t node_size) const {
-    const std::int64_t wanted = deck_.checkpoint_writers_per_node;
-    if (wanted == 0) return rank;
-    const std::int64_t node = rank / node_size;
-    const std::int64_t size = std::min(node_size, shape_.size() - node * node_size);
-    return node * node_size + writer_group(rank % node_size, size, wanted);
-  }
-
-  const Deck& deck_;
-  MeshShape shape_;
-  std::vector<std::int64_t> bytes_;  ///< bytes written, by rank
 };
 
 /// Operations a token, by model part.
@@ -240,7 +170,8 @@ std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stag
 
 /// The forecast of the tp index that needs the most. Ranks with equally many parameters need
 /// equally much memory.
-StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing& writing) {
+StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage,
+                     CheckpointShares& shares) {
   StagePlan worst;
   std::map<std::int64_t, StagePlan> known;  // keys: numbers of parameters
   for (int tp = 0; tp < mesh.tp; ++tp) {
@@ -249,8 +180,9 @@ StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage, Writing
     const std::int64_t parameters = rank.trainer().local_parameters();
     if (!known.contains(parameters)) known[parameters] = rank.run();
     StagePlan p = known[parameters];
-    if (!deck.save.empty()) p.copy = writing.add(at, rank.trainer());
-    if (p.total() > worst.total()) worst = p;
+    if (!deck.save.empty()) p.copy = shares.add(at, rank.trainer());
+    const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
+    if (p.decisive(on_gpu) > worst.decisive(on_gpu)) worst = p;
   }
   return worst;
 }
@@ -267,12 +199,16 @@ void plan_schedule(const Deck& deck, RunPlan& run) {
   }
   const Simulation s = simulate(plans, chunks, part_costs(deck));
   TRM_CHECK(s.finished, "{}", s.deadlock);
+  run.on_gpu = deck.device == Deck::ComputeDevice::cuda;
   run.idle = s.bubble_fraction;
+  run.idle_if_equal = simulate(plans, chunks, PartCost{1, 2}).bubble_fraction;
+  const double busy = std::accumulate(s.busy.begin(), s.busy.end(), 0.0);
   const auto places = places_of(plans, chunks);
   for (int stage = 0; stage < stages; ++stage) {
     const auto i = static_cast<std::size_t>(stage);
     StagePlan& p = run.stages[i];
     p.in_flight = s.max_in_flight[i];
+    p.work = busy > 0 ? s.busy[i] * stages / busy : 1;
     const std::int64_t sends = count_sends(plans[i], stage, stages, chunks);
     if (sends == 0) continue;
     p.unsent = most_unsent(plans, places, stage, chunks) * (p.pipeline_traffic / sends);
@@ -283,8 +219,32 @@ void plan_schedule(const Deck& deck, RunPlan& run) {
 StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at) {
   DryRank rank(deck, mesh, at);
   StagePlan p = rank.run();
-  if (!deck.save.empty()) p.copy = share_of(deck, rank.trainer(), at.dp).copied;
+  if (!deck.save.empty()) p.copy = checkpoint_copy(deck, rank.trainer());
   return p;
+}
+
+/// The dry run takes time for each micro-batch of each layer, and holds a step's tokens.
+void require_bounded(const Deck& deck, const MeshShape& mesh) {
+  const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+  constexpr double kMostTokens = 2.5e8;
+  const double tokens = real(deck.gradient_accumulation_steps) *
+                        real(deck.train_micro_batch_size_per_gpu) *
+                        real(deck.model.seq_length + 1);
+  TRM_REQUIRE(tokens <= kMostTokens,
+              "a rank's step takes {} micro-batches × {} samples × {} tokens; a plan covers "
+              "steps of {:.1e} tokens a rank",
+              deck.gradient_accumulation_steps, deck.train_micro_batch_size_per_gpu,
+              deck.model.seq_length, kMostTokens);
+  constexpr double kMostPasses = 2e6;
+  const double passes = real(deck.model.num_layers) * real(deck.gradient_accumulation_steps);
+  TRM_REQUIRE(passes <= kMostPasses,
+              "a step takes {} layers × {} micro-batches; a plan covers {:.0e} of them",
+              deck.model.num_layers, deck.gradient_accumulation_steps, kMostPasses);
+  constexpr double kMostParts = 2e6;
+  const double parts = real(mesh.tp) * real(mesh.pp) * real(deck.model.num_layers);
+  TRM_REQUIRE(parts <= kMostParts,
+              "{} layers on {} stages of {} ranks each are {:.0e} parts; a plan covers {:.0e}",
+              deck.model.num_layers, mesh.pp, mesh.tp, parts, kMostParts);
 }
 
 RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
@@ -294,11 +254,12 @@ RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node) {
               deck.checkpoint_writers_per_node);
   RunPlan run;
   run.mesh = mesh_shape(deck, ranks);
-  Writing writing(deck, run.mesh);
+  require_bounded(deck, run.mesh);
+  CheckpointShares shares(deck, run.mesh);
   for (int stage = 0; stage < run.mesh.pp; ++stage) {
-    run.stages.push_back(plan_stage(deck, run.mesh, stage, writing));
+    run.stages.push_back(plan_stage(deck, run.mesh, stage, shares));
   }
-  if (!deck.save.empty()) run.checkpoint = writing.sum(ranks_per_node);
+  if (!deck.save.empty()) run.checkpoint = shares.sum(ranks_per_node);
   plan_schedule(deck, run);
   return run;
 }

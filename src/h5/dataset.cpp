@@ -8,6 +8,7 @@
 #include "chunks.hpp"
 #include "library.hpp"
 #include "space.hpp"
+#include "virtual.hpp"
 
 namespace trireme::h5 {
 
@@ -156,10 +157,36 @@ haddr_t chunk_base(hid_t dataset, const std::string& where) {
 #endif
 }
 
+/// Requires elements in this file, or views on files beside it, and filters that HDF5 has
+/// itself. The shape of a dataset must not be asked for before: the library would open files.
+void require_own(hid_t creation, const std::string& where) {
+  if (H5Pget_layout(creation) == H5D_VIRTUAL) {
+    return require_sources_beside(creation, where);
+  }
+  TRM_REQUIRE(checked(H5Pget_external_count(creation), where, "read its properties") == 0,
+              "{}: its elements are in other files, which Trireme refuses", where);
+  const int filters = checked(H5Pget_nfilters(creation), where, "read its filters");
+  for (int i = 0; i < filters; ++i) {
+    unsigned flags = 0;
+    unsigned config = 0;
+    std::size_t values = 0;
+    const H5Z_filter_t filter =
+        checked(H5Pget_filter2(creation, static_cast<unsigned>(i), &flags, &values, nullptr, 0,
+                               nullptr, &config),
+                where, "read its filters");
+    TRM_REQUIRE(filter == H5Z_FILTER_FLETCHER32 || filter == H5Z_FILTER_DEFLATE ||
+                    filter == H5Z_FILTER_SHUFFLE,
+                "{}: it has filter {}, which Trireme refuses", where, filter);
+  }
+}
+
 }  // namespace
 
 Dataset::Dataset(std::shared_ptr<Handle> handle, std::string path, std::string name)
     : Object(std::move(handle), std::move(path), std::move(name)) {
+  const Id creation{checked(H5Dget_create_plist(id()), where(), "read its properties"),
+                    H5Pclose};
+  virtual_ = H5Pget_layout(creation) == H5D_VIRTUAL;
   const Id type{checked(H5Dget_type(id()), where(), "read its element type"), H5Tclose};
   dtype_ = dtype_of(type, where());
 }
@@ -167,14 +194,19 @@ Dataset::Dataset(std::shared_ptr<Handle> handle, std::string path, std::string n
 Dataset Group::dataset(const std::string& name, std::int64_t cache_bytes) const {
   const auto lock = enter();
   const std::string full = name_of_member(name);
-  TRM_REQUIRE(has_dataset(name), "{}: there is no dataset {}", path_, full);
+  TRM_REQUIRE(has_dataset(name), "{}: there is no dataset {}{}", path_, full,
+              is_link(name) ? ": it is a link, which Trireme does not follow" : "");
   const Id access = properties(H5P_DATASET_ACCESS);
   checked(H5Pset_chunk_cache(access, H5D_CHUNK_CACHE_NSLOTS_DEFAULT,
                              static_cast<std::size_t>(cache_bytes), H5D_CHUNK_CACHE_W0_DEFAULT),
           path_, "set the chunk cache");
   const hid_t opened = checked(H5Dopen2(id(), name.c_str(), access), path_,
                                fmt::format("open dataset {}", full));
-  return {std::make_shared<Handle>(opened, H5Dclose), path_, full};
+  const auto handle = std::make_shared<Handle>(opened, H5Dclose);
+  const Id creation{checked(H5Dget_create_plist(opened), path_, "read its properties"),
+                    H5Pclose};
+  require_own(creation, fmt::format("{}: {}", path_, full));
+  return {handle, path_, full};
 }
 
 Dataset Group::create_dataset(const std::string& name, DType dtype, const Shape& shape,
@@ -215,6 +247,8 @@ void Dataset::read(const Box& box, const View& to) const {
   const auto lock = enter();
   TRM_REQUIRE(widens(dtype_, to.dtype()), "{}: it holds {}, which does not fit into {}",
               where(), name_of(dtype_), name_of(to.dtype()));
+  TRM_REQUIRE(!virtual_, "{}: its elements are in other files, which Trireme reads one by one",
+              where());
   transfer(box, to, false);
 }
 

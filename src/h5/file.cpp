@@ -10,20 +10,11 @@
 #include "trireme/core/regular_file.hpp"
 
 #include "library.hpp"
+#include "openable.hpp"
 
 namespace trireme::h5 {
 
 namespace {
-
-/// For a missing or forbidden file the system's message is short, HDF5's long and full of
-/// flags. A directory opens for the system and fails strangely in HDF5.
-void require_openable(const std::string& path, Mode mode) {
-  require_file(path);
-  TRM_REQUIRE_SYSTEM(access(path.c_str(), mode == Mode::read ? R_OK : R_OK | W_OK) == 0, errno,
-                     "{}: cannot open", path);
-  TRM_REQUIRE(checked(H5Fis_hdf5(path.c_str()), path, "read") > 0,
-              "{}: not an HDF5 file, or its beginning is damaged", path);
-}
 
 void require_creatable(const std::string& path) {
   require_file_or_nothing(path);
@@ -82,6 +73,8 @@ std::shared_ptr<Handle> open_file(const std::string& path, Mode mode,
     opened = create_file(path, options);
   } else {
     require_openable(path, mode);
+    TRM_REQUIRE(checked(H5Fis_hdf5(path.c_str()), path, "read") > 0,
+                "{}: not an HDF5 file, or its beginning is damaged", path);
     const unsigned flags = mode == Mode::read ? H5F_ACC_RDONLY : H5F_ACC_RDWR;
     opened = checked(H5Fopen(path.c_str(), flags, H5P_DEFAULT), path, "open");
   }
@@ -89,6 +82,12 @@ std::shared_ptr<Handle> open_file(const std::string& path, Mode mode,
 }
 
 }  // namespace
+
+void require_openable(const std::string& path, Mode mode) {
+  require_file(path);
+  TRM_REQUIRE_SYSTEM(access(path.c_str(), mode == Mode::read ? R_OK : R_OK | W_OK) == 0, errno,
+                     "{}: cannot open", path);
+}
 
 Object::Object(std::shared_ptr<Handle> handle, std::string path, std::string name)
     : handle_(std::move(handle)), path_(std::move(path)), name_(std::move(name)) {}
@@ -115,13 +114,17 @@ bool Group::has(const std::string& name) const {
     if (checked(H5Lexists(id(), part.c_str(), H5P_DEFAULT), where(), "look up a name") == 0) {
       return false;
     }
-    // A path cannot lead through a dataset. The library calls such a path an error; here the
-    // name just does not exist.
+    // A path leads through groups alone. Links are never followed: they could lead out of the
+    // file, or let one object pass for another.
     return part == path || type_of_member(part) == H5O_TYPE_GROUP;
   });
 }
 
 std::int64_t Group::type_of_member(const std::string& name) const {
+  H5L_info_t link{};
+  if (H5Lget_info(id(), name.c_str(), &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD) {
+    return H5O_TYPE_UNKNOWN;
+  }
   // Look without opening the object: to open a virtual dataset, the library reads long metadata
   // of all its boxes.
   H5O_info_t info{};
@@ -132,7 +135,11 @@ std::int64_t Group::type_of_member(const std::string& name) const {
   const herr_t code =
       H5Oget_info_by_name2(id(), name.c_str(), &info, H5O_INFO_BASIC, H5P_DEFAULT);
 #endif
-  return code < 0 ? H5O_TYPE_UNKNOWN : info.type;  // a link may lead nowhere
+  if (code < 0) return H5O_TYPE_UNKNOWN;
+  TRM_REQUIRE(info.rc == 1,
+              "{}: {} is one of several names of an object, which Trireme refuses", path_,
+              name_of_member(name));
+  return info.type;
 }
 
 bool Group::has_dataset(const std::string& name) const {
@@ -160,6 +167,7 @@ Group Group::group(const std::string& name) const {
   const auto lock = enter();
   const std::string full = name_of_member(name);
   TRM_REQUIRE(has(name), "{}: there is no group {}", path_, full);
+  TRM_REQUIRE(!is_link(name), "{}: {} is a link, which Trireme does not follow", path_, full);
   const hid_t opened = checked(H5Gopen2(id(), name.c_str(), H5P_DEFAULT), path_,
                                fmt::format("open group {}", full));
   return {std::make_shared<Handle>(opened, H5Gclose), path_, full};
@@ -201,7 +209,21 @@ bool Group::is_link(const std::string& name) const {
   H5L_info_t info{};
   checked(H5Lget_info(id(), path.c_str(), &info, H5P_DEFAULT), path_,
           fmt::format("look at {}", name_of_member(path)));
-  return info.type == H5L_TYPE_SOFT;
+  return info.type != H5L_TYPE_HARD;
+}
+
+std::string Group::link_target(const std::string& name) const {
+  const auto lock = enter();
+  const std::string full = name_of_member(name);
+  H5L_info_t info{};
+  checked(H5Lget_info(id(), name.c_str(), &info, H5P_DEFAULT), path_,
+          fmt::format("look at {}", full));
+  TRM_REQUIRE(info.type == H5L_TYPE_SOFT, "{}: {} leads to another file, which Trireme refuses",
+              path_, full);
+  std::string target(info.u.val_size, '\0');
+  checked(H5Lget_val(id(), name.c_str(), target.data(), target.size(), H5P_DEFAULT), path_,
+          fmt::format("look at {}", full));
+  return target.c_str();  // the size counts the NUL at the end
 }
 
 void Group::remove(const std::string& name) {
@@ -221,10 +243,10 @@ void File::flush() {
 void File::close() {
   const auto lock = enter();
   if (handle_ == nullptr) return;
+  flush();  // on a full disk, what could not be written stays open: the disk is to blame
   const auto open = H5Fget_obj_count(id(), H5F_OBJ_ALL | H5F_OBJ_LOCAL);
   TRM_CHECK(open == 1 && handle_.use_count() == 1, "{}: closed while parts of it are in use",
             path_);
-  flush();
   const hid_t last = std::exchange(handle_->id, -1);
   handle_ = nullptr;
   checked(H5Fclose(last), path_, "close");

@@ -25,6 +25,9 @@ void start_library() {
   // property on to a virtual dataset's sources. HDF5 would lock a source, and miss any source
   // that this program has open without locks.
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 0);
+  // A file that others made must not run their code, nor open other files.
+  H5PLset_loading_state(0);
+  H5Lunregister(H5L_TYPE_EXTERNAL);
 }
 
 /// Errors become C++ Errors; by default the library prints a page on stderr for each.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Virtual datasets: boxes of other files' datasets as one array.
+#include "virtual.hpp"
+
 #include <array>
 #include <cstring>
 #include <limits>
@@ -106,6 +108,22 @@ std::string name_of_source(Get get, hid_t creation, std::size_t i, const std::st
 }
 
 }  // namespace
+
+void require_sources_beside(hid_t creation, const std::string& where) {
+  std::size_t count = 0;
+  checked(H5Pget_virtual_count(creation, &count), where, "count its sources");
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string file = name_of_source(H5Pget_virtual_filename, creation, i, where);
+    TRM_REQUIRE(!file.empty() && file.find_first_of(std::string_view("/\0", 2)) == file.npos &&
+                    file != "." && file != "..",
+                "{}: a source is not a file of its folder, which Trireme refuses", where);
+    const Id place{checked(H5Pget_virtual_vspace(creation, i), where, "read its sources"),
+                   H5Sclose};
+    // For a selection without limit, the library would open the source to know the shape.
+    TRM_REQUIRE(H5Sget_select_npoints(place) >= 0,
+                "{}: a source has no limit, which Trireme refuses", where);
+  }
+}
 
 Dataset Group::create_virtual_dataset(const std::string& name, DType dtype, const Shape& shape,
                                       const std::vector<Source>& sources) {

@@ -25,7 +25,7 @@ namespace {
 
 constexpr const char* kNccl = "NCCL";
 
-int share_of_processors(const MpiSession& mpi) {
+NodeProcessors node_processors(const MpiSession& mpi) {
   const auto node = mpi.node();
   auto mask = processor_mask();
   const auto count = [&] { return std::ranges::count(mask, std::uint8_t{1}); };
@@ -34,11 +34,11 @@ int share_of_processors(const MpiSession& mpi) {
   node->all_reduce(View(mask.data(), DType::u8, Shape{static_cast<std::int64_t>(mask.size())}),
                    Reduction::max);
   // Bound ranks claim processors of their own; unbound ranks all claim the same processors.
-  return static_cast<int>(std::max<std::int64_t>(1, mine * count() / claimed));
+  const std::int64_t share = std::max<std::int64_t>(1, mine * count() / claimed);
+  return {static_cast<int>(count()), static_cast<int>(share)};
 }
 
-int choose_threads(const Deck& deck, const MpiSession& mpi) {
-  const int share = share_of_processors(mpi);
+int choose_threads(const Deck& deck, int share) {
   if (deck.threads_per_rank > 0) return deck.threads_per_rank;
   if (const char* text = std::getenv("OMP_NUM_THREADS"); text != nullptr) {
     int n = 0;
@@ -191,7 +191,8 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       stream_(device_->make_stream()),
       kernels_(make_kernels(deck, *device_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
-      threads_(choose_threads(deck, mpi)) {
+      processors_(node_processors(mpi)),
+      threads_(choose_threads(deck, processors_.share)) {
   set_cpu_threads(threads_);
   if (!gpu.use && mpi.world().rank() == 0) warn_of_gpu_keys(deck);
 }
@@ -227,21 +228,12 @@ void Engine::profile(const Deck& deck, std::int64_t iteration) const {
   start ? device_->start_profiler() : device_->stop_profiler();
 }
 
-double Engine::gemm_rate(Communicator& world, int n, double seconds) const {
+GemmRate Engine::gemm_rate(Communicator& world, int n, double seconds) const {
   world.barrier();
-  if (!on_gpu()) return measure_gemm_rate(n, seconds);
+  if (!on_gpu()) return measure_gemm_rate(n, seconds, threads_);
   const double rate = measure_device_gemm_rate(exec_, compute_type_, 8192, seconds);
   exec_.device.trim();
-  return rate;
-}
-
-void use_best_blas_kernels(char** argv) {
-  const auto core = better_blas_core();
-  if (!core) return;
-  setenv("OPENBLAS_CORETYPE", core->c_str(), 1);
-  execv("/proc/self/exe", argv);
-  // If execv fails, the program continues with slower kernels; the start screen names the
-  // kernels.
+  return {rate, 1};
 }
 
 std::int64_t peak_bytes(const Device& device) {

@@ -39,7 +39,7 @@ double time_gemm(const Exec& ex, DType type, std::int64_t n, double budget) {
   double spent = 0;
   for (int round = 0; round < 2 || (spent < budget && round < 1000); ++round) {
     const auto begin = ex.stream.record_timed();
-    ops::gemm_into(ex, a, Op::n, b, Op::t, c);
+    ops::gemm_into(ex, {.a = a, .b = b, .op_b = Op::t, .c = c});
     const auto end = ex.stream.record_timed();
     end->synchronize();
     const double taken = end->seconds_since(*begin);

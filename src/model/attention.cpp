@@ -44,10 +44,14 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
   const AttentionShape s = shape(mb);
   State state;
   state.qkv = query_key_value_.forward(ex, x);
-  if (rotary_.defined()) ops::rotary(ex, state.qkv, s, rotary_, false);
+  if (rotary_.defined()) ops::rotary(ex, {.shape = s, .qkv = state.qkv, .table = rotary_});
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
   state.lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
-  ops::attention_forward(ex, state.qkv, s, dropout(ex, mb), state.out, state.lse);
+  ops::attention_forward(ex, {.shape = s,
+                              .dropout = dropout(ex, mb),
+                              .qkv = state.qkv,
+                              .out = state.out,
+                              .lse = state.lse});
   return state;
 }
 
@@ -81,8 +85,16 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
   }
   const Tensor dout = dense_.backward(ex, dy, state.out);
   const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
-  ops::attention_backward(ex, dout, state.qkv, state.out, state.lse, s, dropout(ex, mb), dqkv);
-  if (rotary_.defined()) ops::rotary(ex, dqkv, s, rotary_, true);
+  ops::attention_backward(ex, {.shape = s,
+                               .dropout = dropout(ex, mb),
+                               .dout = dout,
+                               .qkv = state.qkv,
+                               .out = state.out,
+                               .lse = state.lse,
+                               .dqkv = dqkv});
+  if (rotary_.defined()) {
+    ops::rotary(ex, {.shape = s, .qkv = dqkv, .table = rotary_, .inverse = true});
+  }
   return query_key_value_.backward(ex, dqkv, x);
 }
 

@@ -12,7 +12,7 @@ namespace {
 Tensor joined(const Exec& ex, const ResidualStream& s) {
   if (!s.add.defined()) return s.x;
   if (s.dropout.probability > 0) {
-    ops::dropout(ex, s.add, s.dropout, s.x, s.add);
+    ops::apply_dropout(ex, {.x = s.add, .dropout = s.dropout, .add = s.x, .y = s.add});
   } else {
     ops::add(ex, s.x, s.add, s.add);
   }
@@ -40,7 +40,7 @@ Tensor Sublayer::drop(const Exec& ex, std::size_t part, const Tensor& x, const M
   const Dropout spec = dropout_of(ex, part, mb);
   if (spec.probability == 0) return x;
   Tensor y = in_place ? x : ex.make(x.dtype(), x.shape());
-  ops::dropout(ex, x, spec, {}, y);
+  ops::apply_dropout(ex, {.x = x, .dropout = spec, .y = y});
   return y;
 }
 

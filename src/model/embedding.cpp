@@ -53,13 +53,15 @@ Dropout Embedding::dropout(const Exec& ex, const MicroBatch& mb) const {
 Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   Tensor y = ex.make(table_.value.dtype(), Shape{mb.rows(), table_.value.cols()});
-  ops::embedding_forward(ex, mb.tokens, table_.value, table_.box.offset[0], y);
+  ops::embedding_forward(
+      ex, {.ids = mb.tokens, .table = table_.value, .first_row = table_.box.offset[0], .y = y});
   if (positions_ && tp_.rank() == 0) {
-    ops::positions_forward(ex, positions_->value, mb.seq, 0, y);
+    ops::positions_forward(ex,
+                           {.table = positions_->value, .seq = mb.seq, .first_row = 0, .y = y});
   }
   y = out_.forward(ex, std::move(y));
   const Dropout spec = dropout(ex, mb);
-  if (spec.probability > 0) ops::dropout(ex, y, spec, {}, y);
+  if (spec.probability > 0) ops::apply_dropout(ex, {.x = y, .dropout = spec, .y = y});
   return y;
 }
 
@@ -69,11 +71,16 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
   const Dropout spec = dropout(ex, mb);
   if (spec.probability > 0) {
     d = ex.make(dy.dtype(), dy.shape());
-    ops::dropout(ex, dy, spec, {}, d);
+    ops::apply_dropout(ex, {.x = dy, .dropout = spec, .y = d});
   }
   d = out_.backward(ex, std::move(d));
-  ops::embedding_backward(ex, mb.tokens, d, table_.box.offset[0], table_.grad);
-  if (positions_) ops::positions_backward(ex, d, mb.seq, 0, positions_->grad);
+  ops::embedding_backward(
+      ex,
+      {.ids = mb.tokens, .dy = d, .first_row = table_.box.offset[0], .dtable = table_.grad});
+  if (positions_) {
+    ops::positions_backward(
+        ex, {.dy = d, .seq = mb.seq, .first_row = 0, .dtable = positions_->grad});
+  }
   return {};
 }
 

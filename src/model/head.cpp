@@ -64,11 +64,11 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
     const std::int64_t n = std::min(step, all.rows() - at);
     const View part = buffer.view().slice_rows(0, n).slice_cols(0, weight.rows());
     const View input = all.view().slice_rows(at, n);
-    ops::gemm_into(ex, input, Op::n, weight, Op::t, part);
+    ops::gemm_into(ex, {.a = input, .b = weight, .op_b = Op::t, .c = part});
     chunk_loss(ex, part, targets.slice_rows(at, n), mb);
     if (!mb.training) continue;
-    ops::gemm_into(ex, part, Op::t, input, Op::n, weight_->grad, 1);
-    ops::gemm_into(ex, part, Op::n, weight, Op::n, dx.view().slice_rows(at, n));
+    ops::gemm_into(ex, {.a = part, .op_a = Op::t, .b = input, .c = weight_->grad, .beta = 1});
+    ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
   }
   if (mb.training) tape.put(dx);
   return {};
@@ -83,15 +83,32 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
   const Tensor sums = ex.make(sums_type, Shape{2, n});  // exponentials; targets' logits
   const View sum = sums.view().slice_rows(0, 1);
   const View picked = sums.view().slice_rows(1, 1);
-  ops::softmax_local(ex, logits, targets, first, max, sum, picked);
+  ops::softmax_local(ex, {.logits = logits,
+                          .targets = targets,
+                          .first_column = first,
+                          .max = max,
+                          .sum = sum,
+                          .picked = picked});
   const Tensor global_max = ex.make(sums_type, Shape{n});
   ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
   if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
-  ops::softmax_rescale(ex, global_max, targets, first, logits.cols(), max, sum, picked);
+  ops::softmax_rescale(ex, {.global_max = global_max,
+                            .targets = targets,
+                            .first_column = first,
+                            .columns = logits.cols(),
+                            .max = max,
+                            .sum = sum,
+                            .picked = picked});
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
-  ops::softmax_loss(ex, sum, picked, mb.token_loss_sum());
+  ops::softmax_loss(ex, {.sum = sum, .picked = picked, .total = mb.token_loss_sum()});
   if (mb.training) {
-    ops::softmax_gradient(ex, logits, targets, first, max, sum, mb.loss_weight, mb.loss_scale);
+    ops::softmax_gradient(ex, {.exponentials = logits,
+                               .targets = targets,
+                               .first_column = first,
+                               .factor = max,
+                               .sum = sum,
+                               .scale = mb.loss_weight,
+                               .scale_too = mb.loss_scale});
   }
 }
 
@@ -100,7 +117,7 @@ Tensor Head::backward(const Exec& ex, const Tensor&, Tape& tape) {
 }
 
 Tensor Head::logits(const Exec& ex, const Tensor& x) const {
-  return ops::gemm(ex, in_.forward(ex, x), Op::n, weight_->value, Op::t);
+  return ops::gemm(ex, {.a = in_.forward(ex, x), .b = weight_->value, .op_b = Op::t});
 }
 
 }  // namespace trireme

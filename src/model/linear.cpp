@@ -35,26 +35,33 @@ Tensor Linear::forward(const Exec& ex, const ConstView& x) const {
 }
 
 void Linear::forward_into(const Exec& ex, const ConstView& x, const View& y) const {
-  ops::gemm_into(ex, x, Op::n, weight_.value, Op::t, y, 0, added_bias());
+  ops::gemm_into(ex, {.a = x, .b = weight_.value, .op_b = Op::t, .c = y, .bias = added_bias()});
 }
 
 void Linear::forward_activated(const Exec& ex, const ConstView& x, Activation kind,
                                const View& before, const View& y) const {
-  ops::gemm_activation(ex, x, weight_.value, added_bias(), kind, before, y);
+  ops::gemm_activation(ex, {.kind = kind,
+                            .x = x,
+                            .weight = weight_.value,
+                            .bias = added_bias(),
+                            .before = before,
+                            .y = y});
 }
 
 void Linear::accumulate_gradients(const Exec& ex, const ConstView& dy, const ConstView& x) {
-  ops::accumulate_weight_gradient(ex, dy, x, weight_.grad, bias_ ? bias_->grad : View());
+  ops::accumulate_weight_gradient(
+      ex, {.dy = dy, .x = x, .dweight = weight_.grad, .dbias = bias_ ? bias_->grad : View()});
 }
 
 Tensor Linear::input_gradient(const Exec& ex, const ConstView& dy) const {
-  return ops::gemm(ex, dy, Op::n, weight_.value, Op::n);
+  return ops::gemm(ex, {.a = dy, .b = weight_.value});
 }
 
 Tensor Linear::backward_activated(const Exec& ex, const ConstView& dy, Activation kind,
                                   const ConstView& before) const {
   Tensor dx = ex.make(before.dtype(), before.shape());
-  ops::gemm_activation_backward(ex, dy, weight_.value, kind, before, dx);
+  ops::gemm_activation_backward(
+      ex, {.kind = kind, .dy = dy, .weight = weight_.value, .before = before, .dx = dx});
   return dx;
 }
 
@@ -62,7 +69,7 @@ Tensor Linear::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                         const Tensor& accumulate) {
   accumulate_gradients(ex, dy, x);
   if (!accumulate.defined()) return input_gradient(ex, dy);
-  ops::gemm_into(ex, dy, Op::n, weight_.value, Op::n, accumulate, 1);
+  ops::gemm_into(ex, {.a = dy, .b = weight_.value, .c = accumulate, .beta = 1});
   return accumulate;
 }
 

@@ -36,7 +36,7 @@ Tensor Mlp::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   Tensor h;
   if (gated(activation_)) {
     h = ascend(ex, x);
-    ops::activation_forward(ex, activation_, h, a);
+    ops::activation_forward(ex, {.kind = activation_, .x = h, .y = a});
   } else {
     h = ex.make(x.dtype(), a.shape());
     up_.front().forward_activated(ex, x, activation_, h, a);
@@ -55,12 +55,12 @@ Tensor Mlp::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Tape& ta
     // The activation is recomputed: this saves a third of a layer's memory for a hundredth of
     // the layer's time.
     Tensor a = ex.make(x.dtype(), Shape{x.rows(), inner});
-    ops::activation_forward(ex, activation_, h, a);
+    ops::activation_forward(ex, {.kind = activation_, .x = h, .y = a});
     down_.accumulate_gradients(ex, dy, a);
     if (gated(activation_)) {
       a = {};
       const Tensor da = down_.input_gradient(ex, dy);
-      ops::activation_backward(ex, activation_, h, da, h);
+      ops::activation_backward(ex, {.kind = activation_, .x = h, .dy = da, .dx = h});
       dh = h;
     }
   }

@@ -28,7 +28,13 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
 Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statistics) const {
   Tensor y = ex.make(x.dtype(), x.shape());
   if (!statistics.defined()) statistics = make_statistics(ex, x);
-  ops::norm_forward(ex, kind_, epsilon_, x, weight_.value, bias(), y, statistics);
+  ops::norm_forward(ex, {.kind = kind_,
+                         .epsilon = epsilon_,
+                         .x = x,
+                         .weight = weight_.value,
+                         .bias = bias(),
+                         .y = y,
+                         .statistics = statistics});
   return y;
 }
 
@@ -36,8 +42,15 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, const Residual
                               const View& sum, Tensor& statistics) const {
   Tensor y = ex.make(x.dtype(), x.shape());
   statistics = make_statistics(ex, x);
-  ops::residual_norm_forward(ex, kind_, epsilon_, x, residual, weight_.value, bias(), sum, y,
-                             statistics);
+  ops::residual_norm_forward(ex, {.kind = kind_,
+                                  .epsilon = epsilon_,
+                                  .x = x,
+                                  .residual = residual,
+                                  .weight = weight_.value,
+                                  .bias = bias(),
+                                  .sum = sum,
+                                  .y = y,
+                                  .statistics = statistics});
   return y;
 }
 
@@ -48,8 +61,15 @@ Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                const ConstView& statistics, const ConstView& add) {
   Tensor dx = ex.make(x.dtype(), x.shape());
-  ops::norm_backward(ex, kind_, dy, x, weight_.value, statistics, add, dx, weight_.grad,
-                     bias_ ? bias_->grad : View());
+  ops::norm_backward(ex, {.kind = kind_,
+                          .dy = dy,
+                          .x = x,
+                          .weight = weight_.value,
+                          .statistics = statistics,
+                          .add = add,
+                          .dx = dx,
+                          .dweight = weight_.grad,
+                          .dbias = bias_ ? bias_->grad : View()});
   return dx;
 }
 

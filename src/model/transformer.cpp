@@ -57,7 +57,8 @@ Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
       dim > 0 && dim % 2 == 0,
       "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
       c.rotary_pct, c.head_dim(), dim);
-  return ops::rotary_table(ex, dtype, c.seq_length, dim, c.rotary_emb_base);
+  return ops::rotary_table(
+      ex, {.dtype = dtype, .seq = c.seq_length, .rotary_dim = dim, .base = c.rotary_emb_base});
 }
 
 void observe_before(const Exec& ex, const UnitUse& use, Module& unit, const PartPass& pass) {

@@ -16,18 +16,17 @@ void check(Activation kind, const ConstView& x, const ConstView& y) {
 
 }  // namespace
 
-void activation_forward(const Exec& ex, Activation kind, const ConstView& x, const View& y) {
-  check(kind, x, y);
-  ex.kernels.activation_forward(ex.stream, kind, x, y);
+void activation_forward(const Exec& ex, const ActivationForward& op) {
+  check(op.kind, op.x, op.y);
+  ex.kernels.run(ex.stream, op);
 }
 
-void activation_backward(const Exec& ex, Activation kind, const ConstView& x,
-                         const ConstView& dy, const View& dx) {
-  check(kind, x, dy);
-  TRM_CHECK(dx.rows() == x.rows() && dx.cols() == x.cols(), "activation gradient of {} into {}",
-            x.shape().str(), dx.shape().str());
-  check_types(x, {dx});
-  ex.kernels.activation_backward(ex.stream, kind, x, dy, dx);
+void activation_backward(const Exec& ex, const ActivationBackward& op) {
+  check(op.kind, op.x, op.dy);
+  TRM_CHECK(op.dx.rows() == op.x.rows() && op.dx.cols() == op.x.cols(),
+            "activation gradient of {} into {}", op.x.shape().str(), op.dx.shape().str());
+  check_types(op.x, {op.dx});
+  ex.kernels.run(ex.stream, op);
 }
 
 }  // namespace trireme::ops

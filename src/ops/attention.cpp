@@ -40,20 +40,19 @@ void fill(std::vector<T>& t, std::int64_t seq, std::int64_t dim, double base) {
 
 }  // namespace
 
-Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq, std::int64_t rotary_dim,
-                    double base) {
-  TRM_CHECK(rotary_dim % 2 == 0, "rotary embedding of an odd number of entries, {}",
-            rotary_dim);
-  TRM_CHECK(floating(dtype), "a rotary table for {}", name_of(dtype));
-  Tensor table = ex.make(accumulator_type(dtype), Shape{seq, rotary_dim});
+Tensor rotary_table(const Exec& ex, const RotaryTable& t) {
+  TRM_CHECK(t.rotary_dim % 2 == 0, "rotary embedding of an odd number of entries, {}",
+            t.rotary_dim);
+  TRM_CHECK(floating(t.dtype), "a rotary table for {}", name_of(t.dtype));
+  Tensor table = ex.make(accumulator_type(t.dtype), Shape{t.seq, t.rotary_dim});
   if (ex.device.kind() == DeviceKind::dry) return table;
   const auto upload = [&]<class T>(T) {
-    std::vector<T> host(static_cast<std::size_t>(seq * rotary_dim));
-    fill(host, seq, rotary_dim, base);
+    std::vector<T> host(static_cast<std::size_t>(t.seq * t.rotary_dim));
+    fill(host, t.seq, t.rotary_dim, t.base);
     ex.device.copy_from_host(table.view().raw(), host.data(), table.view().bytes(), ex.stream);
     ex.stream.synchronize();
   };
-  if (dtype == DType::f64) {
+  if (t.dtype == DType::f64) {
     upload(double{});
   } else {
     upload(float{});
@@ -61,28 +60,25 @@ Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq, std::int64_t 
   return table;
 }
 
-void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
-            const ConstView& table, bool inverse) {
-  TRM_CHECK(qkv.rows() == shape.batch * shape.seq && qkv.cols() == shape.row_width() &&
-                table.rows() >= shape.seq && table.cols() <= shape.head_dim,
-            "rotary table {} on {}", table.shape().str(), qkv.shape().str());
-  check_accumulators(qkv, {table});
-  ex.kernels.rotary(ex.stream, qkv, shape, table, inverse);
+void rotary(const Exec& ex, const Rotary& op) {
+  TRM_CHECK(op.qkv.rows() == op.shape.batch * op.shape.seq &&
+                op.qkv.cols() == op.shape.row_width() && op.table.rows() >= op.shape.seq &&
+                op.table.cols() <= op.shape.head_dim,
+            "rotary table {} on {}", op.table.shape().str(), op.qkv.shape().str());
+  check_accumulators(op.qkv, {op.table});
+  ex.kernels.run(ex.stream, op);
 }
 
-void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
-                       const Dropout& dropout, const View& out, const View& lse) {
-  check(qkv, shape, dropout, out, lse);
-  ex.kernels.attention_forward(ex.stream, qkv, shape, dropout, out, lse);
+void attention_forward(const Exec& ex, const AttentionForward& op) {
+  check(op.qkv, op.shape, op.dropout, op.out, op.lse);
+  ex.kernels.run(ex.stream, op);
 }
 
-void attention_backward(const Exec& ex, const ConstView& dout, const ConstView& qkv,
-                        const ConstView& out, const ConstView& lse, const AttentionShape& shape,
-                        const Dropout& dropout, const View& dqkv) {
-  check(qkv, shape, dropout, out, lse);
-  check(dqkv, shape, dropout, dout, lse);
-  check_types(qkv, {dqkv});
-  ex.kernels.attention_backward(ex.stream, dout, qkv, out, lse, shape, dropout, dqkv);
+void attention_backward(const Exec& ex, const AttentionBackward& op) {
+  check(op.qkv, op.shape, op.dropout, op.out, op.lse);
+  check(op.dqkv, op.shape, op.dropout, op.dout, op.lse);
+  check_types(op.qkv, {op.dqkv});
+  ex.kernels.run(ex.stream, op);
 }
 
 }  // namespace trireme::ops

@@ -21,42 +21,35 @@ void check_rows(std::int64_t rows, const ConstView& targets,
 
 }  // namespace
 
-void softmax_local(const Exec& ex, const View& logits, const ConstView& targets,
-                   std::int64_t first_column, const View& max, const View& sum,
-                   const View& picked) {
-  check_rows(logits.rows(), targets, {max, sum, picked});
-  TRM_CHECK(logits.cols() > 0, "softmax over no column");
-  check_accumulators(logits, {max, sum, picked});
-  ex.kernels.softmax_local(ex.stream, logits, targets, first_column, max, sum, picked);
+void softmax_local(const Exec& ex, const SoftmaxLocal& op) {
+  check_rows(op.logits.rows(), op.targets, {op.max, op.sum, op.picked});
+  TRM_CHECK(op.logits.cols() > 0, "softmax over no column");
+  check_accumulators(op.logits, {op.max, op.sum, op.picked});
+  ex.kernels.run(ex.stream, op);
 }
 
-void softmax_rescale(const Exec& ex, const ConstView& global_max, const ConstView& targets,
-                     std::int64_t first_column, std::int64_t columns, const View& max,
-                     const View& sum, const View& picked) {
-  check_rows(global_max.count(), targets, {global_max, max, sum, picked});
-  check_types(global_max, {max, sum, picked});
-  ex.kernels.softmax_rescale(ex.stream, global_max, targets, first_column, columns, max, sum,
-                             picked);
+void softmax_rescale(const Exec& ex, const SoftmaxRescale& op) {
+  check_rows(op.global_max.count(), op.targets, {op.global_max, op.max, op.sum, op.picked});
+  check_types(op.global_max, {op.max, op.sum, op.picked});
+  ex.kernels.run(ex.stream, op);
 }
 
-void softmax_loss(const Exec& ex, const ConstView& sum, const ConstView& picked,
-                  const View& total) {
-  TRM_CHECK(sum.count() == picked.count() && total.dtype() == DType::f64 && total.count() == 1,
-            "loss of {} rows", sum.count());
-  check_types(sum, {picked});
-  check_contiguous({sum, picked});
-  ex.kernels.softmax_loss(ex.stream, sum, picked, total);
+void softmax_loss(const Exec& ex, const SoftmaxLoss& op) {
+  TRM_CHECK(op.sum.count() == op.picked.count() && op.total.dtype() == DType::f64 &&
+                op.total.count() == 1,
+            "loss of {} rows", op.sum.count());
+  check_types(op.sum, {op.picked});
+  check_contiguous({op.sum, op.picked});
+  ex.kernels.run(ex.stream, op);
 }
 
-void softmax_gradient(const Exec& ex, const View& exponentials, const ConstView& targets,
-                      std::int64_t first_column, const ConstView& factor, const ConstView& sum,
-                      double scale, const ConstView& scale_too) {
-  TRM_CHECK(scale_too.empty() || (scale_too.dtype() == DType::f64 && scale_too.count() == 1),
-            "a factor {} {}", name_of(scale_too.dtype()), scale_too.shape().str());
-  check_rows(exponentials.rows(), targets, {factor, sum});
-  check_accumulators(exponentials, {factor, sum});
-  ex.kernels.softmax_gradient(ex.stream, exponentials, targets, first_column, factor, sum,
-                              scale, scale_too);
+void softmax_gradient(const Exec& ex, const SoftmaxGradient& op) {
+  TRM_CHECK(
+      op.scale_too.empty() || (op.scale_too.dtype() == DType::f64 && op.scale_too.count() == 1),
+      "a factor {} {}", name_of(op.scale_too.dtype()), op.scale_too.shape().str());
+  check_rows(op.exponentials.rows(), op.targets, {op.factor, op.sum});
+  check_accumulators(op.exponentials, {op.factor, op.sum});
+  ex.kernels.run(ex.stream, op);
 }
 
 }  // namespace trireme::ops

@@ -23,46 +23,45 @@ void check_same(const ConstView& a, const ConstView& b) {
 void add(const Exec& ex, const ConstView& a, const ConstView& b, const View& y) {
   check_same(a, b);
   check_same(a, y);
-  ex.kernels.add(ex.stream, a, b, y);
+  ex.kernels.run(ex.stream, Add{.a = a, .b = b, .y = y});
 }
 
 void cast(const Exec& ex, const ConstView& x, const View& y) {
   check_extents(x, y);
   TRM_CHECK(floating(x.dtype()) && floating(y.dtype()), "a cast of {} to {}",
             name_of(x.dtype()), name_of(y.dtype()));
-  ex.kernels.cast(ex.stream, x, y);
+  ex.kernels.run(ex.stream, Cast{.x = x, .y = y});
 }
 
 void accumulate(const Exec& ex, const ConstView& x, const View& y) {
   check_extents(x, y);
   check_precisions({x, y});
-  ex.kernels.accumulate(ex.stream, x, y);
+  ex.kernels.run(ex.stream, Accumulate{.x = x, .y = y});
 }
 
 void copy(const Exec& ex, const ConstView& x, const View& y) {
   check_same(x, y);
-  ex.kernels.copy(ex.stream, x, y);
+  ex.kernels.run(ex.stream, Copy{.x = x, .y = y});
 }
 
-void dropout(const Exec& ex, const ConstView& x, const Dropout& spec, const ConstView& add,
-             const View& y) {
-  check_same(x, y);
-  if (!add.empty()) check_same(add, y);
-  TRM_CHECK(spec.probability >= 0 && spec.probability < 1, "dropout with probability {}",
-            spec.probability);
-  ex.kernels.dropout(ex.stream, x, spec, add, y);
+void apply_dropout(const Exec& ex, const ApplyDropout& op) {
+  check_same(op.x, op.y);
+  if (!op.add.empty()) check_same(op.add, op.y);
+  TRM_CHECK(op.dropout.probability >= 0 && op.dropout.probability < 1,
+            "dropout with probability {}", op.dropout.probability);
+  ex.kernels.run(ex.stream, op);
 }
 
 void accumulate_squares(const Exec& ex, const ConstView& x, const View& total) {
   TRM_CHECK(total.dtype() == DType::f64 && total.count() == 1, "a sum of squares into {}",
             total.shape().str());
-  ex.kernels.accumulate_squares(ex.stream, x, total);
+  ex.kernels.run(ex.stream, AccumulateSquares{.x = x, .total = total});
 }
 
-void note_non_finite(const Exec& ex, const ConstView& x, std::int64_t code, const View& least) {
-  TRM_CHECK(least.dtype() == DType::i64 && least.count() == 1, "the least code in {} {}",
-            name_of(least.dtype()), least.shape().str());
-  ex.kernels.note_non_finite(ex.stream, x, code, least);
+void note_non_finite(const Exec& ex, const NoteNonFinite& op) {
+  TRM_CHECK(op.least.dtype() == DType::i64 && op.least.count() == 1, "the least code in {} {}",
+            name_of(op.least.dtype()), op.least.shape().str());
+  ex.kernels.run(ex.stream, op);
 }
 
 std::int64_t first_non_finite(const Exec& ex, const ConstView& x) {

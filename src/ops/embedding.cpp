@@ -6,39 +6,39 @@
 
 namespace trireme::ops {
 
-void embedding_forward(const Exec& ex, const ConstView& ids, const ConstView& table,
-                       std::int64_t first_row, const View& y) {
-  TRM_CHECK(ids.dtype() == DType::i32 && ids.count() == y.rows() && table.cols() == y.cols(),
-            "embedding of {} ids from {} into {}", ids.count(), table.shape().str(),
-            y.shape().str());
-  check_types(table, {y});
-  check_contiguous({ids});
-  ex.kernels.embedding_forward(ex.stream, ids, table, first_row, y);
+void embedding_forward(const Exec& ex, const EmbeddingForward& op) {
+  TRM_CHECK(op.ids.dtype() == DType::i32 && op.ids.count() == op.y.rows() &&
+                op.table.cols() == op.y.cols(),
+            "embedding of {} ids from {} into {}", op.ids.count(), op.table.shape().str(),
+            op.y.shape().str());
+  check_types(op.table, {op.y});
+  check_contiguous({op.ids});
+  ex.kernels.run(ex.stream, op);
 }
 
-void embedding_backward(const Exec& ex, const ConstView& ids, const ConstView& dy,
-                        std::int64_t first_row, const View& dtable) {
-  TRM_CHECK(ids.dtype() == DType::i32 && ids.count() == dy.rows() && dtable.cols() == dy.cols(),
-            "embedding gradient of {} ids from {}", ids.count(), dy.shape().str());
-  check_types_or_accumulators(dy, {dtable});
-  check_contiguous({ids});
-  ex.kernels.embedding_backward(ex.stream, ids, dy, first_row, dtable);
+void embedding_backward(const Exec& ex, const EmbeddingBackward& op) {
+  TRM_CHECK(op.ids.dtype() == DType::i32 && op.ids.count() == op.dy.rows() &&
+                op.dtable.cols() == op.dy.cols(),
+            "embedding gradient of {} ids from {}", op.ids.count(), op.dy.shape().str());
+  check_types_or_accumulators(op.dy, {op.dtable});
+  check_contiguous({op.ids});
+  ex.kernels.run(ex.stream, op);
 }
 
-void positions_forward(const Exec& ex, const ConstView& table, std::int64_t seq,
-                       std::int64_t first_row, const View& y) {
-  TRM_CHECK(seq >= 1 && first_row >= 0 && table.rows() >= seq && table.cols() == y.cols(),
-            "{} positions from {}", seq, table.shape().str());
-  check_types(table, {y});
-  ex.kernels.positions_forward(ex.stream, table, seq, first_row, y);
+void positions_forward(const Exec& ex, const PositionsForward& op) {
+  TRM_CHECK(op.seq >= 1 && op.first_row >= 0 && op.table.rows() >= op.seq &&
+                op.table.cols() == op.y.cols(),
+            "{} positions from {}", op.seq, op.table.shape().str());
+  check_types(op.table, {op.y});
+  ex.kernels.run(ex.stream, op);
 }
 
-void positions_backward(const Exec& ex, const ConstView& dy, std::int64_t seq,
-                        std::int64_t first_row, const View& dtable) {
-  TRM_CHECK(seq >= 1 && first_row >= 0 && dtable.rows() >= seq && dtable.cols() == dy.cols(),
-            "{} positions into {}", seq, dtable.shape().str());
-  check_types_or_accumulators(dy, {dtable});
-  ex.kernels.positions_backward(ex.stream, dy, seq, first_row, dtable);
+void positions_backward(const Exec& ex, const PositionsBackward& op) {
+  TRM_CHECK(op.seq >= 1 && op.first_row >= 0 && op.dtable.rows() >= op.seq &&
+                op.dtable.cols() == op.dy.cols(),
+            "{} positions into {}", op.seq, op.dtable.shape().str());
+  check_types_or_accumulators(op.dy, {op.dtable});
+  ex.kernels.run(ex.stream, op);
 }
 
 }  // namespace trireme::ops

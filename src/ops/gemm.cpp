@@ -6,63 +6,64 @@
 
 namespace trireme::ops {
 
-void gemm_into(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
-               const View& c, double beta, const ConstView& bias) {
-  const std::int64_t m = op_a == Op::n ? a.rows() : a.cols();
-  const std::int64_t k = op_a == Op::n ? a.cols() : a.rows();
-  const std::int64_t kb = op_b == Op::n ? b.rows() : b.cols();
-  const std::int64_t n = op_b == Op::n ? b.cols() : b.rows();
-  TRM_CHECK(k == kb && c.rows() == m && c.cols() == n, "gemm of {} and {} into {}",
-            a.shape().str(), b.shape().str(), c.shape().str());
-  TRM_CHECK(bias.empty() || bias.count() == n, "a bias of {} for {} columns", bias.count(), n);
-  check_types(a, {b, bias});
-  check_types_or_accumulators(a, {c});
-  check_contiguous({bias});
-  ex.kernels.gemm(ex.stream, a, op_a, b, op_b, c, beta, bias);
+void gemm_into(const Exec& ex, const Gemm& op) {
+  const std::int64_t m = op.op_a == Op::n ? op.a.rows() : op.a.cols();
+  const std::int64_t k = op.op_a == Op::n ? op.a.cols() : op.a.rows();
+  const std::int64_t kb = op.op_b == Op::n ? op.b.rows() : op.b.cols();
+  const std::int64_t n = op.op_b == Op::n ? op.b.cols() : op.b.rows();
+  TRM_CHECK(k == kb && op.c.rows() == m && op.c.cols() == n, "gemm of {} and {} into {}",
+            op.a.shape().str(), op.b.shape().str(), op.c.shape().str());
+  TRM_CHECK(op.bias.empty() || op.bias.count() == n, "a bias of {} for {} columns",
+            op.bias.count(), n);
+  check_types(op.a, {op.b, op.bias});
+  check_types_or_accumulators(op.a, {op.c});
+  check_contiguous({op.bias});
+  ex.kernels.run(ex.stream, op);
 }
 
-Tensor gemm(const Exec& ex, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
-            const ConstView& bias) {
-  Tensor c = ex.make(a.dtype(), Shape{op_a == Op::n ? a.rows() : a.cols(),
-                                      op_b == Op::n ? b.cols() : b.rows()});
-  gemm_into(ex, a, op_a, b, op_b, c, 0, bias);
+Tensor gemm(const Exec& ex, const Gemm& op) {
+  TRM_CHECK(op.c.empty() && op.beta == 0, "gemm makes c, and was given {}", op.c.shape().str());
+  Tensor c = ex.make(op.a.dtype(), Shape{op.op_a == Op::n ? op.a.rows() : op.a.cols(),
+                                         op.op_b == Op::n ? op.b.cols() : op.b.rows()});
+  Gemm into = op;
+  into.c = c;
+  gemm_into(ex, into);
   return c;
 }
 
-void gemm_activation(const Exec& ex, const ConstView& x, const ConstView& weight,
-                     const ConstView& bias, Activation kind, const View& before,
-                     const View& y) {
-  TRM_CHECK(!gated(kind) && x.cols() == weight.cols() && before.rows() == x.rows() &&
-                before.cols() == weight.rows() && y.rows() == x.rows() &&
-                y.cols() == weight.rows() && (bias.empty() || bias.count() == weight.rows()),
-            "{} by {}, activated, into {} and {}", x.shape().str(), weight.shape().str(),
-            before.shape().str(), y.shape().str());
-  check_types(x, {weight, bias, before, y});
-  check_contiguous({bias});
-  ex.kernels.gemm_activation(ex.stream, x, weight, bias, kind, before, y);
+void gemm_activation(const Exec& ex, const GemmActivation& op) {
+  TRM_CHECK(!gated(op.kind) && op.x.cols() == op.weight.cols() &&
+                op.before.rows() == op.x.rows() && op.before.cols() == op.weight.rows() &&
+                op.y.rows() == op.x.rows() && op.y.cols() == op.weight.rows() &&
+                (op.bias.empty() || op.bias.count() == op.weight.rows()),
+            "{} by {}, activated, into {} and {}", op.x.shape().str(), op.weight.shape().str(),
+            op.before.shape().str(), op.y.shape().str());
+  check_types(op.x, {op.weight, op.bias, op.before, op.y});
+  check_contiguous({op.bias});
+  ex.kernels.run(ex.stream, op);
 }
 
-void gemm_activation_backward(const Exec& ex, const ConstView& dy, const ConstView& weight,
-                              Activation kind, const ConstView& before, const View& dx) {
-  TRM_CHECK(!gated(kind) && dy.cols() == weight.rows() && before.rows() == dy.rows() &&
-                before.cols() == weight.cols() && dx.rows() == dy.rows() &&
-                dx.cols() == weight.cols() && dx.raw() != before.raw(),
-            "the gradient of {} by {} through an activation of {} into {}", dy.shape().str(),
-            weight.shape().str(), before.shape().str(), dx.shape().str());
-  check_types(dy, {weight, before, dx});
-  ex.kernels.gemm_activation_backward(ex.stream, dy, weight, kind, before, dx);
+void gemm_activation_backward(const Exec& ex, const GemmActivationBackward& op) {
+  TRM_CHECK(!gated(op.kind) && op.dy.cols() == op.weight.rows() &&
+                op.before.rows() == op.dy.rows() && op.before.cols() == op.weight.cols() &&
+                op.dx.rows() == op.dy.rows() && op.dx.cols() == op.weight.cols() &&
+                op.dx.raw() != op.before.raw(),
+            "the gradient of {} by {} through an activation of {} into {}", op.dy.shape().str(),
+            op.weight.shape().str(), op.before.shape().str(), op.dx.shape().str());
+  check_types(op.dy, {op.weight, op.before, op.dx});
+  ex.kernels.run(ex.stream, op);
 }
 
-void accumulate_weight_gradient(const Exec& ex, const ConstView& dy, const ConstView& x,
-                                const View& dweight, const View& dbias) {
-  TRM_CHECK(dy.rows() == x.rows() && dweight.rows() == dy.cols() &&
-                dweight.cols() == x.cols() && (dbias.empty() || dbias.count() == dy.cols()),
-            "the gradient of weights {} from {} and {}", dweight.shape().str(),
-            dy.shape().str(), x.shape().str());
-  check_types(dy, {x});
-  check_types_or_accumulators(dy, {dweight, dbias});
-  check_contiguous({dbias});
-  ex.kernels.accumulate_weight_gradient(ex.stream, dy, x, dweight, dbias);
+void accumulate_weight_gradient(const Exec& ex, const AccumulateWeightGradient& op) {
+  TRM_CHECK(op.dy.rows() == op.x.rows() && op.dweight.rows() == op.dy.cols() &&
+                op.dweight.cols() == op.x.cols() &&
+                (op.dbias.empty() || op.dbias.count() == op.dy.cols()),
+            "the gradient of weights {} from {} and {}", op.dweight.shape().str(),
+            op.dy.shape().str(), op.x.shape().str());
+  check_types(op.dy, {op.x});
+  check_types_or_accumulators(op.dy, {op.dweight, op.dbias});
+  check_contiguous({op.dbias});
+  ex.kernels.run(ex.stream, op);
 }
 
 void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum) {
@@ -71,7 +72,7 @@ void accumulate_rows(const Exec& ex, const ConstView& x, const View& sum) {
             sum.shape().str());
   check_types_or_accumulators(x, {sum});
   check_contiguous({sum});
-  ex.kernels.accumulate_rows(ex.stream, x, sum);
+  ex.kernels.run(ex.stream, AccumulateRows{.x = x, .sum = sum});
 }
 
 }  // namespace trireme::ops

@@ -2,38 +2,43 @@
 // Runs operations that a backend may fuse as a sequence of simple ones.
 #include "trireme/ops/kernels.hpp"
 
+#include "trireme/ops/activation.hpp"
+#include "trireme/ops/elementwise.hpp"
+#include "trireme/ops/gemm.hpp"
+#include "trireme/ops/norm.hpp"
+
 namespace trireme {
 
-void Kernels::gemm_activation(Stream& s, const ConstView& x, const ConstView& weight,
-                              const ConstView& bias, Activation kind, const View& before,
-                              const View& y) {
-  gemm(s, x, Op::n, weight, Op::t, before, 0, bias);
-  activation_forward(s, kind, before, y);
+void Kernels::run(Stream& s, const ops::GemmActivation& op) {
+  run(s, ops::Gemm{.a = op.x, .b = op.weight, .op_b = Op::t, .c = op.before, .bias = op.bias});
+  run(s, ops::ActivationForward{.kind = op.kind, .x = op.before, .y = op.y});
 }
 
-void Kernels::gemm_activation_backward(Stream& s, const ConstView& dy, const ConstView& weight,
-                                       Activation kind, const ConstView& before,
-                                       const View& dx) {
-  gemm(s, dy, Op::n, weight, Op::n, dx, 0, {});
-  activation_backward(s, kind, before, dx, dx);
+void Kernels::run(Stream& s, const ops::GemmActivationBackward& op) {
+  run(s, ops::Gemm{.a = op.dy, .b = op.weight, .c = op.dx});
+  run(s, ops::ActivationBackward{.kind = op.kind, .x = op.before, .dy = op.dx, .dx = op.dx});
 }
 
-void Kernels::accumulate_weight_gradient(Stream& s, const ConstView& dy, const ConstView& x,
-                                         const View& dweight, const View& dbias) {
-  if (!dbias.empty()) accumulate_rows(s, dy, dbias);
-  gemm(s, dy, Op::t, x, Op::n, dweight, 1, {});
+void Kernels::run(Stream& s, const ops::AccumulateWeightGradient& op) {
+  if (!op.dbias.empty()) run(s, ops::AccumulateRows{.x = op.dy, .sum = op.dbias});
+  run(s, ops::Gemm{.a = op.dy, .op_a = Op::t, .b = op.x, .c = op.dweight, .beta = 1});
 }
 
-void Kernels::residual_norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
-                                    const Residual& residual, const ConstView& weight,
-                                    const ConstView& bias, const View& sum, const View& y,
-                                    const View& statistics) {
+void Kernels::run(Stream& s, const ops::ResidualNormForward& op) {
+  const Residual& residual = op.residual;
   if (residual.dropout.probability > 0) {
-    dropout(s, residual.add, residual.dropout, x, sum);
+    run(s, ops::ApplyDropout{
+               .x = residual.add, .dropout = residual.dropout, .add = op.x, .y = op.sum});
   } else {
-    add(s, x, residual.add, sum);
+    run(s, ops::Add{.a = op.x, .b = residual.add, .y = op.sum});
   }
-  norm_forward(s, kind, epsilon, sum, weight, bias, y, statistics);
+  run(s, ops::NormForward{.kind = op.kind,
+                          .epsilon = op.epsilon,
+                          .x = op.sum,
+                          .weight = op.weight,
+                          .bias = op.bias,
+                          .y = op.y,
+                          .statistics = op.statistics});
 }
 
 }  // namespace trireme

@@ -8,55 +8,50 @@ namespace trireme::ops {
 
 namespace {
 
-void check_forward(const ConstView& x, const ConstView& weight, const ConstView& bias,
-                   const View& y, const View& statistics) {
-  TRM_CHECK(y.rows() == x.rows() && y.cols() == x.cols() && weight.count() == x.cols() &&
-                (bias.empty() || bias.count() == x.cols()) && statistics.rows() == x.rows() &&
-                statistics.cols() == 2,
-            "norm of {} with weight {} into {}", x.shape().str(), weight.shape().str(),
-            y.shape().str());
-  check_types(x, {weight, bias, y});
-  check_accumulators(x, {statistics});
-  check_contiguous({weight, bias});
+template <class Operation>
+void check_forward(const Operation& op) {
+  TRM_CHECK(op.y.rows() == op.x.rows() && op.y.cols() == op.x.cols() &&
+                op.weight.count() == op.x.cols() &&
+                (op.bias.empty() || op.bias.count() == op.x.cols()) &&
+                op.statistics.rows() == op.x.rows() && op.statistics.cols() == 2,
+            "norm of {} with weight {} into {}", op.x.shape().str(), op.weight.shape().str(),
+            op.y.shape().str());
+  check_types(op.x, {op.weight, op.bias, op.y});
+  check_accumulators(op.x, {op.statistics});
+  check_contiguous({op.weight, op.bias});
 }
 
 }  // namespace
 
-void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
-                  const ConstView& weight, const ConstView& bias, const View& y,
-                  const View& statistics) {
-  check_forward(x, weight, bias, y, statistics);
-  ex.kernels.norm_forward(ex.stream, kind, epsilon, x, weight, bias, y, statistics);
+void norm_forward(const Exec& ex, const NormForward& op) {
+  check_forward(op);
+  ex.kernels.run(ex.stream, op);
 }
 
-void residual_norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
-                           const Residual& residual, const ConstView& weight,
-                           const ConstView& bias, const View& sum, const View& y,
-                           const View& statistics) {
-  check_forward(x, weight, bias, y, statistics);
+void residual_norm_forward(const Exec& ex, const ResidualNormForward& op) {
+  check_forward(op);
   const auto fits = [&](const ConstView& v) {
-    return v.rows() == x.rows() && v.cols() == x.cols();
+    return v.rows() == op.x.rows() && v.cols() == op.x.cols();
   };
-  TRM_CHECK(fits(residual.add) && fits(sum), "norm of {} + {} into {}", x.shape().str(),
-            residual.add.shape().str(), sum.shape().str());
-  check_types(x, {residual.add, sum});
-  ex.kernels.residual_norm_forward(ex.stream, kind, epsilon, x, residual, weight, bias, sum, y,
-                                   statistics);
+  TRM_CHECK(fits(op.residual.add) && fits(op.sum), "norm of {} + {} into {}",
+            op.x.shape().str(), op.residual.add.shape().str(), op.sum.shape().str());
+  check_types(op.x, {op.residual.add, op.sum});
+  ex.kernels.run(ex.stream, op);
 }
 
-void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstView& x,
-                   const ConstView& weight, const ConstView& statistics, const ConstView& add,
-                   const View& dx, const View& dweight, const View& dbias) {
-  TRM_CHECK(dy.rows() == x.rows() && dy.cols() == x.cols() && dx.rows() == x.rows() &&
-                dx.cols() == x.cols() && weight.count() == x.cols() &&
-                dweight.count() == x.cols() && (dbias.empty() || dbias.count() == x.cols()) &&
-                (add.empty() || (add.rows() == x.rows() && add.cols() == x.cols())),
-            "norm gradient of {} from {}", x.shape().str(), dy.shape().str());
-  check_types(x, {dy, weight, add, dx});
-  check_accumulators(x, {statistics});
-  check_types_or_accumulators(x, {dweight, dbias});
-  check_contiguous({weight, dweight, dbias});
-  ex.kernels.norm_backward(ex.stream, kind, dy, x, weight, statistics, add, dx, dweight, dbias);
+void norm_backward(const Exec& ex, const NormBackward& op) {
+  TRM_CHECK(
+      op.dy.rows() == op.x.rows() && op.dy.cols() == op.x.cols() &&
+          op.dx.rows() == op.x.rows() && op.dx.cols() == op.x.cols() &&
+          op.weight.count() == op.x.cols() && op.dweight.count() == op.x.cols() &&
+          (op.dbias.empty() || op.dbias.count() == op.x.cols()) &&
+          (op.add.empty() || (op.add.rows() == op.x.rows() && op.add.cols() == op.x.cols())),
+      "norm gradient of {} from {}", op.x.shape().str(), op.dy.shape().str());
+  check_types(op.x, {op.dy, op.weight, op.add, op.dx});
+  check_accumulators(op.x, {op.statistics});
+  check_types_or_accumulators(op.x, {op.dweight, op.dbias});
+  check_contiguous({op.weight, op.dweight, op.dbias});
+  ex.kernels.run(ex.stream, op);
 }
 
 }  // namespace trireme::ops

@@ -16,37 +16,34 @@ void check_state(const ConstView& state) {
 
 }  // namespace
 
-void adamw(const Exec& ex, const AdamwStep& step, const ConstView& gradient, const View& value,
-           const View& exp_avg, const View& exp_avg_sq, const View& copy,
-           const ConstView& state) {
-  check_state(state);
-  TRM_CHECK(gradient.count() == value.count() && exp_avg.count() == value.count() &&
-                exp_avg_sq.count() == value.count() &&
-                (copy.empty() || copy.count() == value.count()) && step.step >= 1,
-            "AdamW on {} values with {} gradients at step {}", value.count(), gradient.count(),
-            step.step);
-  check_types(exp_avg, {exp_avg_sq});
-  check_precisions({value, gradient, exp_avg, copy});
-  check_contiguous({gradient, value, exp_avg, exp_avg_sq, copy});
-  ex.kernels.adamw(ex.stream, step, state, gradient, value, exp_avg, exp_avg_sq, copy);
+void adamw(const Exec& ex, const Adamw& op) {
+  check_state(op.state);
+  TRM_CHECK(op.gradient.count() == op.value.count() && op.exp_avg.count() == op.value.count() &&
+                op.exp_avg_sq.count() == op.value.count() &&
+                (op.copy.empty() || op.copy.count() == op.value.count()) && op.step.step >= 1,
+            "AdamW on {} values with {} gradients at step {}", op.value.count(),
+            op.gradient.count(), op.step.step);
+  check_types(op.exp_avg, {op.exp_avg_sq});
+  check_precisions({op.value, op.gradient, op.exp_avg, op.copy});
+  check_contiguous({op.gradient, op.value, op.exp_avg, op.exp_avg_sq, op.copy});
+  ex.kernels.run(ex.stream, op);
 }
 
-void sgd(const Exec& ex, const SgdStep& step, const ConstView& gradient, const View& value,
-         const View& momentum, const View& copy, const ConstView& state) {
-  check_state(state);
-  TRM_CHECK(gradient.count() == value.count() &&
-                (step.momentum == 0 || momentum.count() == value.count()) &&
-                (copy.empty() || copy.count() == value.count()),
-            "SGD on {} values with {} gradients", value.count(), gradient.count());
-  check_precisions({value, gradient, momentum, copy});
-  check_contiguous({gradient, value, momentum, copy});
-  ex.kernels.sgd(ex.stream, step, state, gradient, value, momentum, copy);
+void sgd(const Exec& ex, const Sgd& op) {
+  check_state(op.state);
+  TRM_CHECK(op.gradient.count() == op.value.count() &&
+                (op.step.momentum == 0 || op.momentum.count() == op.value.count()) &&
+                (op.copy.empty() || op.copy.count() == op.value.count()),
+            "SGD on {} values with {} gradients", op.value.count(), op.gradient.count());
+  check_precisions({op.value, op.gradient, op.momentum, op.copy});
+  check_contiguous({op.gradient, op.value, op.momentum, op.copy});
+  ex.kernels.run(ex.stream, op);
 }
 
-void decide_step(const Exec& ex, const StepRule& rule, const View& state) {
-  check_state(state);
-  TRM_CHECK(!state.empty(), "a step is decided without its state");
-  ex.kernels.decide_step(ex.stream, rule, state);
+void decide_step(const Exec& ex, const DecideStep& op) {
+  check_state(op.state);
+  TRM_CHECK(!op.state.empty(), "a step is decided without its state");
+  ex.kernels.run(ex.stream, op);
 }
 
 }  // namespace trireme::ops

@@ -14,14 +14,16 @@ LossScaleState loss_scale_of(const StepState& state) {
 }
 
 StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scale) {
-  return {.beta1 = optimizer.beta1,
-          .beta2 = optimizer.beta2,
+  // 1 − 0ᵗ = 1 corrects nothing.
+  return {.beta1 = optimizer.bias_correction ? optimizer.beta1 : 0,
+          .beta2 = optimizer.bias_correction ? optimizer.beta2 : 0,
           .clip = optimizer.gradient_clipping,
           .skips = scale.enabled,
           .window = scale.window,
           .hysteresis = scale.hysteresis,
           .refill = scale.consecutive_hysteresis,
-          .min_scale = scale.min};
+          .min_scale = scale.min,
+          .most_skips = scale.most_skips};
 }
 
 StepState first_step_state(const LossScaleConfig& config) {
@@ -45,6 +47,14 @@ std::string lowest_scale_text(const StepRule& rule, double scale) {
       "cannot be lowered further. A lower lr or a longer warmup, a smaller "
       "fp16.min_loss_scale, or bf16 (precision: bfloat16) may help",
       scale, rule.min_scale);
+}
+
+std::string many_skips_text(const StepRule& rule, double scale) {
+  return fmt::format(
+      "gradients overflowed in {} steps in a row, which max_skipped_steps allows at most; the "
+      "loss scale is {}. A lower lr, a smaller fp16.loss_scale or fp16.initial_scale_power, or "
+      "bf16 (precision: bfloat16) may help",
+      rule.most_skips, scale);
 }
 
 }  // namespace trireme

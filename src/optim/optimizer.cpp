@@ -3,6 +3,7 @@
 #include "trireme/optim/optimizer.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "trireme/ops/elementwise.hpp"
 
@@ -38,7 +39,8 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     : ex_(ex),
       config_(config),
       row_(optimizer_row(config.kind)),
-      sub_group_size_(zero.sub_group_size),
+      sub_group_size_(zero.sub_group_size > 0 ? zero.sub_group_size
+                                              : std::numeric_limits<std::int64_t>::max()),
       mesh_(mesh),
       values_(values),
       gradients_(gradients) {

@@ -18,13 +18,17 @@ std::vector<const char*> adamw_arrays(const Config& /*config*/) {
 
 void update_by_adamw(const Exec& ex, const Config& config, double lr, double weight_decay,
                      const UpdateArrays& a) {
-  ops::adamw(ex,
-             {.lr = lr,
-              .beta1 = config.beta1,
-              .beta2 = config.beta2,
-              .epsilon = config.epsilon,
-              .weight_decay = weight_decay},
-             a.gradient, a.value, a.state[0], a.state[1], a.copy, a.decision);
+  ops::adamw(ex, {.step = {.lr = lr,
+                           .beta1 = config.beta1,
+                           .beta2 = config.beta2,
+                           .epsilon = config.epsilon,
+                           .weight_decay = weight_decay},
+                  .gradient = a.gradient,
+                  .value = a.value,
+                  .exp_avg = a.state[0],
+                  .exp_avg_sq = a.state[1],
+                  .copy = a.copy,
+                  .state = a.decision});
 }
 
 std::vector<const char*> sgd_arrays(const Config& config) {
@@ -34,8 +38,12 @@ std::vector<const char*> sgd_arrays(const Config& config) {
 
 void update_by_sgd(const Exec& ex, const Config& config, double lr, double weight_decay,
                    const UpdateArrays& a) {
-  ops::sgd(ex, {.lr = lr, .momentum = config.momentum, .weight_decay = weight_decay},
-           a.gradient, a.value, a.state.empty() ? View() : a.state[0], a.copy, a.decision);
+  ops::sgd(ex, {.step = {.lr = lr, .momentum = config.momentum, .weight_decay = weight_decay},
+                .gradient = a.gradient,
+                .value = a.value,
+                .momentum = a.state.empty() ? View() : a.state[0],
+                .copy = a.copy,
+                .state = a.decision});
 }
 
 }  // namespace

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <limits>
-#include <regex>
 
 #include "trireme/core/error.hpp"
+#include "trireme/pipeline/type_pattern.hpp"
 
 namespace trireme {
 
@@ -90,11 +90,11 @@ std::vector<int> bounds_by_parameters(std::span<const PipelineUnit> units, int p
 std::vector<int> matches_of(const std::string& pattern, std::span<const PipelineUnit> units) {
   std::vector<int> matches;
   try {
-    const std::regex regex(pattern, std::regex::ECMAScript | std::regex::icase);
+    const TypePattern type(pattern);
     for (std::size_t i = 0; i < units.size(); ++i) {
-      if (std::regex_search(units[i].type, regex)) matches.push_back(static_cast<int>(i));
+      if (type.found_in(units[i].type)) matches.push_back(static_cast<int>(i));
     }
-  } catch (const std::regex_error& e) {
+  } catch (const Error& e) {
     throw Error(fmt::format("pipe_partition_method: '{}' is not a regular expression ({})",
                             pattern, e.what()));
   }

@@ -44,6 +44,7 @@ class Simulator {
     in_flight_.assign(plans.size(), 0);
     result_.busy.assign(plans.size(), 0);
     result_.max_in_flight.assign(plans.size(), 0);
+    result_.spans.resize(plans.size());
   }
 
   Simulation run() {
@@ -88,9 +89,11 @@ class Simulator {
     const bool forward = step->kind == PlanStep::Kind::forward;
     const PartCost& cost = costs_[index(model_part(stage, step->chunk, stages_))];
     const double seconds = forward ? cost.forward : cost.backward;
-    const double end = std::max(free_at_[index(stage)], start) + seconds;
+    const double begin = std::max(free_at_[index(stage)], start);
+    const double end = begin + seconds;
     free_at_[index(stage)] = end;
     result_.busy[index(stage)] += seconds;
+    result_.spans[index(stage)].push_back({begin, end});
     alive_[at / 2] = forward;
     int& in_flight = in_flight_[index(stage)];
     in_flight += forward ? 1 : -1;

@@ -3,17 +3,17 @@
 #include "trireme/record/metrics.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <utility>
 
 #include "trireme/core/log.hpp"
-#include "trireme/core/replacement.hpp"
 
 #include "kept_file.hpp"
+#include "metrics_file.hpp"
+
+#include "columns.hpp"
 
 namespace trireme {
 
@@ -62,11 +62,8 @@ void append(h5::Group& file, const std::string& name, DType type,
 
 constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
 
-/// A smaller file is copied at each change, which takes at most some hundredths of a second.
-constexpr std::uintmax_t kCopied = std::uintmax_t{64} << 20U;
-
-/// More bytes than a new chunk of each column takes.
-constexpr std::uintmax_t kGrowth = std::uintmax_t{1} << 19U;
+/// The iteration after which a file's rows begin.
+constexpr const char* kBegins = "begins_after";
 
 void create_saves(h5::Group& file) {
   for (const char* whole : {"iteration", "bytes"}) {
@@ -78,8 +75,7 @@ void create_saves(h5::Group& file) {
   }
 }
 
-h5::File create(const std::string& path) {
-  h5::File file(path, h5::Mode::create);
+void create_columns(h5::Group& file) {
   file.set_attribute("format", std::string("trireme-metrics"));
   file.set_attribute("format_version", std::int64_t{1});
   for (const Column& c : step_columns()) {
@@ -92,73 +88,115 @@ h5::File create(const std::string& path) {
     file.create_dataset(g + "/perplexity", DType::f64, Shape{0}, kColumn);
   }
   create_saves(file);
-  return file;
 }
 
-h5::File shorten(const std::string& path, std::int64_t iteration) {
-  h5::File file(path, h5::Mode::read_write);
-  if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
-  std::vector<std::string> groups{"train", "valid", "test", "checkpoints"};
-  if (file.has("timeline")) groups.emplace_back("timeline");
-  for (const std::string& name : groups) {
+/// Calls f on each group of rows that is there.
+void for_each_series(h5::File& file, const std::function<void(h5::Group&)>& f) {
+  for (const char* name : {"train", "valid", "test", "checkpoints", "timeline"}) {
+    if (!file.has(name)) continue;
     h5::Group group = file.group(name);
-    std::vector<std::int64_t> done(
-        static_cast<std::size_t>(group.dataset("iteration").shape().count()));
-    if (done.empty()) continue;
-    const Shape shape{static_cast<std::int64_t>(done.size())};
-    group.dataset("iteration").read(View(done.data(), DType::i64, shape));
-    const auto keep = std::ranges::upper_bound(done, iteration) - done.begin();
-    for (const std::string& column : group.names()) group.dataset(column).resize(keep);
+    f(group);
   }
-  return file;
+}
+
+/// Drops rows that not all columns have: a program died while it appended to one after another.
+void even(h5::File& file) {
+  for_each_series(file, [](h5::Group& group) {
+    std::int64_t rows = group.dataset("iteration").shape().count();
+    for (const std::string& column : group.names()) {
+      rows = std::min(rows, group.dataset(column).shape().count());
+    }
+    for (const std::string& column : group.names()) group.dataset(column).resize(rows);
+  });
+}
+
+/// Drops rows of later iterations. Returns the last iteration that is left, or 0.
+std::int64_t drop_after(h5::Group& group, std::int64_t iteration) {
+  std::vector<std::int64_t> done(
+      static_cast<std::size_t>(group.dataset("iteration").shape().count()));
+  if (done.empty()) return 0;
+  const Shape shape{static_cast<std::int64_t>(done.size())};
+  group.dataset("iteration").read(View(done.data(), DType::i64, shape));
+  const auto keep = std::ranges::upper_bound(done, iteration) - done.begin();
+  for (const std::string& column : group.names()) group.dataset(column).resize(keep);
+  return keep == 0 ? 0 : done[static_cast<std::size_t>(keep) - 1];
 }
 
 }  // namespace
 
 Metrics::Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes)
-    : path_(std::move(path)), kept_(std::make_unique<KeptFile>()) {
-  std::optional<Replacement> copy;
-  h5::File file;
-  bool goes_on = false;
-  if (iteration > 0 && std::filesystem::exists(path_)) {
-    if (!is_large()) copy_to(copy.emplace(path_).temporary());
+    : path_(std::move(path)), kept_(std::make_unique<KeptFile>()), last_(iteration) {
+  const Change fact = [attributes](h5::File& file) {
+    for (const auto& [name, value] : attributes) file.set_attribute(name, value);
+  };
+  facts_.push_back(fact);
+  std::error_code error;
+  if (iteration == 0 || !std::filesystem::exists(path_, error)) {
+    metrics_file::create(path_, [this](h5::File& file) { fill(file); });
+  } else {
     try {
-      file = shorten(copy ? copy->temporary() : path_, iteration);
-      goes_on = true;
-    } catch (const Error& e) {  // a run was killed while it wrote
-      std::filesystem::rename(path_, path_ + ".damaged");
-      log::warn("{}; the file is kept as {}.damaged and a new one begun", e.what(), path_);
+      metrics_file::change(path_, even, [&](h5::File& file) {
+        shorten(file, iteration);
+        fact(file);
+      });
+    } catch (const Error& e) {  // a run was killed while it wrote, or the disk lost bytes
+      if (!metrics_file::is_damage(path_, e)) throw;
+      begin_anew(e.what());
     }
   }
-  if (!goes_on) file = create(copy.emplace(path_).temporary());
-  for (const auto& [name, value] : attributes) file.set_attribute(name, value);
-  file.close();
-  if (copy) copy->commit(Durability::process);
   kept_->keep(path_);
 }
 
 Metrics::~Metrics() = default;
 
-bool Metrics::is_large() const {
-  std::error_code error;
-  const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
-  return !error && bytes >= kCopied;
+void Metrics::shorten(h5::File& file, std::int64_t iteration) const {
+  if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
+  for_each_series(file, [&](h5::Group& group) { (void)drop_after(group, iteration); });
+  h5::Group train = file.group("train");
+  std::int64_t last = drop_after(train, iteration);
+  const bool begins = file.has_attribute(kBegins);
+  if (last == 0 && !begins) return;
+  if (begins) last = std::max(last, file.integer(kBegins));
+  if (last < iteration) {
+    log::warn(
+        "{}: the rows of iterations {} to {} are missing: an earlier start could not write "
+        "them before its end",
+        path_, last + 1, iteration);
+  }
 }
 
-void Metrics::copy_to(const std::string& copy) const {
-  std::error_code error;
-  const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
-  const auto space = std::filesystem::space(path_, error);
-  TRM_REQUIRE_SYSTEM(error || space.available >= bytes + kGrowth, ENOSPC, "{}: cannot create",
-                     copy);
-  std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing,
-                             error);
-  TRM_REQUIRE_SYSTEM(!error, error.value(), "{}: cannot copy to {}", path_, copy);
+void Metrics::add(const StepRecord& step) {
+  steps_.push_back(step);
+  last_ = step.iteration;
 }
 
 void Metrics::change(Change more) {
   changes_.push_back(std::move(more));
   write();
+}
+
+void Metrics::describe(Change fact) {
+  facts_.push_back(fact);
+  change(std::move(fact));
+}
+
+std::int64_t Metrics::begins_after() const {
+  return steps_.empty() ? last_ : steps_.front().iteration - 1;
+}
+
+void Metrics::fill(h5::File& file) const {
+  create_columns(file);
+  file.set_attribute(kBegins, begins_after());
+  for (const Change& fact : facts_) fact(file);
+  write_waiting(file);
+}
+
+void Metrics::begin_anew(const std::string& reason) {
+  const std::string aside =
+      metrics_file::set_aside_and_create(path_, [this](h5::File& file) { fill(file); });
+  log::warn("{}; {}a new one begins after iteration {}", reason,
+            aside.empty() ? "" : fmt::format("the file is kept as {}, and ", aside),
+            begins_after());
 }
 
 void Metrics::restore() {
@@ -172,34 +210,28 @@ void Metrics::restore() {
 
 void Metrics::write() {
   restore();
-  if (is_large()) {
-    write_to(path_);
-    late_.clear();
-  } else {
-    const auto failure = failure_of([this] {
-      Replacement copy(path_);
-      copy_to(copy.temporary());
-      write_to(copy.temporary());
-      copy.commit(Durability::process);  // waiting for the disk would hold up training
-    });
-    const std::string was_late = std::exchange(late_, failure ? failure->what() : "");
-    if (failure) {
-      if (was_late.empty()) {
-        log::warn("{}; the run's metrics wait until they can be written", late_);
-      }
-      return;
+  auto failure = failure_of([this] {
+    metrics_file::change(path_, even, [this](h5::File& file) { write_waiting(file); });
+  });
+  if (failure && metrics_file::is_damage(path_, *failure)) {
+    failure = failure_of([&, reason = std::string(failure->what())] { begin_anew(reason); });
+  }
+  const std::string was_late = std::exchange(late_, failure ? failure->what() : "");
+  if (failure) {
+    if (was_late.empty()) {
+      log::warn("{}; the run's metrics wait until they can be written", late_);
     }
+    return;
   }
   kept_->keep(path_);
   steps_.clear();
   changes_.clear();
 }
 
-void Metrics::write_to(const std::string& path) const {
-  h5::File file(path, h5::Mode::read_write);
+void Metrics::write_waiting(h5::File& file) const {
   write_steps(file);
   for (const Change& change : changes_) change(file);
-  file.close();
+  describe_columns(file);
 }
 
 void Metrics::write_steps(h5::File& file) const {

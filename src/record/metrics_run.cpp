@@ -96,11 +96,12 @@ RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh) {
           {"ranks", std::int64_t{mesh.size()}},
           {"train_batch_size", deck.train_batch_size},
           {"seq_length", deck.model.seq_length},
+          {"parameters", count_parameters(deck.model)},
           {"flops_per_token", flops_per_token(deck.model)}};
 }
 
 void Metrics::set_plan(const std::vector<StagePlan>& stages) {
-  change([stages](h5::File& file) {
+  describe([stages](h5::File& file) {
     if (file.has("plan")) file.remove("plan");
     write_integers<StagePlan>(
         file, "plan", stages,
@@ -118,6 +119,7 @@ void Metrics::set_plan(const std::vector<StagePlan>& stages) {
 void Metrics::set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps) {
   change([ranks, steps, first = !std::exchange(ranks_known_, true)](h5::File& file) {
     if (first && file.has("ranks")) file.remove("ranks");
+    const bool anew = !file.has("ranks");
     std::vector<std::string> hosts;
     std::vector<std::string> devices;
     Reals step_seconds;
@@ -128,7 +130,7 @@ void Metrics::set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps
       step_seconds.push_back(r.step_seconds);
       phases.insert(phases.end(), r.phases.begin(), r.phases.end());
     }
-    if (first) {
+    if (anew) {
       file.write_texts("ranks/host", hosts);
       file.write_texts("ranks/device", devices);
     }

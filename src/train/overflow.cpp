@@ -62,8 +62,9 @@ void Trainer::OverflowWatch::after(const UnitUse& use, Module& unit) {
     const std::int64_t code =
         OverflowCode{use.micro_batch, part, static_cast<std::int64_t>(use.unit), parameter++}
             .packed();
-    ops::note_non_finite(ex_, p.grad.reshape(Shape{p.grad.count()}), code,
-                         View(codes_.view().raw(), DType::i64, Shape{1}));
+    ops::note_non_finite(ex_, {.x = p.grad.reshape(Shape{p.grad.count()}),
+                               .code = code,
+                               .least = View(codes_.view().raw(), DType::i64, Shape{1})});
   });
 }
 

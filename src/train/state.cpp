@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A trainer's state as named boxes: what a checkpoint holds.
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <vector>
 
 #include "trireme/checkpoint/piece.hpp"
@@ -18,6 +20,19 @@ namespace {
 Box in_global(const Parameter& p, Box box) {
   for (int i = 0; i < box.offset.rank(); ++i) box.offset[i] += p.box.offset[i];
   return box;
+}
+
+/// The boxes of a slice whose elements are `data`. `kind` precedes the parameter's name.
+std::vector<Piece> pieces_of(const std::string& kind, const FlatSlice& s, const View& data) {
+  const Parameter& p = *s.parameter;
+  std::vector<Piece> pieces;
+  std::int64_t at = 0;
+  for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
+    pieces.push_back({kind + p.name, p.global_shape, in_global(p, box),
+                      flat_window(data, at, box.count()).reshape(box.extent)});
+    at += box.count();
+  }
+  return pieces;
 }
 
 /// The checkpoint's array of a parameter's masters: full-precision values are their own
@@ -44,45 +59,83 @@ void Trainer::visit_arrays(bool with_optimizer,
   });
 }
 
-std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
-  return held(with_optimizer, mesh_.at.dp);
+HeldPiece Trainer::whole_piece(const std::string& kind, const FlatSlice& slice,
+                               const FlatArray& array) const {
+  const Parameter& p = *slice.parameter;
+  const View data = array.part(slice).reshape(p.box.extent);
+  HeldPiece held{{kind + p.name, p.global_shape, p.box, data}, mesh_.at.dp, mesh_.shape.dp};
+  if (!p.sharded_over.has(Axis::tp)) {
+    held.replica = mesh_.at.dp * mesh_.shape.tp + mesh_.at.tp;
+    held.replicas = mesh_.shape.dp * mesh_.shape.tp;
+  }
+  return held;
 }
 
-std::vector<HeldPiece> Trainer::held(bool with_optimizer, int dp) const {
+bool Trainer::stores_part_of(const Parameter& p) const {
+  // A checkpoint has the first stage's table, not this copy. All ranks of tp hold equal values
+  // of a parameter that isn't sharded, and rank 0 of tp stores them.
+  return p.role != ParameterRole::tied_copy &&
+         (p.sharded_over.has(Axis::tp) || mesh_.at.tp == 0);
+}
+
+std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
   std::vector<HeldPiece> held;
-  const auto add_whole = [&](const std::string& kind, const FlatSlice& s, const View& data) {
-    const Parameter& p = *s.parameter;
-    HeldPiece h{
-        {kind + p.name, p.global_shape, p.box, data.reshape(p.box.extent)}, dp, mesh_.shape.dp};
-    if (!p.sharded_over.has(Axis::tp)) {
-      h.replica = dp * mesh_.shape.tp + mesh_.at.tp;
-      h.replicas = mesh_.shape.dp * mesh_.shape.tp;
-    }
-    held.push_back(std::move(h));
-  };
-  const auto add_part = [&](const std::string& kind, const FlatSlice& s, const View& data) {
-    const Parameter& p = *s.parameter;
-    // All ranks of tp hold equal values of this parameter, and rank 0 of tp stores them.
-    if (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0) return;
-    std::int64_t at = 0;
-    for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
-      held.push_back({{kind + p.name, p.global_shape, in_global(p, box),
-                       flat_window(data, at, box.count()).reshape(box.extent)},
-                      0,
-                      1});
-      at += box.count();
-    }
-  };
-  visit_arrays(
-      with_optimizer, [&](const std::string& kind, std::size_t group, const FlatArray& array) {
-        for (const FlatSlice& s :
-             array.whole ? flat_.whole_slices(group) : flat_.slices(group, dp)) {
-          // A checkpoint has the first stage's table, not this copy.
-          if (s.parameter->role == ParameterRole::tied_copy) continue;
-          (array.whole ? add_whole(kind, s, array.part(s)) : add_part(kind, s, array.part(s)));
-        }
-      });
+  visit_arrays(with_optimizer,
+               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+                 if (array.whole) {
+                   for (const FlatSlice& s : flat_.whole_slices(group)) {
+                     if (s.parameter->role == ParameterRole::tied_copy) continue;
+                     held.push_back(whole_piece(kind, s, array));
+                   }
+                   return;
+                 }
+                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+                   if (!stores_part_of(*s.parameter)) continue;
+                   for (Piece& piece : pieces_of(kind, s, array.part(s))) {
+                     held.push_back({std::move(piece), 0, 1});
+                   }
+                 }
+               });
   return held;
+}
+
+std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) const {
+  // All arrays of a group are sharded alike: boxes are listed once, not once an array.
+  std::vector<std::vector<std::int64_t>> element_bytes(flat_.groups().size());
+  visit_arrays(with_optimizer,
+               [&](const std::string&, std::size_t group, const FlatArray& array) {
+                 if (array.whole) return;
+                 element_bytes[group].push_back(
+                     static_cast<std::int64_t>(size_of(array.data.view().dtype())));
+               });
+  std::vector<std::int64_t> bytes;
+  for (std::size_t i = 0; i < element_bytes.size(); ++i) {
+    if (element_bytes[i].empty()) continue;
+    for (const FlatSlice& s : flat_.slices(i, dp)) {
+      if (!stores_part_of(*s.parameter)) continue;
+      for (const Box& box : boxes_of_range(s.parameter->box.extent, s.first, s.count)) {
+        const std::int64_t count = box.count();
+        for (const std::int64_t element : element_bytes[i]) bytes.push_back(count * element);
+      }
+    }
+  }
+  return bytes;
+}
+
+std::vector<Piece> Trainer::boxes(StateArray what) const {
+  std::vector<Piece> boxes;
+  if (what == StateArray::masters && !values_.has_masters()) return boxes;
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    const FlatArray& array = what == StateArray::gradients ? gradients_.sums(i)
+                             : what == StateArray::values  ? values_.values(i)
+                                                           : values_.masters(i);
+    // With reduce_once_per_step, other ranks' blocks hold this rank's addends.
+    const bool whole = array.whole && (what != StateArray::gradients || deck_.zero.stage == 0);
+    for (const FlatSlice& s : whole ? flat_.whole_slices(i) : flat_.slices(i, mesh_.at.dp)) {
+      std::ranges::move(pieces_of("", s, array.part(s)), std::back_inserter(boxes));
+    }
+  }
+  return boxes;
 }
 
 void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
@@ -139,6 +192,8 @@ void Trainer::load(CheckpointReader& reader, bool with_optimizer,
                  gather_blocks(*mesh_.dp, flat_, group, array);
                });
   decided_.updates = static_cast<double>(with_optimizer ? optimizer_steps : 0);
+  first_updates_ = decided_.updates;
+  skipped_ = 0;
   upload_state();
 }
 

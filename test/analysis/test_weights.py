@@ -49,6 +49,43 @@ class Tensors(PlotTest):
         with self.assertRaisesRegex(RunError, "no tensor matches 'x\\*'; there are a.b"):
             checkpoint.names("x*")
 
+    def test_nothing_leads_to_other_files(self):
+        place = self.folder / "runs" / "global_step600"
+        write_checkpoint(place, {"a": np.ones(4)}, shards=1)
+        with h5py.File(self.folder / "secret.h5", "w") as file:
+            file["a"] = np.zeros(4)
+
+        def spoil(file_name, name, item):
+            with h5py.File(place / file_name, "a") as file:
+                del file[name]
+                if isinstance(item, h5py.VirtualLayout):
+                    file.create_virtual_dataset(name, item)
+                else:
+                    file[name] = item
+
+        def read():
+            with Checkpoint(place) as checkpoint:
+                return list(checkpoint.pieces("a"))
+
+        self.assertEqual(read()[0][0], 1)
+        outside = h5py.ExternalLink("../../secret.h5", "a")
+        spoil("shard-00000.h5", "model/a@0", outside)
+        with self.assertRaisesRegex(RunError, "is a link"):
+            read()
+        layout = h5py.VirtualLayout((4,), "f8")
+        layout[:] = h5py.VirtualSource("../../secret.h5", "a", (4,), "f8")
+        spoil("checkpoint.h5", "model/a", layout)
+        with self.assertRaisesRegex(RunError, "no shard's name"):
+            read()
+        spoil("checkpoint.h5", "model/a", outside)
+        with self.assertRaisesRegex(RunError, "is a link"):
+            read()
+        with h5py.File(place / "checkpoint.h5", "a") as file:
+            del file["optimizer/master"]
+            file["optimizer/master"] = outside
+        with self.assertRaisesRegex(RunError, "not to /model"):
+            Checkpoint(place, "master")
+
     def test_kinds(self):
         names = ["embed_in.weight", "layers.0.a.b", "model.layers.1.a.b"]
         self.assertEqual(

@@ -49,13 +49,17 @@ BOOST_AUTO_TEST_CASE(powers) {
   DeckSettings deck = run_of(100);
   deck.checkpoint_scale = DeckSettings::CheckpointScale::log;
   deck.checkpoint_factor = 2;
-  BOOST_CHECK((saves(deck) == Iterations{2, 4, 8, 16, 32, 64, 100}));
+  BOOST_CHECK((saves(deck) == Iterations{1, 2, 4, 8, 16, 32, 64, 100}));
   deck.checkpoint_factor = 6;
-  BOOST_CHECK((saves(deck) == Iterations{6, 36, 100}));
+  BOOST_CHECK((saves(deck) == Iterations{1, 6, 36, 100}));
   deck.checkpoint_factor = 10;
-  BOOST_CHECK((saves(deck) == Iterations{10, 100}));
+  BOOST_CHECK((saves(deck) == Iterations{1, 10, 100}));
   BOOST_CHECK(save_is_due(deck, 1'000'000'000'000'000'000));
-  BOOST_CHECK(!save_is_due(deck, 999'999'999'999'999'990));
+  BOOST_CHECK(!save_is_due(deck, 999'999'999'999'999'000));
+  deck = run_of(20);
+  deck.checkpoint_scale = DeckSettings::CheckpointScale::log;
+  deck.checkpoint_factor = 1.5;
+  BOOST_CHECK((saves(deck) == Iterations{1, 2, 3, 5, 7, 11, 17, 20}));
 }
 
 BOOST_AUTO_TEST_CASE(extra_iterations) {
@@ -63,6 +67,11 @@ BOOST_AUTO_TEST_CASE(extra_iterations) {
   deck.checkpoint_factor = 5;
   deck.extra_save_iters = {7, 5, 1, 70};
   BOOST_CHECK((saves(deck) == Iterations{1, 5, 7, 10}));
+  BOOST_CHECK(!save_is_due(deck, 0));
+  deck.exit_interval = 2;
+  BOOST_CHECK(!save_is_due(deck, 0));
+  deck.extra_save_iters = {0, 1, 2, 512};
+  BOOST_CHECK(save_is_due(deck, 0));  // the initial weights
 }
 
 BOOST_AUTO_TEST_CASE(the_end_of_a_part) {

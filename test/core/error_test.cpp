@@ -61,7 +61,7 @@ BOOST_AUTO_TEST_CASE(a_failed_call_leaves_its_reason_and_its_errno) {
 }
 
 BOOST_AUTO_TEST_CASE(kinds_are_what_the_program_decides_by) {
-  for (const int full : {ENOSPC, EDQUOT}) {
+  for (const int full : {ENOSPC, EDQUOT, EFBIG}) {
     BOOST_TEST((kind_of(full) == ErrorKind::disk_full));
   }
   for (const int hindered : {EACCES, EMFILE, EIO, ESTALE, ENOMEM}) {

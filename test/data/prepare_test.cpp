@@ -231,13 +231,22 @@ BOOST_AUTO_TEST_CASE(bad_json_names_its_line) {
   for (const std::int64_t block : {1, 10, 4 << 20}) {
     TRM_TEST_MENTIONS(error("{\"text\": \"cut", block), "not valid JSON");
     TRM_TEST_MENTIONS(error("{\"text\": \"a\", \"b\": }", block), "not valid JSON");
-    TRM_TEST_MENTIONS(error("{\"text\": \"a\"} {\"text\": \"b\"}", block), "not valid JSON");
+    TRM_TEST_MENTIONS(error("{\"text\": \"a\"} {\"text\": \"b\"}", block),
+                      "two JSON objects on one line");
+    TRM_TEST_MENTIONS(error("{\"text\": \"a\", \"x\": NaN}", block), "NaN is not a number");
+    TRM_TEST_MENTIONS(error("{\"text\": \"NaN\", \"x\": -Infinity}", block),
+                      "Infinity is not a number");
+    TRM_TEST_MENTIONS(error("{\"text\": \"}{\",", block), "does not end on its line");
+    TRM_TEST_MENTIONS(error("[", block), "jq -c '.[]' FILE");
+    TRM_TEST_MENTIONS(error("[{\"text\": 1},", block), "a JSON array");
     TRM_TEST_MENTIONS(error("{\"text\": \"\xff\"}", block), "not valid JSON");
     TRM_TEST_MENTIONS(error("some text", block), "not valid JSON");
     TRM_TEST_MENTIONS(error("[\"text\"]", block), "not a JSON object");
-    TRM_TEST_MENTIONS(error("{\"txt\": \"a\"}", block), "no key \"text\"");
-    TRM_TEST_MENTIONS(error("{\"text\": 5}", block), "\"text\" is not a text");
-    TRM_TEST_MENTIONS(error("{\"text\": null}", block), "\"text\" is not a text");
+    TRM_TEST_MENTIONS(error("{\"txt\": \"a\", \"i\\u001bd\": 1}", block),
+                      "no key \"text\"; the keys here are \"txt\", \"i\\x1bd\"; --jsonl-key");
+    TRM_TEST_MENTIONS(error("{}", block), "the object is empty");
+    TRM_TEST_MENTIONS(error("{\"text\": 5}", block), "\"text\" is not a text, but a number");
+    TRM_TEST_MENTIONS(error("{\"text\": null}", block), "\"text\" is not a text, but null");
   }
 }
 
@@ -249,8 +258,8 @@ BOOST_AUTO_TEST_CASE(inputs_that_cannot_be) {
   TRM_TEST_MENTIONS(error(folder / "none.txt"), "none.txt: cannot open: No such file");
   TRM_TEST_MENTIONS(error(folder / "."), "not a regular file");
   TRM_TEST_MENTIONS(error("/dev/null"), "not a regular file");
-  write(folder / "a.jsonl.zst", "x");
-  TRM_TEST_MENTIONS(error(folder / "a.jsonl.zst"), "compressed");
+  write(folder / "a.jsonl.br", "x");
+  TRM_TEST_MENTIONS(error(folder / "a.jsonl.br"), "compressed");
   TRM_TEST_MENTIONS(error_of([] { (void)find_inputs({}, {}); }), "no input");
   write(folder / "a.txt", "0123456789");
   const TextFormat format;

@@ -13,6 +13,7 @@
 
 using namespace trireme;
 using test::error_of;
+using test::make_old_token_file;
 using test::make_token_file;
 using test::TemporaryFolder;
 using Tokens = std::vector<std::int32_t>;
@@ -143,7 +144,7 @@ BOOST_AUTO_TEST_CASE(foreign_files_are_refused) {
   TRM_TEST_MENTIONS(opening(path), "a.h5: not a token file");
 
   const auto with = [&](auto change) {
-    make_token_file(path, {{1, 2, 3}, {4, 5}, {6}});
+    make_old_token_file(path, {{1, 2, 3}, {4, 5}, {6}});  // no checksum comes first
     h5::File file(path, h5::Mode::read_write);
     change(file);
     file.close();
@@ -176,7 +177,7 @@ BOOST_AUTO_TEST_CASE(documents_that_do_not_fit_are_refused) {
     set_documents(path, offsets);
     return opening(path);
   };
-  make_token_file(path, {{1, 2, 3}, {4, 5}, {6}});  // 0 4 7 9
+  make_old_token_file(path, {{1, 2, 3}, {4, 5}, {6}});  // 0 4 7 9
   TRM_TEST_MENTIONS(with({0, 7, 4, 9}), "offset 2 is 4, below the one before it, 7");
   TRM_TEST_MENTIONS(with({0, 4, 10, 10}), "offset 2 is 10, but there are 9 tokens");
   TRM_TEST_MENTIONS(with({0, 4, 7, 1ULL << 63U}), "but there are 9 tokens");
@@ -191,6 +192,9 @@ BOOST_AUTO_TEST_CASE(a_truncated_token_file) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
   make_token_file(path, {Tokens(10'000, 1)});
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  TRM_TEST_MENTIONS(opening(path), "a.h5: damaged: it has ");
+  make_old_token_file(path, {Tokens(10'000, 1)});
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
   TRM_TEST_MENTIONS(opening(path), "a.h5: cannot open: truncated file");
 }

@@ -58,9 +58,9 @@ BOOST_AUTO_TEST_CASE(each_key_alone_reads_back_as_itself) {
   const Deck usual = least("");
   BOOST_CHECK(parse_deck(to_yaml(usual), "y.yml") == usual);
   for (const char* line :
-       {"checkpoint_scale: log", "extra_save_iters: [5, 6]", "extra_save_iters: 5",
-        "keep_last_n_checkpoints: 2", "exit_interval: 9", "no_save_optim: true",
-        "finetune: true", "no_load_optim: true", "no_load_rng: true",
+       {"checkpoint_scale: log", "extra_save_iters: [0, 6]", "checkpoint_factor: 1000.0",
+        "extra_save_iters: 5", "keep_last_n_checkpoints: 2", "exit_interval: 9",
+        "no_save_optim: true", "finetune: true", "no_load_optim: true", "no_load_rng: true",
         "override_lr_scheduler: true", "use_checkpoint_lr_scheduler: true",
         "checkpoint: {async: false}", "checkpoint: {writers_per_node: 2}",
         "checkpoint: {stop_when_full: true}", "checkpoint: {time_limit_margin: 1e-3}"}) {
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(types_and_ranges) {
   CHECK_CONTAINS(error("checkpoint_scale: cubic"), "expects one of linear, log, got 'cubic'");
   CHECK_CONTAINS(error("extra_save_iters: [1, two]"),
                  "x.yml:9:23: extra_save_iters expects an integer, got 'two'");
-  CHECK_CONTAINS(error("extra_save_iters: [1, 0]"), "extra_save_iters must be ≥ 1, is 0");
+  CHECK_CONTAINS(error("extra_save_iters: [1, -1]"), "extra_save_iters must be ≥ 0, is -1");
   CHECK_CONTAINS(error("extra_save_iters: {a: 1}"), "expects an integer, got {a: 1}");
   CHECK_CONTAINS(error("keep_last_n_checkpoints: 0"), "must be ≥ 1, is 0");
   CHECK_CONTAINS(error("exit_interval: -1"), "exit_interval must be ≥ 0, is -1");
@@ -105,15 +105,22 @@ BOOST_AUTO_TEST_CASE(contradictions) {
     Deck d = least(more);
     return message_of([&] { resolve(d, 1); });
   };
-  CHECK_CONTAINS(error("checkpoint_scale: log\n"), "checkpoint_factor of at least 2, is null");
-  CHECK_CONTAINS(error("checkpoint_scale: log\ncheckpoint_factor: 1\n"), "at least 2, is 1");
+  CHECK_CONTAINS(error("checkpoint_scale: log\n"),
+                 "checkpoint_factor above 1, such as 2; it is null");
+  CHECK_CONTAINS(error("checkpoint_scale: log\ncheckpoint_factor: 1\n"), "such as 2; it is 1");
   CHECK_CONTAINS(error("override_lr_scheduler: true\nuse_checkpoint_lr_scheduler: true\n"),
                  "override_lr_scheduler contradicts use_checkpoint_lr_scheduler");
   CHECK_CONTAINS(error("finetune: true\n"), "finetune: true needs load");
-  for (const std::string key : {"override_lr_scheduler", "use_checkpoint_lr_scheduler"}) {
-    CHECK_CONTAINS(error("finetune: true\nload: runs/b\n" + key + ": true\n"),
-                   "finetune: true starts its own schedule");
-  }
+  CHECK_CONTAINS(error("finetune: true\nload: runs/b\nuse_checkpoint_lr_scheduler: true\n"),
+                 "finetune: true starts its own schedule");
+  CHECK_CONTAINS(error("checkpoint_factor: 2.5\n"), "must be a whole number");
+  CHECK_CONTAINS(error("checkpoint_factor: 1.0000001\ncheckpoint_scale: log\n"),
+                 "1.001 or more");
+  Deck fine = least("finetune: true\nload: runs/b\noverride_lr_scheduler: true\n");
+  BOOST_CHECK_NO_THROW(resolve(fine, 1));
+  fine =
+      least("checkpoint_factor: 1.5\ncheckpoint_scale: log\nextra_save_iters: [0, 1, 512]\n");
+  BOOST_CHECK_NO_THROW(resolve(fine, 1));
   Deck d = least("checkpoint_scale: log\ncheckpoint_factor: 2\nfinetune: true\nload: runs/b\n");
   BOOST_CHECK_NO_THROW(resolve(d, 1));
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each error of a deck, provoked once, and how resolve() derives ranks and batches.
 #include <cmath>
+#include <ctime>
+#include <fstream>
 
 #include <boost/test/unit_test.hpp>
 
+#include "../support/temporary_folder.hpp"
 #include "examples.hpp"
 
 using namespace trireme;
@@ -53,16 +56,75 @@ BOOST_AUTO_TEST_CASE(files) {
 }
 
 BOOST_AUTO_TEST_CASE(yaml) {
-  CHECK_CONTAINS(parse_error("{num_layers: 1\n hidden_size: 2,\n"), "x.yml:2:");
+  CHECK_CONTAINS(parse_error("{num_layers: 1\n hidden_size: 2,\n"), "x.yml:1:1:");
   CHECK_CONTAINS(parse_error("{num_layers: 1\n hidden_size: 2,\n"), "YAML error: ");
   CHECK_CONTAINS(parse_error("[1, 2]"), "x.yml:1:1: a deck is a dictionary");
   CHECK_CONTAINS(parse_error("a: 1\n---\nb: 2\n"), "x.yml:2:1: YAML error: stray text");
   CHECK_CONTAINS(parse_error("{a: 1}\nb"), "x.yml:2:1: YAML error: stray text");
   CHECK_CONTAINS(parse_error(", a: 1\n"), "x.yml:1:1: YAML error: stray text");
-  CHECK_CONTAINS(parse_error("save: &a [*a]\n"), "nested too deeply");
+  CHECK_CONTAINS(parse_error("save: &a [*a]\n"), "nested more than 100 deep");
   CHECK_CONTAINS(parse_error("? [a]\n: 1\n"), "x.yml:1:3: expects a key here");
   CHECK_CONTAINS(parse_error("{\"a\\nb\": 1}"), "x.yml:1:2: expects a key here");
   CHECK_CONTAINS(parse_error(""), "x.yml: missing keys: num_layers, hidden_size, ");
+}
+
+BOOST_AUTO_TEST_CASE(limits_are_named) {
+  const std::clock_t begin = std::clock();  // processor time, on a busy machine too
+  CHECK_CONTAINS(parse_error(std::string(102, '[') + std::string(102, ']')), "100 deep");
+  std::string many = "save: [";
+  for (int i = 0; i < 100'000; ++i) many += "1,";
+  CHECK_CONTAINS(parse_error(many + "]"), "a deck may have 100000 values");
+  std::string keys;
+  for (int i = 0; i < 99'000; ++i) keys += fmt::format("key{}: 1\n", i);
+  CHECK_CONTAINS(parse_error(keys), "x.yml:10001:1: a deck may have 10000 keys");
+  CHECK_CONTAINS(parse_error(kLeast + "pipe_partition_method: 'type:((a{99}){99}){99}'\n"),
+                 "its repetitions are too many");
+  CHECK_CONTAINS(parse_error("num_layers: 1e9\n" + kLeast.substr(kLeast.find('\n') + 1)),
+                 "num_layers must be ≥ 1 and ≤ 10000, is 1e9");
+  std::string wide = kLeast;
+  wide.replace(wide.find("seq_length: 32"), 14, "seq_length: 1e8");
+  Deck deck = parse_deck(wide + "vocab_size: 1e9\n", "x.yml");
+  CHECK_CONTAINS(message_of([&] { resolve(deck, 1); }), "are possible");
+  const auto override_error = [](const std::string& text) {
+    return message_of([&] { static_cast<void>(read_deck({}, {text})); });
+  };
+  CHECK_CONTAINS(override_error(std::string(60'000, '.') + "=1"), "nested 100 deep");
+  CHECK_CONTAINS(override_error("save=" + std::string(500'000, '[')), "YAML error");
+  BOOST_CHECK(override_error(std::string(300'000, 'a') + "=1").size() < 400'000);
+  BOOST_CHECK(std::clock() - begin < 10 * CLOCKS_PER_SEC);
+  const TemporaryFolder folder;
+  std::ofstream(folder / "large.yml") << std::string(1'000'001, '#');
+  CHECK_CONTAINS(message_of([&] { static_cast<void>(read_deck({folder / "large.yml"})); }),
+                 "large.yml: it has over 1 MB");
+}
+
+BOOST_AUTO_TEST_CASE(thousands_of_faults_are_bounded) {
+  const double begin = now();
+  std::string keys;
+  for (int i = 0; i < 9'000; ++i) keys += fmt::format("num_layerz{}: 1\n", i);
+  const std::string text = parse_error(keys);
+  CHECK_CONTAINS(text, "9001 faults in the decks:\n");
+  CHECK_CONTAINS(text, "\n  and 8801 more");
+  BOOST_CHECK(now() - begin < 10);
+}
+
+BOOST_AUTO_TEST_CASE(patterns_that_never_ended_are_read) {
+  Deck d = least("pipe_partition_method: type:(.*)*Z\n");
+  CHECK_CONTAINS(message_of([&] { resolve(d, 1); }), "matches no layer");
+}
+
+BOOST_AUTO_TEST_CASE(control_characters_are_escaped) {
+  CHECK_CONTAINS(parse_error(kLeast + "norm: \"a\\e[31mb\\nc\"\n"), "got 'a\\x1b[31mb\\nc'");
+  CHECK_CONTAINS(message_of([] { static_cast<void>(read_deck({}, {"a\x1b=\n1"})); }),
+                 "--set a\\x1b=\\n1");
+}
+
+BOOST_AUTO_TEST_CASE(characters_of_json_are_read) {
+  const std::string deck = kLeast + "save: \"";
+  BOOST_CHECK_EQUAL(parse_deck(deck + "a\\ud83d\\ude00b\"\n", "x.yml").save, "a\U0001F600b");
+  BOOST_CHECK_EQUAL(parse_deck(deck + "\\\\ud83d\\\\ude00\"\n", "x.yml").save,
+                    "\\ud83d\\ude00");
+  CHECK_CONTAINS(parse_error(deck + "\\ud83d\"\n"), "x.yml:9:");
 }
 
 BOOST_AUTO_TEST_CASE(keys) {
@@ -112,7 +174,7 @@ BOOST_AUTO_TEST_CASE(types_and_ranges) {
                  "(a regular expression), is 'type:('");
   CHECK_CONTAINS(error("pipe_partition_method: best"), "pipe_partition_method must be uniform");
   CHECK_CONTAINS(error("split: 0, 1"), "x.yml:9:8: split \"0, 1\"");
-  CHECK_CONTAINS(error("expansion_factor: 1e300"), "intermediate_size becomes");
+  CHECK_CONTAINS(error("expansion_factor: 1e300"), "gives the mlp an inner width of");
   BOOST_CHECK_EQUAL(least("eval_iters: 1e2\n").eval_iters, 100);
   BOOST_CHECK_EQUAL(least("eval_iters: \"7\"\n").eval_iters, 7);
   BOOST_CHECK_EQUAL(least("min_lr: 1e-5\n").schedule.min_lr, 1e-5);
@@ -176,12 +238,38 @@ BOOST_AUTO_TEST_CASE(batches) {
   CHECK_CONTAINS(parse_error("gas: 4\n"), "train_micro_batch_size_per_gpu (or");
 }
 
+Deck alone(const std::string& keys) {
+  return parse_deck(
+      "num_layers: 4\nhidden_size: 64\nnum_attention_heads: 4\nseq_length: 32\nlr: 1\n"
+      "vocab_size: 9\n" +
+          keys,
+      "x.yml");
+}
+
+BOOST_AUTO_TEST_CASE(tokens_that_cannot_be_counted) {
+  Deck d = alone("train_batch_size: 2\ntrain_iters: 9000000000000000000\n");
+  CHECK_CONTAINS(message_of([&] { resolve(d, 1); }),
+                 "are more tokens than can be counted; lower train_iters");
+}
+
+/// A resumed run keeps its batch where the deck only derives one.
+BOOST_AUTO_TEST_CASE(batches_that_are_derived) {
+  const auto derives = [](const std::string& keys) {
+    Deck d = alone("train_iters: 9\n" + keys);
+    resolve(d, 2);
+    resolve(d, 2);  // changes nothing
+    return std::pair(d.derives_batch, d.derives_accumulation);
+  };
+  BOOST_CHECK(derives("train_micro_batch_size_per_gpu: 4\n") == std::pair(true, true));
+  BOOST_CHECK(derives("batch_size: 2\ngas: 5\n") == std::pair(true, false));
+  BOOST_CHECK(derives("train_batch_size: 12\n") == std::pair(false, true));
+}
+
 BOOST_AUTO_TEST_CASE(models_that_do_not_fit) {
   CHECK_CONTAINS(resolve_error("num_kv_heads: 3\n", 1), "num_kv_heads 3");
   CHECK_CONTAINS(resolve_error("pos_emb: rotary\nrotary_pct: 0.2\n", 1), "even number");
   CHECK_CONTAINS(resolve_error("max_position_embeddings: 16\n", 1), "less than seq_length 32");
   CHECK_CONTAINS(resolve_error("gpt_j_tied: true\n", 1), "needs gpt_j_residual");
-  CHECK_CONTAINS(resolve_error("activation: swiglu\nintermediate_size: 33\n", 1), "even");
   CHECK_CONTAINS(resolve_error("model_parallel_size: 8\n", 8),
                  "num_attention_heads 4 is not divisible by model_parallel_size 8");
   CHECK_CONTAINS(resolve_error("model_parallel_size: 2\nnum_kv_heads: 1\n", 2),
@@ -189,8 +277,8 @@ BOOST_AUTO_TEST_CASE(models_that_do_not_fit) {
   CHECK_CONTAINS(resolve_error("model_parallel_size: 4\nintermediate_size: 202\n", 4),
                  "intermediate_size 202");
   CHECK_CONTAINS(
-      resolve_error("model_parallel_size: 4\nactivation: geglu\nintermediate_size: 204\n", 4),
-      "half of intermediate_size, 102");
+      resolve_error("model_parallel_size: 4\nactivation: geglu\nintermediate_size: 306\n", 4),
+      "the inner width of the gated mlp, a third of intermediate_size, 102 is not");
   CHECK_CONTAINS(resolve_error("pipe_parallel_size: 8\n", 8), "fewer layers than stages");
   CHECK_CONTAINS(resolve_error("pipe_parallel_size: 2\nvirtual_pipeline_chunks: 4\n", 2),
                  "num_layers 4 < pipe_parallel_size 2 × virtual_pipeline_chunks 4");
@@ -213,7 +301,8 @@ BOOST_AUTO_TEST_CASE(models_that_do_not_fit) {
 BOOST_AUTO_TEST_CASE(resolving_twice_changes_nothing) {
   Deck d = least(
       "pipe_parallel_size: 2\nmodel_parallel_size: 2\ngas: 4\n"
-      "virtual_pipeline_chunks: 2\nsequence_parallel: true\nactivation: swiglu\n");
+      "virtual_pipeline_chunks: 2\nsequence_parallel: true\nactivation: swiglu\n"
+      "intermediate_size: 300\n");
   resolve(d, 8);
   BOOST_CHECK_EQUAL(d.train_batch_size, 2 * 4 * 2);
   const std::string text = to_yaml(d);

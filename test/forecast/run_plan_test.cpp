@@ -103,7 +103,8 @@ BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {
   BOOST_TEST(there.kept_on_host == inputs);
   BOOST_TEST(there.tapes < here.tapes);
   BOOST_TEST(there.peak() < here.peak());
-  BOOST_TEST(there.total() == there.reserved() + there.copy + inputs);
+  BOOST_TEST(there.beside() == there.copy + inputs);
+  BOOST_TEST(there.decisive(true) == there.reserved());  // two memories, never added
   const std::string on_cpu = kTiny + "checkpoint_activations: true\ncheckpoint_in_cpu: true\n";
   BOOST_TEST(plan_of(on_cpu, 1).stages[0].kept_on_host == 0);
 
@@ -221,4 +222,55 @@ BOOST_AUTO_TEST_CASE(a_hundred_billion_parameters_on_ten_thousand_ranks) {
   BOOST_TEST(run.checkpoint.least > 0);
   BOOST_TEST(static_cast<double>(run.checkpoint.most) <
              1.3 * static_cast<double>(run.checkpoint.least));
+}
+
+/// The forecast adds shares up by arithmetic. A run lists its own pieces.
+BOOST_AUTO_TEST_CASE(a_stage_copies_what_its_fullest_rank_lists) {
+  for (const std::string& more :
+       {std::string(), std::string("model_parallel_size: 2\n"),
+        std::string("zero_optimization: {stage: 1}\nno_weight_tying: false\n"),
+        std::string("model_parallel_size: 2\nprecision: bfloat16\n"
+                    "zero_optimization: {stage: 3, stage3_param_persistence_threshold: 100, "
+                    "reduce_bucket_size: 7000}\n")}) {
+    std::string text = kTiny + more;
+    if (more.find("no_weight_tying") != std::string::npos) {
+      text.erase(text.find("no_weight_tying: true\n"), 22);
+    }
+    const Deck deck = deck_of(text, 14);
+    const RunPlan run = plan_run(deck, 14, 0);
+    std::int64_t most = 0;
+    for (int rank = 0; rank < 14; ++rank) {
+      most = std::max(most, plan_rank(deck, run.mesh, index_of(run.mesh, rank)).copy);
+    }
+    BOOST_TEST(run.stages[0].copy == most, more);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(ten_thousand_replicas_are_planned_at_once) {
+  const double begin = now();
+  const std::string more = "gradient_accumulation_steps: 1\nzero_optimization: {stage: 1}\n";
+  const RunPlan run = plan_of(kTiny + more, 10'000);
+  BOOST_TEST(now() - begin < 10);  // a listing of each rank's pieces took half a minute
+  BOOST_TEST(run.checkpoint.bytes == 12 * count_parameters(deck_of(kTiny, 1).model));
+  BOOST_TEST(run.checkpoint.writers > 1'000);
+}
+
+BOOST_AUTO_TEST_CASE(plans_are_bounded) {
+  const auto error = [](const std::string& more, int ranks) {
+    return test::error_of([&] { (void)plan_of(kTiny + more, ranks); });
+  };
+  TRM_TEST_MENTIONS(error("gradient_accumulation_steps: 1000000\n", 1),
+                    "8 layers × 1000000 micro-batches");
+  std::string wide = kTiny;
+  wide.replace(wide.find("seq_length: 32"), 14,
+               "seq_length: 30000000\nmax_position_embeddings: "
+               "30000000");
+  TRM_TEST_MENTIONS(
+      test::error_of([&] { (void)plan_of(wide + "gradient_accumulation_steps: 5\n", 1); }),
+      "tokens a rank");
+  std::string deep = kTiny;
+  deep.replace(deep.find("num_layers: 8"), 13, "num_layers: 10000");
+  TRM_TEST_MENTIONS(
+      test::error_of([&] { (void)plan_of(deep + "pipe_parallel_size: 1000\n", 1000); }),
+      "10000 layers on 1000 stages");
 }

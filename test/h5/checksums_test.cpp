@@ -86,7 +86,11 @@ void describe_attributes(const h5::Object& object, std::string& out) {
 void describe(const Group& group, std::string& out) {
   describe_attributes(group, out);
   for (const std::string& name : group.names()) {
-    out += name + (group.is_link(name) ? " link" : "");
+    out += name;
+    if (group.is_link(name)) {
+      out += " link to " + group.link_target(name);
+      continue;
+    }
     if (!group.has_dataset(name)) {
       describe(group.group(name), out);
       continue;

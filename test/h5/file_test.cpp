@@ -323,6 +323,28 @@ BOOST_AUTO_TEST_CASE(a_write_that_fails_says_why_in_one_line) {
   BOOST_TEST(failure->system_error() == EFBIG);
 }
 
+BOOST_AUTO_TEST_CASE(a_disk_that_is_full_at_the_close_is_the_reason) {
+  const TemporaryFolder folder;
+  File file(folder / "a.h5", Mode::create);
+  std::vector<double> data(4'000);
+  rlimit before{};
+  BOOST_REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit small{4'096, before.rlim_max};
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+  {  // the library keeps the chunk in memory, and then the dataset open
+    Dataset d = file.create_dataset("x", DType::f64, Shape{4'000}, {.chunk = 4'000});
+    d.write(view_of(data));
+  }
+  const auto failure = failure_of([&] { file.close(); });
+  BOOST_REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  BOOST_REQUIRE(failure.has_value());
+  BOOST_TEST(std::string(failure->what()) ==
+             (folder / "a.h5") + ": cannot write to disk: File too large");
+  BOOST_TEST((failure->kind() == ErrorKind::disk_full));
+}
+
 BOOST_AUTO_TEST_CASE(the_reason_of_the_system_stays_with_the_error) {
   const TemporaryFolder folder;
   const std::string path = folder / "errno = 7, error message = 'a name'.h5";

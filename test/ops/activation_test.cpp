@@ -51,13 +51,13 @@ std::int64_t width(Activation kind, std::int64_t n) { return gated(kind) ? 2 * n
 
 Tensor forward(Activation kind, const ConstView& x) {
   Tensor y = poisoned(x.dtype(), Shape{x.rows(), x.cols() / (gated(kind) ? 2 : 1)});
-  ops::activation_forward(cpu(), kind, x, y);
+  ops::activation_forward(cpu(), {.kind = kind, .x = x, .y = y});
   return y;
 }
 
 Tensor backward(Activation kind, const ConstView& x, const ConstView& dy) {
   Tensor dx = poisoned(x.dtype(), Shape{x.rows(), x.cols()});
-  ops::activation_backward(cpu(), kind, x, dy, dx);
+  ops::activation_backward(cpu(), {.kind = kind, .x = x, .dy = dy, .dx = dx});
   return dx;
 }
 
@@ -124,10 +124,11 @@ BOOST_AUTO_TEST_CASE(gradients_in_place_and_in_windows) {
     const Tensor wide_y = filled(DType::f32, Shape{6, 30}, 777);
     const Tensor dy = random(DType::f32, Shape{6, 21}, "dy");
     const Tensor expected = backward(kind, clone(x), dy);
-    ops::activation_forward(cpu(), kind, x, wide_y.view().slice_cols(8, 21));
+    ops::activation_forward(cpu(),
+                            {.kind = kind, .x = x, .y = wide_y.view().slice_cols(8, 21)});
     BOOST_TEST(relative_error(wide_y.view().slice_cols(8, 21), reference(kind, host(x))) <
                2e-6);
-    ops::activation_backward(cpu(), kind, x, dy, x);
+    ops::activation_backward(cpu(), {.kind = kind, .x = x, .dy = dy, .dx = x});
     BOOST_TEST(relative_error(x, host(expected)) < 1e-6);
     BOOST_TEST((host(wide).leftCols(4).array() == 777).all());
     BOOST_TEST((host(wide).rightCols(5).array() == 777).all());
@@ -164,16 +165,21 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const View y = x;
   const Tensor y64 = random(DType::f64, Shape{4, 6}, "y");
   const auto fails = [&](Activation kind, const View& out) {
-    BOOST_CHECK_THROW(ops::activation_forward(cpu(), kind, x, out), Error);
-    BOOST_CHECK_THROW(ops::activation_backward(cpu(), kind, x, out, x), Error);
+    BOOST_CHECK_THROW(ops::activation_forward(cpu(), {.kind = kind, .x = x, .y = out}), Error);
+    BOOST_CHECK_THROW(
+        ops::activation_backward(cpu(), {.kind = kind, .x = x, .dy = out, .dx = x}), Error);
   };
   fails(Activation::gelu, y.slice_cols(0, 3));
   fails(Activation::swiglu, y);
   fails(Activation::silu, y.slice_rows(0, 3));
   fails(Activation::relu, y64);
-  BOOST_CHECK_THROW(ops::activation_backward(cpu(), Activation::silu, x, y, y.slice_cols(0, 3)),
-                    Error);
-  BOOST_CHECK_THROW(ops::activation_backward(cpu(), Activation::silu, x, y, y64), Error);
+  BOOST_CHECK_THROW(
+      ops::activation_backward(
+          cpu(), {.kind = Activation::silu, .x = x, .dy = y, .dx = y.slice_cols(0, 3)}),
+      Error);
+  BOOST_CHECK_THROW(
+      ops::activation_backward(cpu(), {.kind = Activation::silu, .x = x, .dy = y, .dx = y64}),
+      Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -31,10 +31,17 @@ struct Run {
         dqkv(poisoned(type, qkv.shape())) {}
 
   void forward(const Dropout& d = {}) const {
-    ops::attention_forward(cpu(), qkv, shape, d, out, lse);
+    ops::attention_forward(cpu(),
+                           {.shape = shape, .dropout = d, .qkv = qkv, .out = out, .lse = lse});
   }
   void backward(const Dropout& d = {}) const {
-    ops::attention_backward(cpu(), dout, qkv, out, lse, shape, d, dqkv);
+    ops::attention_backward(cpu(), {.shape = shape,
+                                    .dropout = d,
+                                    .dout = dout,
+                                    .qkv = qkv,
+                                    .out = out,
+                                    .lse = lse,
+                                    .dqkv = dqkv});
   }
 
   AttentionShape shape;
@@ -303,9 +310,14 @@ BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
   const Tensor dout = widened(run.dout);
   const Tensor out = widened(poisoned(DType::f64, run.out.shape()));
   const Tensor dqkv = widened(poisoned(DType::f64, run.qkv.shape()));
-  ops::attention_forward(cpu(), window(qkv), run.shape, {}, window(out), run.lse);
-  ops::attention_backward(cpu(), window(dout), window(qkv), window(out), run.lse, run.shape, {},
-                          window(dqkv));
+  ops::attention_forward(
+      cpu(), {.shape = run.shape, .qkv = window(qkv), .out = window(out), .lse = run.lse});
+  ops::attention_backward(cpu(), {.shape = run.shape,
+                                  .dout = window(dout),
+                                  .qkv = window(qkv),
+                                  .out = window(out),
+                                  .lse = run.lse,
+                                  .dqkv = window(dqkv)});
   BOOST_TEST(relative_error(out, host(widened(run.out))) < 1e-14);
   BOOST_TEST(relative_error(dqkv, host(widened(run.dqkv))) < 1e-14);
 }
@@ -332,10 +344,15 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Run twice(DType::f64, a);
   const auto fails = [&](const View& qkv, const View& out, const View& lse, const View& dqkv) {
     if (dqkv.raw() == run.dqkv.view().raw()) {
-      BOOST_CHECK_THROW(ops::attention_forward(cpu(), qkv, a, {}, out, lse), Error);
+      BOOST_CHECK_THROW(
+          ops::attention_forward(cpu(), {.shape = a, .qkv = qkv, .out = out, .lse = lse}),
+          Error);
     }
-    BOOST_CHECK_THROW(ops::attention_backward(cpu(), run.dout, qkv, out, lse, a, {}, dqkv),
-                      Error);
+    BOOST_CHECK_THROW(
+        ops::attention_backward(
+            cpu(),
+            {.shape = a, .dout = run.dout, .qkv = qkv, .out = out, .lse = lse, .dqkv = dqkv}),
+        Error);
   };
   const View qkv = run.qkv;
   const View out = run.out;

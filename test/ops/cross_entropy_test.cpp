@@ -74,7 +74,12 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
     Part p{cuts[i], cpu().make(type, Shape{z.rows(), cuts[i + 1] - cuts[i]}),
            poisoned(type, rows), poisoned(type, rows), poisoned(type, rows)};
     assign(p.logits, z.middleCols(p.first, p.logits.cols()));
-    ops::softmax_local(cpu(), p.logits, targets, p.first, p.max, p.sum, p.picked);
+    ops::softmax_local(cpu(), {.logits = p.logits,
+                               .targets = targets,
+                               .first_column = p.first,
+                               .max = p.max,
+                               .sum = p.sum,
+                               .picked = p.picked});
     parts.push_back(p);
   }
   Host global = host(parts[0].max);
@@ -82,8 +87,13 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
   const Tensor global_max = cpu().make(type, rows);
   assign(global_max, global);
   for (Part& p : parts) {
-    ops::softmax_rescale(cpu(), global_max, targets, p.first, p.logits.cols(), p.max, p.sum,
-                         p.picked);
+    ops::softmax_rescale(cpu(), {.global_max = global_max,
+                                 .targets = targets,
+                                 .first_column = p.first,
+                                 .columns = p.logits.cols(),
+                                 .max = p.max,
+                                 .sum = p.sum,
+                                 .picked = p.picked});
   }
   const auto plus = [](const Host& a, const Host& b) { return Host(a + b); };
   all_reduce(parts, &Part::sum, plus);
@@ -92,8 +102,13 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
   result.gradient.resize(z.rows(), z.cols());
   for (Part& p : parts) {
     const Tensor total = filled(DType::f64, Shape{1}, 100);
-    ops::softmax_loss(cpu(), p.sum, p.picked, total);
-    ops::softmax_gradient(cpu(), p.logits, targets, p.first, p.max, p.sum, scale);
+    ops::softmax_loss(cpu(), {.sum = p.sum, .picked = p.picked, .total = total});
+    ops::softmax_gradient(cpu(), {.exponentials = p.logits,
+                                  .targets = targets,
+                                  .first_column = p.first,
+                                  .factor = p.max,
+                                  .sum = p.sum,
+                                  .scale = scale});
     result.loss = total.data<double>()[0] - 100;  // the same on each rank
     result.gradient.middleCols(p.first, p.logits.cols()) = host(p.logits);
   }
@@ -165,9 +180,25 @@ BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
   const Tensor max = poisoned(DType::f64, Shape{5});
   const Tensor sum = poisoned(DType::f64, Shape{5});
   const Tensor picked = poisoned(DType::f64, Shape{5});
-  ops::softmax_local(cpu(), z, targets, 0, max, sum, picked);
-  ops::softmax_rescale(cpu(), clone(max), targets, 0, 21, max, sum, picked);
-  ops::softmax_gradient(cpu(), z, targets, 0, max, sum, 1);
+  ops::softmax_local(cpu(), {.logits = z,
+                             .targets = targets,
+                             .first_column = 0,
+                             .max = max,
+                             .sum = sum,
+                             .picked = picked});
+  ops::softmax_rescale(cpu(), {.global_max = clone(max),
+                               .targets = targets,
+                               .first_column = 0,
+                               .columns = 21,
+                               .max = max,
+                               .sum = sum,
+                               .picked = picked});
+  ops::softmax_gradient(cpu(), {.exponentials = z,
+                                .targets = targets,
+                                .first_column = 0,
+                                .factor = max,
+                                .sum = sum,
+                                .scale = 1});
   BOOST_TEST(relative_error(z, expected.gradient) < 1e-13);
   BOOST_TEST((host(wide).leftCols(6).array() == 777).all());
   BOOST_TEST((host(wide).rightCols(13).array() == 777).all());
@@ -186,34 +217,82 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
-  const Tensor z = random(DType::f32, Shape{4, 6}, "z");
-  const Tensor none = cpu().make(DType::f32, Shape{4, 0});
-  const Tensor t = targets_of(4, 6);
-  const Tensor v = random(DType::f32, Shape{4}, "v");
-  const Tensor more = random(DType::f32, Shape{5}, "v");
-  const Tensor v64 = random(DType::f64, Shape{4}, "v");
-  const Tensor total = filled(DType::f64, Shape{1}, 0);
-  const Tensor wide = random(DType::f32, Shape{4, 2}, "v");
-  const auto& ex = cpu();
-  BOOST_CHECK_THROW(ops::softmax_local(ex, none, t, 0, v, v, v), Error);
-  BOOST_CHECK_THROW(ops::softmax_local(ex, z, v, 0, v, v, v), Error);
-  BOOST_CHECK_THROW(ops::softmax_local(ex, z, targets_of(5, 6), 0, v, v, v), Error);
-  for (const View& bad : {View(more), View(v64), wide.view().slice_cols(0, 1)}) {
-    BOOST_CHECK_THROW(ops::softmax_local(ex, z, t, 0, bad, v, v), Error);
-    BOOST_CHECK_THROW(ops::softmax_local(ex, z, t, 0, v, bad, v), Error);
-    BOOST_CHECK_THROW(ops::softmax_local(ex, z, t, 0, v, v, bad), Error);
-    BOOST_CHECK_THROW(ops::softmax_rescale(ex, bad, t, 0, 6, v, v, v), Error);
-    BOOST_CHECK_THROW(ops::softmax_rescale(ex, v, t, 0, 6, bad, v, v), Error);
-    BOOST_CHECK_THROW(ops::softmax_rescale(ex, v, t, 0, 6, v, bad, v), Error);
-    BOOST_CHECK_THROW(ops::softmax_rescale(ex, v, t, 0, 6, v, v, bad), Error);
-    BOOST_CHECK_THROW(ops::softmax_loss(ex, bad, v, total), Error);
-    BOOST_CHECK_THROW(ops::softmax_loss(ex, v, bad, total), Error);
-    BOOST_CHECK_THROW(ops::softmax_gradient(ex, z, t, 0, bad, v, 1), Error);
-    BOOST_CHECK_THROW(ops::softmax_gradient(ex, z, t, 0, v, bad, 1), Error);
+/// Arrays for four rows of six columns, and some that fit no row.
+struct Arrays {
+  Tensor z = random(DType::f32, Shape{4, 6}, "z");
+  Tensor targets = targets_of(4, 6);
+  Tensor v = random(DType::f32, Shape{4}, "v");
+  Tensor total = filled(DType::f64, Shape{1}, 0);
+  Tensor wide = random(DType::f32, Shape{4, 2}, "v");
+  Tensor more = random(DType::f32, Shape{5}, "v");
+  Tensor v64 = random(DType::f64, Shape{4}, "v");
+  std::array<View, 3> bad = {more, v64, wide.view().slice_cols(0, 1)};
+};
+
+/// Expects an operation to be refused once a field is another array.
+template <class Operation, class Field>
+void refuses(void (*call)(const Exec&, const Operation&), Operation op, Field Operation::*field,
+             const View& other) {
+  op.*field = other;
+  BOOST_CHECK_THROW(call(cpu(), op), Error);
+}
+
+BOOST_AUTO_TEST_CASE(local_refuses_what_does_not_fit) {
+  const Arrays a;
+  using Operation = ops::SoftmaxLocal;
+  const Operation sound{.logits = a.z,
+                        .targets = a.targets,
+                        .first_column = 0,
+                        .max = a.v,
+                        .sum = a.v,
+                        .picked = a.v};
+  refuses(ops::softmax_local, sound, &Operation::logits, cpu().make(DType::f32, Shape{4, 0}));
+  refuses(ops::softmax_local, sound, &Operation::targets, a.v);
+  refuses(ops::softmax_local, sound, &Operation::targets, targets_of(5, 6));
+  for (const View& bad : a.bad) {
+    for (const auto field : {&Operation::max, &Operation::sum, &Operation::picked}) {
+      refuses(ops::softmax_local, sound, field, bad);
+    }
   }
-  BOOST_CHECK_THROW(ops::softmax_loss(ex, v, v, v), Error);
-  BOOST_CHECK_THROW(ops::softmax_loss(ex, v, v, filled(DType::f64, Shape{2}, 0)), Error);
+}
+
+BOOST_AUTO_TEST_CASE(rescale_refuses_what_does_not_fit) {
+  const Arrays a;
+  using Operation = ops::SoftmaxRescale;
+  const Operation sound{.global_max = a.v,
+                        .targets = a.targets,
+                        .first_column = 0,
+                        .columns = 6,
+                        .max = a.v,
+                        .sum = a.v,
+                        .picked = a.v};
+  for (const View& bad : a.bad) {
+    refuses(ops::softmax_rescale, sound, &Operation::global_max, bad);
+    for (const auto field : {&Operation::max, &Operation::sum, &Operation::picked}) {
+      refuses(ops::softmax_rescale, sound, field, bad);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(loss_and_gradient_refuse_what_does_not_fit) {
+  const Arrays a;
+  using Loss = ops::SoftmaxLoss;
+  using Gradient = ops::SoftmaxGradient;
+  const Loss loss{.sum = a.v, .picked = a.v, .total = a.total};
+  const Gradient gradient{.exponentials = a.z,
+                          .targets = a.targets,
+                          .first_column = 0,
+                          .factor = a.v,
+                          .sum = a.v,
+                          .scale = 1};
+  for (const View& bad : a.bad) {
+    refuses(ops::softmax_loss, loss, &Loss::sum, bad);
+    refuses(ops::softmax_loss, loss, &Loss::picked, bad);
+    refuses(ops::softmax_gradient, gradient, &Gradient::factor, bad);
+    refuses(ops::softmax_gradient, gradient, &Gradient::sum, bad);
+  }
+  refuses(ops::softmax_loss, loss, &Loss::total, a.v);
+  refuses(ops::softmax_loss, loss, &Loss::total, filled(DType::f64, Shape{2}, 0));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -16,7 +16,7 @@ const std::array kShapes = {Shape{1}, Shape{3, 5}, Shape{1, 4097}, Shape{150, 25
 
 Tensor dropped(const ConstView& x, const Dropout& spec, const ConstView& add = {}) {
   Tensor y = poisoned(x.dtype(), Shape{x.rows(), x.cols()});
-  ops::dropout(cpu(), x, spec, add, y);
+  ops::apply_dropout(cpu(), {.x = x, .dropout = spec, .add = add, .y = y});
   return y;
 }
 
@@ -66,7 +66,7 @@ BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
   check(host(from));
   ops::add(cpu(), from, to, to);
   check(2 * host(from));
-  ops::dropout(cpu(), from, {}, {}, to);
+  ops::apply_dropout(cpu(), {.x = from, .dropout = {}, .y = to});
   check(host(from));
 }
 
@@ -86,10 +86,10 @@ BOOST_AUTO_TEST_CASE(dropout_follows_its_definition) {
         expected += host(add);
         BOOST_TEST(relative_error(dropped(x, spec, add), expected) < bound);
         const Tensor over_x = clone(x);
-        ops::dropout(cpu(), over_x, spec, add, over_x);
+        ops::apply_dropout(cpu(), {.x = over_x, .dropout = spec, .add = add, .y = over_x});
         BOOST_TEST(relative_error(over_x, expected) < bound);
         const Tensor over_add = clone(add);
-        ops::dropout(cpu(), x, spec, over_add, over_add);
+        ops::apply_dropout(cpu(), {.x = x, .dropout = spec, .add = over_add, .y = over_add});
         BOOST_TEST(relative_error(over_add, expected) < bound);
       }
     }
@@ -202,11 +202,12 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
     BOOST_CHECK_THROW(ops::add(cpu(), v, other, v), Error);
     BOOST_CHECK_THROW(ops::add(cpu(), v, v, other), Error);
     BOOST_CHECK_THROW(ops::copy(cpu(), v, other), Error);
-    BOOST_CHECK_THROW(ops::dropout(cpu(), v, {}, {}, other), Error);
-    BOOST_CHECK_THROW(ops::dropout(cpu(), v, {}, other, v), Error);
+    BOOST_CHECK_THROW(ops::apply_dropout(cpu(), {.x = v, .dropout = {}, .y = other}), Error);
+    BOOST_CHECK_THROW(ops::apply_dropout(cpu(), {.x = v, .dropout = {}, .add = other, .y = v}),
+                      Error);
   }
-  BOOST_CHECK_THROW(ops::dropout(cpu(), v, {1.0, {}}, {}, v), Error);
-  BOOST_CHECK_THROW(ops::dropout(cpu(), v, {-0.1, {}}, {}, v), Error);
+  BOOST_CHECK_THROW(ops::apply_dropout(cpu(), {.x = v, .dropout = {1.0, {}}, .y = v}), Error);
+  BOOST_CHECK_THROW(ops::apply_dropout(cpu(), {.x = v, .dropout = {-0.1, {}}, .y = v}), Error);
   BOOST_CHECK_THROW(ops::accumulate_squares(cpu(), v, filled(DType::f32, Shape{1}, 0)), Error);
   BOOST_CHECK_THROW(ops::accumulate_squares(cpu(), v, filled(DType::f64, Shape{2}, 0)), Error);
 }

@@ -52,7 +52,9 @@ BOOST_AUTO_TEST_CASE(takes_rows_and_zeros_outside) {
       const ConstView table = wide_table.view().slice_cols(1, h);
       const Tensor ids = ids_of({100, 109, 99, 110, 104, 104, 0, 2000000000, 105});
       const Tensor wide_y = filled(type, Shape{9, h + 2}, 777);
-      ops::embedding_forward(cpu(), ids, table, 100, wide_y.view().slice_cols(1, h));
+      ops::embedding_forward(
+          cpu(),
+          {.ids = ids, .table = table, .first_row = 100, .y = wide_y.view().slice_cols(1, h)});
       Host expected = Host::Constant(9, h + 2, 777);
       const std::array<int, 9> rows = {0, 9, -1, -1, 4, 4, -1, -1, 5};
       for (int i = 0; i < 9; ++i) {
@@ -76,7 +78,7 @@ BOOST_AUTO_TEST_CASE(gradient_is_summed_in_the_order_of_ids) {
         const std::int64_t row = ids.data<std::int32_t>()[i] - 7;
         if (row >= 0 && row < 8) add_row(expected, row, dy, i);
       }
-      ops::embedding_backward(cpu(), ids, dy, 7, dtable);
+      ops::embedding_backward(cpu(), {.ids = ids, .dy = dy, .first_row = 7, .dtable = dtable});
       BOOST_TEST(same_bits(dtable, expected));
     }
   }
@@ -88,9 +90,9 @@ BOOST_AUTO_TEST_CASE(gradients) {
   const Tensor y = poisoned(DType::f64, Shape{7, 5});
   const Tensor dy = random(DType::f64, Shape{7, 5}, "dy");
   const Tensor dtable = filled(DType::f64, Shape{6, 5}, 0);
-  ops::embedding_backward(cpu(), ids, dy, 3, dtable);
+  ops::embedding_backward(cpu(), {.ids = ids, .dy = dy, .first_row = 3, .dtable = dtable});
   const auto loss = [&] {
-    ops::embedding_forward(cpu(), ids, table, 3, y);
+    ops::embedding_forward(cpu(), {.ids = ids, .table = table, .first_row = 3, .y = y});
     return inner(y, dy);
   };
   BOOST_TEST(gradient_error(table, dtable, loss) < 1e-8);
@@ -102,12 +104,12 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
   const Tensor table = random(DType::f32, Shape{50, 70}, "table");
   BOOST_TEST(same_on_any_threads([&] {
     Tensor y = poisoned(DType::f32, Shape{2000, 70});
-    ops::embedding_forward(cpu(), ids, table, 0, y);
+    ops::embedding_forward(cpu(), {.ids = ids, .table = table, .first_row = 0, .y = y});
     return y;
   }));
   BOOST_TEST(same_on_any_threads([&] {
     Tensor dtable = filled(DType::f32, Shape{50, 70}, 0.5);
-    ops::embedding_backward(cpu(), ids, dy, 0, dtable);
+    ops::embedding_backward(cpu(), {.ids = ids, .dy = dy, .first_row = 0, .dtable = dtable});
     return dtable;
   }));
 }
@@ -119,8 +121,11 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Tensor y64 = random(DType::f64, Shape{3, 5}, "y");
   const Tensor float_ids = random(DType::f32, Shape{3}, "ids");
   const auto fails = [&](const ConstView& i, const View& t, const View& out) {
-    BOOST_CHECK_THROW(ops::embedding_forward(cpu(), i, t, 0, out), Error);
-    BOOST_CHECK_THROW(ops::embedding_backward(cpu(), i, out, 0, t), Error);
+    BOOST_CHECK_THROW(
+        ops::embedding_forward(cpu(), {.ids = i, .table = t, .first_row = 0, .y = out}), Error);
+    BOOST_CHECK_THROW(
+        ops::embedding_backward(cpu(), {.ids = i, .dy = out, .first_row = 0, .dtable = t}),
+        Error);
   };
   fails(ids, table, y.view().slice_rows(0, 2));
   fails(ids, table, y.view().slice_cols(0, 4));
@@ -141,7 +146,9 @@ BOOST_AUTO_TEST_CASE(adds_rows_by_position) {
       for (std::int64_t i = 0; i < 20; ++i) {
         add_row(expected.view().slice_cols(2, 5), i, table, (first + i) % 7);
       }
-      ops::positions_forward(cpu(), table, 7, first, wide.view().slice_cols(2, 5));
+      ops::positions_forward(
+          cpu(),
+          {.table = table, .seq = 7, .first_row = first, .y = wide.view().slice_cols(2, 5)});
       BOOST_TEST(same_bits(wide, expected));
     }
   }
@@ -152,12 +159,12 @@ BOOST_AUTO_TEST_CASE(gradients) {
   const Tensor dy = random(DType::f64, Shape{20, 5}, "dy");
   const Tensor start = random(DType::f64, Shape{9, 5}, "start");
   const Tensor dtable = clone(start);
-  ops::positions_backward(cpu(), dy, 7, 3, dtable);
+  ops::positions_backward(cpu(), {.dy = dy, .seq = 7, .first_row = 3, .dtable = dtable});
   BOOST_TEST(same_bits(dtable.view().slice_rows(7, 2), start.view().slice_rows(7, 2)));
   assign(dtable, host(dtable) - host(start));
   const auto loss = [&] {
     const Tensor y = filled(DType::f64, Shape{20, 5}, 0);
-    ops::positions_forward(cpu(), table, 7, 3, y);
+    ops::positions_forward(cpu(), {.table = table, .seq = 7, .first_row = 3, .y = y});
     return inner(y, dy);
   };
   BOOST_TEST(gradient_error(table, dtable, loss) < 1e-8);
@@ -167,7 +174,7 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
   const Tensor dy = random(DType::f32, Shape{1500, 40}, "dy");
   BOOST_TEST(same_on_any_threads([&] {
     Tensor dtable = filled(DType::f32, Shape{50, 40}, 0.5);
-    ops::positions_backward(cpu(), dy, 50, 20, dtable);
+    ops::positions_backward(cpu(), {.dy = dy, .seq = 50, .first_row = 20, .dtable = dtable});
     return dtable;
   }));
 }
@@ -177,8 +184,12 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Tensor y = random(DType::f32, Shape{10, 5}, "y");
   const Tensor y64 = random(DType::f64, Shape{10, 5}, "y");
   const auto fails = [&](std::int64_t seq, const View& out) {
-    BOOST_CHECK_THROW(ops::positions_forward(cpu(), table, seq, 0, out), Error);
-    BOOST_CHECK_THROW(ops::positions_backward(cpu(), out, seq, 0, table), Error);
+    BOOST_CHECK_THROW(
+        ops::positions_forward(cpu(), {.table = table, .seq = seq, .first_row = 0, .y = out}),
+        Error);
+    BOOST_CHECK_THROW(ops::positions_backward(
+                          cpu(), {.dy = out, .seq = seq, .first_row = 0, .dtable = table}),
+                      Error);
   };
   fails(5, y);
   fails(0, y);

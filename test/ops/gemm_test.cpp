@@ -46,7 +46,13 @@ void compare(DType type, const Size& s, Op op_a, Op op_b, double beta, bool with
   Host expected = product(as_used(a, op_a), as_used(b, op_b));
   if (beta != 0) expected += beta * host(c);
   if (with_bias) expected.rowwise() += host(bias).row(0);
-  ops::gemm_into(cpu(), a, op_a, b, op_b, c, beta, with_bias ? ConstView(bias) : ConstView());
+  ops::gemm_into(cpu(), {.a = a,
+                         .op_a = op_a,
+                         .b = b,
+                         .op_b = op_b,
+                         .c = c,
+                         .beta = beta,
+                         .bias = with_bias ? ConstView(bias) : ConstView()});
   const double bound = type == DType::f64 ? 1e-13 : 1e-5;
   BOOST_TEST(relative_error(c, expected) < bound);
 }
@@ -79,7 +85,7 @@ BOOST_AUTO_TEST_CASE(makes_a_new_tensor) {
   const Tensor a = random(DType::f32, Shape{2, 3, 5}, "a");
   const Tensor w = random(DType::f32, Shape{7, 5}, "w");
   const Tensor bias = random(DType::f32, Shape{7}, "bias");
-  const Tensor c = ops::gemm(cpu(), a, Op::n, w, Op::t, bias);
+  const Tensor c = ops::gemm(cpu(), {.a = a, .b = w, .op_b = Op::t, .bias = bias});
   BOOST_TEST(c.rows() == 6);
   BOOST_TEST((c.dtype() == DType::f32));
   Host expected = product(host(a), Host(host(w).transpose()));
@@ -103,7 +109,12 @@ BOOST_AUTO_TEST_CASE(strided_windows_and_nothing_beside_them) {
       Host expected = host(wide_c);
       expected.middleCols(6, 23) = product(as_used(a, op_a), as_used(b, op_b));
       expected.middleCols(6, 23).rowwise() += host(bias).row(0);
-      ops::gemm_into(cpu(), a, op_a, b, op_b, wide_c.view().slice_cols(6, 23), 0, bias);
+      ops::gemm_into(cpu(), {.a = a,
+                             .op_a = op_a,
+                             .b = b,
+                             .op_b = op_b,
+                             .c = wide_c.view().slice_cols(6, 23),
+                             .bias = bias});
       BOOST_TEST((host(wide_c) - expected).cwiseAbs().maxCoeff() < 1e-13);
     }
   }
@@ -114,9 +125,9 @@ BOOST_AUTO_TEST_CASE(a_sum_over_nothing) {
   const Tensor b = cpu().make(DType::f32, Shape{0, 4});
   const Tensor bias = random(DType::f32, Shape{4}, "bias");
   const Tensor c = poisoned(DType::f32, Shape{3, 4});
-  ops::gemm_into(cpu(), a, Op::n, b, Op::n, c, 0, bias);
+  ops::gemm_into(cpu(), {.a = a, .b = b, .c = c, .bias = bias});
   for (int r = 0; r < 3; ++r) BOOST_TEST(same_bits(c.view().slice_rows(r, 1), bias));
-  const Tensor none = ops::gemm(cpu(), b, Op::n, c, Op::t);
+  const Tensor none = ops::gemm(cpu(), {.a = b, .b = c, .op_b = Op::t});
   BOOST_TEST(none.count() == 0);
 }
 
@@ -127,13 +138,18 @@ BOOST_AUTO_TEST_CASE(gradients) {
       const Tensor b = random(DType::f64, stored(7, 3, op_b), "b");
       const Tensor bias = random(DType::f64, Shape{3}, "bias");
       const Tensor r = random(DType::f64, Shape{5, 3}, "r");
-      const auto loss = [&] { return inner(ops::gemm(cpu(), a, op_a, b, op_b, bias), r); };
+      const auto loss = [&] {
+        return inner(
+            ops::gemm(cpu(), {.a = a, .op_a = op_a, .b = b, .op_b = op_b, .bias = bias}), r);
+      };
       const Op not_a = op_a == Op::n ? Op::t : Op::n;
       const Op not_b = op_b == Op::n ? Op::t : Op::n;
-      const Tensor da = op_a == Op::n ? ops::gemm(cpu(), r, Op::n, b, not_b)
-                                      : ops::gemm(cpu(), b, op_b, r, Op::t);
-      const Tensor db = op_b == Op::n ? ops::gemm(cpu(), a, not_a, r, Op::n)
-                                      : ops::gemm(cpu(), r, Op::t, a, op_a);
+      const Tensor da = op_a == Op::n
+                            ? ops::gemm(cpu(), {.a = r, .b = b, .op_b = not_b})
+                            : ops::gemm(cpu(), {.a = b, .op_a = op_b, .b = r, .op_b = Op::t});
+      const Tensor db = op_b == Op::n
+                            ? ops::gemm(cpu(), {.a = a, .op_a = not_a, .b = r})
+                            : ops::gemm(cpu(), {.a = r, .op_a = Op::t, .b = a, .op_b = op_a});
       const Tensor dbias = filled(DType::f64, Shape{3}, 0);
       ops::accumulate_rows(cpu(), r, dbias);
       BOOST_TEST(gradient_error(a, da, loss) < 1e-8);
@@ -149,7 +165,8 @@ BOOST_AUTO_TEST_CASE(threads_change_little) {
   const Host expected = product(host(a), Host(host(b).transpose()));
   for (const int n : {1, 2, 3}) {
     const Threads threads(n);
-    BOOST_TEST(relative_error(ops::gemm(cpu(), a, Op::n, b, Op::t), expected) < 1e-6);
+    BOOST_TEST(relative_error(ops::gemm(cpu(), {.a = a, .b = b, .op_b = Op::t}), expected) <
+               1e-6);
   }
 }
 
@@ -162,7 +179,7 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Tensor bias = random(DType::f32, Shape{3}, "bias");
   const Tensor bias64 = random(DType::f64, Shape{4}, "bias");
   const auto into = [&](const ConstView& y, Op op_y, const View& z, const ConstView& add) {
-    ops::gemm_into(cpu(), a, Op::n, y, op_y, z, 0, add);
+    ops::gemm_into(cpu(), {.a = a, .b = y, .op_b = op_y, .c = z, .bias = add});
   };
   BOOST_CHECK_THROW(into(b, Op::t, c, {}), Error);
   BOOST_CHECK_THROW(into(b, Op::n, c.view().slice_cols(0, 3), {}), Error);
@@ -171,9 +188,10 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   BOOST_CHECK_THROW(into(b, Op::n, c, bias64), Error);
   BOOST_CHECK_THROW(into(b64, Op::n, c, {}), Error);
   BOOST_CHECK_THROW(into(b, Op::n, c64, {}), Error);
-  BOOST_CHECK_THROW((void)ops::gemm(cpu(), Tensor(cpu().device, DType::i32, Shape{2, 3}), Op::n,
-                                    Tensor(cpu().device, DType::i32, Shape{3, 4}), Op::n),
-                    Error);
+  BOOST_CHECK_THROW(
+      (void)ops::gemm(cpu(), {.a = Tensor(cpu().device, DType::i32, Shape{2, 3}),
+                              .b = Tensor(cpu().device, DType::i32, Shape{3, 4})}),
+      Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -54,8 +54,8 @@ BOOST_AUTO_TEST_CASE(dropout_masks_are_those_of_fp64) {
       const View x = Windows::random(type, n, h, "x");
       const View y = Windows::random(type, n, h, "add");  // y is `add`
       const Tensor y64 = as_f64(y);
-      ops::dropout(cpu(), x, spec, y, y);
-      ops::dropout(cpu(), as_f64(x), spec, y64, y64);
+      ops::apply_dropout(cpu(), {.x = x, .dropout = spec, .add = y, .y = y});
+      ops::apply_dropout(cpu(), {.x = as_f64(x), .dropout = spec, .add = y64, .y = y64});
       BOOST_TEST(relative_error(y, host(y64)) < rounding(type));
     });
   }
@@ -151,7 +151,9 @@ BOOST_AUTO_TEST_CASE(refuses_other_types) {
   const Tensor total = filled(DType::f64, Shape{1}, 0);
   BOOST_CHECK_THROW(ops::add(cpu(), x, x, make(DType::f32)), Error);
   BOOST_CHECK_THROW(ops::copy(cpu(), x, make(DType::f16)), Error);
-  BOOST_CHECK_THROW(ops::dropout(cpu(), x, {}, make(DType::f32), x), Error);
+  BOOST_CHECK_THROW(
+      ops::apply_dropout(cpu(), {.x = x, .dropout = {}, .add = make(DType::f32), .y = x}),
+      Error);
   BOOST_CHECK_THROW(ops::accumulate(cpu(), x, make(DType::f64)), Error);
   BOOST_CHECK_THROW(ops::accumulate(cpu(), make(DType::f64), make(DType::f32)), Error);
   BOOST_CHECK_THROW(ops::accumulate(cpu(), make(DType::i32), make(DType::f32)), Error);
@@ -216,7 +218,12 @@ BOOST_AUTO_TEST_CASE(adamw) {
   for (const Types& t : kMixes) {
     for (const std::int64_t n : {1, 3, 1025, 20001}) {
       check_step(t, n, [](const std::array<Tensor, 5>& x) {
-        ops::adamw(cpu(), kAdamw, x[0], x[1], x[2], x[3], x[4]);
+        ops::adamw(cpu(), {.step = kAdamw,
+                           .gradient = x[0],
+                           .value = x[1],
+                           .exp_avg = x[2],
+                           .exp_avg_sq = x[3],
+                           .copy = x[4]});
       });
     }
   }
@@ -229,7 +236,11 @@ BOOST_AUTO_TEST_CASE(sgd) {
         const SgdStep s{
             .lr = 0.1, .momentum = momentum, .weight_decay = 0.1, .gradient_scale = 0.5};
         check_step(t, n, [&](const std::array<Tensor, 5>& x) {
-          ops::sgd(cpu(), s, x[0], x[1], momentum == 0 ? View() : View(x[2]), x[4]);
+          ops::sgd(cpu(), {.step = s,
+                           .gradient = x[0],
+                           .value = x[1],
+                           .momentum = momentum == 0 ? View() : View(x[2]),
+                           .copy = x[4]});
         });
       }
     }
@@ -243,10 +254,15 @@ BOOST_AUTO_TEST_CASE(the_copy_is_the_new_value_rounded) {
   const Tensor v = filled(DType::f32, Shape{3001}, 0);
   const Tensor copy = poisoned(DType::bf16, Shape{3001});
   const Tensor expected = poisoned(DType::bf16, Shape{3001});
-  ops::adamw(cpu(), kAdamw, g, theta, m, v, copy);
+  ops::adamw(cpu(), {.step = kAdamw,
+                     .gradient = g,
+                     .value = theta,
+                     .exp_avg = m,
+                     .exp_avg_sq = v,
+                     .copy = copy});
   ops::cast(cpu(), theta, expected);
   BOOST_TEST(same_bits(copy, expected));
-  ops::sgd(cpu(), {.lr = 0.5}, g, theta, {}, copy);
+  ops::sgd(cpu(), {.step = {.lr = 0.5}, .gradient = g, .value = theta, .copy = copy});
   ops::cast(cpu(), theta, expected);
   BOOST_TEST(same_bits(copy, expected));
 }
@@ -264,7 +280,12 @@ BOOST_AUTO_TEST_CASE(same_bits_in_parts_and_on_any_threads) {
       const auto part = [&, a = at, k = count](const Tensor& t) {
         return t.view().reshape(Shape{n, 1}).slice_rows(a, k);
       };
-      ops::adamw(cpu(), kAdamw, part(g), part(theta), part(m), part(v), part(copy));
+      ops::adamw(cpu(), {.step = kAdamw,
+                         .gradient = part(g),
+                         .value = part(theta),
+                         .exp_avg = part(m),
+                         .exp_avg_sq = part(v),
+                         .copy = part(copy)});
     }
     return copy;
   };
@@ -278,15 +299,25 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Tensor h = make(DType::bf16);
   const auto adamw_fails = [](const View& g, const View& theta, const View& m, const View& v,
                               const View& copy) {
-    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw, g, theta, m, v, copy), Error);
+    BOOST_CHECK_THROW(ops::adamw(cpu(), {.step = kAdamw,
+                                         .gradient = g,
+                                         .value = theta,
+                                         .exp_avg = m,
+                                         .exp_avg_sq = v,
+                                         .copy = copy}),
+                      Error);
   };
   adamw_fails(x, x, x, h, {});  // moments of two types
   adamw_fails(x, x, x, x, make(DType::bf16, 5));
   adamw_fails(x, x, x, x, make(DType::f64));
   adamw_fails(h, make(DType::f64), make(DType::f64), make(DType::f64), {});
   adamw_fails(x, x, x, x, Tensor(cpu().device, DType::u16, Shape{6}));
-  BOOST_CHECK_THROW(ops::sgd(cpu(), {}, x, x, {}, make(DType::bf16, 5)), Error);
-  BOOST_CHECK_THROW(ops::sgd(cpu(), {}, make(DType::f64), x, {}, h), Error);
+  BOOST_CHECK_THROW(
+      ops::sgd(cpu(), {.step = {}, .gradient = x, .value = x, .copy = make(DType::bf16, 5)}),
+      Error);
+  BOOST_CHECK_THROW(
+      ops::sgd(cpu(), {.step = {}, .gradient = make(DType::f64), .value = x, .copy = h}),
+      Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -48,9 +48,16 @@ struct Product {
     const Tensor bias = biased ? random(type, Shape{size.n}, "bias") : Tensor();
     const auto add = [](const Tensor& t) { return t.defined() ? ConstView(t) : ConstView(); };
     const Tensor expected = as_f64(c);
-    ops::gemm_into(cpu(), as_f64(a), op_a, as_f64(b), op_b, expected, beta,
-                   add(biased ? as_f64(bias) : Tensor()));
-    ops::gemm_into(cpu(), a, op_a, b, op_b, c, beta, add(bias));
+    ops::gemm_into(cpu(), {.a = as_f64(a),
+                           .op_a = op_a,
+                           .b = as_f64(b),
+                           .op_b = op_b,
+                           .c = expected,
+                           .beta = beta,
+                           .bias = add(biased ? as_f64(bias) : Tensor())});
+    ops::gemm_into(
+        cpu(),
+        {.a = a, .op_a = op_a, .b = b, .op_b = op_b, .c = c, .beta = beta, .bias = add(bias)});
     BOOST_TEST_CONTEXT(name_of(type) << " into " << name_of(result) << " " << size.m << " "
                                      << size.n << " " << size.k << " " << int(op_a) << int(op_b)
                                      << " beta " << beta << " bias " << biased) {
@@ -98,10 +105,10 @@ BOOST_AUTO_TEST_CASE(a_sum_over_nothing) {
       const Tensor a = cpu().make(type, Shape{3, 0});
       const Tensor b = cpu().make(type, Shape{0, 4});
       const Tensor c = poisoned(result, Shape{3, 4});
-      ops::gemm_into(cpu(), a, Op::n, b, Op::n, c);
+      ops::gemm_into(cpu(), {.a = a, .b = b, .c = c});
       BOOST_TEST((host(c).array() == 0).all());
       BOOST_TEST(
-          ops::gemm(cpu(), b, Op::n, Tensor(cpu().device, type, Shape{4, 5}), Op::n).count() ==
+          ops::gemm(cpu(), {.a = b, .b = Tensor(cpu().device, type, Shape{4, 5})}).count() ==
           0);
     }
   }
@@ -113,7 +120,7 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
   for (const DType result : {DType::bf16, DType::f32}) {
     BOOST_TEST(same_on_any_threads([&] {
       Tensor c = poisoned(result, Shape{700, 530});
-      ops::gemm_into(cpu(), a, Op::n, b, Op::n, c);
+      ops::gemm_into(cpu(), {.a = a, .b = b, .c = c});
       return c;
     }));
   }
@@ -146,7 +153,8 @@ BOOST_AUTO_TEST_CASE(refuses_other_types) {
   const Tensor b = make(DType::bf16, {3, 4});
   const auto fails = [&](const ConstView& x, const ConstView& y, DType c, DType bias) {
     BOOST_CHECK_THROW(
-        ops::gemm_into(cpu(), x, Op::n, y, Op::n, make(c, {2, 4}), 0, make(bias, {4})), Error);
+        ops::gemm_into(cpu(), {.a = x, .b = y, .c = make(c, {2, 4}), .bias = make(bias, {4})}),
+        Error);
   };
   fails(a, make(DType::f16, {3, 4}), DType::f32, DType::bf16);
   fails(a, make(DType::f32, {3, 4}), DType::f32, DType::bf16);

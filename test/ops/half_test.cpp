@@ -49,8 +49,20 @@ BOOST_AUTO_TEST_CASE(norms) {
     const Tensor statistics = poisoned(DType::f32, Shape{n, 2});
     const Tensor y64 = poisoned(DType::f64, Shape{n, h});
     const Tensor statistics64 = poisoned(DType::f64, Shape{n, 2});
-    ops::norm_forward(cpu(), kind, 1e-5, x, w, b, y, statistics);
-    ops::norm_forward(cpu(), kind, 1e-5, as_f64(x), as_f64(w), as_f64(b), y64, statistics64);
+    ops::norm_forward(cpu(), {.kind = kind,
+                              .epsilon = 1e-5,
+                              .x = x,
+                              .weight = w,
+                              .bias = b,
+                              .y = y,
+                              .statistics = statistics});
+    ops::norm_forward(cpu(), {.kind = kind,
+                              .epsilon = 1e-5,
+                              .x = as_f64(x),
+                              .weight = as_f64(w),
+                              .bias = as_f64(b),
+                              .y = y64,
+                              .statistics = statistics64});
     BOOST_TEST(relative_error(y, host(y64)) < rounding(type));
     BOOST_TEST(relative_error(statistics, host(statistics64)) < 1e-5);
     const View dy = Windows::random(type, n, h, "dy");
@@ -60,9 +72,24 @@ BOOST_AUTO_TEST_CASE(norms) {
     const Tensor dx64 = as_f64(dx);
     const Tensor dw64 = as_f64(dw);
     const Tensor db64 = as_f64(db);
-    ops::norm_backward(cpu(), kind, dy, x, w, statistics, dx, dx, dw, db);
-    ops::norm_backward(cpu(), kind, as_f64(dy), as_f64(x), as_f64(w), as_f64(statistics), dx64,
-                       dx64, dw64, db64);
+    ops::norm_backward(cpu(), {.kind = kind,
+                               .dy = dy,
+                               .x = x,
+                               .weight = w,
+                               .statistics = statistics,
+                               .add = dx,
+                               .dx = dx,
+                               .dweight = dw,
+                               .dbias = db});
+    ops::norm_backward(cpu(), {.kind = kind,
+                               .dy = as_f64(dy),
+                               .x = as_f64(x),
+                               .weight = as_f64(w),
+                               .statistics = as_f64(statistics),
+                               .add = dx64,
+                               .dx = dx64,
+                               .dweight = dw64,
+                               .dbias = db64});
     BOOST_TEST(relative_error(dx, host(dx64)) < rounding(type));
     BOOST_TEST(relative_error(dw, host(dw64)) < rounding(grad));
     BOOST_TEST(relative_error(db, host(db64)) < rounding(grad));
@@ -84,11 +111,11 @@ BOOST_AUTO_TEST_CASE(activations) {
       const View y = Windows::poisoned(type, n, h);
       const Tensor x64 = as_f64(x);
       const Tensor y64 = poisoned(DType::f64, Shape{n, h});
-      ops::activation_forward(cpu(), kind, x, y);
-      ops::activation_forward(cpu(), kind, x64, y64);
+      ops::activation_forward(cpu(), {.kind = kind, .x = x, .y = y});
+      ops::activation_forward(cpu(), {.kind = kind, .x = x64, .y = y64});
       BOOST_TEST(relative_error(y, host(y64)) < rounding(type));
-      ops::activation_backward(cpu(), kind, x, dy, x);
-      ops::activation_backward(cpu(), kind, x64, as_f64(dy), x64);
+      ops::activation_backward(cpu(), {.kind = kind, .x = x, .dy = dy, .dx = x});
+      ops::activation_backward(cpu(), {.kind = kind, .x = x64, .dy = as_f64(dy), .dx = x64});
       BOOST_TEST(relative_error(x, host(x64)) < rounding(type));
     }
   });
@@ -109,13 +136,26 @@ BOOST_AUTO_TEST_CASE(attention_and_its_gradient) {
         const Tensor out64 = poisoned(DType::f64, Shape{rows, width});
         const Tensor lse64 = poisoned(DType::f64, lse.shape());
         const Tensor dqkv64 = poisoned(DType::f64, Shape{rows, a.row_width()});
-        ops::attention_forward(cpu(), qkv, a, d, out, lse);
-        ops::attention_forward(cpu(), as_f64(qkv), a, d, out64, lse64);
+        ops::attention_forward(cpu(),
+                               {.shape = a, .dropout = d, .qkv = qkv, .out = out, .lse = lse});
+        ops::attention_forward(
+            cpu(), {.shape = a, .dropout = d, .qkv = as_f64(qkv), .out = out64, .lse = lse64});
         BOOST_TEST(relative_error(out, host(out64)) < rounding(type));
         BOOST_TEST(relative_error(lse, host(lse64)) < 1e-5);
-        ops::attention_backward(cpu(), dout, qkv, out, lse, a, d, dqkv);
-        ops::attention_backward(cpu(), as_f64(dout), as_f64(qkv), as_f64(out), as_f64(lse), a,
-                                d, dqkv64);
+        ops::attention_backward(cpu(), {.shape = a,
+                                        .dropout = d,
+                                        .dout = dout,
+                                        .qkv = qkv,
+                                        .out = out,
+                                        .lse = lse,
+                                        .dqkv = dqkv});
+        ops::attention_backward(cpu(), {.shape = a,
+                                        .dropout = d,
+                                        .dout = as_f64(dout),
+                                        .qkv = as_f64(qkv),
+                                        .out = as_f64(out),
+                                        .lse = as_f64(lse),
+                                        .dqkv = dqkv64});
         BOOST_TEST(relative_error(dqkv, host(dqkv64)) < rounding(type));
         BOOST_TEST(Windows::untouched());
       }
@@ -127,12 +167,13 @@ BOOST_AUTO_TEST_CASE(rotation) {
   const AttentionShape a{2, 7, 2, 3, 20, 0};
   for (const DType type : kHalves) {
     for (const std::int64_t dim : {2, 6, 20}) {
-      const Tensor table = ops::rotary_table(cpu(), type, 9, dim, 100);
+      const Tensor table =
+          ops::rotary_table(cpu(), {.dtype = type, .seq = 9, .rotary_dim = dim, .base = 100});
       BOOST_TEST((table.dtype() == DType::f32));
       const View x = Windows::random(type, 14, a.row_width(), "x");
       const Tensor x64 = as_f64(x);
-      ops::rotary(cpu(), x, a, table, true);
-      ops::rotary(cpu(), x64, a, as_f64(table), true);
+      ops::rotary(cpu(), {.shape = a, .qkv = x, .table = table, .inverse = true});
+      ops::rotary(cpu(), {.shape = a, .qkv = x64, .table = as_f64(table), .inverse = true});
       BOOST_TEST(relative_error(x, host(x64)) < rounding(type));
       BOOST_TEST(Windows::untouched());
     }
@@ -145,19 +186,22 @@ BOOST_AUTO_TEST_CASE(tables) {
     const Tensor ids = ids_of(40, 2 * n);
     const View y = Windows::poisoned(type, 40, h);
     const Tensor y64 = poisoned(DType::f64, Shape{40, h});
-    ops::embedding_forward(cpu(), ids, table, 1, y);
-    ops::embedding_forward(cpu(), ids, as_f64(table), 1, y64);
+    ops::embedding_forward(cpu(), {.ids = ids, .table = table, .first_row = 1, .y = y});
+    ops::embedding_forward(cpu(),
+                           {.ids = ids, .table = as_f64(table), .first_row = 1, .y = y64});
     BOOST_TEST((host(y) == host(y64)));
-    ops::positions_forward(cpu(), table, n, 3, y);
-    ops::positions_forward(cpu(), as_f64(table), n, 3, y64);
+    ops::positions_forward(cpu(), {.table = table, .seq = n, .first_row = 3, .y = y});
+    ops::positions_forward(cpu(), {.table = as_f64(table), .seq = n, .first_row = 3, .y = y64});
     BOOST_TEST(relative_error(y, host(y64)) < rounding(type));
     for (const DType grad : {type, DType::f32}) {
       const View dtable = Windows::random(grad, n, h, "dtable");
       const Tensor dtable64 = as_f64(dtable);
-      ops::embedding_backward(cpu(), ids, y, 1, dtable);
-      ops::positions_backward(cpu(), y, n, 3, dtable);
-      ops::embedding_backward(cpu(), ids, as_f64(y), 1, dtable64);
-      ops::positions_backward(cpu(), as_f64(y), n, 3, dtable64);
+      ops::embedding_backward(cpu(), {.ids = ids, .dy = y, .first_row = 1, .dtable = dtable});
+      ops::positions_backward(cpu(), {.dy = y, .seq = n, .first_row = 3, .dtable = dtable});
+      ops::embedding_backward(
+          cpu(), {.ids = ids, .dy = as_f64(y), .first_row = 1, .dtable = dtable64});
+      ops::positions_backward(cpu(),
+                              {.dy = as_f64(y), .seq = n, .first_row = 3, .dtable = dtable64});
       // In a half type each of up to 80 additions rounds.
       BOOST_TEST(relative_error(dtable, host(dtable64)) <
                  (grad == type ? 40 : 1) * rounding(grad));
@@ -175,7 +219,12 @@ BOOST_AUTO_TEST_CASE(cross_entropy) {
         const std::array<Tensor, 3> kept = {poisoned(sums, Shape{rows}),
                                             poisoned(sums, Shape{rows}),
                                             poisoned(sums, Shape{rows})};
-        ops::softmax_local(cpu(), logits, targets, 0, kept[0], kept[1], kept[2]);
+        ops::softmax_local(cpu(), {.logits = logits,
+                                   .targets = targets,
+                                   .first_column = 0,
+                                   .max = kept[0],
+                                   .sum = kept[1],
+                                   .picked = kept[2]});
         return kept;
       };
       const auto kept = run(z, DType::f32);
@@ -187,8 +236,18 @@ BOOST_AUTO_TEST_CASE(cross_entropy) {
       }
       const Tensor from64 = as_f64(z);
       const Tensor factor = filled(DType::f32, Shape{n}, 0.7);
-      ops::softmax_gradient(cpu(), z, targets, 0, factor, kept[1], 50);
-      ops::softmax_gradient(cpu(), from64, targets, 0, as_f64(factor), as_f64(kept[1]), 50);
+      ops::softmax_gradient(cpu(), {.exponentials = z,
+                                    .targets = targets,
+                                    .first_column = 0,
+                                    .factor = factor,
+                                    .sum = kept[1],
+                                    .scale = 50});
+      ops::softmax_gradient(cpu(), {.exponentials = from64,
+                                    .targets = targets,
+                                    .first_column = 0,
+                                    .factor = as_f64(factor),
+                                    .sum = as_f64(kept[1]),
+                                    .scale = 50});
       BOOST_TEST(relative_error(z, host(from64)) < rounding(type));
       BOOST_TEST(Windows::untouched());
     }
@@ -203,13 +262,15 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
     const Tensor o = poisoned(DType::bf16, out.shape());
     const Tensor lse = poisoned(DType::f32, Shape{2, 4, 130});
     Tensor dqkv = poisoned(DType::bf16, qkv.shape());
-    ops::attention_forward(cpu(), qkv, a, {}, o, lse);
-    ops::attention_backward(cpu(), out, qkv, o, lse, a, {}, dqkv);
+    ops::attention_forward(cpu(), {.shape = a, .qkv = qkv, .out = o, .lse = lse});
+    ops::attention_backward(
+        cpu(), {.shape = a, .dout = out, .qkv = qkv, .out = o, .lse = lse, .dqkv = dqkv});
     return dqkv;
   }));
   BOOST_TEST(same_on_any_threads([&] {
     Tensor dtable = filled(DType::bf16, Shape{30, 64}, 0);
-    ops::embedding_backward(cpu(), ids_of(260, 40), out, 0, dtable);
+    ops::embedding_backward(
+        cpu(), {.ids = ids_of(260, 40), .dy = out, .first_row = 0, .dtable = dtable});
     return dtable;
   }));
 }
@@ -221,36 +282,78 @@ BOOST_AUTO_TEST_CASE(refuses_other_types) {
   const Tensor kept = make(DType::f32, {4, 2});
   const Tensor half_kept = make(DType::bf16, {4, 2});
   const auto forward = [&](const Tensor& weight, const Tensor& y, const Tensor& statistics) {
-    ops::norm_forward(cpu(), Norm::layernorm, 1e-5, x, weight, {}, y, statistics);
+    ops::norm_forward(cpu(), {.kind = Norm::layernorm,
+                              .epsilon = 1e-5,
+                              .x = x,
+                              .weight = weight,
+                              .y = y,
+                              .statistics = statistics});
   };
   BOOST_CHECK_THROW(forward(make(DType::f32, {6}), x, kept), Error);
   BOOST_CHECK_THROW(forward(w, make(DType::f32, {4, 6}), kept), Error);
   BOOST_CHECK_THROW(forward(w, x, half_kept), Error);
   const auto backward = [&](const Tensor& statistics, DType grad) {
-    ops::norm_backward(cpu(), Norm::layernorm, x, x, w, statistics, {},
-                       make(DType::bf16, {4, 6}), make(grad, {6}), {});
+    ops::norm_backward(cpu(), {.kind = Norm::layernorm,
+                               .dy = x,
+                               .x = x,
+                               .weight = w,
+                               .statistics = statistics,
+                               .dx = make(DType::bf16, {4, 6}),
+                               .dweight = make(grad, {6})});
   };
   BOOST_CHECK_THROW(backward(half_kept, DType::f32), Error);
   BOOST_CHECK_THROW(backward(kept, DType::f16), Error);
   BOOST_CHECK_THROW(backward(kept, DType::f64), Error);
   BOOST_CHECK_THROW(
-      ops::activation_forward(cpu(), Activation::gelu, x, make(DType::f32, {4, 6})), Error);
+      ops::activation_forward(
+          cpu(), {.kind = Activation::gelu, .x = x, .y = make(DType::f32, {4, 6})}),
+      Error);
+}
+
+BOOST_AUTO_TEST_CASE(refuses_other_types_in_attention_and_embeddings) {
+  const auto make = [](DType t, Shape s) { return random(t, s, "x"); };
+  const Tensor x = make(DType::bf16, {4, 6});
   const AttentionShape a{1, 4, 1, 1, 2, 0};
   const Tensor out = make(DType::bf16, {4, 2});
-  BOOST_CHECK_THROW(ops::attention_forward(cpu(), x, a, {}, out, make(DType::bf16, {1, 1, 4})),
-                    Error);
-  BOOST_CHECK_THROW(ops::rotary(cpu(), x, a, make(DType::bf16, {4, 2}), false), Error);
   BOOST_CHECK_THROW(
-      ops::embedding_backward(cpu(), ids_of(4, 3), x, 0, make(DType::f16, {9, 6})), Error);
-  BOOST_CHECK_THROW(ops::positions_backward(cpu(), x, 4, 0, make(DType::f64, {4, 6})), Error);
+      ops::attention_forward(
+          cpu(), {.shape = a, .qkv = x, .out = out, .lse = make(DType::bf16, {1, 1, 4})}),
+      Error);
+  BOOST_CHECK_THROW(
+      ops::rotary(cpu(), {.shape = a, .qkv = x, .table = make(DType::bf16, {4, 2})}), Error);
+  BOOST_CHECK_THROW(
+      ops::embedding_backward(
+          cpu(),
+          {.ids = ids_of(4, 3), .dy = x, .first_row = 0, .dtable = make(DType::f16, {9, 6})}),
+      Error);
+  BOOST_CHECK_THROW(
+      ops::positions_backward(
+          cpu(), {.dy = x, .seq = 4, .first_row = 0, .dtable = make(DType::f64, {4, 6})}),
+      Error);
+}
+
+BOOST_AUTO_TEST_CASE(refuses_other_types_in_cross_entropy) {
+  const auto make = [](DType t, Shape s) { return random(t, s, "x"); };
+  const Tensor x = make(DType::bf16, {4, 6});
   const Tensor sum = make(DType::f32, {4});
   const Tensor half_sum = make(DType::bf16, {4});
   const auto softmax = [&](const Tensor& max, const Tensor& picked) {
-    ops::softmax_local(cpu(), x, ids_of(4, 6), 0, max, sum, picked);
+    ops::softmax_local(cpu(), {.logits = x,
+                               .targets = ids_of(4, 6),
+                               .first_column = 0,
+                               .max = max,
+                               .sum = sum,
+                               .picked = picked});
   };
   BOOST_CHECK_THROW(softmax(half_sum, sum), Error);
   BOOST_CHECK_THROW(softmax(sum, half_sum), Error);
-  BOOST_CHECK_THROW(ops::softmax_gradient(cpu(), x, ids_of(4, 6), 0, half_sum, sum, 1), Error);
+  BOOST_CHECK_THROW(ops::softmax_gradient(cpu(), {.exponentials = x,
+                                                  .targets = ids_of(4, 6),
+                                                  .first_column = 0,
+                                                  .factor = half_sum,
+                                                  .sum = sum,
+                                                  .scale = 1}),
+                    Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -31,13 +31,24 @@ struct Case {
         biased(with_bias) {}
 
   void forward(Norm kind) const {
-    ops::norm_forward(cpu(), kind, kEpsilon, x, weight, biased ? ConstView(bias) : ConstView(),
-                      y, statistics);
+    ops::norm_forward(cpu(), {.kind = kind,
+                              .epsilon = kEpsilon,
+                              .x = x,
+                              .weight = weight,
+                              .bias = biased ? ConstView(bias) : ConstView(),
+                              .y = y,
+                              .statistics = statistics});
   }
   void backward(Norm kind, bool adding) const {
-    ops::norm_backward(cpu(), kind, dy, x, weight, statistics,
-                       adding ? ConstView(add) : ConstView(), dx, dweight,
-                       biased ? View(dbias) : View());
+    ops::norm_backward(cpu(), {.kind = kind,
+                               .dy = dy,
+                               .x = x,
+                               .weight = weight,
+                               .statistics = statistics,
+                               .add = adding ? ConstView(add) : ConstView(),
+                               .dx = dx,
+                               .dweight = dweight,
+                               .dbias = biased ? View(dbias) : View()});
   }
   [[nodiscard]] double loss(Norm kind) const {
     forward(kind);
@@ -127,8 +138,15 @@ BOOST_AUTO_TEST_CASE(gradient_without_add_and_into_add) {
     c.backward(kind, false);
     const Host alone = host(c.dx);
     const Tensor sum = clone(c.add);
-    ops::norm_backward(cpu(), kind, c.dy, c.x, c.weight, c.statistics, sum, sum, c.dweight,
-                       c.dbias);
+    ops::norm_backward(cpu(), {.kind = kind,
+                               .dy = c.dy,
+                               .x = c.x,
+                               .weight = c.weight,
+                               .statistics = c.statistics,
+                               .add = sum,
+                               .dx = sum,
+                               .dweight = c.dweight,
+                               .dbias = c.dbias});
     BOOST_TEST(relative_error(sum, alone + host(c.add)) < 1e-14);
   }
 }
@@ -177,10 +195,22 @@ BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
   const Tensor dx = filled(DType::f64, Shape{6, 17}, 777);
   const View inner_x = x.view().slice_cols(3, 10);
   assign(inner_x, host(c.x));
-  ops::norm_forward(cpu(), Norm::layernorm, kEpsilon, inner_x, c.weight, c.bias,
-                    y.view().slice_cols(3, 10), c.statistics);
-  ops::norm_backward(cpu(), Norm::layernorm, c.dy, inner_x, c.weight, c.statistics, c.add,
-                     dx.view().slice_cols(3, 10), c.dweight, c.dbias);
+  ops::norm_forward(cpu(), {.kind = Norm::layernorm,
+                            .epsilon = kEpsilon,
+                            .x = inner_x,
+                            .weight = c.weight,
+                            .bias = c.bias,
+                            .y = y.view().slice_cols(3, 10),
+                            .statistics = c.statistics});
+  ops::norm_backward(cpu(), {.kind = Norm::layernorm,
+                             .dy = c.dy,
+                             .x = inner_x,
+                             .weight = c.weight,
+                             .statistics = c.statistics,
+                             .add = c.add,
+                             .dx = dx.view().slice_cols(3, 10),
+                             .dweight = c.dweight,
+                             .dbias = c.dbias});
   BOOST_TEST(relative_error(y.view().slice_cols(3, 10), host(c.y)) < 1e-14);
   BOOST_TEST(relative_error(dx.view().slice_cols(3, 10), host(c.dx)) < 1e-14);
   for (const Tensor& t : {y, dx}) {
@@ -212,7 +242,13 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Case c(DType::f32, 4, 6);
   const auto forward = [&](const ConstView& x, const ConstView& w, const ConstView& b,
                            const View& y, const View& s) {
-    ops::norm_forward(cpu(), Norm::layernorm, kEpsilon, x, w, b, y, s);
+    ops::norm_forward(cpu(), {.kind = Norm::layernorm,
+                              .epsilon = kEpsilon,
+                              .x = x,
+                              .weight = w,
+                              .bias = b,
+                              .y = y,
+                              .statistics = s});
   };
   const View y = c.y;
   const View s = c.statistics;
@@ -229,8 +265,15 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   BOOST_CHECK_THROW(forward(c.x, w, {}, other.y, s), Error);
   const auto backward = [&](const ConstView& dy, const ConstView& add, const View& dx,
                             const View& dw, const View& db) {
-    ops::norm_backward(cpu(), Norm::layernorm, dy, c.x, c.weight, c.statistics, add, dx, dw,
-                       db);
+    ops::norm_backward(cpu(), {.kind = Norm::layernorm,
+                               .dy = dy,
+                               .x = c.x,
+                               .weight = c.weight,
+                               .statistics = c.statistics,
+                               .add = add,
+                               .dx = dx,
+                               .dweight = dw,
+                               .dbias = db});
   };
   const View dx = c.dx;
   BOOST_CHECK_THROW(backward(dx.slice_rows(0, 3), {}, dx, c.dweight, {}), Error);

@@ -43,7 +43,7 @@ Host rotated_by_hand(Host qkv, const AttentionShape& s, std::int64_t dim, double
 
 Tensor rotated(const ConstView& qkv, const ConstView& table, bool inverse = false) {
   Tensor t = clone(qkv);
-  ops::rotary(cpu(), t, kShape, table, inverse);
+  ops::rotary(cpu(), {.shape = kShape, .qkv = t, .table = table, .inverse = inverse});
   return t;
 }
 
@@ -52,7 +52,8 @@ Tensor rotated(const ConstView& qkv, const ConstView& table, bool inverse = fals
 BOOST_AUTO_TEST_SUITE(rotary)
 
 BOOST_AUTO_TEST_CASE(table_holds_cosines_and_sines) {
-  const Tensor t = ops::rotary_table(cpu(), DType::f64, 9, 6, 100);
+  const Tensor t =
+      ops::rotary_table(cpu(), {.dtype = DType::f64, .seq = 9, .rotary_dim = 6, .base = 100});
   BOOST_TEST((t.shape() == Shape{9, 6}));
   const Host h = host(t);
   for (int p = 0; p < 9; ++p) {
@@ -63,21 +64,23 @@ BOOST_AUTO_TEST_CASE(table_holds_cosines_and_sines) {
     }
   }
   // Angles of far positions are found in fp64 also for an fp32 table.
-  const Tensor single = ops::rotary_table(cpu(), DType::f32, 100001, 2, 10000);
+  const Tensor single = ops::rotary_table(
+      cpu(), {.dtype = DType::f32, .seq = 100001, .rotary_dim = 2, .base = 10000});
   BOOST_TEST(std::abs(host(single)(100000, 0) - std::cos(1e5)) < 1e-7);
 }
 
 BOOST_AUTO_TEST_CASE(equals_the_formula) {
   for (const std::int64_t dim : {2, 6, 20}) {
     for (const DType type : {DType::f32, DType::f64}) {
-      const Tensor table = ops::rotary_table(cpu(), type, 11, dim, 1000);
+      const Tensor table =
+          ops::rotary_table(cpu(), {.dtype = type, .seq = 11, .rotary_dim = dim, .base = 1000});
       const Tensor wide = filled(type, Shape{14, kShape.row_width() + 5}, 777);
       const View qkv = wide.view().slice_cols(2, kShape.row_width());
       assign(qkv, random_host(14, kShape.row_width(), "qkv"));
       Host expected = host(wide);
       expected.middleCols(2, kShape.row_width()) =
           rotated_by_hand(host(qkv), kShape, dim, 1000);
-      ops::rotary(cpu(), qkv, kShape, table, false);
+      ops::rotary(cpu(), {.shape = kShape, .qkv = qkv, .table = table});
       BOOST_TEST((host(wide) - expected).cwiseAbs().maxCoeff() <
                  (type == DType::f64 ? 1e-14 : 1e-6));
     }
@@ -85,7 +88,8 @@ BOOST_AUTO_TEST_CASE(equals_the_formula) {
 }
 
 BOOST_AUTO_TEST_CASE(inverse_undoes_and_is_the_adjoint) {
-  const Tensor table = ops::rotary_table(cpu(), DType::f64, 7, 10, 10000);
+  const Tensor table = ops::rotary_table(
+      cpu(), {.dtype = DType::f64, .seq = 7, .rotary_dim = 10, .base = 10000});
   const Tensor x = random(DType::f64, Shape{14, kShape.row_width()}, "x");
   const Tensor y = random(DType::f64, Shape{14, kShape.row_width()}, "y");
   const Tensor forth = rotated(x, table);
@@ -98,10 +102,11 @@ BOOST_AUTO_TEST_CASE(inverse_undoes_and_is_the_adjoint) {
 
 BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
   const AttentionShape s{3, 65, 2, 1, 64, 0};
-  const Tensor table = ops::rotary_table(cpu(), DType::f32, 65, 16, 10000);
+  const Tensor table = ops::rotary_table(
+      cpu(), {.dtype = DType::f32, .seq = 65, .rotary_dim = 16, .base = 10000});
   BOOST_TEST(same_on_any_threads([&] {
     Tensor x = random(DType::f32, Shape{195, s.row_width()}, "x");
-    ops::rotary(cpu(), x, s, table, false);
+    ops::rotary(cpu(), {.shape = s, .qkv = x, .table = table});
     return x;
   }));
 }
@@ -109,11 +114,16 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
 BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const Tensor x = random(DType::f32, Shape{14, kShape.row_width()}, "x");
   const auto fails = [&](const View& qkv, DType type, std::int64_t seq, std::int64_t dim) {
-    const Tensor table = ops::rotary_table(cpu(), type, seq, dim, 100);
-    BOOST_CHECK_THROW(ops::rotary(cpu(), qkv, kShape, table, false), Error);
+    const Tensor table =
+        ops::rotary_table(cpu(), {.dtype = type, .seq = seq, .rotary_dim = dim, .base = 100});
+    BOOST_CHECK_THROW(ops::rotary(cpu(), {.shape = kShape, .qkv = qkv, .table = table}), Error);
   };
-  BOOST_CHECK_THROW((void)ops::rotary_table(cpu(), DType::f32, 7, 5, 100), Error);
-  BOOST_CHECK_THROW((void)ops::rotary_table(cpu(), DType::i32, 7, 4, 100), Error);
+  BOOST_CHECK_THROW((void)ops::rotary_table(
+                        cpu(), {.dtype = DType::f32, .seq = 7, .rotary_dim = 5, .base = 100}),
+                    Error);
+  BOOST_CHECK_THROW((void)ops::rotary_table(
+                        cpu(), {.dtype = DType::i32, .seq = 7, .rotary_dim = 4, .base = 100}),
+                    Error);
   fails(x, DType::f32, 6, 10);
   fails(x, DType::f32, 7, 22);
   fails(x, DType::f64, 7, 10);

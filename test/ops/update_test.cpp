@@ -45,7 +45,11 @@ std::array<Tensor, 3> adamw(const AdamwStep& s, std::int64_t n, DType type) {
     assign(g, gradient_of_step(n, t));
     AdamwStep step = s;
     step.step = t;
-    ops::adamw(cpu(), step, g, state[0], state[1], state[2]);
+    ops::adamw(cpu(), {.step = step,
+                       .gradient = g,
+                       .value = state[0],
+                       .exp_avg = state[1],
+                       .exp_avg_sq = state[2]});
   }
   return state;
 }
@@ -67,7 +71,10 @@ std::array<Tensor, 2> sgd(const SgdStep& s, std::int64_t n, DType type) {
   for (int t = 1; t <= kSteps; ++t) {
     const Tensor g = filled(type, Shape{n}, 0);
     assign(g, gradient_of_step(n, t));
-    ops::sgd(cpu(), s, g, state[0], s.momentum == 0 ? View() : View(state[1]));
+    ops::sgd(cpu(), {.step = s,
+                     .gradient = g,
+                     .value = state[0],
+                     .momentum = s.momentum == 0 ? View() : View(state[1])});
   }
   return state;
 }
@@ -108,7 +115,9 @@ BOOST_AUTO_TEST_CASE(adamw_without_gradient_only_decays) {
   const Tensor m = filled(DType::f64, Shape{9}, 0);
   const Tensor v = filled(DType::f64, Shape{9}, 0);
   const Host before = host(theta);
-  ops::adamw(cpu(), kAdamw[0], zero, theta, m, v);
+  ops::adamw(
+      cpu(),
+      {.step = kAdamw[0], .gradient = zero, .value = theta, .exp_avg = m, .exp_avg_sq = v});
   BOOST_TEST(relative_error(theta, before * (1 - 1e-2 * 0.1)) < 1e-15);
 }
 
@@ -137,9 +146,11 @@ BOOST_AUTO_TEST_CASE(a_span_cut_in_two_gives_the_same_bits) {
     const View gradient = g.view().reshape(Shape{n, 1});
     for (const auto& [at, size] : {std::array<std::int64_t, 2>{0, cut}, {cut, n - cut}}) {
       if (size == 0) continue;
-      ops::adamw(cpu(), kAdamw[0], gradient.slice_rows(at, size),
-                 theta.view().slice_rows(at, size), m.view().slice_rows(at, size),
-                 v.view().slice_rows(at, size));
+      ops::adamw(cpu(), {.step = kAdamw[0],
+                         .gradient = gradient.slice_rows(at, size),
+                         .value = theta.view().slice_rows(at, size),
+                         .exp_avg = m.view().slice_rows(at, size),
+                         .exp_avg_sq = v.view().slice_rows(at, size)});
     }
     return theta;
   };
@@ -162,15 +173,37 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
   const View strided = wide.view().slice_cols(0, 1);
   AdamwStep zeroth = kAdamw[0];
   zeroth.step = 0;
-  BOOST_CHECK_THROW(ops::adamw(cpu(), zeroth, x, x, x, x), Error);
+  BOOST_CHECK_THROW(
+      ops::adamw(cpu(),
+                 {.step = zeroth, .gradient = x, .value = x, .exp_avg = x, .exp_avg_sq = x}),
+      Error);
   for (const View& bad : {View(shorter), View(x64), strided}) {
-    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], bad, x, x, x), Error);
-    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], x, bad, x, x), Error);
-    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], x, x, bad, x), Error);
-    BOOST_CHECK_THROW(ops::adamw(cpu(), kAdamw[0], x, x, x, bad), Error);
-    BOOST_CHECK_THROW(ops::sgd(cpu(), kSgd[0], bad, x, x), Error);
-    BOOST_CHECK_THROW(ops::sgd(cpu(), kSgd[0], x, bad, x), Error);
-    BOOST_CHECK_THROW(ops::sgd(cpu(), kSgd[0], x, x, bad), Error);
+    BOOST_CHECK_THROW(
+        ops::adamw(
+            cpu(),
+            {.step = kAdamw[0], .gradient = bad, .value = x, .exp_avg = x, .exp_avg_sq = x}),
+        Error);
+    BOOST_CHECK_THROW(
+        ops::adamw(
+            cpu(),
+            {.step = kAdamw[0], .gradient = x, .value = bad, .exp_avg = x, .exp_avg_sq = x}),
+        Error);
+    BOOST_CHECK_THROW(
+        ops::adamw(
+            cpu(),
+            {.step = kAdamw[0], .gradient = x, .value = x, .exp_avg = bad, .exp_avg_sq = x}),
+        Error);
+    BOOST_CHECK_THROW(
+        ops::adamw(
+            cpu(),
+            {.step = kAdamw[0], .gradient = x, .value = x, .exp_avg = x, .exp_avg_sq = bad}),
+        Error);
+    BOOST_CHECK_THROW(
+        ops::sgd(cpu(), {.step = kSgd[0], .gradient = bad, .value = x, .momentum = x}), Error);
+    BOOST_CHECK_THROW(
+        ops::sgd(cpu(), {.step = kSgd[0], .gradient = x, .value = bad, .momentum = x}), Error);
+    BOOST_CHECK_THROW(
+        ops::sgd(cpu(), {.step = kSgd[0], .gradient = x, .value = x, .momentum = bad}), Error);
   }
 }
 

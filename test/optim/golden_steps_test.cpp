@@ -111,7 +111,7 @@ struct Training {
     ex.device.zero(squares.raw(), squares.bytes(), ex.stream);
     optimizer.add_squares(squares);
     mesh.everyone().all_reduce(squares, Reduction::sum);
-    ops::decide_step(ex, rule, state);
+    ops::decide_step(ex, {.rule = rule, .state = state});
     optimizer.step(lr, state);
     return {mesh.dp->reduce_value(sum, Reduction::sum), outcome().norm};
   }

@@ -3,6 +3,7 @@
 #include "trireme/optim/schedule.hpp"
 
 #include <cmath>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 
@@ -76,6 +77,16 @@ BOOST_AUTO_TEST_CASE(exponential) {
   check(config(DecayStyle::exponential, 6e-4), 100, 6e-4);
 }
 
+BOOST_AUTO_TEST_CASE(shares_that_fp64_rounds_below_a_whole_number) {
+  auto c = config(DecayStyle::linear);
+  for (const int percent : {29, 57, 58}) {
+    c.warmup = percent / 100.0;
+    BOOST_TEST(warmup_iters(c) == percent);
+  }
+  c.warmup = 0.2999;
+  BOOST_TEST(warmup_iters(c) == 29);
+}
+
 BOOST_AUTO_TEST_CASE(no_warm_up_and_nothing_else) {
   auto c = config(DecayStyle::linear);
   c.warmup = 0;
@@ -109,6 +120,34 @@ BOOST_AUTO_TEST_CASE(nonsense_is_refused) {
   BOOST_CHECK_THROW((void)learning_rate(c, 1), Error);
   c.warmup = -0.1;
   BOOST_CHECK_THROW((void)learning_rate(c, 1), Error);
+}
+
+// Values of deepspeed/runtime/lr_schedules.py, by its formulas in Python's fp64.
+BOOST_AUTO_TEST_CASE(deepspeeds_schedules) {
+  using Type = DeepSpeedSchedule::Type;
+  using Warmup = DeepSpeedSchedule::Warmup;
+  const auto rates = [](Type type, Warmup warmup, const std::vector<double>& expected) {
+    ScheduleConfig c;
+    c.lr = 2e-3;
+    c.lr_decay_iters = 60;
+    c.deepspeed = {type, 1e-5, 1e-3, 10, warmup, 50, 0.1, 0.05};
+    const std::vector<std::int64_t> steps{1, 2, 3, 7, 12, 13, 30, 52, 60};
+    for (std::size_t i = 0; i < steps.size(); ++i) check(c, steps[i], expected[i]);
+  };
+  rates(
+      Type::constant, Warmup::log,
+      {1e-5, 1e-5, 0.0003080196957073414, 0.0007803697378798071, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3});
+  rates(Type::constant, Warmup::linear,
+        {1e-5, 1e-5, 0.000109, 0.000505, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3});
+  rates(Type::linear, Warmup::log,
+        {1e-5, 1e-5, 0.0003080196957073414, 0.0007803697378798071, 1e-3, 0.00097525, 0.0005545,
+         1e-5, 1e-5});
+  rates(Type::cosine, Warmup::log,
+        {0, 0.0002, 0.0007418539921951661, 0.0016006722506905584, 0.001997071467046472,
+         0.001988303923565381, 0.001124536140941453, 0.0001, 0.0001});
+  rates(Type::cosine, Warmup::linear,
+        {0, 0.0002, 0.00038, 0.0011, 0.001997071467046472, 0.001988303923565381,
+         0.001124536140941453, 0.0001, 0.0001});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "trireme/ops/step_state.hpp"
 #include "trireme/optim/optimizer.hpp"
 
 namespace trireme::test {

@@ -22,13 +22,42 @@ const std::array<Json, 4> kModels{
                     "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
                     "gradient_clipping": 0.5})"),
     Json::parse(R"({"pos_emb": "rotary", "norm": "rmsnorm", "activation": "swiglu",
-                    "num_kv_heads": 2, "intermediate_size": 40, "no_weight_tying": false,
+                    "num_kv_heads": 2, "intermediate_size": 60, "no_weight_tying": false,
                     "use_bias_in_attn_linear": false, "use_bias_in_mlp": false,
                     "gradient_clipping": 0.5})"),
     Json::parse(R"({"pos_emb": "none", "gpt_j_residual": true, "gpt_j_tied": true, "lr": 0.1,
                     "no_weight_tying": true,
                     "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
                     "gradient_clipping": 0.5})")};
+
+const Json kParityBase = Json::parse(R"({
+  "num_layers": 4, "num_attention_heads": 4, "seq_length": 32, "train_batch_size": 16,
+  "train_iters": 20, "lr": 2e-3, "min_lr": 1e-4, "warmup": 0.2, "weight_decay": 0.1,
+  "gradient_clipping": 1.0, "seed": 1234, "eval_interval": 10, "eval_iters": 2})");
+
+const std::array<Json, 4> kModelsOfParity{
+    Json::parse(R"({"hidden_size": 32, "pos_emb": "rotary", "rotary_pct": 0.25,
+      "gpt_j_residual": true, "no_weight_tying": true, "init_method": "small_init",
+      "output_layer_init_method": "wang_init", "lr_decay_style": "cosine"})"),
+    Json::parse(R"({"hidden_size": 32, "pos_emb": "learned", "gpt_j_residual": true,
+      "gpt_j_tied": true, "no_weight_tying": false, "bias_gelu_fusion": true,
+      "init_method": "normal", "output_layer_init_method": "scaled_normal",
+      "lr_decay_style": "linear", "zero_optimization": {"reduce_bucket_size": 3000}})"),
+    Json::parse(R"({"hidden_size": 64, "num_attention_heads": 8, "num_kv_heads": 4,
+      "pos_emb": "rotary", "norm": "rmsnorm", "activation": "swiglu",
+      "intermediate_size": 240, "gpt_j_residual": false, "no_weight_tying": true,
+      "use_bias_in_attn_linear": false, "use_bias_in_mlp": false,
+      "init_method": "xavier_uniform", "output_layer_init_method": "xavier_normal",
+      "lr_decay_style": "exponential"})"),
+    Json::parse(
+        R"({"hidden_size": 32, "pos_emb": "none", "activation": "geglu",
+      "intermediate_size": 192,
+      "gpt_j_residual": false, "no_weight_tying": false, "use_bias_in_norms": false,
+      "init_method": "orthogonal", "output_layer_init_method": "scaled_orthogonal",
+      "optimizer": {"type": "SGD", "params": {"momentum": 0.9}}, "lr": 0.05,
+      "lr_decay_style": "constant", "gradient_clipping": 0})")};
+
+const Json kDropout{{"hidden_dropout", 0.1}, {"attention_dropout", 0.1}};
 
 }  // namespace
 
@@ -86,6 +115,39 @@ const LeverMesh& lever_mesh(const std::string& name) {
       std::ranges::find_if(all, [&](const LeverMesh& m) { return m.name == name; });
   TRM_CHECK(found != all.end(), "no mesh {}", name);
   return *found;
+}
+
+std::vector<LeverMesh> parity_meshes() {
+  const auto with = [](const char* key, const Json& value) { return Json{{key, value}}; };
+  const Json sequence = with("sequence_parallel", true);
+  const Json interleaved = with("virtual_pipeline_chunks", 2);
+  const char* const method = "pipe_partition_method";
+  std::vector<LeverMesh> all{
+      mesh_of("dp2", {.dp = 2}),
+      mesh_of("dp4", {.dp = 4}),
+      mesh_of("tp2", {.tp = 2}),
+      mesh_of("tp4", {.tp = 4}),
+      mesh_of("tp2_sp", {.tp = 2}, sequence),
+      mesh_of("tp4_sp", {.tp = 4}, sequence),
+      mesh_of("pp2", {.pp = 2}),
+      mesh_of("pp4", {.pp = 4}, with(method, "uniform")),
+      mesh_of("pp3", {.pp = 3}),  // uneven stages
+      mesh_of("pp2_parameters", {.pp = 2}, with(method, "parameters")),
+      mesh_of("pp4_gpipe", {.pp = 4}, with("pipeline_schedule", "gpipe")),
+      mesh_of("pp2_interleaved", {.pp = 2}, interleaved),
+      mesh_of("dp2_tp2", {.dp = 2, .tp = 2}),
+      mesh_of("dp2_pp2", {.dp = 2, .pp = 2}, with(method, "type:embedding|transformer")),
+      mesh_of("tp2_pp2", {.tp = 2, .pp = 2}),
+      mesh_of("tp2_pp2_sp", {.tp = 2, .pp = 2}, sequence),
+      mesh_of("dp2_tp2_pp2", {.dp = 2, .tp = 2, .pp = 2}),
+      mesh_of("dp2_tp2_pp2_interleaved_sp", {.dp = 2, .tp = 2, .pp = 2},
+              merged(interleaved, sequence))};
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].turn = static_cast<int>(i);
+  return all;
+}
+
+Json parity_deck(std::size_t model, bool dropout) {
+  return merged(kParityBase, kModelsOfParity.at(model), dropout ? kDropout : Json::object());
 }
 
 Json lever_model(int model) {

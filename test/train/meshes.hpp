@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -25,6 +26,13 @@ struct MeshSize {
 };
 [[nodiscard]] LeverMesh mesh_of(const std::string& name, const MeshSize& size,
                                 const Json& deck = Json::object());
+
+/// The meshes that are held against one rank.
+[[nodiscard]] std::vector<LeverMesh> parity_meshes();
+inline constexpr std::size_t kParityModels = 4;
+/// The deck of model number `model`, for 20 steps of 16 samples. The models differ in all that
+/// is sharded.
+[[nodiscard]] Json parity_deck(std::size_t model, bool dropout);
 
 /// The meshes on which no lever of memory may change a bit.
 [[nodiscard]] const std::vector<LeverMesh>& lever_meshes();

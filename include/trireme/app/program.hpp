@@ -5,8 +5,8 @@
 namespace trireme {
 
 /// Runs the command that `argv` names, and returns the exit code. 0: done. 1: an error, which
-/// one rank prints as one line on stderr, or two checkpoints that differ. 75: stopped early,
-/// with a checkpoint to resume from.
+/// one rank prints as one line on stderr, or a difference that verify or inspect found. 75:
+/// stopped early, with a checkpoint to resume from.
 int run_program(int argc, char** argv);
 
 }  // namespace trireme

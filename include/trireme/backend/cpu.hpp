@@ -32,9 +32,12 @@ void set_cpu_threads(int threads);
 /// OpenBLAS or the user has chosen well.
 [[nodiscard]] std::optional<std::string> better_blas_core();
 
-/// Measures fp32 GEMMs of size n³ with the current threads for about `seconds`. Returns the
-/// best rate in operations per second.
-[[nodiscard]] double measure_gemm_rate(int n, double seconds);
+struct GemmRate {
+  double operations = 0;  ///< in a second: the best of several GEMMs
+  double busy = 1;        ///< the share of all threads' time in which they had a processor
+};
+/// Measures fp32 GEMMs of size n³ with the current number of threads for about `seconds`.
+[[nodiscard]] GemmRate measure_gemm_rate(int n, double seconds, int threads);
 
 /// Loops bound by memory bandwidth, after McCalpin's STREAM.
 enum class StreamLoop : std::uint8_t {

@@ -2,6 +2,7 @@
 // Boxes of named global arrays: what ranks hold, and who writes what.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ struct HeldPiece {
 };
 
 /// Bytes of a piece in a copy of several pieces, where each begins at a cache line.
-[[nodiscard]] std::size_t bytes_in_copy(const Piece& piece);
+[[nodiscard]] std::size_t bytes_in_copy(std::size_t piece_bytes);
 
 /// A range along the first axis of item number `item`.
 struct Rows {
@@ -44,6 +45,11 @@ struct Rows {
 /// divided. Ranges come in order, and none is empty. Items have at least one axis.
 [[nodiscard]] std::vector<Rows> share(const std::vector<ConstView>& items, int replicas,
                                       int replica);
+
+/// Calls f(replica, rows) for each range of every replica's share, items in order. Takes time
+/// for each range and replica once, so that a forecast of many replicas is fast.
+void visit_shares(const std::vector<ConstView>& items, int replicas,
+                  const std::function<void(int replica, const Rows&)>& f);
 
 /// The rows of a piece, as a piece.
 [[nodiscard]] Piece rows_of(const Piece& piece, const Rows& rows);

@@ -8,6 +8,8 @@
 namespace trireme {
 
 struct RunState {
+  static constexpr std::int64_t kFormat = 3;  ///< the format version that is written
+
   std::int64_t iteration = 0;
   std::int64_t samples_consumed = 0;
   std::int64_t optimizer_steps = 0;
@@ -20,6 +22,7 @@ struct RunState {
   std::string data{};   ///< what the data files hold; empty in checkpoints of earlier versions
   std::string version;  ///< the program's version when it wrote the checkpoint
   std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
+  std::int64_t format_version = kFormat;  ///< the checkpoint's, where read from one
   friend bool operator==(const RunState&, const RunState&) = default;
 };
 

@@ -14,13 +14,16 @@
 
 namespace trireme {
 
-/// How files become documents. Files named .jsonl, .ndjson or .json hold JSON lines, and
-/// `all_jsonl` says so of all files. Each JSON line is one object and one document; blank lines
-/// are skipped. Other files are plain text: separators, found from left to right without
-/// overlap, stand between documents. Without a separator, a plain-text file is one document.
+/// How files become documents. A file's content decides, whatever its name: files whose first
+/// line that is not blank is a JSON object hold JSON lines. So do files named .jsonl, .ndjson
+/// or .json. Each JSON line is one object and one document; blank lines are skipped. Other
+/// files are plain text: separators, found from left to right without overlap, stand between
+/// documents. Without a separator, a plain-text file is one document. Line ends stay as they
+/// are. A byte order mark at a file's beginning is no text.
 struct TextFormat {
   std::string jsonl_key = "text";
   bool all_jsonl = false;
+  bool as_it_is = false;  ///< every file is plain text, whatever it holds, from its first byte
   std::string separator{};
 };
 
@@ -28,9 +31,11 @@ struct TextInput {
   std::string path;
   std::int64_t bytes = 0;
   bool jsonl = false;
+  std::int64_t start = 0;  ///< where the text begins: behind a byte order mark
 };
 
-/// Throws Error if a file is missing, unreadable, not a regular file or compressed.
+/// Throws Error if a file is missing, unreadable, not a regular file, compressed, no text, or
+/// JSON of another layout than JSON lines.
 [[nodiscard]] std::vector<TextInput> find_inputs(const std::vector<std::string>& paths,
                                                  const TextFormat& format);
 
@@ -39,6 +44,7 @@ struct TextPieces {
   std::vector<std::int32_t> tokens;
   std::vector<std::int64_t> ends;  ///< offsets in `tokens` at which documents end, ascending
   std::uint64_t hash = 0;          ///< what this block adds to its file's hash
+  bool has_crlf = false;           ///< plain text in which lines end in \r\n
 };
 
 /// Reads blocks. Not thread-safe.
@@ -68,6 +74,7 @@ class TextBlocks {
   /// Throws Error that names file and line where JSON is malformed.
   [[nodiscard]] TextPieces read(std::int64_t k);
   [[nodiscard]] const std::vector<TextInput>& inputs() const { return inputs_; }
+  [[nodiscard]] const TextFormat& format() const { return format_; }
 
  private:
   std::vector<TextInput> inputs_;
@@ -84,8 +91,12 @@ class TextBlocks {
 class DocumentJoiner {
  public:
   DocumentJoiner(const TextBlocks& blocks, TokenFileWriter& writer)
-      : blocks_(blocks), writer_(writer) {}
+      : blocks_(blocks), writer_(writer), seen_(blocks.inputs().size()) {}
   void add(std::int64_t k, const TextPieces& pieces);
+  /// Throws Error if the separator stands in no file of plain text, or in none whose lines end
+  /// in \r\n. Otherwise returns a warning that names files without the separator, or "". Call
+  /// after the last block.
+  [[nodiscard]] std::string check_separator() const;
   /// 16 hexadecimal digits that depend on the order and contents of all files. Call after the
   /// last block.
   [[nodiscard]] std::string source_hash() const;
@@ -95,6 +106,11 @@ class DocumentJoiner {
   TokenFileWriter& writer_;
   std::uint64_t file_hash_ = 0;
   std::uint64_t hash_ = 0;
+  struct Seen {
+    std::size_t separators = 0;
+    bool has_crlf = false;
+  };
+  std::vector<Seen> seen_;  ///< one entry a file
 };
 
 }  // namespace trireme

@@ -53,6 +53,8 @@ struct Draft {
   double expansion_factor = 0;
   std::int64_t mlp_multiple_of = 1;
   double lr_decay_fraction = 0;
+  std::int64_t iteration = 0;  ///< which checkpoint in `load`
+  std::vector<std::string> include;
   MemoryWords memory;
   TensorBoardWords tensorboard;
   bool overwrite = false;
@@ -90,6 +92,14 @@ enum class Need : std::uint8_t {
   input      ///< converted to other keys and never written
 };
 
+/// The system whose decks brought the key.
+enum class Origin : std::uint8_t { neox, megatron, deepspeed, trireme };
+/// What a known key does here.
+enum class Standing : std::uint8_t { honoured, no_meaning, not_available };
+
+[[nodiscard]] std::string_view name_of(Origin origin);      ///< "GPT-NeoX"
+[[nodiscard]] std::string_view name_of(Standing standing);  ///< "no meaning here"
+
 /// A key that sets something.
 struct Key {
   std::string_view path;     ///< dotted where nested: "optimizer.params.lr"
@@ -98,6 +108,7 @@ struct Key {
   std::string_view doc;
   Range range = {};
   Need need = Need::usual;
+  Origin origin = Origin::neox;
 };
 
 struct Section {
@@ -105,30 +116,51 @@ struct Section {
   std::span<const Key> keys;
 };
 
-/// Keys without effect here, under one dictionary ("" = top level).
-struct IgnoredKeys {
-  enum class Shown : std::uint8_t {
-    each,   ///< named in the warning
-    whole,  ///< the warning names the dictionary instead
-    never   ///< settings of a feature that another key refuses
-  };
-  std::string_view dictionary;
-  std::string_view names;  ///< separated by spaces
-  Shown shown = Shown::each;
-  std::string_view note = {};
+/// A key of another system that sets nothing here.
+struct ForeignKey {
+  std::string_view name;
+  std::string_view type;
+  std::string_view usual;  ///< default in the other system
+  std::string_view doc;    ///< meaning in the other system
 };
 
-/// Keys that are accepted only at a value that switches their feature off.
-struct RefusedKeys {
+/// Keys that set nothing here, under one dictionary ("" = top level).
+struct ForeignKeys {
+  enum class Shown : std::uint8_t {
+    each,     ///< the warning names the key
+    changed,  ///< the warning names the key if its value isn't the default there
+    whole,    ///< the warning names the dictionary instead
+    never     ///< a setting of a feature that another key switches on
+  };
+  std::string_view title;
+  Origin origin;
   std::string_view dictionary;
-  std::string_view names;    ///< separated by spaces
-  std::string_view off;      ///< values that switch the feature off, separated by |
-  std::string_view message;  ///< why the feature is refused, and what to do
+  Standing standing;
+  /// Why the keys have no meaning here; or why the feature isn't available, and what to use.
+  std::string_view advice;
+  std::span<const ForeignKey> keys;
+  Shown shown = Shown::each;
+  /// not_available: values that switch the feature off, separated by |, beside the default.
+  std::string_view off = {};
+};
+
+/// A row of the table of all known keys.
+struct KnownKey {
+  std::string section;
+  std::string path;
+  std::string aliases;
+  std::string type;   ///< "integer ≥ 1"
+  std::string usual;  ///< default; "required" where there is none
+  std::string doc;
+  Origin origin = Origin::neox;
+  Standing standing = Standing::honoured;
+  std::string advice;
 };
 
 [[nodiscard]] std::span<const Section> key_sections();
-[[nodiscard]] std::span<const IgnoredKeys> ignored_keys();
-[[nodiscard]] std::span<const RefusedKeys> refused_keys();
+[[nodiscard]] std::span<const ForeignKeys> foreign_keys();
+/// The whole table: honoured keys by section, then the keys of other systems.
+[[nodiscard]] const std::vector<KnownKey>& known_keys();
 
 [[nodiscard]] std::vector<std::string> split_words(std::string_view text, char separator = ' ');
 

@@ -5,8 +5,9 @@
 // reading thread and a writing thread may both use this header. File locks are not taken: locks
 // fail on many parallel file systems, and other programs read metrics of a running job. The
 // caller must let only one writer have a file at a time. No time stamps are stored, so that
-// equal calls make equal bytes. Every failure is an Error that names the file, the object and
-// HDF5's reason, and has the errno of a failed system call.
+// equal calls make equal bytes. No file makes Trireme open another: links, external storage and
+// virtual sources are never followed. Filters are HDF5's own. Every failure is an Error that
+// names the file, the object and HDF5's reason, and has the errno of a failed system call.
 #pragma once
 
 #include <cstdint>
@@ -105,7 +106,10 @@ class Dataset : public Object {
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] Shape shape() const;
 
+  /// Whether the elements are in other files. Trireme reads those files one by one.
+  [[nodiscard]] bool is_virtual() const { return virtual_; }
   /// Reads elements of the same type, or of a type that `to` holds without loss (u16 as i32).
+  /// Throws Error for a virtual dataset.
   void read(const View& to) const;
   void read(const Box& box, const View& to) const;
   /// Writes elements of exactly the dataset's type.
@@ -130,13 +134,15 @@ class Dataset : public Object {
   void transfer(const Box& box, const ConstView& memory, bool write) const;
 
   DType dtype_ = DType::f32;
+  bool virtual_ = false;
 };
 
 class Group : public Object {
  public:
   Group() = default;
 
-  // Names may be paths ("model/layers.0.weight"), from this group or, with "/", from the top.
+  // Names may be paths ("model/layers.0.weight"), from this group or, with "/", from the top. A
+  // path through a link does not exist. An object that has several names is an Error.
   [[nodiscard]] bool has(const std::string& name) const;
   [[nodiscard]] bool has_dataset(const std::string& name) const;
   /// Direct members, by name.
@@ -146,9 +152,9 @@ class Group : public Object {
   /// Also creates the HDF5 groups above `name`. An existing HDF5 group is opened.
   Group create_group(const std::string& name);
 
-  /// Throws Error if the dataset is missing or Trireme lacks its element type. The library
-  /// keeps up to `cache_bytes` of chunks. With 0, a piece of an unfiltered chunk is read alone,
-  /// as random access wants.
+  /// Throws Error if the dataset is missing, Trireme lacks its element type, or the elements
+  /// are outside of this file and its folder. The library keeps up to `cache_bytes` of chunks.
+  /// With 0, a piece of an unfiltered chunk is read alone, as random access wants.
   [[nodiscard]] Dataset dataset(const std::string& name,
                                 std::int64_t cache_bytes = 1 << 20) const;
   /// Also creates the HDF5 groups above `name`. Elements never written read as zero.
@@ -162,8 +168,10 @@ class Group : public Object {
                                  const std::vector<Source>& sources);
   /// Links `name` to the absolute path `target`, which need not exist. Makes the groups above.
   void create_link(const std::string& name, const std::string& target);
-  /// Whether the name itself is a link that create_link() makes.
+  /// Whether the name itself is a link, to a path or to another file.
   [[nodiscard]] bool is_link(const std::string& name) const;
+  /// The path to which a link leads. Throws Error for a link to another file.
+  [[nodiscard]] std::string link_target(const std::string& name) const;
   void remove(const std::string& name);
   /// Writes a 1-D dataset of UTF-8 texts. Also creates the HDF5 groups above `name`.
   void write_texts(const std::string& name, const std::vector<std::string>& texts);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "trireme/backend/cpu.hpp"
 #include "trireme/comm/mesh.hpp"
 #include "trireme/comm/mpi.hpp"
 #include "trireme/core/clock.hpp"
@@ -20,6 +21,12 @@ struct GpuShare {
   bool shared = false;  ///< whether any two ranks of the job share a GPU
 };
 
+/// The processors of a node that this job may use.
+struct NodeProcessors {
+  int all = 1;    ///< for all ranks of the node together
+  int share = 1;  ///< this rank's equal share, at least 1
+};
+
 class Engine {
  public:
   /// Selects GPUs if the deck says `cuda`, or if the deck says `auto` and all ranks see a GPU.
@@ -31,6 +38,7 @@ class Engine {
 
   [[nodiscard]] const Exec& exec() const { return exec_; }
   [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] const NodeProcessors& processors() const { return processors_; }
   [[nodiscard]] bool on_gpu() const { return exec_.device.kind() == DeviceKind::cuda; }
   /// An id that distinguishes this rank's GPU from others; "" on a CPU.
   [[nodiscard]] const std::string& gpu_id() const { return gpu_id_; }
@@ -45,7 +53,7 @@ class Engine {
   /// Starts or stops a CUDA profiler if the deck says so for the coming `iteration`.
   void profile(const Deck& deck, std::int64_t iteration) const;
   /// This rank's GEMM rate in operations a second, while all ranks compute. Collective.
-  [[nodiscard]] double gemm_rate(Communicator& world, int n, double seconds) const;
+  [[nodiscard]] GemmRate gemm_rate(Communicator& world, int n, double seconds) const;
   /// The type of the GEMMs in gemm_rate(): fp32 on CPUs, the deck's type on GPUs.
   [[nodiscard]] DType gemm_type() const { return on_gpu() ? compute_type_ : DType::f32; }
 
@@ -60,16 +68,12 @@ class Engine {
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Kernels> kernels_;
   Exec exec_;
+  NodeProcessors processors_;
   int threads_;
 };
 
 /// Logs the threads or the GPU, and `gemm_rate`: operations a second over all ranks.
 void print_compute(const Engine& engine, double gemm_rate);
-
-/// Restarts the program if OpenBLAS chose slow kernels because it doesn't know this processor.
-/// OPENBLAS_CORETYPE then names better kernels, and this call does not return. Call before
-/// anything else.
-void use_best_blas_kernels(char** argv);
 
 /// Peak memory of this rank in bytes: its process on a CPU, its arrays on a GPU.
 [[nodiscard]] std::int64_t peak_bytes(const Device& device);

@@ -18,11 +18,18 @@ struct RankFacts {
   std::string gpu;            ///< an id that distinguishes the GPU from others; "" on a CPU
   std::int64_t capacity = 0;  ///< bytes of GPU memory for this job; 0 on a CPU
   int threads = 1;
+  int processors = 1;  ///< which this job may use on the host
   NodeFacts node;
 };
 
 /// Returns the facts of every rank, in rank order, on rank 0; other ranks get an empty vector.
 /// Call before memory is taken. Collective.
 [[nodiscard]] std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi);
+
+/// Lines that say what slows threads of CPUs: more threads than processors on a host, or other
+/// jobs. `busy` is the share of its time in which a thread had a processor while all ranks
+/// computed. None if threads have their processors for themselves.
+[[nodiscard]] std::vector<std::string> crowding(const std::vector<RankFacts>& ranks,
+                                                double busy);
 
 }  // namespace trireme

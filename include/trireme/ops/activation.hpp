@@ -7,11 +7,21 @@
 
 namespace trireme::ops {
 
-/// x [rows, n] → y [rows, n]; gated kinds take x [rows, 2n].
-void activation_forward(const Exec& ex, Activation kind, const ConstView& x, const View& y);
+/// y = kind(x).
+struct ActivationForward {
+  Activation kind;
+  ConstView x;  ///< [rows, n]; [rows, 2n] if kind is gated
+  View y;       ///< [rows, n]
+};
+void activation_forward(const Exec& ex, const ActivationForward& op);
 
-/// dx has x's shape and may be x.
-void activation_backward(const Exec& ex, Activation kind, const ConstView& x,
-                         const ConstView& dy, const View& dx);
+/// dx = dy ∘ kind'(x).
+struct ActivationBackward {
+  Activation kind;
+  ConstView x;   ///< forward's
+  ConstView dy;  ///< [rows, n]
+  View dx;       ///< x's shape; may be x
+};
+void activation_backward(const Exec& ex, const ActivationBackward& op);
 
 }  // namespace trireme::ops

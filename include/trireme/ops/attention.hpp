@@ -9,27 +9,47 @@
 
 namespace trireme::ops {
 
+/// The angles of rotary embedding.
+struct RotaryTable {
+  DType dtype;              ///< type of the arrays to be rotated
+  std::int64_t seq;         ///< positions
+  std::int64_t rotary_dim;  ///< entries of a head to be rotated; even
+  double base;
+};
 /// Returns cos and sin of position / base^(2i/rotary_dim) as [seq, rotary_dim], cosines first.
-/// `dtype` is that of the arrays to be rotated; the table has accumulator_type(dtype).
-[[nodiscard]] Tensor rotary_table(const Exec& ex, DType dtype, std::int64_t seq,
-                                  std::int64_t rotary_dim, double base);
+/// The table has accumulator_type(dtype).
+[[nodiscard]] Tensor rotary_table(const Exec& ex, const RotaryTable& t);
 
-/// Rotates the first table.cols() entries of each q and k of qkv [batch·seq, row_width] in
-/// place. `inverse` rotates back, which is the adjoint. `table` has accumulator_type of qkv's
-/// type.
-void rotary(const Exec& ex, const View& qkv, const AttentionShape& shape,
-            const ConstView& table, bool inverse);
+/// Rotates the first table.cols() entries of each q and k.
+struct Rotary {
+  AttentionShape shape;
+  View qkv;              ///< [batch·seq, row_width], in place
+  ConstView table;       ///< made by rotary_table for qkv's type
+  bool inverse = false;  ///< rotates back, which is the adjoint
+};
+void rotary(const Exec& ex, const Rotary& op);
 
-/// out [batch·seq, heads·head_dim]; lse [batch, heads, seq], in accumulator_type, receives log
-/// Σ exp of the scaled scores. Dropout acts on the softmax; kept weights are divided by 1 − p.
-/// Word k mod 4 of `philox(key, first_row + i, h · ⌈seq/4⌉ + k / 4)` decides on key k of the
-/// query in row i and global head h. The weight is kept if the word is ≥ p · 2³².
-void attention_forward(const Exec& ex, const ConstView& qkv, const AttentionShape& shape,
-                       const Dropout& dropout, const View& out, const View& lse);
+/// Dropout acts on the softmax; kept weights are divided by 1 − p. Word k mod 4 of `philox(key,
+/// first_row + i, h · ⌈seq/4⌉ + k / 4)` decides on key k of the query in row i and global head
+/// h. The weight is kept if the word is ≥ p · 2³².
+struct AttentionForward {
+  AttentionShape shape;
+  Dropout dropout = {};
+  ConstView qkv;  ///< [batch·seq, row_width]
+  View out;       ///< [batch·seq, heads·head_dim]
+  View lse;       ///< [batch, heads, seq], in accumulator_type: log Σ exp of the scaled scores
+};
+void attention_forward(const Exec& ex, const AttentionForward& op);
 
-/// dqkv [batch·seq, row_width] is overwritten.
-void attention_backward(const Exec& ex, const ConstView& dout, const ConstView& qkv,
-                        const ConstView& out, const ConstView& lse, const AttentionShape& shape,
-                        const Dropout& dropout, const View& dqkv);
+struct AttentionBackward {
+  AttentionShape shape;
+  Dropout dropout = {};  ///< forward's
+  ConstView dout;        ///< out's shape
+  ConstView qkv;         ///< forward's, as are out and lse
+  ConstView out;
+  ConstView lse;
+  View dqkv;  ///< [batch·seq, row_width], overwritten
+};
+void attention_backward(const Exec& ex, const AttentionBackward& op);
 
 }  // namespace trireme::ops

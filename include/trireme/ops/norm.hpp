@@ -8,23 +8,44 @@
 
 namespace trireme::ops {
 
-/// x, y [rows, h]; weight, bias [h]; bias may be empty. statistics [rows, 2] receives mean and
-/// rstd, in accumulator_type.
-void norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
-                  const ConstView& weight, const ConstView& bias, const View& y,
-                  const View& statistics);
+struct NormForward {
+  Norm kind;
+  double epsilon;
+  ConstView x;          ///< [rows, h]
+  ConstView weight;     ///< [h]
+  ConstView bias = {};  ///< [h]; may be empty
+  View y;               ///< [rows, h]
+  View statistics;      ///< [rows, 2] receives mean and rstd, in accumulator_type
+};
+void norm_forward(const Exec& ex, const NormForward& op);
 
-/// sum = x + dropout(residual.add), followed by norm_forward of the stored sum. `sum` may be x
-/// or residual.add.
-void residual_norm_forward(const Exec& ex, Norm kind, double epsilon, const ConstView& x,
-                           const Residual& residual, const ConstView& weight,
-                           const ConstView& bias, const View& sum, const View& y,
-                           const View& statistics);
+/// sum = x + dropout(residual.add), followed by NormForward of the stored sum.
+struct ResidualNormForward {
+  Norm kind;
+  double epsilon;
+  ConstView x;  ///< [rows, h]
+  Residual residual;
+  ConstView weight;     ///< [h]
+  ConstView bias = {};  ///< [h]; may be empty
+  View sum;             ///< [rows, h]; may be x or residual.add
+  View y;               ///< [rows, h]
+  View statistics;      ///< [rows, 2] receives mean and rstd, in accumulator_type
+};
+void residual_norm_forward(const Exec& ex, const ResidualNormForward& op);
 
-/// dx = the gradient of x, plus `add` if not empty; dx may be `add`. `dweight` and `dbias` are
-/// accumulated into, and have x's type or its accumulator_type.
-void norm_backward(const Exec& ex, Norm kind, const ConstView& dy, const ConstView& x,
-                   const ConstView& weight, const ConstView& statistics, const ConstView& add,
-                   const View& dx, const View& dweight, const View& dbias);
+/// dx = the gradient of x, plus `add` if not empty. `dweight` and `dbias` are accumulated into,
+/// and have x's type or its accumulator_type.
+struct NormBackward {
+  Norm kind;
+  ConstView dy;          ///< [rows, h]
+  ConstView x;           ///< [rows, h]
+  ConstView weight;      ///< [h]
+  ConstView statistics;  ///< forward's
+  ConstView add = {};    ///< [rows, h]; may be empty
+  View dx;               ///< [rows, h]; may be `add`
+  View dweight;          ///< [h]
+  View dbias = {};       ///< [h]; may be empty
+};
+void norm_backward(const Exec& ex, const NormBackward& op);
 
 }  // namespace trireme::ops

@@ -15,7 +15,8 @@ struct OptimizerConfig {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double momentum = 0;  ///< SGD
+  bool bias_correction = true;  ///< AdamW divides moments by 1 − βᵗ
+  double momentum = 0;          ///< SGD
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
@@ -34,7 +35,7 @@ struct ZeroConfig {
   std::int64_t stage3_prefetch_bucket_size = 50'000'000;      ///< gathered ahead of use
   std::int64_t stage3_param_persistence_threshold = 100'000;  ///< up to this, kept whole
   std::int64_t stage3_max_live_parameters = 1'000'000'000;    ///< gathered at a time
-  std::int64_t sub_group_size = 1'000'000'000;                ///< most in one update
+  std::int64_t sub_group_size = 1'000'000'000;  ///< most in one update; 0: no limit
   /// Stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced once.
   bool reduce_once_per_step = false;
   friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
@@ -60,10 +61,31 @@ struct LossScaleConfig {
   std::int64_t hysteresis = 2;          ///< overflows before the scale halves
   bool consecutive_hysteresis = false;  ///< a clean step refills the hysteresis
   double min = 1;                       ///< least scale: an overflow at this scale ends the run
+  std::int64_t most_skips = 50;         ///< so many skipped steps in a row end the run
   friend bool operator==(const LossScaleConfig&, const LossScaleConfig&) = default;
 };
 
 enum class DecayStyle : std::uint8_t { constant, linear, cosine, exponential };
+
+/// DeepSpeed's schedules of the learning rate, by their names there.
+struct DeepSpeedSchedule {
+  enum class Type : std::uint8_t {
+    none,      ///< GPT-NeoX's schedule holds
+    constant,  ///< WarmupLR
+    linear,    ///< WarmupDecayLR
+    cosine     ///< WarmupCosineLR
+  };
+  enum class Warmup : std::uint8_t { log, linear };
+  Type type = Type::none;
+  double min_lr = 0;  ///< before the warm-up of constant and linear
+  double max_lr = 0;  ///< after the warm-up of constant and linear
+  std::int64_t warmup_steps = 1000;
+  Warmup warmup = Warmup::log;
+  std::int64_t total_steps = 0;
+  double min_ratio = 0;           ///< cosine: share of lr before the warm-up
+  double cos_min_ratio = 0.0001;  ///< cosine: share of lr at the end
+  friend bool operator==(const DeepSpeedSchedule&, const DeepSpeedSchedule&) = default;
+};
 
 struct ScheduleConfig {
   double lr = 0;
@@ -71,6 +93,7 @@ struct ScheduleConfig {
   double warmup = 0.01;  ///< fraction of lr_decay_iters
   std::int64_t lr_decay_iters = 0;
   DecayStyle lr_decay_style = DecayStyle::linear;
+  DeepSpeedSchedule deepspeed;
   friend bool operator==(const ScheduleConfig&, const ScheduleConfig&) = default;
 };
 

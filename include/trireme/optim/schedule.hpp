@@ -19,6 +19,7 @@ namespace trireme {
 ///     cosine       min_lr + (lr − min_lr) / 2 · (cos(π m / M) + 1)
 ///     exponential  lr · e^(−0.693 m / M)
 ///                never below min_lr. From lr_decay_iters on, the rate is constant.
+/// `config.deepspeed` replaces this rule by DeepSpeed's unless its type is none.
 /// Throws Error if n < 1 or the warm-up isn't within 0 … 1 of lr_decay_iters.
 [[nodiscard]] double learning_rate(const ScheduleConfig& config, std::int64_t iteration);
 

@@ -24,6 +24,11 @@ struct Simulation {
   double bubble_fraction = 0;      ///< share of stages × makespan in which a stage did nothing
   std::vector<double> busy;        ///< for each stage
   std::vector<int> max_in_flight;  ///< for each stage: (micro-batch, chunk) activations
+  struct Span {
+    double begin = 0;
+    double end = 0;
+  };
+  std::vector<std::vector<Span>> spans;  ///< for each stage: when its steps ran, in order
 };
 
 /// Executes plans[stage] under the contract of plan.hpp. Sends don't block, and a step begins

@@ -62,6 +62,17 @@ struct RankRecord {
   std::array<double, kPhases> phases{};
 };
 
+/// One start of the program in this run.
+struct StartRecord {
+  std::int64_t iteration = 0;  ///< from which this start goes on
+  double time = 0;             ///< seconds since 1970
+  MeshShape mesh;
+  std::int64_t train_batch_size = 0;
+  std::string host;      ///< rank 0's
+  std::string revision;  ///< the program's
+  std::string changes;   ///< what the deck sets in another way than the start before
+};
+
 /// Attributes of the file: facts of the run.
 using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 [[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
@@ -69,25 +80,32 @@ using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 /// For rank 0 alone. The file is closed between changes. Below 64 MiB (400,000 steps) a change
 /// is made to a copy, PATH.MARK.tmp, which then takes the file's name. The file is therefore
 /// whole whenever the program is killed or others open the file. A larger file is changed in
-/// place: if a kill damages it, the next run sets it aside as PATH.damaged. Rows that find no
-/// room on the disk stay in memory, with a warning, until there is room. A file that was moved
-/// or removed is written again with all its rows.
+/// place. The file's first 512 bytes are text with the checksum of all others, which is checked
+/// before HDF5 opens the file. A damaged file, also one that no row can be added to, becomes
+/// PATH.damaged, with a warning. A new file then begins with the rows in memory. Rows that find
+/// no room on the disk stay in memory, with a warning, until there is room. A file that was
+/// moved or removed is written again with all its rows.
 class Metrics {
  public:
   /// Starts a new file. If the file exists and `iteration` > 0 steps are done, keeps the rows
-  /// of these steps instead and drops later rows. Throws Error where the file can't be written.
+  /// of these steps instead and drops later rows. Warns if some of the kept steps have no rows.
+  /// Throws Error where the file can't be written.
   Metrics(std::string path, std::int64_t iteration, const RunAttributes& attributes);
   ~Metrics();
 
-  void add(const StepRecord& step) { steps_.push_back(step); }
+  void add(const StepRecord& step);
   /// Group "valid" or "test".
   void add(const std::string& group, const EvaluationRecord& evaluation);
   void add(const SaveRecord& save);
+  /// Adds a start to the history of starts, which no resume shortens.
+  void add(const StartRecord& start);
   void set_plan(const std::vector<StagePlan>& stages);
   /// `ranks` in the order of the ranks; their means cover the last `steps` steps.
   void set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps);
   /// Adds each rank's spans in a traced iteration. Iterations come in order.
   void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
+  /// Whether the file has an evaluation of `group` after `iteration` iterations.
+  [[nodiscard]] bool has_evaluation(const std::string& group, std::int64_t iteration) const;
   /// Writes all that was added since the last write.
   void flush();
   /// Like flush(), for the run's end: throws Error where the file can't be written.
@@ -97,14 +115,21 @@ class Metrics {
  private:
   using Change = std::function<void(h5::File&)>;
 
-  /// Whether the file is too large to be copied at each change.
-  [[nodiscard]] bool is_large() const;
-  void copy_to(const std::string& copy) const;
   /// Writes all steps added so far, and calls `more`, now or later: `more` must own its data.
   void change(Change more);
+  /// Like change(), for what a file that is begun anew must hold too.
+  void describe(Change fact);
   void restore();
   void write();
-  void write_to(const std::string& path) const;
+  /// Begins the file anew, with all that waits in memory. Any file there is set aside.
+  void begin_anew(const std::string& reason);
+  /// Keeps the rows up to `iteration`, and warns of those that are missing.
+  void shorten(h5::File& file, std::int64_t iteration) const;
+  void write_waiting(h5::File& file) const;
+  /// The content of a new file.
+  void fill(h5::File& file) const;
+  /// The iteration after which the rows of a new file begin.
+  [[nodiscard]] std::int64_t begins_after() const;
   void write_steps(h5::File& file) const;
   /// The column exists once a step has had an auxiliary loss. Earlier steps then have zeros.
   void write_auxiliary_losses(h5::File& file) const;
@@ -113,8 +138,10 @@ class Metrics {
   std::unique_ptr<KeptFile> kept_;  ///< the file as last written
   std::vector<StepRecord> steps_;
   std::vector<Change> changes_;
-  bool ranks_known_ = false;  ///< /ranks has the ranks of this start of the program
-  std::string late_;          ///< why added rows are not in the file yet
+  std::vector<Change> facts_;  ///< what describe() got
+  std::int64_t last_ = 0;      ///< iteration of the last step added, or of the start
+  bool ranks_known_ = false;   ///< /ranks has the ranks of this start of the program
+  std::string late_;           ///< why added rows are not in the file yet
 };
 
 }  // namespace trireme

@@ -4,15 +4,23 @@
 # and resumes (jobs/README.md). From the folder of the source tree:
 #
 #   flux batch -N4 jobs/contrib/flux/train.flux [DECK [RUN_FOLDER [KEY=VALUE...]]]
+#
+# --help prints the lines above. --dry-run, or TRIREME_DRY_RUN=1, prints what would be started.
 # flux: --job-name=trireme
 # flux: --nodes=1
 # flux: --time-limit=24h
 # flux: --output=trireme-{{id}}.log
 
+[[ ${1:-} != @(-h|--help) ]] || { awk 'NR > 2 && !/^#( |$)/ { exit } NR > 2' "$0"; exit 0; }
+[[ ${1:-} != --dry-run ]] || { export TRIREME_DRY_RUN=1; shift; }
+flux getattr jobid >/dev/null 2>&1 || {
+  echo "train.flux: not in a job of Flux: submit it with flux batch (--help)," \
+    "or use jobs/local/run.sh" >&2
+  exit 1
+}
 deck=${1:-${TRIREME_DECK:-inputs/gcide.yml}}           # "a.yml b.yml": b over a
 run=${2:-${TRIREME_RUN:-runs/$(basename "${deck%.*}")}}  # output folder; an old run resumes
-settings=${*:3}                                        # key=value key=value, over the deck
-settings=${settings:-${TRIREME_SET:-}}
+settings=("${@:3}")                                    # key=value, over the deck
 home=${TRIREME_HOME:-$PWD}                             # the source tree
 ranks_per_node=${TRIREME_RANKS_PER_NODE:-4}            # a job has whole nodes
 threads=${TRIREME_THREADS:-8}                          # cores of each rank
@@ -68,7 +76,8 @@ flux_run() {
 # Flux has no requeue. The enclosing instance gets a next job with equal size and time limit.
 submit_next() {
   unset TRIREME_END_TIME
-  export TRIREME_JOB=$turn_id TRIREME_SET=$settings
+  TRIREME_SET=$(turn_join "${settings[@]}")
+  export TRIREME_SET TRIREME_JOB=$turn_id
   local options next limit
   read -ra options <<<"$batch_options"
   limit=$(time_limit)
@@ -92,6 +101,7 @@ flux_words+=($flux_options)
 
 turn_begin "${TRIREME_JOB:-$(flux getattr jobid)}"
 set_end_time
+turn_dry flux submit "${flux_words[@]}"
 turn_run flux_run
 turn_end
 [ "$turn_next" != again ] || submit_next

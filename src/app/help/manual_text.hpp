@@ -106,12 +106,20 @@ Scripts for batch systems, and recipes for package managers.
 .B 0
 Done;
 .B inspect \-\-diff
-found no difference.
+found no difference,
+.B verify
+none beyond rounding, or
+.B plan \-\-device\-memory
+found that a rank fits.
 .TP
 .B 1
-The input or the run has an error, which standard error names in one line; or
+The input or the run has an error, which standard error names in one line;
 .B inspect \-\-diff
-found a difference.
+or
+.B verify
+found a difference; or
+.B plan \-\-device\-memory
+found a rank that does not fit.
 .TP
 .B 75
 Stopped before the last iteration, with a checkpoint written.
@@ -138,6 +146,12 @@ The memory and the communication of a run of 1024 ranks, without the machine:
 .PP
 .EX
 trireme plan deck.yml \-\-ranks 1024 \-\-set pipe_parallel_size=8
+.EE
+.PP
+Whether four ranks compute what one rank computes:
+.PP
+.EX
+mpirun \-np 4 trireme verify deck.yml \-\-set model_parallel_size=2
 .EE
 .PP
 Whether two checkpoints are equal to the last bit:

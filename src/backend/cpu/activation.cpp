@@ -67,17 +67,16 @@ void by_chunks(std::int64_t begin, std::int64_t end, std::int64_t cols, F&& f) {
 
 }  // namespace
 
-void CpuKernels::activation_forward(Stream&, Activation kind, const ConstView& x,
-                                    const View& y) {
-  by_type(x.dtype(), [&]<class T>(T) {
-    parallel_for(y.rows(), y.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> in(x);
-      Target<T> out(y);
-      by_chunks(begin, end, y.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
+void CpuKernels::run(Stream&, const ops::ActivationForward& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
+    parallel_for(op.y.rows(), op.y.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> in(op.x);
+      Target<T> out(op.y);
+      by_chunks(begin, end, op.y.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
         Chunk<T> value;
-        evaluate<T>(kind, in.row(r, c, n), value, nullptr);
-        if (gated(kind)) {
-          out.row(r, c, n) = value * in.row(r, y.cols() + c, n);
+        evaluate<T>(op.kind, in.row(r, c, n), value, nullptr);
+        if (gated(op.kind)) {
+          out.row(r, c, n) = value * in.row(r, op.y.cols() + c, n);
         } else {
           out.row(r, c, n) = value;
         }
@@ -87,23 +86,22 @@ void CpuKernels::activation_forward(Stream&, Activation kind, const ConstView& x
   });
 }
 
-void CpuKernels::activation_backward(Stream&, Activation kind, const ConstView& x,
-                                     const ConstView& dy, const View& dx) {
-  by_type(x.dtype(), [&]<class T>(T) {
-    parallel_for(dy.rows(), dy.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> in(x);
-      Source<T> gradient(dy);
-      Target<T> out(dx);
-      by_chunks(begin, end, dy.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
+void CpuKernels::run(Stream&, const ops::ActivationBackward& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
+    parallel_for(op.dy.rows(), op.dy.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> in(op.x);
+      Source<T> gradient(op.dy);
+      Target<T> out(op.dx);
+      by_chunks(begin, end, op.dy.cols(), [&](std::int64_t r, std::int64_t c, std::int64_t n) {
         Chunk<T> value;
         Chunk<T> slope;
-        evaluate<T>(kind, in.row(r, c, n), value, &slope);
+        evaluate<T>(op.kind, in.row(r, c, n), value, &slope);
         const ConstRow<T> g = gradient.row(r, c, n);
-        if (gated(kind)) {
-          const Chunk<T> up = in.row(r, dy.cols() + c, n);
+        if (gated(op.kind)) {
+          const Chunk<T> up = in.row(r, op.dy.cols() + c, n);
           out.row(r, c, n) = g * slope * up;
           out.store();
-          out.row(r, dy.cols() + c, n) = g * value;
+          out.row(r, op.dy.cols() + c, n) = g * value;
         } else {
           out.row(r, c, n) = g * slope;
         }

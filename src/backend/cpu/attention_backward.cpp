@@ -14,20 +14,18 @@ namespace {
 template <class T>
 class BackwardTasks {
  public:
-  BackwardTasks(const ConstView& dout, const ConstView& qkv, const ConstView& out,
-                const ConstView& lse, const AttentionShape& shape, const Dropout& dropout,
-                const View& dqkv)
-      : lse_(lse),
-        shape_(shape),
-        dropout_(dropout),
-        queries_(qkv),
-        keys_(qkv),
-        values_(qkv),
-        douts_(dout),
-        outs_(out),
-        dqueries_(dqkv),
-        dkeys_(dqkv),
-        dvalues_(dqkv) {}
+  explicit BackwardTasks(const ops::AttentionBackward& op)
+      : lse_(op.lse),
+        shape_(op.shape),
+        dropout_(op.dropout),
+        queries_(op.qkv),
+        keys_(op.qkv),
+        values_(op.qkv),
+        douts_(op.dout),
+        outs_(op.out),
+        dqueries_(op.dqkv),
+        dkeys_(op.dqkv),
+        dvalues_(op.dqkv) {}
 
   void run(std::int64_t sequence, std::int64_t group) {
     const std::int64_t row = sequence * shape_.seq;
@@ -114,15 +112,13 @@ class BackwardTasks {
 
 }  // namespace
 
-void CpuKernels::attention_backward(Stream&, const ConstView& dout, const ConstView& qkv,
-                                    const ConstView& out, const ConstView& lse,
-                                    const AttentionShape& shape, const Dropout& dropout,
-                                    const View& dqkv) {
-  by_type(qkv.dtype(), [&]<class T>(T) {
+void CpuKernels::run(Stream&, const ops::AttentionBackward& op) {
+  const AttentionShape& shape = op.shape;
+  by_type(op.qkv.dtype(), [&]<class T>(T) {
     const std::int64_t tasks = shape.batch * shape.kv_heads;
 #pragma omp parallel if (tasks > 1)
     {
-      BackwardTasks<T> mine(dout, qkv, out, lse, shape, dropout, dqkv);
+      BackwardTasks<T> mine(op);
 #pragma omp for schedule(dynamic)
       for (std::int64_t i = 0; i < tasks; ++i) mine.run(i / shape.kv_heads, i % shape.kv_heads);
     }

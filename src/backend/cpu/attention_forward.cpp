@@ -8,11 +8,11 @@
 
 namespace trireme::cpu {
 
-void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
-                        const ConstView& table, bool inverse) {
-  by_type(qkv.dtype(), [&]<class T>(T) {
-    const std::int64_t half = table.cols() / 2;
-    const T sign = static_cast<T>(inverse ? -1 : 1);
+void CpuKernels::run(Stream&, const ops::Rotary& op) {
+  const AttentionShape& shape = op.shape;
+  by_type(op.qkv.dtype(), [&]<class T>(T) {
+    const std::int64_t half = op.table.cols() / 2;
+    const T sign = static_cast<T>(op.inverse ? -1 : 1);
     const auto rotate = [&](T* x, const T* cosine, const T* sine) {
       for (std::int64_t i = 0; i < half; ++i) {
         const T a = x[i];
@@ -21,10 +21,10 @@ void CpuKernels::rotary(Stream&, const View& qkv, const AttentionShape& shape,
         x[half + i] = b * cosine[i] + sign * a * sine[i];
       }
     };
-    parallel_for(qkv.rows(), qkv.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Target<T> window(qkv);
+    parallel_for(op.qkv.rows(), op.qkv.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Target<T> window(op.qkv);
       for (std::int64_t r = begin; r < end; ++r) {
-        const T* angles = row_data<T>(table, r % shape.seq);
+        const T* angles = row_data<T>(op.table, r % shape.seq);
         for (std::int64_t g = 0; g < shape.kv_heads; ++g) {
           for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries and the key
             T* x = window.loaded(r, query_column(shape, g, h), 2 * half).data();
@@ -109,20 +109,20 @@ void forward_tile(const AttentionShape& shape, const Dropout& dropout, const Vie
 
 }  // namespace
 
-void CpuKernels::attention_forward(Stream&, const ConstView& qkv, const AttentionShape& shape,
-                                   const Dropout& dropout, const View& out, const View& lse) {
-  by_type(qkv.dtype(), [&]<class T>(T) {
+void CpuKernels::run(Stream&, const ops::AttentionForward& op) {
+  const AttentionShape& shape = op.shape;
+  by_type(op.qkv.dtype(), [&]<class T>(T) {
     const std::int64_t tiles = (shape.seq + kQueryTile - 1) / kQueryTile;
     const std::int64_t tasks = shape.batch * shape.heads() * tiles;
 #pragma omp parallel if (tasks > 1)
     {
-      ForwardTile<T> tile(qkv, out);
+      ForwardTile<T> tile(op.qkv, op.out);
 #pragma omp for schedule(dynamic)
       for (std::int64_t task = 0; task < tasks; ++task) {
         // Start with the longest rows of keys, which leaves short tasks for the end.
         const std::int64_t q = tiles - 1 - task / (shape.batch * shape.heads());
         const std::int64_t which = task % (shape.batch * shape.heads());
-        forward_tile<T>(shape, dropout, lse,
+        forward_tile<T>(shape, op.dropout, op.lse,
                         {which / shape.heads(), which % shape.heads(), q * kQueryTile, 0},
                         tile);
       }

@@ -19,18 +19,16 @@ void by_chunks(std::int64_t n, F&& f) {
 
 }  // namespace
 
-void CpuKernels::softmax_local(Stream&, const View& logits, const ConstView& targets,
-                               std::int64_t first_column, const View& max, const View& sum,
-                               const View& picked) {
-  by_type(logits.dtype(), [&]<class T>(T) {
-    const auto* target = targets.data<std::int32_t>();
-    const std::int64_t cols = logits.cols();
-    parallel_for(logits.rows(), cols, 1, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> in(logits);
-      Target<T> out(logits);
+void CpuKernels::run(Stream&, const ops::SoftmaxLocal& op) {
+  by_type(op.logits.dtype(), [&]<class T>(T) {
+    const auto* target = op.targets.data<std::int32_t>();
+    const std::int64_t cols = op.logits.cols();
+    parallel_for(op.logits.rows(), cols, 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> in(op.logits);
+      Target<T> out(op.logits);
       for (std::int64_t r = begin; r < end; ++r) {
-        const std::int64_t at = target[r] - first_column;
-        picked.data<T>()[r] = at >= 0 && at < cols ? in.row(r, at, 1)[0] : T{0};
+        const std::int64_t at = target[r] - op.first_column;
+        op.picked.data<T>()[r] = at >= 0 && at < cols ? in.row(r, at, 1)[0] : T{0};
         T m = -std::numeric_limits<T>::infinity();
         by_chunks(cols, [&](std::int64_t c, std::int64_t n) {
           m = std::max(m, in.row(r, c, n).maxCoeff());
@@ -42,62 +40,58 @@ void CpuKernels::softmax_local(Stream&, const View& logits, const ConstView& tar
           total += part.sum();
           out.store();
         });
-        max.data<T>()[r] = m;
-        sum.data<T>()[r] = total;
+        op.max.data<T>()[r] = m;
+        op.sum.data<T>()[r] = total;
       }
     });
   });
 }
 
-void CpuKernels::softmax_rescale(Stream&, const ConstView& global_max, const ConstView& targets,
-                                 std::int64_t first_column, std::int64_t columns,
-                                 const View& max, const View& sum, const View& picked) {
-  by_type(max.dtype(), [&]<class T>(T) {
-    const auto* target = targets.data<std::int32_t>();
-    const T* global = global_max.data<T>();
-    for (std::int64_t r = 0; r < global_max.count(); ++r) {
-      const std::int64_t at = target[r] - first_column;
-      if (at >= 0 && at < columns) picked.data<T>()[r] -= global[r];
-      T& factor = max.data<T>()[r];
+void CpuKernels::run(Stream&, const ops::SoftmaxRescale& op) {
+  by_type(op.max.dtype(), [&]<class T>(T) {
+    const auto* target = op.targets.data<std::int32_t>();
+    const T* global = op.global_max.data<T>();
+    for (std::int64_t r = 0; r < op.global_max.count(); ++r) {
+      const std::int64_t at = target[r] - op.first_column;
+      if (at >= 0 && at < op.columns) op.picked.data<T>()[r] -= global[r];
+      T& factor = op.max.data<T>()[r];
       factor = std::exp(factor - global[r]);
-      sum.data<T>()[r] *= factor;
+      op.sum.data<T>()[r] *= factor;
     }
   });
 }
 
-void CpuKernels::softmax_loss(Stream&, const ConstView& sum, const ConstView& picked,
-                              const View& total) {
-  by_type(sum.dtype(), [&]<class T>(T) {
+void CpuKernels::run(Stream&, const ops::SoftmaxLoss& op) {
+  by_type(op.sum.dtype(), [&]<class T>(T) {
     double loss = 0;
-    for (std::int64_t r = 0; r < sum.count(); ++r) {
-      loss += std::log(static_cast<double>(sum.data<T>()[r])) -
-              static_cast<double>(picked.data<T>()[r]);
+    for (std::int64_t r = 0; r < op.sum.count(); ++r) {
+      loss += std::log(static_cast<double>(op.sum.data<T>()[r])) -
+              static_cast<double>(op.picked.data<T>()[r]);
     }
-    *total.data<double>() += loss;
+    *op.total.data<double>() += loss;
   });
 }
 
-void CpuKernels::softmax_gradient(Stream&, const View& logits, const ConstView& targets,
-                                  std::int64_t first_column, const ConstView& factor,
-                                  const ConstView& sum, double given_scale,
-                                  const ConstView& scale_too) {
+void CpuKernels::run(Stream&, const ops::SoftmaxGradient& op) {
   const double scale =
-      scale_too.empty() ? given_scale : given_scale * *scale_too.data<double>();
-  by_type(logits.dtype(), [&]<class T>(T) {
-    const auto* target = targets.data<std::int32_t>();
-    parallel_for(logits.rows(), logits.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Target<T> z(logits);
-      for (std::int64_t r = begin; r < end; ++r) {
-        const T f = static_cast<T>(scale) * factor.data<T>()[r] / sum.data<T>()[r];
-        by_chunks(logits.cols(), [&](std::int64_t c, std::int64_t n) {
-          Row<T> part = z.loaded(r, c, n);
-          part *= f;
-          const std::int64_t at = target[r] - first_column - c;
-          if (at >= 0 && at < n) part[at] -= static_cast<T>(scale);
-          z.store();
+      op.scale_too.empty() ? op.scale : op.scale * *op.scale_too.data<double>();
+  const View& exponentials = op.exponentials;
+  by_type(exponentials.dtype(), [&]<class T>(T) {
+    const auto* target = op.targets.data<std::int32_t>();
+    parallel_for(
+        exponentials.rows(), exponentials.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+          Target<T> z(exponentials);
+          for (std::int64_t r = begin; r < end; ++r) {
+            const T f = static_cast<T>(scale) * op.factor.data<T>()[r] / op.sum.data<T>()[r];
+            by_chunks(exponentials.cols(), [&](std::int64_t c, std::int64_t n) {
+              Row<T> part = z.loaded(r, c, n);
+              part *= f;
+              const std::int64_t at = target[r] - op.first_column - c;
+              if (at >= 0 && at < n) part[at] -= static_cast<T>(scale);
+              z.store();
+            });
+          }
         });
-      }
-    });
   });
 }
 

@@ -10,10 +10,10 @@
 
 namespace trireme::cpu {
 
-void CpuKernels::add(Stream&, const ConstView& a, const ConstView& b, const View& y) {
-  by_type(a.dtype(), [&]<class T>(T) {
-    by_pieces(y, [&] {
-      return [one = Source<T>(a), two = Source<T>(b), sum = Target<T>(y)](
+void CpuKernels::run(Stream&, const ops::Add& op) {
+  by_type(op.a.dtype(), [&]<class T>(T) {
+    by_pieces(op.y, [&] {
+      return [one = Source<T>(op.a), two = Source<T>(op.b), sum = Target<T>(op.y)](
                  std::int64_t r, std::int64_t c, std::int64_t n) mutable {
         sum.row(r, c, n) = one.row(r, c, n) + two.row(r, c, n);
         sum.store();
@@ -22,11 +22,11 @@ void CpuKernels::add(Stream&, const ConstView& a, const ConstView& b, const View
   });
 }
 
-void CpuKernels::accumulate(Stream&, const ConstView& x, const View& y) {
-  by_type(y.dtype(), [&]<class T>(T) {
-    by_pieces(y, [&] {
-      return [from = Source<T>(x), sum = Target<T>(y)](std::int64_t r, std::int64_t c,
-                                                       std::int64_t n) mutable {
+void CpuKernels::run(Stream&, const ops::Accumulate& op) {
+  by_type(op.y.dtype(), [&]<class T>(T) {
+    by_pieces(op.y, [&] {
+      return [from = Source<T>(op.x), sum = Target<T>(op.y)](std::int64_t r, std::int64_t c,
+                                                             std::int64_t n) mutable {
         sum.loaded(r, c, n) += from.row(r, c, n);
         sum.store();
       };
@@ -34,11 +34,11 @@ void CpuKernels::accumulate(Stream&, const ConstView& x, const View& y) {
   });
 }
 
-void CpuKernels::copy(Stream&, const ConstView& x, const View& y) {
-  by_pieces(y, [&] {
+void CpuKernels::run(Stream&, const ops::Copy& op) {
+  by_pieces(op.y, [&] {
     return [&](std::int64_t r, std::int64_t c, std::int64_t n) {
-      std::memcpy(address(y, r, c), address(x, r, c),
-                  static_cast<std::size_t>(n) * size_of(x.dtype()));
+      std::memcpy(address(op.y, r, c), address(op.x, r, c),
+                  static_cast<std::size_t>(n) * size_of(op.x.dtype()));
     };
   });
 }
@@ -58,48 +58,47 @@ float round_to_odd(double x) {
 
 }  // namespace
 
-void CpuKernels::cast(Stream& s, const ConstView& x, const View& y) {
-  if (x.dtype() == y.dtype()) return copy(s, x, y);
-  by_pieces(y, [&] {
-    return [&, singles = Source<float>(x), odd = Scratch<float>()](
+void CpuKernels::run(Stream& s, const ops::Cast& op) {
+  if (op.x.dtype() == op.y.dtype()) return run(s, ops::Copy{.x = op.x, .y = op.y});
+  by_pieces(op.y, [&] {
+    return [&, singles = Source<float>(op.x), odd = Scratch<float>()](
                std::int64_t r, std::int64_t c, std::int64_t n) mutable {
-      if (y.dtype() == DType::f64) {
-        Row<double>(row_data<double>(y, r) + c, n) = singles.row(r, c, n).cast<double>();
-      } else if (x.dtype() != DType::f64) {
-        narrow(singles.row(r, c, n).data(), y.dtype(), address(y, r, c), n);
-      } else if (y.dtype() == DType::f32) {
-        const ConstRow<double> from(row_data<double>(x, r) + c, n);
-        Row<float>(row_data<float>(y, r) + c, n) = from.cast<float>();
+      if (op.y.dtype() == DType::f64) {
+        Row<double>(row_data<double>(op.y, r) + c, n) = singles.row(r, c, n).cast<double>();
+      } else if (op.x.dtype() != DType::f64) {
+        narrow(singles.row(r, c, n).data(), op.y.dtype(), address(op.y, r, c), n);
+      } else if (op.y.dtype() == DType::f32) {
+        const ConstRow<double> from(row_data<double>(op.x, r) + c, n);
+        Row<float>(row_data<float>(op.y, r) + c, n) = from.cast<float>();
       } else {
         float* rounded = odd.take(n);
-        std::transform(row_data<double>(x, r) + c, row_data<double>(x, r) + c + n, rounded,
-                       round_to_odd);
-        narrow(rounded, y.dtype(), address(y, r, c), n);
+        std::transform(row_data<double>(op.x, r) + c, row_data<double>(op.x, r) + c + n,
+                       rounded, round_to_odd);
+        narrow(rounded, op.y.dtype(), address(op.y, r, c), n);
       }
     };
   });
 }
 
-void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const ConstView& add,
-                         const View& y) {
-  by_type(x.dtype(), [&]<class T>(T) {
-    const auto threshold = static_cast<std::uint32_t>(spec.probability * 0x1p32);
-    const T keep = static_cast<T>(1 / (1 - spec.probability));
-    by_pieces(y, [&] {
-      return [&, from = Source<T>(x), plus = Source<T>(add), to = Target<T>(y)](
+void CpuKernels::run(Stream&, const ops::ApplyDropout& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
+    const auto threshold = static_cast<std::uint32_t>(op.dropout.probability * 0x1p32);
+    const T keep = static_cast<T>(1 / (1 - op.dropout.probability));
+    by_pieces(op.y, [&] {
+      return [&, from = Source<T>(op.x), plus = Source<T>(op.add), to = Target<T>(op.y)](
                  std::int64_t r, std::int64_t first, std::int64_t width) mutable {
         PhiloxLanes lanes;
         PhiloxLanes::Words words;
         const T* in = from.row(r, first, width).data();
-        const T* base = add.empty() ? nullptr : plus.row(r, first, width).data();
+        const T* base = op.add.empty() ? nullptr : plus.row(r, first, width).data();
         T* out = to.row(r, first, width).data();
         constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
         for (std::int64_t c = 0; c < width; c += kBlock) {
           for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
-            lanes.set(l, spec.first_row + static_cast<std::uint64_t>(r),
+            lanes.set(l, op.dropout.first_row + static_cast<std::uint64_t>(r),
                       static_cast<std::uint32_t>((first + c) / 4 + l));
           }
-          lanes.draw(spec.key, words);
+          lanes.draw(op.dropout.key, words);
           for (std::int64_t i = c; i < std::min(c + kBlock, width); ++i) {
             const bool kept = words[static_cast<std::size_t>(i - c)] >= threshold;
             const T value = kept ? in[i] * keep : T{0};
@@ -112,30 +111,30 @@ void CpuKernels::dropout(Stream&, const ConstView& x, const Dropout& spec, const
   });
 }
 
-void CpuKernels::accumulate_squares(Stream&, const ConstView& x, const View& total) {
-  by_type(x.dtype(), [&]<class T>(T) {
+void CpuKernels::run(Stream&, const ops::AccumulateSquares& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
     // Pieces are fixed and summed in order, which gives equal bits for any number of threads.
-    const std::int64_t per_row = (x.cols() + kPiece - 1) / kPiece;
-    Eigen::ArrayXd sums(x.rows() * per_row);
-    by_pieces(x, [&] {
-      return [&, from = Source<T>(x)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
-        const T* part = from.row(r, c, n).data();
-        double sum = 0;
+    const std::int64_t per_row = (op.x.cols() + kPiece - 1) / kPiece;
+    Eigen::ArrayXd sums(op.x.rows() * per_row);
+    by_pieces(op.x, [&] {
+      return
+          [&, from = Source<T>(op.x)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+            const T* part = from.row(r, c, n).data();
+            double sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (std::int64_t j = 0; j < n; ++j) {
-          sum += static_cast<double>(part[j]) * static_cast<double>(part[j]);
-        }
-        sums[r * per_row + c / kPiece] = sum;
-      };
+            for (std::int64_t j = 0; j < n; ++j) {
+              sum += static_cast<double>(part[j]) * static_cast<double>(part[j]);
+            }
+            sums[r * per_row + c / kPiece] = sum;
+          };
     });
-    *total.data<double>() += sums.sum();
+    *op.total.data<double>() += sums.sum();
   });
 }
 
-void CpuKernels::note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
-                                 const View& least) {
-  auto& now = *least.data<std::int64_t>();
-  if (code < now && first_non_finite(s, x) >= 0) now = code;
+void CpuKernels::run(Stream& s, const ops::NoteNonFinite& op) {
+  auto& now = *op.least.data<std::int64_t>();
+  if (op.code < now && first_non_finite(s, op.x) >= 0) now = op.code;
 }
 
 std::int64_t CpuKernels::first_non_finite(Stream&, const ConstView& x) {

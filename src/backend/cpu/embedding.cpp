@@ -7,16 +7,15 @@
 
 namespace trireme::cpu {
 
-void CpuKernels::embedding_forward(Stream&, const ConstView& ids, const ConstView& table,
-                                   std::int64_t first_row, const View& y) {
-  const auto* id = ids.data<std::int32_t>();
-  const std::size_t bytes = static_cast<std::size_t>(y.cols()) * size_of(y.dtype());
-  parallel_rows(y, [&](std::int64_t r) {
-    const std::int64_t at = id[r] - first_row;
-    if (at >= 0 && at < table.rows()) {
-      std::memcpy(address(y, r, 0), address(table, at, 0), bytes);
+void CpuKernels::run(Stream&, const ops::EmbeddingForward& op) {
+  const auto* id = op.ids.data<std::int32_t>();
+  const std::size_t bytes = static_cast<std::size_t>(op.y.cols()) * size_of(op.y.dtype());
+  parallel_rows(op.y, [&](std::int64_t r) {
+    const std::int64_t at = id[r] - op.first_row;
+    if (at >= 0 && at < op.table.rows()) {
+      std::memcpy(address(op.y, r, 0), address(op.table, at, 0), bytes);
     } else {
-      std::memset(address(y, r, 0), 0, bytes);
+      std::memset(address(op.y, r, 0), 0, bytes);
     }
   });
 }
@@ -42,29 +41,26 @@ void add_rows(const ConstView& dy, const View& dtable, F&& row_of) {
 
 }  // namespace
 
-void CpuKernels::embedding_backward(Stream&, const ConstView& ids, const ConstView& dy,
-                                    std::int64_t first_row, const View& dtable) {
-  const auto* id = ids.data<std::int32_t>();
-  add_rows(dy, dtable, [&](std::int64_t r) { return id[r] - first_row; });
+void CpuKernels::run(Stream&, const ops::EmbeddingBackward& op) {
+  const auto* id = op.ids.data<std::int32_t>();
+  add_rows(op.dy, op.dtable, [&](std::int64_t r) { return id[r] - op.first_row; });
 }
 
-void CpuKernels::positions_forward(Stream&, const ConstView& table, std::int64_t seq,
-                                   std::int64_t first_row, const View& y) {
-  by_type(y.dtype(), [&]<class T>(T) {
-    parallel_for(y.rows(), y.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> from(table);
-      Target<T> to(y);
+void CpuKernels::run(Stream&, const ops::PositionsForward& op) {
+  by_type(op.y.dtype(), [&]<class T>(T) {
+    parallel_for(op.y.rows(), op.y.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> from(op.table);
+      Target<T> to(op.y);
       for (std::int64_t r = begin; r < end; ++r) {
-        to.loaded(r, 0, y.cols()) += from.row((first_row + r) % seq);
+        to.loaded(r, 0, op.y.cols()) += from.row((op.first_row + r) % op.seq);
         to.store();
       }
     });
   });
 }
 
-void CpuKernels::positions_backward(Stream&, const ConstView& dy, std::int64_t seq,
-                                    std::int64_t first_row, const View& dtable) {
-  add_rows(dy, dtable, [&](std::int64_t r) { return (first_row + r) % seq; });
+void CpuKernels::run(Stream&, const ops::PositionsBackward& op) {
+  add_rows(op.dy, op.dtable, [&](std::int64_t r) { return (op.first_row + r) % op.seq; });
 }
 
 }  // namespace trireme::cpu

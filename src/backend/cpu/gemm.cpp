@@ -13,21 +13,20 @@ std::unique_ptr<Kernels> make_cpu_kernels() { return std::make_unique<cpu::CpuKe
 
 namespace cpu {
 
-void CpuKernels::gemm(Stream&, const ConstView& a, Op op_a, const ConstView& b, Op op_b,
-                      const View& c, double beta, const ConstView& bias) {
-  if (c.count() == 0) return;
-  if (a.dtype() == DType::bf16 || a.dtype() == DType::f16) {
-    return half_gemm(a, op_a, b, op_b, c, beta, bias, scratch_);
+void CpuKernels::run(Stream&, const ops::Gemm& op) {
+  if (op.c.count() == 0) return;
+  if (op.a.dtype() == DType::bf16 || op.a.dtype() == DType::f16) {
+    return half_gemm(op, scratch_);
   }
-  by_type(a.dtype(), [&]<class T>(T) {
-    const std::int64_t k = op_a == Op::n ? a.cols() : a.rows();
-    T* out = c.data<T>();
-    T scale = static_cast<T>(beta);
-    if (!bias.empty()) {
-      const ConstRow<T> values(bias.data<T>(), c.cols());
-      parallel_rows(c, [&](std::int64_t r) {
-        Row<T> to(row_data<T>(c, r), c.cols());
-        if (beta == 0) {
+  by_type(op.a.dtype(), [&]<class T>(T) {
+    const std::int64_t k = op.op_a == Op::n ? op.a.cols() : op.a.rows();
+    T* out = op.c.data<T>();
+    T scale = static_cast<T>(op.beta);
+    if (!op.bias.empty()) {
+      const ConstRow<T> values(op.bias.data<T>(), op.c.cols());
+      parallel_rows(op.c, [&](std::int64_t r) {
+        Row<T> to(row_data<T>(op.c, r), op.c.cols());
+        if (op.beta == 0) {
           to = values;  // c may hold NaN before
         } else {
           to = scale * to + values;
@@ -35,19 +34,20 @@ void CpuKernels::gemm(Stream&, const ConstView& a, Op op_a, const ConstView& b, 
       });
       scale = T{1};
     }
-    blas(op_a, op_b, blas_int(c.rows()), blas_int(c.cols()), blas_int(k), a.data<T>(),
-         leading(a), b.data<T>(), leading(b), scale, out, leading(c));
+    blas(op.op_a, op.op_b, blas_int(op.c.rows()), blas_int(op.c.cols()), blas_int(k),
+         op.a.data<T>(), leading(op.a), op.b.data<T>(), leading(op.b), scale, out,
+         leading(op.c));
   });
 }
 
-void CpuKernels::accumulate_rows(Stream&, const ConstView& x, const View& sum) {
-  by_type(x.dtype(), [&]<class T>(T) {
+void CpuKernels::run(Stream&, const ops::AccumulateRows& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
     // Threads share out columns: the order of additions doesn't depend on their number.
-    parallel_for(x.cols(), x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> from(x);
-      Target<T> to(sum);
+    parallel_for(op.x.cols(), op.x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> from(op.x);
+      Target<T> to(op.sum);
       Row<T> total = to.loaded(0, begin, end - begin);
-      for (std::int64_t r = 0; r < x.rows(); ++r) total += from.row(r, begin, end - begin);
+      for (std::int64_t r = 0; r < op.x.rows(); ++r) total += from.row(r, begin, end - begin);
       to.store();
     });
   });

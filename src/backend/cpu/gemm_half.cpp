@@ -53,19 +53,18 @@ struct Tiles {
 
 class HalfGemm {
  public:
-  HalfGemm(const ConstView& a, Op op_a, const ConstView& b, Op op_b, const View& c, double beta,
-           const ConstView& bias, Scratch<float>& scratch)
-      : a_(a),
-        b_(b),
-        bias_(bias),
-        c_(c),
-        op_a_(op_a),
-        op_b_(op_b),
-        beta_(static_cast<float>(beta)),
-        depth_(op_a == Op::n ? a.cols() : a.rows()),
-        leading_c_(leading(c)) {
-    rows_ = std::min(c.rows(), other_side(c.cols()));
-    cols_ = std::min(c.cols(), other_side(c.rows()));
+  HalfGemm(const ops::Gemm& op, Scratch<float>& scratch)
+      : a_(op.a),
+        b_(op.b),
+        bias_(op.bias),
+        c_(op.c),
+        op_a_(op.op_a),
+        op_b_(op.op_b),
+        beta_(static_cast<float>(op.beta)),
+        depth_(op_a_ == Op::n ? a_.cols() : a_.rows()),
+        leading_c_(leading(c_)) {
+    rows_ = std::min(c_.rows(), other_side(c_.cols()));
+    cols_ = std::min(c_.cols(), other_side(c_.rows()));
     depth_step_ = std::min(depth_, kPanels / (rows_ + cols_) / 64 * 64);
     const Tiles tiles(rows_, cols_);
     const std::int64_t block = tiles.count * tiles.rows * tiles.cols;
@@ -187,9 +186,8 @@ class HalfGemm {
 
 }  // namespace
 
-void half_gemm(const ConstView& a, Op op_a, const ConstView& b, Op op_b, const View& c,
-               double beta, const ConstView& bias, Scratch<float>& scratch) {
-  const HalfGemm product(a, op_a, b, op_b, c, beta, bias, scratch);
+void half_gemm(const ops::Gemm& op, Scratch<float>& scratch) {
+  const HalfGemm product(op, scratch);
 #pragma omp parallel
   product.run();
 }

@@ -2,7 +2,14 @@
 // The CPU's Kernels. Formulas and contracts are in ops/*.hpp.
 #pragma once
 
-#include "trireme/ops/kernels.hpp"
+#include "trireme/ops/activation.hpp"
+#include "trireme/ops/attention.hpp"
+#include "trireme/ops/cross_entropy.hpp"
+#include "trireme/ops/elementwise.hpp"
+#include "trireme/ops/embedding.hpp"
+#include "trireme/ops/gemm.hpp"
+#include "trireme/ops/norm.hpp"
+#include "trireme/ops/update.hpp"
 
 #include "windows.hpp"
 
@@ -10,62 +17,34 @@ namespace trireme::cpu {
 
 class CpuKernels final : public Kernels {
  public:
-  void gemm(Stream& s, const ConstView& a, Op op_a, const ConstView& b, Op op_b, const View& c,
-            double beta, const ConstView& bias) override;
-  void accumulate_rows(Stream& s, const ConstView& x, const View& sum) override;
-  void norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
-                    const ConstView& weight, const ConstView& bias, const View& y,
-                    const View& statistics) override;
-  void norm_backward(Stream& s, Norm kind, const ConstView& dy, const ConstView& x,
-                     const ConstView& weight, const ConstView& statistics, const ConstView& add,
-                     const View& dx, const View& dweight, const View& dbias) override;
-  void rotary(Stream& s, const View& qkv, const AttentionShape& shape, const ConstView& table,
-              bool inverse) override;
-  void attention_forward(Stream& s, const ConstView& qkv, const AttentionShape& shape,
-                         const Dropout& dropout, const View& out, const View& lse) override;
-  void attention_backward(Stream& s, const ConstView& dout, const ConstView& qkv,
-                          const ConstView& out, const ConstView& lse,
-                          const AttentionShape& shape, const Dropout& dropout,
-                          const View& dqkv) override;
-  void activation_forward(Stream& s, Activation kind, const ConstView& x,
-                          const View& y) override;
-  void activation_backward(Stream& s, Activation kind, const ConstView& x, const ConstView& dy,
-                           const View& dx) override;
-  void embedding_forward(Stream& s, const ConstView& ids, const ConstView& table,
-                         std::int64_t first_row, const View& y) override;
-  void embedding_backward(Stream& s, const ConstView& ids, const ConstView& dy,
-                          std::int64_t first_row, const View& dtable) override;
-  void positions_forward(Stream& s, const ConstView& table, std::int64_t seq,
-                         std::int64_t first_row, const View& y) override;
-  void positions_backward(Stream& s, const ConstView& dy, std::int64_t seq,
-                          std::int64_t first_row, const View& dtable) override;
-  void softmax_local(Stream& s, const View& logits, const ConstView& targets,
-                     std::int64_t first_column, const View& max, const View& sum,
-                     const View& picked) override;
-  void softmax_rescale(Stream& s, const ConstView& global_max, const ConstView& targets,
-                       std::int64_t first_column, std::int64_t columns, const View& max,
-                       const View& sum, const View& picked) override;
-  void softmax_loss(Stream& s, const ConstView& sum, const ConstView& picked,
-                    const View& total) override;
-  void softmax_gradient(Stream& s, const View& exponentials, const ConstView& targets,
-                        std::int64_t first_column, const ConstView& factor,
-                        const ConstView& sum, double scale,
-                        const ConstView& scale_too) override;
-  void add(Stream& s, const ConstView& a, const ConstView& b, const View& y) override;
-  void cast(Stream& s, const ConstView& x, const View& y) override;
-  void accumulate(Stream& s, const ConstView& x, const View& y) override;
-  void copy(Stream& s, const ConstView& x, const View& y) override;
-  void dropout(Stream& s, const ConstView& x, const Dropout& spec, const ConstView& add,
-               const View& y) override;
-  void accumulate_squares(Stream& s, const ConstView& x, const View& total) override;
-  void adamw(Stream& s, const AdamwStep& step, const ConstView& state,
-             const ConstView& gradient, const View& value, const View& exp_avg,
-             const View& exp_avg_sq, const View& copy) override;
-  void sgd(Stream& s, const SgdStep& step, const ConstView& state, const ConstView& gradient,
-           const View& value, const View& momentum, const View& copy) override;
-  void decide_step(Stream& s, const StepRule& rule, const View& state) override;
-  void note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
-                       const View& least) override;
+  using Kernels::run;
+  void run(Stream& s, const ops::Gemm& op) override;
+  void run(Stream& s, const ops::AccumulateRows& op) override;
+  void run(Stream& s, const ops::NormForward& op) override;
+  void run(Stream& s, const ops::NormBackward& op) override;
+  void run(Stream& s, const ops::Rotary& op) override;
+  void run(Stream& s, const ops::AttentionForward& op) override;
+  void run(Stream& s, const ops::AttentionBackward& op) override;
+  void run(Stream& s, const ops::ActivationForward& op) override;
+  void run(Stream& s, const ops::ActivationBackward& op) override;
+  void run(Stream& s, const ops::EmbeddingForward& op) override;
+  void run(Stream& s, const ops::EmbeddingBackward& op) override;
+  void run(Stream& s, const ops::PositionsForward& op) override;
+  void run(Stream& s, const ops::PositionsBackward& op) override;
+  void run(Stream& s, const ops::SoftmaxLocal& op) override;
+  void run(Stream& s, const ops::SoftmaxRescale& op) override;
+  void run(Stream& s, const ops::SoftmaxLoss& op) override;
+  void run(Stream& s, const ops::SoftmaxGradient& op) override;
+  void run(Stream& s, const ops::Add& op) override;
+  void run(Stream& s, const ops::Cast& op) override;
+  void run(Stream& s, const ops::Accumulate& op) override;
+  void run(Stream& s, const ops::Copy& op) override;
+  void run(Stream& s, const ops::ApplyDropout& op) override;
+  void run(Stream& s, const ops::AccumulateSquares& op) override;
+  void run(Stream& s, const ops::NoteNonFinite& op) override;
+  void run(Stream& s, const ops::Adamw& op) override;
+  void run(Stream& s, const ops::Sgd& op) override;
+  void run(Stream& s, const ops::DecideStep& op) override;
   [[nodiscard]] std::int64_t first_non_finite(Stream& s, const ConstView& x) override;
 
  private:

@@ -5,23 +5,22 @@
 
 namespace trireme::cpu {
 
-void CpuKernels::norm_forward(Stream&, Norm kind, double epsilon, const ConstView& x,
-                              const ConstView& weight, const ConstView& bias, const View& y,
-                              const View& statistics) {
-  by_type(x.dtype(), [&]<class T>(T) {
-    Source<T> weights(weight);
-    Source<T> biases(bias);
-    const ConstRow<T> w = weights.row(0, 0, x.cols());
-    const ConstRow<T> b = bias.empty() ? ConstRow<T>(nullptr, 0) : biases.row(0, 0, x.cols());
-    const T n = static_cast<T>(x.cols());
-    parallel_for(x.rows(), x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> from(x);
-      Target<T> to(y);
+void CpuKernels::run(Stream&, const ops::NormForward& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
+    Source<T> weights(op.weight);
+    Source<T> biases(op.bias);
+    const ConstRow<T> w = weights.row(0, 0, op.x.cols());
+    const ConstRow<T> b =
+        op.bias.empty() ? ConstRow<T>(nullptr, 0) : biases.row(0, 0, op.x.cols());
+    const T n = static_cast<T>(op.x.cols());
+    parallel_for(op.x.rows(), op.x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> from(op.x);
+      Target<T> to(op.y);
       for (std::int64_t r = begin; r < end; ++r) {
         const ConstRow<T> in = from.row(r);
-        const T mean = kind == Norm::layernorm ? in.sum() / n : T{0};
+        const T mean = op.kind == Norm::layernorm ? in.sum() / n : T{0};
         const T variance = (in - mean).square().sum() / n;
-        const T rstd = T{1} / std::sqrt(variance + static_cast<T>(epsilon));
+        const T rstd = T{1} / std::sqrt(variance + static_cast<T>(op.epsilon));
         Row<T> out = to.row(r);
         if (b.size() == 0) {
           out = (in - mean) * rstd * w;
@@ -29,7 +28,7 @@ void CpuKernels::norm_forward(Stream&, Norm kind, double epsilon, const ConstVie
           out = (in - mean) * rstd * w + b;
         }
         to.store();
-        T* kept = row_data<T>(statistics, r);
+        T* kept = row_data<T>(op.statistics, r);
         kept[0] = mean;
         kept[1] = rstd;
       }
@@ -63,33 +62,30 @@ void add_weight_gradients(const ConstView& dy, const ConstView& x, const ConstVi
 
 }  // namespace
 
-void CpuKernels::norm_backward(Stream&, Norm kind, const ConstView& dy, const ConstView& x,
-                               const ConstView& weight, const ConstView& statistics,
-                               const ConstView& add, const View& dx, const View& dweight,
-                               const View& dbias) {
-  by_type(x.dtype(), [&]<class T>(T) {
+void CpuKernels::run(Stream&, const ops::NormBackward& op) {
+  by_type(op.x.dtype(), [&]<class T>(T) {
     // dx may share memory with `add`, but never with x or dy.
-    parallel_for(x.cols(), x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
-      add_weight_gradients<T>(dy, x, statistics, dweight, dbias, begin, end);
+    parallel_for(op.x.cols(), op.x.rows(), 16, [&](std::int64_t begin, std::int64_t end) {
+      add_weight_gradients<T>(op.dy, op.x, op.statistics, op.dweight, op.dbias, begin, end);
     });
-    Source<T> weights(weight);
-    const ConstRow<T> w = weights.row(0, 0, x.cols());
-    const T n = static_cast<T>(x.cols());
-    parallel_for(x.rows(), x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-      Source<T> inputs(x);
-      Source<T> gradients(dy);
-      Source<T> adds(add);
-      Target<T> to(dx);
+    Source<T> weights(op.weight);
+    const ConstRow<T> w = weights.row(0, 0, op.x.cols());
+    const T n = static_cast<T>(op.x.cols());
+    parallel_for(op.x.rows(), op.x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
+      Source<T> inputs(op.x);
+      Source<T> gradients(op.dy);
+      Source<T> adds(op.add);
+      Target<T> to(op.dx);
       for (std::int64_t r = begin; r < end; ++r) {
-        const T* kept = row_data<T>(statistics, r);
+        const T* kept = row_data<T>(op.statistics, r);
         const T mean = kept[0];
         const T rstd = kept[1];
         const ConstRow<T> in = inputs.row(r);
         const ConstRow<T> g = gradients.row(r);
-        const T a = kind == Norm::layernorm ? (g * w).sum() / n : T{0};
+        const T a = op.kind == Norm::layernorm ? (g * w).sum() / n : T{0};
         const T b = (g * w * (in - mean)).sum() * rstd / n;
         Row<T> out = to.row(r);
-        if (add.empty()) {
+        if (op.add.empty()) {
           out = (g * w - a - (in - mean) * (rstd * b)) * rstd;
         } else {
           out = adds.row(r) + (g * w - a - (in - mean) * (rstd * b)) * rstd;

@@ -2,6 +2,7 @@
 // Queries the processor: its cores, its BLAS kernels, and how fast it multiplies.
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <omp.h>
 #include <sched.h>
 #include <string_view>
@@ -61,20 +62,34 @@ std::optional<std::string> better_blas_core() {
   return std::nullopt;
 }
 
-double measure_gemm_rate(int n, double seconds) {
+namespace {
+
+/// Seconds for which threads of this process had a processor.
+double processor_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+}  // namespace
+
+GemmRate measure_gemm_rate(int n, double seconds, int threads) {
   const std::size_t size = static_cast<std::size_t>(n) * static_cast<std::size_t>(n);
   const std::vector<float> a(size, 1.0F);
   const std::vector<float> b(size, 0.5F);
   std::vector<float> c(size);
   double best = 0;
-  const double end = now() + seconds;
+  const double begin = now();
+  const double used = processor_seconds();
+  const double end = begin + seconds;
   do {
     const double start = now();
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, n, 1.0F, a.data(), n, b.data(),
                 n, 0.0F, c.data(), n);
     best = std::max(best, 2.0 * n * n * n / (now() - start));
   } while (now() < end);
-  return best;
+  const double share = (processor_seconds() - used) / ((now() - begin) * threads);
+  return {best, std::clamp(share, 0.0, 1.0)};
 }
 
 }  // namespace trireme

@@ -60,21 +60,19 @@ void copy_out(const T* value, const View& copy, std::int64_t r, std::int64_t c,
 
 }  // namespace
 
-void CpuKernels::adamw(Stream&, const AdamwStep& given, const ConstView& state,
-                       const ConstView& gradient, const View& value, const View& exp_avg,
-                       const View& exp_avg_sq, const View& copy) {
-  const StepState* decided = decision(state);
+void CpuKernels::run(Stream&, const ops::Adamw& op) {
+  const StepState* decided = decision(op.state);
   if (decided != nullptr && decided->updated == 0) return;
-  AdamwStep step = given;
+  AdamwStep step = op.step;
   if (decided != nullptr) step.gradient_scale *= decided->factor;
   const auto t = static_cast<double>(step.step);
   const double bias1 = decided != nullptr ? decided->bias1 : 1 - std::pow(step.beta1, t);
   const double bias2 = decided != nullptr ? decided->bias2 : 1 - std::pow(step.beta2, t);
-  by_type(value.dtype(), [&]<class T>(T) {
-    by_pieces(flat(value), [&, adamw = Adamw<T>(step, bias1, bias2)] {
-      return [&, grad = Source<T>(flat(gradient)), theta = Target<T>(flat(value)),
-              first = Target<T>(flat(exp_avg)), second = Target<T>(flat(exp_avg_sq)),
-              copied = flat(copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+  by_type(op.value.dtype(), [&]<class T>(T) {
+    by_pieces(flat(op.value), [&, adamw = Adamw<T>(step, bias1, bias2)] {
+      return [&, grad = Source<T>(flat(op.gradient)), theta = Target<T>(flat(op.value)),
+              first = Target<T>(flat(op.exp_avg)), second = Target<T>(flat(op.exp_avg_sq)),
+              copied = flat(op.copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
         T* now = theta.loaded(r, c, n).data();
         adamw.apply(n, grad.row(r, c, n).data(), now, first.loaded(r, c, n).data(),
                     second.loaded(r, c, n).data());
@@ -87,22 +85,20 @@ void CpuKernels::adamw(Stream&, const AdamwStep& given, const ConstView& state,
   });
 }
 
-void CpuKernels::sgd(Stream&, const SgdStep& given, const ConstView& state,
-                     const ConstView& gradient, const View& value, const View& momentum,
-                     const View& copy) {
-  const StepState* decided = decision(state);
+void CpuKernels::run(Stream&, const ops::Sgd& op) {
+  const StepState* decided = decision(op.state);
   if (decided != nullptr && decided->updated == 0) return;
-  SgdStep step = given;
+  SgdStep step = op.step;
   if (decided != nullptr) step.gradient_scale *= decided->factor;
-  by_type(value.dtype(), [&]<class T>(T) {
+  by_type(op.value.dtype(), [&]<class T>(T) {
     const T lr = static_cast<T>(step.lr);
     const T mu = static_cast<T>(step.momentum);
     const T decay = static_cast<T>(step.weight_decay);
     const T scale = static_cast<T>(step.gradient_scale);
-    by_pieces(flat(value), [&] {
-      return [&, grad = Source<T>(flat(gradient)), theta = Target<T>(flat(value)),
-              speed = Target<T>(flat(momentum)),
-              copied = flat(copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+    by_pieces(flat(op.value), [&] {
+      return [&, grad = Source<T>(flat(op.gradient)), theta = Target<T>(flat(op.value)),
+              speed = Target<T>(flat(op.momentum)),
+              copied = flat(op.copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
         const ConstRow<T> g = grad.row(r, c, n);
         Row<T> now = theta.loaded(r, c, n);
         if (step.momentum == 0) {
@@ -120,8 +116,8 @@ void CpuKernels::sgd(Stream&, const SgdStep& given, const ConstView& state,
   });
 }
 
-void CpuKernels::decide_step(Stream&, const StepRule& rule, const View& state) {
-  decide(rule, *reinterpret_cast<StepState*>(state.data<double>()));
+void CpuKernels::run(Stream&, const ops::DecideStep& op) {
+  decide(op.rule, *reinterpret_cast<StepState*>(op.state.data<double>()));
 }
 
 }  // namespace trireme::cpu

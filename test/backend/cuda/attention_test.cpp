@@ -48,9 +48,16 @@ Arrays moved(const Arrays& from, std::int64_t margin) {
 }
 
 void run(const Exec& ex, const Arrays& x, const AttentionShape& a, const Dropout& d) {
-  ops::attention_forward(ex, x.window(x.qkv), a, d, x.window(x.out), x.lse);
-  ops::attention_backward(ex, x.window(x.dout), x.window(x.qkv), x.window(x.out), x.lse, a, d,
-                          x.window(x.dqkv));
+  ops::attention_forward(
+      ex,
+      {.shape = a, .dropout = d, .qkv = x.window(x.qkv), .out = x.window(x.out), .lse = x.lse});
+  ops::attention_backward(ex, {.shape = a,
+                               .dropout = d,
+                               .dout = x.window(x.dout),
+                               .qkv = x.window(x.qkv),
+                               .out = x.window(x.out),
+                               .lse = x.lse,
+                               .dqkv = x.window(x.dqkv)});
 }
 
 double largest_error(const Host& x, const Host& reference) {

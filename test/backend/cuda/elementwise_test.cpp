@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums, casts, copies, dropout, activations and reductions on the GPU against the CPU's.
+#include "trireme/ops/elementwise.hpp"
+
+#include "trireme/ops/activation.hpp"
+#include "trireme/ops/gemm.hpp"
+
 #include "../../support/turns.hpp"
 #include "twins.hpp"
 
@@ -43,12 +48,15 @@ void check_activation(Backends& b, const Size& z, const Layout& layout, DType ty
   const Twin more = twin(b, type, z, layout, 4);
   const Twin dx(b, type, z.rows, wide, layout, 0);
   on_both(b, [&](const Side& on) {
-    on.kernels.activation_forward(on.stream, kind, on(x), on(y));
-    on.kernels.activation_backward(on.stream, kind, on(x), on(dy), on(dx));
+    on.kernels.run(on.stream, ops::ActivationForward{.kind = kind, .x = on(x), .y = on(y)});
+    on.kernels.run(on.stream, ops::ActivationBackward{
+                                  .kind = kind, .x = on(x), .dy = on(dy), .dx = on(dx)});
     if (!gated(kind)) {
-      on.kernels.activation_backward(on.stream, kind, on(x), on(dy), on(dy));
+      on.kernels.run(on.stream, ops::ActivationBackward{
+                                    .kind = kind, .x = on(x), .dy = on(dy), .dx = on(dy)});
     }
-    on.kernels.activation_backward(on.stream, kind, on(x), on(more), on(x));
+    on.kernels.run(on.stream, ops::ActivationBackward{
+                                  .kind = kind, .x = on(x), .dy = on(more), .dx = on(x)});
   });
   const double floor = type == DType::f32 ? 4e-6 : 1e-5;
   BOOST_TEST(y.error(floor) <= 1);
@@ -73,8 +81,8 @@ BOOST_AUTO_TEST_CASE(sums_and_casts_have_the_cpu_s_bits) {
     const Twin y = twin(b, type, z, layout, 2);
     const Twin sum = twin(b, type, z, layout, 0);
     on_both(b, [&](const Side& on) {
-      on.kernels.add(on.stream, on(x), on(y), on(sum));
-      on.kernels.add(on.stream, on(x), on(y), on(y));  // in place
+      on.kernels.run(on.stream, ops::Add{.a = on(x), .b = on(y), .y = on(sum)});
+      on.kernels.run(on.stream, ops::Add{.a = on(x), .b = on(y), .y = on(y)});  // in place
     });
     BOOST_TEST(sum.error(0x1p-40) <= 0.01);
     BOOST_TEST(y.error(0x1p-40) <= 0.01);
@@ -84,8 +92,8 @@ BOOST_AUTO_TEST_CASE(sums_and_casts_have_the_cpu_s_bits) {
       const Twin cast = twin(b, to, z, {layout.gap, 0}, 0);
       const Twin total = twin(b, to, z, layout, 4);
       on_both(b, [&](const Side& on) {
-        on.kernels.cast(on.stream, on(large), on(cast));
-        on.kernels.accumulate(on.stream, on(x), on(total));
+        on.kernels.run(on.stream, ops::Cast{.x = on(large), .y = on(cast)});
+        on.kernels.run(on.stream, ops::Accumulate{.x = on(x), .y = on(total)});
       });
       BOOST_TEST(cast.error(0x1p-40) <= 0.01);
       BOOST_TEST(total.error(0x1p-40) <= 0.01);
@@ -101,8 +109,8 @@ BOOST_AUTO_TEST_CASE(fp64_is_copied_and_accumulated) {
     const Twin y = twin(b, DType::f64, z, layout, 2);
     const Twin copy = twin(b, DType::f64, z, layout, 0);
     on_both(b, [&](const Side& on) {
-      on.kernels.accumulate(on.stream, on(x), on(y));
-      on.kernels.copy(on.stream, on(x), on(copy));
+      on.kernels.run(on.stream, ops::Accumulate{.x = on(x), .y = on(y)});
+      on.kernels.run(on.stream, ops::Copy{.x = on(x), .y = on(copy)});
     });
     BOOST_TEST(y.error(1e-300) <= 0.01);
     BOOST_TEST(copy.error(1e-300) <= 0.01);
@@ -114,7 +122,9 @@ BOOST_AUTO_TEST_CASE(copies_take_any_stride) {
   in_all_shapes([&](const Size& z, const Layout& layout, DType type) {
     const Twin x = twin(b, type, z, layout, 1);
     const Twin y = twin(b, type, z, {5, 0}, 0);
-    on_both(b, [&](const Side& on) { on.kernels.copy(on.stream, on(x), on(y)); });
+    on_both(b, [&](const Side& on) {
+      on.kernels.run(on.stream, ops::Copy{.x = on(x), .y = on(y)});
+    });
     BOOST_TEST(y.error(0x1p-60) == 0);
   });
 }
@@ -127,8 +137,9 @@ BOOST_AUTO_TEST_CASE(dropout_draws_the_cpu_s_mask) {
     const Twin add = twin(b, type, z, layout, 2);
     const Twin alone = twin(b, type, z, layout, 0);
     on_both(b, [&](const Side& on) {
-      on.kernels.dropout(on.stream, on(x), spec, {}, on(alone));
-      on.kernels.dropout(on.stream, on(x), spec, on(add), on(add));
+      on.kernels.run(on.stream, ops::ApplyDropout{.x = on(x), .dropout = spec, .y = on(alone)});
+      on.kernels.run(on.stream, ops::ApplyDropout{
+                                    .x = on(x), .dropout = spec, .add = on(add), .y = on(add)});
     });
     BOOST_TEST(alone.error(0x1p-40) <= 1);
     BOOST_TEST(add.error(0x1p-22) <= 1);
@@ -157,8 +168,9 @@ BOOST_AUTO_TEST_CASE(the_tails_of_activations_are_finite) {
     const Twin y(b, DType::f32, 1, 8, {}, 0);
     const Twin dx(b, DType::f32, 1, 8, {}, 0);
     on_both(b, [&](const Side& on) {
-      on.kernels.activation_forward(on.stream, kind, on(x), on(y));
-      on.kernels.activation_backward(on.stream, kind, on(x), on(one), on(dx));
+      on.kernels.run(on.stream, ops::ActivationForward{.kind = kind, .x = on(x), .y = on(y)});
+      on.kernels.run(on.stream, ops::ActivationBackward{
+                                    .kind = kind, .x = on(x), .dy = on(one), .dx = on(dx)});
     });
     for (const float v : gpu_floats(y)) BOOST_TEST(std::isfinite(v));
     for (const float v : gpu_floats(dx)) BOOST_TEST(std::isfinite(v));
@@ -175,9 +187,12 @@ BOOST_AUTO_TEST_CASE(reductions_are_those_of_the_cpu) {
       const Twin wide(b, DType::f32, 1, z.cols, {}, 2);
       const Twin narrow(b, type, 1, z.cols, {0, 1}, 3);
       on_both(b, [&](const Side& on) {
-        on.kernels.accumulate_squares(on.stream, on(x), on(total).reshape(Shape{1}));
-        on.kernels.accumulate_rows(on.stream, on(x), on(wide).reshape(Shape{z.cols}));
-        on.kernels.accumulate_rows(on.stream, on(x), on(narrow).reshape(Shape{z.cols}));
+        on.kernels.run(on.stream, ops::AccumulateSquares{.x = on(x),
+                                                         .total = on(total).reshape(Shape{1})});
+        on.kernels.run(on.stream,
+                       ops::AccumulateRows{.x = on(x), .sum = on(wide).reshape(Shape{z.cols})});
+        on.kernels.run(on.stream, ops::AccumulateRows{
+                                      .x = on(x), .sum = on(narrow).reshape(Shape{z.cols})});
       });
       BOOST_TEST(total.error(1e-11) <= 1);
       BOOST_TEST(wide.error(1e-6) <= 1);
@@ -195,8 +210,10 @@ BOOST_AUTO_TEST_CASE(long_reductions_go_by_parts) {
     const Twin total(b, DType::f64, 1, 1, {}, &start);
     const Twin sum(b, DType::f32, 1, 300, {}, 2);
     on_both(b, [&](const Side& on) {
-      on.kernels.accumulate_squares(on.stream, on(x), on(total).reshape(Shape{1}));
-      on.kernels.accumulate_rows(on.stream, on(x), on(sum).reshape(Shape{300}));
+      on.kernels.run(on.stream,
+                     ops::AccumulateSquares{.x = on(x), .total = on(total).reshape(Shape{1})});
+      on.kernels.run(on.stream,
+                     ops::AccumulateRows{.x = on(x), .sum = on(sum).reshape(Shape{300})});
     });
     BOOST_TEST(total.error(1e-6) <= 1);
     BOOST_TEST(sum.error(1e-4) <= 1);
@@ -220,7 +237,8 @@ BOOST_AUTO_TEST_CASE(what_is_not_finite_is_found) {
     const std::int64_t before = 900;
     const Twin least(b, DType::i64, 1, 1, {}, &before);
     const auto note = [&](const Twin& x, std::int64_t code) {
-      b.gpu_kernels->note_non_finite(*b.compute, x.gpu(), code, least.gpu());
+      b.gpu_kernels->run(*b.compute,
+                         ops::NoteNonFinite{.x = x.gpu(), .code = code, .least = least.gpu()});
       std::int64_t now = 0;
       std::memcpy(&now, least.gpu_bytes().data(), sizeof(now));
       return now;

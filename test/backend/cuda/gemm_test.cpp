@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compares GEMMs on the GPU with the CPU's: operations, types, odd sizes, strides, and fused
 // epilogues.
+#include "trireme/ops/gemm.hpp"
+
 #include <cmath>
 #include <cstdlib>
+
+#include "trireme/ops/elementwise.hpp"
 
 #include "twins.hpp"
 
@@ -35,10 +39,22 @@ void check_gemm(Backends& b, DType from, DType to, const Size& z, std::int64_t g
       for (const double beta : {0.0, 1.0}) {
         for (const bool with_bias : {false, true}) {
           Twin c(b, to, z.m, z.n, {gap}, beta == 0 ? 0 : 4);
-          b.gpu_kernels->gemm(*b.compute, x.gpu(), op_a, y.gpu(), op_b, c.gpu(), beta,
-                              with_bias ? vector_of(bias.gpu()) : View());
-          b.cpu_kernels->gemm(*b.cpu_stream, x.cpu(), op_a, y.cpu(), op_b, c.cpu(), beta,
-                              with_bias ? vector_of(bias.cpu()) : View());
+          b.gpu_kernels->run(*b.compute,
+                             ops::Gemm{.a = x.gpu(),
+                                       .op_a = op_a,
+                                       .b = y.gpu(),
+                                       .op_b = op_b,
+                                       .c = c.gpu(),
+                                       .beta = beta,
+                                       .bias = with_bias ? vector_of(bias.gpu()) : View()});
+          b.cpu_kernels->run(*b.cpu_stream,
+                             ops::Gemm{.a = x.cpu(),
+                                       .op_a = op_a,
+                                       .b = y.cpu(),
+                                       .op_b = op_b,
+                                       .c = c.cpu(),
+                                       .beta = beta,
+                                       .bias = with_bias ? vector_of(bias.cpu()) : View()});
           // The bias may be added to c first, in half precision: the result is rounded twice.
           const double slack = beta == 1 && with_bias && to != DType::f32 ? 2 : 1;
           BOOST_TEST(c.error(sums_of(z.k), slack) <= 1,
@@ -87,14 +103,20 @@ BOOST_AUTO_TEST_CASE(nothing_to_sum_and_nothing_to_write) {
           Twin c(b, type, z.m, z.n, {2}, 5);
           const Tensor cx(*b.cpu, type, Shape{z.m, z.k});
           const Tensor cy(*b.cpu, type, Shape{z.k, z.n});
-          b.gpu_kernels->gemm(*b.compute, x, Op::n, y, Op::n, c.gpu(), beta,
-                              with_bias ? vector_of(bias.gpu()) : View());
+          b.gpu_kernels->run(*b.compute,
+                             ops::Gemm{.a = x,
+                                       .b = y,
+                                       .c = c.gpu(),
+                                       .beta = beta,
+                                       .bias = with_bias ? vector_of(bias.gpu()) : View()});
           for (std::int64_t r = 0; r < z.m && z.k == 0; ++r) {
             const View row = c.cpu().slice_rows(r, 1);
             if (beta == 0) b.cpu->zero(row.raw(), row.bytes(), *b.cpu_stream);
             if (with_bias) {
-              b.cpu_kernels->add(*b.cpu_stream, row, vector_of(bias.cpu()).reshape(row.shape()),
-                                 row);
+              b.cpu_kernels->run(
+                  *b.cpu_stream,
+                  ops::Add{
+                      .a = row, .b = vector_of(bias.cpu()).reshape(row.shape()), .y = row});
             }
           }
           BOOST_TEST(c.error(sums_of(1)) <= 1, name_of(type)
@@ -116,12 +138,21 @@ BOOST_AUTO_TEST_CASE(activations_on_the_way) {
           const Twin bias(b, type, 1, 40, {0}, 3);
           Twin before(b, type, 9, 40, {gap}, 4);
           Twin y(b, type, 9, 40, {gap}, 5);
-          b.gpu_kernels->gemm_activation(*b.compute, x.gpu(), weight.gpu(),
-                                         with_bias ? vector_of(bias.gpu()) : View(), kind,
-                                         before.gpu(), y.gpu());
-          b.cpu_kernels->gemm_activation(*b.cpu_stream, x.cpu(), weight.cpu(),
-                                         with_bias ? vector_of(bias.cpu()) : View(), kind,
-                                         before.cpu(), y.cpu());
+          b.gpu_kernels->run(*b.compute, ops::GemmActivation{
+                                             .kind = kind,
+                                             .x = x.gpu(),
+                                             .weight = weight.gpu(),
+                                             .bias = with_bias ? vector_of(bias.gpu()) : View(),
+                                             .before = before.gpu(),
+                                             .y = y.gpu()});
+          b.cpu_kernels->run(
+              *b.cpu_stream,
+              ops::GemmActivation{.kind = kind,
+                                  .x = x.cpu(),
+                                  .weight = weight.cpu(),
+                                  .bias = with_bias ? vector_of(bias.cpu()) : View(),
+                                  .before = before.cpu(),
+                                  .y = y.cpu()});
           BOOST_TEST(before.error(sums_of(24)) <= 1);
           // A fused activation uses the unrounded argument, which explains a difference of this
           // size.
@@ -132,10 +163,16 @@ BOOST_AUTO_TEST_CASE(activations_on_the_way) {
         const Twin weight(b, type, 24, 40, {gap}, 7);
         const Twin before(b, type, 9, 40, {gap}, 8);
         Twin dx(b, type, 9, 40, {gap}, 9);
-        b.gpu_kernels->gemm_activation_backward(*b.compute, dy.gpu(), weight.gpu(), kind,
-                                                before.gpu(), dx.gpu());
-        b.cpu_kernels->gemm_activation_backward(*b.cpu_stream, dy.cpu(), weight.cpu(), kind,
-                                                before.cpu(), dx.cpu());
+        b.gpu_kernels->run(*b.compute, ops::GemmActivationBackward{.kind = kind,
+                                                                   .dy = dy.gpu(),
+                                                                   .weight = weight.gpu(),
+                                                                   .before = before.gpu(),
+                                                                   .dx = dx.gpu()});
+        b.cpu_kernels->run(*b.cpu_stream, ops::GemmActivationBackward{.kind = kind,
+                                                                      .dy = dy.cpu(),
+                                                                      .weight = weight.cpu(),
+                                                                      .before = before.cpu(),
+                                                                      .dx = dx.cpu()});
         BOOST_TEST(dx.error(sums_of(24), 2 + rounding(type) * 0x1p20) <= 1);
       }
     }
@@ -152,10 +189,16 @@ BOOST_AUTO_TEST_CASE(a_refused_epilogue_falls_back) {
       const Twin w(b, DType::bf16, 24, 16, {0}, 2);
       const Twin bias(b, DType::bf16, 1, 24, {0}, 3);
       Twin y(b, DType::bf16, 9, 24, {0}, 4);
-      b.gpu_kernels->gemm(*b.compute, x.gpu(), Op::n, w.gpu(), Op::t, y.gpu(), 0,
-                          vector_of(bias.gpu()));
-      b.cpu_kernels->gemm(*b.cpu_stream, x.cpu(), Op::n, w.cpu(), Op::t, y.cpu(), 0,
-                          vector_of(bias.cpu()));
+      b.gpu_kernels->run(*b.compute, ops::Gemm{.a = x.gpu(),
+                                               .b = w.gpu(),
+                                               .op_b = Op::t,
+                                               .c = y.gpu(),
+                                               .bias = vector_of(bias.gpu())});
+      b.cpu_kernels->run(*b.cpu_stream, ops::Gemm{.a = x.cpu(),
+                                                  .b = w.cpu(),
+                                                  .op_b = Op::t,
+                                                  .c = y.cpu(),
+                                                  .bias = vector_of(bias.cpu())});
       BOOST_TEST(y.error(sums_of(16), 2) <= 1);
     }
     unsetenv("TRIREME_EMULATED_EPILOGUES_REFUSED");
@@ -172,12 +215,16 @@ BOOST_AUTO_TEST_CASE(weight_gradients_with_the_bias_gradient) {
         Twin dweight(b, DType::f32, 20, 12, {0}, 3);
         Twin dbias(b, DType::f32, 1, 20, {0}, 4);
         for (const View& sum : {vector_of(dbias.gpu()), View()}) {
-          b.gpu_kernels->accumulate_weight_gradient(*b.compute, dy.gpu(), x.gpu(),
-                                                    dweight.gpu(), sum);
+          b.gpu_kernels->run(
+              *b.compute,
+              ops::AccumulateWeightGradient{
+                  .dy = dy.gpu(), .x = x.gpu(), .dweight = dweight.gpu(), .dbias = sum});
         }
         for (const View& sum : {vector_of(dbias.cpu()), View()}) {
-          b.cpu_kernels->accumulate_weight_gradient(*b.cpu_stream, dy.cpu(), x.cpu(),
-                                                    dweight.cpu(), sum);
+          b.cpu_kernels->run(
+              *b.cpu_stream,
+              ops::AccumulateWeightGradient{
+                  .dy = dy.cpu(), .x = x.cpu(), .dweight = dweight.cpu(), .dbias = sum});
         }
         BOOST_TEST(dweight.error(sums_of(2 * tokens)) <= 1);
         BOOST_TEST(dbias.error(sums_of(tokens)) <= 1);

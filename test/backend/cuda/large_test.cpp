@@ -101,14 +101,22 @@ BOOST_AUTO_TEST_CASE(the_last_rows_of_a_norm_are_those_of_a_small_one) {
   for (std::int64_t i = 0; i < kWide; ++i) weight.put(i, 1);
   const Sparse y(DType::bf16, Shape{kRows, kWide});
   const Tensor statistics = gpu().make(DType::f32, Shape{kRows, 2});
-  ops::norm_forward(gpu(), Norm::layernorm, 1e-5, x.view(), weight.view(), {}, y.view(),
-                    statistics);
+  ops::norm_forward(gpu(), {.kind = Norm::layernorm,
+                            .epsilon = 1e-5,
+                            .x = x.view(),
+                            .weight = weight.view(),
+                            .y = y.view(),
+                            .statistics = statistics});
   Sparse small(DType::bf16, Shape{1, kWide});
   for (std::int64_t i = 0; i < kWide; i += 3) small.put(i, static_cast<float>(i % 7) - 2.5F);
   const Sparse expected(DType::bf16, Shape{1, kWide});
   const Tensor one = gpu().make(DType::f32, Shape{1, 2});
-  ops::norm_forward(gpu(), Norm::layernorm, 1e-5, small.view(), weight.view(), {},
-                    expected.view(), one);
+  ops::norm_forward(gpu(), {.kind = Norm::layernorm,
+                            .epsilon = 1e-5,
+                            .x = small.view(),
+                            .weight = weight.view(),
+                            .y = expected.view(),
+                            .statistics = one});
   BOOST_TEST(y.get((kRows - 1) * kWide, kWide) == expected.get(0, kWide),
              boost::test_tools::per_element());
   BOOST_TEST(y.get((kRows - 2) * kWide, 1).front() == 0);
@@ -122,11 +130,13 @@ BOOST_AUTO_TEST_CASE(the_last_tokens_find_their_rows) {
   gpu().device.copy_from_host(ids.data<std::int32_t>() + kRows - 1, &last, sizeof last,
                               gpu().stream);
   const Sparse y(DType::bf16, Shape{kRows, kWide});
-  ops::embedding_forward(gpu(), ids, table.view(), 0, y.view());
+  ops::embedding_forward(gpu(),
+                         {.ids = ids, .table = table.view(), .first_row = 0, .y = y.view()});
   BOOST_TEST(y.get((kRows - 1) * kWide, kWide) == table.get(2 * kWide, kWide),
              boost::test_tools::per_element());
   const Sparse gradient(DType::bf16, Shape{3, kWide});
-  ops::embedding_backward(gpu(), ids, y.view(), 0, gradient.view());
+  ops::embedding_backward(
+      gpu(), {.ids = ids, .dy = y.view(), .first_row = 0, .dtable = gradient.view()});
   BOOST_TEST(gradient.get(2 * kWide, kWide) == table.get(2 * kWide, kWide),
              boost::test_tools::per_element());
 }
@@ -137,7 +147,7 @@ BOOST_AUTO_TEST_CASE(the_last_rows_of_a_product_are_right) {
   Sparse weight(DType::bf16, Shape{kWide, 8});
   for (std::int64_t i = 0; i < kWide; ++i) weight.put(i * 8 + 5, static_cast<float>(i % 5));
   const Sparse y(DType::bf16, Shape{kRows, kWide});
-  ops::gemm_into(gpu(), x.view(), Op::n, weight.view(), Op::t, y.view());
+  ops::gemm_into(gpu(), {.a = x.view(), .b = weight.view(), .op_b = Op::t, .c = y.view()});
   const std::vector<float> row = y.get((kRows - 1) * kWide, kWide);
   for (std::size_t i = 0; i < row.size(); ++i) {
     BOOST_TEST(row[i] == 3 * static_cast<float>(i % 5));

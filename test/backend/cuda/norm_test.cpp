@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Norms on the GPU against the CPU's: widths from 1 to those that a block hardly holds.
+#include "trireme/ops/norm.hpp"
+
 #include "../../support/turns.hpp"
 #include "twins.hpp"
 
@@ -31,13 +33,24 @@ void check_forward(Backends& b, DType type, const Size& z, const Layout& layout,
     on_both(b, [&](const Side& on) {
       const ConstView shift = biased ? ConstView(flat(on(bias))) : ConstView();
       if (probability < 0) {
-        on.kernels.norm_forward(on.stream, kind, 1e-5, on(x), flat(on(weight)), shift, on(y),
-                                on(statistics));
+        on.kernels.run(on.stream, ops::NormForward{.kind = kind,
+                                                   .epsilon = 1e-5,
+                                                   .x = on(x),
+                                                   .weight = flat(on(weight)),
+                                                   .bias = shift,
+                                                   .y = on(y),
+                                                   .statistics = on(statistics)});
       } else {
         const Residual residual{on(add), Dropout{probability, {77, 5}, 12}};
-        on.kernels.residual_norm_forward(on.stream, kind, 1e-5, on(x), residual,
-                                         flat(on(weight)), shift, on(sum), on(y),
-                                         on(statistics));
+        on.kernels.run(on.stream, ops::ResidualNormForward{.kind = kind,
+                                                           .epsilon = 1e-5,
+                                                           .x = on(x),
+                                                           .residual = residual,
+                                                           .weight = flat(on(weight)),
+                                                           .bias = shift,
+                                                           .sum = on(sum),
+                                                           .y = on(y),
+                                                           .statistics = on(statistics)});
       }
     });
     // A sum that rounds the other way changes all results of its row by as much.
@@ -62,11 +75,21 @@ void check_backward(Backends& b, DType type, DType gradients, const Size& z,
     const Twin dbias(b, gradients, 1, z.cols, {}, 7);
     const bool biased = kind == Norm::layernorm;
     on_both(b, [&](const Side& on) {
-      on.kernels.norm_forward(on.stream, kind, 1e-2, on(x), flat(on(weight)), {}, on(y),
-                              on(statistics));
-      on.kernels.norm_backward(on.stream, kind, on(dy), on(x), flat(on(weight)), on(statistics),
-                               adds ? ConstView(on(dx)) : ConstView(), on(dx),
-                               flat(on(dweight)), biased ? flat(on(dbias)) : View());
+      on.kernels.run(on.stream, ops::NormForward{.kind = kind,
+                                                 .epsilon = 1e-2,
+                                                 .x = on(x),
+                                                 .weight = flat(on(weight)),
+                                                 .y = on(y),
+                                                 .statistics = on(statistics)});
+      on.kernels.run(on.stream, ops::NormBackward{.kind = kind,
+                                                  .dy = on(dy),
+                                                  .x = on(x),
+                                                  .weight = flat(on(weight)),
+                                                  .statistics = on(statistics),
+                                                  .add = adds ? ConstView(on(dx)) : ConstView(),
+                                                  .dx = on(dx),
+                                                  .dweight = flat(on(dweight)),
+                                                  .dbias = biased ? flat(on(dbias)) : View()});
     });
     const double n = static_cast<double>(z.rows);
     BOOST_TEST(dx.error(4 * std::max(rounding(type), 0x1p-19)) <= 1);

@@ -2,6 +2,8 @@
 // Compares embeddings, rotary embedding and the sharded cross-entropy on the GPU with the
 // CPU's.
 #include "trireme/ops/attention.hpp"
+#include "trireme/ops/cross_entropy.hpp"
+#include "trireme/ops/embedding.hpp"
 
 #include "../../support/turns.hpp"
 #include "twins.hpp"
@@ -34,8 +36,13 @@ void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
     const Twin dy(b, type, n, cols, layout, 2);
     const Twin wide(b, DType::f32, kRows, cols, layout, 3);
     on_both(b, [&](const Side& on) {
-      on.kernels.embedding_forward(on.stream, flat(on(ids)), on(table), 3, on(y));
-      on.kernels.embedding_backward(on.stream, flat(on(ids)), on(dy), 3, on(wide));
+      on.kernels.run(on.stream,
+                     ops::EmbeddingForward{
+                         .ids = flat(on(ids)), .table = on(table), .first_row = 3, .y = on(y)});
+      on.kernels.run(
+          on.stream,
+          ops::EmbeddingBackward{
+              .ids = flat(on(ids)), .dy = on(dy), .first_row = 3, .dtable = on(wide)});
     });
     BOOST_TEST(y.error(1e-300) == 0);
     // The sums are equal, but the GPU adds pieces, which the CPU does not.
@@ -44,7 +51,10 @@ void check_embedding(Backends& b, DType type, std::int64_t n, std::int64_t cols,
     const Twin few = ids_of(b, 3, kRows);
     const Twin few_dy(b, type, 3, cols, layout, 5);
     on_both(b, [&](const Side& on) {
-      on.kernels.embedding_backward(on.stream, flat(on(few)), on(few_dy), 0, on(narrow));
+      on.kernels.run(
+          on.stream,
+          ops::EmbeddingBackward{
+              .ids = flat(on(few)), .dy = on(few_dy), .first_row = 0, .dtable = on(narrow)});
     });
     BOOST_TEST(narrow.error(1e-6) <= 1);
     return wide.gpu_bytes();
@@ -60,7 +70,9 @@ void check_gathered(Backends& b, DType type, DType table, std::int64_t cols,
     const Twin dy(b, type, n, cols, layout, 2);
     const Twin sum(b, table, 50, cols, layout, 3);
     on_both(b, [&](const Side& on) {
-      on.kernels.embedding_backward(on.stream, flat(on(id)), on(dy), 0, on(sum));
+      on.kernels.run(on.stream,
+                     ops::EmbeddingBackward{
+                         .ids = flat(on(id)), .dy = on(dy), .first_row = 0, .dtable = on(sum)});
     });
     BOOST_TEST(sum.error(static_cast<double>(n) * std::max(rounding(table), 0x1p-22)) <= 1);
     return sum.gpu_bytes();
@@ -74,9 +86,15 @@ void check_positions(Backends& b, DType type, std::int64_t cols, const Layout& l
   const Twin dtable(b, DType::f32, 11, cols, layout, 4);
   const Twin narrow(b, type, 11, cols, layout, 5);
   on_both(b, [&](const Side& on) {
-    on.kernels.positions_forward(on.stream, on(table), 10, 14, on(y));
-    on.kernels.positions_backward(on.stream, on(dy), 10, 14, on(dtable));
-    on.kernels.positions_backward(on.stream, on(dy).slice_rows(0, 6), 10, 7, on(narrow));
+    on.kernels.run(on.stream, ops::PositionsForward{
+                                  .table = on(table), .seq = 10, .first_row = 14, .y = on(y)});
+    on.kernels.run(
+        on.stream,
+        ops::PositionsBackward{.dy = on(dy), .seq = 10, .first_row = 14, .dtable = on(dtable)});
+    on.kernels.run(
+        on.stream,
+        ops::PositionsBackward{
+            .dy = on(dy).slice_rows(0, 6), .seq = 10, .first_row = 7, .dtable = on(narrow)});
   });
   BOOST_TEST(y.error(1e-300) <= 0.01);
   BOOST_TEST(dtable.error(1e-300) == 0);
@@ -90,8 +108,10 @@ void check_rotary(Backends& b, DType type, const AttentionShape& shape, std::int
   const Twin qkv(b, type, shape.batch * shape.seq, shape.row_width(), layout, 1);
   const Twin back(b, type, shape.batch * shape.seq, shape.row_width(), layout, 2);
   on_both(b, [&](const Side& on) {
-    on.kernels.rotary(on.stream, on(qkv), shape, on(table), false);
-    on.kernels.rotary(on.stream, on(back), shape, on(table), true);
+    on.kernels.run(on.stream, ops::Rotary{.shape = shape, .qkv = on(qkv), .table = on(table)});
+    on.kernels.run(
+        on.stream,
+        ops::Rotary{.shape = shape, .qkv = on(back), .table = on(table), .inverse = true});
   });
   BOOST_TEST(qkv.error(2e-7) <= 1);
   BOOST_TEST(back.error(2e-7) <= 1);
@@ -112,8 +132,12 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
     const Twin total(b, DType::f64, 1, 1, {}, &start);
     const Twin scale(b, DType::f64, 1, 1, {}, &by);
     on_both(b, [&](const Side& on) {
-      on.kernels.softmax_local(on.stream, on(logits), flat(on(targets)), 2, flat(on(max)),
-                               flat(on(sum)), flat(on(picked)));
+      on.kernels.run(on.stream, ops::SoftmaxLocal{.logits = on(logits),
+                                                  .targets = flat(on(targets)),
+                                                  .first_column = 2,
+                                                  .max = flat(on(max)),
+                                                  .sum = flat(on(sum)),
+                                                  .picked = flat(on(picked))});
     });
     const double n = static_cast<double>(cols);
     BOOST_TEST(max.error(1e-300) == 0);
@@ -121,11 +145,23 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
     BOOST_TEST(sum.error(2e-6 * std::sqrt(n)) <= 1);
     BOOST_TEST(logits.error(2e-6) <= 1);
     on_both(b, [&](const Side& on) {
-      on.kernels.softmax_rescale(on.stream, flat(on(global)), flat(on(targets)), 2, cols,
-                                 flat(on(max)), flat(on(sum)), flat(on(picked)));
-      on.kernels.softmax_loss(on.stream, flat(on(sum)), flat(on(picked)), flat(on(total)));
-      on.kernels.softmax_gradient(on.stream, on(logits), flat(on(targets)), 2, flat(on(max)),
-                                  flat(on(sum)), 3, flat(on(scale)));
+      on.kernels.run(on.stream, ops::SoftmaxRescale{.global_max = flat(on(global)),
+                                                    .targets = flat(on(targets)),
+                                                    .first_column = 2,
+                                                    .columns = cols,
+                                                    .max = flat(on(max)),
+                                                    .sum = flat(on(sum)),
+                                                    .picked = flat(on(picked))});
+      on.kernels.run(on.stream, ops::SoftmaxLoss{.sum = flat(on(sum)),
+                                                 .picked = flat(on(picked)),
+                                                 .total = flat(on(total))});
+      on.kernels.run(on.stream, ops::SoftmaxGradient{.exponentials = on(logits),
+                                                     .targets = flat(on(targets)),
+                                                     .first_column = 2,
+                                                     .factor = flat(on(max)),
+                                                     .sum = flat(on(sum)),
+                                                     .scale = 3,
+                                                     .scale_too = flat(on(scale))});
     });
     BOOST_TEST(picked.error(1e-300) <= 0.01);
     BOOST_TEST(total.error(3e-6 * static_cast<double>(rows)) <= 1);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compares parameter updates on the GPU with the CPU's, with and without a step's decision.
+#include "trireme/ops/update.hpp"
+
 #include "trireme/ops/step_state.hpp"
 
 #include "../../support/turns.hpp"
@@ -67,12 +69,22 @@ void check_update(Backends& b, const Types& t, std::int64_t n, std::int64_t offs
       const View copied = t.copy == kNone ? View() : flat(on(copy));
       if (adamw) {
         const AdamwStep step{1e-2, 0.9, 0.95, 1e-8, 0.1, 0.5, 7};
-        on.kernels.adamw(on.stream, step, decision, flat(on(gradient)), flat(on(value)),
-                         flat(on(first)), flat(on(second)), copied);
+        on.kernels.run(on.stream, ops::Adamw{.step = step,
+                                             .gradient = flat(on(gradient)),
+                                             .value = flat(on(value)),
+                                             .exp_avg = flat(on(first)),
+                                             .exp_avg_sq = flat(on(second)),
+                                             .copy = copied,
+                                             .state = decision});
       } else {
         const SgdStep step{1e-2, t.copy == kF16 ? 0.0 : 0.9, 0.1, 0.5};
-        on.kernels.sgd(on.stream, step, decision, flat(on(gradient)), flat(on(value)),
-                       step.momentum == 0 ? View() : flat(on(first)), copied);
+        on.kernels.run(on.stream,
+                       ops::Sgd{.step = step,
+                                .gradient = flat(on(gradient)),
+                                .value = flat(on(value)),
+                                .momentum = step.momentum == 0 ? View() : flat(on(first)),
+                                .copy = copied,
+                                .state = decision});
       }
     });
     for (const Twin* one : {&value, &first, &second, &copy}) {
@@ -114,7 +126,9 @@ BOOST_AUTO_TEST_CASE(a_step_is_decided_as_on_the_cpu) {
     state.updates = 4;
     const Twin twin(b, DType::f64, 1, StepState::kSlots, {}, &state);
     on_both(b, [&](const Side& on) {
-      for (int i = 0; i < 3; ++i) on.kernels.decide_step(on.stream, rule, flat(on(twin)));
+      for (int i = 0; i < 3; ++i) {
+        on.kernels.run(on.stream, ops::DecideStep{.rule = rule, .state = flat(on(twin))});
+      }
     });
     BOOST_TEST(twin.error(1e-15) <= 1);
     StepState got;

@@ -31,7 +31,8 @@ const std::string kSmall = "hidden_size: 64\nseq_length: 64\nvocab_size: 1003\n"
 const std::string kLarge = "hidden_size: 256\nseq_length: 256\nvocab_size: 20003\n";
 const std::string kNeox = "pos_emb: rotary\ngpt_j_residual: true\nno_weight_tying: true\n";
 const std::string kLlama =
-    "pos_emb: rotary\nnorm: rmsnorm\nactivation: swiglu\nnum_kv_heads: 2\n"
+    "pos_emb: rotary\nnorm: rmsnorm\nactivation: swiglu\nexpansion_factor: 6\n"
+    "num_kv_heads: 2\n"
     "use_bias_in_mlp: false\nno_weight_tying: true\n";
 const std::string kTied = "pos_emb: learned\nno_weight_tying: false\nhidden_dropout: 0.1\n";
 const std::string kFull = "checkpoint_activations: true\n";

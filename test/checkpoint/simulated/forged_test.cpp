@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <xxhash.h>
 
 #include <boost/test/unit_test.hpp>
@@ -69,8 +70,18 @@ void change_shard(const std::string& folder, const std::function<void(h5::File&)
   });
 }
 
+void read_array(const std::string& path) {
+  CheckpointReader reader(path);
+  (void)holds(reader, kArray);
+}
+
+void verify_all(const std::string& path) {
+  CheckpointReader(path).verify([](std::int64_t) {});
+}
+
 /// The message of reading a checkpoint of one shard that `spoil` has changed.
-std::string error_of_read(const std::function<void(const std::string& folder)>& spoil) {
+std::string error_of_read(const std::function<void(const std::string& folder)>& spoil,
+                          void (*read)(const std::string& path) = read_array) {
   const TemporaryFolder folder(memory_folder());
   const auto world = make_self_communicator();
   const auto parts = parts_of({kArray}, Cut::whole, 1);
@@ -82,14 +93,9 @@ std::string error_of_read(const std::function<void(const std::string& folder)>& 
   BOOST_REQUIRE(saver.wait().value().failure == "");
   const std::string path = folder / "save/global_step8";
   spoil(path);
-  const std::string message = error_of([&] {
-    CheckpointReader reader(path);
-    (void)holds(reader, kArray);
-  });
+  const std::string message = error_of([&] { read(path); });
   TRM_TEST_MENTIONS(message, path);
-  BOOST_TEST_CONTEXT(message) {
-    BOOST_CHECK_THROW(CheckpointReader(path).verify([](std::int64_t) {}), Error);
-  }
+  BOOST_TEST_CONTEXT(message) { BOOST_CHECK_THROW(verify_all(path), Error); }
   return message;
 }
 
@@ -152,6 +158,34 @@ BOOST_AUTO_TEST_CASE(pieces_that_are_not_there) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(tensors_that_are_others) {
+  // A piece of another tensor, of the same shape, that is there.
+  TRM_TEST_MENTIONS(error_of_sources({{kShard, "model/v@0,0", rows(0, 64)}}),
+                    "is model/v@0,0, which is another tensor's");
+  // A link in the place of a tensor, of its piece, and of all weights.
+  TRM_TEST_MENTIONS(error_of_index([](h5::File& file) {
+                      file.remove("model/w");
+                      file.create_link("model/w", "/model/v");
+                    }),
+                    "model/w");
+  TRM_TEST_MENTIONS(error_of_shard([](h5::File& file) {
+                      file.remove(kPiece);
+                      file.create_link(kPiece, "/model/v@0,0");
+                    }),
+                    "it is a link");
+  for (const std::string name : {"model/x", "model", "optimizer/master", "x"}) {
+    const auto spoil = [&](h5::File& file) {
+      if (file.has(name)) file.remove(name);
+      file.create_link(name, "/storage");
+    };
+    BOOST_TEST_CONTEXT(name) {
+      const std::string message = error_of_read(
+          [&](const std::string& folder) { change_index(folder, spoil); }, verify_all);
+      TRM_TEST_MENTIONS(message, name + " is a link");
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(types_and_shapes_that_are_others) {
   TRM_TEST_MENTIONS(error_of_sources({{kShard, kPiece, rows(0, 64)}}, DType::f64),
                     "it holds fp64, this run needs fp32");
@@ -184,9 +218,15 @@ BOOST_AUTO_TEST_CASE(attributes_that_are_wrong) {
   const auto with = [](const std::string& name, const h5::Attribute& value) {
     return error_of_index([&](h5::File& file) { file.set_attribute(name, value); });
   };
-  TRM_TEST_MENTIONS(with("format_version", 3), "version 3; this program reads version 2");
+  TRM_TEST_MENTIONS(with("format_version", 4), "version 4; this program reads versions 2 to 3");
   TRM_TEST_MENTIONS(with("format", "tokens"), "not part of a checkpoint");
-  TRM_TEST_MENTIONS(with("samples_consumed", -1), "negative");
+  for (const char* count : {"iteration", "samples_consumed", "optimizer_steps"}) {
+    for (const std::int64_t wrong :
+         {std::int64_t{-1}, (std::int64_t{1} << 44) + 1, INT64_MAX}) {
+      TRM_TEST_MENTIONS(with(count, wrong), fmt::format("{}", wrong));
+      TRM_TEST_MENTIONS(with(count, wrong), "no counts from 0 to 17592186044416");
+    }
+  }
   TRM_TEST_MENTIONS(with("seed", "many"), "seed");
   TRM_TEST_MENTIONS(with("deck", 7), "deck");
   TRM_TEST_MENTIONS(with("loss_scale", 0.0), "no state of a loss scale: 0,");
@@ -218,8 +258,8 @@ BOOST_AUTO_TEST_CASE(a_checkpoint_from_before_the_loss_scale_had_a_state) {
 BOOST_AUTO_TEST_CASE(shards_of_something_else) {
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("iteration", 7); }),
                     "its iteration is 7, the checkpoint's 8");
-  TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format_version", 3); }),
-                    "version 3; this program reads version 2");
+  TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format_version", 4); }),
+                    "version 4; this program reads versions 2 to 3");
   TRM_TEST_MENTIONS(error_of_shard([](h5::File& f) { f.set_attribute("format", "tokens"); }),
                     "not part of a checkpoint");
   TRM_TEST_MENTIONS(

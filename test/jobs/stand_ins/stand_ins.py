@@ -55,6 +55,45 @@ class Turns:
                                  "--set", f"load={run}"])
         self.assertEqual(environment["OMP_NUM_THREADS"], "8")
 
+    def test_values_arrive_whole(self):
+        self.site.turns("0 30")
+        self.site.let("*", "a file whose name a careless * would become")
+        whole = ["split=97, 2, 1", "betas=[0.9, 0.95]", "word=it's \"so\"", "name=*", "x="]
+        text = """'split=97, 2, 1' "betas=[0.9, 0.95]" "word=it's "'"so"' name=* x="""
+        self.assert_end(self.job(TRIREME_SET=text), 0, "the run is done")
+        words, _ = self.site.calls("trireme")[-1]
+        self.assertEqual([words[i + 1] for i, w in enumerate(words) if w == "--set"][:5], whole)
+        self.assert_end(self.job(TRIREME_SET="split=97, 2, 1"), 1,
+                        "the setting '2,' is not key=value; quote a value with blanks")
+        self.assert_end(self.job(TRIREME_SET="name='half"), 1, "a quote has no end")
+
+    def test_help_and_dry_run(self):
+        code, said = self.site.run(self.script, "--help")
+        self.assertEqual(code, 0, said)
+        self.assertIn("# Trains a deck under", said)
+        self.assertIn("--help prints", said)
+        self.assertNotIn("deck=", said)
+        code, said = self.job(TRIREME_DRY_RUN="1", TRIREME_SET="'split=97, 2, 1'")
+        self.assertEqual(code, 0, said)
+        self.assertIn(r"--set split=97\,\ 2\,\ 1 --set save=", said)
+        self.assertIn(f"{self.starts} ", said)
+        self.assertEqual(self.site.calls("trireme"), [])
+        self.assertFalse(self.site.run_folder.exists())
+
+    def test_outside_of_a_job(self):
+        end = self.site.run_without(self.script)
+        self.assert_end(end, 1, "not in a job of ")
+        self.assertIn(f"submit it with {' '.join(self.submit)}", end[1])
+
+    def test_failed_modules(self):
+        module = self.site.folder / "modules.sh"
+        module.write_text("module() { echo 'no such module' >&2; return 1; }\n"
+                          "export -f module\n")
+        self.site.turns("0 30")
+        end = self.job(TRIREME_MODULES="gcc/99", BASH_ENV=str(module))
+        self.assert_end(end, 1, "module load gcc/99 failed, see above; the job ends")
+        self.assertEqual(self.site.calls("trireme"), [])
+
     def test_done(self):
         self.site.turns("0 30")
         self.assert_end(self.job(), 0, "the run is done")
@@ -67,7 +106,13 @@ class Turns:
 
     def test_killed(self):
         self.site.turns("137 10")
+        self.site.run_folder.mkdir()
+        log = self.site.run_folder / "log.txt"
+        log.write_text("iteration 10\n", encoding="utf-8")
         self.assert_end(self.job(), 1, "exit code 137, which is not the program's")
+        lines = log.read_text(encoding="utf-8").splitlines()
+        self.assertEqual(lines[0], "iteration 10")
+        self.assertRegex(lines[-1], "^job .*: the launcher ended with exit code 137")
         self.assertEqual(self.requeues(), 0)
 
     def test_no_progress(self):
@@ -115,13 +160,13 @@ class Turns:
 
     def test_chain(self):
         deck, run = self.site.folder / "deck.yml", self.site.folder / "run"
-        code, said = self.chain("3", deck, run, "lr=2e-3")
+        code, said = self.chain("3", deck, run, "lr=2e-3", "split=97, 2, 1")
         self.assertEqual(code, 0, said)
         ids = re.findall(r"job \d of 3 is (\S+)", said)
         self.assertEqual(len(ids), 3, said)
         calls = self.site.calls(self.submit[0], *self.submit[1:])
         self.assertEqual([c[1]["TRIREME_CHAIN_LEFT"] for c in calls], ["2", "1", "0"])
-        self.assertEqual(calls[0][1]["TRIREME_SET"], "lr=2e-3")
+        self.assertEqual(calls[0][1]["TRIREME_SET"], 'lr=2e-3 "split=97, 2, 1"')
         self.assertNotIn("after", " ".join(calls[0][0]))
         for (words, _), previous in zip(calls[1:], ids):
             self.assertIn(self.after.format(previous), " ".join(words))
@@ -150,7 +195,7 @@ class Turns:
 
 
 class Pbs(Turns, Scripts):
-    script, job_id = "contrib/pbs/train.pbs", "42.server"
+    script, job_id, starts = "contrib/pbs/train.pbs", "42.server", "mpirun -np"
     submit, after = ["qsub"], "afterany:{}"
     stopped, asks = 75, 1
 
@@ -216,7 +261,7 @@ class Pbs(Turns, Scripts):
 class Lsf(Turns, Scripts):
     """LSF itself requeues a job by its exit code, as `-Q` says."""
 
-    script, job_id = "contrib/lsf/train.lsf", "42"
+    script, job_id, starts = "contrib/lsf/train.lsf", "42", "mpirun -np"
     submit, after = ["bsub"], "-w ended({})"
     stopped, asks = 75, 0
 
@@ -231,7 +276,7 @@ class Lsf(Turns, Scripts):
 
 
 class Flux(Turns, Scripts):
-    script, job_id = "contrib/flux/train.flux", "f42"
+    script, job_id, starts = "contrib/flux/train.flux", "f42", "flux submit"
     submit, after = ["flux", "batch"], "afterany:{}"
     stopped, asks = 0, 1  # the job has done its part: the next one is submitted
 
@@ -378,6 +423,33 @@ class Local(Scripts):
             self.assertEqual(code, 0, said)
             self.assertIn(str(folder / "trireme"), self.site.calls("mpirun", "-np")[-1][0])
 
+    def test_values_arrive_whole(self):
+        self.site.turns("75 10", "0 20")
+        deck = self.site.folder / "my [1] deck.yml"
+        deck.write_text("{}\n")
+        words = [deck, self.site.run_folder, "split=97, 2, 1", "betas=[0.9, 0.95]"]
+        end = self.site.run("local/run.sh", *words)
+        self.assert_end(end, 75, r"split=97\,\ 2\,\ 1")
+        said = re.search("to go on: (.*)", end[1]).group(1)
+        again = self.site.folder / "again.sh"
+        again.write_text(said)
+        self.assert_end(self.site.run(again), 0, "the run is done")
+        for called, _ in self.site.calls("trireme"):
+            self.assertEqual(called[:6], ["train", str(deck), "--set", "split=97, 2, 1",
+                                          "--set", "betas=[0.9, 0.95]"])
+
+    def test_help_and_dry_run(self):
+        code, said = self.site.run("local/run.sh", "--help")
+        self.assertEqual(code, 0, said)
+        self.assertIn("# Trains a deck by mpirun", said)
+        more = {"TRIREME_HOSTS": "n1,n2"}
+        code, said = self.site.run("local/run.sh", "--dry-run", **more)
+        self.assertEqual(code, 0, said)
+        self.assertIn("mpirun -np 4 --hostfile", said)
+        self.assertIn("--set lr=1e-3", said)
+        self.assertEqual(self.site.calls("trireme"), [])
+        self.assertFalse(self.site.run_folder.exists())
+
     def test_no_mpirun(self):
         end = self.site.run("local/run.sh", TRIREME_MPIRUN="none/mpirun")
         self.assert_end(end, 1, "'none/mpirun' doesn't run")
@@ -421,6 +493,21 @@ class SlurmMpi(Scripts):
         for bind, expected in (("", "cores"), ("none", "none")):
             _, said = self.site.run(script, TRIREME_BIND=bind)
             self.assertIn(f" --cpu-bind={expected} ", said)
+
+    def test_outside_of_a_job(self):
+        for script in ("slurm/train.sbatch", "slurm/sweep.sbatch"):
+            self.assert_end(self.site.run(script), 1, "not in a job of Slurm: submit it with")
+            code, said = self.site.run(script, "--help")
+            self.assertEqual(code, 0, said)
+            self.assertIn("#   sbatch --", said)
+
+    def test_dry_run(self):
+        self.site.let("srun-offers", "MPI plugin types are...\n\tnone\n\tpmix")
+        self.site.let("ldd-shows", self.OPEN_MPI)
+        code, said = self.site.run("slurm/train.sbatch", "--dry-run", SLURM_JOB_ID="42")
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, r"srun --mpi=pmix .* train .*deck.yml --set lr=1e-3 --set seed")
+        self.assertFalse(self.site.run_folder.exists())
 
     def test_none(self):
         said = self.way(["none", "pmi2"], self.OPEN_MPI)

@@ -6,6 +6,7 @@ Alone, without a launcher, this line is all of stderr. Under mpirun, which adds 
 our line appears once. `errors.py NAME…` runs only the cases whose names begin with NAME.
 
 """
+import gzip
 import os
 import shutil
 import subprocess
@@ -135,11 +136,17 @@ def data_cases():
         return Case("data_" + name, [f"{{}}/{name}.h5", *words], keys, **more)
 
     yield data("missing", ["No such file", "data_path"])
-    yield data("text", ["not an HDF5 file"])
+    yield data("text", ["no token file", "trireme prepare"])
     yield data("foreign", ["not a token file", "trireme prepare"])
-    yield data("truncated", ["truncated file: 5000 of its"])
+    yield data("truncated", ["damaged", "cut short"])
+    yield data("half", ["damaged: it has 80000 bytes and should have"])
+    yield data("flipped", ["damaged", "checksum"])
+    # Several ranks may read the block, and report it, at once.
+    yield data("changed", ["/tokens: damaged", "checksum"], ranks=(0,),
+               keeps=program.RUN_FILES)
     # In the middle of a step; deaths.py has this error on one rank of several.
-    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES)
+    yield data("large_ids", ["id 4000", "ends at 256"], ranks=(0,), keeps=program.RUN_FILES,
+               warns="{}/large_ids.h5: its format is older and has no checksums")
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
     yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
     yield Case("vocabulary", ["vocab_size", "300", "257"], {"vocab_size": 300})
@@ -224,6 +231,12 @@ def prepare_cases():
     yield prepare("no_input", "{}/none.txt", ["{}/none.txt", "No such file"])
     yield prepare("folder", "{}", ["{}", "not a regular file"])
     yield prepare("bad_json", "{}/bad.jsonl", ["{}/bad.jsonl, line 3", "JSON"])
+    packed = "it holds gzip-compressed data; decompress it first"
+    yield prepare("compressed", "{}/packed.txt", ["{}/packed.txt: " + packed, "--format text"])
+    never = ["--document-separator", "xyzzy"]
+    yield prepare("separator", "{}/text.txt", ["separator stands nowhere"], more=never)
+    both = ["--format", "text", "--jsonl-key", "k"]
+    yield prepare("format", "{}/text.txt", ["--format text contradicts"], more=both)
     yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
     yield prepare("empty", "{}/empty.txt", ["no text"])
     yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
@@ -245,14 +258,20 @@ def make_files(folder):
     good = program.make_tokens(folder)
     shutil.copy(folder / "text.txt", folder / "text.h5")
     (folder / "truncated.h5").write_bytes(good.read_bytes()[:5000])
-    shutil.copy(good, folder / "large_ids.h5")
-    with h5py.File(folder / "large_ids.h5", "r+") as file:
-        file["tokens"][:] = 4000
+    (folder / "half.h5").write_bytes(good.read_bytes()[:80000])
+    flipped = bytearray(good.read_bytes())
+    flipped[(1 << 16) + 40] ^= 1  # in HDF5's own first bytes
+    (folder / "flipped.h5").write_bytes(flipped)
+    changed = bytearray(good.read_bytes())
+    changed[program.token_offset(good) + 2] ^= 1
+    (folder / "changed.h5").write_bytes(changed)
+    program.write_old_tokens(good, folder / "large_ids.h5", lambda tokens: tokens.fill(4000))
     with h5py.File(folder / "foreign.h5", "w") as file:
         file["tokens"] = [1, 2, 3]
     (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
     (folder / "other.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
     (folder / "empty.txt").touch()
+    (folder / "packed.txt").write_bytes(gzip.compress(b"text"))
     (folder / "odd").mkdir()
     (folder / "odd" / "latest").write_text("../../etc\n")
     program.write_deck(folder / "deck.yml", deck_of(folder, {"save": str(folder / "good")}))
@@ -313,13 +332,15 @@ def problems_of(case, ranks, folder):
     if done.returncode != 1:
         wrong.append(f"exit code {done.returncode}")
     # hwloc, inside MPI, complains about containers without /sys.
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("[hwloc/")]
+    # A YAML error shows its line and a caret below the message, indented.
+    lines = [line for line in done.stderr.splitlines()
+             if not line.startswith(("[hwloc/", "  "))]
     ours = [line for line in lines if "trireme: error:" in line]
     if len(ours) != 1 or not ours[0].startswith(PREFIX):
         return [*wrong, f"not one line of ours:\n{done.stderr}"], ""
     if case.warns:
-        count = len(lines)
-        lines = [line for line in lines if not line.startswith(f"warning: {case.warns}")]
+        count, warning = len(lines), f"warning: {filled(case.warns, folder)}"
+        lines = [line for line in lines if not line.startswith(warning)]
         if len(lines) != count - 1:
             wrong.append(f"not one warning '{case.warns}':\n{done.stderr}")
     if ranks == 0 and len(lines) != 1:
@@ -349,10 +370,12 @@ def good_answers(folder):
             wrong.append(f"{name}: on stderr: {done.stderr}")
 
     answers = {
-        ("--help",): ["train", "bench", "plan", "prepare", "inspect", "--version"],
+        ("--help",): ["train", "bench", "plan", "verify", "prepare", "inspect",
+                      "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
         ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
+        ("verify", "--help"): ["DECK", "--set", "--steps", "--json", "--all", "--checkpoint"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],
         ("train", "--help-keys"): ["num_layers", "pipe_parallel_size", "default"],
     }

@@ -189,9 +189,9 @@ class Schedule(Runs):
     def test_which_are_there(self):
         for name, expected, keys in [
             ("linear", [3, 6, 7], {"checkpoint_factor": 3, "train_iters": 7}),
-            ("log", [2, 4, 8, 10], {"checkpoint_factor": 2, "checkpoint_scale": "log",
+            ("log", [1, 2, 4, 8, 10], {"checkpoint_factor": 2, "checkpoint_scale": "log",
                                     "train_iters": 10}),
-            ("extra", [1, 4, 5, 6], {"extra_save_iters": [1, 5], "checkpoint_factor": 4}),
+            ("extra", [0, 1, 4, 5, 6], {"extra_save_iters": [0, 1, 5], "checkpoint_factor": 4}),
             ("end", [6], {}),
             ("keep", [4, 5, 6], {"checkpoint_factor": 1, "keep_last_n_checkpoints": 3}),
             ("keep_one", [6], {"checkpoint_factor": 1, "keep_last_n_checkpoints": 1}),

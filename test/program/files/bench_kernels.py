@@ -38,7 +38,7 @@ DECKS = {
         "pos_emb": "rotary",
         "norm": "rmsnorm",
         "activation": "swiglu",
-        "intermediate_size": 96,
+        "intermediate_size": 144,
         "num_kv_heads": 2,
         "use_bias_in_mlp": False,
         "use_bias_in_attn_linear": False,
@@ -64,7 +64,7 @@ def matrix_elements(keys):
     h, inner, ups = SHAPE["hidden_size"], 4 * SHAPE["hidden_size"], 1
     heads, kv = SHAPE["num_attention_heads"], keys.get("num_kv_heads", 4)
     if "intermediate_size" in keys:
-        inner, ups = keys["intermediate_size"] // 2, 2
+        inner, ups = keys["intermediate_size"] // 3, 2
     layer = h * (h + 2 * kv * h // heads) + h * h + (ups + 1) * h * inner
     return SHAPE["num_layers"] * layer + h * SHAPE["vocab_size"]
 

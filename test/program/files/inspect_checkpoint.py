@@ -132,10 +132,13 @@ class Inspect(unittest.TestCase):
                      "optimizer 4 steps", "seed 1234", "loss scale 1",
                      f"layout {attributes['mesh']}", f"version {attributes['version']}"):
             self.assertIn(line, lines)
-        self.assertIn(f"shards 2, {sum(files)} bytes", out.replace("shards      ", "shards "))
-        self.assertIn(f"model {count} parameters, {4 * count} bytes (", "\n".join(lines))
-        self.assertIn(f"optimizer {size - 4 * count} bytes (", "\n".join(lines))
-        rows = TABLE.findall(out)
+        self.assertIn(f"shards 2, {sum(files):,} bytes", out.replace("shards      ", "shards "))
+        self.assertIn(f"model {count:,} parameters, {4 * count:,} bytes (", "\n".join(lines))
+        self.assertIn(f"optimizer {size - 4 * count:,} bytes (", "\n".join(lines))
+        self.assertEqual({r[0] for r in TABLE.findall(out)}, set(model))
+        self.assertIn(f"and {len(arrays) - len(model)} tensors of the optimizer", out)
+        self.assertTrue(lines[-1].startswith("optimizer "), lines[-1])  # the summary is last
+        rows = TABLE.findall(self.good(self.last, "--optimizer"))
         self.assertEqual({r[0] for r in rows}, set(arrays))
         for name, kind, shape, mebibytes, stored in rows:
             self.assertEqual(kind, TYPES[str(arrays[name].dtype)])
@@ -146,8 +149,9 @@ class Inspect(unittest.TestCase):
         self.assert_in_order([r[0] for r in rows])
         deck = attributes["deck"]
         self.assertNotIn("hidden_size", out)
-        self.assertTrue(self.good(self.last, "--deck").startswith(out))
-        self.assertIn(deck.strip(), self.good(self.last, "--deck"))
+        told = self.good(self.last, "--deck")
+        self.assertIn(deck.strip(), told)
+        self.assertTrue(told.endswith(out[out.index("\ncheckpoint") + 1 :]), told)
 
     def assert_in_order(self, names):
         def place(name):
@@ -319,6 +323,29 @@ class Inspect(unittest.TestCase):
         self.assertIn(f"{n} of {n} tensors differ, the first is model/embed_in.weight", out)
         self.assertIn("differs: deck", out)
 
+    # --- token files -------------------------------------------------------------------------
+
+    def test_token_files(self):
+        with h5py.File(self.tokens, "r") as file:
+            tokens, documents = len(file["tokens"]), len(file["documents"]) - 1
+        out = self.good(self.tokens)
+        self.assertRegex(out, rf"tokens +{tokens} of 2 bytes\n")
+        self.assertRegex(out, rf"documents +{documents}\n")
+        self.assertIn("format      version 2\n", out)
+        self.assertIn(f"{self.tokens}: the file is whole", self.good(self.tokens, "--verify"))
+        damaged = self.folder / "damaged.h5"
+        data = bytearray(Path(self.tokens).read_bytes())
+        data[program.token_offset(self.tokens) + 7] ^= 4
+        damaged.write_bytes(data)
+        self.good(damaged)
+        self.refused([damaged, "/tokens: damaged", "checksum"], damaged, "--verify")
+        data[(1 << 16) + 9] ^= 4
+        damaged.write_bytes(data)
+        self.refused([damaged, "damaged", "checksum"], damaged)
+        old = program.write_old_tokens(self.tokens, self.folder / "old.h5")
+        self.assertIn("version 1, without checksums", self.good(old))
+        self.refused([old, "no checksums", "trireme prepare"], old, "--verify")
+
     # --- what it refuses ---------------------------------------------------------------------
 
     def test_what_is_no_checkpoint(self):
@@ -329,7 +356,11 @@ class Inspect(unittest.TestCase):
         self.refused([nowhere, "no such folder"], self.last, "--diff", nowhere)
         index = self.last / "checkpoint.h5"
         self.refused([index, "not a folder"], index)
-        self.refused([self.tokens, "not a folder"], self.tokens)
+        self.refused([self.tokens, "not a folder"], self.tokens, "--deck")
+        self.refused([self.tokens, "not a folder"], self.last, "--diff", self.tokens)
+        text = self.folder / "text.txt"
+        text.write_text("no checkpoint")
+        self.refused([text, "no token file"], text)
         incomplete = self.folder / "global_step7"
         incomplete.mkdir()
         self.refused([incomplete, "checkpoint.h5"], incomplete)

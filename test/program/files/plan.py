@@ -28,6 +28,7 @@ LLAMA = {
     "pos_emb": "rotary",
     "norm": "rmsnorm",
     "activation": "swiglu",
+    "expansion_factor": 6,
     "num_kv_heads": 2,
     "use_bias_in_mlp": False,
     "no_weight_tying": True,

@@ -255,9 +255,10 @@ class Errors(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
-    def check(self, words, ranks=(0,), keys=None, warns="", **emulated):
+    def check(self, words, ranks=(0,), keys=None, warns="", more=(), **emulated):
         env = {f"TRIREME_EMULATED_{name.upper()}": value for name, value in emulated.items()}
         case = errors.Case(self.id(), words, {**GPU, **(keys or {})}, env=env,
+                           arguments=["train", "{}/deck.yml", *more],
                            keeps=program.RUN_FILES, warns=warns)
         for n in ranks:
             wrong, line = errors.problems_of(case, n, self.folder)
@@ -282,7 +283,7 @@ class Errors(unittest.TestCase):
         self.check(["out of memory on cuda:0", "MiB more were asked for", "MiB are in use",
                     "of the GPU's 80 MiB are free", "zero_optimization.stage"], (0, 2),
                    keys={"hidden_size": 512}, warns="this run is forecast to need ",
-                   memory=str(80 << 20))
+                   more=["--force"], memory=str(80 << 20))
 
     def test_attention_without_cudnn(self):
         """The emulated GPU has no cuDNN."""

@@ -46,7 +46,7 @@ MODELS = {
     "tied": {"pos_emb": "learned", "no_weight_tying": False, "lr": 0.05, "optimizer": SGD,
              "gradient_clipping": 1.0},
     "llama": {"pos_emb": "rotary", "norm": "rmsnorm", "activation": "swiglu",
-              "num_kv_heads": 2, "intermediate_size": 40, "no_weight_tying": False,
+              "num_kv_heads": 2, "intermediate_size": 60, "no_weight_tying": False,
               "use_bias_in_attn_linear": False, "use_bias_in_mlp": False,
               "gradient_clipping": 0.7},
     "gptj": {"pos_emb": "none", "gpt_j_residual": True, "gpt_j_tied": True, "lr": 0.05,

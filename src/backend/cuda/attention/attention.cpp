@@ -59,31 +59,30 @@ bool half(DType type) { return type == DType::bf16 || type == DType::f16; }
 
 }  // namespace
 
-void own_attention_forward(cudaStream_t stream, const ConstView& qkv,
-                           const AttentionShape& shape, const Dropout& dropout, const View& out,
-                           const View& lse) {
-  if (qkv.empty()) return;
-  const AttentionArgs a = arguments(qkv, shape, dropout, out, lse);
-  if (!half(qkv.dtype()) || !aligned(shape.head_dim, {qkv, out})) {
-    attention_forward_general(stream, qkv.dtype(), a);
-  } else if (qkv.dtype() == DType::bf16) {
+void own_attention(cudaStream_t stream, const ops::AttentionForward& op) {
+  if (op.qkv.empty()) return;
+  const DType type = op.qkv.dtype();
+  const AttentionArgs a = arguments(op.qkv, op.shape, op.dropout, op.out, op.lse);
+  if (!half(type) || !aligned(op.shape.head_dim, {op.qkv, op.out})) {
+    attention_forward_general(stream, type, a);
+  } else if (type == DType::bf16) {
     attention_forward_bf16(stream, a);
   } else {
     attention_forward_f16(stream, a);
   }
 }
 
-void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
-                            const ConstView& dout, const ConstView& qkv, const ConstView& out,
-                            const ConstView& lse, const AttentionShape& shape,
-                            const Dropout& dropout, const View& dqkv) {
-  if (qkv.empty()) return;
-  AttentionArgs a = arguments(qkv, shape, dropout, out, lse);
-  a.dout = dout.raw();
-  a.dout_stride = dout.row_stride();
-  a.dqkv = dqkv.raw();
-  a.dqkv_stride = dqkv.row_stride();
-  const bool vectors = aligned(shape.head_dim, {qkv, out, dout, dqkv});
+void own_attention(cudaStream_t stream, const Workspace& workspace,
+                   const ops::AttentionBackward& op) {
+  if (op.qkv.empty()) return;
+  const DType type = op.qkv.dtype();
+  const AttentionShape& shape = op.shape;
+  AttentionArgs a = arguments(op.qkv, shape, op.dropout, op.out, op.lse);
+  a.dout = op.dout.raw();
+  a.dout_stride = op.dout.row_stride();
+  a.dqkv = op.dqkv.raw();
+  a.dqkv_stride = op.dqkv.row_stride();
+  const bool vectors = aligned(shape.head_dim, {op.qkv, op.out, op.dout, op.dqkv});
 
   // Run as many groups at once as the workspace has space for their queries' sums.
   const std::int64_t groups = a.groups;
@@ -94,10 +93,10 @@ void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
   a.delta = static_cast<float*>(workspace.take(static_cast<std::size_t>(most * bytes_each)));
   for (a.first_group = 0; a.first_group < groups; a.first_group += most) {
     a.groups = std::min(most, groups - a.first_group);
-    attention_delta(stream, qkv.dtype(), a, vectors);
-    if (!half(qkv.dtype()) || !vectors) {
-      attention_backward_general(stream, qkv.dtype(), a);
-    } else if (qkv.dtype() == DType::bf16) {
+    attention_delta(stream, type, a, vectors);
+    if (!half(type) || !vectors) {
+      attention_backward_general(stream, type, a);
+    } else if (type == DType::bf16) {
       attention_queries_bf16(stream, a);
       attention_keys_bf16(stream, a);
     } else {
@@ -107,19 +106,12 @@ void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
   }
 }
 
-void CudaKernels::attention_forward(Stream& s, const ConstView& qkv,
-                                    const AttentionShape& shape, const Dropout& dropout,
-                                    const View& out, const View& lse) {
-  if (cudnn_attention_->forward(native(s), qkv, shape, dropout, out, lse)) return;
-  own_attention_forward(native(s), qkv, shape, dropout, out, lse);
+void CudaKernels::run(Stream& s, const ops::AttentionForward& op) {
+  if (!cudnn_attention_->run(native(s), op)) own_attention(native(s), op);
 }
 
-void CudaKernels::attention_backward(Stream& s, const ConstView& dout, const ConstView& qkv,
-                                     const ConstView& out, const ConstView& lse,
-                                     const AttentionShape& shape, const Dropout& dropout,
-                                     const View& dqkv) {
-  if (cudnn_attention_->backward(native(s), dout, qkv, out, lse, shape, dropout, dqkv)) return;
-  own_attention_backward(native(s), *workspace_, dout, qkv, out, lse, shape, dropout, dqkv);
+void CudaKernels::run(Stream& s, const ops::AttentionBackward& op) {
+  if (!cudnn_attention_->run(native(s), op)) own_attention(native(s), *workspace_, op);
 }
 
 }  // namespace trireme::cuda

@@ -5,7 +5,7 @@
 
 #include <cuda_runtime.h>
 
-#include "trireme/ops/types.hpp"
+#include "trireme/ops/attention.hpp"
 
 #include "../runtime/workspace.hpp"
 
@@ -13,13 +13,8 @@ namespace trireme::cuda {
 
 /// Heads have at most 256 entries. Tensor cores run bf16 and f16 arrays with heads aligned to
 /// 16 bytes. All other arrays use plain fp32 arithmetic.
-void own_attention_forward(cudaStream_t stream, const ConstView& qkv,
-                           const AttentionShape& shape, const Dropout& dropout, const View& out,
-                           const View& lse);
-
-void own_attention_backward(cudaStream_t stream, const Workspace& workspace,
-                            const ConstView& dout, const ConstView& qkv, const ConstView& out,
-                            const ConstView& lse, const AttentionShape& shape,
-                            const Dropout& dropout, const View& dqkv);
+void own_attention(cudaStream_t stream, const ops::AttentionForward& op);
+void own_attention(cudaStream_t stream, const Workspace& workspace,
+                   const ops::AttentionBackward& op);
 
 }  // namespace trireme::cuda

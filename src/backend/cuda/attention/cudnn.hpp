@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "trireme/backend/cuda.hpp"
+#include "trireme/ops/attention.hpp"
 
 #include "../runtime/workspace.hpp"
 
@@ -22,13 +23,8 @@ class CudnnAttention {
   CudnnAttention& operator=(const CudnnAttention&) = delete;
 
   /// Returns false, without queuing work, if the program's own kernels must run instead.
-  [[nodiscard]] bool forward(cudaStream_t stream, const ConstView& qkv,
-                             const AttentionShape& shape, const Dropout& dropout,
-                             const View& out, const View& lse);
-  [[nodiscard]] bool backward(cudaStream_t stream, const ConstView& dout, const ConstView& qkv,
-                              const ConstView& out, const ConstView& lse,
-                              const AttentionShape& shape, const Dropout& dropout,
-                              const View& dqkv);
+  [[nodiscard]] bool run(cudaStream_t stream, const ops::AttentionForward& op);
+  [[nodiscard]] bool run(cudaStream_t stream, const ops::AttentionBackward& op);
 
  private:
   struct State;

@@ -147,41 +147,43 @@ CudnnAttention::CudnnAttention(const Workspace& workspace, FusedAttention choice
 
 CudnnAttention::~CudnnAttention() = default;
 
-bool CudnnAttention::forward(cudaStream_t stream, const ConstView& qkv,
-                             const AttentionShape& shape, const Dropout& dropout,
-                             const View& out, const View& lse) {
-  if (state_->choice == FusedAttention::own || qkv.empty()) return false;
-  std::string_view why = obstacle(qkv, out, shape, dropout);
-  if (why.empty() && !aligned({qkv, out, lse})) why = "arrays aren't aligned to 16 bytes";
+bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionForward& op) {
+  if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
+  std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
+  if (why.empty() && !aligned({op.qkv, op.out, op.lse})) {
+    why = "arrays aren't aligned to 16 bytes";
+  }
   const AttentionPlans* const plans =
-      why.empty() ? state_->plans_for(problem_of(qkv, out, shape)) : state_->refuse(why);
+      why.empty() ? state_->plans_for(problem_of(op.qkv, op.out, op.shape))
+                  : state_->refuse(why);
   if (plans == nullptr) return false;
   TRM_CUDNN(cudnnSetStream(state_->handle, stream));
-  plans->forward(state_->handle, {.qkv = raw(qkv), .out = raw(out), .lse = raw(lse)},
+  plans->forward(state_->handle, {.qkv = raw(op.qkv), .out = raw(op.out), .lse = raw(op.lse)},
                  state_->workspace.take(plans->workspace_bytes()));
   return true;
 }
 
-bool CudnnAttention::backward(cudaStream_t stream, const ConstView& dout, const ConstView& qkv,
-                              const ConstView& out, const ConstView& lse,
-                              const AttentionShape& shape, const Dropout& dropout,
-                              const View& dqkv) {
-  if (state_->choice == FusedAttention::own || qkv.empty()) return false;
-  std::string_view why = obstacle(qkv, out, shape, dropout);
-  if (why.empty() && !aligned({dout, qkv, out, lse, dqkv})) {
+bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionBackward& op) {
+  if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
+  std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
+  if (why.empty() && !aligned({op.dout, op.qkv, op.out, op.lse, op.dqkv})) {
     why = "arrays aren't aligned to 16 bytes";
-  } else if (why.empty() &&
-             (dout.row_stride() != out.row_stride() || dqkv.row_stride() != qkv.row_stride())) {
+  } else if (why.empty() && (op.dout.row_stride() != op.out.row_stride() ||
+                             op.dqkv.row_stride() != op.qkv.row_stride())) {
     why = "gradients have other strides";
   }
   const AttentionPlans* const plans =
-      why.empty() ? state_->plans_for(problem_of(qkv, out, shape)) : state_->refuse(why);
+      why.empty() ? state_->plans_for(problem_of(op.qkv, op.out, op.shape))
+                  : state_->refuse(why);
   if (plans == nullptr) return false;
   TRM_CUDNN(cudnnSetStream(state_->handle, stream));
-  plans->backward(
-      state_->handle,
-      {.qkv = raw(qkv), .out = raw(out), .lse = raw(lse), .dout = raw(dout), .dqkv = raw(dqkv)},
-      state_->workspace.take(plans->workspace_bytes()));
+  plans->backward(state_->handle,
+                  {.qkv = raw(op.qkv),
+                   .out = raw(op.out),
+                   .lse = raw(op.lse),
+                   .dout = raw(op.dout),
+                   .dqkv = raw(op.dqkv)},
+                  state_->workspace.take(plans->workspace_bytes()));
   return true;
 }
 

@@ -188,30 +188,29 @@ V up_of(Activation kind, const V& x) {
 
 }  // namespace
 
-void CudaKernels::activation_forward(Stream& s, Activation kind, const ConstView& x,
-                                     const View& y) {
-  const ConstView up = up_of(kind, x);
-  with_type(y.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::ActivationForward& op) {
+  const ConstView up = up_of(op.kind, op.x);
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    const Extent extent = extent_of({y, x}, !gated(kind));
-    with_kind(kind, [&]<Activation kKind>(KindTag<kKind>) {
-      for_each<N>(native(s), extent, vectors_fit({y, x, up}, N, extent.rows == 1),
-                  Forward<T, kKind>{matrix<T>(x), matrix<T>(up), matrix<T>(y)});
+    const Extent extent = extent_of({op.y, op.x}, !gated(op.kind));
+    with_kind(op.kind, [&]<Activation kKind>(KindTag<kKind>) {
+      for_each<N>(native(s), extent, vectors_fit({op.y, op.x, up}, N, extent.rows == 1),
+                  Forward<T, kKind>{matrix<T>(op.x), matrix<T>(up), matrix<T>(op.y)});
     });
   });
 }
 
-void CudaKernels::activation_backward(Stream& s, Activation kind, const ConstView& x,
-                                      const ConstView& dy, const View& dx) {
-  const ConstView up = up_of(kind, x);
-  const View dup = up_of(kind, dx);
-  with_type(dy.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::ActivationBackward& op) {
+  const ConstView up = up_of(op.kind, op.x);
+  const View dup = up_of(op.kind, op.dx);
+  with_type(op.dy.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    const Extent extent = extent_of({dy, x, dx}, !gated(kind));
-    with_kind(kind, [&]<Activation kKind>(KindTag<kKind>) {
-      for_each<N>(native(s), extent, vectors_fit({dy, x, dx, up, dup}, N, extent.rows == 1),
-                  Backward<T, kKind>{matrix<T>(x), matrix<T>(up), matrix<T>(dy), matrix<T>(dx),
-                                     matrix<T>(dup)});
+    const Extent extent = extent_of({op.dy, op.x, op.dx}, !gated(op.kind));
+    with_kind(op.kind, [&]<Activation kKind>(KindTag<kKind>) {
+      for_each<N>(native(s), extent,
+                  vectors_fit({op.dy, op.x, op.dx, up, dup}, N, extent.rows == 1),
+                  Backward<T, kKind>{matrix<T>(op.x), matrix<T>(up), matrix<T>(op.dy),
+                                     matrix<T>(op.dx), matrix<T>(dup)});
     });
   });
 }

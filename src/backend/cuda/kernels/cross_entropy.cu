@@ -232,17 +232,16 @@ std::int64_t stash_limit() {
 
 }  // namespace
 
-void CudaKernels::softmax_local(Stream& s, const View& logits, const ConstView& targets,
-                                std::int64_t first_column, const View& max, const View& sum,
-                                const View& picked) {
-  if (logits.rows() == 0) return;
-  with_type(logits.dtype(), [&]<class T>(TypeTag<T>) {
-    const Local<T> a{matrix<T>(logits),   columns_of(logits), targets.data<std::int32_t>(),
-                     first_column,        max.data<float>(),  sum.data<float>(),
-                     picked.data<float>()};
-    const dim3 grid(static_cast<unsigned>(logits.rows()));
+void CudaKernels::run(Stream& s, const ops::SoftmaxLocal& op) {
+  if (op.logits.rows() == 0) return;
+  with_type(op.logits.dtype(), [&]<class T>(TypeTag<T>) {
+    const Local<T> a{
+        matrix<T>(op.logits),   columns_of(op.logits), op.targets.data<std::int32_t>(),
+        op.first_column,        op.max.data<float>(),  op.sum.data<float>(),
+        op.picked.data<float>()};
+    const dim3 grid(static_cast<unsigned>(op.logits.rows()));
     const std::int64_t stash =
-        (logits.cols() + kVector<T>)*static_cast<std::int64_t>(sizeof(T));
+        (op.logits.cols() + kVector<T>)*static_cast<std::int64_t>(sizeof(T));
     if (stash <= stash_limit()) {
       launch(local_kernel<T, true>, grid, dim3(kThreads), static_cast<std::size_t>(stash),
              native(s), a);
@@ -252,37 +251,31 @@ void CudaKernels::softmax_local(Stream& s, const View& logits, const ConstView& 
   });
 }
 
-void CudaKernels::softmax_rescale(Stream& s, const ConstView& global_max,
-                                  const ConstView& targets, std::int64_t first_column,
-                                  std::int64_t columns, const View& max, const View& sum,
-                                  const View& picked) {
-  const std::int64_t rows = global_max.count();
+void CudaKernels::run(Stream& s, const ops::SoftmaxRescale& op) {
+  const std::int64_t rows = op.global_max.count();
   if (rows == 0) return;
   launch(rescale_kernel, dim3(static_cast<unsigned>((rows + kThreads - 1) / kThreads)),
          dim3(kThreads), 0, native(s),
-         Rescale{global_max.data<float>(), targets.data<std::int32_t>(), first_column, columns,
-                 rows, max.data<float>(), sum.data<float>(), picked.data<float>()});
+         Rescale{op.global_max.data<float>(), op.targets.data<std::int32_t>(), op.first_column,
+                 op.columns, rows, op.max.data<float>(), op.sum.data<float>(),
+                 op.picked.data<float>()});
 }
 
-void CudaKernels::softmax_loss(Stream& s, const ConstView& sum, const ConstView& picked,
-                               const View& total) {
-  if (sum.count() == 0) return;
-  launch(loss_kernel, dim3(1), dim3(kLossThreads), 0, native(s), sum.data<float>(),
-         picked.data<float>(), sum.count(), total.data<double>());
+void CudaKernels::run(Stream& s, const ops::SoftmaxLoss& op) {
+  if (op.sum.count() == 0) return;
+  launch(loss_kernel, dim3(1), dim3(kLossThreads), 0, native(s), op.sum.data<float>(),
+         op.picked.data<float>(), op.sum.count(), op.total.data<double>());
 }
 
-void CudaKernels::softmax_gradient(Stream& s, const View& exponentials,
-                                   const ConstView& targets, std::int64_t first_column,
-                                   const ConstView& factor, const ConstView& sum, double scale,
-                                   const ConstView& scale_too) {
-  if (exponentials.count() == 0) return;
-  with_type(exponentials.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(gradient_kernel<T>, dim3(static_cast<unsigned>(exponentials.rows())), dim3(kThreads),
-           0, native(s),
-           Gradient<T>{matrix<T>(exponentials), columns_of(exponentials),
-                       targets.data<std::int32_t>(), first_column, factor.data<float>(),
-                       sum.data<float>(), scale,
-                       scale_too.empty() ? nullptr : scale_too.data<double>()});
+void CudaKernels::run(Stream& s, const ops::SoftmaxGradient& op) {
+  if (op.exponentials.count() == 0) return;
+  with_type(op.exponentials.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(gradient_kernel<T>, dim3(static_cast<unsigned>(op.exponentials.rows())),
+           dim3(kThreads), 0, native(s),
+           Gradient<T>{matrix<T>(op.exponentials), columns_of(op.exponentials),
+                       op.targets.data<std::int32_t>(), op.first_column,
+                       op.factor.data<float>(), op.sum.data<float>(), op.scale,
+                       op.scale_too.empty() ? nullptr : op.scale_too.data<double>()});
   });
 }
 

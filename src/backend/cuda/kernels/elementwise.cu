@@ -142,57 +142,61 @@ void copy_as(cudaStream_t stream, const ConstView& x, const View& y) {
 
 }  // namespace
 
-void CudaKernels::add(Stream& s, const ConstView& a, const ConstView& b, const View& y) {
-  with_type(y.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::Add& op) {
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    for_each<N>(native(s), {y, a, b}, Add<T>{matrix<T>(a), matrix<T>(b), matrix<T>(y)});
+    for_each<N>(native(s), {op.y, op.a, op.b},
+                Add<T>{matrix<T>(op.a), matrix<T>(op.b), matrix<T>(op.y)});
   });
 }
 
-void CudaKernels::cast(Stream& s, const ConstView& x, const View& y) {
-  if (x.dtype() == y.dtype()) return copy(s, x, y);
-  with_type(x.dtype(), [&]<class From>(TypeTag<From>) {
-    with_type(y.dtype(), [&]<class To>(TypeTag<To>) {
+void CudaKernels::run(Stream& s, const ops::Cast& op) {
+  if (op.x.dtype() == op.y.dtype()) return run(s, ops::Copy{.x = op.x, .y = op.y});
+  with_type(op.x.dtype(), [&]<class From>(TypeTag<From>) {
+    with_type(op.y.dtype(), [&]<class To>(TypeTag<To>) {
       constexpr int N = kVector<From, To>;
-      for_each<N>(native(s), {y, x}, Cast<From, To>{matrix<From>(x), matrix<To>(y)});
+      for_each<N>(native(s), {op.y, op.x},
+                  Cast<From, To>{matrix<From>(op.x), matrix<To>(op.y)});
     });
   });
 }
 
-void CudaKernels::accumulate(Stream& s, const ConstView& x, const View& y) {
-  const auto run = [&]<class From, class To>(TypeTag<From>, TypeTag<To>) {
+void CudaKernels::run(Stream& s, const ops::Accumulate& op) {
+  const auto queue = [&]<class From, class To>(TypeTag<From>, TypeTag<To>) {
     constexpr int N = kVector<From, To>;
-    for_each<N>(native(s), {y, x}, Accumulate<From, To>{matrix<From>(x), matrix<To>(y)});
+    for_each<N>(native(s), {op.y, op.x},
+                Accumulate<From, To>{matrix<From>(op.x), matrix<To>(op.y)});
   };
-  if (y.dtype() == DType::f64) return run(TypeTag<double>(), TypeTag<double>());
-  with_type(x.dtype(),
-            [&](auto from) { with_type(y.dtype(), [&](auto to) { run(from, to); }); });
+  if (op.y.dtype() == DType::f64) return queue(TypeTag<double>(), TypeTag<double>());
+  with_type(op.x.dtype(),
+            [&](auto from) { with_type(op.y.dtype(), [&](auto to) { queue(from, to); }); });
 }
 
-void CudaKernels::copy(Stream& s, const ConstView& x, const View& y) {
-  if (y.count() == 0) return;
-  if (x.contiguous() && y.contiguous()) {
-    TRM_CUDA(cudaMemcpyAsync(y.raw(), x.raw(), y.bytes(), cudaMemcpyDeviceToDevice, native(s)));
+void CudaKernels::run(Stream& s, const ops::Copy& op) {
+  if (op.y.count() == 0) return;
+  if (op.x.contiguous() && op.y.contiguous()) {
+    TRM_CUDA(cudaMemcpyAsync(op.y.raw(), op.x.raw(), op.y.bytes(), cudaMemcpyDeviceToDevice,
+                             native(s)));
     return;
   }
-  switch (size_of(y.dtype())) {
+  switch (size_of(op.y.dtype())) {
     case 1:
-      return copy_as<std::uint8_t>(native(s), x, y);
+      return copy_as<std::uint8_t>(native(s), op.x, op.y);
     case 2:
-      return copy_as<std::uint16_t>(native(s), x, y);
+      return copy_as<std::uint16_t>(native(s), op.x, op.y);
     case 4:
-      return copy_as<std::uint32_t>(native(s), x, y);
+      return copy_as<std::uint32_t>(native(s), op.x, op.y);
     default:
-      return copy_as<std::uint64_t>(native(s), x, y);
+      return copy_as<std::uint64_t>(native(s), op.x, op.y);
   }
 }
 
-void CudaKernels::dropout(Stream& s, const ConstView& x, const Dropout& spec,
-                          const ConstView& add, const View& y) {
-  with_type(y.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::ApplyDropout& op) {
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    for_each<N>(native(s), extent_of({y, x, add}, false), vectors_fit({y, x, add}, N),
-                Drop<T>{matrix<T>(x), matrix<T>(add), matrix<T>(y), mask_of(spec)});
+    for_each<N>(
+        native(s), extent_of({op.y, op.x, op.add}, false), vectors_fit({op.y, op.x, op.add}, N),
+        Drop<T>{matrix<T>(op.x), matrix<T>(op.add), matrix<T>(op.y), mask_of(op.dropout)});
   });
 }
 

@@ -312,44 +312,48 @@ void with_table(const View& dtable, F&& f) {
 
 }  // namespace
 
-void CudaKernels::embedding_forward(Stream& s, const ConstView& ids, const ConstView& table,
-                                    std::int64_t first_row, const View& y) {
-  const auto run = [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::EmbeddingForward& op) {
+  const auto queue = [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    for_each<N>(native(s), extent_of({y}, false), vectors_fit({y, table}, N),
-                Gather<T>{ids.data<std::int32_t>(), matrix<T>(table), first_row, table.rows(),
-                          matrix<T>(y)});
+    for_each<N>(native(s), extent_of({op.y}, false), vectors_fit({op.y, op.table}, N),
+                Gather<T>{op.ids.data<std::int32_t>(), matrix<T>(op.table), op.first_row,
+                          op.table.rows(), matrix<T>(op.y)});
   };
-  if (size_of(y.dtype()) == 2) return run(TypeTag<std::uint16_t>());
-  TRM_CHECK(size_of(y.dtype()) == 4, "an embedding of {}", name_of(y.dtype()));
-  run(TypeTag<std::uint32_t>());
+  if (size_of(op.y.dtype()) == 2) return queue(TypeTag<std::uint16_t>());
+  TRM_CHECK(size_of(op.y.dtype()) == 4, "an embedding of {}", name_of(op.y.dtype()));
+  queue(TypeTag<std::uint32_t>());
 }
 
-void CudaKernels::embedding_backward(Stream& s, const ConstView& ids, const ConstView& dy,
-                                     std::int64_t first_row, const View& dtable) {
+void CudaKernels::run(Stream& s, const ops::EmbeddingBackward& op) {
   const cudaStream_t stream = native(s);
-  if (dy.count() == 0 || dtable.count() == 0) return;
-  std::int64_t chunk = std::min(dy.rows(), kMaxChunk);
-  while (chunk > 1 && sorted_bytes(chunk, dy.cols()) > Workspace::kBytes) {
+  if (op.dy.count() == 0 || op.dtable.count() == 0) return;
+  std::int64_t chunk = std::min(op.dy.rows(), kMaxChunk);
+  while (chunk > 1 && sorted_bytes(chunk, op.dy.cols()) > Workspace::kBytes) {
     chunk = (chunk + 1) / 2;
   }
-  const Sorted sorted = sorted_in(*workspace_, chunk, dy.cols());
-  const int bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(dtable.rows())));
-  for (std::int64_t at = 0; at < dy.rows(); at += chunk) {
-    const std::int64_t n = std::min(chunk, dy.rows() - at);
+  const Sorted sorted = sorted_in(*workspace_, chunk, op.dy.cols());
+  const int bits =
+      static_cast<int>(std::bit_width(static_cast<std::uint64_t>(op.dtable.rows())));
+  for (std::int64_t at = 0; at < op.dy.rows(); at += chunk) {
+    const std::int64_t n = std::min(chunk, op.dy.rows() - at);
     launch(key_kernel, dim3(static_cast<unsigned>((n + kThreads - 1) / kThreads)),
-           dim3(kThreads), 0, stream, ids.data<std::int32_t>() + at, first_row, dtable.rows(),
-           n, sorted.keys, sorted.positions);
+           dim3(kThreads), 0, stream, op.ids.data<std::int32_t>() + at, op.first_row,
+           op.dtable.rows(), n, sorted.keys, sorted.positions);
     sort_pairs(stream, sorted.scratch, sorted.scratch_bytes, sorted.keys, sorted.sorted_keys,
                sorted.positions, sorted.sorted_positions, n, bits);
-    const ConstView part = dy.slice_rows(at, n);
-    with_type(dy.dtype(), [&]<class T>(TypeTag<T>) {
-      with_table<T>(dtable, [&]<class To>(TypeTag<To>) {
+    const ConstView part = op.dy.slice_rows(at, n);
+    with_type(op.dy.dtype(), [&]<class T>(TypeTag<T>) {
+      with_table<T>(op.dtable, [&]<class To>(TypeTag<To>) {
         constexpr int N = kVector<T>;
-        const Scatter<T, To> scatter{
-            sorted.sorted_keys, sorted.sorted_positions, n,         matrix<T>(part),
-            matrix<To>(dtable), dtable.rows(),           dy.cols(), sorted.pieces};
-        if (dy.cols() % N == 0 && vectors_fit({part, dtable}, N)) {
+        const Scatter<T, To> scatter{sorted.sorted_keys,
+                                     sorted.sorted_positions,
+                                     n,
+                                     matrix<T>(part),
+                                     matrix<To>(op.dtable),
+                                     op.dtable.rows(),
+                                     op.dy.cols(),
+                                     sorted.pieces};
+        if (op.dy.cols() % N == 0 && vectors_fit({part, op.dtable}, N)) {
           launch_scatter<T, To, N>(stream, scatter);
         } else {
           launch_scatter<T, To, 1>(stream, scatter);
@@ -359,23 +363,21 @@ void CudaKernels::embedding_backward(Stream& s, const ConstView& ids, const Cons
   }
 }
 
-void CudaKernels::positions_forward(Stream& s, const ConstView& table, std::int64_t seq,
-                                    std::int64_t first_row, const View& y) {
-  with_type(y.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::PositionsForward& op) {
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    for_each<N>(native(s), extent_of({y}, false), vectors_fit({y, table}, N),
-                AddPositions<T>{matrix<T>(table), seq, first_row, matrix<T>(y)});
+    for_each<N>(native(s), extent_of({op.y}, false), vectors_fit({op.y, op.table}, N),
+                AddPositions<T>{matrix<T>(op.table), op.seq, op.first_row, matrix<T>(op.y)});
   });
 }
 
-void CudaKernels::positions_backward(Stream& s, const ConstView& dy, std::int64_t seq,
-                                     std::int64_t first_row, const View& dtable) {
-  with_type(dy.dtype(), [&]<class T>(TypeTag<T>) {
-    with_table<T>(dtable, [&]<class To>(TypeTag<To>) {
+void CudaKernels::run(Stream& s, const ops::PositionsBackward& op) {
+  with_type(op.dy.dtype(), [&]<class T>(TypeTag<T>) {
+    with_table<T>(op.dtable, [&]<class To>(TypeTag<To>) {
       constexpr int N = kVector<T, To>;
-      for_each<N>(
-          native(s), {seq, dtable.cols()}, vectors_fit({dtable, dy}, N),
-          SumPositions<T, To>{matrix<T>(dy), dy.rows(), seq, first_row, matrix<To>(dtable)});
+      for_each<N>(native(s), {op.seq, op.dtable.cols()}, vectors_fit({op.dtable, op.dy}, N),
+                  SumPositions<T, To>{matrix<T>(op.dy), op.dy.rows(), op.seq, op.first_row,
+                                      matrix<To>(op.dtable)});
     });
   });
 }

@@ -168,19 +168,18 @@ void run_norm(cudaStream_t stream, const NormForward<T>& a, bool vectors) {
   return launch_norm<T, 1, 64, kResidual>(stream, a, shape);
 }
 
-template <class T>
-NormForward<T> norm_of(Norm kind, double epsilon, const ConstView& x, const ConstView& weight,
-                       const ConstView& bias, const View& y, const View& statistics) {
+template <class T, class Operation>
+NormForward<T> norm_of(const Operation& op) {
   NormForward<T> a{};
-  a.x = matrix<T>(x);
-  a.y = matrix<T>(y);
-  a.statistics = matrix<float>(statistics);
-  a.weight = static_cast<const T*>(weight.raw());
-  a.bias = bias.empty() ? nullptr : static_cast<const T*>(bias.raw());
-  a.rows = x.rows();
-  a.cols = x.cols();
-  a.epsilon = static_cast<float>(epsilon);
-  a.centred = kind == Norm::layernorm;
+  a.x = matrix<T>(op.x);
+  a.y = matrix<T>(op.y);
+  a.statistics = matrix<float>(op.statistics);
+  a.weight = static_cast<const T*>(op.weight.raw());
+  a.bias = op.bias.empty() ? nullptr : static_cast<const T*>(op.bias.raw());
+  a.rows = op.x.rows();
+  a.cols = op.x.cols();
+  a.epsilon = static_cast<float>(op.epsilon);
+  a.centred = op.kind == Norm::layernorm;
   return a;
 }
 
@@ -191,29 +190,24 @@ bool whole_vectors(std::initializer_list<ConstView> views, std::int64_t cols, in
 
 }  // namespace
 
-void CudaKernels::norm_forward(Stream& s, Norm kind, double epsilon, const ConstView& x,
-                               const ConstView& weight, const ConstView& bias, const View& y,
-                               const View& statistics) {
-  with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
-    run_norm<T, false>(native(s), norm_of<T>(kind, epsilon, x, weight, bias, y, statistics),
-                       whole_vectors({x, weight, bias, y}, x.cols(), kVector<T>));
+void CudaKernels::run(Stream& s, const ops::NormForward& op) {
+  with_type(op.x.dtype(), [&]<class T>(TypeTag<T>) {
+    run_norm<T, false>(
+        native(s), norm_of<T>(op),
+        whole_vectors({op.x, op.weight, op.bias, op.y}, op.x.cols(), kVector<T>));
   });
 }
 
-void CudaKernels::residual_norm_forward(Stream& s, Norm kind, double epsilon,
-                                        const ConstView& x, const Residual& residual,
-                                        const ConstView& weight, const ConstView& bias,
-                                        const View& sum, const View& y,
-                                        const View& statistics) {
-  with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
-    NormForward<T> a = norm_of<T>(kind, epsilon, x, weight, bias, y, statistics);
-    a.add = matrix<T>(residual.add);
-    a.sum = matrix<T>(sum);
-    a.drops = residual.dropout.probability > 0;
-    a.mask = mask_of(residual.dropout);
-    run_norm<T, true>(
-        native(s), a,
-        whole_vectors({x, residual.add, weight, bias, sum, y}, x.cols(), kVector<T>));
+void CudaKernels::run(Stream& s, const ops::ResidualNormForward& op) {
+  with_type(op.x.dtype(), [&]<class T>(TypeTag<T>) {
+    NormForward<T> a = norm_of<T>(op);
+    a.add = matrix<T>(op.residual.add);
+    a.sum = matrix<T>(op.sum);
+    a.drops = op.residual.dropout.probability > 0;
+    a.mask = mask_of(op.residual.dropout);
+    run_norm<T, true>(native(s), a,
+                      whole_vectors({op.x, op.residual.add, op.weight, op.bias, op.sum, op.y},
+                                    op.x.cols(), kVector<T>));
   });
 }
 

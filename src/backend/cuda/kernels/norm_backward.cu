@@ -227,16 +227,14 @@ TeamShape backward_shape(std::int64_t vectors, bool wide) {
 
 }  // namespace
 
-void CudaKernels::norm_backward(Stream& s, Norm kind, const ConstView& dy, const ConstView& x,
-                                const ConstView& weight, const ConstView& statistics,
-                                const ConstView& add, const View& dx, const View& dweight,
-                                const View& dbias) {
-  const std::int64_t rows = x.rows();
-  const std::int64_t cols = x.cols();
-  if (x.count() == 0) return;
-  with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::NormBackward& op) {
+  const std::int64_t rows = op.x.rows();
+  const std::int64_t cols = op.x.cols();
+  if (op.x.count() == 0) return;
+  with_type(op.x.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    const bool vectors = cols % N == 0 && vectors_fit({dy, x, weight, add, dx}, N);
+    const bool vectors =
+        cols % N == 0 && vectors_fit({op.dy, op.x, op.weight, op.add, op.dx}, N);
     const TeamShape shape = backward_shape(vectors ? cols / N : cols, vectors);
     const int per_block = shape.warp ? kSmallTeams / kWarp : 1;
     // A multiprocessor runs four small thread blocks that have one row each.
@@ -246,12 +244,12 @@ void CudaKernels::norm_backward(Stream& s, Norm kind, const ConstView& dy, const
         static_cast<int>(std::min({most, fits, (rows + per_block - 1) / per_block}));
     auto* const parts = static_cast<float*>(
         workspace_->take(static_cast<std::size_t>(2 * cols * blocks) * sizeof(float)));
-    run_backward<T>(
-        native(s),
-        {matrix<T>(dy), matrix<T>(x), matrix<T>(add), matrix<T>(dx), matrix<float>(statistics),
-         static_cast<const T*>(weight.raw()), parts, rows, cols, kind == Norm::layernorm},
-        vectors, shape, blocks);
-    add_parts(native(s), parts, blocks, 2 * cols, dweight, dbias);
+    run_backward<T>(native(s),
+                    {matrix<T>(op.dy), matrix<T>(op.x), matrix<T>(op.add), matrix<T>(op.dx),
+                     matrix<float>(op.statistics), static_cast<const T*>(op.weight.raw()),
+                     parts, rows, cols, op.kind == Norm::layernorm},
+                    vectors, shape, blocks);
+    add_parts(native(s), parts, blocks, 2 * cols, op.dweight, op.dbias);
   });
 }
 

@@ -170,41 +170,41 @@ void with_pass(const ConstView& x, F&& f) {
 
 }  // namespace
 
-void CudaKernels::accumulate_rows(Stream& s, const ConstView& x, const View& sum) {
-  if (sum.empty() || x.count() == 0) return;
+void CudaKernels::run(Stream& s, const ops::AccumulateRows& op) {
+  if (op.sum.empty() || op.x.count() == 0) return;
   const cudaStream_t stream = native(s);
-  with_type(x.dtype(), [&]<class T>(TypeTag<T>) {
+  with_type(op.x.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    const bool vectors = vectors_fit(x, N);
-    const std::int64_t wide = (x.cols() + kWarp * N - 1) / (kWarp * N);
+    const bool vectors = vectors_fit(op.x, N);
+    const std::int64_t wide = (op.x.cols() + kWarp * N - 1) / (kWarp * N);
     // Eight thread blocks per multiprocessor of an H100, each with enough rows for its warps.
     const std::int64_t wanted = std::min((kMaxBlocks + wide - 1) / wide,
-                                         (x.rows() + 4 * kRowWarps - 1) / (4 * kRowWarps));
+                                         (op.x.rows() + 4 * kRowWarps - 1) / (4 * kRowWarps));
     const std::int64_t fits =
-        static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / x.cols();
+        static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / op.x.cols();
     const std::int64_t limit =
         std::max<std::int64_t>(1, std::min({wanted, fits, std::int64_t{kMaxParts}}));
-    const std::int64_t per_part = (x.rows() + limit - 1) / limit;
-    const auto count = static_cast<int>((x.rows() + per_part - 1) / per_part);
+    const std::int64_t per_part = (op.x.rows() + limit - 1) / limit;
+    const auto count = static_cast<int>((op.x.rows() + per_part - 1) / per_part);
     auto* const parts = static_cast<float*>(
-        workspace_->take(static_cast<std::size_t>(count * x.cols()) * sizeof(float)));
+        workspace_->take(static_cast<std::size_t>(count * op.x.cols()) * sizeof(float)));
     if (vectors) {
-      column_parts<T, N>(stream, x, count, per_part, parts);
+      column_parts<T, N>(stream, op.x, count, per_part, parts);
     } else {
-      column_parts<T, 1>(stream, x, count, per_part, parts);
+      column_parts<T, 1>(stream, op.x, count, per_part, parts);
     }
-    add_parts(stream, parts, count, x.cols(), sum);
+    add_parts(stream, parts, count, op.x.cols(), op.sum);
   });
 }
 
-void CudaKernels::accumulate_squares(Stream& s, const ConstView& x, const View& total) {
-  if (x.count() == 0) return;
+void CudaKernels::run(Stream& s, const ops::AccumulateSquares& op) {
+  if (op.x.count() == 0) return;
   auto* const parts = static_cast<double*>(workspace_->take(kMaxBlocks * sizeof(double)));
-  with_pass(x, [&]<class T, int N>(const Extent& extent, int blocks) {
+  with_pass(op.x, [&]<class T, int N>(const Extent& extent, int blocks) {
     launch(square_parts_kernel<T, N>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0,
-           native(s), matrix<T>(x), extent, parts);
+           native(s), matrix<T>(op.x), extent, parts);
     launch(add_squares_kernel, dim3(1), dim3(kThreads), 0, native(s), parts, blocks,
-           total.data<double>());
+           op.total.data<double>());
   });
 }
 
@@ -224,14 +224,13 @@ std::int64_t CudaKernels::first_non_finite(Stream& s, const ConstView& x) {
   return static_cast<std::int64_t>(found);  // −1 if all bits are set
 }
 
-void CudaKernels::note_non_finite(Stream& s, const ConstView& x, std::int64_t code,
-                                  const View& least) {
-  if (x.count() == 0) return;
+void CudaKernels::run(Stream& s, const ops::NoteNonFinite& op) {
+  if (op.x.count() == 0) return;
   static_assert(sizeof(long long) == sizeof(std::int64_t));
-  with_pass(x, [&]<class T, int N>(const Extent& extent, int blocks) {
+  with_pass(op.x, [&]<class T, int N>(const Extent& extent, int blocks) {
     launch(note_non_finite_kernel<T, N>, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0,
-           native(s), matrix<T>(x), extent, code,
-           reinterpret_cast<long long*>(least.data<std::int64_t>()));
+           native(s), matrix<T>(op.x), extent, op.code,
+           reinterpret_cast<long long*>(op.least.data<std::int64_t>()));
   });
 }
 

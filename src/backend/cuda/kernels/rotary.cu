@@ -84,24 +84,23 @@ void launch_rotary(cudaStream_t stream, const Rotary<T>& a) {
 
 }  // namespace
 
-void CudaKernels::rotary(Stream& s, const View& qkv, const AttentionShape& shape,
-                         const ConstView& table, bool inverse) {
-  const auto half = static_cast<int>(table.cols() / 2);
-  if (half == 0 || qkv.count() == 0) return;
-  with_type(qkv.dtype(), [&]<class T>(TypeTag<T>) {
+void CudaKernels::run(Stream& s, const ops::Rotary& op) {
+  const auto half = static_cast<int>(op.table.cols() / 2);
+  if (half == 0 || op.qkv.count() == 0) return;
+  with_type(op.qkv.dtype(), [&]<class T>(TypeTag<T>) {
     constexpr int N = kVector<T>;
-    const auto per_group = static_cast<int>(shape.queries_per_kv + 1);
-    const Rotary<T> a{matrix<T>(qkv),
-                      matrix<float>(table),
-                      qkv.rows(),
-                      shape.seq,
+    const auto per_group = static_cast<int>(op.shape.queries_per_kv + 1);
+    const Rotary<T> a{matrix<T>(op.qkv),
+                      matrix<float>(op.table),
+                      op.qkv.rows(),
+                      op.shape.seq,
                       half,
-                      static_cast<int>(shape.kv_heads) * per_group,
+                      static_cast<int>(op.shape.kv_heads) * per_group,
                       per_group,
-                      static_cast<int>(shape.group_width()),
-                      static_cast<int>(shape.head_dim),
-                      inverse ? -1.0F : 1.0F};
-    if (half % N == 0 && shape.head_dim % N == 0 && vectors_fit({qkv, table}, N)) {
+                      static_cast<int>(op.shape.group_width()),
+                      static_cast<int>(op.shape.head_dim),
+                      op.inverse ? -1.0F : 1.0F};
+    if (half % N == 0 && op.shape.head_dim % N == 0 && vectors_fit({op.qkv, op.table}, N)) {
       launch_rotary<T, N>(native(s), a);
     } else {
       launch_rotary<T, 1>(native(s), a);

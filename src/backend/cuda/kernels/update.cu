@@ -225,40 +225,37 @@ __global__ void decide_kernel(StepRule rule, StepState* state) {
 
 }  // namespace
 
-void CudaKernels::adamw(Stream& s, const AdamwStep& step, const ConstView& state,
-                        const ConstView& gradient, const View& value, const View& exp_avg,
-                        const View& exp_avg_sq, const View& copy) {
-  const auto t = static_cast<double>(step.step);
-  const double bias1 = 1 - std::pow(step.beta1, t);
-  const double bias2 = 1 - std::pow(step.beta2, t);
+void CudaKernels::run(Stream& s, const ops::Adamw& op) {
+  const auto t = static_cast<double>(op.step.step);
+  const double bias1 = 1 - std::pow(op.step.beta1, t);
+  const double bias2 = 1 - std::pow(op.step.beta2, t);
   Adamw rule{};
-  rule.decay = static_cast<float>(1 - step.lr * step.weight_decay);
-  rule.rate = static_cast<float>(step.lr / bias1);
+  rule.decay = static_cast<float>(1 - op.step.lr * op.step.weight_decay);
+  rule.rate = static_cast<float>(op.step.lr / bias1);
   rule.correction = static_cast<float>(1 / std::sqrt(bias2));
-  rule.b1 = static_cast<float>(step.beta1);
-  rule.b2 = static_cast<float>(step.beta2);
-  rule.c1 = static_cast<float>(1 - step.beta1);
-  rule.c2 = static_cast<float>(1 - step.beta2);
-  rule.epsilon = static_cast<float>(step.epsilon);
-  rule.lr = step.lr;
-  rule.gradient_scale = step.gradient_scale;
-  run_update(native(s), rule, {gradient, value, exp_avg, exp_avg_sq, copy}, state);
+  rule.b1 = static_cast<float>(op.step.beta1);
+  rule.b2 = static_cast<float>(op.step.beta2);
+  rule.c1 = static_cast<float>(1 - op.step.beta1);
+  rule.c2 = static_cast<float>(1 - op.step.beta2);
+  rule.epsilon = static_cast<float>(op.step.epsilon);
+  rule.lr = op.step.lr;
+  rule.gradient_scale = op.step.gradient_scale;
+  run_update(native(s), rule, {op.gradient, op.value, op.exp_avg, op.exp_avg_sq, op.copy},
+             op.state);
 }
 
-void CudaKernels::sgd(Stream& s, const SgdStep& step, const ConstView& state,
-                      const ConstView& gradient, const View& value, const View& momentum,
-                      const View& copy) {
+void CudaKernels::run(Stream& s, const ops::Sgd& op) {
   Sgd rule{};
-  rule.lr = static_cast<float>(step.lr);
-  rule.momentum = static_cast<float>(step.momentum);
-  rule.decay = static_cast<float>(step.weight_decay);
-  rule.gradient_scale = step.gradient_scale;
-  run_update(native(s), rule, {gradient, value, momentum, View(), copy}, state);
+  rule.lr = static_cast<float>(op.step.lr);
+  rule.momentum = static_cast<float>(op.step.momentum);
+  rule.decay = static_cast<float>(op.step.weight_decay);
+  rule.gradient_scale = op.step.gradient_scale;
+  run_update(native(s), rule, {op.gradient, op.value, op.momentum, View(), op.copy}, op.state);
 }
 
-void CudaKernels::decide_step(Stream& s, const StepRule& rule, const View& state) {
-  launch(decide_kernel, dim3(1), dim3(32), 0, native(s), rule,
-         reinterpret_cast<StepState*>(state.data<double>()));
+void CudaKernels::run(Stream& s, const ops::DecideStep& op) {
+  launch(decide_kernel, dim3(1), dim3(32), 0, native(s), op.rule,
+         reinterpret_cast<StepState*>(op.state.data<double>()));
 }
 
 }  // namespace trireme::cuda

@@ -16,16 +16,11 @@ CudnnAttention::CudnnAttention(const Workspace& /*workspace*/, FusedAttention ch
 
 CudnnAttention::~CudnnAttention() = default;
 
-bool CudnnAttention::forward(cudaStream_t /*stream*/, const ConstView& /*qkv*/,
-                             const AttentionShape& /*shape*/, const Dropout& /*dropout*/,
-                             const View& /*out*/, const View& /*lse*/) {
+bool CudnnAttention::run(cudaStream_t /*stream*/, const ops::AttentionForward& /*op*/) {
   return false;
 }
 
-bool CudnnAttention::backward(cudaStream_t /*stream*/, const ConstView& /*dout*/,
-                              const ConstView& /*qkv*/, const ConstView& /*out*/,
-                              const ConstView& /*lse*/, const AttentionShape& /*shape*/,
-                              const Dropout& /*dropout*/, const View& /*dqkv*/) {
+bool CudnnAttention::run(cudaStream_t /*stream*/, const ops::AttentionBackward& /*op*/) {
   return false;
 }
 

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of the program, their options, and the values that these get.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "trireme/bench/bench.hpp"
+#include "trireme/deck/load.hpp"
+
+#include "decks.hpp"
+#include "inspect.hpp"
+#include "plan.hpp"
+#include "prepare.hpp"
+#include "train.hpp"
+#include "verify.hpp"
+
+namespace trireme {
+
+inline constexpr const char* kCommands =
+    "train, bench, plan, verify, validate, show, keys, prepare, inspect or help";
+
+struct CommandLine {
+  CLI::App app{
+      "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
+  CLI::App* train = nullptr;
+  CLI::App* bench = nullptr;
+  CLI::App* prepare = nullptr;
+  CLI::App* inspect = nullptr;
+  CLI::App* plan = nullptr;
+  CLI::App* validate = nullptr;
+  CLI::App* show = nullptr;
+  CLI::App* keys = nullptr;
+  CLI::App* verify = nullptr;
+  CLI::App* help = nullptr;
+  DeckSource deck;
+  TrainOptions train_options;
+  BenchOptions bench_options;
+  PrepareOptions prepare_options;
+  InspectOptions inspect_options;
+  PlanOptions plan_options;
+  ShowOptions show_options;
+  KeysOptions keys_options;
+  int validate_ranks = 0;
+  VerifyOptions verify_options;
+  std::string separator;
+  std::string jsonl_key;
+  std::string topic;
+  CLI::Option* help_keys = nullptr;
+  std::string keys_about;  ///< words of --help-keys
+  bool quiet = false;
+  bool verbose = false;
+
+  CommandLine();
+
+ private:
+  void add_train();
+  void add_loudness(CLI::App& command);
+  void add_deck(CLI::App& command);
+  void add_plan();
+  void add_deck_commands();
+  void add_verify();
+  void add_prepare();
+  void add_inspect();
+};
+
+}  // namespace trireme

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts FLOPs, bytes of memory and bytes of collectives of each kind of unit.
+#include "unit_times.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace trireme {
+
+namespace {
+
+/// Work of one pass of one micro-batch on one rank.
+struct Work {
+  double gemm = 0;        ///< FLOPs
+  double attention = 0;   ///< FLOPs
+  double memory = 0;      ///< bytes read and written besides GEMMs and attention
+  double operations = 0;  ///< kernels started
+  double reduced = 0;     ///< bytes of all-reduces over tp
+  double collectives = 0;
+};
+
+Work times(const Work& w, double factor) {
+  return {w.gemm * factor,       w.attention * factor, w.memory * factor,
+          w.operations * factor, w.reduced * factor,   w.collectives * factor};
+}
+
+Work plus(const Work& a, const Work& b) {
+  return {a.gemm + b.gemm,       a.attention + b.attention,
+          a.memory + b.memory,   a.operations + b.operations,
+          a.reduced + b.reduced, a.collectives + b.collectives};
+}
+
+/// Sizes that all units share.
+struct Sizes {
+  Sizes(const Deck& deck, const MeshShape& mesh)
+      : model(deck.model),
+        tokens(
+            static_cast<double>(deck.train_micro_batch_size_per_gpu * deck.model.seq_length)),
+        hidden(static_cast<double>(deck.model.hidden_size)),
+        tp(mesh.tp),
+        // Sequence parallelism shards what lies between the matrices.
+        between(deck.sequence_parallel ? mesh.tp : 1),
+        element(static_cast<double>(size_of(deck.types.compute))) {}
+
+  const ModelConfig& model;
+  double tokens;
+  double hidden;
+  double tp;
+  double between;
+  double element;
+};
+
+/// Elements of a unit's matrices over all ranks of tp.
+double matrix_elements(const ModelConfig& model, UnitKind kind) {
+  double n = 0;
+  visit_unit(model, kind, [&](const Parameter& p) {
+    if (p.global_shape.rank() == 2) n += static_cast<double>(p.global_shape.count());
+  });
+  return n;
+}
+
+Work layer_forward(const Sizes& s) {
+  Work w;
+  w.gemm = 2 * s.tokens * matrix_elements(s.model, UnitKind::layer) / s.tp;
+  // A query meets half of the keys on average.
+  const double pairs = s.tokens * static_cast<double>(s.model.seq_length) / 2;
+  w.attention = 4 * pairs * s.hidden / s.tp;
+  // Two norms read and write a row, the residual's two sums read two rows and write one.
+  const double between = 10 * s.hidden / s.between;
+  // Rotary embedding and attention touch q, k, v and the output; the activation reads the
+  // up-projection and writes its own width.
+  const double inside = (10 * s.hidden + static_cast<double>(s.model.intermediate_size) +
+                         static_cast<double>(s.model.mlp_inner())) /
+                        s.tp;
+  w.memory = s.tokens * s.element * (between + inside);
+  w.operations = 10;
+  w.collectives = s.tp > 1 ? (s.model.gpt_j_residual ? 1 : 2) : 0;
+  w.reduced = w.collectives * s.tokens * s.hidden * s.element;
+  return w;
+}
+
+/// Backward of a layer: two GEMMs for each of forward's, and attention's five for its two (Dao
+/// et al., arXiv 2205.14135).
+Work layer_backward(const Work& forward, RecomputeConfig::Kind recompute) {
+  Work w = times(forward, 2);
+  w.attention = 2.5 * forward.attention;
+  w.reduced = forward.reduced;
+  w.collectives = forward.collectives;
+  if (recompute == RecomputeConfig::Kind::full) return plus(w, forward);
+  if (recompute == RecomputeConfig::Kind::selective) w.attention += forward.attention;
+  return w;
+}
+
+Work embedding(const Sizes& s) {
+  Work w;
+  w.memory = 2 * s.tokens * s.element * s.hidden;
+  w.operations = 2;
+  w.collectives = s.tp > 1 ? 1 : 0;
+  w.reduced = w.collectives * s.tokens * s.hidden * s.element;
+  return w;
+}
+
+/// The head's forward contains the gradients of the logits, and so all three GEMMs.
+Work head_forward(const Sizes& s) {
+  const auto vocabulary = static_cast<double>(s.model.vocab_size);
+  Work w;
+  w.gemm = 6 * s.tokens * s.hidden * vocabulary / s.tp;
+  w.memory = 5 * s.tokens * s.element * vocabulary / s.tp;
+  w.operations = 8;
+  w.collectives = s.tp > 1 ? 1 : 0;
+  w.reduced = w.collectives * s.tokens * s.hidden * s.element;
+  return w;
+}
+
+Work norm(const Sizes& s) {
+  return {.memory = 2 * s.tokens * s.element * s.hidden / s.between, .operations = 1};
+}
+
+PassTime time_of(const Work& w, const Deck& deck, const MeshLinks& links, const Machine& m) {
+  const double rate = m.gemm(deck.types.compute);
+  PassTime t;
+  t.compute = w.gemm / rate + w.attention / (rate * m.attention_share) +
+              w.memory / m.memory_bandwidth + w.operations * m.kernel_seconds;
+  if (w.collectives > 0) {
+    t.tensor = w.collectives * links.all_reduce_over_tp(w.reduced / w.collectives);
+  }
+  return t;
+}
+
+}  // namespace
+
+double MeshLinks::all_reduce_over_tp(double bytes) const {
+  const double n = mesh_.tp;
+  if (n == 1) return 0;
+  const Link& link = on_a_node(mesh_.tp) ? machine_.node : machine_.network;
+  return 2 * ((n - 1) / n * bytes / link.bandwidth + std::log2(n) * link.latency);
+}
+
+double MeshLinks::gather_over_dp(double bytes) const {
+  const double n = mesh_.dp;
+  if (n == 1) return 0;
+  // Ranks of dp are tp apart, and this many of them share a node.
+  const double near = std::clamp<double>(machine_.ranks_per_node / mesh_.tp, 1, n);
+  const double inside = (near - 1) / n * bytes / machine_.node.bandwidth;
+  const double outside = (n - near) / n * bytes / machine_.network.bandwidth;
+  const double latency = n > near ? machine_.network.latency : machine_.node.latency;
+  return std::max(inside, outside) + std::log2(n) * latency;
+}
+
+double MeshLinks::message_over_pp(double bytes) const {
+  if (mesh_.pp == 1) return 0;
+  const Link& link = on_a_node(mesh_.size()) ? machine_.node : machine_.network;
+  return bytes / link.bandwidth + link.latency;
+}
+
+UnitTime unit_time(const Deck& deck, const MeshShape& mesh, const Machine& machine,
+                   UnitKind kind) {
+  const Sizes s(deck, mesh);
+  Work forward;
+  Work backward;
+  switch (kind) {
+    case UnitKind::layer:
+      forward = layer_forward(s);
+      backward = layer_backward(forward, deck.recompute.kind);
+      break;
+    case UnitKind::embedding:
+      forward = embedding(s);
+      backward = forward;
+      break;
+    case UnitKind::norm:
+      forward = norm(s);
+      backward = times(forward, 2);
+      break;
+    case UnitKind::head:
+      forward = head_forward(s);
+      break;
+  }
+  const MeshLinks links(mesh, machine);
+  return {time_of(forward, deck, links, machine), time_of(backward, deck, links, machine)};
+}
+
+}  // namespace trireme
