@@ -79,6 +79,11 @@ turn_note() {  # WORD...
     turn_fail "cannot write $run/turns.txt; is the disk full?"
 }
 
+# Ends the run's log with a line that no rank could write.
+turn_log() {  # MESSAGE
+  [ ! -f "$run/log.txt" ] || printf 'job %s: %s\n' "$turn_id" "$1" >>"$run/log.txt" || true
+}
+
 # Counts this job's last turns that began at iteration $1.
 turn_starts() {
   awk -v id="$turn_id" -v at="$1" '$2 == id && $3 == "start" { n = $4 == at ? n + 1 : 0 }
@@ -220,8 +225,11 @@ turn_end() {
     # 138: SIGUSR1 came before the ranks could handle signals, so no work was done yet.
     75 | 138) turn_stopped "$at" ;;
     *)
-      turn_say "the launcher ended with exit code $turn_code, which is not the program's:" \
-        "killed, out of memory, or a node lost; the last checkpoint is of iteration $at"
+      local why
+      why="the launcher ended with exit code $turn_code, which is not the program's: killed,"
+      why+=" out of memory, or a node lost; the last checkpoint is of iteration $at"
+      turn_say "$why"
+      turn_log "$why"
       [ -z "${TRIREME_CHAIN:-}" ] || turn_leave
       ;;
   esac

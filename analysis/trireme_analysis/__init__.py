@@ -15,6 +15,7 @@ from .page import Report
 from .plots.compare import draw as draw_compare
 from .plots.loss import draw as draw_loss
 from .plots.memory import draw as draw_memory
+from .plots.optimizer import draw as draw_optimizer
 from .plots.phases import draw as draw_phases
 from .plots.scaling import draw as draw_scaling
 from .plots.scaling import find_scalings
@@ -37,6 +38,7 @@ __all__ = [
     "draw_compare",
     "draw_loss",
     "draw_memory",
+    "draw_optimizer",
     "draw_phases",
     "draw_scaling",
     "draw_throughput",

@@ -23,7 +23,8 @@ def parse(arguments):
     for name, plot in PLOTS.items():
         command = commands.add_parser(name, help=plot.SUMMARY, description=plot.SUMMARY)
         command.add_argument("runs", nargs="+", metavar="RUN", help="run folder or metrics.h5")
-        where = f"{name}.png in the run's folder; of several runs, here"
+        where = f"{name}.png in the run's folder; of several runs, here; other settings of " \
+            "--by or --iteration add theirs to the name"
         style.add_file_options(command, where)
         plot.add_options(command)
     for name, other in OTHERS.items():
@@ -41,6 +42,16 @@ def plot_options(options):
     }
 
 
+def file_name(options):
+    """PLOT.png; other choices than the defaults have files of their own, PLOT-by-rank.png."""
+    name, by = options.plot, getattr(options, "by", None)
+    if by not in (None, "iteration", "stage"):  # the defaults
+        name += f"-by-{by}"
+    if getattr(options, "iteration", None) is not None:
+        name += f"-{options.iteration}"
+    return f"{name}.png"
+
+
 def draw_plot(options):
     """Writes the files of a plot's command, and returns their names, one a line."""
     plot, keywords = PLOTS[options.plot], plot_options(options)
@@ -54,7 +65,7 @@ def draw_plot(options):
         output = options.output
         if output is None:
             first = next(iter(runs.values()))
-            output = (first.folder if len(runs) == 1 else Path()) / f"{options.plot}.png"
+            output = (first.folder if len(runs) == 1 else Path()) / file_name(options)
         style.save(figure, output, options.dpi)
         written.append(output)
     if hasattr(plot, "text"):

@@ -7,15 +7,16 @@ import numpy as np
 
 from . import html, weights
 from .checkpoint import Checkpoint
-from .plots import compare, loss, memory, phases, scaling, throughput, timeline
+from .plots import compare, loss, memory, optimizer, phases, scaling, throughput, timeline
 from .run import RunError, open_runs
-from .series import bytes_text, duration_text, median
+from .series import bytes_text, duration_text, median, rate_text
 from .spans import traced_iterations
 
 SUMMARY = "one HTML page of a run (or of several, the first in detail), with nothing beside it"
 LARGEST_CHECKPOINT = 4 << 30  # bytes; larger checkpoints are read only on request
 RANKS = 256  # most rows of the table of ranks
 STEPS = 4  # most timelines
+EVALUATIONS = 200  # most rows of their table
 
 
 def add_options(parser):
@@ -70,7 +71,9 @@ class Report:
         run = self._run
         sections = [
             ("Summary", html.pairs(summary(run))),
+            ("Starts", self._starts()),
             ("Loss", self._pictures(self._losses())),
+            ("Evaluations", self._evaluations()),
             ("Speed", self._pictures(self._speeds())),
             ("Timeline", self._pictures(self._timelines())),
             ("Memory", self._pictures(self._memories())),
@@ -94,6 +97,7 @@ class Report:
     def _losses(self):
         for by, text in (("iteration", "iterations"), ("tokens", "tokens"), ("time", "time")):
             yield f"Loss over {text}", lambda by=by: loss.draw(self._one, by)
+        yield "Gradient norm and learning rate", lambda: optimizer.draw(self._one)
 
     def _speeds(self):
         yield "Throughput", lambda: throughput.draw(self._one, peak=self._peak)
@@ -164,6 +168,29 @@ class Report:
 
     # --- tables ------------------------------------------------------------------------------
 
+    def _starts(self):
+        starts = self._run.starts
+        if not len(starts.get("iteration", ())):
+            self.missing.append("Starts: the file has no history of starts (/starts)")
+            return ""
+        names = ["iteration", *(name for name in starts if name != "iteration")]
+        rows = zip(*(map(_cell_text, starts[name]) for name in names))
+        return html.table([name.replace("_", " ") for name in names], rows)
+
+    def _evaluations(self):
+        rows = []
+        for group in ("valid", "test"):
+            series = getattr(self._run, group)
+            for i, value in enumerate(series.get("loss", ())):
+                rows.append((group, int(series["iteration"][i]), f"{value:.4f}",
+                             f"{_perplexity(value):.5g}"))
+        if not rows:
+            self.missing.append("Evaluations: none yet; eval_interval says how often they come")
+            return ""
+        left_out = max(0, len(rows) - EVALUATIONS)
+        text = html.table(("data", "iteration", "loss", "perplexity"), rows[left_out:])
+        return text + (f"\n<p>{left_out} earlier ones are left out.</p>" if left_out else "")
+
     def _checkpoints(self):
         saves = self._run.checkpoints
         if not len(saves.get("iteration", ())):
@@ -223,7 +250,9 @@ class Report:
 
 def summary(run):
     """[(quantity, value)] of a run, without what was not measured."""
-    rows = [("version", _text(run, "version")), ("mesh", _text(run, "mesh"))]
+    rows = [("version", _text(run, "version")), ("mesh", _text(run, "mesh")), *_model(run)]
+    if len(run.starts.get("iteration", ())):
+        rows.append(("starts", f"{len(run.starts['iteration'])}"))
     if len(run.train.get("iteration", ())):
         iteration, seconds, losses = run.need("train", "iteration", "step_seconds", "loss")
         rows.append(("iterations", f"{iteration[-1]:.0f}{_of_all(run)}"))
@@ -234,13 +263,33 @@ def summary(run):
         for label, name in (("tokens/s", "tokens_per_second"),
                             ("TFLOP/s per rank", "tflops_per_rank")):
             if name in run.train:
-                rows.append((f"{label}, median", f"{median(run.train[name]):.5g}"))
+                rows.append((f"{label}, median", rate_text(median(run.latest(name)))))
     for group in ("valid", "test"):
         series = getattr(run, group)
         if len(series.get("loss", ())):
             at = series["iteration"][-1]
             rows.append((f"{group} loss", f"{series['loss'][-1]:.4f} at iteration {at}"))
     return rows
+
+
+def _model(run):
+    """The model's size, as far as the file says."""
+    if "parameters" in run.attributes:
+        yield "parameters", f"{int(run.attributes['parameters']):,}".replace(",", " ")
+    names = {"num_layers": "layers", "hidden_size": "hidden", "num_attention_heads": "heads",
+             "seq_length": "tokens a sample", "vocab_size": "vocabulary"}
+    known = [f"{label} {run.deck[key]}" for key, label in names.items() if key in run.deck]
+    if known:
+        yield "model", ", ".join(known)
+
+
+def _perplexity(loss):
+    with np.errstate(over="ignore"):
+        return np.exp(loss)
+
+
+def _cell_text(value):
+    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 def _of_all(run):

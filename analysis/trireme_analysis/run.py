@@ -42,11 +42,12 @@ class Run:
     Dictionaries hold 1-D arrays of equal length, or none where the run has no data. They are:
     `train` (iteration, samples, tokens, loss, learning_rate, grad_norm, loss_scale, skipped,
     step_seconds, tokens_per_second, tflops_per_rank and PHASES, in seconds), `valid` and `test`
-    (iteration, loss, perplexity), `checkpoints` (iteration, bytes and seconds), `plan` (by
-    pipeline stage: parameters, and bytes), `ranks` (by rank: host, device, mesh indices, bytes,
-    seconds; its `phases` is [ranks, 7]) and `timeline` (spans of traced steps: iteration, rank,
-    phase, micro_batch, chunk, start and seconds). `timeline_phases` holds the names that the
-    column `phase` counts. `attributes` holds the file's own attributes.
+    (iteration, loss, perplexity), `checkpoints` (iteration, bytes and seconds), `starts` (the
+    iteration where each start began, and what the file says of it), `plan` (by pipeline stage:
+    parameters, and bytes), `ranks` (by rank: host, device, mesh indices, bytes, seconds; its
+    `phases` is [ranks, 7]) and `timeline` (spans of traced steps: iteration, rank, phase,
+    micro_batch, chunk, start and seconds). `timeline_phases` holds the names that the column
+    `phase` counts. `attributes` holds the file's own attributes.
     """
 
     def __init__(self, place):
@@ -68,6 +69,7 @@ class Run:
             setattr(self, group, _series(file, group))
         for group in TABLES:
             setattr(self, group, _columns(file, group))
+        self.starts = _starts(file)
         self.timeline_phases = PHASES
         if closed.has(file, "timeline"):
             names = closed.member(file, "timeline").attrs.get("phases", ",".join(PHASES))
@@ -96,6 +98,30 @@ class Run:
         if len(found) != 3:
             raise RunError(f"{self.path}: no attributes dp, tp and pp; {_NEWER}")
         return {axis: int(size) for axis, size in found}
+
+    def resumed_at(self):
+        """Iterations after which a later start of the run went on; empty if the file has no
+        history of starts."""
+        at = np.asarray(self.starts.get("iteration", ()), dtype=float)[1:]
+        return np.unique(at[np.isfinite(at) & (at > 0)])
+
+    def speed_breaks(self):
+        """Indices of /train at which a start, or another number of ranks, begins. Speeds on
+        both sides have nothing in common."""
+        iteration = np.asarray(self.train.get("iteration", ()), dtype=float)
+        breaks = set(np.searchsorted(iteration, self.resumed_at(), side="right").tolist())
+        rates = [self.train.get(name) for name in ("tokens_per_second", "tflops_per_rank")]
+        if all(rate is not None for rate in rates):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ranks = rates[0] / np.asarray(rates[1], dtype=float)  # in proportion to them
+                change = np.abs(np.diff(ranks)) > 1e-3 * np.abs(ranks[:-1])
+            breaks |= set((np.flatnonzero(change) + 1).tolist())
+        return sorted(b for b in breaks if 0 < b < len(iteration))
+
+    def latest(self, name):
+        """A column of /train since the last of speed_breaks(): that of the present mesh."""
+        breaks = self.speed_breaks()
+        return np.asarray(self.train[name], dtype=float)[breaks[-1] if breaks else 0 :]
 
     @property
     def rank_count(self):
@@ -139,6 +165,24 @@ class Run:
 
 def _text(value):
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _starts(file):
+    """The groups /starts/N as columns by name, in order; {} if the file has none."""
+    if not closed.has(file, "starts"):
+        return {}
+    group = closed.member(file, "starts")
+    numbers = sorted(int(name) for name in group if name.isdecimal())
+    rows = [dict(closed.member(group, str(number)).attrs) for number in numbers]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: np.array([_plain(row.get(name, "")) for row in rows])
+        for name in names
+    }
+
+
+def _plain(value):
+    return _text(value) if isinstance(value, (bytes, str)) else value
 
 
 def _columns(file, group):

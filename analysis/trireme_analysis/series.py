@@ -3,21 +3,44 @@
 import numpy as np
 
 
-def smooth(values, window=None):
-    """The mean of the finite values in a `window` around each value. 0 or 1 means no smoothing;
-    the default is about a fiftieth of the series. The window narrows towards both ends, so
-    that the line lags nowhere."""
+def smooth(values, window=None, breaks=()):
+    """The mean of the finite values in a `window` around each value. 0 or 1 means no smoothing.
+    The default is a fiftieth of the series, or 11 values of a shorter one. Windows narrow
+    towards the beginning, where a loss falls fast. At the end, a line through twice the window
+    replaces the means. The result lags nowhere, and its last point is not the last value alone.
+    `breaks`: indices that begin a new stretch. No window crosses a break."""
     values = np.asarray(values, dtype=float)
     n = len(values)
-    at = np.arange(n)
-    reach = n // 100 if window is None else window // 2
-    reach = np.minimum(np.minimum(at, n - 1 - at), reach)
+    reach = max(n // 100, min(5, n // 10)) if window is None else window // 2
+    starts = [0, *sorted({int(b) for b in breaks if 0 < b < n}), n]
+    parts = [_smooth_stretch(values[i:j], reach) for i, j in zip(starts, starts[1:])]
+    return np.concatenate(parts)
+
+
+def _smooth_stretch(values, reach):
+    n = len(values)
     finite = np.isfinite(values)
+    reach = min(reach, (n - 1) // 2)
+    if reach <= 0:
+        return np.where(finite, values, np.nan)
+    at = np.arange(n - reach)
+    near = np.minimum(at, reach)
+    first, end = at - near, at + near + 1
     sums = np.cumsum([0.0, *np.where(finite, values, 0)])
     counts = np.cumsum([0, *finite])
-    first, end = at - reach, at + reach + 1
     count = counts[end] - counts[first]
-    return np.where(count > 0, sums[end] - sums[first], np.nan) / np.maximum(count, 1)
+    means = np.where(count > 0, sums[end] - sums[first], np.nan) / np.maximum(count, 1)
+    last = values[-(4 * reach + 1) :]
+    return np.concatenate([means, _line_at(last, np.arange(len(last) - reach, len(last)))])
+
+
+def _line_at(values, at):
+    """The least-squares line through the finite values, at these indices."""
+    x = np.flatnonzero(np.isfinite(values))
+    if len(x) < 2:
+        return np.full(len(at), values[x[0]] if len(x) else np.nan)
+    slope, level = np.polyfit(x, values[x], 1)
+    return level + slope * at
 
 
 def in_bins(values, points):
@@ -68,6 +91,11 @@ def duration_text(seconds):
     hours, rest = divmod(int(round(seconds)), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rate_text(value):
+    """Four digits of a number, without an exponent: 33,920 or 0.02713."""
+    return f"{value:.4g}" if not abs(value) >= 1e4 else f"{float(f'{value:.4g}'):,.0f}"
 
 
 def rows_text(head, rows):

@@ -86,20 +86,38 @@ def line_style(i):
 
 def add_legend(axes, handles=None, labels=None):
     """Adds a legend above the axes, in as many columns as fit, so that no data are covered. The
-    figure grows accordingly."""
+    figure grows accordingly. Labels wider than the figure continue on a second line."""
     if handles is None:
         handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    paths = [TextPath((0, 0), label, size=LEGEND_SIZE) for label in labels]
-    widest = max(path.get_extents().width for path in paths)
+    labels = [_folded(label) for label in labels]
+    widest = max(_width(line) for label in labels for line in label.split("\n"))
     columns = max(1, min(len(labels), int(_LEGEND_WIDTH // (widest + _LEGEND_HANDLE))))
     rows = -(-len(labels) // columns)
     columns = -(-len(labels) // rows)
     where = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     axes.legend(handles, labels, ncol=columns, **where)
     figure = axes.figure
-    figure.set_figheight(figure.get_figheight() + rows * _LEGEND_ROW)
+    lines = [label.count("\n") + 1 for label in labels]
+    height = max(sum(lines[i : i + rows]) for i in range(0, len(lines), rows))
+    figure.set_figheight(figure.get_figheight() + height * _LEGEND_ROW)
+
+
+def _width(text):
+    """Points that a legend's text is wide."""
+    return TextPath((0, 0), text, size=LEGEND_SIZE).get_extents().width if text.strip() else 0
+
+
+def _folded(label):
+    """The label, continued on a second line where it is wider than a column."""
+    room = _LEGEND_WIDTH - _LEGEND_HANDLE
+    if _width(label) <= room:
+        return label
+    words = label.split(" ")
+    fits = [i for i in range(1, len(words)) if _width(" ".join(words[:i])) <= room]
+    at = max((i for i in fits if words[i - 1].endswith(",")), default=max(fits, default=0))
+    return f"{' '.join(words[:at])}\n{' '.join(words[at:])}" if at else label
 
 
 def short(name, length=NAME_LENGTH):

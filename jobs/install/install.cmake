@@ -48,7 +48,11 @@ function(trireme_install)
     execute_process(COMMAND ${Python3_EXECUTABLE} -c "import h5py, numpy, matplotlib"
                     RESULT_VARIABLE no_packages OUTPUT_QUIET ERROR_QUIET)
   endif()
+  file(REMOVE ${made}/python.txt)
   if(Python3_Interpreter_FOUND AND NOT no_packages)
+    # trireme-plot starts this Python where the user's own lacks a package.
+    file(WRITE ${made}/python.txt "${Python3_EXECUTABLE}\n")
+    install(FILES ${made}/python.txt DESTINATION ${share}/analysis COMPONENT analysis)
     file(GLOB_RECURSE package CONFIGURE_DEPENDS
          ${CMAKE_SOURCE_DIR}/analysis/trireme_analysis/*.py)
     add_custom_command(OUTPUT ${made}/trireme-plot.1

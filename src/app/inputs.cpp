@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 #include <vector>
+
+#include "trireme/core/figures.hpp"
+#include "trireme/core/log.hpp"
 
 #include "data_identity.hpp"
 
@@ -39,9 +43,8 @@ std::vector<std::string> all_paths(const Deck& deck) {
   return paths;
 }
 
-}  // namespace
-
-std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
+/// What the part reads; without paths if the deck names none.
+SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
   const auto pick = [&](const auto& train, const auto& valid, const auto& test) {
     return part == Part::train ? train : part == Part::valid ? valid : test;
   };
@@ -54,14 +57,43 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
   options.at_least = deck.train_batch_size;
   if (!deck.data_path.empty()) {
     options.paths = deck.data_path;
-    options.split = deck.split;
-    if (split_fractions(deck.split)[static_cast<std::size_t>(part)] == 0) return std::nullopt;
+    options.split = deck.split.empty() ? kDefaultSplit : deck.split;
+    if (split_fractions(options.split)[static_cast<std::size_t>(part)] == 0) {
+      options.paths.clear();
+    }
   } else {
     options.paths = pick(deck.train_data_paths, deck.valid_data_paths, deck.test_data_paths);
     options.weights =
         pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
-    if (options.paths.empty()) return std::nullopt;
   }
+  return options;
+}
+
+/// Chooses the split of a deck that has none. Parts of the default split with less than a batch
+/// of data are left out, and the part before takes their share.
+void choose_split(Deck& deck) {
+  if (!deck.split.empty()) return;
+  deck.split = kDefaultSplit;
+  if (deck.data_path.empty()) return;
+  auto shares = split_numbers(deck.split);
+  for (const Part part : {Part::test, Part::valid}) {
+    const SamplesOptions options = options_for(deck, part, DocumentCheck::none);
+    if (count_samples(options) >= options.at_least) continue;
+    log::warn(
+        "the default split \"{}\" has less than a batch of {} data, so the run has no {} part: "
+        "{}",
+        kDefaultSplit, name_of(part), name_of(part), explain_split(options));
+    const auto p = static_cast<std::size_t>(part);
+    shares[p - 1] += std::exchange(shares[p], 0);
+    deck.split = fmt::format("{}, {}, {}", shares[0], shares[1], shares[2]);
+  }
+}
+
+}  // namespace
+
+std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
+  const SamplesOptions options = options_for(deck, part, check);
+  if (options.paths.empty()) return std::nullopt;
   try {
     for (const std::string& path : options.paths) {
       const std::string prefix = megatron_prefix(path);
@@ -90,11 +122,17 @@ std::string check_training_data(Deck& deck, DocumentCheck check) {
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
               "files made by `trireme prepare`");
+  const auto& paths = deck.data_path.empty() ? deck.train_data_paths : deck.data_path;
+  for (std::size_t i = 0; log::is_verbose() && i < paths.size(); ++i) {
+    log::info("data     {}: {} tokens in {} documents", paths[i],
+              grouped(samples->file(i).tokens()), grouped(samples->file(i).documents()));
+  }
   const std::int64_t vocabulary = samples->vocab_size();
   TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size == vocabulary,
               "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
               deck.model.vocab_size, vocabulary);
   deck.model.vocab_size = vocabulary;
+  choose_split(deck);
   std::string identity;
   add_identity(identity, deck.data_path.empty() ? "train" : "all", *samples);
   return identity;

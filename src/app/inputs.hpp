@@ -18,8 +18,8 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
-/// Checks the deck's training data, fills in their vocabulary, and returns what the data hold:
-/// see data_identity(). Throws Error.
+/// Checks the deck's training data. Fills in their vocabulary, and the split if the deck leaves
+/// it out. Returns what the data hold: see data_identity(). Throws Error.
 [[nodiscard]] std::string check_training_data(Deck& deck,
                                               DocumentCheck check = DocumentCheck::all);
 
@@ -34,12 +34,12 @@ struct RunStart {
 [[nodiscard]] bool has_data(const Deck& deck);
 
 /// check_training_data(), and the same for the other parts.
-[[nodiscard]] std::string check_data(Deck& deck, DocumentCheck check);
+[[nodiscard]] std::string check_data(Deck& deck, DocumentCheck check = DocumentCheck::all);
 
-/// Checks on rank 0 everything that a run needs, before any rank starts. Fills in the data's
-/// vocabulary and, if the deck asks for it, the checkpoint's schedule. Claims the run's
-/// folders. Checks that write come last, so that a refused deck leaves no file behind. Throws
-/// Error.
+/// Checks on rank 0 everything that a run needs, before any rank starts. Fills in what
+/// check_data() does and, if the deck asks for it, the checkpoint's schedule. Claims the
+/// run's folders. Checks that write come last, so that a refused deck leaves no file behind.
+/// Throws Error.
 void check_inputs(Deck& deck, RunStart& start);
 
 }  // namespace trireme

@@ -10,6 +10,7 @@
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/host/progress.hpp"
 
@@ -77,11 +78,12 @@ void print_totals(const CheckpointReader& reader, const std::vector<std::string>
     (weights ? model : optimizer) += bytes_of(reader, name);
     if (weights) parameters += reader.global_shape(name).count();
   }
-  log::info("shards      {}, {} bytes ({:.1f} MB)", reader.shards().size(), files,
-            megabytes(files));
-  log::info("model       {} parameters, {} bytes ({:.1f} MB)", parameters, model,
-            megabytes(model));
-  log::info("optimizer   {} bytes ({:.1f} MB)", optimizer, megabytes(optimizer));
+  log::info("shards      {}, {} bytes ({})",
+            grouped(static_cast<std::int64_t>(reader.shards().size())), grouped(files),
+            decimal_size(files));
+  log::info("model       {} parameters, {} bytes ({})", grouped(parameters), grouped(model),
+            decimal_size(model));
+  log::info("optimizer   {} bytes ({})", grouped(optimizer), decimal_size(optimizer));
 }
 
 void print_tensors(const CheckpointReader& reader, const std::vector<std::string>& names) {
@@ -100,18 +102,30 @@ void print_tensors(const CheckpointReader& reader, const std::vector<std::string
   }
 }
 
-void print(const CheckpointReader& reader, bool deck) {
+/// Prints the lists first, as the summary then stays in sight below them.
+void print(const CheckpointReader& reader, bool deck, bool optimizer) {
   auto names = reader.names();
   std::ranges::sort(names, in_model_order);
+  std::vector<std::string> listed = names;
+  if (!optimizer) {
+    std::erase_if(listed, [](const auto& name) { return !name.starts_with("model/"); });
+  }
+  print_tensors(reader, listed);
+  if (listed.size() < names.size()) {
+    log::info("and {} tensors of the optimizer, which --optimizer lists",
+              names.size() - listed.size());
+  }
+  log::info("");
+  if (deck) {
+    log::info("deck");
+    const RunState& state = reader.state();
+    const bool current = state.format_version == RunState::kFormat;
+    std::istringstream lines(current ? state.deck : to_yaml(deck_of(reader)));
+    for (std::string line; std::getline(lines, line);) log::info("{}", line);
+    log::info("");
+  }
   print_state(reader);
   print_totals(reader, names);
-  print_tensors(reader, names);
-  if (!deck) return;
-  log::info("deck");
-  const RunState& state = reader.state();
-  const bool current = state.format_version == RunState::kFormat;
-  std::istringstream lines(current ? state.deck : to_yaml(deck_of(reader)));
-  for (std::string line; std::getline(lines, line);) log::info("{}", line);
 }
 
 void verify(CheckpointReader& reader) {
@@ -145,7 +159,7 @@ int inspect(const InspectOptions& options) {
   }
   CheckpointReader reader(resolve(options.checkpoint));
   if (options.other.empty()) {
-    print(reader, options.deck);
+    print(reader, options.deck, options.optimizer);
     if (options.verify) {
       verify(reader);
     } else {

@@ -9,9 +9,10 @@ namespace trireme {
 struct InspectOptions {
   /// A checkpoint's folder, a run's folder with checkpoints, or a token file.
   std::string checkpoint;
-  std::string other;    ///< checkpoint to compare with; empty: describe `checkpoint`
-  bool verify = false;  ///< check every byte against the checksums
-  bool deck = false;    ///< print the deck too
+  std::string other;       ///< checkpoint to compare with; empty: describe `checkpoint`
+  bool verify = false;     ///< check every byte against the checksums
+  bool deck = false;       ///< print the deck too
+  bool optimizer = false;  ///< list the optimizer's tensors too
 };
 
 /// Inspects a checkpoint or a token file on one rank, and prints to stdout. Returns the exit

@@ -4,14 +4,19 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/deck/machine.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/host/build_info.hpp"
-#include "trireme/host/progress.hpp"
 #include "trireme/model/transformer.hpp"
 
 #include "inputs.hpp"
@@ -34,27 +39,29 @@ void fill_vocabulary(Deck& deck) {
   }
 }
 
-void print_memory(const RunPlan& run) {
+void print_memory(const Deck& deck, const RunPlan& run) {
   log::info("");
   for (const std::string& line : memory_table(run, run.stages.size())) log::info("{}", line);
   log::info("         activations: all other memory at the peak; spare: free blocks kept for");
-  log::info("         reuse; copy: a checkpoint's copy while it is written, in host memory");
-  std::int64_t kept = 0;
-  for (const StagePlan& s : run.stages) kept = std::max(kept, s.kept_on_host);
-  if (kept > 0) {
-    const ByteUnit unit = unit_for(kept);
-    log::info("         host memory, part of the total: up to {:.2f} {} for layers' inputs",
-              static_cast<double>(kept) / unit.bytes, unit.name);
+  log::info("         reuse; copy: a checkpoint's copy while it is written{}",
+            run.on_gpu ? "; inputs: of layers, by checkpoint_in_cpu" : "");
+  const Besides more = besides_arrays(deck, run);
+  if (run.on_gpu) {
+    log::info(
+        "besides  {} on each GPU: {} for CUDA's context and libraries, {} for communication;",
+        size_text(more.sum()), size_text(more.context), size_text(more.communication));
+    log::info("         allowances, which no run has measured");
+  } else {
+    log::info("besides  {} a rank of one thread, 93 MiB of four: the program, MPI, libraries,",
+              size_text(more.sum()));
+    log::info("         threads' work space, as measured");
   }
-  // Peaks of processes on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
-  log::info("         besides: the program, MPI, libraries and threads' work space, measured");
-  log::info("         27 MiB a rank of one thread, 93 MiB of four");
 }
 
 void print_schedule(const Deck& deck, const RunPlan& run) {
   std::int64_t most = 0;
   for (const StagePlan& s : run.stages) {
-    most = std::max({most, s.tapes, s.tensor_traffic, s.pipeline_traffic});
+    most = std::max({most, s.tapes, s.data_traffic, s.tensor_traffic, s.pipeline_traffic});
   }
   const ByteUnit unit = unit_for(most);
   log::info("");
@@ -63,14 +70,18 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
             run.mesh.pp == 1 ? ""
                              : fmt::format("; stages wait {:.1f} % of the time for each other",
                                            100 * run.idle));
-  log::info("{:>8} {:>9} {:>11} {:>19} {:>18} {:>17}", "stage", "in flight",
-            fmt::format("tapes {}", unit.name), "elements through dp",
-            fmt::format("{} through tp", unit.name), fmt::format("{} sent in pp", unit.name));
+  const std::string why = why_stages_wait(deck, run);
+  if (!why.empty()) log::info("         {}", why);
+  log::info("         {} that a rank communicates in its groups of dp, tp and pp, a step",
+            unit.name);
+  log::info("{:>8} {:>6} {:>10} {:>9} {:>11} {:>11} {:>11}", "stage", "work", "in flight",
+            "tapes", "dp", "tp", "pp");
   for (std::size_t i = 0; i < run.stages.size(); ++i) {
     const StagePlan& s = run.stages[i];
     const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
-    log::info("{:>8} {:>9} {:>11.2f} {:>19} {:>18.2f} {:>17.2f}", i, s.in_flight, in(s.tapes),
-              s.reduced, in(s.tensor_traffic), in(s.pipeline_traffic));
+    log::info("{:>8} {:>6.2f} {:>10} {:>9.2f} {:>11.2f} {:>11.2f} {:>11.2f}", i, s.work,
+              s.in_flight, in(s.tapes), in(s.data_traffic), in(s.tensor_traffic),
+              in(s.pipeline_traffic));
   }
 }
 
@@ -80,10 +91,50 @@ void print_checkpoint(const Deck& deck, const CheckpointPlan& c) {
     log::info("save     no checkpoints: the deck does not set `save`");
     return;
   }
-  log::info("save     {:.1f} MB a checkpoint in {} shard{} of {:.1f} to {:.1f} MB, {}",
-            megabytes(c.bytes), c.writers, c.writers == 1 ? "" : "s", megabytes(c.least),
-            megabytes(c.most),
+  log::info("save     {} a checkpoint in {} shard{} of {} to {}, {}", decimal_size(c.bytes),
+            grouped(c.writers), c.writers == 1 ? "" : "s", decimal_size(c.least),
+            decimal_size(c.most),
             deck.checkpoint_async ? "written behind training" : "while training waits");
+}
+
+/// What helps most where `part` is the largest share of a device's memory.
+const char* remedy(std::string_view part) {
+  if (part == "activations") {
+    return "checkpoint_activations, sequence_parallel or a smaller micro-batch";
+  }
+  if (part == "optimizer") return "zero_optimization: {stage: 1}, and more ranks of dp";
+  return "a larger model_parallel_size or pipe_parallel_size, or zero_optimization: {stage: 3}";
+}
+
+/// Compares the largest rank with a device of `there` bytes, and names what takes the memory.
+/// Returns whether it fits.
+bool print_fit(const Deck& deck, const RunPlan& run, std::int64_t there) {
+  const std::size_t stage = largest_stage(run);
+  const StagePlan& s = run.stages[stage];
+  const std::int64_t besides = besides_arrays(deck, run).sum();
+  const std::int64_t needed = s.decisive(run.on_gpu) + besides;
+  std::vector<std::pair<const char*, std::int64_t>> parts = {
+      {"values", s.values},           {"gradients", s.gradients}, {"optimizer", s.optimizer},
+      {"activations", s.activations}, {"spare", s.unused},        {"besides", besides}};
+  if (!run.on_gpu) parts.emplace_back("copy", s.beside());
+  std::ranges::stable_sort(parts, std::greater(),
+                           &std::pair<const char*, std::int64_t>::second);
+  std::string takes;
+  for (const auto& [name, bytes] : parts) {
+    if (bytes == 0) continue;
+    takes += fmt::format("{}{} {}", takes.empty() ? "" : ", ", name, size_text(bytes));
+  }
+  const bool fits = needed <= there;
+  log::info("");
+  log::info("{} a rank of stage {} needs {} of {}{}: {}", fits ? "fits    " : "too much", stage,
+            size_text(needed), size_text(there), run.on_gpu ? " on its GPU" : "", takes);
+  if (fits) {
+    log::info("         {} stay free", size_text(there - needed));
+  } else {
+    log::info("         {} are missing; what helps most: {}", size_text(needed - there),
+              remedy(parts.front().first));
+  }
+  return fits;
 }
 
 nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) {
@@ -100,9 +151,10 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"device_reserved_bytes", s.reserved()},
                       {"copy_bytes", s.copy},
                       {"kept_on_host_bytes", s.kept_on_host},
-                      {"total_bytes", s.total()},
+                      {"work", s.work},
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
+                      {"data_bytes", s.data_traffic},
                       {"tensor_bytes", s.tensor_traffic},
                       {"pipeline_bytes", s.pipeline_traffic}});
   }
@@ -110,8 +162,11 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
           {"ranks", ranks},
           {"mesh", {{"dp", run.mesh.dp}, {"tp", run.mesh.tp}, {"pp", run.mesh.pp}}},
           {"parameters", count_parameters(deck.model)},
+          {"device", run.on_gpu ? "cuda" : "cpu"},
+          {"besides_bytes", besides_arrays(deck, run).sum()},
           {"stages", stages},
           {"idle", run.idle},
+          {"idle_if_equal", run.idle_if_equal},
           {"checkpoint",
            {{"bytes", run.checkpoint.bytes},
             {"writers", run.checkpoint.writers},
@@ -121,8 +176,8 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
 
 }  // namespace
 
-void plan(const DeckSource& source, const PlanOptions& options, Communicator& world) {
-  if (world.rank() != 0) return;
+int plan(const DeckSource& source, const PlanOptions& options, Communicator& world) {
+  if (world.rank() != 0) return 0;
   check(options.time);
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, options.ranks);
@@ -130,21 +185,29 @@ void plan(const DeckSource& source, const PlanOptions& options, Communicator& wo
   for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
+  const bool sized = !options.time.device_memory.empty() && options.time.machine.empty();
+  if (sized && deck.device == Deck::ComputeDevice::automatic) {
+    deck.device = Deck::ComputeDevice::cuda;
+  }
   const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);
-  log::info("Trireme {}, plan for {} rank{}", kVersion, options.ranks,
-            options.ranks == 1 ? "" : "s");
+  log::info("Trireme {}, plan for {} rank{}{}", kVersion, grouped(options.ranks),
+            options.ranks == 1 ? "" : "s",
+            run.on_gpu ? ", each with a GPU" : " on CPUs (device: cuda plans for GPUs)");
   print_mesh(deck, run.mesh);
   print_model(deck, run.mesh);
-  print_memory(run);
+  print_memory(deck, run);
   print_schedule(deck, run);
   print_checkpoint(deck, run.checkpoint);
+  const bool fits = !sized || print_fit(deck, run, parse_bytes(options.time.device_memory));
   const nlohmann::ordered_json time = plan_times(deck, run.mesh, options.time);
-  if (options.json.empty()) return;
-  std::ofstream out(options.json);
-  nlohmann::ordered_json json = to_json(deck, options.ranks, run);
-  if (!time.is_null()) json["time"] = time;
-  out << json.dump(2) << '\n';
-  TRM_REQUIRE(out.good(), "cannot write {}", options.json);
+  if (!options.json.empty()) {
+    std::ofstream out(options.json);
+    nlohmann::ordered_json json = to_json(deck, options.ranks, run);
+    if (!time.is_null()) json["time"] = time;
+    out << json.dump(2) << '\n';
+    TRM_REQUIRE(out.good(), "cannot write {}", options.json);
+  }
+  return fits ? 0 : 1;
 }
 
 }  // namespace trireme

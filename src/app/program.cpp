@@ -7,11 +7,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <new>
 #include <unistd.h>
 
 #include "trireme/backend/cpu.hpp"
 #include "trireme/backend/cuda.hpp"
-#include "trireme/bench/bench.hpp"
 #include "trireme/comm/launcher.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/h5/file.hpp"
@@ -21,6 +21,8 @@
 #include "trireme/host/terminal.hpp"
 
 #include "command_line.hpp"
+#include "deck_files.hpp"
+#include "help/topics.hpp"
 
 namespace trireme {
 
@@ -62,10 +64,6 @@ void require_deck(const CommandLine& line, const char* name) {
 
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
-  if (line.help_keys) {
-    if (speaks_for_all()) fmt::print("{}", describe_keys());
-    return true;
-  }
   const bool show = line.show->parsed();
   if (!show && !line.validate->parsed() && !line.keys->parsed()) return false;
   if (!speaks_for_all()) return true;
@@ -99,12 +97,12 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
                      : line.plan->parsed()   ? "plan"
                      : line.verify->parsed() ? "verify"
                                              : "bench";
-  same_everywhere([&] { require_deck(line, name); });
+  same_everywhere([&] {
+    require_deck(line, name);
+    check_deck_files(name, line.deck.files);
+  });
   if (line.train->parsed()) return train(line.deck, line.train_options, mpi, clock);
-  if (line.plan->parsed()) {
-    plan(line.deck, line.plan_options, mpi.world());
-    return 0;
-  }
+  if (line.plan->parsed()) return plan(line.deck, line.plan_options, mpi.world());
   if (line.verify->parsed()) return verify(line.deck, line.verify_options, mpi);
   bench(line.deck, line.bench_options, mpi);
   return 0;
@@ -160,9 +158,34 @@ int answer(const CommandLine& line, const CLI::ParseError& e) {
                                                       ? fmt::format("no command: {}", kCommands)
                                                       : e.what()));
   } else {
-    log::error(fmt::format("unknown command '{}': {} (trireme --help)", word, kCommands));
+    std::vector<std::string> names;
+    for (const auto* known : line.app.get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(known->get_name());
+    }
+    const std::string near = nearest_name(word, names);
+    log::error(fmt::format("unknown command '{}': {}{} (trireme --help)", word, kCommands,
+                           near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
   }
   return 1;
+}
+
+/// Prints a topic, or the deck keys about a word, without MPI. Returns the exit code.
+int explain(const CommandLine& line) {
+  if (!speaks_for_all()) return 0;
+  try {
+    if (line.help->parsed()) {
+      fmt::print("{}", help_text(line.app, line.topic));
+      return 0;
+    }
+    const std::string keys = describe_keys(line.keys_about);
+    TRM_REQUIRE(!keys.empty(), "no deck key is about '{}'; --help-keys alone lists all keys",
+                line.keys_about);
+    fmt::print("{}", keys);
+    return 0;
+  } catch (const Error& e) {
+    log::error(e.what());
+    return 1;
+  }
 }
 
 }  // namespace
@@ -180,14 +203,23 @@ int run_program(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return answer(line, e);
   }
+  if (line.help_keys->count() > 0 || line.help->parsed()) return explain(line);
   try {
     if (run_without_ranks(line)) return 0;
     const MpiSession mpi = clock.time("MPI", [&] { return MpiSession(argc, argv); });
     log::start(mpi.world().rank(), host_name());
+    log::set_loudness(line.quiet     ? log::Loudness::quiet
+                      : line.verbose ? log::Loudness::verbose
+                                     : log::Loudness::usual);
     try {
       return run_command(line, mpi, clock);
     } catch (const Error& e) {
       return end_all(e.what(), e.everywhere(), &mpi.world());
+    } catch (const std::bad_alloc&) {
+      return end_all(
+          "out of memory: the system gave this process no more. `trireme plan` says "
+          "what a run takes",
+          false, &mpi.world());
     } catch (const std::exception& e) {
       return end_all(e.what(), false, &mpi.world());
     }

@@ -4,9 +4,12 @@
 
 #include <optional>
 
+#include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
+
+#include "changes.hpp"
 
 namespace trireme {
 
@@ -21,7 +24,13 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   std::optional<CheckpointReader> reader;
   try {
     collectively(world, [&] { reader.emplace(folder); });
-    trainer.load(*reader, !no_optimizer && !finetune, reader->state().optimizer_steps);
+    const bool with_optimizer = !no_optimizer && !finetune;
+    trainer.load(*reader, with_optimizer, reader->state().optimizer_steps);
+    const std::string bad = trainer.first_bad_state(with_optimizer);
+    if (!bad.empty()) {
+      Error error(fmt::format("{}: not finite: {}", folder, bad));
+      throw error.set_everywhere();
+    }
   } catch (const Error& e) {
     if (!e.everywhere()) throw;
     require_damage(e);
@@ -39,7 +48,12 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   log::info("resume   {} at iteration {}{}{}", folder, state.iteration,
             no_optimizer ? ", with a new optimizer state" : "",
             began_earlier ? fmt::format(" (this run began with load: {})", deck.load) : "");
-  return RunPosition{state.iteration, state.samples_consumed};
+  RunPosition at{state.iteration, state.samples_consumed, folder};
+  if (world.rank() == 0) at.changes = changes_since(state, deck_of(*reader), deck);
+  if (!at.changes.empty()) {
+    log::info("         since {}: {}", checkpoint_name(state.iteration), at.changes);
+  }
+  return at;
 }
 
 }  // namespace

@@ -5,50 +5,19 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <map>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
-#include "trireme/deck/keys.hpp"
 #include "trireme/optim/optimizer_table.hpp"
+
+#include "changes.hpp"
 
 namespace trireme {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-using Settings = std::map<std::string, std::string>;
-
-/// The deck's settings by key, as written in a deck.
-Settings settings(const Deck& of) {
-  Settings values;
-  deck::Draft draft = deck::unfold(of);
-  for (const deck::Section& section : deck::key_sections()) {
-    for (const deck::Key& key : section.keys) {
-      if (key.need == deck::Need::input) continue;
-      values[std::string(key.path)] = deck::field_text(key, draft);
-    }
-  }
-  return values;
-}
-
-}  // namespace
-
-Deck deck_of(const CheckpointReader& reader) {
-  try {
-    const RunState& state = reader.state();
-    return state.format_version < 3 ? parse_deck_with_whole_widths(state.deck, "its deck")
-                                    : parse_deck(state.deck, "its deck");
-  } catch (const Error& e) {
-    throw Error(fmt::format(
-        "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
-        reader.folder(), reader.state().version, e.what()));
-  }
-}
-
-namespace {
 
 /// The path without links, as far as it exists.
 fs::path tidy(const std::string& path) {
@@ -71,7 +40,7 @@ constexpr auto kModel = {"num_layers",          "hidden_size",
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
-  TRM_REQUIRE(then.at(key) == now.at(key),
+  TRM_REQUIRE(same_value(key, then.at(key), now.at(key)),
               "the checkpoint {} was made with {} {}, but the deck's is {}: set {} to {} to "
               "resume, or leave load out to start anew",
               checkpoint, key, then.at(key), now.at(key), key, then.at(key));
@@ -185,6 +154,18 @@ bool require_same_beginning(const std::vector<std::string>& kept, const Deck& de
 
 }  // namespace
 
+Deck deck_of(const CheckpointReader& reader) {
+  try {
+    const RunState& state = reader.state();
+    return state.format_version < 3 ? parse_deck_with_whole_widths(state.deck, "its deck")
+                                    : parse_deck(state.deck, "its deck");
+  } catch (const Error& e) {
+    throw Error(fmt::format(
+        "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
+        reader.folder(), reader.state().version, e.what()));
+  }
+}
+
 bool is_within(const std::string& path, const std::string& folder) {
   if (path.empty() || folder.empty()) return false;
   const fs::path inner = tidy(path);
@@ -242,6 +223,8 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
                 "another schedule. Remove {} and start again",
                 first, checked_, checked_);
     deck.schedule = asked.schedule;
+    deck.train_batch_size = asked.train_batch_size;
+    deck.gradient_accumulation_steps = asked.gradient_accumulation_steps;
     checked_ = first;
     return first;
   }
@@ -260,8 +243,8 @@ void LoadSource::refuse(const std::string& reason) {
 void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data) {
   const CheckpointReader reader(checkpoint);
   const Deck made_with = deck_of(reader);
-  const Settings then = settings(made_with);
-  const Settings now = settings(deck);
+  const Settings then = settings_of(made_with);
+  const Settings now = settings_of(deck);
   for (const char* key : kModel) require_same(checkpoint, key, then, now);
   if (deck.model.pos_emb == PositionEmbedding::learned) {
     require_same(checkpoint, "max_position_embeddings", then, now);
@@ -275,6 +258,8 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
   warn_of_other_data(checkpoint, reader.state().data, data, then, now);
   resolve_schedule(checkpoint, made_with, then, deck, now);
   check_optimizer(reader, made_with, deck);
+  keep_batch_size(checkpoint, made_with, deck);
+  require_countable(checkpoint, reader.state(), deck);
 }
 
 void require_damage(const Error& reason) {

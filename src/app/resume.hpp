@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/deck/deck.hpp"
 
@@ -55,10 +56,15 @@ class LoadSource {
   std::string checked_;               ///< the last checkpoint compared with the deck
 };
 
+/// The deck that the checkpoint was made with, resolved. Throws Error if this version can't
+/// read it.
+[[nodiscard]] Deck deck_of(const CheckpointReader& reader);
+
 /// Checks that a run of this deck can resume from the checkpoint. With
-/// use_checkpoint_lr_scheduler, takes the checkpoint's schedule into `deck`. Throws Error that
-/// names key and both values, for settings that can't change. Warns if the data hold something
-/// else than `data`; an empty text compares the names of the files.
+/// use_checkpoint_lr_scheduler, takes the checkpoint's schedule into `deck`. Takes the
+/// checkpoint's batch size too, as keep_batch_size() says. Throws Error that names key and both
+/// values, for settings that can't change. Warns if the data hold something else than `data`;
+/// an empty text compares the names of the files.
 void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data = {});
 
 /// Throws Error if a checkpoint could not be read for a `reason` of the system: permission,

@@ -63,7 +63,17 @@ Saves::Saves(const Deck& deck, const std::vector<HeldPiece>& held,
                 : "while training waits");
 }
 
-void Saves::start(const RunState& state) {
+void Saves::start(Trainer& trainer, const RunState& state) {
+  trainer.wait_for_values();
+  const std::string bad = trainer.first_bad_state(!deck_.no_save_optim);
+  if (!bad.empty()) {
+    Error error(
+        fmt::format("the state after iteration {} is not finite, and is not saved: {}. A lower "
+                    "lr, a longer "
+                    "warmup or a smaller gradient_clipping may help",
+                    state.iteration, bad));
+    throw error.set_everywhere();
+  }
   const double begin = now();
   wait();
   waited_ = now() - begin;
@@ -89,6 +99,7 @@ void Saves::log_report(std::optional<SaveReport> report) {
   vanished_ = report->vanished ? vanished_ + 1 : 0;
   if (report->failure.empty()) {
     longest_ = std::max(longest_, report->total_seconds);
+    last_good_ = fmt::format("{}/{}", deck_.save, name);
     log::info(
         "saved    {}/{} | {:.1f} MB written in {:.2f} s, {:.2f} GB/s | training waited {:.3f} "
         "s | complete after {:.2f} s",
@@ -121,6 +132,17 @@ void Saves::log_report(std::optional<SaveReport> report) {
       "{} was not saved, the run goes on; checkpoint: {{stop_when_full: true}} would end it; "
       "older checkpoints remain: {}",
       name, report->failure);
+}
+
+Error name_last_good(const Error& e, Saves* saves, const std::string& loaded) {
+  // Another failure is not reported: the error that ends the run came first.
+  if (saves != nullptr) static_cast<void>(failure_of([saves] { saves->wait(); }));
+  const bool saved = saves != nullptr && !saves->last_good().empty();
+  const std::string& last = saved ? saves->last_good() : loaded;
+  if (last.empty()) return e;
+  Error named = e.saying(fmt::format("{}; the last good checkpoint is {}", e.what(), last));
+  named.set_everywhere();
+  return named;
 }
 
 }  // namespace trireme

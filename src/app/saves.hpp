@@ -27,8 +27,9 @@ class Saves {
         const std::optional<StateHome>& home, Communicator& world, Metrics* metrics,
         std::function<void()> require_owner);
 
-  /// Waits for the previous save, and starts a new save. Collective.
-  void start(const RunState& state);
+  /// Waits for the previous save, and starts a new save. Throws Error, on all ranks, if the
+  /// state is not finite: no such checkpoint takes the place of a good one. Collective.
+  void start(Trainer& trainer, const RunState& state);
   /// Whether this rank delays a running save.
   [[nodiscard]] bool busy() const { return saver_.under_way() && !saver_.idle(); }
   /// Advances the running save. Call on all ranks when no rank is busy. Throws Error on all
@@ -41,6 +42,8 @@ class Saves {
   [[nodiscard]] bool must_repeat() const { return vanished_ > 0 && !saver_.under_way(); }
   /// The result of the last completed or failed save; empty before the first.
   [[nodiscard]] const std::optional<SaveReport>& last() const { return last_; }
+  /// The path of this start's last complete checkpoint; empty before the first.
+  [[nodiscard]] const std::string& last_good() const { return last_good_; }
   /// Seconds of the longest save so far. Before the first save this is an estimate from its
   /// bytes at 200 MB/s per writer.
   [[nodiscard]] double longest_seconds() const;
@@ -52,9 +55,15 @@ class Saves {
   Metrics* metrics_;
   CheckpointSaver saver_;
   std::optional<SaveReport> last_;
+  std::string last_good_;
   double longest_ = 0;
   int vanished_ = 0;   ///< saves in a row whose folder was moved or removed
   double waited_ = 0;  ///< seconds spent waiting for the previous save
 };
+
+/// Waits for a running save, whose state was good, and adds the run's last good checkpoint to
+/// an error that all ranks throw. `saves` may be null. `loaded`: the checkpoint that the run
+/// resumed from, or empty. Collective.
+[[nodiscard]] Error name_last_good(const Error& e, Saves* saves, const std::string& loaded);
 
 }  // namespace trireme

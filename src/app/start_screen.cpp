@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <utility>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/load.hpp"
 #include "trireme/host/build_info.hpp"
@@ -16,8 +19,14 @@ namespace trireme {
 
 namespace {
 
+constexpr std::size_t kColumns = 110;  // a line that any terminal shows whole
 constexpr std::size_t kHostLines = 4;
 constexpr std::size_t kStageLines = 3;
+
+/// `usual`, or all lines with --verbose.
+std::size_t lines_of(std::size_t usual) {
+  return log::is_verbose() ? std::numeric_limits<std::size_t>::max() : usual;
+}
 
 /// The device without its number: "NVIDIA H100" for "cuda:3 NVIDIA H100". A node's ranks then
 /// read alike.
@@ -35,13 +44,15 @@ void print_hosts(const StartScreen& s) {
   for (const RankFacts& facts : s.ranks) {
     places.push_back({facts.host, device_kind(facts)});
   }
-  for (const std::string& line : mesh_table(s.plan.mesh, places, kHostLines)) {
+  for (const std::string& line : mesh_table(s.plan.mesh, places, lines_of(kHostLines))) {
     log::info("         {}", line);
   }
 }
 
 void print_memory(const StartScreen& s) {
-  for (const std::string& line : memory_table(s.plan, kStageLines)) log::info("{}", line);
+  for (const std::string& line : memory_table(s.plan, lines_of(kStageLines))) {
+    log::info("{}", line);
+  }
   const MemoryCheck check = check_memory(s.plan, s.ranks, count_data_files(s.deck));
   if (!check.tightest.empty()) log::info("         planned of {}", check.tightest);
 }
@@ -58,6 +69,8 @@ void print_schedule(const StartScreen& s) {
         "schedule {}: {} through {} stages, which wait {:.1f} % of the time for each other",
         deck.pipeline_schedule == PipelineSchedule::gpipe ? "gpipe" : "1f1b", batches,
         s.plan.mesh.pp, 100 * s.plan.idle);
+    const std::string why = why_stages_wait(deck, s.plan);
+    if (!why.empty()) log::info("         {}", why);
   }
   constexpr std::array kDecays = {"constant", "linear", "cosine", "exponential"};
   const ScheduleConfig& rate = deck.schedule;
@@ -104,13 +117,34 @@ void print_start_end(const Deck& deck, const StartClock& clock) {
   if (!deck.run_folder().empty()) {
     log::info("run      {}: metrics.h5, log.txt, deck.yml, environment.txt", deck.run_folder());
   }
-  std::string phases;
-  constexpr double kShown = 0.005;  // smaller values would be printed as 0
-  for (const auto& [name, seconds] : clock.phases()) {
-    if (seconds < kShown) continue;
-    phases += fmt::format("{}{} {:.2f}", phases.empty() ? "" : ", ", name, seconds);
+  log::info("{}", start_line(clock.seconds(), clock.phases()));
+}
+
+std::string start_line(double seconds, std::vector<std::pair<std::string, double>> phases) {
+  // smaller values would be printed as 0
+  std::erase_if(phases, [](const auto& phase) { return phase.second < 0.005; });
+  while (true) {
+    std::string line = fmt::format("start    {:.2f} s", seconds);
+    const char* before = ": ";
+    for (const auto& [name, spent] : phases) {
+      line += fmt::format("{}{} {:.2f}", std::exchange(before, ", "), name, spent);
+    }
+    if (line.size() <= kColumns || phases.empty()) return line;
+    phases.erase(std::ranges::min_element(phases, {}, &std::pair<std::string, double>::second));
   }
-  log::info("start    {:.2f} s: {}", clock.seconds(), phases);
+}
+
+RunPlan plan_checked(const Deck& deck, const Engine& engine, const Mesh& mesh,
+                     const std::vector<RankFacts>& ranks, bool force) {
+  RunPlan plan = plan_start(deck, engine, mesh);
+  collectively(*mesh.world, [&] {
+    if (mesh.world->rank() != 0) return;
+    const MemoryCheck check = check_memory(plan, ranks, count_data_files(deck));
+    TRM_REQUIRE(!check.far_too_much || force, "{}. To start nevertheless, add --force",
+                check.trouble);
+    if (!check.trouble.empty()) log::warn("{}", check.trouble);
+  });
+  return plan;
 }
 
 }  // namespace trireme

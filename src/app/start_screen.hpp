@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "trireme/deck/deck.hpp"
@@ -28,7 +29,18 @@ struct StartScreen {
 /// Prints version, mesh and hosts, model, memory, data, schedule.
 void print_start(const StartScreen& screen);
 
+/// "start    3.21 s: deck 0.40, model 2.10": the seconds of the longest phases, as many as fit
+/// into 110 columns, in the order given.
+[[nodiscard]] std::string start_line(double seconds,
+                                     std::vector<std::pair<std::string, double>> phases);
+
 /// Prints where the run's files go, and how long each phase took so far.
 void print_start_end(const Deck& deck, const StartClock& clock);
+
+/// Forecasts memory before any is taken, and compares the forecast with the memory there is. A
+/// run that takes far more would end other programs of its nodes too. Throws Error in this case
+/// on all ranks, unless `force`. Collective.
+[[nodiscard]] RunPlan plan_checked(const Deck& deck, const Engine& engine, const Mesh& mesh,
+                                   const std::vector<RankFacts>& ranks, bool force);
 
 }  // namespace trireme

@@ -1,46 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads signals, the file `stop` and the batch system's clock.
+// Reads the file `stop` and the batch system's clock, and knows how long a stop may take.
 #include "stop.hpp"
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <charconv>
 #include <cmath>
-#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 
+#include "trireme/comm/launcher.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/host/engine.hpp"
+#include "trireme/host/terminal.hpp"
 
 namespace trireme {
 
 namespace {
-
-std::atomic<StopReason> caught{StopReason::none};
-// the only kind of object that a handler may touch
-static_assert(std::atomic<StopReason>::is_always_lock_free);
-
-struct Caught {
-  int signal;
-  StopReason reason;
-};
-constexpr std::array<Caught, 3> kCaught = {{{SIGUSR1, StopReason::sigusr1},
-                                            {SIGUSR2, StopReason::sigusr2},
-                                            {SIGTERM, StopReason::sigterm}}};
-
-std::array<struct sigaction, kCaught.size()> usual;  ///< earlier actions of the signals
-
-extern "C" void remember_signal(int signal) {
-  for (const Caught& c : kCaught) {
-    if (c.signal != signal) continue;
-    StopReason before = caught.load();
-    while (before < c.reason && !caught.compare_exchange_weak(before, c.reason)) {
-    }
-  }
-}
 
 /// Parses all of the text as a finite number ≥ 0.
 std::optional<double> to_number(std::string_view text) {
@@ -77,36 +55,47 @@ std::string describe(StopReason reason, const std::string& save) {
       return "the file " + stop_file(save);
     case StopReason::time_limit:
       return "the batch job's time limit";
+    case StopReason::closed_output:
+      return "a closed pipe: what read this output has ended";
     case StopReason::sigusr1:
       return "SIGUSR1";
     case StopReason::sigusr2:
       return "SIGUSR2";
+    case StopReason::sighup:
+      return "SIGHUP";
+    case StopReason::sigxcpu:
+      return "SIGXCPU, the limit of processor time";
+    case StopReason::launcher:
+      return "the launcher, which was asked to end or lost a rank";
+    case StopReason::sigint:
+      return "SIGINT";
     case StopReason::sigterm:
       return "SIGTERM";
   }
   return "nothing";
 }
 
-void catch_stop_signals() {
-  for (std::size_t i = 0; i < kCaught.size(); ++i) {
-    const int signal = kCaught[i].signal;
-    TRM_CHECK(sigaction(signal, nullptr, &usual[i]) == 0, "signal {} is unknown", signal);
-    if (usual[i].sa_handler == SIG_IGN) continue;
-    struct sigaction action {};
-    action.sa_handler = remember_signal;
-    action.sa_flags = SA_RESTART;  // do not interrupt reads and writes
-    sigemptyset(&action.sa_mask);
-    TRM_CHECK(sigaction(signal, &action, nullptr) == 0, "signal {} can't be caught", signal);
-  }
+SignalReports reports_of(int rank) {
+  SignalReports reports;
+  reports.rank = rank;
+  reports.host = host_name();
+  reports.erases = live_place().err;
+  reports.kill_seconds = mpirun_kill_seconds(std::getenv);
+  reports.launched = launched_rank(std::getenv).has_value();
+  return reports;
 }
 
-void restore_stop_signals() {
-  for (std::size_t i = 0; i < kCaught.size(); ++i) {
-    sigaction(kCaught[i].signal, &usual[i], nullptr);
+std::optional<double> mpirun_kill_seconds(
+    const std::function<const char*(const char*)>& environment) {
+  if (environment("OMPI_COMM_WORLD_RANK") == nullptr) return std::nullopt;
+  for (const char* name :
+       {"OMPI_MCA_odls_base_sigkill_timeout", "PRTE_MCA_odls_base_sigkill_timeout"}) {
+    const char* text = environment(name);
+    if (text == nullptr) continue;
+    if (const auto seconds = to_number(text)) return seconds;
   }
+  return 1.0;  // the default of Open MPI 4.1
 }
-
-StopReason caught_signal() { return caught.load(); }
 
 std::optional<double> batch_end_time(const std::function<const char*(const char*)>& environment,
                                      double started) {
@@ -131,6 +120,7 @@ std::optional<double> batch_end_time(const std::function<const char*(const char*
 StopReason StopRequests::poll(double apart_seconds, double save_seconds) {
   known_ = std::max(known_, caught_signal());
   if (!options_.look) return known_;
+  if (log::output_closed()) known_ = std::max(known_, StopReason::closed_output);
   if (options_.end_time) {
     const double margin =
         options_.margin > 0 ? options_.margin : 2 * apart_seconds + 2 * save_seconds + 30;

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/forecast/memory_plan.hpp"
+#include "trireme/host/build_info.hpp"
 #include "trireme/host/environment.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/record/metrics.hpp"
@@ -18,16 +18,24 @@
 #include "trireme/record/train_log.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "check.hpp"
+#include "evaluations.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
 #include "save_schedule.hpp"
 #include "saves.hpp"
 #include "start_screen.hpp"
+#include "step_watch.hpp"
 #include "stop.hpp"
+#include "stop_agreement.hpp"
+#include "train_tokens.hpp"
 
 namespace trireme {
 
 namespace {
+
+constexpr int kDone = 0;
+constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
 /// One rank's share of the run.
 class TrainRun {
@@ -45,14 +53,22 @@ class TrainRun {
         mesh_(start.time(
             "mesh", [&] { return engine_.mesh(mesh_shape(deck, world_.size()), world_); })),
         ranks_(start.time("hosts", [&] { return gather_facts(engine_, mpi); })),
-        plan_(start.time("plan", [&] { return plan_memory(); })),
+        plan_(start.time(
+            "plan",
+            [&] { return plan_checked(deck_, engine_, mesh_, ranks_, options_.force); })),
         clock_(engine_.time_line()),
         trainer_(
             start.time("model", [&] { return Trainer(engine_.exec(), deck_, mesh_, clock_); })),
-        stop_requests_({.save = deck.save,
-                        .look = world_.rank() == 0,
-                        .end_time = batch_end_time(std::getenv, process_started),
-                        .margin = deck.checkpoint_time_margin}) {}
+        stop_(deck, world_, process_started),
+        watch_({.asked = [this] { return stop_.asked(saves()); },
+                .save_seconds = [this] { return saves_ ? saves_->longest_seconds() : 0.0; },
+                .shows = world_.rank() == 0 && !engine_.on_gpu()}),
+        evaluations_(deck, world_, trainer_),
+        tokens_(deck, trainer_.layout()) {
+    if (stop_.stoppable()) {
+      trainer_.watch([this](const PassNews& news) { return watch_(news); });
+    }
+  }
 
   /// Trains, and returns the program's exit code.
   int run() {
@@ -62,70 +78,43 @@ class TrainRun {
     const double busy = world_.reduce_value(rate.busy, Reduction::sum) / world_.size();
     start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, data_text(*train_data_)});
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, tokens_.text()});
       write_start_files(deck_, environment_text(ranks_));
     }
-    const RunPosition begin =
-        start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
-    iteration_ = begin.iteration;
-    samples_ = begin.samples;
+    begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
+    iteration_ = last_state_ = begin_.iteration;
+    samples_ = begin_.samples;
+    use_stop_signals(SignalUse::remembered);  // from here on files change
     start_.time("files", [&] { open_metrics(); });
-    if (iteration_ >= deck_.train_iters) {
+    const bool trains = iteration_ < deck_.train_iters;
+    if (trains) {
+      prepare_saves();
+      print_start_end(deck_, start_);
+    } else {
       log::info("no work left: {} of {} iterations are done", iteration_, deck_.train_iters);
-      return kDone;
     }
-    prepare_saves();
-    print_start_end(deck_, start_);
-    log_.emplace(deck_, world_, gemm_rate, iteration_, metrics_ ? &*metrics_ : nullptr);
-    save_initial_weights();
-    loop();
-    end_saves();
-    if (world_.rank() == 0 && stop_ != StopReason::none) stop_requests_.obeyed();
-    if (iteration_ < deck_.train_iters) return stopped();
-    if (saves_) restore_stop_signals();  // all is saved: signals may end the rest
-    if (const auto loss = evaluate("test", test_data_)) {
-      log_->print_evaluation("test", iteration_, *loss);
+    log_.emplace(deck_, world_, gemm_rate, iteration_, metrics());
+    stop_.begin();
+    evaluate_missing();
+    stop_.agree(iteration_, saves());
+    if (trains) {
+      save_initial_weights();
+      if (!stop_.stops()) loop();
+      end_saves();
+      stop_.obeyed();
     }
-    log_->report_ranks(engine_.exec().device, mesh_.at);
-    if (metrics_) metrics_->finish();
-    log_->print_summary();
-    return kDone;
+    if (iteration_ < deck_.train_iters || (!trains && stop_.stops())) return stopped();
+    return finish(trains);
   }
 
  private:
-  static constexpr int kDone = 0;
-  static constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
-
-  /// Forecasts memory before any is taken. A run that takes far more than there is would end
-  /// other programs of its nodes too.
-  RunPlan plan_memory() {
-    RunPlan plan = plan_start(deck_, engine_, mesh_);
-    collectively(world_, [&] {
-      if (world_.rank() != 0) return;
-      const MemoryCheck check = check_memory(plan, ranks_, count_data_files(deck_));
-      TRM_REQUIRE(!check.far_too_much || options_.force,
-                  "{}. To start nevertheless, add --force", check.trouble);
-      if (!check.trouble.empty()) log::warn("{}", check.trouble);
-    });
-    return plan;
-  }
-
   /// The first and last stage read data, rank 0 among them; stages between read none.
   void open_data() {
     collectively(world_, [&] {
       if (!trainer_.layout().needs_tokens()) return;
-      train_data_ = open_samples(deck_, Part::train, DocumentCheck::none);
-      if (deck_.eval_iters == 0) return;
-      valid_data_ = open_samples(deck_, Part::valid, DocumentCheck::none);
-      test_data_ = open_samples(deck_, Part::test, DocumentCheck::none);
+      tokens_.open();
+      evaluations_.open();
     });
-  }
-
-  [[nodiscard]] std::string data_text(const Samples& s) const {
-    return fmt::format("{} tokens, {} samples an epoch; {} iterations are {:.2f} epochs",
-                       s.tokens(), s.samples_per_epoch(), deck_.train_iters,
-                       static_cast<double>(deck_.train_iters * deck_.train_batch_size) /
-                           static_cast<double>(s.samples_per_epoch()));
   }
 
   void open_metrics() {
@@ -134,8 +123,19 @@ class TrainRun {
       metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
                        run_attributes(deck_, mesh_.shape));
       metrics_->set_plan(plan_.stages);
+      metrics_->add(StartRecord{.iteration = iteration_,
+                                .time = seconds_since_1970(),
+                                .mesh = mesh_.shape,
+                                .train_batch_size = deck_.train_batch_size,
+                                .host = host_name(),
+                                .revision = kRevision,
+                                .changes = begin_.changes});
     });
   }
+
+  [[nodiscard]] Metrics* metrics() { return metrics_ ? &*metrics_ : nullptr; }
+
+  [[nodiscard]] Saves* saves() { return saves_ ? &*saves_ : nullptr; }
 
   void prepare_saves() {
     if (deck_.save.empty()) {
@@ -144,34 +144,21 @@ class TrainRun {
                 deck_.run_dir.empty() ? "no `run_dir` and " : "");
       return;
     }
-    catch_stop_signals();
     const Exec& ex = engine_.exec();
     std::optional<StateHome> home;
     if (engine_.on_gpu()) home.emplace(StateHome{ex.device, ex.stream});
-    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_,
-                   metrics_ ? &*metrics_ : nullptr, [this] { known_.claim.require(); });
+    saves_.emplace(deck_, trainer_.held(!deck_.no_save_optim), home, world_, metrics(),
+                   [this] { known_.claim.require(); });
   }
 
   void save_initial_weights() {
-    if (!saves_ || iteration_ > 0 || !save_is_due(deck_, 0)) return;
-    trainer_.wait_for_values();
-    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
+    if (!saves_ || !begin_.checkpoint.empty() || !save_is_due(deck_, 0)) return;
+    start_save();
     if (!deck_.checkpoint_async) saves_->wait();
   }
 
   void loop() {
-    std::optional<Prefetch> prefetch;
-    const auto first_sample = [this, start = samples_](std::int64_t step) {
-      return static_cast<std::uint64_t>(start + step * deck_.train_batch_size);
-    };
-    if (train_data_) {
-      prefetch.emplace(
-          *train_data_,
-          [this, first_sample](std::int64_t step) {
-            return trainer_.layout().runs(first_sample(step));
-          },
-          0);
-    }
+    tokens_.start(samples_);
     std::optional<Progress> bar;
     if (world_.rank() == 0) {
       bar.emplace("iteration", "", static_cast<double>(deck_.train_iters),
@@ -179,17 +166,17 @@ class TrainRun {
       if (!bar->on_terminal()) bar.reset();  // the log's lines show progress instead
     }
     clock_.begin_step();
-    polled_ = now();
-    while (iteration_ < deck_.train_iters && !leaving_) {
+    stop_.begin();
+    for (const auto begin = iteration_; iteration_ < deck_.train_iters && !leaving_;) {
       if (log_->traces(iteration_ + 1)) begin_trace();
-      std::vector<std::int32_t> tokens;
-      if (prefetch) {
-        const auto scope = clock_.scope(Phase::data);
-        tokens = prefetch->next();
-      }
+      watch_.begin_step(iteration_ + 1);
+      std::vector<std::int32_t> tokens = take_tokens();
       known_.claim.require_not_lost();
       engine_.profile(deck_, iteration_ + 1);
       trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
+      watch_.end_step();
+      // The first step is longer than others.
+      if (iteration_ > begin) stop_.report_long_steps(watch_.step_seconds(), saves());
       ++iteration_;
       samples_ += deck_.train_batch_size;
       between_steps();
@@ -197,6 +184,14 @@ class TrainRun {
       bar->set_news(log_->news());
       bar->update(static_cast<double>(iteration_));
     }
+  }
+
+  /// If the run is asked to stop while the tokens don't come, the step is given up.
+  std::vector<std::int32_t> take_tokens() {
+    const auto scope = clock_.scope(Phase::data);
+    auto next = tokens_.next([this] { return stop_.asked(saves()); });
+    if (!next.came) watch_.give_up();
+    return std::move(next.tokens);
   }
 
   /// Starts the traced iteration, whose spans count from now on all ranks. The origin is when
@@ -216,31 +211,28 @@ class TrainRun {
     bool save = false;
     try {
       if (trainer_.should_collect()) collect();
-      poll_ranks();
-      leaving_ = stop_ != StopReason::none || exit_is_due(deck_, iteration_);
-      save = saves_ && (leaving_ || save_is_due(deck_, iteration_) || saves_->must_repeat());
-      if (line_is_due() || evaluation_is_due() || save) collect();
+      stop_.agree(iteration_, saves());
+      leaving_ = stop_.stops() || exit_is_due(deck_, iteration_);
+      if (line_is_due() || evaluations_.due(iteration_) || save_is_needed()) collect();
+      save = save_is_needed();  // a step may have been given up
+      if (iteration_ == deck_.train_iters) trainer_.require_updates();
       // Evaluate before the checkpoint: a run resumed from it would not evaluate again.
-      if (evaluation_is_due() && stop_ == StopReason::none) {
+      if (evaluations_.due(iteration_) && !stop_.stops()) {
         clock_.pause();  // evaluations are not part of the step
-        valid = evaluate("valid", valid_data_);
+        valid = evaluations_.evaluate("valid", iteration_, metrics());
         clock_.resume();
-        poll_ranks();
-        leaving_ = leaving_ || stop_ != StopReason::none;
-        save = saves_ && (leaving_ || save);
+        stop_.agree(iteration_, saves());
+        leaving_ = leaving_ || stop_.stops();
+        save = save_is_needed();
       }
-      if (save) {
-        const auto scope = clock_.scope(Phase::checkpoint);
-        start_save();
-      }
+      if (save) start_save();
     } catch (const Error& e) {
-      if (e.everywhere()) {
-        for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
-        clock_.end_step();
-        record();
-        log_->write_rows();  // users need the steps that led to a loss that is not finite
-      }
-      throw;
+      if (!e.everywhere()) throw;
+      for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
+      clock_.end_step();
+      record();
+      log_->write_rows();  // users need the steps that led to a loss that is not finite
+      throw name_last_good(e, saves(), begin_.checkpoint);
     }
     clock_.end_step();
     record();
@@ -255,17 +247,32 @@ class TrainRun {
     }
   }
 
-  void start_save() {
-    trainer_.wait_for_values();
-    saves_->start(run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
+  [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
+
+  [[nodiscard]] bool save_is_needed() const {
+    if (!saves_) return false;
+    const bool due = leaving_ || save_is_due(deck_, iteration_);
+    return (due && iteration_ > last_state_) || saves_->must_repeat();
   }
 
-  [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
+  void start_save() {
+    const auto scope = clock_.scope(Phase::checkpoint);
+    const bool gone = world_.rank() == 0 && start_files_are_gone(deck_);
+    if (gone) write_start_files(deck_, environment_text(ranks_));
+    saves_->start(trainer_,
+                  run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
+    last_state_ = iteration_;
+  }
 
   /// Collects the results of queued steps. Throws Error if a step halted the run.
   void collect() {
     for (auto& result : trainer_.collect()) collected_.push_back(std::move(result));
     trainer_.report();
+    if (!trainer_.gave_up() || std::exchange(gave_up_, true)) return;
+    log::info("iteration {} is given up, because the run would be ended before it is done",
+              iteration_);
+    --iteration_;
+    samples_ -= deck_.train_batch_size;
   }
 
   /// Adds collected steps, with their times, to the log and the metrics.
@@ -280,24 +287,27 @@ class TrainRun {
     collected_.clear();
   }
 
-  /// All ranks agree whether any rank is asked to stop, and whether all are done with a phase
-  /// of a save. Collective.
-  void poll_ranks() {
-    if (!saves_) return;
-    longest_apart_ = std::max(longest_apart_, now() - polled_);
-    polled_ = now();
-    const StopReason mine = stop_requests_.poll(longest_apart_, saves_->longest_seconds());
-    std::array<std::int64_t, 2> most{static_cast<std::int64_t>(mine), saves_->busy() ? 1 : 0};
-    world_.all_reduce(View(most.data(), DType::i64, Shape{2}), Reduction::max);
-    if (most[1] == 0) saves_->advance();
-    if (most[0] == 0) return;
-    stop_ = static_cast<StopReason>(most[0]);
-    log::info("stopping at iteration {}: {}", iteration_, describe(stop_, deck_.save));
+  /// Evaluates what a stop left out before the last checkpoint. With train_iters: 0 this is the
+  /// run's work.
+  void evaluate_missing() {
+    if (!evaluations_.missing("valid", iteration_, metrics())) return;
+    const auto loss = evaluations_.evaluate("valid", iteration_, metrics());
+    if (loss) log_->print_evaluation("valid", iteration_, *loss);
   }
 
-  [[nodiscard]] bool evaluation_is_due() const {
-    return deck_.eval_interval > 0 && deck_.eval_iters > 0 &&
-           iteration_ % deck_.eval_interval == 0;
+  /// The end of a run whose iterations are all done, unless this was done before.
+  int finish(bool trained) {
+    if (evaluations_.missing("test", iteration_, metrics())) {
+      stop_.begin();
+      const auto loss = evaluations_.evaluate("test", iteration_, metrics());
+      stop_.agree(iteration_, saves());
+      if (loss) log_->print_evaluation("test", iteration_, *loss);
+      if (!loss && stop_.stops()) return stopped();
+    }
+    if (trained) log_->report_ranks(engine_.exec().device, mesh_.at);
+    if (metrics_) metrics_->finish();
+    if (trained) log_->print_summary();
+    return 0;
   }
 
   /// Waits for the last save, which must succeed because no other save follows.
@@ -314,44 +324,15 @@ class TrainRun {
     throw error.set_everywhere();
   }
 
-  /// Finishes the metrics. If this fails in a run stopped with a checkpoint, only warn: the run
-  /// can be started again.
-  void finish_metrics() {
-    if (!metrics_) return;
-    try {
-      metrics_->finish();
-    } catch (const Error& e) {
-      if (!saves_) throw;
-      log::warn("{}", e.what());
-    }
-  }
-
   int stopped() {
     log_->report_ranks(engine_.exec().device, mesh_.at);
-    finish_metrics();
+    const auto failure = failure_of([this] {
+      if (metrics_) metrics_->finish();
+    });
+    if (failure && !saves_) throw Error(*failure);
+    if (failure) log::warn("{}", failure->what());  // the run can be started again
     log_->print_summary();
-    if (!saves_) {
-      log::info("stopped  after {} of {} iterations by exit_interval; no checkpoint is kept",
-                iteration_, deck_.train_iters);
-      return kDone;
-    }
-    // `load` may be elsewhere: see LoadSource.
-    const bool elsewhere = !deck_.load.empty() && !is_within(deck_.load, deck_.save);
-    const bool same = elsewhere || (!deck_.load.empty() && is_within(deck_.save, deck_.load));
-    log::info("stopped  after {} of {} iterations; to go on, start {}", iteration_,
-              deck_.train_iters,
-              same ? "this command again" : "again with load: " + deck_.save);
-    return kStopped;
-  }
-
-  /// Evaluates the mean loss and records it in the metrics; empty without such data.
-  /// Collective.
-  std::optional<double> evaluate(const std::string& group, const std::optional<Samples>& data) {
-    const bool exists = world_.reduce_count(data ? 1 : 0, Reduction::max) != 0;
-    if (!exists) return std::nullopt;
-    const double loss = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters);
-    if (metrics_) metrics_->add(group, {iteration_, loss});
-    return loss;
+    return stop_.end(iteration_);
   }
 
   const Deck& deck_;
@@ -367,30 +348,36 @@ class TrainRun {
   RunPlan plan_;                  ///< on rank 0
   PhaseClock clock_;
   Trainer trainer_;
-  StopRequests stop_requests_;
-  std::optional<Samples> train_data_;
-  std::optional<Samples> valid_data_;
-  std::optional<Samples> test_data_;
+  StopAgreement stop_;
+  StepWatch watch_;
+  Evaluations evaluations_;
+  TrainTokens tokens_;
   std::optional<Metrics> metrics_;
   std::optional<Saves> saves_;
   std::optional<TrainLog> log_;
+  RunPosition begin_;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
   std::vector<Trainer::StepResult> collected_;  ///< not yet recorded
-  double polled_ = 0;                           ///< time of the last agreement in poll_ranks()
-  double longest_apart_ = 0;
-  StopReason stop_ = StopReason::none;
-  bool leaving_ = false;  ///< end before the last iteration
+  bool leaving_ = false;                        ///< end before the last iteration
+  bool gave_up_ = false;                        ///< the last step doesn't count
+  std::int64_t last_state_ = 0;  ///< iteration of the last state that was saved or loaded
 };
 
 }  // namespace
 
 int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
           StartClock& clock) {
+  if (options.check) {
+    collectively(mpi.world(), [&] { check_deck(source, mpi.world()); });
+    return 0;
+  }
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
   RunStart begin;
+  SignalReports reports = reports_of(mpi.world().rank());
+  catch_stop_signals(reports);
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
       check_inputs(d, begin);
@@ -398,6 +385,14 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
     });
   });
   if (mpi.world().rank() != 0) keep_log(deck);
+  if (deck.run_folder().empty()) {
+    restore_stop_signals();  // no work would be lost that is kept otherwise
+  } else {
+    reports.log = log::file();
+    reports.saves = !deck.save.empty();
+    reports.grace = deck.stop_grace;
+    catch_stop_signals(reports);
+  }
   return TrainRun(deck, begin, options, mpi, clock, started).run();
 }
 

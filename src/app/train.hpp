@@ -11,6 +11,7 @@ namespace trireme {
 
 struct TrainOptions {
   bool force = false;  ///< start even where the forecast of memory is far above the machine's
+  bool check = false;  ///< print what the run would be, and end
 };
 
 /// Runs `trireme train` and returns the program's exit code (README.md). `clock` has counted

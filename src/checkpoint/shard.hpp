@@ -22,7 +22,8 @@ inline constexpr std::int64_t kOldestVersion = 2;
 [[nodiscard]] std::string shard_file(std::int64_t number);
 /// Marks a file as a checkpoint's, of this format version and iteration.
 void stamp(h5::File& file, std::int64_t iteration);
-/// Throws Error for a file of another kind, or of a format version that this program cannot read.
+/// Throws Error for a file of another kind, or of a format version that this program cannot
+/// read.
 void require_stamp(const h5::File& file);
 
 /// Writes all pieces to a new file in `folder` and waits until the file is on disk. Throws

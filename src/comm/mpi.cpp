@@ -3,6 +3,7 @@
 #include "trireme/comm/mpi.hpp"
 
 #include <array>
+#include <cctype>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -226,8 +227,27 @@ std::string mpi_version() {
   std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
   int length = 0;
   MPI_Get_library_version(text.data(), &length);
-  const std::string whole(text.data(), static_cast<std::size_t>(length));
-  return whole.substr(0, whole.find(','));
+  return short_mpi_version({text.data(), static_cast<std::size_t>(length)});
+}
+
+std::string short_mpi_version(std::string_view library_version) {
+  std::string words;  // the first line, with single blanks
+  for (const char c : library_version.substr(0, library_version.find_first_of(",\n\r"))) {
+    const bool blank = std::isspace(static_cast<unsigned char>(c)) != 0;
+    if (!blank) {
+      words += c;
+    } else if (!words.empty() && words.back() != ' ') {
+      words += ' ';
+    }
+  }
+  while (words.ends_with(' ')) words.pop_back();
+  constexpr std::string_view kTitle = "MPI VERSION : ";  // Cray's
+  if (words.starts_with(kTitle)) words.erase(0, kTitle.size());
+  for (const std::string_view label : {" Version: ", " Version : "}) {  // MPICH's, MVAPICH's
+    const std::size_t at = words.find(label);
+    if (at != std::string::npos) words.replace(at, label.size(), " ");
+  }
+  return words;
 }
 
 bool mpi_takes_gpu_memory() {

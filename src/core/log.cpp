@@ -2,7 +2,9 @@
 // Writes messages to the terminal and the log file.
 #include "trireme/core/log.hpp"
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -15,11 +17,14 @@
 #include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 
+#include "log_line.hpp"
+
 namespace trireme::log {
 
 namespace {
 
 constexpr const char* kErase = "\r\033[K";
+const std::string kError = "trireme: error: ";
 
 /// A message that quotes foreign text must not fill a screen.
 std::string bounded(const std::string& message) {
@@ -30,10 +35,12 @@ std::string bounded(const std::string& message) {
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
   return fmt::format("{}... ({} bytes more)", text.substr(0, end), text.size() - end);
 }
+std::atomic<bool> closed = false;  ///< whether a reader of stdout or stderr has ended
 
 void write_to(std::FILE* file, const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), file);
-  std::fflush(file);
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if ((std::fflush(file) != 0 || !written) && errno == EPIPE) closed = true;
 }
 
 /// A file that grows by whole lines, each in one write(2), because other ranks append too. The
@@ -43,6 +50,8 @@ void write_to(std::FILE* file, const std::string& text) {
 class LineFile {
  public:
   LineFile(std::string path, bool create) : path_(std::move(path)), create_(create) {}
+
+  [[nodiscard]] const std::string& path() const { return path_; }
 
   /// Returns "" or, for the first failure in a row, what went wrong.
   std::string add(const std::string& line) {
@@ -76,9 +85,12 @@ class LineFile {
 /// Writes lines to stdout, stderr and the log file, and keeps the live line below them.
 class Console : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  Console(int rank, const std::string& host)
+  Console(int rank, std::string host)
       : first_(rank == 0),
-        warning_(first_ ? "warning: " : fmt::format("warning (rank {} on {}): ", rank, host)) {}
+        rank_(rank),
+        host_(std::move(host)),
+        warning_(first_ ? "warning: " : fmt::format("warning (rank {} on {}): ", rank, host_)) {
+  }
   ~Console() override { erase(); }
 
   void hold() {
@@ -89,21 +101,40 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
     const std::scoped_lock lock(mutex_);
     if (!path.empty()) kept_.emplace(path, first_);
     holding_ = false;
-    for (const std::string& line : held_) add(line);
+    for (const Line& line : held_) add(line);
     held_.clear();
   }
-  void note(const std::string& line) {
+  [[nodiscard]] std::string file() {
     const std::scoped_lock lock(mutex_);
-    add(printable_lines(line));
+    return kept_ ? kept_->path() : "";
   }
-  void error(const std::string& line, bool over_bar) {
+  void set_loudness(Loudness loudness) {
+    const std::scoped_lock lock(mutex_);
+    loudness_ = loudness;
+  }
+  [[nodiscard]] bool is_verbose() const { return loudness_ == Loudness::verbose; }
+  void use_json() {
+    const std::scoped_lock lock(mutex_);
+    json_ = true;
+  }
+  void note(const std::string& text) {
+    const std::scoped_lock lock(mutex_);
+    add(line_of(Line::Level::note, printable_lines(text)));
+  }
+  void event(const std::string& text, const std::string& fields) {
+    if (!first_) return;
+    const std::scoped_lock lock(mutex_);
+    put(stdout, line_of(Line::Level::info, text, fields));
+  }
+  void error(const std::string& text, bool over_bar) {
     const std::scoped_lock lock(mutex_);
     erase();
     if (over_bar) write_to(stderr, kErase);
-    put(stderr, line);
+    put(stderr, line_of(Line::Level::error, text));
   }
   void show(const LivePlace& place, const std::string& line) {
     const std::scoped_lock lock(mutex_);
+    if (loudness_ == Loudness::quiet) return;
     place_ = place;
     live_ = printable(line);
     draw();
@@ -117,20 +148,31 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
   void sink_it_(const spdlog::details::log_msg& message) override {
     const std::string text(message.payload.data(), message.payload.size());
     if (message.level == spdlog::level::warn) {
-      put(stderr, warning_ + bounded(text));
+      put(stderr, line_of(Line::Level::warning, bounded(text)));
     } else {
-      put(stdout, printable_lines(text));
+      put(stdout, line_of(Line::Level::info, printable_lines(text)));
     }
   }
   void flush_() override {}  // each line is flushed when written
 
  private:
-  void put(std::FILE* to, const std::string& line) {
+  static Line line_of(Line::Level level, const std::string& text, std::string fields = {}) {
+    const std::chrono::duration<double> time =
+        std::chrono::system_clock::now().time_since_epoch();
+    return {level, text, std::move(fields), time.count()};
+  }
+  [[nodiscard]] std::string rendered(const Line& line) const {
+    if (json_) return json_of(line, rank_, host_);
+    if (line.level == Line::Level::warning) return warning_ + line.text;
+    return (line.level == Line::Level::error ? kError : "") + line.text;
+  }
+  void put(std::FILE* to, const Line& line) {
+    if (to == stdout && loudness_ == Loudness::quiet) return add(line);
     const bool over = !live_.empty() && (to == stdout ? place_.out : place_.err);
     // Erase the live line on both streams: a launcher may deliver stdout and stderr in any
     // order.
     if (over && to != place_.file) write_to(place_.file, kErase);
-    write_to(to, (over ? kErase : "") + line + '\n');
+    write_to(to, (over ? kErase : "") + rendered(line) + '\n');
     if (over) draw();
     add(line);
   }
@@ -140,19 +182,23 @@ class Console : public spdlog::sinks::base_sink<std::mutex> {
     write_to(place_.file, kErase);
     live_.clear();
   }
-  void add(const std::string& line) {
+  void add(const Line& line) {
     if (holding_) held_.push_back(line);
     if (!kept_) return;
-    const std::string problem = kept_->add(line);
-    if (!problem.empty()) put(stderr, warning_ + problem);
+    const std::string problem = kept_->add(rendered(line));
+    if (!problem.empty()) put(stderr, line_of(Line::Level::warning, problem));
   }
 
   bool first_;
+  int rank_;
+  std::string host_;
   std::string warning_;
+  Loudness loudness_ = Loudness::usual;
+  bool json_ = false;
   LivePlace place_;
   std::string live_;
   bool holding_ = false;
-  std::vector<std::string> held_;
+  std::vector<Line> held_;
   std::optional<LineFile> kept_;
 };
 
@@ -171,14 +217,24 @@ void hold() { console->hold(); }
 
 void keep(const std::string& path) { console->keep(path); }
 
+std::string file() { return console ? console->file() : ""; }
+
+bool output_closed() { return closed; }
+void set_loudness(Loudness loudness) { console->set_loudness(loudness); }
+
+bool is_verbose() { return console && console->is_verbose(); }
+
+void use_json() { console->use_json(); }
+
+void event(const std::string& text, const std::string& fields) { console->event(text, fields); }
+
 void note(const std::string& line) { console->note(line); }
 
 void error(const std::string& message, bool over_bar) {
-  const std::string line = "trireme: error: " + bounded(message);
   if (console) {
-    console->error(line, over_bar);
+    console->error(bounded(message), over_bar);
   } else {
-    write_to(stderr, line + '\n');
+    write_to(stderr, kError + bounded(message) + '\n');
   }
 }
 

@@ -2,6 +2,7 @@
 // A bounded queue that one thread fills.
 #include "trireme/data/prefetch.hpp"
 
+#include <chrono>
 #include <span>
 
 namespace trireme {
@@ -22,8 +23,16 @@ Prefetch::~Prefetch() {
 }
 
 std::vector<std::int32_t> Prefetch::next() {
+  return *next([] { return false; });
+}
+
+std::optional<std::vector<std::int32_t>> Prefetch::next(const std::function<bool()>& give_up) {
+  constexpr std::chrono::milliseconds kBetweenLooks{50};
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !ready_.empty() || failure_ != nullptr; });
+  const auto there = [this] { return !ready_.empty() || failure_ != nullptr; };
+  while (!changed_.wait_for(lock, kBetweenLooks, there)) {
+    if (give_up()) return std::nullopt;
+  }
   if (ready_.empty()) std::rethrow_exception(failure_);
   std::vector<std::int32_t> batch = std::move(ready_.front());
   ready_.pop_front();

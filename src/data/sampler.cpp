@@ -91,7 +91,7 @@ std::string_view name_of(Part part) {
   return kNames[static_cast<std::size_t>(part)];
 }
 
-std::array<double, 3> parse_split(std::string_view split) {
+std::array<double, 3> split_numbers(std::string_view split) {
   std::array<double, 3> shares{};
   std::size_t n = 0;
   std::size_t at = 0;
@@ -112,6 +112,12 @@ std::array<double, 3> parse_split(std::string_view split) {
   }
   const double sum = shares[0] + shares[1] + shares[2];
   TRM_REQUIRE(sum > 0 && std::isfinite(sum), "split \"{}\": its sum must be above 0", split);
+  return shares;
+}
+
+std::array<double, 3> parse_split(std::string_view split) {
+  std::array<double, 3> shares = split_numbers(split);
+  const double sum = shares[0] + shares[1] + shares[2];
   for (double& share : shares) share /= sum;
   return shares;
 }

@@ -4,16 +4,11 @@
 
 #include "trireme/core/random.hpp"
 
+#include "split.hpp"
+
 namespace trireme {
 
 namespace {
-
-TokenRange range_of(const TokenFile& file, const std::string& split, Part part) {
-  if (split.empty()) return {0, file.tokens()};
-  const auto starts = split_documents(parse_split(split), file.documents());
-  const auto p = static_cast<std::size_t>(part);
-  return {file.document_start(starts[p]), file.document_start(starts[p + 1])};
-}
 
 std::string described(const SamplesOptions& options, std::size_t i) {
   return options.split.empty() ? options.paths[i]
@@ -43,9 +38,10 @@ Samples::Samples(const SamplesOptions& options)
   const std::int64_t needed = options.at_least * seq_length() + 1;
   TRM_REQUIRE(
       samples_ >= options.at_least,
-      "{}{}: too little data: {} tokens, but a batch of {} samples of {} tokens needs {}",
+      "{}{}: too little data: {} tokens, but a batch of {} samples of {} tokens needs {}{}",
       described(options, 0), sources_.size() > 1 ? " and others" : "", tokens_,
-      options.at_least, seq_length(), needed);
+      options.at_least, seq_length(), needed,
+      options.split.empty() ? "" : ": " + explain_split(options));
   blend_ = std::make_unique<Blend>(weights);
 }
 

@@ -2,6 +2,7 @@
 // The table of keys as text: for the terminal, and as the reference page.
 #include <algorithm>
 #include <cctype>
+#include <sstream>
 
 #include "trireme/deck/keys.hpp"
 
@@ -48,11 +49,19 @@ bool occurs(std::string_view pattern, std::string_view text) {
   return false;
 }
 
+bool has_word(const KnownKey& key, const std::string& word) {
+  std::string name = word;
+  std::ranges::replace(name, '-', '_');
+  return occurs(name, lower(key.path)) || occurs(name, lower(key.aliases)) ||
+         occurs(word, lower(key.doc)) || occurs(word, lower(key.section));
+}
+
+/// Whether the key has every word of the pattern.
 bool matches(const KnownKey& key, const std::string& pattern) {
-  std::string wanted = lower(pattern);
-  std::ranges::replace(wanted, '-', '_');
-  return occurs(wanted, lower(key.path)) || occurs(wanted, lower(key.aliases)) ||
-         occurs(lower(pattern), lower(key.doc)) || occurs(lower(pattern), lower(key.section));
+  std::istringstream words(lower(pattern));
+  bool all = true;
+  for (std::string word; words >> word;) all = all && has_word(key, word);
+  return all;
 }
 
 std::string code(std::string_view text) { return fmt::format("`{}`", text); }

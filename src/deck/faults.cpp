@@ -9,7 +9,7 @@ namespace trireme::deck {
 
 namespace {
 
-constexpr std::size_t kMostLines = 200;  // of one message
+constexpr std::size_t kMostLines = 200;  // in one message
 
 }  // namespace
 

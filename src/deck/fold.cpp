@@ -104,7 +104,7 @@ void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
         Kind::wrong_value, s->value.place,
         fmt::format("optimizer.params.betas expects two numbers, got {}", s->value.str()));
   }
-  if (const auto* s = find("split"); s != nullptr) {
+  if (const auto* s = find("split"); s != nullptr && !draft.deck.split.empty()) {
     try {
       static_cast<void>(split_fractions(draft.deck.split));
     } catch (const Error& e) {

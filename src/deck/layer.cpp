@@ -131,13 +131,15 @@ class Layer {
   }
 
   void unknown(const std::string& path, const Place& place) {
-    constexpr int kMostSuggestions = 200;  // of a deck: each takes a while
+    constexpr int kMostSuggestions = 200;  // in a deck, as each takes a while
     const bool suggest = ++unknown_ <= kMostSuggestions;
-    const std::string near = suggest ? Schema::instance().nearest(path) : std::string();
+    const auto suggested =
+        suggest ? Schema::instance().suggested(path) : std::vector<std::string>();
     merged_.faults.add(
         Kind::unknown, place,
-        near.empty() ? fmt::format("unknown key '{}'; `trireme keys` lists all keys", path)
-                     : fmt::format("unknown key '{}'; did you mean '{}'?", path, near));
+        suggested.empty() ? fmt::format("unknown key '{}'; `trireme keys` lists all keys", path)
+                          : fmt::format("unknown key '{}'; did you mean '{}'?", path,
+                                        fmt::join(suggested, "' or '")));
   }
 
   Merged& merged_;

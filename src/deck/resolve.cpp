@@ -3,6 +3,7 @@
 // model fits the mesh.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "trireme/core/printable.hpp"
 #include "trireme/data/sampler.hpp"
@@ -109,6 +110,8 @@ void resolve_batch(Deck& deck, std::int64_t dp) {
                 by);
     return train / by;
   };
+  deck.derives_batch = deck.derives_batch || train == 0;
+  deck.derives_accumulation = deck.derives_accumulation || steps == 0;
   if (train == 0) {
     if (steps == 0) steps = 1;
     train = micro * steps * dp;
@@ -140,6 +143,13 @@ void check_weights(const std::vector<double>& weights, std::size_t paths,
 }
 
 void check_run(const Deck& deck) {
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / deck.model.seq_length;
+  TRM_REQUIRE(
+      deck.train_batch_size <= most &&
+          deck.train_iters <= most / std::max<std::int64_t>(deck.train_batch_size, 1),
+      "train_iters {} × train_batch_size {} × seq_length {} are more tokens than can be "
+      "counted; lower train_iters",
+      deck.train_iters, deck.train_batch_size, deck.model.seq_length);
   TRM_REQUIRE(deck.schedule.min_lr <= deck.schedule.lr, "min_lr {} is above lr {}",
               deck.schedule.min_lr, deck.schedule.lr);
   check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");

@@ -6,9 +6,39 @@
 #include <cctype>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 namespace trireme {
 namespace {
+
+/// The words of a key or a text, in lower case: "lr_decay_iters" has lr, decay and iters.
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  bool inside = false;
+  for (const char c : text) {
+    const auto letter = static_cast<unsigned char>(c);
+    if (std::isalnum(letter) == 0) {
+      inside = false;
+      continue;
+    }
+    if (!std::exchange(inside, true)) words.emplace_back();
+    words.back() += static_cast<char>(std::tolower(letter));
+  }
+  return words;
+}
+
+/// Whether each wanted word begins one of `words`. Words of one letter don't count.
+bool has_words(const std::vector<std::string>& words, const std::vector<std::string>& wanted) {
+  bool any = false;
+  for (const std::string& w : wanted) {
+    if (w.size() < 2) continue;
+    any = true;
+    if (std::ranges::none_of(words, [&](const std::string& x) { return x.starts_with(w); })) {
+      return false;
+    }
+  }
+  return any;
+}
 
 /// Edit distance with swaps of neighbours: optimal string alignment (Damerau, CACM 7(3), 1964).
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -147,6 +177,33 @@ std::string Schema::nearest(const std::string& path) const {
   std::ranges::sort(siblings);
   const std::string best = nearest_name(name, siblings);
   return best.empty() ? "" : above + best;
+}
+
+std::vector<std::string> Schema::related(const std::string& path) const {
+  constexpr std::size_t kMost = 3;
+  const std::vector<std::string> wanted = words_of(path);
+  for (const bool with_doc : {false, true}) {
+    std::vector<std::pair<std::size_t, std::string>> found;  // words, path
+    for (const Section& section : key_sections()) {
+      for (const Key& key : section.keys) {
+        auto words = words_of(key.path);
+        const std::size_t size = words.size();
+        if (with_doc) {
+          const auto more = words_of(key.doc);
+          words.insert(words.end(), more.begin(), more.end());
+        }
+        if (has_words(words, wanted)) found.emplace_back(size, key.path);
+      }
+    }
+    if (found.empty()) continue;
+    std::ranges::stable_sort(found, {}, &std::pair<std::size_t, std::string>::first);
+    std::vector<std::string> paths;
+    for (const auto& [size, name] : found) {
+      if (paths.size() < kMost) paths.push_back(name);
+    }
+    return paths;
+  }
+  return {};
 }
 
 bool is_off(const Meaning& meaning, const Value& value) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "trireme/deck/keys.hpp"
 
@@ -30,6 +31,15 @@ class Schema {
   [[nodiscard]] bool dictionary(const std::string& path) const;
   /// The known path that `path` was probably meant to be, for "did you mean"; may be empty.
   [[nodiscard]] std::string nearest(const std::string& path) const;
+  /// Up to three keys that have every word of `path` in their own path. If no key has, their
+  /// descriptions count too. "batch_size" finds train_batch_size. "learning_rate" finds
+  /// optimizer.params.lr.
+  [[nodiscard]] std::vector<std::string> related(const std::string& path) const;
+  /// nearest(), or else related().
+  [[nodiscard]] std::vector<std::string> suggested(const std::string& path) const {
+    const std::string near = nearest(path);
+    return near.empty() ? related(path) : std::vector{near};
+  }
 
  private:
   Schema();

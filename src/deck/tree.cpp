@@ -12,6 +12,8 @@
 
 #include "trireme/core/printable.hpp"
 
+#include "yaml_error.hpp"
+
 namespace trireme::deck {
 namespace {
 
@@ -145,6 +147,17 @@ std::string with_single_escapes(const std::string& text) {
   return out;
 }
 
+[[noreturn]] void fail_at(const YamlFault& fault, const std::string& text,
+                          const std::string& name) {
+  fail(Place{name, fault.line, fault.column}, "YAML error: {}{}", fault.message,
+       shown_line(text, fault));
+}
+
+/// yaml-cpp takes the end of the text for the end of a quoted one.
+void require_closed_quotes(const std::string& text, const std::string& name) {
+  if (const auto fault = open_quote(text)) fail_at(*fault, text, name);
+}
+
 /// The only document of a text.
 YAML::Node load(const std::string& text, const std::string& name, bool lines) {
   const auto place = [&](const YAML::Mark& at) {
@@ -157,11 +170,13 @@ YAML::Node load(const std::string& text, const std::string& name, bool lines) {
            "YAML error: stray text or a second document after the deck's end; a deck is one "
            "dictionary");
     }
+    if (lines) require_closed_quotes(text, name);
     return YAML::Load(text);
   } catch (const YAML::Exception& e) {
     const std::string plain = with_single_escapes(text);
     if (plain != text) return load(plain, name, lines);
-    fail(place(e.mark), "YAML error: {}", e.msg);
+    if (!lines || e.mark.is_null()) fail(place(e.mark), "YAML error: {}", e.msg);
+    fail_at(true_fault(text, {e.mark.line + 1, e.mark.column + 1, e.msg}), text, name);
   }
 }
 

@@ -6,31 +6,37 @@
 #include <map>
 #include <sstream>
 
+#include "trireme/core/figures.hpp"
+
 namespace trireme {
 
 namespace {
 
-/// A process without its arrays: the program, MPI and libraries, one thread (measured).
-constexpr std::int64_t kProcess = std::int64_t{27} << 20U;
 /// An open token file: HDF5's metadata of it (measured).
 constexpr std::int64_t kOpenFile = std::int64_t{64} << 10U;
+constexpr std::int64_t kMebi = std::int64_t{1} << 20U;
 
-std::string size_text(std::int64_t bytes) {
-  const ByteUnit unit = unit_for(bytes);
-  return fmt::format("{:.1f} {}", static_cast<double>(bytes) / unit.bytes, unit.name);
-}
+/// A process without its arrays: the program, MPI and libraries, one thread. Measured as peaks
+/// of processes on one machine (Open MPI 4.1, OpenBLAS 0.3.21), without a token file.
+constexpr std::int64_t kProcess = 27 * kMebi;
+
+/// What a GPU holds beside arrays. These are allowances for CUDA 12 and NCCL 2, and were not
+/// measured.
+constexpr std::int64_t kContext = 600 * kMebi;    // context, kernels, cuBLASLt
+constexpr std::int64_t kNcclGroup = 200 * kMebi;  // buffers and channels of one communicator
 
 std::string to_text(const StagePlan& p) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", p.parameters, p.values, p.gradients,
-                     p.optimizer, p.activations, p.tapes, p.unused, p.copy, p.kept_on_host,
-                     p.reduced, p.tensor_traffic, p.pipeline_traffic);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", p.parameters, p.values,
+                     p.gradients, p.optimizer, p.activations, p.tapes, p.unused, p.copy,
+                     p.kept_on_host, p.reduced, p.data_traffic, p.tensor_traffic,
+                     p.pipeline_traffic);
 }
 
 StagePlan stage_plan_of(const std::string& text) {
   StagePlan p;
   std::istringstream(text) >> p.parameters >> p.values >> p.gradients >> p.optimizer >>
       p.activations >> p.tapes >> p.unused >> p.copy >> p.kept_on_host >> p.reduced >>
-      p.tensor_traffic >> p.pipeline_traffic;
+      p.data_traffic >> p.tensor_traffic >> p.pipeline_traffic;
   return p;
 }
 
@@ -78,29 +84,64 @@ ByteUnit unit_for(std::int64_t most) {
   return most < std::int64_t{10} << 30U ? ByteUnit{"MiB", kMiB} : ByteUnit{"GiB", kMiB * 1024};
 }
 
+std::string size_text(std::int64_t bytes) {
+  const ByteUnit unit = unit_for(bytes);
+  return fmt::format("{:.1f} {}", static_cast<double>(bytes) / unit.bytes, unit.name);
+}
+
 std::vector<std::string> memory_table(const RunPlan& run, std::size_t most) {
-  std::size_t largest = 0;
-  for (std::size_t i = 0; i < run.stages.size(); ++i) {
-    if (run.stages[i].total() > run.stages[largest].total()) largest = i;
-  }
-  const ByteUnit unit = unit_for(run.stages[largest].total());
+  const std::size_t largest = largest_stage(run);
+  const ByteUnit unit = unit_for(run.stages[largest].decisive(run.on_gpu));
   const bool all = run.stages.size() <= most;
+  // A GPU's memory and the host's are two, which no figure adds.
   std::vector<std::string> lines = {
-      fmt::format("memory   {} of a rank; the largest rank of {} is shown", unit.name,
+      fmt::format("memory   {} of a rank{}; the largest rank of {} is shown", unit.name,
+                  run.on_gpu ? ": of its GPU | of the host beside it" : ", all on the host",
                   all ? "each stage" : fmt::format("some of {} stages", run.stages.size())),
-      fmt::format("{:>8} {:>13} {:>9} {:>9} {:>9} {:>11} {:>7} {:>9} {:>9}", "stage",
-                  "parameters", "values", "gradients", "optimizer", "activations", "spare",
-                  "copy", "total")};
+      fmt::format("{:>8} {:>15} {:>8} {:>9} {:>9} {:>11} {:>7} ", "stage", "parameters",
+                  "values", "gradients", "optimizer", "activations", "spare") +
+          (run.on_gpu ? fmt::format("{:>9} | {:>8} {:>8}", "GPU", "copy", "inputs")
+                      : fmt::format("{:>8} {:>9}", "copy", "total"))};
   for (std::size_t i = 0; i < run.stages.size(); ++i) {
     if (!all && i != 0 && i != largest && i + 1 != run.stages.size()) continue;
     const StagePlan& s = run.stages[i];
     const auto in = [&](std::int64_t b) { return static_cast<double>(b) / unit.bytes; };
-    lines.push_back(fmt::format(
-        "{:>8} {:>13} {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>7.2f} {:>9.2f} {:>9.2f}", i,
-        s.parameters, in(s.values), in(s.gradients), in(s.optimizer), in(s.activations),
-        in(s.unused), in(s.copy), in(s.total())));
+    lines.push_back(
+        fmt::format("{:>8} {:>15} {:>8.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>7.2f} ", i,
+                    grouped(s.parameters), in(s.values), in(s.gradients), in(s.optimizer),
+                    in(s.activations), in(s.unused)) +
+        (run.on_gpu ? fmt::format("{:>9.2f} | {:>8.2f} {:>8.2f}", in(s.reserved()), in(s.copy),
+                                  in(s.kept_on_host))
+                    : fmt::format("{:>8.2f} {:>9.2f}", in(s.copy), in(s.decisive(false)))));
   }
   return lines;
+}
+
+std::size_t largest_stage(const RunPlan& run) {
+  const auto largest = std::ranges::max_element(
+      run.stages, {}, [&](const StagePlan& s) { return s.decisive(run.on_gpu); });
+  return static_cast<std::size_t>(largest - run.stages.begin());
+}
+
+std::string why_stages_wait(const Deck& deck, const RunPlan& run) {
+  constexpr double kShown = 5e-4;  // less would be printed as 0.0 %
+  if (run.mesh.pp == 1 || run.idle - run.idle_if_equal < kShown) return {};
+  const auto slowest = std::ranges::max_element(run.stages, {}, &StagePlan::work);
+  return fmt::format(
+      "equal stages would wait {:.1f} %, (p − 1) / ({}m + p − 1); stage {} does {:.2f} of the "
+      "mean work",
+      100 * run.idle_if_equal, deck.virtual_pipeline_chunks > 1 ? "v " : "",
+      slowest - run.stages.begin(), slowest->work);
+}
+
+Besides besides_arrays(const Deck& deck, const RunPlan& run) {
+  if (!run.on_gpu) return {kProcess, 0, 0};
+  const MeshShape& mesh = run.mesh;
+  // dp, tp, pp, the ends of the pipeline, and the world
+  const int groups = (mesh.dp > 1 ? 1 : 0) + (mesh.tp > 1 ? 1 : 0) + (mesh.pp > 1 ? 2 : 0) +
+                     (mesh.size() > 1 ? 1 : 0);
+  const bool nccl = deck.communication != Deck::Communication::staged;
+  return {0, kContext, nccl ? groups * kNcclGroup : 0};
 }
 
 RunPlan plan_start(const Deck& deck, const Engine& engine, const Mesh& mesh) {
@@ -118,7 +159,7 @@ RunPlan plan_start(const Deck& deck, const Engine& engine, const Mesh& mesh) {
     for (int tp = 0; tp < mesh.shape.tp; ++tp) {
       const int rank = rank_of(mesh.shape, {.dp = 0, .tp = tp, .pp = stage});
       const StagePlan p = stage_plan_of(texts[static_cast<std::size_t>(rank)]);
-      if (p.total() > worst.total()) worst = p;
+      if (p.decisive(engine.on_gpu()) > worst.decisive(engine.on_gpu())) worst = p;
     }
   }
   plan_schedule(planned, run);
@@ -148,8 +189,7 @@ MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks
     const bool on_gpu = !facts.gpu.empty();
     if (on_gpu) take(facts.gpu + " of " + facts.host, facts.capacity, p.reserved());
     take("the memory of " + facts.host, facts.node.available,
-         kProcess + data_files * kOpenFile + p.copy + p.kept_on_host +
-             (on_gpu ? 0 : p.reserved()));
+         kProcess + data_files * kOpenFile + p.beside() + (on_gpu ? 0 : p.reserved()));
   }
   return judge(rooms);
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 
 #include "trireme/backend/cuda_workspace.hpp"
@@ -60,6 +61,7 @@ class DryRank {
     p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
     p.reduced = data_.elements;
+    p.data_traffic = data_.bytes;
     p.tensor_traffic = tensor_.bytes;
     p.pipeline_traffic = pipeline_.bytes;
     return p;
@@ -179,7 +181,8 @@ StagePlan plan_stage(const Deck& deck, const MeshShape& mesh, int stage,
     if (!known.contains(parameters)) known[parameters] = rank.run();
     StagePlan p = known[parameters];
     if (!deck.save.empty()) p.copy = shares.add(at, rank.trainer());
-    if (p.total() > worst.total()) worst = p;
+    const bool on_gpu = deck.device == Deck::ComputeDevice::cuda;
+    if (p.decisive(on_gpu) > worst.decisive(on_gpu)) worst = p;
   }
   return worst;
 }
@@ -196,12 +199,16 @@ void plan_schedule(const Deck& deck, RunPlan& run) {
   }
   const Simulation s = simulate(plans, chunks, part_costs(deck));
   TRM_CHECK(s.finished, "{}", s.deadlock);
+  run.on_gpu = deck.device == Deck::ComputeDevice::cuda;
   run.idle = s.bubble_fraction;
+  run.idle_if_equal = simulate(plans, chunks, PartCost{1, 2}).bubble_fraction;
+  const double busy = std::accumulate(s.busy.begin(), s.busy.end(), 0.0);
   const auto places = places_of(plans, chunks);
   for (int stage = 0; stage < stages; ++stage) {
     const auto i = static_cast<std::size_t>(stage);
     StagePlan& p = run.stages[i];
     p.in_flight = s.max_in_flight[i];
+    p.work = busy > 0 ? s.busy[i] * stages / busy : 1;
     const std::int64_t sends = count_sends(plans[i], stage, stages, chunks);
     if (sends == 0) continue;
     p.unsent = most_unsent(plans, places, stage, chunks) * (p.pipeline_traffic / sends);

@@ -187,7 +187,6 @@ Dataset::Dataset(std::shared_ptr<Handle> handle, std::string path, std::string n
   const Id creation{checked(H5Dget_create_plist(id()), where(), "read its properties"),
                     H5Pclose};
   virtual_ = H5Pget_layout(creation) == H5D_VIRTUAL;
-  require_own(creation, where());
   const Id type{checked(H5Dget_type(id()), where(), "read its element type"), H5Tclose};
   dtype_ = dtype_of(type, where());
 }
@@ -203,7 +202,11 @@ Dataset Group::dataset(const std::string& name, std::int64_t cache_bytes) const 
           path_, "set the chunk cache");
   const hid_t opened = checked(H5Dopen2(id(), name.c_str(), access), path_,
                                fmt::format("open dataset {}", full));
-  return {std::make_shared<Handle>(opened, H5Dclose), path_, full};
+  const auto handle = std::make_shared<Handle>(opened, H5Dclose);
+  const Id creation{checked(H5Dget_create_plist(opened), path_, "read its properties"),
+                    H5Pclose};
+  require_own(creation, fmt::format("{}: {}", path_, full));
+  return {handle, path_, full};
 }
 
 Dataset Group::create_dataset(const std::string& name, DType dtype, const Shape& shape,

@@ -22,7 +22,8 @@ StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scal
           .window = scale.window,
           .hysteresis = scale.hysteresis,
           .refill = scale.consecutive_hysteresis,
-          .min_scale = scale.min};
+          .min_scale = scale.min,
+          .most_skips = scale.most_skips};
 }
 
 StepState first_step_state(const LossScaleConfig& config) {
@@ -46,6 +47,14 @@ std::string lowest_scale_text(const StepRule& rule, double scale) {
       "cannot be lowered further. A lower lr or a longer warmup, a smaller "
       "fp16.min_loss_scale, or bf16 (precision: bfloat16) may help",
       scale, rule.min_scale);
+}
+
+std::string many_skips_text(const StepRule& rule, double scale) {
+  return fmt::format(
+      "gradients overflowed in {} steps in a row, which max_skipped_steps allows at most; the "
+      "loss scale is {}. A lower lr, a smaller fp16.loss_scale or fp16.initial_scale_power, or "
+      "bf16 (precision: bfloat16) may help",
+      rule.most_skips, scale);
 }
 
 }  // namespace trireme

@@ -60,17 +60,33 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
   const auto micro_batch = [&](const PlanStep& s) -> const MicroBatch& {
     return micro_batches[static_cast<std::size_t>(s.micro_batch)];
   };
+  gave_up_ = false;
   if (!steps.empty()) post_receive(steps.front(), micro_batch(steps.front()));
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const PlanStep& step = steps[i];
     Tensor input = take_input(step);
     if (i + 1 < steps.size()) post_receive(steps[i + 1], micro_batch(steps[i + 1]));
+    consider({.training = micro_batch(step).training,
+              .pass = static_cast<std::int64_t>(i),
+              .passes = static_cast<std::int64_t>(steps.size()),
+              .micro_batch = step.micro_batch,
+              .micro_batches = static_cast<int>(micro_batches.size())});
     hand_on(step, compute(step, micro_batch(step), std::move(input), tapes, observers));
     prune_sends(false);
     for (UnitObserver* o : observers) o->progress();
   }
   prune_sends(true);
   TRM_CHECK(incoming_.empty(), "{} received messages belong to no step", incoming_.size());
+}
+
+void PipelineExecutor::consider(const PassNews& news) {
+  if (!watch_) return;
+  const bool mine = watch_(news) && !graphs_;
+  if (gave_up_) return;
+  // Seams are collectives over tp: its ranks compute a pass together or not at all.
+  gave_up_ = mesh_.shape.tp == 1
+                 ? mine
+                 : mesh_.tp->host().reduce_count(mine ? 1 : 0, Reduction::max) != 0;
 }
 
 std::vector<UnitUse> PipelineExecutor::list_uses(
@@ -112,6 +128,7 @@ Tensor PipelineExecutor::pass(const PlanStep& step, Tensor input, Tape& tape,
   const PartPass pass{static_cast<std::size_t>(step.chunk), step.micro_batch, observers};
   ModelPart& part = *parts_[pass.part];
   const bool forward = step.kind == PlanStep::Kind::forward;
+  if (gave_up_) return leave_out(step, tape, observers);
   Tensor output;
   const auto work = [&] {
     output = forward ? part.forward(ex_, std::move(input), tape, pass)
@@ -126,6 +143,18 @@ Tensor PipelineExecutor::pass(const PlanStep& step, Tensor input, Tape& tape,
                       pass);
   });
   return output;
+}
+
+Tensor PipelineExecutor::leave_out(const PlanStep& step, const Tape& tape,
+                                   const UnitObservers& observers) {
+  const PartPass pass{static_cast<std::size_t>(step.chunk), step.micro_batch, observers};
+  const ModelPart& part = *parts_[pass.part];
+  const MicroBatch& mb = tape.micro_batch();
+  const auto uses = step.kind == PlanStep::Kind::forward ? part.forward_uses(mb.training, pass)
+                                                         : part.backward_uses(pass);
+  parts_[pass.part]->observe_uses(ex_, uses, pass);
+  if (!output_to(step, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(parts_.size()))) return {};
+  return ex_.zeros(dtype_, Shape{tp_.local_rows(mb.rows()), hidden_});
 }
 
 void PipelineExecutor::post_receive(const PlanStep& step, const MicroBatch& mb) {

@@ -13,6 +13,8 @@
 #include "kept_file.hpp"
 #include "metrics_file.hpp"
 
+#include "columns.hpp"
+
 namespace trireme {
 
 namespace {
@@ -229,6 +231,7 @@ void Metrics::write() {
 void Metrics::write_waiting(h5::File& file) const {
   write_steps(file);
   for (const Change& change : changes_) change(file);
+  describe_columns(file);
 }
 
 void Metrics::write_steps(h5::File& file) const {

@@ -96,6 +96,7 @@ RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh) {
           {"ranks", std::int64_t{mesh.size()}},
           {"train_batch_size", deck.train_batch_size},
           {"seq_length", deck.model.seq_length},
+          {"parameters", count_parameters(deck.model)},
           {"flops_per_token", flops_per_token(deck.model)}};
 }
 

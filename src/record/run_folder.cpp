@@ -96,4 +96,12 @@ void write_start_files(const Deck& deck, const std::string& environment) {
   append(path, (first ? "" : "\n") + environment);
 }
 
+bool start_files_are_gone(const Deck& deck) {
+  if (deck.run_folder().empty()) return false;
+  const std::string path = deck.run_folder() + "/deck.yml";
+  std::error_code error;
+  if (std::filesystem::exists(std::filesystem::symlink_status(path, error))) return false;
+  return make_folder_of(path) == 0;
+}
+
 }  // namespace trireme

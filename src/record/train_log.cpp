@@ -18,6 +18,9 @@ namespace trireme {
 
 namespace {
 
+/// JSON has no NaN and no infinity.
+std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
 void take_better(EvaluationRecord& best, const EvaluationRecord& other) {
   if (!std::isfinite(other.loss)) return;
   if (best.iteration == 0 || other.loss < best.loss) best = other;
@@ -153,17 +156,21 @@ void TrainLog::print_line() {
   if (flops > gemm_rate_) {  // a kernel can't be faster than GEMMs alone
     log::info(
         "the GEMM rate is at least {:.3f} TFLOP/s. At the start it was measured as {:.3f}: "
-        "other "
-        "work or a slow clock held the GEMMs back then",
+        "other work or a slow clock held the GEMMs back then",
         flops * 1e-12, gemm_rate_ * 1e-12);
     gemm_rate_ = flops;
   }
-  log::info(
-      "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
-      "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
-      last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, mean,
-      last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12, 100 * flops / gemm_rate_,
-      duration_text(left));
+  log::event(
+      fmt::format(
+          "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
+          "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
+          last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, mean,
+          last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12,
+          100 * flops / gemm_rate_, duration_text(left)),
+      fmt::format(R"("event": "step", "iteration": {}, "loss": {}, "learning_rate": {}, )"
+                  R"("grad_norm": {}, "tokens_per_second": {}, "seconds_left": {})",
+                  last.iteration, json_number(loss / updates), json_number(last.learning_rate),
+                  json_number(last.grad_norm), json_number(rate), json_number(left)));
 }
 
 void TrainLog::write_rows() {
@@ -216,9 +223,11 @@ void TrainLog::write_timelines() {
 
 void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
   if (group == "valid") take_better(best_, {iteration, loss});
-  log::info("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
-            fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
-            std::exp(loss));
+  log::event(fmt::format("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
+                         fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
+                         std::exp(loss)),
+             fmt::format(R"("event": "evaluation", "data": "{}", "iteration": {}, "loss": {})",
+                         group, iteration, json_number(loss)));
   if (!tensorboard_) return;
   tensorboard_->add(seconds_since_1970(), group, {iteration, loss});
   tensorboard_->flush();

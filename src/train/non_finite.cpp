@@ -59,9 +59,12 @@ class ActivationSearch final : public UnitObserver {
 void Trainer::report() {
   if (!halted_) return;
   const StepResult& result = halted_->result;
-  if (rule_.skips) {
+  if (rule_.skips && std::isfinite(result.loss + result.auxiliary_loss)) {
+    const bool many = decided_.skips >= static_cast<double>(rule_.most_skips);
     Error error(fmt::format("iteration {}: {} (first: {})", result.iteration,
-                            lowest_scale_text(rule_, result.loss_scale), result.overflow));
+                            many ? many_skips_text(rule_, result.loss_scale)
+                                 : lowest_scale_text(rule_, result.loss_scale),
+                            result.overflow));
     throw error.set_everywhere();
   }
   const std::string culprit = first_bad_tensor();
@@ -73,6 +76,21 @@ void Trainer::report() {
       culprit.empty() ? "none of parameters, activations and gradients" : culprit,
       deck_.save.empty() ? "" : "; what was saved before is intact"));
   throw error.set_everywhere();
+}
+
+std::string Trainer::first_bad_state(bool with_optimizer) const {
+  std::string found;
+  visit_arrays(with_optimizer,
+               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
+                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+                   if (!found.empty()) return;
+                   const std::int64_t bad = ops::first_non_finite(ex_, array.part(s));
+                   if (bad < 0) continue;
+                   found = fmt::format("{} {}{}, element {}", kind == "model/" ? 0 : 1, kind,
+                                       s.parameter->name, s.first + bad);
+                 }
+               });
+  return least(found);
 }
 
 /// Names the first bad tensor of the halted step. Parameters are as before this step.

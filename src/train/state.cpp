@@ -192,6 +192,8 @@ void Trainer::load(CheckpointReader& reader, bool with_optimizer,
                  gather_blocks(*mesh_.dp, flat_, group, array);
                });
   decided_.updates = static_cast<double>(with_optimizer ? optimizer_steps : 0);
+  first_updates_ = decided_.updates;
+  skipped_ = 0;
   upload_state();
 }
 

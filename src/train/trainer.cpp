@@ -3,6 +3,7 @@
 #include "trireme/train/trainer.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "trireme/deck/graph_limits.hpp"
 #include "trireme/deck/stage_bounds.hpp"
@@ -13,6 +14,12 @@
 #include "overflow.hpp"
 
 namespace trireme {
+
+namespace {
+
+constexpr double kOne = 1;  // outlives a copy to a device
+
+}  // namespace
 
 std::vector<std::unique_ptr<ModelPart>> build_parts(const Exec& ex, const Deck& deck,
                                                     const Mesh& mesh) {
@@ -81,7 +88,7 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
     const auto scope = clock_.scope(Phase::optimizer);
     gradients_.begin(static_cast<int>(micro_batches.size()));
     overflow_->reset();
-    ex_.device.zero(state.raw(), 3 * sizeof(double), ex_.stream);
+    ex_.device.zero(state.raw(), StepState::kSums * sizeof(double), ex_.stream);
   }
   UnitObservers observers{&zero_};
   if (deck_.loss_scale.enabled) observers.push_back(overflow_.get());
@@ -89,12 +96,15 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   executor_.train(micro_batches, observers);
   const auto scope = clock_.scope(Phase::reduce);
   gradients_.wait_for_sums();
-  // StepState's squares, loss and auxiliary.
-  const View sums = View(state.raw(), DType::f64, Shape{3});
+  const View sums = View(state.raw(), DType::f64, Shape{StepState::kSums});
   optimizer_.add_squares(View(sums.raw(), DType::f64, Shape{1}));
   if (mesh_.at.tp == 0) {
     const View losses = micro_batches.front().loss_sum;
     ex_.device.copy(sums.data<double>() + 1, losses.raw(), losses.bytes(), ex_.stream);
+  }
+  if (executor_.gave_up()) {
+    ex_.device.copy_from_host(sums.data<double>() + StepState::kGivenUpSlot, &kOne, sizeof kOne,
+                              ex_.stream);
   }
   mesh_.everyone().all_reduce(sums, Reduction::sum);
 }
@@ -149,6 +159,11 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     result.next_loss_scale = outcome.state.scale;
     result.skipped = outcome.state.updated == 0;
     decided_ = outcome.state;
+    if (gave_up()) {  // no later step was queued: all ranks stop
+      queued_.clear();
+      break;
+    }
+    if (result.skipped) ++skipped_;
     if (result.skipped && rule_.skips) {
       result.overflow = overflow_text(outcome.overflow, queued_.size() == 1);
     }
@@ -164,17 +179,28 @@ std::vector<Trainer::StepResult> Trainer::collect() {
   return results;
 }
 
-double Trainer::global_loss(const std::vector<MicroBatch>& micro_batches) const {
-  double sum = 0;
-  if (mesh_.last_stage() && mesh_.at.tp == 0) {
-    ex_.device.copy_to_host(&sum, micro_batches.front().loss_sum.view().raw(), sizeof sum,
-                            ex_.stream);
-    ex_.stream.synchronize();
-  }
-  return mesh_.world->reduce_value(sum, Reduction::sum) * micro_batches.front().loss_weight;
+void Trainer::require_updates() const {
+  if (deck_.loss_scale.fixed <= 0 || skipped_ == 0 || decided_.updates > first_updates_) return;
+  Error error(fmt::format(
+      "gradients overflowed in every step: fp16.loss_scale {} is too large, and nothing was "
+      "trained. Lower it, or set fp16: {{loss_scale: 0}} for a scale that adapts",
+      decided_.scale));
+  throw error.set_everywhere();
 }
 
-double Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
+std::optional<double> Trainer::global_loss(const std::vector<MicroBatch>& micro_batches) const {
+  std::array<double, 2> sums{0, executor_.gave_up() ? 1.0 : 0.0};
+  if (mesh_.last_stage() && mesh_.at.tp == 0) {
+    ex_.device.copy_to_host(sums.data(), micro_batches.front().loss_sum.view().raw(),
+                            sizeof sums[0], ex_.stream);
+    ex_.stream.synchronize();
+  }
+  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{2}), Reduction::sum);
+  if (sums[1] > 0) return std::nullopt;
+  return sums[0] * micro_batches.front().loss_weight;
+}
+
+std::optional<double> Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
   double sum = 0;
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
@@ -182,7 +208,9 @@ double Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
     if (layout_.needs_tokens()) tokens = read_samples(*source, layout_.runs(first));
     const auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, false);
     executor_.evaluate(micro_batches, {&zero_});
-    sum += global_loss(micro_batches);
+    const auto loss = global_loss(micro_batches);
+    if (!loss) return std::nullopt;
+    sum += *loss;
   }
   return sum / static_cast<double>(batches);
 }

@@ -156,8 +156,7 @@ class Comparison {
     double sum = 0;
     for (std::size_t s = 0; s < updates(); ++s) {
       sum += update_slack(slack_->optimizer, slack_->updates[s], slices_[1 + s][element],
-                          scales_[1 + s][i], slack_->gradient_bound,
-                          static_cast<int>(updates() - 1 - s));
+                          scales_[1 + s][i], static_cast<int>(updates() - 1 - s));
     }
     return sum;
   }
@@ -239,8 +238,8 @@ std::vector<float> to_host(const Exec& ex, const ConstView& data) {
 }
 
 double update_slack(OptimizerKind optimizer, const PastUpdate& update, double gradient,
-                    double largest, double bound, int later) {
-  const double off = bound * largest;
+                    double largest, int later) {
+  const double off = update.bound * largest;
   if (optimizer == OptimizerKind::sgd) return update.lr * update.factor * off * (1 + later);
   const double size = std::abs(gradient);
   return 2 * update.lr * (size > off ? off / size : 1);

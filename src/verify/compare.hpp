@@ -52,22 +52,22 @@ struct Finding {
 struct PastUpdate {
   double lr = 0;
   double factor = 0;  ///< multiplies gradients in the update: clipping and 1 / loss scale
+  double bound = 0;   ///< largest relative difference of gradients that passes
   std::vector<const HostArray*> gradients;  ///< one an array; rank 0 alone
 };
 
 /// How far rounding of gradients may move the parameters.
 struct UpdateSlack {
   OptimizerKind optimizer = OptimizerKind::adamw;
-  double gradient_bound = 0;
   std::vector<PastUpdate> updates;  ///< oldest first
 };
 
-/// How far an element may move because its gradient differs by `bound` · `largest`. Adam moves
-/// an element by lr at most, in the gradient's direction, which is unknown where the gradient
-/// is smaller than its possible difference. SGD moves by lr · factor · gradient. `later` counts
-/// the updates after this one, in which momentum repeats the move.
+/// How far an element may move because its gradient differs by the bound times `largest`. Adam
+/// moves an element by lr at most, in the gradient's direction, which is unknown where the
+/// gradient is smaller than its possible difference. SGD moves by lr · factor · gradient.
+/// `later` counts the updates after this one, in which momentum repeats the move.
 [[nodiscard]] double update_slack(OptimizerKind optimizer, const PastUpdate& update,
-                                  double gradient, double largest, double bound, int later);
+                                  double gradient, double largest, int later);
 
 /// Compares each array, and returns a finding for each. Differences are relative to the array's
 /// largest element; see VerifyBounds. `slack`, if not null, is taken off each element's

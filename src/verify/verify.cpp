@@ -54,7 +54,6 @@ class Verification {
     deck_.cuda_graphs = false;
     report_.bounds = verify_bounds(deck_.types);
     slack_.optimizer = deck_.optimizer.kind;
-    slack_.gradient_bound = report_.bounds.gradient;
   }
 
   VerifyReport run() {
@@ -123,12 +122,14 @@ class Verification {
     } else {
       compare(VerifyKind::gradient, s, layout.take(VerifyKind::gradient));
       slack_.updates.push_back({expected.lr, update_factor(deck_.optimizer, expected),
+                                report_.bounds.of(VerifyKind::gradient, rates_),
                                 pointers(step, VerifyKind::gradient)});
     }
     if (deck_.types.master != deck_.types.compute) {
       compare(VerifyKind::master, s, layout.take(VerifyKind::master));
     }
     compare(VerifyKind::value, s, layout.take(VerifyKind::value));
+    if (slack_.optimizer == OptimizerKind::adamw && !expected.skipped) rates_ += expected.lr;
   }
 
   static std::vector<const HostArray*> pointers(const ReferenceStep& step, VerifyKind kind) {
@@ -150,8 +151,9 @@ class Verification {
     const auto found = compare_arrays(setup_.ex, world_, arrays, updated ? &slack_ : nullptr);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const Finding& f = found[i];
-      report_.rows.push_back({kind, names[i].name, s, i, f.difference, report_.bounds.of(kind),
-                              f.rank, f.box, f.at, f.got, f.expected});
+      report_.rows.push_back({kind, names[i].name, s, i, f.difference,
+                              report_.bounds.of(kind, rates_), f.rank, f.box, f.at, f.got,
+                              f.expected});
     }
   }
 
@@ -181,6 +183,7 @@ class Verification {
   Deck deck_;
   Reference reference_;  ///< arrays on rank 0 alone
   UpdateSlack slack_;
+  double rates_ = 0;  ///< sum of the learning rates of Adam's updates so far
   bool skips_agree_ = true;
   VerifyReport report_;
 };

@@ -56,6 +56,20 @@ def train_group(**extra):
     return {**group, **extra}
 
 
+def add_starts(folder, iterations):
+    """Adds a history of starts to a run."""
+    changes = ["lr 1 → 2" if i > 0 else "" for i in range(len(iterations))]
+    with h5py.File(folder / "metrics.h5", "r+") as file:
+        _write_starts(file, {"iteration": iterations, "changes": changes})
+
+
+def _write_starts(file, columns):
+    for number, row in enumerate(zip(*columns.values()), 1):
+        start = file.create_group(f"starts/{number}")
+        for name, value in zip(columns, row):
+            start.attrs[name] = str(value) if isinstance(value, str) else value
+
+
 def write_run(folder, batch=16, mesh=(2, 1, 1), **extra):
     """A metrics.h5 of the kind before /plan and /timeline; `extra` replaces whole groups, None
     leaves one out."""
@@ -78,6 +92,7 @@ def write_run(folder, batch=16, mesh=(2, 1, 1), **extra):
         file.attrs["version"] = "0.1.0"
         file.attrs["mesh"] = "dp {} × tp {} × pp {}".format(*mesh)
         file.attrs["deck"] = DECK.format(batch=batch, save=folder)
+        _write_starts(file, groups.pop("starts", {}))
         for group, series in groups.items():
             for name, values in (series or {}).items():
                 values = np.asarray(values)

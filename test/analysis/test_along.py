@@ -11,8 +11,10 @@ from made_run import (
     PHASES,
     STEPS,
     PlotTest,
+    add_starts,
     draw,
     legend_of,
+    open_runs,
     png_size,
     run_command,
     train_group,
@@ -41,6 +43,18 @@ class Loss(PlotTest):
         np.testing.assert_array_equal(valid.get_xydata(), [[300, 1.9], [600, 1.6]])
         np.testing.assert_array_equal(test.get_xydata(), [[600, 1.65]])
         self.assertEqual(legend_of(axes), ["train", "valid (1.600)", "test (1.650)"])
+
+    def test_starts_are_marked(self):
+        add_starts(self.run_folder, (0, 300))
+        (axes,) = draw("loss", self.run_folder, "--by", "tokens").axes
+        mark = axes.get_lines()[-1]
+        self.assertEqual(list(mark.get_xdata()), [300 * 4096] * 2)
+        self.assertEqual(legend_of(axes)[-1], "resumed")
+        for axes in draw("throughput", self.run_folder).axes:
+            self.assertEqual(list(axes.get_lines()[-1].get_xdata()), [300] * 2)
+        (run,) = open_runs([self.run_folder]).values()
+        self.assertEqual(list(run.starts["iteration"]), [0, 300])
+        self.assertEqual(run.starts["changes"][1], "lr 1 → 2")
 
     def test_by_tokens(self):
         (axes,) = draw("loss", self.run_folder, "--by", "tokens").axes
@@ -152,8 +166,58 @@ class Throughput(PlotTest):
         self.assertEqual(percent.get_ylabel(), "MFU (% of 2)")
         np.testing.assert_allclose(percent.get_ylim(), np.array(flops.get_ylim()) * 50)
 
+    def test_meshes_are_not_averaged(self):
+        rates = np.where(ITERATION > 300, 20480.0, 5120.0)
+        flops = np.where(ITERATION > 300, 0.5, 0.25)  # twice the ranks at four times the rate
+        train = train_group(tokens_per_second=rates, tflops_per_rank=flops)
+        run = write_run(self.folder / "two", train=train,
+                        starts={"iteration": np.array([0, 300])})
+        tokens, _ = draw("throughput", run).axes
+        smoothed = tokens.get_lines()[1].get_ydata()
+        self.assertEqual(set(smoothed[np.isfinite(smoothed)].round(6)), {5120, 20480})
+        self.assertEqual(np.isnan(smoothed).sum(), 1)  # a gap between them
+        self.assertIn("median since 310: 20,480 tokens/s", legend_of(tokens)[0])
+        self.assertIn("resumed", legend_of(tokens))
+
+    def test_long_labels_stay_within_the_figure(self):
+        train = train_group(tokens_per_second=np.full(STEPS, 12345678.0))
+        run = write_run(self.folder / "fast", train=train)
+        figure = draw("throughput", run, "--peak", "0.001")
+        figure.canvas.draw()
+        legend = figure.axes[0].get_legend().get_window_extent()
+        self.assertLessEqual(legend.x1, figure.bbox.x1)
+        self.assertGreaterEqual(legend.y0, figure.axes[0].get_window_extent().y1 - 1)
+
     def test_peak_must_be_positive(self):
         self.refused("above 0", "throughput", self.run_folder, "--peak", "0")
+
+
+class Optimizer(PlotTest):
+    def test_norm_and_rate(self):
+        run = write_run(self.folder / "gcide")
+        norms, rates = draw("optimizer", run).axes
+        self.assertEqual(norms.get_ylabel(), "Gradient norm")
+        self.assertEqual(rates.get_ylabel(), "Learning rate")
+        np.testing.assert_allclose(norms.get_lines()[0].get_ydata(), 0.5)
+        np.testing.assert_allclose(rates.get_lines()[0].get_ydata(), 1e-3)
+        self.assertEqual(norms.get_ylim()[0], 0)
+        code, out, err = run_command("optimizer", run)
+        self.assertEqual((code, out.strip(), err), (0, str(run / "optimizer.png"), ""))
+
+    def test_wide_ranges_and_skipped_steps(self):
+        norm = np.geomspace(100, 0.1, STEPS)
+        norm[5] = np.nan
+        train = train_group(grad_norm=norm, skipped=np.arange(STEPS) == 5)
+        norms, _ = draw("optimizer", write_run(self.folder / "gcide", train=train)).axes
+        self.assertEqual(norms.get_yscale(), "log")
+        self.assertIn("skipped (1)", legend_of(norms))
+        crosses = norms.get_lines()[2]
+        np.testing.assert_array_equal(crosses.get_xdata(), [60])
+
+    def test_several_runs(self):
+        runs = [write_run(self.folder / name) for name in ("a", "b")]
+        norms, _ = draw("optimizer", *runs, "--by", "tokens").axes
+        self.assertEqual(legend_of(norms), ["a", "b"])
 
 
 class Phases(PlotTest):
@@ -192,6 +256,14 @@ class Phases(PlotTest):
         train = {name: values[:1] for name, values in train_group().items()}
         (axes,) = draw("phases", write_run(self.folder / "one", train=train)).axes
         self.assertEqual(axes.get_xlim(), (9.5, 10.5))
+
+    def test_each_choice_has_its_file(self):
+        run = write_full_run(self.folder / "a")
+        for arguments, name in (((), "phases"), (("--by", "rank"), "phases-by-rank")):
+            _, out, _ = run_command("phases", run, *arguments)
+            self.assertEqual(out.strip(), str(run / f"{name}.png"))
+        _, out, _ = run_command("memory", run, "--by", "rank")
+        self.assertEqual(out.strip(), str(run / "memory-by-rank.png"))
 
     def test_file(self):
         picture = self.folder / "p.png"

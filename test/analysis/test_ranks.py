@@ -49,6 +49,14 @@ class Memory(PlotTest):
         self.assertEqual(list(axes.get_xticks()), [0, 1])
         self.assertEqual(legend_of(axes)[0], "values")
 
+    def test_a_gpus_memory_is_not_stacked_on_the_hosts(self):
+        ranks = {**ranks_group(1, 2, 2), "device": np.array(["cuda:0 NVIDIA H100"] * 4)}
+        run = write_full_run(self.folder / "gpu", 1, 2, 2, ranks=ranks)
+        (axes,) = draw("memory", run).axes
+        bars = self.bars(axes)
+        self.assertEqual(bars["copy for a save (host)"], [(0, 1), (0, 1)])
+        self.assertEqual(bars["reserved, unused"], [(10, 0.5), (8, 0.5)])
+
     def test_by_rank(self):
         run = write_full_run(self.folder / "a", 1, 2, 2)
         (axes,) = draw("memory", run, "--by", "rank").axes

@@ -60,7 +60,11 @@ class Page(HTMLParser):
 
 def write_all(folder):
     """A run folder that a report has all for."""
-    write_full_run(folder, 1, 2, 2)
+    starts = {"iteration": np.array([0, 300]), "host": np.array(["node0", "node<7>"]),
+              "seconds": np.array([0.0, 12.5])}
+    write_full_run(folder, 1, 2, 2, starts=starts)
+    with h5py.File(folder / "metrics.h5", "a") as file:
+        file.attrs["parameters"] = np.int64(3_294_976)
     place = folder / "global_step600"
     write_checkpoint(place, {f"layers.{i}.w.weight": np.ones((2, 2)) for i in range(3)})
     (folder / "latest").write_text("global_step600\n")
@@ -91,13 +95,16 @@ class Report(PlotTest):
     def test_all_of_a_full_run(self):
         page = full_page()
         self.assertEqual(page.headings, [
-            "Summary", "Loss", "Speed", "Timeline", "Memory", "Checkpoints", "Weights", "Ranks",
-            "Deck", "Environment",
+            "Summary", "Starts", "Loss", "Evaluations", "Speed", "Timeline", "Memory",
+            "Checkpoints", "Weights", "Ranks", "Deck", "Environment",
         ])
         self.assertEqual(len(page.captions), len(page.sources))
         self.assertIn("Who did what when in iteration 10", page.captions)
         self.assertIn("Memory by rank", page.captions)
-        for cell in ("600 of 600", "5120", "optimizer.params.betas", "node0", "9.031 GiB"):
+        self.assertIn("Gradient norm and learning rate", page.captions)
+        for cell in ("600 of 600", "5120", "optimizer.params.betas", "node0", "9.031 GiB",
+                     "3 294 976", "layers 4, tokens a sample 256, vocabulary 257",
+                     "node<7>", "12.5", "2", f"{np.exp(1.65):.5g}"):
             self.assertIn(cell, page.cells)
 
     def test_nothing_from_outside(self):
@@ -119,6 +126,7 @@ class Report(PlotTest):
             "Memory by stage: ",
             "Time of a step by rank: ",
             "Checkpoints: the run has saved none",
+            "Starts: ",
             "Norms of weights by layer: ",
             "Environment: ",
             "No such file",

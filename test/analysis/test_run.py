@@ -100,6 +100,19 @@ class Reading(PlotTest):
         with self.assertRaisesRegex(RunError, "gives train_batch_size"):
             Run(self.run_folder).setting("train_batch_size")
 
+    def test_starts_and_other_meshes_break_the_speed(self):
+        self.assertEqual(len(Run(self.run_folder).resumed_at()), 0)
+        starts = {"iteration": np.array([0, 300, 300, 450]), "ranks": np.array([2, 4, 4, 4])}
+        flops = np.where(made_run.ITERATION > 450, 0.5, 0.25)  # half the ranks since 460
+        run = Run(write_run(self.folder / "twice", starts=starts,
+                            train=made_run.train_group(tflops_per_rank=flops)))
+        self.assertEqual(list(run.resumed_at()), [300, 450])
+        self.assertEqual(run.speed_breaks(), [30, 45])
+        self.assertEqual(len(run.latest("loss")), made_run.STEPS - 45)
+        other = Run(write_run(self.folder / "other",
+                              train=made_run.train_group(tflops_per_rank=flops)))
+        self.assertEqual(other.speed_breaks(), [45])  # of a file without starts
+
     def test_need_says_what_gives_the_data(self):
         run = Run(self.run_folder)
         for group, name, hint in (
@@ -149,7 +162,24 @@ class Arithmetic(unittest.TestCase):
         np.testing.assert_allclose(series.smooth(line), line)
 
     def test_a_window_is_heeded(self):
-        np.testing.assert_allclose(series.smooth([0, 3, 0, 3, 0], 3), [0, 1, 2, 1, 0])
+        np.testing.assert_allclose(series.smooth([0, 3, 0, 3, 0], 3), [0, 1, 2, 1, 1.2])
+
+    def test_the_end_is_no_single_value(self):
+        values = np.ones(400)
+        values[-1] = 5
+        self.assertLess(series.smooth(values)[-1], 2.5)
+        noise = np.random.default_rng(1).normal(size=(200, 400))
+        ends = [series.smooth(row)[-1] for row in noise]
+        self.assertLess(np.std(ends), 0.6 * np.std(noise[:, -1]))
+
+    def test_no_window_crosses_a_break(self):
+        values = np.r_[np.full(50, 1.0), np.full(50, 9.0)]
+        np.testing.assert_allclose(series.smooth(values, 21, [50]), values)
+        self.assertGreater(series.smooth(values, 21)[49], 2)
+
+    def test_rates_have_no_exponent(self):
+        self.assertEqual(series.rate_text(33921.7), "33,920")
+        self.assertEqual(series.rate_text(0.0271828), "0.02718")
 
     def test_bins_and_medians(self):
         np.testing.assert_allclose(series.in_bins(np.arange(6.0), 3), [0.5, 2.5, 4.5])

@@ -2,10 +2,14 @@
 // Requests to stop: real signals, a real file, and batch systems' variables.
 #include "../../src/app/stop.hpp"
 
+#include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -28,6 +32,12 @@ std::optional<double> end_time(const std::map<std::string, std::string>& variabl
         return at == variables.end() ? nullptr : at->second.c_str();
       },
       1000.0);
+}
+
+/// Catches signals as a run does between its start and its end.
+void catch_signals(const SignalReports& reports = {}) {
+  catch_stop_signals(reports);
+  use_stop_signals(SignalUse::remembered);
 }
 
 /// Runs `f` in a process of its own, because a process installs signal handlers only once.
@@ -54,7 +64,7 @@ BOOST_AUTO_TEST_SUITE(stop)
 BOOST_AUTO_TEST_CASE(signals_are_remembered_by_urgency) {
   const auto raised = [](const std::vector<int>& signals) {
     return in_child([&] {
-      catch_stop_signals();
+      catch_signals();
       for (const int s : signals) raise(s);
       return caught_signal();
     });
@@ -63,15 +73,181 @@ BOOST_AUTO_TEST_CASE(signals_are_remembered_by_urgency) {
   BOOST_CHECK_EQUAL(raised({SIGUSR1}), StopReason::sigusr1);
   BOOST_CHECK_EQUAL(raised({SIGUSR2}), StopReason::sigusr2);
   BOOST_CHECK_EQUAL(raised({SIGTERM}), StopReason::sigterm);
+  BOOST_CHECK_EQUAL(raised({SIGINT}), StopReason::sigint);
+  BOOST_CHECK_EQUAL(raised({SIGHUP}), StopReason::sighup);
+  BOOST_CHECK_EQUAL(raised({SIGXCPU}), StopReason::sigxcpu);
+  BOOST_CHECK_EQUAL(raised({SIGHUP, SIGXCPU}), StopReason::sigxcpu);
+  BOOST_CHECK_EQUAL(raised({SIGPIPE}), StopReason::none);  // the log notices a closed pipe
   BOOST_CHECK_EQUAL(raised({SIGTERM, SIGUSR1}), StopReason::sigterm);
   BOOST_CHECK_EQUAL(raised({SIGUSR1, SIGUSR2, SIGUSR2}), StopReason::sigusr2);
+}
+
+/// How a child ended, and what it wrote to stderr and to the log.
+struct Ended {
+  int code = -1;    ///< exit code
+  int signal = -1;  ///< or the signal that ended it
+  std::string err;
+  std::string log;
+};
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+template <class F>
+Ended ended(SignalReports reports, F f) {
+  const test::TemporaryFolder folder;
+  reports.log = folder / "log.txt";
+  std::ofstream(reports.log).close();
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    if (freopen((folder / "err").c_str(), "w", stderr) == nullptr) _exit(99);
+    catch_stop_signals(reports);
+    f();
+    _exit(0);
+  }
+  int status = 0;
+  BOOST_REQUIRE_EQUAL(waitpid(child, &status, 0), child);
+  Ended e;
+  if (WIFEXITED(status)) e.code = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) e.signal = WTERMSIG(status);
+  e.err = text_of(folder / "err");
+  e.log = text_of(reports.log);
+  return e;
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_during_start_up_ends_the_process_with_a_line) {
+  const Ended e = ended({}, [] { raise(SIGINT); });
+  BOOST_CHECK_EQUAL(e.code, 75);
+  BOOST_CHECK_EQUAL(e.err,
+                    "trireme: SIGINT during start-up: ended before the first step; start "
+                    "again\n");
+  BOOST_CHECK_EQUAL(e.log, e.err);
+}
+
+BOOST_AUTO_TEST_CASE(a_signal_is_reported_once_and_at_once) {
+  SignalReports reports;
+  reports.erases = true;
+  const Ended e = ended(reports, [] {
+    use_stop_signals(SignalUse::remembered);
+    raise(SIGTERM);
+    raise(SIGTERM);
+    raise(SIGUSR1);
+  });
+  BOOST_CHECK_EQUAL(e.code, 0);
+  const std::string line =
+      "trireme: SIGTERM: saving after this step; a second Ctrl-C ends now\n";
+  BOOST_CHECK_EQUAL(e.err, "\r\033[K" + line);
+  BOOST_CHECK_EQUAL(e.log, line);
+}
+
+BOOST_AUTO_TEST_CASE(a_second_interrupt_ends_the_process) {
+  const Ended e = ended({}, [] {
+    use_stop_signals(SignalUse::remembered);
+    raise(SIGINT);
+    if (caught_signal() != StopReason::sigint) _exit(1);
+    raise(SIGINT);
+  });
+  BOOST_CHECK_EQUAL(e.signal, SIGINT);
+  BOOST_TEST(e.log.ends_with(
+                 "trireme: second SIGINT: ended at once; the last checkpoint is as it was\n"),
+             e.log);
+}
+
+BOOST_AUTO_TEST_CASE(a_rank_reports_only_what_it_alone_got) {
+  SignalReports reports;
+  reports.rank = 3;
+  reports.launched = true;
+  reports.host = "node7";
+  const auto sent_by = [&](bool parent) {
+    return ended(reports, [parent] {
+      use_stop_signals(SignalUse::remembered);
+      const pid_t here = getpid();
+      if (parent) {  // this process's child is the rank, and this process its launcher
+        const pid_t rank = fork();
+        if (rank == 0) {
+          while (caught_signal() == StopReason::none) usleep(1000);
+          _exit(0);
+        }
+        kill(rank, SIGUSR1);
+        waitpid(rank, nullptr, 0);
+      } else if (fork() == 0) {
+        _exit(kill(here, SIGUSR1));
+      } else {
+        while (caught_signal() == StopReason::none) usleep(1000);
+      }
+    });
+  };
+  BOOST_CHECK_EQUAL(sent_by(true).err, "");
+  BOOST_CHECK_EQUAL(sent_by(false).err,
+                    "trireme: SIGUSR1 (rank 3 on node7): saving after this step; a second "
+                    "Ctrl-C ends now\n");
+}
+
+BOOST_AUTO_TEST_CASE(a_fault_is_the_last_line) {
+  const Ended e = ended({}, [] { raise(SIGSEGV); });
+  BOOST_CHECK_EQUAL(e.signal, SIGSEGV);
+  BOOST_CHECK_EQUAL(e.log,
+                    "trireme: ended by SIGSEGV: a fault of the program or its libraries\n");
+}
+
+BOOST_AUTO_TEST_CASE(the_time_of_the_kill) {
+  const auto seconds = [](const SignalReports& reports, int signal, bool by_launcher) {
+    int ends[2];
+    BOOST_REQUIRE_EQUAL(pipe(ends), 0);
+    const pid_t rank = fork();
+    if (rank == 0) {
+      catch_signals(reports);
+      if (!by_launcher) raise(signal);
+      const char ready = 'r';
+      static_cast<void>(write(ends[1], &ready, 1));
+      while (caught_signal() == StopReason::none) usleep(1000);
+      _exit(kill_time() ? static_cast<int>(std::lround(*kill_time() - now())) : 99);
+    }
+    char ready = 0;
+    BOOST_REQUIRE_EQUAL(read(ends[0], &ready, 1), 1);
+    if (by_launcher) kill(rank, signal);
+    int status = 0;
+    waitpid(rank, &status, 0);
+    return WEXITSTATUS(status);
+  };
+  SignalReports mpirun;
+  mpirun.kill_seconds = 3;
+  mpirun.launched = true;
+  SignalReports deck = mpirun;
+  deck.grace = 20;
+  BOOST_CHECK_EQUAL(seconds({}, SIGTERM, true), 99);
+  BOOST_CHECK_EQUAL(seconds(mpirun, SIGTERM, false), 99);
+  BOOST_CHECK_EQUAL(seconds(mpirun, SIGUSR1, true), 99);
+  BOOST_CHECK_EQUAL(seconds(mpirun, SIGTERM, true), 3);
+  BOOST_CHECK_EQUAL(seconds(mpirun, SIGCONT, true), 6);
+  BOOST_CHECK_EQUAL(seconds(deck, SIGUSR1, false), 20);
+  BOOST_CHECK_EQUAL(seconds(deck, SIGTERM, true), 3);
+}
+
+BOOST_AUTO_TEST_CASE(what_mpirun_says_of_the_kill) {
+  const auto asked = [](const std::map<std::string, std::string>& variables) {
+    return mpirun_kill_seconds([&](const char* name) {
+      const auto at = variables.find(name);
+      return at == variables.end() ? nullptr : at->second.c_str();
+    });
+  };
+  const char* const timeout = "OMPI_MCA_odls_base_sigkill_timeout";
+  BOOST_CHECK(!asked({}));
+  BOOST_CHECK(!asked({{timeout, "5"}}));
+  BOOST_CHECK_EQUAL(asked({{"OMPI_COMM_WORLD_RANK", "0"}}).value(), 1);
+  BOOST_CHECK_EQUAL(asked({{"OMPI_COMM_WORLD_RANK", "0"}, {timeout, "60"}}).value(), 60);
+  BOOST_CHECK_EQUAL(asked({{"OMPI_COMM_WORLD_RANK", "0"}, {timeout, "x"}}).value(), 1);
 }
 
 BOOST_AUTO_TEST_CASE(ignored_signals_stay_ignored) {
   const StopReason reason = in_child([] {
     std::signal(SIGUSR1, SIG_IGN);
     std::signal(SIGTERM, SIG_IGN);
-    catch_stop_signals();
+    catch_signals();
     raise(SIGUSR1);
     raise(SIGTERM);
     if (caught_signal() != StopReason::none) return caught_signal();
@@ -84,7 +260,7 @@ BOOST_AUTO_TEST_CASE(ignored_signals_stay_ignored) {
 BOOST_AUTO_TEST_CASE(signals_do_again_what_they_did) {
   const StopReason reason = in_child([] {
     std::signal(SIGUSR2, [](int) { _exit(static_cast<int>(StopReason::sigusr2)); });
-    catch_stop_signals();
+    catch_signals();
     raise(SIGUSR2);
     restore_stop_signals();
     if (std::signal(SIGTERM, SIG_DFL) != SIG_DFL) return StopReason::sigterm;
@@ -96,7 +272,7 @@ BOOST_AUTO_TEST_CASE(signals_do_again_what_they_did) {
 
 BOOST_AUTO_TEST_CASE(a_read_under_way_goes_on) {
   const StopReason reason = in_child([] {
-    catch_stop_signals();
+    catch_signals();
     int ends[2];
     if (pipe(ends) != 0) return StopReason::none;
     const pid_t reader = getpid();
@@ -115,7 +291,7 @@ BOOST_AUTO_TEST_CASE(a_read_under_way_goes_on) {
 
 BOOST_AUTO_TEST_CASE(every_rank_looks_at_signals) {
   const StopReason reason = in_child([] {
-    catch_stop_signals();
+    catch_signals();
     StopRequests requests({.save = "", .look = false, .end_time = 1, .margin = 0});
     if (requests.poll(0, 0) != StopReason::none) return StopReason::none;
     raise(SIGUSR1);

@@ -45,6 +45,20 @@ BOOST_AUTO_TEST_CASE(the_most_processes_count) {
   BOOST_TEST(said.variable == "PMI_SIZE");
 }
 
+BOOST_AUTO_TEST_CASE(versions_take_a_part_of_one_line) {
+  BOOST_TEST(short_mpi_version("Open MPI v4.1.4, package: Debian OpenMPI, ident: 4.1.4") ==
+             "Open MPI v4.1.4");
+  BOOST_TEST(short_mpi_version("MPICH Version:\t4.0.2\nMPICH Release date:\tThu Apr 7\nMPICH "
+                               "ABI:\t14:2:2\n") == "MPICH 4.0.2");
+  BOOST_TEST(short_mpi_version("MPI VERSION    : CRAY MPICH version 8.1.25 (ANL base 3.4a2)\n"
+                               "MPI BUILD INFO : x\n") ==
+             "CRAY MPICH version 8.1.25 (ANL base 3.4a2)");
+  BOOST_TEST(short_mpi_version("MVAPICH2 Version      :\t2.3.7\nMVAPICH2 Release date :\tx") ==
+             "MVAPICH2 2.3.7");
+  BOOST_TEST(short_mpi_version("Intel(R) MPI Library 2021.9 for Linux* OS\n") ==
+             "Intel(R) MPI Library 2021.9 for Linux* OS");
+}
+
 BOOST_AUTO_TEST_CASE(the_launcher_of_this_test_agrees_with_mpi) {
   const auto world = world_communicator();
   BOOST_TEST((launched_rank(std::getenv) == world->rank()));

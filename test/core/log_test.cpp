@@ -147,3 +147,40 @@ BOOST_AUTO_TEST_CASE(an_error_comes_out_without_a_start_too) {
   lines.in_child([] { log::error("early"); });
   BOOST_CHECK_EQUAL(text_of(lines.err), "trireme: error: early\n");
 }
+
+BOOST_AUTO_TEST_CASE(quiet_shows_trouble_alone_and_keeps_all) {
+  const Lines lines;
+  lines.in_child([&] {
+    log::start(0, "node1");
+    log::set_loudness(log::Loudness::quiet);
+    log::keep(lines.kept);
+    log::info("a line");
+    log::event("a step", R"("iteration": 1)");
+    log::warn("odd");
+    log::error("the end");
+  });
+  BOOST_CHECK_EQUAL(text_of(lines.out), "");
+  BOOST_CHECK_EQUAL(text_of(lines.err), "warning: odd\ntrireme: error: the end\n");
+  BOOST_CHECK_EQUAL(text_of(lines.kept),
+                    "a line\na step\nwarning: odd\ntrireme: error: the end\n");
+}
+
+BOOST_AUTO_TEST_CASE(json_lines_are_objects_on_the_screen_and_in_the_file) {
+  const Lines lines;
+  lines.in_child([&] {
+    log::start(0, "node1");
+    log::hold();
+    log::note("mark");
+    log::use_json();
+    log::warn("odd");
+    log::keep(lines.kept);
+    log::event("a step", R"("iteration": 1)");
+  });
+  const std::string kept = text_of(lines.kept);
+  BOOST_TEST(kept.find(R"("level": "note", "text": "mark"})") != std::string::npos, kept);
+  BOOST_TEST(kept.find(R"("level": "warning", "text": "odd"})") != std::string::npos, kept);
+  BOOST_TEST(text_of(lines.out).ends_with(
+      R"("host": "node1", "level": "info", "text": "a step", "iteration": 1})"
+      "\n"));
+  BOOST_TEST(text_of(lines.err).starts_with(R"({"time": "20)"));
+}

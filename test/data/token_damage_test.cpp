@@ -143,7 +143,8 @@ BOOST_AUTO_TEST_CASE(a_damaged_block_is_named_when_it_is_read) {
   TRM_TEST_MENTIONS(error_of([&] { file.verify([](std::int64_t) {}); }), "/tokens: damaged");
   file.read(100, some);  // the kept block is never the damaged one
   BOOST_TEST(some[0] == 96 * 31 % 251);
-  TRM_TEST_MENTIONS(error_of([&] { file.read(kTokenChunk, some); }), "/tokens: damaged");
+  Tokens few(5);
+  TRM_TEST_MENTIONS(error_of([&] { file.read(kTokenChunk, few); }), "/tokens: damaged");
 }
 
 BOOST_AUTO_TEST_CASE(a_seal_may_lack_room_for_all_ranges) {

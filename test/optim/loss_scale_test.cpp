@@ -205,13 +205,55 @@ BOOST_AUTO_TEST_CASE(an_overflow_skips_the_step_and_does_not_count) {
   BOOST_TEST(s.halted == 0);
   BOOST_TEST(s.updates == 0);
   BOOST_TEST(s.scale == 8);
-  s = decided(rule, s, 1, std::nan(""));  // the loss alone is NaN
+  s = decided(rule, s, inf);
   BOOST_TEST(s.updated == 0);
+  BOOST_TEST(s.skips == 2);
   BOOST_TEST(s.scale == 4);
   s = decided(rule, s, 1);
   BOOST_TEST(s.updated == 1);
   BOOST_TEST(s.updates == 1);
   BOOST_TEST(s.factor == 0.25);
+  BOOST_TEST(s.skips == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_halts_with_a_loss_scale_too) {
+  const StepRule rule = step_rule({}, config(1));
+  for (const double norm : {1.0, std::numeric_limits<double>::infinity()}) {
+    const StepState s = decided(rule, first_step_state(config(1)), norm, std::nan(""));
+    BOOST_TEST(s.halted == 1);
+    BOOST_TEST(s.updated == 0);
+    BOOST_TEST(s.scale == 16);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(too_many_skipped_steps_in_a_row_halt) {
+  LossScaleConfig fixed;
+  fixed.enabled = true;
+  fixed.fixed = 8;
+  fixed.most_skips = 3;
+  const StepRule rule = step_rule({}, fixed);
+  const double inf = std::numeric_limits<double>::infinity();
+  StepState s = first_step_state(fixed);
+  for (const double norm : {inf, inf, 1.0, inf, inf}) {
+    s = decided(rule, s, norm);
+    BOOST_TEST(s.halted == 0);
+  }
+  s = decided(rule, s, inf);
+  BOOST_TEST(s.halted == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_step_that_was_given_up_changes_nothing) {
+  const StepRule rule = step_rule({}, config(1));
+  const StepState before = decided(rule, first_step_state(config(1)), 1);
+  StepState s = before;
+  s.given_up = 1;
+  s = decided(rule, s, std::nan(""), std::nan(""));
+  BOOST_TEST(s.updated == 0);
+  BOOST_TEST(s.halted == 0);
+  BOOST_TEST(s.updates == before.updates);
+  BOOST_TEST(s.scale == before.scale);
+  BOOST_TEST(s.clean_steps == before.clean_steps);
+  BOOST_TEST(s.skips == 0);
 }
 
 BOOST_AUTO_TEST_CASE(without_a_loss_scale_what_is_not_finite_halts_for_good) {

@@ -2,12 +2,11 @@
 // Patterns against std::regex, which finds the same texts where it ends at all.
 #include "trireme/pipeline/type_pattern.hpp"
 
+#include <ctime>
 #include <random>
 #include <regex>
 
 #include <boost/test/unit_test.hpp>
-
-#include "trireme/core/clock.hpp"
 
 #include "../support/error_of.hpp"
 
@@ -68,10 +67,10 @@ BOOST_AUTO_TEST_CASE(random_patterns_find_what_ecmascript_finds) {
 }
 
 BOOST_AUTO_TEST_CASE(time_is_linear) {
-  const double begin = now();
+  const std::clock_t begin = std::clock();
   BOOST_TEST(!found("(.*)*Z", std::string(2000, 'a')));
   BOOST_TEST(!found("(a|a)*(a|aa)+(a+)+b$", std::string(2000, 'a')));
-  BOOST_TEST(now() - begin < 2);
+  BOOST_TEST(std::clock() - begin < 2 * CLOCKS_PER_SEC);
 }
 
 BOOST_AUTO_TEST_CASE(bad_patterns_say_why) {

@@ -173,6 +173,15 @@ def make_tokens(folder, characters=60_000, seed=1):
     return tokens
 
 
+def token_offset(path):
+    """Where a token file's first token is, in bytes."""
+    with h5py.File(path, "r") as file:
+        at = file["tokens"].id.get_chunk_info(0).byte_offset
+        # Earlier versions of HDF5 forget the user block (its issue 3003).
+        forgets = h5py.version.hdf5_version_tuple < (1, 14, 4)
+        return at + file.userblock_size if forgets else at
+
+
 def write_old_tokens(source, path, change=lambda tokens: None):
     """A copy of a token file in format version 1, without checksums, after change(tokens)."""
     with h5py.File(source, "r") as good, h5py.File(path, "w") as old:

@@ -73,6 +73,7 @@ void change(const std::string& path, const std::function<void(h5::File&)>& f) {
 std::string log_of(const TemporaryFolder& folder, const std::function<void()>& f) {
   const std::string path = folder / "log.txt";
   fs::remove(path);
+  log::start(0, "node1");
   log::keep(path);
   f();
   log::keep("");

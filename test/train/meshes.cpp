@@ -50,7 +50,8 @@ const std::array<Json, 4> kModelsOfParity{
       "init_method": "xavier_uniform", "output_layer_init_method": "xavier_normal",
       "lr_decay_style": "exponential"})"),
     Json::parse(
-        R"({"hidden_size": 32, "pos_emb": "none", "activation": "geglu", "intermediate_size": 192,
+        R"({"hidden_size": 32, "pos_emb": "none", "activation": "geglu",
+      "intermediate_size": 192,
       "gpt_j_residual": false, "no_weight_tying": false, "use_bias_in_norms": false,
       "init_method": "orthogonal", "output_layer_init_method": "scaled_orthogonal",
       "optimizer": {"type": "SGD", "params": {"momentum": 0.9}}, "lr": 0.05,

@@ -101,7 +101,12 @@ class RankRun {
         kernels_(make_cpu_kernels()),
         ex_{*device_, *kernels_, *stream_, deck.seed},
         mesh_(mesh_shape(deck, world.size()), world),
-        trainer_(ex_, deck_, mesh_, clock_) {}
+        trainer_(ex_, deck_, mesh_, clock_) {
+    if (!options.give_up) return;
+    trainer_.watch([this, rank = world.rank()](const PassNews& news) {
+      return options_.give_up(rank, iteration_, news);
+    });
+  }
 
   void run() {
     if (!options_.load.empty()) load();
@@ -115,17 +120,29 @@ class RankRun {
       if (trainer_.layout().needs_tokens()) {
         tokens = read_samples(data, trainer_.layout().runs(first));
       }
-      trainer_.step(++iteration_, first, std::move(tokens));
-      samples += deck_.train_batch_size;
+      trainer_.step(iteration_ + 1, first, std::move(tokens));
       for (auto& result : trainer_.collect()) mine.steps.push_back(std::move(result));
       trainer_.report();
+      if (trainer_.gave_up()) {
+        ++mine.given_up;
+        continue;
+      }
+      ++iteration_;
+      samples += deck_.train_batch_size;
       if (deck_.eval_iters > 0 && iteration_ % deck_.eval_interval == 0) {
-        mine.valid.push_back(trainer_.evaluate(
-            trainer_.layout().needs_tokens() ? &held_out : nullptr, deck_.eval_iters));
+        const SampleSource* source = trainer_.layout().needs_tokens() ? &held_out : nullptr;
+        const auto loss = trainer_.evaluate(source, deck_.eval_iters);
+        if (loss) {
+          mine.valid.push_back(*loss);
+        } else {
+          ++mine.cut;
+        }
       }
     }
     trainer_.wait_for_values();
     mine.optimizer_steps = trainer_.optimizer_steps();
+    mine.bad = trainer_.first_bad_state(true);
+    trainer_.require_updates();
     if (!options_.save.empty()) save(samples);
   }
   [[nodiscard]] std::vector<HeldPiece> held() const { return trainer_.held(true); }

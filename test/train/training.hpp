@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -43,6 +44,9 @@ struct Training {
   std::map<std::string, WholeArray> arrays;
   std::int64_t optimizer_steps = 0;
   std::string error;  ///< the error with which all ranks ended
+  std::string bad;    ///< Trainer::first_bad_state() at the end
+  int given_up = 0;   ///< steps that were given up and trained again
+  int cut = 0;        ///< evaluations that were given up
 
   [[nodiscard]] std::vector<double> losses() const;
   [[nodiscard]] std::vector<double> norms() const;
@@ -55,6 +59,8 @@ struct TrainOptions {
   std::string save = {};     ///< folder that gets a checkpoint at the end
   std::int64_t until = -1;   ///< last iteration; −1: the deck's `train_iters`
   std::uint64_t delays = 0;  ///< as in RankOptions
+  /// A rank's wish to give up the step that follows `done` iterations; may be empty.
+  std::function<bool(int rank, std::int64_t done, const PassNews&)> give_up = {};
 };
 
 /// Trains the deck to its `train_iters` and evaluates at multiples of `eval_interval`. Throws

@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(rounding_of_gradients_excuses_what_it_can_cause_alone) {
   const HostArray values{Shape{3}, {1, 1, 1}};
   const HostArray gradients{Shape{3}, {1, 1e-6F, 1e-6F}};
   // An element of nearly no gradient may move the other way, and no further.
-  const UpdateSlack slack{OptimizerKind::adamw, 1e-3, {{0.1, 1, {&gradients}}}};
+  const UpdateSlack slack{OptimizerKind::adamw, {{0.1, 1, 1e-3, {&gradients}}}};
   const auto mine = box(Shape{0}, Shape{3}, {1.01F, 1.2F, 1.25F});
   const auto found = compare({values}, {{{mine}}}, &slack);
   BOOST_TEST((found[0].at == Shape{2}));
@@ -111,9 +111,9 @@ BOOST_AUTO_TEST_CASE(rounding_of_gradients_excuses_what_it_can_cause_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(slack_of_sgd_grows_with_momentum) {
-  const PastUpdate update{0.5, 2, {}};
-  BOOST_TEST(update_slack(OptimizerKind::sgd, update, 7, 10, 1e-3, 0) == 0.01);
-  BOOST_TEST(update_slack(OptimizerKind::sgd, update, 7, 10, 1e-3, 1) == 0.02);
+  const PastUpdate update{0.5, 2, 1e-3, {}};
+  BOOST_TEST(update_slack(OptimizerKind::sgd, update, 7, 10, 0) == 0.01);
+  BOOST_TEST(update_slack(OptimizerKind::sgd, update, 7, 10, 1) == 0.02);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -16,7 +16,7 @@ def add_options(parser):
         type=int,
         metavar="N",
         help="iterations that a smoothed point is the mean of; 0: none "
-        "(default: a fiftieth of the run)",
+        "(default: a fiftieth of the run, or 11)",
     )
 
 
@@ -47,14 +47,25 @@ class Axis:
             axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def draw_noisy(axes, x, values, window, **look):
-    """Plots the values in a pale colour, and the smoothed series over them. Returns the
-    smoothed line."""
+def draw_noisy(axes, x, values, window, breaks=(), **look):
+    """Plots the values in a pale colour, and the smoothed series over them. No smoothed point
+    crosses one of `breaks`. Returns the smoothed line."""
     values = np.where(np.isfinite(values), values, np.nan)
     if window == 0:
         return axes.plot(x, values, **_marked(x, look))[0]
     axes.plot(x, values, color=look.get("color"), alpha=0.3, linewidth=0.7)
-    return axes.plot(x, smooth(values, window), **_marked(x, look))[0]
+    means = smooth(values, window, breaks)
+    x = np.insert(np.asarray(x, dtype=float), list(breaks), np.nan)  # a gap in the line
+    return axes.plot(x, np.insert(means, list(breaks), np.nan), **_marked(x, look))[0]
+
+
+def mark_starts(axes, axis, run, label="resumed"):
+    """A thin vertical line where each later start of the run went on. Returns their number."""
+    at = run.resumed_at()
+    for i, x in enumerate(axis.at(run, at)):
+        axes.axvline(x, color="#777777", linewidth=0.6, linestyle=(0, (4, 3)), zorder=1,
+                     label="_" if i or label is None else label)
+    return len(at)
 
 
 def _marked(x, look):

@@ -125,7 +125,7 @@ def _figures(a, b):
 
 
 def _median(run, name):
-    return median(run.train[name]) if name in run.train else float("nan")
+    return median(run.latest(name)) if name in run.train else float("nan")
 
 
 def _largest(run, name):

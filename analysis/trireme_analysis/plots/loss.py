@@ -63,6 +63,8 @@ def _draw_run(axes, axis, name, run, window, i):
             linewidth=0.8,
             label="_" if name else f"{group} ({loss[-1]:.3f})",
         )
+    if not name:
+        along.mark_starts(axes, axis, run)
 
 
 def _label(name, run):

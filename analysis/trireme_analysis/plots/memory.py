@@ -49,7 +49,7 @@ def draw(runs, by="stage"):
     title = f"Memory of a rank, {style.short(name)}"
     x_label = "Rank" if by == "rank" else "Pipeline stage"
     figure, axes = style.new_figure(title, x_label, f"Memory ({unit})")
-    _draw_plan(axes, plan / divisor)
+    _draw_plan(axes, plan / divisor, _has_gpus(run))
     for values, (label, marker, face) in zip(measured, MEASURED.values()):
         low, high = _least_and_most(values / divisor, stage_of, by)
         axes.vlines(np.arange(len(low)), low, high, color="black", linewidth=0.6)
@@ -57,29 +57,36 @@ def draw(runs, by="stage"):
         axes.plot(high, marker, color="black", markersize=2 * size if marker == "_" else size,
                   markerfacecolor=face, markeredgewidth=0.8, label=label)
     style.count_ticks(axes, plan.shape[1])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=1.05 * axes.get_ylim()[1])
     handles = [*axes.containers, *axes.get_lines()]
     style.add_legend(axes, handles, [handle.get_label() for handle in handles])
     return figure
 
 
-def _draw_plan(axes, plan):
+def _has_gpus(run):
+    return any(not str(device).startswith("cpu") for device in run.ranks.get("device", ()))
+
+
+def _draw_plan(axes, plan, on_gpus):
+    """Stacks what one memory holds. The host's memory beside a GPU has a bar of its own."""
     bars = plan.shape[1]
     x, bottom = np.arange(bars), np.zeros(bars)
     narrow = bars > 32
-    for values, (label, colour, hatch) in zip(plan, PIECES.values()):
+    for values, (piece, (label, colour, hatch)) in zip(plan, PIECES.items()):
+        apart = on_gpus and piece == "copy"
         axes.bar(
-            x,
+            x + 0.38 if apart else x,
             values,
-            1 if narrow else 0.6,
-            bottom,
+            0.12 if apart else 1 if narrow else 0.6,
+            0 if apart else bottom,
             label=label,
             color=colour,
             hatch=hatch,
             edgecolor="#777777" if hatch else colour,
             linewidth=0 if narrow or not hatch else 0.5,
         )
-        bottom += values
+        if not apart:
+            bottom += values
 
 
 def _least_and_most(values, stage_of, by):

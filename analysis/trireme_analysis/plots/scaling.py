@@ -105,7 +105,8 @@ def _check_same(runs):
 
 
 def _point(name, run, skip):
-    step, = run.need("train", "step_seconds")
+    run.need("train", "step_seconds")
+    step = run.latest("step_seconds")
     tokens = run.setting("train_batch_size") * run.setting("seq_length")
     seconds = median(step, skip)
     if not seconds > 0:

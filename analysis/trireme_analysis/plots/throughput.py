@@ -2,7 +2,7 @@
 # Tokens a second of the whole run, and TFLOP/s of a rank, along the run.
 from .. import style
 from ..run import RunError
-from ..series import median
+from ..series import median, rate_text
 from . import along
 
 SUMMARY = "tokens/s, and TFLOP/s of a rank (and MFU), of one or more runs"
@@ -34,13 +34,19 @@ def draw(runs, by="iteration", smooth=None, peak=None):
             "train", "iteration", "tokens_per_second", "tflops_per_rank"
         )
         x, look = axis.at(run, iteration), style.line_style(i)
-        label = f"{name}: {median(per_second):.4g} tokens/s"
+        breaks = run.speed_breaks()
+        per_rank = median(run.latest("tflops_per_rank"))
+        label = f"{name}: {rate_text(median(run.latest('tokens_per_second')))} tokens/s"
         if len(runs) == 1:
-            label += f", {median(rate):.3g} TFLOP/s"
+            since = f" since {iteration[breaks[-1]]:.0f}" if breaks else ""
+            label = f"{label.replace(':', since + ':', 1)}, {per_rank:.3g} TFLOP/s"
         if peak is not None:
-            label += f", MFU {median(rate) / peak:.1%}"
-        along.draw_noisy(tokens, x, per_second, smooth, **look, label=label)
-        along.draw_noisy(flops, x, rate, smooth, **look)
+            label += f", MFU {per_rank / peak:.1%}"
+        along.draw_noisy(tokens, x, per_second, smooth, breaks, **look, label=label)
+        along.draw_noisy(flops, x, rate, smooth, breaks, **look)
+        if len(runs) == 1:
+            along.mark_starts(tokens, axis, run)
+            along.mark_starts(flops, axis, run, None)
     style.short_numbers(tokens.yaxis)
     for axes in (tokens, flops):
         axes.set_ylim(bottom=0)

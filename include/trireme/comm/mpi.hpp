@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "trireme/comm/communicator.hpp"
 
@@ -34,6 +35,9 @@ class MpiSession {
 
 /// "Open MPI 4.1.4": the library in use.
 [[nodiscard]] std::string mpi_version();
+/// The library's name and version, without what some libraries say beside: "Open MPI v4.1.4",
+/// "MPICH 4.0.2". `library_version` is MPI_Get_library_version's text of up to many lines.
+[[nodiscard]] std::string short_mpi_version(std::string_view library_version);
 
 /// Whether messages and broadcasts may lie in a GPU's memory ("CUDA-aware"). The MPI library
 /// answers for itself, both when the program is built and when the program runs.

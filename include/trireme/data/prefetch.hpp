@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -41,6 +42,9 @@ class Prefetch {
   /// Waits for the next step's tokens: [samples, seq_length + 1] flat. Throws the exception
   /// that reading these tokens threw.
   [[nodiscard]] std::vector<std::int32_t> next();
+  /// Like next(), but returns nothing if `give_up` says so while the tokens are not there.
+  [[nodiscard]] std::optional<std::vector<std::int32_t>> next(
+      const std::function<bool()>& give_up);
 
  private:
   void work(std::int64_t step);

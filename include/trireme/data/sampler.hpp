@@ -41,9 +41,11 @@ struct TokenRange {
 enum class Part : std::uint8_t { train, valid, test };
 [[nodiscard]] std::string_view name_of(Part part);
 
-/// Parses "969, 30, 1" into shares of train, valid and test that add up to 1. Commas or slashes
-/// stand between one to three numbers; none is below 0, and one is above. Throws Error on
-/// anything else.
+/// Parses "969, 30, 1": the numbers of train, valid and test as they are written. Commas or
+/// slashes stand between one to three numbers; none is below 0, and one is above. Throws Error
+/// on anything else.
+[[nodiscard]] std::array<double, 3> split_numbers(std::string_view split);
+/// These numbers as shares that add up to 1.
 [[nodiscard]] std::array<double, 3> parse_split(std::string_view split);
 
 /// The document at which each part begins, and the end of the last part. Rounding follows

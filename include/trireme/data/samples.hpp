@@ -47,7 +47,7 @@ struct SamplesOptions {
 class Samples : public SampleSource {
  public:
   /// Throws Error on bad files and on files of different vocabularies. Where there is too
-  /// little data, the Error names the tokens present and needed.
+  /// little data, the Error names the tokens present and needed, and explain_split().
   explicit Samples(const SamplesOptions& options);
 
   [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
@@ -76,6 +76,14 @@ class Samples : public SampleSource {
   std::uint64_t seed_;
   bool shuffle_;
 };
+
+/// Samples in this part of the files, also if fewer than `at_least`. Throws Error on bad files.
+[[nodiscard]] std::int64_t count_samples(const SamplesOptions& options);
+
+/// Why a part of a split has too little data, in documents: `50 documents × 1/1000 = 0`. The
+/// text goes on with a split of these files that gives every part `at_least` samples, or with
+/// what else to do.
+[[nodiscard]] std::string explain_split(const SamplesOptions& options);
 
 /// Uniformly random tokens, for benchmarks.
 class SyntheticSamples : public SampleSource {

@@ -18,12 +18,16 @@
 
 namespace trireme {
 
+/// What `split` is where the deck leaves it out. Parts that have too little data are left out.
+inline constexpr const char* kDefaultSplit = "969, 30, 1";
+
 /// The settings of a deck. Two decks compare equal if they ask for equal runs.
 struct DeckSettings {
   enum class ComputeDevice : std::uint8_t { automatic, cpu, cuda };
   enum class Communication : std::uint8_t { automatic, nccl, staged };
   enum class AttentionKernel : std::uint8_t { automatic, own, cudnn };
   enum class CheckpointScale : std::uint8_t { linear, log };
+  enum class LogFormat : std::uint8_t { text, json };
 
   ModelConfig model;  ///< vocab_size 0: taken from the data file
   OptimizerConfig optimizer;
@@ -49,6 +53,7 @@ struct DeckSettings {
   std::int64_t eval_interval = 1000;  ///< iterations; 0 = never
   std::int64_t eval_iters = 100;      ///< batches an evaluation
   std::int64_t log_interval = 100;
+  LogFormat log_format = LogFormat::text;    ///< the screen's and log.txt's
   std::vector<std::int64_t> timeline_iters;  ///< iterations whose timeline metrics.h5 records
   std::string tensorboard_dir;               ///< folder of event files; empty = none
   std::string run_dir;                       ///< folder of the run's own files; empty = `save`
@@ -70,6 +75,7 @@ struct DeckSettings {
   int checkpoint_writers_per_node = 0;         ///< 0 = every rank writes a shard
   bool checkpoint_stop_when_full = false;      ///< end the run when a save finds no space
   double checkpoint_time_margin = 0;  ///< seconds before the batch limit to stop; 0 = measured
+  double stop_grace = 0;  ///< seconds from a signal to the kill; 0 = what the launcher says
 
   std::vector<std::string> data_path;  ///< divided by `split`; empty: the three lists below
   std::vector<std::string> train_data_paths;
@@ -78,7 +84,7 @@ struct DeckSettings {
   std::vector<double> train_data_weights;  ///< one a path; empty = by size
   std::vector<double> valid_data_weights;
   std::vector<double> test_data_weights;
-  std::string split = "969, 30, 1";  ///< see split_fractions()
+  std::string split;  ///< see split_fractions(); empty: chosen from kDefaultSplit by the data
 
   ComputeDevice device = ComputeDevice::automatic;
   Communication communication = Communication::automatic;  ///< how GPUs communicate
@@ -106,6 +112,9 @@ struct Deck : DeckSettings {
   /// Warnings about keys that have no effect; the run can go on. Rank 0 prints them.
   /// Comparisons of decks ignore them.
   std::vector<std::string> warnings;
+  // Set by the resolve() that computed the value. Comparisons ignore these, too.
+  bool derives_batch = false;         ///< train_batch_size follows from the micro-batch
+  bool derives_accumulation = false;  ///< gradient_accumulation_steps was not given
   /// What the reader filled in and why, for the log.
   std::vector<std::string> notes;
   /// Where a value was written, by the key's path: "deck.yml:3:1", "--set seed=7".
@@ -151,10 +160,11 @@ void resolve(Deck& deck, int world_size);
 /// on other texts.
 [[nodiscard]] std::array<double, 3> split_fractions(const std::string& split);
 
-/// Describes the known keys with type, default, meaning and origin, for people to read. A
-/// pattern, in which * stands for any text, selects keys by name, meaning or section.
+/// Describes the known keys with type, default, meaning and origin, for people to read. Each
+/// word of a pattern must occur in a key's name, aliases, meaning or section; * stands for any
+/// text. The result is "" if no key has them. An empty pattern describes all keys.
 [[nodiscard]] std::string describe_keys(const std::string& pattern = "");
-/// All known keys as tables in Markdown.
+/// Describes the known keys as tables in Markdown.
 [[nodiscard]] std::string key_reference();
 
 /// The name closest to `name` by edit distance; empty if none is close.

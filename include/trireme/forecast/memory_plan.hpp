@@ -21,9 +21,29 @@ struct ByteUnit {
 /// MiB for figures up to 10 GiB, otherwise GiB.
 [[nodiscard]] ByteUnit unit_for(std::int64_t most);
 
-/// A table of the stages' memory: two lines of heading and one line a stage. With more than
-/// `most` stages, the table has only the first, the last and the largest stage.
+/// "61.2 GiB", "812.0 MiB".
+[[nodiscard]] std::string size_text(std::int64_t bytes);
+
+/// A table of the stages' memory: two lines of heading and one line a stage. A GPU's memory and
+/// the host's stand apart. With more than `most` stages, the table has only the first, the last
+/// and the largest stage.
 [[nodiscard]] std::vector<std::string> memory_table(const RunPlan& run, std::size_t most);
+
+/// The stage whose ranks need the most memory of their device.
+[[nodiscard]] std::size_t largest_stage(const RunPlan& run);
+
+/// Why stages wait longer than the formula of equal stages says, in one line; "" if they don't.
+[[nodiscard]] std::string why_stages_wait(const Deck& deck, const RunPlan& run);
+
+/// What a rank needs besides arrays, in bytes. On CPUs this is the process; on GPUs, it is what
+/// the device holds for CUDA and for communication.
+struct Besides {
+  std::int64_t process = 0;
+  std::int64_t context = 0;
+  std::int64_t communication = 0;
+  [[nodiscard]] std::int64_t sum() const { return process + context + communication; }
+};
+[[nodiscard]] Besides besides_arrays(const Deck& deck, const RunPlan& run);
 
 /// The forecast of this run, on rank 0. Each rank with dp index 0 runs its own forecast, so the
 /// time needed is that of one rank whatever their number. Collective.

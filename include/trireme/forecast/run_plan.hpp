@@ -25,8 +25,10 @@ struct StagePlan {
   std::int64_t kept_on_host = 0;  ///< inputs of layers that a GPU run keeps in host memory
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
   std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
+  std::int64_t data_traffic = 0;      ///< bytes of these elements
   std::int64_t tensor_traffic = 0;    ///< bytes of collectives over tp, a step
   std::int64_t pipeline_traffic = 0;  ///< bytes sent to other stages, a step
+  double work = 1;  ///< operations of the stage, relative to the mean of all stages
 
   /// The peak of the arrays in use. Without `unsent`, peak() equals MemoryUse::peak of
   /// CpuDevice.
@@ -35,8 +37,12 @@ struct StagePlan {
   }
   /// The memory that the device takes from the system: MemoryUse::reserved.
   [[nodiscard]] std::int64_t reserved() const { return peak() + unused; }
-  /// On CPUs, total() is all host memory. On GPUs, reserved() is GPU memory.
-  [[nodiscard]] std::int64_t total() const { return reserved() + copy + kept_on_host; }
+  /// Host memory beside the device's: on CPUs, both are one memory.
+  [[nodiscard]] std::int64_t beside() const { return copy + kept_on_host; }
+  /// What decides whether a rank fits: a GPU's memory, or all memory of a rank on CPUs.
+  [[nodiscard]] std::int64_t decisive(bool on_gpu) const {
+    return on_gpu ? reserved() : reserved() + beside();
+  }
 };
 
 struct CheckpointPlan {
@@ -48,8 +54,10 @@ struct CheckpointPlan {
 
 struct RunPlan {
   MeshShape mesh;
+  bool on_gpu = false;  ///< whether device and host have memories of their own
   std::vector<StagePlan> stages;
   double idle = 0;            ///< share of all stages' time spent waiting for other stages
+  double idle_if_equal = 0;   ///< this share if all stages did equal work
   CheckpointPlan checkpoint;  ///< all 0 if the deck does not set `save`
 };
 
@@ -60,10 +68,10 @@ struct RunPlan {
 [[nodiscard]] RunPlan plan_run(const Deck& deck, int ranks, int ranks_per_node);
 
 /// One rank's share of the forecast, so that running ranks can each compute their own. Its
-/// `copy` is this rank's; `in_flight` and `unsent` are left 0.
+/// `copy` is this rank's; what plan_schedule() sets is left as it is.
 [[nodiscard]] StagePlan plan_rank(const Deck& deck, const MeshShape& mesh, const MeshIndex& at);
-/// Completes a forecast whose stages came from plan_rank(): sets `idle`, and each stage's
-/// `in_flight` and `unsent`.
+/// Completes a forecast whose stages came from plan_rank(): sets `on_gpu`, `idle` and
+/// `idle_if_equal`, and each stage's `in_flight`, `unsent` and `work`.
 void plan_schedule(const Deck& deck, RunPlan& run);
 
 }  // namespace trireme

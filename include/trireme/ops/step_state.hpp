@@ -14,12 +14,13 @@ namespace trireme {
 struct StepRule {
   double beta1 = 0;  ///< the deck's β1: an optimizer may read bias1 below
   double beta2 = 0;
-  double clip = 0;              ///< largest norm of the gradient; 0: no limit
-  bool skips = false;           ///< an overflow skips the step (fp16), else it halts the run
-  std::int64_t window = 1000;   ///< steps without overflow before the scale doubles
-  std::int64_t hysteresis = 2;  ///< overflows before the scale halves
-  bool refill = false;          ///< hysteresis is refilled after each clean step
-  double min_scale = 1;         ///< an overflow at this scale halts the run
+  double clip = 0;               ///< largest norm of the gradient; 0: no limit
+  bool skips = false;            ///< an overflow skips the step (fp16), else it halts the run
+  std::int64_t window = 1000;    ///< steps without overflow before the scale doubles
+  std::int64_t hysteresis = 2;   ///< overflows before the scale halves
+  bool refill = false;           ///< hysteresis is refilled after each clean step
+  double min_scale = 1;          ///< an overflow at this scale halts the run
+  std::int64_t most_skips = 50;  ///< so many skipped steps in a row halt the run
 };
 
 /// State of the decision, on the device, equal on all ranks: an fp64 array [kSlots].
@@ -28,6 +29,7 @@ struct StepState {
   double squares = 0;    ///< Σ g² of the whole model's gradient, times loss scale²
   double loss = 0;       ///< Σ token losses of the step, all ranks
   double auxiliary = 0;  ///< Σ auxiliary losses, in the same unit
+  double given_up = 0;   ///< ranks that left out work of this step; > 0: the step doesn't count
   // Outputs of decide_step():
   double factor = 0;   ///< multiplies gradients in the update: clipping and 1 / loss scale
   double updated = 0;  ///< 1: the update takes place; 0: the update changes nothing
@@ -40,9 +42,12 @@ struct StepState {
   double scale = 1;
   double clean_steps = 0;  ///< since the last overflow or doubling
   double hysteresis = -1;  ///< overflows left before the scale halves; −1: the scale is static
+  double skips = 0;        ///< skipped steps in a row, this step included
 
-  static constexpr std::int64_t kSlots = 13;
-  static constexpr std::int64_t kScaleSlot = 10;
+  static constexpr std::int64_t kSlots = 15;
+  static constexpr std::int64_t kSums = 4;  ///< the inputs, which are sums over ranks
+  static constexpr std::int64_t kGivenUpSlot = 3;
+  static constexpr std::int64_t kScaleSlot = 11;
 };
 static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
 
@@ -71,17 +76,21 @@ TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow,
   return true;
 }
 
-/// Computes the decision from `squares`, `loss` and `auxiliary`. A halted state stays halted.
+/// Computes the decision from the inputs. A halted state stays halted. The loss is not scaled:
+/// no smaller scale mends a loss that is not finite, which therefore halts the run. A step that
+/// was given up changes nothing.
 TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
   s.norm = std::sqrt(s.squares) / s.scale;
-  const bool finite = std::isfinite(s.norm) && std::isfinite(s.loss + s.auxiliary);
+  const bool sound = std::isfinite(s.loss + s.auxiliary);
+  const bool finite = std::isfinite(s.norm) && sound;
   s.updated = 0;
   s.factor = 0;
-  if (s.halted != 0) return;
-  if (!finite && !rule.skips) {
+  if (s.halted != 0 || s.given_up > 0) return;
+  if (!finite && (!rule.skips || !sound)) {
     s.halted = 1;
     return;
   }
+  s.skips = finite ? 0 : s.skips + 1;
   if (finite) {
     // The 1e-6 keeps a zero gradient finite, as in clip_grad_norm_ of PyTorch.
     const double clip =
@@ -93,6 +102,7 @@ TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
     s.bias2 = 1 - std::pow(rule.beta2, s.updates);
   }
   if (!move_loss_scale(rule, !finite, s)) s.halted = 1;
+  if (!finite && s.skips >= static_cast<double>(rule.most_skips)) s.halted = 1;
 }
 
 }  // namespace trireme

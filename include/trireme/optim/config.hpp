@@ -61,6 +61,7 @@ struct LossScaleConfig {
   std::int64_t hysteresis = 2;          ///< overflows before the scale halves
   bool consecutive_hysteresis = false;  ///< a clean step refills the hysteresis
   double min = 1;                       ///< least scale: an overflow at this scale ends the run
+  std::int64_t most_skips = 50;         ///< so many skipped steps in a row end the run
   friend bool operator==(const LossScaleConfig&, const LossScaleConfig&) = default;
 };
 

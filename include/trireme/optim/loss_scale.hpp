@@ -31,4 +31,7 @@ void restore_loss_scale(StepState& state, const LossScaleState& saved);
 /// names keys that may help.
 [[nodiscard]] std::string lowest_scale_text(const StepRule& rule, double scale);
 
+/// The message for a run that halted after too many skipped steps in a row.
+[[nodiscard]] std::string many_skips_text(const StepRule& rule, double scale);
+
 }  // namespace trireme

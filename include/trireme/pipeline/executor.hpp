@@ -3,6 +3,7 @@
 // travel between stages without blocking.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -15,6 +16,17 @@
 namespace trireme {
 
 class MicroBatchGraphs;
+
+/// What a rank is about to compute: one pass of its plan.
+struct PassNews {
+  bool training = true;
+  std::int64_t pass = 0;    ///< number of the pass in the step, from 0
+  std::int64_t passes = 0;  ///< passes of the step on this rank
+  int micro_batch = 0;      ///< number in the step, from 0
+  int micro_batches = 0;
+};
+/// Called before each pass. Returns whether to give up the step.
+using PassWatch = std::function<bool(const PassNews&)>;
 
 class PipelineExecutor {
  public:
@@ -32,6 +44,13 @@ class PipelineExecutor {
   /// observers are called within the pass. Observers may queue work in the first and last
   /// micro-batch of a step alone, and only if `communicates` is set; see MicroBatchGraphs.
   void use_graphs(bool communicates);
+
+  /// Calls `watch` before each pass. Once `watch` gives up on a rank, this rank computes none
+  /// of the remaining passes of the step, and neither does its tensor-parallel group. All
+  /// communication still takes place, with arrays of any content. CUDA graphs ignore the wish.
+  void watch(PassWatch watch) { watch_ = std::move(watch); }
+  /// Whether this rank left out a pass of the last train() or evaluate().
+  [[nodiscard]] bool gave_up() const { return gave_up_; }
 
   /// Runs forward and backward of all micro-batches, and accumulates gradients. UnitUse::part
   /// is the chunk.
@@ -57,6 +76,11 @@ class PipelineExecutor {
   /// Runs a model part over its units, as a graph if graphs are used.
   [[nodiscard]] Tensor pass(const PlanStep& step, Tensor input, Tape& tape,
                             const UnitObservers& observers);
+  /// Asks the watch, and agrees within the tensor-parallel group.
+  void consider(const PassNews& news);
+  /// A pass without its computation: calls the observers alone.
+  [[nodiscard]] Tensor leave_out(const PlanStep& step, const Tape& tape,
+                                 const UnitObservers& observers);
   void post_receive(const PlanStep& step, const MicroBatch& mb);
   [[nodiscard]] Tensor take_input(const PlanStep& step);
   void hand_on(const PlanStep& step, Tensor output);
@@ -74,6 +98,8 @@ class PipelineExecutor {
   std::vector<Message> outgoing_;
   std::size_t peak_tape_bytes_ = 0;
   std::unique_ptr<MicroBatchGraphs> graphs_;
+  PassWatch watch_;
+  bool gave_up_ = false;
 };
 
 }  // namespace trireme

@@ -62,6 +62,17 @@ struct RankRecord {
   std::array<double, kPhases> phases{};
 };
 
+/// One start of the program in this run.
+struct StartRecord {
+  std::int64_t iteration = 0;  ///< from which this start goes on
+  double time = 0;             ///< seconds since 1970
+  MeshShape mesh;
+  std::int64_t train_batch_size = 0;
+  std::string host;      ///< rank 0's
+  std::string revision;  ///< the program's
+  std::string changes;   ///< what the deck sets in another way than the start before
+};
+
 /// Attributes of the file: facts of the run.
 using RunAttributes = std::vector<std::pair<std::string, h5::Attribute>>;
 [[nodiscard]] RunAttributes run_attributes(const Deck& deck, const MeshShape& mesh);
@@ -86,11 +97,15 @@ class Metrics {
   /// Group "valid" or "test".
   void add(const std::string& group, const EvaluationRecord& evaluation);
   void add(const SaveRecord& save);
+  /// Adds a start to the history of starts, which no resume shortens.
+  void add(const StartRecord& start);
   void set_plan(const std::vector<StagePlan>& stages);
   /// `ranks` in the order of the ranks; their means cover the last `steps` steps.
   void set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps);
   /// Adds each rank's spans in a traced iteration. Iterations come in order.
   void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
+  /// Whether the file has an evaluation of `group` after `iteration` iterations.
+  [[nodiscard]] bool has_evaluation(const std::string& group, std::int64_t iteration) const;
   /// Writes all that was added since the last write.
   void flush();
   /// Like flush(), for the run's end: throws Error where the file can't be written.

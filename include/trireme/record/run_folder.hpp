@@ -26,5 +26,8 @@ void keep_log(const Deck& deck);
 /// causes a warning, and the run goes on. A deck.yml that trireme did not write stays; the
 /// resolved deck then becomes deck.resolved.yml.
 void write_start_files(const Deck& deck, const std::string& environment);
+/// Whether the run's folder was moved or removed since write_start_files(). Makes the folder
+/// anew, so that the run can write there again.
+[[nodiscard]] bool start_files_are_gone(const Deck& deck);
 
 }  // namespace trireme

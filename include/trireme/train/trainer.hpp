@@ -67,15 +67,25 @@ class Trainer {
   void step(std::int64_t iteration, std::uint64_t first, std::vector<std::int32_t> tokens);
   /// Whether collect() would return at once, or must be called before the next step.
   [[nodiscard]] bool should_collect() const;
+  /// Calls `watch` on this rank before each pass of a step or an evaluation. See
+  /// PipelineExecutor::watch(). A step that any rank gave up changes nothing and has no result.
+  void watch(PassWatch watch) { executor_.watch(std::move(watch)); }
+  /// Whether the last collected step was given up by any rank.
+  [[nodiscard]] bool gave_up() const { return decided_.given_up > 0; }
   /// Waits for the steps since the last call, and returns their results in order. A step whose
   /// loss or gradient is not finite, and which may not be skipped, halts the run. This step and
   /// all later ones change no value and have no result, and report() throws.
   [[nodiscard]] std::vector<StepResult> collect();
   /// Throws Error, on all ranks, if the last collect() found a step that halts the run.
   void report();
+  /// Throws Error, on all ranks, if a fixed loss scale let no step since the last load() update
+  /// anything.
+  void require_updates() const;
   /// Mean loss over `batches` global batches of `source`, from its first sample on. `source` is
-  /// null on stages that read no tokens.
-  [[nodiscard]] double evaluate(const SampleSource* source, std::int64_t batches);
+  /// null on stages that read no tokens. Empty if any rank's watch gave the
+  /// evaluation up.
+  [[nodiscard]] std::optional<double> evaluate(const SampleSource* source,
+                                               std::int64_t batches);
 
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
   /// the trainer. Their content is right after wait_for_values().
@@ -92,6 +102,9 @@ class Trainer {
   /// Calls `observer` around the units of every later training step. The observer must outlive
   /// the trainer. CUDA graphs hide outputs from an observer.
   void add_observer(UnitObserver& observer) { more_observers_.push_back(&observer); }
+  /// Names the first element of the state that is inf or NaN; empty if all are finite. Call
+  /// after wait_for_values(). Collective.
+  [[nodiscard]] std::string first_bad_state(bool with_optimizer) const;
   /// Waits for gathers of values that a step leaves running beside the next step.
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
@@ -144,7 +157,9 @@ class Trainer {
   void upload_state();
   /// Names the first gradient that overflowed, which has the least code of all ranks.
   [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
-  [[nodiscard]] double global_loss(const std::vector<MicroBatch>& micro_batches) const;
+  /// The mean loss over all ranks; nothing if any rank gave up.
+  [[nodiscard]] std::optional<double> global_loss(
+      const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
   [[nodiscard]] std::string first_bad_activation(const std::vector<MicroBatch>& micro_batches);
@@ -195,6 +210,8 @@ class Trainer {
   std::optional<Queued> halted_;
   bool halted_is_last_ = false;  ///< the halted step's gradients are still in memory
   StepState decided_;            ///< state after the last collected step
+  double first_updates_ = 0;     ///< decided_.updates after the last load()
+  std::int64_t skipped_ = 0;     ///< steps skipped since the last load()
   Tensor state_;                 ///< StepState
   std::unique_ptr<OverflowWatch> overflow_;
   Outcome* outcomes_;  ///< [kMostQueued], pinned; steps in turn

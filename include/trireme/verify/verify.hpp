@@ -36,7 +36,8 @@ inline constexpr int kVerifyKinds = 5;
 ///
 /// An update may move a parameter by rounding alone where the gradient is small: Adam divides
 /// gradients by their size. Values and masters therefore differ by |a − b| less what a gradient
-/// that differs by its own bound may cause (update_slack() in src/verify/compare.hpp).
+/// that differs by its own bound may cause (update_slack() in src/verify/compare.hpp). Such
+/// moves show in later outputs and gradients: their bounds grow with the learning rates so far.
 struct VerifyBounds {
   double output = 0;
   double loss = 0;
@@ -45,6 +46,8 @@ struct VerifyBounds {
   double value = 0;
 
   [[nodiscard]] double of(VerifyKind kind) const;
+  /// The bound after Adam's updates whose learning rates have this sum.
+  [[nodiscard]] double of(VerifyKind kind, double rates) const;
 };
 /// The bounds of a precision. The coarsest type on the way decides: activations for outputs and
 /// losses, and besides them sums and messages for gradients. The table in src/verify/bounds.cpp
@@ -71,7 +74,7 @@ struct VerifyRow {
 /// The result, equal on all ranks.
 struct VerifyReport {
   bool agrees = false;
-  VerifyBounds bounds;
+  VerifyBounds bounds;             ///< the first step's
   std::vector<VerifyRow> rows;     ///< worst first, by difference over bound
   std::vector<std::string> notes;  ///< what could not be compared, and why
 

@@ -106,16 +106,20 @@ Scripts for batch systems, and recipes for package managers.
 .B 0
 Done;
 .B inspect \-\-diff
-found no difference, or
+found no difference,
 .B verify
-none beyond rounding.
+none beyond rounding, or
+.B plan \-\-device\-memory
+found that a rank fits.
 .TP
 .B 1
-The input or the run has an error, which standard error names in one line; or
+The input or the run has an error, which standard error names in one line;
 .B inspect \-\-diff
 or
 .B verify
-found a difference.
+found a difference; or
+.B plan \-\-device\-memory
+found a rank that does not fit.
 .TP
 .B 75
 Stopped before the last iteration, with a checkpoint written.

@@ -119,6 +119,10 @@ const Key kCheckpointKeys[] = {
      "seconds before the batch job's time limit at which to save and end; null: measured from "
      "steps and saves",
      kNotNegative, Need::open, Origin::trireme},
+    {"stop_grace", "", [](D d) -> Field { return &d.deck.stop_grace; },
+     "seconds from a signal until the process is killed, in which the run saves; a longer step "
+     "is given up; null: what mpirun allows",
+     kNotNegative, Need::open, Origin::trireme},
 };
 
 }  // namespace

@@ -16,9 +16,10 @@ const Key kDataKeys[] = {
     {"split",
      "",
      [](D d) -> Field { return &d.deck.split; },
-     "shares of train, valid and test documents",
+     "shares of train, valid and test documents; left out: \"969, 30, 1\", without parts whose "
+     "share is less than a batch",
      {},
-     Need::usual,
+     Need::open,
      Origin::megatron},
     {"train_data_paths",
      "",

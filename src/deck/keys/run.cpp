@@ -5,6 +5,11 @@
 namespace trireme::deck {
 namespace {
 
+constexpr Choice kLogFormats[] = {
+    {"text", code(DeckSettings::LogFormat::text)},
+    {"json", code(DeckSettings::LogFormat::json)},
+};
+
 const Key kRunKeys[] = {
     {"include",
      "",
@@ -24,6 +29,13 @@ const Key kRunKeys[] = {
      "batches in an evaluation", kNotNegative, Need::usual, Origin::megatron},
     {"log_interval", "", [](D d) -> Field { return &d.deck.log_interval; },
      "iterations between lines of the log", kFromOne, Need::usual, Origin::megatron},
+    {"log_format",
+     "",
+     [](D d) { return named(d.deck.log_format, kLogFormats); },
+     "lines on the screen and in log.txt: for people, or each a JSON object",
+     {},
+     Need::usual,
+     Origin::trireme},
     {"timeline_iters", "", [](D d) -> Field { return &d.deck.timeline_iters; },
      "iterations whose timeline of every rank metrics.h5 records; null: none", kFromOne,
      Need::open, Origin::trireme},

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums, casts, copies, dropout, activations and reductions on the GPU against the CPU's.
+#include "trireme/ops/elementwise.hpp"
+
+#include "trireme/ops/activation.hpp"
+#include "trireme/ops/gemm.hpp"
+
 #include "../../support/turns.hpp"
 #include "twins.hpp"
 

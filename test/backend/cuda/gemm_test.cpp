@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compares GEMMs on the GPU with the CPU's: operations, types, odd sizes, strides, and fused
 // epilogues.
+#include "trireme/ops/gemm.hpp"
+
 #include <cmath>
 #include <cstdlib>
+
+#include "trireme/ops/elementwise.hpp"
 
 #include "twins.hpp"
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Norms on the GPU against the CPU's: widths from 1 to those that a block hardly holds.
+#include "trireme/ops/norm.hpp"
+
 #include "../../support/turns.hpp"
 #include "twins.hpp"
 

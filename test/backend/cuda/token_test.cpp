@@ -2,6 +2,8 @@
 // Compares embeddings, rotary embedding and the sharded cross-entropy on the GPU with the
 // CPU's.
 #include "trireme/ops/attention.hpp"
+#include "trireme/ops/cross_entropy.hpp"
+#include "trireme/ops/embedding.hpp"
 
 #include "../../support/turns.hpp"
 #include "twins.hpp"

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compares parameter updates on the GPU with the CPU's, with and without a step's decision.
+#include "trireme/ops/update.hpp"
+
 #include "trireme/ops/step_state.hpp"
 
 #include "../../support/turns.hpp"

@@ -93,12 +93,25 @@ class Plots(unittest.TestCase):
         shutil.copytree(prefix(), moved, symlinks=True)
         self.assertIn("loss", self.run_plot(moved / "bin/trireme-plot"))
 
-    def test_without_libraries(self):
-        script = prefix() / "bin/trireme-plot"
-        done = subprocess.run([sys.executable, "-S", str(script), "--help"], cwd="/",
+    def without_libraries(self, script):
+        return subprocess.run([sys.executable, "-S", str(script), "--help"], cwd="/",
                               env={"PATH": os.environ["PATH"]}, text=True, capture_output=True)
+
+    def test_the_python_that_cmake_found_takes_over(self):
+        for script in (prefix() / "bin/trireme-plot", SOURCE / "analysis/trireme-plot"):
+            if script.is_relative_to(SOURCE) and installed.BUILD.parent != SOURCE:
+                continue  # only a build folder within the source tree is looked at
+            done = self.without_libraries(script)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("loss", done.stdout)
+
+    def test_without_libraries(self):
+        bare = installed.scratch() / "bare"
+        shutil.copytree(prefix() / "share/trireme/analysis", bare)
+        (bare / "python.txt").unlink()
+        done = self.without_libraries(bare / "trireme-plot")
         self.assertEqual(done.returncode, 1)
-        for word in ("trireme-plot", "h5py", sys.executable):
+        for word in ("trireme-plot", "h5py", f"{sys.executable} -m pip install"):
             self.assertIn(word, done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1)
 

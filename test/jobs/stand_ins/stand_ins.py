@@ -106,7 +106,13 @@ class Turns:
 
     def test_killed(self):
         self.site.turns("137 10")
+        self.site.run_folder.mkdir()
+        log = self.site.run_folder / "log.txt"
+        log.write_text("iteration 10\n", encoding="utf-8")
         self.assert_end(self.job(), 1, "exit code 137, which is not the program's")
+        lines = log.read_text(encoding="utf-8").splitlines()
+        self.assertEqual(lines[0], "iteration 10")
+        self.assertRegex(lines[-1], "^job .*: the launcher ended with exit code 137")
         self.assertEqual(self.requeues(), 0)
 
     def test_no_progress(self):

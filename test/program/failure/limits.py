@@ -18,18 +18,19 @@ import program  # noqa: E402
 
 DECK = {
     "num_layers": 2,
-    "hidden_size": 64,
+    "hidden_size": 256,
     "num_attention_heads": 2,
     "seq_length": 16,
     "pos_emb": "rotary",
-    "train_batch_size": 4,
-    "train_iters": 40,
-    "checkpoint_factor": 10,
+    "train_batch_size": 1,
+    "train_iters": 4,
+    "checkpoint_factor": 2,
     "lr": 1e-3,
-    "log_interval": 10,
+    "log_interval": 2,
     "eval_iters": 0,
 }
 MIB = 1 << 20
+FILE = 8 * MIB  # MPI itself makes files of some MiB
 
 
 def run(limit, size, *arguments):
@@ -50,8 +51,9 @@ class Limits(unittest.TestCase):
 
     def test_file_size_while_a_token_file_is_written(self):
         out = self.folder / "out.h5"
-        done = run(resource.RLIMIT_FSIZE, 100_000, "prepare", "--input",
-                   self.folder / "text.txt", "--output", out)
+        text = self.folder / "long.txt"
+        text.write_text("some words and more\n" * (FILE // 20))  # two bytes a token
+        done = run(resource.RLIMIT_FSIZE, FILE, "prepare", "--input", text, "--output", out)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("out.h5", done.stderr)
         self.assertIn("File too large", done.stderr)
@@ -61,9 +63,9 @@ class Limits(unittest.TestCase):
         save = self.folder / "save"
         deck = {**DECK, "data_path": str(self.tokens), "save": str(save)}
         deck = program.write_deck(self.folder / "deck.yml", deck)
-        done = run(resource.RLIMIT_FSIZE, MIB // 2, "train", deck)
+        done = run(resource.RLIMIT_FSIZE, FILE, "train", deck)
         # The run goes on without the checkpoints, and ends with the error of the last.
-        self.assertIn("global_step10 was not saved, the run goes on", done.stderr)
+        self.assertIn("global_step2 was not saved, the run goes on", done.stderr)
         self.assertIn("the last checkpoint was not saved", done.stderr)
         self.assertIn("File too large", done.stderr)
         self.assertEqual(done.returncode, 1)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Random pairs of start, stop, change and restart in a few folders, against a model of what must
+"""Random pairs of start, stop, change and restart in a few folders,
+against a model of what must
 hold: no file of a run is lost, no difference is silent, and a folder keeps its owner.
 
   pairs.py [PAIRS [SEED]]    # 20 by default
@@ -202,7 +203,7 @@ class Pairs:
         self.count(how)
         wanted = {"done": 0, "signal": STOPPED, "kill": -signal.SIGKILL}[how]
         self.check(code == wanted, f"{name}: exit code {code}, not {wanted}: {text[-900:]}")
-        found = re.search(r"at iteration (\d+)", text)
+        found = re.search(r"resume .* at iteration (\d+)", text)
         at = int(found[1]) if found else 0
         self.check(at == self.start_at, f"{name}: from {at}, not {self.start_at}: {text}")
         if self.moves:
@@ -231,7 +232,8 @@ class Pairs:
         first = rows[0] if len(rows) else 1
         self.check(len(rows) == 0 or np.array_equal(rows, np.arange(first, first + len(rows))),
                    f"{name}: rows {rows}")
-        self.check(len(rows) == 0 or rows[-1] >= last, f"{name}: rows end before {last}: {rows}")
+        self.check(len(rows) == 0 or rows[-1] >= last,
+                   f"{name}: rows end before {last}: {rows}")
         self.check(last >= at, f"{name}: `latest` fell from {at} to {last}")
         if how != "kill":
             left = [p.name for p in folder.iterdir() if ".tmp" in p.name or ".lock" in p.name]

@@ -87,8 +87,9 @@ class Verify(unittest.TestCase):
     def test_errors(self):
         for words, arguments in (
                 ("verify needs a deck", []),
-                ("set vocab_size to verify with synthetic tokens", [self.deck("bare")]),
-                ("--checkpoint excludes", ["--checkpoint", "a", "b", "--steps", 1]),
+                ("missing key: data_path, train_data_paths, or (without data) vocab_size",
+                 [self.deck("bare")]),
+                ("--steps excludes --checkpoint", ["--checkpoint", "a", "b", "--steps", 1]),
                 ("cannot hold", [self.deck("odd", vocab_size=97, model_parallel_size=4)])):
             done = program.run(1, "verify", *arguments)
             self.assertEqual(done.returncode, 1, done.stdout)

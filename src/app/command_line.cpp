@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Declares each command's options to CLI11.
+#include "command_line.hpp"
+
+#include "trireme/host/build_info.hpp"
+#include "trireme/host/engine.hpp"
+
+#include "help/command_tree.hpp"
+
+namespace trireme {
+
+namespace {
+
+/// Prints a text instead of running a command, as --version does.
+[[noreturn]] void print_instead(const std::string& text) { throw CLI::CallForVersion(text, 0); }
+
+}  // namespace
+
+CommandLine::CommandLine() {
+  app.require_subcommand(1);
+  app.set_version_flag("--version", [] {
+    return fmt::format("trireme {}\n{}\n{}", version_text(), build_text(), libraries_text());
+  });
+  app.add_flag_callback(
+      "--manual", [this] { print_instead(manual(command_tree(app))); },
+      "Prints the manual page, for man -l -");
+  app.add_option_function<std::string>(
+         "--completion",
+         [this](const std::string& shell) {
+           print_instead(completion(command_tree(app), shell));
+         },
+         "Prints a shell's completions, to be sourced")
+      ->type_name("SHELL")
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  train = app.add_subcommand("train", "Trains the model of one or several decks");
+  add_train();
+  bench =
+      app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
+  add_deck(*bench);
+  bench->add_option("--steps", bench_options.steps, "Steps to measure, after one to warm up")
+      ->check(CLI::Range(1, 1'000'000));
+  bench->add_option("--json", bench_options.json, "File for the figures, one JSON object")
+      ->type_name(kFileValue);
+  auto* against =
+      bench
+          ->add_option("--against", bench_options.against,
+                       "key=value over the decks: alternates steps of the deck with and "
+                       "without these settings, and compares their times")
+          ->type_name(kSettingValue)
+          ->take_all();
+  auto* update = bench->add_flag("--update", bench_options.update,
+                                 "Measures AdamW alone, and the rate of memory");
+  update->excludes(against);
+  bench
+      ->add_flag("--kernels", bench_options.kernels,
+                 "Measures each kernel of a step, and the rates of GEMMs and copies")
+      ->excludes(against)
+      ->excludes(update);
+  add_prepare();
+  add_inspect();
+  add_plan();
+  add_deck_commands();
+  add_verify();
+  help = app.add_subcommand("help", "Explains a topic, a command or a deck key");
+  help->add_option("TOPIC", topic, "A topic, a command, or a word such as lr; none lists them");
+}
+
+void CommandLine::add_train() {
+  add_deck(*train);
+  train->add_flag("--check", train_options.check,
+                  "Prints the resolved deck and the model's tensors, and ends");
+  train->add_flag("--force", train_options.force,
+                  "Starts even where the forecast of memory is far above the machine's");
+  help_keys = train
+                  ->add_option("--help-keys", keys_about,
+                               "Describes the deck keys about WORD, or all keys, and ends")
+                  ->type_name("WORD")
+                  ->expected(0, 1);
+  add_loudness(*train);
+}
+
+void CommandLine::add_loudness(CLI::App& command) {
+  auto* less = command.add_flag(
+      "-q,--quiet", quiet, "Prints warnings and errors alone; a run's log.txt keeps all lines");
+  command
+      .add_flag("-v,--verbose", verbose,
+                "Shows every host and stage, and each file of data with its documents")
+      ->excludes(less);
+}
+
+void CommandLine::add_deck(CLI::App& command) {
+  command
+      .add_option(
+          kDeckArgument, deck.files,
+          "Decks, YAML or JSON, with the keys of GPT-NeoX and DeepSpeed; later decks win")
+      ->type_name(kFileValue);
+  command.add_option("--set", deck.overrides, "key=value over the decks; dots for nested keys")
+      ->type_name(kSettingValue)
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false);
+}
+
+void CommandLine::add_plan() {
+  plan = app.add_subcommand("plan",
+                            "Forecasts memory, messages, schedule and checkpoints of a run "
+                            "of any size, in one process");
+  add_deck(*plan);
+  plan->add_option("--ranks", plan_options.ranks, "Ranks of the run")
+      ->required()
+      ->check(CLI::Range(1, 1'000'000));
+  plan->add_option("--ranks-per-node", plan_options.ranks_per_node,
+                   "Ranks on each node, for checkpoint: {writers_per_node: N}")
+      ->check(CLI::Range(1, 100'000));
+  plan->add_option("--json", plan_options.json, "File for the figures, one JSON object")
+      ->type_name(kFileValue);
+  PlanTimeOptions& time = plan_options.time;
+  plan->add_option("--machine", time.machine,
+                   "A machine's rates, from which the time of a step is predicted")
+      ->type_name(kFileValue);
+  plan->add_option("--device-memory", time.device_memory,
+                   "Memory that a rank may take, such as 80GiB. Limits --search, or says what "
+                   "takes the memory, with exit code 1 if a rank does not fit")
+      ->type_name("SIZE");
+  plan->add_flag("--search", time.search,
+                 "Finds the ten fastest layouts of mesh, micro-batch, ZeRO and recompute");
+  plan->add_flag("--explain", time.explain, "Says why the deck is slower than the best layout");
+  plan->add_option("--write", time.write, "File for the best layout, as a deck")
+      ->type_name(kFileValue);
+  plan->add_option("--timeline", time.timeline, "File for the schedule as a picture (SVG)")
+      ->type_name(kFileValue);
+}
+
+void CommandLine::add_deck_commands() {
+  validate = app.add_subcommand(
+      "validate", "Checks decks as a start would, without memory, data or other ranks");
+  add_deck(*validate);
+  validate
+      ->add_option("--ranks", validate_ranks,
+                   "Ranks of the run; by default the fewest that the deck asks for")
+      ->check(CLI::Range(1, 100'000'000));
+  show =
+      app.add_subcommand("show", "Prints the resolved deck, with where each value came from");
+  add_deck(*show);
+  show->add_option("--ranks", show_options.ranks,
+                   "Ranks of the run, which determine the batch sizes")
+      ->check(CLI::Range(1, 100'000'000));
+  show->add_flag("--json", show_options.json, "Prints JSON instead of YAML");
+  keys = app.add_subcommand("keys", "Explains the keys of decks");
+  keys->add_option("PATTERN", keys_options.pattern,
+                   "Part of a key's name or meaning, in which * stands for any text");
+  keys->add_flag("--markdown", keys_options.markdown,
+                 "Prints all keys as the tables of the reference page");
+}
+
+void CommandLine::add_verify() {
+  VerifyOptions& options = verify_options;
+  verify = app.add_subcommand("verify",
+                              "Holds the layout of a deck against one rank: outputs, loss, "
+                              "gradients and parameters of some steps");
+  add_deck(*verify);
+  auto* steps = verify->add_option("--steps", options.steps, "Steps to compare")
+                    ->check(CLI::Range(1, 1000))
+                    ->capture_default_str();
+  auto* json = verify->add_option("--json", options.json, "File for the result, as JSON")
+                   ->type_name(kFileValue);
+  auto* all =
+      verify->add_flag("--all", options.all, "Prints every tensor, not the worst ten alone");
+  verify
+      ->add_option("--checkpoint", options.checkpoints,
+                   "Compares two checkpoints bit by bit instead, as inspect --diff does")
+      ->type_name(kFolderValue)
+      ->expected(2)
+      ->excludes(verify->get_option(kDeckArgument))
+      ->excludes(verify->get_option("--set"))
+      ->excludes(steps)
+      ->excludes(json)
+      ->excludes(all);
+}
+
+void CommandLine::add_prepare() {
+  prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
+  prepare
+      ->add_option("--input", prepare_options.inputs,
+                   "Plain text in UTF-8, or JSON lines: the content decides")
+      ->type_name(kFileValue)
+      ->required();
+  prepare->add_option("--output", prepare_options.output, "Token file to write")
+      ->type_name(kFileValue)
+      ->required();
+  prepare
+      ->add_option("--format", prepare_options.format,
+                   "auto: by each file's content; text: any bytes as they are; jsonl: JSON "
+                   "lines, one object a line")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "text", "jsonl"}));
+  prepare->add_flag("--overwrite", prepare_options.overwrite,
+                    "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
+                    "a file is an error");
+  prepare->add_option("--jsonl-key", jsonl_key,
+                      "Treats inputs as JSON lines; the key of the text");
+  prepare->add_option(
+      "--document-separator", separator,
+      "Separator between documents of plain text; \\n, \\t, \\xHH are understood");
+  prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")->capture_default_str();
+  add_loudness(*prepare);
+}
+
+void CommandLine::add_inspect() {
+  InspectOptions& options = inspect_options;
+  inspect = app.add_subcommand("inspect",
+                               "Shows what a checkpoint or a token file holds, verifies it, "
+                               "or compares two checkpoints");
+  inspect
+      ->add_option(
+          "CHECKPOINT", options.checkpoint,
+          "A checkpoint's folder, a run's folder (its latest checkpoint), or a token file")
+      ->type_name(kFileValue)
+      ->required();
+  inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
+  inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
+  inspect->add_flag("--optimizer", options.optimizer, "Lists the tensors of the optimizer too");
+  inspect
+      ->add_option(
+          "--diff", options.other,
+          "Compares bit by bit with this checkpoint: exit code 0 if all tensors are equal, "
+          "else 1. Differences in iteration, seed, … are printed but don't count")
+      ->type_name(kFolderValue)
+      ->excludes("--deck");
+}
+
+}  // namespace trireme
