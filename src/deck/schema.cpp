@@ -166,14 +166,14 @@ std::string Schema::nearest(const std::string& path) const {
   // Try the right name in a wrong place before a similar name in this dictionary. A name in
   // another dictionary, such as a loss scale, may mean something else.
   const std::string family = above.substr(0, above.find('.'));
-  std::vector<std::string> elsewhere;
+  std::set<std::string> elsewhere;
   for (const auto& [leaf, meaning] : leaves_) {
     if (meaning.key == nullptr || (leaf != name && !leaf.ends_with("." + name))) continue;
     if (leaf.starts_with(family) || leaf.find('.') == std::string::npos) {
-      elsewhere.push_back(leaf);
+      elsewhere.insert(meaning.path);
     }
   }
-  if (elsewhere.size() == 1) return elsewhere.front();
+  if (elsewhere.size() == 1) return *elsewhere.begin();
   std::ranges::sort(siblings);
   const std::string best = nearest_name(name, siblings);
   return best.empty() ? "" : above + best;

@@ -12,8 +12,10 @@ std::vector<KnownKey> make_known_keys() {
   for (const Section& section : key_sections()) {
     for (const Key& key : section.keys) {
       const std::string range = key.range.str();
-      const bool open = key.need == Need::open || key.need == Need::input;
       const std::string text = field_text(key, defaults);
+      const bool open =
+          key.need == Need::open ||
+          (key.need == Need::input && (text == "0" || text == "[]" || text == "\"\""));
       rows.push_back(
           {.section = std::string(section.title),
            .path = std::string(key.path),
