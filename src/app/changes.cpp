@@ -39,7 +39,7 @@ std::string plain(std::string_view text) {
 
 std::string canonical(std::string_view path) {
   std::error_code error;
-  const std::filesystem::path given = plain(path);
+  const std::filesystem::path given = std::filesystem::absolute(plain(path), error);
   const auto whole = std::filesystem::weakly_canonical(given, error);
   return (error ? given : whole.has_filename() ? whole : whole.parent_path()).string();
 }
