@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(run_dir_alone_is_never_gone_on_with) {
   TRM_TEST_MENTIONS(error, "Name another run_dir");
   BOOST_TEST(error.find("load:") == std::string::npos);
   start(deck_of("run_dir: " + run + "\noverwrite: true\n"));
-  BOOST_TEST(recorded_steps(run) == 0);
+  BOOST_TEST((recorded_steps(run) == 0));
 }
 
 BOOST_AUTO_TEST_CASE(run_dir_belongs_to_the_save_beside_it) {
@@ -165,7 +165,7 @@ BOOST_AUTO_TEST_CASE(events_belong_to_the_run_that_named_their_folder) {
                     "tensorboard_dir: " + (folder / "tb") + " holds files of another run");
   start(deck_of(b + "overwrite: true\n"));
   BOOST_TEST(event_files(folder / "tb").empty());
-  BOOST_TEST(recorded_steps(folder / "a") == 2);
+  BOOST_TEST((recorded_steps(folder / "a") == 2));
   leave_run(deck_of(tb), 0);  // without any other folder
   TRM_TEST_MENTIONS(error_of([&] { start(deck_of(tb)); }), "another tensorboard_dir");
 }
