@@ -99,13 +99,13 @@ BOOST_AUTO_TEST_CASE(limits_are_named) {
 }
 
 BOOST_AUTO_TEST_CASE(thousands_of_faults_are_bounded) {
-  const double begin = now();
+  const std::clock_t begin = std::clock();
   std::string keys;
   for (int i = 0; i < 9'000; ++i) keys += fmt::format("num_layerz{}: 1\n", i);
   const std::string text = parse_error(keys);
   CHECK_CONTAINS(text, "9001 faults in the decks:\n");
   CHECK_CONTAINS(text, "\n  and 8801 more");
-  BOOST_CHECK(now() - begin < 10);
+  BOOST_CHECK((std::clock() - begin) / CLOCKS_PER_SEC < 10);
 }
 
 BOOST_AUTO_TEST_CASE(patterns_that_never_ended_are_read) {

@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(every_path_of_a_deck_is_expanded) {
   const std::string file = folder / "x.yml";
   const std::string home = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "";
   BOOST_REQUIRE(!home.empty());
-  std::ofstream(file) << kLeast
+  std::ofstream(file) << kLeast.substr(0, kLeast.find("data_path"))
                       << "save: ~/s\nload: $HOME/l\nrun_dir: ${HOME}/r\n"
                          "tensorboard: {enabled: true, output_path: ~/t, job_name: j}\n"
                          "train_data_paths: [~/a, b]\nvalid_data_paths: $HOME/v\n";
