@@ -116,8 +116,8 @@ void CommandLine::add_plan() {
                    "A machine's rates, from which the time of a step is predicted")
       ->type_name(kFileValue);
   plan->add_option("--device-memory", time.device_memory,
-                   "Memory that a rank may take, such as 80GiB: limits --search; without "
-                   "--machine says what takes it, with exit code 1 if a rank does not fit")
+                   "Memory that a rank may take, such as 80GiB: the limit of --search; without "
+                   "--machine, what takes the memory and whether a rank fits")
       ->type_name("SIZE");
   plan->add_flag("--search", time.search,
                  "Finds the ten fastest layouts of mesh, micro-batch, ZeRO and recompute");
