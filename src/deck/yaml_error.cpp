@@ -156,17 +156,20 @@ YamlFault true_fault(std::string_view text, const YamlFault& found) {
             fmt::format("this bracket does not fit the {} that line {} opens",
                         here.brackets.back().kind, here.brackets.back().line)};
   }
+  constexpr const char* kNoColon = "a colon is missing in this line: expects key: value";
+  const std::string_view line = line_of(text, found.line);
+  if (message == "end of map not found" && !has_colon(line)) {
+    return {found.line, static_cast<int>(indent_of(line)) + 1, kNoColon};
+  }
   const int above = line_above(text, found.line);
   if (message != "illegal map value" || above == 0) return found;
-  const std::string_view line = line_of(text, found.line);
   const std::string_view before = line_of(text, above);
   const std::size_t indent = indent_of(line);
   if (line.substr(0, indent).find('\t') != std::string_view::npos) {
     return {found.line, 1, "a tab cannot indent; use blanks"};
   }
   if (!has_colon(before)) {
-    return {above, static_cast<int>(indent_of(before)) + 1,
-            "a colon is missing in this line: expects key: value"};
+    return {above, static_cast<int>(indent_of(before)) + 1, kNoColon};
   }
   if (indent > indent_of(before)) {
     return {found.line, static_cast<int>(indent) + 1,

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first hour of a new user: a text of 50 documents,
-looked at, trained on, stopped, resumed,
-planned and inspected. Every text that the user reads is the one that helps.
+"""The first hour of a new user: a text of 50 documents, looked at, trained on, planned and
+inspected. Every text that the user reads is the one that helps.
 
 """
 import json
