@@ -381,7 +381,7 @@ BOOST_AUTO_TEST_CASE(keys_are_described) {
   const std::string text = describe_keys();
   CHECK_CONTAINS(text, "num_layers: transformer layers\n      integer ≥ 1");
   CHECK_CONTAINS(text, "also as gas");
-  CHECK_CONTAINS(text, "default \"969, 30, 1\"");
+  CHECK_CONTAINS(text, "left out: \"969, 30, 1\"");
   CHECK_CONTAINS(text, "wandb_project");
   CHECK_CONTAINS(text, "mixture of experts isn't available");
 }
