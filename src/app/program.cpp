@@ -23,6 +23,7 @@
 #include "command_line.hpp"
 #include "deck_files.hpp"
 #include "help/topics.hpp"
+#include "stop.hpp"
 
 namespace trireme {
 
@@ -115,6 +116,7 @@ constexpr useconds_t kPrecedenceMicroseconds = 300'000;
 /// Prints one line for the error and ends all ranks. Returns the exit code if this rank is the
 /// only rank.
 int end_all(const std::string& message, bool everywhere, const Communicator* world) {
+  restore_stop_signals();  // the launcher ends all ranks, of which nothing more is to be said
   const int rank = world != nullptr ? world->rank() : speaks_for_all() ? 0 : 1;
   if ((everywhere || world == nullptr) && rank != 0) {
     sleep(kPatienceSeconds);

@@ -9,6 +9,8 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "overflow.hpp"
+
 namespace trireme {
 
 namespace {
@@ -79,7 +81,19 @@ void Trainer::report() {
 }
 
 std::string Trainer::first_bad_state(bool with_optimizer) const {
+  // The device looks at all arrays while the host waits once. The place matters only if one is
+  // bad.
+  overflow_->reset();
+  visit_arrays(with_optimizer,
+               [&](const std::string& /*kind*/, std::size_t group, const FlatArray& array) {
+                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp))
+                   overflow_->note(array.part(s));
+               });
+  std::int64_t& code = outcomes_[next_outcome_].overflow;  // pinned, and unused between steps
+  overflow_->copy_code(&code);
+  ex_.stream.synchronize();
   std::string found;
+  if (!OverflowWatch::found(code)) return least(found);
   visit_arrays(with_optimizer,
                [&](const std::string& kind, std::size_t group, const FlatArray& array) {
                  for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {

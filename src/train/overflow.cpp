@@ -68,6 +68,13 @@ void Trainer::OverflowWatch::after(const UnitUse& use, Module& unit) {
   });
 }
 
+void Trainer::OverflowWatch::note(const ConstView& x) {
+  ops::note_non_finite(
+      ex_, {.x = x, .code = 0, .least = View(codes_.view().raw(), DType::i64, Shape{1})});
+}
+
+bool Trainer::OverflowWatch::found(std::int64_t code) { return code != kNoOverflow; }
+
 void Trainer::OverflowWatch::copy_code(std::int64_t* code) {
   ex_.device.copy_to_host(code, codes_.view().raw(), sizeof *code, ex_.stream);
 }

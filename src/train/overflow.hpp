@@ -17,8 +17,12 @@ class Trainer::OverflowWatch final : public UnitObserver {
   /// Queues a reset of the recorded code, as a step begins.
   void reset();
   void after(const UnitUse& use, Module& unit) override;
+  /// Records code 0 if the array, outside of a step, holds an inf or NaN.
+  void note(const ConstView& x);
   /// Queues a copy of the recorded code to `code`.
   void copy_code(std::int64_t* code);
+  /// Whether a copied code names an array.
+  [[nodiscard]] static bool found(std::int64_t code);
 
  private:
   const Exec& ex_;

@@ -146,6 +146,8 @@ def write_deck(path, deck):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     deck = {"device": "cpu", **deck}
+    if "data_path" in deck:  # the default leaves out the test part of a small corpus, and says so
+        deck.setdefault("split", "969, 31, 0")
     path.write_text(json.dumps(deck, indent=1) + "\n", encoding="utf-8")
     return path
 

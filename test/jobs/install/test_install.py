@@ -217,7 +217,8 @@ class Completion(unittest.TestCase):
         self.assertNotRegex(text, "c.h5")
         # readline offers files itself
         self.assertEqual(self.bash("bench", "--json", start), [])
-        folders = " ".join(self.bash("inspect", start))
+        self.assertEqual(self.bash("inspect", start), [])
+        folders = " ".join(self.bash("inspect", "x", "--diff", start))
         self.assertTrue(folders.endswith("/d"), folders)
         self.assertNotRegex(folders, "a.yml")
 

@@ -75,7 +75,7 @@ def deck_cases():
     yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
     words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu",
-             "isn't implemented yet"]
+             "isn't available yet"]
     yield Case("not_yet", words, {"zero_optimization": offload})
     words = ["deck.yml:", "bf16.enabled: true contradicts fp16.enabled: true"]
     on = {"enabled": True}
@@ -193,14 +193,15 @@ def run_cases():
     yield Case(  # h5py doesn't update our checksums
         "weight_was_changed",
         ["no checkpoint of {}/changed", "layers.1.mlp.dense_h_to_4h.weight", "damaged"],
-        {"load": "{}/changed"},
+        {"load": "{}/changed", "train_batch_size": 2, "train_micro_batch_size_per_gpu": 1},
         keeps=program.RUN_FILES,
     )
     # The error names the weight that holds a NaN.
     yield Case(
         "weight_is_nan",
-        ["iteration 5", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
-        {"load": "{}/nan", "train_iters": 8, "override_lr_scheduler": True},
+        ["not finite", "layers.1.mlp.dense_h_to_4h.weight", "element 37"],
+        {"load": "{}/nan", "train_batch_size": 2, "train_micro_batch_size_per_gpu": 1,
+         "train_iters": 8, "override_lr_scheduler": True},
         keeps=program.RUN_FILES,
     )
 
@@ -387,7 +388,7 @@ def good_answers(folder):
         if both.returncode != 0 or both.stdout != alone.stdout:
             wrong.append(f"{name}: not the same from two ranks: {both.stdout}{both.stderr}")
     without_effect = {
-        "wandb": {"use_wandb": True, "wandb_project": "x", "launcher": "slurm"},
+        "wandb": {"use_wandb": True, "wandb_project": "x", "wandb_group": "y"},
         "keys of GPUs": {"communication": "staged", "attention_kernel": "own", "profile": True,
                          "allow_tf32": True, "gemm_autotune": True},
     }

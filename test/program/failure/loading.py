@@ -153,7 +153,7 @@ class Loading(Runs):
             ("gpt_j_residual", "false", "true", {"gpt_j_residual": True}),
             ("rotary_pct", "1", "0.5", {"rotary_pct": 0.5}),
             ("seq_length", 16, 8, {}),
-            ("split", "\"969, 30, 1\"", "\"1,1,1\"", {"split": "1,1,1"}),
+            ("split", "\"969, 31, 0\"", "\"1,1,1\"", {"split": "1,1,1"}),
             ("seed", 7, 9, {}),
         ]:
             with self.subTest(key):

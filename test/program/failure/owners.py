@@ -6,6 +6,7 @@
 
 """
 import os
+import re
 import shutil
 import signal
 import stat
@@ -203,12 +204,14 @@ class Jobs(Folders):
         time.sleep(4)  # longer than a process gets to die
         self.assertIsNone(second.poll())
         self.stop(process, deck, log)
-        last = int((self.folder / "queued" / "latest").read_text()
-                   .removeprefix("global_step"))
         out, err = second.communicate(timeout=SECONDS)
         self.assertEqual(second.returncode, STOPPED, err)
         self.assertIn("of this job's earlier start", out)
-        self.assertIn(f"at iteration {last}\n", out)
+        resumed = re.search(r"resume .* at iteration (\d+)", out)
+        self.assertIsNotNone(resumed, out)
+        last = int((self.folder / "queued" / "latest").read_text()
+                   .removeprefix("global_step"))
+        self.assertEqual(last, int(resumed[1]) + 1)  # exit_interval: 1
 
     def test_a_killed_owner_is_followed_at_once(self):
         deck = self.deck("killed", train_iters=ENDLESS, checkpoint_factor=5,

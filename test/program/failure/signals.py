@@ -30,7 +30,9 @@ class Signals(Runs):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.tokens = program.make_tokens(cls.folder, 400_000)
+        longer = cls.folder / "longer"
+        longer.mkdir()
+        cls.tokens = program.make_tokens(longer, 400_000)
 
     def start(self, name, ranks=0, variables=None, **keys):
         """Starts the program, without mpirun for 0 ranks; output goes to NAME.out."""

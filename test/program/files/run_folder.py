@@ -217,7 +217,7 @@ class Screen(Runs):
             r"         \S+ +0–7 +8 × cpu, 1 thread +0–1 +0–1 +0–1\n",
             r"model    4 layers", r"batch    8 samples", r"compute  cpu",
             r"data     \d+ tokens", r"memory   MiB of a rank",
-            r"\n +0 +\d+( +\d+\.\d\d){7}\n +1 +\d+( +\d+\.\d\d){7}\n",
+            r"\n +0 +[\d,]+( +\d+\.\d\d){7}\n +1 +[\d,]+( +\d+\.\d\d){7}\n",
             r"planned of the memory of \S+: [0-9.]+ MiB of [0-9.]+ [MG]iB for 8 ranks",
             r"schedule 1f1b: 2 micro-batches through 2 stages, which wait \d+\.\d %",
             r"rate     0.002 after 2 iterations of warmup, cosine to 0.0001 by iteration 20",

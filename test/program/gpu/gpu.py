@@ -386,12 +386,13 @@ class Calls(Runs):
     SAVES = {"checkpoint_factor": STEPS // 2}
 
     def test_a_save_drains_once(self):
-        """Each is preceded by what a line of the log is."""
-        self.check_one_rank(2, self.SAVES, drains=2)
+        """Each is preceded by what a line of the log is, and by a look at the state, which drains
+        too."""
+        self.check_one_rank(2, self.SAVES, drains=2 * 2)
 
     def test_a_save_in_shared_memory_waits_for_chunks(self):
         shared = {"checkpoint": {"writers_per_node": 1}}
-        self.check_one_rank(2, self.SAVES, shared, waits=2 * 4)
+        self.check_one_rank(2, self.SAVES, shared, drains=2, waits=2 * 4)
 
 
 if __name__ == "__main__":
