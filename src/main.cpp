@@ -37,7 +37,7 @@ void check_address_space(int /*argc*/, char** /*argv*/, char** /*environment*/) 
 
 // The loader calls this before it starts any library.
 __attribute__((section(".preinit_array"),
-               used)) static void (*const before_libraries)(int, char**,
+               used)) static void (*const kBeforeLibraries)(int, char**,
                                                             char**) = check_address_space;
 
 int main(int argc, char** argv) { return trireme::run_program(argc, argv); }

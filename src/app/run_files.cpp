@@ -130,11 +130,11 @@ std::optional<Deck> last_deck(const std::string& run_dir) {
 }
 
 std::string move_aside(const std::string& folder, const std::vector<std::string>& names) {
-  const std::string aside = free_name(folder + "/before-" + date_for_names());
+  std::string aside = free_name(folder + "/before-" + date_for_names());
   TRM_REQUIRE_SYSTEM(mkdir(aside.c_str(), 0777) == 0, errno, "{}: cannot create the folder",
                      aside);
   for (const std::string& name : names) {
-    rename_path(folder + "/" + name, aside + "/" + name);
+    rename_path(fmt::format("{}/{}", folder, name), fmt::format("{}/{}", aside, name));
   }
   return aside;
 }

@@ -140,7 +140,8 @@ double MeshLinks::gather_over_dp(double bytes) const {
   const double n = mesh_.dp;
   if (n == 1) return 0;
   // Ranks of dp are tp apart, and this many of them share a node.
-  const double near = std::clamp<double>(machine_.ranks_per_node / mesh_.tp, 1, n);
+  const int fit = machine_.ranks_per_node / mesh_.tp;
+  const double near = std::clamp<double>(fit, 1, n);
   const double inside = (near - 1) / n * bytes / machine_.node.bandwidth;
   const double outside = (n - near) / n * bytes / machine_.network.bandwidth;
   const double latency = n > near ? machine_.network.latency : machine_.node.latency;

@@ -144,7 +144,8 @@ void write_seal(const std::string& path, const Seal& seal, std::vector<Extent> d
   std::vector<Extent> ranges = complement(std::move(data), total);
   const auto room = static_cast<std::size_t>(seal.bytes);
   while (text_of(seal, 0, total, ranges).size() > room) {
-    ranges = merged(std::move(ranges), ranges.size() * 7 / 8);
+    const std::size_t fewer = ranges.size() * 7 / 8;
+    ranges = merged(std::move(ranges), fewer);
   }
   put(path, seal, text_of(seal, checksum_of(path, ranges), total, ranges));
 }

@@ -69,7 +69,7 @@ Life judge(const std::string& stem, const std::string& path, const Look& look,
 
 }  // namespace
 
-OwnerLock::OwnerLock(std::string stem, std::string subject, const LockTimes& times)
+OwnerLock::OwnerLock(const std::string& stem, std::string subject, const LockTimes& times)
     : stem_(std::filesystem::absolute(stem).lexically_normal().string()),
       subject_(std::move(subject)),
       since_(date_text()) {

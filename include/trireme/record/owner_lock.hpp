@@ -44,7 +44,7 @@ class OwnerLock {
   /// begins messages, such as "save: runs/a". Throws Error that names the owner and the ways
   /// on, if there is one. Throws Error with its errno if the folder can't be written. May wait
   /// for `takeover` seconds.
-  OwnerLock(std::string stem, std::string subject, const LockTimes& times = {});
+  OwnerLock(const std::string& stem, std::string subject, const LockTimes& times = {});
   /// Gives the lock back.
   ~OwnerLock();
   OwnerLock(const OwnerLock&) = delete;

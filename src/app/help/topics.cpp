@@ -145,7 +145,7 @@ std::string help_text(const CLI::App& program, const std::string& topic) {
     if (topic == command->get_name()) return command->help();
     names.push_back(command->get_name());
   }
-  const std::string keys = describe_keys(topic);
+  std::string keys = describe_keys(topic);
   if (!keys.empty()) return keys;
   const std::string near = nearest_name(topic, names);
   throw Error(
