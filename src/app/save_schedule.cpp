@@ -15,8 +15,10 @@ bool multiple(std::int64_t iteration, std::int64_t interval) {
 /// Whether `iteration` is 1, base, base², … rounded down, as GPT-NeoX computes these powers.
 /// resolve() has checked that base > 1.
 bool power(std::int64_t iteration, double base) {
-  for (double x = 1; x < static_cast<double>(iteration) + 1; x *= base) {
-    if (static_cast<std::int64_t>(x) == iteration) return true;
+  constexpr double kMost = 9e18;  // beyond are no iterations
+  for (double x = 1; x < kMost; x *= base) {
+    const auto whole = static_cast<std::int64_t>(x);
+    if (whole >= iteration) return whole == iteration;
   }
   return false;
 }

@@ -86,8 +86,9 @@ std::string Trainer::first_bad_state(bool with_optimizer) const {
   overflow_->reset();
   visit_arrays(with_optimizer,
                [&](const std::string& /*kind*/, std::size_t group, const FlatArray& array) {
-                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp))
+                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
                    overflow_->note(array.part(s));
+                 }
                });
   std::int64_t& code = outcomes_[next_outcome_].overflow;  // pinned, and unused between steps
   overflow_->copy_code(&code);

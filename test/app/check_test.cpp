@@ -16,6 +16,9 @@ ModelConfig config() {
   c.num_layers = 3;
   c.hidden_size = 64;
   c.num_attention_heads = 4;
+  c.num_kv_heads = 4;
+  c.intermediate_size = 256;
+  c.max_position_embeddings = 32;
   c.vocab_size = 257;
   c.seq_length = 32;
   c.pos_emb = PositionEmbedding::rotary;

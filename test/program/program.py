@@ -44,9 +44,19 @@ LAUNCH = dict(
 )
 
 
+@functools.cache
+def launcher_folder():
+    """Where Open MPI keeps what its processes share. Programs without a launcher would share
+    one folder between all tests, and the first to end removes it."""
+    folder = tempfile.mkdtemp(prefix="ompi-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def environment(threads=1, **more):
     """For subprocesses: this environment, the launcher's settings, and threads a rank."""
-    return {**os.environ, **LAUNCH, "OMP_NUM_THREADS": str(threads), **more}
+    return {**os.environ, **LAUNCH, "OMPI_MCA_orte_tmpdir_base": launcher_folder(),
+            "OMP_NUM_THREADS": str(threads), **more}
 
 
 @functools.cache
@@ -146,7 +156,7 @@ def write_deck(path, deck):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     deck = {"device": "cpu", **deck}
-    if "data_path" in deck:  # the default leaves out the test part of a small corpus, and says so
+    if "data_path" in deck:  # the default warns that a small corpus has no test part
         deck.setdefault("split", "969, 31, 0")
     path.write_text(json.dumps(deck, indent=1) + "\n", encoding="utf-8")
     return path

@@ -73,7 +73,7 @@ BOOST_AUTO_TEST_CASE(a_graph_runs_when_it_is_launched_and_as_often) {
   const Array<float> y(32);
   const Event forked;
   const Event joined;
-  cudaMemset(y.at, 0, 128);
+  cudaMemsetAsync(y.at, 0, 128, a.native);
   cudaStreamBeginCapture(a.native, kLocal);
   launch(put, 1, 32, 0, a.native, x.at, 4.0F);
   cudaEventRecord(forked.native, a.native);
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(a_graph_runs_when_it_is_launched_and_as_often) {
   BOOST_TEST(cudaStreamSynchronize(a.native) == cudaSuccess);
   BOOST_TEST(y.get()[0] == 0);
   for (int i = 0; i < 2; ++i) {
-    cudaMemset(y.at, 0, 128);
+    cudaMemsetAsync(y.at, 0, 128, a.native);
     cudaGraphLaunch(executable, a.native);
     if (i == 1) cudaGraphExecDestroy(executable);  // while the launch is queued
     cudaStreamSynchronize(a.native);

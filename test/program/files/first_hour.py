@@ -49,7 +49,7 @@ class FirstHour(unittest.TestCase):
         assert " in 50 documents" in told, told
 
     def deck(self, name, **more):
-        keys = {**DECK, "data_path": str(self.tokens), **more}
+        keys = {**DECK, "data_path": str(self.tokens), "split": None, **more}
         return program.write_deck(self.folder / f"{name}.yml", keys)
 
     def good(self, *arguments, code=0):
@@ -124,7 +124,7 @@ class FirstHour(unittest.TestCase):
             ((deck, "lr=1e-3"), "--set 'lr=1e-3'"),
             ((self.folder / "book.txt",), "trireme prepare --input"),
             ((self.tokens,), f"--set data_path={self.tokens}"),
-            ((deck, "--set", "batch_size=3"), "did you mean 'train_batch_size'"),
+            ((deck, "--set", "batch_train=3"), "did you mean 'train_batch_size'"),
             ((deck, "--set", "learning_rate=3"), "did you mean 'optimizer.params.lr'"),
         ):
             done = self.good("train", *arguments, code=1)
@@ -142,7 +142,7 @@ class FirstHour(unittest.TestCase):
             "         ^"])
 
     def test_plan_says_whether_a_device_suffices(self):
-        deck = self.deck("plan", save="x")
+        deck = self.deck("plan", save="x", device="cuda")
         plan = ("plan", deck, "--ranks", 8, "--device-memory")
         fits = self.good(*plan, "80GiB").stdout
         self.assertRegex(fits,

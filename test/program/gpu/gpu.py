@@ -386,8 +386,8 @@ class Calls(Runs):
     SAVES = {"checkpoint_factor": STEPS // 2}
 
     def test_a_save_drains_once(self):
-        """Each is preceded by what a line of the log is, and by a look at the state, which drains
-        too."""
+        """Each is preceded by what a line of the log is, and by a look at the state, which
+        drains too."""
         self.check_one_rank(2, self.SAVES, drains=2 * 2)
 
     def test_a_save_in_shared_memory_waits_for_chunks(self):
