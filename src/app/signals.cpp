@@ -233,9 +233,22 @@ void make_stack() {
   sigaltstack(&stack, nullptr);
 }
 
+/// The lines of the handlers end with the program: nothing is left to save by then.
+void ignore_stops_at_exit() {
+  if (!installed) return;
+  struct sigaction ignored {};
+  ignored.sa_handler = SIG_IGN;
+  for (const Stop& s : kStops) sigaction(s.signal, &ignored, nullptr);
+  for (std::size_t i = 0; i < kFaults.size(); ++i) {
+    sigaction(kFaults[i], &usual_faults[i], nullptr);
+  }
+}
+
 }  // namespace
 
 void catch_stop_signals(const SignalReports& reports) {
+  static const int registered = std::atexit(ignore_stops_at_exit);
+  TRM_CHECK(registered == 0, "atexit failed");
   restore_stop_signals();  // no handler may read lines while they change
   installed = true;
   make_lines(reports);

@@ -5,14 +5,17 @@
 #include "trireme/optim/schedule.hpp"
 
 #include "fold.hpp"
+#include "schema.hpp"
 
 namespace trireme::deck {
 namespace {
 
 using Type = DeepSpeedSchedule::Type;
 
-/// Settings of the other schedule, or of none, have no effect.
-void warn_of_idle_schedule(const Settings& settings, Deck& deck) {
+/// Settings of the other schedule, or of none, have no effect. A written deck holds all
+/// settings: values that resolve() or the default gives need no warning.
+void warn_of_idle_schedule(const Settings& settings, Draft draft, Deck& deck) {
+  Draft usual;
   const bool none = deck.schedule.deepspeed.type == Type::none;
   std::vector<std::string> idle;
   for (const auto& [path, setting] : settings) {
@@ -20,7 +23,10 @@ void warn_of_idle_schedule(const Settings& settings, Deck& deck) {
     const bool other = path == "warmup" || path == "lr_decay_style" ||
                        path == "lr_decay_iters" || path == "lr_decay_fraction" ||
                        path == "min_lr";
-    if (none ? path.starts_with("scheduler.params.") : other) idle.push_back(setting.spelled);
+    if (!(none ? path.starts_with("scheduler.params.") : other)) continue;
+    if (path == "lr_decay_iters" && deck.schedule.lr_decay_iters == deck.train_iters) continue;
+    const Key& key = *Schema::instance().find(path)->key;
+    if (field_text(key, draft) != field_text(key, usual)) idle.push_back(setting.spelled);
   }
   if (idle.empty()) return;
   deck.warnings.push_back(
@@ -34,7 +40,7 @@ void fold_schedule(const std::set<std::string>& automatic, const Settings& setti
                    const Draft& draft, Deck& deck, Faults& faults) {
   ScheduleConfig& rate = deck.schedule;
   DeepSpeedSchedule& s = rate.deepspeed;
-  warn_of_idle_schedule(settings, deck);
+  warn_of_idle_schedule(settings, draft, deck);
   if (s.type == Type::none) {
     s = {};
     return;

@@ -125,7 +125,7 @@ class FirstHour(unittest.TestCase):
             ((self.folder / "book.txt",), "trireme prepare --input"),
             ((self.tokens,), f"--set data_path={self.tokens}"),
             ((deck, "--set", "batch_train=3"), "did you mean 'train_batch_size'"),
-            ((deck, "--set", "learning_rate=3"), "did you mean 'optimizer.params.lr'"),
+            ((deck, "--set", "learning_rate=3"), "'optimizer.params.lr'"),
         ):
             done = self.good("train", *arguments, code=1)
             self.assertIn(words, done.stderr)
