@@ -10,10 +10,9 @@
 
 #include "trireme/core/log.hpp"
 
+#include "columns.hpp"
 #include "kept_file.hpp"
 #include "metrics_file.hpp"
-
-#include "columns.hpp"
 
 namespace trireme {
 
