@@ -103,7 +103,7 @@ class Readme(unittest.TestCase):
                 "num_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "seq_length": 32,
                 "max_position_embeddings": 32, "train_micro_batch_size_per_gpu": 1,
                 "optimizer": {"type": "Adam", "params": {"lr": 1e-3}}, "train_iters": 4,
-                "data_path": data})
+                "data_path": data, "split": None})
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # this Python has h5py
         cls.variables = program.environment(HOME=str(cls.folder), PATH=path)
 
