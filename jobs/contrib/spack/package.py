@@ -44,6 +44,7 @@ class Trireme(CMakePackage, CudaPackage):
     # The virtual blas isn't enough: the program asks OpenBLAS for its kernels and threads.
     depends_on("openblas@0.3.20: threads=openmp")
     depends_on("yaml-cpp@0.7:")
+    depends_on("re2+shared")
     depends_on("fmt@9:")
     depends_on("spdlog@1.10:")
     depends_on("simdjson@3:")

@@ -32,6 +32,7 @@ LIBRARIES = {
     "libboost-test-dev": ("boost", None),
     "libboost-context-dev": ("boost", None),
     "libyaml-cpp-dev": ("yaml-cpp", "yaml-cpp"),
+    "libre2-dev": ("re2", "RE2"),
     "libcli11-dev": ("cli11", "CLI11"),
     "libfmt-dev": ("fmt", "fmt"),
     "libspdlog-dev": ("spdlog", "spdlog"),
