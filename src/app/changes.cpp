@@ -3,7 +3,6 @@
 #include "changes.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <limits>
 #include <string_view>
 #include <vector>
@@ -11,6 +10,8 @@
 #include "trireme/core/error.hpp"
 #include "trireme/deck/keys.hpp"
 #include "trireme/host/build_info.hpp"
+
+#include "run_files.hpp"
 
 namespace trireme {
 
@@ -37,12 +38,7 @@ std::string plain(std::string_view text) {
   return std::string(text.substr(first, last - first + 1));
 }
 
-std::string canonical(std::string_view path) {
-  std::error_code error;
-  const std::filesystem::path given = std::filesystem::absolute(plain(path), error);
-  const auto whole = std::filesystem::weakly_canonical(given, error);
-  return (error ? given : whole.has_filename() ? whole : whole.parent_path()).string();
-}
+std::string canonical(std::string_view path) { return without_links(plain(path)).string(); }
 
 std::vector<std::string> canonical_list(std::string_view text) {
   std::vector<std::string> paths;
@@ -83,7 +79,7 @@ std::int64_t ranks_of(const Deck& deck) {
   const std::int64_t per_step =
       deck.train_micro_batch_size_per_gpu * deck.gradient_accumulation_steps;
   const std::int64_t dp = per_step > 0 ? deck.train_batch_size / per_step : 1;
-  return dp * deck.pipe_parallel_size * deck.model_parallel_size;
+  return std::max<std::int64_t>(dp, 1) * deck.pipe_parallel_size * deck.model_parallel_size;
 }
 
 std::string changes_since(const RunState& state, const Deck& then, const Deck& now) {

@@ -8,6 +8,8 @@
 #include "trireme/deck/show.hpp"
 #include "trireme/model/transformer.hpp"
 
+#include "changes.hpp"
+
 namespace trireme {
 
 namespace {
@@ -16,15 +18,10 @@ void warn(const Deck& deck) {
   for (const std::string& w : deck.warnings) fmt::print(stderr, "warning: {}\n", w);
 }
 
-/// The fewest ranks that the deck can run on: those of one model, times the data-parallel ranks
-/// that three batch sizes imply.
+/// The fewest ranks that the deck can run on: where the deck gives three batch sizes, these
+/// imply the ranks of dp.
 int fewest_ranks(const Deck& deck) {
-  const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
-  const std::int64_t steps = deck.gradient_accumulation_steps;
-  const bool all = deck.train_batch_size > 0 && micro > 0 && steps > 0;
-  const std::int64_t dp =
-      all ? std::max<std::int64_t>(1, deck.train_batch_size / (micro * steps)) : 1;
-  const std::int64_t ranks = dp * deck.pipe_parallel_size * deck.model_parallel_size;
+  const std::int64_t ranks = ranks_of(deck);
   TRM_REQUIRE(ranks <= 100'000'000, "the deck asks for {} ranks", ranks);
   return static_cast<int>(ranks);
 }

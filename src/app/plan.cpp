@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -185,8 +186,11 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
-  const bool sized = !options.time.device_memory.empty() && options.time.machine.empty();
-  if (sized && deck.device == Deck::ComputeDevice::automatic) {
+  std::optional<Machine> machine;
+  if (!options.time.machine.empty()) machine = read_machine(options.time.machine);
+  const bool sized = !options.time.device_memory.empty() && !machine;
+  if (deck.device == Deck::ComputeDevice::automatic &&
+      (sized || (machine && machine->has_gpus))) {
     deck.device = Deck::ComputeDevice::cuda;
   }
   const RunPlan run = plan_run(deck, options.ranks, options.ranks_per_node);
@@ -199,7 +203,8 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   print_schedule(deck, run);
   print_checkpoint(deck, run.checkpoint);
   const bool fits = !sized || print_fit(deck, run, parse_bytes(options.time.device_memory));
-  const nlohmann::ordered_json time = plan_times(deck, run.mesh, options.time);
+  nlohmann::ordered_json time;
+  if (machine) time = plan_times(deck, run.mesh, *machine, options.time);
   if (!options.json.empty()) {
     std::ofstream out(options.json);
     nlohmann::ordered_json json = to_json(deck, options.ranks, run);

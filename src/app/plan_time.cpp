@@ -20,18 +20,6 @@ constexpr double kGiB = 1073741824.0;
 constexpr double kDay = 86400;
 constexpr std::size_t kListed = 10;
 
-const char* text_of(RecomputeConfig::Kind kind) {
-  switch (kind) {
-    case RecomputeConfig::Kind::none:
-      return "none";
-    case RecomputeConfig::Kind::selective:
-      return "selective";
-    case RecomputeConfig::Kind::full:
-      return "full";
-  }
-  return "";
-}
-
 double tokens_of(const Deck& deck) {
   return static_cast<double>(deck.train_batch_size * deck.model.seq_length);
 }
@@ -74,7 +62,7 @@ nlohmann::ordered_json to_json(const FoundLayout& f) {
           {"accumulation", l.accumulation},
           {"zero_stage", l.zero_stage},
           {"sequence_parallel", l.sequence_parallel},
-          {"recompute", text_of(l.recompute)},
+          {"recompute", name_of(l.recompute)},
           {"memory_bytes", f.memory},
           {"time", to_json(f.time)}};
 }
@@ -90,7 +78,7 @@ void print_layouts(const Deck& deck, const SearchResult& found) {
         "{:>4} {:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>5} {:>4} {:>10} {:>9.4g} {:>11.4g} "
         "{:>8.1f}  {}",
         i + 1, l.dp, l.tp, l.pp, l.chunks, l.micro_batch, l.accumulation, l.zero_stage,
-        l.sequence_parallel ? "yes" : "no", text_of(l.recompute), t.step(),
+        l.sequence_parallel ? "yes" : "no", name_of(l.recompute), t.step(),
         tokens_of(deck) / t.step(), static_cast<double>(found.best[i].memory) / kGiB,
         t.bound_by());
   }
@@ -165,9 +153,7 @@ void check(const PlanTimeOptions& o) {
 }
 
 nlohmann::ordered_json plan_times(const Deck& deck, const MeshShape& mesh,
-                                  const PlanTimeOptions& options) {
-  if (options.machine.empty()) return nullptr;
-  const Machine machine = read_machine(options.machine);
+                                  const Machine& machine, const PlanTimeOptions& options) {
   const TimePlan time = plan_time(deck, mesh, machine);
   print_time(deck, mesh, machine, time);
   nlohmann::ordered_json json = to_json(time);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "trireme/deck/deck.hpp"
+#include "trireme/deck/machine.hpp"
 
 namespace trireme {
 
@@ -24,8 +25,9 @@ struct PlanTimeOptions {
 void check(const PlanTimeOptions& options);
 
 /// Prints what the options ask for. `deck` is resolved for `mesh`, with a known vocabulary.
-/// Returns the figures for --json; null without a machine.
+/// Returns the figures for --json.
 [[nodiscard]] nlohmann::ordered_json plan_times(const Deck& deck, const MeshShape& mesh,
+                                                const Machine& machine,
                                                 const PlanTimeOptions& options);
 
 }  // namespace trireme

@@ -12,20 +12,13 @@
 #include "trireme/optim/optimizer_table.hpp"
 
 #include "changes.hpp"
+#include "run_files.hpp"
 
 namespace trireme {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The path without links, as far as it exists.
-fs::path tidy(const std::string& path) {
-  std::error_code code;
-  fs::path whole = fs::weakly_canonical(fs::absolute(path, code), code);
-  if (code) whole = fs::absolute(path, code).lexically_normal();  // a link in a circle
-  return whole.has_filename() ? whole : whole.parent_path();      // remove a slash at the end
-}
 
 constexpr auto kModel = {"num_layers",          "hidden_size",
                          "num_attention_heads", "num_kv_heads",
@@ -132,7 +125,8 @@ bool require_same_beginning(const std::vector<std::string>& kept, const Deck& de
       reasons.emplace_back(e.what());
       continue;
     }
-    const bool same = !then.load.empty() && tidy(then.load) == tidy(deck.load) &&
+    const bool same = !then.load.empty() &&
+                      without_links(then.load) == without_links(deck.load) &&
                       then.finetune == deck.finetune;
     TRM_REQUIRE(
         same || deck.overwrite,
@@ -168,8 +162,8 @@ Deck deck_of(const CheckpointReader& reader) {
 
 bool is_within(const std::string& path, const std::string& folder) {
   if (path.empty() || folder.empty()) return false;
-  const fs::path inner = tidy(path);
-  const fs::path outer = tidy(folder);
+  const fs::path inner = without_links(path);
+  const fs::path outer = without_links(folder);
   return std::ranges::mismatch(outer, inner).in1 == outer.end();
 }
 
@@ -187,7 +181,8 @@ LoadSource::LoadSource(const Deck& deck, std::string data)
     began_earlier_ = require_same_beginning(kept.paths, deck);
     if (began_earlier_) folder_ = deck.save;
   }
-  const bool whole_save = tidy(folder_) == tidy(deck.save);  // whatever its name is
+  const bool whole_save =
+      without_links(folder_) == without_links(deck.save);  // whatever its name is
   if (!began_earlier_ && !whole_save && is_checkpoint(folder_)) {
     left_ = {folder_};
     return;

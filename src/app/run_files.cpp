@@ -66,16 +66,18 @@ bool is_checkpoints_name(const std::string& name) {
 
 }  // namespace
 
+fs::path without_links(const std::string& path) {
+  std::error_code code;
+  fs::path whole = fs::weakly_canonical(fs::absolute(path, code), code);
+  if (code) whole = fs::absolute(path, code).lexically_normal();  // a link in a circle
+  return whole.has_filename() ? whole : whole.parent_path();      // remove a slash at the end
+}
+
 bool is_same_place(const std::string& a, const std::string& b) {
   if (a.empty() || b.empty()) return false;
   std::error_code code;
   if (fs::equivalent(a, b, code) && !code) return true;
-  const auto whole = [](const std::string& path) {
-    std::error_code ignored;
-    const fs::path found = fs::weakly_canonical(fs::absolute(path, ignored), ignored);
-    return found.has_filename() ? found : found.parent_path();
-  };
-  return whole(a) == whole(b);
+  return without_links(a) == without_links(b);
 }
 
 std::vector<std::string> checkpoint_files(const std::string& save) {

@@ -2,6 +2,7 @@
 // What runs leave in their folders, and to which run these files belong.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 
 namespace trireme {
 
+/// The absolute path without links, as far as it exists, and without a slash at its end.
+[[nodiscard]] std::filesystem::path without_links(const std::string& path);
 /// Whether two paths lead to one place, as the file system sees them. Empty paths lead nowhere.
 [[nodiscard]] bool is_same_place(const std::string& a, const std::string& b);
 

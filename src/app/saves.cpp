@@ -69,8 +69,7 @@ void Saves::start(Trainer& trainer, const RunState& state) {
   if (!bad.empty()) {
     Error error(
         fmt::format("the state after iteration {} is not finite, and is not saved: {}. A lower "
-                    "lr, a longer "
-                    "warmup or a smaller gradient_clipping may help",
+                    "lr, a longer warmup or a smaller gradient_clipping may help",
                     state.iteration, bad));
     throw error.set_everywhere();
   }

@@ -146,6 +146,12 @@ Machine parse_machine(const std::string& text, const std::string& name) {
   file.finish();
   Machine m;
   if (const Value* v = r.find("name")) m.name = printable(v->text);
+  if (const Value* v = r.find("device")) {
+    if (v->text != "cpu" && v->text != "cuda") {
+      fail(v->place, "machine.device: {} is neither cpu nor cuda", v->str());
+    }
+    m.has_gpus = v->text == "cuda";
+  }
   Reader rates(r.require("gemm_tflops"), "machine.gemm_tflops");
   rates.positive("fp32", kTera, m.gemm_fp32);
   rates.positive("bf16", kTera, m.gemm_half);

@@ -8,6 +8,7 @@
 #include <map>
 #include <tuple>
 
+#include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/model/transformer.hpp"
 
@@ -23,18 +24,6 @@ std::vector<int> divisors(std::int64_t n) {
     if (n % d == 0) all.push_back(static_cast<int>(d));
   }
   return all;
-}
-
-const char* name_of(Recompute kind) {
-  switch (kind) {
-    case Recompute::none:
-      return "none";
-    case Recompute::selective:
-      return "selective";
-    case Recompute::full:
-      return "full";
-  }
-  return "";
 }
 
 bool divides(std::int64_t n, std::int64_t d) { return n % d == 0; }
@@ -103,25 +92,27 @@ double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   return n * (values + gradients + update / (l.zero_stage >= 1 ? l.dp : 1));
 }
 
-/// Device bytes of the fullest rank, by dry runs of the first and the last stage. Memory stops
-/// growing once the pipeline is full, so that a few micro-batches suffice.
+/// Bytes of the fullest rank with what it needs besides arrays, on its GPU or else in all, by
+/// dry runs of the first and the last stage. Memory stops growing once the pipeline is full, so
+/// that a few micro-batches suffice.
 std::int64_t memory_of(const Deck& deck, const Layout& l) {
   Deck dry = with_layout(deck, l);
   const std::int64_t enough = 2 * std::int64_t{l.pp} * l.chunks + 2;
   dry.gradient_accumulation_steps = std::min(l.accumulation, enough);
   dry.train_batch_size = dry.gradient_accumulation_steps * l.micro_batch * l.dp;
-  dry.save.clear();
-  const MeshShape mesh = mesh_of(l);
+  RunPlan run;
+  run.mesh = mesh_of(l);
+  run.on_gpu = deck.device == Deck::ComputeDevice::cuda;
   std::int64_t most = 0;
   for (const int stage : {0, l.pp - 1}) {
-    const StagePlan p = plan_rank(dry, mesh, {.dp = 0, .tp = 0, .pp = stage});
+    const StagePlan p = plan_rank(dry, run.mesh, {.dp = 0, .tp = 0, .pp = stage});
     // Two messages may wait to be sent.
     const auto message = static_cast<std::int64_t>(size_of(dry.types.compute)) * l.micro_batch *
                          dry.model.seq_length * dry.model.hidden_size;
-    most = std::max(most, p.reserved() + (l.pp > 1 ? 2 * message : 0));
+    most = std::max(most, p.decisive(run.on_gpu) + (l.pp > 1 ? 2 * message : 0));
     if (l.pp == 1) break;
   }
-  return most;
+  return most + besides_arrays(dry, run).sum();
 }
 
 /// A lower bound of what the first stage's tapes hold. Dry runs of one and two layers measure a
@@ -189,6 +180,18 @@ std::vector<Candidate> ranked(const Deck& deck, const std::vector<Layout>& layou
 }
 
 }  // namespace
+
+std::string_view name_of(Recompute kind) {
+  switch (kind) {
+    case Recompute::none:
+      return "none";
+    case Recompute::selective:
+      return "selective";
+    case Recompute::full:
+      return "full";
+  }
+  return "";
+}
 
 Layout layout_of(const Deck& deck, const MeshShape& mesh) {
   return {.dp = mesh.dp,

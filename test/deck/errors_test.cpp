@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(limits_are_named) {
   for (int i = 0; i < 99'000; ++i) keys += fmt::format("key{}: 1\n", i);
   CHECK_CONTAINS(parse_error(keys), "x.yml:10001:1: a deck may have 10000 keys");
   CHECK_CONTAINS(parse_error(kLeast + "pipe_partition_method: 'type:((a{99}){99}){99}'\n"),
-                 "its repetitions are too many");
+                 "invalid repetition size");
   CHECK_CONTAINS(parse_error("num_layers: 1e9\n" + kLeast.substr(kLeast.find('\n') + 1)),
                  "num_layers must be ≥ 1 and ≤ 10000, is 1e9");
   std::string wide = kLeast;

@@ -45,6 +45,8 @@ BOOST_AUTO_TEST_CASE(units_of_a_machine_file_are_the_pages) {
   BOOST_TEST(m.ranks_per_node == 4);
   BOOST_TEST(m.device_memory == std::int64_t{8} << 30U);
   BOOST_TEST(m.overlap == 1);
+  BOOST_TEST(!m.has_gpus);
+  BOOST_TEST(parse_machine(kWhole + "  device: cuda\n", "m.yml").has_gpus);
 }
 
 BOOST_AUTO_TEST_CASE(what_is_wrong_in_a_machine_file_is_named) {
@@ -59,6 +61,8 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_in_a_machine_file_is_named) {
   BOOST_TEST(error(replaced("ranks_per_node: 4", "ranks_per_node: 1.5")).find("1.5 ranks") !=
              std::string::npos);
   BOOST_TEST(error(replaced("8GiB", "8 apples")).find("device_memory") != std::string::npos);
+  BOOST_TEST(error(kWhole + "  device: tpu\n").find("neither cpu nor cuda") !=
+             std::string::npos);
   BOOST_TEST(error(kWhole + "  overlap: 1.5\n").find("above 1") != std::string::npos);
   BOOST_TEST(error("machine: 3\n").find("must be a dictionary") != std::string::npos);
   BOOST_TEST(test::error_of([] {

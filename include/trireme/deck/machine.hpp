@@ -18,6 +18,7 @@ struct Link {
 /// One rank's share of the machine. A rank of a GPU machine is a GPU.
 struct Machine {
   std::string name;
+  bool has_gpus = false;        ///< a rank of the machine is a GPU
   double gemm_fp32 = 0;         ///< FLOP/s of large GEMMs
   double gemm_half = 0;         ///< FLOP/s of large GEMMs in bf16 and fp16
   double attention_share = 1;   ///< rate of attention's FLOPs over that of GEMMs

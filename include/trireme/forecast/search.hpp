@@ -4,11 +4,15 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trireme/forecast/time_plan.hpp"
 
 namespace trireme {
+
+/// "none", "selective" or "full".
+[[nodiscard]] std::string_view name_of(RecomputeConfig::Kind kind);
 
 /// What the search varies. The model and the global batch stay the deck's.
 struct Layout {
@@ -32,7 +36,7 @@ struct Layout {
 struct FoundLayout {
   Layout layout;
   TimePlan time;
-  std::int64_t memory = 0;  ///< bytes of the device that the fullest rank takes
+  std::int64_t memory = 0;  ///< bytes of the fullest rank, on its GPU or else in all
 };
 
 struct SearchResult {
