@@ -92,9 +92,9 @@ double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   return n * (values + gradients + update / (l.zero_stage >= 1 ? l.dp : 1));
 }
 
-/// Bytes of the fullest rank with what it needs besides arrays, on its GPU or else in all, by
-/// dry runs of the first and the last stage. Memory stops growing once the pipeline is full, so
-/// that a few micro-batches suffice.
+/// Bytes of the fullest rank, on its GPU or else in all, and what the rank needs besides
+/// arrays. Dry runs of the first and the last stage count them. Memory stops growing once the
+/// pipeline is full, so that a few micro-batches suffice.
 std::int64_t memory_of(const Deck& deck, const Layout& l) {
   Deck dry = with_layout(deck, l);
   const std::int64_t enough = 2 * std::int64_t{l.pp} * l.chunks + 2;
