@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "trireme/core/figures.hpp"
 
@@ -45,27 +46,34 @@ struct Room {
   std::int64_t there = 0;
   std::int64_t planned = 0;
   int ranks = 0;
+  bool is_gpu = false;
 
   /// Above 1 where the memory does not suffice; 0 where the limit is unknown.
   [[nodiscard]] double share() const {
     return there > 0 ? static_cast<double>(planned) / static_cast<double>(there) : 0;
   }
+  /// The share from which a run does not start. A GPU's arrays are forecast to the byte, and
+  /// its memory does not grow. A host can swap, and other programs of it may end.
+  [[nodiscard]] double limit() const { return is_gpu ? 1 : 1.25; }
   [[nodiscard]] std::string users() const {
     return fmt::format("{} rank{}", ranks, ranks == 1 ? "" : "s");
   }
 };
 
 MemoryCheck judge(const std::map<std::string, Room>& rooms) {
-  const auto tightest = std::ranges::max_element(
-      rooms, {}, [](const auto& entry) { return entry.second.share(); });
+  // What keeps the run from starting comes before what is merely too small.
+  const auto tightness = [](const auto& entry) {
+    const double share = entry.second.share();
+    return std::pair(share > entry.second.limit(), share);
+  };
+  const auto tightest = std::ranges::max_element(rooms, {}, tightness);
   const auto& [name, room] = *tightest;
   if (room.share() == 0) return {};
   MemoryCheck check;
   check.tightest = fmt::format("{}: {} of {} for {}", name, size_text(room.planned),
                                size_text(room.there), room.users());
   if (room.share() <= 1) return check;
-  constexpr double kFar = 1.25;
-  check.far_too_much = room.share() > kFar;
+  check.far_too_much = room.share() > room.limit();
   const auto full =
       std::ranges::count_if(rooms, [](const auto& r) { return r.second.share() > 1; });
   check.trouble = fmt::format(
@@ -180,16 +188,18 @@ MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks
     const RankFacts& facts = ranks[static_cast<std::size_t>(rank)];
     const MeshIndex at = index_of(run.mesh, rank);
     const StagePlan& p = run.stages[static_cast<std::size_t>(at.pp)];
-    const auto take = [&](const std::string& name, std::int64_t there, std::int64_t bytes) {
+    const bool on_gpu = !facts.gpu.empty();
+    const auto take = [&](const std::string& name, std::int64_t there, std::int64_t bytes,
+                          bool is_gpu) {
       Room& room = rooms[name];
+      room.is_gpu = is_gpu;
       room.there = room.ranks == 0 ? there : std::min(room.there, there);
       room.planned += bytes;
       ++room.ranks;
     };
-    const bool on_gpu = !facts.gpu.empty();
-    if (on_gpu) take(facts.gpu + " of " + facts.host, facts.capacity, p.reserved());
+    if (on_gpu) take(facts.gpu + " of " + facts.host, facts.capacity, p.reserved(), true);
     take("the memory of " + facts.host, facts.node.available,
-         kProcess + data_files * kOpenFile + p.beside() + (on_gpu ? 0 : p.reserved()));
+         kProcess + data_files * kOpenFile + p.beside() + (on_gpu ? 0 : p.reserved()), false);
   }
   return judge(rooms);
 }

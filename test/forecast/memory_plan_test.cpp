@@ -91,3 +91,30 @@ BOOST_AUTO_TEST_CASE(why_stages_wait_longer) {
   run.idle = 0.3;
   BOOST_TEST(why_stages_wait({}, run) == "");
 }
+
+BOOST_AUTO_TEST_CASE(a_run_that_does_not_fit_must_be_forced) {
+  RunPlan run = two_stages(true);
+  run.mesh = {.dp = 1, .tp = 1, .pp = 1};
+  run.stages.resize(1);  // 25 GiB on the device, 43 GiB beside it
+  const auto check = [&](std::int64_t gpu, std::int64_t host) {
+    RankFacts facts;
+    facts.host = "node";
+    facts.gpu = run.on_gpu ? "GPU-0" : "";
+    facts.capacity = gpu * kGibi;
+    facts.node.available = host * kGibi;
+    return check_memory(run, {facts}, 0);
+  };
+  BOOST_TEST(check(26, 60).trouble == "");
+  // A GPU's forecast is exact; a host may be a little fuller than forecast.
+  BOOST_TEST(check(24, 60).far_too_much);
+  TRM_TEST_MENTIONS(check(24, 60).trouble, "need 25.0 GiB of GPU-0 of node, but 24.0 GiB");
+  BOOST_TEST(!check(26, 40).far_too_much);
+  TRM_TEST_MENTIONS(check(26, 40).trouble, "of the memory of node, but 40.0 GiB");
+  BOOST_TEST(check(26, 30).far_too_much);
+  TRM_TEST_MENTIONS(check(24, 40).trouble, "GPU-0");  // what keeps the run from starting
+  run = two_stages(false);
+  run.mesh = {.dp = 1, .tp = 1, .pp = 1};
+  run.stages.resize(1);
+  BOOST_TEST(!check(0, 60).far_too_much);
+  BOOST_TEST(check(0, 50).far_too_much);
+}

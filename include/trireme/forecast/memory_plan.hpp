@@ -54,7 +54,7 @@ struct Besides {
 struct MemoryCheck {
   std::string tightest;
   std::string trouble;
-  bool far_too_much = false;  ///< more than 1.25 times what is available
+  bool far_too_much = false;  ///< above a GPU's memory, or 1.25 times a host's
 };
 /// The most data files that a rank holds open: each part of `split` opens a file anew.
 [[nodiscard]] std::int64_t count_data_files(const DeckSettings& deck);
