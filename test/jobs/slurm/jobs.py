@@ -7,7 +7,9 @@ started.
   jobs.py [CLASS | CLASS.test_NAME]...
 
 """
+import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -31,6 +33,16 @@ DECK = {**stops.DECK, **stops.MIXED, "log_interval": 1, "train_iters": ITERATION
 SLURM = program.SOURCE / "jobs" / "slurm"
 FOUR = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=10"]
 DONE = ("COMPLETED", 0)
+
+
+def has_signal(process):
+    """A process was sent a signal: SIGTERM waits, or Slurm's SIGCONT has let it go on."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return True  # it has ended
+    waiting = int(re.search(r"^ShdPnd:\s*(\w+)", status, re.M)[1], 16)
+    return bool(waiting >> (signal.SIGTERM - 1) & 1) or "\nState:\tT" not in status
 
 
 class Jobs(stops.Runs):
@@ -82,6 +94,18 @@ class Jobs(stops.Runs):
         text = f" {iteration}/{ITERATIONS}"
         wait_for(lambda: text in self.log(name, job), 60, f"{name}: iteration{text}")
 
+    @contextlib.contextmanager
+    def held(self, name, job, iteration):
+        """Stops the ranks at an iteration: a signal must reach them before they are done."""
+        self.reached(name, job, iteration)
+        ranks = self.ranks(self.folder / f"{name}.yml").values()
+        for rank in ranks:
+            os.kill(rank, signal.SIGSTOP)
+        yield ranks
+        for rank in ranks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGCONT)
+
     def ranks(self, deck):
         """Process ids of the ranks that train this deck."""
         ranks = program.ranks_of(deck)
@@ -122,17 +146,18 @@ class Requeue(Jobs):
 
     def test_signal(self):
         job = self.submit("signal")
-        self.reached("signal", job, 5)
-        self.slurm.ask("scancel", "--signal=USR1", job)
+        with self.held("signal", job, 5):
+            self.slurm.ask("scancel", "--signal=USR1", job)
         self.assertEqual(self.assert_end("signal", job, DONE), 1)
         self.assertIn("SIGUSR1", self.log("signal", job))
         self.assert_as_reference("signal")
 
     def test_preemption(self):
         job = self.submit("preempted")
-        self.reached("preempted", job, 5)
-        other = self.slurm.submit("--partition=high", "--nodes=2", "--exclusive",
-                                  "--output=/dev/null", "--wrap=sleep 1")
+        with self.held("preempted", job, 5) as ranks:
+            other = self.slurm.submit("--partition=high", "--nodes=2", "--exclusive",
+                                      "--output=/dev/null", "--wrap=sleep 1")
+            wait_for(lambda: all(has_signal(rank) for rank in ranks), 60, "SIGTERM")
         self.assertEqual(self.slurm.ended(other, 60)[:2], DONE)
         self.assertEqual(self.assert_end("preempted", job, DONE), 1)
         self.assertIn("SIGTERM", self.log("preempted", job))
@@ -196,8 +221,8 @@ class Ends(Jobs):
                               self.folder / "chain", more=environment)
         jobs = [line.split()[-1] for line in said.splitlines()]
         self.assertEqual(len(jobs), 3, said)
-        self.reached("chain", jobs[0], 5)
-        self.slurm.ask("scancel", "--batch", "--signal=USR1", jobs[0])  # to the script alone
+        with self.held("chain", jobs[0], 5):
+            self.slurm.ask("scancel", "--batch", "--signal=USR1", jobs[0])  # the script alone
         for job in jobs:
             self.assertEqual(self.assert_end("chain", job, DONE), 0)
         self.assertIn("the next job of the chain goes on (2 left)", self.log("chain", jobs[0]))
