@@ -41,18 +41,6 @@ void set_documents(const std::string& path, std::vector<std::uint64_t> offsets) 
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(the_byte_tokenizer) {
-  const ByteTokenizer bytes;
-  Tokens tokens{7};
-  bytes.encode(std::string_view("a\0\xff", 3), tokens);
-  BOOST_TEST(tokens == (Tokens{7, 97, 0, 255}), boost::test_tools::per_element());
-  BOOST_TEST(bytes.decode(Tokens{104, 105, 256, 255}) == "hi\xff");
-  BOOST_CHECK_THROW((void)bytes.decode(Tokens{257}), Error);
-  BOOST_TEST(bytes.split_point("abc") == 3U);
-  BOOST_TEST(make_tokenizer("bytes", "")->vocab_size() == 257);
-  TRM_TEST_MENTIONS(error_of([] { (void)make_tokenizer("words", ""); }), "bytes");
-}
-
 BOOST_AUTO_TEST_CASE(what_is_written_is_read) {
   const TemporaryFolder folder;
   for (const std::int64_t vocab : {257L, 65536L, 65537L}) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "trireme/data/token_file.hpp"
-#include "trireme/data/tokenizer.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 namespace trireme {
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "trireme/core/replacement.hpp"
-#include "trireme/data/tokenizer.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 #include "trireme/h5/file.hpp"
 
 namespace trireme {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tokenizer of single bytes.
-#include "trireme/data/tokenizer.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 #include "trireme/core/error.hpp"
 
