@@ -2,8 +2,9 @@
 // The tokenizer of single bytes.
 #include <boost/test/unit_test.hpp>
 
-#include "../support/error_of.hpp"
 #include "trireme/tokenizer/tokenizer.hpp"
+
+#include "../support/error_of.hpp"
 
 using namespace trireme;
 using test::error_of;
