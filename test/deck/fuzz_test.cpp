@@ -95,7 +95,6 @@ class Fuzzer {
   void change(Lines& lines, const std::vector<Lines>& decks) {
     if (lines.empty()) lines.emplace_back();
     const std::size_t i = below(lines.size());
-    const std::size_t colon = lines[i].find(':');
     switch (below(7)) {
       case 0:
         lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(i));
@@ -116,9 +115,8 @@ class Fuzzer {
         if (!lines[i].empty()) lines[i].erase(below(lines[i].size()), 1);
         break;
       default:
-        if (colon != std::string::npos) {
-          lines[i] = lines[i].substr(0, colon + 1) + " " + kValues[below(kValues.size())];
-        }
+        lines[i] =
+            lines[i].substr(0, lines[i].find(':')) + ": " + kValues[below(kValues.size())];
     }
   }
 
