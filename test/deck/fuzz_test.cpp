@@ -84,8 +84,9 @@ class Fuzzer {
     for (std::size_t changes = below(4); changes > 0; --changes) change(lines, decks);
     std::string text;
     for (const std::string& line : lines) text += line + "\n";
-    if (below(8) == 0 && !text.empty())
+    if (below(8) == 0 && !text.empty()) {
       text[below(text.size())] = static_cast<char>(below(256));
+    }
     if (below(16) == 0) text.resize(below(text.size() + 1));
     return text;
   }
