@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The visible characters that stand for bytes in byte-level vocabularies.
+// GPT-2's alphabet for bytes.
 #include "byte_alphabet.hpp"
 
 #include <array>
@@ -10,36 +10,45 @@ namespace trireme {
 
 namespace {
 
-struct Alphabet {
-  std::array<std::string, 256> characters;
-  std::array<int, 324> bytes;  // of the code points from 0 on; −1: none
-
-  Alphabet() {
-    bytes.fill(-1);
-    char32_t spare = 256;
-    for (unsigned byte = 0; byte < 256; ++byte) {
-      const bool visible = (byte >= 0x21 && byte <= 0x7e) ||
-                           (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-      const char32_t c = visible ? byte : spare++;
-      append_utf8(characters[byte], c);
-      bytes[c] = static_cast<int>(byte);
-    }
+/// Printable characters of Latin-1 stand for themselves, other bytes for U+0100 and on.
+std::array<char32_t, 256> make_characters() {
+  std::array<char32_t, 256> characters{};
+  char32_t next = 0x100;
+  for (char32_t b = 0; b < 256; ++b) {
+    const bool prints = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+    characters[b] = prints ? b : next++;
   }
-};
+  return characters;
+}
 
-const Alphabet& alphabet() {
-  static const Alphabet made;
-  return made;
+constexpr std::size_t kBytes = 0x144;  // one more than the last character
+
+std::array<int, kBytes> make_bytes() {
+  std::array<int, kBytes> bytes{};
+  bytes.fill(-1);
+  const std::array<char32_t, 256> characters = make_characters();
+  for (int b = 0; b < 256; ++b) bytes[characters[static_cast<std::size_t>(b)]] = b;
+  return bytes;
 }
 
 }  // namespace
 
-std::string_view byte_character(unsigned char byte) { return alphabet().characters[byte]; }
+void append_as_characters(std::string& text, std::string_view bytes) {
+  static const std::array<char32_t, 256> characters = make_characters();
+  for (const char c : bytes) append_utf8(text, characters[static_cast<unsigned char>(c)]);
+}
 
-std::optional<char> byte_of_character(char32_t c) {
-  const auto& bytes = alphabet().bytes;
-  if (c >= bytes.size() || bytes[c] < 0) return std::nullopt;
-  return static_cast<char>(bytes[c]);
+std::optional<std::string> bytes_of_characters(std::string_view text) {
+  static const std::array<int, kBytes> bytes = make_bytes();
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const CodePoint c = code_point_at(text, at);
+    if (c.value >= kBytes || bytes[c.value] < 0) return std::nullopt;
+    out += static_cast<char>(bytes[c.value]);
+    at += c.bytes;
+  }
+  return out;
 }
 
 }  // namespace trireme

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The visible characters that stand for bytes in byte-level vocabularies, as GPT-2 chose them.
+// GPT-2's alphabet, in which each byte has a printable character. Files write the tokens of
+// byte-level encodings in it.
 #pragma once
 
 #include <optional>
@@ -8,9 +9,9 @@
 
 namespace trireme {
 
-/// The UTF-8 of the character that stands for `byte`.
-[[nodiscard]] std::string_view byte_character(unsigned char byte);
-/// The byte that the code point stands for, if it stands for one.
-[[nodiscard]] std::optional<char> byte_of_character(char32_t c);
+/// Appends the characters of some bytes.
+void append_as_characters(std::string& text, std::string_view bytes);
+/// The bytes of some characters, in valid UTF-8; nothing if a character stands for no byte.
+[[nodiscard]] std::optional<std::string> bytes_of_characters(std::string_view text);
 
 }  // namespace trireme

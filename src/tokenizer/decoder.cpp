@@ -11,7 +11,7 @@
 #include "trireme/core/error.hpp"
 
 #include "byte_alphabet.hpp"
-#include "fields.hpp"
+#include "part_fields.hpp"
 #include "metaspace.hpp"
 #include "utf8.hpp"
 
@@ -41,6 +41,15 @@ std::string joined(const Tokens& tokens) {
   return text;
 }
 
+bool is_utf8(std::string_view bytes) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const std::size_t size = valid_utf8_at(bytes, at);
+    if (size == 0) return false;
+    at += size;
+  }
+  return true;
+}
+
 /// A decoder that is one function.
 template <class Change>
 class Step final : public Decoder {
@@ -63,20 +72,9 @@ std::unique_ptr<Decoder> make_byte_level(const json& spec, const std::string& wh
   return step([](Tokens& tokens) {
     std::string bytes;
     for (const std::string& token : tokens) {
-      const std::size_t before = bytes.size();
-      for (std::size_t at = 0; at < token.size();) {
-        // Earlier decoders leave any bytes, which stay as they are.
-        const std::size_t size = valid_utf8_at(token, at);
-        const auto byte = size == 0 ? std::nullopt
-                                    : byte_of_character(code_point_at(token, at).value);
-        if (!byte) {  // a token with other characters stands for itself
-          bytes.resize(before);
-          bytes += token;
-          break;
-        }
-        bytes += *byte;
-        at += size;
-      }
+      // Earlier decoders leave any bytes. A token with other characters stands for itself.
+      const auto made = is_utf8(token) ? bytes_of_characters(token) : std::nullopt;
+      bytes += made.value_or(token);
     }
     tokens = {std::move(bytes)};
   });
@@ -109,7 +107,7 @@ std::unique_ptr<Decoder> make_word_piece(const json& spec, const std::string& wh
       if (i > 0 && tokens[i].starts_with(prefix)) {
         tokens[i].erase(0, prefix.size());
       } else if (i > 0) {
-        tokens[i].insert(0, " ");
+        tokens[i] = fmt::format(" {}", tokens[i]);
       }
       if (cleanup) tokens[i] = without_extra_spaces(std::move(tokens[i]));
     }
@@ -134,15 +132,6 @@ std::optional<char> byte_of_token(std::string_view token) {
       std::from_chars(token.data() + first, token.data() + 5, value, 16);
   if (error != std::errc() || end != token.data() + 5) return std::nullopt;
   return static_cast<char>(value);
-}
-
-bool is_utf8(std::string_view bytes) {
-  for (std::size_t at = 0; at < bytes.size();) {
-    const std::size_t size = valid_utf8_at(bytes, at);
-    if (size == 0) return false;
-    at += size;
-  }
-  return true;
 }
 
 std::unique_ptr<Decoder> make_byte_fallback(const json& spec, const std::string& where) {

@@ -9,7 +9,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "fields.hpp"
+#include "part_fields.hpp"
 
 namespace trireme {
 
@@ -74,7 +74,7 @@ Ids ids_of_special(const Fields& fields, const std::string& name) {
   const json& known = fields.object("special_tokens");
   const auto it = known.find(name);
   if (it == known.end()) {
-    fields.refuse("special_tokens", "lacks \"" + name + "\", which the template uses");
+    fields.refuse("special_tokens", fmt::format("lacks \"{}\", which the template uses", name));
   }
   const Fields token(*it, fields.where("special_tokens"), {"id", "ids", "tokens"});
   Ids ids;
@@ -100,7 +100,7 @@ std::unique_ptr<PostProcessor> make_template(const Fields& fields) {
       Ids& to = seen ? ids.after : ids.before;
       to.insert(to.end(), special.begin(), special.end());
     } else {
-      fields.refuse("single", "has the unknown part \"" + kind + "\"");
+      fields.refuse("single", fmt::format("has the unknown part \"{}\"", kind));
     }
   }
   if (!seen) fields.refuse("single", "lacks the text itself");

@@ -11,7 +11,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "fields.hpp"
+#include "part_fields.hpp"
 #include "model.hpp"
 #include "trie.hpp"
 #include "utf8.hpp"

@@ -5,8 +5,8 @@
 
 #include "trireme/core/error.hpp"
 
-#include "fields.hpp"
-#include "vocabulary_model.hpp"
+#include "part_fields.hpp"
+#include "table_model.hpp"
 
 namespace trireme {
 
@@ -18,7 +18,7 @@ namespace {
 /// needs the token.
 class UnknownToken {
  public:
-  UnknownToken(std::string name, const Vocabulary& vocabulary)
+  UnknownToken(std::string name, const TokenTable& vocabulary)
       : name_(std::move(name)), id_(vocabulary.id_of(name_)) {}
   [[nodiscard]] std::int32_t instead_of(std::string_view piece) const {
     TRM_REQUIRE(id_ >= 0,
@@ -33,11 +33,11 @@ class UnknownToken {
   std::int32_t id_;
 };
 
-class WordPiece final : public VocabularyModel {
+class WordPiece final : public TableModel {
  public:
   explicit WordPiece(const Fields& fields)
-      : VocabularyModel({fields.object("vocab"), fields.where("vocab")}),
-        unknown_(fields.text("unk_token"), vocabulary()),
+      : TableModel({fields.object("vocab"), fields.where("vocab")}),
+        unknown_(fields.text("unk_token"), table()),
         within_(trie().find(fields.text("continuing_subword_prefix"))),
         longest_(fields.whole_number("max_input_chars_per_word")) {}
 
@@ -75,11 +75,11 @@ class WordPiece final : public VocabularyModel {
   std::int64_t longest_;  // in code points; a longer word is unknown
 };
 
-class WordLevel final : public VocabularyModel {
+class WordLevel final : public TableModel {
  public:
   explicit WordLevel(const Fields& fields)
-      : VocabularyModel({fields.object("vocab"), fields.where("vocab")}),
-        unknown_(fields.text("unk_token"), vocabulary()) {}
+      : TableModel({fields.object("vocab"), fields.where("vocab")}),
+        unknown_(fields.text("unk_token"), table()) {}
 
   void encode(std::string_view piece, std::vector<std::int32_t>& ids) const override {
     const std::int32_t id = trie().value_of(piece);

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../unicode.hpp"
+#include "../characters.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../unicode.hpp"
+#include "../characters.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../byte_alphabet.hpp"
-#include "../unicode.hpp"
+#include "../characters.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 
@@ -108,8 +108,7 @@ class ByteLevelNormalizer final : public NormalizerStep {
   }
   void apply(std::string& text, const Section&) const override {
     std::string result;
-    result.reserve(text.size());
-    for (const char byte : text) result += byte_character(static_cast<unsigned char>(byte));
+    append_as_characters(result, text);
     text = std::move(result);
   }
   [[nodiscard]] bool separates(char32_t, char32_t) const override { return true; }

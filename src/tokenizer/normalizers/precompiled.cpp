@@ -9,7 +9,7 @@
 
 #include "../base64.hpp"
 #include "../charsmap.hpp"
-#include "../unicode.hpp"
+#include "../characters.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "../fields.hpp"
+#include "../part_fields.hpp"
 #include "../normalizer.hpp"
 
 namespace trireme {

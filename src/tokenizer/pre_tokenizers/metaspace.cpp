@@ -8,7 +8,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "../fields.hpp"
+#include "../part_fields.hpp"
 #include "../utf8.hpp"
 #include "makers.hpp"
 

@@ -8,8 +8,8 @@
 
 #include "trireme/core/error.hpp"
 
-#include "../fields.hpp"
-#include "../unicode.hpp"
+#include "../part_fields.hpp"
+#include "../characters.hpp"
 #include "makers.hpp"
 #include "runs.hpp"
 

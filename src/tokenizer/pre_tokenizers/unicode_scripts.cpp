@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../fields.hpp"
+#include "../part_fields.hpp"
 #include "../utf8.hpp"
 #include "makers.hpp"
 

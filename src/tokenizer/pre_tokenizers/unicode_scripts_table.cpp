@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scripts of code points, as tokenizers 0.23.3 knows them.
-// test/support/tokenizers/unicode_tables.py wrote this file.
+// test/support/tokenizers/make_characters.py wrote this file.
 #include "unicode_scripts.hpp"
 
 // clang-format off

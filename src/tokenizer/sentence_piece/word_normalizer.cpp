@@ -100,7 +100,7 @@ void WordNormalizer::normalize(std::string_view text,
   }
   if (remove_extra_) {
     const std::string_view space = escape_ ? kSpaceMark : " ";
-    while (to.word.ends_with(space)) to.word.resize(to.word.size() - space.size());
+    while (to.word.ends_with(space)) to.word.erase(to.word.size() - space.size());
   }
   if (add_space_ && space_is_suffix_) append_space(to);
   if (!to.word.empty()) take(to.word);

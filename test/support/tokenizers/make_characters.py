@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes src/tokenizer/unicode_tables.cpp and pre_tokenizers/unicode_scripts_table.cpp: how Hugging Face's
+# Writes src/tokenizer/character_tables.cpp and pre_tokenizers/unicode_scripts_table.cpp: how Hugging Face's
 # tokenizers class each code point, asked of the library itself. Needs `pip install tokenizers`.
-#   unicode_tables.py [--check]
+#   make_characters.py [--check]
 import argparse
 import sys
 from pathlib import Path
@@ -133,13 +133,13 @@ def lines(items):
 def head(purpose):
     return f"""// SPDX-License-Identifier: Apache-2.0
 // {purpose}, as tokenizers {tokenizers.__version__} knows them.
-// test/support/tokenizers/unicode_tables.py wrote this file.
+// test/support/tokenizers/make_characters.py wrote this file.
 """
 
 
 def tables():
-    text = head("Classes and lower case of code points") + '#include "unicode.hpp"\n\n'
-    text += "// clang-format off\nnamespace trireme::unicode_tables {\n\nnamespace {\n"
+    text = head("Classes and lower case of code points") + '#include "characters.hpp"\n\n'
+    text += "// clang-format off\nnamespace trireme::character_tables {\n\nnamespace {\n"
     names = []
     for name, points in classes().items():
         names.append(name)
@@ -153,7 +153,7 @@ def tables():
     for name in names:
         text += f"const std::span<const std::uint32_t> {name}(k_{name});\n"
     text += "const std::span<const LowerCase> lower_case(k_lower_case);\n\n"
-    return text + "}  // namespace trireme::unicode_tables\n"
+    return text + "}  // namespace trireme::character_tables\n"
 
 
 def scripts_table():
@@ -174,7 +174,7 @@ def main():
     different = False
     folder = ROOT / "src/tokenizer"
     for path, text in (
-        (folder / "unicode_tables.cpp", tables()),
+        (folder / "character_tables.cpp", tables()),
         (folder / "pre_tokenizers/unicode_scripts_table.cpp", scripts_table()),
     ):
         if arguments.check:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vocabulary: the tokens of a tokenizer.json's "vocab" object, by id.
-#include "vocabulary.hpp"
+// TokenTable: the tokens of a tokenizer.json's "vocab" object, by id.
+#include "token_table.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -18,7 +18,7 @@ constexpr std::uint64_t kLargestGap = 1 << 20;
 
 }  // namespace
 
-Vocabulary::Vocabulary(const nlohmann::json& tokens, const std::string& where) {
+TokenTable::TokenTable(const nlohmann::json& tokens, const std::string& where) {
   TRM_REQUIRE(!tokens.empty(), "{}: the vocabulary is empty", where);
   const std::uint64_t limit = tokens.size() + kLargestGap;
   std::vector<std::pair<std::string_view, std::int32_t>> keys;
@@ -43,7 +43,7 @@ Vocabulary::Vocabulary(const nlohmann::json& tokens, const std::string& where) {
   trie_ = Trie(std::move(keys));
 }
 
-const std::string& Vocabulary::token_of(std::int32_t id) const {
+const std::string& TokenTable::token_of(std::int32_t id) const {
   return tokens_.at(static_cast<std::size_t>(id));
 }
 

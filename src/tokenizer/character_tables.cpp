@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Classes and lower case of code points, as tokenizers 0.23.3 knows them.
-// test/support/tokenizers/unicode_tables.py wrote this file.
-#include "unicode.hpp"
+// test/support/tokenizers/make_characters.py wrote this file.
+#include "characters.hpp"
 
 // clang-format off
-namespace trireme::unicode_tables {
+namespace trireme::character_tables {
 
 namespace {
 
@@ -268,4 +268,4 @@ const std::span<const std::uint32_t> word(k_word);
 const std::span<const std::uint32_t> normalized(k_normalized);
 const std::span<const LowerCase> lower_case(k_lower_case);
 
-}  // namespace trireme::unicode_tables
+}  // namespace trireme::character_tables

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vocabulary: the tokens of a tokenizer.json's "vocab" object, by id.
+// TokenTable: the tokens of a tokenizer.json's "vocab" object, by id.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@
 
 namespace trireme {
 
-class Vocabulary {
+class TokenTable {
  public:
-  Vocabulary() = default;
+  TokenTable() = default;
   /// `tokens` maps each token to its id. Throws Error that begins with `where` if an id is no
   /// whole number, too large for so few tokens, or taken twice.
-  Vocabulary(const nlohmann::json& tokens, const std::string& where);
+  TokenTable(const nlohmann::json& tokens, const std::string& where);
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
   /// The token of an id from 0 to size() − 1; "" for an id without a token.

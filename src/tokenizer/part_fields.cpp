@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fields: one object of a tokenizer.json, read field by field.
-#include "fields.hpp"
+#include "part_fields.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -18,7 +18,10 @@ namespace {
 
 std::string shortened(const json& value) {
   std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  if (text.size() > 60) {
+    text.resize(57);
+    text += "...";
+  }
   return text;
 }
 
@@ -59,7 +62,7 @@ const json& Fields::any(std::string_view name) const {
 
 bool Fields::boolean(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_boolean()) refuse(name, "must be true or false, not " + shortened(value));
+  if (!value.is_boolean()) refuse(name, fmt::format("must be true or false, not {}", shortened(value)));
   return value.get<bool>();
 }
 
@@ -69,7 +72,7 @@ bool Fields::boolean(std::string_view name, bool otherwise) const {
 
 std::string Fields::text(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_string()) refuse(name, "must be a string, not " + shortened(value));
+  if (!value.is_string()) refuse(name, fmt::format("must be a string, not {}", shortened(value)));
   return value.get<std::string>();
 }
 
@@ -81,7 +84,7 @@ char32_t Fields::character(std::string_view name) const {
   const std::string value = text(name);
   const std::size_t bytes = valid_utf8_at(value, 0);
   if (bytes == 0 || bytes != value.size()) {
-    refuse(name, "must be one character, not " + shortened(any(name)));
+    refuse(name, fmt::format("must be one character, not {}", shortened(any(name))));
   }
   return code_point_at(value, 0).value;
 }
@@ -90,7 +93,7 @@ std::int64_t Fields::whole_number(std::string_view name) const {
   const json& value = any(name);
   const bool fits = value.is_number_unsigned() &&
                     value.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max();
-  if (!fits) refuse(name, "must be a whole number from 0 on, not " + shortened(value));
+  if (!fits) refuse(name, fmt::format("must be a whole number from 0 on, not {}", shortened(value)));
   return value.get<std::int64_t>();
 }
 
@@ -100,13 +103,13 @@ std::int64_t Fields::whole_number(std::string_view name, std::int64_t otherwise)
 
 const json& Fields::object(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_object()) refuse(name, "must be an object, not " + shortened(value));
+  if (!value.is_object()) refuse(name, fmt::format("must be an object, not {}", shortened(value)));
   return value;
 }
 
 const json& Fields::array(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_array()) refuse(name, "must be a list, not " + shortened(value));
+  if (!value.is_array()) refuse(name, fmt::format("must be a list, not {}", shortened(value)));
   return value;
 }
 

@@ -57,9 +57,9 @@ void normalize(std::string& text, NormalForm form);
 /// The first place above `from` where a grapheme cluster ends in valid UTF-8.
 [[nodiscard]] std::size_t grapheme_end(std::string_view text, std::size_t from);
 
-/// Generated tables, in unicode_tables.cpp. Ranges of code points are pairs of a gap since the
+/// Generated tables, in character_tables.cpp. Ranges of code points are pairs of a gap since the
 /// last range and a size.
-namespace unicode_tables {
+namespace character_tables {
 extern const std::span<const std::uint32_t> white_space, numeric, punctuation, other,
     nonspacing_mark, mark, word, normalized;
 /// Runs of upper-case letters: first, how many, the step between them, and the distance of the
@@ -68,6 +68,6 @@ struct LowerCase {
   std::uint32_t first, count, step, distance;
 };
 extern const std::span<const LowerCase> lower_case;
-}  // namespace unicode_tables
+}  // namespace character_tables
 
 }  // namespace trireme

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Classes of code points, lower case and normal forms.
-#include "unicode.hpp"
+#include "characters.hpp"
 
 #include <utf8proc.h>
 
@@ -18,7 +18,7 @@ namespace trireme {
 
 namespace {
 
-constexpr std::size_t kCodePoints = 0x110000;
+constexpr std::size_t kCount = 0x110000;
 // İ is the one letter whose lower case is two code points: i and a dot above.
 constexpr char32_t kCapitalDottedI = 0x130;
 constexpr std::string_view kDottedI = "i\xcc\x87";
@@ -26,7 +26,7 @@ constexpr std::string_view kDottedI = "i\xcc\x87";
 constexpr char32_t kFirstCombining = 0x300;
 
 std::vector<std::uint8_t> make_bits() {
-  std::vector<std::uint8_t> bits(kCodePoints);
+  std::vector<std::uint8_t> bits(kCount);
   const auto mark = [&](CharClass which, std::span<const std::uint32_t> ranges) {
     std::size_t at = 0;
     for (std::size_t i = 0; i + 1 < ranges.size(); i += 2) {
@@ -36,21 +36,21 @@ std::vector<std::uint8_t> make_bits() {
       }
     }
   };
-  mark(CharClass::white_space, unicode_tables::white_space);
-  mark(CharClass::numeric, unicode_tables::numeric);
-  mark(CharClass::punctuation, unicode_tables::punctuation);
-  mark(CharClass::other, unicode_tables::other);
-  mark(CharClass::nonspacing_mark, unicode_tables::nonspacing_mark);
-  mark(CharClass::mark, unicode_tables::mark);
-  mark(CharClass::word, unicode_tables::word);
-  mark(CharClass::normalized, unicode_tables::normalized);
+  mark(CharClass::white_space, character_tables::white_space);
+  mark(CharClass::numeric, character_tables::numeric);
+  mark(CharClass::punctuation, character_tables::punctuation);
+  mark(CharClass::other, character_tables::other);
+  mark(CharClass::nonspacing_mark, character_tables::nonspacing_mark);
+  mark(CharClass::mark, character_tables::mark);
+  mark(CharClass::word, character_tables::word);
+  mark(CharClass::normalized, character_tables::normalized);
   return bits;
 }
 
 std::vector<char32_t> make_lower() {
-  std::vector<char32_t> lower(kCodePoints);
-  for (char32_t c = 0; c < kCodePoints; ++c) lower[c] = c;
-  for (const auto& run : unicode_tables::lower_case) {
+  std::vector<char32_t> lower(kCount);
+  for (char32_t c = 0; c < kCount; ++c) lower[c] = c;
+  for (const auto& run : character_tables::lower_case) {
     for (std::uint32_t i = 0; i < run.count; ++i) {
       const char32_t c = run.first + i * run.step;
       lower[c] = c + run.distance;
