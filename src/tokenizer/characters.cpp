@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -25,14 +26,15 @@ constexpr std::string_view kDottedI = "i\xcc\x87";
 // The form C leaves text of smaller code points as it is.
 constexpr char32_t kFirstCombining = 0x300;
 
-std::vector<std::uint8_t> make_bits() {
-  std::vector<std::uint8_t> bits(kCount);
+// One value for each code point.
+std::vector<std::uint16_t> make_bits() {
+  std::vector<std::uint16_t> bits(kCount);
   const auto mark = [&](CharClass which, std::span<const std::uint32_t> ranges) {
     std::size_t at = 0;
     for (std::size_t i = 0; i + 1 < ranges.size(); i += 2) {
       at += ranges[i];
       for (const std::size_t end = at + ranges[i + 1]; at < end; ++at) {
-        bits[at] |= static_cast<std::uint8_t>(which);
+        bits[at] = static_cast<std::uint16_t>(bits[at] | static_cast<std::uint16_t>(which));
       }
     }
   };
@@ -44,6 +46,8 @@ std::vector<std::uint8_t> make_bits() {
   mark(CharClass::mark, character_tables::mark);
   mark(CharClass::word, character_tables::word);
   mark(CharClass::normalized, character_tables::normalized);
+  mark(CharClass::extends, character_tables::extends);
+  mark(CharClass::prepends, character_tables::prepends);
   return bits;
 }
 
@@ -77,9 +81,20 @@ void append_normal_form(std::string& to, std::string_view text, NormalForm form)
 
 }  // namespace
 
-const std::uint8_t* class_bits() {
-  static const std::vector<std::uint8_t> bits = make_bits();
-  return bits.data();
+ClassTable::ClassTable() {
+  const std::vector<std::uint16_t> bits = make_bits();
+  std::map<std::vector<std::uint16_t>, std::uint16_t> known;
+  for (auto at = bits.begin(); at != bits.end(); at += kBlock) {
+    const auto [block, is_new] = known.try_emplace(
+        {at, at + kBlock}, static_cast<std::uint16_t>(blocks_.size() / kBlock));
+    if (is_new) blocks_.insert(blocks_.end(), at, at + kBlock);
+    block_.push_back(block->second);
+  }
+}
+
+const ClassTable& class_table() {
+  static const ClassTable table;
+  return table;
 }
 
 void append_lower_case(std::string& text, char32_t c) {
@@ -130,16 +145,23 @@ bool normal_forms_separate(char32_t before, char32_t after) {
          !is_a(CharClass::normalized, after);
 }
 
+// The installed utf8proc may be older than the peers: their own tables tell what joins a
+// cluster, and utf8proc what ends one.
 std::size_t grapheme_end(std::string_view text, std::size_t from) {
+  const auto breaks = [](char32_t before, char32_t after, utf8proc_int32_t* state) {
+    return utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(before),
+                                            static_cast<utf8proc_int32_t>(after), state) != 0;
+  };
   CodePoint last = code_point_at(text, from);
   std::size_t end = from + last.bytes;
   utf8proc_int32_t state = 0;
   while (end < text.size()) {
     const CodePoint c = code_point_at(text, end);
-    if (utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(last.value),
-                                         static_cast<utf8proc_int32_t>(c.value), &state) != 0) {
-      break;
-    }
+    const bool joined = !breaks(last.value, c.value, &state);
+    const bool extends = is_a(CharClass::extends, c.value) && !breaks(last.value, 0x301, nullptr);
+    const bool prepends =
+        is_a(CharClass::prepends, last.value) && !breaks(0x600, c.value, nullptr);
+    if (!joined && !extends && !prepends) break;
     end += c.bytes;
     last = c;
   }

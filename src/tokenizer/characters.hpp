@@ -9,11 +9,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trireme {
 
-/// The bits of a code point in class_bits().
-enum class CharClass : std::uint8_t {
+/// Bits of a code point.
+enum class CharClass : std::uint16_t {
   white_space = 1,
   numeric = 2,
   punctuation = 4,      ///< of ASCII also symbols
@@ -22,13 +23,28 @@ enum class CharClass : std::uint8_t {
   mark = 32,
   word = 64,            ///< what \w matches
   normalized = 128,     ///< takes part in normal forms; others stay as they are
+  extends = 256,        ///< joins the grapheme cluster before it
+  prepends = 512,       ///< joins the grapheme cluster behind it
 };
 
-/// The bits of all 0x110000 code points.
-[[nodiscard]] const std::uint8_t* class_bits();
+/// The bits of all code points. Blocks of equal bits are held once.
+class ClassTable {
+ public:
+  ClassTable();
+  [[nodiscard]] std::uint16_t operator[](char32_t c) const {
+    return blocks_[block_[c / kBlock] * kBlock + c % kBlock];
+  }
+
+ private:
+  static constexpr std::size_t kBlock = 128;
+  std::vector<std::uint16_t> block_;
+  std::vector<std::uint16_t> blocks_;
+};
+
+[[nodiscard]] const ClassTable& class_table();
 
 [[nodiscard]] inline bool is_a(CharClass which, char32_t c) {
-  return (class_bits()[c] & static_cast<std::uint8_t>(which)) != 0;
+  return (class_table()[c] & static_cast<std::uint16_t>(which)) != 0;
 }
 
 /// The end of the ASCII text at `from`, which may be empty.
@@ -61,7 +77,7 @@ void normalize(std::string& text, NormalForm form);
 /// last range and a size.
 namespace character_tables {
 extern const std::span<const std::uint32_t> white_space, numeric, punctuation, other,
-    nonspacing_mark, mark, word, normalized;
+    nonspacing_mark, mark, word, normalized, extends, prepends;
 /// Runs of upper-case letters: first, how many, the step between them, and the distance of the
 /// lower-case letter modulo 2³².
 struct LowerCase {

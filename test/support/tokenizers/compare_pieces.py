@@ -36,7 +36,7 @@ def translations(count):
         try:
             with path.open("rb") as file:
                 catalog = gettext.GNUTranslations(file)._catalog
-        except (OSError, UnicodeDecodeError, ValueError):
+        except (OSError, IndexError, ValueError):
             continue
         texts = [v for k, v in catalog.items() if isinstance(v, str) and v]
         found += texts[1:400:7]
@@ -157,17 +157,17 @@ def compare_pre_tokenizers(c):
         c.compare(name[:44], "pre_tokenizer", spec, records, expected, lambda a, b: json.loads(a) == b)
 
 
-def trained(paragraphs):
+def trained(paragraphs, size=8000):
     """{name: a model's spec}"""
     made = {}
     corpus = paragraphs[:20000]
     for name, model, trainer in (
         ("WordPiece", models.WordPiece(unk_token="[UNK]"),
-         trainers.WordPieceTrainer(vocab_size=8000, special_tokens=["[UNK]"], show_progress=False)),
+         trainers.WordPieceTrainer(vocab_size=size, special_tokens=["[UNK]"], show_progress=False)),
         ("WordLevel", models.WordLevel(unk_token="[UNK]"),
-         trainers.WordLevelTrainer(vocab_size=8000, special_tokens=["[UNK]"], show_progress=False)),
+         trainers.WordLevelTrainer(vocab_size=size, special_tokens=["[UNK]"], show_progress=False)),
         ("Unigram", models.Unigram(),
-         trainers.UnigramTrainer(vocab_size=4000, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)),
+         trainers.UnigramTrainer(vocab_size=size // 2, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)),
     ):
         tokenizer = Tokenizer(model)
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace() if name == "Unigram" else pre_tokenizers.Whitespace()

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Writes src/tokenizer/character_tables.cpp and pre_tokenizers/unicode_scripts_table.cpp: how Hugging Face's
-# tokenizers class each code point, asked of the library itself. Needs `pip install tokenizers`.
+# tokenizers class each code point, asked of the library itself. Needs
+# `pip install tokenizers sentencepiece protobuf`.
 #   make_characters.py [--check]
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
+import sentencepiece
 import tokenizers
+from sentencepiece import sentencepiece_model_pb2 as model_pb2
 from tokenizers import normalizers, pre_tokenizers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,7 +49,25 @@ def classes():
     found["mark"] = [c for c, s in characters() if not marks.normalize_str(s)]
     found["word"] = [c for c, s in characters() if len(pieces(word, "a" + s)) == 1 and pieces(word, s)]
     found["normalized"] = normalized()
+    found["extends"], found["prepends"] = clusters()
     return found
+
+
+def clusters():
+    """Code points that join the grapheme cluster before them, and behind them."""
+    # A rule for `a` replaces a short cluster that begins so, and a rule for two code points
+    # replaces a cluster of just these.
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "rules").write_text("61\t62\n65 301\t7A\n")
+        (Path(folder) / "text").write_text("\n".join("abcdefgh"[i:] for i in range(8)))
+        sentencepiece.SentencePieceTrainer.train(
+            input=f"{folder}/text", model_prefix=f"{folder}/model", vocab_size=12, hard_vocab_limit=False,
+            normalization_rule_tsv=f"{folder}/rules", minloglevel=2)
+        model = model_pb2.ModelProto.FromString(Path(f"{folder}/model.model").read_bytes())
+    rules = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
+    extends = [c for c, s in characters() if s != "a" and rules.normalize_str("a" + s) == "b"]
+    prepends = [c for c, s in characters() if rules.normalize_str(s + "e\u0301").endswith("e\u0301")]
+    return extends, prepends
 
 
 def normalized():
