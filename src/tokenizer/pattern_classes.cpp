@@ -124,7 +124,15 @@ void refuse_ambiguous(std::string_view expression, Flavour flavour, const std::s
   refuse("\\R", "write [\\r\\n]");
   refuse("\\X", "write the characters");
   if (flavour != Flavour::oniguruma) return;
-  refuse("}+", "write (?>...) for a repetition that never gives back");
+  // {1,3}+ repeats a repetition there, and never gives back elsewhere.
+  for (std::size_t at = expression.find("}+"); at != std::string_view::npos;
+       at = expression.find("}+", at + 1)) {
+    const std::size_t brace = expression.substr(0, at).find_last_not_of("0123456789,");
+    TRM_REQUIRE(brace == std::string_view::npos || expression[brace] != '{',
+                "{}: the regular expression {} has \"{}\", which libraries read in different "
+                "ways: write (?>...) for a repetition that never gives back",
+                where, expression, expression.substr(brace, at + 2 - brace));
+  }
   refuse("(?m", "leave the option out");
   refuse("(?s", "leave the option out");
 }
