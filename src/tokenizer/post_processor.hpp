@@ -2,19 +2,14 @@
 // PostProcessor: the ids that stand around a whole text, such as its first and last token.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
-namespace trireme {
+#include "trireme/tokenizer/tokenizer.hpp"
 
-struct Surroundings {
-  std::vector<std::int32_t> before;
-  std::vector<std::int32_t> after;
-};
+namespace trireme {
 
 /// Immutable, so threads may share it.
 class PostProcessor {

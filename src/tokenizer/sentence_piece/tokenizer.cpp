@@ -41,7 +41,13 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
   [[nodiscard]] std::int32_t end_of_document() const override { return end_; }
 
-  void encode(std::string_view text, std::vector<std::int32_t>& to) const override;
+  void encode_part(std::string_view text, TextPart part,
+                   std::vector<std::int32_t>& to) const override;
+  [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const override {
+    const std::int32_t id = pieces_.id_of(token);
+    return id == pieces_.unknown() && pieces_.piece(id).text != token ? std::nullopt
+                                                                      : std::optional(id);
+  }
   // Spaces at both ends of a text are treated apart, so that no piece of a text stands for
   // itself.
   [[nodiscard]] std::size_t split_point(std::string_view) const override { return 0; }
@@ -86,8 +92,9 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view bytes, ModelFile
   if (!end_is_piece_) end_ = static_cast<std::int32_t>(pieces_.pieces().size());
 }
 
-void SentencePieceTokenizer::encode(std::string_view text,
-                                    std::vector<std::int32_t>& to) const {
+// split_point() is 0, so that every part is a whole document.
+void SentencePieceTokenizer::encode_part(std::string_view text, TextPart /*part*/,
+                                         std::vector<std::int32_t>& to) const {
   std::vector<Segment> segments;
   float score = 0;
   bool after_unknown = false;
