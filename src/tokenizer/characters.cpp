@@ -2,12 +2,11 @@
 // Classes of code points, lower case and normal forms.
 #include "characters.hpp"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <utf8proc.h>
 #include <utility>
 #include <vector>
 
@@ -81,7 +80,7 @@ void append_normal_form(std::string& to, std::string_view text, NormalForm form)
 
 }  // namespace
 
-ClassTable::ClassTable() {
+CharacterBits::CharacterBits() {
   const std::vector<std::uint16_t> bits = make_bits();
   std::map<std::vector<std::uint16_t>, std::uint16_t> known;
   for (auto at = bits.begin(); at != bits.end(); at += kBlock) {
@@ -92,8 +91,8 @@ ClassTable::ClassTable() {
   }
 }
 
-const ClassTable& class_table() {
-  static const ClassTable table;
+const CharacterBits& character_bits() {
+  static const CharacterBits table;
   return table;
 }
 
@@ -158,7 +157,8 @@ std::size_t grapheme_end(std::string_view text, std::size_t from) {
   while (end < text.size()) {
     const CodePoint c = code_point_at(text, end);
     const bool joined = !breaks(last.value, c.value, &state);
-    const bool extends = is_a(CharClass::extends, c.value) && !breaks(last.value, 0x301, nullptr);
+    const bool extends =
+        is_a(CharClass::extends, c.value) && !breaks(last.value, 0x301, nullptr);
     const bool prepends =
         is_a(CharClass::prepends, last.value) && !breaks(0x600, c.value, nullptr);
     if (!joined && !extends && !prepends) break;

@@ -17,20 +17,20 @@ namespace trireme {
 enum class CharClass : std::uint16_t {
   white_space = 1,
   numeric = 2,
-  punctuation = 4,      ///< of ASCII also symbols
-  other = 8,            ///< control, format, private use and unassigned
+  punctuation = 4,  ///< of ASCII also symbols
+  other = 8,        ///< control, format, private use and unassigned
   nonspacing_mark = 16,
   mark = 32,
-  word = 64,            ///< what \w matches
-  normalized = 128,     ///< takes part in normal forms; others stay as they are
-  extends = 256,        ///< joins the grapheme cluster before it
-  prepends = 512,       ///< joins the grapheme cluster behind it
+  word = 64,         ///< what \w matches
+  normalized = 128,  ///< takes part in normal forms; others stay as they are
+  extends = 256,     ///< joins the grapheme cluster before it
+  prepends = 512,    ///< joins the grapheme cluster behind it
 };
 
 /// The bits of all code points. Blocks of equal bits are held once.
-class ClassTable {
+class CharacterBits {
  public:
-  ClassTable();
+  CharacterBits();
   [[nodiscard]] std::uint16_t operator[](char32_t c) const {
     return blocks_[block_[c / kBlock] * kBlock + c % kBlock];
   }
@@ -41,10 +41,10 @@ class ClassTable {
   std::vector<std::uint16_t> blocks_;
 };
 
-[[nodiscard]] const ClassTable& class_table();
+[[nodiscard]] const CharacterBits& character_bits();
 
 [[nodiscard]] inline bool is_a(CharClass which, char32_t c) {
-  return (class_table()[c] & static_cast<std::uint16_t>(which)) != 0;
+  return (character_bits()[c] & static_cast<std::uint16_t>(which)) != 0;
 }
 
 /// The end of the ASCII text at `from`, which may be empty.
@@ -73,8 +73,8 @@ void normalize(std::string& text, NormalForm form);
 /// The first place above `from` where a grapheme cluster ends in valid UTF-8.
 [[nodiscard]] std::size_t grapheme_end(std::string_view text, std::size_t from);
 
-/// Generated tables, in character_tables.cpp. Ranges of code points are pairs of a gap since the
-/// last range and a size.
+/// Generated tables, in character_tables.cpp. Ranges of code points are pairs of a gap since
+/// the last range and a size.
 namespace character_tables {
 extern const std::span<const std::uint32_t> white_space, numeric, punctuation, other,
     nonspacing_mark, mark, word, normalized, extends, prepends;

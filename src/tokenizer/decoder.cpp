@@ -11,8 +11,8 @@
 #include "trireme/core/error.hpp"
 
 #include "byte_alphabet.hpp"
-#include "part_fields.hpp"
 #include "metaspace.hpp"
+#include "part_fields.hpp"
 #include "utf8.hpp"
 
 namespace trireme {
@@ -101,17 +101,17 @@ std::string without_extra_spaces(std::string text) {
 
 std::unique_ptr<Decoder> make_word_piece(const json& spec, const std::string& where) {
   const Fields fields(spec, where, {"prefix", "cleanup"});
-  return step([prefix = fields.text("prefix"), cleanup = fields.boolean("cleanup")](
-                  Tokens& tokens) {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      if (i > 0 && tokens[i].starts_with(prefix)) {
-        tokens[i].erase(0, prefix.size());
-      } else if (i > 0) {
-        tokens[i] = fmt::format(" {}", tokens[i]);
-      }
-      if (cleanup) tokens[i] = without_extra_spaces(std::move(tokens[i]));
-    }
-  });
+  return step(
+      [prefix = fields.text("prefix"), cleanup = fields.boolean("cleanup")](Tokens& tokens) {
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+          if (i > 0 && tokens[i].starts_with(prefix)) {
+            tokens[i].erase(0, prefix.size());
+          } else if (i > 0) {
+            tokens[i] = fmt::format(" {}", tokens[i]);
+          }
+          if (cleanup) tokens[i] = without_extra_spaces(std::move(tokens[i]));
+        }
+      });
 }
 
 std::unique_ptr<Decoder> make_metaspace_decoder(const json& spec, const std::string& where) {
@@ -128,8 +128,7 @@ std::optional<char> byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
   const std::size_t first = token[3] == '+' ? 4 : 3;
   unsigned value = 0;
-  const auto [end, error] =
-      std::from_chars(token.data() + first, token.data() + 5, value, 16);
+  const auto [end, error] = std::from_chars(token.data() + first, token.data() + 5, value, 16);
   if (error != std::errc() || end != token.data() + 5) return std::nullopt;
   return static_cast<char>(value);
 }
@@ -244,9 +243,10 @@ std::unique_ptr<Decoder> make_decoder(const json& spec, const std::string& where
               "{}: the decoder \"CTC\" is for the output of speech recognition, and not "
               "supported",
               where);
-  refuse_type(type, where,
-              "ByteLevel, WordPiece, Metaspace, ByteFallback, Fuse, Strip, Replace, BPEDecoder, "
-              "Sequence");
+  refuse_type(
+      type, where,
+      "ByteLevel, WordPiece, Metaspace, ByteFallback, Fuse, Strip, Replace, BPEDecoder, "
+      "Sequence");
 }
 
 }  // namespace trireme

@@ -62,7 +62,8 @@ const json& Fields::any(std::string_view name) const {
 
 bool Fields::boolean(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_boolean()) refuse(name, fmt::format("must be true or false, not {}", shortened(value)));
+  if (!value.is_boolean())
+    refuse(name, fmt::format("must be true or false, not {}", shortened(value)));
   return value.get<bool>();
 }
 
@@ -72,7 +73,8 @@ bool Fields::boolean(std::string_view name, bool otherwise) const {
 
 std::string Fields::text(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_string()) refuse(name, fmt::format("must be a string, not {}", shortened(value)));
+  if (!value.is_string())
+    refuse(name, fmt::format("must be a string, not {}", shortened(value)));
   return value.get<std::string>();
 }
 
@@ -93,7 +95,8 @@ std::int64_t Fields::whole_number(std::string_view name) const {
   const json& value = any(name);
   const bool fits = value.is_number_unsigned() &&
                     value.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max();
-  if (!fits) refuse(name, fmt::format("must be a whole number from 0 on, not {}", shortened(value)));
+  if (!fits)
+    refuse(name, fmt::format("must be a whole number from 0 on, not {}", shortened(value)));
   return value.get<std::int64_t>();
 }
 
@@ -103,7 +106,8 @@ std::int64_t Fields::whole_number(std::string_view name, std::int64_t otherwise)
 
 const json& Fields::object(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_object()) refuse(name, fmt::format("must be an object, not {}", shortened(value)));
+  if (!value.is_object())
+    refuse(name, fmt::format("must be an object, not {}", shortened(value)));
   return value;
 }
 
@@ -122,7 +126,8 @@ std::string type_of(const json& spec, const std::string& where) {
 }
 
 Nesting::Nesting(const std::string& where) {
-  TRM_REQUIRE(nesting < kDeepest, "{}: more than {} sequences hold each other", where, kDeepest);
+  TRM_REQUIRE(nesting < kDeepest, "{}: more than {} sequences hold each other", where,
+              kDeepest);
   ++nesting;
 }
 

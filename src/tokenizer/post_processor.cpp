@@ -40,7 +40,8 @@ class SequenceProcessor final : public PostProcessor {
     const json& list = fields.array("processors");
     for (std::size_t i = 0; i < list.size(); ++i) {
       TRM_REQUIRE(!list[i].is_null(), "{}.processors[{}]: an object is needed", where, i);
-      steps_.push_back(make_post_processor(list[i], fmt::format("{}.processors[{}]", where, i)));
+      steps_.push_back(
+          make_post_processor(list[i], fmt::format("{}.processors[{}]", where, i)));
     }
   }
   void surround(Surroundings& ids) const override {

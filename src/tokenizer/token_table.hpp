@@ -23,7 +23,9 @@ class TokenTable {
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
   /// The token of an id from 0 to size() − 1; "" for an id without a token.
   [[nodiscard]] const std::string& token_of(std::int32_t id) const;
-  [[nodiscard]] std::int32_t id_of(std::string_view token) const { return trie_.value_of(token); }
+  [[nodiscard]] std::int32_t id_of(std::string_view token) const {
+    return trie_.value_of(token);
+  }
   [[nodiscard]] const Trie& trie() const { return trie_; }
 
  private:

@@ -11,8 +11,8 @@
 
 #include "trireme/core/error.hpp"
 
-#include "part_fields.hpp"
 #include "model.hpp"
+#include "part_fields.hpp"
 #include "trie.hpp"
 #include "utf8.hpp"
 
@@ -121,9 +121,9 @@ class Unigram final : public Model {
                 "{}: {} tokens are too many", where, list.size());
     double least = std::numeric_limits<double>::infinity();
     for (const json& entry : list) {
-      TRM_REQUIRE(entry.is_array() && entry.size() == 2 && entry[0].is_string() &&
-                      entry[1].is_number(),
-                  "{}[{}]: a token and its score are needed", where, tokens_.size());
+      TRM_REQUIRE(
+          entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_number(),
+          "{}[{}]: a token and its score are needed", where, tokens_.size());
       tokens_.push_back(entry[0].get<std::string>());
       scores_.push_back(entry[1].is_number_float() ? as_serde_reads(entry[1].get<double>())
                                                    : entry[1].get<double>());
@@ -198,8 +198,7 @@ class Unigram final : public Model {
 }  // namespace
 
 std::unique_ptr<Model> make_unigram(const json& spec, const std::string& where) {
-  return std::make_unique<Unigram>(
-      Fields(spec, where, {"vocab", "unk_id", "byte_fallback"}));
+  return std::make_unique<Unigram>(Fields(spec, where, {"vocab", "unk_id", "byte_fallback"}));
 }
 
 }  // namespace trireme

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// WordPiece: the longest token that begins a word, then the longest that continues it. WordLevel:
-// a word is a token.
+// WordPiece: the longest token that begins a word, then the longest that continues it.
+// WordLevel: a word is a token.
 #include <nlohmann/json.hpp>
 
 #include "trireme/core/error.hpp"
@@ -93,9 +93,9 @@ class WordLevel final : public TableModel {
 }  // namespace
 
 std::unique_ptr<Model> make_word_piece(const json& spec, const std::string& where) {
-  return std::make_unique<WordPiece>(Fields(
-      spec, where,
-      {"vocab", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"}));
+  return std::make_unique<WordPiece>(
+      Fields(spec, where,
+             {"vocab", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"}));
 }
 
 std::unique_ptr<Model> make_word_level(const json& spec, const std::string& where) {

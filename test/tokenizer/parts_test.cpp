@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tokenizer.json may not say is an error that names the place, for each part. Where texts
-// may be split follows from the parts.
+// What a tokenizer.json may not say is an error that names the place, for each part. Where
+// texts may be split follows from the parts.
 #include <boost/test/unit_test.hpp>
-
 #include <nlohmann/json.hpp>
-
-#include "../support/error_of.hpp"
 
 #include "../../src/tokenizer/base64.hpp"
 #include "../../src/tokenizer/charsmap.hpp"
@@ -15,6 +12,7 @@
 #include "../../src/tokenizer/post_processor.hpp"
 #include "../../src/tokenizer/pre_tokenizer.hpp"
 #include "../../src/tokenizer/trie.hpp"
+#include "../support/error_of.hpp"
 
 using namespace trireme;
 using nlohmann::json;
@@ -96,7 +94,8 @@ BOOST_AUTO_TEST_CASE(a_table_of_characters_is_checked) {
   TRM_TEST_MENTIONS(error(little_endian(8) + beyond + std::string("a\0", 2)),
                     "a text at byte 77 of 2");
   // Offsets beyond the array lead nowhere.
-  const CharsMap far(little_endian(4) + little_endian(0xfffffc00) + std::string("a\0", 2), "map");
+  const CharsMap far(little_endian(4) + little_endian(0xfffffc00) + std::string("a\0", 2),
+                     "map");
   BOOST_TEST(!far.longest("abc"));
   BOOST_TEST(!far.reaches("a"));
 }
@@ -108,19 +107,18 @@ BOOST_AUTO_TEST_CASE(a_pre_tokenizer_that_cannot_be_read_is_named) {
                     "must be one character");
   TRM_TEST_MENTIONS(pre_tokenizer_error(R"({"type": "Punctuation", "behavior": "Gone"})"),
                     "\"behavior\" must be Removed");
-  TRM_TEST_MENTIONS(pre_tokenizer_error(R"({"type": "FixedLength", "length": 0})"), "at least 1");
-  TRM_TEST_MENTIONS(
-      pre_tokenizer_error(R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "x"})"),
-      "must be always, first or never");
+  TRM_TEST_MENTIONS(pre_tokenizer_error(R"({"type": "FixedLength", "length": 0})"),
+                    "at least 1");
+  TRM_TEST_MENTIONS(pre_tokenizer_error(
+                        R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "x"})"),
+                    "must be always, first or never");
   TRM_TEST_MENTIONS(pre_tokenizer_error(R"({"type": "Metaspace", "replacement": "_",
                                             "prepend_scheme": "always", "add_prefix_space": false})"),
                     "contradicts");
 }
 
 BOOST_AUTO_TEST_CASE(a_vocabulary_is_checked) {
-  const auto word_level = [](const char* vocab) {
-    return model_error(make_word_level, vocab);
-  };
+  const auto word_level = [](const char* vocab) { return model_error(make_word_level, vocab); };
   TRM_TEST_MENTIONS(word_level(R"({"vocab": {}, "unk_token": "u"})"), "vocabulary is empty");
   TRM_TEST_MENTIONS(word_level(R"({"vocab": [], "unk_token": "u"})"), "must be an object");
   TRM_TEST_MENTIONS(word_level(R"({"vocab": {"a": 0, "b": 0}, "unk_token": "u"})"),
@@ -172,9 +170,9 @@ BOOST_AUTO_TEST_CASE(post_processors) {
       [{"SpecialToken": {"id": "c", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
       "pair": [], "special_tokens": {"c": {"id": "c", "ids": [4, 5], "tokens": ["c", "d"]}}})";
   BOOST_CHECK((surround(part) == std::pair(Ids{4, 5, 7}, Ids{8})));
-  BOOST_CHECK((surround(fmt::format(R"({{"type": "Sequence", "processors": [{}, {}]}})", part,
-                                    part)
-                            .c_str()) == std::pair(Ids{4, 5, 4, 5, 7}, Ids{8})));
+  BOOST_CHECK(
+      (surround(fmt::format(R"({{"type": "Sequence", "processors": [{}, {}]}})", part, part)
+                    .c_str()) == std::pair(Ids{4, 5, 4, 5, 7}, Ids{8})));
   BOOST_TEST(!make_post_processor(nullptr, "post_processor"));
   TRM_TEST_MENTIONS(post_processor_error(R"({"type": "X"})"), "\"X\" is not known");
   TRM_TEST_MENTIONS(post_processor_error(R"({"type": "BertProcessing", "sep": ["s"]})"),
@@ -203,7 +201,9 @@ BOOST_AUTO_TEST_CASE(decoders) {
     for (const std::string& token : tokens) text += token;
     return text;
   };
-  BOOST_TEST(decode(R"({"type": "ByteLevel"})", {"\xc4\xa0""a", "\xc3\xa9"}) == " a\xe9");
+  BOOST_TEST(decode(R"({"type": "ByteLevel"})", {"\xc4\xa0"
+                                                 "a",
+                                                 "\xc3\xa9"}) == " a\xe9");
   BOOST_TEST(decode(R"({"type": "ByteFallback"})", {"<0xC3>", "<0xA9>", "x", "<0xC3>"}) ==
              "\xc3\xa9x\xef\xbf\xbd");
   BOOST_TEST(decode(R"({"type": "Strip", "content": "a", "start": 2, "stop": 1})",
@@ -225,14 +225,15 @@ BOOST_AUTO_TEST_CASE(texts_may_be_split_where_no_part_looks_across) {
   };
   BOOST_TEST(separates(R"({"type": "NFC"})", 'a', 'b'));
   BOOST_TEST(!separates(R"({"type": "NFC"})", 'e', 0x301));
-  BOOST_TEST(!separates(R"({"type": "Strip", "strip_left": true, "strip_right": true})", 'a', ' '));
+  BOOST_TEST(
+      !separates(R"({"type": "Strip", "strip_left": true, "strip_right": true})", 'a', ' '));
   const char* const replace =
       R"({"type": "Replace", "pattern": {"String": "ab"}, "content": "c"})";
   BOOST_TEST(!separates(replace, 'a', 'b'));
   BOOST_TEST(separates(replace, 'b', 'a'));
   // Lower case makes a match of the second step.
-  const std::string lowered =
-      fmt::format(R"({{"type": "Sequence", "normalizers": [{{"type": "Lowercase"}}, {}]}})", replace);
+  const std::string lowered = fmt::format(
+      R"({{"type": "Sequence", "normalizers": [{{"type": "Lowercase"}}, {}]}})", replace);
   BOOST_TEST(!separates(lowered.c_str(), 'A', 'B'));
   BOOST_TEST(separates(lowered.c_str(), 'X', 'Y'));
 }
@@ -241,7 +242,8 @@ BOOST_AUTO_TEST_CASE(a_trie_finds_its_keys_alone) {
   std::vector<std::string> keys{"a", "ab", "abc", "b", std::string("\0\x01", 2), "\xff\xff"};
   for (int i = 0; i < 3000; ++i) keys.push_back(fmt::format("key {}", i * 7919 % 65536));
   std::vector<std::pair<std::string_view, std::int32_t>> values;
-  for (const std::string& key : keys) values.emplace_back(key, static_cast<std::int32_t>(values.size()));
+  for (const std::string& key : keys)
+    values.emplace_back(key, static_cast<std::int32_t>(values.size()));
   const Trie trie(values);
   for (const auto& [key, value] : values) BOOST_TEST(trie.value_of(key) == value);
   BOOST_TEST(trie.value_of("key") == -1);

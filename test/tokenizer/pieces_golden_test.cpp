@@ -5,9 +5,8 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "../support/tokenizers/apply_part.hpp"
-
 #include "../../src/tokenizer/base64.hpp"
+#include "../support/tokenizers/apply_part.hpp"
 
 using namespace trireme;
 using test::json;

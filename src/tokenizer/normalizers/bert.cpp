@@ -33,8 +33,8 @@ bool is_chinese(char32_t c) {
 class BertNormalizer final : public NormalizerStep {
  public:
   BertNormalizer(const json& spec, const std::string& where) {
-    const Fields fields(
-        spec, where, {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
+    const Fields fields(spec, where,
+                        {"clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
     clean_ = fields.boolean("clean_text");
     chinese_ = fields.boolean("handle_chinese_chars");
     lower_ = fields.boolean("lowercase");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalizers that change or drop single characters: normal forms, lower case, accents, Nmt.
+#include "../characters.hpp"
+
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
-#include "../characters.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 
@@ -74,8 +75,10 @@ bool is_space_to_nmt(char32_t c) {
     case 0x2029:
     case 0x2581:
     case 0xfeff:
-    case 0xfffd: return true;
-    default: return c >= 0x200b && c <= 0x200f;
+    case 0xfffd:
+      return true;
+    default:
+      return c >= 0x200b && c <= 0x200f;
   }
 }
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalizers that put text in, take text away or replace text: Prepend, Replace, Strip,
 // ByteLevel.
+#include <optional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "../byte_alphabet.hpp"
 #include "../characters.hpp"
+#include "../pattern.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 
@@ -63,6 +65,41 @@ class ReplaceString final : public NormalizerStep {
 
  private:
   std::string pattern_, content_;
+};
+
+class ReplaceRegex final : public NormalizerStep {
+ public:
+  ReplaceRegex(const std::string& pattern, std::string content, const std::string& where)
+      : pattern_(pattern, Flavour::oniguruma, where), content_(std::move(content)) {}
+
+  void apply(std::string& text, const Section&) const override {
+    std::string result;
+    std::size_t done = 0;
+    std::optional<std::size_t> last_end;
+    for (std::size_t from = 0; from <= text.size();) {
+      const std::optional<Match> match = pattern_.find(text, from);
+      if (!match) break;
+      from = match->end;
+      // An empty match right behind the last match does not count.
+      if (match->begin == match->end && last_end == match->end) {
+        if (from == text.size()) break;
+        from += code_point_at(text, from).bytes;
+        continue;
+      }
+      last_end = match->end;
+      result.append(text, done, match->begin - done);
+      result += content_;
+      done = match->end;
+    }
+    result.append(text, done);
+    text = std::move(result);
+  }
+  // A match may look at any other character.
+  [[nodiscard]] bool local(char32_t) const override { return false; }
+
+ private:
+  Pattern pattern_;
+  std::string content_;
 };
 
 class Strip final : public NormalizerStep {
@@ -125,7 +162,10 @@ NormalizerStepPtr make_replace(const json& spec, const std::string& where) {
   const Fields fields(spec, where, {"pattern", "content"});
   const Fields pattern(fields.any("pattern"), fields.where("pattern"), {"String", "Regex"});
   std::string content = fields.text("content");
-  if (pattern.has("Regex")) pattern.refuse("Regex", "is not supported yet");
+  if (pattern.has("Regex")) {
+    return std::make_unique<ReplaceRegex>(pattern.text("Regex"), std::move(content),
+                                          pattern.where("Regex"));
+  }
   std::string text = pattern.text("String");
   if (text.empty()) pattern.refuse("String", "is empty: nothing can be replaced");
   return std::make_unique<ReplaceString>(std::move(text), std::move(content));

@@ -8,6 +8,7 @@
 
 #include "trireme/core/error.hpp"
 
+#include "../characters.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 
@@ -71,6 +72,34 @@ NormalizerStepPtr make_sequence(const json& spec, const std::string& where) {
   return std::make_unique<SequenceNormalizer>(spec, where);
 }
 
+/// All of a file's normalisation. Callers that split text look at the text as it is, and so
+/// both neighbours of a place to split must be of one class before and after.
+class WholeNormalizer final : public Normalizer {
+ public:
+  explicit WholeNormalizer(NormalizerStepPtr step) : step_(std::move(step)) {}
+  void apply(std::string& text, const Section& section) const override {
+    step_->apply(text, section);
+  }
+  [[nodiscard]] bool separates(char32_t before, char32_t after) const override {
+    return step_->separates(before, after) && keeps_class(before) && keeps_class(after);
+  }
+
+ private:
+  [[nodiscard]] bool keeps_class(char32_t c) const {
+    std::string text;
+    append_utf8(text, c);
+    step_->apply(text, Section{.first = false, .continued = true});
+    if (text.empty()) return false;
+    const CodePoint made = code_point_at(text, 0);
+    if (made.bytes != text.size()) return false;
+    const bool space = c == U' ' && made.value == kSpaceMark;
+    return space || character_bits()[c] == character_bits()[made.value];
+  }
+  static constexpr char32_t kSpaceMark = 0x2581;  // what files write for a space
+
+  NormalizerStepPtr step_;
+};
+
 using Make = NormalizerStepPtr (*)(const json&, const std::string&);
 constexpr std::array<std::pair<std::string_view, Make>, 10> kTypes{{
     {"Lowercase", make_lowercase},
@@ -103,7 +132,7 @@ NormalizerStepPtr make_step(const json& spec, const std::string& where) {
 
 std::unique_ptr<Normalizer> make_normalizer(const json& spec, const std::string& where) {
   if (spec.is_null()) return nullptr;
-  return make_step(spec, where);
+  return std::make_unique<WholeNormalizer>(make_step(spec, where));
 }
 
 }  // namespace trireme

@@ -8,8 +8,8 @@
 #include "trireme/core/error.hpp"
 
 #include "../base64.hpp"
-#include "../charsmap.hpp"
 #include "../characters.hpp"
+#include "../charsmap.hpp"
 #include "../utf8.hpp"
 #include "step.hpp"
 

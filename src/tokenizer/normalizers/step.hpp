@@ -7,8 +7,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "../part_fields.hpp"
 #include "../normalizer.hpp"
+#include "../part_fields.hpp"
 
 namespace trireme {
 

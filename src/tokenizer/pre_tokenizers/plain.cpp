@@ -8,8 +8,8 @@
 
 #include "trireme/core/error.hpp"
 
-#include "../part_fields.hpp"
 #include "../characters.hpp"
+#include "../part_fields.hpp"
 #include "makers.hpp"
 #include "runs.hpp"
 
@@ -46,9 +46,8 @@ std::unique_ptr<PreTokenizer> make_whitespace_split(const json& spec,
 
 std::unique_ptr<PreTokenizer> make_delimiter_split(const json& spec, const std::string& where) {
   const char32_t delimiter = Fields(spec, where, {"delimiter"}).character("delimiter");
-  return split_runs([delimiter](char32_t c) {
-    return c == delimiter ? RunClass::dropped : RunClass::run;
-  });
+  return split_runs(
+      [delimiter](char32_t c) { return c == delimiter ? RunClass::dropped : RunClass::run; });
 }
 
 std::unique_ptr<PreTokenizer> make_digits(const json& spec, const std::string& where) {
@@ -94,9 +93,8 @@ std::unique_ptr<PreTokenizer> make_punctuation(const json& spec, const std::stri
   const Fields fields(spec, where, {"behavior"});
   const std::string behavior = fields.text("behavior", "Isolated");
   const auto marks_are = [](RunClass mark) {
-    return split_runs([mark](char32_t c) {
-      return is_a(CharClass::punctuation, c) ? mark : RunClass::run;
-    });
+    return split_runs(
+        [mark](char32_t c) { return is_a(CharClass::punctuation, c) ? mark : RunClass::run; });
   };
   if (behavior == "Isolated") return marks_are(RunClass::alone);
   if (behavior == "Removed") return marks_are(RunClass::dropped);
@@ -157,9 +155,10 @@ std::unique_ptr<PreTokenizer> make_plain_pre_tokenizer(const json& spec,
   for (const auto& [name, make] : kTypes) {
     if (type == name) return make(spec, where);
   }
-  refuse_type(type, where,
-              "ByteLevel, Split, Sequence, BertPreTokenizer, Whitespace, WhitespaceSplit, "
-              "CharDelimiterSplit, Digits, Punctuation, FixedLength, Metaspace, UnicodeScripts");
+  refuse_type(
+      type, where,
+      "ByteLevel, Split, Sequence, BertPreTokenizer, Whitespace, WhitespaceSplit, "
+      "CharDelimiterSplit, Digits, Punctuation, FixedLength, Metaspace, UnicodeScripts");
 }
 
 }  // namespace trireme

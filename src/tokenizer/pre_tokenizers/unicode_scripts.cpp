@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// UnicodeScripts: splits where the script changes. Characters in no script, such as spaces, stay
-// with the text before them, and go if no text precedes.
+// UnicodeScripts: splits where the script changes. Characters in no script, such as spaces,
+// stay with the text before them, and go if no text precedes.
 #include "unicode_scripts.hpp"
 
 #include <algorithm>
@@ -37,9 +37,9 @@ std::vector<Range> make_ranges() {
 
 std::uint8_t script_of(char32_t c) {
   static const std::vector<Range> ranges = make_ranges();
-  const auto after = std::upper_bound(
-      ranges.begin(), ranges.end(), c,
-      [](char32_t value, const Range& range) { return value < range.first; });
+  const auto after =
+      std::upper_bound(ranges.begin(), ranges.end(), c,
+                       [](char32_t value, const Range& range) { return value < range.first; });
   if (after == ranges.begin()) return kNoScript;
   const Range& range = *(after - 1);
   return c <= range.last ? range.script : kNoScript;

@@ -48,11 +48,20 @@ void read_trainer(ModelFile& file, std::string_view bytes, const std::string& wh
         file.algorithm = static_cast<Algorithm>(type);
         break;
       }
-      case 24: file.treat_whitespace_as_suffix = wire.boolean(); break;
-      case 35: file.byte_fallback = wire.boolean(); break;
-      case 44: file.unknown_surface = wire.text(); break;
-      case 47: file.end_piece = wire.text(); break;
-      default: break;  // how the model was trained
+      case 24:
+        file.treat_whitespace_as_suffix = wire.boolean();
+        break;
+      case 35:
+        file.byte_fallback = wire.boolean();
+        break;
+      case 44:
+        file.unknown_surface = wire.text();
+        break;
+      case 47:
+        file.end_piece = wire.text();
+        break;
+      default:
+        break;  // how the model was trained
     }
   }
 }
@@ -61,11 +70,20 @@ NormalizerSpec read_normalizer(std::string_view bytes, const std::string& where)
   NormalizerSpec spec;
   for (Wire wire(bytes, where); wire.next();) {
     switch (wire.field()) {
-      case 2: spec.charsmap = wire.text(); break;
-      case 3: spec.add_dummy_prefix = wire.boolean(); break;
-      case 4: spec.remove_extra_whitespaces = wire.boolean(); break;
-      case 5: spec.escape_whitespaces = wire.boolean(); break;
-      default: break;  // its name, and the rules that made the table
+      case 2:
+        spec.charsmap = wire.text();
+        break;
+      case 3:
+        spec.add_dummy_prefix = wire.boolean();
+        break;
+      case 4:
+        spec.remove_extra_whitespaces = wire.boolean();
+        break;
+      case 5:
+        spec.escape_whitespaces = wire.boolean();
+        break;
+      default:
+        break;  // its name, and the rules that made the table
     }
   }
   return spec;
@@ -80,10 +98,17 @@ ModelFile::ModelFile(std::string_view bytes, const std::string& where) {
         pieces.push_back(
             read_piece(wire.text(), fmt::format("{}: piece {}", where, pieces.size())));
         break;
-      case 2: read_trainer(*this, wire.text(), where + ": trainer_spec"); break;
-      case 3: normalizer = read_normalizer(wire.text(), where + ": normalizer_spec"); break;
-      case 5: denormalizer = read_normalizer(wire.text(), where + ": denormalizer_spec"); break;
-      default: break;  // samples for a self-test
+      case 2:
+        read_trainer(*this, wire.text(), where + ": trainer_spec");
+        break;
+      case 3:
+        normalizer = read_normalizer(wire.text(), where + ": normalizer_spec");
+        break;
+      case 5:
+        denormalizer = read_normalizer(wire.text(), where + ": denormalizer_spec");
+        break;
+      default:
+        break;  // samples for a self-test
     }
   }
   TRM_REQUIRE(!pieces.empty(), "{}: a SentencePiece model without pieces", where);

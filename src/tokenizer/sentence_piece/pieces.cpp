@@ -63,10 +63,12 @@ void PieceTable::find_bytes(const std::string& where) {
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     if (pieces_[i].type != PieceType::byte) continue;
     const std::string& text = pieces_[i].text;
-    TRM_REQUIRE(byte_fallback_, "{}: the byte piece \"{}\" stands in a model without byte_fallback",
-                where, text);
+    TRM_REQUIRE(byte_fallback_,
+                "{}: the byte piece \"{}\" stands in a model without byte_fallback", where,
+                text);
     const int byte = byte_of(text);
-    TRM_REQUIRE(byte >= 0, "{}: the byte piece \"{}\" is none of <0x00> to <0xFF>", where, text);
+    TRM_REQUIRE(byte >= 0, "{}: the byte piece \"{}\" is none of <0x00> to <0xFF>", where,
+                text);
     byte_ids_[static_cast<std::size_t>(byte)] = static_cast<std::int32_t>(i);
   }
   if (!byte_fallback_) return;

@@ -23,7 +23,9 @@ class PieceTable {
   [[nodiscard]] const Piece& piece(std::int32_t id) const {
     return pieces_[static_cast<std::size_t>(id)];
   }
-  [[nodiscard]] bool is(PieceType type, std::int32_t id) const { return piece(id).type == type; }
+  [[nodiscard]] bool is(PieceType type, std::int32_t id) const {
+    return piece(id).type == type;
+  }
   [[nodiscard]] std::int32_t unknown() const { return unknown_; }
   [[nodiscard]] bool byte_fallback() const { return byte_fallback_; }
   [[nodiscard]] std::int32_t id_of_byte(char byte) const {

@@ -117,7 +117,8 @@ void SentencePieceTokenizer::encode_part(std::string_view text, TextPart /*part*
 void SentencePieceTokenizer::append_bytes(std::string& text, std::string& bytes) {
   for (std::size_t at = 0; at < bytes.size();) {
     const std::size_t size = valid_utf8_at(bytes, at);
-    text += size == 0 ? std::string_view("\xef\xbf\xbd") : std::string_view(bytes).substr(at, size);
+    text +=
+        size == 0 ? std::string_view("\xef\xbf\xbd") : std::string_view(bytes).substr(at, size);
     at += std::max<std::size_t>(size, 1);
   }
   bytes.clear();

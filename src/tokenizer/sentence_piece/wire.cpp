@@ -44,10 +44,18 @@ bool Wire::next() {
     }
   };
   switch (type_) {
-    case Type::varint: number_ = varint(); return true;
-    case Type::fixed64: take_fixed(8); return true;
-    case Type::sized: take(varint()); return true;
-    case Type::fixed32: take_fixed(4); return true;
+    case Type::varint:
+      number_ = varint();
+      return true;
+    case Type::fixed64:
+      take_fixed(8);
+      return true;
+    case Type::sized:
+      take(varint());
+      return true;
+    case Type::fixed32:
+      take_fixed(4);
+      return true;
   }
   refuse(fmt::format("has the unknown wire type {}", tag & 7));
 }

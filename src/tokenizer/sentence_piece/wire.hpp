@@ -13,8 +13,7 @@ namespace trireme {
 class Wire {
  public:
   /// Errors begin with `where`. `bytes` must outlive this.
-  Wire(std::string_view bytes, std::string where)
-      : bytes_(bytes), where_(std::move(where)) {}
+  Wire(std::string_view bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {}
 
   /// Goes to the next field. False at the end of the message.
   [[nodiscard]] bool next();

@@ -30,7 +30,8 @@ void run(const std::string& part, const std::string& path) {
   std::size_t bytes = 0;
   std::chrono::duration<double> spent{};
   for (unsigned char size[4]; std::cin.read(reinterpret_cast<char*>(size), 4);) {
-    record.resize(size[0] | size[1] << 8 | size[2] << 16 | static_cast<std::size_t>(size[3]) << 24);
+    record.resize(size[0] | size[1] << 8 | size[2] << 16 |
+                  static_cast<std::size_t>(size[3]) << 24);
     std::cin.read(record.data(), static_cast<std::streamsize>(record.size()));
     bytes += record.size();
     const auto begin = std::chrono::steady_clock::now();
@@ -41,7 +42,8 @@ void run(const std::string& part, const std::string& path) {
     }
     std::cout << result;
   }
-  std::cerr << fmt::format("{}: {:.1f} MB/s\n", part, static_cast<double>(bytes) / 1e6 / spent.count());
+  std::cerr << fmt::format("{}: {:.1f} MB/s\n", part,
+                           static_cast<double>(bytes) / 1e6 / spent.count());
 }
 
 }  // namespace
