@@ -59,10 +59,9 @@ class TokenPrinter {
 
   void finish() {
     if (options_.count && !options_.separate) {
-      line_ = fmt::format("{} bytes, {} tokens, {:.3f} bytes a token\n", bytes_, tokens_,
-                          tokens_ == 0 ? 0.0
-                                       : static_cast<double>(bytes_) /
-                                             static_cast<double>(tokens_));
+      line_ = fmt::format(
+          "{} bytes, {} tokens, {:.3f} bytes a token\n", bytes_, tokens_,
+          tokens_ == 0 ? 0.0 : static_cast<double>(bytes_) / static_cast<double>(tokens_));
       write();
     }
     out_.flush();
@@ -94,8 +93,8 @@ bool read_more(std::istream& in, std::string& text, std::size_t bytes) {
 }
 
 /// One text of any size.
-void encode_stream(const TokenizeOptions& options, const Tokenizer& tokenizer,
-                   std::istream& in, TokenPrinter& printer) {
+void encode_stream(const TokenizeOptions& options, const Tokenizer& tokenizer, std::istream& in,
+                   TokenPrinter& printer) {
   const Surroundings around = options.surround ? tokenizer.surroundings() : Surroundings{};
   printer.add(around.before, 0);
   std::string text;
@@ -116,8 +115,8 @@ void encode_stream(const TokenizeOptions& options, const Tokenizer& tokenizer,
 }
 
 /// Texts that each end with a NUL.
-void encode_texts(const TokenizeOptions& options, const Tokenizer& tokenizer,
-                  std::istream& in, TokenPrinter& printer) {
+void encode_texts(const TokenizeOptions& options, const Tokenizer& tokenizer, std::istream& in,
+                  TokenPrinter& printer) {
   const Surroundings around = options.surround ? tokenizer.surroundings() : Surroundings{};
   std::string text;
   Ids ids;
@@ -149,8 +148,8 @@ Ids ids_from(const std::string& line) {
   return ids;
 }
 
-void decode_stream(const TokenizeOptions& options, const Tokenizer& tokenizer,
-                   std::istream& in, std::ostream& out) {
+void decode_stream(const TokenizeOptions& options, const Tokenizer& tokenizer, std::istream& in,
+                   std::ostream& out) {
   std::string line;
   if (options.separate) {
     while (std::getline(in, line)) out << tokenizer.decode(ids_from(line)) << '\0';

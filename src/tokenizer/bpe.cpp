@@ -20,15 +20,6 @@ std::uint64_t pair_of(char32_t before, char32_t after) {
   return static_cast<std::uint64_t>(before) << 32 | after;
 }
 
-bool is_valid_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t bytes = valid_utf8_at(text, at);
-    if (bytes == 0) return false;
-    at += bytes;
-  }
-  return true;
-}
-
 /// The pairs of code points that stand side by side in tokens.
 std::vector<std::uint64_t> neighbours_in(const Vocabulary& vocabulary) {
   std::vector<std::uint64_t> pairs;

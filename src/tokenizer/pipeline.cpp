@@ -17,23 +17,6 @@ namespace {
 
 constexpr std::size_t kIdsAtOnce = 4096;
 
-bool is_valid_utf8(std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    std::uint64_t eight = 0;
-    while (at + 8 <= text.size()) {  // ASCII, eight bytes at a time
-      std::memcpy(&eight, text.data() + at, 8);
-      if ((eight & 0x8080808080808080U) != 0) break;
-      at += 8;
-    }
-    if (at == text.size()) break;
-    const std::size_t bytes = valid_utf8_at(text, at);
-    if (bytes == 0) return false;
-    at += bytes;
-  }
-  return true;
-}
-
 /// The bytes from `at` on that a decoder replaces by one U+FFFD: a sequence cut short, or one
 /// byte.
 std::size_t invalid_bytes(std::string_view text, std::size_t at) {

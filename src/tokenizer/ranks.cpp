@@ -68,7 +68,7 @@ std::size_t line_end(std::string_view text, std::size_t at) {
 
 const Encoding& find_encoding(std::string_view text, std::size_t ranks, const std::string& name,
                               const std::string& where) {
-  const std::string names = fmt::format("{}", fmt::join(encoding_names(), ", "));
+  const std::string names = fmt::format("{}", fmt::join(tokenizer_encodings(), ", "));
   if (!name.empty()) {
     const auto known = std::find_if(encodings().begin(), encodings().end(),
                                     [&](const Encoding& e) { return e.name == name; });
@@ -98,7 +98,7 @@ bool is_tiktoken(std::string_view text) {
          line.find_first_not_of("0123456789\r", space + 1) == std::string_view::npos;
 }
 
-std::vector<std::string> encoding_names() {
+std::vector<std::string> tokenizer_encodings() {
   std::vector<std::string> names;
   for (const Encoding& encoding : encodings()) names.emplace_back(encoding.name);
   return names;

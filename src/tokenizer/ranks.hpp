@@ -44,7 +44,4 @@ struct RankedTokens {
 [[nodiscard]] std::unique_ptr<Tokenizer> make_ranked(RankedTokens tokens,
                                                      const std::string& where);
 
-/// Names of encodings that read_tiktoken() knows, such as "cl100k".
-[[nodiscard]] std::vector<std::string> encoding_names();
-
 }  // namespace trireme

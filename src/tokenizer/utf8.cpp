@@ -2,6 +2,9 @@
 // UTF-8, one code point at a time.
 #include "utf8.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace trireme {
 
 void append_utf8(std::string& text, char32_t value) {
@@ -43,6 +46,23 @@ std::size_t valid_utf8_at(std::string_view text, std::size_t at) {
     return 0;
   }
   return 4;
+}
+
+bool is_valid_utf8(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    std::uint64_t eight = 0;
+    while (at + 8 <= text.size()) {  // ASCII, eight bytes at a time
+      std::memcpy(&eight, text.data() + at, 8);
+      if ((eight & 0x8080808080808080U) != 0) break;
+      at += 8;
+    }
+    if (at == text.size()) break;
+    const std::size_t bytes = valid_utf8_at(text, at);
+    if (bytes == 0) return false;
+    at += bytes;
+  }
+  return true;
 }
 
 }  // namespace trireme

@@ -43,4 +43,7 @@ void append_utf8(std::string& text, char32_t value);
 /// The bytes at `at` that make one valid sequence of UTF-8: 1 to 4, or 0 if they make none.
 [[nodiscard]] std::size_t valid_utf8_at(std::string_view text, std::size_t at);
 
+/// Whether all of `text` is UTF-8.
+[[nodiscard]] bool is_valid_utf8(std::string_view text);
+
 }  // namespace trireme

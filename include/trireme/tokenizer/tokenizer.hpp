@@ -103,6 +103,9 @@ struct TokenizerSource {
   std::string end_of_document{};  ///< a token; "": what the files say, or a usual one
 };
 
+/// Names for TokenizerSource::encoding.
+[[nodiscard]] std::vector<std::string> tokenizer_encodings();
+
 /// Throws Error that names the file and what is wrong or not supported there.
 [[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSource& source);
 
