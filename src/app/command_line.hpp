@@ -13,13 +13,14 @@
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
+#include "tokenize.hpp"
 #include "train.hpp"
 #include "verify.hpp"
 
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, inspect or help";
+    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, inspect or help";
 
 struct CommandLine {
   CLI::App app{
@@ -27,6 +28,7 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* tokenize = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
   CLI::App* validate = nullptr;
@@ -38,6 +40,7 @@ struct CommandLine {
   TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  TokenizeOptions tokenize_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   ShowOptions show_options;
@@ -62,6 +65,8 @@ struct CommandLine {
   void add_deck_commands();
   void add_verify();
   void add_prepare();
+  void add_tokenizer(CLI::App& command, TokenizerSource& source);
+  void add_tokenize();
   void add_inspect();
 };
 

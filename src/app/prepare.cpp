@@ -114,6 +114,23 @@ std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFo
   return inputs;
 }
 
+/// Rank 0 reads the files: all ranks then have its tokenizer, whatever their nodes hold.
+std::unique_ptr<Tokenizer> shared_tokenizer(const TokenizerSource& source,
+                                            Communicator& world) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  collectively(world, [&] {
+    if (world.rank() == 0) tokenizer = open_tokenizer(source);
+  });
+  const bool is_first = world.rank() == 0;
+  const std::string kind = world.broadcast_text(is_first ? tokenizer->kind() : "", 0);
+  const std::string definition =
+      world.broadcast_text(is_first ? tokenizer->definition() : "", 0);
+  collectively(world, [&] {
+    if (!is_first) tokenizer = make_tokenizer(kind, definition);
+  });
+  return tokenizer;
+}
+
 void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
   const int ranks = world.size();
   Parcel parcel;
@@ -209,8 +226,7 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   format.as_it_is = options.format == "text";
   format.all_jsonl |= options.format == "jsonl";
 
-  const auto tokenizer =
-      collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
+  const auto tokenizer = shared_tokenizer(options.tokenizer, world);
   TextBlocks blocks(agreed_inputs(options, format, world), format, *tokenizer,
                     options.block_bytes);
   std::optional<Output> output;

@@ -20,7 +20,7 @@ struct PrepareOptions {
   std::optional<std::string> jsonl_key{};  ///< if set, every input is JSON lines
   std::string format = "auto";             ///< auto, text or jsonl: what every input is
   std::string separator{};                 ///< bytes between documents in plain text
-  std::string tokenizer = "bytes";
+  TokenizerSource tokenizer{};
   std::int64_t block_bytes = TextBlocks::kBlockBytes;  ///< affects speed, never the output
 };
 

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <new>
 #include <unistd.h>
 
@@ -66,8 +67,14 @@ void require_deck(const CommandLine& line, const char* name) {
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
-  if (!show && !line.validate->parsed() && !line.keys->parsed()) return false;
+  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed()) {
+    return false;
+  }
   if (!speaks_for_all()) return true;
+  if (line.tokenize->parsed()) {
+    tokenize(line.tokenize_options, std::cin, std::cout);
+    return true;
+  }
   if (line.keys->parsed()) {
     print_keys(line.keys_options);
     return true;

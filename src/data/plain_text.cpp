@@ -64,6 +64,13 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
   return at;
 }
 
+/// Whether a document begins at `x`: at the file's beginning or right behind a separator.
+bool begins_document(const TextFile& file, std::int64_t x, const std::string& separator) {
+  if (x <= file.start()) return true;
+  if (separator.size() < 2) return file.read(x - 1, x) == separator;
+  return scan_to(file, x - 1, separator) == x;
+}
+
 }  // namespace
 
 TextPieces read_plain(const TextFile& file, const TextRange& block,
@@ -86,9 +93,12 @@ TextPieces read_plain(const TextFile& file, const TextRange& block,
   const auto stop = static_cast<std::size_t>(end - begin);
   std::size_t at = 0;
   if (m > 0) at = static_cast<std::size_t>(scan_to(file, begin, separator) - begin);
+  TextPart part = at > 0 || begins_document(file, begin, separator) ? TextPart::first
+                                                                    : TextPart::later;
   while (at < stop) {
     const std::size_t found = m > 0 ? view.find(separator, at) : std::string_view::npos;
-    tokenizer.encode(view.substr(at, std::min(found, stop) - at), pieces.tokens);
+    tokenizer.encode_part(view.substr(at, std::min(found, stop) - at), part, pieces.tokens);
+    part = TextPart::first;
     if (found >= stop) break;
     pieces.ends.push_back(static_cast<std::int64_t>(pieces.tokens.size()));
     at = found + separator.size();

@@ -65,22 +65,41 @@ TextPieces TextBlocks::read(std::int64_t k) {
                      : read_plain(*open_, range, format_.separator, tokenizer_);
 }
 
+Surroundings TextBlocks::surroundings() const {
+  Surroundings around = tokenizer_.surroundings();
+  // The writer ends each document with this id itself.
+  if (!around.after.empty() && around.after.back() == tokenizer_.end_of_document()) {
+    around.after.pop_back();
+  }
+  return around;
+}
+
+void DocumentJoiner::append(std::span<const std::int32_t> tokens) {
+  if (!tokens.empty() && writer_.document_empty()) writer_.append(around_.before);
+  writer_.append(tokens);
+}
+
+void DocumentJoiner::end_document() {
+  if (!writer_.document_empty()) writer_.append(around_.after);
+  writer_.end_document();
+}
+
 void DocumentJoiner::add(std::int64_t k, const TextPieces& pieces) {
   std::size_t at = 0;
   const std::span<const std::int32_t> tokens = pieces.tokens;
   for (const std::int64_t end : pieces.ends) {
-    writer_.append(tokens.subspan(at, static_cast<std::size_t>(end) - at));
-    writer_.end_document();
+    append(tokens.subspan(at, static_cast<std::size_t>(end) - at));
+    end_document();
     at = static_cast<std::size_t>(end);
   }
-  writer_.append(tokens.subspan(at));
+  append(tokens.subspan(at));
   file_hash_ += pieces.hash;
   const TextBlocks::Place place = blocks_.place(k);
   seen_[place.input].separators += pieces.ends.size();
   seen_[place.input].has_crlf |= pieces.has_crlf;
   if (!place.last) return;
   // The text after the last separator is a document unless it is empty.
-  if (!writer_.document_empty()) writer_.end_document();
+  if (!writer_.document_empty()) end_document();
   const auto bytes = static_cast<std::uint64_t>(blocks_.inputs()[place.input].bytes);
   hash_ = scramble(hash_ * 0x9e3779b97f4a7c15U + scramble(file_hash_ + scramble(bytes)));
   file_hash_ = 0;

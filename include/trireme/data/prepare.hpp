@@ -75,6 +75,8 @@ class TextBlocks {
   [[nodiscard]] TextPieces read(std::int64_t k);
   [[nodiscard]] const std::vector<TextInput>& inputs() const { return inputs_; }
   [[nodiscard]] const TextFormat& format() const { return format_; }
+  /// What stands around each document, but for the id that ends documents.
+  [[nodiscard]] Surroundings surroundings() const;
 
  private:
   std::vector<TextInput> inputs_;
@@ -91,7 +93,10 @@ class TextBlocks {
 class DocumentJoiner {
  public:
   DocumentJoiner(const TextBlocks& blocks, TokenFileWriter& writer)
-      : blocks_(blocks), writer_(writer), seen_(blocks.inputs().size()) {}
+      : blocks_(blocks),
+        writer_(writer),
+        around_(blocks.surroundings()),
+        seen_(blocks.inputs().size()) {}
   void add(std::int64_t k, const TextPieces& pieces);
   /// Throws Error if the separator stands in no file of plain text, or in none whose lines end
   /// in \r\n. Otherwise returns a warning that names files without the separator, or "". Call
@@ -102,8 +107,12 @@ class DocumentJoiner {
   [[nodiscard]] std::string source_hash() const;
 
  private:
+  void append(std::span<const std::int32_t> tokens);
+  void end_document();
+
   const TextBlocks& blocks_;
   TokenFileWriter& writer_;
+  Surroundings around_;
   std::uint64_t file_hash_ = 0;
   std::uint64_t hash_ = 0;
   struct Seen {
