@@ -9,6 +9,7 @@
 #include "trireme/bench/bench.hpp"
 #include "trireme/deck/load.hpp"
 
+#include "convert_data.hpp"
 #include "decks.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
@@ -19,7 +20,7 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, inspect or help";
+    "train, bench, plan, verify, validate, show, keys, prepare, convert, inspect or help";
 
 struct CommandLine {
   CLI::App app{
@@ -27,6 +28,7 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* convert = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
   CLI::App* validate = nullptr;
@@ -38,6 +40,7 @@ struct CommandLine {
   TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  ConvertDataOptions convert_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   ShowOptions show_options;
@@ -46,6 +49,7 @@ struct CommandLine {
   VerifyOptions verify_options;
   std::string separator;
   std::string jsonl_key;
+  std::string convert_what;
   std::string topic;
   CLI::Option* help_keys = nullptr;
   std::string keys_about;  ///< words of --help-keys
@@ -62,6 +66,7 @@ struct CommandLine {
   void add_deck_commands();
   void add_verify();
   void add_prepare();
+  void add_convert();
   void add_inspect();
 };
 

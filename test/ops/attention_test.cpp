@@ -31,12 +31,17 @@ struct Run {
         dqkv(poisoned(type, qkv.shape())) {}
 
   void forward(const Dropout& d = {}) const {
-    ops::attention_forward(cpu(),
-                           {.shape = shape, .dropout = d, .qkv = qkv, .out = out, .lse = lse});
+    ops::attention_forward(cpu(), {.shape = shape,
+                                   .dropout = d,
+                                   .first_keys = bounds(),
+                                   .qkv = qkv,
+                                   .out = out,
+                                   .lse = lse});
   }
   void backward(const Dropout& d = {}) const {
     ops::attention_backward(cpu(), {.shape = shape,
                                     .dropout = d,
+                                    .first_keys = bounds(),
                                     .dout = dout,
                                     .qkv = qkv,
                                     .out = out,
@@ -44,8 +49,17 @@ struct Run {
                                     .dqkv = dqkv});
   }
 
+  [[nodiscard]] ConstView bounds() const {
+    return first_keys.defined() ? ConstView(first_keys.view()) : ConstView();
+  }
+  /// Of query i of sequence b.
+  [[nodiscard]] std::int64_t first_key(std::int64_t b, std::int64_t i) const {
+    return first_keys.defined() ? first_keys.data<std::int32_t>()[b * shape.seq + i] : 0;
+  }
+
   AttentionShape shape;
   Tensor qkv, dout, out, lse, dqkv;
+  Tensor first_keys;  ///< undefined: no document ends attention
 };
 
 struct Reference {
@@ -73,8 +87,10 @@ Reference reference(const Run& run, const Masks& masks = {}) {
       const Host scores = scale * block(qkv, q_at) * block(qkv, k_at).transpose();
       Host p = Host::Zero(a.seq, a.seq);
       for (std::int64_t i = 0; i < a.seq; ++i) {
-        const double max = scores.row(i).head(i + 1).maxCoeff();
-        p.row(i).head(i + 1) = (scores.row(i).head(i + 1).array() - max).exp();
+        const std::int64_t first = run.first_key(b, i);
+        const std::int64_t n = i + 1 - first;
+        const double max = scores.row(i).segment(first, n).maxCoeff();
+        p.row(i).segment(first, n) = (scores.row(i).segment(first, n).array() - max).exp();
         const double sum = p.row(i).sum();
         p.row(i) /= sum;
         r.lse(b * a.heads() + head, i) = max + std::log(sum);
@@ -175,6 +191,31 @@ BOOST_AUTO_TEST_CASE(equals_whole_score_matrices_under_dropout) {
       BOOST_TEST(relative_error(run.out, expected.out) <= bound);
       BOOST_TEST(relative_error(run.lse, expected.lse) <= bound);
       BOOST_TEST(relative_error(run.dqkv, expected.dqkv) <= bound);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(ends_at_documents) {
+  for_all_shapes([](const AttentionShape& a) {
+    for (const DType type : {DType::f32, DType::f64}) {
+      Run run(type, a, 2);
+      run.first_keys = cpu().make(DType::i32, Shape{a.batch * a.seq});
+      for (std::int64_t r = 0, first = 0, length = 1; r < a.batch * a.seq; ++r) {
+        const std::int64_t i = r % a.seq;
+        if (i == 0) first = 0;
+        if (i == first + length) {
+          first = i;
+          length = length * 2 % 61 + 1;
+        }
+        run.first_keys.data<std::int32_t>()[r] = static_cast<std::int32_t>(first);
+      }
+      run.forward();
+      run.backward();
+      const Reference expected = reference(run);
+      const double bound = type == DType::f64 ? 1e-12 : 5e-6;
+      BOOST_TEST(relative_error(run.out, expected.out) < bound);
+      BOOST_TEST(relative_error(run.lse, expected.lse) < bound);
+      BOOST_TEST(relative_error(run.dqkv, expected.dqkv) < bound);
     }
   });
 }
