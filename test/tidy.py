@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """clang-tidy over src/, a folder at a time: the headers, in which most of its time goes, are
-read once a folder instead of once a file. Where files give one name twice, halves of them are
-looked at instead. Tests are left out: they are mostly Boost's macros.
+read once a folder instead of once a file. Files that give a name again are looked at apart
+from the others. Tests are left out: they are mostly Boost's macros.
 
   tidy.py BUILD_FOLDER [JOBS]
 """
@@ -20,7 +20,8 @@ SOURCE = Path(__file__).resolve().parents[1]
 MOST = 16  # files at a time
 # GCC looks for shadowed names, file by file: here those of one file would shadow another's.
 # The pattern is what clang says where files cannot stand beside each other.
-COLLISION = re.compile(r"error: .*(redefinition|ambiguous|redeclar|conflict|differ)")
+COLLISION = re.compile(
+    r"^(\S+?):\d+:\d+: error: .*(redefinition|ambiguous|redeclar|conflict|differ)", re.M)
 NOISE = re.compile(r"^\d+ (warnings?|errors?).* generated\.$|^(Suppressed|Use -)")
 
 
@@ -62,10 +63,12 @@ def check(tidy, folder, files, words):
         [tidy, "--quiet", f"--config-file={SOURCE / '.clang-tidy'}", str(together), "--",
          *words[1:], "-Wno-unknown-warning-option", "-Wno-shadow"],
         capture_output=True, text=True, check=False, cwd=SOURCE)
-    if done.returncode != 0 and len(files) > 1 and COLLISION.search(done.stdout):
-        middle = len(files) // 2
-        halves = [check(tidy, folder, f, words) for f in (files[:middle], files[middle:])]
-        return all(good for good, _ in halves), "".join(text for _, text in halves)
+    collisions = {Path(m[1]) for m in COLLISION.finditer(done.stdout)}
+    if done.returncode != 0 and len(files) > 1 and collisions:
+        apart = collisions & set(files[1:]) or set(files[1:])
+        parts = [[f for f in files if (f in apart) == chosen] for chosen in (False, True)]
+        results = [check(tidy, folder, part, words) for part in parts]
+        return all(good for good, _ in results), "".join(text for _, text in results)
     lines = (done.stdout + done.stderr).splitlines()
     text = "".join(f"{line}\n" for line in lines if not NOISE.match(line))
     return done.returncode == 0, text

@@ -73,7 +73,7 @@ def fit(program, build):
     attention = rate(kernels, ("attention",), "operations")
     memory = rate(kernels, ("norms", "activation", "elementwise", "cross entropy", "update"),
                   "bytes")
-    text = f"""# Two cores of this machine, a rank of one thread each, as `make bench-plan` measured them.
+    text = f"""# Two cores of this machine, a rank of one thread each, by `make bench-plan`.
 # The rate in bf16 and the network are estimates.
 machine:
   name: two cores of this machine

@@ -9,12 +9,12 @@ namespace trireme::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 2048;  // summing by chunks rounds less than one long sum
+constexpr std::int64_t kSumChunk = 2048;  // summing by chunks rounds less than one long sum
 
 /// Calls f(first column, width) for each chunk of a row of n columns.
 template <class F>
 void by_chunks(std::int64_t n, F&& f) {
-  for (std::int64_t c = 0; c < n; c += kChunk) f(c, std::min(kChunk, n - c));
+  for (std::int64_t c = 0; c < n; c += kSumChunk) f(c, std::min(kSumChunk, n - c));
 }
 
 }  // namespace

@@ -138,24 +138,24 @@ const ForeignKey kLossAndData[] = {
 const ForeignKey kLengthOfTheRun[] = {
     {"train_epochs", "integer", "null", "epochs to train"},
 };
-const ForeignKey kCheckpoints[] = {
+const ForeignKey kModelCheckpoints[] = {
     {"s3_path", "text", "null", "bucket for checkpoints"},
 };
 const ForeignKey kCheckpointsSettings[] = {
     {"s3_chunk_size", "integer", "104857600", "bytes of a part of an upload"},
 };
-const ForeignKey kCheckpoints2[] = {
+const ForeignKey kModelCheckpoints2[] = {
     {"save_iters", "list of integers", "null", "set by the program"},
 };
 const ForeignKey kCheckpoints3[] = {
     {"checkpoint_validation_with_forward_pass", "true or false", "false",
      "compare outputs after loading"},
 };
-const ForeignKey kOptimizers[] = {
+const ForeignKey kModelOptimizers[] = {
     {"use_bnb_optimizer", "true or false", "false", "8-bit optimizers"},
 };
 
-const ForeignKeys kForeign[] = {
+const ForeignKeys kModelForeign[] = {
     {"Attention", Origin::neox, "", Standing::no_meaning,
      "every layer attends to the whole sequence; only global and flash are available",
      kAttentionSettings, Shown::never},
@@ -188,19 +188,19 @@ const ForeignKeys kForeign[] = {
     {"Length of the run", Origin::neox, "", Standing::not_available, "use train_iters",
      kLengthOfTheRun},
     {"Checkpoints", Origin::neox, "", Standing::not_available, "save to a folder",
-     kCheckpoints},
+     kModelCheckpoints},
     {"Checkpoints", Origin::neox, "", Standing::no_meaning, "settings of features that are off",
      kCheckpointsSettings, Shown::changed},
     {"Checkpoints", Origin::neox, "", Standing::not_available, "use extra_save_iters",
-     kCheckpoints2},
+     kModelCheckpoints2},
     {"Checkpoints", Origin::neox, "", Standing::not_available,
      "this feature isn't available; leave it out", kCheckpoints3},
     {"Optimizers", Origin::neox, "", Standing::not_available, "use optimizer: {type: AdamW}",
-     kOptimizers},
+     kModelOptimizers},
 };
 
 }  // namespace
 
-std::span<const ForeignKeys> model_foreign() { return kForeign; }
+std::span<const ForeignKeys> model_foreign() { return kModelForeign; }
 
 }  // namespace trireme::deck

@@ -140,7 +140,7 @@ const ForeignKey kRandomState[] = {
     {"no_save_rng", "true or false", "false", "save no random state"},
 };
 
-const ForeignKeys kForeign[] = {
+const ForeignKeys kNeoxForeign[] = {
     {"Tokenizer", Origin::neox, "", Standing::no_meaning, "the data file names its tokenizer",
      kTokenizer},
     {"Vocabulary", Origin::megatron, "", Standing::no_meaning, "the vocabulary isn't padded",
@@ -163,6 +163,6 @@ const ForeignKeys kForeign[] = {
 
 }  // namespace
 
-std::span<const ForeignKeys> neox_keys() { return kForeign; }
+std::span<const ForeignKeys> neox_keys() { return kNeoxForeign; }
 
 }  // namespace trireme::deck

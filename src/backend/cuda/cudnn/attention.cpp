@@ -23,7 +23,6 @@ constexpr std::size_t kLeastVersion = 91600;
 /// cuDNN's gradients are reproducible to the bit on GPUs of this compute capability.
 constexpr int kCapability = 9;
 constexpr std::int64_t kMostHeadEntries = 256;
-constexpr std::int64_t kAlignment = 16;
 
 std::string version_text(std::size_t version) {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
