@@ -63,6 +63,11 @@ void inspect_tokens(const std::string& path, bool verify) {
   log::info("tokens      {} of {} byte{}", data->tokens(), data->token_bytes(),
             data->token_bytes() == 1 ? "" : "s");
   log::info("documents   {}", data->documents());
+  if (const auto* file = dynamic_cast<const TokenFile*>(data.get());
+      file != nullptr && file->version() > 2) {
+    log::info("kind        {}{}", file->kind(),
+              file->has_loss_mask() ? ", with a loss mask" : "");
+  }
   log::info("vocabulary  {}, end of document {}",
             known(data->vocab_size(), data->vocab_size() > 0),
             known(data->end_of_document(), data->end_of_document() >= 0));

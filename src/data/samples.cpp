@@ -6,6 +6,7 @@
 
 #include "trireme/core/random.hpp"
 #include "trireme/data/megatron_file.hpp"
+#include "trireme/data/token_file.hpp"
 
 #include "split.hpp"
 
@@ -109,6 +110,12 @@ void Samples::open(const SamplesOptions& options) {
     TRM_REQUIRE(file.vocab_size() > 0,
                 "{}: {} don't say how large the vocabulary is; set vocab_size in the deck",
                 path, file.format());
+    const auto* tokens = dynamic_cast<const TokenFile*>(&file);
+    TRM_REQUIRE(
+        tokens == nullptr || tokens->kind() != "pairs",
+        "{}: the file holds pairs of answers, but training here predicts the next token "
+        "of text or chats",
+        path);
     if (!options.label_paths.empty()) {
       source.labels = open_labels(options.label_paths[i], file, options.check);
     }
