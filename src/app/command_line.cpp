@@ -252,7 +252,7 @@ void CommandLine::add_inspect() {
       ->required();
   auto* step = inspect
                    ->add_option("--step", options.step,
-                                "Of a run's folder: which documents, offsets and tokens this "
+                                "For a run's folder: which documents, offsets and tokens this "
                                 "training step saw")
                    ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 53U));
   inspect
@@ -262,7 +262,7 @@ void CommandLine::add_inspect() {
       ->check(CLI::NonNegativeNumber);
   inspect
       ->add_option("--document", options.document,
-                   "Of data: the ids and the text of this document")
+                   "For data: the ids and the text of this document")
       ->check(CLI::NonNegativeNumber)
       ->excludes(step);
   inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");

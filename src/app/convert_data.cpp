@@ -21,10 +21,10 @@ namespace {
 
 constexpr std::int64_t kPart = 1 << 18;  // tokens read at once
 
-/// Stands for the tokenizer of data that name none.
-class UnknownTokenizer final : public Tokenizer {
+/// Says of the tokenizer what the source says. Data are copied, and never encoded by it.
+class SourcesTokenizer final : public ByteTokenizer {
  public:
-  explicit UnknownTokenizer(const TokenSource& source) : source_(source) {}
+  explicit SourcesTokenizer(const TokenSource& source) : source_(source) {}
   [[nodiscard]] std::string kind() const override {
     return source_.tokenizer_kind().empty() ? "unknown" : source_.tokenizer_kind();
   }
@@ -34,13 +34,6 @@ class UnknownTokenizer final : public Tokenizer {
   [[nodiscard]] std::int64_t vocab_size() const override { return source_.vocab_size(); }
   [[nodiscard]] std::int32_t end_of_document() const override {
     return source_.end_of_document();
-  }
-  void encode(std::string_view /*text*/, std::vector<std::int32_t>& /*to*/) const override {
-    TRM_CHECK(false, "data are copied, not encoded");
-  }
-  [[nodiscard]] std::size_t split_point(std::string_view /*text*/) const override { return 0; }
-  [[nodiscard]] std::string decode(std::span<const std::int32_t> /*ids*/) const override {
-    TRM_CHECK(false, "data are copied, not decoded");
   }
 
  private:
@@ -87,7 +80,7 @@ Converted to_token_file(const TokenSource& source, const ConvertDataOptions& opt
               "{}: {} say neither the vocabulary's size nor which id ends documents; name "
               "them with --vocab-size and --end-of-document",
               source.path(), source.format());
-  const UnknownTokenizer tokenizer(source);
+  const SourcesTokenizer tokenizer(source);
   TokenFileWriter writer(options.to, tokenizer);
   const std::int32_t end = source.end_of_document();
   bool ended = false;

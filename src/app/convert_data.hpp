@@ -10,7 +10,7 @@ namespace trireme {
 struct ConvertDataOptions {
   std::string from;  ///< data of any format
   std::string to;    ///< a token file, or PREFIX of Megatron's PREFIX.bin and PREFIX.idx
-  std::int64_t vocab_size = 0;        ///< of data that don't say it
+  std::int64_t vocab_size = 0;        ///< for data that don't say it
   std::int64_t end_of_document = -1;  ///< likewise
   /// Type of a token in PREFIX.bin: "uint16", "int32", …; empty: Megatron's choice by the
   /// vocabulary.

@@ -14,9 +14,9 @@ struct InspectOptions {
   bool verify = false;         ///< check every byte against the checksums
   bool deck = false;           ///< print the deck too
   bool optimizer = false;      ///< list the optimizer's tensors too
-  std::int64_t step = 0;       ///< of a run: print the samples that the step saw
+  std::int64_t step = 0;       ///< for a run: print the samples that the step saw
   std::int64_t sample = -1;    ///< … or this sample of the step alone
-  std::int64_t document = -1;  ///< of data: print this document
+  std::int64_t document = -1;  ///< for data: print this document
 };
 
 /// Inspects a checkpoint or a token file on one rank, and prints to stdout. Returns the exit

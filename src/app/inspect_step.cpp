@@ -24,8 +24,8 @@ namespace {
 constexpr std::size_t kShort = 96;      // bytes of text beside each sample of a list
 constexpr std::size_t kLong = 1 << 20;  // bytes of text of one sample
 
-/// Samples that the run had consumed before the step: by the metrics, which know of other
-/// batch sizes before, else by the batch size of the deck.
+/// Samples that the run had consumed before the step. The metrics know of other batch sizes
+/// before. Without metrics, the batch size of the deck decides.
 std::int64_t samples_before(const std::string& run, const Deck& deck, std::int64_t step) {
   const std::string path = run + "/metrics.h5";
   std::error_code code;
@@ -55,8 +55,8 @@ std::int64_t samples_before(const std::string& run, const Deck& deck, std::int64
   return (step - 1) * deck.train_batch_size;
 }
 
-/// The document that holds a token. Of empty documents at one place, the last has none, so that
-/// the search ends at the document that goes on.
+/// The document that holds a token. Empty documents begin at the place of the next one, and the
+/// search passes over them.
 std::int64_t document_of(const TokenSource& source, std::int64_t token) {
   std::int64_t low = 0;
   std::int64_t high = source.documents();

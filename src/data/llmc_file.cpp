@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads shards of llm.c.
-#include "trireme/data/llmc_file.hpp"
+#include "llmc_file.hpp"
 
 #include <algorithm>
 #include <array>

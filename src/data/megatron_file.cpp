@@ -20,7 +20,7 @@ static_assert(std::endian::native == std::endian::little);
 
 namespace {
 
-constexpr std::int64_t kStep = 1 << 17;  // numbers read at once
+constexpr std::int64_t kNumbersAtOnce = 1 << 17;  // numbers read at once
 
 template <class T>
 std::vector<T> read_numbers_at(const BinaryFile& file, std::int64_t at, std::int64_t count) {
@@ -102,8 +102,8 @@ MegatronHeader MegatronFile::read_header() const {
 
 void MegatronFile::check_sequences() const {
   std::int64_t end = 0;  // bytes
-  for (std::int64_t at = 0; at < header_.sequences; at += kStep) {
-    const std::int64_t n = std::min(kStep, header_.sequences - at);
+  for (std::int64_t at = 0; at < header_.sequences; at += kNumbersAtOnce) {
+    const std::int64_t n = std::min(kNumbersAtOnce, header_.sequences - at);
     const auto sizes = read_numbers_at<std::int32_t>(*index_, kMegatronHead + 4 * at, n);
     const auto offsets =
         read_numbers_at<std::int64_t>(*index_, offsets_at(header_) + 8 * at, n);
@@ -128,9 +128,9 @@ void MegatronFile::check_document_index() const {
   const std::int64_t count = header_.document_index;
   TRM_REQUIRE(count > 0, "{}: the document index is empty", index_->path());
   std::int64_t last = 0;
-  for (std::int64_t at = 0; at < count; at += kStep) {
+  for (std::int64_t at = 0; at < count; at += kNumbersAtOnce) {
     const auto entries = read_numbers_at<std::int64_t>(
-        *index_, document_index_at(header_) + 8 * at, std::min(kStep, count - at));
+        *index_, document_index_at(header_) + 8 * at, std::min(kNumbersAtOnce, count - at));
     TRM_REQUIRE(at > 0 || entries[0] == 0, "{}: the document index begins with {}, not 0",
                 index_->path(), entries[0]);
     for (const std::int64_t entry : entries) {
@@ -147,10 +147,10 @@ void MegatronFile::check_document_index() const {
 
 bool MegatronFile::plain_documents() const {
   if (header_.document_index != header_.sequences + 1) return false;
-  for (std::int64_t at = 0; at <= header_.sequences; at += kStep) {
+  for (std::int64_t at = 0; at <= header_.sequences; at += kNumbersAtOnce) {
     const auto entries =
         read_numbers_at<std::int64_t>(*index_, document_index_at(header_) + 8 * at,
-                                      std::min(kStep, header_.document_index - at));
+                                      std::min(kNumbersAtOnce, header_.document_index - at));
     for (std::size_t i = 0; i < entries.size(); ++i) {
       if (entries[i] != at + static_cast<std::int64_t>(i)) return false;
     }
@@ -188,8 +188,8 @@ void MegatronFile::verify(const std::function<void(std::int64_t bytes)>& progres
   check_document_index();
   progress(index_->bytes());
   std::vector<std::int32_t> part;
-  for (std::int64_t at = 0; at < tokens_; at += kStep) {
-    part.resize(static_cast<std::size_t>(std::min(kStep, tokens_ - at)));
+  for (std::int64_t at = 0; at < tokens_; at += kNumbersAtOnce) {
+    part.resize(static_cast<std::size_t>(std::min(kNumbersAtOnce, tokens_ - at)));
     read(at, part);
     progress(std::ssize(part) * header_.width);
   }

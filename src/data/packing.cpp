@@ -21,7 +21,7 @@ SamplePacker::SamplePacker(const TokenSource& source, const DocumentRange& docum
 void SamplePacker::pack(const TokenSource& source, const DocumentRange& documents,
                         bool allow_chopped) {
   const std::int64_t room = seq_length_ + 1;
-  std::int64_t filled = room;  // of the sample so far; the first document begins one
+  std::int64_t filled = room;  // tokens in the sample so far; the first document begins one
   std::int64_t begin = all_.begin;
   for (std::int64_t d = documents.begin; d < documents.end; ++d) {
     const TokenRange document{begin, source.document_start(d + 1)};

@@ -151,8 +151,9 @@ std::vector<double> weights_by_documents(const std::vector<std::int64_t>& docume
   }
   const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
   // One file has all documents.
-  if (sum == 0)
+  if (sum == 0) {
     std::ranges::transform(documents, weights.begin(), [](auto n) { return n > 0; });
+  }
   for (double& w : weights) w /= sum > 0 ? sum : 1;
   return weights;
 }

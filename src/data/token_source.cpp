@@ -7,11 +7,10 @@
 #include <filesystem>
 
 #include "trireme/core/error.hpp"
-#include "trireme/data/llmc_file.hpp"
 #include "trireme/data/megatron_file.hpp"
 #include "trireme/data/token_file.hpp"
 
-#include "binary_file.hpp"
+#include "llmc_file.hpp"
 
 namespace trireme {
 

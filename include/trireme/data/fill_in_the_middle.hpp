@@ -8,9 +8,9 @@
 
 namespace trireme {
 
-/// Some documents of a sample become <prefix> P <suffix> S <middle> M, or with `spm_rate`
-/// <prefix> <suffix> S <middle> P M, where the document was P M S. S loses its last three
-/// tokens, and so the document keeps its length. A document whose S is shorter stays as it is.
+/// Cuts some documents of a sample into P M S, and writes <prefix> P <suffix> S <middle> M.
+/// Some of these become <prefix> <suffix> S <middle> P M instead. S loses its last three
+/// tokens, which keeps the document's length. A document whose S is shorter stays as it is.
 struct FillInTheMiddle {
   double rate = 0;           ///< probability that a document changes
   double spm_rate = 0.5;     ///< share of the second form among documents that change

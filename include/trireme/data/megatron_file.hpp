@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Indexed data of Megatron-LM and GPT-NeoX (data_impl: mmap), little-endian. PREFIX.bin is the
-// tokens, one document after another. PREFIX.idx: "MMIDIDX\0\0", u64 version 1, u8 type code,
-// u64 number of sequences S, u64 length D of the document index, i32 tokens of each sequence
-// [S], i64 first byte of each sequence [S], i64 document index [D].
+// tokens, one document after another. PREFIX.idx has a header and three arrays. The header is
+// "MMIDIDX" and two zeros, u64 version 1, u8 type code, u64 S, u64 D. S counts sequences. The
+// arrays are sizes in tokens, i32 [S], first bytes, i64 [S], and the document index, i64 [D].
 #pragma once
 
 #include "trireme/core/replacement.hpp"
@@ -25,10 +25,10 @@ struct MegatronHeader {
 /// them out.
 class MegatronFile : public TokenSource {
  public:
-  /// Throws Error that names what is wrong, before any of it is used: sizes of the two files
-  /// that don't fit the header, types that are no integers, the older format TNTIDX. With
-  /// `check` all, also sizes below 0, offsets that overlap or overflow, and a document index
-  /// that goes beyond the sequences.
+  /// Throws Error that names what is wrong, before any of it is used. Refuses sizes of the two
+  /// files that don't fit the header, types that are no integers, and the older format TNTIDX.
+  /// With `check` all, it refuses sizes below 0 and offsets that overlap or overflow. It also
+  /// refuses a document index that goes beyond the sequences.
   MegatronFile(const std::string& prefix, DocumentCheck check, const TokenFacts& given);
   ~MegatronFile() override;
 

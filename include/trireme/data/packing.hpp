@@ -54,7 +54,7 @@ class SamplePacker {
   std::int64_t samples_ = 0;
   std::int64_t too_long_ = 0;
   std::vector<TokenRange> documents_;  ///< in samples; empty with Packing::packed
-  std::vector<std::int64_t> first_;    ///< of documents_, for each sample and the end
+  std::vector<std::int64_t> first_;    ///< index in documents_, for each sample and the end
 };
 
 }  // namespace trireme

@@ -19,7 +19,7 @@ namespace trireme {
 class MegatronFile;
 
 /// A token's id in a sample. A token that the loss must not count as a target is stored as the
-/// complement ~id, below 0: padding, an ignored label, what a loss mask takes out.
+/// complement ~id, which is below 0. Such are padding, ignored labels and masked tokens.
 [[nodiscard]] constexpr std::int32_t id_of(std::int32_t stored) {
   return stored < 0 ? ~stored : stored;
 }
@@ -47,7 +47,7 @@ class SampleSource {
 /// The share of each file among the samples, where the deck gives no weights.
 enum class Shares : std::uint8_t {
   size,      ///< in proportion to the file's samples
-  equal,     ///< as in GPT-NeoX
+  equal,     ///< GPT-NeoX does so
   documents  ///< GPT-NeoX's weight_by_num_documents: see weights_by_documents()
 };
 
@@ -58,7 +58,7 @@ struct SamplesOptions {
   std::vector<std::string> label_paths{};
   std::vector<double> weights{};  ///< one a path; empty: by `shares`
   Shares shares = Shares::size;
-  double sampler_alpha = 1;  ///< of Shares::documents
+  double sampler_alpha = 1;  ///< for Shares::documents
   std::string split{};       ///< shares of each file's documents, "969, 30, 1"; empty: all
   Part part = Part::train;   ///< which part of the split to read
   std::int64_t seq_length = 0;
@@ -66,7 +66,7 @@ struct SamplesOptions {
   bool shuffle = true;        ///< shuffle each epoch anew; otherwise in file order
   std::int64_t at_least = 1;  ///< fewest samples accepted: a global batch
   DocumentCheck check = DocumentCheck::all;
-  TokenFacts given{};  ///< of files that don't say it
+  TokenFacts given{};  ///< for files that don't say it
   PackingRule packing{};
   /// Whether targets that follow an end of document don't count, as in Megatron.
   bool mask_end_of_document = false;
@@ -77,7 +77,7 @@ struct SamplesOptions {
 struct SamplePlace {
   std::size_t file = 0;
   std::int64_t sample = 0;         ///< within the file's part, before shuffling
-  std::uint64_t epoch = 0;         ///< of this file
+  std::uint64_t epoch = 0;         ///< this file's
   std::vector<TokenRange> ranges;  ///< tokens of the file, in the sample's order
 };
 

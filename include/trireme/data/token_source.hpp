@@ -36,7 +36,7 @@ class TokenSource {
   [[nodiscard]] virtual std::string format() const = 0;  ///< in words: "Megatron's .bin/.idx"
   [[nodiscard]] virtual std::int64_t tokens() const = 0;
   [[nodiscard]] virtual std::int64_t documents() const = 0;
-  [[nodiscard]] virtual std::int64_t token_bytes() const = 0;  ///< of a token in the file
+  [[nodiscard]] virtual std::int64_t token_bytes() const = 0;  ///< a token's, in the file
   /// The number of ids; 0 if neither the file nor the deck says it.
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
   /// The id that ends documents; −1 if neither the file nor the deck says it.

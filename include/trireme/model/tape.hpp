@@ -28,8 +28,9 @@ struct MicroBatch {
   /// int32 [batch·seq]: the place in the sample at which each token's document begins, and so
   /// the first key of its query. Empty: 0.
   Tensor first_keys;
-  /// fp64 [3]: Σ token losses, which the last part adds; Σ auxiliary losses, to which any
-  /// module may add (Tape::auxiliary_sum); and the number of targets that the first sum counts.
+  /// fp64 [3]: Σ token losses and Σ auxiliary losses, and the number of targets that the first
+  /// sum counts. The last part adds to the first and the third. Any module may add to the
+  /// second (Tape::auxiliary_sum).
   Tensor loss_sum;
 
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }

@@ -137,8 +137,8 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   // Loop over tiles of queries: all of the group's first head, followed by the other heads'.
   const DocumentBounds bounds(a, place);
   const int end = bounds.queries_end(first + Tiling::kRows - 1);
-  const int per_head = (end - first + kColumns - 1) / kColumns;
-  const std::int64_t all = static_cast<std::int64_t>(per_head) * a.queries_per_kv;
+  const std::int64_t all =
+      std::int64_t{(end - first + kColumns - 1) / kColumns} * a.queries_per_kv;
   const auto load = [&](int buffer, const QueryTile& tile) {
     const auto [head, query] = tile;
     const std::int64_t offset = static_cast<std::int64_t>(head) * a.head_dim;

@@ -46,8 +46,8 @@ struct GeneralSoftmax {
   }
 };
 
-/// Scales a thread's scores of the tiles that begin at query `first` and key `key`, and takes
-/// out those of later keys and of other documents.
+/// Scales a thread's scores of the tiles that begin at query `first` and key `key`. Takes out
+/// those of later keys and of other documents.
 template <class Tiling>
 __device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R], float scale,
                                              const DocumentBounds& bounds, int first, int key) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shards of llm.c: 256 int32 of header, then the tokens, uint16 (magic number 20240520, version
-// 1, GPT-2) or uint32 (20240801, version 7, Llama 3). The third number counts the tokens.
+// Shards of llm.c: 256 int32 of header, then the tokens. The header begins with a magic number,
+// a version and the number of tokens. 20240520 and version 1 stand for uint16 and GPT-2,
+// 20240801 and version 7 for uint32 and Llama 3.
 #pragma once
 
 #include "trireme/data/token_source.hpp"
