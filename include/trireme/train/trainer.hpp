@@ -86,7 +86,7 @@ class Trainer {
   /// The result of an evaluation.
   struct Evaluation {
     double loss = 0;           ///< mean over the targets that count, in nats
-    double bits_per_byte = 0;  ///< of the text of these targets; 0: not known
+    double bits_per_byte = 0;  ///< 0: not known
   };
   /// Evaluates `batches` global batches of `source`, from its first sample on. `source` is null
   /// on stages that read no tokens. `text_bytes` are each id's bytes of text, or empty. Empty
@@ -170,7 +170,7 @@ class Trainer {
   struct Evaluated {
     double loss = 0;     ///< Σ token losses / targets of a batch
     double counted = 0;  ///< share of targets that count
-    double bytes = 0;    ///< of the text of these targets
+    double bytes = 0;    ///< that the text of these targets has
   };
   /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
   [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,
