@@ -51,7 +51,7 @@ class TokenFinder {
 
  private:
   struct Node {
-    std::int32_t needle = -1;  ///< that ends here
+    std::int32_t needle = -1;  ///< the needle that ends here
     std::vector<std::pair<unsigned char, std::uint32_t>> next{};
   };
   struct Found {

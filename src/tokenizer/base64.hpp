@@ -9,7 +9,7 @@
 namespace trireme {
 
 [[nodiscard]] std::string to_base64(std::string_view bytes);
-/// Nothing if `text` is no base64.
+/// Returns no bytes if `text` is no base64.
 [[nodiscard]] std::optional<std::string> from_base64(std::string_view text);
 
 }  // namespace trireme

@@ -20,7 +20,7 @@ struct Encoding {
   std::string_view end;  ///< the special token that ends a document
   SpecialTokens (*special)();
   std::size_t ranks;          ///< tokens of the published file
-  std::uint64_t fingerprint;  ///< of the published file; 0: not known
+  std::uint64_t fingerprint;  ///< the published file's; 0: not known
 };
 
 [[nodiscard]] std::span<const Encoding> encodings();

@@ -23,8 +23,11 @@ std::string shown(const nlohmann::json& value) {
 class KeyWatch {
  public:
   explicit KeyWatch(const std::string& where) : where_(where) {}
-  bool operator()(int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+  bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     using Event = nlohmann::json::parse_event_t;
+    // Functions that walk through a value call themselves for what it holds.
+    TRM_REQUIRE(depth <= kDeepest, "{}: the JSON is nested more than {} deep", where_,
+                kDeepest);
     if (event == Event::object_start) open_.emplace_back();
     if (event == Event::object_end) open_.pop_back();
     if (event != Event::key) return true;
@@ -35,6 +38,7 @@ class KeyWatch {
   }
 
  private:
+  static constexpr int kDeepest = 100;
   const std::string& where_;
   std::vector<std::set<std::string>> open_;
 };

@@ -27,11 +27,11 @@ constexpr std::array<std::string_view, 9> kEnds = {
     "<|eos|>",       "[EOS]",           "[SEP]"};
 
 bool is_byte_level(const nlohmann::json& spec) {
-  return spec.is_object() && spec.value("type", "") == "ByteLevel";
+  return spec.is_object() && spec.contains("type") && spec["type"] == "ByteLevel";
 }
 
-/// Whether pieces can stay raw bytes from the text to the model: the last step before a BPE
-/// model writes bytes in GPT-2's alphabet, and the decoder reads that alphabet.
+/// Whether pieces can stay raw bytes from the text to the model. The last step before a BPE
+/// model then writes bytes in GPT-2's alphabet, and the decoder reads that alphabet.
 bool can_keep_bytes(const nlohmann::json& spec, const std::vector<nlohmann::json>& splits) {
   const nlohmann::json& model = spec.at("model");
   const auto is_empty = [&](const char* name) {
@@ -54,7 +54,7 @@ void set_byte_splits(PipelineParts& parts, const std::vector<nlohmann::json>& sp
     parts.scanner = make_scanner(kGpt2Pattern, Flavour::oniguruma);
     return;
   }
-  if (splits.size() == 2 && is_last_whole && splits[0].value("type", "") == "Split") {
+  if (splits.size() == 2 && is_last_whole && splits[0]["type"] == "Split") {
     const Split only(splits[0], where);
     if (only.is_scan()) {
       parts.scanner = make_scanner(only.expression(), Flavour::oniguruma);

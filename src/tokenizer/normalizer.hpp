@@ -17,8 +17,8 @@ class Normalizer {
   virtual ~Normalizer() = default;
   /// Replaces `text`, valid UTF-8, by its normal form, also valid UTF-8.
   virtual void apply(std::string& text, const Section& section) const = 0;
-  /// True only if any text can be normalised in two parts that meet between these code points,
-  /// and the parts' normal forms, joined, are the whole's. `false` is always right.
+  /// True only if any text can be normalised in two parts that meet between these code points.
+  /// The parts' normal forms, joined, are then the whole's. `false` is always right.
   [[nodiscard]] virtual bool separates(char32_t before, char32_t after) const {
     (void)before, (void)after;
     return false;

@@ -4,7 +4,6 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -32,10 +31,10 @@ std::string contents_of(const std::string& path) {
   TRM_REQUIRE_SYSTEM(!error, error.value(), "{}: cannot read", path);
   TRM_REQUIRE(bytes <= kLargestFile, "{}: a file of {} bytes is no tokenizer", path, bytes);
   std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  TRM_REQUIRE(in.good() && text.good(), "{}: cannot read", path);
-  return std::move(text).str();
+  std::string text(static_cast<std::size_t>(bytes), '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  TRM_REQUIRE(in.good(), "{}: cannot read", path);
+  return text;
 }
 
 bool is_file(const fs::path& path) {

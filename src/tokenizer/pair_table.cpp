@@ -41,7 +41,7 @@ class LongMerge {
       : merges_(merges), ids_(symbols), next_(symbols.size()), previous_(symbols.size()) {
     for (std::uint32_t i = 0; i < ids_.size(); ++i) {
       next_[i] = i + 1;
-      previous_[i] = i - 1;  // of the first symbol: kNone
+      previous_[i] = i - 1;  // the first symbol has kNone
     }
     for (std::uint32_t i = 0; i + 1 < ids_.size(); ++i) push(i);
   }

@@ -11,7 +11,7 @@ namespace trireme {
 struct Merge {
   static constexpr std::uint32_t kNone = ~0U;
   std::uint32_t rank = kNone;  ///< lower merges first
-  std::int32_t id = -1;        ///< of the merged token
+  std::int32_t id = -1;        ///< the merged token's
 };
 
 /// A hash table with open addressing, at most half full.

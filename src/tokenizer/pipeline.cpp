@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/printable.hpp"
@@ -55,7 +56,7 @@ std::string with_replacements(std::string_view text) {
 std::vector<TokenFinder::Needle> needles_of(const PipelineParts& parts, bool normalized) {
   std::vector<TokenFinder::Needle> needles;
   if (!parts.finds_added) return needles;
-  for (const bool special : {true, false}) {  // of equal texts, the special one counts
+  for (const bool special : {true, false}) {  // the special one of equal texts counts
     for (const AddedToken& token : parts.added) {
       if (token.special != special || token.normalized != normalized) continue;
       std::string text = token.content;
@@ -80,8 +81,8 @@ struct Pipeline::Workspace {
   std::vector<Part> inner_parts;
   std::vector<std::int32_t> word_ids;
   std::array<std::size_t, 512> ends;
-  std::array<std::int32_t, kIdsAtOnce + WordCache::kInline> ids;
-  std::size_t count = 0;  ///< of ids
+  std::array<std::int32_t, kIdsAtOnce + WordCache::kMostIds> ids;
+  std::size_t count = 0;  ///< ids that wait in `ids`
   std::vector<std::int32_t>* to = nullptr;
 
   void flush() {
@@ -89,8 +90,13 @@ struct Pipeline::Workspace {
     count = 0;
   }
   void append(std::span<const std::int32_t> more) {
-    flush();
-    to->insert(to->end(), more.begin(), more.end());
+    if (count + more.size() > kIdsAtOnce) flush();
+    if (more.size() > kIdsAtOnce) {
+      to->insert(to->end(), more.begin(), more.end());
+      return;
+    }
+    std::copy(more.begin(), more.end(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+    count += more.size();
   }
 };
 
@@ -239,27 +245,29 @@ void Pipeline::encode_words(std::string_view text, Workspace& work) const {
 
 inline void Pipeline::encode_word(std::string_view word, const char* limit,
                                   Workspace& work) const {
-  if (word.size() > WordCache::kLongestWord) {
-    work.word_ids.clear();
-    parts_.model->encode(word, work.word_ids);
-    work.append(work.word_ids);
-    return;
-  }
-  const WordCache::Key key = WordCache::key_of(word, limit);
-  if (const WordCache::Entry* const entry = work.cache.find(key, word)) {
-    const auto ids = work.cache.ids_of(*entry, word.size());
-    if (ids.size() > WordCache::kInline) {
+  if (word.size() <= WordCache::kShortWord) {
+    const WordCache::Key key = WordCache::key_of(word, limit);
+    if (const WordCache::Entry* const entry = work.cache.find(key)) {
+      // Most words have few ids: a copy of fixed size needs no loop.
+      std::memcpy(work.ids.data() + work.count, entry->ids.data(), 4 * sizeof(std::int32_t));
+      if (entry->count > 4) {
+        std::memcpy(work.ids.data() + work.count + 4, entry->ids.data() + 4,
+                    (WordCache::kMostIds - 4) * sizeof(std::int32_t));
+      }
+      work.count += entry->count;
+      if (work.count >= kIdsAtOnce) work.flush();
+      return;
+    }
+  } else if (word.size() <= WordCache::kLongestWord) {
+    const auto ids = work.cache.find_long(word);
+    if (!ids.empty()) {
       work.append(ids);
       return;
     }
-    std::copy_n(ids.data(), ids.size(), work.ids.data() + work.count);
-    work.count += ids.size();
-    if (work.count >= kIdsAtOnce) work.flush();
-    return;
   }
   work.word_ids.clear();
   parts_.model->encode(word, work.word_ids);
-  work.cache.insert(key, word, work.word_ids);
+  work.cache.insert(word, work.word_ids);
   work.append(work.word_ids);
 }
 

@@ -35,7 +35,7 @@ class PreTokenizer {
   virtual ~PreTokenizer() = default;
   /// Splits each piece further. May also change or remove text.
   virtual void split(Pieces& pieces) const = 0;
-  /// True only if every text is split between these code points, and the pieces on each side do
+  /// True only if every text is split between these code points. The pieces on each side must
   /// not depend on the text of the other side. `false` is always right.
   [[nodiscard]] virtual bool separates(char32_t before, char32_t after) const {
     (void)before, (void)after;
@@ -47,7 +47,7 @@ class PreTokenizer {
 /// type or field that is unknown, missing or of the wrong kind.
 [[nodiscard]] std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& spec,
                                                                const std::string& where);
-/// As make_pre_tokenizer(), for all types but ByteLevel, Split and Sequence.
+/// Like make_pre_tokenizer(), for all types but ByteLevel, Split and Sequence.
 [[nodiscard]] std::unique_ptr<PreTokenizer> make_plain_pre_tokenizer(const nlohmann::json& spec,
                                                                      const std::string& where);
 

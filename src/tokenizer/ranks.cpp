@@ -88,6 +88,39 @@ const Encoding& find_encoding(std::string_view text, std::size_t ranks, const st
                   where, likely, names));
 }
 
+/// The names of a tekken.json's special tokens by rank. Files of early versions leave them out.
+std::vector<std::string> tekken_special(const nlohmann::json& spec, const std::string& where) {
+  static const std::vector<std::string> kEarly = {"<unk>",
+                                                  "<s>",
+                                                  "</s>",
+                                                  "[INST]",
+                                                  "[/INST]",
+                                                  "[AVAILABLE_TOOLS]",
+                                                  "[/AVAILABLE_TOOLS]",
+                                                  "[TOOL_RESULTS]",
+                                                  "[/TOOL_RESULTS]",
+                                                  "[TOOL_CALLS]",
+                                                  "[IMG]",
+                                                  "<pad>",
+                                                  "[IMG_BREAK]",
+                                                  "[IMG_END]",
+                                                  "[PREFIX]",
+                                                  "[MIDDLE]",
+                                                  "[SUFFIX]",
+                                                  "[SYSTEM_PROMPT]",
+                                                  "[/SYSTEM_PROMPT]",
+                                                  "[TOOL_CONTENT]"};
+  if (!spec.contains("special_tokens") || spec["special_tokens"].is_null()) return kEarly;
+  std::vector<std::string> names;
+  for (const nlohmann::json& token : spec["special_tokens"]) {
+    const std::string where_token = fmt::format("{}: special token {}", where, names.size());
+    TRM_REQUIRE(id_from(field(token, "rank", where_token), where_token) == std::ssize(names),
+                "{}: its rank must be {}", where_token, names.size());
+    names.push_back(text_field(token, "token_str", where_token));
+  }
+  return names;
+}
+
 }  // namespace
 
 bool is_tiktoken(std::string_view text) {
@@ -147,37 +180,7 @@ std::unique_ptr<Tokenizer> read_tekken(const nlohmann::json& spec, const std::st
     ranked.tokens.emplace_back(
         token_from(text_field(token, "token_bytes", where_token), where_token), i);
   }
-  // Files of early versions leave out the names of their special tokens.
-  static const std::vector<std::string> kEarly = {"<unk>",
-                                                  "<s>",
-                                                  "</s>",
-                                                  "[INST]",
-                                                  "[/INST]",
-                                                  "[AVAILABLE_TOOLS]",
-                                                  "[/AVAILABLE_TOOLS]",
-                                                  "[TOOL_RESULTS]",
-                                                  "[/TOOL_RESULTS]",
-                                                  "[TOOL_CALLS]",
-                                                  "[IMG]",
-                                                  "<pad>",
-                                                  "[IMG_BREAK]",
-                                                  "[IMG_END]",
-                                                  "[PREFIX]",
-                                                  "[MIDDLE]",
-                                                  "[SUFFIX]",
-                                                  "[SYSTEM_PROMPT]",
-                                                  "[/SYSTEM_PROMPT]",
-                                                  "[TOOL_CONTENT]"};
-  std::vector<std::string> names = kEarly;
-  if (spec.contains("special_tokens") && !spec["special_tokens"].is_null()) {
-    names.clear();
-    for (const nlohmann::json& token : spec["special_tokens"]) {
-      const std::string where_token = fmt::format("{}: special token {}", where, names.size());
-      TRM_REQUIRE(id_from(field(token, "rank", where_token), where_token) == std::ssize(names),
-                  "{}: its rank must be {}", where_token, names.size());
-      names.push_back(text_field(token, "token_str", where_token));
-    }
-  }
+  const std::vector<std::string> names = tekken_special(spec, where);
   TRM_REQUIRE(std::ssize(names) <= special, "{}: {} special tokens, but config allows {}",
               where, names.size(), special);
   for (std::int32_t i = 0; i < special; ++i) {
@@ -218,10 +221,14 @@ std::unique_ptr<Tokenizer> make_ranked(RankedTokens ranked, const std::string& w
   parts.kind = "ranks";
   parts.where = where;
   parts.definition = definition_of(ranked);
-  parts.finds_added = false;  // as tiktoken's encode_ordinary()
+  parts.finds_added = false;  // like tiktoken's encode_ordinary()
   parts.model_takes_bytes = true;
   Vocabulary vocabulary;
+  constexpr std::size_t kLongestToken = 1024;
   for (auto& [bytes, rank] : ranked.tokens) {
+    TRM_REQUIRE(bytes.size() <= kLongestToken,
+                "{}: the token of rank {} has {} bytes, at most {}", where, rank, bytes.size(),
+                kLongestToken);
     vocabulary.add(std::move(bytes), ranked.first_id + rank, where);
   }
   for (unsigned byte = 0; byte < 256; ++byte) {

@@ -53,7 +53,7 @@ inline constexpr std::string_view kTekkenPattern =
 inline constexpr std::string_view kTiktokenR50kPattern =
     R"('(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s)";
 inline constexpr std::string_view kTiktokenCl100kPattern =
-    R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+)"
-    R"(|\s++$|\s*[\r\n]|\s+(?!\S)|\s)";
+    R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++)"
+    R"([\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s)";
 
 }  // namespace trireme

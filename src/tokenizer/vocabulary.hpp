@@ -25,7 +25,7 @@ class Vocabulary {
   [[nodiscard]] const std::string& token_of(std::int32_t id) const;
   [[nodiscard]] bool has(std::int32_t id) const;
   [[nodiscard]] std::int64_t size() const { return std::ssize(tokens_); }  ///< largest id + 1
-  [[nodiscard]] std::int64_t count() const { return std::ssize(ids_); }    ///< of tokens
+  [[nodiscard]] std::int64_t count() const { return std::ssize(ids_); }    ///< tokens
 
  private:
   struct Hash {

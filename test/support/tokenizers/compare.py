@@ -26,20 +26,20 @@ def prepare(folder):
     for package in CARRIERS:
         target = folder / package.split("==")[0]
         if not target.exists():
-            subprocess.run([python, "-m", "pip", "-q", "install", "--no-deps", "--target", target,
-                            package], check=True)
+            subprocess.run([python, "-m", "pip", "-q", "install", "--no-deps", "--target",
+                            target, package], check=True)
     if Path(sys.prefix).resolve() != (folder / "venv").resolve():
         os.execv(python, [str(python), *sys.argv])
 
 
-# --- vocabularies: name, arguments of trireme, function from texts to ids -----------------------
+# --- vocabularies: name, arguments of trireme, function from texts to ids
 
 
 def tiktoken_peer(path, pattern, special):
     import tiktoken
     from tiktoken.load import load_tiktoken_bpe
-    encoding = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=load_tiktoken_bpe(str(path)),
-                                 special_tokens=special)
+    encoding = tiktoken.Encoding("x", pat_str=pattern, special_tokens=special,
+                                 mergeable_ranks=load_tiktoken_bpe(str(path)))
     return encoding.encode_ordinary_batch
 
 
@@ -66,7 +66,8 @@ def tekken_peer(path):
     ranks = {base64.b64decode(t["token_bytes"]): t["rank"] for t in spec["vocab"][:count]}
     encoding = tiktoken.Encoding("x", pat_str=config["pattern"], mergeable_ranks=ranks,
                                  special_tokens={})
-    return lambda texts: [[i + shift for i in ids] for ids in encoding.encode_ordinary_batch(texts)]
+    return lambda texts: [[i + shift for i in ids]
+                          for ids in encoding.encode_ordinary_batch(texts)]
 
 
 def vocabularies(folder):
@@ -90,11 +91,11 @@ def vocabularies(folder):
     for name in ("anthropic", "deepseek"):
         path = inner / f"{name}_tokenizer.json"
         yield name, [path], lambda p=path: hugging_face_peer(p)
-    for path in sorted(folder.glob("own/*.json")):  # made by make_own.py
+    for path in sorted(folder.glob("own/*.json")):  # any other files of Hugging Face's
         yield path.stem, [path], lambda p=path: hugging_face_peer(p)
 
 
-# --- texts --------------------------------------------------------------------------------------
+# --- texts
 
 
 def read_texts(paths, limit):
@@ -133,15 +134,16 @@ def translations():
 
 
 def source():
-    paths = [p for folder in ("/usr/include", "/usr/lib/python3") for p in Path(folder).rglob("*")
+    folders = [Path("/usr/include"), Path("/usr/lib/python3")]
+    paths = [p for folder in folders for p in folder.rglob("*")
              if p.suffix in (".h", ".hpp", ".py", "")]
     random.Random(2).shuffle(paths)
     return read_texts(paths, 20e6)
 
 
 def html():
-    paths = sorted(Path("/usr/share").rglob("*.html")) + sorted(Path("/usr/share").rglob("*.svg"))
-    return read_texts(paths, 20e6)
+    share = Path("/usr/share")
+    return read_texts(sorted(share.rglob("*.html")) + sorted(share.rglob("*.svg")), 20e6)
 
 
 SPACES = ("\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u180e\u2000\u2001\u2002\u2003\u2004\u2005"
@@ -157,11 +159,13 @@ def white_space():
 
 def emoji():
     generator = random.Random(4)
-    parts = (["👩", "\u200d", "👧", "🏽", "❤", "\ufe0f", "🇩", "🇪", "e", "a", " ", "A", "É", "ß", "ﬁ",
-              "한", "ᄒ", "ᅡ", "ᆫ", "\u0301", "\u0308", "\u0327", "\u0345", "क", "्", "ष", "ि", "น",
-              "ำ", "ẛ", "ſ", "K", "Å", "ǆ", "ǅ", "ʰ", "½", "²", "٣", "Ⅷ", "①", "'", "'s", "'S", "'ſ",
-              "'LL", "’s", "\n", "…", "_", "-", "/", "ﷺ", "Ⓐ", "\ufffd", "\ue000", "\U000e0041"])
-    return ["".join(generator.choices(parts, k=generator.randint(1, 15))) for _ in range(200000)]
+    parts = ["👩", "\u200d", "👧", "🏽", "❤", "\ufe0f", "🇩", "🇪", "e", "a", " ", "A", "É", "ß",
+             "ﬁ", "한", "ᄒ", "ᅡ", "ᆫ", "\u0301", "\u0308", "\u0327", "\u0345", "क", "्", "ष",
+             "ि", "น", "ำ", "ẛ", "ſ", "K", "Å", "ǆ", "ǅ", "ʰ", "½", "²", "٣", "Ⅷ", "①", "'",
+             "'s", "'S", "'ſ", "'LL", "’s", "\n", "…", "_", "-", "/", "ﷺ", "Ⓐ", "\ufffd",
+             "\ue000", "\U000e0041"]
+    return ["".join(generator.choices(parts, k=generator.randint(1, 15)))
+            for _ in range(200000)]
 
 
 def random_strings(count):
@@ -180,10 +184,11 @@ def random_strings(count):
         else:
             c = generator.randrange(0x300, 0x20000)
         return chr(c) if not 0xd800 <= c < 0xe000 else " "
-    return ["".join(code_point() for _ in range(generator.randint(1, 12))) for _ in range(count)]
+    return ["".join(code_point() for _ in range(generator.randint(1, 12)))
+            for _ in range(count)]
 
 
-# --- the comparison -----------------------------------------------------------------------------
+# --- the comparison
 
 
 def ours(program, arguments, texts):
@@ -232,9 +237,11 @@ def main():
                 wrong = [i for i, ids in enumerate(theirs) if ids != mine[i]]
                 differences += len(wrong)
                 print(f"{name:16} {kind:14} {len(some):8} texts {sum(map(len, some)):10} "
-                      f"characters {sum(map(len, theirs)):10} ids {len(wrong):6} differ", flush=True)
+                      f"characters {sum(map(len, theirs)):10} ids {len(wrong):6} differ",
+                      flush=True)
                 for i in wrong[:3]:
-                    print(f"    {some[i][:100]!r}\n    theirs {theirs[i][:30]}\n    ours   {mine[i][:30]}")
+                    print(f"    {some[i][:100]!r}\n    theirs {theirs[i][:30]}\n"
+                          f"    ours   {mine[i][:30]}")
         except RuntimeError as e:
             differences += 1
             print(f"{name:16} {e}", flush=True)

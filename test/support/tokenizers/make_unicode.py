@@ -27,7 +27,7 @@ const std::string_view kUnicodeRuns =
 
 def main():
     if unicodedata2.unidata_version != VERSION:
-        sys.exit(f"make_unicode.py: Unicode {VERSION} is needed: pip install unicodedata2=={VERSION}")
+        sys.exit(f"make_unicode.py: needs unicodedata2=={VERSION}")
     runs = []
     categories = (unicodedata2.category(chr(c)) for c in range(0x110000))
     for category, run in itertools.groupby(categories):
