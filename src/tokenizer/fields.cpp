@@ -19,12 +19,16 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
+constexpr int kDeepest = 64;  // copies and messages take stack for each level
+
 /// Notes the keys of the objects that are open while JSON is parsed.
 class KeyWatch {
  public:
   explicit KeyWatch(const std::string& where) : where_(where) {}
-  bool operator()(int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+  bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     using Event = nlohmann::json::parse_event_t;
+    TRM_REQUIRE(depth <= kDeepest, "{}: more than {} objects and lists hold each other", where_,
+                kDeepest);
     if (event == Event::object_start) open_.emplace_back();
     if (event == Event::object_end) open_.pop_back();
     if (event != Event::key) return true;
