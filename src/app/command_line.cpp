@@ -58,6 +58,7 @@ CommandLine::CommandLine() {
       ->excludes(update);
   add_prepare();
   add_tokenize();
+  add_convert();
   add_inspect();
   add_plan();
   add_deck_commands();
@@ -250,17 +251,64 @@ void CommandLine::add_tokenize() {
       ->excludes(decode);
 }
 
+void CommandLine::add_convert() {
+  ConvertDataOptions& options = convert_options;
+  convert = app.add_subcommand("convert",
+                               "Converts data: token files to Megatron's .bin and .idx, these "
+                               "and shards of llm.c to token files");
+  convert->add_option("WHAT", convert_what, "data")->required()->check(CLI::IsMember({"data"}));
+  convert->add_option("FROM", options.from, "Data of any format")
+      ->type_name(kFileValue)
+      ->required();
+  convert
+      ->add_option("TO", options.to,
+                   "A token file if the name ends in .h5, else PREFIX of PREFIX.bin and .idx")
+      ->type_name(kFileValue)
+      ->required();
+  convert
+      ->add_option("--vocab-size", options.vocab_size,
+                   "Number of ids, where the data don't say it")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2'147'483'647}));
+  convert
+      ->add_option("--end-of-document", options.end_of_document,
+                   "Id that ends documents, where the data don't say it")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{2'147'483'646}));
+  convert
+      ->add_option("--type", options.type,
+                   "Type of tokens in PREFIX.bin; by default uint16 for vocabularies below "
+                   "65500, else int32, as in Megatron")
+      ->check(CLI::IsMember({"uint8", "int8", "int16", "int32", "int64", "uint16"}));
+  convert->add_flag("--append-eod", options.append_eod,
+                    "Adds the end to documents of PREFIX.bin that have none");
+  convert->add_flag("--overwrite", options.overwrite, "Replaces files of the output's names");
+  add_loudness(*convert);
+}
+
 void CommandLine::add_inspect() {
   InspectOptions& options = inspect_options;
   inspect = app.add_subcommand("inspect",
                                "Shows what a checkpoint or a token file holds, verifies it, "
                                "or compares two checkpoints");
   inspect
-      ->add_option(
-          "CHECKPOINT", options.checkpoint,
-          "A checkpoint's folder, a run's folder (its latest checkpoint), or a token file")
+      ->add_option("CHECKPOINT", options.checkpoint,
+                   "A checkpoint's folder, a run's folder (its latest checkpoint), or data")
       ->type_name(kFileValue)
       ->required();
+  auto* step = inspect
+                   ->add_option("--step", options.step,
+                                "For a run's folder: which documents, offsets and tokens this "
+                                "training step saw")
+                   ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 53U));
+  inspect
+      ->add_option("--sample", options.sample,
+                   "With --step: all ids and the text of this sample of the step")
+      ->needs(step)
+      ->check(CLI::NonNegativeNumber);
+  inspect
+      ->add_option("--document", options.document,
+                   "For data: the ids and the text of this document")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(step);
   inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
   inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
   inspect->add_flag("--optimizer", options.optimizer, "Lists the tensors of the optimizer too");

@@ -9,6 +9,7 @@
 #include "trireme/bench/bench.hpp"
 #include "trireme/deck/load.hpp"
 
+#include "convert_data.hpp"
 #include "decks.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
@@ -20,7 +21,8 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, inspect or help";
+    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
+    "help";
 
 struct CommandLine {
   CLI::App app{
@@ -29,6 +31,7 @@ struct CommandLine {
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* tokenize = nullptr;
+  CLI::App* convert = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
   CLI::App* validate = nullptr;
@@ -41,6 +44,7 @@ struct CommandLine {
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
+  ConvertDataOptions convert_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   ShowOptions show_options;
@@ -49,6 +53,7 @@ struct CommandLine {
   VerifyOptions verify_options;
   std::string separator;
   std::string jsonl_key;
+  std::string convert_what;
   std::string topic;
   CLI::Option* help_keys = nullptr;
   std::string keys_about;  ///< words of --help-keys
@@ -67,6 +72,7 @@ struct CommandLine {
   void add_prepare();
   void add_tokenizer(CLI::App& command, TokenizerSource& source);
   void add_tokenize();
+  void add_convert();
   void add_inspect();
 };
 

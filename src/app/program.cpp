@@ -94,6 +94,10 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     run_prepare(line, mpi.world());
     return 0;
   }
+  if (line.convert->parsed()) {
+    if (mpi.world().rank() == 0) convert_data(line.convert_options);
+    return 0;
+  }
   const auto& checkpoints = line.verify_options.checkpoints;
   if (!checkpoints.empty()) {  // verify --checkpoint A B is inspect A --diff B
     line.inspect_options = {.checkpoint = checkpoints[0], .other = checkpoints[1]};

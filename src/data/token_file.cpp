@@ -3,6 +3,7 @@
 #include "trireme/data/token_file.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 
@@ -15,6 +16,7 @@ namespace trireme {
 namespace {
 
 constexpr std::string_view kFormat = "trireme-tokens";
+constexpr std::array<std::string_view, 4> kKinds{"text", "chat", "pairs", "labelled"};
 constexpr std::int64_t kMostBlock = std::int64_t{1} << 24U;  // is read into memory
 
 /// Reads a block of `count` elements and checks it. The thread keeps its last block, since many
@@ -50,7 +52,7 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path)
   // HDF5 trusts the metadata, and damage there can crash it: check before it opens the file.
   const h5::SealState seal = h5::check_seal(path, kTokenSeal);
   TRM_REQUIRE(seal != h5::SealState::broken, "{}: damaged: its seal is broken", path);
-  version_ = seal == h5::SealState::whole ? kTokenFormatVersion : 1;
+  version_ = seal == h5::SealState::whole ? kOldestSealed : 1;  // at least
   file_ = h5::File(path, h5::Mode::read);
   TRM_REQUIRE(file_.has_attribute("format") && file_.text("format") == kFormat,
               "{}: not a token file (`trireme prepare` makes them from text)", path);
@@ -69,6 +71,7 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path)
   tokens_ = token_data.shape().count();
   documents_ = document_data.shape().count() - 1;
   TRM_REQUIRE(documents_ >= 0, "{}: the dataset is empty", document_data.where());
+  if (version_ > kOldestSealed) open_companions();
   if (check == DocumentCheck::none) return;
   check_documents([](std::int64_t) {});
   if (version_ > 1) return;
@@ -131,11 +134,12 @@ void TokenFile::read_attributes() {
   TRM_REQUIRE(version >= 1 && version <= kTokenFormatVersion,
               "{}: token format version {}, but this program reads 1 to {}", path_, version,
               kTokenFormatVersion);
-  TRM_REQUIRE(version == version_,
+  TRM_REQUIRE((version == 1) == (version_ == 1),
               "{}: its format has version {}, but {}; `trireme prepare` makes it anew", path_,
               version,
               version_ == 1 ? "the checksum that should begin the file is missing"
                             : "its seal belongs to another");
+  version_ = version;
   vocab_size_ = file_.integer("vocab_size");
   TRM_REQUIRE(vocab_size_ > 0 && vocab_size_ <= std::numeric_limits<std::int32_t>::max(),
               "{}: a vocabulary of {} is not possible", path_, vocab_size_);
@@ -147,6 +151,26 @@ void TokenFile::read_attributes() {
   tokenizer_kind_ = file_.text("tokenizer");
   tokenizer_definition_ = file_.text("tokenizer_definition");
   source_hash_ = file_.text("source_hash");
+  kind_ = version_ > kOldestSealed ? file_.text("kind") : "text";
+  TRM_REQUIRE(std::ranges::find(kKinds, kind_) != kKinds.end(),
+              "{}: its documents are of the kind \"{}\", but this program knows {}", path_,
+              kind_, fmt::join(kKinds, ", "));
+}
+
+void TokenFile::open_companions() {
+  const auto open = [&](const std::string& name, DType dtype, std::int64_t count) {
+    Array array = open_array(name, 0);
+    TRM_REQUIRE(array.data.dtype() == dtype && array.data.shape().count() == count,
+                "{}: it must be {} of {}, but is {} of {}", array.data.where(), count,
+                name_of(dtype), array.data.shape().count(), name_of(array.data.dtype()));
+    return array;
+  };
+  has_loss_mask_ = file_.has_dataset("loss_mask");
+  if (has_loss_mask_) loss_mask_in_ = open("loss_mask", DType::u8, tokens_);
+  has_labels_ = kind_ == "labelled";
+  if (has_labels_) labels_in_ = open("labels", DType::f64, documents_);
+  TRM_REQUIRE(kind_ != "pairs" || documents_ % 2 == 0, "{}: {} documents cannot stand in pairs",
+              path_, documents_);
 }
 
 void TokenFile::check_documents(const std::function<void(std::int64_t bytes)>& progress) const {
@@ -191,12 +215,23 @@ void TokenFile::read(std::int64_t offset, std::span<std::int32_t> to) const {
     tokens_in_.read(offset, View(narrow.data(), DType::u16, Shape{n}));
     std::ranges::copy(narrow, to.begin());
   }
-  const auto limit = static_cast<std::uint32_t>(vocab_size_);
-  const auto bad = std::find_if(to.begin(), to.end(), [limit](std::int32_t id) {
-    return static_cast<std::uint32_t>(id) >= limit;
-  });
-  TRM_REQUIRE(bad == to.end(), "{}: token {} has id {}, but the vocabulary ends at {}", path_,
-              offset + (bad - to.begin()), static_cast<std::uint32_t>(*bad), vocab_size_ - 1);
+  require_vocabulary(path_, offset, to, vocab_size_);
+}
+
+void TokenFile::read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const {
+  if (!has_loss_mask_) {
+    std::ranges::fill(to, std::uint8_t{1});
+    return;
+  }
+  loss_mask_in_.read(offset, View(to.data(), DType::u8, Shape{std::ssize(to)}));
+  const auto bad = std::ranges::find_if(to, [](std::uint8_t value) { return value > 1; });
+  TRM_REQUIRE(bad == to.end(), "{}: element {} is {}, but must be 0 or 1",
+              loss_mask_in_.data.where(), offset + (bad - to.begin()), *bad);
+}
+
+void TokenFile::read_labels(std::int64_t first, std::span<double> to) const {
+  TRM_REQUIRE(has_labels_, "{}: its documents have no labels", path_);
+  labels_in_.read(first, View(to.data(), DType::f64, Shape{std::ssize(to)}));
 }
 
 void TokenFile::verify(const std::function<void(std::int64_t bytes)>& progress) const {
@@ -207,6 +242,18 @@ void TokenFile::verify(const std::function<void(std::int64_t bytes)>& progress) 
     part.resize(static_cast<std::size_t>(std::min(kStep, tokens_ - at)));
     read(at, part);
     progress(std::ssize(part) * static_cast<std::int64_t>(size_of(tokens_in_.data.dtype())));
+  }
+  std::vector<std::uint8_t> mask;
+  for (std::int64_t at = 0; has_loss_mask_ && at < tokens_; at += kStep) {
+    mask.resize(static_cast<std::size_t>(std::min(kStep, tokens_ - at)));
+    read_loss_mask(at, mask);
+    progress(std::ssize(mask));
+  }
+  std::vector<double> labels;
+  for (std::int64_t at = 0; has_labels_ && at < documents_; at += kStep) {
+    labels.resize(static_cast<std::size_t>(std::min(kStep, documents_ - at)));
+    read_labels(at, labels);
+    progress(std::ssize(labels) * static_cast<std::int64_t>(sizeof(double)));
   }
 }
 

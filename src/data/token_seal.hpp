@@ -8,7 +8,9 @@
 
 namespace trireme {
 
+inline constexpr std::int64_t kOldestSealed = 2;  ///< version 1 has no seal
+
 inline constexpr h5::Seal kTokenSeal{"token file", kTokenFormatVersion, 1 << 16,
-                                     " (`trireme prepare` makes token files)"};
+                                     " (`trireme prepare` makes token files)", kOldestSealed};
 
 }  // namespace trireme

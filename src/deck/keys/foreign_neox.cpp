@@ -118,11 +118,7 @@ const ForeignKey kDataLoading[] = {
     {"data_impl", "one of infer, mmap, cached", "infer", "how data files are opened"},
     {"mmap_warmup", "true or false", "false", "read data files once beforehand"},
     {"num_workers", "integer", "2", "processes that load data"},
-    {"allow_chopped", "true or false", "true",
-     "a document may begin in one sample and end in another"},
     {"short_seq_prob", "number", "0.1", "share of short samples, for BERT"},
-    {"weighted_sampler_alpha", "number", "1.0",
-     "exponent of the shares of files; acts with weight_by_num_documents"},
 };
 const ForeignKey kGenerationAndEvaluation[] = {
     {"text_gen_type", "text", "null", "kind of generation"},
