@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Classes of code points, lower case and normal forms, as the tokenizers of Hugging Face know
-// them: their Unicode tables are of several ages, and ids depend on each.
+// Classes of code points, lower case and normal forms, as Hugging Face's tokenizers know them.
+// The tables there are of several versions of Unicode, and ids depend on each.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace trireme {
 enum class CharClass : std::uint16_t {
   white_space = 1,
   numeric = 2,
-  punctuation = 4,  ///< of ASCII also symbols
+  punctuation = 4,  ///< and the symbols of ASCII
   other = 8,        ///< control, format, private use and unassigned
   nonspacing_mark = 16,
   mark = 32,

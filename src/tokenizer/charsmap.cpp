@@ -67,6 +67,18 @@ bool CharsMap::reaches(std::string_view prefix) const {
   return true;
 }
 
+// A unit that a label leads to stands at the place of its parent's offset, XOR the label. The
+// search takes each unit with that label as one, whatever leads there, but the root's child.
+bool CharsMap::any_holds_behind_first(char byte) const {
+  if (units_.empty()) return false;
+  const std::uint32_t wanted = static_cast<unsigned char>(byte);
+  const std::size_t child_of_root = offset(units_[0]) ^ wanted;
+  for (std::size_t at = 1; at < units_.size(); ++at) {
+    if (label(units_[at]) == wanted && at != child_of_root) return true;
+  }
+  return false;
+}
+
 template <class Take>
 void CharsMap::match(std::string_view text, Take take) const {
   if (units_.empty()) return;

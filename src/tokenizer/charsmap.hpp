@@ -27,6 +27,8 @@ class CharsMap {
   [[nodiscard]] std::optional<Rule> longest(std::string_view text) const;
   /// Whether a rule's text may begin with `prefix`, and be longer.
   [[nodiscard]] bool reaches(std::string_view prefix) const;
+  /// Whether a rule's text may hold `byte` behind its first byte.
+  [[nodiscard]] bool any_holds_behind_first(char byte) const;
 
  private:
   template <class Take>

@@ -19,6 +19,8 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
+constexpr int kDeepest = 64;  // copies and messages take stack for each level
+
 /// Notes the keys of the objects that are open while JSON is parsed.
 class KeyWatch {
  public:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fields of Metaspace, which is a pre-tokenizer and a decoder: spaces are a visible
+// The fields of Metaspace, which is a pre-tokenizer and a decoder. There spaces are a visible
 // character, and one more may stand in front of a text.
 #pragma once
 

@@ -16,7 +16,9 @@ using nlohmann::json;
 
 namespace {
 
+// Neither lists nor objects are written out, since writing takes stack for each level.
 std::string shortened(const json& value) {
+  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
   if (text.size() > 60) {
     text.resize(57);
@@ -62,8 +64,9 @@ const json& Fields::any(std::string_view name) const {
 
 bool Fields::boolean(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_boolean())
+  if (!value.is_boolean()) {
     refuse(name, fmt::format("must be true or false, not {}", shortened(value)));
+  }
   return value.get<bool>();
 }
 
@@ -73,8 +76,9 @@ bool Fields::boolean(std::string_view name, bool otherwise) const {
 
 std::string Fields::text(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_string())
+  if (!value.is_string()) {
     refuse(name, fmt::format("must be a string, not {}", shortened(value)));
+  }
   return value.get<std::string>();
 }
 
@@ -95,8 +99,9 @@ std::int64_t Fields::whole_number(std::string_view name) const {
   const json& value = any(name);
   const bool fits = value.is_number_unsigned() &&
                     value.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max();
-  if (!fits)
+  if (!fits) {
     refuse(name, fmt::format("must be a whole number from 0 on, not {}", shortened(value)));
+  }
   return value.get<std::int64_t>();
 }
 
@@ -106,8 +111,9 @@ std::int64_t Fields::whole_number(std::string_view name, std::int64_t otherwise)
 
 const json& Fields::object(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_object())
+  if (!value.is_object()) {
     refuse(name, fmt::format("must be an object, not {}", shortened(value)));
+  }
   return value;
 }
 

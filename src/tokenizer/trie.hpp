@@ -32,6 +32,7 @@ class Trie {
     const std::uint32_t node = find(key);
     return node == kNone ? -1 : value(node);
   }
+  [[nodiscard]] bool empty() const { return nodes_[kRoot].base == 0; }
   /// The size of the longest key that begins `text`; 0 if none does.
   [[nodiscard]] std::size_t longest(std::string_view text) const;
 

@@ -25,8 +25,8 @@ namespace {
 constexpr double kUnknownPenalty = 10;  // below the least score of a token
 constexpr std::int32_t kNoUnknown = -1;
 
-// The number that serde_json reads from the shortest digits of `exact`, which can be the
-// neighbour of `exact`: serde_json divides the digits by a power of ten.
+// The number that serde_json reads from the shortest digits of `exact`. Dividing the digits by
+// a power of ten, serde_json can arrive at a neighbour of `exact`.
 double as_serde_reads(double exact) {
   std::array<char, 64> text{};
   const auto end = std::to_chars(text.data(), text.data() + text.size(), std::abs(exact),
@@ -72,7 +72,7 @@ class Unigram final : public Model {
 
   void encode(std::string_view piece, std::vector<std::int32_t>& ids) const override {
     TRM_REQUIRE(piece.size() < kNowhere, "a piece of {} bytes is too long", piece.size());
-    thread_local std::vector<Best> best;  // of the text before each byte
+    thread_local std::vector<Best> best;  // how the text before each byte is split
     thread_local std::vector<std::size_t> path;
     best.assign(piece.size() + 1, Best{});
     for (std::size_t at = 0; at < piece.size();) at += extend(piece, at, best);
@@ -105,7 +105,7 @@ class Unigram final : public Model {
   static constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
   struct Best {
     double score = 0;
-    std::uint32_t begin = kNowhere;  // of the last token
+    std::uint32_t begin = kNowhere;  // where the last token begins
     std::int32_t id = 0;
     void improve(double other, std::size_t from, std::int32_t with) {
       if (begin != kNowhere && !(other > score)) return;

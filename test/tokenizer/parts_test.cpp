@@ -71,11 +71,10 @@ BOOST_AUTO_TEST_CASE(a_normalizer_that_cannot_be_read_is_named) {
   TRM_TEST_MENTIONS(
       normalizer_error(R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {}]})"),
       "normalizers[1]: the field \"type\"");
-  std::string deep = R"({"type": "NFC"})";
-  for (int i = 0; i < 100000; ++i) {
-    deep.insert(0, R"({"type": "Sequence", "normalizers": [)");
-    deep += "]}";
-  }
+  std::string deep;
+  for (int i = 0; i < 10000; ++i) deep += R"({"type": "Sequence", "normalizers": [)";
+  deep += R"({"type": "NFC"})";
+  for (int i = 0; i < 10000; ++i) deep += "]}";
   TRM_TEST_MENTIONS(normalizer_error(deep.c_str()), "hold each other");
 }
 
@@ -113,7 +112,7 @@ BOOST_AUTO_TEST_CASE(a_pre_tokenizer_that_cannot_be_read_is_named) {
                         R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "x"})"),
                     "must be always, first or never");
   TRM_TEST_MENTIONS(pre_tokenizer_error(R"({"type": "Metaspace", "replacement": "_",
-                                            "prepend_scheme": "always", "add_prefix_space": false})"),
+                              "prepend_scheme": "always", "add_prefix_space": false})"),
                     "contradicts");
 }
 
@@ -242,8 +241,9 @@ BOOST_AUTO_TEST_CASE(a_trie_finds_its_keys_alone) {
   std::vector<std::string> keys{"a", "ab", "abc", "b", std::string("\0\x01", 2), "\xff\xff"};
   for (int i = 0; i < 3000; ++i) keys.push_back(fmt::format("key {}", i * 7919 % 65536));
   std::vector<std::pair<std::string_view, std::int32_t>> values;
-  for (const std::string& key : keys)
+  for (const std::string& key : keys) {
     values.emplace_back(key, static_cast<std::int32_t>(values.size()));
+  }
   const Trie trie(values);
   for (const auto& [key, value] : values) BOOST_TEST(trie.value_of(key) == value);
   BOOST_TEST(trie.value_of("key") == -1);

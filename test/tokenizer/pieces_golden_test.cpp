@@ -6,7 +6,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "../../src/tokenizer/base64.hpp"
-#include "../support/tokenizers/apply_part.hpp"
+#include "apply_part.hpp"
 
 using namespace trireme;
 using test::json;

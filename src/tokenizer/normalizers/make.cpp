@@ -72,8 +72,8 @@ NormalizerStepPtr make_sequence(const json& spec, const std::string& where) {
   return std::make_unique<SequenceNormalizer>(spec, where);
 }
 
-/// All of a file's normalisation. Callers that split text look at the text as it is, and so
-/// both neighbours of a place to split must be of one class before and after.
+/// All of a file's normalisation. Callers that split text look at the text as it is. Both
+/// neighbours of a place to split must therefore be of one class before and after.
 class WholeNormalizer final : public Normalizer {
  public:
   explicit WholeNormalizer(NormalizerStepPtr step) : step_(std::move(step)) {}

@@ -59,7 +59,7 @@ class BpeSegmenter final : public Segmenter {
   struct Work {
     std::vector<Symbol> symbols;
     std::priority_queue<Merge> merges;
-    std::unordered_map<std::string_view, Halves> halves;  // of unused pieces
+    std::unordered_map<std::string_view, Halves> halves;  // the unused pieces' parts
     Symbol& at(int i) { return symbols[static_cast<std::size_t>(i)]; }
   };
 

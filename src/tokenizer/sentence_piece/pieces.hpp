@@ -15,8 +15,8 @@ namespace trireme::sentence_piece {
 
 class PieceTable {
  public:
-  /// Throws Error that begins with `where` if pieces contradict each other: equal ones, no or
-  /// several unknown pieces, byte pieces that are missing, wrong or not asked for.
+  /// Throws Error that begins with `where` if pieces contradict each other. Two pieces must
+  /// differ, one must be unknown, and byte pieces stand for all bytes or are not asked for.
   PieceTable(std::vector<Piece> pieces, bool byte_fallback, const std::string& where);
 
   [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tokenizer of a SentencePiece model.
+#include <algorithm>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "../base64.hpp"
 #include "../sentence_piece.hpp"
 #include "../utf8.hpp"
+#include "../word_cache.hpp"
 #include "model_file.hpp"
 #include "pieces.hpp"
 #include "segmenter.hpp"
@@ -48,9 +51,9 @@ class SentencePieceTokenizer final : public Tokenizer {
     return id == pieces_.unknown() && pieces_.piece(id).text != token ? std::nullopt
                                                                       : std::optional(id);
   }
-  // Spaces at both ends of a text are treated apart, so that no piece of a text stands for
-  // itself.
-  [[nodiscard]] std::size_t split_point(std::string_view) const override { return 0; }
+  [[nodiscard]] std::size_t split_point(std::string_view text) const override {
+    return splits_ ? normalizer_.split_point(text) : 0;
+  }
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const override;
 
  private:
@@ -59,6 +62,16 @@ class SentencePieceTokenizer final : public Tokenizer {
   [[nodiscard]] std::string_view surface(std::string_view text, std::int32_t id, bool first,
                                          bool& has_space) const;
   static void append_bytes(std::string& text, std::string& bytes);
+  /// What one thread needs while it encodes.
+  struct Workspace {
+    WordCache cache;
+    std::vector<Segment> segments;
+    std::vector<std::int32_t> ids;
+    float score = 0;  // the sum over all words so far
+    bool after_unknown = false;
+  };
+  void encode_word(std::string_view word, Workspace& work, std::vector<std::int32_t>& to) const;
+  bool split_word(std::string_view word, Workspace& work) const;
 
   std::string bytes_;  // the file
   PieceTable pieces_;
@@ -70,6 +83,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool drops_first_space_, drops_all_first_spaces_;
   std::int32_t end_ = 0;
   bool end_is_piece_ = true;
+  bool splits_ = false;
+  /// Workspaces that no thread uses now.
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string_view bytes, ModelFile file,
@@ -90,27 +107,66 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view bytes, ModelFile
   end_ = pieces_.id_of(file.end_piece);
   end_is_piece_ = pieces_.is(PieceType::control, end_);
   if (!end_is_piece_) end_ = static_cast<std::int32_t>(pieces_.pieces().size());
+  // A space must not be unknown, since unknown neighbours are one.
+  splits_ = !segmenter_->depends_on_score() &&
+            (pieces_.byte_fallback() || pieces_.text().value_of(kSpaceMark) >= 0);
 }
 
-// split_point() is 0, so that every part is a whole document.
-void SentencePieceTokenizer::encode_part(std::string_view text, TextPart /*part*/,
+void SentencePieceTokenizer::encode_part(std::string_view text, TextPart part,
                                          std::vector<std::int32_t>& to) const {
-  std::vector<Segment> segments;
-  float score = 0;
-  bool after_unknown = false;
-  normalizer_.normalize(text, [&](std::string_view word) {
-    segments.clear();
-    segmenter_->split(word, score, segments);
-    for (const auto& [part, id] : segments) {
-      const bool unknown = id == pieces_.unknown();
-      if (unknown && pieces_.byte_fallback()) {
-        for (const char byte : part) to.push_back(pieces_.id_of_byte(byte));
-      } else if (!unknown || !after_unknown) {  // unknown neighbours are one
-        to.push_back(id);
-      }
-      after_unknown = unknown;
+  std::unique_ptr<Workspace> work;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      work = std::move(idle_.back());
+      idle_.pop_back();
     }
-  });
+  }
+  if (work == nullptr) work = std::make_unique<Workspace>();
+  work->score = 0;
+  work->after_unknown = false;
+  normalizer_.normalize(text, part == TextPart::later,
+                        [&](std::string_view word) { encode_word(word, *work, to); });
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(work));
+}
+
+void SentencePieceTokenizer::encode_word(std::string_view word, Workspace& work,
+                                         std::vector<std::int32_t>& to) const {
+  const bool short_word =
+      !segmenter_->depends_on_score() && word.size() <= WordCache::kLongestWord;
+  const WordCache::Key key =
+      short_word ? WordCache::key_of(word, word.data() + word.size()) : WordCache::Key{};
+  if (short_word) {
+    if (const WordCache::Entry* const entry = work.cache.find(key, word)) {
+      const auto ids = work.cache.ids_of(*entry, word.size());
+      to.insert(to.end(), ids.begin(), ids.end());
+      work.after_unknown = false;
+      return;
+    }
+  }
+  const bool alone = split_word(word, work);
+  to.insert(to.end(), work.ids.begin(), work.ids.end());
+  if (short_word && alone) work.cache.insert(key, word, work.ids);
+}
+
+// Returns whether the ids would be equal behind any other word.
+bool SentencePieceTokenizer::split_word(std::string_view word, Workspace& work) const {
+  work.segments.clear();
+  work.ids.clear();
+  segmenter_->split(word, work.score, work.segments);
+  bool alone = true;
+  for (const auto& [part, id] : work.segments) {
+    const bool unknown = id == pieces_.unknown();
+    if (unknown && pieces_.byte_fallback()) {
+      for (const char byte : part) work.ids.push_back(pieces_.id_of_byte(byte));
+    } else if (!unknown || !work.after_unknown) {  // unknown neighbours are one
+      work.ids.push_back(id);
+    }
+    alone = alone && (!unknown || pieces_.byte_fallback());
+    work.after_unknown = unknown;
+  }
+  return alone;
 }
 
 // Appends what byte pieces stand for; a byte outside UTF-8 becomes U+FFFD.
@@ -165,7 +221,7 @@ std::string SentencePieceTokenizer::decode(std::span<const std::int32_t> ids) co
   append_bytes(text, bytes);
   if (!denormalizer_) return text;
   std::string result;
-  denormalizer_->normalize(text, [&](std::string_view part) { result += part; });
+  denormalizer_->normalize(text, false, [&](std::string_view part) { result += part; });
   return result;
 }
 

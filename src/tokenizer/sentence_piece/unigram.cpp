@@ -19,11 +19,11 @@ constexpr std::uint32_t kNowhere = std::numeric_limits<std::uint32_t>::max();
 /// The best segments of the text before a byte.
 struct Best {
   float score = 0;
-  std::uint32_t begin = kNowhere;  // of the last segment
+  std::uint32_t begin = kNowhere;  // where the last segment begins
   std::int32_t id = -1;
-  void improve(double other, std::size_t from, std::int32_t with) {
-    if (begin != kNowhere && !(other > static_cast<double>(score))) return;
-    score = static_cast<float>(other);
+  void improve(float other, std::size_t from, std::int32_t with) {
+    if (begin != kNowhere && !(other > score)) return;
+    score = other;
     begin = static_cast<std::uint32_t>(from);
     id = with;
   }
@@ -71,21 +71,18 @@ class UnigramSegmenter final : public Segmenter {
       if (node == Trie::kNone) break;
       const std::int32_t id = trie.value(node);
       if (id < 0 || pieces_.is(PieceType::unused, id)) continue;
-      best[i].improve(score_of(id, i - at) + static_cast<double>(before), at, id);
+      best[i].improve(score_of(id, i - at) + before, at, id);
       has_one = has_one || i == at + one;
     }
-    if (!has_one) {
-      const float sum = unknown_score_ + before;
-      best[at + one].improve(static_cast<double>(sum), at, pieces_.unknown());
-    }
+    if (!has_one) best[at + one].improve(unknown_score_ + before, at, pieces_.unknown());
     return one;
   }
 
   // A user-defined piece is always better than its parts.
-  [[nodiscard]] double score_of(std::int32_t id, std::size_t size) const {
+  [[nodiscard]] float score_of(std::int32_t id, std::size_t size) const {
     const Piece& piece = pieces_.piece(id);
-    if (piece.type != PieceType::user_defined) return static_cast<double>(piece.score);
-    return static_cast<double>(static_cast<float>(size) * largest_) - 0.1;
+    if (piece.type != PieceType::user_defined) return piece.score;
+    return static_cast<float>(static_cast<double>(static_cast<float>(size) * largest_) - 0.1);
   }
 
   const PieceTable& pieces_;

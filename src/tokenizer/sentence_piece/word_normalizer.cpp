@@ -34,6 +34,8 @@ WordNormalizer::WordNormalizer(const NormalizerSpec& spec, const Trie& kept,
           !map_.longest(pair.substr(0, 1)) && !map_.reaches(pair) && symbol == Trie::kNone;
     }
   }
+  splits_ =
+      in_words_ && !map_.reaches(" ") && !map_.any_holds_behind_first(' ') && kept_.empty();
 }
 
 bool WordNormalizer::stays(std::string_view text, std::size_t at) const {
@@ -72,9 +74,18 @@ void WordNormalizer::append(Output& to, std::string_view text) const {
   }
 }
 
-void WordNormalizer::normalize(std::string_view text,
+std::size_t WordNormalizer::split_point(std::string_view text) const {
+  if (!splits_) return 0;
+  for (std::size_t at = text.rfind(' '); at != std::string_view::npos && at > 0;
+       at = text.rfind(' ', at - 1)) {
+    if (text[at - 1] != ' ' && stays(text, at - 1)) return at;
+  }
+  return 0;
+}
+
+void WordNormalizer::normalize(std::string_view text, bool continued,
                                const std::function<void(std::string_view)>& take) const {
-  if (remove_extra_) {
+  if (remove_extra_ && !continued) {
     while (!text.empty()) {
       const Prefix prefix = prefix_of(text);
       if (prefix.text != " ") break;
@@ -83,8 +94,8 @@ void WordNormalizer::normalize(std::string_view text,
   }
   if (text.empty()) return;
   Output to{{}, take};
-  if (add_space_ && !space_is_suffix_) append_space(to);
-  bool after_space = remove_extra_;
+  if (add_space_ && !space_is_suffix_ && !continued) append_space(to);
+  bool after_space = remove_extra_ && !continued;
   for (std::size_t at = 0; at < text.size();) {
     if (text[at] != ' ' && stays(text, at)) {
       to.word += text[at++];

@@ -27,9 +27,13 @@ class WordNormalizer {
   WordNormalizer(const NormalizerSpec& spec, const Trie& kept, bool space_is_suffix,
                  bool in_words, const std::string& where);
 
-  /// Calls `take` with each part of the normal form of `text`, which may hold any bytes.
-  void normalize(std::string_view text,
+  /// Calls `take` with each part of the normal form of `text`, which may hold any bytes. A text
+  /// that is `continued` stands behind a split_point() of a longer one.
+  void normalize(std::string_view text, bool continued,
                  const std::function<void(std::string_view)>& take) const;
+  /// The last offset at which `text` can be normalised in two parts, and given in words there;
+  /// 0 if there is none.
+  [[nodiscard]] std::size_t split_point(std::string_view text) const;
 
  private:
   struct Output;
@@ -46,6 +50,7 @@ class WordNormalizer {
   CharsMap map_;
   const Trie& kept_;
   bool add_space_, remove_extra_, escape_, space_is_suffix_, in_words_;
+  bool splits_ = false;  // whether a space after a byte that stays always begins a word
   std::array<std::bitset<256>, 128> stays_;  // [a byte][the next]: the byte is its normal form
 };
 

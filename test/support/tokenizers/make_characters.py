@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes src/tokenizer/character_tables.cpp and pre_tokenizers/unicode_scripts_table.cpp: how Hugging Face's
-# tokenizers class each code point, asked of the library itself. Needs
+# Writes character_tables.cpp and pre_tokenizers/unicode_scripts_table.cpp of src/tokenizer: how
+# Hugging Face's tokenizers class each code point, asked of the library itself. Needs
 # `pip install tokenizers sentencepiece protobuf`.
 #   make_characters.py [--check]
 import argparse
@@ -26,7 +26,9 @@ def characters():
 
 
 def bert(**on):
-    flags = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    flags = dict(
+        clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False
+    )
     return normalizers.BertNormalizer(**{**flags, **on})
 
 
@@ -37,17 +39,25 @@ def pieces(pre_tokenizer, text):
 def classes():
     """{name of a class: the code points in it}"""
     found = {}
-    clean, accents, marks = bert(clean_text=True), bert(strip_accents=True), normalizers.StripAccents()
+    clean, accents, marks = (
+        bert(clean_text=True),
+        bert(strip_accents=True),
+        normalizers.StripAccents(),
+    )
     white, word = pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Whitespace()
     digits, punctuation = pre_tokenizers.Digits(True), pre_tokenizers.Punctuation()
     found["white_space"] = [c for c, s in characters() if not pieces(white, s)]
     found["numeric"] = [c for c, s in characters() if len(pieces(digits, "a" + s)) == 2]
-    found["punctuation"] = [c for c, s in characters() if len(pieces(punctuation, "a" + s)) == 2]
+    found["punctuation"] = [
+        c for c, s in characters() if len(pieces(punctuation, "a" + s)) == 2
+    ]
     # 0 and U+FFFD are dropped for other reasons; the white space of ASCII is kept.
     found["other"] = [c for c, s in characters() if not clean.normalize_str(s)]
     found["nonspacing_mark"] = [c for c, s in characters() if not accents.normalize_str(s)]
     found["mark"] = [c for c, s in characters() if not marks.normalize_str(s)]
-    found["word"] = [c for c, s in characters() if len(pieces(word, "a" + s)) == 1 and pieces(word, s)]
+    found["word"] = [
+        c for c, s in characters() if len(pieces(word, "a" + s)) == 1 and pieces(word, s)
+    ]
     found["normalized"] = normalized()
     found["extends"], found["prepends"] = clusters()
     return found
@@ -61,12 +71,19 @@ def clusters():
         (Path(folder) / "rules").write_text("61\t62\n65 301\t7A\n")
         (Path(folder) / "text").write_text("\n".join("abcdefgh"[i:] for i in range(8)))
         sentencepiece.SentencePieceTrainer.train(
-            input=f"{folder}/text", model_prefix=f"{folder}/model", vocab_size=12, hard_vocab_limit=False,
-            normalization_rule_tsv=f"{folder}/rules", minloglevel=2)
+            input=f"{folder}/text",
+            model_prefix=f"{folder}/model",
+            vocab_size=12,
+            hard_vocab_limit=False,
+            normalization_rule_tsv=f"{folder}/rules",
+            minloglevel=2,
+        )
         model = model_pb2.ModelProto.FromString(Path(f"{folder}/model.model").read_bytes())
     rules = normalizers.Precompiled(model.normalizer_spec.precompiled_charsmap)
     extends = [c for c, s in characters() if s != "a" and rules.normalize_str("a" + s) == "b"]
-    prepends = [c for c, s in characters() if rules.normalize_str(s + "e\u0301").endswith("e\u0301")]
+    prepends = [
+        c for c, s in characters() if rules.normalize_str(s + "e\u0301").endswith("e\u0301")
+    ]
     return extends, prepends
 
 
@@ -79,7 +96,10 @@ def normalized():
         if any(form.normalize_str(s) != s for form in forms):
             found.add(c)
         # 0x345 has the largest combining class, 0x334 the smallest.
-        if nfd.normalize_str("\u0345" + s) != "\u0345" + s or nfd.normalize_str(s + "\u0334") != s + "\u0334":
+        if (
+            nfd.normalize_str("\u0345" + s) != "\u0345" + s
+            or nfd.normalize_str(s + "\u0334") != s + "\u0334"
+        ):
             found.add(c)
     found.update((0x334, 0x345))
     for c in list(found):
@@ -170,8 +190,13 @@ def tables():
             numbers += [first - end, size]
             end = first + size
         text += f"\nconstexpr std::uint32_t k_{name}[] = {{\n{lines(map(str, numbers))}\n}};\n"
-    runs = [f"{{{first}, {count}, {step}, {distance}U}}" for first, count, step, distance in lower_case()]
-    text += f"\nconstexpr LowerCase k_lower_case[] = {{\n{lines(runs)}\n}};\n\n}}  // namespace\n\n"
+    runs = [
+        f"{{{first}, {count}, {step}, {distance}U}}"
+        for first, count, step, distance in lower_case()
+    ]
+    text += (
+        f"\nconstexpr LowerCase k_lower_case[] = {{\n{lines(runs)}\n}};\n\n}}  // namespace\n\n"
+    )
     for name in names:
         text += f"const std::span<const std::uint32_t> {name}(k_{name});\n"
     text += "const std::span<const LowerCase> lower_case(k_lower_case);\n\n"
@@ -185,8 +210,14 @@ def scripts_table():
     for first, size, script in scripts():
         items.append(f"{{{first - end},{size},{script}}}")
         end = first + size
-    text += f"constexpr ScriptRange k_ranges[] = {{\n{lines(items)}\n}};\n\n}}  // namespace\n\n"
-    return text + "const std::span<const ScriptRange> script_ranges(k_ranges);\n\n}  // namespace trireme\n"
+    text += (
+        f"constexpr ScriptRange k_ranges[] = {{\n{lines(items)}\n}};\n\n}}  // namespace\n\n"
+    )
+    return (
+        text
+        + "const std::span<const ScriptRange> script_ranges(k_ranges);\n\n"
+        + "}  // namespace trireme\n"
+    )
 
 
 def main():

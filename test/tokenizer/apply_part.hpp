@@ -12,11 +12,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "../../../src/tokenizer/decoder.hpp"
-#include "../../../src/tokenizer/model.hpp"
-#include "../../../src/tokenizer/normalizer.hpp"
-#include "../../../src/tokenizer/pre_tokenizer.hpp"
-#include "../../../src/tokenizer/sentence_piece.hpp"
+#include "../../src/tokenizer/decoder.hpp"
+#include "../../src/tokenizer/hugging_face.hpp"
+#include "../../src/tokenizer/model.hpp"
+#include "../../src/tokenizer/normalizer.hpp"
+#include "../../src/tokenizer/pre_tokenizer.hpp"
+#include "../../src/tokenizer/sentence_piece.hpp"
 
 namespace trireme::test {
 
@@ -90,12 +91,32 @@ inline Apply sp_decode(const std::string& file) {
   };
 }
 
-/// `part` is normalizer, pre_tokenizer, model or decoder with `file` its JSON, or sp_encode or
-/// sp_decode with `file` a SentencePiece model.
+inline std::shared_ptr<Tokenizer> hugging_face(const std::string& file) {
+  return make_hugging_face(json::parse(file), "[SEP]", "tokenizer.json");
+}
+
+inline Apply hf_encode(const std::string& file) {
+  return [part = hugging_face(file)](const std::string& text) {
+    std::vector<std::int32_t> ids;
+    part->encode(text, ids);
+    return dump(ids);
+  };
+}
+
+inline Apply hf_decode(const std::string& file) {
+  return [part = hugging_face(file)](const std::string& text) {
+    return part->decode(json::parse(text).get<std::vector<std::int32_t>>());
+  };
+}
+
+/// `part` is normalizer, pre_tokenizer, model or decoder with `file` its JSON, hf_encode or
+/// hf_decode with a tokenizer.json whose documents end with [SEP], or sp_encode or sp_decode
+/// with a SentencePiece model.
 inline Apply part_from(const std::string& part, const std::string& file) {
   const std::map<std::string, Apply (*)(const std::string&)> parts{
       {"normalizer", normalizer}, {"pre_tokenizer", pre_tokenizer}, {"model", model},
-      {"decoder", decoder},       {"sp_encode", sp_encode},         {"sp_decode", sp_decode}};
+      {"hf_encode", hf_encode},   {"hf_decode", hf_decode},         {"decoder", decoder},
+      {"sp_encode", sp_encode},   {"sp_decode", sp_decode}};
   return parts.at(part)(file);
 }
 

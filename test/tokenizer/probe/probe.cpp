@@ -12,7 +12,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "apply_part.hpp"
+#include "../apply_part.hpp"
 
 using namespace trireme;
 
