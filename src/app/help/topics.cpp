@@ -66,8 +66,9 @@ These keys also take PREFIX of Megatron's PREFIX.bin and PREFIX.idx, and shards 
 where they lie. The command `trireme convert data FROM TO` changes the format.
 
 The key split gives shares of the documents to train, valid and test, such as "97, 2, 1".
-A part that the key names needs at least a batch of tokens. Without the key, the shares
-are 969, 30 and 1 of 1000. A warning then says which part is left out for want of data.
+A part that the key names needs at least a batch of tokens, unless its share is no document.
+Without the key, the shares are 969, 30 and 1 of 1000. A warning says which part is left out
+for want of data.
 )text"},
     {"layout", "data, tensor and pipeline parallel ranks",
      R"text(
