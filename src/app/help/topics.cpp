@@ -58,7 +58,8 @@ train describes all keys.
     {"data", "token files and splits",
      R"text(
 The command `trireme prepare` turns plain text or JSON lines into a token file. The key
-data_path names that file. The option --document-separator says where a document ends.
+data_path names that file. Inputs are files, folders, patterns or standard input, packed or
+not. The option --document-separator says where a document of plain text ends.
 
 The key split gives shares of the documents to train, valid and test, such as "97, 2, 1".
 A part that the key names needs at least a batch of tokens. Without the key, the shares
