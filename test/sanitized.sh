@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds the tests of what reads foreign bytes under AddressSanitizer and UBSan, and runs them.
+# Then reads decks that are changed at random, for ten minutes.
 #
 #   test/sanitized.sh BUILD_FOLDER [GENERATOR]
 set -euo pipefail
@@ -14,5 +15,6 @@ cmake -S "$source" -B "$build" ${2:+-G "$2"} '-DTRIREME_SANITIZE=address;undefin
 cmake --build "$build" --parallel "$(nproc)" --target "${tests[@]/#/test_}"
 cd "$build"
 # Libraries of MPI keep memory until the end, and allocate much at once in tests of limits.
-ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
-  ctest --output-on-failure --no-tests=error -R "^($(IFS='|' && echo "${tests[*]}"))\$"
+export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
+ctest --output-on-failure --no-tests=error -R "^($(IFS='|' && echo "${tests[*]}"))\$"
+TRIREME_WHOLE_PRODUCTS=1 test/test_deck --run_test=deck_fuzz --log_level=message

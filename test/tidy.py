@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """clang-tidy over src/, a folder at a time: the headers, in which most of its time goes, are
-read once a folder instead of once a file. Where files give one name twice, halves of them are
-looked at instead. Tests are left out: they are mostly Boost's macros.
+read once a folder instead of once a file. Files that give a name again are looked at apart
+from the others. Tests are left out: they are mostly Boost's macros.
 
   tidy.py BUILD_FOLDER [JOBS]
 """
@@ -20,18 +20,27 @@ SOURCE = Path(__file__).resolve().parents[1]
 MOST = 16  # files at a time
 # GCC looks for shadowed names, file by file: here those of one file would shadow another's.
 # The pattern is what clang says where files cannot stand beside each other.
-COLLISION = re.compile(r"error: .*(redefinition|ambiguous|redeclar|conflict|differ)")
+COLLISION = re.compile(
+    r"^(\S+?):\d+:\d+: error: .*(redefinition|ambiguous|redeclar|conflict|differ)", re.M)
 NOISE = re.compile(r"^\d+ (warnings?|errors?).* generated\.$|^(Suppressed|Use -)")
+
+
+def compiled(build):
+    """Each file that is compiled, with its command."""
+    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
+        file = (Path(entry["directory"]) / entry["file"]).resolve()
+        together = file.read_text(encoding="utf-8") if file.parent.name == "Unity" else ""
+        for name in re.findall(r'#include "(.*)"', together) or [file]:
+            yield Path(name), entry["command"].replace(str(file), str(name))
 
 
 def commands(build):
     """{a file of src/: its compiler's words}, without a precompiled header."""
     found = {}
-    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
-        file = (Path(entry["directory"]) / entry["file"]).resolve()
+    for file, command in compiled(build):
         if file.suffix != ".cpp" or SOURCE / "src" not in file.parents:
             continue
-        words = shlex.split(entry["command"])
+        words = shlex.split(command)
         words = words[: words.index("-o")] + words[words.index("-c") :]
         for i in [i for i, w in enumerate(words) if w.endswith("cmake_pch.hxx")]:
             words[i - 1 : i + 1] = ["", ""]
@@ -62,10 +71,12 @@ def check(tidy, folder, files, words):
         [tidy, "--quiet", f"--config-file={SOURCE / '.clang-tidy'}", str(together), "--",
          *words[1:], "-Wno-unknown-warning-option", "-Wno-shadow"],
         capture_output=True, text=True, check=False, cwd=SOURCE)
-    if done.returncode != 0 and len(files) > 1 and COLLISION.search(done.stdout):
-        middle = len(files) // 2
-        halves = [check(tidy, folder, f, words) for f in (files[:middle], files[middle:])]
-        return all(good for good, _ in halves), "".join(text for _, text in halves)
+    collisions = {Path(m[1]) for m in COLLISION.finditer(done.stdout)}
+    if done.returncode != 0 and len(files) > 1 and collisions:
+        apart = collisions & set(files[1:]) or set(files[1:])
+        parts = [[f for f in files if (f in apart) == chosen] for chosen in (False, True)]
+        results = [check(tidy, folder, part, words) for part in parts]
+        return all(good for good, _ in results), "".join(text for _, text in results)
     lines = (done.stdout + done.stderr).splitlines()
     text = "".join(f"{line}\n" for line in lines if not NOISE.match(line))
     return done.returncode == 0, text

@@ -57,6 +57,8 @@ CommandLine::CommandLine() {
       ->excludes(against)
       ->excludes(update);
   add_prepare();
+  add_tokenize();
+  add_convert();
   add_inspect();
   add_plan();
   add_deck_commands();
@@ -178,17 +180,107 @@ void CommandLine::add_verify() {
       ->excludes(all);
 }
 
+void CommandLine::add_tokenizer(CLI::App& command, TokenizerSource& source) {
+  command
+      .add_option("--tokenizer", source.name,
+                  "bytes, characters, or a tokenizer's file or folder: Hugging Face's "
+                  "tokenizer.json, GPT-2's vocab.json, .tiktoken, tekken.json, SentencePiece")
+      ->type_name(kFileValue)
+      ->capture_default_str();
+  command
+      .add_option("--merges", source.merges,
+                  "GPT-2's merges; by default merges.txt beside vocab.json")
+      ->type_name(kFileValue);
+  command
+      .add_option("--encoding", source.encoding,
+                  "Whose pattern and special tokens go with a .tiktoken file, which holds "
+                  "neither; OpenAI's and Qwen's files are recognised")
+      ->check(CLI::IsMember(tokenizer_encodings()));
+  command
+      .add_option("--end-of-document", source.end_of_document,
+                  "The token that ends a document; by default what the tokenizer's files say")
+      ->type_name("TOKEN");
+}
+
+void CommandLine::add_tokenize() {
+  TokenizeOptions& options = tokenize_options;
+  tokenize = app.add_subcommand("tokenize",
+                                "Turns text from standard input into token ids, or ids into "
+                                "text");
+  add_tokenizer(*tokenize, options.source);
+  auto* decode = tokenize->add_flag("--decode", options.decode, "Turns ids into text");
+  auto* pieces = tokenize->add_flag("--pieces", options.pieces,
+                                    "Prints a line for each token: its id and its text");
+  pieces->excludes(decode);
+  tokenize->add_flag("--count", options.count, "Prints the numbers of bytes and tokens alone")
+      ->excludes(decode)
+      ->excludes(pieces);
+  tokenize->add_flag("--null", options.separate,
+                     "Texts end with a NUL each, as find -print0 writes, and ids with a line");
+  tokenize
+      ->add_flag("--surround", options.surround,
+                 "Adds what the tokenizer puts around a document, such as its first token")
+      ->excludes(decode);
+}
+
+void CommandLine::add_convert() {
+  ConvertDataOptions& options = convert_options;
+  convert = app.add_subcommand("convert",
+                               "Converts data: token files to Megatron's .bin and .idx, these "
+                               "and shards of llm.c to token files");
+  convert->add_option("WHAT", convert_what, "data")->required()->check(CLI::IsMember({"data"}));
+  convert->add_option("FROM", options.from, "Data of any format")
+      ->type_name(kFileValue)
+      ->required();
+  convert
+      ->add_option("TO", options.to,
+                   "A token file if the name ends in .h5, else PREFIX of PREFIX.bin and .idx")
+      ->type_name(kFileValue)
+      ->required();
+  convert
+      ->add_option("--vocab-size", options.vocab_size,
+                   "Number of ids, where the data don't say it")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2'147'483'647}));
+  convert
+      ->add_option("--end-of-document", options.end_of_document,
+                   "Id that ends documents, where the data don't say it")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{2'147'483'646}));
+  convert
+      ->add_option("--type", options.type,
+                   "Type of tokens in PREFIX.bin; by default uint16 for vocabularies below "
+                   "65500, else int32, as in Megatron")
+      ->check(CLI::IsMember({"uint8", "int8", "int16", "int32", "int64", "uint16"}));
+  convert->add_flag("--append-eod", options.append_eod,
+                    "Adds the end to documents of PREFIX.bin that have none");
+  convert->add_flag("--overwrite", options.overwrite, "Replaces files of the output's names");
+  add_loudness(*convert);
+}
+
 void CommandLine::add_inspect() {
   InspectOptions& options = inspect_options;
   inspect = app.add_subcommand("inspect",
                                "Shows what a checkpoint or a token file holds, verifies it, "
                                "or compares two checkpoints");
   inspect
-      ->add_option(
-          "CHECKPOINT", options.checkpoint,
-          "A checkpoint's folder, a run's folder (its latest checkpoint), or a token file")
+      ->add_option("CHECKPOINT", options.checkpoint,
+                   "A checkpoint's folder, a run's folder (its latest checkpoint), or data")
       ->type_name(kFileValue)
       ->required();
+  auto* step = inspect
+                   ->add_option("--step", options.step,
+                                "For a run's folder: which documents, offsets and tokens this "
+                                "training step saw")
+                   ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 53U));
+  inspect
+      ->add_option("--sample", options.sample,
+                   "With --step: all ids and the text of this sample of the step")
+      ->needs(step)
+      ->check(CLI::NonNegativeNumber);
+  inspect
+      ->add_option("--document", options.document,
+                   "For data: the ids and the text of this document")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(step);
   inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
   inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");
   inspect->add_flag("--optimizer", options.optimizer, "Lists the tensors of the optimizer too");

@@ -9,17 +9,20 @@
 #include "trireme/bench/bench.hpp"
 #include "trireme/deck/load.hpp"
 
+#include "convert_data.hpp"
 #include "decks.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
+#include "tokenize.hpp"
 #include "train.hpp"
 #include "verify.hpp"
 
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, inspect or help";
+    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
+    "help";
 
 struct CommandLine {
   CLI::App app{
@@ -27,6 +30,8 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* tokenize = nullptr;
+  CLI::App* convert = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
   CLI::App* validate = nullptr;
@@ -38,6 +43,8 @@ struct CommandLine {
   TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  TokenizeOptions tokenize_options;
+  ConvertDataOptions convert_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   ShowOptions show_options;
@@ -46,6 +53,7 @@ struct CommandLine {
   VerifyOptions verify_options;
   std::string separator;
   int prepare_threads = 0;
+  std::string convert_what;
   std::string topic;
   CLI::Option* help_keys = nullptr;
   std::string keys_about;  ///< words of --help-keys
@@ -64,6 +72,9 @@ struct CommandLine {
   void add_prepare();
   void add_prepare_input(CLI::App& command);
   void add_prepare_documents(CLI::App& command);
+  void add_tokenizer(CLI::App& command, TokenizerSource& source);
+  void add_tokenize();
+  void add_convert();
   void add_inspect();
 };
 

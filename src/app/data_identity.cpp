@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "trireme/data/megatron_file.hpp"
+
 namespace trireme {
 
 namespace {
@@ -22,10 +24,11 @@ std::string data_identity(const Samples& samples) {
   std::int64_t tokens = 0;
   std::int64_t documents = 0;
   for (std::size_t i = 0; i < samples.files(); ++i) {
-    const TokenFile& file = samples.file(i);
+    const TokenSource& file = samples.file(i);
     tokens += file.tokens();
     documents += file.documents();
     hash(sum, file.source_hash());
+    if (samples.labels(i) != nullptr) hash(sum, samples.labels(i)->source_hash());
     hash(sum, file.tokenizer_kind());
     hash(sum, file.tokenizer_definition());
     hash(sum, fmt::format("{} {} {} {}", file.tokens(), file.documents(), file.vocab_size(),

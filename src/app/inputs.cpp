@@ -3,7 +3,6 @@
 #include "inputs.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -15,24 +14,6 @@
 namespace trireme {
 
 namespace {
-
-namespace fs = std::filesystem;
-
-bool exists(const std::string& path) {
-  std::error_code code;
-  return fs::exists(path, code);
-}
-
-/// PREFIX if PREFIX.bin and PREFIX.idx exist and the path names them; else empty.
-std::string megatron_prefix(const std::string& path) {
-  std::string prefix = path;
-  if (path.ends_with(".bin") || path.ends_with(".idx")) {
-    prefix.resize(path.size() - 4);
-  } else if (exists(path)) {
-    return {};
-  }
-  return exists(prefix + ".bin") && exists(prefix + ".idx") ? prefix : std::string();
-}
 
 std::vector<std::string> all_paths(const Deck& deck) {
   std::vector<std::string> paths = deck.data_path;
@@ -55,16 +36,34 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
   options.seed = deck.seed;
   options.shuffle = part == Part::train;
   options.at_least = deck.train_batch_size;
+  options.given = {deck.model.vocab_size, static_cast<std::int32_t>(deck.end_of_document)};
+  options.packing = {deck.pack_impl, deck.allow_chopped};
+  options.mask_end_of_document = deck.eod_mask_loss;
+  if (deck.fim_rate > 0 && part == Part::train) {
+    const auto mark = [&](std::size_t i) {
+      return static_cast<std::int32_t>(deck.fim_tokens[i]);
+    };
+    options.fill_in_the_middle = {deck.fim_rate, deck.fim_spm_rate, mark(0), mark(1), mark(2)};
+  }
+  if (deck.weight_by_num_documents) options.shares = Shares::documents;
+  options.sampler_alpha = deck.weighted_sampler_alpha;
   if (!deck.data_path.empty()) {
     options.paths = deck.data_path;
     options.split = deck.split.empty() ? kDefaultSplit : deck.split;
     if (split_fractions(options.split)[static_cast<std::size_t>(part)] == 0) {
       options.paths.clear();
     }
+    return options;
+  }
+  options.paths = pick(deck.train_data_paths, deck.valid_data_paths, deck.test_data_paths);
+  options.label_paths = pick(deck.train_label_data_paths, deck.valid_label_data_paths,
+                             deck.test_label_data_paths);
+  options.weights =
+      pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
+  if (options.shares == Shares::documents) {
+    options.weights.clear();
   } else {
-    options.paths = pick(deck.train_data_paths, deck.valid_data_paths, deck.test_data_paths);
-    options.weights =
-        pick(deck.train_data_weights, deck.valid_data_weights, deck.test_data_weights);
+    options.shares = Shares::equal;
   }
   return options;
 }
@@ -89,19 +88,39 @@ void choose_split(Deck& deck) {
   }
 }
 
+/// The model needs to know where documents end, on ranks that read no data too.
+void fill_end_of_document(Deck& deck, const Samples& samples) {
+  const std::int32_t end = samples.end_of_document();
+  TRM_REQUIRE(deck.end_of_document < 0 || end < 0 || deck.end_of_document == end,
+              "end_of_document is {} in the deck and {} in the data; leave it out of the deck",
+              deck.end_of_document, end);
+  if (!deck.model.reset_attention_mask && !deck.model.reset_position_ids) return;
+  TRM_REQUIRE(end >= 0,
+              "{} needs to know which id ends documents, but {}; set end_of_document in the "
+              "deck",
+              deck.model.reset_attention_mask ? "reset_attention_mask" : "reset_position_ids",
+              samples.files() > 1 ? "the data files don't say one id"
+                                  : samples.file(0).path() + " doesn't say it");
+  deck.end_of_document = end;
+}
+
+/// Says that a run has no part to which the split gives no document.
+void warn_of_empty_part(const Deck& deck, Part part) {
+  const SamplesOptions options = options_for(deck, part, DocumentCheck::none);
+  if (options.paths.empty() || options.split.empty() || count_documents(options) > 0) return;
+  log::warn("split \"{}\" gives the {} part no document, so that it is not evaluated: {}",
+            options.split, name_of(part), explain_split(options));
+}
+
 }  // namespace
 
 std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck check) {
   const SamplesOptions options = options_for(deck, part, check);
   if (options.paths.empty()) return std::nullopt;
   try {
-    for (const std::string& path : options.paths) {
-      const std::string prefix = megatron_prefix(path);
-      TRM_REQUIRE(
-          prefix.empty(),
-          "{}: {}.bin and {}.idx are Megatron's indexed data, which this version doesn't "
-          "read; make a token file from the text by `trireme prepare`",
-          path, prefix, prefix);
+    // NeoX leaves out a part to which a split gives no document.
+    if (part != Part::train && !options.split.empty() && count_documents(options) == 0) {
+      return std::nullopt;
     }
     return std::optional<Samples>(std::in_place, options);
   } catch (const Error& e) {
@@ -111,27 +130,26 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
   }
 }
 
-bool has_data(const Deck& deck) {
-  return std::ranges::any_of(all_paths(deck), [](const std::string& path) {
-    return exists(path) || !megatron_prefix(path).empty();
-  });
-}
+bool has_data(const Deck& deck) { return std::ranges::any_of(all_paths(deck), tokens_exist); }
 
 std::string check_training_data(Deck& deck, DocumentCheck check) {
   const auto samples = open_samples(deck, Part::train, check);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "
-              "files made by `trireme prepare`");
-  const auto& paths = deck.data_path.empty() ? deck.train_data_paths : deck.data_path;
-  for (std::size_t i = 0; log::is_verbose() && i < paths.size(); ++i) {
-    log::info("data     {}: {} tokens in {} documents", paths[i],
-              grouped(samples->file(i).tokens()), grouped(samples->file(i).documents()));
+              "files made by `trireme prepare`, or to Megatron's PREFIX of PREFIX.bin");
+  for (std::size_t i = 0; log::is_verbose() && i < samples->files(); ++i) {
+    const TokenSource& file = samples->file(i);
+    log::info("data     {}: {} tokens in {} documents", file.path(), grouped(file.tokens()),
+              grouped(file.documents()));
   }
   const std::int64_t vocabulary = samples->vocab_size();
   TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size == vocabulary,
               "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
               deck.model.vocab_size, vocabulary);
   deck.model.vocab_size = vocabulary;
+  fill_end_of_document(deck, *samples);
+  const std::string shares = samples->shares_text();
+  if (!shares.empty()) log::info("data     shares of samples: {}", shares);
   choose_split(deck);
   std::string identity;
   add_identity(identity, deck.data_path.empty() ? "train" : "all", *samples);
@@ -142,6 +160,7 @@ std::string check_data(Deck& deck, DocumentCheck check) {
   std::string identity = check_training_data(deck, check);
   for (const Part part : {Part::valid, Part::test}) {
     if (deck.eval_iters == 0) break;
+    warn_of_empty_part(deck, part);
     // With data_path, all parts come from files that were checked above.
     const auto other =
         open_samples(deck, part, deck.data_path.empty() ? check : DocumentCheck::none);

@@ -12,9 +12,11 @@
 #include "trireme/core/clock.hpp"
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/data/token_source.hpp"
 #include "trireme/host/progress.hpp"
 
 #include "diff.hpp"
+#include "inspect_step.hpp"
 #include "inspect_tokens.hpp"
 #include "resume.hpp"
 
@@ -150,10 +152,18 @@ void verify(CheckpointReader& reader) {
 
 int inspect(const InspectOptions& options) {
   std::error_code code;
+  TRM_REQUIRE(options.sample < 0 || options.step > 0, "--sample needs --step");
+  if (options.step > 0) {
+    inspect_step(options.checkpoint, options.step, options.sample);
+    return 0;
+  }
+  if (options.document >= 0) {
+    inspect_document(options.checkpoint, options.document);
+    return 0;
+  }
   const bool one = options.other.empty() && !options.deck &&
                    fs::path(options.checkpoint).filename() != "checkpoint.h5";
-  if (one && fs::exists(options.checkpoint, code) &&
-      !fs::is_directory(options.checkpoint, code)) {
+  if (one && tokens_exist(options.checkpoint) && !fs::is_directory(options.checkpoint, code)) {
     inspect_tokens(options.checkpoint, options.verify);
     return 0;
   }

@@ -40,6 +40,23 @@ std::vector<std::string> between_commas(std::string_view text) {
   }
 }
 
+/// Rank 0 reads the files: all ranks then have its tokenizer, whatever their nodes hold.
+std::unique_ptr<Tokenizer> shared_tokenizer(const TokenizerSource& source,
+                                            Communicator& world) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  collectively(world, [&] {
+    if (world.rank() == 0) tokenizer = open_tokenizer(source);
+  });
+  const bool is_first = world.rank() == 0;
+  const std::string kind = world.broadcast_text(is_first ? tokenizer->kind() : "", 0);
+  const std::string definition =
+      world.broadcast_text(is_first ? tokenizer->definition() : "", 0);
+  collectively(world, [&] {
+    if (!is_first) tokenizer = make_tokenizer(kind, definition);
+  });
+  return tokenizer;
+}
+
 /// Objects that only rank 0 has.
 struct Output {
   Output(std::unique_ptr<OwnerLock> owner, const PrepareOptions& options,
@@ -195,8 +212,7 @@ TextFormat text_format_of(const PrepareOptions& options) {
 PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   const double started = now();
   const TextFormat format = text_format_of(options);
-  const auto tokenizer =
-      collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
+  const auto tokenizer = shared_tokenizer(options.tokenizer, world);
   std::vector<TextInput> inputs;
   std::vector<Fault> refused;
   collectively(world, [&] {

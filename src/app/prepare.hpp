@@ -22,7 +22,7 @@ struct PrepareOptions {
   std::string format = "auto";  ///< auto, text or jsonl: what every input is
   bool document_per_file = false;
   std::string separator{};  ///< bytes between documents in plain text
-  std::string tokenizer = "bytes";
+  TokenizerSource tokenizer{};
   std::string chat_template{};         ///< for conversations
   std::string train_on = "assistant";  ///< assistant, all or last: words that count
   bool pairs = false;                  ///< prompt, chosen, rejected

@@ -18,7 +18,7 @@ void CommandLine::add_prepare() {
   prepare->add_flag("--overwrite", options.overwrite,
                     "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
                     "a file is an error");
-  prepare->add_option("--tokenizer", options.tokenizer, "bytes")->capture_default_str();
+  add_tokenizer(*prepare, options.tokenizer);
   prepare
       ->add_option("--threads", prepare_threads,
                    "Threads of each rank; 0: OMP_NUM_THREADS, or a share of the node")

@@ -138,8 +138,9 @@ std::vector<TextInput> share_inputs(const std::vector<TextInput>& found, Communi
   std::string text;
   for (const TextInput& input : found) {
     text += input.path;
-    for (const std::int64_t field : {input.bytes, static_cast<std::int64_t>(input.jsonl),
-                                     input.start, static_cast<std::int64_t>(input.packing)}) {
+    for (const std::int64_t field :
+         {input.bytes, static_cast<std::int64_t>(input.jsonl), input.start,
+          static_cast<std::int64_t>(input.compression)}) {
       text += fmt::format("{}{}", '\0', field);
     }
     text += '\0';
@@ -159,7 +160,7 @@ std::vector<TextInput> share_inputs(const std::vector<TextInput>& found, Communi
                       .bytes = number_in(fields[1]),
                       .jsonl = number_in(fields[2]) != 0,
                       .start = number_in(fields[3]),
-                      .packing = static_cast<Packing>(number_in(fields[4]))});
+                      .compression = static_cast<Compression>(number_in(fields[4]))});
   }
   return inputs;
 }

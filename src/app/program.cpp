@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <new>
 #include <unistd.h>
 
@@ -61,8 +62,14 @@ void require_deck(const CommandLine& line, const char* name) {
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
-  if (!show && !line.validate->parsed() && !line.keys->parsed()) return false;
+  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed()) {
+    return false;
+  }
   if (!speaks_for_all()) return true;
+  if (line.tokenize->parsed()) {
+    tokenize(line.tokenize_options, std::cin, std::cout);
+    return true;
+  }
   if (line.keys->parsed()) {
     print_keys(line.keys_options);
     return true;
@@ -80,6 +87,10 @@ bool run_without_ranks(CommandLine& line) {
 int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
     run_prepare(line, mpi);
+    return 0;
+  }
+  if (line.convert->parsed()) {
+    if (mpi.world().rank() == 0) convert_data(line.convert_options);
     return 0;
   }
   const auto& checkpoints = line.verify_options.checkpoints;

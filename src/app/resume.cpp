@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
@@ -95,13 +96,18 @@ void warn_of_other_data(const std::string& checkpoint, const std::string& data_t
   const auto warn = [&](std::string_view what, const std::string& was, const std::string& is) {
     log::warn(
         "{} was {} when the checkpoint {} was made and is {} now; the run goes on at the same "
-        "sample number of other files",
+        "sample number of other data",
         what, was, checkpoint, is);
   };
   const bool by_name = data_then.empty() || data_now.empty();
   if (!by_name && data_then != data_now) warn("the data", data_then, data_now);
-  for (const char* key : {"data_path", "train_data_paths", "train_data_weights"}) {
-    const bool names = std::string_view(key) != "train_data_weights";
+  const std::set<std::string_view> names_of_files{"data_path", "train_data_paths",
+                                                  "train_label_data_paths"};
+  for (const char* key :
+       {"data_path", "train_data_paths", "train_label_data_paths", "train_data_weights",
+        "weight_by_num_documents", "weighted_sampler_alpha", "pack_impl", "allow_chopped",
+        "eod_mask_loss", "fim_rate", "fim_spm_rate", "fim_tokens"}) {
+    const bool names = names_of_files.contains(key);
     if (then.at(key) != now.at(key) && (by_name || !names)) {
       warn(key, then.at(key), now.at(key));
     }

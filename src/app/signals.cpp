@@ -16,6 +16,7 @@
 
 #include "trireme/core/error.hpp"
 
+#include "exit_codes.hpp"
 #include "stop.hpp"
 
 namespace trireme {
@@ -66,8 +67,6 @@ double kill_seconds = kNever;  ///< seconds from the launcher's SIGTERM until th
 std::array<struct sigaction, kStops.size()> usual_stops;  ///< earlier actions of the signals
 std::array<struct sigaction, kFaults.size()> usual_faults;
 struct sigaction usual_pipe;
-
-constexpr int kStartAgain = 75;  // EX_TEMPFAIL
 
 void write_all(int file, const char* text, std::size_t bytes) {
   while (bytes > 0) {
@@ -136,7 +135,7 @@ void take_stop(std::size_t i, const siginfo_t& info) {
   if (use == SignalUse::start_up) {
     // The launcher also ends ranks after an error, which was reported.
     if (reports) (from_launcher(info) ? append_to_log : report)(stop_lines[i].start_up);
-    _exit(kStartAgain);
+    _exit(kStopped);
   }
   if (signal == SIGINT && interrupted.exchange(true)) {
     if (reports) report(second_line);

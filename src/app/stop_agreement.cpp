@@ -9,16 +9,12 @@
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
 
+#include "exit_codes.hpp"
 #include "resume.hpp"
 
 namespace trireme {
 
-namespace {
-
-constexpr int kDone = 0;
-constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
-
-}  // namespace
+namespace {}  // namespace
 
 StopAgreement::StopAgreement(const Deck& deck, Communicator& world, double process_started)
     : deck_(deck),

@@ -20,6 +20,7 @@
 
 #include "check.hpp"
 #include "evaluations.hpp"
+#include "exit_codes.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
 #include "save_schedule.hpp"
@@ -33,9 +34,6 @@
 namespace trireme {
 
 namespace {
-
-constexpr int kDone = 0;
-constexpr int kStopped = 75;  // EX_TEMPFAIL: start the run again
 
 /// One rank's share of the run.
 class TrainRun {

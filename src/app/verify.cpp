@@ -45,7 +45,7 @@ class VerifyTokens {
     collectively(*mesh.world, [&] {
       if (!names_data(deck)) {
         synthetic_.emplace(deck.model.vocab_size, deck.model.seq_length, deck.seed);
-      } else if (mesh.first_stage() || mesh.last_stage()) {
+      } else if (BatchLayout(deck, mesh).needs_tokens()) {
         samples_ = open_samples(deck, Part::train, DocumentCheck::none);
       }
     });

@@ -229,6 +229,7 @@ void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
         const auto c = columns();
         const Tensor all = ones(sums_, rows);
         const Tensor total = ex_.zeros(DType::f64, Shape{1});
+        const Tensor counted = ex_.zeros(DType::f64, Shape{1});
         return [=, this] {
           ops::softmax_rescale(ex_, {.global_max = all,
                                      .targets = c[0],
@@ -237,7 +238,11 @@ void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
                                      .max = c[1],
                                      .sum = c[2],
                                      .picked = c[3]});
-          ops::softmax_loss(ex_, {.sum = c[2], .picked = c[3], .total = total});
+          ops::softmax_loss(ex_, {.sum = c[2],
+                                  .picked = c[3],
+                                  .targets = c[0],
+                                  .total = total,
+                                  .counted = counted});
         };
       });
   add("cross entropy", "gradient", calls, 0, bytes(2 * rows * v) + bytes(2 * rows, sums_),

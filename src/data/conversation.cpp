@@ -169,15 +169,18 @@ void encode_marked(std::string_view text, const std::vector<WordSpan>& counted,
   std::size_t divided = 0;  // place in the text
   std::size_t before = first;
   std::vector<std::int32_t> part;
+  const auto part_at = [](std::size_t place) {
+    return place == 0 ? TextPart::first : TextPart::later;
+  };
   const auto token_at = [&](std::size_t place, bool behind) {
     const std::string_view left = text.substr(divided, place - divided);
     const std::size_t split = tokenizer.split_point(left);
     part.clear();
-    tokenizer.encode(left.substr(0, split), part);
+    tokenizer.encode_part(left.substr(0, split), part_at(divided), part);
     divided += split;
     before += part.size();
     part.clear();
-    tokenizer.encode(left.substr(split), part);
+    tokenizer.encode_part(left.substr(split), part_at(divided), part);
     const auto same =
         std::mismatch(part.begin(), part.end(),
                       tokens.begin() + static_cast<std::ptrdiff_t>(before), tokens.end());

@@ -36,6 +36,7 @@ std::string_view words_of(Trouble trouble) {
 DocumentJoiner::DocumentJoiner(const TextBlocks& blocks, DocumentSink& sink,
                                const JoinOptions& options)
     : blocks_(blocks),
+      around_(blocks.surroundings()),
       sink_(sink),
       options_(options),
       files_(blocks.inputs().size()),
@@ -143,6 +144,10 @@ void DocumentJoiner::append(const TextPieces& pieces, std::size_t begin, std::si
   if (begin == end) return;
   const auto tokens = part_of(pieces.tokens, begin, end);
   const auto mask = part_of(pieces.mask, begin, end);
+  if (sink_.document_tokens() == 0) {
+    const std::vector<std::uint8_t> zeros(mask.empty() ? 0 : around_.before.size());
+    sink_.append(around_.before, zeros);
+  }
   sink_.append(tokens, mask);
   targets_ += mask.empty() ? std::ssize(tokens) : std::ranges::count(mask, std::uint8_t{1});
 }
@@ -151,14 +156,19 @@ void DocumentJoiner::end_document(const DocumentEnd& end) {
   current_.bytes += end.bytes;
   const auto flags = static_cast<std::uint8_t>(current_.flags | end.flags);
   const bool good =
-      (flags & kBad) == 0 && accept(sink_.document_tokens(), [&] { return hasher_->finish(); });
+      (flags & kBad) == 0 && accept(own_tokens(), [&] { return hasher_->finish(); });
   if (good) return keep(flags, 0);
   sink_.drop_document();
   forget();
 }
 
+std::int64_t DocumentJoiner::own_tokens() const {
+  return std::max<std::int64_t>(sink_.document_tokens() - std::ssize(around_.before), 0);
+}
+
 void DocumentJoiner::keep(std::uint8_t flags, double label) {
-  const std::int64_t tokens = sink_.document_tokens();
+  const std::int64_t tokens = own_tokens();
+  sink_.append(around_.after);
   if (tokens > report_.longest) {
     report_.longest = tokens;
     report_.longest_file = blocks_.inputs()[input_].path;

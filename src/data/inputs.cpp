@@ -116,7 +116,8 @@ std::string look_inside(TextInput& input, const TextFormat& format, const HeadRe
         to_json_lines(layout));
   }
   std::string name = input.path;
-  if (input.packing != Packing::none) name.resize(name.size() - ending_of(name, kPacked));
+  if (input.compression != Compression::none)
+    name.resize(name.size() - ending_of(name, kPacked));
   input.jsonl = layout == JsonLayout::lines || ending_of(name, kJsonLines) > 0;
   return "";
 }
@@ -130,8 +131,8 @@ std::string look_into_file(TextInput& input, const TextFormat& format) {
     return "the file is compressed; decompress it first";
   }
   const TextFile file(input);
-  input.packing = packing_of(file.read(0, kHeadBytes));
-  if (input.packing == Packing::none) {
+  input.compression = compression_of(file.read(0, kHeadBytes));
+  if (input.compression == Compression::none) {
     return look_inside(input, format, [&](std::size_t n) {
       return file.read(0, static_cast<std::int64_t>(n));
     });
@@ -143,7 +144,7 @@ std::string look_into_file(TextInput& input, const TextFormat& format) {
 std::string open_standard_input(TextInput& input, const TextFormat& format) {
   input.standard_input = std::make_shared<TextStream>(input.path, format.as_it_is);
   TextStream& stream = *input.standard_input;
-  input.packing = stream.packing();
+  input.compression = stream.compression();
   if (format.as_it_is) return "";
   return look_inside(input, format, [&](std::size_t n) { return std::string(stream.peek(n)); });
 }

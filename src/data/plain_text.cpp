@@ -70,6 +70,13 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
   return at;
 }
 
+/// Whether a document begins at `x`: at the file's beginning or right behind a separator.
+bool begins_document(const TextFile& file, std::int64_t x, const std::string& separator) {
+  if (x <= file.start()) return true;
+  if (separator.size() < 2) return file.read(x - 1, x) == separator;
+  return scan_to(file, x - 1, separator) == x;
+}
+
 /// The offset of the first byte that begins no character in UTF-8.
 std::size_t invalid_at(std::string_view text) {
   // simdjson says whether a text is valid, but not where it is not.
@@ -106,13 +113,18 @@ class PlainEncoder {
     pieces.tail.flags |= kEndCounts;
   }
 
+  /// Whether a document begins with what comes next.
+  void begin_at(bool beginning) { part_ = beginning ? TextPart::first : TextPart::later; }
+
   void encode(std::size_t begin, std::size_t end) {
     if (begin >= end) return;
     const std::string_view part = text_.substr(begin, end - begin);
     pieces_.tail.bytes += std::ssize(part);
     if (std::memchr(part.data(), 0, part.size()) != nullptr) pieces_.tail.flags |= kHasNul;
     if (format_.as_it_is || simdjson::validate_utf8(part.data(), part.size())) {
-      return tokenizer_.encode(part, pieces_.tokens);
+      tokenizer_.encode_part(part, part_, pieces_.tokens);
+      part_ = TextPart::later;
+      return;
     }
     const std::size_t at = begin + invalid_at(part);
     pieces_.tail.flags |= kBad;
@@ -123,6 +135,7 @@ class PlainEncoder {
                      static_cast<unsigned char>(text_[at]))});
   }
   void end_document() {
+    part_ = TextPart::first;
     pieces_.end_document();
     pieces_.tail.flags |= kEndCounts;
   }
@@ -133,6 +146,7 @@ class PlainEncoder {
   TextPieces& pieces_;
   std::string_view text_;
   std::int64_t line_;
+  TextPart part_ = TextPart::first;
 };
 
 }  // namespace
@@ -149,11 +163,12 @@ std::size_t whole_characters(std::string_view text) {
   return text.size();
 }
 
-void encode_plain(std::string_view text, std::size_t start,
-                  const std::vector<std::size_t>& ends, const TextFormat& format,
+void encode_plain(const TextChunk& chunk, std::size_t start, const TextFormat& format,
                   const Tokenizer& tokenizer, TextPieces& pieces) {
+  const std::string& text = chunk.text;
   PlainEncoder encoder(format, tokenizer, pieces, text, 1);
-  for (const std::size_t end : ends) {
+  encoder.begin_at(chunk.begins_document);
+  for (const std::size_t end : chunk.ends) {
     encoder.encode(start, end);
     encoder.end_document();
     start = end + format.separator.size();
@@ -192,6 +207,7 @@ TextPieces read_plain(const TextFile& file, const TextRange& block, const TextFo
   const auto stop = static_cast<std::size_t>(end - begin);
   std::size_t at = 0;
   if (m > 0) at = static_cast<std::size_t>(scan_to(file, begin, separator) - begin);
+  encoder.begin_at(at > 0 || begins_document(file, begin, separator));
   while (at < stop) {
     const std::size_t found = m > 0 ? view.find(separator, at) : std::string_view::npos;
     encoder.encode(at, std::min(found, stop));

@@ -79,9 +79,19 @@ TextPieces TextBlocks::encode(std::int64_t k, TextChunk&& chunk) const {
     encode_lines(text, start, format_, tokenizer_, pieces, 1);
   } else if (chunk.kind == TextChunk::Kind::text) {
     pieces.has_crlf = text.find("\r\n") != std::string::npos;
-    encode_plain(text, start, chunk.ends, format_, tokenizer_, pieces);
+    encode_plain(chunk, start, format_, tokenizer_, pieces);
   }
   return pieces;
+}
+
+Surroundings TextBlocks::surroundings() const {
+  if (format_.chat != nullptr) return {};  // the template writes all that there is
+  Surroundings around = tokenizer_.surroundings();
+  // The writer ends each document with this id itself.
+  if (!around.after.empty() && around.after.back() == tokenizer_.end_of_document()) {
+    around.after.pop_back();
+  }
+  return around;
 }
 
 void TextBlocks::read_all(std::int64_t k, const std::function<void(TextPieces&&)>& f) const {

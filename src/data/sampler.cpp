@@ -138,6 +138,26 @@ std::array<std::int64_t, 4> split_documents(const std::array<double, 3>& shares,
   return starts;
 }
 
+std::vector<double> weights_by_documents(const std::vector<std::int64_t>& documents,
+                                         double alpha) {
+  const auto all =
+      static_cast<double>(std::accumulate(documents.begin(), documents.end(), std::int64_t{0}));
+  TRM_REQUIRE(all > 0, "weight_by_num_documents: no data file has a document");
+  if (documents.size() == 1) return {1.0};
+  std::vector<double> weights;
+  for (const std::int64_t n : documents) {
+    const double p = static_cast<double>(n) / all;
+    weights.push_back((n > 0 ? std::pow(p, alpha) : 0) * (1 - p));
+  }
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  // One file has all documents.
+  if (sum == 0) {
+    std::ranges::transform(documents, weights.begin(), [](auto n) { return n > 0; });
+  }
+  for (double& w : weights) w /= sum > 0 ? sum : 1;
+  return weights;
+}
+
 Blend::Blend(const std::vector<double>& weights) {
   const std::uint64_t length = std::bit_ceil(std::max<std::uint64_t>(4096, 4 * weights.size()));
   counts_ = counts_in(weights, length);

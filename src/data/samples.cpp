@@ -2,7 +2,11 @@
 // Maps a sample's number to its tokens.
 #include "trireme/data/samples.hpp"
 
+#include <algorithm>
+
 #include "trireme/core/random.hpp"
+#include "trireme/data/megatron_file.hpp"
+#include "trireme/data/token_file.hpp"
 
 #include "split.hpp"
 
@@ -16,60 +20,187 @@ std::string described(const SamplesOptions& options, std::size_t i) {
                                              name_of(options.part), options.split);
 }
 
+/// What the deck's packing takes from the data, for a message.
+std::string left_out(std::int64_t too_long) {
+  return too_long == 0
+             ? ""
+             : fmt::format(", and allow_chopped: false leaves out {} longer documents",
+                           too_long);
+}
+
+/// Labels must have the tokens' documents.
+std::unique_ptr<MegatronFile> open_labels(const std::string& path, const TokenSource& source,
+                                          DocumentCheck check) {
+  std::string prefix = path;
+  if (path.ends_with(".bin") || path.ends_with(".idx")) prefix.resize(path.size() - 4);
+  auto labels = std::make_unique<MegatronFile>(prefix, check, TokenFacts{});
+  TRM_REQUIRE(labels->tokens() == source.tokens() && labels->documents() == source.documents(),
+              "{} has {} labels in {} documents, but {} has {} tokens in {}", path,
+              labels->tokens(), labels->documents(), source.path(), source.tokens(),
+              source.documents());
+  for (std::int64_t d = 0; check == DocumentCheck::all && d < source.documents(); ++d) {
+    TRM_REQUIRE(labels->document_start(d) == source.document_start(d),
+                "{}: document {} begins at label {}, but in {} at token {}", path, d,
+                labels->document_start(d), source.path(), source.document_start(d));
+  }
+  return labels;
+}
+
 }  // namespace
 
 Samples::Samples(const SamplesOptions& options)
-    : SampleSource(options.seq_length), seed_(options.seed), shuffle_(options.shuffle) {
+    : SampleSource(options.seq_length),
+      seed_(options.seed),
+      shuffle_(options.shuffle),
+      mask_end_of_document_(options.mask_end_of_document),
+      fill_in_the_middle_(options.fill_in_the_middle) {
   TRM_CHECK(options.seq_length > 0 && options.at_least > 0, "seq_length {}, at least {}",
             options.seq_length, options.at_least);
   TRM_REQUIRE(!options.paths.empty(), "there is no data file");
   TRM_REQUIRE(options.weights.empty() || options.weights.size() == options.paths.size(),
               "{} data files, but {} weights", options.paths.size(), options.weights.size());
+  TRM_REQUIRE(options.label_paths.empty() || options.label_paths.size() == options.paths.size(),
+              "{} data files, but {} files of labels", options.paths.size(),
+              options.label_paths.size());
   open(options);
 
-  std::vector<double> weights = options.weights;
+  const std::vector<double> shares = weights(options);
+  std::int64_t too_long = 0;
   for (std::size_t i = 0; i < sources_.size(); ++i) {
-    const auto n = static_cast<double>(sources_[i].samples);
-    if (options.weights.empty()) weights.push_back(n);
-    TRM_REQUIRE(n > 0 || weights[i] == 0,
-                "{}: too little data: {} tokens, but a sample needs {}", described(options, i),
-                sources_[i].range.count(), seq_length() + 1);
+    const SamplePacker& packer = *sources_[i].packer;
+    too_long += packer.too_long();
+    TRM_REQUIRE(packer.samples() > 0 || shares[i] == 0,
+                "{}: too little data: {} tokens, but a sample needs {}{}",
+                described(options, i), packer.tokens(), seq_length() + 1,
+                left_out(packer.too_long()));
   }
   const std::int64_t needed = options.at_least * seq_length() + 1;
   TRM_REQUIRE(
       samples_ >= options.at_least,
-      "{}{}: too little data: {} tokens, but a batch of {} samples of {} tokens needs {}{}",
+      "{}{}: too little data: {} tokens, but a batch of {} samples of {} tokens needs {}{}{}",
       described(options, 0), sources_.size() > 1 ? " and others" : "", tokens_,
-      options.at_least, seq_length(), needed,
+      options.at_least, seq_length(), needed, left_out(too_long),
       options.split.empty() ? "" : ": " + explain_split(options));
-  blend_ = std::make_unique<Blend>(weights);
+  blend_ = std::make_unique<Blend>(shares);
+}
+
+Samples::~Samples() = default;
+Samples::Samples(Samples&&) noexcept = default;
+
+std::vector<double> Samples::weights(const SamplesOptions& options) const {
+  if (!options.weights.empty()) return options.weights;
+  if (options.shares == Shares::documents) {
+    std::vector<std::int64_t> documents;
+    for (const Source& s : sources_) documents.push_back(s.file->documents());
+    return weights_by_documents(documents, options.sampler_alpha);
+  }
+  std::vector<double> weights(sources_.size(), 1.0);
+  for (std::size_t i = 0; options.shares == Shares::size && i < weights.size(); ++i) {
+    weights[i] = static_cast<double>(sources_[i].packer->samples());
+  }
+  return weights;
 }
 
 void Samples::open(const SamplesOptions& options) {
-  for (const std::string& path : options.paths) {
+  for (std::size_t i = 0; i < options.paths.size(); ++i) {
+    const std::string& path = options.paths[i];
     Source source;
-    source.file = std::make_unique<TokenFile>(path, options.check);
-    source.range = range_of(*source.file, options.split, options.part);
-    source.samples = samples_in(source.range.count(), seq_length());
-    if (sources_.empty()) vocab_size_ = source.file->vocab_size();
-    TRM_REQUIRE(source.file->vocab_size() == vocab_size_,
-                "{} has a vocabulary of {}, but {} one of {}", path, source.file->vocab_size(),
-                options.paths[0], vocab_size_);
-    samples_ += source.samples;
-    tokens_ += source.range.count();
+    source.file = open_tokens(path, options.check, options.given);
+    const TokenSource& file = *source.file;
+    TRM_REQUIRE(file.vocab_size() > 0,
+                "{}: {} don't say how large the vocabulary is; set vocab_size in the deck",
+                path, file.format());
+    const auto* tokens = dynamic_cast<const TokenFile*>(&file);
+    TRM_REQUIRE(
+        tokens == nullptr || tokens->kind() != "pairs",
+        "{}: the file holds pairs of answers, but training here predicts the next token "
+        "of text or chats",
+        path);
+    if (!options.label_paths.empty()) {
+      source.labels = open_labels(options.label_paths[i], file, options.check);
+    }
+    source.packer = std::make_unique<SamplePacker>(
+        file, documents_of(file, options.split, options.part), options.packing, seq_length());
+    if (sources_.empty()) {
+      vocab_size_ = file.vocab_size();
+      end_of_document_ = file.end_of_document();
+    }
+    TRM_REQUIRE(file.vocab_size() == vocab_size_, "{} has a vocabulary of {}, but {} one of {}",
+                path, file.vocab_size(), options.paths[0], vocab_size_);
+    TRM_REQUIRE(!mask_end_of_document_ || file.end_of_document() >= 0,
+                "{}: {} don't say which id ends a document, which eod_mask_loss needs; set "
+                "end_of_document in the deck",
+                path, file.format());
+    if (file.end_of_document() != end_of_document_) end_of_document_ = -1;
+    samples_ += source.packer->samples();
+    tokens_ += source.packer->tokens();
     sources_.push_back(std::move(source));
+  }
+}
+
+SamplePlace Samples::place(std::uint64_t k) const {
+  const Blend::Draw draw = (*blend_)(k);
+  const SamplePacker& packer = *sources_[draw.source].packer;
+  const auto n = static_cast<std::uint64_t>(packer.samples());
+  auto i = static_cast<std::int64_t>(draw.index % n);
+  if (shuffle_) i = Permutation(packer.samples(), seed_ + draw.source, draw.index / n)(i);
+  return {
+      .file = draw.source, .sample = i, .epoch = draw.index / n, .ranges = packer.ranges(i)};
+}
+
+void Samples::read(const Source& source, const TokenRange& range,
+                   std::span<std::int32_t> to) const {
+  source.file->read(range.begin, to);
+  if (source.file->has_loss_mask()) {
+    thread_local std::vector<std::uint8_t> counts;
+    counts.resize(to.size());
+    source.file->read_loss_mask(range.begin, counts);
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      if (counts[i] == 0) to[i] = uncounted(to[i]);
+    }
+  }
+  if (source.labels == nullptr) return;
+  thread_local std::vector<std::int32_t> labels;
+  labels.resize(to.size());
+  source.labels->read_numbers(range.begin, labels);
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    TRM_REQUIRE(labels[i] < 0 || labels[i] == id_of(to[i]),
+                "{}: label {} is {}, but the token there is {}; a label must be the token, or "
+                "-100 where the loss leaves it out",
+                source.labels->path(), range.begin + static_cast<std::int64_t>(i), labels[i],
+                id_of(to[i]));
+    if (labels[i] < 0) to[i] = uncounted(to[i]);
   }
 }
 
 void Samples::get(std::uint64_t k, std::span<std::int32_t> to) const {
   TRM_CHECK(static_cast<std::int64_t>(to.size()) == seq_length() + 1,
             "room for {} tokens, but a sample has {}", to.size(), seq_length() + 1);
-  const Blend::Draw draw = (*blend_)(k);
-  const Source& source = sources_[draw.source];
-  const auto n = static_cast<std::uint64_t>(source.samples);
-  auto i = static_cast<std::int64_t>(draw.index % n);
-  if (shuffle_) i = Permutation(source.samples, seed_ + draw.source, draw.index / n)(i);
-  source.file->read(source.range.begin + i * seq_length(), to);
+  const SamplePlace at = place(k);
+  const Source& source = sources_[at.file];
+  std::size_t filled = 0;
+  for (const TokenRange& range : at.ranges) {
+    const auto n = static_cast<std::size_t>(range.count());
+    read(source, range, to.subspan(filled, n));
+    filled += n;
+  }
+  std::ranges::fill(to.subspan(filled), uncounted(0));
+  const std::int32_t end = source.file->end_of_document();
+  fill_in_the_middle_.apply(seed_, k, end, to.first(filled));
+  for (std::size_t i = to.size(); mask_end_of_document_ && --i > 0;) {
+    if (id_of(to[i - 1]) == end) to[i] = uncounted(to[i]);
+  }
+}
+
+std::string Samples::shares_text() const {
+  if (sources_.size() < 2) return {};
+  std::string text;
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    text += fmt::format("{}{} {:.3g}%", i == 0 ? "" : ", ", sources_[i].file->path(),
+                        100 * static_cast<double>(blend_->draws_in_period(i)) /
+                            static_cast<double>(blend_->period()));
+  }
+  return text;
 }
 
 SyntheticSamples::SyntheticSamples(std::int64_t vocab_size, std::int64_t seq_length,

@@ -34,12 +34,12 @@ struct DocumentHead {
 };
 
 template <class T>
-void put(std::string& to, const T& value) {
+void put_value(std::string& to, const T& value) {
   to.append(reinterpret_cast<const char*>(&value), sizeof(T));
 }
 
 template <class T>
-T take(std::string_view& from) {
+T take_value(std::string_view& from) {
   TRM_CHECK(from.size() >= sizeof(T), "{} bytes of {}", from.size(), sizeof(T));
   T value;
   std::memcpy(&value, from.data(), sizeof(T));
@@ -48,7 +48,7 @@ T take(std::string_view& from) {
 }
 
 template <class T>
-std::vector<T> take_all(std::string_view& from, std::size_t n) {
+std::vector<T> take_values(std::string_view& from, std::size_t n) {
   TRM_CHECK(from.size() / sizeof(T) >= n, "{} elements in {} bytes", n, from.size());
   std::vector<T> values(n);
   if (n > 0) std::memcpy(values.data(), from.data(), n * sizeof(T));
@@ -59,15 +59,15 @@ std::vector<T> take_all(std::string_view& from, std::size_t n) {
 /// Gives the documents of a record to the sink.
 void give_record(std::string_view record, bool wide, DocumentSink& sink) {
   while (!record.empty()) {
-    const auto head = take<DocumentHead>(record);
+    const auto head = take_value<DocumentHead>(record);
     std::vector<std::int32_t> tokens;
     if (wide) {
-      tokens = take_all<std::int32_t>(record, head.tokens);
+      tokens = take_values<std::int32_t>(record, head.tokens);
     } else {
-      const auto narrow = take_all<std::uint16_t>(record, head.tokens);
+      const auto narrow = take_values<std::uint16_t>(record, head.tokens);
       tokens.assign(narrow.begin(), narrow.end());
     }
-    const auto mask = take_all<std::uint8_t>(record, head.has_mask != 0 ? head.tokens : 0);
+    const auto mask = take_values<std::uint8_t>(record, head.has_mask != 0 ? head.tokens : 0);
     sink.append(tokens, mask);
     sink.end_document(head.end_counts != 0, head.label);
   }
@@ -83,7 +83,7 @@ class ShuffledDocuments::Buckets {
   void add(const RecordHead& head, std::string_view record) {
     const std::size_t i = (head.key >> shift_) % kFiles;
     std::string& buffer = buffers_[i];
-    put(buffer, head);
+    put_value(buffer, head);
     buffer += record;
     if (buffer.size() >= kBuffer) flush(i);
   }
@@ -126,8 +126,8 @@ void ShuffledDocuments::drop_document() {
 void ShuffledDocuments::end_document(bool end_counts, double label) {
   TRM_CHECK(mask_.empty() || mask_.size() == tokens_.size(), "a mask of {} for {} tokens",
             mask_.size(), tokens_.size());
-  put(record_,
-      DocumentHead{tokens_.size(), label, end_counts ? 1U : 0U, mask_.empty() ? 0U : 1U});
+  put_value(record_,
+            DocumentHead{tokens_.size(), label, end_counts ? 1U : 0U, mask_.empty() ? 0U : 1U});
   if (options_.wide) {
     record_.append(reinterpret_cast<const char*>(tokens_.data()), tokens_.size() * 4);
   } else {
@@ -156,7 +156,7 @@ void ShuffledDocuments::give(Buckets& buckets, DocumentSink& sink) {
       for (std::int64_t at = 0; at < file->bytes();) {
         const std::string bytes = file->read(at, sizeof(RecordHead));
         std::string_view view = bytes;
-        const auto head = take<RecordHead>(view);
+        const auto head = take_value<RecordHead>(view);
         at += static_cast<std::int64_t>(sizeof(RecordHead));
         parts.add(head, file->read(at, static_cast<std::int64_t>(head.bytes)));
         at += static_cast<std::int64_t>(head.bytes);
@@ -167,7 +167,7 @@ void ShuffledDocuments::give(Buckets& buckets, DocumentSink& sink) {
     const std::string bytes = file->read(0, file->bytes());
     std::vector<std::pair<RecordHead, std::string_view>> records;
     for (std::string_view left = bytes; !left.empty();) {
-      const auto head = take<RecordHead>(left);
+      const auto head = take_value<RecordHead>(left);
       records.emplace_back(head, left.substr(0, head.bytes));
       left.remove_prefix(head.bytes);
     }

@@ -14,22 +14,23 @@ namespace {
 /// Splits that people would choose, from the largest training part to the smallest.
 constexpr std::array<const char*, 4> kUsual{"97, 2, 1", "90, 5, 5", "80, 10, 10", "60, 20, 20"};
 
-using Files = std::vector<std::unique_ptr<TokenFile>>;
+using Files = std::vector<std::unique_ptr<TokenSource>>;
 
 Files open_all(const SamplesOptions& options) {
   Files files;
   for (const std::string& path : options.paths) {
-    files.push_back(std::make_unique<TokenFile>(path, DocumentCheck::none));
+    files.push_back(open_tokens(path, DocumentCheck::none, options.given));
   }
   return files;
 }
 
 std::int64_t count(const Files& files, const std::string& split, Part part,
-                   std::int64_t seq_length) {
+                   const SamplesOptions& options) {
   return std::accumulate(files.begin(), files.end(), std::int64_t{0},
                          [&](std::int64_t sum, const auto& file) {
-                           const TokenRange range = range_of(*file, split, part);
-                           return sum + samples_in(range.count(), seq_length);
+                           const SamplePacker packer(*file, documents_of(*file, split, part),
+                                                     options.packing, options.seq_length);
+                           return sum + packer.samples();
                          });
 }
 
@@ -37,7 +38,7 @@ std::int64_t count(const Files& files, const std::string& split, Part part,
 std::string usable_split(const Files& files, const SamplesOptions& options) {
   for (const char* split : kUsual) {
     const auto enough = [&](Part part) {
-      return count(files, split, part, options.seq_length) >= options.at_least;
+      return count(files, split, part, options) >= options.at_least;
     };
     if (enough(Part::train) && enough(Part::valid) && enough(Part::test)) return split;
   }
@@ -46,15 +47,23 @@ std::string usable_split(const Files& files, const SamplesOptions& options) {
 
 }  // namespace
 
-TokenRange range_of(const TokenFile& file, const std::string& split, Part part) {
-  if (split.empty()) return {0, file.tokens()};
-  const auto starts = split_documents(parse_split(split), file.documents());
+DocumentRange documents_of(const TokenSource& source, const std::string& split, Part part) {
+  if (split.empty()) return {0, source.documents()};
+  const auto starts = split_documents(parse_split(split), source.documents());
   const auto p = static_cast<std::size_t>(part);
-  return {file.document_start(starts[p]), file.document_start(starts[p + 1])};
+  return {starts[p], starts[p + 1]};
 }
 
 std::int64_t count_samples(const SamplesOptions& options) {
-  return count(open_all(options), options.split, options.part, options.seq_length);
+  return count(open_all(options), options.split, options.part, options);
+}
+
+std::int64_t count_documents(const SamplesOptions& options) {
+  std::int64_t documents = 0;
+  for (const auto& file : open_all(options)) {
+    documents += documents_of(*file, options.split, options.part).count();
+  }
+  return documents;
 }
 
 std::string explain_split(const SamplesOptions& options) {

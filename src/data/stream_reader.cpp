@@ -9,7 +9,7 @@ namespace trireme {
 
 namespace {
 
-constexpr std::size_t kWindow = 1 << 16;
+constexpr std::size_t kSplitWindow = 1 << 16;
 /// Text that the tokenizer lets nobody divide is read up to here.
 constexpr std::size_t kMostText = std::size_t{256} << 20U;
 
@@ -25,7 +25,7 @@ StreamReader::StreamReader(const TextInput& input, const TextFormat& format,
       scanned_(static_cast<std::size_t>(input.start)),
       document_(scanned_) {
   if (stream_ == nullptr) stream_ = std::make_shared<TextStream>(input.path);
-  TRM_REQUIRE(stream_->packing() == input.packing,
+  TRM_REQUIRE(stream_->compression() == input.compression,
               "{}: the file has changed since it was looked at", input.path);
 }
 
@@ -47,6 +47,8 @@ TextChunk StreamReader::next() {
   chunk.last = ended_ && n == text_.size();
   chunk.text = text_.substr(0, n);
   text_.erase(0, n);
+  chunk.begins_document = begins_document_;
+  begins_document_ = n == document_;
   scanned_ -= std::min(scanned_, n);
   document_ -= std::min(document_, n);
   offset_ += static_cast<std::int64_t>(n);
@@ -107,7 +109,7 @@ std::size_t StreamReader::split_document(std::size_t usable) const {
     const std::size_t split = tokenizer_.split_point(part);
     return split > 0 ? from + split : document_;
   };
-  const std::size_t window = std::max(document_, usable - std::min(usable, kWindow));
+  const std::size_t window = std::max(document_, usable - std::min(usable, kSplitWindow));
   const std::size_t split = split_from(window);
   return split == document_ && window > document_ ? split_from(document_) : split;
 }

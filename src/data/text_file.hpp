@@ -41,9 +41,8 @@ struct TextRange {
 /// Reads the documents between separators. Sets all of TextPieces but what concerns files.
 [[nodiscard]] TextPieces read_plain(const TextFile& file, const TextRange& block,
                                     const TextFormat& format, const Tokenizer& tokenizer);
-/// Encodes plain text with separators at `ends`, from byte `start` on.
-void encode_plain(std::string_view text, std::size_t start,
-                  const std::vector<std::size_t>& ends, const TextFormat& format,
+/// Encodes plain text of a stream from byte `start` of the chunk on.
+void encode_plain(const TextChunk& chunk, std::size_t start, const TextFormat& format,
                   const Tokenizer& tokenizer, TextPieces& pieces);
 /// Bytes of `text` without a character that its end divides.
 [[nodiscard]] std::size_t whole_characters(std::string_view text);

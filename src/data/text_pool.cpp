@@ -11,7 +11,7 @@ namespace trireme {
 
 namespace {
 
-std::int64_t bytes_in(const TextPieces& pieces) {
+std::int64_t size_in_memory(const TextPieces& pieces) {
   return std::ssize(pieces.tokens) * static_cast<std::int64_t>(sizeof(std::int32_t)) +
          std::ssize(pieces.mask) +
          std::ssize(pieces.ends) * static_cast<std::int64_t>(sizeof(DocumentEnd));
@@ -174,7 +174,7 @@ void TextPool::read_stream(std::unique_lock<std::mutex>& lock, Unit& unit) {
 void TextPool::store(std::unique_lock<std::mutex>& lock, Unit& unit, std::int64_t number,
                      TextPieces&& pieces, const std::optional<Error>& error) {
   Part part{.pieces = std::move(pieces), .error = error};
-  part.bytes = bytes_in(part.pieces);
+  part.bytes = size_in_memory(part.pieces);
   const bool spill = !error && unit.stream && &unit != begun_.front().get() &&
                      held_ + part.bytes > options_.memory / 2;
   if (spill) {

@@ -95,12 +95,12 @@ class Gunzip : public Unpacker {
 /// What libarchive unpacks.
 class ArchiveUnpacker : public Unpacker {
  public:
-  ArchiveUnpacker(Packing packing, RawBytes& raw)
-      : raw_(raw), packing_(packing), archive_(archive_read_new()) {
+  ArchiveUnpacker(Compression compression, RawBytes& raw)
+      : raw_(raw), compression_(compression), archive_(archive_read_new()) {
     int code = ARCHIVE_FATAL;
-    if (packing == Packing::zstd) code = archive_read_support_filter_zstd(archive_);
-    if (packing == Packing::xz) code = archive_read_support_filter_xz(archive_);
-    if (packing == Packing::bzip2) code = archive_read_support_filter_bzip2(archive_);
+    if (compression == Compression::zstd) code = archive_read_support_filter_zstd(archive_);
+    if (compression == Compression::xz) code = archive_read_support_filter_xz(archive_);
+    if (compression == Compression::bzip2) code = archive_read_support_filter_bzip2(archive_);
     const bool ready = code == ARCHIVE_OK &&  // else a program would have to unpack
                        archive_read_support_format_raw(archive_) == ARCHIVE_OK &&
                        archive_read_support_format_empty(archive_) == ARCHIVE_OK;
@@ -153,7 +153,7 @@ class ArchiveUnpacker : public Unpacker {
     const bool all =
         archive_filter_bytes(archive_, -1) == raw_.taken() && raw_.available().empty();
     TRM_REQUIRE(all, "{}: other bytes follow the {} data at byte {}", raw_.path(),
-                name_of(packing_), archive_filter_bytes(archive_, -1));
+                name_of(compression_), archive_filter_bytes(archive_, -1));
   }
 
   [[nodiscard]] const char* reason() const {
@@ -162,7 +162,7 @@ class ArchiveUnpacker : public Unpacker {
   }
   [[nodiscard]] std::string message_of(const char* trouble) const {
     return fmt::format("{}: damaged or cut short: its {} data cannot be unpacked: {}",
-                       raw_.path(), name_of(packing_), trouble);
+                       raw_.path(), name_of(compression_), trouble);
   }
   [[noreturn]] void fail() const { throw_failure(message_of(reason())); }
   [[noreturn]] void throw_failure(const std::string& message) const {
@@ -171,7 +171,7 @@ class ArchiveUnpacker : public Unpacker {
   }
 
   RawBytes& raw_;
-  Packing packing_;
+  Compression compression_;
   archive* archive_;
   std::optional<Error> failure_;  ///< why the file can't be read
   bool begun_ = false;
@@ -180,26 +180,26 @@ class ArchiveUnpacker : public Unpacker {
 
 }  // namespace
 
-Packing packing_of(std::string_view head) {
-  if (head.starts_with("\x1f\x8b"sv)) return Packing::gzip;
-  if (head.starts_with("\x28\xb5\x2f\xfd"sv)) return Packing::zstd;
-  if (head.starts_with("\xfd\x37zXZ\0"sv)) return Packing::xz;
+Compression compression_of(std::string_view head) {
+  if (head.starts_with("\x1f\x8b"sv)) return Compression::gzip;
+  if (head.starts_with("\x28\xb5\x2f\xfd"sv)) return Compression::zstd;
+  if (head.starts_with("\xfd\x37zXZ\0"sv)) return Compression::xz;
   if (head.starts_with("BZh"sv) && head.size() >= 10) {  // a digit, then a block or the end
     const std::string_view magic = head.substr(4, 6);
-    if (magic == "1AY&SY"sv || magic == "\x17\x72\x45\x38\x50\x90"sv) return Packing::bzip2;
+    if (magic == "1AY&SY"sv || magic == "\x17\x72\x45\x38\x50\x90"sv) return Compression::bzip2;
   }
-  return Packing::none;
+  return Compression::none;
 }
 
-std::string_view name_of(Packing packing) {
+std::string_view name_of(Compression compression) {
   constexpr std::array kNames{"plain"sv, "gzip"sv, "zstd"sv, "xz"sv, "bzip2"sv};
-  return kNames[static_cast<std::size_t>(packing)];
+  return kNames[static_cast<std::size_t>(compression)];
 }
 
-std::unique_ptr<Unpacker> make_unpacker(Packing packing, RawBytes& raw) {
-  if (packing == Packing::none) return std::make_unique<Copier>(raw);
-  if (packing == Packing::gzip) return std::make_unique<Gunzip>(raw);
-  return std::make_unique<ArchiveUnpacker>(packing, raw);
+std::unique_ptr<Unpacker> make_unpacker(Compression compression, RawBytes& raw) {
+  if (compression == Compression::none) return std::make_unique<Copier>(raw);
+  if (compression == Compression::gzip) return std::make_unique<Gunzip>(raw);
+  return std::make_unique<ArchiveUnpacker>(compression, raw);
 }
 
 RawBytes::RawBytes(std::string path)

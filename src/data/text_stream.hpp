@@ -12,8 +12,8 @@
 namespace trireme {
 
 /// How data that begins like this is packed.
-[[nodiscard]] Packing packing_of(std::string_view head);
-[[nodiscard]] std::string_view name_of(Packing packing);
+[[nodiscard]] Compression compression_of(std::string_view head);
+[[nodiscard]] std::string_view name_of(Compression compression);
 
 /// A file's bytes as they are.
 class RawBytes {
@@ -50,17 +50,17 @@ class Unpacker {
   /// Error that names the file where it is damaged, cut short or followed by other bytes.
   virtual std::size_t read(char* to, std::size_t n) = 0;
 };
-[[nodiscard]] std::unique_ptr<Unpacker> make_unpacker(Packing packing, RawBytes& raw);
+[[nodiscard]] std::unique_ptr<Unpacker> make_unpacker(Compression compression, RawBytes& raw);
 
 class TextStream {
  public:
   /// `as_it_is`: packed bytes stay packed.
   explicit TextStream(const std::string& path, bool as_it_is = false)
       : raw_(path),
-        packing_(as_it_is ? Packing::none : packing_of(raw_.available(kHead))),
-        unpacker_(make_unpacker(packing_, raw_)) {}
+        compression_(as_it_is ? Compression::none : compression_of(raw_.available(kHead))),
+        unpacker_(make_unpacker(compression_, raw_)) {}
 
-  [[nodiscard]] Packing packing() const { return packing_; }
+  [[nodiscard]] Compression compression() const { return compression_; }
   /// The first `n` bytes that are not yet read, or all that are left.
   [[nodiscard]] std::string_view peek(std::size_t n);
   /// Appends up to `n` bytes; fewer only at the end.
@@ -73,7 +73,7 @@ class TextStream {
   void append(std::string& to, std::size_t n);
 
   RawBytes raw_;
-  Packing packing_;
+  Compression compression_;
   std::unique_ptr<Unpacker> unpacker_;
   std::string peeked_;
 };

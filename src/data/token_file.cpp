@@ -215,12 +215,7 @@ void TokenFile::read(std::int64_t offset, std::span<std::int32_t> to) const {
     tokens_in_.read(offset, View(narrow.data(), DType::u16, Shape{n}));
     std::ranges::copy(narrow, to.begin());
   }
-  const auto limit = static_cast<std::uint32_t>(vocab_size_);
-  const auto bad = std::find_if(to.begin(), to.end(), [limit](std::int32_t id) {
-    return static_cast<std::uint32_t>(id) >= limit;
-  });
-  TRM_REQUIRE(bad == to.end(), "{}: token {} has id {}, but the vocabulary ends at {}", path_,
-              offset + (bad - to.begin()), static_cast<std::uint32_t>(*bad), vocab_size_ - 1);
+  require_vocabulary(path_, offset, to, vocab_size_);
 }
 
 void TokenFile::read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const {

@@ -94,6 +94,9 @@ std::vector<PathSetting> paths_of(Draft& draft) {
   add("train_data_paths", deck.train_data_paths);
   add("valid_data_paths", deck.valid_data_paths);
   add("test_data_paths", deck.test_data_paths);
+  add("train_label_data_paths", deck.train_label_data_paths);
+  add("valid_label_data_paths", deck.valid_label_data_paths);
+  add("test_label_data_paths", deck.test_label_data_paths);
   return paths;
 }
 

@@ -142,6 +142,31 @@ void check_weights(const std::vector<double>& weights, std::size_t paths,
   TRM_REQUIRE(sum > 0, "{}_data_weights are all 0", name);
 }
 
+void check_labels(const std::vector<std::string>& labels, std::size_t paths,
+                  std::string_view name) {
+  TRM_REQUIRE(labels.empty() || labels.size() == paths,
+              "{}_label_data_paths has {} files, but {}_data_paths {}", name, labels.size(),
+              name, paths);
+}
+
+void check_data_keys(const Deck& deck) {
+  check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");
+  check_weights(deck.valid_data_weights, deck.valid_data_paths.size(), "valid");
+  check_weights(deck.test_data_weights, deck.test_data_paths.size(), "test");
+  check_labels(deck.train_label_data_paths, deck.train_data_paths.size(), "train");
+  check_labels(deck.valid_label_data_paths, deck.valid_data_paths.size(), "valid");
+  check_labels(deck.test_label_data_paths, deck.test_data_paths.size(), "test");
+  TRM_REQUIRE(deck.fim_rate == 0 || deck.fim_tokens.size() == 3,
+              "fim_rate {} needs fim_tokens: the ids of the three marks for prefix, middle and "
+              "suffix; there are {}",
+              deck.fim_rate, deck.fim_tokens.size());
+  for (const std::int64_t id : deck.fim_tokens) {
+    TRM_REQUIRE(id <= std::numeric_limits<std::int32_t>::max() &&
+                    (deck.model.vocab_size == 0 || id < deck.model.vocab_size),
+                "fim_tokens: {} is not in the vocabulary of {}", id, deck.model.vocab_size);
+  }
+}
+
 void check_run(const Deck& deck) {
   const std::int64_t most = std::numeric_limits<std::int64_t>::max() / deck.model.seq_length;
   TRM_REQUIRE(
@@ -152,9 +177,7 @@ void check_run(const Deck& deck) {
       deck.train_iters, deck.train_batch_size, deck.model.seq_length);
   TRM_REQUIRE(deck.schedule.min_lr <= deck.schedule.lr, "min_lr {} is above lr {}",
               deck.schedule.min_lr, deck.schedule.lr);
-  check_weights(deck.train_data_weights, deck.train_data_paths.size(), "train");
-  check_weights(deck.valid_data_weights, deck.valid_data_paths.size(), "valid");
-  check_weights(deck.test_data_weights, deck.test_data_paths.size(), "test");
+  check_data_keys(deck);
   TRM_REQUIRE(deck.timeline_iters.empty() || !deck.run_folder().empty(),
               "timeline_iters needs save or run_dir: the folder of the metrics.h5 that takes "
               "the timeline");

@@ -9,8 +9,8 @@ namespace trireme {
 
 namespace {
 
-/// Work of one pass of one micro-batch on one rank.
-struct Work {
+/// UnitWork of one pass of one micro-batch on one rank.
+struct UnitWork {
   double gemm = 0;        ///< FLOPs
   double attention = 0;   ///< FLOPs
   double memory = 0;      ///< bytes read and written besides GEMMs and attention
@@ -19,12 +19,12 @@ struct Work {
   double collectives = 0;
 };
 
-Work times(const Work& w, double factor) {
+UnitWork times(const UnitWork& w, double factor) {
   return {w.gemm * factor,       w.attention * factor, w.memory * factor,
           w.operations * factor, w.reduced * factor,   w.collectives * factor};
 }
 
-Work plus(const Work& a, const Work& b) {
+UnitWork plus(const UnitWork& a, const UnitWork& b) {
   return {a.gemm + b.gemm,       a.attention + b.attention,
           a.memory + b.memory,   a.operations + b.operations,
           a.reduced + b.reduced, a.collectives + b.collectives};
@@ -59,8 +59,8 @@ double matrix_elements(const ModelConfig& model, UnitKind kind) {
   return n;
 }
 
-Work layer_forward(const Sizes& s) {
-  Work w;
+UnitWork layer_forward(const Sizes& s) {
+  UnitWork w;
   w.gemm = 2 * s.tokens * matrix_elements(s.model, UnitKind::layer) / s.tp;
   // A query meets half of the keys on average.
   const double pairs = s.tokens * static_cast<double>(s.model.seq_length) / 2;
@@ -81,8 +81,8 @@ Work layer_forward(const Sizes& s) {
 
 /// Backward of a layer: two GEMMs for each of forward's, and attention's five for its two (Dao
 /// et al., arXiv 2205.14135).
-Work layer_backward(const Work& forward, RecomputeConfig::Kind recompute) {
-  Work w = times(forward, 2);
+UnitWork layer_backward(const UnitWork& forward, RecomputeConfig::Kind recompute) {
+  UnitWork w = times(forward, 2);
   w.attention = 2.5 * forward.attention;
   w.reduced = forward.reduced;
   w.collectives = forward.collectives;
@@ -91,8 +91,8 @@ Work layer_backward(const Work& forward, RecomputeConfig::Kind recompute) {
   return w;
 }
 
-Work embedding(const Sizes& s) {
-  Work w;
+UnitWork embedding(const Sizes& s) {
+  UnitWork w;
   w.memory = 2 * s.tokens * s.element * s.hidden;
   w.operations = 2;
   w.collectives = s.tp > 1 ? 1 : 0;
@@ -101,9 +101,9 @@ Work embedding(const Sizes& s) {
 }
 
 /// The head's forward contains the gradients of the logits, and so all three GEMMs.
-Work head_forward(const Sizes& s) {
+UnitWork head_forward(const Sizes& s) {
   const auto vocabulary = static_cast<double>(s.model.vocab_size);
-  Work w;
+  UnitWork w;
   w.gemm = 6 * s.tokens * s.hidden * vocabulary / s.tp;
   w.memory = 5 * s.tokens * s.element * vocabulary / s.tp;
   w.operations = 8;
@@ -112,11 +112,12 @@ Work head_forward(const Sizes& s) {
   return w;
 }
 
-Work norm(const Sizes& s) {
+UnitWork norm(const Sizes& s) {
   return {.memory = 2 * s.tokens * s.element * s.hidden / s.between, .operations = 1};
 }
 
-PassTime time_of(const Work& w, const Deck& deck, const MeshLinks& links, const Machine& m) {
+PassTime time_of(const UnitWork& w, const Deck& deck, const MeshLinks& links,
+                 const Machine& m) {
   const double rate = m.gemm(deck.types.compute);
   PassTime t;
   t.compute = w.gemm / rate + w.attention / (rate * m.attention_share) +
@@ -157,8 +158,8 @@ double MeshLinks::message_over_pp(double bytes) const {
 UnitTime unit_time(const Deck& deck, const MeshShape& mesh, const Machine& machine,
                    UnitKind kind) {
   const Sizes s(deck, mesh);
-  Work forward;
-  Work backward;
+  UnitWork forward;
+  UnitWork backward;
   switch (kind) {
     case UnitKind::layer:
       forward = layer_forward(s);

@@ -6,6 +6,13 @@
 
 namespace trireme {
 
+namespace {
+
+/// Empty if the tensor is undefined.
+ConstView view_of(const Tensor& t) { return t.defined() ? ConstView(t.view()) : ConstView(); }
+
+}  // namespace
+
 Attention::Attention(const std::string& name, const ModelConfig& config,
                      const TensorParallel& tp, Tensor rotary, bool again)
     : heads_{.kv_heads = config.num_kv_heads / tp.size(),
@@ -44,11 +51,16 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
   const AttentionShape s = shape(mb);
   State state;
   state.qkv = query_key_value_.forward(ex, x);
-  if (rotary_.defined()) ops::rotary(ex, {.shape = s, .qkv = state.qkv, .table = rotary_});
+  if (rotary_.defined()) {
+    ops::rotary(
+        ex,
+        {.shape = s, .qkv = state.qkv, .table = rotary_, .positions = view_of(mb.positions)});
+  }
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
   state.lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
   ops::attention_forward(ex, {.shape = s,
                               .dropout = dropout(ex, mb),
+                              .first_keys = view_of(mb.first_keys),
                               .qkv = state.qkv,
                               .out = state.out,
                               .lse = state.lse});
@@ -87,13 +99,18 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
   const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
   ops::attention_backward(ex, {.shape = s,
                                .dropout = dropout(ex, mb),
+                               .first_keys = view_of(mb.first_keys),
                                .dout = dout,
                                .qkv = state.qkv,
                                .out = state.out,
                                .lse = state.lse,
                                .dqkv = dqkv});
   if (rotary_.defined()) {
-    ops::rotary(ex, {.shape = s, .qkv = dqkv, .table = rotary_, .inverse = true});
+    ops::rotary(ex, {.shape = s,
+                     .qkv = dqkv,
+                     .table = rotary_,
+                     .positions = view_of(mb.positions),
+                     .inverse = true});
   }
   return query_key_value_.backward(ex, dqkv, x);
 }

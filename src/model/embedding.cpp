@@ -55,14 +55,23 @@ Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
   Tensor y = ex.make(table_.value.dtype(), Shape{mb.rows(), table_.value.cols()});
   ops::embedding_forward(
       ex, {.ids = mb.tokens, .table = table_.value, .first_row = table_.box.offset[0], .y = y});
-  if (positions_ && tp_.rank() == 0) {
-    ops::positions_forward(ex,
-                           {.table = positions_->value, .seq = mb.seq, .first_row = 0, .y = y});
-  }
+  if (positions_ && tp_.rank() == 0) add_positions(ex, mb, y);
   y = out_.forward(ex, std::move(y));
   const Dropout spec = dropout(ex, mb);
   if (spec.probability > 0) ops::apply_dropout(ex, {.x = y, .dropout = spec, .y = y});
   return y;
+}
+
+void Embedding::add_positions(const Exec& ex, const MicroBatch& mb, const Tensor& y) const {
+  if (!mb.positions.defined()) {
+    ops::positions_forward(ex,
+                           {.table = positions_->value, .seq = mb.seq, .first_row = 0, .y = y});
+    return;
+  }
+  const Tensor of_documents = ex.make(y.dtype(), y.shape());
+  ops::embedding_forward(
+      ex, {.ids = mb.positions, .table = positions_->value, .first_row = 0, .y = of_documents});
+  ops::add(ex, y, of_documents, y);
 }
 
 Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
@@ -77,7 +86,10 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
   ops::embedding_backward(
       ex,
       {.ids = mb.tokens, .dy = d, .first_row = table_.box.offset[0], .dtable = table_.grad});
-  if (positions_) {
+  if (positions_ && mb.positions.defined()) {
+    ops::embedding_backward(
+        ex, {.ids = mb.positions, .dy = d, .first_row = 0, .dtable = positions_->grad});
+  } else if (positions_) {
     ops::positions_backward(
         ex, {.dy = d, .seq = mb.seq, .first_row = 0, .dtable = positions_->grad});
   }

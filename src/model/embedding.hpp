@@ -31,6 +31,8 @@ class Embedding : public Module {
   [[nodiscard]] Parameter& table() { return table_; }
 
  private:
+  /// y += the embeddings of positions.
+  void add_positions(const Exec& ex, const MicroBatch& mb, const Tensor& y) const;
   [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
 
   TensorParallel tp_;

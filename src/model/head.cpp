@@ -100,7 +100,11 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
                             .sum = sum,
                             .picked = picked});
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
-  ops::softmax_loss(ex, {.sum = sum, .picked = picked, .total = mb.token_loss_sum()});
+  ops::softmax_loss(ex, {.sum = sum,
+                         .picked = picked,
+                         .targets = targets,
+                         .total = mb.token_loss_sum(),
+                         .counted = mb.counted_targets()});
   if (mb.training) {
     ops::softmax_gradient(ex, {.exponentials = logits,
                                .targets = targets,

@@ -11,6 +11,14 @@ namespace trireme::ops {
 
 namespace {
 
+/// One number for each row, or none.
+void check_per_row(const ConstView& numbers, const ConstView& qkv) {
+  TRM_CHECK(numbers.empty() || (numbers.dtype() == DType::i32 && numbers.count() == qkv.rows()),
+            "{} numbers of {} for {} rows", numbers.count(), name_of(numbers.dtype()),
+            qkv.rows());
+  check_contiguous({numbers});
+}
+
 void check(const ConstView& qkv, const AttentionShape& a, const Dropout& dropout,
            const ConstView& out, const ConstView& lse) {
   TRM_CHECK(qkv.rows() == a.batch * a.seq && qkv.cols() == a.row_width() &&
@@ -66,11 +74,13 @@ void rotary(const Exec& ex, const Rotary& op) {
                 op.table.cols() <= op.shape.head_dim,
             "rotary table {} on {}", op.table.shape().str(), op.qkv.shape().str());
   check_accumulators(op.qkv, {op.table});
+  check_per_row(op.positions, op.qkv);
   ex.kernels.run(ex.stream, op);
 }
 
 void attention_forward(const Exec& ex, const AttentionForward& op) {
   check(op.qkv, op.shape, op.dropout, op.out, op.lse);
+  check_per_row(op.first_keys, op.qkv);
   ex.kernels.run(ex.stream, op);
 }
 
@@ -78,6 +88,7 @@ void attention_backward(const Exec& ex, const AttentionBackward& op) {
   check(op.qkv, op.shape, op.dropout, op.out, op.lse);
   check(op.dqkv, op.shape, op.dropout, op.dout, op.lse);
   check_types(op.qkv, {op.dqkv});
+  check_per_row(op.first_keys, op.qkv);
   ex.kernels.run(ex.stream, op);
 }
 

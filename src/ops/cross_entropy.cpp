@@ -35,11 +35,11 @@ void softmax_rescale(const Exec& ex, const SoftmaxRescale& op) {
 }
 
 void softmax_loss(const Exec& ex, const SoftmaxLoss& op) {
-  TRM_CHECK(op.sum.count() == op.picked.count() && op.total.dtype() == DType::f64 &&
-                op.total.count() == 1,
+  check_rows(op.sum.count(), op.targets, {op.sum, op.picked});
+  TRM_CHECK(op.total.dtype() == DType::f64 && op.total.count() == 1 &&
+                op.counted.dtype() == DType::f64 && op.counted.count() == 1,
             "loss of {} rows", op.sum.count());
   check_types(op.sum, {op.picked});
-  check_contiguous({op.sum, op.picked});
   ex.kernels.run(ex.stream, op);
 }
 

@@ -18,15 +18,15 @@ namespace trireme {
 
 namespace {
 
-struct Column {
+struct StepColumn {
   std::string name;
   DType type;
   std::function<double(const StepRecord&)> value;
 };
 
-std::vector<Column> step_columns() {
+std::vector<StepColumn> step_columns() {
   const auto count = [](std::int64_t n) { return static_cast<double>(n); };
-  std::vector<Column> columns = {
+  std::vector<StepColumn> columns = {
       {"iteration", DType::i64, [=](const StepRecord& s) { return count(s.iteration); }},
       {"samples", DType::i64, [=](const StepRecord& s) { return count(s.samples); }},
       {"tokens", DType::i64, [=](const StepRecord& s) { return count(s.tokens); }},
@@ -77,7 +77,7 @@ void create_saves(h5::Group& file) {
 void create_columns(h5::Group& file) {
   file.set_attribute("format", std::string("trireme-metrics"));
   file.set_attribute("format_version", std::int64_t{1});
-  for (const Column& c : step_columns()) {
+  for (const StepColumn& c : step_columns()) {
     file.create_dataset("train/" + c.name, c.type, Shape{0}, kColumn);
   }
   for (const char* group : {"valid", "test"}) {
@@ -236,7 +236,7 @@ void Metrics::write_waiting(h5::File& file) const {
 void Metrics::write_steps(h5::File& file) const {
   if (steps_.empty()) return;
   std::vector<double> values(steps_.size());
-  for (const Column& c : step_columns()) {
+  for (const StepColumn& c : step_columns()) {
     std::ranges::transform(steps_, values.begin(), c.value);
     append(file, "train/" + c.name, c.type, values);
   }

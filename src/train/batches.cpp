@@ -12,7 +12,16 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       dp_(mesh.shape.dp),
       dp_index_(mesh.at.dp),
       seq_(deck.model.seq_length),
-      needs_tokens_(mesh.first_stage() || mesh.last_stage()) {}
+      first_(mesh.first_stage()),
+      last_(mesh.last_stage()),
+      reset_positions_(deck.model.reset_position_ids),
+      reset_attention_(deck.model.reset_attention_mask),
+      end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
+
+std::int64_t BatchLayout::arrays() const {
+  return (first_ ? 1 : 0) + (last_ ? 1 : 0) + (reset_positions_ ? 1 : 0) +
+         (reset_attention_ ? 1 : 0);
+}
 
 std::vector<SampleRun> BatchLayout::runs(std::uint64_t first) const {
   std::vector<SampleRun> runs;
@@ -27,21 +36,38 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
                                                    const std::vector<std::int32_t>& tokens,
                                                    bool training) const {
   const std::int64_t n = size_ * seq_;
-  TRM_CHECK(
-      !needs_tokens_ || static_cast<std::int64_t>(tokens.size()) == count_ * size_ * (seq_ + 1),
-      "a step cannot take {} tokens", tokens.size());
-  std::int32_t* host = needs_tokens_ ? uploads.room(2 * count_ * n) : nullptr;
-  const auto upload = [&](std::int64_t skipped, const std::int32_t* sample) {
+  TRM_CHECK(!needs_tokens() ||
+                static_cast<std::int64_t>(tokens.size()) == count_ * size_ * (seq_ + 1),
+            "a step cannot take {} tokens", tokens.size());
+  std::int32_t* host = needs_tokens() ? uploads.room(arrays() * count_ * n) : nullptr;
+  /// Uploads f(sample, to) of each sample of a micro-batch.
+  const auto upload = [&](const std::int32_t* sample, const auto& f) {
     Tensor t = ex.make(DType::i32, Shape{n});
-    for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) {
-      std::copy_n(sample + skipped, seq_, host + b * seq_);
-    }
+    for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) f(sample, host + b * seq_);
     ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
     host += n;
     return t;
   };
+  const auto inputs = [&](const std::int32_t* sample, std::int32_t* to) {
+    std::transform(sample, sample + seq_, to, id_of);
+  };
+  const auto targets = [&](const std::int32_t* sample, std::int32_t* to) {
+    std::transform(sample + 1, sample + seq_ + 1, to,
+                   [](std::int32_t stored) { return std::max(stored, -1); });
+  };
+  const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
+    std::int32_t begin = 0;
+    for (std::int32_t i = 0; i < seq_; ++i) {
+      to[i] = begin;
+      if (id_of(sample[i]) == end_of_document_) begin = i + 1;
+    }
+  };
+  const auto positions = [&](const std::int32_t* sample, std::int32_t* to) {
+    first_keys(sample, to);
+    for (std::int32_t i = 0; i < seq_; ++i) to[i] = i - to[i];
+  };
   std::vector<MicroBatch> batches;
-  const Tensor loss_sum = ex.zeros(DType::f64, Shape{2});
+  const Tensor loss_sum = ex.zeros(DType::f64, Shape{3});
   for (const SampleRun& run : runs(first)) {
     MicroBatch mb;
     mb.batch = size_;
@@ -50,15 +76,15 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
     mb.training = training;
     mb.loss_weight = 1.0 / static_cast<double>(samples_per_step() * seq_);
     mb.loss_sum = loss_sum;
-    if (needs_tokens_) {
-      const auto* sample =
-          tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (seq_ + 1);
-      mb.tokens = upload(0, sample);
-      mb.targets = upload(1, sample);
-    }
+    const auto* sample =
+        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (seq_ + 1);
+    if (first_) mb.tokens = upload(sample, inputs);
+    if (last_) mb.targets = upload(sample, targets);
+    if (reset_positions_) mb.positions = upload(sample, positions);
+    if (reset_attention_) mb.first_keys = upload(sample, first_keys);
     batches.push_back(std::move(mb));
   }
-  if (needs_tokens_) uploads.submit();
+  if (needs_tokens()) uploads.submit();
   return batches;
 }
 

@@ -66,6 +66,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
     check_graphs(deck, mesh.shape);
     executor_.use_graphs(mesh.shape.dp > 1);
   }
+  rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.seq_length);
   values_.initialize(deck.model, deck.seed);
   upload_state();
 }
@@ -151,7 +152,7 @@ std::vector<Trainer::StepResult> Trainer::collect() {
         outcomes_[(next_outcome_ + kMostQueued - queued_.size()) % kMostQueued];
     StepResult& result = queued_.front().result;
     const double weight =
-        1.0 / static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
+        1.0 / (outcome.state.counted > 0 ? outcome.state.counted : rule_.targets);
     result.loss = outcome.state.loss * weight;
     result.auxiliary_loss = outcome.state.auxiliary * weight;
     result.gradient_norm = outcome.state.norm;
@@ -188,31 +189,41 @@ void Trainer::require_updates() const {
   throw error.set_everywhere();
 }
 
-std::optional<double> Trainer::global_loss(const std::vector<MicroBatch>& micro_batches) const {
-  std::array<double, 2> sums{0, executor_.gave_up() ? 1.0 : 0.0};
+std::optional<Trainer::Evaluated> Trainer::evaluated(
+    const std::vector<MicroBatch>& micro_batches) const {
+  std::array<double, 4> sums{};  // loss_sum, and ranks that gave up
   if (mesh_.last_stage() && mesh_.at.tp == 0) {
-    ex_.device.copy_to_host(sums.data(), micro_batches.front().loss_sum.view().raw(),
-                            sizeof sums[0], ex_.stream);
+    const View losses = micro_batches.front().loss_sum;
+    ex_.device.copy_to_host(sums.data(), losses.raw(), losses.bytes(), ex_.stream);
     ex_.stream.synchronize();
   }
-  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{2}), Reduction::sum);
-  if (sums[1] > 0) return std::nullopt;
-  return sums[0] * micro_batches.front().loss_weight;
+  sums[3] = executor_.gave_up() ? 1.0 : 0.0;
+  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{4}), Reduction::sum);
+  if (sums[3] > 0) return std::nullopt;
+  const double weight = micro_batches.front().loss_weight;
+  return Evaluated{sums[0] * weight, sums[2] / rule_.targets};
 }
 
 std::optional<double> Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
-  double sum = 0;
+  Evaluated sum;
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
     std::vector<std::int32_t> tokens;
     if (layout_.needs_tokens()) tokens = read_samples(*source, layout_.runs(first));
     const auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, false);
     executor_.evaluate(micro_batches, {&zero_});
-    const auto loss = global_loss(micro_batches);
-    if (!loss) return std::nullopt;
-    sum += *loss;
+    const auto part = evaluated(micro_batches);
+    if (!part) return std::nullopt;
+    sum.loss += part->loss;
+    sum.counted += part->counted;
   }
-  return sum / static_cast<double>(batches);
+  if (sum.counted == 0) {
+    Error error(
+        "the evaluation's samples hold no target that counts: labels or loss masks leave all "
+        "of them out");
+    throw error.set_everywhere();
+  }
+  return sum.loss / sum.counted;
 }
 
 }  // namespace trireme

@@ -61,7 +61,18 @@ BOOST_AUTO_TEST_CASE(the_chosen_split_stays_what_it_is) {
   BOOST_TEST(chosen(420, "969, 31, 0") == "969, 31, 0");
 }
 
-BOOST_AUTO_TEST_CASE(a_part_that_is_named_is_never_left_out) {
-  const std::string error = test::error_of([] { chosen(420, "969, 30, 1"); });
-  TRM_TEST_MENTIONS(error, "420 documents × 1/1000 = 0; use split: \"97, 2, 1\"");
+BOOST_AUTO_TEST_CASE(a_named_part_without_a_document_is_left_out_as_in_neox) {
+  const test::TemporaryFolder folder;
+  Deck deck = deck_of(folder, 420, "969, 30, 1");
+  (void)check_data(deck);
+  BOOST_TEST(open_samples(deck, Part::valid, DocumentCheck::none).has_value());
+  BOOST_TEST(!open_samples(deck, Part::test, DocumentCheck::none).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_named_part_with_too_little_data_is_an_error) {
+  const test::TemporaryFolder folder;
+  Deck deck = deck_of(folder, 200, "97, 2, 1");
+  deck.train_batch_size = 8;
+  const std::string error = test::error_of([&] { (void)check_data(deck); });
+  TRM_TEST_MENTIONS(error, "200 documents × 1/100 = 2; use split: \"90, 5, 5\"");
 }

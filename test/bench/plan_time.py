@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import shlex
-import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,16 +15,16 @@ from pathlib import Path
 from run import BenchError, run
 
 SHAPES = {  # layers, hidden, heads, sequence, micro-batch, vocabulary
-    "6 x 512, s 512": (6, 512, 8, 512, 2, 50304),
-    "12 x 256, s 256": (12, 256, 4, 256, 8, 4096),
-    "4 x 1024, s 256": (4, 1024, 16, 256, 4, 8192),
+    "6 x 512, s 512": (6, 512, 8, 512, 1, 50304),
+    "12 x 256, s 256": (12, 256, 4, 256, 4, 4096),
+    "4 x 1024, s 256": (4, 1024, 16, 256, 2, 8192),
     "8 x 512, s 1024": (8, 512, 8, 1024, 1, 8192),
-    "16 x 384, s 128": (16, 384, 6, 128, 8, 16384),
+    "16 x 384, s 128": (16, 384, 6, 128, 4, 16384),
 }
 MESHES = {
-    "dp 2": {"gradient_accumulation_steps": 4},
-    "tp 2": {"model_parallel_size": 2, "gradient_accumulation_steps": 4},
-    "pp 2": {"pipe_parallel_size": 2, "gradient_accumulation_steps": 4},
+    "dp 2": {"gradient_accumulation_steps": 2},
+    "tp 2": {"model_parallel_size": 2, "gradient_accumulation_steps": 2},
+    "pp 2": {"pipe_parallel_size": 2, "gradient_accumulation_steps": 2},
 }
 DECK = "inputs/pythia-70m.yml"
 
@@ -47,23 +47,43 @@ def report_of(command):
         return json.loads(report.read_text(encoding="utf-8"))
 
 
-def fit(program, mpirun, build):
-    """Rates of this machine while all ranks work, as a machine file."""
+def kernels_of(program, build, ranks=2):
+    """Measures the kernels of a step, one process a core at a time, and returns the first's."""
     deck = [DECK, *settings("6 x 512, s 512", "dp 2")]
-    kernels = report_of([*mpirun, "-np", "2", program, "bench", *deck, "--steps", "2"])
-    update = report_of([*mpirun, "-np", "2", program, "bench", *deck, "--update"])
-    gemm = kernels["gemm_gflops"] / 2 / 1000
-    copy = update["triad_gbps"] / 2
-    text = f"""# Two cores of this machine, measured by test/bench/plan_time.py --fit.
+    reports = [Path(build, f"bench-plan-kernels{rank}.json") for rank in range(ranks)]
+    commands = [[program, "bench", *deck, "--kernels", "--json", str(r)] for r in reports]
+    print("$", " & ".join(shlex.join(command) for command in commands), flush=True)
+    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+    if any([process.wait() for process in started]):
+        raise BenchError("bench --kernels failed")
+    return json.loads(reports[0].read_text(encoding="utf-8"))["kernels"]
+
+
+def rate(kernels, groups, what):
+    """Operations or bytes a second of these groups' kernels in a step."""
+    chosen = [k for k in kernels if k["group"] in groups]
+    seconds = sum(k["calls"] * k["seconds"] for k in chosen)
+    return sum(k["calls"] * k[what] for k in chosen) / seconds
+
+
+def fit(program, build):
+    """What kernels of a step reach on this machine while all cores work, as a machine file."""
+    kernels = kernels_of(program, build)
+    gemm = rate(kernels, ("GEMMs", "head"), "operations")
+    attention = rate(kernels, ("attention",), "operations")
+    memory = rate(kernels, ("norms", "activation", "elementwise", "cross entropy", "update"),
+                  "bytes")
+    text = f"""# Two cores of this machine, a rank of one thread each, by `make bench-plan`.
+# The rate in bf16 and the network are estimates.
 machine:
   name: two cores of this machine
-  gemm_tflops: {{fp32: {gemm:.4f}, bf16: {gemm * 0.85:.4f}}}
-  attention_share: 0.35
-  memory_bandwidth: {copy:.1f}
+  gemm_tflops: {{fp32: {gemm / 1e12:.4f}, bf16: {gemm / 1e12 * 0.85:.4f}}}
+  attention_share: {attention / gemm:.2f}
+  memory_bandwidth: {memory / 1e9:.1f}
   kernel_latency: 10
   overlap: 0
   link:
-    node: {{bandwidth: {copy / 6:.1f}, latency: 5}}
+    node: {{bandwidth: {memory / 1e9 / 6:.1f}, latency: 5}}
     network: {{bandwidth: 1, latency: 50}}
   ranks_per_node: {os.cpu_count()}
 """
@@ -82,7 +102,7 @@ def main():
     p.add_argument("--steps", type=int, default=3)
     args = p.parse_args()
     program, mpirun = f"{args.build}/trireme", shlex.split(args.mpirun)
-    machine = fit(program, mpirun, args.build) if args.fit else args.machine
+    machine = fit(program, args.build) if args.fit else args.machine
     rows = []
     for shape in SHAPES:
         for mesh in MESHES:
@@ -91,7 +111,7 @@ def main():
                 [*mpirun, "-np", "2", program, "bench", *deck, "--steps", str(args.steps)]
             )
             planned = report_of([program, "plan", *deck, "--ranks", "2", "--machine", machine])
-            seconds = statistics.median([measured["step_seconds"]])
+            seconds = measured["step_seconds"]
             predicted = planned["time"]["step_seconds"]
             rows.append({"shape": shape, "mesh": mesh, "measured": seconds,
                          "predicted": predicted, "phases": measured["phases"],

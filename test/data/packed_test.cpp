@@ -126,7 +126,8 @@ BOOST_AUTO_TEST_CASE(packed_archives_and_other_formats_are_refused) {
   TRM_TEST_MENTIONS(error(std::string(257, 'n') + "ustar" + std::string(400, 'x')), "a tar");
   TRM_TEST_MENTIONS(error("[{\"text\": 1}]"), "a JSON array");
   write_file(folder / "in", packed("text", archive_write_add_filter_gzip));
-  BOOST_TEST((find_inputs({folder / "in"}, {.as_it_is = true})[0].packing == Packing::none));
+  BOOST_TEST(
+      (find_inputs({folder / "in"}, {.as_it_is = true})[0].compression == Compression::none));
 }
 
 BOOST_AUTO_TEST_CASE(many_streams_in_little_memory_keep_their_order) {

@@ -277,7 +277,8 @@ namespace {
 /// Tokens are whole words and the spaces between: a divided word would give other tokens.
 class WordTokenizer : public ByteTokenizer {
  public:
-  void encode(std::string_view text, std::vector<std::int32_t>& to) const override {
+  void encode_part(std::string_view text, TextPart /*part*/,
+                   std::vector<std::int32_t>& to) const override {
     std::size_t at = 0;
     while (at < text.size()) {
       const std::size_t end = std::min(text.find(' ', at), text.size());

@@ -195,7 +195,8 @@ namespace {
 /// A token is a letter, or "ab" together.
 class PairTokenizer : public ByteTokenizer {
  public:
-  void encode(std::string_view text, std::vector<std::int32_t>& to) const override {
+  void encode_part(std::string_view text, TextPart /*part*/,
+                   std::vector<std::int32_t>& to) const override {
     for (std::size_t i = 0; i < text.size(); ++i) {
       const bool both = text.substr(i, 2) == "ab";
       to.push_back(both ? 255 : text[i]);

@@ -34,7 +34,7 @@ LossAndGradient run(Communicator& comm, const ModelConfig& config) {
   mb.seq = config.seq_length;
   mb.tokens = cpu.ex.make(DType::i32, Shape{mb.seq});
   mb.targets = cpu.ex.make(DType::i32, Shape{mb.seq});
-  mb.loss_sum = cpu.ex.zeros(DType::f64, Shape{2});
+  mb.loss_sum = cpu.ex.zeros(DType::f64, Shape{3});
   for (std::int64_t i = 0; i < mb.seq; ++i) {
     const auto id = static_cast<std::int32_t>(i * 7919 % config.vocab_size);
     mb.tokens.data<std::int32_t>()[i] = id;

@@ -87,7 +87,7 @@ inline MicroBatch tiny_batch(const Exec& ex, const ModelConfig& config, std::int
   mb.loss_weight = 1.0 / static_cast<double>(total * config.seq_length);
   mb.tokens = ex.make(DType::i32, Shape{mb.rows()});
   mb.targets = ex.make(DType::i32, Shape{mb.rows()});
-  mb.loss_sum = ex.zeros(DType::f64, Shape{2});
+  mb.loss_sum = ex.zeros(DType::f64, Shape{3});
   const auto token = [&](std::int64_t place) {
     const double u = (noise("tokens", place, 2) + 1) / 2;
     return static_cast<std::int32_t>(u * static_cast<double>(config.vocab_size));

@@ -7,144 +7,9 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "numerics.hpp"
+#include "attention_cases.hpp"
 
 namespace trireme::test {
-namespace {
-
-/// A factor for each score: 0 or 1/(1 − p), a matrix for each (sequence, head).
-using Masks = std::vector<Host>;
-
-AttentionShape shape_of(std::int64_t seq, std::int64_t head_dim, std::int64_t kv_heads,
-                        std::int64_t queries_per_kv, std::int64_t batch = 2) {
-  return {batch, seq, kv_heads, queries_per_kv, head_dim, 0};
-}
-
-/// Forward and backward arrays of one call.
-struct Run {
-  Run(DType type, const AttentionShape& a, double size = 1)
-      : shape(a),
-        qkv(random(type, Shape{a.batch * a.seq, a.row_width()}, "qkv", size)),
-        dout(random(type, Shape{a.batch * a.seq, a.heads() * a.head_dim}, "dout")),
-        out(poisoned(type, dout.shape())),
-        lse(poisoned(type, Shape{a.batch, a.heads(), a.seq})),
-        dqkv(poisoned(type, qkv.shape())) {}
-
-  void forward(const Dropout& d = {}) const {
-    ops::attention_forward(cpu(),
-                           {.shape = shape, .dropout = d, .qkv = qkv, .out = out, .lse = lse});
-  }
-  void backward(const Dropout& d = {}) const {
-    ops::attention_backward(cpu(), {.shape = shape,
-                                    .dropout = d,
-                                    .dout = dout,
-                                    .qkv = qkv,
-                                    .out = out,
-                                    .lse = lse,
-                                    .dqkv = dqkv});
-  }
-
-  AttentionShape shape;
-  Tensor qkv, dout, out, lse, dqkv;
-};
-
-struct Reference {
-  Host out, lse, dqkv;
-};
-
-/// The formulas with all seq² scores of a head in memory. No masks: no dropout.
-Reference reference(const Run& run, const Masks& masks = {}) {
-  const AttentionShape& a = run.shape;
-  const Host qkv = host(run.qkv);
-  const Host dout = host(run.dout);
-  Reference r{Host(dout.rows(), dout.cols()), Host(a.batch * a.heads(), a.seq),
-              Host::Zero(qkv.rows(), qkv.cols())};
-  const double scale = 1 / std::sqrt(static_cast<double>(a.head_dim));
-  for (std::int64_t b = 0; b < a.batch; ++b) {
-    for (std::int64_t head = 0; head < a.heads(); ++head) {
-      const std::int64_t group = head / a.queries_per_kv * a.group_width();
-      const std::int64_t row = b * a.seq;
-      const std::int64_t q_at = group + head % a.queries_per_kv * a.head_dim;
-      const std::int64_t k_at = group + a.queries_per_kv * a.head_dim;
-      const std::int64_t v_at = k_at + a.head_dim;
-      const auto block = [&](auto& m, std::int64_t column) {
-        return m.block(row, column, a.seq, a.head_dim);
-      };
-      const Host scores = scale * block(qkv, q_at) * block(qkv, k_at).transpose();
-      Host p = Host::Zero(a.seq, a.seq);
-      for (std::int64_t i = 0; i < a.seq; ++i) {
-        const double max = scores.row(i).head(i + 1).maxCoeff();
-        p.row(i).head(i + 1) = (scores.row(i).head(i + 1).array() - max).exp();
-        const double sum = p.row(i).sum();
-        p.row(i) /= sum;
-        r.lse(b * a.heads() + head, i) = max + std::log(sum);
-      }
-      const Host mask = masks.empty() ? Host(Host::Ones(a.seq, a.seq))
-                                      : masks[static_cast<std::size_t>(b * a.heads() + head)];
-      const Host kept = p.cwiseProduct(mask);
-      const Host g = block(dout, head * a.head_dim);
-      block(r.out, head * a.head_dim) = kept * block(qkv, v_at);
-      const Host dp = (g * block(qkv, v_at).transpose()).cwiseProduct(mask);
-      const Eigen::VectorXd dot = p.cwiseProduct(dp).rowwise().sum();
-      const Host ds = scale * p.cwiseProduct(dp.colwise() - dot);
-      block(r.dqkv, q_at) += ds * block(qkv, k_at);
-      block(r.dqkv, k_at) += ds.transpose() * block(qkv, q_at);
-      block(r.dqkv, v_at) += kept.transpose() * g;
-    }
-  }
-  return r;
-}
-
-/// The masks that the kernel uses, read off its output: with q = k = 0 all visible keys weigh
-/// the same, and with rows of the unit matrix for values each output column is one key.
-Masks observed_masks(const AttentionShape& a, const Dropout& d) {
-  Masks masks(static_cast<std::size_t>(a.batch * a.heads()), Host::Zero(a.seq, a.seq));
-  const Run run(DType::f64, a);
-  for (std::int64_t first = 0; first < a.seq; first += a.head_dim) {
-    const std::int64_t n = std::min(a.head_dim, a.seq - first);
-    assign(run.qkv, Host::Zero(run.qkv.rows(), run.qkv.cols()));
-    for (std::int64_t b = 0; b < a.batch; ++b) {
-      for (std::int64_t g = 0; g < a.kv_heads; ++g) {
-        const std::int64_t v_at = g * a.group_width() + (a.queries_per_kv + 1) * a.head_dim;
-        for (std::int64_t j = 0; j < n; ++j) set(run.qkv, b * a.seq + first + j, v_at + j, 1);
-      }
-    }
-    run.forward(d);
-    const Host out = host(run.out);
-    for (std::int64_t b = 0; b < a.batch; ++b) {
-      for (std::int64_t head = 0; head < a.heads(); ++head) {
-        Host& mask = masks[static_cast<std::size_t>(b * a.heads() + head)];
-        for (std::int64_t i = 0; i < a.seq; ++i) {
-          mask.row(i).segment(first, n) =
-              out.row(b * a.seq + i).segment(head * a.head_dim, n) * static_cast<double>(i + 1);
-        }
-      }
-    }
-  }
-  return masks;
-}
-
-constexpr std::array<std::int64_t, 5> kSeqs = {1, 7, 64, 65, 130};
-constexpr std::array<std::int64_t, 3> kHeadDims = {8, 20, 64};
-/// kv heads and queries of each: plain heads, groups, one kv head for all.
-constexpr std::array<std::array<std::int64_t, 2>, 3> kGroups = {{{3, 1}, {2, 2}, {1, 3}}};
-const Dropout kDropout{0.3, {77, 5}, 1000};
-
-template <class F>
-void for_all_shapes(F&& f) {
-  for (const std::int64_t seq : kSeqs) {
-    for (const std::int64_t head_dim : kHeadDims) {
-      for (const auto& group : kGroups) {
-        BOOST_TEST_CONTEXT("seq " << seq << " head_dim " << head_dim << " heads " << group[0]
-                                  << " × " << group[1]) {
-          f(shape_of(seq, head_dim, group[0], group[1]));
-        }
-      }
-    }
-  }
-}
-
-}  // namespace
 
 BOOST_AUTO_TEST_SUITE(attention)
 
@@ -175,6 +40,31 @@ BOOST_AUTO_TEST_CASE(equals_whole_score_matrices_under_dropout) {
       BOOST_TEST(relative_error(run.out, expected.out) <= bound);
       BOOST_TEST(relative_error(run.lse, expected.lse) <= bound);
       BOOST_TEST(relative_error(run.dqkv, expected.dqkv) <= bound);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(ends_at_documents) {
+  for_all_shapes([](const AttentionShape& a) {
+    for (const DType type : {DType::f32, DType::f64}) {
+      Run run(type, a, 2);
+      run.first_keys = cpu().make(DType::i32, Shape{a.batch * a.seq});
+      for (std::int64_t r = 0, first = 0, length = 1; r < a.batch * a.seq; ++r) {
+        const std::int64_t i = r % a.seq;
+        if (i == 0) first = 0;
+        if (i == first + length) {
+          first = i;
+          length = length * 2 % 61 + 1;
+        }
+        run.first_keys.data<std::int32_t>()[r] = static_cast<std::int32_t>(first);
+      }
+      run.forward();
+      run.backward();
+      const Reference expected = reference(run);
+      const double bound = type == DType::f64 ? 1e-12 : 5e-6;
+      BOOST_TEST(relative_error(run.out, expected.out) < bound);
+      BOOST_TEST(relative_error(run.lse, expected.lse) < bound);
+      BOOST_TEST(relative_error(run.dqkv, expected.dqkv) < bound);
     }
   });
 }

@@ -29,6 +29,7 @@ Tensor targets_of(std::int64_t rows, std::int64_t vocabulary) {
 struct Result {
   double loss = 0;
   Host gradient;
+  double counted = 0;
 };
 
 Result by_hand(const Host& z, const ConstView& targets, double scale) {
@@ -102,7 +103,13 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
   result.gradient.resize(z.rows(), z.cols());
   for (Part& p : parts) {
     const Tensor total = filled(DType::f64, Shape{1}, 100);
-    ops::softmax_loss(cpu(), {.sum = p.sum, .picked = p.picked, .total = total});
+    const Tensor counted = filled(DType::f64, Shape{1}, 5);
+    ops::softmax_loss(cpu(), {.sum = p.sum,
+                              .picked = p.picked,
+                              .targets = targets,
+                              .total = total,
+                              .counted = counted});
+    result.counted = counted.data<double>()[0] - 5;
     ops::softmax_gradient(cpu(), {.exponentials = p.logits,
                                   .targets = targets,
                                   .first_column = p.first,
@@ -237,6 +244,38 @@ void refuses(void (*call)(const Exec&, const Operation&), Operation op, Field Op
   BOOST_CHECK_THROW(call(cpu(), op), Error);
 }
 
+BOOST_AUTO_TEST_CASE(rows_of_targets_below_0_do_not_count) {
+  const Host z = random_host(40, 301, "z", 30);
+  const Tensor all = targets_of(40, 301);
+  const Tensor some = targets_of(40, 301);
+  for (std::int64_t r = 0; r < 40; r += 3) some.data<std::int32_t>()[r] = -1;
+  const Result expected = by_hand(z, all, 0.7);
+  double loss = 0;
+  for (const auto& cuts : layouts()) {
+    for (const DType type : {DType::f64, DType::f32}) {
+      const Result got = cut(z, some, cuts, type, 0.7);
+      BOOST_TEST(got.counted == 26);
+      for (std::int64_t r = 0; r < 40; ++r) {
+        if (r % 3 == 0) {
+          BOOST_TEST(got.gradient.row(r).cwiseAbs().maxCoeff() == 0);
+        } else {
+          BOOST_TEST(relative_error(got.gradient.row(r), expected.gradient.row(r)) < 2e-6);
+        }
+      }
+      if (loss == 0) loss = got.loss;
+      BOOST_TEST(std::abs(got.loss - loss) < 2e-6 * loss);
+    }
+  }
+  Host rest(26, 301);
+  Tensor targets = cpu().make(DType::i32, Shape{26});
+  for (std::int64_t r = 0, to = 0; r < 40; ++r) {
+    if (r % 3 == 0) continue;
+    rest.row(to) = z.row(r);
+    targets.data<std::int32_t>()[to++] = all.data<std::int32_t>()[r];
+  }
+  BOOST_TEST(std::abs(by_hand(rest, targets, 1).loss - loss) < 1e-12 * loss);
+}
+
 BOOST_AUTO_TEST_CASE(local_refuses_what_does_not_fit) {
   const Arrays a;
   using Operation = ops::SoftmaxLocal;
@@ -278,7 +317,8 @@ BOOST_AUTO_TEST_CASE(loss_and_gradient_refuse_what_does_not_fit) {
   const Arrays a;
   using Loss = ops::SoftmaxLoss;
   using Gradient = ops::SoftmaxGradient;
-  const Loss loss{.sum = a.v, .picked = a.v, .total = a.total};
+  const Loss loss{
+      .sum = a.v, .picked = a.v, .targets = a.targets, .total = a.total, .counted = a.total};
   const Gradient gradient{.exponentials = a.z,
                           .targets = a.targets,
                           .first_column = 0,
@@ -293,6 +333,7 @@ BOOST_AUTO_TEST_CASE(loss_and_gradient_refuse_what_does_not_fit) {
   }
   refuses(ops::softmax_loss, loss, &Loss::total, a.v);
   refuses(ops::softmax_loss, loss, &Loss::total, filled(DType::f64, Shape{2}, 0));
+  refuses(ops::softmax_loss, loss, &Loss::counted, a.v);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -69,6 +69,24 @@ BOOST_AUTO_TEST_CASE(table_holds_cosines_and_sines) {
   BOOST_TEST(std::abs(host(single)(100000, 0) - std::cos(1e5)) < 1e-7);
 }
 
+BOOST_AUTO_TEST_CASE(positions_choose_the_angles) {
+  const Tensor table =
+      ops::rotary_table(cpu(), {.dtype = DType::f64, .seq = 11, .rotary_dim = 6, .base = 1000});
+  const Tensor qkv = random(DType::f64, Shape{14, kShape.row_width()}, "qkv");
+  const Tensor positions = cpu().make(DType::i32, Shape{14});
+  for (std::int32_t r = 0; r < 14; ++r) positions.data<std::int32_t>()[r] = r % 7 % 4;
+  const Tensor got = clone(qkv);
+  ops::rotary(cpu(), {.shape = kShape, .qkv = got, .table = table, .positions = positions});
+  for (std::int64_t r = 0; r < 14; ++r) {
+    // A row at the wanted place of a sequence has the same angles.
+    const std::int64_t place = r % 7 % 4;
+    const Tensor moved = clone(qkv);
+    assign(moved.view().slice_rows(place, 1), host(qkv).row(r));
+    const Host expected = host(rotated(moved, table)).row(place);
+    BOOST_TEST(relative_error(host(got).row(r), expected) < 1e-14);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(equals_the_formula) {
   for (const std::int64_t dim : {2, 6, 20}) {
     for (const DType type : {DType::f32, DType::f64}) {

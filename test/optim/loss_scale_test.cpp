@@ -189,6 +189,27 @@ BOOST_AUTO_TEST_CASE(a_gradient_is_clipped_to_its_norm_and_freed_of_the_scale) {
   BOOST_TEST(s.halted == 0);
 }
 
+BOOST_AUTO_TEST_CASE(gradients_are_those_of_a_mean_over_the_targets_that_count) {
+  OptimizerConfig adam;
+  adam.gradient_clipping = 0;
+  StepRule rule = step_rule(adam, config(1));
+  rule.targets = 100;
+  StepState s = first_step_state(config(1));
+  s.counted = 100;
+  const StepState all = decided(rule, s, 16 * 8);
+  BOOST_TEST(all.norm == 8);
+  BOOST_TEST(all.factor == 1.0 / 16);
+  s.counted = 25;
+  const StepState some = decided(rule, s, 16 * 8);
+  BOOST_TEST(some.norm == 32);
+  BOOST_TEST(some.factor == 4.0 / 16);
+  s.counted = 0;
+  const StepState none = decided(rule, s, 0, 0);
+  BOOST_TEST(none.norm == 0);
+  BOOST_TEST(none.updated == 1);
+  BOOST_TEST(none.halted == 0);
+}
+
 BOOST_AUTO_TEST_CASE(moments_may_go_uncorrected) {
   OptimizerConfig adam;
   adam.bias_correction = false;

@@ -108,10 +108,18 @@ class RankRun {
     });
   }
 
+  [[nodiscard]] std::unique_ptr<SampleSource> source(std::uint64_t seed) const {
+    std::unique_ptr<SampleSource> tokens =
+        std::make_unique<Tokens>(deck_.model.seq_length, seed);
+    return options_.wrap ? options_.wrap(std::move(tokens)) : std::move(tokens);
+  }
+
   void run() {
     if (!options_.load.empty()) load();
-    const Tokens data(deck_.model.seq_length, deck_.seed);
-    const Tokens held_out(deck_.model.seq_length, deck_.seed + 1);
+    const auto made_up = source(deck_.seed);
+    const auto made_up_too = source(deck_.seed + 1);
+    const SampleSource& data = *made_up;
+    const SampleSource& held_out = *made_up_too;
     std::int64_t samples = iteration_ * deck_.train_batch_size;
     const std::int64_t until = options_.until >= 0 ? options_.until : deck_.train_iters;
     while (iteration_ < until) {

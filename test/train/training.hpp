@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ struct TrainOptions {
   std::string save = {};     ///< folder that gets a checkpoint at the end
   std::int64_t until = -1;   ///< last iteration; −1: the deck's `train_iters`
   std::uint64_t delays = 0;  ///< as in RankOptions
+  /// Wraps the made-up samples of training and evaluation; empty: they are taken as they are.
+  std::function<std::unique_ptr<SampleSource>(std::unique_ptr<SampleSource>)> wrap = {};
   /// A rank's wish to give up the step that follows `done` iterations; may be empty.
   std::function<bool(int rank, std::int64_t done, const PassNews&)> give_up = {};
 };

@@ -82,6 +82,8 @@ class DocumentJoiner {
   void add_group(const TextPieces& pieces, std::size_t begin, std::size_t first,
                  std::size_t group);
   void append(const TextPieces& pieces, std::size_t begin, std::size_t end);
+  /// Tokens of the current document without its surroundings.
+  [[nodiscard]] std::int64_t own_tokens() const;
   /// Ends a document that came in several pieces.
   void end_document(const DocumentEnd& end);
   void keep(std::uint8_t flags, double label);
@@ -90,6 +92,7 @@ class DocumentJoiner {
   void end_file();
 
   const TextBlocks& blocks_;
+  Surroundings around_;
   DocumentSink& sink_;
   JoinOptions options_;
   JoinReport report_;

@@ -53,18 +53,20 @@ struct TextFormat {
 };
 
 /// How a file is packed.
-enum class Packing : std::uint8_t { none, gzip, zstd, xz, bzip2 };
+enum class Compression : std::uint8_t { none, gzip, zstd, xz, bzip2 };
 
 struct TextInput {
   std::string path;
   std::int64_t bytes = 0;  ///< in the file; 0 for standard input
   bool jsonl = false;
   std::int64_t start = 0;  ///< where the text begins: behind a byte order mark
-  Packing packing = Packing::none;
+  Compression compression = Compression::none;
   std::shared_ptr<TextStream> standard_input{};  ///< set for the path "-" where it was opened
 
   /// Whether the text can only be read from its beginning.
-  [[nodiscard]] bool is_stream() const { return packing != Packing::none || path == "-"; }
+  [[nodiscard]] bool is_stream() const {
+    return compression != Compression::none || path == "-";
+  }
 };
 
 /// Why a document or a file was left out, or can't be used.
@@ -142,6 +144,7 @@ struct TextChunk {
   std::int64_t offset = 0;          ///< where the text begins in the stream
   std::vector<std::size_t> ends{};  ///< plain text: where separators begin
   std::int64_t input_bytes = 0;
+  bool begins_document = true;  ///< plain text: whether it begins a document
   bool last = false;
 };
 
@@ -175,6 +178,7 @@ class StreamReader {
   std::size_t document_;           ///< where the current document begins in text_
   std::int64_t offset_ = 0;        ///< where text_ begins in the stream
   std::int64_t consumed_ = 0;      ///< bytes of the file
+  bool begins_document_ = true;    ///< whether text_ does
   bool in_long_line_ = false;
   bool ended_ = false;  ///< all of the stream is in text_
   bool at_end_ = false;
@@ -211,6 +215,8 @@ class TextBlocks {
   void read_all(std::int64_t k, const std::function<void(TextPieces&&)>& f) const;
   [[nodiscard]] const std::vector<TextInput>& inputs() const { return inputs_; }
   [[nodiscard]] const TextFormat& format() const { return format_; }
+  /// What stands around each document, but for the id that ends documents.
+  [[nodiscard]] Surroundings surroundings() const;
 
  private:
   std::vector<TextInput> inputs_;

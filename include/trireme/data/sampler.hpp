@@ -53,6 +53,12 @@ enum class Part : std::uint8_t { train, valid, test };
 [[nodiscard]] std::array<std::int64_t, 4> split_documents(const std::array<double, 3>& shares,
                                                           std::int64_t documents);
 
+/// GPT-NeoX's weights for weight_by_num_documents. With p the share of each file among all
+/// documents, a file's weight is p^alpha / Σ p^alpha · (1 − p), scaled to add up to 1. A single
+/// file has weight 1. Throws Error if no file has a document.
+[[nodiscard]] std::vector<double> weights_by_documents(
+    const std::vector<std::int64_t>& documents, double alpha);
+
 /// Draws from several sources in fixed proportions. The order repeats after period(). Within a
 /// period, each draw goes to the source that is furthest behind its share (error diffusion).
 /// After any number of draws, each source is within about one sample of its share.

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "trireme/core/replacement.hpp"
+#include "trireme/data/token_source.hpp"
 #include "trireme/h5/file.hpp"
 #include "trireme/tokenizer/tokenizer.hpp"
 
@@ -37,48 +38,46 @@ namespace trireme {
 inline constexpr std::int64_t kTokenChunk = 1 << 16;
 inline constexpr std::int64_t kTokenFormatVersion = 3;  ///< the newest
 
-/// How much of /documents to check on opening. One rank of a job checks `all`; the other ranks
-/// check `none`, which spares the file system. Every read is checked in any case.
-enum class DocumentCheck : std::uint8_t { all, none };
-
 /// A token file for reading. All contents are checked: throws Error that names the file where
 /// they do not fit together, or where bytes do not have their checksum. A file of version 1 has
 /// no checksums, and a warning says so if `check` is `all`.
-class TokenFile {
+class TokenFile : public TokenSource {
  public:
   explicit TokenFile(const std::string& path, DocumentCheck check = DocumentCheck::all);
 
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::int64_t tokens() const { return tokens_; }
-  [[nodiscard]] std::int64_t documents() const { return documents_; }
-  [[nodiscard]] std::int64_t vocab_size() const { return vocab_size_; }
-  [[nodiscard]] std::int32_t end_of_document() const { return end_of_document_; }
-  [[nodiscard]] const std::string& tokenizer_kind() const { return tokenizer_kind_; }
-  [[nodiscard]] const std::string& tokenizer_definition() const {
+  [[nodiscard]] const std::string& path() const override { return path_; }
+  [[nodiscard]] std::string format() const override { return "token file"; }
+  [[nodiscard]] std::int64_t tokens() const override { return tokens_; }
+  [[nodiscard]] std::int64_t documents() const override { return documents_; }
+  [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
+  [[nodiscard]] std::int32_t end_of_document() const override { return end_of_document_; }
+  [[nodiscard]] const std::string& tokenizer_kind() const override { return tokenizer_kind_; }
+  [[nodiscard]] const std::string& tokenizer_definition() const override {
     return tokenizer_definition_;
   }
-  [[nodiscard]] const std::string& source_hash() const { return source_hash_; }
+  [[nodiscard]] const std::string& source_hash() const override { return source_hash_; }
   [[nodiscard]] std::int64_t version() const { return version_; }  ///< the format's
+  [[nodiscard]] std::int64_t token_bytes() const override { return wide() ? 4 : 2; }
   [[nodiscard]] bool wide() const { return tokens_in_.data.dtype() == DType::u32; }
 
   /// The token at which document i starts; document_start(documents()) is the end of the last
   /// document.
-  [[nodiscard]] std::int64_t document_start(std::int64_t i) const;
+  [[nodiscard]] std::int64_t document_start(std::int64_t i) const override;
   /// Reads tokens from `offset` on. Throws Error that names position and id if a token is not
   /// in the vocabulary.
-  void read(std::int64_t offset, std::span<std::int32_t> to) const;
+  void read(std::int64_t offset, std::span<std::int32_t> to) const override;
   /// The `kind` of the documents: text, chat, pairs or labelled.
   [[nodiscard]] const std::string& kind() const { return kind_; }
-  [[nodiscard]] bool has_loss_mask() const { return has_loss_mask_; }
+  [[nodiscard]] bool has_loss_mask() const override { return has_loss_mask_; }
   [[nodiscard]] bool has_labels() const { return has_labels_; }
   /// Reads which tokens count as targets, from token `offset` on: 1 or 0 for each token. Sets
   /// all to 1 if the file has no loss mask. Throws Error that names a value other than 0 and 1.
-  void read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const;
+  void read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const override;
   /// Reads labels from that of document `first` on. Throws Error if the file has none.
   void read_labels(std::int64_t first, std::span<double> to) const;
   /// Reads and checks all tokens, documents and what stands beside them. Calls `progress` with
   /// the bytes of each part.
-  void verify(const std::function<void(std::int64_t bytes)>& progress) const;
+  void verify(const std::function<void(std::int64_t bytes)>& progress) const override;
 
  private:
   /// A 1-D array, whose blocks have checksums from format version 2 on.

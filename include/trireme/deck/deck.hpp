@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
+#include "trireme/data/packing.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/optim/config.hpp"
 #include "trireme/pipeline/plan.hpp"
@@ -81,9 +82,23 @@ struct DeckSettings {
   std::vector<std::string> train_data_paths;
   std::vector<std::string> valid_data_paths;
   std::vector<std::string> test_data_paths;
-  std::vector<double> train_data_weights;  ///< one a path; empty = by size
+  std::vector<double> train_data_weights;  ///< one a path; empty = equal shares
   std::vector<double> valid_data_weights;
   std::vector<double> test_data_weights;
+  bool weight_by_num_documents = false;  ///< shares by documents instead: NeoX's formula
+  double weighted_sampler_alpha = 1;
+  std::vector<std::string> train_label_data_paths;  ///< one a path, or empty
+  std::vector<std::string> valid_label_data_paths;
+  std::vector<std::string> test_label_data_paths;
+  Packing pack_impl = Packing::packed;
+  bool allow_chopped = true;
+  bool eod_mask_loss = false;  ///< targets that follow an end of document don't count
+  /// The id that ends documents, where data files don't say it; −1 = unknown. Filled in from
+  /// the data where the model needs it.
+  std::int64_t end_of_document = -1;
+  double fim_rate = 0;  ///< share of documents with fill-in-the-middle
+  double fim_spm_rate = 0.5;
+  std::vector<std::int64_t> fim_tokens;  ///< ids of the marks for prefix, middle, suffix
   std::string split;  ///< see split_fractions(); empty: chosen from kDefaultSplit by the data
 
   ComputeDevice device = ComputeDevice::automatic;

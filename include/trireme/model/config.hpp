@@ -47,6 +47,9 @@ struct ModelConfig {
   bool use_bias_in_attn_linear = true;
   bool use_bias_in_mlp = true;
 
+  bool reset_position_ids = false;    ///< positions count from each document's beginning
+  bool reset_attention_mask = false;  ///< attention ends at documents
+
   double hidden_dropout = 0;
   double attention_dropout = 0;
 

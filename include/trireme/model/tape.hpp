@@ -18,17 +18,27 @@ struct MicroBatch {
   std::int64_t seq = 0;
   std::uint64_t first_sample = 0;  ///< number over the whole run, which keys dropout
   bool training = true;            ///< dropout is on, and backward follows
-  double loss_weight = 1;  ///< the gradient is that of loss_weight · Σ token losses …
-  ConstView loss_scale;    ///< … times this scale against fp16 underflow (fp64 [1]; empty: 1)
-  Tensor tokens;           ///< int32 [batch·seq]; first part of the model only
-  Tensor targets;          ///< int32 [batch·seq]; last part only
-  /// fp64 [2]: Σ token losses, which the last part adds, and Σ auxiliary losses, to which any
-  /// module may add (Tape::auxiliary_sum).
+  /// The gradient is that of loss_weight · Σ token losses …
+  double loss_weight = 1;
+  ConstView loss_scale;  ///< … times this scale against fp16 underflow (fp64 [1]; empty: 1)
+  Tensor tokens;         ///< int32 [batch·seq]; first part of the model only
+  Tensor targets;        ///< int32 [batch·seq]; below 0: doesn't count; last part only
+  /// int32 [batch·seq]: each token's position in its document. Empty: its place in the sample.
+  Tensor positions;
+  /// int32 [batch·seq]: the place in the sample at which each token's document begins, and so
+  /// the first key of its query. Empty: 0.
+  Tensor first_keys;
+  /// fp64 [3]: Σ token losses and Σ auxiliary losses, and the number of targets that the first
+  /// sum counts. The last part adds to the first and the third. Any module may add to the
+  /// second (Tape::auxiliary_sum).
   Tensor loss_sum;
 
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
   [[nodiscard]] View token_loss_sum() const {
     return {loss_sum.view().raw(), DType::f64, Shape{1}};
+  }
+  [[nodiscard]] View counted_targets() const {
+    return {loss_sum.data<double>() + 2, DType::f64, Shape{1}};
   }
   /// The weight of an auxiliary term in the step's loss, where the term is a mean over a
   /// micro-batch. The term's gradient has the factor loss_scale besides.

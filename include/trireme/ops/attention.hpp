@@ -2,7 +2,8 @@
 // Causal softmax attention on the fused qkv array, and rotary position embedding of its q and
 // k. O = softmax(Q Kᵀ/√d + causal mask) V, by tiles with an online softmax: memory is O(s·d)
 // per head (FlashAttention-2, Dao, arXiv 2307.08691). Rotary embedding: Su et al., arXiv
-// 2104.09864, half-split form.
+// 2104.09864, half-split form. Attention may end at documents: a query then attends to keys of
+// its own document alone.
 #pragma once
 
 #include "trireme/ops/exec.hpp"
@@ -23,8 +24,10 @@ struct RotaryTable {
 /// Rotates the first table.cols() entries of each q and k.
 struct Rotary {
   AttentionShape shape;
-  View qkv;              ///< [batch·seq, row_width], in place
-  ConstView table;       ///< made by rotary_table for qkv's type
+  View qkv;         ///< [batch·seq, row_width], in place
+  ConstView table;  ///< made by rotary_table for qkv's type
+  /// int32 [batch·seq]: each row's row in the table. Empty: its place in the sequence.
+  ConstView positions = {};
   bool inverse = false;  ///< rotates back, which is the adjoint
 };
 void rotary(const Exec& ex, const Rotary& op);
@@ -35,6 +38,9 @@ void rotary(const Exec& ex, const Rotary& op);
 struct AttentionForward {
   AttentionShape shape;
   Dropout dropout = {};
+  /// int32 [batch·seq]: the first key of its sequence that each query attends to, never after
+  /// the query, and never before that of the query before. Empty: 0.
+  ConstView first_keys = {};
   ConstView qkv;  ///< [batch·seq, row_width]
   View out;       ///< [batch·seq, heads·head_dim]
   View lse;       ///< [batch, heads, seq], in accumulator_type: log Σ exp of the scaled scores
@@ -43,9 +49,10 @@ void attention_forward(const Exec& ex, const AttentionForward& op);
 
 struct AttentionBackward {
   AttentionShape shape;
-  Dropout dropout = {};  ///< forward's
-  ConstView dout;        ///< out's shape
-  ConstView qkv;         ///< forward's, as are out and lse
+  Dropout dropout = {};       ///< forward's
+  ConstView first_keys = {};  ///< forward's
+  ConstView dout;             ///< out's shape
+  ConstView qkv;              ///< forward's, as are out and lse
   ConstView out;
   ConstView lse;
   View dqkv;  ///< [batch·seq, row_width], overwritten

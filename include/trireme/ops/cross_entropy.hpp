@@ -4,8 +4,8 @@
 // With m = max over all ranks and S = Σ exp(z − m): loss = log S − (z_target − m). Call
 // softmax_local, all-reduce max, call softmax_rescale, and all-reduce the sum of (sum, picked).
 // Call softmax_loss and softmax_gradient last. Each rank holds columns [first_column,
-// first_column + n). Targets are int32 [rows]. Arrays with one value per row have
-// accumulator_type of the logits.
+// first_column + n). Targets are int32 [rows]; the row of a target below 0 doesn't count.
+// Arrays with one value per row have accumulator_type of the logits.
 #pragma once
 
 #include "trireme/ops/exec.hpp"
@@ -36,15 +36,18 @@ struct SoftmaxRescale {
 };
 void softmax_rescale(const Exec& ex, const SoftmaxRescale& op);
 
-/// total += Σ over rows of log(sum) − picked.
+/// Over rows that count: total += Σ log(sum) − picked, and counted += 1 for each.
 struct SoftmaxLoss {
-  ConstView sum;     ///< [rows], over all ranks
-  ConstView picked;  ///< [rows], over all ranks
-  View total;        ///< fp64 [1]
+  ConstView sum;      ///< [rows], over all ranks
+  ConstView picked;   ///< [rows], over all ranks
+  ConstView targets;  ///< [rows]
+  View total;         ///< fp64 [1]
+  View counted;       ///< fp64 [1]
 };
 void softmax_loss(const Exec& ex, const SoftmaxLoss& op);
 
-/// exponentials ← scale · scale_too · (softmax − onehot(target)).
+/// exponentials ← scale · scale_too · (softmax − onehot(target)), or 0 in rows that don't
+/// count.
 struct SoftmaxGradient {
   View exponentials;  ///< [rows, n], the logits of softmax_local
   ConstView targets;

@@ -14,6 +14,9 @@ namespace trireme {
 struct StepRule {
   double beta1 = 0;  ///< the deck's β1: an optimizer may read bias1 below
   double beta2 = 0;
+  /// Targets of a global batch, by which gradients are weighted as if all counted; 0: as they
+  /// are.
+  double targets = 0;
   double clip = 0;               ///< largest norm of the gradient; 0: no limit
   bool skips = false;            ///< an overflow skips the step (fp16), else it halts the run
   std::int64_t window = 1000;    ///< steps without overflow before the scale doubles
@@ -29,9 +32,12 @@ struct StepState {
   double squares = 0;    ///< Σ g² of the whole model's gradient, times loss scale²
   double loss = 0;       ///< Σ token losses of the step, all ranks
   double auxiliary = 0;  ///< Σ auxiliary losses, in the same unit
+  double counted = 0;    ///< targets that the loss counts
   double given_up = 0;   ///< ranks that left out work of this step; > 0: the step doesn't count
   // Outputs of decide_step():
-  double factor = 0;   ///< multiplies gradients in the update: clipping and 1 / loss scale
+  /// Multiplies gradients in the update: clipping, 1 / loss scale, and the weight of targets
+  /// that count.
+  double factor = 0;
   double updated = 0;  ///< 1: the update takes place; 0: the update changes nothing
   double halted = 0;   ///< 1: not finite and not skipped; no updates until the host acts
   double updates = 0;  ///< updates so far, this one included: AdamW's t
@@ -44,10 +50,10 @@ struct StepState {
   double hysteresis = -1;  ///< overflows left before the scale halves; −1: the scale is static
   double skips = 0;        ///< skipped steps in a row, this step included
 
-  static constexpr std::int64_t kSlots = 15;
-  static constexpr std::int64_t kSums = 4;  ///< the inputs, which are sums over ranks
-  static constexpr std::int64_t kGivenUpSlot = 3;
-  static constexpr std::int64_t kScaleSlot = 11;
+  static constexpr std::int64_t kSlots = 16;
+  static constexpr std::int64_t kSums = 5;  ///< the inputs, which are sums over ranks
+  static constexpr std::int64_t kGivenUpSlot = 4;
+  static constexpr std::int64_t kScaleSlot = 12;
 };
 static_assert(sizeof(StepState) == StepState::kSlots * sizeof(double));
 
@@ -76,11 +82,18 @@ TRM_HOST_DEVICE inline bool move_loss_scale(const StepRule& rule, bool overflow,
   return true;
 }
 
+/// What makes gradients, weighted as if all targets counted, those of a mean over the targets
+/// that count: exactly 1 if all do. Without a target all gradients are 0, and need no weight.
+TRM_HOST_DEVICE inline double counted_weight(const StepRule& rule, const StepState& s) {
+  return rule.targets > 0 && s.counted > 0 ? rule.targets / s.counted : 1;
+}
+
 /// Computes the decision from the inputs. A halted state stays halted. The loss is not scaled:
 /// no smaller scale mends a loss that is not finite, which therefore halts the run. A step that
 /// was given up changes nothing.
 TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
-  s.norm = std::sqrt(s.squares) / s.scale;
+  const double weight = counted_weight(rule, s);
+  s.norm = std::sqrt(s.squares) / s.scale * weight;
   const bool sound = std::isfinite(s.loss + s.auxiliary);
   const bool finite = std::isfinite(s.norm) && sound;
   s.updated = 0;
@@ -95,7 +108,7 @@ TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
     // The 1e-6 keeps a zero gradient finite, as in clip_grad_norm_ of PyTorch.
     const double clip =
         rule.clip > 0 && rule.clip < s.norm + 1e-6 ? rule.clip / (s.norm + 1e-6) : 1;
-    s.factor = clip / s.scale;
+    s.factor = clip / s.scale * weight;
     s.updated = 1;
     s.updates += 1;
     s.bias1 = 1 - std::pow(rule.beta1, s.updates);

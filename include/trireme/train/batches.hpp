@@ -47,13 +47,13 @@ class BatchLayout {
  public:
   BatchLayout(const Deck& deck, const Mesh& mesh);
 
-  /// Only the ends of a pipeline read tokens.
-  [[nodiscard]] bool needs_tokens() const { return needs_tokens_; }
+  /// Only the ends of a pipeline read tokens, unless documents end attention or positions.
+  [[nodiscard]] bool needs_tokens() const { return arrays() > 0; }
   [[nodiscard]] std::int64_t samples_per_step() const { return count_ * size_ * dp_; }
   /// This rank's samples of the step that begins with sample `first`.
   [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first) const;
-  /// `tokens` are the samples of runs(), [samples, seq + 1], or empty if needs_tokens() is
-  /// false.
+  /// `tokens` are the samples of runs(), [samples, seq + 1], with ids as in SampleSource, or
+  /// empty if needs_tokens() is false.
   [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
                                                       std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,
@@ -65,7 +65,13 @@ class BatchLayout {
   std::int64_t dp_;
   std::int64_t dp_index_;
   std::int64_t seq_;
-  bool needs_tokens_;
+  [[nodiscard]] std::int64_t arrays() const;
+
+  bool first_;
+  bool last_;
+  bool reset_positions_;
+  bool reset_attention_;
+  std::int32_t end_of_document_;
 };
 
 }  // namespace trireme

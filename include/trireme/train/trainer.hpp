@@ -46,9 +46,10 @@ class Trainer {
 
   struct StepResult {
     std::int64_t iteration = 0;
-    double loss = 0;  ///< mean over the global batch's tokens, before the update
-    /// Auxiliary losses that modules added, as a mean over micro-batches. Training minimizes
-    /// loss + auxiliary_loss.
+    /// Mean over the global batch's targets that count, before the update; 0 if none does.
+    double loss = 0;
+    /// Auxiliary losses that modules added, as a mean over micro-batches, divided by the share
+    /// of targets that count. Training minimizes loss + auxiliary_loss.
     double auxiliary_loss = 0;
     double gradient_norm = 0;
     double lr = 0;
@@ -81,9 +82,9 @@ class Trainer {
   /// Throws Error, on all ranks, if a fixed loss scale let no step since the last load() update
   /// anything.
   void require_updates() const;
-  /// Mean loss over `batches` global batches of `source`, from its first sample on. `source` is
-  /// null on stages that read no tokens. Empty if any rank's watch gave the
-  /// evaluation up.
+  /// Mean loss over the targets that count in `batches` global batches of `source`, from its
+  /// first sample on. `source` is null on stages that read no tokens. Empty if any rank's watch
+  /// gave the evaluation up. Throws Error, on all ranks, if no target counts.
   [[nodiscard]] std::optional<double> evaluate(const SampleSource* source,
                                                std::int64_t batches);
 
@@ -157,8 +158,13 @@ class Trainer {
   void upload_state();
   /// Names the first gradient that overflowed, which has the least code of all ranks.
   [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
-  /// The mean loss over all ranks; nothing if any rank gave up.
-  [[nodiscard]] std::optional<double> global_loss(
+  /// A global batch's evaluation.
+  struct Evaluated {
+    double loss = 0;     ///< Σ token losses / targets of a batch
+    double counted = 0;  ///< share of targets that count
+  };
+  /// Sums over all ranks; nothing if any rank gave up.
+  [[nodiscard]] std::optional<Evaluated> evaluated(
       const std::vector<MicroBatch>& micro_batches) const;
   [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;

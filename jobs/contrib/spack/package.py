@@ -45,6 +45,7 @@ class Trireme(CMakePackage, CudaPackage):
     depends_on("openblas@0.3.20: threads=openmp")
     depends_on("yaml-cpp@0.7:")
     depends_on("re2+shared")
+    depends_on("utf8proc@2.5:")
     depends_on("fmt@9:")
     depends_on("spdlog@1.10:")
     depends_on("simdjson@3:")

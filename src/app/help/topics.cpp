@@ -61,6 +61,9 @@ The command `trireme prepare` turns plain text or JSON lines into a token file. 
 data_path names that file. Inputs are files, folders, patterns or standard input, packed or
 not. The option --document-separator says where a document of plain text ends.
 
+These keys also take PREFIX of Megatron's PREFIX.bin and PREFIX.idx, and shards of llm.c,
+where they lie. The command `trireme convert data FROM TO` changes the format.
+
 The key split gives shares of the documents to train, valid and test, such as "97, 2, 1".
 A part that the key names needs at least a batch of tokens. Without the key, the shares
 are 969, 30 and 1 of 1000. A warning then says which part is left out for want of data.

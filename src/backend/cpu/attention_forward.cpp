@@ -12,6 +12,7 @@ void CpuKernels::run(Stream&, const ops::Rotary& op) {
   const AttentionShape& shape = op.shape;
   by_type(op.qkv.dtype(), [&]<class T>(T) {
     const std::int64_t half = op.table.cols() / 2;
+    const auto* positions = op.positions.empty() ? nullptr : op.positions.data<std::int32_t>();
     const T sign = static_cast<T>(op.inverse ? -1 : 1);
     const auto rotate = [&](T* x, const T* cosine, const T* sine) {
       for (std::int64_t i = 0; i < half; ++i) {
@@ -24,7 +25,8 @@ void CpuKernels::run(Stream&, const ops::Rotary& op) {
     parallel_for(op.qkv.rows(), op.qkv.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
       Target<T> window(op.qkv);
       for (std::int64_t r = begin; r < end; ++r) {
-        const T* angles = row_data<T>(op.table, r % shape.seq);
+        const T* angles =
+            row_data<T>(op.table, positions == nullptr ? r % shape.seq : positions[r]);
         for (std::int64_t g = 0; g < shape.kv_heads; ++g) {
           for (std::int64_t h = 0; h <= shape.queries_per_kv; ++h) {  // the queries and the key
             T* x = window.loaded(r, query_column(shape, g, h), 2 * half).data();
@@ -61,8 +63,10 @@ struct ForwardTile {
     for (std::int64_t i = 0; i < scores.rows(); ++i) {
       auto line = scores.row(i).array();
       const T m = std::max(max[i], line.maxCoeff());
-      const T shrink = std::exp(max[i] - m);
-      line = (line - m).exp();
+      // A query has seen no key yet if all keys so far are of other documents.
+      const T base = m == -std::numeric_limits<T>::infinity() ? T{0} : m;
+      const T shrink = std::exp(max[i] - base);
+      line = (line - base).exp();
       total[i] = total[i] * shrink + line.sum();
       sum.row(i) *= shrink;
       max[i] = m;
@@ -71,8 +75,9 @@ struct ForwardTile {
 };
 
 template <class T>
-void forward_tile(const AttentionShape& shape, const Dropout& dropout, const View& lse,
-                  TilePlace at, ForwardTile<T>& tile) {
+void forward_tile(const AttentionShape& shape, const Dropout& dropout,
+                  const FirstKeys& first_keys, const View& lse, TilePlace at,
+                  ForwardTile<T>& tile) {
   const std::int64_t n = std::min(kQueryTile, shape.seq - at.query);
   const std::int64_t row = at.sequence * shape.seq;
   const std::int64_t dim = shape.head_dim;
@@ -83,14 +88,15 @@ void forward_tile(const AttentionShape& shape, const Dropout& dropout, const Vie
   tile.sum.setZero(n, shape.head_dim);
   tile.total.setZero(n);
   tile.max.setConstant(n, -std::numeric_limits<T>::infinity());
-  for (at.key = 0; at.key < at.query + n; at.key += kKeyTile) {
+  at.key = first_keys.first_tile(at.sequence, at.query);
+  for (; at.key < at.query + n; at.key += kKeyTile) {
     const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
     const auto key = tile.keys.tile(row + at.key, keys, key_column(shape, group), dim);
     tile.scores.noalias() = tile.query * key.transpose();
-    const bool masked = at.key + keys > at.query + 1;
-    if (masked) fill_masked(tile.scores, at, -std::numeric_limits<T>::infinity());
+    const bool masked = is_masked(first_keys, at, n, keys);
+    if (masked) fill_masked(tile.scores, first_keys, at, -std::numeric_limits<T>::infinity());
     tile.absorb_scores();
-    if (masked) fill_masked(tile.scores, at, T{0});
+    if (masked) fill_masked(tile.scores, first_keys, at, T{0});
     if (dropout.probability > 0) {
       dropout_factors(tile.factors, n, keys, shape, dropout, at);
       tile.scores.array() *= tile.factors.leftCols(keys).array();
@@ -122,7 +128,7 @@ void CpuKernels::run(Stream&, const ops::AttentionForward& op) {
         // Start with the longest rows of keys, which leaves short tasks for the end.
         const std::int64_t q = tiles - 1 - task / (shape.batch * shape.heads());
         const std::int64_t which = task % (shape.batch * shape.heads());
-        forward_tile<T>(shape, op.dropout, op.lse,
+        forward_tile<T>(shape, op.dropout, FirstKeys(op.first_keys, shape.seq), op.lse,
                         {which / shape.heads(), which % shape.heads(), q * kQueryTile, 0},
                         tile);
       }

@@ -33,12 +33,41 @@ struct TilePlace {
   std::int64_t key;
 };
 
-/// Sets the entries of keys after their query: scores to −inf before the exponential, and its
-/// results to 0. Eigen's exp(−inf) is the least normal number on some processors.
+/// The first key that each query of a sequence attends to.
+class FirstKeys {
+ public:
+  /// `first_keys` are those of all rows, or empty.
+  FirstKeys(const ConstView& first_keys, std::int64_t seq)
+      : keys_(first_keys.empty() ? nullptr : first_keys.data<std::int32_t>()), seq_(seq) {}
+  [[nodiscard]] std::int64_t operator()(std::int64_t sequence, std::int64_t query) const {
+    return keys_ == nullptr ? 0 : keys_[sequence * seq_ + query];
+  }
+  /// Where the tiles of keys begin that queries from `query` on attend to.
+  [[nodiscard]] std::int64_t first_tile(std::int64_t sequence, std::int64_t query) const {
+    return (*this)(sequence, query) / kKeyTile * kKeyTile;
+  }
+
+ private:
+  const std::int32_t* keys_;
+  std::int64_t seq_;
+};
+
+/// Whether a tile of `queries` × `keys` has entries that fill_masked() sets.
+inline bool is_masked(const FirstKeys& first_keys, const TilePlace& at, std::int64_t queries,
+                      std::int64_t keys) {
+  return at.key + keys > at.query + 1 ||
+         at.key < first_keys(at.sequence, at.query + queries - 1);
+}
+
+/// Sets the entries of keys after their query or of other documents: scores to −inf before the
+/// exponential, and its results to 0. Eigen's exp(−inf) is the least normal number on some
+/// processors.
 template <class T>
-void fill_masked(Matrix<T>& scores, const TilePlace& at, T value) {
+void fill_masked(Matrix<T>& scores, const FirstKeys& first_keys, const TilePlace& at, T value) {
   for (std::int64_t i = 0; i < scores.rows(); ++i) {
     const std::int64_t visible = at.query + i - at.key + 1;
+    const std::int64_t hidden = first_keys(at.sequence, at.query + i) - at.key;
+    for (std::int64_t j = 0; j < std::min(hidden, scores.cols()); ++j) scores(i, j) = value;
     for (std::int64_t j = std::max<std::int64_t>(0, visible); j < scores.cols(); ++j) {
       scores(i, j) = value;
     }

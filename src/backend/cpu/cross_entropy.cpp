@@ -9,12 +9,12 @@ namespace trireme::cpu {
 
 namespace {
 
-constexpr std::int64_t kChunk = 2048;  // summing by chunks rounds less than one long sum
+constexpr std::int64_t kSumChunk = 2048;  // summing by chunks rounds less than one long sum
 
 /// Calls f(first column, width) for each chunk of a row of n columns.
 template <class F>
 void by_chunks(std::int64_t n, F&& f) {
-  for (std::int64_t c = 0; c < n; c += kChunk) f(c, std::min(kChunk, n - c));
+  for (std::int64_t c = 0; c < n; c += kSumChunk) f(c, std::min(kSumChunk, n - c));
 }
 
 }  // namespace
@@ -63,12 +63,17 @@ void CpuKernels::run(Stream&, const ops::SoftmaxRescale& op) {
 
 void CpuKernels::run(Stream&, const ops::SoftmaxLoss& op) {
   by_type(op.sum.dtype(), [&]<class T>(T) {
+    const auto* target = op.targets.data<std::int32_t>();
     double loss = 0;
+    std::int64_t counted = 0;
     for (std::int64_t r = 0; r < op.sum.count(); ++r) {
+      if (target[r] < 0) continue;
+      ++counted;
       loss += std::log(static_cast<double>(op.sum.data<T>()[r])) -
               static_cast<double>(op.picked.data<T>()[r]);
     }
     *op.total.data<double>() += loss;
+    *op.counted.data<double>() += static_cast<double>(counted);
   });
 }
 
@@ -78,20 +83,21 @@ void CpuKernels::run(Stream&, const ops::SoftmaxGradient& op) {
   const View& exponentials = op.exponentials;
   by_type(exponentials.dtype(), [&]<class T>(T) {
     const auto* target = op.targets.data<std::int32_t>();
-    parallel_for(
-        exponentials.rows(), exponentials.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
-          Target<T> z(exponentials);
-          for (std::int64_t r = begin; r < end; ++r) {
-            const T f = static_cast<T>(scale) * op.factor.data<T>()[r] / op.sum.data<T>()[r];
-            by_chunks(exponentials.cols(), [&](std::int64_t c, std::int64_t n) {
-              Row<T> part = z.loaded(r, c, n);
-              part *= f;
-              const std::int64_t at = target[r] - op.first_column - c;
-              if (at >= 0 && at < n) part[at] -= static_cast<T>(scale);
-              z.store();
-            });
-          }
-        });
+    parallel_for(exponentials.rows(), exponentials.cols(), 1,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   Target<T> z(exponentials);
+                   for (std::int64_t r = begin; r < end; ++r) {
+                     const T weight = target[r] < 0 ? T{0} : static_cast<T>(scale);
+                     const T f = weight * op.factor.data<T>()[r] / op.sum.data<T>()[r];
+                     by_chunks(exponentials.cols(), [&](std::int64_t c, std::int64_t n) {
+                       Row<T> part = z.loaded(r, c, n);
+                       part *= f;
+                       const std::int64_t at = target[r] - op.first_column - c;
+                       if (at >= 0 && at < n) part[at] -= weight;
+                       z.store();
+                     });
+                   }
+                 });
   });
 }
 

@@ -96,14 +96,9 @@ const ForeignKey kPSettings[] = {
 const ForeignKey kObjectives[] = {
     {"train_impl", "one of normal, dpo, rm, kto, reinforce", "normal", "objective"},
     {"dataset_impl", "one of gpt2, pairwise, online", "gpt2", "kind of data set"},
-    {"pack_impl", "one of packed, pack_until_overflow, unpacked", "packed",
-     "how documents fill samples"},
     {"serve_model_weights", "true or false", "false", "serve the weights while training"},
-    {"train_label_data_paths", "list of texts", "null", "labels of training data"},
     {"train_reward_data_paths", "list of texts", "null", "rewards of training data"},
-    {"test_label_data_paths", "list of texts", "null", "labels of test data"},
     {"test_reward_data_paths", "list of texts", "null", "rewards of test data"},
-    {"valid_label_data_paths", "list of texts", "null", "labels of validation data"},
     {"valid_reward_data_paths", "list of texts", "null", "rewards of validation data"},
     {"pos_train_data_paths", "list of texts", "null", "preferred training data"},
     {"neg_train_data_paths", "list of texts", "null", "rejected training data"},
@@ -138,35 +133,29 @@ const ForeignKey kObjectivesSettings[] = {
     {"online_dataserver_ports", "integer", "10000", "ports of the data server"},
 };
 const ForeignKey kLossAndData[] = {
-    {"eod_mask_loss", "true or false", "false", "leave ends of documents out of the loss"},
-};
-const ForeignKey kLossAndData2[] = {
     {"char_level_ppl", "true or false", "false", "perplexity per character"},
-};
-const ForeignKey kLossAndData3[] = {
-    {"weight_by_num_documents", "true or false", "false", "shares of files by their documents"},
 };
 const ForeignKey kLengthOfTheRun[] = {
     {"train_epochs", "integer", "null", "epochs to train"},
 };
-const ForeignKey kCheckpoints[] = {
+const ForeignKey kModelCheckpoints[] = {
     {"s3_path", "text", "null", "bucket for checkpoints"},
 };
 const ForeignKey kCheckpointsSettings[] = {
     {"s3_chunk_size", "integer", "104857600", "bytes of a part of an upload"},
 };
-const ForeignKey kCheckpoints2[] = {
+const ForeignKey kModelCheckpoints2[] = {
     {"save_iters", "list of integers", "null", "set by the program"},
 };
 const ForeignKey kCheckpoints3[] = {
     {"checkpoint_validation_with_forward_pass", "true or false", "false",
      "compare outputs after loading"},
 };
-const ForeignKey kOptimizers[] = {
+const ForeignKey kModelOptimizers[] = {
     {"use_bnb_optimizer", "true or false", "false", "8-bit optimizers"},
 };
 
-const ForeignKeys kForeign[] = {
+const ForeignKeys kModelForeign[] = {
     {"Attention", Origin::neox, "", Standing::no_meaning,
      "every layer attends to the whole sequence; only global and flash are available",
      kAttentionSettings, Shown::never},
@@ -194,28 +183,24 @@ const ForeignKeys kForeign[] = {
      "training here predicts the next token of plain token files (data_path)", kObjectives},
     {"Objectives", Origin::neox, "", Standing::no_meaning, "settings of features that are off",
      kObjectivesSettings, Shown::changed},
-    {"Loss and data", Origin::neox, "", Standing::not_available, "the loss counts every token",
-     kLossAndData},
     {"Loss and data", Origin::neox, "", Standing::not_available, "perplexity is per token",
-     kLossAndData2},
-    {"Loss and data", Origin::neox, "", Standing::not_available, "use train_data_weights",
-     kLossAndData3},
+     kLossAndData},
     {"Length of the run", Origin::neox, "", Standing::not_available, "use train_iters",
      kLengthOfTheRun},
     {"Checkpoints", Origin::neox, "", Standing::not_available, "save to a folder",
-     kCheckpoints},
+     kModelCheckpoints},
     {"Checkpoints", Origin::neox, "", Standing::no_meaning, "settings of features that are off",
      kCheckpointsSettings, Shown::changed},
     {"Checkpoints", Origin::neox, "", Standing::not_available, "use extra_save_iters",
-     kCheckpoints2},
+     kModelCheckpoints2},
     {"Checkpoints", Origin::neox, "", Standing::not_available,
      "this feature isn't available; leave it out", kCheckpoints3},
     {"Optimizers", Origin::neox, "", Standing::not_available, "use optimizer: {type: AdamW}",
-     kOptimizers},
+     kModelOptimizers},
 };
 
 }  // namespace
 
-std::span<const ForeignKeys> model_foreign() { return kForeign; }
+std::span<const ForeignKeys> model_foreign() { return kModelForeign; }
 
 }  // namespace trireme::deck

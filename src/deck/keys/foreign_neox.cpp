@@ -118,11 +118,7 @@ const ForeignKey kDataLoading[] = {
     {"data_impl", "one of infer, mmap, cached", "infer", "how data files are opened"},
     {"mmap_warmup", "true or false", "false", "read data files once beforehand"},
     {"num_workers", "integer", "2", "processes that load data"},
-    {"allow_chopped", "true or false", "true",
-     "a document may begin in one sample and end in another"},
     {"short_seq_prob", "number", "0.1", "share of short samples, for BERT"},
-    {"weighted_sampler_alpha", "number", "1.0",
-     "exponent of the shares of files; acts with weight_by_num_documents"},
 };
 const ForeignKey kGenerationAndEvaluation[] = {
     {"text_gen_type", "text", "null", "kind of generation"},
@@ -144,7 +140,7 @@ const ForeignKey kRandomState[] = {
     {"no_save_rng", "true or false", "false", "save no random state"},
 };
 
-const ForeignKeys kForeign[] = {
+const ForeignKeys kNeoxForeign[] = {
     {"Tokenizer", Origin::neox, "", Standing::no_meaning, "the data file names its tokenizer",
      kTokenizer},
     {"Vocabulary", Origin::megatron, "", Standing::no_meaning, "the vocabulary isn't padded",
@@ -167,6 +163,6 @@ const ForeignKeys kForeign[] = {
 
 }  // namespace
 
-std::span<const ForeignKeys> neox_keys() { return kForeign; }
+std::span<const ForeignKeys> neox_keys() { return kNeoxForeign; }
 
 }  // namespace trireme::deck

@@ -95,7 +95,7 @@ const ForeignKey kZeroGroupsSettings[] = {
     {"mics_hierarchical_params_gather", "true or false", "false", "gather within nodes first"},
 };
 
-const ForeignKeys kForeign[] = {
+const ForeignKeys kZeroForeign[] = {
     {"ZeRO", Origin::deepspeed, "zero_optimization", Standing::no_meaning, "", kZero},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization", Standing::not_available,
      "offloading isn't available yet; leave it out, or raise model_parallel_size",
@@ -124,6 +124,6 @@ const ForeignKeys kForeign[] = {
 
 }  // namespace
 
-std::span<const ForeignKeys> zero_foreign() { return kForeign; }
+std::span<const ForeignKeys> zero_foreign() { return kZeroForeign; }
 
 }  // namespace trireme::deck

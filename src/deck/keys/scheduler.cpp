@@ -8,7 +8,7 @@ namespace {
 using Type = DeepSpeedSchedule::Type;
 
 constexpr std::string_view kOtherSchedules = "use WarmupLR, WarmupDecayLR or WarmupCosineLR";
-constexpr Choice kTypes[] = {
+constexpr Choice kSchedulers[] = {
     {"none", code(Type::none)},
     {"WarmupLR", code(Type::constant)},
     {"WarmupDecayLR", code(Type::linear)},
@@ -24,7 +24,7 @@ constexpr Choice kWarmups[] = {
 const Key kSchedulerKeys[] = {
     {"scheduler.type",
      "",
-     [](D d) { return named(d.deck.schedule.deepspeed.type, kTypes); },
+     [](D d) { return named(d.deck.schedule.deepspeed.type, kSchedulers); },
      "DeepSpeed's schedule, which replaces warmup, lr_decay_style and min_lr",
      {},
      Need::usual,

@@ -155,9 +155,9 @@ BOOST_AUTO_TEST_CASE(errors_reach_every_rank_and_leave_nothing) {
   options.inputs = {};
   TRM_TEST_MENTIONS(error(), "no input");
   options.inputs = {folder.write("a.txt", "text")};
-  options.tokenizer = "words";
+  options.tokenizer.name = "words";
   TRM_TEST_MENTIONS(error(), "\"words\"");
-  options.tokenizer = "bytes";
+  options.tokenizer.name = "bytes";
   options.output = folder / "a.txt/out.h5";
   TRM_TEST_MENTIONS(error(), "a.txt/out.h5: cannot make its folder");
   options.output = folder / "a.txt";

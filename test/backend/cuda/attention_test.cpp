@@ -24,6 +24,7 @@ double bound(DType type) {
 struct Arrays {
   Tensor qkv, dout, out, lse, dqkv;
   std::int64_t margin = 0;
+  Tensor first_keys = {};  ///< undefined: attention crosses documents
 
   [[nodiscard]] View window(const Tensor& t) const {
     return t.view().slice_cols(margin, t.cols() - 2 * margin);
@@ -47,12 +48,35 @@ Arrays moved(const Arrays& from, std::int64_t margin) {
           on_gpu(from.lse),  widened(from.dqkv), margin};
 }
 
+/// Documents of 1, 2, 3, … tokens, begun anew in each sequence with another length.
+Tensor documents_of(const AttentionShape& a) {
+  Tensor first_keys = cpu().make(DType::i32, Shape{a.batch * a.seq});
+  for (std::int64_t b = 0; b < a.batch; ++b) {
+    std::int64_t length = 1 + 40 * b;
+    std::int64_t first = 0;
+    for (std::int64_t i = 0; i < a.seq; ++i) {
+      if (i == first + length) {
+        first = i;
+        ++length;
+      }
+      first_keys.data<std::int32_t>()[b * a.seq + i] = static_cast<std::int32_t>(first);
+    }
+  }
+  return first_keys;
+}
+
 void run(const Exec& ex, const Arrays& x, const AttentionShape& a, const Dropout& d) {
-  ops::attention_forward(
-      ex,
-      {.shape = a, .dropout = d, .qkv = x.window(x.qkv), .out = x.window(x.out), .lse = x.lse});
+  const ConstView first_keys =
+      x.first_keys.defined() ? ConstView(x.first_keys.view()) : ConstView();
+  ops::attention_forward(ex, {.shape = a,
+                              .dropout = d,
+                              .first_keys = first_keys,
+                              .qkv = x.window(x.qkv),
+                              .out = x.window(x.out),
+                              .lse = x.lse});
   ops::attention_backward(ex, {.shape = a,
                                .dropout = d,
+                               .first_keys = first_keys,
                                .dout = x.window(x.dout),
                                .qkv = x.window(x.qkv),
                                .out = x.window(x.out),
@@ -66,13 +90,18 @@ double largest_error(const Host& x, const Host& reference) {
 
 /// Runs both backends on equal numbers, the GPU twice; its threads may run in another order.
 void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t margin = 0,
-             const Exec& ex = gpu()) {
-  BOOST_TEST_CONTEXT(name_of(type) << " batch " << a.batch << " seq " << a.seq << " heads "
-                                   << a.kv_heads << " × " << a.queries_per_kv << " × "
-                                   << a.head_dim << " dropout " << d.probability) {
-    const Arrays expected = on_host(type, a);
-    const Arrays mine = moved(expected, margin);
-    const Arrays again = moved(expected, margin);
+             const Exec& ex = gpu(), bool documents = false) {
+  BOOST_TEST_CONTEXT((documents ? "documents of " : "")
+                     << name_of(type) << " batch " << a.batch << " seq " << a.seq << " heads "
+                     << a.kv_heads << " × " << a.queries_per_kv << " × " << a.head_dim
+                     << " dropout " << d.probability) {
+    Arrays expected = on_host(type, a);
+    Arrays mine = moved(expected, margin);
+    Arrays again = moved(expected, margin);
+    if (documents) {
+      expected.first_keys = documents_of(a);
+      mine.first_keys = again.first_keys = on_gpu(expected.first_keys);
+    }
     run(ex, mine, a, d);
     run(ex, again, a, d);
     run(cpu(), expected, a, d);
@@ -138,6 +167,15 @@ BOOST_AUTO_TEST_CASE(windows_of_wider_rows) {
     compare(type, {2, 65, 1, 2, 16, 0}, kDropout, 8);  // heads begin at multiples of 16 bytes
     compare(type, {2, 65, 1, 2, 16, 0}, kDropout, 3);  // they don't
   }
+}
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_where_documents_end_attention) {
+  for (const std::int64_t dim : {32, 96, 160}) {
+    compare(DType::bf16, {2, 150, 1, 2, dim, 0}, {}, 0, gpu(), true);
+  }
+  compare(DType::f16, {1, 200, 1, 1, 64, 0}, kDropout, 0, gpu(), true);
+  compare(DType::f32, {2, 150, 1, 2, 80, 0}, kDropout, 0, gpu(), true);
+  compare(DType::f32, {2, 70, 2, 1, 16, 0}, {}, 3, gpu(), true);
 }
 
 BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {

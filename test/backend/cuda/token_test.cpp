@@ -130,6 +130,7 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
     const double start = 2;
     const double by = 0.5;
     const Twin total(b, DType::f64, 1, 1, {}, &start);
+    const Twin counted(b, DType::f64, 1, 1, {}, &start);
     const Twin scale(b, DType::f64, 1, 1, {}, &by);
     on_both(b, [&](const Side& on) {
       on.kernels.run(on.stream, ops::SoftmaxLocal{.logits = on(logits),
@@ -154,7 +155,9 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
                                                     .picked = flat(on(picked))});
       on.kernels.run(on.stream, ops::SoftmaxLoss{.sum = flat(on(sum)),
                                                  .picked = flat(on(picked)),
-                                                 .total = flat(on(total))});
+                                                 .targets = flat(on(targets)),
+                                                 .total = flat(on(total)),
+                                                 .counted = flat(on(counted))});
       on.kernels.run(on.stream, ops::SoftmaxGradient{.exponentials = on(logits),
                                                      .targets = flat(on(targets)),
                                                      .first_column = 2,
@@ -165,6 +168,7 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
     });
     BOOST_TEST(picked.error(1e-300) <= 0.01);
     BOOST_TEST(total.error(3e-6 * static_cast<double>(rows)) <= 1);
+    BOOST_TEST(counted.error(1e-300) == 0);
     BOOST_TEST(logits.error(3 * std::max(rounding(type), 2e-6)) <= 1);
     return logits.gpu_bytes();
   });

@@ -153,7 +153,7 @@ def data_cases():
     yield Case(
         "validation_too_small",
         ["valid", "too little data", "data_path"],
-        {"split": "1000, 0.1, 0", "eval_iters": 1},
+        {"split": "90, 10, 0", "seq_length": 4000, "eval_iters": 1},
     )
 
 

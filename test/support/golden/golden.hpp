@@ -86,7 +86,7 @@ class Golden {
     mb.loss_weight = 1.0 / static_cast<double>(batch * s);
     mb.tokens = ex.make(DType::i32, Shape{n * s});
     mb.targets = ex.make(DType::i32, Shape{n * s});
-    mb.loss_sum = ex.zeros(DType::f64, Shape{2});
+    mb.loss_sum = ex.zeros(DType::f64, Shape{3});
     std::vector<std::int32_t> inputs;
     std::vector<std::int32_t> targets;
     for (auto row = tokens.begin(); row != tokens.end(); row += s + 1) {

@@ -18,6 +18,8 @@ struct AttentionArgs {
   void* out = nullptr;
   void* dqkv = nullptr;
   float* lse = nullptr;
+  /// The first key of its sequence that each query of all rows attends to; null: 0.
+  const std::int32_t* first_keys = nullptr;
   float* delta = nullptr;  ///< Σ dO·O of each query, beginning with first_group's first query
   std::int64_t qkv_stride = 0;
   std::int64_t dout_stride = 0;

@@ -18,7 +18,8 @@ namespace {
 constexpr std::int64_t kMostHeadEntries = 256;
 
 AttentionArgs arguments(const ConstView& qkv, const AttentionShape& shape,
-                        const Dropout& dropout, const ConstView& out, const ConstView& lse) {
+                        const Dropout& dropout, const ConstView& first_keys,
+                        const ConstView& out, const ConstView& lse) {
   TRM_REQUIRE(shape.head_dim <= kMostHeadEntries,
               "attention heads of {} entries on a GPU: at most {} are possible", shape.head_dim,
               kMostHeadEntries);
@@ -30,6 +31,7 @@ AttentionArgs arguments(const ConstView& qkv, const AttentionShape& shape,
   a.out = const_cast<void*>(out.raw());
   a.out_stride = out.row_stride();
   a.lse = const_cast<float*>(lse.data<float>());
+  if (!first_keys.empty()) a.first_keys = first_keys.data<std::int32_t>();
   a.groups = shape.batch * shape.kv_heads;
   a.seq = static_cast<int>(shape.seq);
   a.kv_heads = static_cast<int>(shape.kv_heads);
@@ -62,7 +64,8 @@ bool half(DType type) { return type == DType::bf16 || type == DType::f16; }
 void own_attention(cudaStream_t stream, const ops::AttentionForward& op) {
   if (op.qkv.empty()) return;
   const DType type = op.qkv.dtype();
-  const AttentionArgs a = arguments(op.qkv, op.shape, op.dropout, op.out, op.lse);
+  const AttentionArgs a =
+      arguments(op.qkv, op.shape, op.dropout, op.first_keys, op.out, op.lse);
   if (!half(type) || !aligned(op.shape.head_dim, {op.qkv, op.out})) {
     attention_forward_general(stream, type, a);
   } else if (type == DType::bf16) {
@@ -77,7 +80,7 @@ void own_attention(cudaStream_t stream, const Workspace& workspace,
   if (op.qkv.empty()) return;
   const DType type = op.qkv.dtype();
   const AttentionShape& shape = op.shape;
-  AttentionArgs a = arguments(op.qkv, shape, op.dropout, op.out, op.lse);
+  AttentionArgs a = arguments(op.qkv, shape, op.dropout, op.first_keys, op.out, op.lse);
   a.dout = op.dout.raw();
   a.dout_stride = op.dout.row_stride();
   a.dqkv = op.dqkv.raw();

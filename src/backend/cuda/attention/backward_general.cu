@@ -16,11 +16,15 @@ class GeneralBackward {
   static constexpr int R = Tiling::R;
   static constexpr int kTile = Tiling::kTile;
 
+  DocumentBounds bounds;
   GeneralSum<Tiling> first = {};                             ///< dQ or dK
   float second[kRowsAreQueries ? 1 : R][Tiling::C][4] = {};  ///< dV
 
   __device__ __forceinline__ GeneralBackward(const AttentionArgs& a, std::int64_t group)
-      : args_(a), group_(group), place_(place_of_group(a, group)) {}
+      : bounds(a, place_of_group(a, group)),
+        args_(a),
+        group_(group),
+        place_(place_of_group(a, group)) {}
 
   __device__ __forceinline__ void load_queries(int at, int head, int query) {
     const std::int64_t column = static_cast<std::int64_t>(head) * args_.head_dim;
@@ -72,8 +76,9 @@ class GeneralBackward {
         const int column = thread_column() + 16 * j;
         const int q = kRowsAreQueries ? row : column;
         const int k = kRowsAreQueries ? column : row;
-        const bool later = key + k > query + q;
-        const float weight = later ? 0.0F : expf(p[i][j] * args_.scale - tiles_.log_sum[q]);
+        const bool hidden =
+            key + k > query + q || (bounds.exist() && key + k < bounds.first_key(query + q));
+        const float weight = hidden ? 0.0F : expf(p[i][j] * args_.scale - tiles_.log_sum[q]);
         const bool kept = !args_.drop || kept_general<Tiling>(tiles_.kept, q, k);
         const float factor = kept ? args_.keep : 0.0F;
         p[i][j] = weight * factor;
@@ -118,7 +123,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   const int head = static_cast<int>(block.head % a.queries_per_kv);
   GeneralBackward<T, D, true> rows(a, a.first_group + block.head / a.queries_per_kv);
   rows.load_queries(0, head, query);
-  for (int key = 0; key <= query; key += kTile) {
+  for (int key = rows.bounds.first_tile(query, kTile); key <= query; key += kTile) {
     rows.load_keys(2, key);
     rows.add(head, query, key);
   }
@@ -133,8 +138,9 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   const int key = block.tile * kTile;
   GeneralBackward<T, D, false> rows(a, a.first_group + block.head);
   rows.load_keys(0, key);
+  const int end = rows.bounds.queries_end(key + kTile - 1);
   for (int head = 0; head < a.queries_per_kv; ++head) {
-    for (int query = key; query < a.seq; query += kTile) {
+    for (int query = key; query < end; query += kTile) {
       rows.load_queries(2, head, query);
       rows.add(head, query, key);
     }

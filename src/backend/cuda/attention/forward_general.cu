@@ -24,12 +24,14 @@ struct GeneralSoftmax {
       for (int lane = 8; lane > 0; lane /= 2) {
         m = fmaxf(m, __shfl_xor_sync(0xffffffffU, m, lane));
       }
-      const float shrink = expf(max[i] - m);
+      // A query has seen no key yet if all keys so far are of other documents.
+      const float base = m == -INFINITY ? 0.0F : m;
+      const float shrink = expf(max[i] - base);
       max[i] = m;
       float part = 0;
 #pragma unroll
       for (int j = 0; j < Tiling::R; ++j) {
-        s[i][j] = expf(s[i][j] - m);
+        s[i][j] = expf(s[i][j] - base);
         part += s[i][j];
       }
 #pragma unroll
@@ -44,17 +46,19 @@ struct GeneralSoftmax {
   }
 };
 
-/// Scales a thread's scores of the tiles that begin at query `first` and key `key`, and takes
-/// out those of later keys.
+/// Scales a thread's scores of the tiles that begin at query `first` and key `key`. Takes out
+/// those of later keys and of other documents.
 template <class Tiling>
 __device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R], float scale,
-                                             int first, int key) {
+                                             const DocumentBounds& bounds, int first, int key) {
 #pragma unroll
   for (int i = 0; i < Tiling::R; ++i) {
+    const int query = first + thread_row() + 16 * i;
+    const int first_key = bounds.first_key(query);
 #pragma unroll
     for (int j = 0; j < Tiling::R; ++j) {
-      const bool later = key + thread_column() + 16 * j > first + thread_row() + 16 * i;
-      s[i][j] = later ? -INFINITY : s[i][j] * scale;
+      const int at = key + thread_column() + 16 * j;
+      s[i][j] = at > query || at < first_key ? -INFINITY : s[i][j] * scale;
     }
   }
 }
@@ -102,7 +106,8 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     softmax.max[i] = -INFINITY;
     softmax.total[i] = 0;
   }
-  for (int key = 0; key <= first; key += kTile) {
+  const DocumentBounds bounds(a, place);
+  for (int key = bounds.first_tile(first, kTile); key <= first; key += kTile) {
     __syncthreads();  // from here on, the previous tile may be overwritten
     const T* from = keys + key * a.qkv_stride;
     load_general<Tiling>(tiles.tile[1], from, a.qkv_stride, a.seq - key, a.head_dim);
@@ -112,7 +117,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     __syncthreads();
     float s[R][R];
     multiply_general<Tiling>(s, tiles.tile[0], tiles.tile[1]);
-    mask_general<Tiling>(s, a.scale, first, key);
+    mask_general<Tiling>(s, a.scale, bounds, first, key);
     softmax.absorb(s, sum);
     if (a.drop) drop_general<Tiling>(s, tiles.kept, a.keep);
     share_scores<Tiling>(tiles.scores, s);

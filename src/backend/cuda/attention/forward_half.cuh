@@ -48,9 +48,11 @@ class OnlineSoftmax {
         }
         max = fmaxf(max, __shfl_xor_sync(0xffffffffU, max, 1));
         max = fmaxf(max, __shfl_xor_sync(0xffffffffU, max, 2));
-        shrink[m][half] = exp2_fast((max_[m][half] - max) * scale);
+        // A query has seen no key yet if all keys so far are of other documents.
+        const float base = max == -INFINITY ? 0.0F : max;
+        shrink[m][half] = exp2_fast((max_[m][half] - base) * scale);
         max_[m][half] = max;
-        const float shift = max * scale;
+        const float shift = base * scale;
         float sum = 0;
 #pragma unroll
         for (int n = 0; n < N; ++n) {
@@ -105,6 +107,28 @@ __device__ __forceinline__ void mask_later_keys(float (&s)[M][N][4], int query, 
   }
 }
 
+/// Sets scores of keys of other documents to −inf, likewise.
+template <int M, int N>
+__device__ __forceinline__ void mask_other_documents(float (&s)[M][N][4],
+                                                     const DocumentBounds& bounds, int query,
+                                                     int key) {
+  const int column = key + static_cast<int>(threadIdx.x) % 4 * 2;
+#pragma unroll
+  for (int m = 0; m < M; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int first = bounds.first_key(query + 16 * m + 8 * half);
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+#pragma unroll
+        for (int e = 2 * half; e < 2 * half + 2; ++e) {
+          if (column + 8 * n + e % 2 < first) s[m][n][e] = -INFINITY;
+        }
+      }
+    }
+  }
+}
+
 template <int M, int N>
 __device__ __forceinline__ void drop_weights(float (&p)[M][N][4],
                                              const std::uint32_t (&kept)[M][2]) {
@@ -135,7 +159,8 @@ __device__ __forceinline__ void rescale(float (&sum)[M][D / 8][4],
 /// rows at first + row.
 template <class T, class Tiling, bool kDrop>
 __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw& draw,
-                                       const T* key_from, int first, int row, T* queries,
+                                       const DocumentBounds& bounds, const T* key_from,
+                                       int first, int row, T* queries,
                                        OnlineSoftmax<Tiling::M, Tiling::N>& softmax,
                                        float (&sum)[Tiling::M][Tiling::D / 8][4]) {
   constexpr int D = Tiling::D;
@@ -152,8 +177,9 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
                                           a.seq - key, a.head_dim);
     cp_async_commit();
   };
-  load(keys, key_from, 0);
-  for (int key = 0; key < last; key += kKeys) {
+  const int begin = bounds.first_tile(first, kKeys);
+  load(keys, key_from, begin);
+  for (int key = begin; key < last; key += kKeys) {
     cp_async_wait<0>();
     __syncthreads();  // the keys have arrived, and the previous values are free
     load(values, key_from + a.head_dim, key);
@@ -163,6 +189,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
       if constexpr (kDrop) draw_queries<N>(kept, draw, first + row, key);
       multiply_rows<T, D>(s, queries, row_places<D>(row), keys, 0);
       if (key + kKeys > first + row + 1) mask_later_keys(s, lane_row, key);
+      if (bounds.exist()) mask_other_documents(s, bounds, lane_row, key);
       float shrink[M][2];
       softmax.absorb(s, a.scale * kLog2E, shrink);
       if constexpr (kDrop) drop_weights(s, kept);
@@ -195,7 +222,7 @@ __global__ void __launch_bounds__(ForwardTiling<D>::kThreads)
   float sum[M][D / 8][4] = {};
   OnlineSoftmax<M, Tiling::N> softmax;
   const int row = static_cast<int>(threadIdx.x) / 32 * 16 * M;
-  attend<T, Tiling, kDrop>(a, DropoutDraw(a, place, head),
+  attend<T, Tiling, kDrop>(a, DropoutDraw(a, place, head), DocumentBounds(a, place),
                            group + static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim,
                            first, row, queries, softmax, sum);
 

@@ -24,6 +24,43 @@ __device__ __forceinline__ GroupPlace place_of_group(const AttentionArgs& a,
           static_cast<std::int64_t>(kv_head) * (a.queries_per_kv + 2) * a.head_dim, kv_head};
 }
 
+/// Which keys the queries of a sequence attend to, where documents end attention.
+class DocumentBounds {
+ public:
+  __device__ __forceinline__ DocumentBounds(const AttentionArgs& a, const GroupPlace& place)
+      : first_keys_(a.first_keys == nullptr ? nullptr : a.first_keys + place.row),
+        seq_(a.seq) {}
+
+  /// Whether a query attends to no key before some; else all bounds are 0.
+  [[nodiscard]] __device__ __forceinline__ bool exist() const { return first_keys_ != nullptr; }
+  [[nodiscard]] __device__ __forceinline__ int first_key(int query) const {
+    return exist() && query < seq_ ? first_keys_[query] : 0;
+  }
+  /// Where the first tile of `keys` keys begins that queries from `query` on attend to.
+  [[nodiscard]] __device__ __forceinline__ int first_tile(int query, int keys) const {
+    return first_key(query) / keys * keys;
+  }
+  /// The end of the queries that attend to a key up to `key`. Bounds grow with the query.
+  [[nodiscard]] __device__ __forceinline__ int queries_end(int key) const {
+    if (!exist()) return seq_;
+    int low = key < seq_ ? key : seq_;  // the key's own query attends to it
+    int high = seq_;
+    while (low < high) {
+      const int middle = low + (high - low) / 2;
+      if (first_keys_[middle] > key) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return low;
+  }
+
+ private:
+  const std::int32_t* first_keys_;
+  int seq_;
+};
+
 /// A thread block's work: a head or group, counted from the launch's first, and a tile of rows.
 struct BlockPlace {
   std::int64_t head;

@@ -23,7 +23,6 @@ constexpr std::size_t kLeastVersion = 91600;
 /// cuDNN's gradients are reproducible to the bit on GPUs of this compute capability.
 constexpr int kCapability = 9;
 constexpr std::int64_t kMostHeadEntries = 256;
-constexpr std::int64_t kAlignment = 16;
 
 std::string version_text(std::size_t version) {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
@@ -150,6 +149,7 @@ CudnnAttention::~CudnnAttention() = default;
 bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionForward& op) {
   if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
   std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
+  if (!op.first_keys.empty()) why = "reset_attention_mask ends attention at documents";
   if (why.empty() && !aligned({op.qkv, op.out, op.lse})) {
     why = "arrays aren't aligned to 16 bytes";
   }
@@ -166,6 +166,7 @@ bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionForward& op) {
 bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionBackward& op) {
   if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
   std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
+  if (!op.first_keys.empty()) why = "reset_attention_mask ends attention at documents";
   if (why.empty() && !aligned({op.dout, op.qkv, op.out, op.lse, op.dqkv})) {
     why = "arrays aren't aligned to 16 bytes";
   } else if (why.empty() && (op.dout.row_stride() != op.out.row_stride() ||

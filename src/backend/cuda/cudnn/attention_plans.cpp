@@ -12,8 +12,6 @@ namespace trireme::cuda {
 
 namespace {
 
-constexpr std::int64_t kAlignment = 16;
-
 /// One fp32 sum for each query, in front of cuDNN's own workspace.
 std::int64_t row_sum_bytes(const AttentionProblem& p) {
   return round_up<std::int64_t>(4 * p.batch * p.heads * p.seq, 256);

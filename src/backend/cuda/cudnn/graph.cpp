@@ -6,7 +6,6 @@ namespace trireme::cuda {
 
 namespace {
 
-constexpr std::int64_t kAlignment = 16;
 /// Ids of inner results begin here; the caller's ids are smaller.
 constexpr std::int64_t kFirstInner = 1000;
 

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <deque>
 #include <vector>
 
 #include "descriptor.hpp"
 
 namespace trireme::cuda {
+
+inline constexpr std::int64_t kAlignment = 16;  ///< bytes, of each array of the caller
 
 using Four = std::array<std::int64_t, 4>;
 

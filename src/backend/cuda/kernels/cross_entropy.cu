@@ -176,14 +176,22 @@ constexpr int kLossThreads = 1024;
 
 /// Sums in one thread block, which fixes the order.
 __global__ void __launch_bounds__(kLossThreads)
-    loss_kernel(const float* sum, const float* picked, std::int64_t rows, double* total) {
+    loss_kernel(const float* sum, const float* picked, const std::int32_t* targets,
+                std::int64_t rows, double* total, double* counted) {
   __shared__ double room[kMaxWarps];
   double loss = 0;
+  double count = 0;
   for (std::int64_t r = threadIdx.x; r < rows; r += kLossThreads) {
+    if (targets[r] < 0) continue;
+    count += 1;
     loss += log(static_cast<double>(sum[r])) - static_cast<double>(picked[r]);
   }
   loss = over_block(loss, room);
-  if (threadIdx.x == 0) *total += loss;
+  __syncthreads();  // the room is read before it is written anew
+  count = over_block(count, room);
+  if (threadIdx.x != 0) return;
+  *total += loss;
+  *counted += count;
 }
 
 template <class T>
@@ -203,8 +211,9 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
   const std::int64_t row = blockIdx.x;
   T* const z = a.z.at(row, 0);
-  const auto scale =
+  const auto all =
       static_cast<float>(a.scale_too == nullptr ? a.scale : a.scale * *a.scale_too);
+  const float scale = a.targets[row] < 0 ? 0.0F : all;
   const float f = scale * a.factor[row] / a.sum[row];
   const int target = target_of(a.targets, row, a.first_column, a.cols);
   AlignedRow<T>(z, a.cols).change(z, z, [&](T x, int i) {
@@ -264,7 +273,8 @@ void CudaKernels::run(Stream& s, const ops::SoftmaxRescale& op) {
 void CudaKernels::run(Stream& s, const ops::SoftmaxLoss& op) {
   if (op.sum.count() == 0) return;
   launch(loss_kernel, dim3(1), dim3(kLossThreads), 0, native(s), op.sum.data<float>(),
-         op.picked.data<float>(), op.sum.count(), op.total.data<double>());
+         op.picked.data<float>(), op.targets.data<std::int32_t>(), op.sum.count(),
+         op.total.data<double>(), op.counted.data<double>());
 }
 
 void CudaKernels::run(Stream& s, const ops::SoftmaxGradient& op) {

@@ -16,6 +16,7 @@ template <class T>
 struct Rotary {
   Matrix<T> qkv;
   Matrix<const float> table;
+  const std::int32_t* positions;  // null: the row's place in its sequence
   std::int64_t rows;
   std::int64_t seq;
   int half;          // half of the entries that rotate
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) rotary_kernel(Rotary<T> a, int share
   const int within = static_cast<int>(at - row * per_row);
   const int share = within / packs;
   const int i = (within - share * packs) * N;
-  const std::int64_t position = row % a.seq;
+  const std::int64_t position = a.positions == nullptr ? row % a.seq : a.positions[row];
   const Pack<float, N> cosine = load<N>(a.table.at(position, i));
   const Pack<float, N> sine = load<N>(a.table.at(position, a.half + i));
   Pack<T, N> first[kHeads];
@@ -92,6 +93,7 @@ void CudaKernels::run(Stream& s, const ops::Rotary& op) {
     const auto per_group = static_cast<int>(op.shape.queries_per_kv + 1);
     const Rotary<T> a{matrix<T>(op.qkv),
                       matrix<float>(op.table),
+                      op.positions.empty() ? nullptr : op.positions.data<std::int32_t>(),
                       op.qkv.rows(),
                       op.shape.seq,
                       half,

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fill-in-the-middle (Bavarian et al., arXiv 2207.14255) while samples are read, as in
+// Megatron's GPTFIMDataset, but on tokens instead of characters.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace trireme {
+
+/// Cuts some documents of a sample into P M S, and writes <prefix> P <suffix> S <middle> M.
+/// Some of these become <prefix> <suffix> S <middle> P M instead. S loses its last three
+/// tokens, which keeps the document's length. A document whose S is shorter stays as it is.
+struct FillInTheMiddle {
+  double rate = 0;           ///< probability that a document changes
+  double spm_rate = 0.5;     ///< share of the second form among documents that change
+  std::int32_t prefix = -1;  ///< ids of the marks
+  std::int32_t middle = -1;
+  std::int32_t suffix = -1;
+
+  /// Changes `tokens`, the content of sample `k`, whose documents end with the id `end`. A
+  /// sample always changes in one way. Tokens are as in Samples: below 0 where they don't
+  /// count.
+  void apply(std::uint64_t seed, std::uint64_t k, std::int32_t end,
+             std::span<std::int32_t> tokens) const;
+};
+
+}  // namespace trireme

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks up samples by the deck and the metrics of a run.
+#include "inspect_step.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include <fmt/ranges.h>
+
+#include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
+#include "trireme/data/samples.hpp"
+#include "trireme/h5/file.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
+
+#include "inputs.hpp"
+#include "run_files.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::size_t kShort = 96;      // bytes of text beside each sample of a list
+constexpr std::size_t kLong = 1 << 20;  // bytes of text of one sample
+
+/// Samples that the run had consumed before the step. The metrics know of other batch sizes
+/// before. Without metrics, the batch size of the deck decides.
+std::int64_t samples_before(const std::string& run, const Deck& deck, std::int64_t step) {
+  const std::string path = run + "/metrics.h5";
+  std::error_code code;
+  if (std::filesystem::exists(path, code)) {
+    const h5::File file(path, h5::Mode::read);
+    if (file.has_dataset("train/iteration") && file.has_dataset("train/samples")) {
+      const h5::Dataset iterations = file.dataset("train/iteration");
+      const Shape shape = iterations.shape();
+      std::vector<std::int64_t> iteration(static_cast<std::size_t>(shape.count()));
+      std::vector<std::int64_t> samples(iteration.size());
+      if (!iteration.empty()) {
+        iterations.read(View(iteration.data(), DType::i64, shape));
+        file.dataset("train/samples").read(View(samples.data(), DType::i64, shape));
+      }
+      const auto row = std::ranges::find(iteration, step);
+      const auto before = std::ranges::find(iteration, step - 1);
+      if (before != iteration.end()) {
+        return samples[static_cast<std::size_t>(before - iteration.begin())];
+      }
+      if (row != iteration.end()) {
+        return samples[static_cast<std::size_t>(row - iteration.begin())] -
+               deck.train_batch_size;
+      }
+    }
+  }
+  log::info("{} has no row of iteration {}: the batch size of the deck is used", path, step);
+  return (step - 1) * deck.train_batch_size;
+}
+
+/// The document that holds a token. Empty documents begin at the place of the next one, and the
+/// search passes over them.
+std::int64_t document_of(const TokenSource& source, std::int64_t token) {
+  std::int64_t low = 0;
+  std::int64_t high = source.documents();
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (source.document_start(middle) <= token ? low : high) = middle;
+  }
+  return low;
+}
+
+/// "documents 12 to 14, from token 5 of the first; tokens 100 to 131 of the file".
+std::string range_text(const TokenSource& source, const TokenRange& range) {
+  const std::int64_t first = document_of(source, range.begin);
+  const std::int64_t last = document_of(source, range.end - 1);
+  const std::int64_t skipped = range.begin - source.document_start(first);
+  return fmt::format("{}, tokens {} to {} of the file",
+                     first == last
+                         ? fmt::format("document {} from its token {} on", first, skipped)
+                         : fmt::format("documents {} to {}, the first from its token {} on",
+                                       first, last, skipped),
+                     range.begin, range.end - 1);
+}
+
+std::vector<std::int32_t> ids_of(const std::vector<std::int32_t>& stored) {
+  std::vector<std::int32_t> ids(stored.size());
+  std::ranges::transform(stored, ids.begin(), id_of);
+  return ids;
+}
+
+void print_sample(const Samples& samples, std::uint64_t k, std::int64_t in_step, bool whole) {
+  const SamplePlace place = samples.place(k);
+  const TokenSource& source = samples.file(place.file);
+  std::vector<std::int32_t> stored(static_cast<std::size_t>(samples.seq_length() + 1));
+  samples.get(k, stored);
+  const std::string text = text_of(source, ids_of(stored));
+  log::info("sample {:>5}  number {}, {} epoch {}", in_step, k, source.path(), place.epoch + 1);
+  for (const TokenRange& range : place.ranges) {
+    log::info("              {}", range_text(source, range));
+  }
+  if (!whole) {
+    log::info("              {}", shortened(text, kShort));
+    return;
+  }
+  const auto counted = std::ranges::count_if(std::span(stored).subspan(1),
+                                             [](std::int32_t id) { return id >= 0; });
+  log::info("targets       {} of {} count", counted, samples.seq_length());
+  log::info("ids           {}", fmt::join(ids_of(stored), " "));
+  log::info("text          {}", shortened(text, kLong));
+}
+
+}  // namespace
+
+std::string text_of(const TokenSource& source, std::span<const std::int32_t> ids) {
+  std::optional<std::string> text;
+  if (!source.tokenizer_kind().empty()) {
+    const auto failure = failure_of([&] {
+      text =
+          make_tokenizer(source.tokenizer_kind(), source.tokenizer_definition())->decode(ids);
+    });
+    if (failure) text.reset();
+  }
+  return text ? printable(*text) : fmt::format("{}", fmt::join(ids, " "));
+}
+
+void inspect_step(const std::string& run, std::int64_t step, std::int64_t sample) {
+  const auto deck = last_deck(run);
+  TRM_REQUIRE(deck, "{}: there is no deck.yml of a run, which --step needs", run);
+  TRM_REQUIRE(step >= 1 && step <= deck->train_iters, "--step {}: the run has steps 1 to {}",
+              step, deck->train_iters);
+  TRM_REQUIRE(sample < deck->train_batch_size, "--sample {}: a step has samples 0 to {}",
+              sample, deck->train_batch_size - 1);
+  const auto samples = open_samples(*deck, Part::train, DocumentCheck::none);
+  TRM_REQUIRE(samples, "{}: the run's deck names no training data", run);
+  const auto first = static_cast<std::uint64_t>(samples_before(run, *deck, step));
+  log::info("step {}: samples {} to {} of {} tokens", step, first,
+            first + static_cast<std::uint64_t>(deck->train_batch_size) - 1,
+            samples->seq_length());
+  for (std::int64_t i = 0; i < deck->train_batch_size; ++i) {
+    if (sample >= 0 && i != sample) continue;
+    print_sample(*samples, first + static_cast<std::uint64_t>(i), i, sample >= 0);
+  }
+}
+
+void inspect_document(const std::string& path, std::int64_t document) {
+  const auto source = open_tokens(path, DocumentCheck::none);
+  TRM_REQUIRE(document >= 0 && document < source->documents(),
+              "--document {}: {} has documents 0 to {}", document, path,
+              source->documents() - 1);
+  const std::int64_t begin = source->document_start(document);
+  const std::int64_t tokens = source->document_start(document + 1) - begin;
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens));
+  source->read(begin, ids);
+  log::info("document {}  {} tokens, from token {} of the file on", document, tokens, begin);
+  if (source->has_loss_mask()) {
+    std::vector<std::uint8_t> counts(ids.size());
+    source->read_loss_mask(begin, counts);
+    log::info("targets     {} of {} count", std::ranges::count(counts, std::uint8_t{1}),
+              tokens);
+  }
+  log::info("ids         {}", fmt::join(ids, " "));
+  log::info("text        {}", shortened(text_of(*source, ids), kLong));
+}
+
+}  // namespace trireme
