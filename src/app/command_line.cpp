@@ -180,34 +180,6 @@ void CommandLine::add_verify() {
       ->excludes(all);
 }
 
-void CommandLine::add_prepare() {
-  prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
-  prepare
-      ->add_option("--input", prepare_options.inputs,
-                   "Plain text in UTF-8, or JSON lines: the content decides")
-      ->type_name(kFileValue)
-      ->required();
-  prepare->add_option("--output", prepare_options.output, "Token file to write")
-      ->type_name(kFileValue)
-      ->required();
-  prepare
-      ->add_option("--format", prepare_options.format,
-                   "auto: by each file's content; text: any bytes as they are; jsonl: JSON "
-                   "lines, one object a line")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "text", "jsonl"}));
-  prepare->add_flag("--overwrite", prepare_options.overwrite,
-                    "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
-                    "a file is an error");
-  prepare->add_option("--jsonl-key", jsonl_key,
-                      "Treats inputs as JSON lines; the key of the text");
-  prepare->add_option(
-      "--document-separator", separator,
-      "Separator between documents of plain text; \\n, \\t, \\xHH are understood");
-  add_tokenizer(*prepare, prepare_options.tokenizer);
-  add_loudness(*prepare);
-}
-
 void CommandLine::add_tokenizer(CLI::App& command, TokenizerSource& source) {
   command
       .add_option("--tokenizer", source.name,

@@ -52,7 +52,7 @@ struct CommandLine {
   int validate_ranks = 0;
   VerifyOptions verify_options;
   std::string separator;
-  std::string jsonl_key;
+  int prepare_threads = 0;
   std::string convert_what;
   std::string topic;
   CLI::Option* help_keys = nullptr;
@@ -70,6 +70,8 @@ struct CommandLine {
   void add_deck_commands();
   void add_verify();
   void add_prepare();
+  void add_prepare_input(CLI::App& command);
+  void add_prepare_documents(CLI::App& command);
   void add_tokenizer(CLI::App& command, TokenizerSource& source);
   void add_tokenize();
   void add_convert();

@@ -40,20 +40,15 @@ void same_everywhere(const std::function<void()>& f) {
   }
 }
 
-void run_prepare(CommandLine& line, Communicator& world) {
+void run_prepare(CommandLine& line, const MpiSession& mpi) {
   PrepareOptions& options = line.prepare_options;
-  if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
   same_everywhere([&] {
     options.separator = unescape(line.separator);
-    TRM_REQUIRE(options.format != "text" || !options.jsonl_key,
-                "--format text contradicts --jsonl-key; leave one of them out");
+    static_cast<void>(text_format_of(options));
   });
-  const PrepareSummary s = prepare(options, world);
-  log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
-            s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
-            static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
-  if (!s.warning.empty()) log::warn("{}", s.warning);
-  if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
+  options.threads = threads_of_rank(line.prepare_threads, node_processors(mpi));
+  const PrepareSummary summary = prepare(options, mpi.world());
+  if (mpi.world().rank() == 0) report_prepared(options, summary);
 }
 
 /// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
@@ -91,7 +86,7 @@ bool run_without_ranks(CommandLine& line) {
 /// Runs the command, and returns the exit code.
 int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
-    run_prepare(line, mpi.world());
+    run_prepare(line, mpi);
     return 0;
   }
   if (line.convert->parsed()) {

@@ -50,6 +50,8 @@ class Trireme(CMakePackage, CudaPackage):
     depends_on("fmt@9:")
     depends_on("spdlog@1.10:")
     depends_on("simdjson@3:")
+    depends_on("libarchive@3.4:")
+    depends_on("zlib-api")
     depends_on("xxhash@0.8:")
     depends_on("eigen@3.4:3")
     depends_on("cli11@2.1:")
