@@ -133,21 +133,25 @@ void SentencePieceTokenizer::encode_part(std::string_view text, TextPart part,
 
 void SentencePieceTokenizer::encode_word(std::string_view word, Workspace& work,
                                          std::vector<std::int32_t>& to) const {
-  const bool short_word =
+  const bool is_kept =
       !segmenter_->depends_on_score() && word.size() <= WordCache::kLongestWord;
-  const WordCache::Key key =
-      short_word ? WordCache::key_of(word, word.data() + word.size()) : WordCache::Key{};
-  if (short_word) {
-    if (const WordCache::Entry* const entry = work.cache.find(key, word)) {
-      const auto ids = work.cache.ids_of(*entry, word.size());
-      to.insert(to.end(), ids.begin(), ids.end());
-      work.after_unknown = false;
-      return;
+  std::span<const std::int32_t> ids;
+  if (is_kept && word.size() > WordCache::kShortWord) {
+    ids = work.cache.find_long(word);
+  } else if (is_kept) {
+    const WordCache::Key key = WordCache::key_of(word, word.data() + word.size());
+    if (const WordCache::Entry* const entry = work.cache.find(key)) {
+      ids = std::span(entry->ids).first(entry->count);
     }
+  }
+  if (!ids.empty()) {
+    to.insert(to.end(), ids.begin(), ids.end());
+    work.after_unknown = false;
+    return;
   }
   const bool alone = split_word(word, work);
   to.insert(to.end(), work.ids.begin(), work.ids.end());
-  if (short_word && alone) work.cache.insert(key, word, work.ids);
+  if (is_kept && alone) work.cache.insert(word, work.ids);
 }
 
 // Returns whether the ids would be equal behind any other word.
