@@ -20,7 +20,7 @@ struct Signature {
   std::string_view is;  ///< completes "it holds …"
 };
 
-constexpr std::string_view kCompressed = "compressed data; decompress it first";
+constexpr std::string_view kUnpackFirst = "compressed data; decompress it first";
 constexpr std::string_view kDocument = "not text; extract its text first";
 constexpr std::string_view kTable = "not text; write its text column as JSON lines first";
 constexpr std::string_view kUtf = "text; convert it to UTF-8 first (iconv -t UTF-8)";
@@ -53,7 +53,7 @@ std::string with_advice(std::string_view is) {
   if (is == "HDF5") {
     return "it holds HDF5; a file that `trireme prepare` wrote is named as data_path of a deck";
   }
-  if (is.ends_with('-')) return fmt::format("it holds {}{}", is, kCompressed);
+  if (is.ends_with('-')) return fmt::format("it holds {}{}", is, kUnpackFirst);
   if (is.starts_with("UTF")) return fmt::format("it holds {} {}", is, kUtf);
   if (is == "Parquet" || is == "Arrow") return fmt::format("it holds {}, {}", is, kTable);
   return fmt::format("it holds {}, {}", is, kDocument);

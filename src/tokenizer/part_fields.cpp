@@ -27,7 +27,7 @@ std::string shortened(const json& value) {
   return text;
 }
 
-constexpr int kDeepest = 16;
+constexpr int kDeepestSequence = 16;
 thread_local int nesting = 0;
 
 }  // namespace
@@ -132,8 +132,8 @@ std::string type_of(const json& spec, const std::string& where) {
 }
 
 Nesting::Nesting(const std::string& where) {
-  TRM_REQUIRE(nesting < kDeepest, "{}: more than {} sequences hold each other", where,
-              kDeepest);
+  TRM_REQUIRE(nesting < kDeepestSequence, "{}: more than {} sequences hold each other", where,
+              kDeepestSequence);
   ++nesting;
 }
 
