@@ -120,6 +120,7 @@ data/gcide.txt: | $(DEPS)
 	  "name the dictionary with GCIDE=FILE" >&2; exit 1; }
 	zcat $(GCIDE) > $@.part && mv $@.part $@
 
-data/gcide.h5: data/gcide.txt | build
+# A few of its bytes are no UTF-8: --format text takes them as they are.
+data/gcide.h5: data/gcide.txt inputs/gcide-tokenizer.json | build
 	$(MPIRUN) -np $(RANKS) $(BUILD)/trireme prepare --input $< --output $@ \
-	  --document-separator '\n\n' --overwrite
+	  --tokenizer inputs/gcide-tokenizer.json --format text --document-separator '\n\n' --overwrite

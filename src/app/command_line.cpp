@@ -57,6 +57,7 @@ CommandLine::CommandLine() {
       ->excludes(against)
       ->excludes(update);
   add_prepare();
+  add_tokenize();
   add_convert();
   add_inspect();
   add_plan();
@@ -179,32 +180,47 @@ void CommandLine::add_verify() {
       ->excludes(all);
 }
 
-void CommandLine::add_prepare() {
-  prepare = app.add_subcommand("prepare", "Turns text into a file of tokens");
-  prepare
-      ->add_option("--input", prepare_options.inputs,
-                   "Plain text in UTF-8, or JSON lines: the content decides")
+void CommandLine::add_tokenizer(CLI::App& command, TokenizerSource& source) {
+  command
+      .add_option("--tokenizer", source.name,
+                  "bytes, characters, or a tokenizer's file or folder: Hugging Face's "
+                  "tokenizer.json, GPT-2's vocab.json, .tiktoken, tekken.json, SentencePiece")
       ->type_name(kFileValue)
-      ->required();
-  prepare->add_option("--output", prepare_options.output, "Token file to write")
-      ->type_name(kFileValue)
-      ->required();
-  prepare
-      ->add_option("--format", prepare_options.format,
-                   "auto: by each file's content; text: any bytes as they are; jsonl: JSON "
-                   "lines, one object a line")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "text", "jsonl"}));
-  prepare->add_flag("--overwrite", prepare_options.overwrite,
-                    "Moves a file of the output's name to OUTPUT.before-DATE; otherwise such "
-                    "a file is an error");
-  prepare->add_option("--jsonl-key", jsonl_key,
-                      "Treats inputs as JSON lines; the key of the text");
-  prepare->add_option(
-      "--document-separator", separator,
-      "Separator between documents of plain text; \\n, \\t, \\xHH are understood");
-  prepare->add_option("--tokenizer", prepare_options.tokenizer, "bytes")->capture_default_str();
-  add_loudness(*prepare);
+      ->capture_default_str();
+  command
+      .add_option("--merges", source.merges,
+                  "GPT-2's merges; by default merges.txt beside vocab.json")
+      ->type_name(kFileValue);
+  command
+      .add_option("--encoding", source.encoding,
+                  "Whose pattern and special tokens go with a .tiktoken file, which holds "
+                  "neither; OpenAI's and Qwen's files are recognised")
+      ->check(CLI::IsMember(tokenizer_encodings()));
+  command
+      .add_option("--end-of-document", source.end_of_document,
+                  "The token that ends a document; by default what the tokenizer's files say")
+      ->type_name("TOKEN");
+}
+
+void CommandLine::add_tokenize() {
+  TokenizeOptions& options = tokenize_options;
+  tokenize = app.add_subcommand("tokenize",
+                                "Turns text from standard input into token ids, or ids into "
+                                "text");
+  add_tokenizer(*tokenize, options.source);
+  auto* decode = tokenize->add_flag("--decode", options.decode, "Turns ids into text");
+  auto* pieces = tokenize->add_flag("--pieces", options.pieces,
+                                    "Prints a line for each token: its id and its text");
+  pieces->excludes(decode);
+  tokenize->add_flag("--count", options.count, "Prints the numbers of bytes and tokens alone")
+      ->excludes(decode)
+      ->excludes(pieces);
+  tokenize->add_flag("--null", options.separate,
+                     "Texts end with a NUL each, as find -print0 writes, and ids with a line");
+  tokenize
+      ->add_flag("--surround", options.surround,
+                 "Adds what the tokenizer puts around a document, such as its first token")
+      ->excludes(decode);
 }
 
 void CommandLine::add_convert() {

@@ -14,13 +14,15 @@
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
+#include "tokenize.hpp"
 #include "train.hpp"
 #include "verify.hpp"
 
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, convert, inspect or help";
+    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
+    "help";
 
 struct CommandLine {
   CLI::App app{
@@ -28,6 +30,7 @@ struct CommandLine {
   CLI::App* train = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
+  CLI::App* tokenize = nullptr;
   CLI::App* convert = nullptr;
   CLI::App* inspect = nullptr;
   CLI::App* plan = nullptr;
@@ -40,6 +43,7 @@ struct CommandLine {
   TrainOptions train_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
+  TokenizeOptions tokenize_options;
   ConvertDataOptions convert_options;
   InspectOptions inspect_options;
   PlanOptions plan_options;
@@ -48,7 +52,7 @@ struct CommandLine {
   int validate_ranks = 0;
   VerifyOptions verify_options;
   std::string separator;
-  std::string jsonl_key;
+  int prepare_threads = 0;
   std::string convert_what;
   std::string topic;
   CLI::Option* help_keys = nullptr;
@@ -66,6 +70,10 @@ struct CommandLine {
   void add_deck_commands();
   void add_verify();
   void add_prepare();
+  void add_prepare_input(CLI::App& command);
+  void add_prepare_documents(CLI::App& command);
+  void add_tokenizer(CLI::App& command, TokenizerSource& source);
+  void add_tokenize();
   void add_convert();
   void add_inspect();
 };

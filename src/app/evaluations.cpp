@@ -2,6 +2,8 @@
 // Evaluates, and finds what a stop left out.
 #include "evaluations.hpp"
 
+#include "trireme/tokenizer/text_bytes.hpp"
+
 #include "inputs.hpp"
 
 namespace trireme {
@@ -31,13 +33,31 @@ bool Evaluations::missing(const std::string& group, std::int64_t iteration,
   return world_.reduce_count(here ? 1 : 0, Reduction::max) != 0;
 }
 
-std::optional<double> Evaluations::evaluate(const std::string& group, std::int64_t iteration,
-                                            Metrics* metrics) {
+void Evaluations::learn_text_bytes(const std::optional<Samples>& data) {
+  if (text_bytes_) return;
+  text_bytes_.emplace();
+  if (world_.rank() == 0 && data && !data->file(0).tokenizer_kind().empty()) {
+    const TokenSource& file = data->file(0);
+    text_bytes_ =
+        text_bytes(*make_tokenizer(file.tokenizer_kind(), file.tokenizer_definition()));
+  }
+  auto count = static_cast<std::int64_t>(text_bytes_->size());
+  count = world_.reduce_count(count, Reduction::max);
+  text_bytes_->resize(static_cast<std::size_t>(count));
+  if (count > 0) world_.broadcast(View(text_bytes_->data(), DType::u16, Shape{count}), 0);
+}
+
+std::optional<EvaluationRecord> Evaluations::evaluate(const std::string& group,
+                                                      std::int64_t iteration,
+                                                      Metrics* metrics) {
   const auto& data = group == "valid" ? valid_ : test_;
   if (world_.reduce_count(data ? 1 : 0, Reduction::max) == 0) return std::nullopt;
-  const auto loss = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters);
-  if (loss && metrics != nullptr) metrics->add(group, {iteration, *loss});
-  return loss;
+  learn_text_bytes(data);
+  const auto found = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters, *text_bytes_);
+  if (!found) return std::nullopt;
+  const EvaluationRecord record{iteration, found->loss, found->bits_per_byte};
+  if (metrics != nullptr) metrics->add(group, record);
+  return record;
 }
 
 }  // namespace trireme

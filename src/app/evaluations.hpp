@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "trireme/data/samples.hpp"
 #include "trireme/record/metrics.hpp"
@@ -25,17 +26,22 @@ class Evaluations {
   /// start was stopped before. `metrics`: on rank 0, or null. Collective.
   [[nodiscard]] bool missing(const std::string& group, std::int64_t iteration,
                              const Metrics* metrics) const;
-  /// The mean loss, which the metrics get too. Empty without such data, or if a rank gave the
-  /// evaluation up. Collective.
-  [[nodiscard]] std::optional<double> evaluate(const std::string& group, std::int64_t iteration,
-                                               Metrics* metrics);
+  /// The mean loss and what follows from it, which the metrics get too. Empty without such
+  /// data, or if a rank gave the evaluation up. Collective.
+  [[nodiscard]] std::optional<EvaluationRecord> evaluate(const std::string& group,
+                                                         std::int64_t iteration,
+                                                         Metrics* metrics);
 
  private:
+  /// Rank 0's tokenizer of `data` tells all ranks what text an id stands for.
+  void learn_text_bytes(const std::optional<Samples>& data);
+
   const Deck& deck_;
   Communicator& world_;
   Trainer& trainer_;
   std::optional<Samples> valid_;
   std::optional<Samples> test_;
+  std::optional<std::vector<std::uint16_t>> text_bytes_;  ///< each id's; empty: not known
 };
 
 }  // namespace trireme

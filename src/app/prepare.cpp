@@ -1,151 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ranks of `trireme prepare`. In round r, rank i tokenises block r · ranks + i, and all
-// ranks agree that none failed. Other ranks then send their tokens to rank 0, which writes them
-// in order while the others tokenise the next round. An error therefore reaches all ranks, and
-// the first error in input order is reported.
+// `trireme prepare`: all ranks read and encode, and rank 0 joins and writes.
 #include "prepare.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
+#include "trireme/data/chat_template.hpp"
+#include "trireme/data/shuffled_documents.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/record/owner_lock.hpp"
 
+#include "prepare_ranks.hpp"
 #include "run_files.hpp"
 
 namespace trireme {
 
 namespace {
 
-constexpr int kTag = 0;
+bool is_wide(const Tokenizer& tokenizer) { return tokenizer.vocab_size() > 1 << 16; }
 
-template <class T>
-View view_of(std::vector<T>& data) {
-  return {data.data(), kDTypeOf<T>, Shape{static_cast<std::int64_t>(data.size())}};
+/// The parts of a text between commas.
+std::vector<std::string> between_commas(std::string_view text) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const std::size_t comma = text.find(',');
+    const std::string_view part = text.substr(0, comma);
+    TRM_REQUIRE(!part.empty(), "--json-keys: a key is empty");
+    parts.emplace_back(part);
+    if (comma == std::string_view::npos) return parts;
+    text.remove_prefix(comma + 1);
+  }
 }
 
-/// One block's pieces while they are sent to rank 0. Their memory must stay valid until the
-/// last wait().
-class Parcel {
- public:
-  void send(TextPieces&& pieces, Communicator& world) {
-    wait();
-    pieces_ = std::move(pieces);
-    header_ = {pieces_.tokens.size(), pieces_.ends.size(), pieces_.hash,
-               pieces_.has_crlf ? 1U : 0U};
-    const View header(header_.data(), DType::u64, Shape{kHeader});
-    requests_.push_back(world.start_send(header, 0, kTag));
-    if (!pieces_.tokens.empty()) {
-      requests_.push_back(world.start_send(view_of(pieces_.tokens), 0, kTag));
-    }
-    if (!pieces_.ends.empty()) {
-      requests_.push_back(world.start_send(view_of(pieces_.ends), 0, kTag));
-    }
-  }
-  void wait() {
-    for (const RequestPtr& request : requests_) request->wait();
-    requests_.clear();
-  }
-
-  static void receive(TextPieces& pieces, int from, Communicator& world) {
-    std::array<std::uint64_t, kHeader> header{};
-    world.start_receive(View(header.data(), DType::u64, Shape{kHeader}), from, kTag)->wait();
-    pieces.tokens.resize(header[0]);
-    pieces.ends.resize(header[1]);
-    pieces.hash = header[2];
-    pieces.has_crlf = header[3] != 0;
-    if (header[0] > 0) world.start_receive(view_of(pieces.tokens), from, kTag)->wait();
-    if (header[1] > 0) world.start_receive(view_of(pieces.ends), from, kTag)->wait();
-  }
-
- private:
-  static constexpr int kHeader = 4;
-  TextPieces pieces_;
-  std::array<std::uint64_t, kHeader> header_{};
-  std::vector<RequestPtr> requests_;
-};
+/// Rank 0 reads the files: all ranks then have its tokenizer, whatever their nodes hold.
+std::unique_ptr<Tokenizer> shared_tokenizer(const TokenizerSource& source,
+                                            Communicator& world) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  collectively(world, [&] {
+    if (world.rank() == 0) tokenizer = open_tokenizer(source);
+  });
+  const bool is_first = world.rank() == 0;
+  const std::string kind = world.broadcast_text(is_first ? tokenizer->kind() : "", 0);
+  const std::string definition =
+      world.broadcast_text(is_first ? tokenizer->definition() : "", 0);
+  collectively(world, [&] {
+    if (!is_first) tokenizer = make_tokenizer(kind, definition);
+  });
+  return tokenizer;
+}
 
 /// Objects that only rank 0 has.
 struct Output {
   Output(std::unique_ptr<OwnerLock> owner, const PrepareOptions& options,
          const TextBlocks& blocks, const Tokenizer& tokenizer)
       : lock(std::move(owner)),
-        writer(options.output, tokenizer),
-        joiner(blocks, writer),
-        progress("preparing " + printable(options.output), "MB",
-                 static_cast<double>(blocks.bytes()) * 1e-6) {}
+        writer(options.output, tokenizer, file_format_of(options, blocks.format())),
+        shuffled(options.shuffle ? make_shuffled(options, blocks, tokenizer) : nullptr),
+        joiner(blocks, shuffled != nullptr ? static_cast<DocumentSink&>(*shuffled) : writer,
+               {.skip_faults = options.on_error == "skip",
+                .min_tokens = options.min_tokens,
+                .dedup = options.dedup == "exact"}),
+        progress("preparing " + printable(options.output), "MB", total_of(blocks)) {}
 
-  void add(const TextBlocks& blocks, std::int64_t k, const TextPieces& pieces) {
-    joiner.add(k, pieces);
-    const TextBlocks::Place place = blocks.place(k);
-    bytes += place.end - place.begin;
-    progress.update(static_cast<double>(bytes) * 1e-6);
+  void add(std::int64_t unit, const TextPieces& pieces) {
+    joiner.add(unit, pieces);
+    bytes += pieces.input_bytes;
+    progress.update(megabytes(bytes));
+  }
+
+  static TokenFileFormat file_format_of(const PrepareOptions& options,
+                                        const TextFormat& format) {
+    const bool mask = format.records == RecordKind::pairs ||
+                      (format.records == RecordKind::chat && format.train_on != TrainOn::all);
+    const char* kind = format.records == RecordKind::pairs      ? "pairs"
+                       : format.records == RecordKind::labelled ? "labelled"
+                       : mask                                   ? "chat"
+                                                                : "text";
+    return {.kind = kind, .loss_mask = mask, .append_end = options.append_eod};
+  }
+  static std::unique_ptr<ShuffledDocuments> make_shuffled(const PrepareOptions& options,
+                                                          const TextBlocks& blocks,
+                                                          const Tokenizer& tokenizer) {
+    return std::make_unique<ShuffledDocuments>(
+        ShuffleOptions{.folder = folder_of(options.output),
+                       .seed = options.seed,
+                       .group = blocks.format().records == RecordKind::pairs ? 2 : 1,
+                       .wide = is_wide(tokenizer)});
+  }
+  /// Megabytes of all files; 0 if standard input, whose size is unknown, is one.
+  static double total_of(const TextBlocks& blocks) {
+    const bool unknown =
+        std::ranges::find(blocks.inputs(), "-", &TextInput::path) != blocks.inputs().end();
+    return unknown ? 0 : megabytes(blocks.bytes());
   }
 
   std::unique_ptr<OwnerLock> lock;  ///< before the writer: its file goes first
   TokenFileWriter writer;
+  std::unique_ptr<ShuffledDocuments> shuffled;  ///< documents on their way to the writer
   DocumentJoiner joiner;
   Progress progress;
   std::int64_t bytes = 0;
 };
 
-/// Every rank lists the input files itself, as files can differ between nodes.
-std::vector<TextInput> agreed_inputs(const PrepareOptions& options, const TextFormat& format,
-                                     Communicator& world) {
-  std::vector<TextInput> inputs =
-      collectively(world, [&] { return find_inputs(options.inputs, format); });
-  std::string facts;
-  for (const TextInput& input : inputs) {
-    facts += fmt::format("{} bytes{}, ", input.bytes, input.jsonl ? " of JSON lines" : "");
-  }
-  const std::string first = world.broadcast_text(facts, 0);
-  collectively(world, [&] {
-    TRM_REQUIRE(facts == first, "rank {} finds other input files than rank 0 ({}but {})",
-                world.rank(), shortened(facts, 200), shortened(first, 200));
-  });
-  return inputs;
-}
-
-void run_rounds(TextBlocks& blocks, Output* output, Communicator& world) {
-  const int ranks = world.size();
-  Parcel parcel;
-  TextPieces pieces;
-  std::optional<Error> error;
-  for (std::int64_t first = 0; first < blocks.count(); first += ranks) {
-    const std::int64_t mine = first + world.rank();
-    const std::int64_t end = std::min(first + ranks, blocks.count());
-    if (!error && mine < end) error = failure_of([&] { pieces = blocks.read(mine); });
-    parcel.wait();  // already sent: rank 0 receives a whole round before it agrees on the next
-    world.agree(error);
-    if (output == nullptr) {
-      if (mine < end) parcel.send(std::exchange(pieces, {}), world);
-      continue;
-    }
-    for (std::int64_t k = first; k < end; ++k) {
-      if (k > first) Parcel::receive(pieces, static_cast<int>(k - first), world);
-      // A full disk ends the run at the next agreement. Until then rank 0 receives the other
-      // ranks' parcels; otherwise these ranks would wait forever.
-      if (!error) error = failure_of([&] { output->add(blocks, k, pieces); });
-    }
-  }
-  parcel.wait();
-  world.agree(error);
-}
-
 /// The output must not replace the input.
-void require_other_file(const PrepareOptions& options) {
+void require_other_file(const PrepareOptions& options, const std::vector<TextInput>& inputs) {
   std::error_code ignored;  // the output may not exist yet
-  for (const std::string& input : options.inputs) {
-    TRM_REQUIRE(!std::filesystem::equivalent(input, options.output, ignored),
-                "{}: this file is both input and output", input);
+  for (const TextInput& input : inputs) {
+    TRM_REQUIRE(!std::filesystem::equivalent(input.path, options.output, ignored),
+                "{}: this file is both input and output", input.path);
   }
 }
 
@@ -166,8 +136,9 @@ void require_free(const PrepareOptions& options) {
 }
 
 /// Makes the output's folder, and takes the output for this process.
-std::unique_ptr<OwnerLock> claim_output(const PrepareOptions& options) {
-  require_other_file(options);
+std::unique_ptr<OwnerLock> claim_output(const PrepareOptions& options,
+                                        const std::vector<TextInput>& inputs) {
+  require_other_file(options, inputs);
   const std::string folder = folder_of(options.output);
   const int reason = make_folder_of(options.output);
   TRM_REQUIRE_SYSTEM(reason == 0, reason, "{}: cannot make its folder {}", options.output,
@@ -190,7 +161,8 @@ void finish(Output& output, const PrepareOptions& options) {
     rename_path(options.output, aside);
   }
   try {
-    output.writer.finish(output.joiner.source_hash());
+    if (output.shuffled != nullptr) output.shuffled->give(output.writer);
+    output.writer.finish(output.joiner.source_hash(), output.joiner.label_names());
   } catch (const Error&) {
     if (!aside.empty() && !is_taken(options.output)) rename_path(aside, options.output);
     throw;
@@ -200,35 +172,83 @@ void finish(Output& output, const PrepareOptions& options) {
 
 }  // namespace
 
+TextFormat text_format_of(const PrepareOptions& options) {
+  TextFormat format;
+  const bool records = !options.chat_template.empty() || options.pairs ||
+                       !options.label_key.empty() || !options.json_keys.empty();
+  TRM_REQUIRE(
+      options.format != "text" || !records,
+      "--format text contradicts --json-keys, --chat-template, --pairs and --label-key; "
+      "leave one of them out");
+  TRM_REQUIRE(!options.document_per_file ||
+                  (!records && options.separator.empty() && options.format != "jsonl"),
+              "--document-per-file contradicts --document-separator and all options of JSON "
+              "lines; leave one of them out");
+  TRM_REQUIRE(options.label_key.empty() || (!options.pairs && options.chat_template.empty()),
+              "--label-key contradicts --pairs and --chat-template; leave one of them out");
+  TRM_REQUIRE(
+      options.json_keys.empty() || (!options.pairs && options.chat_template.empty()),
+      "--json-keys contradicts --pairs and --chat-template, whose keys are fixed; leave "
+      "one of them out");
+  TRM_REQUIRE(options.min_tokens >= 0, "--min-tokens {}: it must be 0 or more",
+              options.min_tokens);
+  format.all_jsonl = records || options.format == "jsonl";
+  if (!options.json_keys.empty()) format.keys = between_commas(options.json_keys);
+  format.as_it_is = options.format == "text";
+  format.whole_files = options.document_per_file;
+  format.separator = options.separator;
+  format.label_key = options.label_key;
+  if (!options.chat_template.empty()) format.chat = &chat_template(options.chat_template);
+  format.records = options.pairs                    ? RecordKind::pairs
+                   : !options.label_key.empty()     ? RecordKind::labelled
+                   : !options.chat_template.empty() ? RecordKind::chat
+                                                    : RecordKind::text;
+  format.train_on = options.train_on == "all"    ? TrainOn::all
+                    : options.train_on == "last" ? TrainOn::last
+                                                 : TrainOn::assistant;
+  return format;
+}
+
 PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   const double started = now();
-  TextFormat format;
-  format.all_jsonl = options.jsonl_key.has_value();
-  if (format.all_jsonl) format.jsonl_key = *options.jsonl_key;
-  format.separator = options.separator;
-  format.as_it_is = options.format == "text";
-  format.all_jsonl |= options.format == "jsonl";
-
-  const auto tokenizer =
-      collectively(world, [&] { return make_tokenizer(options.tokenizer, ""); });
-  TextBlocks blocks(agreed_inputs(options, format, world), format, *tokenizer,
-                    options.block_bytes);
+  const TextFormat format = text_format_of(options);
+  const auto tokenizer = shared_tokenizer(options.tokenizer, world);
+  std::vector<TextInput> inputs;
+  std::vector<Fault> refused;
+  collectively(world, [&] {
+    if (world.rank() != 0) return;
+    const bool skip = options.on_error == "skip";
+    inputs = find_inputs(options.inputs, format, skip ? &refused : nullptr);
+  });
+  const TextBlocks blocks(share_inputs(inputs, world), format, *tokenizer, options.block_bytes);
   std::optional<Output> output;
   collectively(world, [&] {
     if (world.rank() != 0) return;
-    output.emplace(claim_output(options), options, blocks, *tokenizer);
+    output.emplace(claim_output(options, inputs), options, blocks, *tokenizer);
+    output->joiner.add_refused(refused);
   });
-  run_rounds(blocks, output ? &*output : nullptr, world);
+  const PoolOptions pool{.threads = options.threads,
+                         .memory = options.memory,
+                         .folder = folder_of(options.output),
+                         .wide = is_wide(*tokenizer)};
+  gather_pieces(
+      blocks, pool,
+      [&](std::int64_t unit, const TextPieces& pieces) { output->add(unit, pieces); }, world);
 
   PrepareSummary summary;
   collectively(world, [&] {
     if (!output) return;
     summary.warning = output->joiner.check_separator();
     finish(*output, options);
-    summary.bytes = blocks.bytes();
+    summary.bytes = output->bytes;
     summary.tokens = output->writer.tokens();
     summary.documents = output->writer.documents();
-    summary.dropped = output->writer.dropped();
+    summary.report = output->joiner.report();
+    const JoinReport& report = summary.report;
+    summary.dropped =
+        report.empty + report.few + report.equal +
+        std::accumulate(report.troubles.begin(), report.troubles.end(), std::int64_t{0});
+    summary.has_mask = output->writer.format().loss_mask;
     summary.seconds = now() - started;
   });
   return summary;

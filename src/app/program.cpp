@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <new>
 #include <unistd.h>
 
@@ -39,20 +40,15 @@ void same_everywhere(const std::function<void()>& f) {
   }
 }
 
-void run_prepare(CommandLine& line, Communicator& world) {
+void run_prepare(CommandLine& line, const MpiSession& mpi) {
   PrepareOptions& options = line.prepare_options;
-  if (line.prepare->count("--jsonl-key") > 0) options.jsonl_key = line.jsonl_key;
   same_everywhere([&] {
     options.separator = unescape(line.separator);
-    TRM_REQUIRE(options.format != "text" || !options.jsonl_key,
-                "--format text contradicts --jsonl-key; leave one of them out");
+    static_cast<void>(text_format_of(options));
   });
-  const PrepareSummary s = prepare(options, world);
-  log::info("{}: {} tokens in {} documents from {:.1f} MB, {:.1f} MB/s", options.output,
-            s.tokens, s.documents, static_cast<double>(s.bytes) * 1e-6,
-            static_cast<double>(s.bytes) * 1e-6 / std::max(s.seconds, 1e-9));
-  if (!s.warning.empty()) log::warn("{}", s.warning);
-  if (s.dropped > 0) log::info("{} empty documents were left out", s.dropped);
+  options.threads = threads_of_rank(line.prepare_threads, node_processors(mpi));
+  const PrepareSummary summary = prepare(options, mpi.world());
+  if (mpi.world().rank() == 0) report_prepared(options, summary);
 }
 
 /// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
@@ -66,8 +62,14 @@ void require_deck(const CommandLine& line, const char* name) {
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
-  if (!show && !line.validate->parsed() && !line.keys->parsed()) return false;
+  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed()) {
+    return false;
+  }
   if (!speaks_for_all()) return true;
+  if (line.tokenize->parsed()) {
+    tokenize(line.tokenize_options, std::cin, std::cout);
+    return true;
+  }
   if (line.keys->parsed()) {
     print_keys(line.keys_options);
     return true;
@@ -84,7 +86,7 @@ bool run_without_ranks(CommandLine& line) {
 /// Runs the command, and returns the exit code.
 int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.prepare->parsed()) {
-    run_prepare(line, mpi.world());
+    run_prepare(line, mpi);
     return 0;
   }
   if (line.convert->parsed()) {

@@ -205,7 +205,7 @@ class TrainRun {
 
   /// Agrees on requests of all ranks; evaluates and saves; records completed steps.
   void between_steps() {
-    std::optional<double> valid;
+    std::optional<EvaluationRecord> valid;
     bool save = false;
     try {
       if (trainer_.should_collect()) collect();
@@ -235,7 +235,7 @@ class TrainRun {
     clock_.end_step();
     record();
     if (line_is_due()) log_->print_line();
-    if (valid) log_->print_evaluation("valid", iteration_, *valid);
+    if (valid) log_->print_evaluation("valid", *valid);
     if (!save) return;
     log_->write_rows();  // metrics must have every step that a checkpoint has
     log_->record_ranks(engine_.exec().device, mesh_.at);
@@ -289,18 +289,18 @@ class TrainRun {
   /// run's work.
   void evaluate_missing() {
     if (!evaluations_.missing("valid", iteration_, metrics())) return;
-    const auto loss = evaluations_.evaluate("valid", iteration_, metrics());
-    if (loss) log_->print_evaluation("valid", iteration_, *loss);
+    const auto found = evaluations_.evaluate("valid", iteration_, metrics());
+    if (found) log_->print_evaluation("valid", *found);
   }
 
   /// The end of a run whose iterations are all done, unless this was done before.
   int finish(bool trained) {
     if (evaluations_.missing("test", iteration_, metrics())) {
       stop_.begin();
-      const auto loss = evaluations_.evaluate("test", iteration_, metrics());
+      const auto found = evaluations_.evaluate("test", iteration_, metrics());
       stop_.agree(iteration_, saves());
-      if (loss) log_->print_evaluation("test", iteration_, *loss);
-      if (!loss && stop_.stops()) return stopped();
+      if (found) log_->print_evaluation("test", *found);
+      if (!found && stop_.stops()) return stopped();
     }
     if (trained) log_->report_ranks(engine_.exec().device, mesh_.at);
     if (metrics_) metrics_->finish();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 namespace trireme {
@@ -128,13 +129,13 @@ std::string why_not_text(std::string_view head) {
   return wide.empty() ? "" : with_advice(wide);
 }
 
-JsonLayout json_layout(const TextFile& file) {
-  constexpr std::int64_t kFirst = 1 << 16;
-  constexpr std::int64_t kMost = 16 << 20;  // a longer first line is judged by its beginning
+JsonLayout json_layout(const HeadReader& head) {
+  constexpr std::size_t kFirst = 1 << 16;
+  constexpr std::size_t kMost = 16 << 20;  // a longer first line is judged by its beginning
   std::string text;
   std::string_view line;
-  for (std::int64_t bytes = kFirst; bytes <= kMost; bytes *= 16) {
-    text = file.read(file.start(), file.start() + bytes);
+  for (std::size_t bytes = kFirst; bytes <= kMost; bytes *= 16) {
+    text = head(bytes);
     const std::size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
     line = std::string_view(text).substr(begin);
     const bool json = line.starts_with('{') || line.starts_with('[');

@@ -3,10 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
-
-#include "text_file.hpp"
 
 namespace trireme {
 
@@ -24,7 +23,9 @@ enum class JsonLayout : std::uint8_t {
   array,    ///< the file begins as an array of objects
   one_big,  ///< the file begins as an object that its first line does not end
 };
-[[nodiscard]] JsonLayout json_layout(const TextFile& file);
+/// Gives the first `n` bytes of a text, or all.
+using HeadReader = std::function<std::string(std::size_t n)>;
+[[nodiscard]] JsonLayout json_layout(const HeadReader& head);
 
 /// The command that turns a file of this layout into JSON lines.
 [[nodiscard]] std::string_view to_json_lines(JsonLayout layout);

@@ -4,9 +4,8 @@
 
 #include <simdjson.h>
 
-#include "trireme/core/printable.hpp"
-
 #include "content.hpp"
+#include "record.hpp"
 #include "text_file.hpp"
 
 namespace trireme {
@@ -15,146 +14,141 @@ namespace {
 
 constexpr std::int64_t kStep = 1 << 20;
 
-/// The 1-based line at `offset`. Called only for error messages, as this reads the file up to
-/// there.
-std::int64_t line_number(const TextFile& file, std::int64_t offset) {
-  std::int64_t line = 1;
-  for (std::int64_t at = 0; at < offset; at += kStep) {
-    const std::string text = file.read(at, std::min(at + kStep, offset));
-    line += std::count(text.begin(), text.end(), '\n');
-  }
-  return line;
-}
-
-/// Finds the text in a line's document. simdjson's on-demand interface would be faster, but
-/// checks only what is asked for. Half a line must not pass for a document.
-class LineParser {
- public:
-  LineParser(const TextFile& file, const std::string& key) : file_(file), key_(key) {}
-
-  /// `line` is followed by SIMDJSON_PADDING readable bytes.
-  std::string_view parse(std::string_view line, std::int64_t offset) {
-    simdjson::dom::element value;
-    const auto error = parser_.parse(line.data(), line.size(), false).get(value);
-    if (error != simdjson::SUCCESS) {
-      const std::string trouble = json_trouble(line);
-      fail(offset, trouble.empty()
-                       ? fmt::format("not valid JSON: {}", simdjson::error_message(error))
-                       : "not JSON lines: " + trouble);
-    }
-    simdjson::dom::object object;
-    if (value.get(object) != simdjson::SUCCESS) {
-      const std::string trouble = json_trouble(line);
-      fail(offset, "the line is not a JSON object" + (trouble.empty() ? "" : ": " + trouble));
-    }
-    simdjson::dom::element text_value;
-    if (object.at_key(key_).get(text_value) != simdjson::SUCCESS) {
-      fail(offset, fmt::format("there is no key \"{}\"; {}", key_, keys_of(object)));
-    }
-    std::string_view text;
-    if (text_value.get(text) != simdjson::SUCCESS) {
-      fail(offset, fmt::format("the value of \"{}\" is not a text, but {}", key_,
-                               kind_of(text_value.type())));
-    }
-    return text;
-  }
-
- private:
-  [[noreturn]] void fail(std::int64_t offset, const std::string& what) const {
-    throw Error(fmt::format("{}, line {}: {}", file_.path(), line_number(file_, offset), what));
-  }
-
-  /// "the keys here are "id" and "body"; --jsonl-key chooses one".
-  static std::string keys_of(const simdjson::dom::object& object) {
-    constexpr std::size_t kShown = 8;
-    constexpr std::size_t kLength = 40;
-    std::vector<std::string> keys;
-    for (const auto& [key, value] : object) {
-      if (keys.size() == kShown) {
-        keys.emplace_back("...");
-        break;
-      }
-      keys.push_back(fmt::format("\"{}\"", shortened(key, kLength)));
-    }
-    if (keys.empty()) return "the object is empty";
-    return fmt::format("the keys here are {}; --jsonl-key chooses one", fmt::join(keys, ", "));
-  }
-
-  static std::string_view kind_of(simdjson::dom::element_type type) {
-    switch (type) {
-      case simdjson::dom::element_type::ARRAY:
-        return "an array";
-      case simdjson::dom::element_type::OBJECT:
-        return "an object";
-      case simdjson::dom::element_type::BOOL:
-        return "true or false";
-      case simdjson::dom::element_type::NULL_VALUE:
-        return "null";
-      default:
-        return "a number";
-    }
-  }
-
-  const TextFile& file_;
-  const std::string& key_;
-  simdjson::dom::parser parser_;
-};
-
-/// Extends `text`, which starts at offset `begin`, to the end of its last line.
-void complete_line(const TextFile& file, std::int64_t begin, std::string& text) {
-  if (text.back() == '\n') return;
-  const std::size_t line = text.rfind('\n') + 1;  // npos + 1 is 0
-  while (text.back() != '\n') {
-    const std::int64_t at = begin + static_cast<std::int64_t>(text.size());
-    const std::string more = file.read(at, at + kStep);
-    if (more.empty()) return;
-    text.append(more, 0, std::min(more.find('\n'), more.size() - 1) + 1);
-    TRM_REQUIRE(text.size() - line <= TextBlocks::kMaxLine,
-                "{}: the line around byte {} is longer than {} bytes", file.path(), at,
-                TextBlocks::kMaxLine);
-  }
-}
-
 bool blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
+/// Whether an escape in the line stands for half of a surrogate pair, if any does.
+bool has_surrogate(std::string_view line) {
+  for (std::size_t at = line.find("\\u"); at != std::string_view::npos;
+       at = line.find("\\u", at + 2)) {
+    const std::string_view digits = line.substr(at + 2, 2);
+    if (digits.size() == 2 && (digits[0] == 'd' || digits[0] == 'D') &&
+        std::string_view("89abcdefABCDEF").find(digits[1]) != std::string_view::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// What is wrong with a line that simdjson refuses.
+Fault fault_of(std::string_view line, simdjson::error_code error) {
+  if (error == simdjson::UTF8_ERROR) {
+    return {Trouble::utf8, 0, "not valid JSON: the line is not UTF-8"};
+  }
+  if (error == simdjson::STRING_ERROR && has_surrogate(line)) {
+    return {Trouble::surrogate, 0, "a text has half of a surrogate pair"};
+  }
+  const std::string trouble = json_trouble(line);
+  return {Trouble::json, 0,
+          trouble.empty() ? fmt::format("not valid JSON: {}", simdjson::error_message(error))
+                          : "not JSON lines: " + trouble};
+}
+
+/// Encodes lines. simdjson's on-demand interface would be faster, but checks only what is asked
+/// for. Half a line must not pass for a document.
+class LineEncoder {
+ public:
+  LineEncoder(const TextFormat& format, const Tokenizer& tokenizer)
+      : records_(format, tokenizer) {}
+
+  /// `line` is followed by SIMDJSON_PADDING readable bytes.
+  std::optional<Fault> encode(std::string_view line, TextPieces& pieces) {
+    simdjson::dom::element value;
+    const auto error = parser_.parse(line.data(), line.size(), false).get(value);
+    if (error != simdjson::SUCCESS) return fault_of(line, error);
+    simdjson::dom::object object;
+    if (value.get(object) != simdjson::SUCCESS) {
+      const std::string trouble = json_trouble(line);
+      return Fault{Trouble::json, 0,
+                   "the line is not a JSON object" + (trouble.empty() ? "" : ": " + trouble)};
+    }
+    return records_.encode(object, pieces);
+  }
+
+ private:
+  RecordEncoder records_;
+  simdjson::dom::parser parser_;
+};
+
+/// Extends `text` to the end of its last line, which starts at offset `begin` of the file.
+/// Returns false if the line is too long.
+bool complete_line(const TextFile& file, std::int64_t begin, std::int64_t max_line,
+                   std::string& text) {
+  if (text.back() == '\n') return true;
+  const std::size_t line = text.rfind('\n') + 1;  // npos + 1 is 0
+  while (text.back() != '\n') {
+    const std::int64_t at = begin + std::ssize(text);
+    const std::string more = file.read(at, at + kStep);
+    if (more.empty()) return true;
+    text.append(more, 0, std::min(more.find('\n'), more.size() - 1) + 1);
+    if (std::ssize(text) - static_cast<std::int64_t>(line) > max_line + 1) {
+      text.resize(line);
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
-TextPieces read_jsonl(const TextFile& file, const TextRange& block, const std::string& key,
+Fault long_line(const TextFormat& format) {
+  return {Trouble::length, 0, fmt::format("the line has more than {} bytes", format.max_line)};
+}
+
+void encode_lines(std::string& text, std::size_t at, const TextFormat& format,
+                  const Tokenizer& tokenizer, TextPieces& pieces, std::int64_t line) {
+  const std::size_t end = text.size();
+  text.append(simdjson::SIMDJSON_PADDING, ' ');
+  LineEncoder encoder(format, tokenizer);
+  for (; at < end; ++line) {
+    const std::size_t stop = std::min(text.find('\n', at), end);
+    const std::string_view words = std::string_view(text).substr(at, stop - at);
+    at = stop + 1;
+    if (std::ssize(words) > format.max_line) {
+      Fault fault = long_line(format);
+      fault.line = line;
+      pieces.add_fault(std::move(fault));
+    } else if (blank(words)) {
+      ++pieces.blank_lines;
+    } else if (auto fault = encoder.encode(words, pieces)) {
+      fault->line = line;
+      pieces.add_fault(std::move(*fault));
+    }
+  }
+  text.resize(end);
+}
+
+TextPieces read_jsonl(const TextFile& file, const TextRange& block, const TextFormat& format,
                       const Tokenizer& tokenizer) {
   // One byte more on the left shows whether a line starts exactly at the block's beginning.
   const std::int64_t begin = std::max<std::int64_t>(0, block.begin - 1);
   std::string text = file.read(begin, block.end);
+  const auto own = std::string_view(text).substr(static_cast<std::size_t>(block.begin - begin));
   TextPieces pieces;
-  pieces.hash =
-      hash_share(std::string_view(text).substr(static_cast<std::size_t>(block.begin - begin)),
-                 block.begin);
+  pieces.hash = hash_share(own, block.begin);
+  pieces.lines = std::ranges::count(own, '\n');
+  pieces.text_bytes = std::ssize(own);
 
   std::size_t at = 0;
+  std::int64_t line = 1;
   if (block.begin > 0) {
     const std::size_t found = text.find('\n');
     // A newline that is the block's last byte starts a line of the next block.
     if (found >= text.size() - 1) return pieces;
     at = found + 1;
+    if (found > 0) ++line;  // the newline is the block's own
   }
-  complete_line(file, begin, text);
+  const bool whole = complete_line(file, begin, format.max_line, text);
   if (block.begin < file.start()) {
     // Text begins behind the mark. Lines found from a byte of the mark on begin later.
     at = std::max(at, static_cast<std::size_t>(file.start() - begin));
   }
-  const std::size_t end = text.size();
-  text.append(simdjson::SIMDJSON_PADDING, ' ');
-  LineParser parser(file, key);
-  while (at < end) {
-    const std::size_t stop = std::min(text.find('\n', at), end);
-    const std::string_view line = std::string_view(text).substr(at, stop - at);
-    if (!blank(line)) {
-      tokenizer.encode(parser.parse(line, begin + static_cast<std::int64_t>(at)),
-                       pieces.tokens);
-      pieces.ends.push_back(static_cast<std::int64_t>(pieces.tokens.size()));
-    }
-    at = stop + 1;
+  encode_lines(text, at, format, tokenizer, pieces, line);
+  if (!whole) {
+    Fault fault = long_line(format);
+    fault.line = pieces.lines + 1;
+    pieces.add_fault(std::move(fault));
   }
   return pieces;
 }

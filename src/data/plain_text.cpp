@@ -2,6 +2,9 @@
 // Reads blocks of plain text. A separator can overlap itself, as "\n\n" does in "\n\n\n". Which
 // of the overlapping matches are separators depends on where the scan from the left started.
 #include <algorithm>
+#include <cstring>
+
+#include <simdjson.h>
 
 #include "text_file.hpp"
 
@@ -13,10 +16,13 @@ constexpr std::int64_t kWindow = 1 << 16;
 
 /// The last offset not after `x` at which one document's text can be split for encoding. The
 /// result depends on x alone, so the blocks on both sides agree on it.
-std::int64_t split_before(const TextFile& file, std::int64_t x, const Tokenizer& tokenizer) {
+std::int64_t split_before(const TextFile& file, std::int64_t x, const TextFormat& format,
+                          const Tokenizer& tokenizer) {
   if (x <= 0 || x >= file.bytes()) return x;
   const std::int64_t from = std::max<std::int64_t>(0, x - kWindow);
-  const auto split = static_cast<std::int64_t>(tokenizer.split_point(file.read(from, x)));
+  std::string text = file.read(from, x);
+  if (!format.as_it_is) text.resize(whole_characters(text));
+  const auto split = static_cast<std::int64_t>(tokenizer.split_point(text));
   TRM_REQUIRE(
       split > 0 || from == 0,
       "{}: the tokenizer {} cannot split the text anywhere in the {} bytes before byte {}",
@@ -64,33 +70,149 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
   return at;
 }
 
+/// Whether a document begins at `x`: at the file's beginning or right behind a separator.
+bool begins_document(const TextFile& file, std::int64_t x, const std::string& separator) {
+  if (x <= file.start()) return true;
+  if (separator.size() < 2) return file.read(x - 1, x) == separator;
+  return scan_to(file, x - 1, separator) == x;
+}
+
+/// The offset of the first byte that begins no character in UTF-8.
+std::size_t invalid_at(std::string_view text) {
+  // simdjson says whether a text is valid, but not where it is not.
+  std::size_t good = 0;
+  std::size_t bad = text.size();
+  while (bad - good > 4) {
+    const std::size_t middle = good + (bad - good) / 2;
+    const std::size_t end = good + whole_characters(text.substr(good, middle - good));
+    if (end > good && simdjson::validate_utf8(text.data() + good, end - good)) {
+      good = end;
+    } else {
+      bad = middle;
+    }
+  }
+  while (good < text.size()) {
+    std::size_t size = 1;
+    while (size <= 4 && good + size <= text.size() &&
+           !simdjson::validate_utf8(text.data() + good, size)) {
+      ++size;
+    }
+    if (size > 4 || good + size > text.size()) return good;
+    good += size;
+  }
+  return good;
+}
+
+/// Encodes parts of a text, and notes what is wrong with them.
+class PlainEncoder {
+ public:
+  /// `line` is the number of the text's first line.
+  PlainEncoder(const TextFormat& format, const Tokenizer& tokenizer, TextPieces& pieces,
+               std::string_view text, std::int64_t line)
+      : format_(format), tokenizer_(tokenizer), pieces_(pieces), text_(text), line_(line) {
+    pieces.tail.flags |= kEndCounts;
+  }
+
+  /// Whether a document begins with what comes next.
+  void begin_at(bool beginning) { part_ = beginning ? TextPart::first : TextPart::later; }
+
+  void encode(std::size_t begin, std::size_t end) {
+    if (begin >= end) return;
+    const std::string_view part = text_.substr(begin, end - begin);
+    pieces_.tail.bytes += std::ssize(part);
+    if (std::memchr(part.data(), 0, part.size()) != nullptr) pieces_.tail.flags |= kHasNul;
+    if (format_.as_it_is || simdjson::validate_utf8(part.data(), part.size())) {
+      tokenizer_.encode_part(part, part_, pieces_.tokens);
+      part_ = TextPart::later;
+      return;
+    }
+    const std::size_t at = begin + invalid_at(part);
+    pieces_.tail.flags |= kBad;
+    pieces_.add_fault(
+        {Trouble::utf8, line_ + std::ranges::count(text_.substr(0, at), '\n'),
+         fmt::format("the text is not UTF-8 at byte 0x{:02x}; convert it (iconv), "
+                     "or take any bytes with --format text",
+                     static_cast<unsigned char>(text_[at]))});
+  }
+  void end_document() {
+    part_ = TextPart::first;
+    pieces_.end_document();
+    pieces_.tail.flags |= kEndCounts;
+  }
+
+ private:
+  const TextFormat& format_;
+  const Tokenizer& tokenizer_;
+  TextPieces& pieces_;
+  std::string_view text_;
+  std::int64_t line_;
+  TextPart part_ = TextPart::first;
+};
+
 }  // namespace
 
-TextPieces read_plain(const TextFile& file, const TextRange& block,
-                      const std::string& separator, const Tokenizer& tokenizer) {
+std::size_t whole_characters(std::string_view text) {
+  const std::size_t most = std::min<std::size_t>(text.size(), 3);
+  for (std::size_t back = 1; back <= most; ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if (byte < 0x80) break;     // a character of its own
+    if (byte < 0xc0) continue;  // the middle of one
+    const std::size_t size = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+    return size > back ? text.size() - back : text.size();
+  }
+  return text.size();
+}
+
+void encode_plain(const TextChunk& chunk, std::size_t start, const TextFormat& format,
+                  const Tokenizer& tokenizer, TextPieces& pieces) {
+  const std::string& text = chunk.text;
+  PlainEncoder encoder(format, tokenizer, pieces, text, 1);
+  encoder.begin_at(chunk.begins_document);
+  for (const std::size_t end : chunk.ends) {
+    encoder.encode(start, end);
+    encoder.end_document();
+    start = end + format.separator.size();
+  }
+  encoder.encode(start, text.size());
+}
+
+TextPieces read_plain(const TextFile& file, const TextRange& block, const TextFormat& format,
+                      const Tokenizer& tokenizer) {
+  const std::string& separator = format.separator;
   // The block's documents are those in [begin, end), which may start a little further left.
-  const std::int64_t begin = std::max(split_before(file, block.begin, tokenizer), file.start());
-  const std::int64_t end = std::max(split_before(file, block.end, tokenizer), file.start());
+  const std::int64_t begin =
+      std::max(split_before(file, block.begin, format, tokenizer), file.start());
+  const std::int64_t end =
+      std::max(split_before(file, block.end, format, tokenizer), file.start());
   const auto m = static_cast<std::int64_t>(separator.size());
   const std::int64_t from = std::min(begin, block.begin);  // a mark belongs to the hash too
   const std::string text = file.read(from, block.end + std::max<std::int64_t>(m - 1, 0));
   const auto own =
       std::string_view(text).substr(static_cast<std::size_t>(block.begin - from),
                                     static_cast<std::size_t>(block.end - block.begin));
-  const auto view = std::string_view(text).substr(
-      std::min(static_cast<std::size_t>(begin - from), text.size()));
+  const auto skipped = std::min(static_cast<std::size_t>(begin - from), text.size());
+  const auto view = std::string_view(text).substr(skipped);
 
   TextPieces pieces;
   pieces.hash = hash_share(own, block.begin);
   pieces.has_crlf = own.find("\r\n") != std::string_view::npos;
+  pieces.lines = std::ranges::count(own, '\n');
+  pieces.text_bytes = std::ssize(own);
+  const std::int64_t lines_before =
+      begin < block.begin
+          ? std::ranges::count(view.substr(0, static_cast<std::size_t>(block.begin - begin)),
+                               '\n')
+          : 0;
+  PlainEncoder encoder(format, tokenizer, pieces, view, 1 - lines_before);
   const auto stop = static_cast<std::size_t>(end - begin);
   std::size_t at = 0;
   if (m > 0) at = static_cast<std::size_t>(scan_to(file, begin, separator) - begin);
+  encoder.begin_at(at > 0 || begins_document(file, begin, separator));
   while (at < stop) {
     const std::size_t found = m > 0 ? view.find(separator, at) : std::string_view::npos;
-    tokenizer.encode(view.substr(at, std::min(found, stop) - at), pieces.tokens);
+    encoder.encode(at, std::min(found, stop));
     if (found >= stop) break;
-    pieces.ends.push_back(static_cast<std::int64_t>(pieces.tokens.size()));
+    encoder.end_document();
     at = found + separator.size();
   }
   return pieces;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Splits files into blocks, and joins their results.
+// Divides files into units, and reads these.
 #include "trireme/data/prepare.hpp"
 
 #include <algorithm>
@@ -8,16 +8,6 @@
 
 namespace trireme {
 
-namespace {
-
-std::uint64_t scramble(std::uint64_t x) {
-  x = (x ^ (x >> 33U)) * 0xff51afd7ed558ccdU;
-  x = (x ^ (x >> 33U)) * 0xc4ceb9fe1a85ec53U;
-  return x ^ (x >> 33U);
-}
-
-}  // namespace
-
 TextBlocks::TextBlocks(std::vector<TextInput> inputs, TextFormat format,
                        const Tokenizer& tokenizer, std::int64_t block_bytes)
     : inputs_(std::move(inputs)),
@@ -25,17 +15,15 @@ TextBlocks::TextBlocks(std::vector<TextInput> inputs, TextFormat format,
       tokenizer_(tokenizer),
       block_bytes_(block_bytes) {
   TRM_CHECK(block_bytes > 0, "blocks of {} bytes", block_bytes);
-  TRM_REQUIRE(static_cast<std::int64_t>(format_.separator.size()) <= kMaxSeparator,
+  TRM_REQUIRE(std::ssize(format_.separator) <= kMaxSeparator,
               "the document separator has {} bytes; at most {} are possible",
               format_.separator.size(), kMaxSeparator);
-  first_blocks_.push_back(0);
+  first_units_.push_back(0);
   for (const TextInput& input : inputs_) {
-    first_blocks_.push_back(first_blocks_.back() +
-                            (input.bytes + block_bytes - 1) / block_bytes);
+    const std::int64_t blocks = (input.bytes + block_bytes - 1) / block_bytes;
+    first_units_.push_back(first_units_.back() + (input.is_stream() ? 1 : blocks));
   }
 }
-
-TextBlocks::~TextBlocks() = default;
 
 std::int64_t TextBlocks::bytes() const {
   std::int64_t sum = 0;
@@ -44,80 +32,72 @@ std::int64_t TextBlocks::bytes() const {
 }
 
 TextBlocks::Place TextBlocks::place(std::int64_t k) const {
-  const auto next = std::upper_bound(first_blocks_.begin(), first_blocks_.end(), k);
-  TRM_CHECK(next != first_blocks_.begin() && next != first_blocks_.end(), "block {} of {}", k,
+  const auto next = std::upper_bound(first_units_.begin(), first_units_.end(), k);
+  TRM_CHECK(next != first_units_.begin() && next != first_units_.end(), "unit {} of {}", k,
             count());
-  const auto input = static_cast<std::size_t>(next - first_blocks_.begin() - 1);
-  const std::int64_t begin = (k - first_blocks_[input]) * block_bytes_;
-  const std::int64_t bytes = inputs_[input].bytes;
-  return {input, begin, std::min(begin + block_bytes_, bytes), begin + block_bytes_ >= bytes};
+  const auto number = static_cast<std::size_t>(next - first_units_.begin() - 1);
+  const TextInput& input = inputs_[number];
+  if (input.is_stream()) return {number, 0, input.bytes, true, true};
+  const std::int64_t begin = (k - first_units_[number]) * block_bytes_;
+  const std::int64_t end = std::min(begin + block_bytes_, input.bytes);
+  return {number, begin, end, end == input.bytes, false};
 }
 
-TextPieces TextBlocks::read(std::int64_t k) {
+TextPieces TextBlocks::read(std::int64_t k) const {
   const Place at = place(k);
+  TRM_CHECK(!at.stream, "unit {} is a stream", k);
   const TextInput& input = inputs_[at.input];
-  if (open_ == nullptr || open_input_ != at.input) {
-    open_ = std::make_unique<TextFile>(input);
-    open_input_ = at.input;
-  }
+  const TextFile file(input);
   const TextRange range{at.begin, at.end};
-  return input.jsonl ? read_jsonl(*open_, range, format_.jsonl_key, tokenizer_)
-                     : read_plain(*open_, range, format_.separator, tokenizer_);
+  TextPieces pieces = input.jsonl ? read_jsonl(file, range, format_, tokenizer_)
+                                  : read_plain(file, range, format_, tokenizer_);
+  pieces.input_bytes = at.end - at.begin;
+  pieces.ends_file = at.last;
+  return pieces;
 }
 
-void DocumentJoiner::add(std::int64_t k, const TextPieces& pieces) {
-  std::size_t at = 0;
-  const std::span<const std::int32_t> tokens = pieces.tokens;
-  for (const std::int64_t end : pieces.ends) {
-    writer_.append(tokens.subspan(at, static_cast<std::size_t>(end) - at));
-    writer_.end_document();
-    at = static_cast<std::size_t>(end);
-  }
-  writer_.append(tokens.subspan(at));
-  file_hash_ += pieces.hash;
-  const TextBlocks::Place place = blocks_.place(k);
-  seen_[place.input].separators += pieces.ends.size();
-  seen_[place.input].has_crlf |= pieces.has_crlf;
-  if (!place.last) return;
-  // The text after the last separator is a document unless it is empty.
-  if (!writer_.document_empty()) writer_.end_document();
-  const auto bytes = static_cast<std::uint64_t>(blocks_.inputs()[place.input].bytes);
-  hash_ = scramble(hash_ * 0x9e3779b97f4a7c15U + scramble(file_hash_ + scramble(bytes)));
-  file_hash_ = 0;
+std::unique_ptr<StreamReader> TextBlocks::open(std::int64_t k) const {
+  return std::make_unique<StreamReader>(inputs_[place(k).input], format_, tokenizer_,
+                                        block_bytes_);
 }
 
-std::string DocumentJoiner::check_separator() const {
-  if (blocks_.format().separator.empty()) return {};
-  const bool of_lines = blocks_.format().separator.find('\n') != std::string::npos &&
-                        blocks_.format().separator.find('\r') == std::string::npos;
-  std::vector<std::string> without;
-  std::size_t plain = 0;
-  const char* advice = "leave --document-separator out if each file is one document";
-  for (std::size_t i = 0; i < seen_.size(); ++i) {
-    const TextInput& input = blocks_.inputs()[i];
-    if (input.jsonl || input.bytes == 0) continue;
-    ++plain;
-    if (seen_[i].separators > 0) continue;
-    TRM_REQUIRE(!of_lines || !seen_[i].has_crlf,
-                "{}: the document separator stands nowhere in it, and its lines end in \\r\\n. "
-                "Convert it (sed 's/\\r$//'), or write \\r\\n for each \\n of the separator",
-                input.path);
-    without.push_back(input.path);
+TextPieces TextBlocks::encode(std::int64_t k, TextChunk&& chunk) const {
+  const TextInput& input = inputs_[place(k).input];
+  TextPieces pieces;
+  std::string& text = chunk.text;
+  pieces.hash = hash_share(text, chunk.offset);
+  pieces.lines = std::ranges::count(text, '\n');
+  pieces.text_bytes = std::ssize(text);
+  pieces.input_bytes = chunk.input_bytes;
+  pieces.ends_file = chunk.last;
+  const std::size_t start = chunk.offset == 0 ? static_cast<std::size_t>(input.start) : 0;
+  if (chunk.kind == TextChunk::Kind::long_line) {
+    Fault fault = long_line(format_);
+    fault.line = 1;
+    pieces.add_fault(std::move(fault));
+  } else if (chunk.kind == TextChunk::Kind::text && input.jsonl) {
+    encode_lines(text, start, format_, tokenizer_, pieces, 1);
+  } else if (chunk.kind == TextChunk::Kind::text) {
+    pieces.has_crlf = text.find("\r\n") != std::string::npos;
+    encode_plain(chunk, start, format_, tokenizer_, pieces);
   }
-  if (plain == 0) {
-    return "--document-separator has no effect, as every input holds JSON lines";
-  }
-  if (without.empty()) return {};
-  TRM_REQUIRE(without.size() < plain,
-              "the document separator stands nowhere in the input ({}{}); {}", without.front(),
-              plain > 1 ? fmt::format(" and {} more", plain - 1) : "", advice);
-  return fmt::format(
-      "the document separator stands in {} of {} files of plain text; {}{} {} document{}",
-      plain - without.size(), plain, without.front(),
-      without.size() > 1 ? fmt::format(" and {} more", without.size() - 1) : "",
-      without.size() > 1 ? "are one" : "is one", without.size() > 1 ? " each" : "");
+  return pieces;
 }
 
-std::string DocumentJoiner::source_hash() const { return fmt::format("{:016x}", hash_); }
+Surroundings TextBlocks::surroundings() const {
+  if (format_.chat != nullptr) return {};  // the template writes all that there is
+  Surroundings around = tokenizer_.surroundings();
+  // The writer ends each document with this id itself.
+  if (!around.after.empty() && around.after.back() == tokenizer_.end_of_document()) {
+    around.after.pop_back();
+  }
+  return around;
+}
+
+void TextBlocks::read_all(std::int64_t k, const std::function<void(TextPieces&&)>& f) const {
+  if (!place(k).stream) return f(read(k));
+  const auto reader = open(k);
+  while (!reader->at_end()) f(encode(k, reader->next()));
+}
 
 }  // namespace trireme

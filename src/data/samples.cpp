@@ -86,6 +86,7 @@ Samples::Samples(const SamplesOptions& options)
 
 Samples::~Samples() = default;
 Samples::Samples(Samples&&) noexcept = default;
+Samples& Samples::operator=(Samples&&) noexcept = default;
 
 std::vector<double> Samples::weights(const SamplesOptions& options) const {
   if (!options.weights.empty()) return options.weights;

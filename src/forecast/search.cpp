@@ -275,7 +275,7 @@ SearchResult search_layouts(const Deck& deck, int ranks, const Machine& machine,
 }
 
 std::vector<std::string> explain_difference(const FoundLayout& given, const FoundLayout& best) {
-  struct Part {
+  struct TimeShare {
     double more;
     std::string text;
   };
@@ -283,7 +283,7 @@ std::vector<std::string> explain_difference(const FoundLayout& given, const Foun
   const TimePlan& b = best.time;
   const Layout& x = given.layout;
   const Layout& y = best.layout;
-  std::vector<Part> parts = {
+  std::vector<TimeShare> parts = {
       {g.compute - b.compute,
        x.recompute == y.recompute
            ? fmt::format("the busiest stage computes longer: layers are shared less evenly, or "
@@ -303,9 +303,9 @@ std::vector<std::string> explain_difference(const FoundLayout& given, const Foun
            "stages wait longer: pp {}, {} micro-batches, {} chunks; the best has {}, {}, {}",
            x.pp, x.accumulation, x.chunks, y.pp, y.accumulation, y.chunks)},
       {g.optimizer - b.optimizer, "a rank updates more elements"}};
-  std::ranges::sort(parts, std::greater(), &Part::more);
+  std::ranges::sort(parts, std::greater(), &TimeShare::more);
   std::vector<std::string> lines;
-  for (const Part& p : parts) {
+  for (const TimeShare& p : parts) {
     if (p.more > 0.005 * g.step()) {
       lines.push_back(fmt::format("{:+.3g} s: {}", p.more, p.text));
     }

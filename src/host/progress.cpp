@@ -59,7 +59,7 @@ void Progress::update(double done) {
   if (at - shown_ < (terminal_ ? kTerminalSeconds : kLogSeconds)) return;
   shown_ = at;
   if (terminal_) {
-    const double share = total_ > 0 ? done / total_ : 1;
+    const double share = total_ > 0 ? done / total_ : 0;
     log::show(live_place(), bar_line(share, parts(done), live_columns()));
   } else {
     log::info("{}", fmt::join(parts(done), ", "));
@@ -69,14 +69,19 @@ void Progress::update(double done) {
 std::vector<std::string> Progress::parts(double done) const {
   const double rate = (done - first_) / std::max(now() - started_, 1e-9);
   const std::string unit = unit_.empty() ? "" : " " + unit_;
+  const bool known = total_ > 0;
   std::vector<std::string> all = {
-      fmt::format("{} {:.0f} of {:.0f}{}", what_, done, total_, unit)};
+      known ? fmt::format("{} {:.0f} of {:.0f}{}", what_, done, total_, unit)
+            : fmt::format("{} {:.0f}{}", what_, done, unit)};
   if (news_.empty()) {
-    all.push_back(fmt::format("{:.0f}%", total_ > 0 ? 100 * done / total_ : 100));
+    if (known) all.push_back(fmt::format("{:.0f}%", 100 * done / total_));
     all.push_back(fmt::format("{:.1f}{}/s", rate, unit));
   }
   all.insert(all.end(), news_.begin(), news_.end());
-  all.push_back(fmt::format("{} left", rate > 0 ? duration_text((total_ - done) / rate) : "?"));
+  if (known) {
+    all.push_back(
+        fmt::format("{} left", rate > 0 ? duration_text((total_ - done) / rate) : "?"));
+  }
   return all;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "trireme/core/log.hpp"
@@ -119,6 +120,20 @@ std::int64_t drop_after(h5::Group& group, std::int64_t iteration) {
   const auto keep = std::ranges::upper_bound(done, iteration) - done.begin();
   for (const std::string& column : group.names()) group.dataset(column).resize(keep);
   return keep == 0 ? 0 : done[static_cast<std::size_t>(keep) - 1];
+}
+
+/// The column begins with the first evaluation that knows it; NaN where it isn't known.
+void append_bits_per_byte(h5::File& file, const std::string& group, double bits) {
+  const std::string name = group + "/bits_per_byte";
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> values{bits > 0 ? bits : unknown};
+  if (!file.has(name)) {
+    if (bits <= 0) return;
+    file.create_dataset(name, DType::f64, Shape{0}, kColumn);
+    const auto rows = static_cast<std::size_t>(file.dataset(group + "/loss").shape().count());
+    values.insert(values.begin(), rows - 1, unknown);
+  }
+  append(file, name, DType::f64, values);
 }
 
 }  // namespace
@@ -261,6 +276,7 @@ void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) 
     append(file, group + "/iteration", DType::i64, {static_cast<double>(evaluation.iteration)});
     append(file, group + "/loss", DType::f64, {evaluation.loss});
     append(file, group + "/perplexity", DType::f64, {std::exp(evaluation.loss)});
+    append_bits_per_byte(file, group, evaluation.bits_per_byte);
   });
 }
 

@@ -71,6 +71,10 @@ void TensorBoard::add(double wall_time, const std::string& group,
   records_ += event_file::record(
       event_file::scalars(wall_time, evaluation.iteration,
                           {{loss, evaluation.loss}, {perplexity, std::exp(evaluation.loss)}}));
+  if (evaluation.bits_per_byte <= 0) return;
+  const std::string bits = group + "/bits_per_byte";
+  records_ += event_file::record(
+      event_file::scalars(wall_time, evaluation.iteration, {{bits, evaluation.bits_per_byte}}));
 }
 
 void TensorBoard::add_peak_bytes(double wall_time, std::int64_t iteration, std::int64_t bytes) {

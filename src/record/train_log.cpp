@@ -221,15 +221,21 @@ void TrainLog::write_timelines() {
   }
 }
 
-void TrainLog::print_evaluation(const std::string& group, std::int64_t iteration, double loss) {
-  if (group == "valid") take_better(best_, {iteration, loss});
-  log::event(fmt::format("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}", group, iteration,
-                         fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, loss,
-                         std::exp(loss)),
-             fmt::format(R"("event": "evaluation", "data": "{}", "iteration": {}, "loss": {})",
-                         group, iteration, json_number(loss)));
+void TrainLog::print_evaluation(const std::string& group, const EvaluationRecord& e) {
+  if (group == "valid") take_better(best_, {e.iteration, e.loss});
+  const bool has_bits = e.bits_per_byte > 0;
+  log::event(
+      fmt::format("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}{}", group, e.iteration,
+                  fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, e.loss,
+                  std::exp(e.loss),
+                  has_bits ? fmt::format(" | {:.4f} bits a byte", e.bits_per_byte) : ""),
+      fmt::format(R"("event": "evaluation", "data": "{}", "iteration": {}, "loss": {}{})",
+                  group, e.iteration, json_number(e.loss),
+                  has_bits
+                      ? fmt::format(R"(, "bits_per_byte": {})", json_number(e.bits_per_byte))
+                      : ""));
   if (!tensorboard_) return;
-  tensorboard_->add(seconds_since_1970(), group, {iteration, loss});
+  tensorboard_->add(seconds_since_1970(), group, e);
   tensorboard_->flush();
 }
 

@@ -1,15 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokenizer of single bytes.
+// The tokenizers of single bytes, and the choice of a tokenizer by its kind.
 #include "trireme/tokenizer/tokenizer.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "trireme/core/error.hpp"
+#include "trireme/core/printable.hpp"
+
+#include "fields.hpp"
+#include "hugging_face.hpp"
+#include "ranks.hpp"
+#include "sentence_piece.hpp"
 
 namespace trireme {
 
-void ByteTokenizer::encode(std::string_view text, std::vector<std::int32_t>& to) const {
+void ByteTokenizer::encode_part(std::string_view text, TextPart /*part*/,
+                                std::vector<std::int32_t>& to) const {
   const std::size_t n = to.size();
   to.resize(n + text.size());
   for (std::size_t i = 0; i < text.size(); ++i) to[n + i] = static_cast<unsigned char>(text[i]);
+}
+
+std::optional<std::int32_t> ByteTokenizer::id_of(std::string_view token) const {
+  if (token.size() != 1) return std::nullopt;
+  return static_cast<unsigned char>(token.front());
 }
 
 std::string ByteTokenizer::decode(std::span<const std::int32_t> ids) const {
@@ -23,11 +37,33 @@ std::string ByteTokenizer::decode(std::span<const std::int32_t> ids) const {
   return text;
 }
 
+std::string CharacterTokenizer::decode(std::span<const std::int32_t> ids) const {
+  std::string text;
+  for (const std::int32_t id : ids) {
+    TRM_REQUIRE(id >= 0 && id < 256, "token id {} stands for no character", id);
+    if (id != end_of_document()) text += static_cast<char>(id);
+  }
+  return text;
+}
+
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& kind,
                                           const std::string& definition) {
-  TRM_REQUIRE(kind == "bytes", "tokenizer \"{}\" is not known; the only kind is: bytes", kind);
-  TRM_REQUIRE(definition.empty(), "the tokenizer \"bytes\" takes no definition");
-  return std::make_unique<ByteTokenizer>();
+  const bool is_plain = kind == "bytes" || kind == "characters";
+  TRM_REQUIRE(!is_plain || definition.empty(), "the tokenizer \"{}\" takes no definition",
+              kind);
+  if (kind == "bytes") return std::make_unique<ByteTokenizer>();
+  if (kind == "characters") return std::make_unique<CharacterTokenizer>();
+  if (kind == "ranks") return make_ranked(definition);
+  if (kind == "sentencepiece") return make_sentence_piece(definition);
+  TRM_REQUIRE(kind == "hugging-face",
+              "the tokenizer \"{}\" is not known; these kinds are: bytes, characters, "
+              "hugging-face, ranks, sentencepiece",
+              printable(kind));
+  const std::string where = "the tokenizer's definition";
+  nlohmann::json spec = parse_json(definition, where);
+  require_fields(spec, {"tokenizer", "end_of_document"}, where);
+  const std::string end = optional_text(spec, "end_of_document", where);
+  return make_hugging_face(std::move(spec["tokenizer"]), end, where);
 }
 
 }  // namespace trireme

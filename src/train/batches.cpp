@@ -115,4 +115,17 @@ void TokenUploads::submit() {
   next_ = (next_ + 1) % kRooms;
 }
 
+double BatchLayout::text_bytes(const std::vector<std::int32_t>& tokens,
+                               std::span<const std::uint16_t> of_ids) const {
+  if (of_ids.empty()) return 0;
+  double bytes = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const bool is_target = i % static_cast<std::size_t>(seq_ + 1) != 0;
+    if (!is_target || tokens[i] < 0) continue;
+    const auto id = static_cast<std::size_t>(tokens[i]);
+    if (id < of_ids.size()) bytes += of_ids[id];
+  }
+  return bytes;
+}
+
 }  // namespace trireme

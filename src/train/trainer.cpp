@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numbers>
 
 #include "trireme/deck/graph_limits.hpp"
 #include "trireme/deck/stage_bounds.hpp"
@@ -190,21 +191,24 @@ void Trainer::require_updates() const {
 }
 
 std::optional<Trainer::Evaluated> Trainer::evaluated(
-    const std::vector<MicroBatch>& micro_batches) const {
-  std::array<double, 4> sums{};  // loss_sum, and ranks that gave up
+    const std::vector<MicroBatch>& micro_batches, double bytes) const {
+  std::array<double, 5> sums{};  // loss_sum, ranks that gave up, and bytes
   if (mesh_.last_stage() && mesh_.at.tp == 0) {
     const View losses = micro_batches.front().loss_sum;
     ex_.device.copy_to_host(sums.data(), losses.raw(), losses.bytes(), ex_.stream);
     ex_.stream.synchronize();
+    sums[4] = bytes;
   }
   sums[3] = executor_.gave_up() ? 1.0 : 0.0;
-  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{4}), Reduction::sum);
+  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{5}), Reduction::sum);
   if (sums[3] > 0) return std::nullopt;
   const double weight = micro_batches.front().loss_weight;
-  return Evaluated{sums[0] * weight, sums[2] / rule_.targets};
+  return Evaluated{sums[0] * weight, sums[2] / rule_.targets, sums[4]};
 }
 
-std::optional<double> Trainer::evaluate(const SampleSource* source, std::int64_t batches) {
+std::optional<Trainer::Evaluation> Trainer::evaluate(
+    const SampleSource* source, std::int64_t batches,
+    std::span<const std::uint16_t> text_bytes) {
   Evaluated sum;
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
@@ -212,10 +216,11 @@ std::optional<double> Trainer::evaluate(const SampleSource* source, std::int64_t
     if (layout_.needs_tokens()) tokens = read_samples(*source, layout_.runs(first));
     const auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, false);
     executor_.evaluate(micro_batches, {&zero_});
-    const auto part = evaluated(micro_batches);
+    const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes));
     if (!part) return std::nullopt;
     sum.loss += part->loss;
     sum.counted += part->counted;
+    sum.bytes += part->bytes;
   }
   if (sum.counted == 0) {
     Error error(
@@ -223,7 +228,8 @@ std::optional<double> Trainer::evaluate(const SampleSource* source, std::int64_t
         "of them out");
     throw error.set_everywhere();
   }
-  return sum.loss / sum.counted;
+  const double bits = sum.loss * rule_.targets / std::numbers::ln2;
+  return Evaluation{sum.loss / sum.counted, sum.bytes > 0 ? bits / sum.bytes : 0};
 }
 
 }  // namespace trireme

@@ -5,7 +5,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "trireme/data/prepare.hpp"
+#include "trireme/data/document_joiner.hpp"
 
 #include "../support/error_of.hpp"
 #include "../support/temporary_folder.hpp"
@@ -46,7 +46,9 @@ class Inputs {
       TextBlocks blocks(find_inputs(paths, format), format, tokenizer, block);
       TokenFileWriter writer(folder_ / "out.h5", tokenizer);
       DocumentJoiner joiner(blocks, writer);
-      for (std::int64_t k = 0; k < blocks.count(); ++k) joiner.add(k, blocks.read(k));
+      for (std::int64_t k = 0; k < blocks.count(); ++k) {
+        blocks.read_all(k, [&](TextPieces&& pieces) { joiner.add(k, pieces); });
+      }
       result.warning = joiner.check_separator();
       writer.finish(joiner.source_hash());
       const TokenFile file(folder_ / "out.h5");
@@ -85,10 +87,6 @@ BOOST_AUTO_TEST_CASE(other_formats_are_named) {
     }
   };
   const std::string more(400, 'x');
-  check("\x1f\x8b\x08"s + more, "gzip-compressed data; decompress it first");
-  check("\x28\xb5\x2f\xfd" + more, "zstd-compressed");
-  check("\xfd"s + "7zXZ\0"s + more, "xz-compressed");
-  check("BZh9" + "1AY&SY"s + more, "bzip2-compressed");
   check("PK\x03\x04" + more, "zip-compressed");
   check("\x04\x22\x4d\x18" + more, "lz4-compressed");
   check("PAR1" + more, "Parquet");

@@ -139,9 +139,9 @@ class RankRun {
       samples += deck_.train_batch_size;
       if (deck_.eval_iters > 0 && iteration_ % deck_.eval_interval == 0) {
         const SampleSource* source = trainer_.layout().needs_tokens() ? &held_out : nullptr;
-        const auto loss = trainer_.evaluate(source, deck_.eval_iters);
-        if (loss) {
-          mine.valid.push_back(*loss);
+        const auto found = trainer_.evaluate(source, deck_.eval_iters);
+        if (found) {
+          mine.valid.push_back(found->loss);
         } else {
           ++mine.cut;
         }

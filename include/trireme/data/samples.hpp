@@ -90,6 +90,7 @@ class Samples : public SampleSource {
   explicit Samples(const SamplesOptions& options);
   ~Samples() override;
   Samples(Samples&&) noexcept;
+  Samples& operator=(Samples&&) noexcept;
 
   [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
   /// The id that ends documents in all files; −1 if they differ or one doesn't say it.

@@ -155,7 +155,6 @@ class TokenFileWriter : public DocumentSink {
   void end_document(bool end_counts = true, double label = 0) override;
   void drop_document() override;
   [[nodiscard]] std::int64_t document_tokens() const override { return document_tokens_; }
-  [[nodiscard]] bool document_empty() const { return document_tokens_ == 0; }
   /// Throws Error if there is no token at all. Replaces an existing file atomically.
   void finish(const std::string& source_hash, const std::vector<std::string>& label_names = {});
 

@@ -27,6 +27,11 @@ struct NodeProcessors {
   int share = 1;  ///< this rank's equal share, at least 1
 };
 
+/// The processors of this rank's node. Collective.
+[[nodiscard]] NodeProcessors node_processors(const MpiSession& mpi);
+/// `wanted` threads if above 0, else OMP_NUM_THREADS, else this rank's share of its node.
+[[nodiscard]] int threads_of_rank(int wanted, const NodeProcessors& processors);
+
 class Engine {
  public:
   /// Selects GPUs if the deck says `cuda`, or if the deck says `auto` and all ranks see a GPU.

@@ -14,7 +14,8 @@ namespace trireme {
 /// not set, lines go to the log.
 class Progress {
  public:
-  /// `what` names the work, and `unit` what is counted ("MB"; may be empty). A resumed run has
+  /// `what` names the work, and `unit` what is counted ("MB"; may be empty). A `total` of 0 is
+  /// not known. A resumed run has
   /// already `done` a share of `total`, which the rate leaves out.
   Progress(std::string what, std::string unit, double total, double done = 0);
   ~Progress();

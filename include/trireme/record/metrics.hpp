@@ -39,6 +39,7 @@ struct StepRecord {
 struct EvaluationRecord {
   std::int64_t iteration = 0;
   double loss = 0;
+  double bits_per_byte = 0;  ///< 0: not known
 };
 
 /// One checkpoint.

@@ -37,8 +37,8 @@ class TrainLog {
   void print_line();
   /// Writes rows, timelines and events of all steps so far, now. Collective.
   void write_rows();
-  /// Logs and records the mean loss on "valid" or "test" after `iteration` iterations.
-  void print_evaluation(const std::string& group, std::int64_t iteration, double loss);
+  /// Logs and records an evaluation of "valid" or "test".
+  void print_evaluation(const std::string& group, const EvaluationRecord& e);
   /// The last known loss and the recent rate, for a progress bar. Empty before the first step.
   [[nodiscard]] std::vector<std::string> news() const;
   /// Logs a summary of the run.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
@@ -58,6 +59,9 @@ class BatchLayout {
                                                       std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,
                                                       bool training) const;
+  /// Bytes of text of the targets that count among `tokens`. `of_ids` are each id's, or empty.
+  [[nodiscard]] double text_bytes(const std::vector<std::int32_t>& tokens,
+                                  std::span<const std::uint16_t> of_ids) const;
 
  private:
   std::int64_t count_;  ///< micro-batches a step

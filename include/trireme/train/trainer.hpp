@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -82,11 +83,18 @@ class Trainer {
   /// Throws Error, on all ranks, if a fixed loss scale let no step since the last load() update
   /// anything.
   void require_updates() const;
-  /// Mean loss over the targets that count in `batches` global batches of `source`, from its
-  /// first sample on. `source` is null on stages that read no tokens. Empty if any rank's watch
-  /// gave the evaluation up. Throws Error, on all ranks, if no target counts.
-  [[nodiscard]] std::optional<double> evaluate(const SampleSource* source,
-                                               std::int64_t batches);
+  /// The result of an evaluation.
+  struct Evaluation {
+    double loss = 0;           ///< mean over the targets that count, in nats
+    double bits_per_byte = 0;  ///< 0: not known
+  };
+  /// Evaluates `batches` global batches of `source`, from its first sample on. `source` is null
+  /// on stages that read no tokens. `text_bytes` are each id's bytes of text, or empty. Empty
+  /// if any rank's watch gave the evaluation up. Throws Error, on all ranks, if no target
+  /// counts.
+  [[nodiscard]] std::optional<Evaluation> evaluate(
+      const SampleSource* source, std::int64_t batches,
+      std::span<const std::uint16_t> text_bytes = {});
 
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
   /// the trainer. Their content is right after wait_for_values().
@@ -162,10 +170,11 @@ class Trainer {
   struct Evaluated {
     double loss = 0;     ///< Σ token losses / targets of a batch
     double counted = 0;  ///< share of targets that count
+    double bytes = 0;    ///< that the text of these targets has
   };
-  /// Sums over all ranks; nothing if any rank gave up.
-  [[nodiscard]] std::optional<Evaluated> evaluated(
-      const std::vector<MicroBatch>& micro_batches) const;
+  /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
+  [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,
+                                                   double bytes) const;
   [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
   [[nodiscard]] std::string first_bad_activation(const std::vector<MicroBatch>& micro_batches);

@@ -58,7 +58,10 @@ train describes all keys.
     {"data", "token files and splits",
      R"text(
 The command `trireme prepare` turns plain text or JSON lines into a token file. The key
-data_path names that file. The option --document-separator says where a document ends.
+data_path names that file. Inputs are files, folders, patterns or standard input, packed or
+not. The option --document-separator says where a document of plain text ends. The option
+--tokenizer names a tokenizer's file or folder: without one, bytes are tokens. The command
+`trireme tokenize` shows what a tokenizer makes of a text.
 
 These keys also take PREFIX of Megatron's PREFIX.bin and PREFIX.idx, and shards of llm.c,
 where they lie. The command `trireme convert data FROM TO` changes the format.

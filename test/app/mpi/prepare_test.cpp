@@ -86,6 +86,8 @@ BOOST_AUTO_TEST_CASE(the_file_does_not_depend_on_the_ranks) {
   options.overwrite = true;
   for (const std::int64_t block : {7'001, 100'000, 4 << 20}) {
     options.block_bytes = block;
+    options.threads = block == 100'000 ? 3 : 1;
+    options.memory = block;  // pieces wait for each other
     const PrepareSummary summary = prepare(options, world());
     if (world().rank() != 0) continue;
     BOOST_TEST(summary.tokens == expected.tokens);
@@ -94,6 +96,36 @@ BOOST_AUTO_TEST_CASE(the_file_does_not_depend_on_the_ranks) {
     BOOST_TEST((bytes_of(options.output) == bytes_of(folder / "alone.h5")));
     BOOST_TEST(!std::filesystem::exists(temporary_name(options.output, process_mark())));
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_report_and_a_shuffle_do_not_depend_on_the_ranks) {
+  const SharedFolder folder;
+  std::string lines;
+  for (int i = 0; i < 2000; ++i) {
+    lines += i % 400 == 7 ? "oops\n" : fmt::format("{{\"text\": \"{}\"}}\n", i % 1500);
+  }
+  PrepareOptions options;
+  options.inputs = {folder.write("a.jsonl", lines)};
+  options.on_error = "skip";
+  options.dedup = "exact";
+  options.min_tokens = 2;
+  options.shuffle = true;
+  const auto alone = make_self_communicator();
+  if (world().rank() == 0) {
+    options.output = folder / "alone.h5";
+    (void)prepare(options, *alone);
+  }
+  options.output = folder / "together.h5";
+  options.block_bytes = 500;
+  options.threads = 2;
+  const PrepareSummary summary = prepare(options, world());
+  if (world().rank() != 0) return;
+  BOOST_TEST((bytes_of(options.output) == bytes_of(folder / "alone.h5")));
+  BOOST_TEST(summary.documents == 1500 - 10 - 4);
+  BOOST_TEST(summary.report.few == 10);
+  BOOST_TEST(summary.report.places.size() == 5U);
+  TRM_TEST_MENTIONS(summary.report.places.at(1), "a.jsonl, line 408: not valid JSON");
+  BOOST_TEST(summary.dropped == 2000 - summary.documents);
 }
 
 BOOST_AUTO_TEST_CASE(errors_reach_every_rank_and_leave_nothing) {
@@ -123,9 +155,9 @@ BOOST_AUTO_TEST_CASE(errors_reach_every_rank_and_leave_nothing) {
   options.inputs = {};
   TRM_TEST_MENTIONS(error(), "no input");
   options.inputs = {folder.write("a.txt", "text")};
-  options.tokenizer = "words";
+  options.tokenizer.name = "words";
   TRM_TEST_MENTIONS(error(), "\"words\"");
-  options.tokenizer = "bytes";
+  options.tokenizer.name = "bytes";
   options.output = folder / "a.txt/out.h5";
   TRM_TEST_MENTIONS(error(), "a.txt/out.h5: cannot make its folder");
   options.output = folder / "a.txt";

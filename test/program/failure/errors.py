@@ -230,13 +230,19 @@ def prepare_cases():
         return Case("prepare_" + name, words, arguments=arguments)
 
     yield prepare("no_input", "{}/none.txt", ["{}/none.txt", "No such file"])
-    yield prepare("folder", "{}", ["{}", "not a regular file"])
+    yield prepare("no_file", "/dev/null", ["/dev/null", "not a regular file"])
+    yield prepare("pattern", "{}/*.none", ["{}/*.none", "no file has a name"])
     yield prepare("bad_json", "{}/bad.jsonl", ["{}/bad.jsonl, line 3", "JSON"])
-    packed = "it holds gzip-compressed data; decompress it first"
-    yield prepare("compressed", "{}/packed.txt", ["{}/packed.txt: " + packed, "--format text"])
+    yield prepare("damaged", "{}/packed.txt", ["{}/packed.txt: damaged", "cut short"])
+    packed = "it holds PDF, not text; extract its text first"
+    yield prepare("pdf", "{}/a.pdf", ["{}/a.pdf: " + packed, "--format text"])
+    chat = ["--chat-template", "vulcan"]
+    yield prepare("chat", "{}/text.txt", ["vulcan", "chatml"], more=chat)
+    yield prepare("pairs", "{}/text.txt", ["--label-key contradicts"],
+                  more=["--pairs", "--label-key", "k"])
     never = ["--document-separator", "xyzzy"]
     yield prepare("separator", "{}/text.txt", ["separator stands nowhere"], more=never)
-    both = ["--format", "text", "--jsonl-key", "k"]
+    both = ["--format", "text", "--json-keys", "k"]
     yield prepare("format", "{}/text.txt", ["--format text contradicts"], more=both)
     yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
     yield prepare("empty", "{}/empty.txt", ["no text"])
@@ -272,7 +278,8 @@ def make_files(folder):
     (folder / "bad.jsonl").write_text('{"text": "a"}\n\n{"text": oh}\n{"text": "b"}\n')
     (folder / "other.jsonl").write_text('{"text": "a"}\n{"body": "b"}\n')
     (folder / "empty.txt").touch()
-    (folder / "packed.txt").write_bytes(gzip.compress(b"text"))
+    (folder / "packed.txt").write_bytes(gzip.compress(b"text")[:-1])
+    (folder / "a.pdf").write_bytes(b"%PDF-1.7 ...")
     (folder / "odd").mkdir()
     (folder / "odd" / "latest").write_text("../../etc\n")
     program.write_deck(folder / "deck.yml", deck_of(folder, {"save": str(folder / "good")}))
@@ -374,7 +381,7 @@ def good_answers(folder):
         ("--help",): ["train", "bench", "plan", "verify", "prepare", "inspect",
                       "--version"],
         ("train", "--help"): ["DECK", "--set", "--help-keys"],
-        ("prepare", "--help"): ["--input", "--output", "--jsonl-key"],
+        ("prepare", "--help"): ["--input", "--output", "--json-keys", "--on-error"],
         ("inspect", "--help"): ["CHECKPOINT", "--verify", "--diff", "--deck"],
         ("verify", "--help"): ["DECK", "--set", "--steps", "--json", "--all", "--checkpoint"],
         ("--version",): ["trireme ", "MPI", "HDF5", "OpenBLAS"],

@@ -266,7 +266,13 @@ class TensorBoard(Runs):
                  "runtime/tokens_per_second": "train/tokens_per_second",
                  "runtime/tflops_per_rank": "train/tflops_per_rank",
                  "valid/loss": "valid/loss", "valid/perplexity": "valid/perplexity",
-                 "test/loss": "test/loss", "test/perplexity": "test/perplexity"}
+                 "test/loss": "test/loss", "test/perplexity": "test/perplexity",
+                 "valid/bits_per_byte": "valid/bits_per_byte",
+                 "test/bits_per_byte": "test/bits_per_byte"}
+        for group in ("valid", "test"):  # a byte a token, but none for an end of document
+            bits = columns[f"{group}/loss"] / np.log(2)
+            self.assertTrue((columns[f"{group}/bits_per_byte"] >= bits * (1 - 1e-9)).all())
+            self.assertTrue((columns[f"{group}/bits_per_byte"] < bits * 1.5).all())
         for tag, name in names.items():
             iterations = columns[name.split("/")[0] + "/iteration"].tolist()
             self.assertEqual(list(tags[tag]), iterations, tag)

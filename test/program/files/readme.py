@@ -22,7 +22,7 @@ READMES = ("README.md", *sorted(
     for top in ("analysis", "inputs", "jobs", "src", "test")
     for page in (program.SOURCE / top).rglob("*.md")))
 # So are the numbers of their checkpoints.
-STEPS = {"global_step400": "global_step4", "global_step200": "global_step2"}
+STEPS = {"global_step300": "global_step4", "global_step200": "global_step2"}
 SHORT = "--set train_iters=4 --set log_interval=2 --set eval_interval=4 --set eval_iters=1"
 SECONDS = 120  # for one command
 CHARACTERS = 4_000_000  # the last thousandth, for the test split, is a batch

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pipeline: encodes text.
+#include "pipeline.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "trireme/core/error.hpp"
+#include "trireme/core/printable.hpp"
+
+#include "utf8.hpp"
+#include "word_cache.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr std::size_t kIdsAtOnce = 4096;
+
+/// The bytes from `at` on that a decoder replaces by one U+FFFD: a sequence cut short, or one
+/// byte.
+std::size_t invalid_bytes(std::string_view text, std::size_t at) {
+  static constexpr std::array<std::string_view, 3> kFillers = {
+      std::string_view("\x80\x80\x80", 3), std::string_view("\xbf\xbf\xbf", 3),
+      std::string_view("\x90\x80\x80", 3)};
+  for (std::size_t n = 3; n > 1; --n) {
+    if (at + n > text.size()) continue;
+    for (const std::string_view filler : kFillers) {
+      for (std::size_t more = 1; n + more <= 4; ++more) {
+        const std::string whole =
+            std::string(text.substr(at, n)) + std::string(filler.substr(0, more));
+        if (valid_utf8_at(whole, 0) == n + more) return n;
+      }
+    }
+  }
+  return 1;
+}
+
+std::string with_replacements(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t bytes = valid_utf8_at(text, at);
+    if (bytes > 0) {
+      valid += text.substr(at, bytes);
+      at += bytes;
+    } else {
+      append_utf8(valid, 0xfffd);
+      at += invalid_bytes(text, at);
+    }
+  }
+  return valid;
+}
+
+std::vector<TokenFinder::Needle> needles_of(const PipelineParts& parts, bool normalized) {
+  std::vector<TokenFinder::Needle> needles;
+  if (!parts.finds_added) return needles;
+  for (const bool special : {true, false}) {  // the special one of equal texts counts
+    for (const AddedToken& token : parts.added) {
+      if (token.special != special || token.normalized != normalized) continue;
+      std::string text = token.content;
+      if (normalized && parts.normalizer) parts.normalizer->apply(text, {});
+      TRM_REQUIRE(!text.empty(), "{}: the added token \"{}\" is nothing once it is normalised",
+                  parts.where, printable(token.content));
+      needles.push_back({std::move(text), token});
+    }
+  }
+  return needles;
+}
+
+}  // namespace
+
+/// What one thread needs while it encodes.
+struct Pipeline::Workspace {
+  WordCache cache;
+  std::string text;    ///< valid in place of invalid
+  std::string normal;  ///< a normalised section
+  Pieces pieces;
+  std::vector<Part> parts;
+  std::vector<Part> inner_parts;
+  std::vector<std::int32_t> word_ids;
+  std::array<std::size_t, 512> ends;
+  std::array<std::int32_t, kIdsAtOnce + WordCache::kMostIds> ids;
+  std::size_t count = 0;  ///< ids that wait in `ids`
+  std::vector<std::int32_t>* to = nullptr;
+
+  void flush() {
+    to->insert(to->end(), ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+    count = 0;
+  }
+  void append(std::span<const std::int32_t> more) {
+    if (count + more.size() > kIdsAtOnce) flush();
+    if (more.size() > kIdsAtOnce) {
+      to->insert(to->end(), more.begin(), more.end());
+      return;
+    }
+    std::copy(more.begin(), more.end(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+    count += more.size();
+  }
+};
+
+/// A workspace taken from those idle, or a new one.
+class Pipeline::Lease {
+ public:
+  explicit Lease(const Pipeline& pipeline) : pipeline_(pipeline) {
+    {
+      const std::lock_guard lock(pipeline.mutex_);
+      if (!pipeline.idle_.empty()) {
+        work_ = std::move(pipeline.idle_.back());
+        pipeline.idle_.pop_back();
+      }
+    }
+    if (work_ == nullptr) work_ = std::make_unique<Workspace>();
+  }
+  ~Lease() {
+    const std::lock_guard lock(pipeline_.mutex_);
+    pipeline_.idle_.push_back(std::move(work_));
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  Workspace& operator*() const { return *work_; }
+  Workspace* operator->() const { return work_.get(); }
+
+ private:
+  const Pipeline& pipeline_;
+  std::unique_ptr<Workspace> work_;
+};
+
+Pipeline::Pipeline(PipelineParts parts)
+    : parts_(std::move(parts)),
+      raw_(needles_of(parts_, false)),
+      normalized_(needles_of(parts_, true)) {
+  TRM_CHECK(parts_.model != nullptr, "{}: a pipeline without a model", parts_.where);
+  vocab_size_ = std::max(parts_.vocab_size, parts_.model->size());
+  for (const AddedToken& token : parts_.added) {
+    vocab_size_ = std::max<std::int64_t>(vocab_size_, token.id + 1);
+  }
+  added_by_id_.resize(static_cast<std::size_t>(vocab_size_));
+  for (const AddedToken& token : parts_.added) {
+    added_by_id_[static_cast<std::size_t>(token.id)] = &token;
+  }
+  TRM_REQUIRE(parts_.end_of_document >= 0 && parts_.end_of_document < vocab_size_,
+              "{}: the id that ends a document, {}, is not in a vocabulary of {}", parts_.where,
+              parts_.end_of_document, vocab_size_);
+  keeps_bytes_ =
+      parts_.model_takes_bytes && parts_.scanner != nullptr && parts_.normalizer == nullptr;
+  splits_ = true;
+  for (const TokenFinder* finder : {&raw_, &normalized_}) {
+    for (const TokenFinder::Needle& needle : finder->needles()) {
+      keeps_bytes_ &= !needle.token.lstrip && !needle.token.rstrip && !needle.token.single_word;
+      has_lstrip_ |= needle.token.lstrip;
+      has_rstrip_ |= needle.token.rstrip;
+      splits_ &= !needle.token.single_word;
+    }
+  }
+  // An added token must not stand across a place where text is split.
+  for (const TokenFinder* finder : {&raw_, &normalized_}) {
+    for (const TokenFinder::Needle& needle : finder->needles()) {
+      std::size_t at = code_point_at(needle.text, 0).bytes;
+      while (splits_ && at < needle.text.size()) {
+        const CodePoint c = code_point_at(needle.text, at);
+        splits_ = !separates(code_point_before(needle.text, at).value, c.value);
+        at += c.bytes;
+      }
+    }
+  }
+}
+
+Pipeline::~Pipeline() = default;
+
+void Pipeline::encode_part(std::string_view text, TextPart part,
+                           std::vector<std::int32_t>& to) const {
+  const Lease work(*this);
+  work->to = &to;
+  work->count = 0;
+  if (!keeps_bytes_ && !is_valid_utf8(text)) {
+    work->text = with_replacements(text);
+    text = work->text;
+  }
+  work->parts.clear();
+  raw_.split(text, work->parts);
+  for (const Part& outer : work->parts) {
+    if (outer.id >= 0) {
+      work->append({&outer.id, 1});
+      continue;
+    }
+    std::string_view section = text.substr(outer.begin, outer.end - outer.begin);
+    const bool starts = outer.begin == 0;
+    Section place{.first = starts && part == TextPart::first,
+                  .continued = starts && part == TextPart::later};
+    if (parts_.normalizer != nullptr) {
+      work->normal = section;
+      parts_.normalizer->apply(work->normal, place);
+      section = work->normal;
+    }
+    work->inner_parts.clear();
+    normalized_.split(section, work->inner_parts);
+    for (const Part& inner : work->inner_parts) {
+      if (inner.id >= 0) {
+        work->append({&inner.id, 1});
+        continue;
+      }
+      const bool is_start = inner.begin == 0;
+      encode_section(
+          section.substr(inner.begin, inner.end - inner.begin),
+          {.first = place.first && is_start, .continued = place.continued && is_start}, *work);
+    }
+  }
+  work->flush();
+}
+
+void Pipeline::encode_section(std::string_view text, const Section& section,
+                              Workspace& work) const {
+  if (parts_.scanner != nullptr) {
+    encode_words(text, work);
+    return;
+  }
+  if (parts_.pre_tokenizer == nullptr) {
+    encode_word(text, text.data() + text.size(), work);
+    return;
+  }
+  Pieces& pieces = work.pieces;
+  pieces.text = text;
+  pieces.ends.assign(1, text.size());
+  pieces.section = section;
+  parts_.pre_tokenizer->split(pieces);
+  const char* const limit = pieces.text.data() + pieces.text.size();
+  for (std::size_t i = 0; i < pieces.ends.size(); ++i) {
+    encode_word(pieces.piece(i), limit, work);
+  }
+}
+
+void Pipeline::encode_words(std::string_view text, Workspace& work) const {
+  const char* const limit = text.data() + text.size();
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t n = parts_.scanner->scan(text, begin, work.ends);
+    for (std::size_t i = 0; i < n; ++i) {
+      encode_word(text.substr(begin, work.ends[i] - begin), limit, work);
+      begin = work.ends[i];
+    }
+  }
+}
+
+inline void Pipeline::encode_word(std::string_view word, const char* limit,
+                                  Workspace& work) const {
+  if (word.size() <= WordCache::kShortWord) {
+    const WordCache::Key key = WordCache::key_of(word, limit);
+    if (const WordCache::Entry* const entry = work.cache.find(key)) {
+      // Most words have few ids: a copy of fixed size needs no loop.
+      std::memcpy(work.ids.data() + work.count, entry->ids.data(), 4 * sizeof(std::int32_t));
+      if (entry->count > 4) {
+        std::memcpy(work.ids.data() + work.count + 4, entry->ids.data() + 4,
+                    (WordCache::kMostIds - 4) * sizeof(std::int32_t));
+      }
+      work.count += entry->count;
+      if (work.count >= kIdsAtOnce) work.flush();
+      return;
+    }
+  } else if (word.size() <= WordCache::kLongestWord) {
+    const auto ids = work.cache.find_long(word);
+    if (!ids.empty()) {
+      work.append(ids);
+      return;
+    }
+  }
+  work.word_ids.clear();
+  parts_.model->encode(word, work.word_ids);
+  work.cache.insert(word, work.word_ids);
+  work.append(work.word_ids);
+}
+
+}  // namespace trireme

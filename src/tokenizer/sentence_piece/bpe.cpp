@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// SentencePiece's BPE: of all neighbours whose union is a piece, the pair with the best score
+// merges first; of equal ones, the leftmost. Unused pieces are split again at the end.
+#include <algorithm>
+#include <queue>
+#include <unordered_map>
+#include <utility>
+
+#include "../utf8.hpp"
+#include "segmenter.hpp"
+
+namespace trireme::sentence_piece {
+
+namespace {
+
+constexpr int kNone = -1;
+
+struct Symbol {
+  int previous = kNone;
+  int next = kNone;
+  bool frozen = false;    // a user-defined symbol, which never merges
+  std::string_view text;  // empty: merged into the symbol before
+};
+
+struct Merge {
+  float score;
+  int left, right;
+  std::size_t size;
+  // The best stands on top of a heap.
+  bool operator<(const Merge& other) const {
+    return score < other.score || (score == other.score && left > other.left);
+  }
+};
+
+using Halves = std::pair<std::string_view, std::string_view>;
+
+class BpeSegmenter final : public Segmenter {
+ public:
+  explicit BpeSegmenter(const PieceTable& pieces)
+      : pieces_(pieces),
+        any_unused_(std::any_of(pieces.pieces().begin(), pieces.pieces().end(),
+                                [](const Piece& p) { return p.type == PieceType::unused; })) {}
+
+  void split(std::string_view word, float&, std::vector<Segment>& to) const override {
+    Work work;
+    split_characters(word, work.symbols);
+    for (int i = 1; i < static_cast<int>(work.symbols.size()); ++i) propose(work, i - 1, i);
+    while (!work.merges.empty()) {
+      const Merge merge = work.merges.top();
+      work.merges.pop();
+      apply(work, merge);
+    }
+    for (int i = 0; i != kNone; i = work.at(i).next) append(work, work.at(i).text, to);
+  }
+
+  [[nodiscard]] bool depends_on_score() const override { return false; }
+
+ private:
+  struct Work {
+    std::vector<Symbol> symbols;
+    std::priority_queue<Merge> merges;
+    std::unordered_map<std::string_view, Halves> halves;  // the unused pieces' parts
+    Symbol& at(int i) { return symbols[static_cast<std::size_t>(i)]; }
+  };
+
+  void split_characters(std::string_view word, std::vector<Symbol>& symbols) const {
+    for (std::size_t at = 0; at < word.size();) {
+      Symbol symbol;
+      std::size_t size = pieces_.user_defined().longest(word.substr(at));
+      symbol.frozen = size > 0;
+      if (size == 0) size = code_point_at(word, at).bytes;
+      symbol.text = word.substr(at, size);
+      symbol.previous = static_cast<int>(symbols.size()) - 1;
+      at += size;
+      symbol.next = at == word.size() ? kNone : static_cast<int>(symbols.size()) + 1;
+      symbols.push_back(symbol);
+    }
+  }
+
+  void propose(Work& work, int left, int right) const {
+    if (left == kNone || right == kNone) return;
+    const Symbol& l = work.at(left);
+    const Symbol& r = work.at(right);
+    if (l.frozen || r.frozen) return;
+    const std::string_view both(l.text.data(), l.text.size() + r.text.size());
+    const std::int32_t id = pieces_.text().value_of(both);
+    if (id < 0) return;
+    work.merges.push({pieces_.piece(id).score, left, right, both.size()});
+    if (any_unused_ && pieces_.is(PieceType::unused, id)) work.halves[both] = {l.text, r.text};
+  }
+
+  void apply(Work& work, const Merge& merge) const {
+    Symbol& left = work.at(merge.left);
+    Symbol& right = work.at(merge.right);
+    const bool stale = left.text.empty() || right.text.empty() ||
+                       left.text.size() + right.text.size() != merge.size;
+    if (stale) return;
+    left.text = std::string_view(left.text.data(), merge.size);
+    left.next = right.next;
+    if (right.next != kNone) work.at(right.next).previous = merge.left;
+    right.text = {};
+    propose(work, left.previous, merge.left);
+    propose(work, merge.left, left.next);
+  }
+
+  void append(const Work& work, std::string_view text, std::vector<Segment>& to) const {
+    std::vector<std::string_view> open{text};
+    while (!open.empty()) {
+      const std::string_view part = open.back();
+      open.pop_back();
+      const std::int32_t id = pieces_.id_of(part);
+      const auto found =
+          pieces_.is(PieceType::unused, id) ? work.halves.find(part) : work.halves.end();
+      if (found == work.halves.end()) {
+        to.push_back({part, id});
+      } else {
+        open.push_back(found->second.second);
+        open.push_back(found->second.first);
+      }
+    }
+  }
+
+  const PieceTable& pieces_;
+  bool any_unused_;
+};
+
+}  // namespace
+
+std::unique_ptr<Segmenter> make_bpe_segmenter(const PieceTable& pieces) {
+  return std::make_unique<BpeSegmenter>(pieces);
+}
+
+}  // namespace trireme::sentence_piece

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// WordCache: the ids of words met before. Few words make most of any text, so most words cost
+// one look here. One thread uses a cache at a time.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace trireme {
+
+class WordCache {
+ public:
+  static constexpr std::size_t kShortWord = 15;     ///< bytes that a key holds
+  static constexpr std::size_t kLongestWord = 128;  ///< bytes; longer words are not kept
+  static constexpr std::size_t kMostIds = 11;       ///< that a short word may have
+
+  /// The bytes of a short word, and their number.
+  struct Key {
+    std::uint64_t low;
+    std::uint64_t high;
+    bool operator==(const Key&) const = default;
+  };
+  /// One line of the processor's cache.
+  struct alignas(64) Entry {
+    Key key{0, 0};
+    std::uint32_t count = 0;  ///< ids; 0 for a free entry
+    std::array<std::int32_t, kMostIds> ids{};
+  };
+
+  WordCache() : entries_(kEntries), long_entries_(kLongEntries) {}
+
+  /// The key of a short word. `text` is readable up to `limit`, which spares a copy.
+  [[nodiscard]] static Key key_of(std::string_view word, const char* limit) {
+    const std::size_t n = word.size();
+    std::uint64_t low = 0;
+    std::uint64_t high = 0;
+    if (limit - word.data() >= 16) {
+      std::memcpy(&low, word.data(), 8);
+      std::memcpy(&high, word.data() + 8, 8);
+      low &= kMasks[n < 8 ? n : 8];
+      high &= kMasks[n < 8 ? 0 : n - 8];
+    } else {
+      std::memcpy(&low, word.data(), n < 8 ? n : 8);
+      if (n > 8) std::memcpy(&high, word.data() + 8, n - 8);
+    }
+    return {low, high | static_cast<std::uint64_t>(n) << 56};
+  }
+  /// The entry of a short word, or null.
+  [[nodiscard]] const Entry* find(const Key& key) const {
+    const Entry* const at = &entries_[slot_of(key)];
+    if (at[0].key == key) return at;
+    return at[1].key == key ? at + 1 : nullptr;
+  }
+  /// The ids of a longer word; none if it is not kept.
+  [[nodiscard]] std::span<const std::int32_t> find_long(std::string_view word) const;
+  /// Keeps the ids of a word in place of an older word.
+  void insert(std::string_view word, std::span<const std::int32_t> ids);
+
+ private:
+  struct LongEntry {
+    std::uint64_t hash = 0;
+    std::uint32_t at = 0;     ///< in store_: the word's bytes, then its ids
+    std::uint16_t bytes = 0;  ///< 0 for a free entry
+    std::uint16_t count = 0;
+  };
+  static constexpr std::size_t kWays = 2;
+  static constexpr unsigned kBits = 16;
+  static constexpr std::size_t kEntries = kWays << kBits;
+  static constexpr unsigned kLongBits = 14;
+  static constexpr std::size_t kLongEntries = std::size_t{1} << kLongBits;
+  static constexpr std::size_t kStore = 1 << 20;  ///< ids, and words in fours of bytes
+  static constexpr std::array<std::uint64_t, 9> kMasks = {0,
+                                                          0xff,
+                                                          0xffff,
+                                                          0xffffff,
+                                                          0xffffffff,
+                                                          0xffffffffff,
+                                                          0xffffffffffff,
+                                                          0xffffffffffffff,
+                                                          ~std::uint64_t{0}};
+
+  static std::uint64_t hash_of(std::string_view word);
+  [[nodiscard]] static std::size_t slot_of(const Key& key) {
+    std::uint64_t h = key.low * 0x9e3779b97f4a7c15U ^ std::rotl(key.high, 29);
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93U;
+    return static_cast<std::size_t>(h >> (64 - kBits)) * kWays;
+  }
+  static std::size_t fours(std::size_t bytes) { return (bytes + 3) / 4; }
+
+  std::vector<Entry> entries_;
+  std::vector<LongEntry> long_entries_;
+  std::vector<std::int32_t> store_;
+};
+
+}  // namespace trireme
