@@ -144,10 +144,10 @@ void with_documents(const SampleSource& from, std::uint64_t k, std::span<std::in
   from.get(k, to);
   for (std::int32_t& id : to) id = std::max(id, 1);
   for (const std::size_t start : starts_of(k)) {
-    if (start == 0) continue;
-    to[start - 1] = kEnd;
-    to[start] = uncounted(to[start]);  // no document predicts the next one
+    if (start > 0) to[start - 1] = kEnd;
   }
+  // No document predicts the next one, also where a document is an end alone.
+  for (const std::size_t start : starts_of(k)) to[start] = uncounted(to[start]);
 }
 
 constexpr std::uint64_t kMost = 4;  // documents in a sample

@@ -134,7 +134,6 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
                    static_cast<std::int64_t>(place.kv_head) * a.queries_per_kv * a.head_dim;
   const std::int64_t key_offset = static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
 
-  // Loop over tiles of queries: all of the group's first head, followed by the other heads'.
   const DocumentBounds bounds(a, place);
   const int end = bounds.queries_end(first + Tiling::kRows - 1);
   const std::int64_t all =
