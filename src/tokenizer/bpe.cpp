@@ -58,9 +58,6 @@ Bpe::Bpe(Vocabulary vocabulary, PairTable merges, BpeOptions options, const std:
     byte_ids_[byte] = vocabulary_.id_of(token).value_or(-1);
   }
   if (!options_.bytes) neighbours_ = neighbours_in(vocabulary_);
-  if (options_.bytes && std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end()) {
-    byte_pairs_.emplace(merges_, byte_ids_);
-  }
 }
 
 void Bpe::encode(std::string_view piece, std::vector<std::int32_t>& ids) const {
@@ -77,11 +74,7 @@ void Bpe::encode(std::string_view piece, std::vector<std::int32_t>& ids) const {
   } else {
     split_characters(piece, symbols);
   }
-  if (byte_pairs_) {
-    merge_bytes(merges_, *byte_pairs_, piece, symbols);
-  } else {
-    merge_all(merges_, symbols);
-  }
+  merge_all(merges_, symbols);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 

@@ -58,7 +58,6 @@ class Bpe : public Model {
   BpeOptions options_;
   std::int32_t unknown_ = -1;
   std::array<std::int32_t, 256> byte_ids_{};  ///< −1: no token
-  std::optional<BytePairs> byte_pairs_;       ///< if tokens are bytes, and each byte has one
   bool has_fallback_ = false;
   std::vector<std::uint64_t> neighbours_;  ///< pairs of code points within tokens, sorted
 };

@@ -12,15 +12,12 @@ namespace {
 
 constexpr std::size_t kShort = 64;
 
-/// O(n²) with small constants: words have a few symbols. `first(i)` is the merge of symbols i
-/// and i + 1 at the beginning.
-template <class First>
-void merge_short(const PairTable& merges, std::vector<std::int32_t>& symbols,
-                 const First& first) {
+/// O(n²) with small constants: words have a few symbols.
+void merge_short(const PairTable& merges, std::vector<std::int32_t>& symbols) {
   std::array<Merge, kShort> pairs;  // pairs[i] is that of symbols i and i + 1
   std::size_t n = symbols.size();
   std::int32_t* const ids = symbols.data();
-  for (std::size_t i = 0; i + 1 < n; ++i) pairs[i] = first(i);
+  for (std::size_t i = 0; i + 1 < n; ++i) pairs[i] = merges.find(ids[i], ids[i + 1]);
   while (n > 1) {
     std::size_t best = 0;
     for (std::size_t i = 1; i + 1 < n; ++i) {
@@ -96,28 +93,10 @@ class LongMerge {
 void merge_all(const PairTable& merges, std::vector<std::int32_t>& symbols) {
   if (symbols.size() < 2) return;
   if (symbols.size() <= kShort) {
-    merge_short(merges, symbols,
-                [&](std::size_t i) { return merges.find(symbols[i], symbols[i + 1]); });
+    merge_short(merges, symbols);
   } else {
     LongMerge(merges, symbols).run();
   }
-}
-
-BytePairs::BytePairs(const PairTable& merges, std::span<const std::int32_t, 256> ids) {
-  merges_.reserve(ids.size() * ids.size());
-  for (const std::int32_t left : ids) {
-    for (const std::int32_t right : ids) merges_.push_back(merges.find(left, right));
-  }
-}
-
-void merge_bytes(const PairTable& merges, const BytePairs& pairs, std::string_view piece,
-                 std::vector<std::int32_t>& symbols) {
-  if (symbols.size() > kShort) {
-    LongMerge(merges, symbols).run();
-    return;
-  }
-  merge_short(merges, symbols,
-              [&](std::size_t i) { return pairs.find(piece[i], piece[i + 1]); });
 }
 
 }  // namespace trireme

@@ -4,8 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
 #include <vector>
 
 namespace trireme {
@@ -73,24 +71,5 @@ class PairTable {
 /// Merges the neighbour pair of lowest rank, the leftmost of equals, until none is left.
 /// `symbols` are ids; those that remain are its new contents.
 void merge_all(const PairTable& merges, std::vector<std::int32_t>& symbols);
-
-/// The merges of any two single bytes, found without a search: most pairs of a new word are
-/// such.
-class BytePairs {
- public:
-  /// `ids` are the bytes' tokens.
-  BytePairs(const PairTable& merges, std::span<const std::int32_t, 256> ids);
-  [[nodiscard]] Merge find(char left, char right) const {
-    return merges_[static_cast<std::size_t>(static_cast<unsigned char>(left)) << 8U |
-                   static_cast<unsigned char>(right)];
-  }
-
- private:
-  std::vector<Merge> merges_;
-};
-
-/// Like merge_all(), where `symbols` are the tokens of the bytes of `piece`.
-void merge_bytes(const PairTable& merges, const BytePairs& pairs, std::string_view piece,
-                 std::vector<std::int32_t>& symbols);
 
 }  // namespace trireme
