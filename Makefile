@@ -122,4 +122,4 @@ data/gcide.txt: | $(DEPS)
 
 data/gcide.h5: data/gcide.txt | build
 	$(MPIRUN) -np $(RANKS) $(BUILD)/trireme prepare --input $< --output $@ \
-	  --document-separator '\n\n' --overwrite
+	  --format text --document-separator '\n\n' --overwrite
