@@ -190,6 +190,9 @@ TextFormat text_format_of(const PrepareOptions& options) {
       options.json_keys.empty() || (!options.pairs && options.chat_template.empty()),
       "--json-keys contradicts --pairs and --chat-template, whose keys are fixed; leave "
       "one of them out");
+  TRM_REQUIRE(
+      !options.pairs || options.train_on == "assistant",
+      "--train-on contradicts --pairs, of which the answers count; leave one of them out");
   TRM_REQUIRE(options.min_tokens >= 0, "--min-tokens {}: it must be 0 or more",
               options.min_tokens);
   format.all_jsonl = records || options.format == "jsonl";

@@ -54,8 +54,9 @@ void CommandLine::add_prepare_input(CLI::App& command) {
   command
       .add_option(
           "--on-error", options.on_error,
-          "What cannot be used stops the work, or is left out, counted and named: no JSON, "
-          "no such key, no UTF-8, half a surrogate pair, a line above 256 MiB, no text")
+          "stop: what cannot be used is an error; skip: it is left out, counted and named. "
+          "Such are bad JSON, a missing key, other bytes than UTF-8, half a surrogate pair, a "
+          "line above 256 MiB, and a file without text")
       ->capture_default_str()
       ->check(CLI::IsMember({"stop", "skip"}));
 }
@@ -63,16 +64,18 @@ void CommandLine::add_prepare_input(CLI::App& command) {
 void CommandLine::add_prepare_documents(CLI::App& command) {
   PrepareOptions& options = prepare_options;
   const std::string templates = fmt::format("{}", fmt::join(chat_template_names(), ", "));
-  command.add_option("--chat-template", options.chat_template,
-                     "JSON lines are conversations (messages, conversations), written as one "
-                     "of: " +
-                         templates);
+  auto* chat = command.add_option(
+      "--chat-template", options.chat_template,
+      "JSON lines are conversations (messages, conversations), written as one "
+      "of: " +
+          templates);
   command
       .add_option("--train-on", options.train_on,
                   "The words of a conversation that count in the loss: the assistant's, all, "
                   "or the assistant's last")
       ->capture_default_str()
-      ->check(CLI::IsMember({"assistant", "all", "last"}));
+      ->check(CLI::IsMember({"assistant", "all", "last"}))
+      ->needs(chat);
   command.add_flag("--pairs", options.pairs,
                    "JSON lines hold prompt, chosen and rejected: two documents a line");
   command.add_option("--label-key", options.label_key,

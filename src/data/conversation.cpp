@@ -141,8 +141,9 @@ std::optional<std::string> write_conversation(const ChatTemplate& form,
   };
   std::string folded;  // the system's turn, which goes into the first user's
   const bool has_system = !messages.empty() && messages.front().role == "system";
-  if (!has_system && !form.usual_system.empty())
+  if (!has_system && !form.usual_system.empty()) {
     (void)write(form.system, form.usual_system, false);
+  }
   for (const Message& message : messages) {
     if (message.role == "system" && form.system_in_user) {
       folded = fmt::format("{}{}{}", form.system.before, message.text, form.system.after);

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kHeadBytes = 4096;
 constexpr std::array<std::string_view, 3> kJsonLines{".jsonl", ".ndjson", ".json"};
 // Formats that begin with no bytes of their own.
-constexpr std::array<std::string_view, 2> kCompressed{".br", ".lzma"};
+constexpr std::array<std::string_view, 2> kOtherCompressed{".br", ".lzma"};
 // What is unpacked keeps the name from before.
 constexpr std::array<std::string_view, 5> kPacked{".gz", ".zst", ".xz", ".bz2", ".zstd"};
 
@@ -116,8 +116,9 @@ std::string look_inside(TextInput& input, const TextFormat& format, const HeadRe
         to_json_lines(layout));
   }
   std::string name = input.path;
-  if (input.compression != Compression::none)
+  if (input.compression != Compression::none) {
     name.resize(name.size() - ending_of(name, kPacked));
+  }
   input.jsonl = layout == JsonLayout::lines || ending_of(name, kJsonLines) > 0;
   return "";
 }
@@ -127,7 +128,7 @@ std::string look_into_file(TextInput& input, const TextFormat& format) {
     (void)TextFile(input);  // it can be opened
     return "";
   }
-  if (ending_of(input.path, kCompressed) > 0) {
+  if (ending_of(input.path, kOtherCompressed) > 0) {
     return "the file is compressed; decompress it first";
   }
   const TextFile file(input);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`trireme prepare` from the command line: equal files from any number of ranks, and their
 contents."""
+import gzip
 import json
 import shutil
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -66,6 +68,38 @@ class Prepare(unittest.TestCase):
     def test_key_of_json_lines(self):
         bodies = [d[::-1] for d in self.documents]
         self.check("bodies", bodies, "--input", self.lines, "--jsonl-key", "body")
+
+    def test_packed_lines_of_a_folder(self):
+        folder = self.folder / "packed"
+        folder.mkdir()
+        lines = self.lines.read_bytes().splitlines(keepends=True)
+        for part in range(5):
+            packed = gzip.compress(b"".join(lines[part::5]), compresslevel=1)
+            (folder / f"{part}.data").write_bytes(packed)
+        documents = [d for part in range(5) for d in self.documents[part::5]]
+        self.check("packed", documents, "--input", folder)
+
+    def test_standard_input(self):
+        output = self.folder / "stdin.h5"
+        with open(self.lines, "rb") as lines:
+            done = subprocess.run(
+                [program.PROGRAM, "prepare", "--input", "-", "--output", output], stdin=lines,
+                env=program.environment(), capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(output.read_bytes(), self.prepare("file", 1, "--input",
+                                                           self.lines).read_bytes())
+
+    def test_a_report_in_json(self):
+        lines = self.folder / "bad.jsonl"
+        lines.write_text('{"text": "ab"}\nbad\n\n{"text": "ab"}\n')
+        report = self.folder / "report.json"
+        self.prepare("bad", 1, "--input", lines, "--on-error", "skip", "--dedup", "exact",
+                     "--json", report)
+        said = json.loads(report.read_text())
+        self.assertEqual((said["documents"], said["tokens"], said["blank_lines"]), (1, 3, 1))
+        self.assertEqual(said["left_out"]["duplicates"], 1)
+        self.assertEqual(said["left_out"]["not valid JSON"], 1)
+        self.assertIn("bad.jsonl, line 2", said["places"][0])
 
     def test_several_files(self):
         both = self.documents + self.documents
