@@ -4,6 +4,7 @@
 
 #include "trireme/tokenizer/text_bytes.hpp"
 
+#include "deck_tokenizer.hpp"
 #include "inputs.hpp"
 
 namespace trireme {
@@ -36,10 +37,9 @@ bool Evaluations::missing(const std::string& group, std::int64_t iteration,
 void Evaluations::learn_text_bytes(const std::optional<Samples>& data) {
   if (text_bytes_) return;
   text_bytes_.emplace();
-  if (world_.rank() == 0 && data && !data->file(0).tokenizer_kind().empty()) {
-    const TokenSource& file = data->file(0);
-    text_bytes_ =
-        text_bytes(*make_tokenizer(file.tokenizer_kind(), file.tokenizer_definition()));
+  if (world_.rank() == 0 && data) {
+    const auto tokenizer = tokenizer_for(data->file(0), deck_);
+    if (tokenizer != nullptr) text_bytes_ = text_bytes(*tokenizer);
   }
   auto count = static_cast<std::int64_t>(text_bytes_->size());
   count = world_.reduce_count(count, Reduction::max);

@@ -33,7 +33,8 @@ class Evaluations {
                                                          Metrics* metrics);
 
  private:
-  /// Rank 0's tokenizer of `data` tells all ranks what text an id stands for.
+  /// Rank 0's tokenizer of `data`, or else the deck's, tells all ranks what text an id stands
+  /// for.
   void learn_text_bytes(const std::optional<Samples>& data);
 
   const Deck& deck_;

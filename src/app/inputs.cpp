@@ -10,6 +10,7 @@
 #include "trireme/core/log.hpp"
 
 #include "data_identity.hpp"
+#include "deck_tokenizer.hpp"
 
 namespace trireme {
 
@@ -133,6 +134,7 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
 bool has_data(const Deck& deck) { return std::ranges::any_of(all_paths(deck), tokens_exist); }
 
 std::string check_training_data(Deck& deck, DocumentCheck check) {
+  fill_from_tokenizer(deck, all_paths(deck));
   const auto samples = open_samples(deck, Part::train, check);
   TRM_REQUIRE(samples,
               "the deck names no training data: set data_path or train_data_paths to "

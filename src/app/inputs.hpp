@@ -18,7 +18,8 @@ namespace trireme {
 [[nodiscard]] std::optional<Samples> open_samples(const Deck& deck, Part part,
                                                   DocumentCheck check);
 
-/// Checks the deck's training data. Fills in their vocabulary, and the split if the deck leaves
+/// Checks the deck's training data. Fills in their vocabulary, what the deck's tokenizer says
+/// where they don't, and the split if the deck leaves
 /// it out. Returns what the data hold: see data_identity(). Throws Error.
 [[nodiscard]] std::string check_training_data(Deck& deck,
                                               DocumentCheck check = DocumentCheck::all);

@@ -12,8 +12,8 @@
 #include "trireme/core/printable.hpp"
 #include "trireme/data/samples.hpp"
 #include "trireme/h5/file.hpp"
-#include "trireme/tokenizer/tokenizer.hpp"
 
+#include "deck_tokenizer.hpp"
 #include "inputs.hpp"
 #include "run_files.hpp"
 
@@ -86,12 +86,13 @@ std::vector<std::int32_t> ids_of(const std::vector<std::int32_t>& stored) {
   return ids;
 }
 
-void print_sample(const Samples& samples, std::uint64_t k, std::int64_t in_step, bool whole) {
+void print_sample(const Samples& samples, const Tokenizer* tokenizer, std::uint64_t k,
+                  std::int64_t in_step, bool whole) {
   const SamplePlace place = samples.place(k);
   const TokenSource& source = samples.file(place.file);
   std::vector<std::int32_t> stored(static_cast<std::size_t>(samples.seq_length() + 1));
   samples.get(k, stored);
-  const std::string text = text_of(source, ids_of(stored));
+  const std::string text = text_of(tokenizer, ids_of(stored));
   log::info("sample {:>5}  number {}, {} epoch {}", in_step, k, source.path(), place.epoch + 1);
   for (const TokenRange& range : place.ranges) {
     log::info("              {}", range_text(source, range));
@@ -109,15 +110,9 @@ void print_sample(const Samples& samples, std::uint64_t k, std::int64_t in_step,
 
 }  // namespace
 
-std::string text_of(const TokenSource& source, std::span<const std::int32_t> ids) {
+std::string text_of(const Tokenizer* tokenizer, std::span<const std::int32_t> ids) {
   std::optional<std::string> text;
-  if (!source.tokenizer_kind().empty()) {
-    const auto failure = failure_of([&] {
-      text =
-          make_tokenizer(source.tokenizer_kind(), source.tokenizer_definition())->decode(ids);
-    });
-    if (failure) text.reset();
-  }
+  if (tokenizer != nullptr && failure_of([&] { text = tokenizer->decode(ids); })) text.reset();
   return text ? printable(*text) : fmt::format("{}", fmt::join(ids, " "));
 }
 
@@ -134,9 +129,15 @@ void inspect_step(const std::string& run, std::int64_t step, std::int64_t sample
   log::info("step {}: samples {} to {} of {} tokens", step, first,
             first + static_cast<std::uint64_t>(deck->train_batch_size) - 1,
             samples->seq_length());
+  // One for each file that the step reads; null where its text cannot be known.
+  std::vector<std::optional<std::unique_ptr<Tokenizer>>> tokenizers;
   for (std::int64_t i = 0; i < deck->train_batch_size; ++i) {
     if (sample >= 0 && i != sample) continue;
-    print_sample(*samples, first + static_cast<std::uint64_t>(i), i, sample >= 0);
+    const std::size_t file = samples->place(first + static_cast<std::uint64_t>(i)).file;
+    if (tokenizers.size() <= file) tokenizers.resize(file + 1);
+    if (!tokenizers[file]) tokenizers[file] = tokenizer_for(samples->file(file), *deck);
+    print_sample(*samples, tokenizers[file]->get(), first + static_cast<std::uint64_t>(i), i,
+                 sample >= 0);
   }
 }
 
@@ -157,7 +158,9 @@ void inspect_document(const std::string& path, std::int64_t document) {
               tokens);
   }
   log::info("ids         {}", fmt::join(ids, " "));
-  log::info("text        {}", shortened(text_of(*source, ids), kLong));
+  std::unique_ptr<Tokenizer> tokenizer;
+  static_cast<void>(failure_of([&] { tokenizer = tokenizer_of(*source); }));
+  log::info("text        {}", shortened(text_of(tokenizer.get(), ids), kLong));
 }
 
 }  // namespace trireme

@@ -7,13 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "trireme/data/token_source.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 namespace trireme {
 
-/// Ids as the text that they stand for, in one line; as numbers where the data name no
-/// tokenizer, or one that this program lacks.
-[[nodiscard]] std::string text_of(const TokenSource& source, std::span<const std::int32_t> ids);
+/// Ids as the text that they stand for, in one line; as numbers where `tokenizer` is null or
+/// doesn't know an id.
+[[nodiscard]] std::string text_of(const Tokenizer* tokenizer,
+                                  std::span<const std::int32_t> ids);
 
 /// Prints which documents, offsets and tokens the samples of iteration `step` are. `sample`
 /// counts within the step's global batch; −1 lists all of them in short. Throws Error if `run`

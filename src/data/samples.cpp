@@ -109,7 +109,8 @@ void Samples::open(const SamplesOptions& options) {
     source.file = open_tokens(path, options.check, options.given);
     const TokenSource& file = *source.file;
     TRM_REQUIRE(file.vocab_size() > 0,
-                "{}: {} don't say how large the vocabulary is; set vocab_size in the deck",
+                "{}: {} don't say how large the vocabulary is; set vocab_size in the deck, or "
+                "vocab_file and tokenizer_type",
                 path, file.format());
     const auto* tokens = dynamic_cast<const TokenFile*>(&file);
     TRM_REQUIRE(
@@ -130,7 +131,7 @@ void Samples::open(const SamplesOptions& options) {
                 path, file.vocab_size(), options.paths[0], vocab_size_);
     TRM_REQUIRE(!mask_end_of_document_ || file.end_of_document() >= 0,
                 "{}: {} don't say which id ends a document, which eod_mask_loss needs; set "
-                "end_of_document in the deck",
+                "end_of_document in the deck, or vocab_file",
                 path, file.format());
     if (file.end_of_document() != end_of_document_) end_of_document_ = -1;
     samples_ += source.packer->samples();

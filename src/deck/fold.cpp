@@ -34,6 +34,24 @@ void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck
   }
 }
 
+/// Without a file, no tokenizer is named, and GPT-2's merges belong to GPT-2's vocabulary.
+void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
+  using Type = DeckSettings::TokenizerType;
+  const DeckSettings& d = draft.deck;
+  const bool needs_file = d.tokenizer_type != Type::any && d.tokenizer_type != Type::characters;
+  if (needs_file && d.vocab_file.empty()) {
+    deck.warnings.emplace_back("tokenizer_type has an effect with vocab_file only");
+  }
+  if (d.tokenizer_type == Type::characters && !d.vocab_file.empty()) {
+    deck.warnings.emplace_back("vocab_file has no effect: CharLevelTokenizer reads no file");
+  }
+  const bool takes_merges = d.tokenizer_type == Type::any || d.tokenizer_type == Type::gpt2_bpe;
+  if (!d.merge_file.empty() && (!takes_merges || d.vocab_file.empty())) {
+    deck.warnings.emplace_back(
+        "merge_file has an effect with vocab_file and GPT2BPETokenizer only");
+  }
+}
+
 /// Settings of one optimizer under another have no effect.
 void warn_of_other_optimizers(Deck& deck) {
   const OptimizerConfig& o = deck.optimizer;
@@ -163,6 +181,7 @@ const Setting* given(const Settings& settings, const std::string& path) {
 
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
+  warn_of_idle_tokenizer(draft, deck);
   warn_of_other_optimizers(deck);
   if (given(settings, "include") != nullptr) {
     deck.warnings.emplace_back(

@@ -86,6 +86,8 @@ std::vector<PathSetting> paths_of(Draft& draft) {
                                  {"load", &deck.load},
                                  {"run_dir", &deck.run_dir},
                                  {"tensorboard_dir", &deck.tensorboard_dir},
+                                 {"vocab_file", &deck.vocab_file},
+                                 {"merge_file", &deck.merge_file},
                                  {"tensorboard.output_path", &draft.tensorboard.output_path}};
   const auto add = [&](std::string_view key, std::vector<std::string>& list) {
     for (std::string& path : list) paths.push_back({key, &path});

@@ -40,6 +40,7 @@ constexpr Derivation kDerivations[] = {
     {"scheduler.params.total_num_steps", "", "= train_iters"},
     {"scheduler.params.warmup_num_steps", "warmup", ""},
     {"vocab_size", "", "from the data"},
+    {"end_of_document", "", "from the data"},
 };
 
 /// Keys that change a given value.

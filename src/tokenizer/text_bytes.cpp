@@ -7,6 +7,8 @@
 #include <limits>
 #include <string>
 
+#include "trireme/core/error.hpp"
+
 namespace trireme {
 
 std::vector<std::uint16_t> text_bytes(const Tokenizer& tokenizer) {
@@ -15,8 +17,15 @@ std::vector<std::uint16_t> text_bytes(const Tokenizer& tokenizer) {
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const auto id = static_cast<std::int32_t>(i);
     const std::array<std::int32_t, 2> twice{id, id};
-    const std::size_t once = tokenizer.decode(std::span(twice).first(1)).size();
-    const std::size_t both = tokenizer.decode(twice).size();
+    std::size_t once = 0;
+    std::size_t both = 0;
+    // Ids of a vocabulary that no token has, such as characters above 255, have no text.
+    if (failure_of([&] {
+          once = tokenizer.decode(std::span(twice).first(1)).size();
+          both = tokenizer.decode(twice).size();
+        })) {
+      continue;
+    }
     bytes[i] = static_cast<std::uint16_t>(std::min(both - std::min(once, both), kMost));
   }
   return bytes;

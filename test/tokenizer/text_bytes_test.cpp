@@ -15,6 +15,14 @@ BOOST_AUTO_TEST_CASE(a_byte_an_id_but_none_for_the_end) {
   BOOST_TEST(std::accumulate(bytes.begin(), bytes.end(), 0) == 256);
 }
 
+BOOST_AUTO_TEST_CASE(ids_that_stand_for_no_token_have_no_text) {
+  const auto bytes = text_bytes(CharacterTokenizer());
+  BOOST_TEST(bytes.size() == 512U);
+  BOOST_TEST(bytes['a'] == 1);
+  BOOST_TEST(bytes[256] == 0);
+  BOOST_TEST(bytes[511] == 0);
+}
+
 BOOST_AUTO_TEST_CASE(ids_of_a_text_have_its_bytes) {
   const auto tokenizer =
       open_tokenizer({.name = TRIREME_TEST_DIR "/../inputs/gcide-tokenizer.json"});

@@ -29,6 +29,16 @@ struct DeckSettings {
   enum class AttentionKernel : std::uint8_t { automatic, own, cudnn };
   enum class CheckpointScale : std::uint8_t { linear, log };
   enum class LogFormat : std::uint8_t { text, json };
+  /// GPT-NeoX's names for kinds of tokenizers. any: whatever vocab_file holds.
+  enum class TokenizerType : std::uint8_t {
+    any,
+    gpt2_bpe,
+    hugging_face,
+    hugging_face_gpt2,
+    sentence_piece,
+    characters,
+    tiktoken
+  };
 
   ModelConfig model;  ///< vocab_size 0: taken from the data file
   OptimizerConfig optimizer;
@@ -94,9 +104,12 @@ struct DeckSettings {
   bool allow_chopped = true;
   bool eod_mask_loss = false;  ///< targets that follow an end of document don't count
   /// The id that ends documents, where data files don't say it; −1 = unknown. Filled in from
-  /// the data where the model needs it.
+  /// the deck's tokenizer, and from the data where the model needs it.
   std::int64_t end_of_document = -1;
-  double fim_rate = 0;  ///< share of documents with fill-in-the-middle
+  TokenizerType tokenizer_type = TokenizerType::any;
+  std::string vocab_file;  ///< the tokenizer of data that have none; empty: none is named
+  std::string merge_file;  ///< GPT-2's merges; empty: merges.txt beside vocab_file
+  double fim_rate = 0;     ///< share of documents with fill-in-the-middle
   double fim_spm_rate = 0.5;
   std::vector<std::int64_t> fim_tokens;  ///< ids of the marks for prefix, middle, suffix
   std::string split;  ///< see split_fractions(); empty: chosen from kDefaultSplit by the data

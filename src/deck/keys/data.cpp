@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of the data: token files, and how they are split.
+// Keys of the data: token files, how they are split, and the tokenizer of those that have
+// none.
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -8,6 +9,16 @@ namespace {
 constexpr Choice kPackings[] = {{"packed", code(Packing::packed)},
                                 {"pack_until_overflow", code(Packing::until_overflow)},
                                 {"unpacked", code(Packing::unpacked)}};
+
+using TokenizerType = DeckSettings::TokenizerType;
+constexpr Choice kTokenizerTypes[] = {
+    {"null", code(TokenizerType::any)},
+    {"GPT2BPETokenizer", code(TokenizerType::gpt2_bpe)},
+    {"HFTokenizer", code(TokenizerType::hugging_face)},
+    {"HFGPT2Tokenizer", code(TokenizerType::hugging_face_gpt2)},
+    {"SPMTokenizer", code(TokenizerType::sentence_piece)},
+    {"CharLevelTokenizer", code(TokenizerType::characters)},
+    {"TiktokenTokenizer", code(TokenizerType::tiktoken)}};
 
 const Key kDataKeys[] = {
     {"data_path",
@@ -85,10 +96,28 @@ const Key kDataKeys[] = {
     {"end_of_document",
      "",
      [](D d) -> Field { return &d.deck.end_of_document; },
-     "id that ends documents, where the data don't say it; -1: unknown",
+     "id that ends documents, where the data don't say it; -1: what vocab_file says",
      {.low = -1, .high = 2147483647},
      Need::usual,
      Origin::trireme},
+    {"tokenizer_type", "",
+     [](D d) -> Field { return named(d.deck.tokenizer_type, kTokenizerTypes); },
+     "what vocab_file must be: GPT-2's vocab.json with merge_file; Hugging Face's "
+     "tokenizer.json; a folder with either; a SentencePiece model; no file; a .tiktoken file. "
+     "null: any of these"},
+    {"vocab_file",
+     "",
+     [](D d) -> Field { return &d.deck.vocab_file; },
+     "file or folder of the tokenizer that made the data; gives vocab_size and "
+     "end_of_document where the data don't say them",
+     {},
+     Need::open},
+    {"merge_file",
+     "",
+     [](D d) -> Field { return &d.deck.merge_file; },
+     "merges of GPT2BPETokenizer; null: merges.txt beside vocab_file",
+     {},
+     Need::open},
     {"reset_position_ids",
      "",
      [](D d) -> Field { return &d.deck.model.reset_position_ids; },

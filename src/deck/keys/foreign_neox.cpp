@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys of GPT-NeoX and Megatron about tokenizers, logs, launching and generation.
+// Keys of GPT-NeoX and Megatron about the vocabulary, logs, launching and generation.
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -7,11 +7,8 @@ namespace {
 
 using Shown = ForeignKeys::Shown;
 
-const ForeignKey kTokenizer[] = {
-    {"tokenizer_type", "text", "\"GPT2BPETokenizer\"", "kind of tokenizer"},
+const ForeignKey kPaddedVocabulary[] = {
     {"padded_vocab_size", "integer", "null", "rows of the embedding, padding included"},
-    {"vocab_file", "text", "null", "file of the vocabulary"},
-    {"merge_file", "text", "null", "file of the merges"},
 };
 const ForeignKey kVocabulary[] = {
     {"make_vocab_size_divisible_by", "integer", "128",
@@ -141,8 +138,8 @@ const ForeignKey kRandomState[] = {
 };
 
 const ForeignKeys kNeoxForeign[] = {
-    {"Tokenizer", Origin::neox, "", Standing::no_meaning, "the data file names its tokenizer",
-     kTokenizer},
+    {"Padded vocabulary", Origin::neox, "", Standing::no_meaning, "the vocabulary isn't padded",
+     kPaddedVocabulary},
     {"Vocabulary", Origin::megatron, "", Standing::no_meaning, "the vocabulary isn't padded",
      kVocabulary},
     {"Weights & Biases and Comet", Origin::neox, "", Standing::no_meaning, "",

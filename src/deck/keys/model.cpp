@@ -62,8 +62,9 @@ const Key kModelKeys[] = {
      "rows of a learned position embedding; null: seq_length", kSize, Need::open,
      Origin::megatron},
     {"vocab_size", "", [](D d) -> Field { return &d.deck.model.vocab_size; },
-     "number of token ids; must agree with the data file; null: taken from there", kSize,
-     Need::open, Origin::trireme},
+     "number of token ids; must agree with the data file; null: taken from there, or from "
+     "vocab_file",
+     kSize, Need::open, Origin::trireme},
     {"intermediate_size", "", [](D d) -> Field { return &d.deck.model.intermediate_size; },
      "inner width of the mlp, or of a gated mlp three times that; null: 4 hidden_size", kSize,
      Need::open},

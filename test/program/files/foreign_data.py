@@ -5,11 +5,13 @@ blended as GPT-NeoX does.
   foreign_data.py [ForeignData.test_NAME]...
 
 """
+import json
 import struct
 import sys
 import unittest
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -91,6 +93,36 @@ class ForeignData(unittest.TestCase):
                                   {**DECK, "data_path": str(self.prefix), "vocab_size": 257,
                                    "reset_attention_mask": True})
         self.assertIn("set end_of_document", program.run(1, "train", deck).stderr)
+
+    def test_the_decks_tokenizer_says_what_the_data_lack(self):
+        text = "ab ab" * 8
+        ids = [3, 4, 3, 4] * 8  # "ab", " ab"
+        prefix = write_indexed(self.folder / "gpt2", [[*ids, 5] for _ in range(60)])
+        vocabulary = self.folder / "v.json"
+        vocabulary.write_text(json.dumps(
+            {"a": 0, "b": 1, "Ġ": 2, "ab": 3, "Ġab": 4, "<|endoftext|>": 5}))
+        merges = self.folder / "m.txt"
+        merges.write_text("#version: 0.2\na b\nĠ ab\n", encoding="utf-8")
+        run = self.folder / "gpt2_run"
+        keys = {"data_path": str(prefix), "tokenizer_type": "GPT2BPETokenizer",
+                "vocab-file": str(vocabulary), "merge-file": str(merges)}
+        losses, out = self.losses("gpt2", ranks=2, save=str(run), eod_mask_loss=True, **keys)
+        self.assertGreater(len(losses), 4)
+        self.assertIn(f"vocabulary of 6 ids, and id 5 ends documents, by vocab_file: "
+                      f"{vocabulary}", out)
+        with h5py.File(run / "metrics.h5", "r") as file:
+            valid = file["valid/loss"][0], file["valid/bits_per_byte"][0]
+        self.assertTrue(np.isfinite(valid[1]), valid)
+        self.assertLess(valid[1], valid[0] / np.log(2))  # a token has two to three bytes
+        shown = program.run_well(1, "inspect", run, "--step", 1, "--sample", 0)
+        self.assertIn(text[:9], shown.split("text ")[1])
+        same, _ = self.losses("numbers", ranks=2, data_path=str(prefix), vocab_size=6,
+                              end_of_document=5, eod_mask_loss=True)
+        self.assertEqual([float(x) for x in losses], [float(x) for x in same])
+        vocabulary.rename(self.folder / "elsewhere.json")
+        _, out = self.losses("gone", **keys, vocab_size=6)
+        self.assertIn(f"vocab_file: {vocabulary}: there is no such file or folder", out)
+        self.assertIn("goes on without this tokenizer", out)
 
     def test_conversion_and_back_is_exact(self):
         file = self.folder / "corpus.h5"

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tokenizer that a deck names: facts and text of data that hold no tokenizer themselves.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "trireme/data/token_source.hpp"
+#include "trireme/deck/deck.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
+
+namespace trireme {
+
+/// The tokenizer of tokenizer_type, vocab_file and merge_file; null if the deck names none.
+/// Throws Error if the file is missing, or is none of that type.
+[[nodiscard]] std::unique_ptr<Tokenizer> open_deck_tokenizer(const Deck& deck);
+
+/// The tokenizer in the data; null if they hold none. Throws Error if this program lacks it.
+[[nodiscard]] std::unique_ptr<Tokenizer> tokenizer_of(const TokenSource& source);
+
+/// tokenizer_of(), or else the deck's; null where neither can be used.
+[[nodiscard]] std::unique_ptr<Tokenizer> tokenizer_for(const TokenSource& source,
+                                                       const Deck& deck);
+
+/// Whether both definitions give text the same ids. The end of document may differ.
+[[nodiscard]] bool same_tokenizer(const std::string& kind_a, const std::string& definition_a,
+                                  const std::string& kind_b, const std::string& definition_b);
+
+/// Fills in vocab_size and end_of_document from the deck's tokenizer, where the deck doesn't
+/// say them and a file of `paths` holds no tokenizer. Warns of a tokenizer that cannot be used
+/// and isn't needed. Throws Error if it is needed, or if the data hold another tokenizer. A
+/// file that cannot be opened is passed over.
+void fill_from_tokenizer(Deck& deck, const std::vector<std::string>& paths);
+
+}  // namespace trireme
