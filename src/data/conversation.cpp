@@ -127,7 +127,7 @@ std::vector<std::string> chat_template_names() {
 std::optional<std::string> write_conversation(const ChatTemplate& form,
                                               const std::vector<Message>& messages,
                                               Conversation& to) {
-  if (const auto trouble = misplaced(form, messages)) return trouble;
+  if (auto trouble = misplaced(form, messages)) return trouble;
   to = {.text = std::string(form.begin), .ends_by_mark = !form.assistant.tail.empty()};
   const auto write = [&](const ChatTurn& turn, std::string_view words, bool trims) {
     to.text += turn.before;
