@@ -111,12 +111,11 @@ std::string bash_positionals(const Command& command) {
   if (kinds.size() == 1) return kinds.front();
   std::string text;
   for (std::size_t i = 0; i + 1 < kinds.size(); ++i) {
-    text += fmt::format(" if ((COMP_CWORD == i + {})); then{}; else", i + 1,
+    text += fmt::format(" {} ((COMP_CWORD == i + {})); then{};", i == 0 ? "if" : "elif", i + 1,
                         kinds[i].empty() ? " :" : kinds[i]);
   }
-  if (!kinds.empty()) text += kinds.back().empty() ? " :" : kinds.back();
-  for (std::size_t i = 0; i + 1 < kinds.size(); ++i) text += "; fi";
-  return text;
+  if (kinds.empty()) return text;
+  return fmt::format("{} else{}; fi", text, kinds.back().empty() ? " :" : kinds.back());
 }
 
 void BashCases::add(const Command& command, const std::string& name) {

@@ -29,7 +29,7 @@ class Precompiled final : public NormalizerStep {
     const auto blob = from_base64(fields.text("precompiled_charsmap"));
     if (!blob) fields.refuse("precompiled_charsmap", "is no base64");
     map_ = CharsMap(*blob, fields.where("precompiled_charsmap"));
-    for (unsigned char c = 0; c < ascii_.size(); ++c) {
+    for (std::size_t c = 0; c < ascii_.size(); ++c) {
       const std::string one(1, static_cast<char>(c));
       append_cluster(ascii_[c], one);
       stays_[c] = ascii_[c] == one;
