@@ -27,14 +27,14 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint bench-plan lint format deps,\
+DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint bench-plan bench-data lint format deps,\
           $(MAKECMDGOALS)),deps)
 
 # Tests count half cores: those that mostly wait are one, others two or four.
 CTEST = cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(shell expr 2 '*' $(JOBS))
 
 .DEFAULT_GOAL := build
-.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint bench-plan gpu-check gpu-bench help deps format \
+.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint bench-plan bench-data gpu-check gpu-bench help deps format \
         lint clean FORCE
 .DELETE_ON_ERROR:
 
@@ -76,6 +76,9 @@ bench-checkpoint: $(BUILD)/configured  ## checkpoints against dd and memcpy; to 
 	@cmake --build $(BUILD) --parallel $(JOBS) --target checkpoint_bench
 	@$(PYTHON) test/bench/checkpoint.py --build $(BUILD) --mpirun '$(MPIRUN)' --ranks $(RANKS) \
 	  --folder $(DISK)
+
+bench-data: build  ## tokenize and prepare beside tokenizers and tiktoken; to build/bench-data.json
+	@$(PYTHON) test/bench/data.py --build $(BUILD)
 
 gpu-check:  ## on a GPU machine: builds, tests, benchmarks all; report to build/gpu-report.md
 	@$(PYTHON) test/gpu/check.py --build $(BUILD) --mpirun '$(MPIRUN)' --jobs $(JOBS) \

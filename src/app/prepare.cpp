@@ -3,8 +3,10 @@
 #include "prepare.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <numeric>
 
@@ -110,18 +112,54 @@ struct Output {
   std::int64_t bytes = 0;
 };
 
-/// The output must not replace the input.
+/// Marks that are no tokens are still written, as several tokens.
+void warn_of_missing_marks(const PrepareOptions& options, const TextFormat& format,
+                           const Tokenizer& tokenizer) {
+  if (format.chat == nullptr) return;
+  const std::vector<std::string> missing = missing_marks(*format.chat, tokenizer);
+  if (missing.empty()) return;
+  log::warn("the tokenizer has no token {}: what the chat template {} writes there is text",
+            fmt::join(missing, ", "), options.chat_template);
+}
+
+/// Neither the output nor the report may replace the input, or the report the output.
 void require_other_file(const PrepareOptions& options, const std::vector<TextInput>& inputs) {
-  std::error_code ignored;  // the output may not exist yet
+  std::error_code ignored;  // the files may not exist yet
   for (const TextInput& input : inputs) {
     TRM_REQUIRE(!std::filesystem::equivalent(input.path, options.output, ignored),
                 "{}: this file is both input and output", input.path);
+    TRM_REQUIRE(!std::filesystem::equivalent(input.path, options.json, ignored),
+                "{}: this file is both --input and --json", input.path);
   }
+  const auto place = [](const std::string& path) {
+    std::error_code code;
+    return std::filesystem::weakly_canonical(path, code);
+  };
+  TRM_REQUIRE(options.json.empty() || place(options.json) != place(options.output),
+              "{}: this file is both --output and --json", options.json);
 }
 
 bool is_taken(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
+/// A report that can't be written is an error before the work, not after it.
+void require_report(const PrepareOptions& options) {
+  if (options.json.empty()) return;
+  const bool is_new = !is_taken(options.json);
+  TRM_REQUIRE_SYSTEM(std::ofstream(options.json, std::ios::app).good(), errno,
+                     "{}: cannot write this file (--json)", options.json);
+  std::error_code ignored;  // an empty file would do no harm
+  if (is_new) std::filesystem::remove(options.json, ignored);
+}
+
+/// Throws Error that says why if no document is left.
+void require_documents(const JoinReport& report, const std::string& output) {
+  const std::string reasons = left_out_words(report);
+  if (report.documents > 0 || reasons.empty()) return;
+  throw Error(fmt::format("{}: nothing to write: all documents are left out ({}){}", output,
+                          reasons, report.places.empty() ? "" : ". " + report.places.front()));
 }
 
 /// Throws Error if the output's name is not free, or may not be made free.
@@ -144,6 +182,7 @@ std::unique_ptr<OwnerLock> claim_output(const PrepareOptions& options,
   TRM_REQUIRE_SYSTEM(reason == 0, reason, "{}: cannot make its folder {}", options.output,
                      folder);
   require_free(options);
+  require_report(options);
   auto lock = std::make_unique<OwnerLock>(options.output + ".lock",
                                           fmt::format("output: {}", options.output));
   require_free(options);
@@ -229,6 +268,7 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
     if (world.rank() != 0) return;
     output.emplace(claim_output(options, inputs), options, blocks, *tokenizer);
     output->joiner.add_refused(refused);
+    warn_of_missing_marks(options, format, *tokenizer);
   });
   const PoolOptions pool{.threads = options.threads,
                          .memory = options.memory,
@@ -242,6 +282,7 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   collectively(world, [&] {
     if (!output) return;
     summary.warning = output->joiner.check_separator();
+    require_documents(output->joiner.report(), options.output);
     finish(*output, options);
     summary.bytes = output->bytes;
     summary.tokens = output->writer.tokens();

@@ -51,6 +51,9 @@ struct PrepareSummary {
   std::string warning{};  ///< names files without the separator; "" if there are none
 };
 
+/// "2 empty, 1 not UTF-8": what was left out, or "".
+[[nodiscard]] std::string left_out_words(const JoinReport& report);
+
 /// Converts text files to one token file. The output is equal, byte for byte, on any number of
 /// ranks and threads. The file appears when complete, and an error leaves no file behind. The
 /// output's folder is made. What has the output's name is an error, or with `overwrite` gets

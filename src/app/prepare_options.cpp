@@ -91,10 +91,14 @@ void CommandLine::add_prepare_documents(CLI::App& command) {
           "up to 64 bytes of memory a document")
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "exact"}));
+  auto* append = command.add_flag_callback(
+      "--append-eod", [&options] { options.append_eod = true; },
+      "The end-of-document token closes each document, which is the default");
   command
-      .add_flag("--append-eod,!--no-append-eod", options.append_eod,
-                "The end-of-document token closes each document")
-      ->capture_default_str();
+      .add_flag_callback(
+          "--no-append-eod", [&options] { options.append_eod = false; },
+          "No token closes a document")
+      ->excludes(append);
   auto* shuffle = command.add_flag("--shuffle", options.shuffle,
                                    "Writes documents in a random order that the seed decides");
   command.add_option("--seed", options.seed, "Seed of --shuffle")

@@ -24,17 +24,8 @@ double ratio(std::int64_t a, std::int64_t b) {
 }
 
 void log_left_out(const JoinReport& report) {
-  std::vector<std::string> reasons;
-  const auto add = [&](std::int64_t n, std::string_view why) {
-    if (n > 0) reasons.push_back(fmt::format("{} {}", n, why));
-  };
-  add(report.empty, "empty");
-  add(report.few, "below --min-tokens");
-  add(report.equal, "equal to an earlier one");
-  for (std::size_t i = 0; i < kTroubles; ++i) {
-    add(report.troubles[i], words_of(static_cast<Trouble>(i)));
-  }
-  if (!reasons.empty()) log::info("left out: {}", fmt::join(reasons, ", "));
+  const std::string reasons = left_out_words(report);
+  if (!reasons.empty()) log::info("left out: {}", reasons);
   for (const std::string& place : report.places) {
     log::warn("left out: {}", printable(place));
   }
@@ -69,6 +60,20 @@ void write_json(const PrepareOptions& options, const PrepareSummary& summary) {
 }
 
 }  // namespace
+
+std::string left_out_words(const JoinReport& report) {
+  std::vector<std::string> reasons;
+  const auto add = [&](std::int64_t n, std::string_view why) {
+    if (n > 0) reasons.push_back(fmt::format("{} {}", n, why));
+  };
+  add(report.empty, "empty");
+  add(report.few, "below --min-tokens");
+  add(report.equal, "equal to an earlier one");
+  for (std::size_t i = 0; i < kTroubles; ++i) {
+    add(report.troubles[i], words_of(static_cast<Trouble>(i)));
+  }
+  return fmt::format("{}", fmt::join(reasons, ", "));
+}
 
 void report_prepared(const PrepareOptions& options, const PrepareSummary& summary) {
   const JoinReport& report = summary.report;

@@ -19,11 +19,13 @@ constexpr std::string_view kAlpaca =
 
 constexpr std::array kTemplates{
     ChatTemplate{.name = "chatml",
+                 .marks = {"<|im_start|>", "<|im_end|>"},
                  .begin = "",
                  .system = {"<|im_start|>system\n", "", "", "<|im_end|>\n"},
                  .user = {"<|im_start|>user\n", "", "", "<|im_end|>\n"},
                  .assistant = {"<|im_start|>assistant\n", "", "<|im_end|>", "\n"}},
     ChatTemplate{.name = "llama2",
+                 .marks = {"<s>", "</s>"},
                  .begin = "",
                  .system = {"<<SYS>>\n", "", "", "\n<</SYS>>\n\n"},
                  .user = {"<s>[INST] ", "", "", " [/INST]"},
@@ -33,6 +35,8 @@ constexpr std::array kTemplates{
                  .trims = true},
     ChatTemplate{
         .name = "llama3",
+        .marks = {"<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>",
+                  "<|eot_id|>"},
         .begin = "<|begin_of_text|>",
         .system = {"<|start_header_id|>system<|end_header_id|>\n\n", "", "", "<|eot_id|>"},
         .user = {"<|start_header_id|>user<|end_header_id|>\n\n", "", "", "<|eot_id|>"},
@@ -40,6 +44,7 @@ constexpr std::array kTemplates{
                       ""},
         .trims = true},
     ChatTemplate{.name = "mistral",
+                 .marks = {"<s>", "</s>"},
                  .begin = "<s>",
                  .system = {},
                  .user = {"[INST] ", "", "", " [/INST]"},
@@ -47,6 +52,7 @@ constexpr std::array kTemplates{
                  .has_system = false,
                  .alternates = true},
     ChatTemplate{.name = "gemma",
+                 .marks = {"<bos>", "<start_of_turn>", "<end_of_turn>"},
                  .begin = "<bos>",
                  .system = {},
                  .user = {"<start_of_turn>user\n", "", "", "<end_of_turn>\n"},
@@ -55,11 +61,13 @@ constexpr std::array kTemplates{
                  .alternates = true,
                  .trims = true},
     ChatTemplate{.name = "zephyr",
+                 .marks = {"</s>"},
                  .begin = "",
                  .system = {"<|system|>\n", "", "", "</s>\n"},
                  .user = {"<|user|>\n", "", "", "</s>\n"},
                  .assistant = {"<|assistant|>\n", "", "</s>", "\n"}},
     ChatTemplate{.name = "phi3",
+                 .marks = {"<|system|>", "<|user|>", "<|assistant|>", "<|end|>"},
                  .begin = "",
                  .system = {"<|system|>\n", "", "", "<|end|>\n"},
                  .user = {"<|user|>\n", "", "", "<|end|>\n"},
@@ -108,6 +116,19 @@ std::optional<std::string> misplaced(const ChatTemplate& form,
   return std::nullopt;
 }
 
+/// Writes text of the template itself, and notes the marks in it.
+void write_fixed(const ChatTemplate& form, std::string_view fixed, Conversation& to) {
+  while (!fixed.empty()) {
+    const auto* mark = std::ranges::find_if(form.marks, [&](std::string_view text) {
+      return !text.empty() && fixed.starts_with(text);
+    });
+    const std::size_t n = mark != form.marks.end() ? mark->size() : 1;
+    if (mark != form.marks.end()) to.marks.push_back({to.text.size(), to.text.size() + n});
+    to.text += fixed.substr(0, n);
+    fixed.remove_prefix(n);
+  }
+}
+
 }  // namespace
 
 const ChatTemplate& chat_template(std::string_view name) {
@@ -127,16 +148,17 @@ std::vector<std::string> chat_template_names() {
 std::optional<std::string> write_conversation(const ChatTemplate& form,
                                               const std::vector<Message>& messages,
                                               Conversation& to) {
-  if (const auto trouble = misplaced(form, messages)) return trouble;
-  to = {.text = std::string(form.begin), .ends_by_mark = !form.assistant.tail.empty()};
+  if (auto trouble = misplaced(form, messages)) return trouble;
+  to = {.ends_by_mark = !form.assistant.tail.empty()};
+  write_fixed(form, form.begin, to);
   const auto write = [&](const ChatTurn& turn, std::string_view words, bool trims) {
-    to.text += turn.before;
+    write_fixed(form, turn.before, to);
     const std::size_t begin = to.text.size();
-    to.text += turn.lead;
+    write_fixed(form, turn.lead, to);
     to.text += trims ? trimmed(words) : words;
-    to.text += turn.tail;
+    write_fixed(form, turn.tail, to);
     const WordSpan span{begin, to.text.size()};
-    to.text += turn.after;
+    write_fixed(form, turn.after, to);
     return span;
   };
   std::string folded;  // the system's turn, which goes into the first user's

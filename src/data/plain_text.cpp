@@ -14,22 +14,6 @@ namespace {
 
 constexpr std::int64_t kWindow = 1 << 16;
 
-/// The last offset not after `x` at which one document's text can be split for encoding. The
-/// result depends on x alone, so the blocks on both sides agree on it.
-std::int64_t split_before(const TextFile& file, std::int64_t x, const TextFormat& format,
-                          const Tokenizer& tokenizer) {
-  if (x <= 0 || x >= file.bytes()) return x;
-  const std::int64_t from = std::max<std::int64_t>(0, x - kWindow);
-  std::string text = file.read(from, x);
-  if (!format.as_it_is) text.resize(whole_characters(text));
-  const auto split = static_cast<std::int64_t>(tokenizer.split_point(text));
-  TRM_REQUIRE(
-      split > 0 || from == 0,
-      "{}: the tokenizer {} cannot split the text anywhere in the {} bytes before byte {}",
-      file.path(), tokenizer.kind(), kWindow, x);
-  return from + split;
-}
-
 /// An offset not after `x` that no separator found from the left can span. Goes to the start of
 /// whatever match spans x, and repeats until no match does.
 std::int64_t clean_place(const TextFile& file, std::int64_t x, const std::string& separator) {
@@ -68,6 +52,33 @@ std::int64_t scan_to(const TextFile& file, std::int64_t x, const std::string& se
     at += std::max(n, static_cast<std::int64_t>(next));
   }
   return at;
+}
+
+/// The last offset not after `x` at which one document's text can be split for encoding, or at
+/// which a document begins. The result depends on x alone, so the blocks on both sides agree on
+/// it.
+std::int64_t split_before(const TextFile& file, std::int64_t x, const TextFormat& format,
+                          const Tokenizer& tokenizer) {
+  if (x <= 0 || x >= file.bytes()) return x;
+  constexpr std::int64_t kOverlap = TextBlocks::kMaxSeparator;  // what a window's end divides
+  for (std::int64_t end = x;;) {
+    const std::int64_t from = std::max<std::int64_t>(0, end - kWindow);
+    std::string text = file.read(from, end);
+    const std::size_t found =
+        format.separator.empty() ? std::string::npos : text.rfind(format.separator);
+    if (!format.as_it_is) text.resize(whole_characters(text));
+    const auto split = static_cast<std::int64_t>(tokenizer.split_point(text));
+    if (split > 0 || from == 0) return from + split;
+    // Whatever separator spans the one found, a document begins behind one of both.
+    if (found != std::string::npos) {
+      return scan_to(file, from + static_cast<std::int64_t>(found) + 1, format.separator);
+    }
+    TRM_REQUIRE(x - from < format.max_unsplit,
+                "{}: the tokenizer {} cannot split the text anywhere in the {} bytes before "
+                "byte {}; --document-separator makes shorter documents",
+                file.path(), tokenizer.kind(), x - from, x);
+    end = from + kOverlap;
+  }
 }
 
 /// Whether a document begins at `x`: at the file's beginning or right behind a separator.
@@ -185,19 +196,22 @@ TextPieces read_plain(const TextFile& file, const TextRange& block, const TextFo
   const std::int64_t end =
       std::max(split_before(file, block.end, format, tokenizer), file.start());
   const auto m = static_cast<std::int64_t>(separator.size());
-  const std::int64_t from = std::min(begin, block.begin);  // a mark belongs to the hash too
+  // A mark belongs to the hash too. A document that goes on behind the block is not read here.
+  const bool ends_later = begin >= end;
+  const std::int64_t from = ends_later ? block.begin : std::min(begin, block.begin);
   const std::string text = file.read(from, block.end + std::max<std::int64_t>(m - 1, 0));
   const auto own =
       std::string_view(text).substr(static_cast<std::size_t>(block.begin - from),
                                     static_cast<std::size_t>(block.end - block.begin));
-  const auto skipped = std::min(static_cast<std::size_t>(begin - from), text.size());
-  const auto view = std::string_view(text).substr(skipped);
-
   TextPieces pieces;
   pieces.hash = hash_share(own, block.begin);
   pieces.has_crlf = own.find("\r\n") != std::string_view::npos;
   pieces.lines = std::ranges::count(own, '\n');
   pieces.text_bytes = std::ssize(own);
+  pieces.tail.flags |= kEndCounts;
+  if (ends_later) return pieces;
+  const auto skipped = std::min(static_cast<std::size_t>(begin - from), text.size());
+  const auto view = std::string_view(text).substr(skipped);
   const std::int64_t lines_before =
       begin < block.begin
           ? std::ranges::count(view.substr(0, static_cast<std::size_t>(block.begin - begin)),

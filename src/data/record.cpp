@@ -244,9 +244,9 @@ bool RecordEncoder::write_chat(const std::vector<Message>& messages, bool last_o
   if (counted.empty() && !all) return failed(Trouble::record, "no message is the assistant's");
   if (last_only) counted = {counted.back()};
   if (all) {
-    tokenizer_.encode(conversation.text, pieces.tokens);
+    conversations_->encode_all(conversation, pieces.tokens);
   } else {
-    encode_marked(conversation.text, counted, tokenizer_, pieces.tokens, pieces.mask);
+    conversations_->encode_counted(conversation, counted, pieces.tokens, pieces.mask);
   }
   pieces.tail.bytes = std::ssize(conversation.text);
   // Where no mark of the template ends an answer, the end of the document does.

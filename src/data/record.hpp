@@ -19,7 +19,9 @@ namespace trireme {
 class RecordEncoder {
  public:
   RecordEncoder(const TextFormat& format, const Tokenizer& tokenizer)
-      : format_(format), tokenizer_(tokenizer) {}
+      : format_(format), tokenizer_(tokenizer) {
+    if (format.chat != nullptr) conversations_.emplace(*format.chat, tokenizer);
+  }
 
   /// Appends the documents of an object. Returns what is wrong with it; `pieces` then holds no
   /// part of the object.
@@ -49,6 +51,7 @@ class RecordEncoder {
 
   const TextFormat& format_;
   const Tokenizer& tokenizer_;
+  std::optional<ConversationEncoder> conversations_;  ///< set if there is a template
   std::optional<Fault> fault_;
 };
 

@@ -10,8 +10,6 @@ namespace trireme {
 namespace {
 
 constexpr std::size_t kSplitWindow = 1 << 16;
-/// Text that the tokenizer lets nobody divide is read up to here.
-constexpr std::size_t kMostText = std::size_t{256} << 20U;
 
 }  // namespace
 
@@ -93,9 +91,10 @@ std::size_t StreamReader::divide_plain(TextChunk& chunk) {
     const std::size_t usable = n - std::min(n, m > 0 ? m - 1 : 0);
     scanned_ = std::max(document_, usable);
     n = split_document(usable);
-    TRM_REQUIRE(n > 0 || text_.size() < kMostText,
-                "{}: the tokenizer {} cannot split the text anywhere in {} bytes", input_.path,
-                tokenizer_.kind(), text_.size());
+    TRM_REQUIRE(n > 0 || std::ssize(text_) < format_.max_unsplit,
+                "{}: the tokenizer {} cannot split the text anywhere in {} bytes; "
+                "--document-separator makes shorter documents",
+                input_.path, tokenizer_.kind(), text_.size());
   }
   if (n > 0) chunk.ends = std::exchange(ends_, {});
   return n;

@@ -107,7 +107,7 @@ TextPool::Unit* TextPool::open_stream() {
 /// Begins the next unit, if there is one and room for it.
 TextPool::Unit* TextPool::start_unit() {
   // Far ahead of the caller, streams would fill the disk.
-  const auto most = static_cast<std::size_t>(4 * options_.threads + 4);
+  const auto most = 4 * static_cast<std::size_t>(options_.threads) + 4;
   if (next_unit_ == units_.size()) return nullptr;
   auto unit = std::make_unique<Unit>();
   unit->number = units_[next_unit_];

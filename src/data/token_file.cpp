@@ -149,6 +149,7 @@ void TokenFile::read_attributes() {
               vocab_size_);
   end_of_document_ = static_cast<std::int32_t>(end);
   tokenizer_kind_ = file_.text("tokenizer");
+  if (tokenizer_kind_ == "unknown") tokenizer_kind_.clear();  // converted data
   tokenizer_definition_ = file_.text("tokenizer_definition");
   source_hash_ = file_.text("source_hash");
   kind_ = version_ > kOldestSealed ? file_.text("kind") : "text";

@@ -31,7 +31,8 @@ void read_wide(const BinaryFile& file, std::int64_t at, std::int64_t offset,
                   "{}: token {} has id {}, but ids are below 2³¹", file.path(),
                   offset + static_cast<std::int64_t>(i), stored[i]);
     }
-    to[i] = static_cast<std::int32_t>(stored[i]);
+    // A negative id is an error, which the caller finds.
+    to[i] = static_cast<std::int32_t>(stored[i]);  // NOLINT(bugprone-signed-char-misuse)
   }
 }
 

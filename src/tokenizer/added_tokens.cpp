@@ -55,7 +55,7 @@ TokenFinder::TokenFinder(std::vector<Needle> needles)
     first.insert(a);
     for (unsigned b = 0; b < 256; ++b) {
       if (text.size() == 1 || b == static_cast<unsigned char>(text[1])) {
-        pairs_[a << 8U | b] = true;
+        pairs_[static_cast<unsigned>(a) << 8U | b] = true;
       }
     }
   }

@@ -8,11 +8,11 @@ namespace trireme::character_tables {
 
 namespace {
 
-constexpr std::uint32_t k_white_space[] = {
+constexpr std::uint32_t kWhiteSpaceNumbers[] = {
     9, 5, 18, 1, 100, 1, 26, 1, 5599, 1, 2431, 11, 29, 2, 5, 1, 47, 1, 4000, 1,
 };
 
-constexpr std::uint32_t k_numeric[] = {
+constexpr std::uint32_t kNumericNumbers[] = {
     48, 10, 120, 2, 5, 1, 2, 3, 1441, 10, 134, 10, 198, 10, 412, 10, 118, 10, 4, 6, 108, 10,
     118, 10, 118, 10, 2, 6, 110, 13, 115, 10, 8, 7, 103, 10, 104, 7, 7, 19, 109, 10, 96, 10,
     118, 10, 70, 20, 268, 10, 70, 10, 719, 20, 881, 3, 239, 10, 6, 10, 22, 10, 300, 10, 128, 11,
@@ -29,7 +29,7 @@ constexpr std::uint32_t k_numeric[] = {
     962, 13, 2787, 10,
 };
 
-constexpr std::uint32_t k_punctuation[] = {
+constexpr std::uint32_t kPunctuationNumbers[] = {
     33, 15, 10, 7, 26, 6, 26, 4, 34, 1, 5, 1, 3, 1, 10, 2, 3, 1, 3, 1, 702, 1, 8, 1, 466, 6, 41,
     2, 51, 1, 1, 1, 2, 1, 2, 1, 44, 2, 20, 2, 1, 2, 13, 1, 2, 2, 74, 4, 102, 1, 43, 14, 233, 3,
     54, 15, 31, 1, 261, 2, 10, 1, 383, 1, 771, 1, 90, 1, 10, 2, 168, 15, 1, 1, 37, 4, 71, 1, 74,
@@ -45,13 +45,13 @@ constexpr std::uint32_t k_punctuation[] = {
     133, 1, 65, 5, 8, 1, 20826, 1, 7655, 5,
 };
 
-constexpr std::uint32_t k_other[] = {
+constexpr std::uint32_t kOtherNumbers[] = {
     0, 9, 2, 2, 1, 18, 95, 33, 13, 1, 1362, 6, 22, 1, 192, 1, 49, 1, 4350, 1, 2044, 5, 26, 5,
     49, 5, 1, 10, 49040, 6400, 1535, 1, 249, 3, 1, 1, 4287, 1, 44002, 4, 5327, 8, 798342, 1, 30,
     96, 65408, 65534, 2, 65534,
 };
 
-constexpr std::uint32_t k_nonspacing_mark[] = {
+constexpr std::uint32_t kNonspacingMarkNumbers[] = {
     768, 112, 275, 5, 265, 45, 1, 1, 1, 2, 1, 2, 1, 1, 72, 11, 48, 21, 16, 1, 101, 7, 2, 6, 2,
     2, 1, 4, 35, 1, 30, 27, 91, 11, 58, 9, 34, 4, 1, 9, 1, 3, 1, 5, 43, 3, 135, 32, 55, 1, 1, 1,
     4, 8, 4, 1, 3, 7, 10, 2, 29, 1, 58, 1, 4, 4, 8, 1, 20, 2, 29, 2, 57, 1, 4, 2, 4, 2, 2, 3, 3,
@@ -74,7 +74,7 @@ constexpr std::uint32_t k_nonspacing_mark[] = {
     30, 4, 148, 3, 1979, 55, 4, 50, 8, 1, 14, 1, 22, 5, 1, 15, 3616, 7, 792617, 240,
 };
 
-constexpr std::uint32_t k_mark[] = {
+constexpr std::uint32_t kMarkNumbers[] = {
     768, 112, 275, 7, 263, 45, 1, 1, 1, 2, 1, 2, 1, 1, 72, 11, 48, 21, 16, 1, 101, 7, 2, 6, 2,
     2, 1, 4, 35, 1, 30, 27, 91, 11, 58, 9, 34, 4, 1, 9, 1, 3, 1, 5, 43, 3, 120, 14, 1, 33, 54,
     3, 1, 18, 1, 7, 10, 2, 29, 3, 56, 1, 1, 7, 2, 2, 2, 3, 9, 1, 10, 2, 29, 3, 56, 1, 1, 5, 4,
@@ -97,7 +97,7 @@ constexpr std::uint32_t k_mark[] = {
     7, 109, 7, 792501, 240,
 };
 
-constexpr std::uint32_t k_word[] = {
+constexpr std::uint32_t kWordNumbers[] = {
     48, 10, 7, 26, 4, 1, 1, 26, 47, 1, 10, 1, 4, 1, 5, 23, 1, 31, 1, 458, 4, 12, 14, 5, 7, 1, 1,
     1, 17, 117, 1, 2, 2, 4, 1, 1, 6, 1, 1, 3, 1, 1, 1, 20, 1, 83, 1, 139, 1, 173, 1, 38, 2, 1,
     6, 41, 8, 45, 1, 1, 1, 2, 1, 2, 1, 1, 8, 27, 4, 4, 29, 11, 5, 74, 4, 102, 1, 8, 2, 10, 1,
@@ -160,7 +160,7 @@ constexpr std::uint32_t k_word[] = {
     4154, 6, 222, 2, 5762, 14, 7473, 15, 622, 2466, 542, 1506, 4939, 5, 4192, 712016, 240,
 };
 
-constexpr std::uint32_t k_normalized[] = {
+constexpr std::uint32_t kNormalizedNumbers[] = {
     60, 3, 2, 16, 1, 9, 6, 16, 1, 9, 37, 1, 7, 1, 1, 1, 4, 1, 2, 4, 2, 3, 1, 3, 1, 16, 1, 6, 1,
     6, 2, 16, 1, 6, 1, 6, 1, 17, 2, 20, 2, 9, 1, 6, 1, 8, 2, 7, 2, 6, 2, 18, 2, 24, 32, 2, 13,
     2, 6, 1, 12, 25, 1, 6, 2, 16, 2, 36, 2, 2, 6, 14, 94, 1, 29, 9, 31, 6, 2, 5, 27, 79, 1, 32,
@@ -205,7 +205,7 @@ constexpr std::uint32_t k_normalized[] = {
     1, 111, 3, 13, 44, 4, 9, 7, 2, 66990, 542,
 };
 
-constexpr std::uint32_t k_extends[] = {
+constexpr std::uint32_t kExtendsNumbers[] = {
     768, 112, 275, 7, 263, 45, 1, 1, 1, 2, 1, 2, 1, 1, 72, 11, 48, 21, 16, 1, 101, 7, 2, 6, 2,
     2, 1, 4, 35, 1, 30, 27, 91, 11, 58, 9, 9, 1, 24, 4, 1, 9, 1, 3, 1, 5, 43, 3, 59, 9, 42, 24,
     1, 33, 54, 3, 1, 18, 1, 7, 10, 2, 29, 3, 56, 1, 1, 7, 2, 2, 2, 3, 9, 1, 10, 2, 26, 1, 2, 3,
@@ -234,12 +234,12 @@ constexpr std::uint32_t k_extends[] = {
     2, 5, 1, 474, 7, 109, 7, 2736, 5, 789536, 96, 128, 240,
 };
 
-constexpr std::uint32_t k_prepends[] = {
+constexpr std::uint32_t kPrependsNumbers[] = {
     1536, 6, 215, 1, 49, 1, 384, 2, 80, 1, 1131, 1, 66414, 1, 15, 1, 244, 2, 525, 1, 1389, 1, 1,
     1, 322, 6, 700, 1, 443, 1,
 };
 
-constexpr LowerCase k_lower_case[] = {
+constexpr LowerCase kLowerCaseNumbers[] = {
     {65, 26, 1, 32U}, {192, 23, 1, 32U}, {216, 7, 1, 32U}, {256, 24, 2, 1U}, {306, 3, 2, 1U},
     {313, 8, 2, 1U}, {330, 23, 2, 1U}, {376, 1, 1, 4294967175U}, {377, 3, 2, 1U},
     {385, 1, 1, 210U}, {386, 2, 2, 1U}, {390, 1, 1, 206U}, {391, 1, 1, 1U}, {393, 2, 1, 205U},
@@ -292,16 +292,16 @@ constexpr LowerCase k_lower_case[] = {
 
 }  // namespace
 
-const std::span<const std::uint32_t> white_space(k_white_space);
-const std::span<const std::uint32_t> numeric(k_numeric);
-const std::span<const std::uint32_t> punctuation(k_punctuation);
-const std::span<const std::uint32_t> other(k_other);
-const std::span<const std::uint32_t> nonspacing_mark(k_nonspacing_mark);
-const std::span<const std::uint32_t> mark(k_mark);
-const std::span<const std::uint32_t> word(k_word);
-const std::span<const std::uint32_t> normalized(k_normalized);
-const std::span<const std::uint32_t> extends(k_extends);
-const std::span<const std::uint32_t> prepends(k_prepends);
-const std::span<const LowerCase> lower_case(k_lower_case);
+const std::span<const std::uint32_t> kWhiteSpace(kWhiteSpaceNumbers);
+const std::span<const std::uint32_t> kNumeric(kNumericNumbers);
+const std::span<const std::uint32_t> kPunctuation(kPunctuationNumbers);
+const std::span<const std::uint32_t> kOther(kOtherNumbers);
+const std::span<const std::uint32_t> kNonspacingMark(kNonspacingMarkNumbers);
+const std::span<const std::uint32_t> kMark(kMarkNumbers);
+const std::span<const std::uint32_t> kWord(kWordNumbers);
+const std::span<const std::uint32_t> kNormalized(kNormalizedNumbers);
+const std::span<const std::uint32_t> kExtends(kExtendsNumbers);
+const std::span<const std::uint32_t> kPrepends(kPrependsNumbers);
+const std::span<const LowerCase> kLowerCase(kLowerCaseNumbers);
 
 }  // namespace trireme::character_tables

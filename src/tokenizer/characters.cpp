@@ -37,23 +37,23 @@ std::vector<std::uint16_t> make_bits() {
       }
     }
   };
-  mark(CharClass::white_space, character_tables::white_space);
-  mark(CharClass::numeric, character_tables::numeric);
-  mark(CharClass::punctuation, character_tables::punctuation);
-  mark(CharClass::other, character_tables::other);
-  mark(CharClass::nonspacing_mark, character_tables::nonspacing_mark);
-  mark(CharClass::mark, character_tables::mark);
-  mark(CharClass::word, character_tables::word);
-  mark(CharClass::normalized, character_tables::normalized);
-  mark(CharClass::extends, character_tables::extends);
-  mark(CharClass::prepends, character_tables::prepends);
+  mark(CharClass::white_space, character_tables::kWhiteSpace);
+  mark(CharClass::numeric, character_tables::kNumeric);
+  mark(CharClass::punctuation, character_tables::kPunctuation);
+  mark(CharClass::other, character_tables::kOther);
+  mark(CharClass::nonspacing_mark, character_tables::kNonspacingMark);
+  mark(CharClass::mark, character_tables::kMark);
+  mark(CharClass::word, character_tables::kWord);
+  mark(CharClass::normalized, character_tables::kNormalized);
+  mark(CharClass::extends, character_tables::kExtends);
+  mark(CharClass::prepends, character_tables::kPrepends);
   return bits;
 }
 
 std::vector<char32_t> make_lower() {
   std::vector<char32_t> lower(kCount);
   for (char32_t c = 0; c < kCount; ++c) lower[c] = c;
-  for (const auto& run : character_tables::lower_case) {
+  for (const auto& run : character_tables::kLowerCase) {
     for (std::uint32_t i = 0; i < run.count; ++i) {
       const char32_t c = run.first + i * run.step;
       lower[c] = c + run.distance;

@@ -76,14 +76,14 @@ void normalize(std::string& text, NormalForm form);
 /// Generated tables, in character_tables.cpp. Ranges of code points are pairs of a gap since
 /// the last range and a size.
 namespace character_tables {
-extern const std::span<const std::uint32_t> white_space, numeric, punctuation, other,
-    nonspacing_mark, mark, word, normalized, extends, prepends;
+extern const std::span<const std::uint32_t> kWhiteSpace, kNumeric, kPunctuation, kOther,
+    kNonspacingMark, kMark, kWord, kNormalized, kExtends, kPrepends;
 /// Runs of upper-case letters: first, how many, the step between them, and the distance of the
 /// lower-case letter modulo 2³².
 struct LowerCase {
   std::uint32_t first, count, step, distance;
 };
-extern const std::span<const LowerCase> lower_case;
+extern const std::span<const LowerCase> kLowerCase;
 }  // namespace character_tables
 
 }  // namespace trireme

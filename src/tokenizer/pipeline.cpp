@@ -17,6 +17,8 @@ namespace trireme {
 namespace {
 
 constexpr std::size_t kIdsAtOnce = 4096;
+// A long text is encoded in pieces whose normal form stays in the processor's cache.
+constexpr std::size_t kTextAtOnce = 1 << 16;
 
 /// The bytes from `at` on that a decoder replaces by one U+FFFD: a sequence cut short, or one
 /// byte.
@@ -174,15 +176,27 @@ void Pipeline::encode_part(std::string_view text, TextPart part,
   const Lease work(*this);
   work->to = &to;
   work->count = 0;
-  if (!keeps_bytes_ && !is_valid_utf8(text)) {
-    work->text = with_replacements(text);
-    text = work->text;
+  while (!text.empty()) {
+    std::size_t end = text.size();
+    if (!keeps_bytes_ && end > kTextAtOnce) end = split_point(text.substr(0, kTextAtOnce));
+    if (end == 0) end = text.size();
+    encode_at_once(text.substr(0, end), part, *work);
+    text.remove_prefix(end);
+    part = TextPart::later;
   }
-  work->parts.clear();
-  raw_.split(text, work->parts);
-  for (const Part& outer : work->parts) {
+  work->flush();
+}
+
+void Pipeline::encode_at_once(std::string_view text, TextPart part, Workspace& work) const {
+  if (!keeps_bytes_ && !is_valid_utf8(text)) {
+    work.text = with_replacements(text);
+    text = work.text;
+  }
+  work.parts.clear();
+  raw_.split(text, work.parts);
+  for (const Part& outer : work.parts) {
     if (outer.id >= 0) {
-      work->append({&outer.id, 1});
+      work.append({&outer.id, 1});
       continue;
     }
     std::string_view section = text.substr(outer.begin, outer.end - outer.begin);
@@ -190,24 +204,23 @@ void Pipeline::encode_part(std::string_view text, TextPart part,
     Section place{.first = starts && part == TextPart::first,
                   .continued = starts && part == TextPart::later};
     if (parts_.normalizer != nullptr) {
-      work->normal = section;
-      parts_.normalizer->apply(work->normal, place);
-      section = work->normal;
+      work.normal = section;
+      parts_.normalizer->apply(work.normal, place);
+      section = work.normal;
     }
-    work->inner_parts.clear();
-    normalized_.split(section, work->inner_parts);
-    for (const Part& inner : work->inner_parts) {
+    work.inner_parts.clear();
+    normalized_.split(section, work.inner_parts);
+    for (const Part& inner : work.inner_parts) {
       if (inner.id >= 0) {
-        work->append({&inner.id, 1});
+        work.append({&inner.id, 1});
         continue;
       }
       const bool is_start = inner.begin == 0;
       encode_section(
           section.substr(inner.begin, inner.end - inner.begin),
-          {.first = place.first && is_start, .continued = place.continued && is_start}, *work);
+          {.first = place.first && is_start, .continued = place.continued && is_start}, work);
     }
   }
-  work->flush();
 }
 
 void Pipeline::encode_section(std::string_view text, const Section& section,

@@ -61,6 +61,7 @@ class Pipeline : public Tokenizer {
   struct Workspace;
   class Lease;
   [[nodiscard]] bool separates(char32_t before, char32_t after) const;
+  void encode_at_once(std::string_view text, TextPart part, Workspace& work) const;
   void encode_section(std::string_view text, const Section& section, Workspace& work) const;
   void encode_words(std::string_view text, Workspace& work) const;
   void encode_word(std::string_view word, const char* limit, Workspace& work) const;

@@ -215,7 +215,7 @@ std::unique_ptr<Tokenizer> make_ranked(const std::string& definition) {
   return make_ranked(std::move(ranked), where);
 }
 
-std::unique_ptr<Tokenizer> make_ranked(RankedTokens ranked, const std::string& where) {
+std::unique_ptr<Tokenizer> make_ranked(RankedTokens&& ranked, const std::string& where) {
   TRM_REQUIRE(!ranked.tokens.empty(), "{}: there are no tokens", where);
   PipelineParts parts;
   parts.kind = "ranks";

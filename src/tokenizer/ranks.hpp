@@ -41,7 +41,7 @@ struct RankedTokens {
 [[nodiscard]] std::unique_ptr<Tokenizer> make_ranked(const std::string& definition);
 
 /// A tokenizer of the kind "ranks".
-[[nodiscard]] std::unique_ptr<Tokenizer> make_ranked(RankedTokens tokens,
+[[nodiscard]] std::unique_ptr<Tokenizer> make_ranked(RankedTokens&& tokens,
                                                      const std::string& where);
 
 }  // namespace trireme

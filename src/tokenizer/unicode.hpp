@@ -12,6 +12,7 @@
 namespace trireme {
 
 /// General categories, named as in the Unicode standard.
+// NOLINTBEGIN(readability-identifier-naming)
 enum class Category : std::uint8_t {
   Lu,
   Ll,
@@ -44,6 +45,7 @@ enum class Category : std::uint8_t {
   Co,
   Cn,
 };
+// NOLINTEND(readability-identifier-naming)
 
 inline constexpr char32_t kCodePoints = 0x110000;
 

@@ -18,7 +18,7 @@ class WordCache {
  public:
   static constexpr std::size_t kShortWord = 15;     ///< bytes that a key holds
   static constexpr std::size_t kLongestWord = 128;  ///< bytes; longer words are not kept
-  static constexpr std::size_t kMostIds = 11;       ///< that a short word may have
+  static constexpr std::size_t kMostIds = 11;       ///< largest number for a short word
 
   /// The bytes of a short word, and their number.
   struct Key {

@@ -311,9 +311,26 @@ BOOST_AUTO_TEST_CASE(text_is_cut_only_where_the_tokenizer_allows) {
         prepare({folder / "in.txt"}, folder / "out.h5", format, block, tokenizer);
     BOOST_TEST((result.documents == expected.documents));
   }
-  write(folder / "in.txt", std::string(1 << 18, 'w'));
+}
+
+BOOST_AUTO_TEST_CASE(a_text_without_a_place_to_split_is_read_whole) {
+  // Longer than the windows in which a place is looked for.
+  const TemporaryFolder folder;
+  const WordTokenizer tokenizer;
+  TextFormat format{.separator = "||"};
+  const std::string word(300'000, 'w');
+  for (const std::string& text :
+       {word, "w w" + word + " w", word + "|||" + word + "||||" + word}) {
+    write(folder / "in.txt", text);
+    (void)prepare({folder / "in.txt"}, folder / "whole.h5", format, 1 << 20, tokenizer);
+    for (const std::int64_t block : {30'011, 140'000}) {
+      (void)prepare({folder / "in.txt"}, folder / "out.h5", format, block, tokenizer);
+      BOOST_TEST((bytes_of(folder / "out.h5") == bytes_of(folder / "whole.h5")));
+    }
+  }
+  format.max_unsplit = 1 << 17;
   TRM_TEST_MENTIONS(error_of([&] {
-                      (void)prepare({folder / "in.txt"}, folder / "out.h5", format, 1 << 17,
+                      (void)prepare({folder / "in.txt"}, folder / "out.h5", format, 140'000,
                                     tokenizer);
                     }),
                     "cannot split the text anywhere");

@@ -226,6 +226,46 @@ BOOST_AUTO_TEST_CASE(tokens_that_reach_into_words_count) {
   BOOST_TEST(mask("ababab", 2, 2) == "1000");
 }
 
+namespace {
+
+/// Has special tokens that encode() reads as text, as SentencePiece and tiktoken do.
+class ControlTokenizer : public ByteTokenizer {
+ public:
+  [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const override {
+    if (token == "<s>") return 300;
+    return token == "</s>" ? std::optional(301) : std::nullopt;
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(marks_of_a_template_are_special_tokens) {
+  const ControlTokenizer tokenizer;
+  Conversation talk;
+  BOOST_TEST(!write_conversation(chat_template("mistral"),
+                                 {{"user", "a</s>"}, {"assistant", "b"}}, talk));
+  const std::string words = "[INST] a</s> [/INST]";  // the user's </s> is text
+  std::vector<std::int32_t> expected{300};
+  expected.insert(expected.end(), words.begin(), words.end());
+  expected.insert(expected.end(), {'b', 301});
+  const ConversationEncoder encoder(chat_template("mistral"), tokenizer);
+  std::vector<std::int32_t> all;
+  encoder.encode_all(talk, all);
+  BOOST_TEST(all == expected, boost::test_tools::per_element());
+  std::vector<std::int32_t> tokens;
+  std::vector<std::uint8_t> mask;
+  encoder.encode_counted(talk, talk.answers, tokens, mask);
+  BOOST_TEST(tokens == expected, boost::test_tools::per_element());
+  std::vector<std::uint8_t> counted(expected.size(), 0);
+  counted[counted.size() - 2] = counted.back() = 1;
+  BOOST_TEST(mask == counted, boost::test_tools::per_element());
+
+  BOOST_TEST(missing_marks(chat_template("mistral"), tokenizer).empty());
+  BOOST_TEST(missing_marks(chat_template("chatml"), tokenizer) ==
+                 (Texts{"<|im_start|>", "<|im_end|>"}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_shuffle_depends_on_seed_and_number_alone) {
   const TemporaryFolder folder;
   const auto order = [&](std::uint64_t seed, std::int64_t memory, int group) {

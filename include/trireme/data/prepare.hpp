@@ -50,6 +50,8 @@ struct TextFormat {
   TrainOn train_on = TrainOn::assistant;
   std::string label_key{};            ///< for records of the kind `labelled`
   std::int64_t max_line = 256 << 20;  ///< bytes of a JSON line
+  /// Bytes of plain text in which Tokenizer::split_point() finds nothing, within a document.
+  std::int64_t max_unsplit = 256 << 20;
 };
 
 /// How a file is packed.

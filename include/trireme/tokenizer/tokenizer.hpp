@@ -35,8 +35,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::string definition() const = 0;
   /// The number of ids, which are 0 to vocab_size() − 1.
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
-  /// The id that ends a document. encode() yields this id only where the text spells it, if the
-  /// tokenizer looks for spellings as Hugging Face's do.
+  /// The id that ends a document. encode() yields this id only where the text spells it. Only
+  /// tokenizers such as Hugging Face's look for spellings.
   [[nodiscard]] virtual std::int32_t end_of_document() const = 0;
 
   /// Appends the ids of `text`, which may hold any bytes. A tokenizer that needs UTF-8 reads

@@ -170,7 +170,7 @@ class Trainer {
   struct Evaluated {
     double loss = 0;     ///< Σ token losses / targets of a batch
     double counted = 0;  ///< share of targets that count
-    double bytes = 0;    ///< that the text of these targets has
+    double bytes = 0;    ///< in the text of these targets
   };
   /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
   [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,

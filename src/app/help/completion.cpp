@@ -102,18 +102,36 @@ struct BashCases {
   void add(const Command& command, const std::string& name);
 };
 
+/// The bash code for a command's positional arguments, of which the last may be repeated.
+std::string bash_positionals(const Command& command) {
+  std::vector<std::string> kinds;
+  for (const Argument& a : command.arguments) {
+    if (a.positional) kinds.push_back(bash_kind(a));
+  }
+  if (kinds.size() == 1) return kinds.front();
+  std::string text;
+  for (std::size_t i = 0; i + 1 < kinds.size(); ++i) {
+    text += fmt::format(" {} ((COMP_CWORD == i + {})); then{};", i == 0 ? "if" : "elif", i + 1,
+                        kinds[i].empty() ? " :" : kinds[i]);
+  }
+  if (kinds.empty()) return text;
+  return fmt::format("{} else{}; fi", text, kinds.back().empty() ? " :" : kinds.back());
+}
+
 void BashCases::add(const Command& command, const std::string& name) {
   options += fmt::format("          {}) words={} ;;\n", in_quotes(name),
                          in_quotes(joined(option_names(command))));
   for (const Argument& a : command.arguments) {
-    if (a.positional) {
-      positionals += fmt::format("          {}){} ;;\n", in_quotes(name), bash_kind(a));
-    } else if (!a.value.empty()) {
+    if (!a.positional && !a.value.empty()) {
       for (const std::string& option : a.names) {
         values += fmt::format("    {}){} ;;\n", in_quotes(fmt::format("{} {}", name, option)),
                               bash_kind(a));
       }
     }
+  }
+  const std::string kinds = bash_positionals(command);
+  if (std::ranges::any_of(command.arguments, &Argument::positional)) {
+    positionals += fmt::format("          {}){} ;;\n", in_quotes(name), kinds);
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Precompiled: SentencePiece's table of characters, applied to grapheme clusters. A short
 // cluster that begins with a rule's text becomes the rule's new text as a whole.
+#include <array>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -28,6 +29,11 @@ class Precompiled final : public NormalizerStep {
     const auto blob = from_base64(fields.text("precompiled_charsmap"));
     if (!blob) fields.refuse("precompiled_charsmap", "is no base64");
     map_ = CharsMap(*blob, fields.where("precompiled_charsmap"));
+    for (std::size_t c = 0; c < ascii_.size(); ++c) {
+      const std::string one(1, static_cast<char>(c));
+      append_cluster(ascii_[c], one);
+      stays_[c] = ascii_[c] == one;
+    }
   }
 
   void apply(std::string& text, const Section&) const override {
@@ -35,7 +41,15 @@ class Precompiled final : public NormalizerStep {
     std::string result;
     result.reserve(all.size() + all.size() / 8);
     for (std::size_t at = 0; at < all.size();) {
-      const std::size_t end = alone(all, at) ? at + 1 : grapheme_end(all, at);
+      const std::size_t begin = at;
+      while (at < all.size() && alone(all, at) && stays_[byte_at(all, at)]) ++at;
+      result += all.substr(begin, at - begin);
+      if (at == all.size()) break;
+      if (alone(all, at)) {
+        result += ascii_[byte_at(all, at++)];
+        continue;
+      }
+      const std::size_t end = grapheme_end(all, at);
       append_cluster(result, all.substr(at, end - at));
       at = end;
     }
@@ -50,6 +64,9 @@ class Precompiled final : public NormalizerStep {
   [[nodiscard]] bool local(char32_t) const override { return false; }
 
  private:
+  [[nodiscard]] static std::size_t byte_at(std::string_view text, std::size_t at) {
+    return static_cast<unsigned char>(text[at]);
+  }
   // Whether the byte at `at` is a cluster.
   [[nodiscard]] static bool alone(std::string_view text, std::size_t at) {
     const auto ascii = [&](std::size_t i) {
@@ -74,6 +91,8 @@ class Precompiled final : public NormalizerStep {
   }
 
   CharsMap map_;
+  std::array<std::string, 128> ascii_;  // the normal form of each as a cluster
+  std::array<bool, 128> stays_{};       // whether that is the character itself
 };
 
 }  // namespace

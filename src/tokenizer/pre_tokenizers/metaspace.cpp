@@ -64,7 +64,9 @@ class Metaspace final : public PreTokenizer {
           made += mark;
           at += space ? 1 : mark.size();
         } else {
-          made += text[at++];
+          const std::size_t first = at++;
+          while (at < end && text[at] != ' ' && text[at] != mark.front()) ++at;
+          made += text.substr(first, at - first);
         }
       }
       ends.push_back(made.size());

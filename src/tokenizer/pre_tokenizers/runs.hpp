@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -41,12 +42,14 @@ class RunSplitter final : public PreTokenizer {
         const auto [which, bytes] = class_at(text, at);
         if (which != last || which == RunClass::alone) close();
         last = which;
+        const std::size_t first = at;
+        at = which == RunClass::alone ? at + bytes : run_end(text, at + bytes, end, which);
         if (which == RunClass::dropped) {
-          if (at == 0) pieces.section.first = false;  // the beginning goes
-          at += bytes;
+          if (first == 0) pieces.section.first = false;  // the beginning goes
           continue;
         }
-        for (std::size_t i = 0; i < bytes; ++i) text[out++] = text[at++];
+        if (out != first) std::memmove(text.data() + out, text.data() + first, at - first);
+        out += at - first;
       }
       close();
     }
@@ -66,6 +69,16 @@ class RunSplitter final : public PreTokenizer {
     if (byte < ascii_.size()) return {ascii_[byte], 1};
     const CodePoint c = code_point_at(text, at);
     return {classify_(c.value), c.bytes};
+  }
+
+  // The end of the ASCII text at `at` of one class.
+  [[nodiscard]] std::size_t run_end(std::string_view text, std::size_t at, std::size_t end,
+                                    RunClass which) const {
+    while (at < end && static_cast<unsigned char>(text[at]) < ascii_.size() &&
+           ascii_[static_cast<unsigned char>(text[at])] == which) {
+      ++at;
+    }
+    return at;
   }
 
   Classify classify_;

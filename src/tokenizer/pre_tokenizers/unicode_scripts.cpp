@@ -27,7 +27,7 @@ struct Range {
 std::vector<Range> make_ranges() {
   std::vector<Range> ranges;
   char32_t at = 0;
-  for (const ScriptRange& range : script_ranges) {
+  for (const ScriptRange& range : kScriptRanges) {
     at += range.gap;
     ranges.push_back({at, at + range.size - 1, range.script});
     at += range.size;

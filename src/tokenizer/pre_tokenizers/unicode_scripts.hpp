@@ -14,6 +14,6 @@ struct ScriptRange {
   std::uint8_t script;
 };
 
-extern const std::span<const ScriptRange> script_ranges;
+extern const std::span<const ScriptRange> kScriptRanges;
 
 }  // namespace trireme

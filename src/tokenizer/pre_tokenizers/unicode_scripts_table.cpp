@@ -8,7 +8,7 @@ namespace trireme {
 
 namespace {
 
-constexpr ScriptRange k_ranges[] = {
+constexpr ScriptRange kRanges[] = {
     {0,32,1}, {1,32,1}, {0,26,2}, {0,6,1}, {0,26,2}, {0,47,1}, {0,1,2}, {0,15,1}, {0,1,2},
     {0,5,1}, {0,23,2}, {0,1,1}, {0,31,2}, {0,1,1}, {0,449,2}, {0,39,1}, {0,5,2}, {0,5,1},
     {0,2,3}, {0,20,1}, {0,112,4}, {0,4,5}, {0,1,1}, {0,3,5}, {2,4,5}, {0,1,1}, {0,1,5}, {4,1,5},
@@ -115,6 +115,6 @@ constexpr ScriptRange k_ranges[] = {
 
 }  // namespace
 
-const std::span<const ScriptRange> script_ranges(k_ranges);
+const std::span<const ScriptRange> kScriptRanges(kRanges);
 
 }  // namespace trireme

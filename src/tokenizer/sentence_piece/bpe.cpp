@@ -2,12 +2,12 @@
 // SentencePiece's BPE: of all neighbours whose union is a piece, the pair with the best score
 // merges first; of equal ones, the leftmost. Unused pieces are split again at the end.
 #include <algorithm>
-#include <queue>
 #include <unordered_map>
 #include <utility>
 
 #include "../utf8.hpp"
 #include "segmenter.hpp"
+#include "word_normalizer.hpp"
 
 namespace trireme::sentence_piece {
 
@@ -18,8 +18,9 @@ constexpr int kNone = -1;
 struct Symbol {
   int previous = kNone;
   int next = kNone;
-  bool frozen = false;    // a user-defined symbol, which never merges
-  std::string_view text;  // empty: merged into the symbol before
+  bool frozen = false;               // a user-defined symbol, which never merges
+  std::uint32_t node = Trie::kNone;  // where the text ends among the pieces
+  std::string_view text;             // empty: merged into the symbol before
 };
 
 struct Merge {
@@ -39,18 +40,15 @@ class BpeSegmenter final : public Segmenter {
   explicit BpeSegmenter(const PieceTable& pieces)
       : pieces_(pieces),
         any_unused_(std::any_of(pieces.pieces().begin(), pieces.pieces().end(),
-                                [](const Piece& p) { return p.type == PieceType::unused; })) {}
+                                [](const Piece& p) { return p.type == PieceType::unused; })),
+        merges_in_words_(!any_unused_ && !pieces.any_merges_words()) {}
 
   void split(std::string_view word, float&, std::vector<Segment>& to) const override {
-    Work work;
-    split_characters(word, work.symbols);
-    for (int i = 1; i < static_cast<int>(work.symbols.size()); ++i) propose(work, i - 1, i);
-    while (!work.merges.empty()) {
-      const Merge merge = work.merges.top();
-      work.merges.pop();
-      apply(work, merge);
+    thread_local Work work;
+    for (std::size_t at = 0; at < word.size();) {
+      at = split_characters(word, at, work.symbols);
+      split_symbols(work, to);
     }
-    for (int i = 0; i != kNone; i = work.at(i).next) append(work, work.at(i).text, to);
   }
 
   [[nodiscard]] bool depends_on_score() const override { return false; }
@@ -58,23 +56,46 @@ class BpeSegmenter final : public Segmenter {
  private:
   struct Work {
     std::vector<Symbol> symbols;
-    std::priority_queue<Merge> merges;
+    std::vector<Merge> merges;                            // a heap
     std::unordered_map<std::string_view, Halves> halves;  // the unused pieces' parts
     Symbol& at(int i) { return symbols[static_cast<std::size_t>(i)]; }
   };
 
-  void split_characters(std::string_view word, std::vector<Symbol>& symbols) const {
-    for (std::size_t at = 0; at < word.size();) {
+  void split_symbols(Work& work, std::vector<Segment>& to) const {
+    work.merges.clear();
+    if (any_unused_) work.halves.clear();
+    for (int i = 1; i < static_cast<int>(work.symbols.size()); ++i) propose(work, i - 1, i);
+    while (!work.merges.empty()) {
+      std::pop_heap(work.merges.begin(), work.merges.end());
+      const Merge merge = work.merges.back();
+      work.merges.pop_back();
+      apply(work, merge);
+    }
+    for (int i = 0; i != kNone; i = work.at(i).next) append(work, work.at(i), to);
+  }
+
+  // The symbols from `at` on, up to the next place that no merge can span. Returns that place.
+  std::size_t split_characters(std::string_view word, std::size_t at,
+                               std::vector<Symbol>& symbols) const {
+    symbols.clear();
+    const auto begins_word = [&] {
+      return merges_in_words_ && !symbols.empty() && word.substr(at).starts_with(kSpaceMark) &&
+             !symbols.back().text.ends_with(kSpaceMark);
+    };
+    while (at < word.size() && !begins_word()) {
       Symbol symbol;
       std::size_t size = pieces_.user_defined().longest(word.substr(at));
       symbol.frozen = size > 0;
       if (size == 0) size = code_point_at(word, at).bytes;
       symbol.text = word.substr(at, size);
+      symbol.node = pieces_.text().find(symbol.text);
       symbol.previous = static_cast<int>(symbols.size()) - 1;
       at += size;
-      symbol.next = at == word.size() ? kNone : static_cast<int>(symbols.size()) + 1;
+      symbol.next = static_cast<int>(symbols.size()) + 1;
       symbols.push_back(symbol);
     }
+    symbols.back().next = kNone;
+    return at;
   }
 
   void propose(Work& work, int left, int right) const {
@@ -82,10 +103,12 @@ class BpeSegmenter final : public Segmenter {
     const Symbol& l = work.at(left);
     const Symbol& r = work.at(right);
     if (l.frozen || r.frozen) return;
-    const std::string_view both(l.text.data(), l.text.size() + r.text.size());
-    const std::int32_t id = pieces_.text().value_of(both);
+    const std::uint32_t node = joined(l.node, r.text);
+    const std::int32_t id = node == Trie::kNone ? -1 : pieces_.text().value(node);
     if (id < 0) return;
-    work.merges.push({pieces_.piece(id).score, left, right, both.size()});
+    const std::string_view both(l.text.data(), l.text.size() + r.text.size());
+    work.merges.push_back({pieces_.piece(id).score, left, right, both.size()});
+    std::push_heap(work.merges.begin(), work.merges.end());
     if (any_unused_ && pieces_.is(PieceType::unused, id)) work.halves[both] = {l.text, r.text};
   }
 
@@ -95,6 +118,7 @@ class BpeSegmenter final : public Segmenter {
     const bool stale = left.text.empty() || right.text.empty() ||
                        left.text.size() + right.text.size() != merge.size;
     if (stale) return;
+    left.node = joined(left.node, right.text);
     left.text = std::string_view(left.text.data(), merge.size);
     left.next = right.next;
     if (right.next != kNone) work.at(right.next).previous = merge.left;
@@ -103,8 +127,21 @@ class BpeSegmenter final : public Segmenter {
     propose(work, merge.left, left.next);
   }
 
-  void append(const Work& work, std::string_view text, std::vector<Segment>& to) const {
-    std::vector<std::string_view> open{text};
+  // The node where a text ends that `right` ends and that leads to `node` before.
+  [[nodiscard]] std::uint32_t joined(std::uint32_t node, std::string_view right) const {
+    for (const char byte : right) {
+      if (node == Trie::kNone) break;
+      node = pieces_.text().next(node, byte);
+    }
+    return node;
+  }
+
+  void append(const Work& work, const Symbol& symbol, std::vector<Segment>& to) const {
+    if (!any_unused_) {
+      to.push_back({symbol.text, pieces_.id_of(symbol.text)});
+      return;
+    }
+    std::vector<std::string_view> open{symbol.text};
     while (!open.empty()) {
       const std::string_view part = open.back();
       open.pop_back();
@@ -122,6 +159,7 @@ class BpeSegmenter final : public Segmenter {
 
   const PieceTable& pieces_;
   bool any_unused_;
+  bool merges_in_words_;  // no merge joins a word to the next one's space
 };
 
 }  // namespace

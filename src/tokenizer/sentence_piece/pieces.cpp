@@ -83,15 +83,23 @@ std::int32_t PieceTable::id_of(std::string_view text) const {
   return id < 0 ? unknown_ : id;
 }
 
+bool PieceTable::spans_words(const Piece& piece) {
+  if (!is_text(piece.type)) return false;
+  const std::string_view text = piece.text;
+  for (std::size_t at = text.find(kSpaceMark, 1); at != std::string_view::npos;
+       at = text.find(kSpaceMark, at + 1)) {
+    if (!text.substr(0, at).ends_with(kSpaceMark)) return true;
+  }
+  return false;
+}
+
 bool PieceTable::any_spans_words() const {
+  return std::any_of(pieces_.begin(), pieces_.end(), spans_words);
+}
+
+bool PieceTable::any_merges_words() const {
   return std::any_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) {
-    if (!is_text(piece.type)) return false;
-    const std::string_view text = piece.text;
-    for (std::size_t at = text.find(kSpaceMark, 1); at != std::string_view::npos;
-         at = text.find(kSpaceMark, at + 1)) {
-      if (!text.substr(0, at).ends_with(kSpaceMark)) return true;
-    }
-    return false;
+    return piece.type != PieceType::user_defined && spans_words(piece);
   });
 }
 

@@ -41,8 +41,11 @@ class PieceTable {
   [[nodiscard]] std::int32_t id_of(std::string_view text) const;
   /// Whether a piece of text holds kSpaceMark behind another character.
   [[nodiscard]] bool any_spans_words() const;
+  /// Like any_spans_words(), for the pieces that merges make: no user-defined ones.
+  [[nodiscard]] bool any_merges_words() const;
 
  private:
+  [[nodiscard]] static bool spans_words(const Piece& piece);
   void find_bytes(const std::string& where);
 
   std::vector<Piece> pieces_;

@@ -98,7 +98,9 @@ void WordNormalizer::normalize(std::string_view text, bool continued,
   bool after_space = remove_extra_ && !continued;
   for (std::size_t at = 0; at < text.size();) {
     if (text[at] != ' ' && stays(text, at)) {
-      to.word += text[at++];
+      const std::size_t begin = at++;
+      while (at < text.size() && text[at] != ' ' && stays(text, at)) ++at;
+      to.word += text.substr(begin, at - begin);
       after_space = false;
       continue;
     }

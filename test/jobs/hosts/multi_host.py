@@ -24,7 +24,7 @@ if __name__ == "__main__":
 import program
 import stops
 
-ITERATIONS = 1000  # takes some seconds: time to stop a run
+ITERATIONS = 400  # takes some seconds: time to stop a run
 NAMES = ("alpha", "beta")
 RUN = program.SOURCE / "jobs" / "local" / "run.sh"
 LIMIT = 30  # seconds from the loss of a host to the end of all ranks

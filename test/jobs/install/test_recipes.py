@@ -40,6 +40,10 @@ LIBRARIES = {
     "nlohmann-json3-dev": ("nlohmann-json", "nlohmann_json"),
     "libsimdjson-dev": ("simdjson", "simdjson"),
     "libxxhash-dev": ("xxhash", "xxHash"),
+    "libpcre2-dev": ("pcre2", "PCRE2"),
+    "libutf8proc-dev": ("utf8proc", "utf8proc"),
+    "libarchive-dev": ("libarchive", "libarchive"),
+    "zlib1g-dev": ("zlib-api", "zlib"),
 }
 
 

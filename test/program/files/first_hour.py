@@ -71,9 +71,10 @@ class FirstHour(unittest.TestCase):
         self.assertEqual(again.stderr, "")
         self.assertIn("no work left", again.stdout)
 
-    def test_a_part_that_is_named_is_needed(self):
+    def test_a_named_part_without_documents_is_left_out(self):
         deck = self.deck("named", split="969, 30, 1")
-        done = self.good("train", deck, code=1)
+        done = self.good("train", deck)
+        self.assertNotIn("test      ", done.stdout)
         self.assertIn("50 documents × 1/1000 = 0; use split: \"", done.stderr)
         self.assertIn("or 0 for no test part", done.stderr)
         better = done.stderr.split('use split: "')[1].split('"')[0]

@@ -3,6 +3,7 @@
 is named below with what runs it elsewhere. Targets, files, links and keys of pages exist.
 
 """
+import gzip
 import os
 import re
 import shlex
@@ -98,6 +99,11 @@ class Readme(unittest.TestCase):
         tokens = program.make_tokens(cls.folder, CHARACTERS, seed=2)
         tokens.rename(cls.folder / "data" / "gcide.h5")
         (cls.folder / "my.txt").symlink_to("book.txt")
+        for name in ("corpus", "more"):
+            (cls.folder / name).mkdir()
+        (cls.folder / "corpus" / "one.txt").symlink_to("../book.txt")
+        with gzip.open(cls.folder / "more" / "two.jsonl.gz", "wt", encoding="utf-8") as packed:
+            packed.write('{"text": "A document of a packed file."}\n')
         for name, data in (("deck", "data/gcide.h5"), ("my", "my.h5")):
             program.write_deck(cls.folder / f"{name}.yml", {
                 "num_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "seq_length": 32,

@@ -172,6 +172,10 @@ def lines(items):
     return "\n".join([*text, line])
 
 
+def camel(name):
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
 def head(purpose):
     return f"""// SPDX-License-Identifier: Apache-2.0
 // {purpose}, as tokenizers {tokenizers.__version__} knows them.
@@ -189,17 +193,17 @@ def tables():
         for first, size in ranges(points):
             numbers += [first - end, size]
             end = first + size
-        text += f"\nconstexpr std::uint32_t k_{name}[] = {{\n{lines(map(str, numbers))}\n}};\n"
+        body = lines(map(str, numbers))
+        text += f"\nconstexpr std::uint32_t k{camel(name)}Numbers[] = {{\n{body}\n}};\n"
     runs = [
         f"{{{first}, {count}, {step}, {distance}U}}"
         for first, count, step, distance in lower_case()
     ]
-    text += (
-        f"\nconstexpr LowerCase k_lower_case[] = {{\n{lines(runs)}\n}};\n\n}}  // namespace\n\n"
-    )
+    text += f"\nconstexpr LowerCase kLowerCaseNumbers[] = {{\n{lines(runs)}\n}};\n\n"
+    text += "}  // namespace\n\n"
     for name in names:
-        text += f"const std::span<const std::uint32_t> {name}(k_{name});\n"
-    text += "const std::span<const LowerCase> lower_case(k_lower_case);\n\n"
+        text += f"const std::span<const std::uint32_t> k{camel(name)}(k{camel(name)}Numbers);\n"
+    text += "const std::span<const LowerCase> kLowerCase(kLowerCaseNumbers);\n\n"
     return text + "}  // namespace trireme::character_tables\n"
 
 
@@ -211,11 +215,11 @@ def scripts_table():
         items.append(f"{{{first - end},{size},{script}}}")
         end = first + size
     text += (
-        f"constexpr ScriptRange k_ranges[] = {{\n{lines(items)}\n}};\n\n}}  // namespace\n\n"
+        f"constexpr ScriptRange kRanges[] = {{\n{lines(items)}\n}};\n\n}}  // namespace\n\n"
     )
     return (
         text
-        + "const std::span<const ScriptRange> script_ranges(k_ranges);\n\n"
+        + "const std::span<const ScriptRange> kScriptRanges(kRanges);\n\n"
         + "}  // namespace trireme\n"
     )
 
