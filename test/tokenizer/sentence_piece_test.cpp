@@ -155,6 +155,21 @@ BOOST_AUTO_TEST_CASE(small_models_encode_and_decode) {
   BOOST_TEST(!is_sentence_piece("\x0a"));
 }
 
+// A symbol that holds a space keeps a text from being normalised in words; merges still end
+// there, unless a piece joins a word to the next space.
+BOOST_AUTO_TEST_CASE(merges_join_words_only_where_a_piece_does) {
+  const std::string mark = "\u2581";
+  const std::string pieces =
+      piece("<unk>", 0, unknown) + piece(mark + "b" + mark, 0, user_defined) + piece(mark, -4) +
+      piece("a", -3) + piece("b", -3) + piece("ab", -1) + piece(mark + "a", -2);
+  const auto apart = read_sentence_piece(pieces + trainer(kBpe), "m.model");
+  BOOST_TEST(encode(*apart, "ab b ab ab") == (Ids{2, 5, 1, 5, 2, 5}),
+             boost::test_tools::per_element());
+  const auto joined =
+      read_sentence_piece(pieces + piece("b" + mark, -0.5F) + trainer(kBpe), "m.model");
+  BOOST_TEST(encode(*joined, "ab ab") == (Ids{6, 7, 5}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_text_can_be_encoded_in_two_parts) {
   const std::string_view text = "ab a  b\xff xx xx aab   ab ";
   for (const bool space_first : {true, false}) {
