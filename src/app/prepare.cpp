@@ -133,7 +133,7 @@ void require_other_file(const PrepareOptions& options, const std::vector<TextInp
   }
   const auto place = [](const std::string& path) {
     std::error_code code;
-    return std::filesystem::weakly_canonical(path, code);
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, code), code);
   };
   TRM_REQUIRE(options.json.empty() || place(options.json) != place(options.output),
               "{}: this file is both --output and --json", options.json);

@@ -246,6 +246,14 @@ def prepare_cases():
     yield prepare("format", "{}/text.txt", ["--format text contradicts"], more=both)
     yield prepare("no_text", "{}/other.jsonl", ["{}/other.jsonl, line 2", '"text"'])
     yield prepare("empty", "{}/empty.txt", ["no text"])
+    yield prepare("few", "{}/text.txt", ["all documents are left out (1 below --min-tokens)"],
+                  more=["--min-tokens", "1000000000"])
+    yield prepare("report", "{}/text.txt", ["{}/none/a.json: cannot write"],
+                  more=["--json", "{}/none/a.json"])
+    yield prepare("report_is_output", "{}/text.txt", ["both --output and --json"],
+                  output="{}/new.h5", more=["--json", "{}/./new.h5"])
+    yield prepare("report_is_input", "{}/text.txt", ["both --input and --json"],
+                  more=["--json", "{}/text.txt"])
     yield prepare("output", "{}/text.txt", ["{}/deck.yml/out.h5"], "{}/deck.yml/out.h5")
     text = "{}/text.txt"
     taken = "{}/tokens.h5"
