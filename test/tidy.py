@@ -25,22 +25,14 @@ COLLISION = re.compile(
 NOISE = re.compile(r"^\d+ (warnings?|errors?).* generated\.$|^(Suppressed|Use -)")
 
 
-def compiled(build):
-    """Each file that is compiled, with its command."""
-    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
-        file = (Path(entry["directory"]) / entry["file"]).resolve()
-        together = file.read_text(encoding="utf-8") if file.parent.name == "Unity" else ""
-        for name in re.findall(r'#include "(.*)"', together) or [file]:
-            yield Path(name), entry["command"].replace(str(file), str(name))
-
-
 def commands(build):
     """{a file of src/: its compiler's words}, without a precompiled header."""
     found = {}
-    for file, command in compiled(build):
+    for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
+        file = (Path(entry["directory"]) / entry["file"]).resolve()
         if file.suffix != ".cpp" or SOURCE / "src" not in file.parents:
             continue
-        words = shlex.split(command)
+        words = shlex.split(entry["command"])
         words = words[: words.index("-o")] + words[words.index("-c") :]
         for i in [i for i, w in enumerate(words) if w.endswith("cmake_pch.hxx")]:
             words[i - 1 : i + 1] = ["", ""]
