@@ -45,11 +45,6 @@ std::string named_by(const Deck& deck) {
   return deck.vocab_file.empty() ? "" : "vocab_file: " + deck.vocab_file;
 }
 
-bool holds_tokenizer(const TokenSource& source) {
-  // `convert data` writes "unknown" where the data from which it converts name none.
-  return !source.tokenizer_kind().empty() && source.tokenizer_kind() != "unknown";
-}
-
 /// What the data say without the deck.
 struct DataFacts {
   bool open = false;     ///< a file says no tokenizer and leaves the facts to the deck
@@ -68,7 +63,7 @@ DataFacts facts_of(const Deck& deck, const std::vector<std::string>& paths,
       facts.open = true;
       facts.unknown = facts.unknown || source->vocab_size() == 0;
     }
-    if (tokenizer == nullptr || !holds_tokenizer(*source)) continue;
+    if (tokenizer == nullptr || source->tokenizer_kind().empty()) continue;
     TRM_REQUIRE(
         same_tokenizer(source->tokenizer_kind(), source->tokenizer_definition(),
                        tokenizer->kind(), tokenizer->definition()),
@@ -112,14 +107,15 @@ std::unique_ptr<Tokenizer> open_deck_tokenizer(const Deck& deck) {
 }
 
 std::unique_ptr<Tokenizer> tokenizer_of(const TokenSource& source) {
-  if (!holds_tokenizer(source)) return nullptr;
+  if (source.tokenizer_kind().empty()) return nullptr;
   return make_tokenizer(source.tokenizer_kind(), source.tokenizer_definition());
 }
 
 std::unique_ptr<Tokenizer> tokenizer_for(const TokenSource& source, const Deck& deck) {
   std::unique_ptr<Tokenizer> tokenizer;
   const auto failure = failure_of([&] {
-    tokenizer = holds_tokenizer(source) ? tokenizer_of(source) : open_deck_tokenizer(deck);
+    tokenizer =
+        !source.tokenizer_kind().empty() ? tokenizer_of(source) : open_deck_tokenizer(deck);
   });
   return failure ? nullptr : std::move(tokenizer);
 }
