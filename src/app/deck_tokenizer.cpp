@@ -114,8 +114,8 @@ std::unique_ptr<Tokenizer> tokenizer_of(const TokenSource& source) {
 std::unique_ptr<Tokenizer> tokenizer_for(const TokenSource& source, const Deck& deck) {
   std::unique_ptr<Tokenizer> tokenizer;
   const auto failure = failure_of([&] {
-    tokenizer =
-        !source.tokenizer_kind().empty() ? tokenizer_of(source) : open_deck_tokenizer(deck);
+    tokenizer = tokenizer_of(source);
+    if (tokenizer == nullptr) tokenizer = open_deck_tokenizer(deck);
   });
   return failure ? nullptr : std::move(tokenizer);
 }

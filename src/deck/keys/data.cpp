@@ -102,9 +102,7 @@ const Key kDataKeys[] = {
      Origin::trireme},
     {"tokenizer_type", "",
      [](D d) -> Field { return named(d.deck.tokenizer_type, kTokenizerTypes); },
-     "what vocab_file must be: GPT-2's vocab.json with merge_file; Hugging Face's "
-     "tokenizer.json; a folder with either; a SentencePiece model; no file; a .tiktoken file. "
-     "null: any of these"},
+     "kind of tokenizer that vocab_file must hold, by GPT-NeoX's name; null: any"},
     {"vocab_file",
      "",
      [](D d) -> Field { return &d.deck.vocab_file; },
