@@ -59,8 +59,8 @@ double matrix_elements(const ModelConfig& model, UnitKind kind) {
   return n;
 }
 
-/// Keys that a query attends to, on the average over queries and layers: half of those before
-/// a window is full, and the window's width from then on.
+/// Keys that a query attends to, on the average over queries and layers. The first queries of a
+/// sequence have fewer than their window holds.
 double visible_keys(const ModelConfig& m) {
   const auto seq = static_cast<double>(m.seq_length);
   double sum = 0;

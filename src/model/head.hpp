@@ -38,7 +38,7 @@ class Head : public Module {
   Parameter own_;
   Parameter* weight_;
   std::optional<Parameter> bias_;
-  double cap_;  ///< of logits; 0: none
+  double cap_;  ///< softcap; 0: none
 };
 
 }  // namespace trireme

@@ -11,7 +11,7 @@
 namespace trireme {
 
 /// A head's norm is whole on one rank, and each rank of tp adds to the gradient of its weights.
-/// A row's norm covers the heads of all ranks: its weights are sharded with the heads, and its
+/// A row's norm covers the heads of all ranks, and its weights are sharded with the heads. Its
 /// sums are reduced over tp, once in forward and once in backward.
 class QkNormalization {
  public:

@@ -23,7 +23,7 @@ struct UnitSources {
   const ModelConfig& config;
   const TensorParallel& tp;
   Tensor rotary = {};
-  Tensor local_rotary = {};  ///< of layers with a window, if they have a base of their own
+  Tensor local_rotary = {};  ///< if layers with a window have a base of their own
   bool attention_again = false;
   Parameter* table = nullptr;  ///< the token embedding's, if the part has one
 

@@ -20,7 +20,7 @@ struct RotaryTable {
   double base;
   /// [rotary_dim / 2] angles from one position to the next. Empty: base^(−2i/rotary_dim).
   std::vector<double> frequencies = {};
-  double factor = 1;  ///< of cosines and sines
+  double factor = 1;  ///< multiplies cosines and sines
 };
 /// Returns factor · cos and sin of position · frequency as [seq, rotary_dim], cosines first.
 /// The table has accumulator_type(dtype).

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Norms of the queries and keys in the fused qkv array (Henry et al., arXiv 2010.04245): of
-// each head (Qwen 3), or of a token's whole row of queries and of keys (OLMo 2). A row's norm
-// may cover the heads of several ranks, which sum what qk_norm_sums returns.
+// Norms of queries and keys in the fused qkv array: Henry et al., arXiv 2010.04245. A norm
+// covers one head (Qwen 3), or all query heads or all key heads of a token (OLMo 2). In the
+// second case, a norm may cover the heads of several ranks, which sum what qk_norm_sums
+// returns.
 #pragma once
 
 #include "trireme/core/host_device.hpp"
@@ -74,7 +75,7 @@ void qk_norm_sums(const Exec& ex, const QkNormSums& op);
 struct QkNormForward {
   QkNormRule norm;
   ConstView qkv;
-  ConstView sums;  ///< of qk_norm_sums, over all ranks
+  ConstView sums;  ///< from qk_norm_sums, over all ranks
   ConstView q_weight;
   ConstView k_weight;
   ConstView q_bias = {};  ///< may be empty, like k_bias
@@ -89,7 +90,7 @@ struct QkNormBackward {
   QkNormRule norm;
   ConstView qkv;     ///< forward's
   ConstView sums;    ///< forward's
-  ConstView slopes;  ///< of qk_norm_sums with dy, over all ranks
+  ConstView slopes;  ///< from qk_norm_sums with dy, over all ranks
   ConstView q_weight;
   ConstView k_weight;
   View dqkv;  ///< dy, and then dx

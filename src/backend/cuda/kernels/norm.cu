@@ -21,7 +21,7 @@ struct NormForward {
   std::int64_t rows;
   std::int64_t cols;
   float epsilon;
-  float offset;  // of weights
+  float offset;  // added to each weight
   bool centred;  // true for LayerNorm
   bool drops;
   Mask mask;

@@ -24,7 +24,7 @@ struct NormBackward {
   float* parts;  // [blocks, 2, cols]: partial sums of dweight and dbias
   std::int64_t rows;
   std::int64_t cols;
-  float offset;  // of weights
+  float offset;  // added to each weight
   bool centred;  // true for LayerNorm
 };
 

@@ -26,12 +26,12 @@ struct QkNorm {
   Matrix<T> y;         // forward's result, or backward's dy and dx
   Matrix<const float> sums;
   Matrix<const float> slopes;
-  Matrix<float> result;    // of the sums
-  const T* weight[2];      // of queries, of keys
+  Matrix<float> result;    // sums go here
+  const T* weight[2];      // [queries, keys]
   const T* bias[2];        // null if there is none
   float* parts = nullptr;  // [blocks, 2, columns]: partial sums of dweight and dbias
   std::int64_t rows = 0;
-  std::int64_t entries[2] = {0, 0};  // of a norm, on all ranks
+  std::int64_t entries[2] = {0, 0};  // entries of a norm on all ranks
   float epsilon = 0;
   float offset = 0;
   bool centred = false;
