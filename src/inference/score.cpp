@@ -7,38 +7,13 @@
 #include "trireme/comm/collectively.hpp"
 #include "trireme/inference/inference.hpp"
 
+#include "share.hpp"
+
 namespace trireme {
 
 namespace {
 
 constexpr std::int64_t kBatchRows = 4096;
-
-/// Rank 0's sequences, on all ranks.
-std::vector<TokenIds> share(std::span<const TokenIds> sequences, Communicator& world) {
-  const bool mine = world.rank() == 0;
-  const auto own = mine ? sequences : std::span<const TokenIds>();
-  const std::int64_t count =
-      world.reduce_count(static_cast<std::int64_t>(own.size()), Reduction::sum);
-  std::vector<std::int64_t> lengths(static_cast<std::size_t>(count));
-  for (std::size_t i = 0; i < own.size(); ++i) {
-    lengths[i] = static_cast<std::int64_t>(own[i].size());
-  }
-  if (count == 0) return {};
-  world.broadcast(View(lengths.data(), DType::i64, Shape{count}), 0);
-  const std::int64_t total = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-  TokenIds all;
-  all.reserve(static_cast<std::size_t>(total));
-  for (const TokenIds& s : own) all.insert(all.end(), s.begin(), s.end());
-  all.resize(static_cast<std::size_t>(total));
-  if (total > 0) world.broadcast(View(all.data(), DType::i32, Shape{total}), 0);
-  std::vector<TokenIds> shared;
-  auto at = all.begin();
-  for (const std::int64_t length : lengths) {
-    shared.emplace_back(at, at + length);
-    at += length;
-  }
-  return shared;
-}
 
 void check(const TokenIds& sequence, std::size_t number, std::int64_t context,
            std::int64_t vocabulary) {
@@ -46,11 +21,7 @@ void check(const TokenIds& sequence, std::size_t number, std::int64_t context,
   TRM_REQUIRE(length <= context + 1,
               "sequence {} has {} tokens, but the model takes {} and predicts one more", number,
               length, context);
-  for (const std::int32_t id : sequence) {
-    TRM_REQUIRE(id >= 0 && id < vocabulary,
-                "sequence {} holds token {}, but the model's vocabulary has ids 0 to {}",
-                number, id, vocabulary - 1);
-  }
+  require_ids(sequence, vocabulary, fmt::format("sequence {}", number));
 }
 
 }  // namespace
@@ -121,7 +92,7 @@ void Inference::score_batch(const Batch& batch, std::span<const TokenIds> sequen
 
 std::vector<SequenceScore> Inference::score(std::span<const TokenIds> given) {
   Communicator& world = *mesh_.world;
-  const std::vector<TokenIds> sequences = share(given, world);
+  const std::vector<TokenIds> sequences = share_sequences(given, world);
   std::vector<std::size_t> first{0};  // where each sequence's scores begin
   collectively(world, [&] {
     for (std::size_t i = 0; i < sequences.size(); ++i) {

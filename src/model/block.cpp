@@ -144,8 +144,8 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
     : name_(fmt::format("layers.{}", layer)) {
   const auto attention = [&] {
     const std::string n = name_ + ".attention";
-    return Sublayer::Part{n,
-                          std::make_unique<Attention>(n, config, tp, rotary, attention_again)};
+    return Sublayer::Part{
+        n, std::make_unique<Attention>(n, layer, config, tp, rotary, attention_again)};
   };
   const auto mlp = [&] {
     const std::string n = name_ + ".mlp";

@@ -24,12 +24,12 @@ class Branch {
   virtual void visit(const ParameterVisitor& f) = 0;
 };
 
-/// Causal self-attention. `rotary` is empty or the table of ops::rotary_table. With `again`,
-/// attention puts no array on the tape, and backward recomputes all from x.
+/// Causal self-attention of a layer. `rotary` is empty or the table of ops::rotary_table. With
+/// `again`, attention puts no array on the tape, and backward recomputes all from x.
 class Attention : public Branch {
  public:
-  Attention(const std::string& name, const ModelConfig& config, const TensorParallel& tp,
-            Tensor rotary, bool again);
+  Attention(const std::string& name, std::int64_t layer, const ModelConfig& config,
+            const TensorParallel& tp, Tensor rotary, bool again);
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, const Tensor& x,
                                 Tape& tape) override;
@@ -44,10 +44,15 @@ class Attention : public Branch {
     Tensor lse;
   };
   [[nodiscard]] State attend(const Exec& ex, const Tensor& x, const MicroBatch& mb) const;
+  /// Adds the rows' keys and values to the cache. Computes state.out if the rows attend to the
+  /// cache.
+  void use_cache(const Exec& ex, const CachePass& pass, const AttentionShape& shape,
+                 State& state) const;
   void keep(const State& state, Tape& tape) const;
   [[nodiscard]] AttentionShape shape(const MicroBatch& mb) const;
   [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
 
+  std::int64_t layer_;
   AttentionShape heads_;
   double dropout_;
   std::uint32_t stream_;
