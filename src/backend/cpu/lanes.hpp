@@ -100,33 +100,38 @@ struct RowsAt {
   std::int64_t stride;
 };
 
-/// out[r · out_stride + j] = few_r · many_j for R rows of the few and J of the many.
+/// out[r · out_stride + j] = few_r · many_j for R rows of the few and J of the many. Unrolled
+/// loops keep the sums in registers.
 template <int R, int J, class T, class W>
 [[gnu::always_inline]] inline void dot_block(const RowsAt<T>& few, const RowsAt<W>& many,
                                              std::int64_t k, T* out, std::int64_t out_stride) {
-  Lanes<T> sum[R][J] = {};
-  const auto add = [&](const auto& load, std::int64_t at) __attribute__((always_inline)) {
-    Lanes<T> w[J];
-    for (int j = 0; j < J; ++j) w[j] = load(many.data + j * many.stride + at);
-    for (int r = 0; r < R; ++r) {
-      const Lanes<T> x = load(few.data + r * few.stride + at);
-      for (int j = 0; j < J; ++j) sum[r][j] += x * w[j];
-    }
-  };
+  Lanes<T> sum[R * J];
+#pragma GCC unroll 16
+  for (int i = 0; i < R * J; ++i) sum[i] = Lanes<T>{};
   const std::int64_t whole = k / kLanes<T> * kLanes<T>;
   for (std::int64_t at = 0; at < whole; at += kLanes<T>) {
-    add(
-        [](const auto* p) __attribute__((always_inline)) { return load_lanes(p); }, at);
+    Lanes<T> w[J];
+#pragma GCC unroll 16
+    for (int j = 0; j < J; ++j) w[j] = load_lanes(many.data + j * many.stride + at);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Lanes<T> x = load_lanes(few.data + r * few.stride + at);
+#pragma GCC unroll 16
+      for (int j = 0; j < J; ++j) sum[r * J + j] += x * w[j];
+    }
   }
   if (whole < k) {
-    add(
-        [&](const auto* p)
-            __attribute__((always_inline)) { return load_some<T>(p, k - whole); },
-        whole);
+#pragma GCC unroll 16
+    for (int j = 0; j < J; ++j) {
+      const auto w = load_some<T>(many.data + j * many.stride + whole, k - whole);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        sum[r * J + j] += w * load_some<T>(few.data + r * few.stride + whole, k - whole);
+      }
+    }
   }
-  for (int r = 0; r < R; ++r) {
-    for (int j = 0; j < J; ++j) out[r * out_stride + j] = sum_lanes<T>(sum[r][j]);
-  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R * J; ++i) out[i / J * out_stride + i % J] = sum_lanes<T>(sum[i]);
 }
 
 /// out[r · out_stride + j] = few_r · many_j for `m` rows of the few and `n` of the many, which
