@@ -22,8 +22,8 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, generate, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
-    "help";
+    "train, generate, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, "
+    "inspect or help";
 
 struct CommandLine {
   CLI::App app{

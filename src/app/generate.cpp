@@ -26,7 +26,8 @@ namespace {
 
 using Prompts = GenerationConfig::Prompts;
 
-constexpr std::size_t kRounds = 8;  // of slots in a group of prompts, whose answers are written
+/// Slots are filled about so often before a group of answers is written.
+constexpr std::size_t kRounds = 8;
 
 /// Whether a person types on rank 0. Collective.
 bool is_typed(Communicator& world) {

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 /// What rank 0 finds out.
 struct Found {
-  std::string folder;  ///< of the weights
+  std::string folder;  ///< where the weights are
   std::string deck;    ///< resolved, YAML
   std::string tokenizer_kind;
   std::string tokenizer_definition;

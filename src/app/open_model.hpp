@@ -17,7 +17,7 @@ struct OpenedModel {
   Deck deck;                              ///< resolved for these ranks
   std::unique_ptr<WeightSource> weights;  ///< this rank's own
   std::unique_ptr<Tokenizer> tokenizer;   ///< null if none is known
-  std::string folder;                     ///< of the weights
+  std::string folder;                     ///< where the weights are
 };
 
 /// Opens the model of decks, or the one named by a folder:

@@ -19,7 +19,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kContextTokens = 8;  // of the prompt, beside which an answer is decoded
+/// An answer is decoded behind so many tokens of the prompt.
+constexpr std::size_t kContextTokens = 8;
 
 std::string trimmed(const std::string& text) {
   constexpr const char* kBlanks = " \t\r\n\v\f";

@@ -14,7 +14,7 @@ namespace trireme {
 
 namespace {
 
-constexpr std::int64_t kReadElements = std::int64_t{1} << 24;  // of one read
+constexpr std::int64_t kReadElements = std::int64_t{1} << 24;  // in one read
 constexpr int kTags = 1 << 14;
 
 /// The deck without what training alone needs. Row counts of a pass are any, so that sequence

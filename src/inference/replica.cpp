@@ -10,7 +10,7 @@ namespace trireme {
 
 namespace {
 
-constexpr std::int64_t kPromptRows = 4096;  // of a pass
+constexpr std::int64_t kPromptRows = 4096;  // in a pass
 
 }  // namespace
 

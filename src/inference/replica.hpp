@@ -8,8 +8,8 @@
 
 namespace trireme {
 
-/// All ranks of tp and pp of one dp coordinate hold equal replicas, and make all calls in one
-/// order: what happens next follows from the tokens, which all of them get.
+/// All ranks of tp and pp with one dp coordinate work on one replica, and make all calls in one
+/// order. They all get each token, and what happens next follows from the tokens.
 class Generator::Replica {
  public:
   /// `cache` is null where nothing is kept.

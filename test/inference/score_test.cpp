@@ -20,8 +20,9 @@ std::vector<TokenIds> samples(const Golden& golden) {
       .read(Box(Shape{0, 0, 0}, Shape{1, golden.batch, width}),
             View(all.data(), DType::i32, Shape{1, golden.batch, width}));
   std::vector<TokenIds> samples;
-  for (auto at = all.begin(); at != all.end(); at += width)
+  for (auto at = all.begin(); at != all.end(); at += width) {
     samples.emplace_back(at, at + width);
+  }
   return samples;
 }
 

@@ -36,7 +36,8 @@ Tensor picked(const Tensor& from, const std::vector<std::int64_t>& rows) {
   return to;
 }
 
-/// The last token of each sequence, whose other tokens are in the cache.
+/// The last token of each sequence, whose other tokens are in the cache. The reference knows
+/// plain scores alone.
 void check(DType type, AttentionShape shape, const std::vector<std::int32_t>& lengths,
            double bound) {
   shape.batch = static_cast<std::int64_t>(lengths.size());

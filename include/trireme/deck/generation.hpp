@@ -18,7 +18,7 @@ struct GenerationConfig {
     precompute
   };
   Prompts text_gen_type = Prompts::none;
-  std::int64_t maximum_tokens = 64;  ///< of one answer
+  std::int64_t maximum_tokens = 64;  ///< in an answer
   double temperature = 0;            ///< 0: greedy, or 1 if one of the next three is set
   std::int64_t top_k = 0;            ///< the most probable tokens alone; 0: all
   double top_p = 0;                  ///< the fewest tokens with this probability; 0: all

@@ -17,7 +17,7 @@ namespace trireme {
 struct GenerateOptions {
   Sampling sampling{};
   std::uint64_t seed = 1234;
-  std::int64_t maximum_tokens = 64;  ///< of an answer
+  std::int64_t maximum_tokens = 64;  ///< in an answer
   std::int64_t samples = 1;          ///< answers to each prompt
   std::uint64_t first_prompt = 0;    ///< number of the first prompt, which keys draws
   std::vector<std::int32_t> stop_tokens{};
@@ -28,7 +28,7 @@ struct GenerateOptions {
 /// An answer, complete or under way.
 struct Answer {
   TokenIds tokens{};                       ///< without the prompt and without a stop token
-  std::vector<float> log_probabilities{};  ///< of tokens, if Sampling asks for them
+  std::vector<float> log_probabilities{};  ///< one a token, if Sampling asks for them
   bool finished = false;                   ///< a stop ended the answer
   double seconds = 0;                      ///< from the prompt's pass to the last token
 };

@@ -37,8 +37,8 @@ struct ChosenToken {
   std::int32_t id = 0;
   float log_probability = 0;  ///< from the logits before any option; 0 unless asked for
 };
-/// Chooses by `uniform`, a number in (0, 1), among the tokens that the options leave. Of equal
-/// logits, the token with the lower id comes first. `earlier` are the tokens so far.
+/// Chooses by `uniform`, a number in (0, 1), among the tokens that the options leave. Among
+/// equal logits, the lower id comes first. `earlier` are the tokens so far.
 [[nodiscard]] ChosenToken choose_token(std::span<const float> logits, const Sampling& sampling,
                                        std::span<const std::int32_t> earlier, double uniform);
 

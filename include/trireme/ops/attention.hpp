@@ -73,13 +73,14 @@ void cache_append(const Exec& ex, const CacheAppend& op);
 
 /// Attention of one token of each sequence over the cache, which holds this token too.
 struct AttentionCached {
-  AttentionShape shape;  ///< seq is 1
-  ConstView slots;       ///< int32 [batch]
-  ConstView lengths;     ///< int32 [batch]: tokens before this one, at least 0
-  ConstView qkv;         ///< [batch, row_width]; its queries alone are read
-  ConstView keys;        ///< [slots, kv_heads, max_length, head_dim]
-  ConstView values;      ///< like keys
-  View out;              ///< [batch, heads·head_dim]
+  AttentionShape shape;   ///< seq is 1
+  ScoreRule scores = {};  ///< the window counts keys back from the token
+  ConstView slots;        ///< int32 [batch]
+  ConstView lengths;      ///< int32 [batch]: tokens before this one, at least 0
+  ConstView qkv;          ///< [batch, row_width]; its queries alone are read
+  ConstView keys;         ///< [slots, kv_heads, max_length, head_dim]
+  ConstView values;       ///< like keys
+  View out;               ///< [batch, heads·head_dim]
 };
 void attention_cached(const Exec& ex, const AttentionCached& op);
 

@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "trireme/ops/alibi.hpp"
+
 #include "attention_tiles.hpp"
 #include "kernels.hpp"
 #include "lanes.hpp"
@@ -23,6 +25,7 @@ struct Task {
   std::int64_t group;
   std::int64_t first;  ///< key
   std::int64_t keys;
+  bool opens = false;  ///< it has the first keys that the sequence sees
 };
 
 std::vector<Task> tasks_of(const ops::AttentionCached& op) {
@@ -31,22 +34,24 @@ std::vector<Task> tasks_of(const ops::AttentionCached& op) {
   for (std::int64_t b = 0; b < op.shape.batch; ++b) {
     for (std::int64_t g = 0; g < op.shape.kv_heads; ++g) {
       const std::int64_t all = lengths[b] + 1;
-      for (std::int64_t first = 0; first < all; first += kChunk) {
-        tasks.push_back({b, g, first, std::min(kChunk, all - first)});
+      const std::int64_t window = op.scores.window;
+      const std::int64_t seen = window > 0 ? std::max<std::int64_t>(0, all - window) : 0;
+      for (std::int64_t first = seen; first < all; first += kChunk) {
+        tasks.push_back({b, g, first, std::min(kChunk, all - first), first == seen});
       }
     }
   }
   return tasks;
 }
 
-/// What a task leaves for each query: the sum of weighted values, and the greatest score and
-/// the sum of exponentials that the weights are relative to.
+/// What a task leaves for each query: a sum of weighted values, then the greatest score, to
+/// which weights are relative, and their sum.
 template <class T>
 struct Partial {
   explicit Partial(const AttentionShape& shape)
       : width((shape.head_dim + kLanes<T> - 1) / kLanes<T> * kLanes<T>), stride(width + 2) {}
   std::int64_t width;   ///< head_dim in whole vectors
-  std::int64_t stride;  ///< of a query
+  std::int64_t stride;  ///< between queries
 };
 
 template <class T>
@@ -65,7 +70,8 @@ class Chunk {
         (slot * s.kv_heads + task.group) * op_.keys.shape()[2] + task.first;
     const W* keys = row_data<W>(op_.keys, row);
     const W* values = row_data<W>(op_.values, row);
-    const T scale = T{1} / std::sqrt(static_cast<T>(dim));
+    const T scale = static_cast<T>(
+        op_.scores.scale > 0 ? op_.scores.scale : 1 / std::sqrt(static_cast<double>(dim)));
     query_ =
         queries_.row(task.sequence, query_column(s, task.group, 0), s.queries_per_kv * dim) *
         scale;
@@ -80,13 +86,31 @@ class Chunk {
       dots(RowsAt<T>{query_.data(), dim}, s.queries_per_kv, RowsAt<W>{keys + at * dim, dim}, n,
            dim, scores_.data(), kBlock);
       for (std::int64_t q = 0; q < s.queries_per_kv; ++q) {
-        absorb(Row<T>(scores_.data() + q * kBlock, n), partial + q * form_.stride);
+        Row<T> scores(scores_.data() + q * kBlock, n);
+        finish(scores, task, task.group * s.queries_per_kv + q, task.first + at);
+        absorb(scores, partial + q * form_.stride);
       }
       add_values(values + at * dim, n, partial);
     }
   }
 
  private:
+  /// Turns scaled products of a query head and the keys from `key` on into scores.
+  void finish(Row<T>& scores, const Task& task, std::int64_t head, std::int64_t key) const {
+    const ScoreRule& rule = op_.scores;
+    if (rule.softcap > 0) {
+      const T cap = static_cast<T>(rule.softcap);
+      scores = (scores / cap).tanh() * cap;
+    }
+    if (rule.alibi_heads == 0) return;
+    const T slope = static_cast<T>(alibi_slope(static_cast<int>(op_.shape.first_head + head),
+                                               static_cast<int>(rule.alibi_heads)));
+    const std::int64_t query = op_.lengths.data<std::int32_t>()[task.sequence];
+    for (std::int64_t j = 0; j < scores.size(); ++j) {
+      scores[j] += slope * static_cast<T>(key + j - query);
+    }
+  }
+
   /// Turns scores into exponentials relative to the new greatest score.
   void absorb(Row<T> scores, T* to) const {
     T& max = to[form_.width];
@@ -196,7 +220,7 @@ void CpuKernels::run(Stream&, const ops::AttentionCached& op) {
       for (std::int64_t i = 0; i < count;) {
         const Task& task = tasks[static_cast<std::size_t>(i)];
         std::int64_t n = 1;
-        while (i + n < count && tasks[static_cast<std::size_t>(i + n)].first > 0) ++n;
+        while (i + n < count && !tasks[static_cast<std::size_t>(i + n)].opens) ++n;
         join(op, form, task, n, partial.data() + i * stride, stride, out);
         i += n;
       }

@@ -9,7 +9,7 @@ namespace trireme::cpu {
 namespace {
 
 constexpr std::int64_t kFewRows = 16;
-constexpr std::int64_t kColumns = 64;  // of c, whose results are stored together
+constexpr std::int64_t kColumns = 64;  // whose results are stored together
 
 /// c's columns from `first` on take `dots`, which has kColumns elements a row.
 template <class T>

@@ -3,6 +3,8 @@
 // block has one query head of a sequence; its warps share out the keys.
 #include <cmath>
 
+#include "trireme/ops/alibi.hpp"
+
 #include "../runtime/stream.hpp"
 #include "each.cuh"
 #include "kernels.hpp"
@@ -43,7 +45,7 @@ struct Append {
   Matrix<const T> qkv;
   T* keys;
   T* values;
-  std::int64_t elements;  ///< of keys in all rows
+  std::int64_t elements;  ///< keys of all rows, by elements
 };
 
 template <class T>
@@ -73,44 +75,41 @@ struct Attend {
   const T* values;
   Matrix<T> out;
   float scale;
+  float softcap;
+  int window;
+  int alibi_heads;
+  int first_head;
 };
 
-/// A warp takes every kWarps-th key. Lane l has entries l, l + kWarp, … of a head.
-template <class T>
-__global__ void __launch_bounds__(kThreads) attend_kernel(Attend<T> a) {
-  __shared__ float sums[kWarps][kMostDim];
-  __shared__ float tops[kWarps];
-  __shared__ float totals[kWarps];
-  const CacheShape& s = a.shape;
-  const int head = static_cast<int>(blockIdx.x);
-  const std::int64_t sequence = blockIdx.y;
-  const int group = head / s.queries_per_kv;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+/// The keys of one query head that a warp takes: every kWarps-th. Lane l has entries l, l +
+/// kWarp, … of a head.
+struct WarpAttention {
   float query[kPerLane];
   float sum[kPerLane];
-#pragma unroll
-  for (int i = 0; i < kPerLane; ++i) {
-    const int entry = lane + i * kWarp;
-    sum[i] = 0;
-    query[i] = 0;
-    if (entry < s.head_dim) {
-      query[i] = a.scale * to_float(*a.qkv.at(
-                               sequence, s.column(group, head % s.queries_per_kv) + entry));
-    }
-  }
   float top = -INFINITY;
   float total = 0;
-  const std::int64_t first = s.row(sequence, group, 0) * s.head_dim;
-  for (int key = warp; key <= s.lengths[sequence]; key += kWarps) {
-    const std::int64_t at = first + static_cast<std::int64_t>(key) * s.head_dim;
-    float score = 0;
+
+  template <class T>
+  __device__ __forceinline__ void begin(const T* from, float scale, int dim, int lane) {
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
       const int entry = lane + i * kWarp;
-      if (entry < s.head_dim) score += query[i] * to_float(a.keys[at + entry]);
+      sum[i] = 0;
+      query[i] = entry < dim ? scale * to_float(from[entry]) : 0.0F;
     }
-    score = over_warp(score);
+  }
+  template <class T>
+  __device__ __forceinline__ float product(const T* key, int dim, int lane) const {
+    float x = 0;
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      const int entry = lane + i * kWarp;
+      if (entry < dim) x += query[i] * to_float(key[entry]);
+    }
+    return over_warp(x);
+  }
+  template <class T>
+  __device__ __forceinline__ void absorb(float score, const T* value, int dim, int lane) {
     const float higher = fmaxf(top, score);
     const float shrink = expf(top - higher);
     const float weight = expf(score - higher);
@@ -119,33 +118,74 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Attend<T> a) {
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
       const int entry = lane + i * kWarp;
-      if (entry < s.head_dim)
-        sum[i] = sum[i] * shrink + weight * to_float(a.values[at + entry]);
+      if (entry < dim) sum[i] = sum[i] * shrink + weight * to_float(value[entry]);
     }
   }
+};
+
+/// What the warps of a thread block leave for each other.
+struct BlockAttention {
+  float sums[kWarps][kMostDim];
+  float tops[kWarps];
+  float totals[kWarps];
+
+  __device__ __forceinline__ void put(const WarpAttention& from, int warp, int lane, int dim) {
 #pragma unroll
-  for (int i = 0; i < kPerLane; ++i) {
-    const int entry = lane + i * kWarp;
-    if (entry < s.head_dim) sums[warp][entry] = sum[i];
+    for (int i = 0; i < kPerLane; ++i) {
+      const int entry = lane + i * kWarp;
+      if (entry < dim) sums[warp][entry] = from.sum[i];
+    }
+    if (lane == 0) {
+      tops[warp] = from.top;
+      totals[warp] = from.total;
+    }
   }
-  if (lane == 0) {
-    tops[warp] = top;
-    totals[warp] = total;
-  }
-  __syncthreads();
-  float highest = -INFINITY;
-  for (int w = 0; w < kWarps; ++w) highest = fmaxf(highest, tops[w]);
-  for (int entry = static_cast<int>(threadIdx.x); entry < s.head_dim; entry += kThreads) {
-    float joined = 0;
-    float all = 0;
+  /// An entry of the result over all warps.
+  __device__ __forceinline__ float joined(int entry) const {
+    float highest = -INFINITY;
+    for (int w = 0; w < kWarps; ++w) highest = fmaxf(highest, tops[w]);
+    float sum = 0;
+    float total = 0;
     for (int w = 0; w < kWarps; ++w) {
       if (totals[w] == 0) continue;  // the warp had no key
       const float weight = expf(tops[w] - highest);
-      joined += weight * sums[w][entry];
-      all += weight * totals[w];
+      sum += weight * sums[w][entry];
+      total += weight * totals[w];
     }
+    return sum / total;
+  }
+};
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) attend_kernel(Attend<T> a) {
+  __shared__ BlockAttention block;
+  const CacheShape& s = a.shape;
+  const int head = static_cast<int>(blockIdx.x);
+  const std::int64_t sequence = blockIdx.y;
+  const int group = head / s.queries_per_kv;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int query = s.lengths[sequence];
+  const int seen = a.window > 0 && query >= a.window ? query - a.window + 1 : 0;
+  const float slope = a.alibi_heads > 0
+                          ? static_cast<float>(alibi_slope(a.first_head + head, a.alibi_heads))
+                          : 0.0F;
+  WarpAttention mine;
+  mine.begin(a.qkv.at(sequence, s.column(group, head % s.queries_per_kv)), a.scale, s.head_dim,
+             lane);
+  const std::int64_t first = s.row(sequence, group, 0) * s.head_dim;
+  for (int key = seen + warp; key <= query; key += kWarps) {
+    const std::int64_t at = first + static_cast<std::int64_t>(key) * s.head_dim;
+    float score = mine.product(a.keys + at, s.head_dim, lane);
+    if (a.softcap > 0) score = a.softcap * tanhf(score / a.softcap);
+    score = fmaf(slope, static_cast<float>(key - query), score);
+    mine.absorb(score, a.values + at, s.head_dim, lane);
+  }
+  block.put(mine, warp, lane, s.head_dim);
+  __syncthreads();
+  for (int entry = static_cast<int>(threadIdx.x); entry < s.head_dim; entry += kThreads) {
     *a.out.at(sequence, static_cast<std::int64_t>(head) * s.head_dim + entry) =
-        from_float<T>(joined / all);
+        from_float<T>(block.joined(entry));
   }
 }
 
@@ -180,14 +220,20 @@ void CudaKernels::run(Stream& s, const ops::AttentionCached& op) {
               "attention over a cache has heads of up to {}, not {}", kMostDim,
               op.shape.head_dim);
   if (op.shape.batch == 0) return;
+  const ScoreRule& rule = op.scores;
   with_type(op.qkv.dtype(), [&]<class T>(TypeTag<T>) {
-    launch(
-        attend_kernel<T>,
-        dim3(static_cast<unsigned>(op.shape.heads()), static_cast<unsigned>(op.shape.batch)),
-        dim3(kThreads), 0, native(s),
-        Attend<T>{cache_shape(op.shape, op.keys, op.slots, op.lengths), matrix<T>(op.qkv),
-                  static_cast<const T*>(op.keys.raw()), static_cast<const T*>(op.values.raw()),
-                  matrix<T>(op.out), 1.0F / std::sqrt(static_cast<float>(op.shape.head_dim))});
+    launch(attend_kernel<T>,
+           dim3(static_cast<unsigned>(op.shape.heads()), static_cast<unsigned>(op.shape.batch)),
+           dim3(kThreads), 0, native(s),
+           Attend<T>{
+               cache_shape(op.shape, op.keys, op.slots, op.lengths), matrix<T>(op.qkv),
+               static_cast<const T*>(op.keys.raw()), static_cast<const T*>(op.values.raw()),
+               matrix<T>(op.out),
+               static_cast<float>(rule.scale > 0
+                                      ? rule.scale
+                                      : 1 / std::sqrt(static_cast<double>(op.shape.head_dim))),
+               static_cast<float>(rule.softcap), static_cast<int>(rule.window),
+               static_cast<int>(rule.alibi_heads), static_cast<int>(op.shape.first_head)});
   });
 }
 
