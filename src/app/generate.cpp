@@ -115,10 +115,7 @@ class GenerateRun {
     } else {
       answer_all();
     }
-    if (tokens_ > 0) {
-      log::info("{} answers of {} tokens in {:.2f} s: {:.1f} tokens a second", answers_,
-                tokens_, seconds_, static_cast<double>(tokens_) / seconds_);
-    }
+    print_speed();
     return 0;
   }
 
@@ -269,6 +266,18 @@ class GenerateRun {
     const auto length = static_cast<std::int64_t>(prompt.size() + answer.tokens.size());
     if (answer.finished || length < inference_.context()) return "";
     return fmt::format("the context of {} tokens is full", inference_.context());
+  }
+
+  /// All replicas together: prompts, and the steps that follow them.
+  void print_speed() {
+    if (tokens_ == 0) return;
+    const Generator::Times& t = generator_.times();
+    const auto rate = [&](std::int64_t tokens, double seconds) {
+      return static_cast<double>(tokens * mesh_.shape.dp) / std::max(seconds, 1e-9);
+    };
+    log::info("{} answers of {} tokens in {:.2f} s", answers_, tokens_, seconds_);
+    log::info("speed    prompts {:.1f} tokens a second, answers {:.1f} tokens a second",
+              rate(t.prompt_tokens, t.prompt_seconds), rate(t.step_tokens, t.step_seconds));
   }
 
   /// States the memory of weights and cache once, and refuses a cache that can't fit.

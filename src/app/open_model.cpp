@@ -88,23 +88,6 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   return deck;
 }
 
-/// The tokenizer of the deck, or of the first data file that holds one.
-std::unique_ptr<Tokenizer> find_tokenizer(const Deck& deck) {
-  std::unique_ptr<Tokenizer> tokenizer;
-  const auto failure = failure_of([&] { tokenizer = open_deck_tokenizer(deck); });
-  if (tokenizer != nullptr) return tokenizer;
-  if (failure) log::warn("vocab_file: {}: {}", deck.vocab_file, failure->what());
-  for (const auto* paths : {&deck.data_path, &deck.train_data_paths, &deck.valid_data_paths,
-                            &deck.test_data_paths}) {
-    for (const std::string& path : *paths) {
-      const auto unusable = failure_of(
-          [&] { tokenizer = tokenizer_of(*open_tokens(path, DocumentCheck::none)); });
-      if (!unusable && tokenizer != nullptr) return tokenizer;
-    }
-  }
-  return nullptr;
-}
-
 Found find(const DeckSource& source, int ranks) {
   const std::string& name = source.files.front();
   Found found;

@@ -128,7 +128,7 @@ std::vector<Answer> Generator::generate(std::span<const TokenIds> given,
   const std::int64_t length = std::min(longest + options.maximum_tokens, inference_.context());
   const KvCache* cache =
       options.cache && !answers.empty() ? cache_for(own.slots, length) : nullptr;
-  Replica replica(inference_, own, on_token, cache);
+  Replica replica(inference_, own, on_token, cache, times_);
   for (std::size_t i = 0; i < answers.size(); ++i) {
     if (static_cast<int>(i % static_cast<std::size_t>(mesh.shape.dp)) != mesh.at.dp) continue;
     replica.add(i, prompts[i / samples], answers[i]);

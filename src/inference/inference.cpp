@@ -42,10 +42,21 @@ Inference::Inference(const Exec& ex, const Deck& deck, const Mesh& mesh, std::in
       deck_(for_inference(deck, context)),
       mesh_(mesh),
       parts_(build_parts(ex, deck_, mesh)),
-      flat_(parts_, mesh.shape.dp, deck_.zero.allgather_bucket_size, 0),
-      values_(ex, flat_, mesh, deck_.zero, deck_.types),
+      part_(parts_.front().get()),
       loss_sum_(ex.zeros(DType::f64, Shape{3})) {
+  flat_.emplace(parts_, mesh.shape.dp, deck_.zero.allgather_bucket_size, 0);
+  values_.emplace(ex, *flat_, mesh, deck_.zero, deck_.types);
   mesh_.pp->connect_ring();
+}
+
+Inference::Inference(const Exec& ex, const Deck& deck, const Mesh& mesh, ModelPart& part)
+    : ex_(ex),
+      deck_(for_inference(deck, deck.model.seq_length)),
+      mesh_(mesh),
+      part_(&part),
+      loss_sum_(ex.zeros(DType::f64, Shape{3})) {
+  TRM_CHECK(!deck.sequence_parallel && deck.virtual_pipeline_chunks == 1 && deck.zero.stage < 3,
+            "values of a training are not whole, or rows are sharded");
 }
 
 void Inference::read(WeightSource& source, const Parameter& p) const {
@@ -74,7 +85,7 @@ void Inference::read(WeightSource& source, const Parameter& p) const {
 
 void Inference::load(WeightSource& source) {
   collectively(*mesh_.world, [&] {
-    for (const Parameter* p : flat_.parameters()) read(source, *p);
+    for (const Parameter* p : flat_->parameters()) read(source, *p);
   });
 }
 

@@ -15,8 +15,12 @@ constexpr std::int64_t kPromptRows = 4096;  // in a pass
 }  // namespace
 
 Generator::Replica::Replica(Inference& inference, const GenerateOptions& options,
-                            const OnToken& on_token, const KvCache* cache)
-    : inference_(inference), options_(options), on_token_(on_token), cache_(cache) {
+                            const OnToken& on_token, const KvCache* cache, Times& times)
+    : inference_(inference),
+      options_(options),
+      on_token_(on_token),
+      cache_(cache),
+      times_(times) {
   for (std::int64_t slot = options.slots; slot-- > 0;) {
     free_slots_.push_back(static_cast<std::int32_t>(slot));
   }
@@ -29,8 +33,11 @@ void Generator::Replica::add(std::size_t number, const TokenIds& prompt, Answer&
 void Generator::Replica::run() {
   while (!waiting_.empty() || !live_.empty()) {
     const Batch admitted = admit();
+    const double began = now();
     if (!admitted.empty()) {
+      for (const Sequence* s : admitted) times_.prompt_tokens += s->length();
       pass_whole(admitted);
+      times_.prompt_seconds += now() - began;
     } else {
       Batch all;
       for (Sequence& s : live_) all.push_back(&s);
@@ -39,6 +46,8 @@ void Generator::Replica::run() {
       } else {
         pass_whole(all);
       }
+      times_.step_tokens += static_cast<std::int64_t>(all.size());
+      times_.step_seconds += now() - began;
     }
     release_ended();
   }

@@ -14,7 +14,7 @@ class Generator::Replica {
  public:
   /// `cache` is null where nothing is kept.
   Replica(Inference& inference, const GenerateOptions& options, const OnToken& on_token,
-          const KvCache* cache);
+          const KvCache* cache, Times& times);
 
   /// Takes answer `number`, whose prompt outlives the replica.
   void add(std::size_t number, const TokenIds& prompt, Answer& answer);
@@ -53,6 +53,7 @@ class Generator::Replica {
   const GenerateOptions& options_;
   const OnToken& on_token_;
   const KvCache* cache_;
+  Times& times_;
   std::deque<Sequence> waiting_;
   std::deque<Sequence> live_;
   std::vector<std::int32_t> free_slots_;

@@ -51,6 +51,15 @@ class Generator {
                                              const GenerateOptions& options,
                                              const OnToken& on_token = {});
 
+  /// What all calls took on this rank so far, prompts apart from the steps that follow.
+  struct Times {
+    std::int64_t prompt_tokens = 0;
+    double prompt_seconds = 0;
+    std::int64_t step_tokens = 0;
+    double step_seconds = 0;
+  };
+  [[nodiscard]] const Times& times() const { return times_; }
+
   /// Bytes that the cache of `slots` sequences of `length` tokens takes on this rank.
   [[nodiscard]] std::size_t cache_bytes(std::int64_t slots, std::int64_t length) const;
 
@@ -61,6 +70,7 @@ class Generator {
 
   Inference& inference_;
   std::optional<KvCache> cache_;
+  Times times_;
 };
 
 }  // namespace trireme

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,12 +36,15 @@ class Inference {
   /// is the most tokens of a sequence, 0 for the deck's max_position_embeddings. Values are not
   /// set: call load() or initialize().
   Inference(const Exec& ex, const Deck& deck, const Mesh& mesh, std::int64_t context = 0);
+  /// Uses the only part of a model in training, whose values are whole and bound. A sequence
+  /// has at most the deck's seq_length tokens.
+  Inference(const Exec& ex, const Deck& deck, const Mesh& mesh, ModelPart& part);
 
   /// Reads this rank's values in the deck's compute precision. Throws Error on all ranks if one
   /// of them can't read. Collective.
   void load(WeightSource& source);
   /// Draws the deck's initial weights.
-  void initialize() { values_.initialize(deck_.model, deck_.seed); }
+  void initialize() { values_->initialize(deck_.model, deck_.seed); }
 
   /// Scores the sequences of rank 0; those of other ranks are ignored. All ranks get the
   /// results, in the order of the sequences. Sequences below two tokens get empty scores.
@@ -62,10 +66,10 @@ class Inference {
   /// The deck as used: its seq_length is context().
   [[nodiscard]] const Deck& deck() const { return deck_; }
   [[nodiscard]] const Mesh& mesh() const { return mesh_; }
-  [[nodiscard]] ModelPart& part() { return *parts_.front(); }
+  [[nodiscard]] ModelPart& part() { return *part_; }
   [[nodiscard]] TensorParallel tensor_parallel() const { return {mesh_.tp.get(), false}; }
-  /// Bytes of this rank's values.
-  [[nodiscard]] std::size_t value_bytes() const { return values_.value_bytes(); }
+  /// Bytes of this rank's own values.
+  [[nodiscard]] std::size_t value_bytes() const { return values_ ? values_->value_bytes() : 0; }
 
  private:
   struct Batch;
@@ -82,9 +86,10 @@ class Inference {
   const Exec& ex_;
   Deck deck_;
   const Mesh& mesh_;
-  std::vector<std::unique_ptr<ModelPart>> parts_;
-  FlatLayout flat_;
-  ParameterValues values_;
+  std::vector<std::unique_ptr<ModelPart>> parts_;  ///< its own, one or none
+  ModelPart* part_;
+  std::optional<FlatLayout> flat_;
+  std::optional<ParameterValues> values_;
   Tensor loss_sum_;  ///< for modules that add auxiliary losses
   std::vector<Message> sent_;
   int passes_ = 0;
