@@ -134,7 +134,6 @@ class TrainRun {
   }
 
   [[nodiscard]] Metrics* metrics() { return metrics_ ? &*metrics_ : nullptr; }
-
   [[nodiscard]] Saves* saves() { return saves_ ? &*saves_ : nullptr; }
 
   void prepare_saves() {
