@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Behind `make bench-generate`: `trireme generate` beside Hugging Face's generate() on one
-# random model of Pythia-160M's shape, in turn, and beside the rates of memory
-# and sgemm. It gathers all in BUILD/bench-generate.json and ends with a table. Needs an otherwise idle machine, and a
-# Python with torch and transformers for the peer.
+# random model of Pythia-160M's shape, in turn, and beside the rates of memory and sgemm. It
+# gathers all in BUILD/bench-generate.json and ends with a table. Needs an otherwise idle
+# machine, and a Python with torch and transformers for the peer.
 import argparse
 import json
 import os
