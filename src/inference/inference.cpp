@@ -21,7 +21,10 @@ constexpr int kTags = 1 << 14;
 /// parallelism can't shard rows.
 Deck for_inference(Deck deck, std::int64_t context) {
   ModelConfig& m = deck.model;
-  const std::int64_t most = std::max(m.seq_length, m.max_position_embeddings);
+  // Dynamic scaling follows from the longest sequence, which training knows.
+  const std::int64_t most = m.rope_scaling.type == RopeScaling::Type::dynamic
+                                ? m.seq_length
+                                : std::max(m.seq_length, m.max_position_embeddings);
   m.seq_length = context > 0 ? context : most;
   TRM_REQUIRE(
       m.pos_emb != PositionEmbedding::learned || m.seq_length <= m.max_position_embeddings,

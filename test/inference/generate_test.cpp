@@ -49,6 +49,23 @@ ModelConfig model(std::size_t number) {
       c.use_bias_in_attn_linear = false;
       c.use_bias_in_mlp = false;
       break;
+    case 3:
+      c.pos_emb = PositionEmbedding::rotary;
+      c.kv_channels = 12;
+      c.qk_norm = QkNorm::head;
+      c.norm_placement = NormPlacement::both;
+      c.sliding_window_width = 9;
+      c.sliding_window_pattern = 2;
+      c.rotary_emb_local_base = 500;
+      c.attention_logit_softcap = 5;
+      c.output_logit_softcap = 9;
+      c.attention_scale = 0.4;
+      c.embedding_scale = 3;
+      break;
+    case 4:
+      c.pos_emb = PositionEmbedding::alibi;
+      c.use_bias_in_output = true;
+      break;
     default:
       c.pos_emb = PositionEmbedding::none;
       c.gpt_j_residual = true;
@@ -56,7 +73,7 @@ ModelConfig model(std::size_t number) {
   }
   return c;
 }
-constexpr std::size_t kModels = 4;
+constexpr std::size_t kModels = 6;
 
 const std::vector<TokenIds> kPrompts{
     {3, 14, 15, 9, 26, 5, 35, 8, 9, 7}, {2}, {27, 18, 28, 18, 2, 8}, {31, 41, 59}, {1, 60}};

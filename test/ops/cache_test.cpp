@@ -36,13 +36,13 @@ Tensor picked(const Tensor& from, const std::vector<std::int64_t>& rows) {
   return to;
 }
 
-/// The last token of each sequence, whose other tokens are in the cache. The reference knows
-/// plain scores alone.
+/// The last token of each sequence, whose other tokens are in the cache.
 void check(DType type, AttentionShape shape, const std::vector<std::int32_t>& lengths,
-           double bound) {
+           double bound, const ScoreRule& scores = {}) {
   shape.batch = static_cast<std::int64_t>(lengths.size());
   shape.seq = *std::ranges::max_element(lengths) + 1;
-  const Run run(type, shape, 2);
+  Run run(type, shape, 2);
+  run.scores = scores;
   run.forward();
   std::vector<std::int32_t> slots;
   std::vector<std::int64_t> last;
@@ -72,6 +72,7 @@ void check(DType type, AttentionShape shape, const std::vector<std::int32_t>& le
                             .keys = keys,
                             .values = values});
   ops::attention_cached(cpu(), {.shape = one,
+                                .scores = scores,
                                 .slots = ids(slots),
                                 .lengths = ids(lengths),
                                 .qkv = rows,
@@ -95,6 +96,17 @@ BOOST_AUTO_TEST_CASE(equals_attention_of_whole_sequences) {
       check(DType::bf16, shape, lengths, 1e-2);
       check(DType::f16, shape, lengths, 2e-3);
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(knows_windows_caps_scales_and_slopes) {
+  const AttentionShape shape = shape_of(1, 16, 2, 2);
+  for (const ScoreRule& scores :
+       {ScoreRule{.scale = 0.4}, ScoreRule{.softcap = 1.5}, ScoreRule{.window = 64},
+        ScoreRule{.window = 1}, ScoreRule{.alibi_heads = 4},
+        ScoreRule{.scale = 0.3, .softcap = 2, .window = 600, .alibi_heads = 4}}) {
+    check(DType::f64, shape, {0, 63, 64, 700, 5}, 1e-12, scores);
+    check(DType::f32, shape, {0, 63, 64, 700, 5}, 5e-6, scores);
   }
 }
 

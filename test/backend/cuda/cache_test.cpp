@@ -16,7 +16,8 @@ Twin ids_of(Backends& b, const std::vector<std::int32_t>& ids) {
 
 View flat(const View& v) { return v.reshape(Shape{v.count()}); }
 
-void check_cache(Backends& b, DType type, const AttentionShape& shape) {
+void check_cache(Backends& b, DType type, const AttentionShape& shape,
+                 const ScoreRule& scores) {
   constexpr std::int64_t kSlots = 3;
   constexpr std::int64_t kLength = 40;
   const Twin slots = ids_of(b, {2, 0});
@@ -37,6 +38,7 @@ void check_cache(Backends& b, DType type, const AttentionShape& shape) {
                                                .keys = on(keys).reshape(form),
                                                .values = on(values).reshape(form)});
     on.kernels.run(on.stream, ops::AttentionCached{.shape = shape,
+                                                   .scores = scores,
                                                    .slots = flat(on(slots)),
                                                    .lengths = flat(on(lengths)),
                                                    .qkv = on(qkv),
@@ -56,12 +58,17 @@ BOOST_AUTO_TEST_CASE(the_cache_equals_the_cpus) {
   for (const DType type : kTypes) {
     for (const auto& [kv_heads, queries, dim] :
          {std::array<std::int64_t, 3>{2, 1, 16}, {1, 3, 80}, {3, 2, 5}}) {
-      check_cache(b, type,
-                  {.batch = 2,
-                   .seq = 1,
-                   .kv_heads = kv_heads,
-                   .queries_per_kv = queries,
-                   .head_dim = dim});
+      for (const ScoreRule& scores :
+           {ScoreRule{},
+            ScoreRule{.scale = 0.3, .softcap = 2, .window = 7, .alibi_heads = 6}}) {
+        check_cache(b, type,
+                    {.batch = 2,
+                     .seq = 1,
+                     .kv_heads = kv_heads,
+                     .queries_per_kv = queries,
+                     .head_dim = dim},
+                    scores);
+      }
     }
   }
 }
