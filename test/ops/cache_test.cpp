@@ -42,7 +42,7 @@ void check(DType type, AttentionShape shape, const std::vector<std::int32_t>& le
   shape.batch = static_cast<std::int64_t>(lengths.size());
   shape.seq = *std::ranges::max_element(lengths) + 1;
   Run run(type, shape, 2);
-  run.scores = scores;
+  run.rule = scores;
   run.forward();
   std::vector<std::int32_t> slots;
   std::vector<std::int64_t> last;
