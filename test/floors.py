@@ -37,7 +37,8 @@ FLOORS = {
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
     "verify": ["train"],
-    "app": ["record", "bench", "verify"],
+    "inference": ["train"],
+    "app": ["record", "bench", "verify", "inference"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.

@@ -11,6 +11,7 @@
 
 #include "convert_data.hpp"
 #include "decks.hpp"
+#include "generate.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -21,13 +22,14 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
-    "help";
+    "train, generate, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, "
+    "inspect or help";
 
 struct CommandLine {
   CLI::App app{
       "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
   CLI::App* train = nullptr;
+  CLI::App* generate = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* tokenize = nullptr;
@@ -41,6 +43,7 @@ struct CommandLine {
   CLI::App* help = nullptr;
   DeckSource deck;
   TrainOptions train_options;
+  GenerateCommand generate_command;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
@@ -64,6 +67,8 @@ struct CommandLine {
 
  private:
   void add_train();
+  void add_generate();
+  void add_sampling();
   void add_loudness(CLI::App& command);
   void add_deck(CLI::App& command);
   void add_plan();
