@@ -26,9 +26,10 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
       query_key_value_(name + ".query_key_value", Linear::Sharding::column,
                        {config.hidden_size,
                         config.hidden_size + 2 * config.num_kv_heads * config.head_dim()},
-                       config.use_bias_in_attn_linear, config.init_method, tp),
+                       config.use_bias_in_attn_linear, config.init_method, tp, config.lora),
       dense_(name + ".dense", Linear::Sharding::row, {config.hidden_size, config.hidden_size},
-             config.use_bias_in_attn_linear, config.output_layer_init_method, tp) {
+             config.use_bias_in_attn_linear, config.output_layer_init_method, tp,
+             config.lora) {
   TRM_CHECK(config.num_kv_heads % tp.size() == 0, "{} kv heads over {} ranks",
             config.num_kv_heads, tp.size());
 }
@@ -50,7 +51,7 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                                    const MicroBatch& mb) const {
   const AttentionShape s = shape(mb);
   State state;
-  state.qkv = query_key_value_.forward(ex, x);
+  state.qkv = query_key_value_.forward(ex, x, mb);
   if (rotary_.defined()) {
     ops::rotary(
         ex,
@@ -77,7 +78,7 @@ void Attention::keep(const State& state, Tape& tape) const {
 Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const State state = attend(ex, x, tape.micro_batch());
   keep(state, tape);
-  return dense_.forward(ex, state.out);
+  return dense_.forward(ex, state.out, tape.micro_batch());
 }
 
 void Attention::record(const Exec& ex, const Tensor& x, Tape& tape) {
@@ -95,7 +96,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
     state.out = tape.take();
     state.qkv = tape.take();
   }
-  const Tensor dout = dense_.backward(ex, dy, state.out);
+  const Tensor dout = dense_.backward(ex, dy, state.out, mb);
   const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
   ops::attention_backward(ex, {.shape = s,
                                .dropout = dropout(ex, mb),
@@ -112,7 +113,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
                      .positions = view_of(mb.positions),
                      .inverse = true});
   }
-  return query_key_value_.backward(ex, dqkv, x);
+  return query_key_value_.backward(ex, dqkv, x, mb);
 }
 
 void Attention::visit(const ParameterVisitor& f) {

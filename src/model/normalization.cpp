@@ -2,6 +2,8 @@
 // Norms with their weights.
 #include "normalization.hpp"
 
+#include <vector>
+
 #include "trireme/ops/norm.hpp"
 
 namespace trireme {
@@ -61,6 +63,12 @@ Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                const ConstView& statistics, const ConstView& add) {
   Tensor dx = ex.make(x.dtype(), x.shape());
+  // The kernel computes both gradients. That of a frozen array falls into scratch memory.
+  std::vector<Tensor> scratch;
+  const auto gradient_of = [&](const Parameter& p) -> View {
+    if (p.trains) return p.grad;
+    return scratch.emplace_back(ex.zeros(accumulator_type(x.dtype()), p.box.extent));
+  };
   ops::norm_backward(ex, {.kind = kind_,
                           .dy = dy,
                           .x = x,
@@ -68,8 +76,8 @@ Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstV
                           .statistics = statistics,
                           .add = add,
                           .dx = dx,
-                          .dweight = weight_.grad,
-                          .dbias = bias_ ? bias_->grad : View()});
+                          .dweight = gradient_of(weight_),
+                          .dbias = bias_ ? gradient_of(*bias_) : View()});
   return dx;
 }
 

@@ -42,8 +42,8 @@ void Trainer::visit_arrays(bool with_optimizer,
                                                     const FlatArray&)>& f) const {
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) f("model/", i, values_.values(i));
   if (!with_optimizer) return;
-  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
-    f("optimizer/master/", i, values_.masters(i));
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (values_.has_masters(i)) f("optimizer/master/", i, values_.masters(i));
   }
   optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
     f(fmt::format("optimizer/{}/", kind), group, array);
@@ -115,8 +115,9 @@ std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) co
 
 std::vector<Piece> Trainer::boxes(StateArray what) const {
   std::vector<Piece> boxes;
-  if (what == StateArray::masters && !values_.has_masters()) return boxes;
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (what == StateArray::masters && !values_.has_masters(i)) continue;
+    if (what == StateArray::gradients && !flat_.groups()[i].trains) continue;
     const FlatArray& array = what == StateArray::gradients ? gradients_.sums(i)
                              : what == StateArray::values  ? values_.values(i)
                                                            : values_.masters(i);
@@ -172,7 +173,8 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
     });
   });
   values_.take_masters();
-  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (!values_.has_masters(i)) continue;
     gather_blocks(*mesh_.dp, flat_, i,
                   values_.masters(i));  // also where no optimizer is loaded
   }
