@@ -8,12 +8,29 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/model/trained.hpp"
 
 #include "changes.hpp"
 
 namespace trireme {
 
 namespace {
+
+/// Logs how many adapters the weights lacked, and so begin with new values.
+void report_adapters(const Deck& deck, const WeightSource& source) {
+  std::int64_t all = 0;
+  std::int64_t lacking = 0;
+  visit_model(deck.model, [&](int, const Parameter& p) {
+    if (p.role != ParameterRole::adapter) return;
+    ++all;
+    if (!source.has("model/" + p.name)) ++lacking;
+  });
+  if (lacking == 0) return;
+  log::info(
+      "         {} of {} adapter matrices are not in these weights and begin anew: A at "
+      "random, B at zero",
+      lacking, all);
+}
 
 /// Returns no position if the checkpoint turned out to be damaged; `source` is informed.
 std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicator& world,
@@ -41,6 +58,7 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   }
   if (finetune) {
     log::info("finetune the weights of {}", folder);
+    report_adapters(deck, *reader);
     return RunPosition{};
   }
   const RunState& state = reader->state();

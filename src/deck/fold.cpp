@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "trireme/core/round_up.hpp"
-#include "trireme/optim/optimizer_table.hpp"
 #include "trireme/model/name_pattern.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme::deck {
 namespace {

@@ -51,10 +51,11 @@ void check_lr_groups(const Deck& deck, const std::vector<NamedParameter>& all) {
                 "lr_groups: '{}' matches frozen parameters alone: leave the group out, or let "
                 "them train (keys train_only, freeze, lora)",
                 match);
-    TRM_REQUIRE(any,
-                "lr_groups: '{}' is found in no parameter's name that no earlier group has; the "
-                "names are {}",
-                match, listed_names(deck.model));
+    TRM_REQUIRE(
+        any,
+        "lr_groups: '{}' is found in no parameter's name that no earlier group has; the "
+        "names are {}",
+        match, listed_names(deck.model));
   }
 }
 
@@ -62,7 +63,8 @@ void check_lr_groups(const Deck& deck, const std::vector<NamedParameter>& all) {
 std::vector<std::string> matrices_of_layers(const ModelConfig& model) {
   ModelConfig every = model;
   every.num_layers = 1;
-  every.lora = {.rank = 1};
+  every.lora.rank = 1;
+  every.lora.targets.clear();
   every.train_only.clear();
   every.freeze.clear();
   constexpr std::string_view kBefore = "layers.0.";
@@ -70,8 +72,8 @@ std::vector<std::string> matrices_of_layers(const ModelConfig& model) {
   std::vector<std::string> names;
   visit_model(every, [&](int, const Parameter& p) {
     if (!p.name.ends_with(kAfter)) return;
-    names.push_back(p.name.substr(kBefore.size(),
-                                  p.name.size() - kBefore.size() - kAfter.size()));
+    names.push_back(
+        p.name.substr(kBefore.size(), p.name.size() - kBefore.size() - kAfter.size()));
   });
   return names;
 }

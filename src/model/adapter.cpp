@@ -100,8 +100,7 @@ void Adapter::accumulate_gradients(const Exec& ex, const ConstView& dy, const Co
     if (b_.trains) {
       const Tensor inner = ops::gemm(ex, {.a = dropped, .b = a_.value, .op_b = Op::t});
       ops::gemm_into(
-          ex,
-          {.a = dy, .op_a = Op::t, .b = inner, .c = b_.grad, .alpha = scale_, .beta = 1});
+          ex, {.a = dy, .op_a = Op::t, .b = inner, .c = b_.grad, .alpha = scale_, .beta = 1});
     }
     if (!a_.trains) return;
     ops::accumulate_weight_gradient(

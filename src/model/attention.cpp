@@ -28,8 +28,7 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
                         config.hidden_size + 2 * config.num_kv_heads * config.head_dim()},
                        config.use_bias_in_attn_linear, config.init_method, tp, config.lora),
       dense_(name + ".dense", Linear::Sharding::row, {config.hidden_size, config.hidden_size},
-             config.use_bias_in_attn_linear, config.output_layer_init_method, tp,
-             config.lora) {
+             config.use_bias_in_attn_linear, config.output_layer_init_method, tp, config.lora) {
   TRM_CHECK(config.num_kv_heads % tp.size() == 0, "{} kv heads over {} ranks",
             config.num_kv_heads, tp.size());
 }

@@ -15,7 +15,8 @@ namespace trireme {
 
 /// The seams stand with the sublayer, so that branches can share one seam. With Sharding::row,
 /// each rank returns an addend, and rank 0 of tp adds the bias to its addend. Every rank sees
-/// the whole dy and so has the bias's whole gradient. The micro-batch keys an adapter's dropout.
+/// the whole dy and so has the bias's whole gradient. The micro-batch keys an adapter's
+/// dropout.
 class Linear {
  public:
   enum class Sharding : std::uint8_t { column, row };

@@ -12,8 +12,7 @@ namespace trireme {
 namespace {
 
 bool any_found_in(const std::vector<NamePattern>& patterns, const std::string& name) {
-  return std::ranges::any_of(patterns,
-                             [&](const NamePattern& p) { return p.found_in(name); });
+  return std::ranges::any_of(patterns, [&](const NamePattern& p) { return p.found_in(name); });
 }
 
 }  // namespace

@@ -152,7 +152,8 @@ void GradientReducer::progress() {
 void GradientReducer::wait_for_sums() {
   while (!under_way_.empty()) complete_oldest();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    TRM_CHECK(!groups_[i].trains || groups_[i].done == micro_batches_, "{} has gradients of {} of {} micro-batches",
+    TRM_CHECK(!groups_[i].trains || groups_[i].done == micro_batches_,
+              "{} has gradients of {} of {} micro-batches",
               layout_.groups()[i].parameters.front()->name, groups_[i].done, micro_batches_);
   }
   sum_over_tp();

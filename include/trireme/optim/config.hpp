@@ -16,8 +16,9 @@ enum class OptimizerKind : std::uint8_t { adamw, sgd };
 /// Settings of the parameters whose names a pattern matches anywhere.
 struct LrGroup {
   std::string match;
-  double lr_scale = 1;                 ///< factor on the schedule's learning rate
-  std::optional<double> weight_decay;  ///< instead of OptimizerConfig's, also of biases and norms
+  double lr_scale = 1;  ///< factor on the schedule's learning rate
+  std::optional<double>
+      weight_decay;  ///< instead of OptimizerConfig's, also of biases and norms
   friend bool operator==(const LrGroup&, const LrGroup&) = default;
 };
 

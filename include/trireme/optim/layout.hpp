@@ -40,7 +40,7 @@ struct FlatGroup {
   std::int64_t count = 0;  ///< with gaps: a multiple of 16 · ranks of dp
   bool stays_whole = false;
   bool trains = true;  ///< false: all its parameters are frozen
-  UnitPlace owner;  ///< the last unit in backward that adds to its gradients
+  UnitPlace owner;     ///< the last unit in backward that adds to its gradients
 };
 
 class FlatLayout {

@@ -35,10 +35,11 @@ class ParameterValues {
   void before(const UnitPlace& unit);
   void after(const UnitPlace& unit);
 
-  /// The arrays that hold the values most precisely: the masters, or the values if the group has
-  /// no masters.
+  /// The arrays that hold the values most precisely: the masters, or the values if the group
+  /// has no masters.
   [[nodiscard]] const FlatArray& masters(std::size_t group) const;
-  /// The values in compute precision. If the group has no masters, masters() returns this array.
+  /// The values in compute precision. If the group has no masters, masters() returns this
+  /// array.
   [[nodiscard]] const FlatArray& values(std::size_t group) const;
   /// Frozen groups have no masters.
   [[nodiscard]] bool has_masters(std::size_t group) const {

@@ -21,7 +21,8 @@ struct FusedProducts {
 };
 inline constexpr FusedProducts kFused;
 
-/// c = alpha op_a(a) op_b(b), or c += alpha op_a(a) op_b(b). Row-major; all sizes are at least 1.
+/// c = alpha op_a(a) op_b(b), or c += alpha op_a(a) op_b(b). Row-major; all sizes are at
+/// least 1.
 struct GemmCall {
   ConstView a;
   Op op_a = Op::n;

@@ -39,8 +39,8 @@ struct Mask {
   RngKey key;
   std::uint64_t first_row;
   std::uint32_t first_quad;  ///< a fourth of Dropout::first_column
-  std::uint32_t threshold;  ///< smaller words drop the element
-  float keep;               ///< factor of kept elements
+  std::uint32_t threshold;   ///< smaller words drop the element
+  float keep;                ///< factor of kept elements
 };
 inline Mask mask_of(const Dropout& spec) {
   return {spec.key, spec.first_row, spec.first_column / 4,
