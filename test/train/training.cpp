@@ -160,6 +160,7 @@ class RankRun {
  private:
   void load() {
     CheckpointReader reader(options_.load);
+    if (options_.weights_alone) return trainer_.load(reader, false, 0);
     const RunState& state = reader.state();
     trainer_.load(reader, true, state.optimizer_steps);
     trainer_.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});

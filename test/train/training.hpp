@@ -57,6 +57,7 @@ struct Training {
 
 struct TrainOptions {
   std::string load = {};     ///< a checkpoint's folder to begin from
+  bool weights_alone = false;  ///< load as with key finetune
   std::string save = {};     ///< folder that gets a checkpoint at the end
   std::int64_t until = -1;   ///< last iteration; −1: the deck's `train_iters`
   std::uint64_t delays = 0;  ///< as in RankOptions

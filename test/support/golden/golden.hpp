@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One case of golden.h5, and a model with its weights. make_golden.py makes golden.h5 from
-// Hugging Face transformers.
+// One case of golden.h5 or lora.h5, and a model with its weights. make_golden.py makes golden.h5
+// from Hugging Face transformers, and make_lora.py makes lora.h5 from PEFT.
 #pragma once
 
 #include <algorithm>
@@ -22,8 +22,8 @@ inline constexpr const char* kGoldenCases[] = {"neox_parallel_r025", "neox_seque
 
 class Golden {
  public:
-  explicit Golden(const std::string& name)
-      : file_(test_folder() + "/support/golden/golden.h5", h5::Mode::read),
+  explicit Golden(const std::string& name, const std::string& file = "golden.h5")
+      : file_(test_folder() + "/support/golden/" + file, h5::Mode::read),
         group_(file_.group(name)) {
     ModelConfig& c = config;
     c.num_layers = group_.integer("num_layers");
@@ -60,6 +60,7 @@ class Golden {
   [[nodiscard]] std::vector<double> doubles(const std::string& name) const {
     return read<double>(name);
   }
+  [[nodiscard]] const h5::Group& attributes() const { return group_; }
   [[nodiscard]] h5::Dataset dataset(const std::string& name) const {
     return group_.dataset(name);
   }
