@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "trireme/checkpoint/weight_source.hpp"
 #include "trireme/train/trainer.hpp"
 
 #include "../support/thread_ranks.hpp"
@@ -63,6 +64,8 @@ struct TrainOptions {
   std::uint64_t delays = 0;  ///< as in RankOptions
   /// Wraps the made-up samples of training and evaluation; empty: they are taken as they are.
   std::function<std::unique_ptr<SampleSource>(std::unique_ptr<SampleSource>)> wrap = {};
+  /// Wraps the source of loaded weights; may be empty.
+  std::function<std::unique_ptr<WeightSource>(WeightSource&)> wrap_weights = {};
   /// A rank's wish to give up the step that follows `done` iterations; may be empty.
   std::function<bool(int rank, std::int64_t done, const PassNews&)> give_up = {};
 };

@@ -8,6 +8,8 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/train/merged_weights.hpp"
+
 #include "../support/temporary_folder.hpp"
 #include "meshes.hpp"
 #include "training.hpp"
@@ -244,6 +246,29 @@ BOOST_AUTO_TEST_CASE(adapters_begin_beside_loaded_weights) {
     }
   }
   BOOST_TEST(adapters == 3 * 8 * 4);  // values, masters and two moments
+}
+
+/// A model with merged adapters has the loss that it had with adapters.
+BOOST_AUTO_TEST_CASE(merged_weights_compute_the_same) {
+  const TemporaryFolder folder;
+  const Choice& choice = choices()[3];
+  const Json deck = deck_of(choice, {{"eval_interval", 3}, {"eval_iters", 2},
+                                     {"lora", {{"alpha", 40}, {"use_rslora", true}}}});
+  const Training tuned = train(deck, 2, {.save = folder / "run"});
+  Json plain = deck;
+  plain.erase("lora");
+  const auto merge = [&](WeightSource& from) {
+    return std::make_unique<MergedWeights>(
+        from, LoraConfig{.rank = 3, .alpha = 40, .dropout = 0, .targets = {}, .use_rslora = true});
+  };
+  // One step at rate 0 leaves the weights alone, and the evaluation follows.
+  const Training merged_run = train(
+      merged(plain, {{"lr", 0}, {"eval_interval", 1}}), 2,
+      {.load = folder / "run/global_step3", .weights_alone = true, .until = 1, .wrap_weights = merge});
+  BOOST_REQUIRE(tuned.valid.size() == 1U && merged_run.valid.size() == 1U);
+  BOOST_TEST(std::abs(merged_run.valid[0] - tuned.valid[0]) < 1e-6 * tuned.valid[0]);
+  const Training base = train(merged(plain, {{"lr", 0}, {"eval_interval", 1}}), 2, {.until = 1});
+  BOOST_TEST(std::abs(base.valid[0] - tuned.valid[0]) > 1e-3);
 }
 
 /// One update of AdamW (Loshchilov and Hutter, arXiv 1711.05101), from its arrays afterwards.
