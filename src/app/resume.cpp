@@ -125,12 +125,11 @@ void check_adapters(const std::string& checkpoint, const LoraConfig& then, const
   if (deck.finetune && !then.enabled()) return;
   TRM_REQUIRE(
       !then.enabled() || now.enabled(),
-      "the checkpoint {} has adapters of rank {}, and this deck has none, so that what they "
-      "learned would be lost: set the checkpoint's lora keys, or merge them first: trireme "
-      "convert {} OUT",
+      "the checkpoint {} has adapters of rank {}, and this deck has none. Set the checkpoint's "
+      "lora keys, or merge the adapters into the weights: trireme convert {} OUT",
       checkpoint, then.rank, checkpoint);
   TRM_REQUIRE(then.enabled() || !now.enabled(),
-              "the checkpoint {} has no adapters, and this deck has some of rank {}: set "
+              "the checkpoint {} has no adapters, and this deck has some of rank {}. Set "
               "finetune: true to put adapters beside its weights, or lora: null to resume",
               checkpoint, now.rank);
   for (const char* key : {"lora.rank", "lora.alpha", "lora.use_rslora", "lora.targets"}) {
@@ -141,11 +140,12 @@ void check_adapters(const std::string& checkpoint, const LoraConfig& then, const
 /// Parameters that train anew have no state in the checkpoint.
 void check_trained(const std::string& checkpoint, const Settings& then, const Settings& now) {
   for (const char* key : {"train_only", "freeze"}) {
-    TRM_REQUIRE(same_value(key, then.at(key), now.at(key)),
-                "the checkpoint {} was made with {} {}, but the deck's is {}, and the "
-                "checkpoint has optimizer state of the former alone: set no_load_optim: true "
-                "to go on with new optimizer state, or finetune: true to begin at iteration 0",
-                checkpoint, key, then.at(key), now.at(key));
+    TRM_REQUIRE(
+        same_value(key, then.at(key), now.at(key)),
+        "the checkpoint {} was made with {} {}, but the deck's is {}. What trains now has "
+        "no optimizer state there: set no_load_optim: true to go on with a new one, or "
+        "finetune: true to start anew",
+        checkpoint, key, then.at(key), now.at(key));
   }
 }
 

@@ -6,8 +6,8 @@
 
 namespace trireme::deck {
 
-/// Throws Error if a pattern is no regular expression or matches no name, if no parameter would
-/// train, or if the adapters' dropout doesn't fit the mesh.
+/// Throws Error if a pattern is no regular expression or matches no name. Further errors are
+/// that no parameter would train, and that the adapters' dropout doesn't fit the mesh.
 void check_tuning(const Deck& deck);
 
 }  // namespace trireme::deck

@@ -12,7 +12,7 @@ namespace trireme {
 /// y += scale · dropout(x) Aᵀ Bᵀ, with A [rank, in] and B [out, rank]. Beside a matrix sharded
 /// by outputs, B is sharded alike. Each rank of tp then has the whole A and an addend of its
 /// gradient. Beside a matrix sharded by inputs, A is sharded, and each rank has the whole B.
-/// Addends of y and dx need no collective besides those of the matrix.
+/// The matrix's collectives sum y and dx.
 class Adapter {
  public:
   /// For the shard `weight` of the matrix `name`.

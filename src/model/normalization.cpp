@@ -63,7 +63,7 @@ Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                const ConstView& statistics, const ConstView& add) {
   Tensor dx = ex.make(x.dtype(), x.shape());
-  // The kernel computes both gradients. That of a frozen array falls into scratch memory.
+  // The kernel computes both gradients. The one of a frozen array goes to scratch memory.
   std::vector<Tensor> scratch;
   const auto gradient_of = [&](const Parameter& p) -> View {
     if (p.trains) return p.grad;

@@ -86,16 +86,17 @@ void MergedWeights::add_adapter(const std::string& matrix, const Box& box, const
   const auto a = read_wide(name_a, Box(Shape{0, box.offset[1]}, Shape{rank, cols}));
   const auto b = read_wide(name_b, Box(Shape{box.offset[0], 0}, Shape{rows, rank}));
   const auto scale = static_cast<float>(lora_.scale());
-  std::vector<float> sum(static_cast<std::size_t>(cols));
+  std::vector<float> sums(static_cast<std::size_t>(cols));
+  float* const sum = sums.data();
   for (std::int64_t i = 0; i < rows; ++i) {
-    std::ranges::fill(sum, 0.0F);
+    std::ranges::fill(sums, 0.0F);
     for (std::int64_t r = 0; r < rank; ++r) {
       const float factor = b[static_cast<std::size_t>(i * rank + r)];
-      const float* of_a = a.data() + r * cols;
-      for (std::int64_t j = 0; j < cols; ++j) sum[static_cast<std::size_t>(j)] += factor * of_a[j];
+      const float* const of_a = a.data() + r * cols;
+      for (std::int64_t j = 0; j < cols; ++j) sum[j] += factor * of_a[j];
     }
-    float* out = to.data<float>() + i * cols;
-    for (std::int64_t j = 0; j < cols; ++j) out[j] += scale * sum[static_cast<std::size_t>(j)];
+    float* const out = to.data<float>() + i * cols;
+    for (std::int64_t j = 0; j < cols; ++j) out[j] += scale * sum[j];
   }
 }
 

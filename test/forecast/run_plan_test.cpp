@@ -98,7 +98,8 @@ BOOST_AUTO_TEST_CASE(optimizer_and_save_are_the_decks) {
 BOOST_AUTO_TEST_CASE(frozen_parameters_have_values_alone) {
   const StagePlan all = plan_of(kTiny, 1).stages[0];
   for (const std::string& more :
-       {std::string("train_only: [\"^layers.7\", embed_out]\n"), std::string("lora: {rank: 16}\n"),
+       {std::string("train_only: [\"^layers.7\", embed_out]\n"),
+        std::string("lora: {rank: 16}\n"),
         std::string("train_only: embed_out\nprecision: bfloat16\n")}) {
     BOOST_TEST_CONTEXT(more) {
       const Deck deck = deck_of(kTiny + more, 1);

@@ -160,9 +160,8 @@ BOOST_AUTO_TEST_CASE(operations_count_what_trains) {
   const ModelConfig all = tiny_config();
   const auto matrices = [&](UnitKind kind) {
     double n = 0;
-    visit_unit(all, kind, [&](const Parameter& p) {
-      n += static_cast<double>(p.global_shape.count());
-    });
+    visit_unit(all, kind,
+               [&](const Parameter& p) { n += static_cast<double>(p.global_shape.count()); });
     return n;
   };
   const double layer = matrices(UnitKind::layer);
@@ -171,9 +170,8 @@ BOOST_AUTO_TEST_CASE(operations_count_what_trains) {
   BOOST_TEST(flops_per_token(all) == 6 * (2 * layer + ends) + 6 * attention);
   ModelConfig head = all;
   head.train_only = {"embed_out"};
-  BOOST_TEST(flops_per_token(head) ==
-             2 * (2 * layer + matrices(UnitKind::norm)) + 6 * matrices(UnitKind::head) +
-                 2 * attention);
+  BOOST_TEST(flops_per_token(head) == 2 * (2 * layer + matrices(UnitKind::norm)) +
+                                          6 * matrices(UnitKind::head) + 2 * attention);
   ModelConfig last = all;
   last.train_only = {"layers.1.mlp"};
   double mlp = 0;
@@ -182,6 +180,5 @@ BOOST_AUTO_TEST_CASE(operations_count_what_trains) {
       mlp += static_cast<double>(p.global_shape.count());
     }
   });
-  BOOST_TEST(flops_per_token(last) ==
-             2 * layer + 4 * (layer + ends) + 2 * mlp + 4 * attention);
+  BOOST_TEST(flops_per_token(last) == 2 * layer + 4 * (layer + ends) + 2 * mlp + 4 * attention);
 }

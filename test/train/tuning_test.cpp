@@ -127,9 +127,9 @@ BOOST_DATA_TEST_CASE(frozen_parameters_keep_their_bits, bdata::make(meshes()), m
                    {{"precision", half ? "bfloat16" : "fp32"},
                     {"gradient_accumulation_steps", turn % 2 == 0 ? 1 : 4}});
         const auto with_stage = [&](int stage) {
-          return merged(base, {{"zero_optimization",
-                                merged(kLayouts[static_cast<std::size_t>(turn) % 4],
-                                       {{"stage", stage}})}});
+          return merged(
+              base, {{"zero_optimization", merged(kLayouts[static_cast<std::size_t>(turn) % 4],
+                                                  {{"stage", stage}})}});
         };
         const Training start = train(with_stage(0), mesh.ranks, {.until = 0});
         const Training plain = train(with_stage(0), mesh.ranks);
@@ -148,8 +148,8 @@ BOOST_DATA_TEST_CASE(a_mesh_tunes_as_one_rank_does, bdata::make(meshes()), mesh)
     const Json deck = deck_of(choice, {{"train_iters", 6}});
     const Json layers{{"num_layers", mesh.deck.value("num_layers", 3)}};
     const Training one = train(merged(deck, layers), 1);
-    const Training many = train(merged(deck, mesh.deck, {{"gradient_accumulation_steps", 4}}),
-                                mesh.ranks);
+    const Training many =
+        train(merged(deck, mesh.deck, {{"gradient_accumulation_steps", 4}}), mesh.ranks);
     BOOST_TEST_CONTEXT(choice.name) {
       BOOST_TEST(apart(many.losses(), one.losses()) <= 1e-6);
       BOOST_TEST(apart(many.norms(), one.norms()) <= 1e-5);
@@ -159,8 +159,8 @@ BOOST_DATA_TEST_CASE(a_mesh_tunes_as_one_rank_does, bdata::make(meshes()), mesh)
 }
 
 /// The first step's gradients don't depend on what else trains.
-BOOST_DATA_TEST_CASE(trained_parameters_have_the_bits_of_full_training,
-                     bdata::make(choices()), choice) {
+BOOST_DATA_TEST_CASE(trained_parameters_have_the_bits_of_full_training, bdata::make(choices()),
+                     choice) {
   if (choice.deck.contains("lora")) return;
   const Json full = merged(lever_model(0), {{"gradient_clipping", 0}});
   const Training all = train(full, 1, {.until = 1});
@@ -191,9 +191,9 @@ BOOST_AUTO_TEST_CASE(traffic_shrinks) {
 
 BOOST_AUTO_TEST_CASE(an_overflow_in_training_of_a_part) {
   // fp16 begins with a scale that overflows. Only gradients that exist are looked at.
-  const Json deck = deck_of(choices()[3], {{"precision", "fp16"},
-                                           {"train_iters", 8},
-                                           {"fp16", {{"initial_scale_power", 24}}}});
+  const Json deck = deck_of(
+      choices()[3],
+      {{"precision", "fp16"}, {"train_iters", 8}, {"fp16", {{"initial_scale_power", 24}}}});
   const Training run = train(deck, 1);
   BOOST_TEST(run.error.empty(), run.error);
   BOOST_TEST(run.skipped().front());
@@ -204,12 +204,11 @@ BOOST_AUTO_TEST_CASE(an_overflow_in_training_of_a_part) {
 BOOST_AUTO_TEST_CASE(a_restart_changes_no_bit) {
   const TemporaryFolder folder;
   for (const int stage : {0, 3}) {
-    const Json deck = merged(
-        deck_of(choices()[4]), mesh_of("", {.dp = 2, .pp = 2}).deck,
-        {{"train_iters", 6},
-         {"precision", stage == 0 ? "fp32" : "bfloat16"},
-         {"lr_groups", {{{"match", "lora_B"}, {"lr_scale", 2}}}},
-         {"zero_optimization", {{"stage", stage}}}});
+    const Json deck = merged(deck_of(choices()[4]), mesh_of("", {.dp = 2, .pp = 2}).deck,
+                             {{"train_iters", 6},
+                              {"precision", stage == 0 ? "fp32" : "bfloat16"},
+                              {"lr_groups", {{{"match", "lora_B"}, {"lr_scale", 2}}}},
+                              {"zero_optimization", {{"stage", stage}}}});
     const std::string at = folder / std::to_string(stage);
     (void)train(deck, 4, {.save = at, .until = 3});
     const Training whole = train(deck, 4);
@@ -226,9 +225,8 @@ BOOST_AUTO_TEST_CASE(adapters_begin_beside_loaded_weights) {
   const Training before = train(base, 1, {.save = folder / "run"});
   const Json tuned = deck_of(choices()[3], {{"precision", "bfloat16"}, {"seed", 5}});
   const LeverMesh mesh = mesh_of("", {.dp = 2, .tp = 2});
-  const TrainOptions load{.load = folder / "run/global_step3",
-                          .weights_alone = true,
-                          .until = 0};
+  const TrainOptions load{
+      .load = folder / "run/global_step3", .weights_alone = true, .until = 0};
   const Training loaded = train(merged(tuned, mesh.deck), mesh.ranks, load);
   const Training fresh = train(merged(tuned, mesh.deck), mesh.ranks, {.until = 0});
   int adapters = 0;
@@ -252,22 +250,27 @@ BOOST_AUTO_TEST_CASE(adapters_begin_beside_loaded_weights) {
 BOOST_AUTO_TEST_CASE(merged_weights_compute_the_same) {
   const TemporaryFolder folder;
   const Choice& choice = choices()[3];
-  const Json deck = deck_of(choice, {{"eval_interval", 3}, {"eval_iters", 2},
+  const Json deck = deck_of(choice, {{"eval_interval", 3},
+                                     {"eval_iters", 2},
                                      {"lora", {{"alpha", 40}, {"use_rslora", true}}}});
   const Training tuned = train(deck, 2, {.save = folder / "run"});
   Json plain = deck;
   plain.erase("lora");
   const auto merge = [&](WeightSource& from) {
     return std::make_unique<MergedWeights>(
-        from, LoraConfig{.rank = 3, .alpha = 40, .dropout = 0, .targets = {}, .use_rslora = true});
+        from,
+        LoraConfig{.rank = 3, .alpha = 40, .dropout = 0, .targets = {}, .use_rslora = true});
   };
   // One step at rate 0 leaves the weights alone, and the evaluation follows.
-  const Training merged_run = train(
-      merged(plain, {{"lr", 0}, {"eval_interval", 1}}), 2,
-      {.load = folder / "run/global_step3", .weights_alone = true, .until = 1, .wrap_weights = merge});
+  const Training merged_run = train(merged(plain, {{"lr", 0}, {"eval_interval", 1}}), 2,
+                                    {.load = folder / "run/global_step3",
+                                     .weights_alone = true,
+                                     .until = 1,
+                                     .wrap_weights = merge});
   BOOST_REQUIRE(tuned.valid.size() == 1U && merged_run.valid.size() == 1U);
   BOOST_TEST(std::abs(merged_run.valid[0] - tuned.valid[0]) < 1e-6 * tuned.valid[0]);
-  const Training base = train(merged(plain, {{"lr", 0}, {"eval_interval", 1}}), 2, {.until = 1});
+  const Training base =
+      train(merged(plain, {{"lr", 0}, {"eval_interval", 1}}), 2, {.until = 1});
   BOOST_TEST(std::abs(base.valid[0] - tuned.valid[0]) > 1e-3);
 }
 
@@ -282,11 +285,10 @@ BOOST_DATA_TEST_CASE(rates_and_decay_by_name, bdata::make({0, 2}), stage) {
   const Json groups = Json::parse(
       R"([{"match": "layers.0", "lr_scale": 0.1}, {"match": "norm", "weight_decay": 0.3},
           {"match": "layers.1.mlp", "lr_scale": 3, "weight_decay": 0}])");
-  const Json deck =
-      merged(lever_model(0), {{"gradient_clipping", 0},
-                              {"lr_groups", groups},
-                              {"zero_optimization",
-                               {{"stage", stage}, {"sub_group_size", 100}}}});
+  const Json deck = merged(
+      lever_model(0), {{"gradient_clipping", 0},
+                       {"lr_groups", groups},
+                       {"zero_optimization", {{"stage", stage}, {"sub_group_size", 100}}}});
   const auto rule = [](const std::string& n) {
     const double usual = has(n, "bias") || has(n, "norm") ? 0 : 0.1;
     if (has(n, "layers.0")) return std::pair(0.1, usual);

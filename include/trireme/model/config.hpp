@@ -30,8 +30,8 @@ enum class InitMethod : std::uint8_t {
   kaiming_uniform  ///< adapters
 };
 
-/// Low-rank adapters beside the matrices of layers (Hu et al., arXiv 2106.09685): y = x Wᵀ +
-/// scale() · dropout(x) Aᵀ Bᵀ, with A [rank, in] and B [out, rank].
+/// Low-rank adapters beside the matrices of layers (Hu et al., arXiv 2106.09685). They make
+/// y = x Wᵀ + scale() · dropout(x) Aᵀ Bᵀ, with A [rank, in] and B [out, rank].
 struct LoraConfig {
   std::int64_t rank = 0;  ///< 0: no adapters
   double alpha = 16;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fine-tuning from the command line: conversations, adapters, frozen parameters, and what a deck
-may change when it resumes.
+"""Fine-tuning from the command line: conversations, adapters, frozen parameters, and what a
+deck may change when it resumes.
 
   tuning.py [Tuning.test_NAME]...
 
@@ -53,7 +53,8 @@ class Tuning(Runs):
             ("made with lora.rank 2, but the deck's is 3", {"lora": {**LORA, "rank": 3}}),
             ("made with lora.alpha 4", {"lora": {**LORA, "alpha": 5}}),
             ("has adapters of rank 2, and this deck has none", {"lora": None}),
-            ("has adapters of rank 2, and this deck has none", {"lora": None, "finetune": False}),
+            ("has adapters of rank 2, and this deck has none",
+             {"lora": None, "finetune": False}),
         ]:
             with self.subTest(words):
                 _, said = self.tune("other", code=1, load=str(run), **{"lora": LORA, **keys})
@@ -82,7 +83,7 @@ class Tuning(Runs):
                 self.assertTrue(trains, name)
         resumed = {"load": str(run), "finetune": False, "train_iters": 8}
         _, said = self.tune("wider", code=1, **resumed, **{**keys, "freeze": None})
-        self.assertIn("set no_load_optim: true to go on with new optimizer state", said)
+        self.assertIn("set no_load_optim: true to go on with a new one", said)
         self.assertIn('made with freeze ["bias"], but the deck\'s is null', said)
         _, said = self.tune("wider", no_load_optim=True, **resumed, **{**keys, "freeze": None})
         self.assertIn("at iteration 6, with a new optimizer state", said)
@@ -91,8 +92,9 @@ class Tuning(Runs):
         lines = self.folder / "chat.jsonl"
         with open(lines, "w", encoding="utf-8") as file:
             for i in range(300):
+                answer = f"{i} is {'odd' if i % 2 else 'even'}"
                 turns = [{"role": "user", "content": f"what is {i}?"},
-                         {"role": "assistant", "content": f"{i} is {'odd' if i % 2 else 'even'}"}]
+                         {"role": "assistant", "content": answer}]
                 file.write(json.dumps({"messages": turns}) + "\n")
         tokens = self.folder / "chat.h5"
         program.run_well(1, "prepare", "--input", lines, "--output", tokens,

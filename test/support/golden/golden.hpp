@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One case of golden.h5 or lora.h5, and a model with its weights. make_golden.py makes golden.h5
-// from Hugging Face transformers, and make_lora.py makes lora.h5 from PEFT.
+// One case of golden.h5 or lora.h5, and a model with its weights. make_golden.py makes
+// golden.h5 from Hugging Face transformers, and make_lora.py makes lora.h5 from PEFT.
 #pragma once
 
 #include <algorithm>
