@@ -65,7 +65,8 @@ def run_peft(c, lora, params, tokens):
     missing, unexpected = model.load_state_dict(to_hf(c, model, params), strict=False)
     assert not unexpected and not [m for m in missing if "lora" not in m], (missing, unexpected)
     targets = {
-        hf_names(c, model, m + ".weight")[0].removesuffix(".weight"): m for m in adapted(c, lora)
+        hf_names(c, model, m + ".weight")[0].removesuffix(".weight"): m
+        for m in adapted(c, lora)
     }
     config = peft.LoraConfig(
         r=lora["lora_rank"],
