@@ -2,15 +2,17 @@
 // Norms with their weights.
 #include "normalization.hpp"
 
-#include <vector>
-
 #include "trireme/ops/norm.hpp"
+
+#include "scratch_gradients.hpp"
 
 namespace trireme {
 
 Normalization::Normalization(const std::string& name, const ModelConfig& config,
                              bool gradient_is_partial)
-    : kind_(config.norm), epsilon_(config.norm_epsilon) {
+    : kind_(config.norm),
+      epsilon_(config.norm_epsilon),
+      weight_offset_(config.layernorm_1p ? 1 : 0) {
   const auto make = [&](const char* part, InitMethod init) {
     Parameter p;
     p.name = name + part;
@@ -21,7 +23,7 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
     if (gradient_is_partial) p.sum_over = {Axis::tp};
     return p;
   };
-  weight_ = make(".weight", InitMethod::ones);
+  weight_ = make(".weight", config.layernorm_1p ? InitMethod::zeros : InitMethod::ones);
   if (kind_ == Norm::layernorm && config.use_bias_in_norms) {
     bias_ = make(".bias", InitMethod::zeros);
   }
@@ -35,6 +37,7 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statis
                          .x = x,
                          .weight = weight_.value,
                          .bias = bias(),
+                         .weight_offset = weight_offset_,
                          .y = y,
                          .statistics = statistics});
   return y;
@@ -50,6 +53,7 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, const Residual
                                   .residual = residual,
                                   .weight = weight_.value,
                                   .bias = bias(),
+                                  .weight_offset = weight_offset_,
                                   .sum = sum,
                                   .y = y,
                                   .statistics = statistics});
@@ -63,21 +67,17 @@ Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                const ConstView& statistics, const ConstView& add) {
   Tensor dx = ex.make(x.dtype(), x.shape());
-  // The kernel computes both gradients. The one of a frozen array goes to scratch memory.
-  std::vector<Tensor> scratch;
-  const auto gradient_of = [&](const Parameter& p) -> View {
-    if (p.trains) return p.grad;
-    return scratch.emplace_back(ex.zeros(accumulator_type(x.dtype()), p.box.extent));
-  };
+  ScratchGradients gradients(ex, x.dtype());
   ops::norm_backward(ex, {.kind = kind_,
                           .dy = dy,
                           .x = x,
                           .weight = weight_.value,
+                          .weight_offset = weight_offset_,
                           .statistics = statistics,
                           .add = add,
                           .dx = dx,
-                          .dweight = gradient_of(weight_),
-                          .dbias = bias_ ? gradient_of(*bias_) : View()});
+                          .dweight = gradients.of(weight_),
+                          .dbias = bias_ ? gradients.of(*bias_) : View()});
   return dx;
 }
 

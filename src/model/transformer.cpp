@@ -13,6 +13,7 @@
 #include "embedding.hpp"
 #include "head.hpp"
 #include "recompute.hpp"
+#include "rope.hpp"
 
 namespace trireme {
 
@@ -23,9 +24,14 @@ struct UnitSources {
   const ModelConfig& config;
   const TensorParallel& tp;
   Tensor rotary = {};
+  Tensor local_rotary = {};  ///< if layers with a window have a base of their own
   bool attention_again = false;
   Parameter* table = nullptr;  ///< the token embedding's, if the part has one
   bool head_alone = false;     ///< no unit below the head trains
+
+  [[nodiscard]] const Tensor& rotary_of(std::int64_t layer) const {
+    return local_rotary.defined() && config.window_of(layer) > 0 ? local_rotary : rotary;
+  }
 };
 
 std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitSources& from) {
@@ -33,7 +39,7 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
     case UnitKind::embedding:
       return std::make_unique<Embedding>(from.config, from.tp);
     case UnitKind::layer:
-      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary,
+      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary_of(layer),
                                      from.attention_again);
     case UnitKind::norm:
       return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
@@ -51,16 +57,16 @@ std::int64_t own_parameters(const ModelConfig& config, UnitKind kind) {
   return n;
 }
 
-/// Angles of all positions, shared by the layers of a part.
-Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
+/// Angles of all positions, shared by layers of a part.
+Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c, bool local) {
   if (c.pos_emb != PositionEmbedding::rotary) return {};
+  if (local && c.rotary_emb_local_base == 0) return {};
   const std::int64_t dim = c.rotary_dims();
   TRM_REQUIRE(
       dim > 0 && dim % 2 == 0,
       "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
       c.rotary_pct, c.head_dim(), dim);
-  return ops::rotary_table(
-      ex, {.dtype = dtype, .seq = c.seq_length, .rotary_dim = dim, .base = c.rotary_emb_base});
+  return ops::rotary_table(ex, rotary_rule(c, dtype, local));
 }
 
 void observe_before(const Exec& ex, const UnitUse& use, Module& unit, const PartPass& pass) {
@@ -121,6 +127,12 @@ std::int64_t count_parameters(const ModelConfig& config) {
 
 namespace {
 
+double keys_of(const ModelConfig& config, std::int64_t layer) {
+  const std::int64_t window = config.window_of(layer);
+  return static_cast<double>(window > 0 ? std::min(window, config.seq_length)
+                                        : config.seq_length);
+}
+
 /// flops_per_token() of a model in which some parameters don't train.
 double flops_of_partial_training(const ModelConfig& config) {
   const int first = first_trained_unit(config);
@@ -130,13 +142,24 @@ double flops_of_partial_training(const ModelConfig& config) {
     const int passes = 1 + (unit >= first ? 1 : 0) + (p.trains ? 1 : 0);
     n += 2 * passes * p.global_shape.count();
   });
-  const std::int64_t attention = 4 * config.hidden_size * config.seq_length;
-  const std::int64_t layers = config.num_layers;
-  const std::int64_t below = std::clamp<std::int64_t>(first - 1, 0, layers);
-  return static_cast<double>(n + attention * (below + 3 * (layers - below)));
+  auto operations = static_cast<double>(n);
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const int passes = layer + 1 >= first ? 3 : 1;
+    operations +=
+        4.0 * passes * static_cast<double>(config.attention_width()) * keys_of(config, layer);
+  }
+  return operations;
 }
 
 }  // namespace
+
+double all_keys(const ModelConfig& config) {
+  double keys = 0;
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    keys += keys_of(config, layer);
+  }
+  return keys;
+}
 
 double flops_per_token(const ModelConfig& config) {
   if (!TrainedParameters(config).all()) return flops_of_partial_training(config);
@@ -148,7 +171,7 @@ double flops_per_token(const ModelConfig& config) {
   count(UnitKind::norm, 1);
   count(UnitKind::head, 1);  // the output matrix, tied or not
   return 6.0 * static_cast<double>(n) +
-         12.0 * static_cast<double>(config.num_layers * config.hidden_size * config.seq_length);
+         12.0 * static_cast<double>(config.attention_width()) * all_keys(config);
 }
 
 ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
@@ -167,7 +190,8 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   backward_end_ =
       static_cast<std::size_t>(std::clamp(lowest, first_unit, end_unit) - first_unit);
   passes_gradient_ = lowest < first_unit;
-  UnitSources from{config, tp, make_rotary(ex, dtype, config),
+  UnitSources from{config, tp, make_rotary(ex, dtype, config, false),
+                   make_rotary(ex, dtype, config, true),
                    recompute.kind == RecomputeConfig::Kind::selective};
   from.head_alone = lowest + 1 == static_cast<int>(infos.size());
   const TrainedParameters choice(config);

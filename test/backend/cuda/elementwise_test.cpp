@@ -19,7 +19,7 @@ struct Size {
 constexpr Size kSizes[] = {{1, 1}, {3, 5}, {7, 64}, {5, 331}, {2, 2100}};
 constexpr Activation kKinds[] = {Activation::gelu, Activation::gelu_tanh, Activation::relu,
                                  Activation::silu, Activation::swiglu,    Activation::geglu,
-                                 Activation::reglu};
+                                 Activation::reglu, Activation::geglu_tanh};
 
 /// f(size, layout, type), its case named where it fails.
 template <class F>
