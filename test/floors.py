@@ -31,13 +31,14 @@ FLOORS = {
     "data": ["h5", "tokenizer"],
     "checkpoint": ["h5", "comm"],
     "deck": ["optim", "pipeline", "data"],
+    "huggingface": ["deck", "checkpoint"],
     "host": ["deck", "backend"],
     "train": ["deck", "checkpoint", "data"],
     "forecast": ["train", "host"],
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
     "verify": ["train"],
-    "app": ["record", "bench", "verify"],
+    "app": ["record", "bench", "verify", "huggingface"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.
