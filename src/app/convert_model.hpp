@@ -11,7 +11,7 @@ struct ConvertModelOptions {
   std::string from;  ///< a published model's folder, a checkpoint, or a run's folder
   std::string to;    ///< the folder to make
   std::string type;  ///< "float32", "bfloat16", "float16"; empty: the source's
-  std::string most_bytes = "5GB";  ///< of a file of weights
+  std::string most_bytes = "5GB";  ///< limit for each file of weights
   std::string model_type;          ///< "llama"; empty: the first that fits
 };
 

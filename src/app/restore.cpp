@@ -63,8 +63,10 @@ RunPosition load_model(const std::string& folder, Communicator& world, Trainer& 
   collectively(world, [&] { source.emplace(folder); });
   trainer.load(*source, false, 0);
   const std::string bad = trainer.first_bad_state(false);
-  if (!bad.empty())
-    throw Error(fmt::format("{}: not finite: {}", folder, bad)).set_everywhere();
+  if (!bad.empty()) {
+    Error error(fmt::format("{}: not finite: {}", folder, bad));
+    throw error.set_everywhere();
+  }
   log::info("finetune the {} model in {}", source->model_type(), folder);
   return {};
 }

@@ -76,17 +76,20 @@ bool is_model_folder(const std::string& path) { return exists(path + "/config.js
 std::string deck_text(const std::string& folder) {
   const ModelFacts facts = read_config(folder);
   static_cast<void>(deck_of(facts));
-  return fmt::format(
-      "# Trains on from the {} model in {}.\n"
-      "# Model: what config.json says.\n{}\n"
-      "# Weights: the folder's, onto any mesh.\nload: {}\nfinetune: true\n\n"
-      "# Text: prepare data with --tokenizer, and name them here.\n{}"
-      "# data_path: data/my.h5\n\n"
-      "# Run: change at will.\n{}"
-      "# precision: bfloat16\n# save: runs/my\n",
-      facts.family->model_type,
-      Json(folder).dump(-1, ' ', false, Json::error_handler_t::replace), model_text(facts),
-      quoted(folder), tokenizer_text(folder), kRun);
+  const std::string named = Json(folder).dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text =
+      fmt::format("# Trains on from the {} model in {}.\n", facts.family->model_type, named);
+  text += "# Model: what config.json says.\n";
+  text += model_text(facts);
+  text += "\n# Weights: the folder's, onto any mesh.\n";
+  text += fmt::format("load: {}\nfinetune: true\n", quoted(folder));
+  text += "\n# Text: prepare data with --tokenizer, and name them here.\n";
+  text += tokenizer_text(folder);
+  text += "# data_path: data/my.h5\n";
+  text += "\n# Run: change at will.\n";
+  text += kRun;
+  text += "# precision: bfloat16\n# save: runs/my\n";
+  return text;
 }
 
 }  // namespace trireme::huggingface

@@ -7,9 +7,9 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/replacement.hpp"
-#include "trireme/huggingface/mapped_source.hpp"
 
 #include "config.hpp"
+#include "mapped_source.hpp"
 #include "safetensors_writer.hpp"
 #include "tensor_names.hpp"
 

@@ -21,7 +21,7 @@ constexpr std::size_t kBrief = 60;
 }  // namespace
 
 Json parse_object(const std::string& text, int most_depth) {
-  std::vector<std::set<std::string>> names;  // of the objects that are open
+  std::vector<std::set<std::string>> names;  // those in each open object
   const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
     TRM_REQUIRE(depth <= most_depth, "JSON is nested deeper than {} levels", most_depth);
     if (event == Json::parse_event_t::object_start) names.emplace_back();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads a box by the runs of rows that overlap the box, a bounded piece at a time.
-#include "trireme/huggingface/mapped_source.hpp"
+#include "mapped_source.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -9,10 +9,10 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/printable.hpp"
-#include "trireme/huggingface/mapped_source.hpp"
 
 #include "config.hpp"
 #include "deck_text.hpp"
+#include "mapped_source.hpp"
 #include "tensor_names.hpp"
 #include "weight_files.hpp"
 
@@ -74,7 +74,7 @@ void require_tensors(const Family& family, const Deck& deck, const WeightFiles& 
   }
   std::vector<std::string> faults;
   if (!missing.empty()) faults.push_back(fmt::format("missing: {}", listed(missing)));
-  if (!shapes.empty()) faults.push_back(fmt::format("of another shape: {}", listed(shapes)));
+  if (!shapes.empty()) faults.push_back(fmt::format("wrong in shape: {}", listed(shapes)));
   if (!unknown.empty()) faults.push_back(fmt::format("unknown: {}", listed(unknown)));
   TRM_REQUIRE(faults.empty(),
               "{}: the tensors are not those of the {} model in config.json; {}",

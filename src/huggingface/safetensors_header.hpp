@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The header of a safetensors file: 8 bytes of little-endian length, then JSON that names each
-// tensor with its type, shape and place among the bytes that follow. The layout is published at
-// github.com/huggingface/safetensors.
+// The header of a safetensors file: 8 bytes of little-endian length, then JSON. The JSON names
+// each tensor with its type, shape and place among the bytes that follow. The layout is
+// published at github.com/huggingface/safetensors.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ constexpr std::int64_t kMostHeaderBytes = 100'000'000;
 [[nodiscard]] std::int64_t header_length(const unsigned char (&first)[kLengthBytes],
                                          std::int64_t file_bytes);
 /// Reads a header of a file of `file_bytes` bytes. Throws Error unless the JSON is well formed,
-/// each tensor's bytes are those of its shape and type, and all tensors together fill the file
+/// and each tensor has the bytes of its shape and type. All tensors together must fill the file
 /// without a gap or an overlap.
 [[nodiscard]] TensorTable parse_header(const std::string& header, std::int64_t file_bytes);
 

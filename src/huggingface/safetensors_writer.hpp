@@ -13,7 +13,7 @@ namespace trireme::huggingface {
 struct FilesToWrite {
   WeightSource& source;
   DType type = DType::f32;
-  std::int64_t most_bytes = 0;                            ///< of a file's tensors
+  std::int64_t most_bytes = 0;                            ///< limit for each file's tensors
   std::function<void(std::int64_t bytes)> progress = {};  ///< bytes so far; may be empty
 };
 

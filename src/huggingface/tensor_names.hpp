@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "trireme/checkpoint/weight_source.hpp"
-#include "trireme/huggingface/mapped_source.hpp"
 #include "trireme/model/config.hpp"
 
 #include "families/family.hpp"
+#include "mapped_source.hpp"
 
 namespace trireme::huggingface {
 

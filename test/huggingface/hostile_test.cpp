@@ -135,7 +135,7 @@ constexpr FieldFault kFieldFaults[] = {
     {"phi", "qk_layernorm", "true", "qk_layernorm"},
     {"llama", "num_hidden_layers", "3", "missing: model.layers.2."},
     {"llama", "num_hidden_layers", "1", "unknown: model.layers.1."},
-    {"llama", "intermediate_size", "44", "of another shape"},
+    {"llama", "intermediate_size", "44", "wrong in shape"},
     {"llama", "tie_word_embeddings", "0", "must be true or false"},
 };
 

@@ -14,7 +14,7 @@ namespace trireme {
 
 struct WeightsToWrite {
   WeightSource& source;
-  std::optional<DType> type = std::nullopt;  ///< of all tensors; none: the source's
+  std::optional<DType> type = std::nullopt;  ///< type of every tensor; none: the source's
   /// Called with the bytes written so far; may be empty.
   std::function<void(std::int64_t bytes)> progress = {};
 };

@@ -23,8 +23,8 @@ struct TokenizerToWrite {
 struct ExportOptions {
   std::string to;                           ///< the folder to make
   std::string model_type{};                 ///< "llama"; empty: the first type that fits
-  std::optional<DType> type{};              ///< of all tensors; none: that of the embedding
-  std::int64_t most_bytes = 5'000'000'000;  ///< of a file
+  std::optional<DType> type{};              ///< type of every tensor; none: the embedding's
+  std::int64_t most_bytes = 5'000'000'000;  ///< most bytes in a file
   std::string origin{};                     ///< what the model card calls the source
   std::function<void(std::int64_t bytes)> progress = {};
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A family of published models, described once for both ways: how config.json and deck keys
-// belong together, and which rows of which tensors make up a parameter.
+// A family of published models, described once for both ways. Rules join config.json and deck
+// keys, and names say which rows of which tensors make up a parameter.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,7 @@ struct Rule {
 
 /// How a parameter's rows lie in the file's tensor of the same role.
 enum class Layout : std::uint8_t {
-  plain,        ///< as here
+  plain,        ///< the rows here
   transposed,   ///< a matrix of inputs × outputs
   heads,        ///< q, k and v apart: {} in the name stands for each letter
   interleaved,  ///< likewise; rotary pairs of q and k are neighbours there and half a head

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gemma 1, 2 and 3: scaled embeddings, norms that multiply by 1 + weight, and from Gemma 2 on
-// norms on both sides of a branch and windows on most layers.
+// Gemma 1, 2 and 3: scaled embeddings, and norms that multiply by 1 + weight. From Gemma 2 on,
+// norms stand on both sides of a branch, and most layers have windows.
 #include <cmath>
 
 #include "trireme/core/error.hpp"
