@@ -47,7 +47,8 @@ Rule score_scale() {
 Rule softcap(std::string field, std::string key, double usual) {
   return {[=](Fields& config, Keys& keys) {
             const double missing = config.written(field) ? 0 : usual;
-            keys[key] = config.number(field, missing);
+            const double cap = config.number(field, missing);
+            if (cap > 0) keys[key] = cap;
           },
           [=](const Keys& keys, Json& config) {
             const double cap = real(keys, key, 0);
@@ -98,8 +99,6 @@ Family like_gemma(std::string_view type, std::string_view architecture,
                      {"attention.q_norm", "self_attn.q_norm"},
                      {"attention.k_norm", "self_attn.k_norm"},
                      {"post_attention_layernorm", "post_attention_layernorm"},
-                     {"pre_feedforward_layernorm", "pre_feedforward_layernorm"},
-                     {"post_feedforward_layernorm", "post_feedforward_layernorm"},
                      {"mlp.gate_proj", "mlp.gate_proj"},
                      {"mlp.up_proj", "mlp.up_proj"},
                      {"mlp.down_proj", "mlp.down_proj"}},
@@ -125,6 +124,15 @@ Family like_gemma(std::string_view type, std::string_view architecture,
   return f;
 }
 
+/// Norms on both sides of each branch.
+void surround(Family& family) {
+  for (TensorRule& rule : family.layer) {
+    if (rule.here == "post_attention_layernorm") rule.there = "pre_feedforward_layernorm";
+  }
+  family.layer.push_back({"post_attention_output_norm", "post_attention_layernorm"});
+  family.layer.push_back({"post_mlp_output_norm", "post_feedforward_layernorm"});
+}
+
 void add(std::vector<Rule>& rules, std::vector<Rule> more) {
   for (Rule& rule : more) rules.push_back(std::move(rule));
 }
@@ -140,6 +148,7 @@ Family gemma() {
 
 Family gemma2() {
   Family f = like_gemma("gemma2", "Gemma2ForCausalLM", "hidden_activation", 1e-6);
+  surround(f);
   add(f.rules, {rope({}), always("norm_placement", "both"), score_scale(),
                 softcap("attn_logit_softcapping", "attention_logit_softcap", 50),
                 softcap("final_logit_softcapping", "output_logit_softcap", 30),
@@ -150,6 +159,7 @@ Family gemma2() {
 
 Family gemma3() {
   Family f = like_gemma("gemma3_text", "Gemma3ForCausalLM", "hidden_activation", 1e-6);
+  surround(f);
   add(f.rules,
       {two_bases(), always("norm_placement", "both"), always("use_qk_layernorm", "head"),
        score_scale(), softcap("attn_logit_softcapping", "attention_logit_softcap", 0),

@@ -89,6 +89,13 @@ Family qwen3() {
 
 Family olmo2() {
   Family f = like_llama("olmo2", "Olmo2ForCausalLM");
+  for (TensorRule& rule : f.layer) {
+    if (rule.here == "input_layernorm") {
+      rule = {"post_attention_output_norm", "post_attention_layernorm"};
+    } else if (rule.here == "post_attention_layernorm") {
+      rule = {"post_mlp_output_norm", "post_feedforward_layernorm"};
+    }
+  }
   f.rules = core_rules(1e-5, false);
   add(f.rules, {truth("attention_bias", "use_bias_in_attn_linear", false),
                 always("use_bias_in_mlp", false), always("use_qk_layernorm", "row"),

@@ -2,6 +2,7 @@
 // Rules for one or two fields each.
 #include "rules.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -19,11 +20,13 @@ struct Word {
   std::string_view gated;
   bool tanh = false;
 };
-constexpr std::array kWords{
-    Word{"silu", "silu", "swiglu"},          Word{"swish", "silu", "swiglu"},
-    Word{"gelu", "gelu", "geglu"},           Word{"relu", "relu", "reglu"},
-    Word{"gelu_new", "gelu", "geglu", true}, Word{"gelu_pytorch_tanh", "gelu", "geglu", true},
-    Word{"gelu_fast", "gelu", "geglu", true}};
+constexpr std::array kWords{Word{"silu", "silu", "swiglu"},
+                            Word{"swish", "silu", "swiglu"},
+                            Word{"gelu", "gelu", "geglu"},
+                            Word{"relu", "relu", "reglu"},
+                            Word{"gelu_new", "gelu", "geglu_tanh", true},
+                            Word{"gelu_pytorch_tanh", "gelu", "geglu_tanh", true},
+                            Word{"gelu_fast", "gelu", "geglu_tanh", true}};
 
 const Word& word_of(const std::string& name, const Fields& config, const std::string& field) {
   for (const Word& w : kWords) {
@@ -92,24 +95,26 @@ Rule only(std::string field, Json value, std::string why) {
 }
 
 Rule activation(std::string field, std::string usual, bool gate) {
-  return {[=](Fields& config, Keys& keys) {
-            const Word& w = word_of(config.word(field, usual), config, field);
-            keys["activation"] = gate ? w.gated : w.plain;
-            if (w.tanh) keys["bias_gelu_fusion"] = true;
-          },
-          [=](const Keys& keys, Json& config) {
-            const Json* name = find(keys, "activation");
-            const Json* tanh = find(keys, "bias_gelu_fusion");
-            const bool approximate = tanh != nullptr && tanh->get<bool>();
-            config[field] = usual;
-            for (const Word& w : kWords) {
-              if (name == nullptr || *name != (gate ? w.gated : w.plain)) continue;
-              if (w.tanh != approximate) continue;
-              if (w.word == usual) break;  // the family's own word comes first
-              config[field] = w.word;
-              if (!approximate) break;
-            }
-          }};
+  const auto read = [=](Fields& config, Keys& keys) {
+    const Word& w = word_of(config.word(field, usual), config, field);
+    keys["activation"] = gate ? w.gated : w.plain;
+    if (!gate) keys["bias_gelu_fusion"] = w.tanh;
+  };
+  const auto write = [=](const Keys& keys, Json& config) {
+    const Json* name = find(keys, "activation");
+    const Json* tanh = find(keys, "bias_gelu_fusion");
+    const bool approximate = !gate && tanh != nullptr && tanh->get<bool>();
+    const auto means = [&](const Word& w) {
+      return name != nullptr && *name == (gate ? w.gated : w.plain) &&
+             (gate || w.tanh == approximate);
+    };
+    // The family's own word comes first.
+    const auto own = std::ranges::find(kWords, usual, &Word::word);
+    const auto first = std::ranges::find_if(kWords, means);
+    const bool is_own = own != kWords.end() && means(*own);
+    config[field] = is_own || first == kWords.end() ? usual : std::string(first->word);
+  };
+  return {read, write};
 }
 
 Rule gated_width() {
