@@ -56,7 +56,8 @@ SEARCHED = {"backend/cuda": Path("src/backend/cuda/native")}
 MPI_MAIN = Path("test/support/mpi_main.cpp")
 
 CODE = {".cpp", ".hpp", ".cu", ".cuh"}
-COMMANDS = ["analysis/trireme-plot", "analysis/trireme-torch-to-safetensors", ".ci/run"]  # scripts without a suffix
+# Scripts without a suffix.
+COMMANDS = ["analysis/trireme-plot", "analysis/trireme-torch-to-safetensors", ".ci/run"]
 HEADERS = {".hpp", ".cuh"}
 SCRIPTS = {".py", ".sh", ".sbatch", ".pbs", ".lsf", ".flux"}
 MAX_LINES = 400  # src/ and include/
