@@ -48,7 +48,7 @@ constexpr std::array kWithoutEffect{"architectures",
                                     "classifier_dropout",
                                     "language",
                                     "is_llama_config",
-                                    "rope_interleaved"};
+                                    "transformers.js_config"};
 
 std::string known_types() {
   std::vector<std::string_view> names;

@@ -73,7 +73,8 @@ const std::vector<std::string_view> kOfGpt2{"n_ctx",
                                             "summary_proj_to_labels",
                                             "summary_use_proj",
                                             "gradient_checkpointing",
-                                            "scale_attn_weights"};
+                                            "scale_attn_weights",
+                                            "rotary"};
 
 }  // namespace
 
@@ -106,7 +107,7 @@ Family gpt_neox() {
                 truth("use_parallel_residual", "gpt_j_residual", true), all_biases(),
                 truth("attention_bias", "use_bias_in_attn_linear", true),
                 dropouts("attention_dropout", "hidden_dropout", 0), tied(false)},
-      .without_effect = {"classifier_dropout", "rope_theta"}};
+      .without_effect = {"attention_probs_dropout_prob", "hidden_dropout_prob"}};
 }
 
 Family gpt2() {

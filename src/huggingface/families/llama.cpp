@@ -56,7 +56,8 @@ Family llama() {
   Family f = like_llama("llama", "LlamaForCausalLM");
   f.rules = core_rules(1e-6, false);
   add(f.rules, {head_width(), truth("attention_bias", "use_bias_in_attn_linear", false),
-                truth("mlp_bias", "use_bias_in_mlp", false)});
+                truth("mlp_bias", "use_bias_in_mlp", false),
+                refusing("rope_interleaved", false, "rotary pairs are half a head apart")});
   f.without_effect = {"pretraining_tp"};
   return f;
 }
@@ -73,6 +74,7 @@ Family qwen2() {
   Family f = like_llama("qwen2", "Qwen2ForCausalLM");
   f.rules = core_rules(1e-6, false);
   add(f.rules, {switched_window(), always("use_bias_in_qkv", true),
+                refusing("use_mrope", false, "positions are single numbers"),
                 always("use_bias_in_attn_linear", false), always("use_bias_in_mlp", false)});
   return f;
 }

@@ -80,6 +80,9 @@ Rule rope(RopeWords words) {
     Fields four = config.object("rope_scaling");     // and before
     const double base = config.number(words.base, words.usual_base);
     keys["rotary_emb_base"] = five.number("rope_theta", base);
+    if (words.base != "rope_theta") {
+      config.require("rope_theta", keys["rotary_emb_base"], "both are the base");
+    }
     double share = words.usual_share;
     if (!words.share.empty()) {
       share = config.number(words.share, share);

@@ -94,6 +94,11 @@ Rule only(std::string field, Json value, std::string why) {
           [=](const Keys&, Json& config) { config[field] = value; }};
 }
 
+Rule refusing(std::string field, Json value, std::string why) {
+  return {[=](Fields& config, Keys&) { config.require(field, value, why); },
+          [](const Keys&, Json&) {}};
+}
+
 Rule activation(std::string field, std::string usual, bool gate) {
   const auto read = [=](Fields& config, Keys& keys) {
     const Word& w = word_of(config.word(field, usual), config, field);

@@ -22,6 +22,8 @@ namespace trireme::huggingface {
 [[nodiscard]] Rule always(std::string key, Json value);
 /// A field whose other values this program can't compute.
 [[nodiscard]] Rule only(std::string field, Json value, std::string why);
+/// Like only(), for a field that is not written.
+[[nodiscard]] Rule refusing(std::string field, Json value, std::string why);
 /// The activation; `gate` says that the MLP has a gate.
 [[nodiscard]] Rule activation(std::string field, std::string usual, bool gate);
 /// The inner width. A gated MLP's key is three times that, as in GPT-NeoX.
