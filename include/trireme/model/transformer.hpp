@@ -27,9 +27,12 @@ void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
 /// Counts the whole model's parameters; tied matrices count once.
 [[nodiscard]] std::int64_t count_parameters(const ModelConfig& config);
-/// Operations of a token's forward and backward pass: 6 · parameters + 12 · layers · hidden ·
-/// seq_length. Parameters exclude the embedding tables and include the output matrix. Attention
-/// counts in full, as in PaLM's MFU.
+/// Keys that a query meets in all layers: seq_length or the window's width, without the mask of
+/// later keys.
+[[nodiscard]] double all_keys(const ModelConfig& config);
+/// Operations of a token's forward and backward pass: 6 · parameters + 12 · width of attention
+/// · all_keys(). Parameters exclude the embedding tables and include the output matrix.
+/// Attention counts in full, as in PaLM's MFU.
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
 /// Shape of the buffer in which the head holds logits: rows of a chunk, and stride of a row.
 /// The head has `rows` rows in all, and this rank of tp has `columns` of the vocabulary.

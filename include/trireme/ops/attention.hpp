@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal softmax attention on the fused qkv array, and rotary position embedding of its q and
-// k. O = softmax(Q Kᵀ/√d + causal mask) V, by tiles with an online softmax: memory is O(s·d)
+// k. O = softmax(scores + causal mask) V, by tiles with an online softmax: memory is O(s·d)
 // per head (FlashAttention-2, Dao, arXiv 2307.08691). Rotary embedding: Su et al., arXiv
 // 2104.09864, half-split form. Attention may end at documents: a query then attends to keys of
 // its own document alone.
 #pragma once
+
+#include <vector>
 
 #include "trireme/ops/exec.hpp"
 
@@ -16,8 +18,11 @@ struct RotaryTable {
   std::int64_t seq;         ///< positions
   std::int64_t rotary_dim;  ///< entries of a head to be rotated; even
   double base;
+  /// [rotary_dim / 2] angles from one position to the next. Empty: base^(−2i/rotary_dim).
+  std::vector<double> frequencies = {};
+  double factor = 1;  ///< multiplies cosines and sines
 };
-/// Returns cos and sin of position / base^(2i/rotary_dim) as [seq, rotary_dim], cosines first.
+/// Returns factor · cos and sin of position · frequency as [seq, rotary_dim], cosines first.
 /// The table has accumulator_type(dtype).
 [[nodiscard]] Tensor rotary_table(const Exec& ex, const RotaryTable& t);
 
@@ -37,18 +42,20 @@ void rotary(const Exec& ex, const Rotary& op);
 /// h. The weight is kept if the word is ≥ p · 2³².
 struct AttentionForward {
   AttentionShape shape;
+  ScoreRule scores = {};
   Dropout dropout = {};
   /// int32 [batch·seq]: the first key of its sequence that each query attends to, never after
   /// the query, and never before that of the query before. Empty: 0.
   ConstView first_keys = {};
   ConstView qkv;  ///< [batch·seq, row_width]
   View out;       ///< [batch·seq, heads·head_dim]
-  View lse;       ///< [batch, heads, seq], in accumulator_type: log Σ exp of the scaled scores
+  View lse;       ///< [batch, heads, seq], in accumulator_type: log Σ exp of the scores
 };
 void attention_forward(const Exec& ex, const AttentionForward& op);
 
 struct AttentionBackward {
   AttentionShape shape;
+  ScoreRule scores = {};      ///< forward's
   Dropout dropout = {};       ///< forward's
   ConstView first_keys = {};  ///< forward's
   ConstView dout;             ///< out's shape
