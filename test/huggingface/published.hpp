@@ -16,10 +16,11 @@ inline constexpr const char* kPublished[] = {"gpt_neox",      "gpt_neox_sequenti
                                              "gpt2",          "gptj",
                                              "phi",           "llama",
                                              "llama_biases",  "llama_linear",
-                                             "llama3",        "llama_yarn",
-                                             "mistral",       "qwen2",
-                                             "llama_dynamic", "qwen3",
-                                             "olmo2"};
+                                             "llama_dynamic", "llama3",
+                                             "llama_yarn",    "mistral",
+                                             "qwen2",         "qwen3",
+                                             "olmo2",         "gemma",
+                                             "gemma2",        "gemma3_text"};
 
 inline constexpr std::int64_t kBatch = 2;
 inline constexpr std::int64_t kSequence = 12;
