@@ -359,7 +359,8 @@ def randomize(model, fields, rng):
         for name, p in model.named_parameters():
             is_norm = "norm" in name
             std = 0.15 if is_norm or p.ndim == 1 else 0.25
-            mean = 1.0 if is_norm and name.endswith("weight") and not fields["layernorm_1p"] else 0
+            from_one = is_norm and name.endswith("weight") and not fields["layernorm_1p"]
+            mean = 1.0 if from_one else 0.0
             values = rng.normal(mean, std, tuple(p.shape))
             p.copy_(torch.from_numpy(np.round(values * 256) / 256))
 
