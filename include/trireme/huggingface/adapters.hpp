@@ -7,8 +7,8 @@
 namespace trireme::huggingface {
 
 struct ExportedAdapters {
-  std::string model_type;     ///< of the model that the adapters stand beside
-  std::int64_t matrices = 0;  ///< of that model, with an adapter each
+  std::string model_type;     ///< the model beside which they stand
+  std::int64_t matrices = 0;  ///< the model's matrices that have one
 };
 
 /// Writes adapter_model.safetensors and adapter_config.json. Where the published model shards a
