@@ -11,10 +11,10 @@ struct ExportedAdapters {
   std::int64_t matrices = 0;  ///< the model's matrices that have one
 };
 
-/// Writes adapter_model.safetensors and adapter_config.json. Where the published model shards a
-/// matrix with an adapter into several, each of these gets A whole and its rows of B. The
-/// folder gets its name when all is written. Throws Error if the folder exists, if the deck has
-/// no adapters, or if no type of model is what the deck describes.
+/// Writes adapter_model.safetensors and adapter_config.json. Where a matrix with an adapter is
+/// several in the published model, each gets A whole and its rows of B. The folder gets its
+/// name when all is written. Throws Error if the folder exists, if the deck has no adapters, or
+/// if no type of model is what the deck describes.
 ExportedAdapters write_adapter_folder(WeightSource& source, const Deck& deck,
                                       const ExportOptions& options);
 
