@@ -12,7 +12,7 @@ struct ExportedAdapters {
 };
 
 /// Writes adapter_model.safetensors and adapter_config.json. Where a matrix with an adapter is
-/// several in the published model, each gets A whole and its rows of B. The folder gets its
+/// several in the published model, each gets A and its rows of B in full. The folder gets its
 /// name when all is written. Throws Error if the folder exists, if the deck has no adapters, or
 /// if no type of model is what the deck describes.
 ExportedAdapters write_adapter_folder(WeightSource& source, const Deck& deck,
