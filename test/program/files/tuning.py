@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fine-tuning from the command line: conversations, adapters, frozen parameters, and what a
-deck may change when it resumes.
+"""Fine-tuning from the command line: conversations, adapters, frozen parameters, what a deck
+may change when it resumes, and adapters of published models.
 
-  tuning.py [Tuning.test_NAME]...
+  tuning.py [CLASS | CLASS.test_NAME]...
 
 """
 import json
@@ -16,6 +16,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
+from foreign_data import write_indexed  # noqa: E402
+from published_models import MODELS, VOCABULARY, read_safetensors  # noqa: E402
 from stops import STOPPED, TP2, Runs  # noqa: E402
 
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.1}
@@ -103,6 +105,78 @@ class Tuning(Runs):
                            lr_decay_iters=30, seq_length=32, log_interval=30)
         loss = program.read_metrics(run)["train/loss"]
         self.assertLess(np.mean(loss[-5:]), np.mean(loss[:5]) - 0.3)
+
+
+def array_of(tensor):
+    kind, shape, data = tensor
+    assert kind == "F32", kind
+    return np.frombuffer(data, "<f4").reshape(shape).astype(np.float64)
+
+
+class Published(unittest.TestCase):
+    """Adapters beside published models: alone, and merged."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = program.work_folder("tuning_published")
+        random = np.random.default_rng(4)
+        texts = [[*random.integers(1, VOCABULARY - 2, size=40).tolist(), 0] for _ in range(60)]
+        cls.data = write_indexed(cls.folder / "corpus", texts)
+
+    def tuned(self, model, *settings):
+        deck = self.folder / f"{model}.yml"
+        deck.write_text(program.run_well(1, "deck", MODELS / model), encoding="utf-8")
+        words = [f"data_path={self.data}", "end_of_document=0", "train_iters=3", "device=cpu",
+                 "split=90, 10, 0", "eval_iters=0", "warmup=0", "train_batch_size=4", "lr=0.01",
+                 "gradient_accumulation_steps=null", "train_micro_batch_size_per_gpu=null",
+                 f"save={self.folder / model}", "finetune=true", *settings]
+        said = program.run_well(1, "train", deck, *(w for s in words for w in ("--set", s)))
+        self.assertIn("begin anew", said)
+        return self.folder / model
+
+    def test_alone_and_merged(self):
+        for model, transposed in (("gpt_neox", False), ("llama", False), ("gptj", False),
+                                  ("gpt2", True)):
+            with self.subTest(model):
+                run = self.tuned(model, "lora.rank=2", "lora.alpha=6")
+                merged, alone = (self.folder / f"{model}-{n}" for n in ("merged", "alone"))
+                said = program.run_well(1, "convert", run, merged, "--dtype", "float32")
+                self.assertIn("with its adapters merged", said)
+                said = program.run_well(1, "convert", run, alone, "--adapters")
+                self.assertIn("as PEFT has them", said)
+                self.assertEqual({p.name for p in alone.iterdir()},
+                                 {"adapter_config.json", "adapter_model.safetensors"})
+                settings = json.loads((alone / "adapter_config.json").read_text())
+                self.assertEqual((settings["peft_type"], settings["r"], settings["lora_alpha"],
+                                  settings["fan_in_fan_out"]), ("LORA", 2, 6, transposed))
+                adapters = read_safetensors(alone)
+                base, got = read_safetensors(MODELS / model), read_safetensors(merged)
+                self.assertEqual(base.keys(), got.keys())
+                adapted = 0
+                for name, tensor in base.items():
+                    stem = "base_model.model." + name.removesuffix(".weight")
+                    if f"{stem}.lora_A.weight" not in adapters:
+                        self.assertEqual(tensor, got[name], name)
+                        continue
+                    adapted += 1
+                    self.assertTrue(any(name.removesuffix(".weight").endswith("." + t)
+                                        for t in settings["target_modules"]), name)
+                    a, b = (array_of(adapters[f"{stem}.lora_{x}.weight"]) for x in "AB")
+                    delta = 3 * (b @ a)
+                    self.assertGreater(np.abs(delta).max(), 1e-4)
+                    expected = array_of(tensor) + (delta.T if transposed else delta)
+                    np.testing.assert_allclose(array_of(got[name]), expected, atol=1e-6)
+                self.assertEqual(2 * adapted, len(adapters))
+
+    def test_errors(self):
+        run = self.tuned("llama", "lora.rank=2", "train_only=norm", "lora.targets=dense")
+        for words, part in (
+                ((run, "--adapters"), "train_only let other parameters train"),
+                ((MODELS / "llama", "--adapters"), "no checkpoint of a run with adapters")):
+            done = program.run(1, "convert", words[0], self.folder / "x", *words[1:])
+            self.assertEqual(done.returncode, 1, words)
+            self.assertIn(part, done.stderr)
+            self.assertFalse((self.folder / "x").exists())
 
 
 if __name__ == "__main__":
