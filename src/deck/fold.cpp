@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "trireme/core/round_up.hpp"
+#include "trireme/model/name_pattern.hpp"
 #include "trireme/optim/optimizer_table.hpp"
-#include "trireme/pipeline/type_pattern.hpp"
 
 namespace trireme::deck {
 namespace {
@@ -20,7 +20,7 @@ std::string partition_trouble(const std::string& method) {
   constexpr std::string_view kType = "type:";
   if (method == "uniform" || method == "parameters") return {};
   if (!method.starts_with(kType)) return "it is another word";
-  const auto error = failure_of([&] { (void)TypePattern(method.substr(kType.size())); });
+  const auto error = failure_of([&] { (void)NamePattern(method.substr(kType.size())); });
   return error ? error->what() : "";
 }
 
