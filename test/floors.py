@@ -37,7 +37,8 @@ FLOORS = {
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
     "verify": ["train"],
-    "app": ["record", "bench", "verify"],
+    "tasks": ["deck"],
+    "app": ["record", "bench", "verify", "tasks"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.
