@@ -94,7 +94,7 @@ class Meter {
   TextLoss run() {
     if (options_.by_document) {
       for (std::int64_t d = 0; d < documents_; ++d) {
-        add(d, source_.document_start(d), source_.document_start(d + 1));
+        add(d, source_.document_start(d), end_of(d));
       }
     } else {
       add(0, source_.document_start(0), source_.document_start(documents_));
@@ -111,6 +111,15 @@ class Meter {
     std::int64_t document;
     std::vector<std::uint8_t> mask;
   };
+
+  /// The end of a document, before its end-of-document token if that doesn't count.
+  [[nodiscard]] std::int64_t end_of(std::int64_t document) const {
+    const std::int64_t end = source_.document_start(document + 1);
+    if (!options_.skip_ends || end == source_.document_start(document)) return end;
+    std::int32_t last = 0;
+    source_.read(end - 1, {&last, 1});
+    return last == source_.end_of_document() ? end - 1 : end;
+  }
 
   void add(std::int64_t document, std::int64_t begin, std::int64_t end) {
     const Sequence sequence(source_, begin, end, lead_);
@@ -148,6 +157,7 @@ class Meter {
     for (std::size_t k = 0; k < request.scored; ++k) {
       if (!mask.empty() && mask[k] == 0) continue;
       const std::size_t at = request.tokens.size() - request.scored + k;
+      if (options_.skip_ends && request.tokens[at] == source_.end_of_document()) continue;
       ++loss.tokens;
       loss.nats -= scores.log_probabilities[at - 1];
       const auto id = static_cast<std::size_t>(request.tokens[at]);

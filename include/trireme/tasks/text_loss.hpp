@@ -32,6 +32,7 @@ struct LossOptions {
   std::int64_t length = 0;   ///< tokens to read at once; 0: the scorer's length
   std::int64_t stride = 0;   ///< tokens from window to window; 0: the length
   bool by_document = false;  ///< each document without those before it
+  bool skip_ends = false;    ///< the ends of documents don't count
   std::int64_t limit = 0;    ///< documents, from the first on; 0: all
   /// With by_document: called for each document that has tokens, in order.
   std::function<void(std::int64_t document, const TextLoss& loss)> on_document{};
