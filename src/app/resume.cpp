@@ -21,16 +21,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kModel = {"num_layers",          "hidden_size",
-                         "num_attention_heads", "num_kv_heads",
-                         "vocab_size",          "norm",
-                         "intermediate_size",   "layernorm_epsilon",
-                         "rms_norm_epsilon",    "pos_emb",
-                         "rotary_pct",          "rotary_emb_base",
-                         "activation",          "bias_gelu_fusion",
-                         "gpt_j_residual",      "gpt_j_tied",
-                         "no_weight_tying",     "use_bias_in_norms",
-                         "use_bias_in_mlp",     "use_bias_in_attn_linear"};
+constexpr auto kModel = {"num_layers",
+                         "hidden_size",
+                         "num_attention_heads",
+                         "num_kv_heads",
+                         "vocab_size",
+                         "norm",
+                         "intermediate_size",
+                         "layernorm_epsilon",
+                         "rms_norm_epsilon",
+                         "pos_emb",
+                         "rotary_pct",
+                         "rotary_emb_base",
+                         "activation",
+                         "bias_gelu_fusion",
+                         "gpt_j_residual",
+                         "gpt_j_tied",
+                         "no_weight_tying",
+                         "use_bias_in_norms",
+                         "use_bias_in_mlp",
+                         "use_bias_in_attn_linear",
+                         "norm_placement",
+                         "layernorm_1p",
+                         "use_qk_layernorm",
+                         "rotary_emb_local_base",
+                         "rope_scaling.type",
+                         "rope_scaling.factor",
+                         "rope_scaling.original_max_position_embeddings",
+                         "rope_scaling.low_freq_factor",
+                         "rope_scaling.high_freq_factor",
+                         "rope_scaling.beta_fast",
+                         "rope_scaling.beta_slow",
+                         "rope_scaling.attention_factor",
+                         "sliding_window_width",
+                         "sliding_window_pattern",
+                         "attention_scale",
+                         "attention_logit_softcap",
+                         "output_logit_softcap",
+                         "embedding_scale",
+                         "use_bias_in_qkv",
+                         "use_bias_in_output"};
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
@@ -247,6 +277,9 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
   const Settings then = settings_of(made_with);
   const Settings now = settings_of(deck);
   for (const char* key : kModel) require_same(checkpoint, key, then, now);
+  if (made_with.model.head_dim() != deck.model.head_dim()) {
+    require_same(checkpoint, "kv_channels", then, now);
+  }
   if (deck.model.pos_emb == PositionEmbedding::learned) {
     require_same(checkpoint, "max_position_embeddings", then, now);
   }

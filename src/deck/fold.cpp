@@ -151,6 +151,9 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;
   if (rms) model.use_bias_in_norms = false;
+  if (given(settings, "use_bias_in_qkv") == nullptr) {
+    model.use_bias_in_qkv = model.use_bias_in_attn_linear;
+  }
   if (draft.bias_gelu_fusion && model.activation == Activation::gelu) {
     model.activation = Activation::gelu_tanh;
   }

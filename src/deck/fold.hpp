@@ -50,6 +50,9 @@ void fold_schedule(const std::set<std::string>& automatic, const Settings& setti
 /// lr_decay_iters.
 void fill_open(DeckSettings& settings);
 
+/// Throws Error that names keys of a model that contradict each other.
+void check_model(const ModelConfig& model);
+
 /// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Collects keys that
 /// contradict each other, and warns of keys without effect.
 void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);

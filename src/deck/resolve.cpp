@@ -38,26 +38,6 @@ void check_sizes(const Deck& deck) {
               kMost);
 }
 
-void check_model(const ModelConfig& m) {
-  TRM_REQUIRE(m.num_attention_heads > 0 && m.hidden_size % m.num_attention_heads == 0,
-              "hidden_size {} is not divisible by num_attention_heads {}", m.hidden_size,
-              m.num_attention_heads);
-  TRM_REQUIRE(m.num_kv_heads > 0 && m.num_attention_heads % m.num_kv_heads == 0,
-              "num_attention_heads {} is not divisible by num_kv_heads {}",
-              m.num_attention_heads, m.num_kv_heads);
-  TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
-              "max_position_embeddings {} is less than seq_length {}",
-              m.max_position_embeddings, m.seq_length);
-  TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
-              "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
-  if (m.pos_emb != PositionEmbedding::rotary) return;
-  const std::int64_t dims = m.rotary_dims();
-  TRM_REQUIRE(dims >= 2 && dims % 2 == 0,
-              "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
-              "them, at least 2",
-              m.rotary_pct, m.head_dim(), dims);
-}
-
 void check_tensor_parallel(const Deck& deck) {
   const ModelConfig& m = deck.model;
   const int tp = deck.model_parallel_size;
@@ -243,7 +223,7 @@ void resolve(Deck& deck, int world_size) {
   try {
     const MeshShape mesh = mesh_shape(deck, world_size);
     deck::fill_open(deck);
-    check_model(deck.model);
+    deck::check_model(deck.model);
     resolve_batch(deck, mesh.dp);
     check_sizes(deck);
     check_tensor_parallel(deck);

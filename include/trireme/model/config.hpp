@@ -8,7 +8,11 @@
 
 namespace trireme {
 
-enum class PositionEmbedding : std::uint8_t { learned, rotary, none };
+enum class PositionEmbedding : std::uint8_t { learned, rotary, none, alibi };
+/// Norms of queries and keys before rotary embedding: of each head, or of a token's whole row.
+enum class QkNorm : std::uint8_t { none, head, row };
+/// Where a sublayer's norms stand: x + f(norm(x)), x + norm(f(x)), or x + norm(f(norm(x))).
+enum class NormPlacement : std::uint8_t { before, after, both };
 enum class InitMethod : std::uint8_t {
   normal,
   scaled_normal,
@@ -23,11 +27,27 @@ enum class InitMethod : std::uint8_t {
   ones    ///< norm weights
 };
 
+/// How rotary frequencies change for sequences longer than those of the first training. The
+/// formulas stand in model/rope.hpp. A setting of another type has no effect.
+struct RopeScaling {
+  enum class Type : std::uint8_t { none, linear, dynamic, llama3, yarn };
+  Type type = Type::none;
+  double factor = 1;
+  std::int64_t original_max_position_embeddings = 0;  ///< length of the first training
+  double low_freq_factor = 1;                         ///< llama3
+  double high_freq_factor = 4;                        ///< llama3
+  double beta_fast = 32;                              ///< yarn
+  double beta_slow = 1;                               ///< yarn
+  double attention_factor = 0;  ///< yarn: factor of cosines and sines; 0: 0.1 ln(factor) + 1
+  friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
+};
+
 struct ModelConfig {
   std::int64_t num_layers = 0;
   std::int64_t hidden_size = 0;
   std::int64_t num_attention_heads = 0;
   std::int64_t num_kv_heads = 0;  ///< = num_attention_heads without grouped-query attention
+  std::int64_t kv_channels = 0;   ///< width of a head; 0: hidden_size / num_attention_heads
   std::int64_t seq_length = 0;
   std::int64_t max_position_embeddings = 0;
   std::int64_t vocab_size = 0;         ///< true rows: padding is never computed or stored
@@ -35,16 +55,29 @@ struct ModelConfig {
 
   Norm norm = Norm::layernorm;
   double norm_epsilon = 1e-5;
+  NormPlacement norm_placement = NormPlacement::before;
+  bool layernorm_1p = false;  ///< norms multiply by 1 + weight
+  QkNorm qk_norm = QkNorm::none;
   PositionEmbedding pos_emb = PositionEmbedding::learned;
   double rotary_pct = 1.0;
   double rotary_emb_base = 10000;
+  double rotary_emb_local_base = 0;  ///< base under a sliding window, unscaled; 0: as elsewhere
+  RopeScaling rope_scaling;
+  std::int64_t sliding_window_width = 0;    ///< keys that a query attends to; 0: all
+  std::int64_t sliding_window_pattern = 0;  ///< every n-th layer has no window; 0: none
+  double attention_scale = 0;               ///< factor of scores; 0: 1 / √head_dim()
+  double attention_logit_softcap = 0;       ///< c: scores become c·tanh(score / c); 0: none
+  double output_logit_softcap = 0;          ///< likewise, for the logits of the output
+  double embedding_scale = 1;               ///< factor of token embeddings
   Activation activation = Activation::gelu;
 
   bool gpt_j_residual = false;  ///< x + attn(ln1 x) + mlp(ln2 x)
   bool gpt_j_tied = false;      ///< ... with one norm for both branches
   bool no_weight_tying = false;
   bool use_bias_in_norms = true;
-  bool use_bias_in_attn_linear = true;
+  bool use_bias_in_attn_linear = true;  ///< attention's output matrix
+  bool use_bias_in_qkv = true;          ///< the matrix of queries, keys and values
+  bool use_bias_in_output = false;      ///< the output matrix
   bool use_bias_in_mlp = true;
 
   bool reset_position_ids = false;    ///< positions count from each document's beginning
@@ -57,7 +90,18 @@ struct ModelConfig {
   InitMethod output_layer_init_method = InitMethod::scaled_normal;
   double init_method_std = 0.02;
 
-  [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  [[nodiscard]] std::int64_t head_dim() const {
+    return kv_channels > 0 ? kv_channels : hidden_size / num_attention_heads;
+  }
+  /// Entries of all query heads of a token: the width of attention's result.
+  [[nodiscard]] std::int64_t attention_width() const {
+    return num_attention_heads * head_dim();
+  }
+  /// The window of a layer; 0: all keys.
+  [[nodiscard]] std::int64_t window_of(std::int64_t layer) const {
+    const std::int64_t n = sliding_window_pattern;
+    return n > 0 && (layer + 1) % n == 0 ? 0 : sliding_window_width;
+  }
   /// Entries of a head that rotary embedding turns.
   [[nodiscard]] std::int64_t rotary_dims() const {
     return static_cast<std::int64_t>(rotary_pct * static_cast<double>(head_dim()));

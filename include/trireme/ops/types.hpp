@@ -42,6 +42,16 @@ struct AttentionShape {
   [[nodiscard]] std::int64_t row_width() const { return kv_heads * group_width(); }
 };
 
+/// How attention turns the product q·k of query i and key j into a score: scale · q·k, then
+/// c · tanh(score / c), then + slope · (j − i). Query i attends to keys i − window + 1 … i.
+struct ScoreRule {
+  double scale = 0;              ///< 0: 1 / √head_dim
+  double softcap = 0;            ///< c; 0: none
+  std::int64_t window = 0;       ///< 0: all keys
+  std::int64_t alibi_heads = 0;  ///< ALiBi's slopes are those of this many heads; 0: none
+  friend bool operator==(const ScoreRule&, const ScoreRule&) = default;
+};
+
 /// What is added to x before a norm: sum = x + dropout(add). The norm is computed from sum.
 struct Residual {
   ConstView add;

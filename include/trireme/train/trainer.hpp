@@ -23,7 +23,7 @@
 
 namespace trireme {
 
-class CheckpointReader;
+class WeightSource;
 struct HeldPiece;
 struct Piece;
 
@@ -118,8 +118,8 @@ class Trainer {
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
   /// Otherwise the optimizer starts afresh. Ranks that hold equal data share the reading.
-  /// Throws Error on all ranks if the checkpoint can't be read; values are then undefined.
-  void load(CheckpointReader& reader, bool with_optimizer, std::int64_t optimizer_steps);
+  /// Throws Error on all ranks if the source can't be read; values are then undefined.
+  void load(WeightSource& source, bool with_optimizer, std::int64_t optimizer_steps);
 
   /// Updates so far, as of the last collect().
   [[nodiscard]] std::int64_t optimizer_steps() const {
@@ -189,7 +189,7 @@ class Trainer {
                                       const FlatArray& array) const;
   /// Whether this rank stores its share of a sharded parameter.
   [[nodiscard]] bool stores_part_of(const Parameter& p) const;
-  void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
+  void read_own(WeightSource& source, const std::string& kind, std::size_t group,
                 const FlatArray& to) const;
 
   const Exec& ex_;
