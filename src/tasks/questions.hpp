@@ -14,9 +14,9 @@ namespace trireme::tasks {
 /// An example as a model sees it.
 struct Question {
   std::string context;               ///< without shots
-  std::vector<std::string> choices;  ///< of a multiple choice
+  std::vector<std::string> choices;  ///< none but in a multiple choice
   std::size_t right = 0;             ///< which of the choices
-  std::vector<std::string> answers;  ///< of other kinds: each is right
+  std::vector<std::string> answers;  ///< each is right
 
   /// The answer that a shot shows.
   [[nodiscard]] const std::string& answer() const {
@@ -50,8 +50,8 @@ class Shots {
   /// `questions` are those that the task asks; both must outlive this.
   Shots(const Task& task, int count, std::uint64_t seed, const Questions& questions);
 
-  /// The description, and the shots before question `i`. The same for equal `i`, seed and
-  /// files, whatever other questions are asked.
+  /// The description, and the shots before question `i`. Depends on `i`, seed and files
+  /// alone, and not on which other questions are asked.
   [[nodiscard]] std::string before(std::size_t i) const;
 
  private:
@@ -63,8 +63,8 @@ class Shots {
   std::size_t count_;
   std::uint64_t seed_;
   const Questions& questions_;
-  std::optional<Questions> other_;                         ///< of another file
-  std::map<std::string, std::vector<std::size_t>> pools_;  ///< by the text of shots_match
+  std::optional<Questions> other_;                         ///< shots of another file
+  std::map<std::string, std::vector<std::size_t>> pools_;  ///< keys are texts of shots_match
 };
 
 /// The text after the task's replacements.

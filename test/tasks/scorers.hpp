@@ -28,8 +28,9 @@ class HashScorer : public tasks::Scorer {
   /// The log-probability of the last token.
   static float of(std::span<const std::int32_t> tokens) {
     std::uint32_t hash = 7;
-    for (const std::int32_t token : tokens)
+    for (const std::int32_t token : tokens) {
       hash = hash * 31 + static_cast<std::uint32_t>(token);
+    }
     return -static_cast<float>(hash % 1009) / 100.F;
   }
 

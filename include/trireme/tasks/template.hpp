@@ -53,7 +53,7 @@ class Template {
     std::size_t index = 0;
   };
   struct Piece {
-    std::string text{};  ///< as it is, or the field as written
+    std::string text{};  ///< literal, or the field in its spelling
     std::vector<Step> path{};
     std::vector<std::string (*)(std::string_view)> filters{};
     [[nodiscard]] bool is_field() const { return !path.empty(); }

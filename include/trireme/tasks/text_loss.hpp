@@ -19,12 +19,12 @@ namespace trireme::tasks {
 /// Sums over the tokens that count.
 struct TextLoss {
   std::int64_t tokens = 0;
-  std::int64_t bytes = 0;  ///< of text that the tokens stand for; 0: not known
+  std::int64_t bytes = 0;  ///< the text's that the tokens stand for; 0: not known
   double nats = 0;         ///< the sum of negative log-probabilities
 
   [[nodiscard]] double loss() const { return nats / static_cast<double>(tokens); }
   [[nodiscard]] double perplexity() const;
-  /// Nothing if the bytes aren't known.
+  /// Empty if the bytes aren't known.
   [[nodiscard]] std::optional<double> bits_per_byte() const;
 };
 
@@ -40,8 +40,8 @@ struct LossOptions {
 };
 
 /// Scores each token of the source once, in windows that slide over the documents end to end,
-/// or over each document. A token stands before the first one, which is then predicted too:
-/// what the tokenizer puts before a document, or else the end of a document. Where the source
+/// or over each document. A token stands before the first one, which is then predicted too. It
+/// is what the tokenizer puts before a document, or else the end of one. Where the source
 /// already begins with that token, or neither is known, the first token doesn't count. Neither
 /// do tokens that the source's loss mask leaves out. `tokenizer` may be null: bytes are then
 /// not known. Throws Error if length and stride don't fit, or if no token counts.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes what stands in this folder: examples of five tasks in their published layouts, a small
-# GPT-NeoX model that learned such texts, and golden.json with what lm-evaluation-harness says of
-# the model. The examples are made up here, word by word.
+# Writes what stands in this folder: examples of six tasks in their published layouts, a small
+# GPT-NeoX model that learned such texts, and golden.json. That file holds what
+# lm-evaluation-harness says of the model. The examples are made up here, word by word.
 #
 # Needs: Python >= 3.10, lm-eval (0.4.13), PyTorch, transformers, tokenizers and datasets, e.g.
 #     python3 -m venv venv && venv/bin/pip install lm-eval torch transformers
@@ -11,8 +11,8 @@
 # golden.json:
 #     requests     {tokens, scored, log_likelihood, greedy}: each sequence that lm-eval scored
 #     generations  {prompt, tokens}: what Hugging Face's generate wrote
-#     tasks        {name: {metric: [value of each example]}, and "results": lm-eval's means and
-#                  standard errors}
+#     tasks        {name: {metric: [value of each example]}}, and as "results" lm-eval's means
+#                  and standard errors
 #     rolling      log-likelihoods of the lines of text.jsonl, by lm-eval's rolling windows
 #     windows      loss of text.jsonl, end to end, in sliding windows of some strides
 import json
