@@ -95,6 +95,15 @@ BOOST_AUTO_TEST_CASE(scores_are_sums_over_the_continuation) {
   BOOST_TEST(done == (std::vector<std::size_t>{3, 5}));
 }
 
+BOOST_AUTO_TEST_CASE(choices_weigh_by_characters_or_bytes) {
+  const Question question{.context = {}, .choices = {"éé", "abc"}, .right = 0, .answers = {}};
+  const std::vector<RequestScore> scores{{-6, true}, {-8, true}};
+  BOOST_TEST(weighed(Metric::acc, question, scores) == (std::vector<double>{-6, -8}));
+  BOOST_TEST(weighed(Metric::acc_norm, question, scores) == (std::vector<double>{-3, -8. / 3}));
+  BOOST_TEST(weighed(Metric::acc_bytes, question, scores) ==
+             (std::vector<double>{-1.5, -8. / 3}));
+}
+
 BOOST_AUTO_TEST_CASE(answers_are_compared_in_one_form) {
   Task task;
   BOOST_TEST(answer_of(task, " Yes.\n") == "Yes.");

@@ -81,15 +81,16 @@ def arc(n):
         count = 3 + i % 3
         labels = "ABCDE" if i % 2 else "12345"
         texts = draw.sample(THINGS, count)
-        rows.append({"id": f"made_{i}", "answerKey": labels[draw.randrange(count)], "question": {
-            "stem": f"What does {draw.choice(NAMES)} hold when {sentence()}?",
-            "choices": [{"text": f"the {draw.choice(COLOURS)} {t}", "label": labels[k]}
-                        for k, t in enumerate(texts)]}})
+        question = {"stem": f"What does {draw.choice(NAMES)} hold when {sentence()}?",
+                    "choices": [{"text": f"the {draw.choice(COLOURS)} {t}", "label": labels[k]}
+                                for k, t in enumerate(texts)]}
+        rows.append({"id": f"made_{i}", "question": question,
+                     "answerKey": labels[draw.randrange(count)]})
     return rows
 
 
 def lambada(n):
-    # Some are longer than the model reads, and one has a blank before its last word too many.
+    # Some are longer than the model reads, and one has two blanks before its last word.
     rows = [{"text": passage(1 + i % 4 if i % 5 else 14)} for i in range(n)]
     rows[1]["text"] = rows[1]["text"].replace(" likes the ", " likes the  ")
     return rows
@@ -112,8 +113,9 @@ def mmlu(n, subjects=("boat_repair", "naval_history")):
 
 def sums(n):
     rows = []
-    for _ in range(n):
-        a, b = draw.randrange(9), draw.randrange(9)
+    for i in range(n):
+        most = 9 if i % 2 else 2
+        a, b = draw.randrange(most), draw.randrange(most)
         rows.append({"question": f"{a} oars and {b} oars", "answer": f"We add. #### {a + b}"})
     return rows
 
@@ -174,7 +176,7 @@ def make_model(tokenizer, texts):
         ids += [0, *tokenizer(text)["input_ids"]]
     ids = torch.tensor(ids[:len(ids) // LENGTH * LENGTH]).reshape(-1, LENGTH)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for step in range(400):
+    for _ in range(900):
         batch = ids[torch.randint(len(ids), (16,))]
         loss = model(batch, labels=batch).loss
         loss.backward()
