@@ -11,6 +11,7 @@
 
 #include "convert_data.hpp"
 #include "decks.hpp"
+#include "eval.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -21,13 +22,15 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
-    "help";
+    "train, eval, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, "
+    "inspect "
+    "or help";
 
 struct CommandLine {
   CLI::App app{
       "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
   CLI::App* train = nullptr;
+  CLI::App* eval = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* tokenize = nullptr;
@@ -41,6 +44,7 @@ struct CommandLine {
   CLI::App* help = nullptr;
   DeckSource deck;
   TrainOptions train_options;
+  EvalOptions eval_options;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
@@ -64,6 +68,8 @@ struct CommandLine {
 
  private:
   void add_train();
+  void add_eval();
+  void add_eval_data(CLI::App& command);
   void add_loudness(CLI::App& command);
   void add_deck(CLI::App& command);
   void add_plan();
