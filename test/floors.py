@@ -37,8 +37,9 @@ FLOORS = {
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
     "verify": ["train"],
+    "inference": ["train"],
     "tasks": ["deck"],
-    "app": ["record", "bench", "verify", "tasks"],
+    "app": ["record", "bench", "verify", "inference", "tasks"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.

@@ -12,6 +12,7 @@
 #include "convert_data.hpp"
 #include "decks.hpp"
 #include "eval.hpp"
+#include "generate.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -22,15 +23,15 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, eval, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, "
-    "inspect "
-    "or help";
+    "train, generate, eval, bench, plan, verify, validate, show, keys, prepare, tokenize, "
+    "convert, inspect or help";
 
 struct CommandLine {
   CLI::App app{
       "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
   CLI::App* train = nullptr;
   CLI::App* eval = nullptr;
+  CLI::App* generate = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* tokenize = nullptr;
@@ -45,6 +46,7 @@ struct CommandLine {
   DeckSource deck;
   TrainOptions train_options;
   EvalOptions eval_options;
+  GenerateCommand generate_command;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
@@ -70,6 +72,8 @@ struct CommandLine {
   void add_train();
   void add_eval();
   void add_eval_data(CLI::App& command);
+  void add_generate();
+  void add_sampling();
   void add_loudness(CLI::App& command);
   void add_deck(CLI::App& command);
   void add_plan();

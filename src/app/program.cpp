@@ -68,6 +68,22 @@ void check_eval(const CommandLine& line) {
               "eval needs something to measure: --data or --tasks");
 }
 
+/// A dash behind the model's name stands for prompts from standard input.
+void complete_generate(CommandLine& line) {
+  auto& files = line.deck.files;
+  GenerateCommand& command = line.generate_command;
+  command.chats = line.generate->count("--chat") > 0;
+  if (files.size() > 1 && files.back() == "-") {
+    TRM_REQUIRE(command.prompts.empty() && command.prompt_file.empty(),
+                "- reads prompts from standard input: leave out --prompt and --prompt-file");
+    command.prompt_file = "-";
+    files.pop_back();
+  }
+  TRM_REQUIRE(!files.empty(),
+              "generate needs a model: trireme generate RUN, with a run's or a checkpoint's "
+              "folder, or a deck");
+}
+
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
@@ -112,6 +128,10 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   if (line.eval->parsed()) {
     same_everywhere([&] { check_eval(line); });
     return eval(line.deck, line.eval_options, mpi);
+  }
+  if (line.generate->parsed()) {
+    same_everywhere([&] { complete_generate(line); });
+    return generate(line.deck, line.generate_command, mpi);
   }
   const char* name = line.train->parsed()    ? "train"
                      : line.plan->parsed()   ? "plan"

@@ -67,29 +67,6 @@ void check_norms(const ModelConfig& m) {
               "use_qk_layernorm: row needs norm: rmsnorm; use_qk_layernorm: head takes both");
 }
 
-/// Parts that decks can name, but that can't be trained yet.
-void refuse_missing(const ModelConfig& m) {
-  const auto require = [](bool absent, std::string_view key) {
-    TRM_REQUIRE(absent, "{} is not available yet; leave it out", key);
-  };
-  require(m.kv_channels == 0 || m.kv_channels * m.num_attention_heads == m.hidden_size,
-          "kv_channels apart from hidden_size / num_attention_heads");
-  require(m.norm_placement == NormPlacement::before, "norm_placement after or both");
-  require(!m.layernorm_1p, "layernorm_1p");
-  require(m.qk_norm == QkNorm::none, "use_qk_layernorm");
-  require(m.pos_emb != PositionEmbedding::alibi, "pos_emb: alibi");
-  require(m.rotary_emb_local_base == 0, "rotary_emb_local_base");
-  require(m.rope_scaling.type == RopeScaling::Type::none, "rope_scaling");
-  require(m.sliding_window_width == 0, "sliding_window_width");
-  require(m.attention_scale == 0, "attention_scale");
-  require(m.attention_logit_softcap == 0, "attention_logit_softcap");
-  require(m.output_logit_softcap == 0, "output_logit_softcap");
-  require(m.embedding_scale == 1, "embedding_scale");
-  require(m.use_bias_in_qkv == m.use_bias_in_attn_linear,
-          "use_bias_in_qkv apart from use_bias_in_attn_linear");
-  require(!m.use_bias_in_output, "use_bias_in_output");
-}
-
 }  // namespace
 
 void deck::check_model(const ModelConfig& model) {
@@ -99,7 +76,6 @@ void deck::check_model(const ModelConfig& model) {
   TRM_REQUIRE(!model.use_bias_in_output || model.no_weight_tying,
               "use_bias_in_output: true needs no_weight_tying: true: an output matrix of its "
               "own");
-  refuse_missing(model);
 }
 
 }  // namespace trireme

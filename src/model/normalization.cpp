@@ -8,7 +8,9 @@ namespace trireme {
 
 Normalization::Normalization(const std::string& name, const ModelConfig& config,
                              bool gradient_is_partial)
-    : kind_(config.norm), epsilon_(config.norm_epsilon) {
+    : kind_(config.norm),
+      epsilon_(config.norm_epsilon),
+      weight_offset_(config.layernorm_1p ? 1 : 0) {
   const auto make = [&](const char* part, InitMethod init) {
     Parameter p;
     p.name = name + part;
@@ -19,7 +21,7 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
     if (gradient_is_partial) p.sum_over = {Axis::tp};
     return p;
   };
-  weight_ = make(".weight", InitMethod::ones);
+  weight_ = make(".weight", config.layernorm_1p ? InitMethod::zeros : InitMethod::ones);
   if (kind_ == Norm::layernorm && config.use_bias_in_norms) {
     bias_ = make(".bias", InitMethod::zeros);
   }
@@ -33,6 +35,7 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statis
                          .x = x,
                          .weight = weight_.value,
                          .bias = bias(),
+                         .weight_offset = weight_offset_,
                          .y = y,
                          .statistics = statistics});
   return y;
@@ -48,6 +51,7 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, const Residual
                                   .residual = residual,
                                   .weight = weight_.value,
                                   .bias = bias(),
+                                  .weight_offset = weight_offset_,
                                   .sum = sum,
                                   .y = y,
                                   .statistics = statistics});
@@ -65,6 +69,7 @@ Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstV
                           .dy = dy,
                           .x = x,
                           .weight = weight_.value,
+                          .weight_offset = weight_offset_,
                           .statistics = statistics,
                           .add = add,
                           .dx = dx,

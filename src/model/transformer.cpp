@@ -7,11 +7,13 @@
 
 #include "trireme/device/block_pool.hpp"
 #include "trireme/ops/attention.hpp"
+#include "trireme/ops/embedding.hpp"
 
 #include "block.hpp"
 #include "embedding.hpp"
 #include "head.hpp"
 #include "recompute.hpp"
+#include "rope.hpp"
 
 namespace trireme {
 
@@ -22,8 +24,13 @@ struct UnitSources {
   const ModelConfig& config;
   const TensorParallel& tp;
   Tensor rotary = {};
+  Tensor local_rotary = {};  ///< if layers with a window have a base of their own
   bool attention_again = false;
   Parameter* table = nullptr;  ///< the token embedding's, if the part has one
+
+  [[nodiscard]] const Tensor& rotary_of(std::int64_t layer) const {
+    return local_rotary.defined() && config.window_of(layer) > 0 ? local_rotary : rotary;
+  }
 };
 
 std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitSources& from) {
@@ -31,7 +38,7 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
     case UnitKind::embedding:
       return std::make_unique<Embedding>(from.config, from.tp);
     case UnitKind::layer:
-      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary,
+      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary_of(layer),
                                      from.attention_again);
     case UnitKind::norm:
       return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
@@ -49,16 +56,16 @@ std::int64_t own_parameters(const ModelConfig& config, UnitKind kind) {
   return n;
 }
 
-/// Angles of all positions, shared by the layers of a part.
-Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
+/// Angles of all positions, shared by layers of a part.
+Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c, bool local) {
   if (c.pos_emb != PositionEmbedding::rotary) return {};
+  if (local && c.rotary_emb_local_base == 0) return {};
   const std::int64_t dim = c.rotary_dims();
   TRM_REQUIRE(
       dim > 0 && dim % 2 == 0,
       "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
       c.rotary_pct, c.head_dim(), dim);
-  return ops::rotary_table(
-      ex, {.dtype = dtype, .seq = c.seq_length, .rotary_dim = dim, .base = c.rotary_emb_base});
+  return ops::rotary_table(ex, rotary_rule(c, dtype, local));
 }
 
 void observe_before(const Exec& ex, const UnitUse& use, Module& unit, const PartPass& pass) {
@@ -97,6 +104,16 @@ std::int64_t count_parameters(const ModelConfig& config) {
   return n;
 }
 
+double all_keys(const ModelConfig& config) {
+  double keys = 0;
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const std::int64_t window = config.window_of(layer);
+    keys += static_cast<double>(window > 0 ? std::min(window, config.seq_length)
+                                           : config.seq_length);
+  }
+  return keys;
+}
+
 double flops_per_token(const ModelConfig& config) {
   std::int64_t n = 0;
   const auto count = [&](UnitKind kind, std::int64_t units) {
@@ -106,7 +123,7 @@ double flops_per_token(const ModelConfig& config) {
   count(UnitKind::norm, 1);
   count(UnitKind::head, 1);  // the output matrix, tied or not
   return 6.0 * static_cast<double>(n) +
-         12.0 * static_cast<double>(config.num_layers * config.hidden_size * config.seq_length);
+         12.0 * static_cast<double>(config.attention_width()) * all_keys(config);
 }
 
 ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
@@ -121,7 +138,8 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
-  UnitSources from{config, tp, make_rotary(ex, dtype, config),
+  UnitSources from{config, tp, make_rotary(ex, dtype, config, false),
+                   make_rotary(ex, dtype, config, true),
                    recompute.kind == RecomputeConfig::Kind::selective};
   for (int u = first_unit; u < end_unit; ++u) {
     const UnitKind kind = infos[static_cast<std::size_t>(u)].kind;
@@ -212,10 +230,25 @@ void ModelPart::observe_uses(const Exec& ex, const std::vector<UnitUse>& uses,
   }
 }
 
-Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
+Tensor ModelPart::before_head(const Exec& ex, Tensor x, Tape& tape) {
   TRM_CHECK(last_, "a model part without the head has no logits");
   for (std::size_t i = 0; i + 1 < units_.size(); ++i) x = units_[i]->forward(ex, x, tape);
+  return x;
+}
+
+Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& rows) {
+  x = before_head(ex, std::move(x), tape);
+  if (!rows.empty()) {
+    Tensor chosen = ex.make(x.dtype(), Shape{rows.count(), x.cols()});
+    ops::embedding_forward(ex, {.ids = rows, .table = x, .first_row = 0, .y = chosen});
+    x = std::move(chosen);
+  }
   return dynamic_cast<Head&>(*units_.back()).logits(ex, x);
+}
+
+Tensor ModelPart::score(const Exec& ex, Tensor x, Tape& tape) {
+  x = before_head(ex, std::move(x), tape);
+  return dynamic_cast<Head&>(*units_.back()).score(ex, x, tape.micro_batch().targets);
 }
 
 void ModelPart::visit(const ParameterVisitor& f) {

@@ -29,6 +29,7 @@ void use_dropout(ModelConfig& c) {
 void no_biases(ModelConfig& c) {
   c.use_bias_in_norms = false;
   c.use_bias_in_attn_linear = false;
+  c.use_bias_in_qkv = false;
   c.use_bias_in_mlp = false;
 }
 
@@ -60,6 +61,55 @@ const Option kOptions[] = {
        c.num_kv_heads = 2;
      }},
     {"no biases", no_biases},
+    {"wide heads, bias of q, k and v alone",
+     [](ModelConfig& c) {
+       c.kv_channels = 6;
+       c.rotary_pct = 1;
+       c.num_kv_heads = 2;
+       c.use_bias_in_attn_linear = false;
+     }},
+    {"bias of the output, capped logits, scaled embedding",
+     [](ModelConfig& c) {
+       c.use_bias_in_output = true;
+       c.output_logit_softcap = 2;
+       c.embedding_scale = 3;
+     }},
+    {"window, capped scores, scale",
+     [](ModelConfig& c) {
+       c.sliding_window_width = 3;
+       c.sliding_window_pattern = 2;
+       c.rotary_emb_local_base = 100;
+       c.attention_logit_softcap = 1.5;
+       c.attention_scale = 0.9;
+     }},
+    {"ALiBi", [](ModelConfig& c) { c.pos_emb = PositionEmbedding::alibi; }},
+    {"yarn",
+     [](ModelConfig& c) {
+       c.rotary_pct = 1;
+       c.rope_scaling.type = RopeScaling::Type::yarn;
+       c.rope_scaling.factor = 4;
+       c.rope_scaling.original_max_position_embeddings = 4;
+     }},
+    {"norms of q and k",
+     [](ModelConfig& c) {
+       c.qk_norm = QkNorm::head;
+       c.num_kv_heads = 2;
+     }},
+    {"norms of q and k by row, norms after",
+     [](ModelConfig& c) {
+       c.norm = Norm::rmsnorm;
+       c.qk_norm = QkNorm::row;
+       c.norm_placement = NormPlacement::after;
+     }},
+    {"norms before and after, weights from one, dropout",
+     [](ModelConfig& c) {
+       use_dropout(c);
+       c.norm = Norm::rmsnorm;
+       c.qk_norm = QkNorm::head;
+       c.layernorm_1p = true;
+       c.norm_placement = NormPlacement::both;
+       c.activation = Activation::geglu_tanh;
+     }},
     {"dropout", use_dropout},
     {"dropout, gpt_j_residual",
      [](ModelConfig& c) {

@@ -28,7 +28,7 @@ enum class InitMethod : std::uint8_t {
 };
 
 /// How rotary frequencies change for sequences longer than those of the first training. The
-/// formulas stand in model/rope.hpp. A setting of another type has no effect.
+/// formulas stand in src/model/rope.hpp. A setting of another type has no effect.
 struct RopeScaling {
   enum class Type : std::uint8_t { none, linear, dynamic, llama3, yarn };
   Type type = Type::none;

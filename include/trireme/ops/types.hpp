@@ -14,8 +14,17 @@ enum class Op : std::uint8_t { n, t };
 
 enum class Norm : std::uint8_t { layernorm, rmsnorm };
 
-/// `gelu` is the erf form, `gelu_tanh` its tanh approximation. The last three are gated.
-enum class Activation : std::uint8_t { gelu, gelu_tanh, relu, silu, swiglu, geglu, reglu };
+/// `gelu` is the erf form, `gelu_tanh` its tanh approximation. Those from swiglu on are gated.
+enum class Activation : std::uint8_t {
+  gelu,
+  gelu_tanh,
+  relu,
+  silu,
+  swiglu,
+  geglu,
+  reglu,
+  geglu_tanh
+};
 [[nodiscard]] constexpr bool gated(Activation a) { return a >= Activation::swiglu; }
 
 /// One use of dropout. Whether an element is kept depends only on the seed, the stream and its

@@ -44,13 +44,19 @@ constexpr Choice kScalings[] = {
     {"mrope", 0, kOtherScalings},
 };
 constexpr std::string_view kOtherActivations =
-    "use gelu, relu, silu, or one of the gated swiglu, geglu, reglu";
+    "use gelu, relu, silu, or one of the gated swiglu, geglu, geglu_tanh, reglu";
 constexpr Choice kActivations[] = {
-    {"gelu", code(Activation::gelu)},     {"relu", code(Activation::relu)},
-    {"silu", code(Activation::silu)},     {"swish", code(Activation::silu)},
-    {"swiglu", code(Activation::swiglu)}, {"geglu", code(Activation::geglu)},
-    {"reglu", code(Activation::reglu)},   {"softsign", 0, kOtherActivations},
-    {"mish", 0, kOtherActivations},       {"bilinear", 0, kOtherActivations},
+    {"gelu", code(Activation::gelu)},
+    {"relu", code(Activation::relu)},
+    {"silu", code(Activation::silu)},
+    {"swish", code(Activation::silu)},
+    {"swiglu", code(Activation::swiglu)},
+    {"geglu", code(Activation::geglu)},
+    {"reglu", code(Activation::reglu)},
+    {"softsign", 0, kOtherActivations},
+    {"geglu_tanh", code(Activation::geglu_tanh)},
+    {"mish", 0, kOtherActivations},
+    {"bilinear", 0, kOtherActivations},
     {"glu", 0, kOtherActivations},
 };
 constexpr Choice kInits[] = {
@@ -190,7 +196,7 @@ const Key kModelKeys[] = {
     {"embedding_scale", "", [](D d) -> Field { return &d.deck.model.embedding_scale; },
      "factor of token embeddings", kPositive, Need::usual, Origin::trireme},
     {"activation", "", [](D d) { return named(d.deck.model.activation, kActivations); },
-     "activation of the mlp; swiglu, geglu and reglu are gated"},
+     "activation of the mlp; swiglu, geglu, geglu_tanh and reglu are gated"},
     {"bias_gelu_fusion", "", [](D d) -> Field { return &d.bias_gelu_fusion; },
      "use the tanh approximation of gelu"},
     {"gpt_j_residual", "", [](D d) -> Field { return &d.deck.model.gpt_j_residual; },
