@@ -98,6 +98,15 @@ KeptTokenizer tokenizer_to_keep(const Deck& deck, const std::vector<std::string>
   return {tokenizer->kind(), tokenizer->definition()};
 }
 
+void adopt_tokenizer(KeptTokenizer& mine, const KeptTokenizer& loaded) {
+  if (loaded.kind.empty()) return;
+  if (mine.kind.empty()) {
+    mine = loaded;
+  } else if (!same_tokenizer(mine.kind, mine.definition, loaded.kind, loaded.definition)) {
+    log::warn("the loaded checkpoint has another tokenizer than the data");
+  }
+}
+
 void fill_from_tokenizer(Deck& deck, const std::vector<std::string>& paths) {
   if (tokenizer_named_by(deck).empty()) return;
   std::unique_ptr<Tokenizer> tokenizer;

@@ -31,6 +31,10 @@ struct KeptTokenizer {
 [[nodiscard]] KeptTokenizer tokenizer_to_keep(const Deck& deck,
                                               const std::vector<std::string>& paths);
 
+/// Takes the tokenizer of a checkpoint that was loaded, if data and deck name none. Warns if
+/// they name another one.
+void adopt_tokenizer(KeptTokenizer& mine, const KeptTokenizer& loaded);
+
 /// Fills in vocab_size and end_of_document from the deck's tokenizer, where the deck doesn't
 /// say them and a file of `paths` holds no tokenizer. Warns of a tokenizer that cannot be used
 /// and isn't needed. Throws Error if it is needed, or if the data hold another tokenizer. A

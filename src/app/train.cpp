@@ -80,7 +80,7 @@ class TrainRun {
       write_start_files(deck_, environment_text(ranks_));
     }
     begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
-    keep_tokenizer();
+    adopt_tokenizer(known_.tokenizer, begin_.tokenizer);
     iteration_ = last_state_ = begin_.iteration;
     samples_ = begin_.samples;
     use_stop_signals(SignalUse::remembered);  // from here on files change
@@ -114,18 +114,6 @@ class TrainRun {
       tokens_.open();
       evaluations_.open();
     });
-  }
-
-  /// Data and deck that name no tokenizer leave the checkpoint's.
-  void keep_tokenizer() {
-    KeptTokenizer& mine = known_.tokenizer;
-    const KeptTokenizer& loaded = begin_.tokenizer;
-    if (world_.rank() != 0 || loaded.kind.empty()) return;
-    if (mine.kind.empty()) {
-      mine = loaded;
-    } else if (!same_tokenizer(mine.kind, mine.definition, loaded.kind, loaded.definition)) {
-      log::warn("the tokenizer of the loaded checkpoint is another one than that of the data");
-    }
   }
 
   void open_metrics() {
@@ -270,10 +258,8 @@ class TrainRun {
     const auto scope = clock_.scope(Phase::checkpoint);
     const bool gone = world_.rank() == 0 && start_files_are_gone(deck_);
     if (gone) write_start_files(deck_, environment_text(ranks_));
-    RunState state = run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data);
-    state.tokenizer_kind = known_.tokenizer.kind;
-    state.tokenizer_definition = known_.tokenizer.definition;
-    saves_->start(trainer_, state);
+    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
+                                      known_.data, known_.tokenizer));
     last_state_ = iteration_;
   }
 
