@@ -135,7 +135,7 @@ void collect(const h5::Group& group, const std::string& prefix, int level,
 
 /// The name under which a tensor is stored: that of the values, where these are the masters.
 std::string stored_name(const h5::File& file, const std::string& name) {
-  const std::string masters = std::string(kMaster) + "/";
+  const std::string masters = fmt::format("{}/", kMaster);
   if (!name.starts_with(masters) || !file.is_link(kMaster)) return name;
   TRM_REQUIRE(file.link_target(kMaster) == kModel, "{} is no link to {}", kMaster, kModel);
   return fmt::format("model/{}", name.substr(masters.size()));
