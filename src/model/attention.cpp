@@ -2,6 +2,8 @@
 // The attention branch.
 #include "trireme/ops/attention.hpp"
 
+#include "trireme/model/kv_cache.hpp"
+
 #include "branch.hpp"
 
 namespace trireme {
@@ -15,7 +17,8 @@ ConstView view_of(const Tensor& t) { return t.defined() ? ConstView(t.view()) : 
 
 Attention::Attention(const std::string& name, const ModelConfig& config,
                      const TensorParallel& tp, AttentionSetting setting)
-    : heads_{.kv_heads = config.num_kv_heads / tp.size(),
+    : layer_(setting.layer),
+      heads_{.kv_heads = config.num_kv_heads / tp.size(),
              .queries_per_kv = config.num_attention_heads / config.num_kv_heads,
              .head_dim = config.head_dim(),
              .first_head = config.num_attention_heads / tp.size() * tp.rank()},
@@ -31,10 +34,10 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
       query_key_value_(name + ".query_key_value", Linear::Sharding::column,
                        {config.hidden_size,
                         config.attention_width() + 2 * config.num_kv_heads * config.head_dim()},
-                       config.use_bias_in_qkv, config.init_method, tp),
+                       config.use_bias_in_qkv, config.init_method, tp, config.lora),
       dense_(name + ".dense", Linear::Sharding::row,
              {config.attention_width(), config.hidden_size}, config.use_bias_in_attn_linear,
-             config.output_layer_init_method, tp) {
+             config.output_layer_init_method, tp, config.lora) {
   TRM_CHECK(config.num_kv_heads % tp.size() == 0, "{} kv heads over {} ranks",
             config.num_kv_heads, tp.size());
   if (config.qk_norm != QkNorm::none) norm_.emplace(name, config, tp);
@@ -65,9 +68,13 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                                    const MicroBatch& mb) const {
   const AttentionShape s = shape(mb);
   State state;
-  state.made = query_key_value_.forward(ex, x);
+  state.made = query_key_value_.forward(ex, x, mb);
   prepare(ex, mb, state);
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
+  if (mb.cache != nullptr) {
+    use_cache(ex, *mb.cache, s, state);
+    if (!mb.cache->first) return state;
+  }
   state.lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
   ops::attention_forward(ex, {.shape = s,
                               .scores = scores_,
@@ -77,6 +84,28 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                               .out = state.out,
                               .lse = state.lse});
   return state;
+}
+
+void Attention::use_cache(const Exec& ex, const CachePass& pass, const AttentionShape& shape,
+                          State& state) const {
+  const View keys = pass.cache->keys(layer_);
+  const View values = pass.cache->values(layer_);
+  ops::cache_append(ex, {.shape = shape,
+                         .slots = pass.slots,
+                         .lengths = pass.lengths,
+                         .counts = pass.counts,
+                         .qkv = state.qkv,
+                         .keys = keys,
+                         .values = values});
+  if (pass.first) return;
+  ops::attention_cached(ex, {.shape = shape,
+                             .scores = scores_,
+                             .slots = pass.slots,
+                             .lengths = pass.lengths,
+                             .qkv = state.qkv,
+                             .keys = keys,
+                             .values = values,
+                             .out = state.out});
 }
 
 void Attention::keep(const State& state, Tape& tape) const {
@@ -89,7 +118,7 @@ void Attention::keep(const State& state, Tape& tape) const {
 Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const State state = attend(ex, x, tape.micro_batch());
   keep(state, tape);
-  return dense_.forward(ex, state.out);
+  return dense_.forward(ex, state.out, tape.micro_batch());
 }
 
 void Attention::record(const Exec& ex, const Tensor& x, Tape& tape) {
@@ -109,7 +138,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
     state.qkv = state.made;
     if (norm_) prepare(ex, mb, state);
   }
-  const Tensor dout = dense_.backward(ex, dy, state.out);
+  const Tensor dout = dense_.backward(ex, dy, state.out, mb);
   const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
   ops::attention_backward(ex, {.shape = s,
                                .scores = scores_,
@@ -128,7 +157,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
                      .inverse = true});
   }
   if (norm_) norm_->backward(ex, s, state.made, state.sums, dqkv);
-  return query_key_value_.backward(ex, dqkv, x);
+  return query_key_value_.backward(ex, dqkv, x, mb);
 }
 
 void Attention::visit(const ParameterVisitor& f) {
