@@ -8,7 +8,7 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
-#include "trireme/data/token_source.hpp"
+#include "trireme/huggingface/model_folder.hpp"
 
 #include "deck_tokenizer.hpp"
 #include "resume.hpp"
@@ -28,9 +28,9 @@ struct Found {
   std::string tokenizer_definition;
 };
 
-/// The best checkpoint that can be opened.
-std::string find_checkpoint(const std::string& folder) {
-  if (is_checkpoint(folder)) return folder;
+/// A model's folder, or the best checkpoint that can be opened.
+std::string find_weights(const std::string& folder) {
+  if (is_checkpoint(folder) || huggingface::is_model_folder(folder)) return folder;
   const Candidates candidates = find_checkpoints(folder);
   if (!candidates.note.empty()) log::warn("{}", candidates.note);
   std::string reasons;
@@ -39,7 +39,9 @@ std::string find_checkpoint(const std::string& folder) {
     if (!failure) return path;
     reasons += fmt::format("; {}", failure->what());
   }
-  throw Error(fmt::format("{} holds no checkpoint that can be read{}", folder, reasons));
+  throw Error(
+      fmt::format("{} holds no checkpoint that can be read, and is no Hugging Face model{}",
+                  folder, reasons));
 }
 
 /// The deck of a checkpoint, for any number of ranks: nothing of the run's layout stays.
@@ -61,9 +63,14 @@ Deck resolved(Deck deck, int ranks) {
   return deck;
 }
 
-/// The deck of a checkpoint with the overrides.
+Deck deck_in(const std::string& folder) {
+  if (huggingface::is_model_folder(folder)) return huggingface::ModelFolder(folder).deck();
+  return deck_of(CheckpointReader(folder));
+}
+
+/// The deck of a folder with the overrides.
 Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ranks) {
-  const Deck made_with = without_layout(deck_of(CheckpointReader(folder)));
+  const Deck made_with = without_layout(deck_in(folder));
   return resolved(parse_deck(to_yaml(made_with), folder, source.overrides), ranks);
 }
 
@@ -71,7 +78,8 @@ Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ran
 Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   Deck deck = resolved(read_deck(source.files, source.overrides), ranks);
   const std::string& name = source.files.front();
-  folder = deck.load.empty() ? deck.save : deck.load;
+  const bool saved = !deck.save.empty() && !find_checkpoints(deck.save).paths.empty();
+  folder = saved || deck.load.empty() ? deck.save : deck.load;
   TRM_REQUIRE(
       !folder.empty(),
       "{} names no checkpoints: set load or save, or name a checkpoint's folder instead "
@@ -80,11 +88,15 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   std::error_code code;
   TRM_REQUIRE(fs::exists(folder, code), "{}: there is no checkpoint in {} yet: train first",
               name, folder);
-  folder = find_checkpoint(folder);
-  const Deck made_with = deck_of(CheckpointReader(folder));
+  folder = find_weights(folder);
+  const Deck made_with = deck_in(folder);
   if (deck.model.vocab_size == 0) deck.model.vocab_size = made_with.model.vocab_size;
   if (deck.end_of_document < 0) deck.end_of_document = made_with.end_of_document;
-  require_same_model(folder, made_with, deck);
+  if (huggingface::is_model_folder(folder)) {
+    check_model_folder(folder, deck);
+  } else {
+    require_same_model(folder, made_with, deck);
+  }
   return deck;
 }
 
@@ -99,7 +111,7 @@ Found find(const DeckSource& source, int ranks) {
     const auto run = last_deck(name);  // its checkpoints may lie elsewhere
     const bool elsewhere = run && !run->save.empty() && !is_checkpoint(name) &&
                            find_checkpoints(name).paths.empty();
-    found.folder = find_checkpoint(elsewhere ? run->save : name);
+    found.folder = find_weights(elsewhere ? run->save : name);
     deck = deck_of_folder(found.folder, source, ranks);
   } else {
     deck = deck_of_files(source, ranks, found.folder);
@@ -127,7 +139,11 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
   model.deck = resolved(parse_deck(found.deck, "the resolved deck"), world.size());
   model.folder = found.folder;
   collectively(world, [&] {
-    model.weights = std::make_unique<CheckpointReader>(found.folder);
+    if (huggingface::is_model_folder(found.folder)) {
+      model.weights = std::make_unique<huggingface::ModelFolder>(found.folder);
+    } else {
+      model.weights = std::make_unique<CheckpointReader>(found.folder);
+    }
     if (!found.tokenizer_kind.empty()) {
       model.tokenizer = make_tokenizer(found.tokenizer_kind, found.tokenizer_definition);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens a trained model for use, by whatever names one: a deck, a run, a checkpoint.
+// Opens a trained model for use, by whatever names one: a deck, a run, a checkpoint, a
+// Hugging Face folder.
 #pragma once
 
 #include <memory>

@@ -8,6 +8,7 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/huggingface/model_folder.hpp"
 
 #include "changes.hpp"
 
@@ -56,6 +57,20 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   return at;
 }
 
+/// Takes the weights of a Hugging Face model.
+RunPosition load_model(const std::string& folder, Communicator& world, Trainer& trainer) {
+  std::optional<huggingface::ModelFolder> source;
+  collectively(world, [&] { source.emplace(folder); });
+  trainer.load(*source, false, 0);
+  const std::string bad = trainer.first_bad_state(false);
+  if (!bad.empty()) {
+    Error error(fmt::format("{}: not finite: {}", folder, bad));
+    throw error.set_everywhere();
+  }
+  log::info("finetune the {} model in {}", source->model_type(), folder);
+  return {};
+}
+
 }  // namespace
 
 RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
@@ -71,6 +86,7 @@ RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
       if (!deck.load.empty()) log::info("resume   no checkpoint in {} yet", deck.load);
       return {};
     }
+    if (huggingface::is_model_folder(folder)) return load_model(folder, world, trainer);
     if (const auto loaded = load(deck, source, world, trainer, folder, began_earlier)) {
       return *loaded;
     }

@@ -10,6 +10,7 @@
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/huggingface/model_folder.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 
 #include "changes.hpp"
@@ -196,6 +197,15 @@ Deck deck_of(const CheckpointReader& reader) {
   }
 }
 
+void check_model_folder(const std::string& folder, const Deck& deck) {
+  const huggingface::ModelFolder source(folder);
+  const auto names = huggingface::model_differences(deck, source.deck());
+  TRM_REQUIRE(names.empty(),
+              "load: {}: the deck's model is another one than config.json's. The deck's values "
+              "and the folder's: {}. `trireme deck {}` prints a deck that fits",
+              folder, fmt::join(names, ", "), folder);
+}
+
 bool is_within(const std::string& path, const std::string& folder) {
   if (path.empty() || folder.empty()) return false;
   const fs::path inner = without_links(path);
@@ -216,6 +226,15 @@ LoadSource::LoadSource(const Deck& deck, std::string data)
   if (!from_save && !kept.paths.empty()) {
     began_earlier_ = require_same_beginning(kept.paths, deck);
     if (began_earlier_) folder_ = deck.save;
+  }
+  if (!began_earlier_ && huggingface::is_model_folder(folder_)) {
+    TRM_REQUIRE(
+        deck.finetune,
+        "load: {} is a Hugging Face model, which has weights but no state of a run: set "
+        "finetune: true",
+        folder_);
+    left_ = {folder_};
+    return;
   }
   const bool whole_save =
       without_links(folder_) == without_links(deck.save);  // whatever its name is
@@ -238,6 +257,10 @@ LoadSource::LoadSource(const Deck& deck, std::string data)
 std::optional<std::string> LoadSource::next(Deck& deck) {
   while (!left_.empty()) {
     const std::string first = left_.front();
+    if (huggingface::is_model_folder(first)) {
+      check_model_folder(first, deck);
+      return first;
+    }
     try {
       CheckpointReader(first).check_files();
     } catch (const Error& e) {
