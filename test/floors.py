@@ -39,7 +39,8 @@ FLOORS = {
     "bench": ["train", "host"],
     "verify": ["train"],
     "inference": ["train"],
-    "app": ["record", "bench", "verify", "inference", "huggingface"],
+    "tasks": ["deck"],
+    "app": ["record", "bench", "verify", "inference", "huggingface", "tasks"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.

@@ -35,6 +35,7 @@ CommandLine::CommandLine() {
   train = app.add_subcommand("train", "Trains the model of one or several decks");
   add_train();
   add_generate();
+  add_eval();
   bench =
       app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
   add_deck(*bench);
@@ -256,6 +257,9 @@ void CommandLine::add_convert() {
       ->add_option("--family", options.model_type,
                    "The model_type to write, such as mistral; by default the first that fits")
       ->type_name("NAME");
+  convert->add_flag("--adapters", options.adapters,
+                    "Writes a checkpoint's adapters alone, as PEFT loads them; otherwise they "
+                    "are merged into the weights");
   add_convert_data(*convert);
   add_loudness(*convert);
 }

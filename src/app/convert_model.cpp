@@ -14,8 +14,10 @@
 #include "trireme/deck/machine.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/progress.hpp"
+#include "trireme/huggingface/adapters.hpp"
 #include "trireme/huggingface/export.hpp"
 #include "trireme/huggingface/model_folder.hpp"
+#include "trireme/train/merged_weights.hpp"
 
 #include "inspect.hpp"
 #include "resume.hpp"
@@ -67,6 +69,8 @@ class Report {
 };
 
 void to_checkpoint(const ConvertModelOptions& options) {
+  TRM_REQUIRE(!options.adapters, "--adapters: {} is no checkpoint of a run with adapters",
+              options.from);
   TRM_REQUIRE(options.model_type.empty(),
               "--family is for folders that are written; {} says its own", options.from);
   huggingface::ModelFolder source(options.from);
@@ -90,23 +94,40 @@ void to_checkpoint(const ConvertModelOptions& options) {
                   options.to, source.model_type(), options.from, options.to));
 }
 
+/// Writes the adapters of a checkpoint alone.
+void to_adapters(CheckpointReader& source, const Deck& deck,
+                 const ConvertModelOptions& options) {
+  const double begin = now();
+  const auto done = huggingface::write_adapter_folder(
+      source, deck,
+      {.to = options.to, .model_type = options.model_type, .type = type_named(options.type)});
+  log::info("{}: adapters of {} matrices of a {} model from {}, as PEFT has them, in {:.1f} s",
+            options.to, done.matrices, done.model_type, source.folder(), now() - begin);
+}
+
 void to_folder(const ConvertModelOptions& options) {
-  CheckpointReader source(find_checkpoint(options.from));
-  source.check_files();
-  const Deck deck = deck_of(source);
+  CheckpointReader checkpoint(find_checkpoint(options.from));
+  checkpoint.check_files();
+  Deck deck = deck_of(checkpoint);
+  if (options.adapters) return to_adapters(checkpoint, deck, options);
+  MergedWeights merged(checkpoint, deck.model.lora);
+  const bool adapted = deck.model.lora.enabled();
+  deck.model.lora = {};  // what is written has none
+  WeightSource& source = adapted ? static_cast<WeightSource&>(merged) : checkpoint;
   huggingface::ExportOptions how{.to = options.to,
                                  .model_type = options.model_type,
                                  .type = type_named(options.type),
                                  .most_bytes = parse_bytes(options.most_bytes),
-                                 .origin = source.folder()};
+                                 .origin = checkpoint.folder()};
   Report report(bytes_of(source, how.type));
   how.progress = [&](std::int64_t bytes) { report.update(bytes); };
   std::error_code code;
   huggingface::TokenizerToWrite tokenizer;
   if (fs::exists(deck.vocab_file, code)) tokenizer.file = deck.vocab_file;
   const auto done = huggingface::write_model_folder(source, deck, tokenizer, how);
-  report.finish(fmt::format("{}: a {} model in {} from {}", options.to, done.model_type,
-                            name_of(done.type), source.folder()));
+  report.finish(fmt::format("{}: a {} model in {} from {}{}", options.to, done.model_type,
+                            name_of(done.type), checkpoint.folder(),
+                            adapted ? ", with its adapters merged" : ""));
   if (!done.tokenizer) {
     log::info("{}: no tokenizer is known; put its files into the folder", options.to);
   }

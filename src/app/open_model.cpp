@@ -2,6 +2,7 @@
 // What a name stands for, on rank 0, and the model on all ranks.
 #include "open_model.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "trireme/checkpoint/folder.hpp"
@@ -24,8 +25,7 @@ namespace fs = std::filesystem;
 struct Found {
   std::string folder;  ///< where the weights are
   std::string deck;    ///< resolved, YAML
-  std::string tokenizer_kind;
-  std::string tokenizer_definition;
+  KeptTokenizer tokenizer;
 };
 
 /// A model's folder, or the best checkpoint that can be opened.
@@ -100,6 +100,23 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   return deck;
 }
 
+/// The tokenizer that the overrides name, or else the checkpoint's, or else the deck's.
+KeptTokenizer tokenizer_for(const std::string& folder, const Deck& deck,
+                            const DeckSource& source) {
+  const bool named = std::ranges::any_of(source.overrides, [](const std::string& text) {
+    return text.starts_with("vocab_file=") || text.starts_with("tokenizer_type=");
+  });
+  if (!named && !huggingface::is_model_folder(folder)) {
+    const RunState state = CheckpointReader(folder).state();
+    if (!state.tokenizer_kind.empty()) {
+      return {state.tokenizer_kind, state.tokenizer_definition};
+    }
+  }
+  const auto tokenizer = find_tokenizer(deck);
+  if (tokenizer == nullptr) return {};
+  return {tokenizer->kind(), tokenizer->definition()};
+}
+
 Found find(const DeckSource& source, int ranks) {
   const std::string& name = source.files.front();
   Found found;
@@ -117,11 +134,7 @@ Found find(const DeckSource& source, int ranks) {
     deck = deck_of_files(source, ranks, found.folder);
   }
   for (const std::string& w : deck.warnings) log::warn("{}", w);
-  if (const auto tokenizer = find_tokenizer(deck)) {
-    found.tokenizer_kind = tokenizer->kind();
-    found.tokenizer_definition = tokenizer->definition();
-    if (deck.end_of_document < 0) deck.end_of_document = tokenizer->end_of_document();
-  }
+  found.tokenizer = tokenizer_for(found.folder, deck, source);
   found.deck = to_yaml(deck);
   return found;
 }
@@ -132,7 +145,7 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
   Found found = collectively(
       world, [&] { return world.rank() == 0 ? find(source, world.size()) : Found{}; });
   for (std::string* text :
-       {&found.folder, &found.deck, &found.tokenizer_kind, &found.tokenizer_definition}) {
+       {&found.folder, &found.deck, &found.tokenizer.kind, &found.tokenizer.definition}) {
     *text = world.broadcast_text(*text, 0);
   }
   OpenedModel model;
@@ -144,8 +157,8 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
     } else {
       model.weights = std::make_unique<CheckpointReader>(found.folder);
     }
-    if (!found.tokenizer_kind.empty()) {
-      model.tokenizer = make_tokenizer(found.tokenizer_kind, found.tokenizer_definition);
+    if (!found.tokenizer.kind.empty()) {
+      model.tokenizer = make_tokenizer(found.tokenizer.kind, found.tokenizer.definition);
     }
   });
   return model;
@@ -153,10 +166,11 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
 
 const Tokenizer& require_tokenizer(const OpenedModel& model) {
   if (model.tokenizer == nullptr) {
-    Error error(fmt::format(
-        "no tokenizer is known for {}: neither its deck nor its data name one. Add --set "
-        "vocab_file=FILE with the tokenizer's file or folder",
-        model.folder));
+    Error error(
+        fmt::format("no tokenizer is known for {}: neither checkpoint nor deck nor data name "
+                    "one. Add --set "
+                    "vocab_file=FILE with the tokenizer's file or folder",
+                    model.folder));
     throw error.set_everywhere();
   }
   return *model.tokenizer;

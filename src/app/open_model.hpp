@@ -27,8 +27,8 @@ struct OpenedModel {
 ///               the checkpoint, or the latest one, with the deck that made it. Each rank holds
 ///               a whole replica, unless overrides set model_parallel_size or
 ///               pipe_parallel_size
-/// Overrides are laid over the deck. The tokenizer is that of the deck's tokenizer_type and
-/// vocab_file, or else that of its data. Throws Error on all ranks. Collective.
+/// Overrides are laid over the deck. The tokenizer is the checkpoint's, unless overrides
+/// name one, or else that of the deck or its data. Throws Error on all ranks. Collective.
 [[nodiscard]] OpenedModel open_model(const DeckSource& source, Communicator& world);
 
 /// The tokenizer. Throws Error that says what to set if none is known.

@@ -73,6 +73,15 @@ void require_deck(const CommandLine& line, const char* name) {
               "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
 }
 
+void check_eval(const CommandLine& line) {
+  TRM_REQUIRE(
+      !line.deck.files.empty(),
+      "eval needs a model: trireme eval RUN, with a run's or a checkpoint's folder, or a "
+      "deck");
+  TRM_REQUIRE(!line.eval_options.data.empty() || !line.eval_options.tasks.empty(),
+              "eval needs something to measure: --data or --tasks");
+}
+
 /// A dash behind the model's name stands for prompts from standard input.
 void complete_generate(CommandLine& line) {
   auto& files = line.deck.files;
@@ -134,6 +143,10 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   }
   if (line.inspect->parsed() || !checkpoints.empty()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
+  }
+  if (line.eval->parsed()) {
+    same_everywhere([&] { check_eval(line); });
+    return eval(line.deck, line.eval_options, mpi);
   }
   if (line.generate->parsed()) {
     same_everywhere([&] { complete_generate(line); });
