@@ -34,9 +34,9 @@ BOOST_AUTO_TEST_CASE(texts_are_divided_at_their_end) {
 BOOST_AUTO_TEST_CASE(lines_of_json_have_texts_or_conversations) {
   BOOST_TEST(texts("{\"prompt\": \" a\\n\"}\n\n{\"text\": \"b\", \"context\": \"c\"}\n"
                    "{\"context\": \"d\"}\n\"e\"\n") == (Texts{" a\n", "b", "d", "e"}));
-  const auto chat = parse_prompts(
-      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})",
-      "\n", "file");
+  const auto chat = parse_prompts(R"({"messages": [{"role": "user", "content": "a"},)"
+                                  R"( {"role": "assistant", "content": "b"}]})",
+                                  "\n", "file");
   BOOST_REQUIRE(chat.size() == 1);
   BOOST_REQUIRE(chat[0].messages.size() == 2);
   BOOST_TEST(chat[0].messages[1].role == "assistant");
