@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -10,6 +11,7 @@
 #include "trireme/deck/load.hpp"
 
 #include "convert_data.hpp"
+#include "convert_model.hpp"
 #include "decks.hpp"
 #include "eval.hpp"
 #include "generate.hpp"
@@ -23,7 +25,7 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, generate, eval, bench, plan, verify, validate, show, keys, prepare, tokenize, "
+    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, tokenize, "
     "convert, inspect or help";
 
 struct CommandLine {
@@ -41,6 +43,7 @@ struct CommandLine {
   CLI::App* validate = nullptr;
   CLI::App* show = nullptr;
   CLI::App* keys = nullptr;
+  CLI::App* deck_of_model = nullptr;
   CLI::App* verify = nullptr;
   CLI::App* help = nullptr;
   DeckSource deck;
@@ -51,6 +54,8 @@ struct CommandLine {
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
   ConvertDataOptions convert_options;
+  ConvertModelOptions model_options;
+  std::string model_folder;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   ShowOptions show_options;
@@ -59,7 +64,7 @@ struct CommandLine {
   VerifyOptions verify_options;
   std::string separator;
   int prepare_threads = 0;
-  std::string convert_what;
+  std::vector<std::string> convert_paths;  ///< FROM and TO, after the word data or not
   std::string topic;
   CLI::Option* help_keys = nullptr;
   std::string keys_about;  ///< words of --help-keys
@@ -85,6 +90,7 @@ struct CommandLine {
   void add_tokenizer(CLI::App& command, TokenizerSource& source);
   void add_tokenize();
   void add_convert();
+  void add_convert_data(CLI::App& command);
   void add_inspect();
 };
 

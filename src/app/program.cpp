@@ -51,6 +51,20 @@ void run_prepare(CommandLine& line, const MpiSession& mpi) {
   if (mpi.world().rank() == 0) report_prepared(options, summary);
 }
 
+void run_convert(CommandLine& line) {
+  const std::vector<std::string>& paths = line.convert_paths;
+  if (paths.size() == 2) {
+    line.model_options.from = paths[0];
+    line.model_options.to = paths[1];
+    convert_model(line.model_options);
+    return;
+  }
+  TRM_REQUIRE(paths[0] == "data", "convert takes two paths, or the word data and two paths");
+  line.convert_options.from = paths[1];
+  line.convert_options.to = paths[2];
+  convert_data(line.convert_options);
+}
+
 /// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
 bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
@@ -87,12 +101,17 @@ void complete_generate(CommandLine& line) {
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
-  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed()) {
+  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed() &&
+      !line.deck_of_model->parsed()) {
     return false;
   }
   if (!speaks_for_all()) return true;
   if (line.tokenize->parsed()) {
     tokenize(line.tokenize_options, std::cin, std::cout);
+    return true;
+  }
+  if (line.deck_of_model->parsed()) {
+    print_deck_of_model(line.model_folder);
     return true;
   }
   if (line.keys->parsed()) {
@@ -115,7 +134,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     return 0;
   }
   if (line.convert->parsed()) {
-    if (mpi.world().rank() == 0) convert_data(line.convert_options);
+    if (mpi.world().rank() == 0) run_convert(line);
     return 0;
   }
   const auto& checkpoints = line.verify_options.checkpoints;

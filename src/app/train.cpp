@@ -82,6 +82,7 @@ class TrainRun {
       write_start_files(deck_, environment_text(ranks_));
     }
     begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
+    adopt_tokenizer(known_.tokenizer, begin_.tokenizer);
     iteration_ = last_state_ = begin_.iteration;
     samples_ = begin_.samples;
     use_stop_signals(SignalUse::remembered);  // from here on files change
@@ -259,8 +260,8 @@ class TrainRun {
     const auto scope = clock_.scope(Phase::checkpoint);
     const bool gone = world_.rank() == 0 && start_files_are_gone(deck_);
     if (gone) write_start_files(deck_, environment_text(ranks_));
-    saves_->start(trainer_,
-                  run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
+    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
+                                      known_.data, known_.tokenizer));
     last_state_ = iteration_;
   }
 

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "trireme/core/round_up.hpp"
+#include "trireme/model/name_pattern.hpp"
 #include "trireme/optim/optimizer_table.hpp"
-#include "trireme/pipeline/type_pattern.hpp"
 
 namespace trireme::deck {
 namespace {
@@ -20,7 +20,7 @@ std::string partition_trouble(const std::string& method) {
   constexpr std::string_view kType = "type:";
   if (method == "uniform" || method == "parameters") return {};
   if (!method.starts_with(kType)) return "it is another word";
-  const auto error = failure_of([&] { (void)TypePattern(method.substr(kType.size())); });
+  const auto error = failure_of([&] { (void)NamePattern(method.substr(kType.size())); });
   return error ? error->what() : "";
 }
 
@@ -44,6 +44,12 @@ void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
   }
   if (d.tokenizer_type == Type::characters && !d.vocab_file.empty()) {
     deck.warnings.emplace_back("vocab_file has no effect: CharLevelTokenizer reads no file");
+  }
+  const bool takes_encoding =
+      d.tokenizer_type == Type::any || d.tokenizer_type == Type::tiktoken;
+  if (!d.tokenizer_encoding.empty() && (!takes_encoding || d.vocab_file.empty())) {
+    deck.warnings.emplace_back(
+        "tokenizer_encoding has an effect with vocab_file and TiktokenTokenizer only");
   }
   const bool takes_merges = d.tokenizer_type == Type::any || d.tokenizer_type == Type::gpt2_bpe;
   if (!d.merge_file.empty() && (!takes_merges || d.vocab_file.empty())) {

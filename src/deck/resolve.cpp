@@ -10,6 +10,7 @@
 #include "trireme/deck/stage_bounds.hpp"
 
 #include "fold.hpp"
+#include "tuning.hpp"
 
 namespace trireme {
 namespace {
@@ -249,6 +250,7 @@ void resolve(Deck& deck, int world_size) {
     check_samples(deck);
     check_run(deck);
     check_checkpoints(deck);
+    deck::check_tuning(deck);
   } catch (Error& e) {  // every rank has the same deck
     e.set_everywhere();
     throw;

@@ -34,10 +34,10 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
       query_key_value_(name + ".query_key_value", Linear::Sharding::column,
                        {config.hidden_size,
                         config.attention_width() + 2 * config.num_kv_heads * config.head_dim()},
-                       config.use_bias_in_qkv, config.init_method, tp),
+                       config.use_bias_in_qkv, config.init_method, tp, config.lora),
       dense_(name + ".dense", Linear::Sharding::row,
              {config.attention_width(), config.hidden_size}, config.use_bias_in_attn_linear,
-             config.output_layer_init_method, tp) {
+             config.output_layer_init_method, tp, config.lora) {
   TRM_CHECK(config.num_kv_heads % tp.size() == 0, "{} kv heads over {} ranks",
             config.num_kv_heads, tp.size());
   if (config.qk_norm != QkNorm::none) norm_.emplace(name, config, tp);
@@ -68,7 +68,7 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                                    const MicroBatch& mb) const {
   const AttentionShape s = shape(mb);
   State state;
-  state.made = query_key_value_.forward(ex, x);
+  state.made = query_key_value_.forward(ex, x, mb);
   prepare(ex, mb, state);
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
   if (mb.cache != nullptr) {
@@ -118,7 +118,7 @@ void Attention::keep(const State& state, Tape& tape) const {
 Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const State state = attend(ex, x, tape.micro_batch());
   keep(state, tape);
-  return dense_.forward(ex, state.out);
+  return dense_.forward(ex, state.out, tape.micro_batch());
 }
 
 void Attention::record(const Exec& ex, const Tensor& x, Tape& tape) {
@@ -138,7 +138,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
     state.qkv = state.made;
     if (norm_) prepare(ex, mb, state);
   }
-  const Tensor dout = dense_.backward(ex, dy, state.out);
+  const Tensor dout = dense_.backward(ex, dy, state.out, mb);
   const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
   ops::attention_backward(ex, {.shape = s,
                                .scores = scores_,
@@ -157,7 +157,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
                      .inverse = true});
   }
   if (norm_) norm_->backward(ex, s, state.made, state.sums, dqkv);
-  return query_key_value_.backward(ex, dqkv, x);
+  return query_key_value_.backward(ex, dqkv, x, mb);
 }
 
 void Attention::visit(const ParameterVisitor& f) {

@@ -89,7 +89,7 @@ class Mlp : public Branch {
 
  private:
   /// Returns the activation's input.
-  [[nodiscard]] Tensor ascend(const Exec& ex, const Tensor& x) const;
+  [[nodiscard]] Tensor ascend(const Exec& ex, const Tensor& x, const MicroBatch& mb) const;
 
   Activation activation_;
   std::vector<Linear> up_;  ///< one matrix, or gate and up with outputs side by side

@@ -85,19 +85,22 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
     ops::apply_dropout(ex, {.x = dy, .dropout = spec, .y = d});
   }
   d = out_.backward(ex, std::move(d));
-  Tensor of_tokens = d;
-  if (scale_ != 1) {
-    of_tokens = ex.make(d.dtype(), d.shape());
-    ops::scale(ex, {.x = d, .factor = scale_, .y = of_tokens});
+  if (table_.trains) {
+    Tensor of_tokens = d;
+    if (scale_ != 1) {
+      of_tokens = ex.make(d.dtype(), d.shape());
+      ops::scale(ex, {.x = d, .factor = scale_, .y = of_tokens});
+    }
+    ops::embedding_backward(ex, {.ids = mb.tokens,
+                                 .dy = of_tokens,
+                                 .first_row = table_.box.offset[0],
+                                 .dtable = table_.grad});
   }
-  ops::embedding_backward(ex, {.ids = mb.tokens,
-                               .dy = of_tokens,
-                               .first_row = table_.box.offset[0],
-                               .dtable = table_.grad});
-  if (positions_ && mb.positions.defined()) {
+  if (!positions_ || !positions_->trains) return {};
+  if (mb.positions.defined()) {
     ops::embedding_backward(
         ex, {.ids = mb.positions, .dy = d, .first_row = 0, .dtable = positions_->grad});
-  } else if (positions_) {
+  } else {
     ops::positions_backward(
         ex, {.dy = d, .seq = mb.seq, .first_row = 0, .dtable = positions_->grad});
   }

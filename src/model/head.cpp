@@ -40,8 +40,12 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
   return {std::min(rows, whole), stride};
 }
 
-Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared)
-    : tp_(tp), in_(tp.in()), weight_(&own_), cap_(config.output_logit_softcap) {
+Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared, bool alone)
+    : tp_(tp),
+      in_(tp.in()),
+      alone_(alone),
+      weight_(&own_),
+      cap_(config.output_logit_softcap) {
   if (config.no_weight_tying) {
     own_ = vocabulary_parameter("embed_out.weight", config, tp);
   } else if (shared != nullptr) {
@@ -81,7 +85,8 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
       ex.make(all.dtype(), logits_buffer(ex.device, all.rows(), weight_->global_shape[0],
                                          tp_.size(), weight.rows()));
   const std::int64_t step = buffer.rows();
-  Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
+  const bool passes = mb.training && !alone_;
+  Tensor dx = passes ? ex.make(all.dtype(), all.shape()) : Tensor();
   const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
   for (std::int64_t at = 0; at < all.rows(); at += step) {
     const std::int64_t n = std::min(step, all.rows() - at);
@@ -98,11 +103,13 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
     if (capped.defined()) {
       ops::softcap_gradient(ex, {.cap = cap_, .y = capped, .dy = part, .dx = part});
     }
-    if (bias_) ops::accumulate_rows(ex, part, bias_->grad);
-    ops::gemm_into(ex, {.a = part, .op_a = Op::t, .b = input, .c = weight_->grad, .beta = 1});
-    ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
+    if (bias_ && bias_->trains) ops::accumulate_rows(ex, part, bias_->grad);
+    if (weight_->trains) {
+      ops::gemm_into(ex, {.a = part, .op_a = Op::t, .b = input, .c = weight_->grad, .beta = 1});
+    }
+    if (passes) ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
   }
-  if (mb.training) tape.put(dx);
+  if (passes) tape.put(dx);
   return {};
 }
 
@@ -149,7 +156,7 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
 }
 
 Tensor Head::backward(const Exec& ex, const Tensor&, Tape& tape) {
-  return in_.backward(ex, tape.take());
+  return alone_ ? Tensor() : in_.backward(ex, tape.take());
 }
 
 Tensor Head::logits(const Exec& ex, const Tensor& x) const {

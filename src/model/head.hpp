@@ -16,8 +16,10 @@ namespace trireme {
 class Head : public Module {
  public:
   /// A tied head's weight is the token embedding's table. `shared` is that table, or null if
-  /// another model part has the table: a tied head then has a copy.
-  Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared);
+  /// another model part has the table: a tied head then has a copy. With `alone`, no unit below
+  /// trains, and backward returns no gradient.
+  Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared,
+       bool alone = false);
   [[nodiscard]] std::string name() const override { return "embed_out"; }
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
@@ -37,6 +39,7 @@ class Head : public Module {
 
   TensorParallel tp_;
   Seam in_;
+  bool alone_;
   Parameter own_;
   Parameter* weight_;
   std::optional<Parameter> bias_;

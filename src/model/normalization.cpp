@@ -4,6 +4,8 @@
 
 #include "trireme/ops/norm.hpp"
 
+#include "scratch_gradients.hpp"
+
 namespace trireme {
 
 Normalization::Normalization(const std::string& name, const ModelConfig& config,
@@ -65,6 +67,7 @@ Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                const ConstView& statistics, const ConstView& add) {
   Tensor dx = ex.make(x.dtype(), x.shape());
+  ScratchGradients gradients(ex, x.dtype());
   ops::norm_backward(ex, {.kind = kind_,
                           .dy = dy,
                           .x = x,
@@ -73,8 +76,8 @@ Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstV
                           .statistics = statistics,
                           .add = add,
                           .dx = dx,
-                          .dweight = weight_.grad,
-                          .dbias = bias_ ? bias_->grad : View()});
+                          .dweight = gradients.of(weight_),
+                          .dbias = bias_ ? gradients.of(*bias_) : View()});
   return dx;
 }
 

@@ -2,6 +2,8 @@
 // Norms of queries and keys over ranks of tp.
 #include "qk_normalization.hpp"
 
+#include "scratch_gradients.hpp"
+
 namespace trireme {
 
 QkNormalization::Part QkNormalization::make(const std::string& name, const ModelConfig& config,
@@ -83,6 +85,10 @@ void QkNormalization::backward(const Exec& ex, const AttentionShape& shape, cons
                                      .q_weight = queries_.weight.value,
                                      .k_weight = keys_.weight.value,
                                      .sums = {}});
+  ScratchGradients gradients(ex, qkv.dtype());
+  const auto of_bias = [&](const Part& part) {
+    return part.bias ? gradients.of(*part.bias) : View();
+  };
   ops::qk_norm_backward(ex, {.norm = rule(shape),
                              .qkv = qkv,
                              .sums = sums,
@@ -90,10 +96,10 @@ void QkNormalization::backward(const Exec& ex, const AttentionShape& shape, cons
                              .q_weight = queries_.weight.value,
                              .k_weight = keys_.weight.value,
                              .dqkv = dqkv,
-                             .dq_weight = queries_.weight.grad,
-                             .dk_weight = keys_.weight.grad,
-                             .dq_bias = queries_.bias_gradient(),
-                             .dk_bias = keys_.bias_gradient()});
+                             .dq_weight = gradients.of(queries_.weight),
+                             .dk_weight = gradients.of(keys_.weight),
+                             .dq_bias = of_bias(queries_),
+                             .dk_bias = of_bias(keys_)});
 }
 
 void QkNormalization::visit(const ParameterVisitor& f) {

@@ -33,7 +33,6 @@ class QkNormalization {
     [[nodiscard]] ConstView bias_value() const {
       return bias ? ConstView(bias->value) : ConstView();
     }
-    [[nodiscard]] View bias_gradient() const { return bias ? bias->grad : View(); }
   };
   [[nodiscard]] static Part make(const std::string& name, const ModelConfig& config,
                                  const TensorParallel& tp, std::int64_t heads);

@@ -65,8 +65,10 @@ void softcap_gradient(const Exec& ex, const SoftcapGradient& op) {
 void apply_dropout(const Exec& ex, const ApplyDropout& op) {
   check_same(op.x, op.y);
   if (!op.add.empty()) check_same(op.add, op.y);
-  TRM_CHECK(op.dropout.probability >= 0 && op.dropout.probability < 1,
-            "dropout with probability {}", op.dropout.probability);
+  TRM_CHECK(op.dropout.probability >= 0 && op.dropout.probability < 1 &&
+                op.dropout.first_column % 4 == 0,
+            "dropout with probability {} from column {}", op.dropout.probability,
+            op.dropout.first_column);
   ex.kernels.run(ex.stream, op);
 }
 

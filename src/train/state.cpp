@@ -42,8 +42,8 @@ void Trainer::visit_arrays(bool with_optimizer,
                                                     const FlatArray&)>& f) const {
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) f("model/", i, values_.values(i));
   if (!with_optimizer) return;
-  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
-    f("optimizer/master/", i, values_.masters(i));
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (values_.has_masters(i)) f("optimizer/master/", i, values_.masters(i));
   }
   optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
     f(fmt::format("optimizer/{}/", kind), group, array);
@@ -115,8 +115,9 @@ std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) co
 
 std::vector<Piece> Trainer::boxes(StateArray what) const {
   std::vector<Piece> boxes;
-  if (what == StateArray::masters && !values_.has_masters()) return boxes;
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (what == StateArray::masters && !values_.has_masters(i)) continue;
+    if (what == StateArray::gradients && !flat_.groups()[i].trains) continue;
     const FlatArray& array = what == StateArray::gradients ? gradients_.sums(i)
                              : what == StateArray::values  ? values_.values(i)
                                                            : values_.masters(i);
@@ -130,19 +131,24 @@ std::vector<Piece> Trainer::boxes(StateArray what) const {
 }
 
 void Trainer::read_own(WeightSource& source, const std::string& kind, std::size_t group,
-                       const FlatArray& to) const {
+                       const FlatArray& to, bool adapters_may_lack) const {
   std::vector<std::byte> stored;
   std::vector<float> wide;
   const Parameter* last = nullptr;
+  bool lacking = false;
   std::string name;
   DType type = DType::f32;
   for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
     const Parameter& p = *s.parameter;
     if (&p != last) {
+      last = &p;
+      lacking =
+          adapters_may_lack && p.role == ParameterRole::adapter && !source.has(kind + p.name);
+      if (lacking) continue;
       name = kind == "model/" ? most_precise(source, p.name) : kind + p.name;
       type = source.dtype(name);
-      last = &p;
     }
+    if (lacking) continue;
     std::int64_t at = 0;
     for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
       stored.resize(static_cast<std::size_t>(box.count()) * size_of(type));
@@ -164,15 +170,16 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
   wait_for_values();
   collectively(*mesh_.world, [&] {
     for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
-      read_own(source, "model/", i, values_.masters(i));
+      read_own(source, "model/", i, values_.masters(i), !with_optimizer);
     }
     if (!with_optimizer) return;
     optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
-      read_own(source, fmt::format("optimizer/{}/", kind), group, array);
+      read_own(source, fmt::format("optimizer/{}/", kind), group, array, false);
     });
   });
   values_.take_masters();
-  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (!values_.has_masters(i)) continue;
     gather_blocks(*mesh_.dp, flat_, i,
                   values_.masters(i));  // also where no optimizer is loaded
   }

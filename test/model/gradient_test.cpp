@@ -123,6 +123,37 @@ const Option kOptions[] = {
        c.gpt_j_tied = true;
        c.pos_emb = PositionEmbedding::learned;
      }},
+    {"adapters",
+     [](ModelConfig& c) {
+       c.lora.rank = 3;
+       c.lora.alpha = 5;
+     }},
+    {"adapters with dropout of a gated MLP",
+     [](ModelConfig& c) {
+       c.lora.rank = 2;
+       c.lora.dropout = 0.3;
+       c.lora.use_rslora = true;
+       c.activation = Activation::swiglu;
+       c.intermediate_size = 64;
+     }},
+    {"adapters of gpt_j_residual, and the norms",
+     [](ModelConfig& c) {
+       c.lora.rank = 2;
+       c.lora.targets = {"query_key_value", "mlp.dense_h.*"};
+       c.train_only = {"norm.weight"};
+       c.gpt_j_residual = true;
+     }},
+    {"biases alone", [](ModelConfig& c) { c.train_only = {"bias"}; }},
+    {"the second layer's attention and the tied table",
+     [](ModelConfig& c) {
+       c.train_only = {"layers.1.attention", "embed_in"};
+       c.no_weight_tying = false;
+     }},
+    {"the second layer without its dense matrices",
+     [](ModelConfig& c) {
+       c.train_only = {"^layers.1"};
+       c.freeze = {"dense.*weight"};
+     }},
 };
 
 std::ostream& operator<<(std::ostream& out, const Option& o) { return out << o.name; }
@@ -171,6 +202,10 @@ BOOST_DATA_TEST_CASE(finite_differences, bdata::make(kOptions) * bdata::make({fa
   constexpr double kStep = 1e-5;
   for (std::size_t k = 0; k < parameters.size(); ++k) {
     const Parameter& p = *parameters[k];
+    if (!p.trains) {
+      BOOST_TEST(slopes[k] == 0, p.name << " is frozen, and has a gradient");
+      continue;
+    }
     const auto move = [&](double by) {
       for_each_element(p, [&](std::size_t i, std::int64_t global) {
         set(p.value, i, get(p.value, i) + by * noise(p.name, global, 3));
@@ -196,6 +231,9 @@ BOOST_DATA_TEST_CASE(dropout_is_the_same_however_cut,
   const TinyExec cpu;
   ModelConfig config = tiny_config();
   use_dropout(config);
+  config.lora.rank = 2;
+  config.lora.dropout = 0.25;
+  config.intermediate_size = 32;
   config.gpt_j_residual = gpt_j;
   const Group group(config, sequence_parallel);
   BOOST_TEST(group.tp.size() == group.world->size());

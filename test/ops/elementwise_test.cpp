@@ -22,6 +22,7 @@ Tensor dropped(const ConstView& x, const Dropout& spec, const ConstView& add = {
 
 /// 0 or 1/(1 − p), as the header defines it.
 double factor(const Dropout& d, std::int64_t row, std::int64_t column) {
+  column += d.first_column;
   const auto words = philox(d.key, d.first_row + static_cast<std::uint64_t>(row),
                             static_cast<std::uint32_t>(column / 4));
   const double word = words[static_cast<std::size_t>(column % 4)];
@@ -93,7 +94,7 @@ BOOST_AUTO_TEST_CASE(dropout_follows_its_definition) {
   for (const DType type : kTypes) {
     for (const Shape& shape : kShapes) {
       for (const double p : {0.0, 0.3, 0.9}) {
-        const Dropout spec{p, {0x123456789abcdefULL, 42}, 0x100000007ULL};
+        const Dropout spec{p, {0x123456789abcdefULL, 42}, 0x100000007ULL, p > 0.5 ? 12U : 0U};
         const Tensor x = random(type, shape, "x");
         const Tensor add = random(type, shape, "add");
         Host expected = host(x);

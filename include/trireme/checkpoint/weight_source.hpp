@@ -39,6 +39,9 @@ class WeightSource {
   }
 };
 
+/// Like source.read(), but `to` may have any of the types f32, bf16 and f16.
+void read_as(WeightSource& source, const std::string& name, const Box& box, const View& to);
+
 /// The name of the tensor that holds a parameter's values most precisely: the masters, where
 /// the source has masters beside values in half precision.
 [[nodiscard]] std::string most_precise(const WeightSource& source,

@@ -111,7 +111,8 @@ struct DeckSettings {
   TokenizerType tokenizer_type = TokenizerType::any;
   std::string vocab_file;  ///< the tokenizer of data that have none; empty: none is named
   std::string merge_file;  ///< GPT-2's merges; empty: merges.txt beside vocab_file
-  double fim_rate = 0;     ///< share of documents with fill-in-the-middle
+  std::string tokenizer_encoding;  ///< whose pattern a .tiktoken file needs; empty: recognised
+  double fim_rate = 0;             ///< share of documents with fill-in-the-middle
   double fim_spm_rate = 0.5;
   std::vector<std::int64_t> fim_tokens;  ///< ids of the marks for prefix, middle, suffix
   std::string split;  ///< see split_fractions(); empty: chosen from kDefaultSplit by the data

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "trireme/ops/types.hpp"
 
@@ -23,8 +25,26 @@ enum class InitMethod : std::uint8_t {
   xavier_normal,
   orthogonal,
   scaled_orthogonal,
-  zeros,  ///< biases
-  ones    ///< norm weights
+  zeros,           ///< biases
+  ones,            ///< norm weights
+  kaiming_uniform  ///< adapters
+};
+
+/// Low-rank adapters beside the matrices of layers (Hu et al., arXiv 2106.09685). They make
+/// y = x Wᵀ + scale() · dropout(x) Aᵀ Bᵀ, with A [rank, in] and B [out, rank].
+struct LoraConfig {
+  std::int64_t rank = 0;  ///< 0: no adapters
+  double alpha = 16;
+  double dropout = 0;
+  /// Patterns that match a matrix's name whole: "dense", or "attention.dense". Empty: every
+  /// matrix of a layer.
+  std::vector<std::string> targets;
+  bool use_rslora = false;
+
+  [[nodiscard]] bool enabled() const { return rank > 0; }
+  /// alpha / rank; or alpha / √rank (Kalajdzievski, arXiv 2312.03732).
+  [[nodiscard]] double scale() const;
+  friend bool operator==(const LoraConfig&, const LoraConfig&) = default;
 };
 
 /// How rotary frequencies change for sequences longer than those of the first training. The
@@ -89,6 +109,12 @@ struct ModelConfig {
   InitMethod init_method = InitMethod::normal;
   InitMethod output_layer_init_method = InitMethod::scaled_normal;
   double init_method_std = 0.02;
+
+  LoraConfig lora;
+  /// Patterns that match anywhere in a parameter's name. Empty: all train; with adapters, these
+  /// alone.
+  std::vector<std::string> train_only;
+  std::vector<std::string> freeze;  ///< ... of parameters that don't train in any case
 
   [[nodiscard]] std::int64_t head_dim() const {
     return kv_channels > 0 ? kv_channels : hidden_size / num_attention_heads;

@@ -32,7 +32,8 @@ void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor
 [[nodiscard]] double all_keys(const ModelConfig& config);
 /// Operations of a token's forward and backward pass: 6 · parameters + 12 · width of attention
 /// · all_keys(). Parameters exclude the embedding tables and include the output matrix.
-/// Attention counts in full, as in PaLM's MFU.
+/// Attention counts in full, as in PaLM's MFU. A frozen parameter counts 4 times, and 2 times
+/// below the first unit that trains, where attention counts a third.
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
 /// Shape of the buffer in which the head holds logits: rows of a chunk, and stride of a row.
 /// The head has `rows` rows in all, and this rank of tp has `columns` of the vocabulary.
@@ -48,6 +49,12 @@ class ModelPart {
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
             int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 
+  /// Whether backward() needs the gradient of the part's result, or adds to any gradient. Units
+  /// below the first that trains have no backward, and forward puts nothing on the tape for
+  /// them.
+  [[nodiscard]] bool has_backward() const { return backward_end_ < units_.size(); }
+  /// Whether the part before this one needs the gradient that backward() returns.
+  [[nodiscard]] bool passes_gradient() const { return passes_gradient_; }
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
   /// Activations are [local rows, hidden]. The first part's x and the last part's result are
@@ -86,6 +93,8 @@ class ModelPart {
   }
 
   std::vector<std::unique_ptr<Module>> units_;
+  std::size_t backward_end_ = 0;  ///< the last unit in backward; units_.size(): no unit
+  bool passes_gradient_ = true;
   bool first_;
   bool last_;
   RecomputeConfig recompute_;

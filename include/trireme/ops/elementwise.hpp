@@ -61,8 +61,8 @@ struct SoftcapGradient {
 };
 void softcap_gradient(const Exec& ex, const SoftcapGradient& op);
 
-/// y = add + mask · x / (1 − p), which is its own adjoint in x. Element (i, j) is kept if word
-/// j mod 4 of philox(key, first_row + i, j / 4) is ≥ p · 2³².
+/// y = add + mask · x / (1 − p), which is its own adjoint in x. With k = first_column + j,
+/// element (i, j) is kept if word k mod 4 of philox(key, first_row + i, k / 4) is ≥ p · 2³².
 struct ApplyDropout {
   ConstView x;
   Dropout dropout;

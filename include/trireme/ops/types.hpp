@@ -33,6 +33,8 @@ struct Dropout {
   double probability = 0;
   RngKey key;
   std::uint64_t first_row = 0;  ///< sample × seq_length + position of the first row
+  /// Column of a wider array at which the array begins: a multiple of 4. Not for attention.
+  std::uint32_t first_column = 0;
 };
 
 /// Shape of the fused attention input. A row is one token. For each kv head, the row holds

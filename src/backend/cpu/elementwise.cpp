@@ -134,8 +134,9 @@ void CpuKernels::run(Stream&, const ops::ApplyDropout& op) {
         constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
         for (std::int64_t c = 0; c < width; c += kBlock) {
           for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
-            lanes.set(l, op.dropout.first_row + static_cast<std::uint64_t>(r),
-                      static_cast<std::uint32_t>((first + c) / 4 + l));
+            lanes.set(
+                l, op.dropout.first_row + static_cast<std::uint64_t>(r),
+                static_cast<std::uint32_t>((first + c) / 4 + l) + op.dropout.first_column / 4);
           }
           lanes.draw(op.dropout.key, words);
           for (std::int64_t i = c; i < std::min(c + kBlock, width); ++i) {

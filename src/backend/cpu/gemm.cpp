@@ -38,7 +38,7 @@ void CpuKernels::run(Stream&, const ops::Gemm& op) {
     }
     blas(op.op_a, op.op_b, blas_int(op.c.rows()), blas_int(op.c.cols()), blas_int(k),
          op.a.data<T>(), leading(op.a), op.b.data<T>(), leading(op.b), scale, out,
-         leading(op.c));
+         leading(op.c), static_cast<T>(op.alpha));
   });
 }
 

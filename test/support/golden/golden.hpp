@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One case of golden.h5 or parts.h5, and a model with its weights. make_golden.py and
-// make_parts.py make these files from Hugging Face transformers.
+// One case of golden.h5, parts.h5 or lora.h5, and a model with its weights. make_golden.py and
+// make_parts.py make these files from Hugging Face transformers, and make_lora.py from PEFT.
 #pragma once
 
 #include <algorithm>
@@ -111,8 +111,9 @@ inline ModelConfig part_config(const h5::Group& group) {
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : file_(test_folder() + "/support/golden/" + (is_part(name) ? "parts.h5" : "golden.h5"),
-              h5::Mode::read),
+      : Golden(name, is_part(name) ? "parts.h5" : "golden.h5") {}
+  Golden(const std::string& name, const std::string& file)
+      : file_(test_folder() + "/support/golden/" + file, h5::Mode::read),
         group_(file_.group(name)) {
     config = is_part(name) ? part_config(group_) : golden_config(group_);
     ModelConfig& c = config;
@@ -139,6 +140,7 @@ class Golden {
   [[nodiscard]] std::vector<double> doubles(const std::string& name) const {
     return read<double>(name);
   }
+  [[nodiscard]] const h5::Group& attributes() const { return group_; }
   [[nodiscard]] h5::Dataset dataset(const std::string& name) const {
     return group_.dataset(name);
   }
