@@ -9,6 +9,7 @@
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/data/token_source.hpp"
+#include "trireme/huggingface/model_folder.hpp"
 
 #include "deck_tokenizer.hpp"
 #include "resume.hpp"
@@ -67,6 +68,12 @@ Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ran
   return resolved(parse_deck(to_yaml(made_with), folder, source.overrides), ranks);
 }
 
+/// The deck of a Hugging Face model with the overrides.
+Deck deck_of_model(const std::string& folder, const DeckSource& source, int ranks) {
+  const Deck described = without_layout(huggingface::ModelFolder(folder).deck());
+  return resolved(parse_deck(to_yaml(described), folder, source.overrides), ranks);
+}
+
 /// A deck of the command line, with what its checkpoint alone knows.
 Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   Deck deck = resolved(read_deck(source.files, source.overrides), ranks);
@@ -80,6 +87,14 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   std::error_code code;
   TRM_REQUIRE(fs::exists(folder, code), "{}: there is no checkpoint in {} yet: train first",
               name, folder);
+  if (huggingface::is_model_folder(folder)) {
+    const bool trained = !deck.save.empty() && !find_checkpoints(deck.save).paths.empty();
+    if (!trained) {
+      check_model_folder(folder, deck);
+      return deck;
+    }
+    folder = deck.save;
+  }
   folder = find_checkpoint(folder);
   const Deck made_with = deck_of(CheckpointReader(folder));
   if (deck.model.vocab_size == 0) deck.model.vocab_size = made_with.model.vocab_size;
@@ -96,6 +111,11 @@ Found find(const DeckSource& source, int ranks) {
   TRM_REQUIRE(fs::exists(name, code), "there is no deck or folder {}", name);
   if (fs::is_directory(name, code)) {
     TRM_REQUIRE(source.files.size() == 1, "{} is a folder: name it alone", name);
+  }
+  if (huggingface::is_model_folder(name)) {
+    found.folder = name;
+    deck = deck_of_model(name, source, ranks);
+  } else if (fs::is_directory(name, code)) {
     const auto run = last_deck(name);  // its checkpoints may lie elsewhere
     const bool elsewhere = run && !run->save.empty() && !is_checkpoint(name) &&
                            find_checkpoints(name).paths.empty();
@@ -127,7 +147,11 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
   model.deck = resolved(parse_deck(found.deck, "the resolved deck"), world.size());
   model.folder = found.folder;
   collectively(world, [&] {
-    model.weights = std::make_unique<CheckpointReader>(found.folder);
+    if (huggingface::is_model_folder(found.folder)) {
+      model.weights = std::make_unique<huggingface::ModelFolder>(found.folder);
+    } else {
+      model.weights = std::make_unique<CheckpointReader>(found.folder);
+    }
     if (!found.tokenizer_kind.empty()) {
       model.tokenizer = make_tokenizer(found.tokenizer_kind, found.tokenizer_definition);
     }

@@ -26,6 +26,8 @@ struct OpenedModel {
 ///               the checkpoint, or the latest one, with the deck that made it. Each rank holds
 ///               a whole replica, unless overrides set model_parallel_size or
 ///               pipe_parallel_size
+///   Hugging Face's folder
+///               its weights, with the deck that `trireme deck` prints
 /// Overrides are laid over the deck. The tokenizer is that of the deck's tokenizer_type and
 /// vocab_file, or else that of its data. Throws Error on all ranks. Collective.
 [[nodiscard]] OpenedModel open_model(const DeckSource& source, Communicator& world);
