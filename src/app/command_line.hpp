@@ -25,7 +25,8 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, tokenize, "
+    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, "
+    "tokenize, "
     "convert, inspect or help";
 
 struct CommandLine {
