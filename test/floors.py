@@ -38,7 +38,9 @@ FLOORS = {
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
     "verify": ["train"],
-    "app": ["record", "bench", "verify", "huggingface"],
+    "inference": ["train"],
+    "tasks": ["deck"],
+    "app": ["record", "bench", "verify", "inference", "huggingface", "tasks"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.

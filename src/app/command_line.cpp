@@ -34,6 +34,8 @@ CommandLine::CommandLine() {
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   train = app.add_subcommand("train", "Trains the model of one or several decks");
   add_train();
+  add_generate();
+  add_eval();
   bench =
       app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
   add_deck(*bench);

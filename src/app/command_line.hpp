@@ -13,6 +13,8 @@
 #include "convert_data.hpp"
 #include "convert_model.hpp"
 #include "decks.hpp"
+#include "eval.hpp"
+#include "generate.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -23,14 +25,15 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, deck, keys, prepare, tokenize, convert, "
-    "inspect or "
-    "help";
+    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, tokenize, "
+    "convert, inspect or help";
 
 struct CommandLine {
   CLI::App app{
       "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
   CLI::App* train = nullptr;
+  CLI::App* eval = nullptr;
+  CLI::App* generate = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* tokenize = nullptr;
@@ -45,6 +48,8 @@ struct CommandLine {
   CLI::App* help = nullptr;
   DeckSource deck;
   TrainOptions train_options;
+  EvalOptions eval_options;
+  GenerateCommand generate_command;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
@@ -70,6 +75,10 @@ struct CommandLine {
 
  private:
   void add_train();
+  void add_eval();
+  void add_eval_data(CLI::App& command);
+  void add_generate();
+  void add_sampling();
   void add_loudness(CLI::App& command);
   void add_deck(CLI::App& command);
   void add_plan();

@@ -2,9 +2,6 @@
 // Opens the deck's tokenizer, and holds it against the data.
 #include "deck_tokenizer.hpp"
 
-#include <algorithm>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -15,35 +12,6 @@
 namespace trireme {
 
 namespace {
-
-using Type = DeckSettings::TokenizerType;
-
-/// What a type expects, and how the tokenizers call it.
-struct Expected {
-  Type type;
-  const char* name;
-  const char* kind;
-  const char* files;
-};
-constexpr Expected kExpected[] = {
-    {Type::gpt2_bpe, "GPT2BPETokenizer", "hugging-face",
-     "GPT-2's vocab.json, with merges.txt in merge_file"},
-    {Type::hugging_face, "HFTokenizer", "hugging-face", "Hugging Face's tokenizer.json"},
-    {Type::hugging_face_gpt2, "HFGPT2Tokenizer", "hugging-face",
-     "a folder with Hugging Face's tokenizer.json, or vocab.json and merges.txt"},
-    {Type::sentence_piece, "SPMTokenizer", "sentencepiece", "a SentencePiece model"},
-    {Type::tiktoken, "TiktokenTokenizer", "ranks", "a .tiktoken file"}};
-
-const Expected* expected_of(Type type) {
-  const auto* at = std::ranges::find(kExpected, type, &Expected::type);
-  return at == std::end(kExpected) ? nullptr : at;
-}
-
-/// "vocab_file: data/vocab.json", as the deck names its tokenizer; "" if it names none.
-std::string named_by(const Deck& deck) {
-  if (deck.tokenizer_type == Type::characters) return "tokenizer_type: CharLevelTokenizer";
-  return deck.vocab_file.empty() ? "" : "vocab_file: " + deck.vocab_file;
-}
 
 /// What the data say without the deck.
 struct DataFacts {
@@ -71,8 +39,8 @@ DataFacts facts_of(const Deck& deck, const std::vector<std::string>& paths,
         "\"{}\" of {} ids. To train on these data, leave out vocab_file and tokenizer_type "
         "(--set vocab_file=null tokenizer_type=null); to use the deck's tokenizer, prepare the "
         "data with --tokenizer",
-        path, source->tokenizer_kind(), source->vocab_size(), named_by(deck), tokenizer->kind(),
-        tokenizer->vocab_size());
+        path, source->tokenizer_kind(), source->vocab_size(), tokenizer_named_by(deck),
+        tokenizer->kind(), tokenizer->vocab_size());
   }
   return facts;
 }
@@ -82,29 +50,13 @@ void without_tokenizer(const Deck& deck, const DataFacts& facts, const std::stri
   TRM_REQUIRE(!facts.unknown || deck.model.vocab_size > 0,
               "{}: {}; the data don't say how large the vocabulary is, so this tokenizer is "
               "needed: mend the path, or set vocab_size and end_of_document in the deck",
-              named_by(deck), reason);
+              tokenizer_named_by(deck), reason);
   log::warn(
       "{}: {}; data and deck say all that is needed, so the run goes on without this tokenizer",
-      named_by(deck), reason);
+      tokenizer_named_by(deck), reason);
 }
 
 }  // namespace
-
-std::unique_ptr<Tokenizer> open_deck_tokenizer(const Deck& deck) {
-  if (deck.tokenizer_type == Type::characters) return make_tokenizer("characters", "");
-  if (deck.vocab_file.empty()) return nullptr;
-  std::error_code code;
-  TRM_REQUIRE(std::filesystem::exists(deck.vocab_file, code),
-              "there is no such file or folder");
-  TokenizerSource source{.name = deck.vocab_file};
-  const Expected* expected = expected_of(deck.tokenizer_type);
-  if (expected == nullptr || expected->type == Type::gpt2_bpe) source.merges = deck.merge_file;
-  auto tokenizer = open_tokenizer(source);
-  TRM_REQUIRE(expected == nullptr || tokenizer->kind() == expected->kind,
-              "tokenizer_type {} expects {}, but this is the tokenizer \"{}\"", expected->name,
-              expected->files, tokenizer->kind());
-  return tokenizer;
-}
 
 std::unique_ptr<Tokenizer> tokenizer_of(const TokenSource& source) {
   if (source.tokenizer_kind().empty()) return nullptr;
@@ -120,6 +72,22 @@ std::unique_ptr<Tokenizer> tokenizer_for(const TokenSource& source, const Deck& 
   return failure ? nullptr : std::move(tokenizer);
 }
 
+std::unique_ptr<Tokenizer> find_tokenizer(const Deck& deck) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  const auto failure = failure_of([&] { tokenizer = open_deck_tokenizer(deck); });
+  if (tokenizer != nullptr) return tokenizer;
+  if (failure) log::warn("vocab_file: {}: {}", deck.vocab_file, failure->what());
+  for (const auto* paths : {&deck.data_path, &deck.train_data_paths, &deck.valid_data_paths,
+                            &deck.test_data_paths}) {
+    for (const std::string& path : *paths) {
+      const auto unusable = failure_of(
+          [&] { tokenizer = tokenizer_of(*open_tokens(path, DocumentCheck::none)); });
+      if (!unusable && tokenizer != nullptr) return tokenizer;
+    }
+  }
+  return nullptr;
+}
+
 bool same_tokenizer(const std::string& kind_a, const std::string& definition_a,
                     const std::string& kind_b, const std::string& definition_b) {
   if (kind_a != kind_b) return false;
@@ -132,8 +100,31 @@ bool same_tokenizer(const std::string& kind_a, const std::string& definition_a,
   return a == b;
 }
 
+KeptTokenizer tokenizer_to_keep(const Deck& deck, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    std::unique_ptr<TokenSource> source;
+    if (failure_of([&] { source = open_tokens(path, DocumentCheck::none); })) continue;
+    if (source->tokenizer_kind().empty()) continue;
+    return {source->tokenizer_kind(), source->tokenizer_definition()};
+  }
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (failure_of([&] { tokenizer = open_deck_tokenizer(deck); }) || tokenizer == nullptr) {
+    return {};
+  }
+  return {tokenizer->kind(), tokenizer->definition()};
+}
+
+void adopt_tokenizer(KeptTokenizer& mine, const KeptTokenizer& loaded) {
+  if (loaded.kind.empty()) return;
+  if (mine.kind.empty()) {
+    mine = loaded;
+  } else if (!same_tokenizer(mine.kind, mine.definition, loaded.kind, loaded.definition)) {
+    log::warn("the loaded checkpoint has another tokenizer than the data");
+  }
+}
+
 void fill_from_tokenizer(Deck& deck, const std::vector<std::string>& paths) {
-  if (named_by(deck).empty()) return;
+  if (tokenizer_named_by(deck).empty()) return;
   std::unique_ptr<Tokenizer> tokenizer;
   const auto failure = failure_of([&] { tokenizer = open_deck_tokenizer(deck); });
   const DataFacts facts = facts_of(deck, paths, tokenizer.get());
@@ -143,13 +134,13 @@ void fill_from_tokenizer(Deck& deck, const std::vector<std::string>& paths) {
   TRM_REQUIRE(size == 0 || size >= tokenizer->vocab_size(),
               "vocab_size is {} in the deck, but the tokenizer of {} has {} ids; leave "
               "vocab_size out of the deck, or raise it",
-              size, named_by(deck), tokenizer->vocab_size());
+              size, tokenizer_named_by(deck), tokenizer->vocab_size());
   const bool fills = size == 0 || deck.end_of_document < 0;
   if (size == 0) size = tokenizer->vocab_size();
   if (deck.end_of_document < 0) deck.end_of_document = tokenizer->end_of_document();
   if (!fills) return;
   log::info("data     vocabulary of {} ids, and id {} ends documents, by {}", grouped(size),
-            deck.end_of_document, named_by(deck));
+            deck.end_of_document, tokenizer_named_by(deck));
 }
 
 }  // namespace trireme

@@ -10,7 +10,6 @@
 #include "trireme/core/log.hpp"
 
 #include "data_identity.hpp"
-#include "deck_tokenizer.hpp"
 
 namespace trireme {
 
@@ -175,6 +174,7 @@ std::string check_data(Deck& deck, DocumentCheck check) {
 
 void check_inputs(Deck& deck, RunStart& start) {
   start.data = check_data(deck, DocumentCheck::all);
+  start.tokenizer = tokenizer_to_keep(deck, all_paths(deck));
   start.claim.lock_existing(deck);
   start.load = LoadSource(deck, start.data);
   start.claim.check(deck, start.load);

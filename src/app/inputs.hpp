@@ -9,6 +9,7 @@
 #include "trireme/data/samples.hpp"
 #include "trireme/deck/deck.hpp"
 
+#include "deck_tokenizer.hpp"
 #include "resume.hpp"
 #include "run_claim.hpp"
 
@@ -29,6 +30,7 @@ struct RunStart {
   LoadSource load;
   RunClaim claim;
   std::string data;  ///< see data_identity()
+  KeptTokenizer tokenizer;
 };
 
 /// Whether any of the deck's data files exists.

@@ -43,6 +43,7 @@ void print_state(const CheckpointReader& reader) {
                              : fmt::format(", {} steps without overflow, hysteresis {}",
                                            s.clean_steps, s.hysteresis));
   log::info("layout      {}", s.mesh);
+  log::info("tokenizer   {}", s.tokenizer_kind.empty() ? "unknown" : s.tokenizer_kind);
   log::info("version     {}", s.version);
 }
 

@@ -30,6 +30,7 @@ namespace {
 /// Checks the data and takes their vocabulary, as train does. A deck with vocab_size may be
 /// planned before its data exist.
 void fill_vocabulary(Deck& deck) {
+  if (!has_data(deck)) take_vocabulary(deck);
   const bool known = deck.model.vocab_size > 0;
   if (known && !has_data(deck)) return;
   try {

@@ -73,6 +73,31 @@ void require_deck(const CommandLine& line, const char* name) {
               "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
 }
 
+void check_eval(const CommandLine& line) {
+  TRM_REQUIRE(
+      !line.deck.files.empty(),
+      "eval needs a model: trireme eval RUN, with a run's or a checkpoint's folder, or a "
+      "deck");
+  TRM_REQUIRE(!line.eval_options.data.empty() || !line.eval_options.tasks.empty(),
+              "eval needs something to measure: --data or --tasks");
+}
+
+/// A dash behind the model's name stands for prompts from standard input.
+void complete_generate(CommandLine& line) {
+  auto& files = line.deck.files;
+  GenerateCommand& command = line.generate_command;
+  command.chats = line.generate->count("--chat") > 0;
+  if (files.size() > 1 && files.back() == "-") {
+    TRM_REQUIRE(command.prompts.empty() && command.prompt_file.empty(),
+                "- reads prompts from standard input: leave out --prompt and --prompt-file");
+    command.prompt_file = "-";
+    files.pop_back();
+  }
+  TRM_REQUIRE(!files.empty(),
+              "generate needs a model: trireme generate RUN, with a run's or a checkpoint's "
+              "folder, or a deck");
+}
+
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
@@ -118,6 +143,14 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   }
   if (line.inspect->parsed() || !checkpoints.empty()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
+  }
+  if (line.eval->parsed()) {
+    same_everywhere([&] { check_eval(line); });
+    return eval(line.deck, line.eval_options, mpi);
+  }
+  if (line.generate->parsed()) {
+    same_everywhere([&] { complete_generate(line); });
+    return generate(line.deck, line.generate_command, mpi);
   }
   const char* name = line.train->parsed()    ? "train"
                      : line.plan->parsed()   ? "plan"

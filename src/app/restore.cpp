@@ -57,17 +57,21 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
     });
     return std::nullopt;
   }
+  const RunState& state = reader->state();
+  const KeptTokenizer tokenizer{state.tokenizer_kind, state.tokenizer_definition};
   if (finetune) {
     log::info("finetune the weights of {}", folder);
     report_adapters(deck, *reader);
-    return RunPosition{};
+    return RunPosition{.tokenizer = tokenizer};
   }
-  const RunState& state = reader->state();
   trainer.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
   log::info("resume   {} at iteration {}{}{}", folder, state.iteration,
             no_optimizer ? ", with a new optimizer state" : "",
             began_earlier ? fmt::format(" (this run began with load: {})", deck.load) : "");
-  RunPosition at{state.iteration, state.samples_consumed, folder};
+  RunPosition at{.iteration = state.iteration,
+                 .samples = state.samples_consumed,
+                 .checkpoint = folder,
+                 .tokenizer = tokenizer};
   if (world.rank() == 0) at.changes = changes_since(state, deck_of(*reader), deck);
   if (!at.changes.empty()) {
     log::info("         since {}: {}", checkpoint_name(state.iteration), at.changes);

@@ -8,15 +8,17 @@
 #include "trireme/deck/deck.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "deck_tokenizer.hpp"
 #include "resume.hpp"
 
 namespace trireme {
 
 struct RunPosition {
   std::int64_t iteration = 0;
-  std::int64_t samples = 0;     ///< samples consumed
-  std::string checkpoint = {};  ///< source of the state; empty: the run begins
-  std::string changes = {};     ///< rank 0: see changes_since()
+  std::int64_t samples = 0;      ///< samples consumed
+  std::string checkpoint = {};   ///< source of the state; empty: the run begins
+  std::string changes = {};      ///< rank 0: see changes_since()
+  KeptTokenizer tokenizer = {};  ///< the checkpoint's
 };
 
 /// Loads the best checkpoint that can be read to its end and whose values are finite. Logs its

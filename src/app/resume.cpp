@@ -325,9 +325,8 @@ void LoadSource::refuse(const std::string& reason) {
   log::warn("{}; trying {} instead", reason, left_.front());
 }
 
-void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data) {
-  const CheckpointReader reader(checkpoint);
-  const Deck made_with = deck_of(reader);
+void require_same_model(const std::string& checkpoint, const Deck& made_with,
+                        const Deck& deck) {
   const Settings then = settings_of(made_with);
   const Settings now = settings_of(deck);
   for (const char* key : kModel) require_same(checkpoint, key, then, now);
@@ -337,6 +336,14 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
   if (deck.model.pos_emb == PositionEmbedding::learned) {
     require_same(checkpoint, "max_position_embeddings", then, now);
   }
+}
+
+void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data) {
+  const CheckpointReader reader(checkpoint);
+  const Deck made_with = deck_of(reader);
+  const Settings then = settings_of(made_with);
+  const Settings now = settings_of(deck);
+  require_same_model(checkpoint, made_with, deck);
   check_adapters(checkpoint, made_with.model.lora, deck, then, now);
   if (deck.finetune) return;
   if (!deck.no_load_optim) check_trained(checkpoint, then, now);

@@ -31,7 +31,8 @@ constexpr int kMostVanished = 3;        // saves in a row, before the run gives 
 }  // namespace
 
 RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& trainer,
-                   std::int64_t iteration, std::int64_t samples, const std::string& data) {
+                   std::int64_t iteration, std::int64_t samples, const std::string& data,
+                   const KeptTokenizer& tokenizer) {
   const LossScaleState scale = trainer.loss_scale();
   return {.iteration = iteration,
           .samples_consumed = samples,
@@ -42,6 +43,8 @@ RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& train
           .hysteresis = scale.hysteresis,
           .deck = to_yaml(deck),
           .data = data,
+          .tokenizer_kind = tokenizer.kind,
+          .tokenizer_definition = tokenizer.definition,
           .version = kVersion,
           .mesh = mesh_text(mesh)};
 }

@@ -11,13 +11,16 @@
 #include "trireme/record/metrics.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "deck_tokenizer.hpp"
+
 namespace trireme {
 
-/// The state of a run after `iteration` iterations and `samples` samples of `data`, which rank
-/// 0 knows.
+/// The state of a run after `iteration` iterations and `samples` samples of `data`. Rank 0
+/// knows `data` and `tokenizer`.
 [[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
                                  const Trainer& trainer, std::int64_t iteration,
-                                 std::int64_t samples, const std::string& data);
+                                 std::int64_t samples, const std::string& data,
+                                 const KeptTokenizer& tokenizer);
 
 class Saves {
  public:

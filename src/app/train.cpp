@@ -23,6 +23,7 @@
 #include "exit_codes.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
+#include "sample_texts.hpp"
 #include "save_schedule.hpp"
 #include "saves.hpp"
 #include "start_screen.hpp"
@@ -62,6 +63,7 @@ class TrainRun {
                 .save_seconds = [this] { return saves_ ? saves_->longest_seconds() : 0.0; },
                 .shows = world_.rank() == 0 && !engine_.on_gpu()}),
         evaluations_(deck, world_, trainer_),
+        sample_texts_(deck, engine_.exec(), mesh_, trainer_),
         tokens_(deck, trainer_.layout()) {
     if (stop_.stoppable()) {
       trainer_.watch([this](const PassNews& news) { return watch_(news); });
@@ -80,6 +82,7 @@ class TrainRun {
       write_start_files(deck_, environment_text(ranks_));
     }
     begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
+    adopt_tokenizer(known_.tokenizer, begin_.tokenizer);
     iteration_ = last_state_ = begin_.iteration;
     samples_ = begin_.samples;
     use_stop_signals(SignalUse::remembered);  // from here on files change
@@ -132,7 +135,6 @@ class TrainRun {
   }
 
   [[nodiscard]] Metrics* metrics() { return metrics_ ? &*metrics_ : nullptr; }
-
   [[nodiscard]] Saves* saves() { return saves_ ? &*saves_ : nullptr; }
 
   void prepare_saves() {
@@ -235,6 +237,7 @@ class TrainRun {
     clock_.end_step();
     record();
     if (line_is_due()) log_->print_line();
+    if (!stop_.stops()) sample_texts_.write_if_due(iteration_, clock_);
     if (valid) log_->print_evaluation("valid", *valid);
     if (!save) return;
     log_->write_rows();  // metrics must have every step that a checkpoint has
@@ -257,8 +260,8 @@ class TrainRun {
     const auto scope = clock_.scope(Phase::checkpoint);
     const bool gone = world_.rank() == 0 && start_files_are_gone(deck_);
     if (gone) write_start_files(deck_, environment_text(ranks_));
-    saves_->start(trainer_,
-                  run_state(deck_, mesh_.shape, trainer_, iteration_, samples_, known_.data));
+    saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
+                                      known_.data, known_.tokenizer));
     last_state_ = iteration_;
   }
 
@@ -349,6 +352,7 @@ class TrainRun {
   StopAgreement stop_;
   StepWatch watch_;
   Evaluations evaluations_;
+  SampleTexts sample_texts_;
   TrainTokens tokens_;
   std::optional<Metrics> metrics_;
   std::optional<Saves> saves_;

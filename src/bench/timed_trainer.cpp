@@ -2,12 +2,15 @@
 // Runs steps, and measures their time and traffic.
 #include "timed_trainer.hpp"
 
+#include "trireme/deck/tokenizer.hpp"
+
 namespace trireme {
 
 Deck load_bench_deck(const DeckSource& source, Communicator& world) {
   return load_deck(source, world, [](Deck& d) {
+    take_vocabulary(d);
     TRM_REQUIRE(d.model.vocab_size > 0,
-                "bench makes its own tokens: set vocab_size in the deck");
+                "bench makes its own tokens: set vocab_size or vocab_file in the deck");
   });
 }
 

@@ -22,11 +22,13 @@ constexpr const char* kStorage = "storage";
 constexpr const char* kModel = "/model";
 constexpr const char* kMaster = "optimizer/master";  // a link to kModel where these are equal
 constexpr const char* kShards = "storage/shards";
+constexpr const char* kTokenizer = "storage/tokenizer";
 constexpr const char* kFrames = "storage/frames";
 constexpr h5::Seal kSeal{
     .kind = "checkpoint", .version = kFormatVersion, .bytes = 512, .oldest = kOldestVersion};
 /// More than any run reaches; products with the numbers of a batch do not overflow.
 constexpr std::int64_t kMostSamples = std::int64_t{1} << 44U;
+constexpr std::int64_t kMostDefinition = std::int64_t{1} << 30U;  // bytes of a tokenizer
 constexpr int kMostGroups = 16;  // levels of groups; a cycle of names must end
 
 std::string path_in(const std::string& folder) { return fmt::format("{}/{}", folder, kFile); }
@@ -42,6 +44,30 @@ void save_state(h5::File& file, const RunState& state) {
   if (!state.data.empty()) file.set_attribute("data", state.data);
   file.set_attribute("version", state.version);
   file.set_attribute("mesh", state.mesh);
+}
+
+/// A definition may have megabytes, of which compression leaves a third.
+void save_tokenizer(h5::File& file, const RunState& state) {
+  if (state.tokenizer_kind.empty()) return;
+  const std::string& text = state.tokenizer_definition;
+  const Shape shape{std::ssize(text)};
+  auto dataset =
+      file.create_dataset(kTokenizer, DType::u8, shape,
+                          {.checksum = !text.empty(), .deflate = text.empty() ? 0 : 1});
+  dataset.set_attribute("kind", state.tokenizer_kind);
+  if (!text.empty()) dataset.write(ConstView(text.data(), DType::u8, shape));
+}
+
+void load_tokenizer(const h5::File& file, RunState& state) {
+  if (!file.has_dataset(kTokenizer)) return;
+  const h5::Dataset dataset = file.dataset(kTokenizer);
+  const Shape shape = dataset.shape();
+  TRM_REQUIRE(dataset.dtype() == DType::u8 && shape.rank() == 1 && shape[0] <= kMostDefinition,
+              "{}: not the text of a tokenizer", dataset.where());
+  state.tokenizer_kind = dataset.text("kind");
+  std::string& text = state.tokenizer_definition;
+  text.resize(static_cast<std::size_t>(shape[0]));
+  if (!text.empty()) dataset.read(View(text.data(), DType::u8, shape));
 }
 
 void save_tensors(h5::File& file, const Manifest& manifest) {
@@ -109,7 +135,7 @@ void collect(const h5::Group& group, const std::string& prefix, int level,
 
 /// The name under which a tensor is stored: that of the values, where these are the masters.
 std::string stored_name(const h5::File& file, const std::string& name) {
-  const std::string masters = std::string(kMaster) + "/";
+  const std::string masters = fmt::format("{}/", kMaster);
   if (!name.starts_with(masters) || !file.is_link(kMaster)) return name;
   TRM_REQUIRE(file.link_target(kMaster) == kModel, "{} is no link to {}", kMaster, kModel);
   return fmt::format("model/{}", name.substr(masters.size()));
@@ -131,6 +157,7 @@ void write_index(const std::string& folder, const RunState& state, const Manifes
   h5::File file(path, h5::Mode::create, {.checksums = true, .user_block = kSeal.bytes});
   stamp(file, state.iteration);
   save_state(file, state);
+  save_tokenizer(file, state);
   save_tensors(file, manifest);
   save_shards(file, shards);
   file.close();
@@ -162,6 +189,7 @@ RunState load_state(const h5::File& file) {
   }
   state.deck = file.text("deck");
   if (file.has_attribute("data")) state.data = file.text("data");
+  load_tokenizer(file, state);
   state.version = file.text("version");
   state.mesh = file.text("mesh");
   for (const std::int64_t count :

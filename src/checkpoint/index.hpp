@@ -4,7 +4,9 @@
 // array. HDF5 group optimizer/master is a link to model where the values are the masters.
 // Dataset storage/shards is int64 [shards, 3]: each row has a shard's number, bytes, and
 // checksum of its frame. The frame is all bytes outside of tensors. Dataset storage/frames is
-// int64 [ranges, 3]: number, offset, bytes. The file's first 512 bytes are text: the format's
+// int64 [ranges, 3]: number, offset, bytes. Dataset
+// storage/tokenizer is the tokenizer's definition as bytes, and its attribute `kind` the kind.
+// The file's first 512 bytes are text: the format's
 // version, and the checksum of all other bytes.
 #pragma once
 

@@ -45,6 +45,12 @@ void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
   if (d.tokenizer_type == Type::characters && !d.vocab_file.empty()) {
     deck.warnings.emplace_back("vocab_file has no effect: CharLevelTokenizer reads no file");
   }
+  const bool takes_encoding =
+      d.tokenizer_type == Type::any || d.tokenizer_type == Type::tiktoken;
+  if (!d.tokenizer_encoding.empty() && (!takes_encoding || d.vocab_file.empty())) {
+    deck.warnings.emplace_back(
+        "tokenizer_encoding has an effect with vocab_file and TiktokenTokenizer only");
+  }
   const bool takes_merges = d.tokenizer_type == Type::any || d.tokenizer_type == Type::gpt2_bpe;
   if (!d.merge_file.empty() && (!takes_merges || d.vocab_file.empty())) {
     deck.warnings.emplace_back(

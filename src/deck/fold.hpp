@@ -7,9 +7,9 @@
 #include <string>
 
 #include "trireme/deck/keys.hpp"
+#include "trireme/deck/tree.hpp"
 
 #include "faults.hpp"
-#include "tree.hpp"
 
 namespace trireme::deck {
 

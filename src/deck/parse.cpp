@@ -90,7 +90,8 @@ void require_all(Merged& merged, bool deepspeed) {
   if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu")) {
     add("train_micro_batch_size_per_gpu (or train_batch_size)");
   }
-  if (!has("data_path") && !has("train_data_paths") && !has("vocab_size")) {
+  const bool has_size = has("vocab_size") || has("vocab_file");
+  if (!has("data_path") && !has("train_data_paths") && !has_size) {
     add("data_path, train_data_paths, or (without data) vocab_size");
   }
   if (missing.empty()) return;
@@ -167,10 +168,11 @@ Deck read_trees(F read, const std::vector<std::string>& overrides, Paths paths) 
 
 }  // namespace deck
 
-Deck parse_deck(const std::string& text, const std::string& name) {
+Deck parse_deck(const std::string& text, const std::string& name,
+                const std::vector<std::string>& overrides) {
   return deck::read_trees(
-      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); }, {},
-      deck::Paths::take);
+      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); },
+      overrides, deck::Paths::take);
 }
 
 Deck parse_deck_with_whole_widths(const std::string& text, const std::string& name) {

@@ -65,6 +65,22 @@ void check_tensor_parallel(const Deck& deck) {
       m.seq_length, micro, m.seq_length * micro, tp);
 }
 
+/// Samples during training take the values and rows as the training has them.
+void check_samples(const Deck& deck) {
+  if (deck.generation.sample_interval == 0) return;
+  TRM_REQUIRE(!deck.generation.sample_prompts.empty(),
+              "sample_interval {} needs sample_prompts, a list of texts",
+              deck.generation.sample_interval);
+  const char* const hinders = deck.zero.stage == 3               ? "zero_optimization.stage 3"
+                              : deck.sequence_parallel           ? "sequence_parallel"
+                              : deck.virtual_pipeline_chunks > 1 ? "virtual_pipeline_chunks"
+                              : deck.cuda_graphs                 ? "cuda_graphs"
+                                                                 : nullptr;
+  TRM_REQUIRE(hinders == nullptr,
+              "sample_interval does not work with {}: use `trireme generate` on checkpoints",
+              hinders);
+}
+
 void check_pipeline(const Deck& deck) {
   const std::int64_t pp = deck.pipe_parallel_size;
   const std::int64_t chunks = deck.virtual_pipeline_chunks;
@@ -231,6 +247,7 @@ void resolve(Deck& deck, int world_size) {
     check_sizes(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
+    check_samples(deck);
     check_run(deck);
     check_checkpoints(deck);
     deck::check_tuning(deck);

@@ -2,6 +2,8 @@
 // The attention branch.
 #include "trireme/ops/attention.hpp"
 
+#include "trireme/model/kv_cache.hpp"
+
 #include "branch.hpp"
 
 namespace trireme {
@@ -15,7 +17,8 @@ ConstView view_of(const Tensor& t) { return t.defined() ? ConstView(t.view()) : 
 
 Attention::Attention(const std::string& name, const ModelConfig& config,
                      const TensorParallel& tp, AttentionSetting setting)
-    : heads_{.kv_heads = config.num_kv_heads / tp.size(),
+    : layer_(setting.layer),
+      heads_{.kv_heads = config.num_kv_heads / tp.size(),
              .queries_per_kv = config.num_attention_heads / config.num_kv_heads,
              .head_dim = config.head_dim(),
              .first_head = config.num_attention_heads / tp.size() * tp.rank()},
@@ -68,6 +71,10 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
   state.made = query_key_value_.forward(ex, x, mb);
   prepare(ex, mb, state);
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
+  if (mb.cache != nullptr) {
+    use_cache(ex, *mb.cache, s, state);
+    if (!mb.cache->first) return state;
+  }
   state.lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
   ops::attention_forward(ex, {.shape = s,
                               .scores = scores_,
@@ -77,6 +84,28 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                               .out = state.out,
                               .lse = state.lse});
   return state;
+}
+
+void Attention::use_cache(const Exec& ex, const CachePass& pass, const AttentionShape& shape,
+                          State& state) const {
+  const View keys = pass.cache->keys(layer_);
+  const View values = pass.cache->values(layer_);
+  ops::cache_append(ex, {.shape = shape,
+                         .slots = pass.slots,
+                         .lengths = pass.lengths,
+                         .counts = pass.counts,
+                         .qkv = state.qkv,
+                         .keys = keys,
+                         .values = values});
+  if (pass.first) return;
+  ops::attention_cached(ex, {.shape = shape,
+                             .scores = scores_,
+                             .slots = pass.slots,
+                             .lengths = pass.lengths,
+                             .qkv = state.qkv,
+                             .keys = keys,
+                             .values = values,
+                             .out = state.out});
 }
 
 void Attention::keep(const State& state, Tape& tape) const {

@@ -178,7 +178,7 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
     : name_(fmt::format("layers.{}", layer)) {
   const auto attention = [&] {
     const std::string n = name_ + ".attention";
-    AttentionSetting setting{rotary, config.window_of(layer), attention_again};
+    AttentionSetting setting{layer, rotary, config.window_of(layer), attention_again};
     return Sublayer::Part{n, std::make_unique<Attention>(n, config, tp, std::move(setting))};
   };
   const auto mlp = [&] {

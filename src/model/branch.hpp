@@ -28,6 +28,7 @@ class Branch {
 
 /// What a layer's attention has of its own.
 struct AttentionSetting {
+  std::int64_t layer = 0;   ///< its number in the model
   Tensor rotary;            ///< the table of ops::rotary_table, or empty
   std::int64_t window = 0;  ///< keys that a query attends to; 0: all
   /// Attention puts no array on the tape, and backward recomputes all from x.
@@ -57,10 +58,15 @@ class Attention : public Branch {
   [[nodiscard]] State attend(const Exec& ex, const Tensor& x, const MicroBatch& mb) const;
   /// Makes state.qkv from state.made, whose memory qkv takes if there are no norms.
   void prepare(const Exec& ex, const MicroBatch& mb, State& state) const;
+  /// Adds the rows' keys and values to the cache. Computes state.out if the rows attend to the
+  /// cache.
+  void use_cache(const Exec& ex, const CachePass& pass, const AttentionShape& shape,
+                 State& state) const;
   void keep(const State& state, Tape& tape) const;
   [[nodiscard]] AttentionShape shape(const MicroBatch& mb) const;
   [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
 
+  std::int64_t layer_;
   AttentionShape heads_;
   ScoreRule scores_;
   double dropout_;

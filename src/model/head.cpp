@@ -161,9 +161,48 @@ Tensor Head::backward(const Exec& ex, const Tensor&, Tape& tape) {
 
 Tensor Head::logits(const Exec& ex, const Tensor& x) const {
   const Tensor all = in_.forward(ex, x);
-  Tensor y = ex.make(all.dtype(), Shape{all.rows(), weight_->value.rows()});
+  Tensor y = ex.make(accumulator_type(all.dtype()), Shape{all.rows(), weight_->value.rows()});
   logits_into(ex, all, y);
   return y;
+}
+
+Tensor Head::score(const Exec& ex, const Tensor& x, const ConstView& targets) const {
+  const Tensor all = in_.forward(ex, x);
+  const View weight = weight_->value;
+  const DType type = accumulator_type(all.dtype());
+  const std::int64_t rows = all.rows();
+  const Tensor buffer = ex.make(type, logits_buffer(ex.device, rows, weight_->global_shape[0],
+                                                    tp_.size(), weight.rows()));
+  Tensor sums = ex.make(type, Shape{2, rows});
+  const Tensor max = ex.make(type, Shape{rows});
+  const View sum = sums.view().slice_rows(0, 1);
+  const View picked = sums.view().slice_rows(1, 1);
+  const View tops = max.view().reshape(Shape{1, rows});
+  const ConstView wanted = targets.reshape(Shape{1, rows});
+  const std::int64_t first = weight_->box.offset[0];
+  for (std::int64_t at = 0; at < rows; at += buffer.rows()) {
+    const std::int64_t n = std::min(buffer.rows(), rows - at);
+    const View part = buffer.view().slice_rows(0, n).slice_cols(0, weight.rows());
+    logits_into(ex, all.view().slice_rows(at, n), part);
+    ops::softmax_local(ex, {.logits = part,
+                            .targets = wanted.slice_cols(at, n),
+                            .first_column = first,
+                            .max = tops.slice_cols(at, n),
+                            .sum = sum.slice_cols(at, n),
+                            .picked = picked.slice_cols(at, n)});
+  }
+  const Tensor global_max = ex.make(type, Shape{rows});
+  ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
+  if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
+  ops::softmax_rescale(ex, {.global_max = global_max,
+                            .targets = wanted,
+                            .first_column = first,
+                            .columns = weight.rows(),
+                            .max = max,
+                            .sum = sum,
+                            .picked = picked});
+  if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
+  return sums;
 }
 
 }  // namespace trireme

@@ -25,8 +25,10 @@ class Head : public Module {
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape) override;
   void visit(const ParameterVisitor& f) override;
   [[nodiscard]] bool gradient_in_forward() const override { return true; }
-  /// This rank's columns of the logits, [rows, local vocabulary].
+  /// This rank's columns of the logits, [rows, local vocabulary], in x's accumulator_type.
   [[nodiscard]] Tensor logits(const Exec& ex, const Tensor& x) const;
+  /// See ModelPart::score().
+  [[nodiscard]] Tensor score(const Exec& ex, const Tensor& x, const ConstView& targets) const;
   [[nodiscard]] Parameter& weight() { return *weight_; }
 
  private:

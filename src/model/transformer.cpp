@@ -8,6 +8,7 @@
 #include "trireme/device/block_pool.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/ops/attention.hpp"
+#include "trireme/ops/embedding.hpp"
 
 #include "block.hpp"
 #include "embedding.hpp"
@@ -287,10 +288,25 @@ void ModelPart::observe_uses(const Exec& ex, const std::vector<UnitUse>& uses,
   }
 }
 
-Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
+Tensor ModelPart::before_head(const Exec& ex, Tensor x, Tape& tape) {
   TRM_CHECK(last_, "a model part without the head has no logits");
   for (std::size_t i = 0; i + 1 < units_.size(); ++i) x = units_[i]->forward(ex, x, tape);
+  return x;
+}
+
+Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& rows) {
+  x = before_head(ex, std::move(x), tape);
+  if (!rows.empty()) {
+    Tensor chosen = ex.make(x.dtype(), Shape{rows.count(), x.cols()});
+    ops::embedding_forward(ex, {.ids = rows, .table = x, .first_row = 0, .y = chosen});
+    x = std::move(chosen);
+  }
   return dynamic_cast<Head&>(*units_.back()).logits(ex, x);
+}
+
+Tensor ModelPart::score(const Exec& ex, Tensor x, Tape& tape) {
+  x = before_head(ex, std::move(x), tape);
+  return dynamic_cast<Head&>(*units_.back()).score(ex, x, tape.micro_batch().targets);
 }
 
 void ModelPart::visit(const ParameterVisitor& f) {

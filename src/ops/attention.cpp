@@ -32,6 +32,23 @@ void check(const ConstView& qkv, const AttentionShape& a, const Dropout& dropout
   check_contiguous({lse});
 }
 
+/// What the operations on a cache have in common.
+void check_cache(const AttentionShape& a, const ConstView& qkv, const ConstView& keys,
+                 const ConstView& values, std::initializer_list<ConstView> per_sequence) {
+  TRM_CHECK(qkv.rows() == a.batch * a.seq && qkv.cols() == a.row_width(),
+            "a cache for {} heads × {} on {}", a.heads(), a.head_dim, qkv.shape().str());
+  TRM_CHECK(keys.shape().rank() == 4 && keys.shape()[1] == a.kv_heads &&
+                keys.shape()[3] == a.head_dim && values.shape() == keys.shape(),
+            "a cache {} for {} kv heads × {}", keys.shape().str(), a.kv_heads, a.head_dim);
+  for (const ConstView& v : per_sequence) {
+    TRM_CHECK(v.dtype() == DType::i32 && v.count() == a.batch, "{} numbers for {} sequences",
+              v.count(), a.batch);
+  }
+  check_contiguous(per_sequence);
+  check_contiguous({keys, values});
+  check_types(qkv, {keys, values});
+}
+
 void check(const ScoreRule& scores) {
   TRM_CHECK(
       scores.scale >= 0 && scores.softcap >= 0 && scores.window >= 0 && scores.alibi_heads >= 0,
@@ -111,6 +128,20 @@ void attention_backward(const Exec& ex, const AttentionBackward& op) {
   check_types(op.qkv, {op.dqkv});
   check_per_row(op.first_keys, op.qkv);
   check(op.scores);
+  ex.kernels.run(ex.stream, op);
+}
+
+void cache_append(const Exec& ex, const CacheAppend& op) {
+  check_cache(op.shape, op.qkv, op.keys, op.values, {op.slots, op.lengths, op.counts});
+  ex.kernels.run(ex.stream, op);
+}
+
+void attention_cached(const Exec& ex, const AttentionCached& op) {
+  check_cache(op.shape, op.qkv, op.keys, op.values, {op.slots, op.lengths});
+  TRM_CHECK(op.shape.seq == 1 && op.out.rows() == op.qkv.rows() &&
+                op.out.cols() == op.shape.heads() * op.shape.head_dim,
+            "cached attention of {} rows to {}", op.qkv.rows(), op.out.shape().str());
+  check_types(op.qkv, {op.out});
   ex.kernels.run(ex.stream, op);
 }
 

@@ -7,6 +7,7 @@
 #include "trireme/core/error.hpp"
 #include "trireme/core/printable.hpp"
 
+#include "short_merge.hpp"
 #include "utf8.hpp"
 
 namespace trireme {
@@ -57,16 +58,49 @@ Bpe::Bpe(Vocabulary vocabulary, PairTable merges, BpeOptions options, const std:
         options_.bytes ? std::string(1, static_cast<char>(byte)) : fallback_token(byte);
     byte_ids_[byte] = vocabulary_.id_of(token).value_or(-1);
   }
-  if (!options_.bytes) neighbours_ = neighbours_in(vocabulary_);
+  if (options_.bytes) {
+    index_bytes();
+  } else {
+    neighbours_ = neighbours_in(vocabulary_);
+  }
+  if (options_.ignore_merges) find_wholes();
+}
+
+void Bpe::index_bytes() {
+  if (std::ranges::find(byte_ids_, -1) != byte_ids_.end() ||
+      merges_.largest_rank() >= ShortMerge::kRanks) {
+    return;
+  }
+  byte_pairs_.resize(std::size_t{1} << 16);
+  for (unsigned pair = 0; pair < byte_pairs_.size(); ++pair) {
+    byte_pairs_[pair] = merges_.find(byte_ids_[pair >> 8], byte_ids_[pair & 255]);
+  }
+}
+
+void Bpe::find_wholes() {
+  std::vector<std::int32_t> ids;
+  for (std::int32_t id = 0; id < vocabulary_.size(); ++id) {
+    const std::string& token = vocabulary_.token_of(id);
+    if (token.empty() || vocabulary_.id_of(token) != id) continue;
+    ids.clear();
+    merge(token, ids);
+    if (ids.size() != 1 || ids[0] != id) wholes_.emplace(token, id);
+  }
 }
 
 void Bpe::encode(std::string_view piece, std::vector<std::int32_t>& ids) const {
-  if (options_.ignore_merges) {
-    if (const auto id = vocabulary_.id_of(piece)) {
-      ids.push_back(*id);
+  if (!wholes_.empty()) {
+    const auto whole = wholes_.find(piece);
+    if (whole != wholes_.end()) {
+      ids.push_back(whole->second);
       return;
     }
   }
+  merge(piece, ids);
+}
+
+void Bpe::merge(std::string_view piece, std::vector<std::int32_t>& ids) const {
+  if (!byte_pairs_.empty() && piece.size() <= ShortMerge::kMost) return merge_short(piece, ids);
   thread_local std::vector<std::int32_t> symbols;
   symbols.clear();
   if (options_.bytes) {
@@ -76,6 +110,16 @@ void Bpe::encode(std::string_view piece, std::vector<std::int32_t>& ids) const {
   }
   merge_all(merges_, symbols);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
+}
+
+void Bpe::merge_short(std::string_view piece, std::vector<std::int32_t>& ids) const {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(piece[i]); };
+  ShortMerge short_merge;
+  for (std::size_t i = 0; i < piece.size(); ++i) short_merge.symbols[i] = byte_ids_[byte(i)];
+  short_merge.run(
+      merges_, piece.size(),
+      [&](std::size_t i) { return byte_pairs_[std::size_t{byte(i)} << 8U | byte(i + 1)]; },
+      [&](std::int32_t id) { ids.push_back(id); });
 }
 
 void Bpe::split_bytes(std::string_view piece, std::vector<std::int32_t>& symbols) const {

@@ -47,6 +47,10 @@ class Bpe : public Model {
   [[nodiscard]] bool separates(char32_t before, char32_t after) const override;
 
  private:
+  void merge_short(std::string_view piece, std::vector<std::int32_t>& ids) const;
+  void merge(std::string_view piece, std::vector<std::int32_t>& ids) const;
+  void index_bytes();
+  void find_wholes();
   void split_bytes(std::string_view piece, std::vector<std::int32_t>& symbols) const;
   void split_characters(std::string_view piece, std::vector<std::int32_t>& symbols) const;
   [[nodiscard]] std::int32_t character_id(std::string_view piece, std::size_t at,
@@ -59,6 +63,9 @@ class Bpe : public Model {
   std::int32_t unknown_ = -1;
   std::array<std::int32_t, 256> byte_ids_{};  ///< −1: no token
   bool has_fallback_ = false;
+  std::vector<Merge> byte_pairs_;  ///< indexed by both bytes; empty: search
+  /// With ignore_merges: the tokens that merging their bytes does not give.
+  std::unordered_map<std::string_view, std::int32_t> wholes_;
   std::vector<std::uint64_t> neighbours_;  ///< pairs of code points within tokens, sorted
 };
 

@@ -3,35 +3,25 @@
 #include "pair_table.hpp"
 
 #include <algorithm>
-#include <array>
 #include <queue>
+
+#include "short_merge.hpp"
 
 namespace trireme {
 
 namespace {
 
-constexpr std::size_t kShort = 64;
-
 /// O(n²) with small constants: words have a few symbols.
 void merge_short(const PairTable& merges, std::vector<std::int32_t>& symbols) {
-  std::array<Merge, kShort> pairs;  // pairs[i] is that of symbols i and i + 1
-  std::size_t n = symbols.size();
-  std::int32_t* const ids = symbols.data();
-  for (std::size_t i = 0; i + 1 < n; ++i) pairs[i] = merges.find(ids[i], ids[i + 1]);
-  while (n > 1) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i + 1 < n; ++i) {
-      if (pairs[i].rank < pairs[best].rank) best = i;
-    }
-    if (pairs[best].rank == Merge::kNone) break;
-    ids[best] = pairs[best].id;
-    --n;
-    for (std::size_t i = best + 1; i < n; ++i) ids[i] = ids[i + 1];
-    for (std::size_t i = best; i + 1 < n; ++i) pairs[i] = pairs[i + 1];
-    if (best > 0) pairs[best - 1] = merges.find(ids[best - 1], ids[best]);
-    if (best + 1 < n) pairs[best] = merges.find(ids[best], ids[best + 1]);
-  }
-  symbols.resize(n);
+  ShortMerge short_merge;
+  std::copy(symbols.begin(), symbols.end(), short_merge.symbols.begin());
+  const std::size_t n = symbols.size();
+  const std::vector<std::int32_t>& given = symbols;
+  std::size_t left = 0;
+  short_merge.run(
+      merges, n, [&](std::size_t i) { return merges.find(given[i], given[i + 1]); },
+      [&](std::int32_t id) { symbols[left++] = id; });
+  symbols.resize(left);
 }
 
 /// O(n log n): symbols are a linked list, and a heap holds the pairs.
@@ -92,7 +82,7 @@ class LongMerge {
 
 void merge_all(const PairTable& merges, std::vector<std::int32_t>& symbols) {
   if (symbols.size() < 2) return;
-  if (symbols.size() <= kShort) {
+  if (symbols.size() <= ShortMerge::kMost && merges.largest_rank() < ShortMerge::kRanks) {
     merge_short(merges, symbols);
   } else {
     LongMerge(merges, symbols).run();

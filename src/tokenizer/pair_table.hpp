@@ -2,9 +2,12 @@
 // PairTable: which two neighbours a byte-pair encoding merges, when, and into what.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "huge_pages.hpp"
 
 namespace trireme {
 
@@ -21,17 +24,25 @@ class PairTable {
   /// Returns false if the pair has a merge already.
   bool add(std::int32_t left, std::int32_t right, Merge merge) {
     if (2 * (count_ + 1) > entries_.size()) reserve(2 * count_ + 8);
-    Entry& entry = entries_[slot_of(key_of(left, right))];
+    const std::uint64_t key = key_of(left, right);
+    Entry& entry = entries_[slot_of(hash_of(key), key)];
     if (entry.key != kFree) return false;
-    entry = {key_of(left, right), merge};
+    entry = {key, merge};
+    set_bit(hash_of(key));
+    largest_rank_ = std::max(largest_rank_, merge.rank);
     ++count_;
     return true;
   }
   /// Merge::kNone is the rank of a pair that never merges.
   [[nodiscard]] Merge find(std::int32_t left, std::int32_t right) const {
-    return entries_[slot_of(key_of(left, right))].merge;
+    const std::uint64_t key = key_of(left, right);
+    const std::uint64_t hash = hash_of(key);
+    const std::uint64_t bit = hash >> (shift_ - kMoreBits);
+    if ((bits_[bit / 64] >> bit % 64 & 1U) == 0) return {};
+    return entries_[slot_of(hash, key)].merge;
   }
   [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] std::uint32_t largest_rank() const { return largest_rank_; }
 
  private:
   struct Entry {
@@ -44,8 +55,16 @@ class PairTable {
     return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 |
            static_cast<std::uint32_t>(right);
   }
-  [[nodiscard]] std::size_t slot_of(std::uint64_t key) const {
-    std::size_t i = (key * 0x9e3779b97f4a7c15U) >> shift_;
+  static std::uint64_t hash_of(std::uint64_t key) {
+    key ^= key >> 32U << 13U;
+    return key * 0x9e3779b97f4a7c15U;
+  }
+  void set_bit(std::uint64_t hash) {
+    const std::uint64_t bit = hash >> (shift_ - kMoreBits);
+    bits_[bit / 64] |= std::uint64_t{1} << bit % 64;
+  }
+  [[nodiscard]] std::size_t slot_of(std::uint64_t hash, std::uint64_t key) const {
+    std::size_t i = hash >> shift_;
     while (entries_[i].key != key && entries_[i].key != kFree) {
       i = (i + 1) & (entries_.size() - 1);
     }
@@ -55,17 +74,25 @@ class PairTable {
     unsigned bits = 4;
     while ((std::size_t{1} << bits) < 2 * pairs + 2) ++bits;
     if ((std::size_t{1} << bits) <= entries_.size()) return;
-    std::vector<Entry> old(std::size_t{1} << bits);
+    std::vector<Entry, HugePages<Entry>> old(std::size_t{1} << bits);
     old.swap(entries_);
     shift_ = 64 - bits;
+    bits_.assign((std::size_t{1} << (bits + kMoreBits)) / 64, 0);
     for (const Entry& entry : old) {
-      if (entry.key != kFree) entries_[slot_of(entry.key)] = entry;
+      if (entry.key == kFree) continue;
+      entries_[slot_of(hash_of(entry.key), entry.key)] = entry;
+      set_bit(hash_of(entry.key));
     }
   }
 
-  std::vector<Entry> entries_;
+  static constexpr unsigned kMoreBits = 2;
+
+  std::vector<Entry, HugePages<Entry>> entries_;
+  /// Four bits for an entry. Most pairs never merge, and a bit that is clear says so.
+  std::vector<std::uint64_t> bits_;
   unsigned shift_ = 60;
   std::size_t count_ = 0;
+  std::uint32_t largest_rank_ = 0;
 };
 
 /// Merges the neighbour pair of lowest rank, the leftmost of equals, until none is left.

@@ -17,6 +17,7 @@ namespace trireme {
 namespace {
 
 constexpr std::size_t kIdsAtOnce = 4096;
+constexpr std::size_t kWordsAtOnce = 256;
 // A long text is encoded in pieces whose normal form stays in the processor's cache.
 constexpr std::size_t kTextAtOnce = 1 << 16;
 
@@ -82,7 +83,9 @@ struct Pipeline::Workspace {
   std::vector<Part> parts;
   std::vector<Part> inner_parts;
   std::vector<std::int32_t> word_ids;
-  std::array<std::size_t, 512> ends;
+  std::array<std::size_t, kWordsAtOnce> ends;
+  std::array<WordCache::Key, kWordsAtOnce> keys;  ///< short words'
+  std::array<std::uint32_t, kWordsAtOnce> slots;  ///< their slots in the cache
   std::array<std::int32_t, kIdsAtOnce + WordCache::kMostIds> ids;
   std::size_t count = 0;  ///< ids that wait in `ids`
   std::vector<std::int32_t>* to = nullptr;
@@ -230,7 +233,7 @@ void Pipeline::encode_section(std::string_view text, const Section& section,
     return;
   }
   if (parts_.pre_tokenizer == nullptr) {
-    encode_word(text, text.data() + text.size(), work);
+    encode_rare(text, work);
     return;
   }
   Pieces& pieces = work.pieces;
@@ -238,40 +241,56 @@ void Pipeline::encode_section(std::string_view text, const Section& section,
   pieces.ends.assign(1, text.size());
   pieces.section = section;
   parts_.pre_tokenizer->split(pieces);
-  const char* const limit = pieces.text.data() + pieces.text.size();
-  for (std::size_t i = 0; i < pieces.ends.size(); ++i) {
-    encode_word(pieces.piece(i), limit, work);
+  const std::span<const std::size_t> ends = pieces.ends;
+  for (std::size_t i = 0; i < ends.size(); i += kWordsAtOnce) {
+    const std::size_t n = std::min(kWordsAtOnce, ends.size() - i);
+    encode_run(pieces.text, pieces.begin_of(i), ends.subspan(i, n), work);
   }
 }
 
 void Pipeline::encode_words(std::string_view text, Workspace& work) const {
-  const char* const limit = text.data() + text.size();
-  std::size_t begin = 0;
-  while (begin < text.size()) {
+  for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t n = parts_.scanner->scan(text, begin, work.ends);
-    for (std::size_t i = 0; i < n; ++i) {
-      encode_word(text.substr(begin, work.ends[i] - begin), limit, work);
-      begin = work.ends[i];
-    }
+    encode_run(text, begin, std::span(work.ends).first(n), work);
+    begin = work.ends[n - 1];
   }
 }
 
-inline void Pipeline::encode_word(std::string_view word, const char* limit,
-                                  Workspace& work) const {
-  if (word.size() <= WordCache::kShortWord) {
-    const WordCache::Key key = WordCache::key_of(word, limit);
-    if (const WordCache::Entry* const entry = work.cache.find(key)) {
-      // Most words have few ids: a copy of fixed size needs no loop.
-      std::memcpy(work.ids.data() + work.count, entry->ids.data(), 4 * sizeof(std::int32_t));
-      if (entry->count > 4) {
-        std::memcpy(work.ids.data() + work.count + 4, entry->ids.data() + 4,
-                    (WordCache::kMostIds - 4) * sizeof(std::int32_t));
-      }
-      work.count += entry->count;
-      if (work.count >= kIdsAtOnce) work.flush();
-      return;
+/// Words that stand end to end, at most kWordsAtOnce. Memory of the cache is asked for before
+/// the first word needs it.
+void Pipeline::encode_run(std::string_view text, std::size_t begin,
+                          std::span<const std::size_t> ends, Workspace& work) const {
+  const char* const limit = text.data() + text.size();
+  std::size_t at = begin;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    const std::size_t size = ends[i] - at;
+    if (size <= WordCache::kShortWord) {
+      work.keys[i] = WordCache::key_of(text.substr(at, size), limit);
+      work.slots[i] = static_cast<std::uint32_t>(work.cache.slot_of(work.keys[i]));
+      work.cache.prefetch(work.slots[i]);
     }
-  } else if (word.size() <= WordCache::kLongestWord) {
+    at = ends[i];
+  }
+  at = begin;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    const std::string_view word = text.substr(at, ends[i] - at);
+    at = ends[i];
+    const WordCache::Entry* const entry = word.size() <= WordCache::kShortWord
+                                              ? work.cache.find(work.keys[i], work.slots[i])
+                                              : nullptr;
+    if (entry == nullptr) {
+      encode_rare(word, work);
+      continue;
+    }
+    // A copy of fixed size needs no loop.
+    std::memcpy(work.ids.data() + work.count, entry->ids.data(), sizeof(entry->ids));
+    work.count += entry->count;
+    if (work.count >= kIdsAtOnce) work.flush();
+  }
+}
+
+void Pipeline::encode_rare(std::string_view word, Workspace& work) const {
+  if (word.size() <= WordCache::kLongestWord) {
     const auto ids = work.cache.find_long(word);
     if (!ids.empty()) {
       work.append(ids);

@@ -64,7 +64,9 @@ class Pipeline : public Tokenizer {
   void encode_at_once(std::string_view text, TextPart part, Workspace& work) const;
   void encode_section(std::string_view text, const Section& section, Workspace& work) const;
   void encode_words(std::string_view text, Workspace& work) const;
-  void encode_word(std::string_view word, const char* limit, Workspace& work) const;
+  void encode_run(std::string_view text, std::size_t begin, std::span<const std::size_t> ends,
+                  Workspace& work) const;
+  void encode_rare(std::string_view word, Workspace& work) const;
 
   PipelineParts parts_;
   std::int64_t vocab_size_ = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ascii_letters.hpp"
 #include "scanner_classes.hpp"
 
 namespace trireme {
@@ -37,6 +38,7 @@ class Scan {
 
   /// Where the word that begins at `at` ends.
   [[nodiscard]] const char* next(const char* at) const {
+    if (const char* end = plain_word(at); end != nullptr) return end;
     const ClassTable::Item first = classes_.at(at, end_);
     const char* const behind = at + first.bytes;
     if (R.has_contractions && !R.ends_words && *at == '\'') {
@@ -56,6 +58,29 @@ class Scan {
   }
 
  private:
+  /// What word() finds where it consists of ASCII and ASCII follows; else null.
+  [[nodiscard]] const char* plain_word(const char* at) const {
+    if (!AsciiLetters::kWorks || end_ - at <= AsciiLetters::kBytes) return nullptr;
+    const auto byte = static_cast<unsigned char>(*at);
+    if (byte >= 0x80) return nullptr;
+    if (!in(classes_.of(byte), kLetters)) {
+      const bool is_prefix = R.joins_any ? !in(classes_.of(byte), kNoPrefix) : byte == ' ';
+      if (!is_prefix || (R.has_contractions && !R.ends_words && byte == '\'')) return nullptr;
+      ++at;
+    }
+    const AsciiLetters ahead(at);
+    std::size_t size = 0;
+    if constexpr (R.by_case) {
+      size = ahead.upper();
+      size += ahead.lower_from(size);
+    } else {
+      size = ahead.letters();
+    }
+    if (size == 0 || size >= 8) return nullptr;
+    const char* const end = at + size;
+    return static_cast<unsigned char>(*end) < 0x80 ? with_suffix(end) : nullptr;
+  }
+
   /// [^\r\n\p{L}\p{N}]?\p{L}+ or  ?\p{L}+ or o200k's two alternatives; null if none matches.
   [[nodiscard]] const char* word(const char* at, ClassTable::Item first,
                                  const char* behind) const {

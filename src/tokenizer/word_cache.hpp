@@ -10,7 +10,10 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "huge_pages.hpp"
 
 namespace trireme {
 
@@ -18,7 +21,7 @@ class WordCache {
  public:
   static constexpr std::size_t kShortWord = 15;     ///< bytes that a key holds
   static constexpr std::size_t kLongestWord = 128;  ///< bytes; longer words are not kept
-  static constexpr std::size_t kMostIds = 11;       ///< largest number for a short word
+  static constexpr std::size_t kMostIds = 3;        ///< in a short word's entry; more elsewhere
 
   /// The bytes of a short word, and their number.
   struct Key {
@@ -26,14 +29,13 @@ class WordCache {
     std::uint64_t high;
     bool operator==(const Key&) const = default;
   };
-  /// One line of the processor's cache.
-  struct alignas(64) Entry {
+  struct Entry {
     Key key{0, 0};
     std::uint32_t count = 0;  ///< ids; 0 for a free entry
     std::array<std::int32_t, kMostIds> ids{};
   };
 
-  WordCache() : entries_(kEntries), long_entries_(kLongEntries) {}
+  WordCache() : lines_(std::size_t{1} << kBits), long_entries_(kLongEntries) {}
 
   /// The key of a short word. `text` is readable up to `limit`, which spares a copy.
   [[nodiscard]] static Key key_of(std::string_view word, const char* limit) {
@@ -51,13 +53,24 @@ class WordCache {
     }
     return {low, high | static_cast<std::uint64_t>(n) << 56};
   }
-  /// The entry of a short word, or null.
-  [[nodiscard]] const Entry* find(const Key& key) const {
-    const Entry* const at = &entries_[slot_of(key)];
-    if (at[0].key == key) return at;
-    return at[1].key == key ? at + 1 : nullptr;
+  /// Where a short word's entry would be. Costs no memory access.
+  [[nodiscard]] std::size_t slot_of(const Key& key) const {
+    std::uint64_t h = key.low * 0x9e3779b97f4a7c15U ^ std::rotl(key.high, 29);
+    h ^= h >> 32;
+    h *= 0xd6e8feb86659fd93U;
+    return static_cast<std::size_t>(h >> (64 - kBits));
   }
-  /// The ids of a longer word; none if it is not kept.
+  /// Asks for the memory of a slot, before find() needs it.
+  void prefetch(std::size_t slot) const { __builtin_prefetch(&lines_[slot]); }
+  /// The entry of a short word, or null. A word that is found again outlasts new words.
+  [[nodiscard]] const Entry* find(const Key& key, std::size_t slot) {
+    Line& line = lines_[slot];
+    if (line[0].key == key) return &line[0];
+    if (!(line[1].key == key)) return nullptr;
+    std::swap(line[0], line[1]);
+    return &line[0];
+  }
+  /// The ids of a word whose entry is none of the short ones; none if it is not kept.
   [[nodiscard]] std::span<const std::int32_t> find_long(std::string_view word) const;
   /// Keeps the ids of a word in place of an older word.
   void insert(std::string_view word, std::span<const std::int32_t> ids);
@@ -69,10 +82,10 @@ class WordCache {
     std::uint16_t bytes = 0;  ///< 0 for a free entry
     std::uint16_t count = 0;
   };
-  static constexpr std::size_t kWays = 2;
-  static constexpr unsigned kBits = 16;
-  static constexpr std::size_t kEntries = kWays << kBits;
-  static constexpr unsigned kLongBits = 14;
+  /// One line of the processor's cache.
+  struct alignas(64) Line : std::array<Entry, 2> {};
+  static constexpr unsigned kBits = 17;
+  static constexpr unsigned kLongBits = 16;
   static constexpr std::size_t kLongEntries = std::size_t{1} << kLongBits;
   static constexpr std::size_t kStore = 1 << 20;  ///< ids, and words in fours of bytes
   static constexpr std::array<std::uint64_t, 9> kMasks = {0,
@@ -86,15 +99,9 @@ class WordCache {
                                                           ~std::uint64_t{0}};
 
   static std::uint64_t hash_of(std::string_view word);
-  [[nodiscard]] static std::size_t slot_of(const Key& key) {
-    std::uint64_t h = key.low * 0x9e3779b97f4a7c15U ^ std::rotl(key.high, 29);
-    h ^= h >> 32;
-    h *= 0xd6e8feb86659fd93U;
-    return static_cast<std::size_t>(h >> (64 - kBits)) * kWays;
-  }
   static std::size_t fours(std::size_t bytes) { return (bytes + 3) / 4; }
 
-  std::vector<Entry> entries_;
+  std::vector<Line, HugePages<Line>> lines_;
   std::vector<LongEntry> long_entries_;
   std::vector<std::int32_t> store_;
 };

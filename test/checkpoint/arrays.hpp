@@ -33,6 +33,8 @@ inline RunState some_state(std::int64_t iteration) {
           .clean_steps = 999,
           .hysteresis = 2,
           .deck = "num_layers: 6\nsave: \"größe\"\n" + std::string(100'000, '#'),
+          .tokenizer_kind = "hugging-face",
+          .tokenizer_definition = "{\"größe\": 1}" + std::string(100'000, ' '),
           .version = "0.1.0",
           .mesh = "dp 2 × tp 1 × pp 1"};
 }

@@ -18,8 +18,11 @@ struct RunState {
   // See optim's LossScaleState. A checkpoint without these two values gets the defaults.
   std::int64_t clean_steps = 0;
   std::int64_t hysteresis = -1;
-  std::string deck;     ///< resolved, YAML
-  std::string data{};   ///< what the data files hold; empty in checkpoints of earlier versions
+  std::string deck;    ///< resolved, YAML
+  std::string data{};  ///< what the data files hold; empty in checkpoints of earlier versions
+  /// The run's tokenizer, for make_tokenizer(); both empty where it is not known.
+  std::string tokenizer_kind{};
+  std::string tokenizer_definition{};
   std::string version;  ///< the program's version when it wrote the checkpoint
   std::string mesh;     ///< "dp 2 × tp 1 × pp 1": for people
   std::int64_t format_version = kFormat;  ///< the checkpoint's, where read from one

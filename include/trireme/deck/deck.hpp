@@ -13,6 +13,7 @@
 
 #include "trireme/comm/mesh.hpp"
 #include "trireme/data/packing.hpp"
+#include "trireme/deck/generation.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/optim/config.hpp"
 #include "trireme/pipeline/plan.hpp"
@@ -47,6 +48,7 @@ struct DeckSettings {
   PrecisionConfig types;
   LossScaleConfig loss_scale;
   RecomputeConfig recompute;
+  GenerationConfig generation;
 
   int pipe_parallel_size = 1;   ///< pipeline stages
   int model_parallel_size = 1;  ///< ranks of tensor parallelism
@@ -109,7 +111,8 @@ struct DeckSettings {
   TokenizerType tokenizer_type = TokenizerType::any;
   std::string vocab_file;  ///< the tokenizer of data that have none; empty: none is named
   std::string merge_file;  ///< GPT-2's merges; empty: merges.txt beside vocab_file
-  double fim_rate = 0;     ///< share of documents with fill-in-the-middle
+  std::string tokenizer_encoding;  ///< whose pattern a .tiktoken file needs; empty: recognised
+  double fim_rate = 0;             ///< share of documents with fill-in-the-middle
   double fim_spm_rate = 0.5;
   std::vector<std::int64_t> fim_tokens;  ///< ids of the marks for prefix, middle, suffix
   std::string split;  ///< see split_fractions(); empty: chosen from kDefaultSplit by the data
@@ -161,9 +164,10 @@ struct Deck : DeckSettings {
 [[nodiscard]] Deck read_deck(const std::vector<std::string>& files,
                              const std::vector<std::string>& overrides = {});
 
-/// Parses a deck from `text`; `name` stands for the file in messages. Paths are taken as they
-/// stand, as in a resolved deck.
-[[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
+/// Parses a deck from `text`; `name` stands for the file in messages. `overrides` are those of
+/// read_deck(). Paths are taken as they stand, as in a resolved deck.
+[[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name,
+                              const std::vector<std::string>& overrides = {});
 
 /// parse_deck() for a resolved deck of an older version, which took `intermediate_size` for the
 /// whole up-projection of a gated MLP.

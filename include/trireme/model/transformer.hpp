@@ -69,8 +69,12 @@ class ModelPart {
   /// Calls the observers of `uses` for a pass that a graph computes.
   void observe_uses(const Exec& ex, const std::vector<UnitUse>& uses, const PartPass& pass);
   /// Forward of the last part without the loss: this rank's columns of the logits [rows, local
-  /// vocabulary].
-  [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
+  /// vocabulary], in accumulator_type. `rows` (int32) chooses rows; empty: all rows in order.
+  [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& rows = {});
+  /// Forward of the last part for the micro-batch's targets, without the whole logits. The
+  /// result is [2, rows], equal on all ranks of tp: Σ exp(z − m), and z_target − m, where m is
+  /// the row's greatest logit. Rows whose target is below 0 hold any numbers.
+  [[nodiscard]] Tensor score(const Exec& ex, Tensor x, Tape& tape);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
   /// Bytes of pinned host memory taken so far for inputs of recompute groups.
@@ -82,6 +86,8 @@ class ModelPart {
   /// Whether a unit is the first, or the last, of a recompute group.
   [[nodiscard]] bool opens_group(std::size_t unit) const;
   [[nodiscard]] bool closes_group(std::size_t unit) const;
+  /// Forward of the last part up to the head.
+  [[nodiscard]] Tensor before_head(const Exec& ex, Tensor x, Tape& tape);
   [[nodiscard]] bool computed_again(std::size_t unit) const {
     return first_again_ <= unit && unit < end_again_;
   }

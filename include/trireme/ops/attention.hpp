@@ -66,4 +66,29 @@ struct AttentionBackward {
 };
 void attention_backward(const Exec& ex, const AttentionBackward& op);
 
+/// Copies keys and values of new tokens behind those that a cache holds.
+struct CacheAppend {
+  AttentionShape shape;
+  ConstView slots;    ///< int32 [batch]: each sequence's place in the cache
+  ConstView lengths;  ///< int32 [batch]: tokens that the slot holds already
+  ConstView counts;   ///< int32 [batch]: how many of a sequence's seq rows are tokens
+  ConstView qkv;      ///< [batch·seq, row_width]
+  View keys;          ///< [slots, kv_heads, max_length, head_dim]
+  View values;        ///< like keys
+};
+void cache_append(const Exec& ex, const CacheAppend& op);
+
+/// Attention of one token of each sequence over the cache, which holds this token too.
+struct AttentionCached {
+  AttentionShape shape;   ///< seq is 1
+  ScoreRule scores = {};  ///< the window counts keys back from the token
+  ConstView slots;        ///< int32 [batch]
+  ConstView lengths;      ///< int32 [batch]: tokens before this one, at least 0
+  ConstView qkv;          ///< [batch, row_width]; its queries alone are read
+  ConstView keys;         ///< [slots, kv_heads, max_length, head_dim]
+  ConstView values;       ///< like keys
+  View out;               ///< [batch, heads·head_dim]
+};
+void attention_cached(const Exec& ex, const AttentionCached& op);
+
 }  // namespace trireme::ops

@@ -127,6 +127,9 @@ class Trainer {
     return static_cast<std::int64_t>(decided_.updates);
   }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
+  /// The model's parts on this rank, one for each chunk. Below ZeRO's stage 3 their values are
+  /// whole and bound, and right after wait_for_values().
+  [[nodiscard]] const std::vector<std::unique_ptr<ModelPart>>& parts() const { return parts_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
   /// Bytes of pinned host memory taken so far for inputs of layers.
   [[nodiscard]] std::size_t host_bytes() const {

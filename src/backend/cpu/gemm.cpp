@@ -3,6 +3,7 @@
 #include "trireme/backend/cpu.hpp"
 
 #include "blas.hpp"
+#include "gemm_few_rows.hpp"
 #include "gemm_half.hpp"
 #include "kernels.hpp"
 #include "windows.hpp"
@@ -15,6 +16,7 @@ namespace cpu {
 
 void CpuKernels::run(Stream&, const ops::Gemm& op) {
   if (op.c.count() == 0) return;
+  if (has_few_rows(op)) return few_rows_gemm(op, scratch_);
   if (op.a.dtype() == DType::bf16 || op.a.dtype() == DType::f16) {
     return half_gemm(op, scratch_);
   }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of the data: token files, how they are split, and the tokenizer of those that have
 // none.
+#include <vector>
+
+#include "trireme/deck/tokenizer.hpp"
+
 #include "tables.hpp"
 
 namespace trireme::deck {
@@ -10,15 +14,16 @@ constexpr Choice kPackings[] = {{"packed", code(Packing::packed)},
                                 {"pack_until_overflow", code(Packing::until_overflow)},
                                 {"unpacked", code(Packing::unpacked)}};
 
-using TokenizerType = DeckSettings::TokenizerType;
-constexpr Choice kTokenizerTypes[] = {
-    {"null", code(TokenizerType::any)},
-    {"GPT2BPETokenizer", code(TokenizerType::gpt2_bpe)},
-    {"HFTokenizer", code(TokenizerType::hugging_face)},
-    {"HFGPT2Tokenizer", code(TokenizerType::hugging_face_gpt2)},
-    {"SPMTokenizer", code(TokenizerType::sentence_piece)},
-    {"CharLevelTokenizer", code(TokenizerType::characters)},
-    {"TiktokenTokenizer", code(TokenizerType::tiktoken)}};
+std::span<const Choice> tokenizer_choices() {
+  static const std::vector<Choice> choices = [] {
+    std::vector<Choice> all;
+    for (const TokenizerTypeRow& row : tokenizer_types()) {
+      all.push_back({row.name, code(row.type)});
+    }
+    return all;
+  }();
+  return choices;
+}
 
 const Key kDataKeys[] = {
     {"data_path",
@@ -101,7 +106,7 @@ const Key kDataKeys[] = {
      Need::usual,
      Origin::trireme},
     {"tokenizer_type", "",
-     [](D d) -> Field { return named(d.deck.tokenizer_type, kTokenizerTypes); },
+     [](D d) -> Field { return named(d.deck.tokenizer_type, tokenizer_choices()); },
      "kind of tokenizer that vocab_file must hold, by GPT-NeoX's name; null: any"},
     {"vocab_file",
      "",
@@ -116,6 +121,14 @@ const Key kDataKeys[] = {
      "merges of GPT2BPETokenizer; null: merges.txt beside vocab_file",
      {},
      Need::open},
+    {"tokenizer_encoding",
+     "",
+     [](D d) -> Field { return &d.deck.tokenizer_encoding; },
+     "encoding whose pattern and special tokens a .tiktoken file in vocab_file needs, such as "
+     "llama3; null: that of a file that OpenAI or Qwen published",
+     {},
+     Need::open,
+     Origin::trireme},
     {"reset_position_ids",
      "",
      [](D d) -> Field { return &d.deck.model.reset_position_ids; },

@@ -92,6 +92,7 @@ std::span<const Section> key_sections() {
       {"Run", run_keys()},
       {"Checkpoints", checkpoint_keys()},
       {"Data", data_keys()},
+      {"Generation", generation_keys()},
   };
   return kSections;
 }

@@ -2,9 +2,13 @@
 // SentencePiece's BPE: of all neighbours whose union is a piece, the pair with the best score
 // merges first; of equal ones, the leftmost. Unused pieces are split again at the end.
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <unordered_map>
 #include <utility>
 
+#include "../pair_table.hpp"
+#include "../short_merge.hpp"
 #include "../utf8.hpp"
 #include "segmenter.hpp"
 #include "word_normalizer.hpp"
@@ -41,9 +45,12 @@ class BpeSegmenter final : public Segmenter {
       : pieces_(pieces),
         any_unused_(std::any_of(pieces.pieces().begin(), pieces.pieces().end(),
                                 [](const Piece& p) { return p.type == PieceType::unused; })),
-        merges_in_words_(!any_unused_ && !pieces.any_merges_words()) {}
+        merges_in_words_(!any_unused_ && !pieces.any_merges_words()) {
+    if (!any_unused_ && pieces.user_defined().empty()) index_pairs();
+  }
 
   void split(std::string_view word, float&, std::vector<Segment>& to) const override {
+    if (split_short(word, to)) return;
     thread_local Work work;
     for (std::size_t at = 0; at < word.size();) {
       at = split_characters(word, at, work.symbols);
@@ -60,6 +67,62 @@ class BpeSegmenter final : public Segmenter {
     std::unordered_map<std::string_view, Halves> halves;  // the unused pieces' parts
     Symbol& at(int i) { return symbols[static_cast<std::size_t>(i)]; }
   };
+
+  // Which pairs of pieces are a piece, by the order of scores; equal scores have equal ranks.
+  void index_pairs() {
+    const std::vector<Piece>& all = pieces_.pieces();
+    std::vector<float> scores;
+    for (const Piece& piece : all) scores.push_back(piece.score);
+    std::sort(scores.begin(), scores.end(), std::greater<>());
+    scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto id = static_cast<std::int32_t>(i);
+      const std::string_view text = all[i].text;
+      if (pieces_.text().value_of(text) != id) continue;
+      final_ids_.resize(all.size());
+      final_ids_[i] = pieces_.id_of(text);
+      const auto rank =
+          std::lower_bound(scores.begin(), scores.end(), all[i].score, std::greater<>()) -
+          scores.begin();
+      for (std::size_t at = 1; at < text.size(); ++at) {
+        const std::int32_t left = pieces_.text().value_of(text.substr(0, at));
+        if (left < 0) continue;
+        const std::int32_t right = pieces_.text().value_of(text.substr(at));
+        if (right >= 0) pairs_.add(left, right, {static_cast<std::uint32_t>(rank), id});
+      }
+    }
+    for (std::size_t byte = 0; byte < ascii_.size(); ++byte) {
+      const auto c = static_cast<char>(byte);
+      ascii_[byte] = pieces_.text().value_of({&c, 1});
+    }
+    is_indexed_ = pairs_.largest_rank() < ShortMerge::kRanks && !final_ids_.empty();
+  }
+
+  // A word of few characters, each of which is a piece. Returns false for other words.
+  bool split_short(std::string_view word, std::vector<Segment>& to) const {
+    if (!is_indexed_) return false;
+    ShortMerge merge;
+    std::size_t n = 0;
+    for (std::size_t at = 0; at < word.size(); ++n) {
+      const auto byte = static_cast<unsigned char>(word[at]);
+      const std::size_t bytes = byte < 0x80 ? 1 : code_point_at(word, at).bytes;
+      const std::int32_t id =
+          byte < 0x80 ? ascii_[byte] : pieces_.text().value_of(word.substr(at, bytes));
+      if (id < 0 || n == ShortMerge::kMost) return false;
+      merge.symbols[n] = id;
+      at += bytes;
+    }
+    const auto& symbols = merge.symbols;
+    std::size_t at = 0;
+    merge.run(
+        pairs_, n, [&](std::size_t i) { return pairs_.find(symbols[i], symbols[i + 1]); },
+        [&](std::int32_t id) {
+          const std::size_t bytes = pieces_.piece(id).text.size();
+          to.push_back({word.substr(at, bytes), final_ids_[static_cast<std::size_t>(id)]});
+          at += bytes;
+        });
+    return true;
+  }
 
   void split_symbols(Work& work, std::vector<Segment>& to) const {
     work.merges.clear();
@@ -159,6 +222,10 @@ class BpeSegmenter final : public Segmenter {
 
   const PieceTable& pieces_;
   bool any_unused_;
+  PairTable pairs_;
+  std::vector<std::int32_t> final_ids_;    // the id of a piece's text
+  std::array<std::int32_t, 128> ascii_{};  // −1: no piece
+  bool is_indexed_ = false;
   bool merges_in_words_;  // no merge joins a word to the next one's space
 };
 

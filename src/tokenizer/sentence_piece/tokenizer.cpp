@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tokenizer of a SentencePiece model.
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -70,7 +71,10 @@ class SentencePieceTokenizer final : public Tokenizer {
     float score = 0;  // the sum over all words so far
     bool after_unknown = false;
   };
+  void find_separators();
   void encode_word(std::string_view word, Workspace& work, std::vector<std::int32_t>& to) const;
+  void encode_part_of_word(std::string_view word, Workspace& work,
+                           std::vector<std::int32_t>& to) const;
   bool split_word(std::string_view word, Workspace& work) const;
 
   std::string bytes_;  // the file
@@ -84,6 +88,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::int32_t end_ = 0;
   bool end_is_piece_ = true;
   bool splits_ = false;
+  std::array<bool, 256> separates_{};  ///< ASCII that no piece holds beside other characters
   /// Workspaces that no thread uses now.
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> idle_;
@@ -107,9 +112,18 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view bytes, ModelFile
   end_ = pieces_.id_of(file.end_piece);
   end_is_piece_ = pieces_.is(PieceType::control, end_);
   if (!end_is_piece_) end_ = static_cast<std::int32_t>(pieces_.pieces().size());
+  if (file.algorithm == Algorithm::bpe) find_separators();
   // A space must not be unknown, since unknown neighbours are one.
   splits_ = !segmenter_->depends_on_score() &&
             (pieces_.byte_fallback() || pieces_.text().value_of(kSpaceMark) >= 0);
+}
+
+void SentencePieceTokenizer::find_separators() {
+  std::fill_n(separates_.begin(), 128, true);
+  for (const Piece& piece : pieces_.pieces()) {
+    if (piece.text.size() == 1 || pieces_.text().value_of(piece.text) < 0) continue;
+    for (const char c : piece.text) separates_[static_cast<unsigned char>(c)] = false;
+  }
 }
 
 void SentencePieceTokenizer::encode_part(std::string_view text, TextPart part,
@@ -131,19 +145,31 @@ void SentencePieceTokenizer::encode_part(std::string_view text, TextPart part,
   idle_.push_back(std::move(work));
 }
 
+/// What stands around such a character is encoded by itself: it is met again more often.
 void SentencePieceTokenizer::encode_word(std::string_view word, Workspace& work,
                                          std::vector<std::int32_t>& to) const {
+  std::size_t begin = 0;
+  for (std::size_t at = 0; at < word.size(); ++at) {
+    if (!separates_[static_cast<unsigned char>(word[at])]) continue;
+    if (begin < at) encode_part_of_word(word.substr(begin, at - begin), work, to);
+    encode_part_of_word(word.substr(at, 1), work, to);
+    begin = at + 1;
+  }
+  if (begin < word.size()) encode_part_of_word(word.substr(begin), work, to);
+}
+
+void SentencePieceTokenizer::encode_part_of_word(std::string_view word, Workspace& work,
+                                                 std::vector<std::int32_t>& to) const {
   const bool is_kept =
       !segmenter_->depends_on_score() && word.size() <= WordCache::kLongestWord;
   std::span<const std::int32_t> ids;
-  if (is_kept && word.size() > WordCache::kShortWord) {
-    ids = work.cache.find_long(word);
-  } else if (is_kept) {
+  if (is_kept && word.size() <= WordCache::kShortWord) {
     const WordCache::Key key = WordCache::key_of(word, word.data() + word.size());
-    if (const WordCache::Entry* const entry = work.cache.find(key)) {
+    if (const auto* const entry = work.cache.find(key, work.cache.slot_of(key))) {
       ids = std::span(entry->ids).first(entry->count);
     }
   }
+  if (is_kept && ids.empty()) ids = work.cache.find_long(word);
   if (!ids.empty()) {
     to.insert(to.end(), ids.begin(), ids.end());
     work.after_unknown = false;

@@ -112,6 +112,10 @@ class ForeignData(unittest.TestCase):
                       f"{vocabulary}", out)
         with h5py.File(run / "metrics.h5", "r") as file:
             valid = file["valid/loss"][0], file["valid/bits_per_byte"][0]
+        with h5py.File(run / "global_step4" / "checkpoint.h5", "r") as file:
+            kept = file["storage/tokenizer"]
+            self.assertIn('"merges"', bytes(kept[:]).decode())
+            self.assertEqual(kept.attrs["kind"], b"hugging-face")
         self.assertTrue(np.isfinite(valid[1]), valid)
         self.assertLess(valid[1], valid[0] / np.log(2))  # a token has two to three bytes
         shown = program.run_well(1, "inspect", run, "--step", 1, "--sample", 0)
@@ -120,6 +124,10 @@ class ForeignData(unittest.TestCase):
                               end_of_document=5, eod_mask_loss=True)
         self.assertEqual([x.rstrip(",") for x in losses],
                          [x.rstrip(",") for x in same])
+        plan = program.write_deck(self.folder / "plan.yml",
+                                  {**DECK, **keys, "data_path": str(self.folder / "later.h5")})
+        sized = program.run_well(1, "plan", plan, "--ranks", 1, "--set", "vocab_size=6")
+        self.assertEqual(program.run_well(1, "plan", plan, "--ranks", 1), sized)
         vocabulary.rename(self.folder / "elsewhere.json")
         _, out = self.losses("gone", **keys, vocab_size=6)
         self.assertIn(f"vocab_file: {vocabulary}: there is no such file or folder", out)

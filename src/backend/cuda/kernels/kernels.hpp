@@ -44,6 +44,8 @@ class CudaKernels final : public Kernels {
   void run(Stream& s, const ops::QkNormBackward& op) override;
   void run(Stream& s, const ops::AttentionForward& op) override;
   void run(Stream& s, const ops::AttentionBackward& op) override;
+  void run(Stream& s, const ops::CacheAppend& op) override;
+  void run(Stream& s, const ops::AttentionCached& op) override;
   void run(Stream& s, const ops::ActivationForward& op) override;
   void run(Stream& s, const ops::ActivationBackward& op) override;
   void run(Stream& s, const ops::EmbeddingForward& op) override;
