@@ -183,8 +183,8 @@ class Gradients {
 };
 
 /// The most messages of a stage that may still be unsent, whatever the timing. A message is
-/// surely gone once its receiver's later output has arrived. A part without backward waits for
-/// its output to go instead.
+/// surely gone once its receiver's later output has arrived. A part without backward gets
+/// no such output, and all of its messages may wait.
 std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>& places,
                          int stage, int chunks, const Gradients& gradients) {
   const auto stages = static_cast<int>(plans.size());
@@ -197,9 +197,6 @@ std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>
   std::size_t most = 0;
   for (const PlanStep& step : plans[static_cast<std::size_t>(stage)]) {
     if (step.kind == PlanStep::Kind::backward && !gradients.has_backward(stage, step.chunk)) {
-      const PlanStep forward{PlanStep::Kind::forward, step.micro_batch, step.chunk};
-      const auto taker = output_to(forward, stage, stages, chunks);
-      if (taker) std::erase(outgoing, std::pair(taker->stage, place(forward, *taker)));
       continue;
     }
     if (gradients.sends(step, stage, chunks)) {

@@ -71,10 +71,6 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
               .passes = static_cast<std::int64_t>(steps.size()),
               .micro_batch = step.micro_batch,
               .micro_batches = static_cast<int>(micro_batches.size())});
-    if (step.kind == PlanStep::Kind::backward &&
-        !parts_[static_cast<std::size_t>(step.chunk)]->has_backward()) {
-      wait_for_output(step);
-    }
     hand_on(step, compute(step, micro_batch(step), std::move(input), tapes, observers));
     prune_sends(false);
     for (UnitObserver* o : observers) o->progress();
@@ -198,27 +194,12 @@ void PipelineExecutor::hand_on(const PlanStep& step, Tensor output) {
   taker.chunk = to->chunk;
   const int tag = message_tag(taker, chunks);
   if (to->stage == mesh_.at.pp) {
-    incoming_.emplace(tag, Message{std::move(output), nullptr, tag});
+    incoming_.emplace(tag, Message{std::move(output), nullptr});
     return;
   }
-  Message m{std::move(output), nullptr, tag};
+  Message m{std::move(output), nullptr};
   m.request = mesh_.pp->start_send(m.tensor, to->stage, tag);
   outgoing_.push_back(std::move(m));
-}
-
-void PipelineExecutor::wait_for_output(const PlanStep& step) {
-  const int chunks = static_cast<int>(parts_.size());
-  PlanStep taker = step;
-  taker.kind = PlanStep::Kind::forward;
-  const auto to = output_to(taker, mesh_.at.pp, mesh_.shape.pp, chunks);
-  if (!to || to->stage == mesh_.at.pp) return;
-  taker.chunk = to->chunk;
-  const auto sent = std::ranges::find(outgoing_, message_tag(taker, chunks),
-                                      [](const Message& m) { return m.tag; });
-  if (sent == outgoing_.end()) return;
-  const auto scope = clock_.scope(Phase::pipeline_wait, step.micro_batch, step.chunk);
-  sent->request->wait();
-  outgoing_.erase(sent);
 }
 
 void PipelineExecutor::prune_sends(bool wait) {

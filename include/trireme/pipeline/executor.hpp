@@ -64,7 +64,6 @@ class PipelineExecutor {
   struct Message {
     Tensor tensor;
     RequestPtr request;
-    int tag = 0;
   };
   using Key = std::pair<int, int>;  ///< micro-batch, chunk
 
@@ -85,9 +84,6 @@ class PipelineExecutor {
   void post_receive(const PlanStep& step, const MicroBatch& mb);
   [[nodiscard]] Tensor take_input(const PlanStep& step);
   void hand_on(const PlanStep& step, Tensor output);
-  /// Waits until the next stage has taken the forward output of the step's micro-batch. A part
-  /// without backward so runs no further ahead than one that waits for gradients.
-  void wait_for_output(const PlanStep& step);
   void prune_sends(bool wait);
 
   const Exec& ex_;
