@@ -2,8 +2,6 @@
 // `trireme train`: trains a deck's model, with metrics and checkpoints.
 #include "train.hpp"
 
-#include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 

@@ -155,7 +155,7 @@ class Run(unittest.TestCase):
                 ((self.run_folder, *tokens, "--length", "33"), "reads at most 32"),
                 ((self.run_folder, *tokens, "--stride", "33"), "--stride 33"),
                 ((self.run_folder, *task), "lambada_test.jsonl"),
-                ((self.run_folder, *tokens, "--by-document", "/nonexistent/x"), "/nonexistent/x"),
+                ((self.run_folder, *tokens, "--by-document", "/nowhere/x"), "/nowhere/x"),
                 ((self.run_folder, *tokens, "--shots", "3"), "--tasks"),
                 ((self.run_folder, "--tasks", self.deck), "a task has no key")):
             with self.subTest(said=said):
