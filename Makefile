@@ -27,14 +27,14 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint bench-plan bench-data lint format deps,\
+DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint bench-plan bench-data bench-generate lint format deps,\
           $(MAKECMDGOALS)),deps)
 
 # Tests count half cores: those that mostly wait are one, others two or four.
 CTEST = cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(shell expr 2 '*' $(JOBS))
 
 .DEFAULT_GOAL := build
-.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint bench-plan bench-data gpu-check gpu-bench help deps format \
+.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint bench-plan bench-data bench-generate gpu-check gpu-bench help deps format \
         lint clean FORCE
 .DELETE_ON_ERROR:
 
@@ -79,6 +79,9 @@ bench-checkpoint: $(BUILD)/configured  ## checkpoints against dd and memcpy; to 
 
 bench-data: build  ## tokenize and prepare beside tokenizers and tiktoken; to build/bench-data.json
 	@$(PYTHON) test/bench/data.py --build $(BUILD)
+
+bench-generate: build  ## generate beside Hugging Face's, PEER_PYTHON's; to build/bench-generate.json
+	@$(PYTHON) test/bench/generate.py --build $(BUILD) --peer-python '$(PEER_PYTHON)'
 
 gpu-check:  ## on a GPU machine: builds, tests, benchmarks all; report to build/gpu-report.md
 	@$(PYTHON) test/gpu/check.py --build $(BUILD) --mpirun '$(MPIRUN)' --jobs $(JOBS) \

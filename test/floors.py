@@ -31,13 +31,16 @@ FLOORS = {
     "data": ["h5", "tokenizer"],
     "checkpoint": ["h5", "comm"],
     "deck": ["optim", "pipeline", "data"],
+    "huggingface": ["deck", "checkpoint"],
     "host": ["deck", "backend"],
     "train": ["deck", "checkpoint", "data"],
     "forecast": ["train", "host"],
     "record": ["forecast", "h5"],
     "bench": ["train", "host"],
     "verify": ["train"],
-    "app": ["record", "bench", "verify"],
+    "inference": ["train"],
+    "tasks": ["deck"],
+    "app": ["record", "bench", "verify", "inference", "huggingface", "tasks"],
 }
 
 # Headers of the outside world, and the one folder under src/ that knows each.
@@ -55,7 +58,8 @@ SEARCHED = {"backend/cuda": Path("src/backend/cuda/native")}
 MPI_MAIN = Path("test/support/mpi_main.cpp")
 
 CODE = {".cpp", ".hpp", ".cu", ".cuh"}
-COMMANDS = ["analysis/trireme-plot", ".ci/run"]  # scripts without a suffix
+# Scripts without a suffix.
+COMMANDS = ["analysis/trireme-plot", "analysis/trireme-torch-to-safetensors", ".ci/run"]
 HEADERS = {".hpp", ".cuh"}
 SCRIPTS = {".py", ".sh", ".sbatch", ".pbs", ".lsf", ".flux"}
 MAX_LINES = 400  # src/ and include/

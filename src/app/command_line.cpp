@@ -34,6 +34,8 @@ CommandLine::CommandLine() {
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   train = app.add_subcommand("train", "Trains the model of one or several decks");
   add_train();
+  add_generate();
+  add_eval();
   bench =
       app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
   add_deck(*bench);
@@ -148,6 +150,12 @@ void CommandLine::add_deck_commands() {
                    "Ranks of the run, which determine the batch sizes")
       ->check(CLI::Range(1, 100'000'000));
   show->add_flag("--json", show_options.json, "Prints JSON instead of YAML");
+  deck_of_model =
+      app.add_subcommand("deck", "Prints the deck that trains on from a Hugging Face model");
+  deck_of_model
+      ->add_option("FOLDER", model_folder, "The model's folder, which holds config.json")
+      ->type_name(kFolderValue)
+      ->required();
   keys = app.add_subcommand("keys", "Explains the keys of decks");
   keys->add_option("PATTERN", keys_options.pattern,
                    "Part of a key's name or meaning, in which * stands for any text");
@@ -227,36 +235,56 @@ void CommandLine::add_tokenize() {
 }
 
 void CommandLine::add_convert() {
-  ConvertDataOptions& options = convert_options;
+  ConvertModelOptions& options = model_options;
   convert = app.add_subcommand("convert",
-                               "Converts data: token files to Megatron's .bin and .idx, these "
-                               "and shards of llm.c to token files");
-  convert->add_option("WHAT", convert_what, "data")->required()->check(CLI::IsMember({"data"}));
-  convert->add_option("FROM", options.from, "Data of any format")
+                               "Converts a Hugging Face model to a checkpoint, a checkpoint to "
+                               "such a model, or after the word data tokens to another format");
+  convert
+      ->add_option("PATH", convert_paths,
+                   "FROM and TO. The word data before them says that FROM holds tokens. TO is "
+                   "then a token file if its name ends in .h5, else PREFIX of PREFIX.bin and "
+                   ".idx")
       ->type_name(kFileValue)
-      ->required();
+      ->required()
+      ->expected(2, 3);
   convert
-      ->add_option("TO", options.to,
-                   "A token file if the name ends in .h5, else PREFIX of PREFIX.bin and .idx")
-      ->type_name(kFileValue)
-      ->required();
+      ->add_option("--dtype", options.type,
+                   "Type of a model's tensors; by default that of the values in FROM")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}));
   convert
-      ->add_option("--vocab-size", options.vocab_size,
-                   "Number of ids, where the data don't say it")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2'147'483'647}));
+      ->add_option("--max-shard-size", options.most_bytes,
+                   "Most bytes of a Hugging Face file, such as 2GB")
+      ->type_name("SIZE")
+      ->capture_default_str();
   convert
-      ->add_option("--end-of-document", options.end_of_document,
-                   "Id that ends documents, where the data don't say it")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{2'147'483'646}));
-  convert
-      ->add_option("--type", options.type,
-                   "Type of tokens in PREFIX.bin; by default uint16 for vocabularies below "
-                   "65500, else int32, as in Megatron")
-      ->check(CLI::IsMember({"uint8", "int8", "int16", "int32", "int64", "uint16"}));
-  convert->add_flag("--append-eod", options.append_eod,
-                    "Adds the end to documents of PREFIX.bin that have none");
-  convert->add_flag("--overwrite", options.overwrite, "Replaces files of the output's names");
+      ->add_option("--family", options.model_type,
+                   "The model_type to write, such as mistral; by default the first that fits")
+      ->type_name("NAME");
+  convert->add_flag("--adapters", options.adapters,
+                    "Writes a checkpoint's adapters alone, as PEFT loads them; otherwise they "
+                    "are merged into the weights");
+  add_convert_data(*convert);
   add_loudness(*convert);
+}
+
+void CommandLine::add_convert_data(CLI::App& command) {
+  ConvertDataOptions& options = convert_options;
+  command
+      .add_option("--vocab-size", options.vocab_size,
+                  "Number of ids, where the data don't say it")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{2'147'483'647}));
+  command
+      .add_option("--end-of-document", options.end_of_document,
+                  "Id that ends documents, where the data don't say it")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{2'147'483'646}));
+  command
+      .add_option("--type", options.type,
+                  "Type of tokens in PREFIX.bin; by default uint16 for vocabularies below "
+                  "65500, else int32, as in Megatron")
+      ->check(CLI::IsMember({"uint8", "int8", "int16", "int32", "int64", "uint16"}));
+  command.add_flag("--append-eod", options.append_eod,
+                   "Adds the end to documents of PREFIX.bin that have none");
+  command.add_flag("--overwrite", options.overwrite, "Replaces files of the output's names");
 }
 
 void CommandLine::add_inspect() {

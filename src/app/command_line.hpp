@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -10,7 +11,10 @@
 #include "trireme/deck/load.hpp"
 
 #include "convert_data.hpp"
+#include "convert_model.hpp"
 #include "decks.hpp"
+#include "eval.hpp"
+#include "generate.hpp"
 #include "inspect.hpp"
 #include "plan.hpp"
 #include "prepare.hpp"
@@ -21,13 +25,15 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, bench, plan, verify, validate, show, keys, prepare, tokenize, convert, inspect or "
-    "help";
+    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, "
+    "tokenize, convert, inspect or help";
 
 struct CommandLine {
   CLI::App app{
       "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};
   CLI::App* train = nullptr;
+  CLI::App* eval = nullptr;
+  CLI::App* generate = nullptr;
   CLI::App* bench = nullptr;
   CLI::App* prepare = nullptr;
   CLI::App* tokenize = nullptr;
@@ -37,14 +43,19 @@ struct CommandLine {
   CLI::App* validate = nullptr;
   CLI::App* show = nullptr;
   CLI::App* keys = nullptr;
+  CLI::App* deck_of_model = nullptr;
   CLI::App* verify = nullptr;
   CLI::App* help = nullptr;
   DeckSource deck;
   TrainOptions train_options;
+  EvalOptions eval_options;
+  GenerateCommand generate_command;
   BenchOptions bench_options;
   PrepareOptions prepare_options;
   TokenizeOptions tokenize_options;
   ConvertDataOptions convert_options;
+  ConvertModelOptions model_options;
+  std::string model_folder;
   InspectOptions inspect_options;
   PlanOptions plan_options;
   ShowOptions show_options;
@@ -53,7 +64,7 @@ struct CommandLine {
   VerifyOptions verify_options;
   std::string separator;
   int prepare_threads = 0;
-  std::string convert_what;
+  std::vector<std::string> convert_paths;  ///< FROM and TO, after the word data or not
   std::string topic;
   CLI::Option* help_keys = nullptr;
   std::string keys_about;  ///< words of --help-keys
@@ -64,6 +75,10 @@ struct CommandLine {
 
  private:
   void add_train();
+  void add_eval();
+  void add_eval_data(CLI::App& command);
+  void add_generate();
+  void add_sampling();
   void add_loudness(CLI::App& command);
   void add_deck(CLI::App& command);
   void add_plan();
@@ -75,6 +90,7 @@ struct CommandLine {
   void add_tokenizer(CLI::App& command, TokenizerSource& source);
   void add_tokenize();
   void add_convert();
+  void add_convert_data(CLI::App& command);
   void add_inspect();
 };
 

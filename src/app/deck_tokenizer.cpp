@@ -72,6 +72,22 @@ std::unique_ptr<Tokenizer> tokenizer_for(const TokenSource& source, const Deck& 
   return failure ? nullptr : std::move(tokenizer);
 }
 
+std::unique_ptr<Tokenizer> find_tokenizer(const Deck& deck) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  const auto failure = failure_of([&] { tokenizer = open_deck_tokenizer(deck); });
+  if (tokenizer != nullptr) return tokenizer;
+  if (failure) log::warn("vocab_file: {}: {}", deck.vocab_file, failure->what());
+  for (const auto* paths : {&deck.data_path, &deck.train_data_paths, &deck.valid_data_paths,
+                            &deck.test_data_paths}) {
+    for (const std::string& path : *paths) {
+      const auto unusable = failure_of(
+          [&] { tokenizer = tokenizer_of(*open_tokens(path, DocumentCheck::none)); });
+      if (!unusable && tokenizer != nullptr) return tokenizer;
+    }
+  }
+  return nullptr;
+}
+
 bool same_tokenizer(const std::string& kind_a, const std::string& definition_a,
                     const std::string& kind_b, const std::string& definition_b) {
   if (kind_a != kind_b) return false;

@@ -18,6 +18,10 @@ namespace trireme {
 [[nodiscard]] std::unique_ptr<Tokenizer> tokenizer_for(const TokenSource& source,
                                                        const Deck& deck);
 
+/// The tokenizer that the deck names, or that the first of its data files with one holds; null
+/// if none can be used.
+[[nodiscard]] std::unique_ptr<Tokenizer> find_tokenizer(const Deck& deck);
+
 /// Whether both definitions give text the same ids. The end of document may differ.
 [[nodiscard]] bool same_tokenizer(const std::string& kind_a, const std::string& definition_a,
                                   const std::string& kind_b, const std::string& definition_b);

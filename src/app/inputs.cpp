@@ -144,10 +144,10 @@ std::string check_training_data(Deck& deck, DocumentCheck check) {
               grouped(file.documents()));
   }
   const std::int64_t vocabulary = samples->vocab_size();
-  TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size == vocabulary,
+  TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size >= vocabulary,
               "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
               deck.model.vocab_size, vocabulary);
-  deck.model.vocab_size = vocabulary;
+  deck.model.vocab_size = std::max(deck.model.vocab_size, vocabulary);
   fill_end_of_document(deck, *samples);
   const std::string shares = samples->shares_text();
   if (!shares.empty()) log::info("data     shares of samples: {}", shares);
@@ -165,7 +165,7 @@ std::string check_data(Deck& deck, DocumentCheck check) {
     // With data_path, all parts come from files that were checked above.
     const auto other =
         open_samples(deck, part, deck.data_path.empty() ? check : DocumentCheck::none);
-    TRM_REQUIRE(!other || other->vocab_size() == deck.model.vocab_size,
+    TRM_REQUIRE(!other || other->vocab_size() <= deck.model.vocab_size,
                 "the training data's vocabulary is {}, but that of the {} data is {}",
                 deck.model.vocab_size, name_of(part), other->vocab_size());
   }

@@ -26,29 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Finds the checkpoint that a path on the command line stands for. A checkpoint's folder,
-/// whatever its name, stands for itself. A run's folder stands for the checkpoint that the run
-/// would resume from.
-std::string resolve(const std::string& given) {
-  fs::path path = fs::path(given).lexically_normal();
-  if (!path.has_filename()) path = path.parent_path();  // remove a slash at the end
-  std::error_code code;
-  TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
-  TRM_REQUIRE(
-      fs::is_directory(path, code),
-      "{}: not a folder; of checkpoints, inspect takes the folder …/global_stepN or a run's",
-      given);
-  // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
-  // what is missing.
-  if (is_checkpoint(path.string())) return path.string();
-  const Candidates found = find_checkpoints(path.string());
-  if (!found.note.empty()) log::warn("{}", found.note);
-  TRM_REQUIRE(!found.paths.empty(), "{}: neither a checkpoint nor a folder with any", given);
-  log::info("{}: {} {}", given, found.note.empty() ? "latest names" : "the best is",
-            fs::path(found.paths.front()).filename().string());
-  return found.paths.front();
-}
-
 std::int64_t bytes_of(const CheckpointReader& reader, const std::string& name) {
   return reader.global_shape(name).count() *
          static_cast<std::int64_t>(size_of(reader.dtype(name)));
@@ -151,6 +128,24 @@ void verify(CheckpointReader& reader) {
 
 }  // namespace
 
+std::string find_checkpoint(const std::string& given) {
+  fs::path path = fs::path(given).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // remove a slash at the end
+  std::error_code code;
+  TRM_REQUIRE(fs::exists(path, code), "{}: there is no such folder", given);
+  TRM_REQUIRE(fs::is_directory(path, code),
+              "{}: not a folder; a checkpoint is the folder …/global_stepN or a run's", given);
+  // A folder that only has a checkpoint's name may be incomplete. Opening the folder reports
+  // what is missing.
+  if (is_checkpoint(path.string())) return path.string();
+  const Candidates found = find_checkpoints(path.string());
+  if (!found.note.empty()) log::warn("{}", found.note);
+  TRM_REQUIRE(!found.paths.empty(), "{}: neither a checkpoint nor a folder with any", given);
+  log::info("{}: {} {}", given, found.note.empty() ? "latest names" : "the best is",
+            fs::path(found.paths.front()).filename().string());
+  return found.paths.front();
+}
+
 int inspect(const InspectOptions& options) {
   std::error_code code;
   TRM_REQUIRE(options.sample < 0 || options.step > 0, "--sample needs --step");
@@ -168,7 +163,7 @@ int inspect(const InspectOptions& options) {
     inspect_tokens(options.checkpoint, options.verify);
     return 0;
   }
-  CheckpointReader reader(resolve(options.checkpoint));
+  CheckpointReader reader(find_checkpoint(options.checkpoint));
   if (options.other.empty()) {
     print(reader, options.deck, options.optimizer);
     if (options.verify) {
@@ -178,7 +173,7 @@ int inspect(const InspectOptions& options) {
     }
     return 0;
   }
-  CheckpointReader other(resolve(options.other));
+  CheckpointReader other(find_checkpoint(options.other));
   if (options.verify) {
     verify(reader);
     verify(other);

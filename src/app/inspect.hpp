@@ -24,4 +24,9 @@ struct InspectOptions {
 /// complete checkpoint, and for damaged files.
 [[nodiscard]] int inspect(const InspectOptions& options);
 
+/// Finds the checkpoint that a path on the command line stands for. A checkpoint's folder,
+/// whatever its name, stands for itself. A run's folder stands for the checkpoint that the run
+/// would resume from. Throws Error if there is none.
+[[nodiscard]] std::string find_checkpoint(const std::string& given);
+
 }  // namespace trireme

@@ -18,6 +18,7 @@
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/host/build_info.hpp"
+#include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
 
 #include "inputs.hpp"
@@ -164,6 +165,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
           {"ranks", ranks},
           {"mesh", {{"dp", run.mesh.dp}, {"tp", run.mesh.tp}, {"pp", run.mesh.pp}}},
           {"parameters", count_parameters(deck.model)},
+          {"trained_parameters", count_trained(deck.model).trained},
           {"device", run.on_gpu ? "cuda" : "cpu"},
           {"besides_bytes", besides_arrays(deck, run).sum()},
           {"stages", stages},

@@ -61,6 +61,7 @@ nlohmann::ordered_json to_json(const FoundLayout& f) {
           {"micro_batch", l.micro_batch},
           {"accumulation", l.accumulation},
           {"zero_stage", l.zero_stage},
+          {"reduce_once_per_step", l.reduce_once},
           {"sequence_parallel", l.sequence_parallel},
           {"recompute", name_of(l.recompute)},
           {"memory_bytes", f.memory},
@@ -68,23 +69,25 @@ nlohmann::ordered_json to_json(const FoundLayout& f) {
 }
 
 void print_layouts(const Deck& deck, const SearchResult& found) {
-  log::info("{:>4} {:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>5} {:>4} {:>10} {:>9} {:>11} {:>8}",
+  log::info("{:>4} {:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>6} {:>4} {:>10} {:>9} {:>11} {:>8}",
             "", "dp", "tp", "pp", "chunks", "micro", "steps", "ZeRO", "SP", "recompute",
             "s a step", "tokens/s", "GiB");
   for (std::size_t i = 0; i < found.best.size(); ++i) {
     const Layout& l = found.best[i].layout;
     const TimePlan& t = found.best[i].time;
     log::info(
-        "{:>4} {:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>5} {:>4} {:>10} {:>9.4g} {:>11.4g} "
+        "{:>4} {:>5} {:>4} {:>4} {:>6} {:>6} {:>6} {:>6} {:>4} {:>10} {:>9.4g} {:>11.4g} "
         "{:>8.1f}  {}",
-        i + 1, l.dp, l.tp, l.pp, l.chunks, l.micro_batch, l.accumulation, l.zero_stage,
+        i + 1, l.dp, l.tp, l.pp, l.chunks, l.micro_batch, l.accumulation,
+        fmt::format("{}{}", l.zero_stage, l.reduce_once ? " once" : ""),
         l.sequence_parallel ? "yes" : "no", name_of(l.recompute), t.step(),
         tokens_of(deck) / t.step(), static_cast<double>(found.best[i].memory) / kGiB,
         t.bound_by());
   }
   log::info(
-      "         steps: micro-batches in a step; SP: sequence_parallel; the last column is");
-  log::info("         what bounds the layout");
+      "         steps: micro-batches in a step; once: reduce_once_per_step; SP: "
+      "sequence_parallel;");
+  log::info("         the last column is what bounds the layout");
 }
 
 void write_text(const std::string& path, const std::string& text) {

@@ -51,6 +51,20 @@ void run_prepare(CommandLine& line, const MpiSession& mpi) {
   if (mpi.world().rank() == 0) report_prepared(options, summary);
 }
 
+void run_convert(CommandLine& line) {
+  const std::vector<std::string>& paths = line.convert_paths;
+  if (paths.size() == 2) {
+    line.model_options.from = paths[0];
+    line.model_options.to = paths[1];
+    convert_model(line.model_options);
+    return;
+  }
+  TRM_REQUIRE(paths[0] == "data", "convert takes two paths, or the word data and two paths");
+  line.convert_options.from = paths[1];
+  line.convert_options.to = paths[2];
+  convert_data(line.convert_options);
+}
+
 /// Whether this process is rank 0, as the launcher says; MPI isn't running yet.
 bool speaks_for_all() { return launched_rank(std::getenv).value_or(0) == 0; }
 
@@ -59,15 +73,45 @@ void require_deck(const CommandLine& line, const char* name) {
               "{} needs a deck: trireme {} DECK.yml (inputs/ has examples)", name, name);
 }
 
+void check_eval(const CommandLine& line) {
+  TRM_REQUIRE(
+      !line.deck.files.empty(),
+      "eval needs a model: trireme eval RUN, with a run's or a checkpoint's folder, or a "
+      "deck");
+  TRM_REQUIRE(!line.eval_options.data.empty() || !line.eval_options.tasks.empty(),
+              "eval needs something to measure: --data or --tasks");
+}
+
+/// A dash behind the model's name stands for prompts from standard input.
+void complete_generate(CommandLine& line) {
+  auto& files = line.deck.files;
+  GenerateCommand& command = line.generate_command;
+  command.chats = line.generate->count("--chat") > 0;
+  if (files.size() > 1 && files.back() == "-") {
+    TRM_REQUIRE(command.prompts.empty() && command.prompt_file.empty(),
+                "- reads prompts from standard input: leave out --prompt and --prompt-file");
+    command.prompt_file = "-";
+    files.pop_back();
+  }
+  TRM_REQUIRE(!files.empty(),
+              "generate needs a model: trireme generate RUN, with a run's or a checkpoint's "
+              "folder, or a deck");
+}
+
 /// Runs a command that needs no MPI; says whether the command line names one.
 bool run_without_ranks(CommandLine& line) {
   const bool show = line.show->parsed();
-  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed()) {
+  if (!show && !line.validate->parsed() && !line.keys->parsed() && !line.tokenize->parsed() &&
+      !line.deck_of_model->parsed()) {
     return false;
   }
   if (!speaks_for_all()) return true;
   if (line.tokenize->parsed()) {
     tokenize(line.tokenize_options, std::cin, std::cout);
+    return true;
+  }
+  if (line.deck_of_model->parsed()) {
+    print_deck_of_model(line.model_folder);
     return true;
   }
   if (line.keys->parsed()) {
@@ -90,7 +134,7 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
     return 0;
   }
   if (line.convert->parsed()) {
-    if (mpi.world().rank() == 0) convert_data(line.convert_options);
+    if (mpi.world().rank() == 0) run_convert(line);
     return 0;
   }
   const auto& checkpoints = line.verify_options.checkpoints;
@@ -99,6 +143,14 @@ int run_command(CommandLine& line, const MpiSession& mpi, StartClock& clock) {
   }
   if (line.inspect->parsed() || !checkpoints.empty()) {
     return mpi.world().rank() == 0 ? inspect(line.inspect_options) : 0;
+  }
+  if (line.eval->parsed()) {
+    same_everywhere([&] { check_eval(line); });
+    return eval(line.deck, line.eval_options, mpi);
+  }
+  if (line.generate->parsed()) {
+    same_everywhere([&] { complete_generate(line); });
+    return generate(line.deck, line.generate_command, mpi);
   }
   const char* name = line.train->parsed()    ? "train"
                      : line.plan->parsed()   ? "plan"

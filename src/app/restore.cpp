@@ -8,12 +8,30 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/huggingface/model_folder.hpp"
+#include "trireme/model/trained.hpp"
 
 #include "changes.hpp"
 
 namespace trireme {
 
 namespace {
+
+/// Logs how many adapters the weights lacked, and so begin with new values.
+void report_adapters(const Deck& deck, const WeightSource& source) {
+  std::int64_t all = 0;
+  std::int64_t lacking = 0;
+  visit_model(deck.model, [&](int, const Parameter& p) {
+    if (p.role != ParameterRole::adapter) return;
+    ++all;
+    if (!source.has("model/" + p.name)) ++lacking;
+  });
+  if (lacking == 0) return;
+  log::info(
+      "         {} of {} adapter matrices are not in these weights and begin anew: A at "
+      "random, B at zero",
+      lacking, all);
+}
 
 /// Returns no position if the checkpoint turned out to be damaged; `source` is informed.
 std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicator& world,
@@ -43,6 +61,7 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   const KeptTokenizer tokenizer{state.tokenizer_kind, state.tokenizer_definition};
   if (finetune) {
     log::info("finetune the weights of {}", folder);
+    report_adapters(deck, *reader);
     return RunPosition{.tokenizer = tokenizer};
   }
   trainer.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
@@ -60,6 +79,22 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   return at;
 }
 
+/// Takes the weights of a Hugging Face model.
+RunPosition load_model(const Deck& deck, const std::string& folder, Communicator& world,
+                       Trainer& trainer) {
+  std::optional<huggingface::ModelFolder> source;
+  collectively(world, [&] { source.emplace(folder); });
+  trainer.load(*source, false, 0);
+  const std::string bad = trainer.first_bad_state(false);
+  if (!bad.empty()) {
+    Error error(fmt::format("{}: not finite: {}", folder, bad));
+    throw error.set_everywhere();
+  }
+  log::info("finetune the {} model in {}", source->model_type(), folder);
+  report_adapters(deck, *source);
+  return {};
+}
+
 }  // namespace
 
 RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
@@ -75,6 +110,7 @@ RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
       if (!deck.load.empty()) log::info("resume   no checkpoint in {} yet", deck.load);
       return {};
     }
+    if (huggingface::is_model_folder(folder)) return load_model(deck, folder, world, trainer);
     if (const auto loaded = load(deck, source, world, trainer, folder, began_earlier)) {
       return *loaded;
     }

@@ -10,6 +10,7 @@
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/huggingface/model_folder.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 
 #include "changes.hpp"
@@ -21,16 +22,46 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kModel = {"num_layers",          "hidden_size",
-                         "num_attention_heads", "num_kv_heads",
-                         "vocab_size",          "norm",
-                         "intermediate_size",   "layernorm_epsilon",
-                         "rms_norm_epsilon",    "pos_emb",
-                         "rotary_pct",          "rotary_emb_base",
-                         "activation",          "bias_gelu_fusion",
-                         "gpt_j_residual",      "gpt_j_tied",
-                         "no_weight_tying",     "use_bias_in_norms",
-                         "use_bias_in_mlp",     "use_bias_in_attn_linear"};
+constexpr auto kModel = {"num_layers",
+                         "hidden_size",
+                         "num_attention_heads",
+                         "num_kv_heads",
+                         "vocab_size",
+                         "norm",
+                         "intermediate_size",
+                         "layernorm_epsilon",
+                         "rms_norm_epsilon",
+                         "pos_emb",
+                         "rotary_pct",
+                         "rotary_emb_base",
+                         "activation",
+                         "bias_gelu_fusion",
+                         "gpt_j_residual",
+                         "gpt_j_tied",
+                         "no_weight_tying",
+                         "use_bias_in_norms",
+                         "use_bias_in_mlp",
+                         "use_bias_in_attn_linear",
+                         "norm_placement",
+                         "layernorm_1p",
+                         "use_qk_layernorm",
+                         "rotary_emb_local_base",
+                         "rope_scaling.type",
+                         "rope_scaling.factor",
+                         "rope_scaling.original_max_position_embeddings",
+                         "rope_scaling.low_freq_factor",
+                         "rope_scaling.high_freq_factor",
+                         "rope_scaling.beta_fast",
+                         "rope_scaling.beta_slow",
+                         "rope_scaling.attention_factor",
+                         "sliding_window_width",
+                         "sliding_window_pattern",
+                         "attention_scale",
+                         "attention_logit_softcap",
+                         "output_logit_softcap",
+                         "embedding_scale",
+                         "use_bias_in_qkv",
+                         "use_bias_in_output"};
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
@@ -86,6 +117,37 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
               "the checkpoint {} was made with another optimizer.type than the deck's: use the "
               "former, or set no_load_optim: true to start with a new optimizer state",
               reader.folder());
+}
+
+/// Adapters are part of the model that the weights were made for.
+void check_adapters(const std::string& checkpoint, const LoraConfig& then, const Deck& deck,
+                    const Settings& of_then, const Settings& of_now) {
+  const LoraConfig& now = deck.model.lora;
+  if (deck.finetune && !then.enabled()) return;
+  TRM_REQUIRE(
+      !then.enabled() || now.enabled(),
+      "the checkpoint {} has adapters of rank {}, and this deck has none. Set the checkpoint's "
+      "lora keys, or merge the adapters into the weights: trireme convert {} OUT",
+      checkpoint, then.rank, checkpoint);
+  TRM_REQUIRE(then.enabled() || !now.enabled(),
+              "the checkpoint {} has no adapters, and this deck has some of rank {}. Set "
+              "finetune: true to put adapters beside its weights, or lora: null to resume",
+              checkpoint, now.rank);
+  for (const char* key : {"lora.rank", "lora.alpha", "lora.use_rslora", "lora.targets"}) {
+    if (now.enabled()) require_same(checkpoint, key, of_then, of_now);
+  }
+}
+
+/// Parameters that train anew have no state in the checkpoint.
+void check_trained(const std::string& checkpoint, const Settings& then, const Settings& now) {
+  for (const char* key : {"train_only", "freeze"}) {
+    TRM_REQUIRE(
+        same_value(key, then.at(key), now.at(key)),
+        "the checkpoint {} was made with {} {}, but the deck's is {}. What trains now has "
+        "no optimizer state there: set no_load_optim: true to go on with a new one, or "
+        "finetune: true to start anew",
+        checkpoint, key, then.at(key), now.at(key));
+  }
 }
 
 /// Data are compared by what the files hold, so that equal files may have other names. A
@@ -166,6 +228,15 @@ Deck deck_of(const CheckpointReader& reader) {
   }
 }
 
+void check_model_folder(const std::string& folder, const Deck& deck) {
+  const huggingface::ModelFolder source(folder);
+  const auto names = huggingface::model_differences(deck, source.deck());
+  TRM_REQUIRE(names.empty(),
+              "load: {}: the deck's model is another one than config.json's. The deck's values "
+              "and the folder's: {}. `trireme deck {}` prints a deck that fits",
+              folder, fmt::join(names, ", "), folder);
+}
+
 bool is_within(const std::string& path, const std::string& folder) {
   if (path.empty() || folder.empty()) return false;
   const fs::path inner = without_links(path);
@@ -186,6 +257,15 @@ LoadSource::LoadSource(const Deck& deck, std::string data)
   if (!from_save && !kept.paths.empty()) {
     began_earlier_ = require_same_beginning(kept.paths, deck);
     if (began_earlier_) folder_ = deck.save;
+  }
+  if (!began_earlier_ && huggingface::is_model_folder(folder_)) {
+    TRM_REQUIRE(
+        deck.finetune,
+        "load: {} is a Hugging Face model, which has weights but no state of a run: set "
+        "finetune: true",
+        folder_);
+    left_ = {folder_};
+    return;
   }
   const bool whole_save =
       without_links(folder_) == without_links(deck.save);  // whatever its name is
@@ -208,6 +288,10 @@ LoadSource::LoadSource(const Deck& deck, std::string data)
 std::optional<std::string> LoadSource::next(Deck& deck) {
   while (!left_.empty()) {
     const std::string first = left_.front();
+    if (huggingface::is_model_folder(first)) {
+      check_model_folder(first, deck);
+      return first;
+    }
     try {
       CheckpointReader(first).check_files();
     } catch (const Error& e) {
@@ -241,16 +325,28 @@ void LoadSource::refuse(const std::string& reason) {
   log::warn("{}; trying {} instead", reason, left_.front());
 }
 
+void require_same_model(const std::string& checkpoint, const Deck& made_with,
+                        const Deck& deck) {
+  const Settings then = settings_of(made_with);
+  const Settings now = settings_of(deck);
+  for (const char* key : kModel) require_same(checkpoint, key, then, now);
+  if (made_with.model.head_dim() != deck.model.head_dim()) {
+    require_same(checkpoint, "kv_channels", then, now);
+  }
+  if (deck.model.pos_emb == PositionEmbedding::learned) {
+    require_same(checkpoint, "max_position_embeddings", then, now);
+  }
+}
+
 void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data) {
   const CheckpointReader reader(checkpoint);
   const Deck made_with = deck_of(reader);
   const Settings then = settings_of(made_with);
   const Settings now = settings_of(deck);
-  for (const char* key : kModel) require_same(checkpoint, key, then, now);
-  if (deck.model.pos_emb == PositionEmbedding::learned) {
-    require_same(checkpoint, "max_position_embeddings", then, now);
-  }
+  require_same_model(checkpoint, made_with, deck);
+  check_adapters(checkpoint, made_with.model.lora, deck, then, now);
   if (deck.finetune) return;
+  if (!deck.no_load_optim) check_trained(checkpoint, then, now);
   require_same(checkpoint, "seq_length", then, now);
   if (split_fractions(made_with.split) != split_fractions(deck.split)) {
     require_same(checkpoint, "split", then, now);

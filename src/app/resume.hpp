@@ -67,6 +67,12 @@ class LoadSource {
 /// an empty text compares the names of the files.
 void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::string& data = {});
 
+/// Throws Error that names key and both values if the deck's model isn't the checkpoint's.
+void require_same_model(const std::string& checkpoint, const Deck& made_with, const Deck& deck);
+/// Checks that the folder of a Hugging Face model is whole and holds the deck's model. Throws
+/// Error that names every key that differs.
+void check_model_folder(const std::string& folder, const Deck& deck);
+
 /// Throws Error if a checkpoint could not be read for a `reason` of the system: permission,
 /// open files, a failing disk. Another checkpoint would not help in this case. The error is
 /// thrown everywhere if `reason` was. Returns if the checkpoint is damaged.

@@ -2,8 +2,6 @@
 // `trireme train`: trains a deck's model, with metrics and checkpoints.
 #include "train.hpp"
 
-#include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 
@@ -23,6 +21,7 @@
 #include "exit_codes.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
+#include "sample_texts.hpp"
 #include "save_schedule.hpp"
 #include "saves.hpp"
 #include "start_screen.hpp"
@@ -62,6 +61,7 @@ class TrainRun {
                 .save_seconds = [this] { return saves_ ? saves_->longest_seconds() : 0.0; },
                 .shows = world_.rank() == 0 && !engine_.on_gpu()}),
         evaluations_(deck, world_, trainer_),
+        sample_texts_(deck, engine_.exec(), mesh_, trainer_),
         tokens_(deck, trainer_.layout()) {
     if (stop_.stoppable()) {
       trainer_.watch([this](const PassNews& news) { return watch_(news); });
@@ -133,7 +133,6 @@ class TrainRun {
   }
 
   [[nodiscard]] Metrics* metrics() { return metrics_ ? &*metrics_ : nullptr; }
-
   [[nodiscard]] Saves* saves() { return saves_ ? &*saves_ : nullptr; }
 
   void prepare_saves() {
@@ -236,6 +235,7 @@ class TrainRun {
     clock_.end_step();
     record();
     if (line_is_due()) log_->print_line();
+    if (!stop_.stops()) sample_texts_.write_if_due(iteration_, clock_);
     if (valid) log_->print_evaluation("valid", *valid);
     if (!save) return;
     log_->write_rows();  // metrics must have every step that a checkpoint has
@@ -350,6 +350,7 @@ class TrainRun {
   StopAgreement stop_;
   StepWatch watch_;
   Evaluations evaluations_;
+  SampleTexts sample_texts_;
   TrainTokens tokens_;
   std::optional<Metrics> metrics_;
   std::optional<Saves> saves_;

@@ -115,15 +115,23 @@ void KernelCases::attention() {
     std::array<Tensor, 3> a = {random(rows_, s.row_width()),
                                ex_.make(type_, Shape{rows_, s.heads() * s.head_dim}),
                                ex_.make(sums_, Shape{s.batch, s.heads(), s.seq})};
-    ops::attention_forward(
-        ex_, {.shape = s, .dropout = drops, .qkv = a[0], .out = a[1], .lse = a[2]});
+    ops::attention_forward(ex_, {.shape = s,
+                                 .scores = scores(),
+                                 .dropout = drops,
+                                 .qkv = a[0],
+                                 .out = a[1],
+                                 .lse = a[2]});
     return a;
   };
   add("attention", "attention", layers_, 4 * half, bytes(qkv + out) + lse,
       [this, s, drops, arrays]() -> Run {
         return [this, s, drops, a = arrays()] {
-          ops::attention_forward(
-              ex_, {.shape = s, .dropout = drops, .qkv = a[0], .out = a[1], .lse = a[2]});
+          ops::attention_forward(ex_, {.shape = s,
+                                       .scores = scores(),
+                                       .dropout = drops,
+                                       .qkv = a[0],
+                                       .out = a[1],
+                                       .lse = a[2]});
         };
       });
   add("attention", "attention, gradient", layers_, 10 * half, bytes(2 * qkv + 2 * out) + lse,
@@ -133,6 +141,7 @@ void KernelCases::attention() {
         const Tensor dqkv = ex_.make(type_, Shape{rows_, s.row_width()});
         return [=, this] {
           ops::attention_backward(ex_, {.shape = s,
+                                        .scores = scores(),
                                         .dropout = drops,
                                         .dout = dout,
                                         .qkv = a[0],

@@ -50,6 +50,8 @@ class KernelCases {
   void backward(const Matrix& w);
   void attention();
   void rotary();
+  void qk_norms();
+  void factors();
   void norms();
   [[nodiscard]] Run norm_backward(bool with_sum) const;
   void activations();
@@ -71,6 +73,8 @@ class KernelCases {
   /// x, weight, bias, y and statistics of a norm.
   [[nodiscard]] std::array<Tensor, 5> norm_arrays() const;
   [[nodiscard]] AttentionShape heads() const;
+  /// The rule of the first layer.
+  [[nodiscard]] ScoreRule scores() const;
   [[nodiscard]] Dropout dropout(double probability) const;
   /// Bytes of `count` elements.
   [[nodiscard]] static double bytes(std::int64_t count, DType type);

@@ -47,6 +47,8 @@ KernelCases::KernelCases(const Exec& ex, const Deck& deck)
   linears();
   attention();
   rotary();
+  qk_norms();
+  factors();
   norms();
   activations();
   sums();

@@ -100,10 +100,6 @@ const h5::File& CheckpointReader::shard(std::int64_t number) {
       .first->second;
 }
 
-void CheckpointReader::read(const std::string& name, const Box& box, const View& to) {
-  read(name, global_shape(name), box, to);
-}
-
 void CheckpointReader::read(const std::string& name, const Shape& global, const Box& box,
                             const View& to) {
   naming(tensor_in(folder_, name), [&] {

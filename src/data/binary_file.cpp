@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads by pread(), which threads may call at once.
-#include "binary_file.hpp"
+#include "trireme/data/binary_file.hpp"
 
 #include <algorithm>
 #include <array>

@@ -16,11 +16,6 @@
 
 namespace trireme {
 
-struct Message {
-  std::string role;  ///< system, user or assistant
-  std::string text;
-};
-
 /// Bytes [begin, end) of a text.
 struct WordSpan {
   std::size_t begin;

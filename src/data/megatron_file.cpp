@@ -10,7 +10,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "binary_file.hpp"
+#include "trireme/data/binary_file.hpp"
 #include "megatron_types.hpp"
 #include "wide_tokens.hpp"
 

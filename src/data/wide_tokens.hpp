@@ -9,7 +9,7 @@
 
 #include "trireme/core/error.hpp"
 
-#include "binary_file.hpp"
+#include "trireme/data/binary_file.hpp"
 
 namespace trireme {
 

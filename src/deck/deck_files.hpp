@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "tree.hpp"
+#include "trireme/deck/tree.hpp"
 
 namespace trireme::deck {
 

@@ -7,7 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "tree.hpp"
+#include "trireme/deck/tree.hpp"
 
 namespace trireme::deck {
 

@@ -114,6 +114,10 @@ class Setter {
     x->clear();
     for (const Value& v : items()) x->push_back(real(v));
   }
+  void operator()(std::vector<LrGroup>* x) const {
+    x->clear();
+    for (const Value& v : items()) x->push_back(lr_group(v));
+  }
   void operator()(const Enumerated& e) const {
     const std::string expected = field_type(e);
     const std::string& text = scalar(value_, expected);
@@ -136,6 +140,31 @@ class Setter {
   [[nodiscard]] const std::string& scalar(const Value& v, std::string_view expected) const {
     if (v.kind != Value::Kind::scalar) wrong(expected, v);
     return v.text;
+  }
+  [[nodiscard]] LrGroup lr_group(const Value& v) const {
+    const std::string expected =
+        "{match: REGEX, lr_scale: factor, weight_decay: number}, or a list of these";
+    if (v.kind != Value::Kind::map || v.find("match") == nullptr) wrong(expected, v);
+    LrGroup group;
+    for (const Entry& entry : v.entries) {
+      const Value& of = entry.value;
+      if (entry.key == "match") {
+        group.match = scalar(of, expected);
+      } else if (entry.key == "lr_scale") {
+        group.lr_scale = not_negative(of);
+      } else if (entry.key == "weight_decay") {
+        if (of.kind != Value::Kind::null) group.weight_decay = not_negative(of);
+      } else {
+        fail(entry.place, "{}: '{}' is none of match, lr_scale and weight_decay", key_.path,
+             entry.key);
+      }
+    }
+    return group;
+  }
+  [[nodiscard]] double not_negative(const Value& v) const {
+    const double x = real(v);
+    if (x < 0) fail(v.place, "{}: a number must be ≥ 0, is {}", key_.path, v.text);
+    return x;
   }
   /// Treats a single value as a list of one.
   [[nodiscard]] std::span<const Value> items() const {
@@ -183,6 +212,12 @@ std::string listed(const std::vector<T>& values, F one) {
   std::string s;
   for (const T& v : values) s += (s.empty() ? "" : ", ") + one(v);
   return "[" + s + "]";
+}
+
+std::string lr_group_text(const LrGroup& g) {
+  const std::string decay =
+      g.weight_decay ? fmt::format(", weight_decay: {}", *g.weight_decay) : "";
+  return fmt::format("{{match: {}, lr_scale: {}{}}}", in_quotes(g.match), g.lr_scale, decay);
 }
 
 /// The shortest text that reads back as the same number.
@@ -249,6 +284,9 @@ std::string field_text(const Key& key, Draft& draft) {
           [&](const std::vector<double>* x) {
             return open && x->empty() ? "null" : listed(*x, kNumberText);
           },
+          [&](const std::vector<LrGroup>* x) {
+            return open && x->empty() ? "null" : listed(*x, lr_group_text);
+          },
           [](const Enumerated& e) {
             const auto at = std::ranges::find_if(e.choices, [&](const Choice& c) {
               return c.refusal.empty() && c.value == *e.value;
@@ -271,6 +309,7 @@ std::string field_type(const Field& field) {
           [](const std::vector<std::string>*) { return std::string("list of texts"); },
           [](const std::vector<std::int64_t>*) { return std::string("list of integers"); },
           [](const std::vector<double>*) { return std::string("list of numbers"); },
+          [](const std::vector<LrGroup>*) { return std::string("list of dictionaries"); },
           [](const Enumerated& e) {
             std::string names;
             for (const Choice& c : e.choices) {

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "trireme/core/round_up.hpp"
+#include "trireme/model/name_pattern.hpp"
 #include "trireme/optim/optimizer_table.hpp"
-#include "trireme/pipeline/type_pattern.hpp"
 
 namespace trireme::deck {
 namespace {
@@ -20,7 +20,7 @@ std::string partition_trouble(const std::string& method) {
   constexpr std::string_view kType = "type:";
   if (method == "uniform" || method == "parameters") return {};
   if (!method.starts_with(kType)) return "it is another word";
-  const auto error = failure_of([&] { (void)TypePattern(method.substr(kType.size())); });
+  const auto error = failure_of([&] { (void)NamePattern(method.substr(kType.size())); });
   return error ? error->what() : "";
 }
 
@@ -157,6 +157,9 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;
   if (rms) model.use_bias_in_norms = false;
+  if (given(settings, "use_bias_in_qkv") == nullptr) {
+    model.use_bias_in_qkv = model.use_bias_in_attn_linear;
+  }
   if (draft.bias_gelu_fusion && model.activation == Activation::gelu) {
     model.activation = Activation::gelu_tanh;
   }

@@ -7,9 +7,9 @@
 #include <string>
 
 #include "trireme/deck/keys.hpp"
+#include "trireme/deck/tree.hpp"
 
 #include "faults.hpp"
-#include "tree.hpp"
 
 namespace trireme::deck {
 
@@ -49,6 +49,9 @@ void fold_schedule(const std::set<std::string>& automatic, const Settings& setti
 /// Fills in omitted keys that depend on others: num_kv_heads, max_position_embeddings,
 /// lr_decay_iters.
 void fill_open(DeckSettings& settings);
+
+/// Throws Error that names keys of a model that contradict each other.
+void check_model(const ModelConfig& model);
 
 /// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Collects keys that
 /// contradict each other, and warns of keys without effect.

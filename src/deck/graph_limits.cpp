@@ -34,6 +34,9 @@ void check_graphs(const Deck& deck, const MeshShape& mesh) {
   add(deck.model.attention_dropout > 0,
       fmt::format("attention_dropout: {} (random numbers differ each time)",
                   deck.model.attention_dropout));
+  add(deck.model.lora.enabled() && deck.model.lora.dropout > 0,
+      fmt::format("lora.dropout: {} (random numbers differ each time)",
+                  deck.model.lora.dropout));
   add(deck.loss_scale.enabled, "precision: fp16 (overflows are checked by micro-batch)");
   add(deck.types.gradient != accumulator_type(deck.types.compute),
       fmt::format("data_types.grad_accum_dtype: {} (the first micro-batch differs)",

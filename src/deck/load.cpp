@@ -4,7 +4,10 @@
 
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
+#include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
+#include "trireme/optim/lr_groups.hpp"
 
 namespace trireme {
 
@@ -34,11 +37,44 @@ void print_mesh(const Deck& deck, const MeshShape& mesh) {
                 : "");
 }
 
+namespace {
+
+/// What trains, where that isn't everything at one rate.
+void log_tuning(const Deck& deck) {
+  const ModelConfig& m = deck.model;
+  if (!TrainedParameters(m).all()) {
+    const TrainedCount count = count_trained(m);
+    log::info("tuning   {} of {} parameters train ({:.3g} %){}", count_text(count.trained),
+              count_text(count.all),
+              100 * static_cast<double>(count.trained) / static_cast<double>(count.all),
+              m.lora.enabled() ? fmt::format(": adapters of rank {}, scaled by {:.3g}",
+                                             m.lora.rank, m.lora.scale())
+                               : "");
+  }
+  if (deck.optimizer.lr_groups.empty()) return;
+  const LrGroups groups(deck.optimizer.lr_groups);
+  std::vector<std::int64_t> counts(deck.optimizer.lr_groups.size());
+  visit_model(m, [&](int, const Parameter& p) {
+    const std::size_t i = groups.find(p.name);
+    const bool counts_here = p.trains && p.role != ParameterRole::tied_copy;
+    if (i != LrGroups::kNone && counts_here) counts[i] += p.global_shape.count();
+  });
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const LrGroup& g = deck.optimizer.lr_groups[i];
+    log::info("         {} parameters of '{}': rate × {}{}", count_text(counts[i]),
+              printable(g.match), g.lr_scale,
+              g.weight_decay ? fmt::format(", weight decay {}", *g.weight_decay) : "");
+  }
+}
+
+}  // namespace
+
 void print_model(const Deck& deck, const MeshShape& mesh) {
   const ModelConfig& m = deck.model;
   log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {} parameters",
             m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
             count_text(count_parameters(m)));
+  log_tuning(deck);
   log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
             deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,
             deck.gradient_accumulation_steps, mesh.dp);

@@ -10,8 +10,7 @@
 #include <sstream>
 
 #include "trireme/core/printable.hpp"
-
-#include "tree.hpp"
+#include "trireme/deck/tree.hpp"
 
 namespace trireme {
 

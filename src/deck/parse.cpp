@@ -168,10 +168,11 @@ Deck read_trees(F read, const std::vector<std::string>& overrides, Paths paths) 
 
 }  // namespace deck
 
-Deck parse_deck(const std::string& text, const std::string& name) {
+Deck parse_deck(const std::string& text, const std::string& name,
+                const std::vector<std::string>& overrides) {
   return deck::read_trees(
-      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); }, {},
-      deck::Paths::take);
+      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); },
+      overrides, deck::Paths::take);
 }
 
 Deck parse_deck_with_whole_widths(const std::string& text, const std::string& name) {

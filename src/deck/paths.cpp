@@ -88,6 +88,8 @@ std::vector<PathSetting> paths_of(Draft& draft) {
                                  {"tensorboard_dir", &deck.tensorboard_dir},
                                  {"vocab_file", &deck.vocab_file},
                                  {"merge_file", &deck.merge_file},
+                                 {"sample_input_file", &deck.generation.sample_input_file},
+                                 {"sample_output_file", &deck.generation.sample_output_file},
                                  {"tensorboard.output_path", &draft.tensorboard.output_path}};
   const auto add = [&](std::string_view key, std::vector<std::string>& list) {
     for (std::string& path : list) paths.push_back({key, &path});

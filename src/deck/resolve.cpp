@@ -10,6 +10,7 @@
 #include "trireme/deck/stage_bounds.hpp"
 
 #include "fold.hpp"
+#include "tuning.hpp"
 
 namespace trireme {
 namespace {
@@ -18,44 +19,26 @@ namespace {
 void check_sizes(const Deck& deck) {
   const ModelConfig& m = deck.model;
   const auto real = [](std::int64_t n) { return static_cast<double>(n); };
+  const double width =
+      std::max(real(m.hidden_size), real(m.num_attention_heads) * real(m.head_dim()));
   const double parameters =
-      real(m.num_layers) * real(m.hidden_size) *
-          (4 * real(m.hidden_size) + 3 * real(m.intermediate_size)) +
+      real(m.num_layers) * real(m.hidden_size) * (4 * width + 3 * real(m.intermediate_size)) +
       2 * real(m.hidden_size) * real(m.vocab_size + m.max_position_embeddings);
   constexpr double kMost = 1e16;
   TRM_REQUIRE(
       parameters <= kMost,
-      "num_layers {}, hidden_size {}, intermediate_size {} and vocab_size {} make about "
-      "{:.0e} parameters; {:.0e} are possible",
-      m.num_layers, m.hidden_size, m.intermediate_size, m.vocab_size, parameters, kMost);
+      "num_layers {}, hidden_size {}, heads of {}, intermediate_size {} and vocab_size {} make "
+      "about {:.0e} parameters; {:.0e} are possible",
+      m.num_layers, m.hidden_size, m.head_dim(), m.intermediate_size, m.vocab_size, parameters,
+      kMost);
   const double tokens = real(m.seq_length) * real(deck.train_micro_batch_size_per_gpu);
-  const double widest = std::max(
-      {real(m.hidden_size), real(m.intermediate_size), real(m.vocab_size), real(m.seq_length)});
+  const double widest =
+      std::max({width, real(m.intermediate_size), real(m.vocab_size), real(m.seq_length)});
   TRM_REQUIRE(tokens * widest <= kMost,
               "seq_length {} × train_micro_batch_size_per_gpu {} tokens of width {:.0f} make "
               "an array of {:.0e} elements; {:.0e} are possible",
               m.seq_length, deck.train_micro_batch_size_per_gpu, widest, tokens * widest,
               kMost);
-}
-
-void check_model(const ModelConfig& m) {
-  TRM_REQUIRE(m.num_attention_heads > 0 && m.hidden_size % m.num_attention_heads == 0,
-              "hidden_size {} is not divisible by num_attention_heads {}", m.hidden_size,
-              m.num_attention_heads);
-  TRM_REQUIRE(m.num_kv_heads > 0 && m.num_attention_heads % m.num_kv_heads == 0,
-              "num_attention_heads {} is not divisible by num_kv_heads {}",
-              m.num_attention_heads, m.num_kv_heads);
-  TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
-              "max_position_embeddings {} is less than seq_length {}",
-              m.max_position_embeddings, m.seq_length);
-  TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
-              "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
-  if (m.pos_emb != PositionEmbedding::rotary) return;
-  const std::int64_t dims = m.rotary_dims();
-  TRM_REQUIRE(dims >= 2 && dims % 2 == 0,
-              "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
-              "them, at least 2",
-              m.rotary_pct, m.head_dim(), dims);
 }
 
 void check_tensor_parallel(const Deck& deck) {
@@ -80,6 +63,22 @@ void check_tensor_parallel(const Deck& deck) {
       "sequence_parallel: seq_length {} × train_micro_batch_size_per_gpu {} = {} tokens "
       "are not divisible by model_parallel_size {}",
       m.seq_length, micro, m.seq_length * micro, tp);
+}
+
+/// Samples during training take the values and rows as the training has them.
+void check_samples(const Deck& deck) {
+  if (deck.generation.sample_interval == 0) return;
+  TRM_REQUIRE(!deck.generation.sample_prompts.empty(),
+              "sample_interval {} needs sample_prompts, a list of texts",
+              deck.generation.sample_interval);
+  const char* const hinders = deck.zero.stage == 3               ? "zero_optimization.stage 3"
+                              : deck.sequence_parallel           ? "sequence_parallel"
+                              : deck.virtual_pipeline_chunks > 1 ? "virtual_pipeline_chunks"
+                              : deck.cuda_graphs                 ? "cuda_graphs"
+                                                                 : nullptr;
+  TRM_REQUIRE(hinders == nullptr,
+              "sample_interval does not work with {}: use `trireme generate` on checkpoints",
+              hinders);
 }
 
 void check_pipeline(const Deck& deck) {
@@ -243,13 +242,15 @@ void resolve(Deck& deck, int world_size) {
   try {
     const MeshShape mesh = mesh_shape(deck, world_size);
     deck::fill_open(deck);
-    check_model(deck.model);
+    deck::check_model(deck.model);
     resolve_batch(deck, mesh.dp);
     check_sizes(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
+    check_samples(deck);
     check_run(deck);
     check_checkpoints(deck);
+    deck::check_tuning(deck);
   } catch (Error& e) {  // every rank has the same deck
     e.set_everywhere();
     throw;

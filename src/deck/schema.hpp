@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "trireme/deck/keys.hpp"
-
-#include "tree.hpp"
+#include "trireme/deck/tree.hpp"
 
 namespace trireme::deck {
 

@@ -23,6 +23,7 @@ constexpr Derivation kDerivations[] = {
     {"max_position_embeddings", "", "= seq_length"},
     {"intermediate_size", "expansion_factor mlp_multiple_of", "= 4 × hidden_size"},
     {"use_bias_in_norms", "", "rmsnorm has no bias"},
+    {"use_bias_in_qkv", "use_bias_in_attn_linear", "= use_bias_in_attn_linear"},
     {"lr_decay_iters", "lr_decay_fraction", "= train_iters"},
     {"train_batch_size", "",
      "= train_micro_batch_size_per_gpu × gradient_accumulation_steps × dp"},

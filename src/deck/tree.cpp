@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parses YAML text to values that know their source and line.
-#include "tree.hpp"
+#include "trireme/deck/tree.hpp"
 
 #include <algorithm>
 #include <charconv>

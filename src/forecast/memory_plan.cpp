@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "trireme/core/figures.hpp"
+#include "trireme/data/token_file.hpp"
 
 namespace trireme {
 
@@ -183,6 +184,8 @@ std::int64_t count_data_files(const DeckSettings& deck) {
 
 MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks,
                          std::int64_t data_files) {
+  const std::int64_t open_files =
+      std::min(data_files, static_cast<std::int64_t>(kMostOpenTokenFiles));
   std::map<std::string, Room> rooms;
   for (int rank = 0; rank < static_cast<int>(ranks.size()); ++rank) {
     const RankFacts& facts = ranks[static_cast<std::size_t>(rank)];
@@ -199,7 +202,7 @@ MemoryCheck check_memory(const RunPlan& run, const std::vector<RankFacts>& ranks
     };
     if (on_gpu) take(facts.gpu + " of " + facts.host, facts.capacity, p.reserved(), true);
     take("the memory of " + facts.host, facts.node.available,
-         kProcess + data_files * kOpenFile + p.beside() + (on_gpu ? 0 : p.reserved()), false);
+         kProcess + open_files * kOpenFile + p.beside() + (on_gpu ? 0 : p.reserved()), false);
   }
   return judge(rooms);
 }

@@ -109,7 +109,8 @@ std::vector<PartCost> part_costs(const Deck& deck) {
       double forward = 0;
       if (unit.kind == UnitKind::layer) {
         forward = 2.0 * static_cast<double>(unit.parameters) +
-                  4.0 * static_cast<double>(m.hidden_size * m.seq_length);
+                  4.0 * static_cast<double>(m.attention_width()) * all_keys(m) /
+                      static_cast<double>(m.num_layers);
       } else if (unit.kind == UnitKind::head) {
         cost.forward += 6.0 * static_cast<double>(m.hidden_size * m.vocab_size);
       }

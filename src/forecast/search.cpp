@@ -52,6 +52,26 @@ std::vector<Layout> meshes_of(const Deck& deck, int ranks) {
   return meshes;
 }
 
+/// How a layout's gradients may be reduced: in each micro-batch, or once per step.
+std::vector<bool> reductions(const Layout& l) {
+  if (l.zero_stage <= 1 && l.dp > 1 && l.accumulation > 1) return {false, true};
+  return {false};
+}
+
+/// Adds the layout with each choice of recompute, ZeRO stage and reduction.
+void add_levers(Layout layout, std::vector<Layout>& to) {
+  for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
+    layout.recompute = kind;
+    for (int stage = 0; stage <= (layout.dp > 1 ? 3 : 0); ++stage) {
+      layout.zero_stage = stage;
+      for (const bool once : reductions(layout)) {
+        layout.reduce_once = once;
+        to.push_back(layout);
+      }
+    }
+  }
+}
+
 /// All layouts that share a mesh.
 void add_layouts(const Deck& deck, Layout layout, std::vector<Layout>& to) {
   const std::int64_t samples = deck.train_batch_size / layout.dp;
@@ -61,19 +81,12 @@ void add_layouts(const Deck& deck, Layout layout, std::vector<Layout>& to) {
     layout.accumulation = samples / micro;
     // Interleaving gains only where micro-batches fill the pipeline.
     if (layout.chunks > 1 && layout.accumulation < layout.pp) continue;
-    for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
-      layout.recompute = kind;
-      for (int stage = 0; stage <= (layout.dp > 1 ? 3 : 0); ++stage) {
-        layout.zero_stage = stage;
-        for (const bool sequence : {false, true}) {
-          if (sequence &&
-              (layout.tp == 1 || !divides(micro * deck.model.seq_length, layout.tp))) {
-            continue;
-          }
-          layout.sequence_parallel = sequence;
-          to.push_back(layout);
-        }
+    for (const bool sequence : {false, true}) {
+      if (sequence && (layout.tp == 1 || !divides(micro * deck.model.seq_length, layout.tp))) {
+        continue;
       }
+      layout.sequence_parallel = sequence;
+      add_levers(layout, to);
     }
   }
 }
@@ -85,7 +98,8 @@ double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   const auto bytes = [](DType t) { return static_cast<double>(size_of(t)); };
   const double n = static_cast<double>(parameters) / l.tp / l.pp;
   const double values = bytes(deck.types.compute) / (l.zero_stage == 3 ? l.dp : 1);
-  const double gradients = bytes(deck.types.gradient) / (l.zero_stage >= 1 ? l.dp : 1);
+  const bool whole_gradients = l.zero_stage == 0 || l.reduce_once;
+  const double gradients = bytes(deck.types.gradient) / (whole_gradients ? 1 : l.dp);
   double update = 0;
   if (deck.optimizer.kind == OptimizerKind::adamw) update += 2 * bytes(deck.types.moments);
   if (deck.types.master != deck.types.compute) update += bytes(deck.types.master);
@@ -154,6 +168,10 @@ class TapeBound {
   std::map<std::tuple<int, std::int64_t, bool, Recompute>, double> known_;
 };
 
+std::string_view reductions_in_words(const Layout& l) {
+  return l.reduce_once ? "one reduction a step" : "a reduction in each micro-batch";
+}
+
 struct Candidate {
   Layout layout;
   double seconds = 0;
@@ -161,8 +179,8 @@ struct Candidate {
 
 /// Layouts of equal speed come in the order of how much they change: fewer levers first.
 auto preference(const Candidate& c) {
-  return std::tuple(c.seconds, c.layout.zero_stage, c.layout.recompute, c.layout.tp,
-                    c.layout.pp, c.layout.chunks);
+  return std::tuple(c.seconds, c.layout.zero_stage, c.layout.reduce_once, c.layout.recompute,
+                    c.layout.tp, c.layout.pp, c.layout.chunks);
 }
 
 /// The candidates, fastest first by estimate.
@@ -201,6 +219,7 @@ Layout layout_of(const Deck& deck, const MeshShape& mesh) {
           .micro_batch = deck.train_micro_batch_size_per_gpu,
           .accumulation = deck.gradient_accumulation_steps,
           .zero_stage = deck.zero.stage,
+          .reduce_once = deck.zero.reduce_once_per_step,
           .sequence_parallel = deck.sequence_parallel,
           .recompute = deck.recompute.kind};
 }
@@ -213,6 +232,7 @@ Deck with_layout(const Deck& deck, const Layout& l) {
   d.train_micro_batch_size_per_gpu = l.micro_batch;
   d.gradient_accumulation_steps = l.accumulation;
   d.zero.stage = l.zero_stage;
+  d.zero.reduce_once_per_step = l.reduce_once;
   d.sequence_parallel = l.sequence_parallel;
   d.recompute.kind = l.recompute;
   if (l.recompute != Recompute::full) {
@@ -226,8 +246,10 @@ std::string layout_yaml(const Layout& l) {
   std::string text = fmt::format(
       "model_parallel_size: {}\npipe_parallel_size: {}\nvirtual_pipeline_chunks: {}\n"
       "sequence_parallel: {}\ntrain_micro_batch_size_per_gpu: {}\n"
-      "gradient_accumulation_steps: {}\nzero_optimization: {{stage: {}}}\n",
-      l.tp, l.pp, l.chunks, l.sequence_parallel, l.micro_batch, l.accumulation, l.zero_stage);
+      "gradient_accumulation_steps: {}\nzero_optimization: {{stage: {}, "
+      "reduce_once_per_step: {}}}\n",
+      l.tp, l.pp, l.chunks, l.sequence_parallel, l.micro_batch, l.accumulation, l.zero_stage,
+      l.reduce_once);
   text += l.recompute == Recompute::none
               ? "checkpoint_activations: false\n"
               : fmt::format("checkpoint_activations: true\nrecompute_granularity: {}\n",
@@ -294,10 +316,10 @@ std::vector<std::string> explain_difference(const FoundLayout& given, const Foun
       {g.tensor - b.tensor,
        fmt::format("ranks of tp wait for each other (tp {} instead of {})", x.tp, y.tp)},
       {g.data - b.data,
-       fmt::format("collectives over dp take longer: dp {}, ZeRO stage {}, {} micro-batches; "
-                   "the best has "
-                   "{}, {}, {}",
-                   x.dp, x.zero_stage, x.accumulation, y.dp, y.zero_stage, y.accumulation)},
+       fmt::format("collectives over dp take longer: dp {}, ZeRO stage {}, {} micro-batches, "
+                   "{}; the best has {}, {}, {}, {}",
+                   x.dp, x.zero_stage, x.accumulation, reductions_in_words(x), y.dp,
+                   y.zero_stage, y.accumulation, reductions_in_words(y))},
       {g.pipeline - b.pipeline,
        fmt::format(
            "stages wait longer: pp {}, {} micro-batches, {} chunks; the best has {}, {}, {}",

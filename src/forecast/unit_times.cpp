@@ -59,12 +59,24 @@ double matrix_elements(const ModelConfig& model, UnitKind kind) {
   return n;
 }
 
+/// Keys that a query attends to, on the average over queries and layers. The first queries of a
+/// sequence have fewer than their window holds.
+double visible_keys(const ModelConfig& m) {
+  const auto seq = static_cast<double>(m.seq_length);
+  double sum = 0;
+  for (std::int64_t layer = 0; layer < m.num_layers; ++layer) {
+    const std::int64_t window = m.window_of(layer);
+    const double width = window > 0 ? std::min(static_cast<double>(window), seq) : seq;
+    sum += width - width * width / (2 * seq);
+  }
+  return sum / static_cast<double>(m.num_layers);
+}
+
 UnitWork layer_forward(const Sizes& s) {
   UnitWork w;
   w.gemm = 2 * s.tokens * matrix_elements(s.model, UnitKind::layer) / s.tp;
-  // A query meets half of the keys on average.
-  const double pairs = s.tokens * static_cast<double>(s.model.seq_length) / 2;
-  w.attention = 4 * pairs * s.hidden / s.tp;
+  w.attention = 4 * s.tokens * visible_keys(s.model) *
+                static_cast<double>(s.model.attention_width()) / s.tp;
   // Two norms read and write a row, the residual's two sums read two rows and write one.
   const double between = 10 * s.hidden / s.between;
   // Rotary embedding and attention touch q, k, v and the output; the activation reads the

@@ -2,6 +2,8 @@
 // The attention branch.
 #include "trireme/ops/attention.hpp"
 
+#include "trireme/model/kv_cache.hpp"
+
 #include "branch.hpp"
 
 namespace trireme {
@@ -14,23 +16,31 @@ ConstView view_of(const Tensor& t) { return t.defined() ? ConstView(t.view()) : 
 }  // namespace
 
 Attention::Attention(const std::string& name, const ModelConfig& config,
-                     const TensorParallel& tp, Tensor rotary, bool again)
-    : heads_{.kv_heads = config.num_kv_heads / tp.size(),
+                     const TensorParallel& tp, AttentionSetting setting)
+    : layer_(setting.layer),
+      heads_{.kv_heads = config.num_kv_heads / tp.size(),
              .queries_per_kv = config.num_attention_heads / config.num_kv_heads,
              .head_dim = config.head_dim(),
              .first_head = config.num_attention_heads / tp.size() * tp.rank()},
+      scores_{.scale = config.attention_scale,
+              .softcap = config.attention_logit_softcap,
+              .window = setting.window,
+              .alibi_heads =
+                  config.pos_emb == PositionEmbedding::alibi ? config.num_attention_heads : 0},
       dropout_(config.attention_dropout),
       stream_(stream_of(name + ".dropout")),
-      rotary_(std::move(rotary)),
-      again_(again),
+      rotary_(std::move(setting.rotary)),
+      again_(setting.again),
       query_key_value_(name + ".query_key_value", Linear::Sharding::column,
                        {config.hidden_size,
-                        config.hidden_size + 2 * config.num_kv_heads * config.head_dim()},
-                       config.use_bias_in_attn_linear, config.init_method, tp),
-      dense_(name + ".dense", Linear::Sharding::row, {config.hidden_size, config.hidden_size},
-             config.use_bias_in_attn_linear, config.output_layer_init_method, tp) {
+                        config.attention_width() + 2 * config.num_kv_heads * config.head_dim()},
+                       config.use_bias_in_qkv, config.init_method, tp, config.lora),
+      dense_(name + ".dense", Linear::Sharding::row,
+             {config.attention_width(), config.hidden_size}, config.use_bias_in_attn_linear,
+             config.output_layer_init_method, tp, config.lora) {
   TRM_CHECK(config.num_kv_heads % tp.size() == 0, "{} kv heads over {} ranks",
             config.num_kv_heads, tp.size());
+  if (config.qk_norm != QkNorm::none) norm_.emplace(name, config, tp);
 }
 
 AttentionShape Attention::shape(const MicroBatch& mb) const {
@@ -46,19 +56,28 @@ Dropout Attention::dropout(const Exec& ex, const MicroBatch& mb) const {
           .first_row = mb.first_row()};
 }
 
+void Attention::prepare(const Exec& ex, const MicroBatch& mb, State& state) const {
+  const AttentionShape s = shape(mb);
+  state.qkv = norm_ ? norm_->forward(ex, s, state.made, state.sums) : state.made;
+  if (!rotary_.defined()) return;
+  ops::rotary(
+      ex, {.shape = s, .qkv = state.qkv, .table = rotary_, .positions = view_of(mb.positions)});
+}
+
 Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                                    const MicroBatch& mb) const {
   const AttentionShape s = shape(mb);
   State state;
-  state.qkv = query_key_value_.forward(ex, x);
-  if (rotary_.defined()) {
-    ops::rotary(
-        ex,
-        {.shape = s, .qkv = state.qkv, .table = rotary_, .positions = view_of(mb.positions)});
-  }
+  state.made = query_key_value_.forward(ex, x, mb);
+  prepare(ex, mb, state);
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
+  if (mb.cache != nullptr) {
+    use_cache(ex, *mb.cache, s, state);
+    if (!mb.cache->first) return state;
+  }
   state.lse = ex.make(accumulator_type(x.dtype()), Shape{s.batch, s.heads(), s.seq});
   ops::attention_forward(ex, {.shape = s,
+                              .scores = scores_,
                               .dropout = dropout(ex, mb),
                               .first_keys = view_of(mb.first_keys),
                               .qkv = state.qkv,
@@ -67,9 +86,31 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
   return state;
 }
 
+void Attention::use_cache(const Exec& ex, const CachePass& pass, const AttentionShape& shape,
+                          State& state) const {
+  const View keys = pass.cache->keys(layer_);
+  const View values = pass.cache->values(layer_);
+  ops::cache_append(ex, {.shape = shape,
+                         .slots = pass.slots,
+                         .lengths = pass.lengths,
+                         .counts = pass.counts,
+                         .qkv = state.qkv,
+                         .keys = keys,
+                         .values = values});
+  if (pass.first) return;
+  ops::attention_cached(ex, {.shape = shape,
+                             .scores = scores_,
+                             .slots = pass.slots,
+                             .lengths = pass.lengths,
+                             .qkv = state.qkv,
+                             .keys = keys,
+                             .values = values,
+                             .out = state.out});
+}
+
 void Attention::keep(const State& state, Tape& tape) const {
   if (again_) return;
-  tape.put(state.qkv);
+  tape.put(state.made);
   tape.put(state.out);
   tape.put(state.lse);
 }
@@ -77,7 +118,7 @@ void Attention::keep(const State& state, Tape& tape) const {
 Tensor Attention::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const State state = attend(ex, x, tape.micro_batch());
   keep(state, tape);
-  return dense_.forward(ex, state.out);
+  return dense_.forward(ex, state.out, tape.micro_batch());
 }
 
 void Attention::record(const Exec& ex, const Tensor& x, Tape& tape) {
@@ -93,11 +134,14 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
   } else {
     state.lse = tape.take();
     state.out = tape.take();
-    state.qkv = tape.take();
+    state.made = tape.take();
+    state.qkv = state.made;
+    if (norm_) prepare(ex, mb, state);
   }
-  const Tensor dout = dense_.backward(ex, dy, state.out);
+  const Tensor dout = dense_.backward(ex, dy, state.out, mb);
   const Tensor dqkv = ex.make(x.dtype(), state.qkv.shape());
   ops::attention_backward(ex, {.shape = s,
+                               .scores = scores_,
                                .dropout = dropout(ex, mb),
                                .first_keys = view_of(mb.first_keys),
                                .dout = dout,
@@ -112,11 +156,13 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
                      .positions = view_of(mb.positions),
                      .inverse = true});
   }
-  return query_key_value_.backward(ex, dqkv, x);
+  if (norm_) norm_->backward(ex, s, state.made, state.sums, dqkv);
+  return query_key_value_.backward(ex, dqkv, x, mb);
 }
 
 void Attention::visit(const ParameterVisitor& f) {
   query_key_value_.visit(f);
+  if (norm_) norm_->visit(f);
   dense_.visit(f);
 }
 

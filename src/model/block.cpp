@@ -21,18 +21,23 @@ Tensor joined(const Exec& ex, const ResidualStream& s) {
 
 }  // namespace
 
-Sublayer::Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, double dropout,
+Sublayer::Sublayer(std::vector<Part> parts, Norms norms, double dropout,
                    const TensorParallel& tp)
     : parts_(std::move(parts)),
-      norms_(std::move(norms)),
+      norms_(std::move(norms.before)),
+      after_(std::move(norms.after)),
       dropout_(dropout),
+      tp_(tp),
       in_(tp.in()),
       out_(tp.out()) {}
 
 Dropout Sublayer::dropout_of(const Exec& ex, std::size_t part, const MicroBatch& mb) const {
+  // After a norm of the result, dropout sees this rank's rows alone.
+  const bool cut = after_.has_value() && tp_.rows_are_cut();
+  const std::int64_t skipped = cut ? tp_.local_rows(mb.rows()) * tp_.rank() : 0;
   return {.probability = mb.training ? dropout_ : 0,
           .key = {ex.seed, stream_of(parts_[part].name + ".hidden_dropout")},
-          .first_row = mb.first_row()};
+          .first_row = mb.first_row() + static_cast<std::uint64_t>(skipped)};
 }
 
 Tensor Sublayer::drop(const Exec& ex, std::size_t part, const Tensor& x, const MicroBatch& mb,
@@ -57,7 +62,8 @@ void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& 
   }
   shared = in_.forward(ex, std::move(shared));
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    f(i, one_norm() ? shared : norms_[i].forward(ex, shared, statistics[i]));
+    const bool own = !norms_.empty() && !one_norm();
+    f(i, own ? norms_[i].forward(ex, shared, statistics[i]) : shared);
   }
   tape.put(in.x);
   for (const Tensor& s : statistics) tape.put(s);
@@ -65,7 +71,7 @@ void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& 
 
 ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) {
   // The next norm can apply dropout itself if no other branch and no collective comes between.
-  const bool dropped_later = parts_.size() == 1 && !out_.communicates();
+  const bool dropped_later = after_ || (parts_.size() == 1 && !out_.communicates());
   Tensor sum;
   feed(ex, in, tape, [&](std::size_t i, const Tensor& input) {
     Tensor y = parts_[i].branch->forward(ex, input, tape);
@@ -76,20 +82,42 @@ ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) 
       sum = y;
     }
   });
-  return {in.x, out_.forward(ex, std::move(sum)),
+  sum = out_.forward(ex, std::move(sum));
+  if (after_) {
+    tape.put(sum);
+    Tensor statistics;
+    sum = after_->forward(ex, sum, statistics);
+    tape.put(statistics);
+  }
+  return {in.x, std::move(sum),
           dropped_later ? dropout_of(ex, 0, tape.micro_batch()) : Dropout{}};
 }
 
 void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape) {
+  if (after_) {  // the tape keeps the branches' result
+    (void)forward(ex, std::move(in), tape);
+    return;
+  }
   feed(ex, in, tape,
        [&](std::size_t i, const Tensor& input) { parts_[i].branch->record(ex, input, tape); });
 }
 
 Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
+  const Tensor d = out_.backward(ex, after_ ? backward_result(ex, dy, tape) : dy);
+  return one_norm() ? backward_one_norm(ex, d, dy, tape) : backward_own_norms(ex, d, dy, tape);
+}
+
+Tensor Sublayer::backward_result(const Exec& ex, const Tensor& dy, Tape& tape) {
+  const Tensor statistics = tape.take();
+  const Tensor result = tape.take();
+  return after_->backward(ex, drop(ex, 0, dy, tape.micro_batch(), false), result, statistics);
+}
+
+Tensor Sublayer::drop_branch(const Exec& ex, std::size_t part, const Tensor& d,
+                             const MicroBatch& mb) const {
   // Forward applied dropout to the addends before it summed them over tp. All ranks have one
   // mask, so that dropout of the sum has an equal result.
-  const Tensor d = out_.backward(ex, dy);
-  return one_norm() ? backward_one_norm(ex, d, dy, tape) : backward_own_norms(ex, d, dy, tape);
+  return after_ ? d : drop(ex, part, d, mb, false);
 }
 
 Tensor Sublayer::backward_one_norm(const Exec& ex, const Tensor& d, const Tensor& dy,
@@ -101,7 +129,7 @@ Tensor Sublayer::backward_one_norm(const Exec& ex, const Tensor& d, const Tensor
     const Tensor input = in_.forward(ex, norms_[0].forward(ex, x, statistics));
     for (std::size_t i = parts_.size(); i-- > 0;) {
       const Tensor part = parts_[i].branch->backward(
-          ex, drop(ex, i, d, tape.micro_batch(), false), input, tape);
+          ex, drop_branch(ex, i, d, tape.micro_batch()), input, tape);
       if (dinput.defined()) {
         ops::add(ex, dinput, part, dinput);
       } else {
@@ -122,9 +150,14 @@ Tensor Sublayer::backward_own_norms(const Exec& ex, const Tensor& d, const Tenso
   {
     const Tensor shared = in_.forward(ex, x);
     for (std::size_t i = parts_.size(); i-- > 0;) {
-      const Tensor input = norms_[i].forward(ex, shared, statistics[i]);
+      const Tensor input =
+          norms_.empty() ? shared : norms_[i].forward(ex, shared, statistics[i]);
       const Tensor part = parts_[i].branch->backward(
-          ex, drop(ex, i, d, tape.micro_batch(), false), input, tape);
+          ex, drop_branch(ex, i, d, tape.micro_batch()), input, tape);
+      if (norms_.empty()) {
+        dshared = part;
+        continue;
+      }
       dshared = norms_[i].backward(ex, part, shared, statistics[i],
                                    dshared.defined() ? ConstView(dshared) : ConstView());
     }
@@ -137,6 +170,7 @@ Tensor Sublayer::backward_own_norms(const Exec& ex, const Tensor& d, const Tenso
 void Sublayer::visit(const ParameterVisitor& f) {
   for (Normalization& n : norms_) n.visit(f);
   for (Part& p : parts_) p.branch->visit(f);
+  if (after_) after_->visit(f);
 }
 
 Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
@@ -144,8 +178,8 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
     : name_(fmt::format("layers.{}", layer)) {
   const auto attention = [&] {
     const std::string n = name_ + ".attention";
-    return Sublayer::Part{n,
-                          std::make_unique<Attention>(n, config, tp, rotary, attention_again)};
+    AttentionSetting setting{layer, rotary, config.window_of(layer), attention_again};
+    return Sublayer::Part{n, std::make_unique<Attention>(n, config, tp, std::move(setting))};
   };
   const auto mlp = [&] {
     const std::string n = name_ + ".mlp";
@@ -156,7 +190,7 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
   const auto norm = [&](const char* which) {
     return Normalization(name_ + which, config, partial);
   };
-  const auto add = [&](std::vector<Sublayer::Part> parts, std::vector<Normalization> norms) {
+  const auto add = [&](std::vector<Sublayer::Part> parts, Sublayer::Norms norms) {
     sublayers_.emplace_back(std::move(parts), std::move(norms), config.hidden_dropout, tp);
   };
   const auto one = [](Sublayer::Part part) {
@@ -165,15 +199,22 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
     return parts;
   };
   if (!config.gpt_j_residual) {
-    add(one(attention()), {norm(".input_layernorm")});
-    add(one(mlp()), {norm(".post_attention_layernorm")});
+    const auto placed = [&](const char* before, const char* after) {
+      const NormPlacement where = config.norm_placement;
+      Sublayer::Norms norms;
+      if (where != NormPlacement::after) norms.before.push_back(norm(before));
+      if (where != NormPlacement::before) norms.after = norm(after);
+      return norms;
+    };
+    add(one(attention()), placed(".input_layernorm", ".post_attention_output_norm"));
+    add(one(mlp()), placed(".post_attention_layernorm", ".post_mlp_output_norm"));
     return;
   }
   std::vector<Sublayer::Part> both = one(attention());
   both.push_back(mlp());
   std::vector<Normalization> norms{norm(".input_layernorm")};
   if (own_norms) norms.push_back(norm(".post_attention_layernorm"));
-  add(std::move(both), std::move(norms));
+  add(std::move(both), {std::move(norms)});
 }
 
 Tensor Block::forward(const Exec& ex, const Tensor& x, Tape& tape) {

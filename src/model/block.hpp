@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "branch.hpp"
@@ -20,17 +21,22 @@ struct ResidualStream {
 };
 
 /// y = x + out(Σ_b dropout(branch_b(norm_b(x)))), with one collective in and one out for all
-/// branches. One norm for all branches stands before the seam and sees this rank's rows. Norms
-/// of their own stand behind the seam and see all rows, so that the branches still share one
-/// collective.
+/// branches. A norm of the result gives y = x + dropout(norm(out(branch(…)))). Without norms,
+/// branches read x itself. One norm for all branches stands before the seam and sees this
+/// rank's rows. Norms of their own stand behind the seam and see all rows, so that the branches
+/// still share one collective.
 class Sublayer {
  public:
   struct Part {
     std::string name;  ///< keys the branch's dropout
     std::unique_ptr<Branch> branch;
   };
-  Sublayer(std::vector<Part> parts, std::vector<Normalization> norms, double dropout,
-           const TensorParallel& tp);
+  /// The norms before the branches, and the norm of their result.
+  struct Norms {
+    std::vector<Normalization> before;
+    std::optional<Normalization> after = {};
+  };
+  Sublayer(std::vector<Part> parts, Norms norms, double dropout, const TensorParallel& tp);
 
   [[nodiscard]] ResidualStream forward(const Exec& ex, ResidualStream in, Tape& tape);
   [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape);
@@ -51,12 +57,19 @@ class Sublayer {
                                           Tape& tape);
   [[nodiscard]] Tensor drop(const Exec& ex, std::size_t part, const Tensor& x,
                             const MicroBatch& mb, bool in_place) const;
+  /// The gradient of a branch's output, from that of the branches' sum.
+  [[nodiscard]] Tensor drop_branch(const Exec& ex, std::size_t part, const Tensor& d,
+                                   const MicroBatch& mb) const;
+  /// The gradient of the branches' sum, from that of the sublayer's addend.
+  [[nodiscard]] Tensor backward_result(const Exec& ex, const Tensor& dy, Tape& tape);
   [[nodiscard]] Dropout dropout_of(const Exec& ex, std::size_t part,
                                    const MicroBatch& mb) const;
 
   std::vector<Part> parts_;
   std::vector<Normalization> norms_;
+  std::optional<Normalization> after_;
   double dropout_;
+  TensorParallel tp_;
   Seam in_;
   Seam out_;
 };

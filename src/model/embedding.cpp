@@ -34,6 +34,7 @@ Embedding::Embedding(const ModelConfig& config, const TensorParallel& tp)
     : tp_(tp),
       out_(tp.out()),
       dropout_(config.hidden_dropout),
+      scale_(config.embedding_scale),
       table_(token_embedding(config, tp, ParameterRole::token_embedding)) {
   if (config.pos_emb != PositionEmbedding::learned) return;
   positions_.emplace();
@@ -55,6 +56,7 @@ Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
   Tensor y = ex.make(table_.value.dtype(), Shape{mb.rows(), table_.value.cols()});
   ops::embedding_forward(
       ex, {.ids = mb.tokens, .table = table_.value, .first_row = table_.box.offset[0], .y = y});
+  if (scale_ != 1) ops::scale(ex, {.x = y, .factor = scale_, .y = y});
   if (positions_ && tp_.rank() == 0) add_positions(ex, mb, y);
   y = out_.forward(ex, std::move(y));
   const Dropout spec = dropout(ex, mb);
@@ -83,13 +85,22 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
     ops::apply_dropout(ex, {.x = dy, .dropout = spec, .y = d});
   }
   d = out_.backward(ex, std::move(d));
-  ops::embedding_backward(
-      ex,
-      {.ids = mb.tokens, .dy = d, .first_row = table_.box.offset[0], .dtable = table_.grad});
-  if (positions_ && mb.positions.defined()) {
+  if (table_.trains) {
+    Tensor of_tokens = d;
+    if (scale_ != 1) {
+      of_tokens = ex.make(d.dtype(), d.shape());
+      ops::scale(ex, {.x = d, .factor = scale_, .y = of_tokens});
+    }
+    ops::embedding_backward(ex, {.ids = mb.tokens,
+                                 .dy = of_tokens,
+                                 .first_row = table_.box.offset[0],
+                                 .dtable = table_.grad});
+  }
+  if (!positions_ || !positions_->trains) return {};
+  if (mb.positions.defined()) {
     ops::embedding_backward(
         ex, {.ids = mb.positions, .dy = d, .first_row = 0, .dtable = positions_->grad});
-  } else if (positions_) {
+  } else {
     ops::positions_backward(
         ex, {.dy = d, .seq = mb.seq, .first_row = 0, .dtable = positions_->grad});
   }

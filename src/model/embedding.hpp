@@ -19,8 +19,8 @@ namespace trireme {
                                         ParameterRole role);
 
 /// Tokens → activations. A token in another rank's rows gives zeros until the seam sums over
-/// tp. Rank 0 of tp adds the positions. Forward reads no activation, and backward returns no
-/// gradient.
+/// tp. The factor embedding_scale acts on them. Rank 0 of tp adds the positions. Forward reads
+/// no activation, and backward returns no gradient.
 class Embedding : public Module {
  public:
   Embedding(const ModelConfig& config, const TensorParallel& tp);
@@ -38,6 +38,7 @@ class Embedding : public Module {
   TensorParallel tp_;
   Seam out_;
   double dropout_;
+  double scale_;
   Parameter table_;
   std::optional<Parameter> positions_;
 };

@@ -6,6 +6,7 @@
 
 #include "trireme/model/transformer.hpp"
 #include "trireme/ops/cross_entropy.hpp"
+#include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/gemm.hpp"
 
 #include "embedding.hpp"
@@ -39,8 +40,12 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
   return {std::min(rows, whole), stride};
 }
 
-Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared)
-    : tp_(tp), in_(tp.in()), weight_(&own_) {
+Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared, bool alone)
+    : tp_(tp),
+      in_(tp.in()),
+      alone_(alone),
+      weight_(&own_),
+      cap_(config.output_logit_softcap) {
   if (config.no_weight_tying) {
     own_ = vocabulary_parameter("embed_out.weight", config, tp);
   } else if (shared != nullptr) {
@@ -48,6 +53,28 @@ Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* share
   } else {
     own_ = token_embedding(config, tp, ParameterRole::tied_copy);
   }
+  if (!config.use_bias_in_output) return;
+  bias_.emplace();
+  bias_->name = "embed_out.bias";
+  bias_->global_shape = Shape{config.vocab_size};
+  bias_->box = Box(Shape{weight_->box.offset[0]}, Shape{weight_->box.extent[0]});
+  bias_->init = InitMethod::zeros;
+  bias_->decay = false;
+  bias_->sharded_over = {Axis::tp};
+}
+
+void Head::visit(const ParameterVisitor& f) {
+  f(*weight_);
+  if (bias_) f(*bias_);
+}
+
+void Head::logits_into(const Exec& ex, const ConstView& x, const View& logits) const {
+  ops::gemm_into(ex, {.a = x,
+                      .b = weight_->value,
+                      .op_b = Op::t,
+                      .c = logits,
+                      .bias = bias_ ? ConstView(bias_->value) : ConstView()});
+  if (cap_ > 0) ops::softcap(ex, {.cap = cap_, .x = logits, .y = logits});
 }
 
 Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
@@ -58,19 +85,31 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
       ex.make(all.dtype(), logits_buffer(ex.device, all.rows(), weight_->global_shape[0],
                                          tp_.size(), weight.rows()));
   const std::int64_t step = buffer.rows();
-  Tensor dx = mb.training ? ex.make(all.dtype(), all.shape()) : Tensor();
+  const bool passes = mb.training && !alone_;
+  Tensor dx = passes ? ex.make(all.dtype(), all.shape()) : Tensor();
   const View targets = mb.targets.view().reshape(Shape{mb.rows(), 1});
   for (std::int64_t at = 0; at < all.rows(); at += step) {
     const std::int64_t n = std::min(step, all.rows() - at);
     const View part = buffer.view().slice_rows(0, n).slice_cols(0, weight.rows());
     const View input = all.view().slice_rows(at, n);
-    ops::gemm_into(ex, {.a = input, .b = weight, .op_b = Op::t, .c = part});
+    logits_into(ex, input, part);
+    Tensor capped;
+    if (mb.training && cap_ > 0) {  // the loss overwrites logits
+      capped = ex.make(all.dtype(), Shape{n, weight.rows()});
+      ops::copy(ex, part, capped);
+    }
     chunk_loss(ex, part, targets.slice_rows(at, n), mb);
     if (!mb.training) continue;
-    ops::gemm_into(ex, {.a = part, .op_a = Op::t, .b = input, .c = weight_->grad, .beta = 1});
-    ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
+    if (capped.defined()) {
+      ops::softcap_gradient(ex, {.cap = cap_, .y = capped, .dy = part, .dx = part});
+    }
+    if (bias_ && bias_->trains) ops::accumulate_rows(ex, part, bias_->grad);
+    if (weight_->trains) {
+      ops::gemm_into(ex, {.a = part, .op_a = Op::t, .b = input, .c = weight_->grad, .beta = 1});
+    }
+    if (passes) ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
   }
-  if (mb.training) tape.put(dx);
+  if (passes) tape.put(dx);
   return {};
 }
 
@@ -117,11 +156,53 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
 }
 
 Tensor Head::backward(const Exec& ex, const Tensor&, Tape& tape) {
-  return in_.backward(ex, tape.take());
+  return alone_ ? Tensor() : in_.backward(ex, tape.take());
 }
 
 Tensor Head::logits(const Exec& ex, const Tensor& x) const {
-  return ops::gemm(ex, {.a = in_.forward(ex, x), .b = weight_->value, .op_b = Op::t});
+  const Tensor all = in_.forward(ex, x);
+  Tensor y = ex.make(accumulator_type(all.dtype()), Shape{all.rows(), weight_->value.rows()});
+  logits_into(ex, all, y);
+  return y;
+}
+
+Tensor Head::score(const Exec& ex, const Tensor& x, const ConstView& targets) const {
+  const Tensor all = in_.forward(ex, x);
+  const View weight = weight_->value;
+  const DType type = accumulator_type(all.dtype());
+  const std::int64_t rows = all.rows();
+  const Tensor buffer = ex.make(type, logits_buffer(ex.device, rows, weight_->global_shape[0],
+                                                    tp_.size(), weight.rows()));
+  Tensor sums = ex.make(type, Shape{2, rows});
+  const Tensor max = ex.make(type, Shape{rows});
+  const View sum = sums.view().slice_rows(0, 1);
+  const View picked = sums.view().slice_rows(1, 1);
+  const View tops = max.view().reshape(Shape{1, rows});
+  const ConstView wanted = targets.reshape(Shape{1, rows});
+  const std::int64_t first = weight_->box.offset[0];
+  for (std::int64_t at = 0; at < rows; at += buffer.rows()) {
+    const std::int64_t n = std::min(buffer.rows(), rows - at);
+    const View part = buffer.view().slice_rows(0, n).slice_cols(0, weight.rows());
+    logits_into(ex, all.view().slice_rows(at, n), part);
+    ops::softmax_local(ex, {.logits = part,
+                            .targets = wanted.slice_cols(at, n),
+                            .first_column = first,
+                            .max = tops.slice_cols(at, n),
+                            .sum = sum.slice_cols(at, n),
+                            .picked = picked.slice_cols(at, n)});
+  }
+  const Tensor global_max = ex.make(type, Shape{rows});
+  ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
+  if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
+  ops::softmax_rescale(ex, {.global_max = global_max,
+                            .targets = wanted,
+                            .first_column = first,
+                            .columns = weight.rows(),
+                            .max = max,
+                            .sum = sum,
+                            .picked = picked});
+  if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
+  return sums;
 }
 
 }  // namespace trireme

@@ -146,6 +146,9 @@ void fill(const View& local, const Box& box, const Shape& global, const RngKey& 
       return fill_constant<T>(local, 1);
     case InitMethod::xavier_uniform:
       return fill_box<T>(local, box, global, key, UniformDraw{std::sqrt(6 / fan_sum(global))});
+    case InitMethod::kaiming_uniform:
+      return fill_box<T>(local, box, global, key,
+                         UniformDraw{1 / std::sqrt(static_cast<double>(global[1]))});
     case InitMethod::orthogonal:
       return fill_orthogonal<T>(local, box, global, key, std::sqrt(2.0));
     case InitMethod::scaled_orthogonal:
@@ -159,7 +162,8 @@ void fill(const View& local, const Box& box, const Shape& global, const RngKey& 
 
 bool needs_matrix(InitMethod m) {
   return m == InitMethod::xavier_uniform || m == InitMethod::xavier_normal ||
-         m == InitMethod::orthogonal || m == InitMethod::scaled_orthogonal;
+         m == InitMethod::orthogonal || m == InitMethod::scaled_orthogonal ||
+         m == InitMethod::kaiming_uniform;
 }
 
 }  // namespace
@@ -176,7 +180,7 @@ void fill_initial(View local, const Box& box, const Shape& global, std::string_v
             "{}: memory of shape {} for a box of {}", name, local.shape().str(),
             box.extent.str());
   TRM_REQUIRE(!needs_matrix(rule.method) || global.rank() == 2,
-              "{}: xavier and orthogonal init methods fill matrices, not {}", name,
+              "{}: xavier, orthogonal and kaiming init methods fill matrices, not {}", name,
               global.str());
   TRM_CHECK(rule.num_layers >= 1 && rule.hidden_size >= 1, "{}: {} layers of hidden size {}",
             name, rule.num_layers, rule.hidden_size);

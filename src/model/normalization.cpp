@@ -4,11 +4,15 @@
 
 #include "trireme/ops/norm.hpp"
 
+#include "scratch_gradients.hpp"
+
 namespace trireme {
 
 Normalization::Normalization(const std::string& name, const ModelConfig& config,
                              bool gradient_is_partial)
-    : kind_(config.norm), epsilon_(config.norm_epsilon) {
+    : kind_(config.norm),
+      epsilon_(config.norm_epsilon),
+      weight_offset_(config.layernorm_1p ? 1 : 0) {
   const auto make = [&](const char* part, InitMethod init) {
     Parameter p;
     p.name = name + part;
@@ -19,7 +23,7 @@ Normalization::Normalization(const std::string& name, const ModelConfig& config,
     if (gradient_is_partial) p.sum_over = {Axis::tp};
     return p;
   };
-  weight_ = make(".weight", InitMethod::ones);
+  weight_ = make(".weight", config.layernorm_1p ? InitMethod::zeros : InitMethod::ones);
   if (kind_ == Norm::layernorm && config.use_bias_in_norms) {
     bias_ = make(".bias", InitMethod::zeros);
   }
@@ -33,6 +37,7 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, Tensor& statis
                          .x = x,
                          .weight = weight_.value,
                          .bias = bias(),
+                         .weight_offset = weight_offset_,
                          .y = y,
                          .statistics = statistics});
   return y;
@@ -48,6 +53,7 @@ Tensor Normalization::forward(const Exec& ex, const ConstView& x, const Residual
                                   .residual = residual,
                                   .weight = weight_.value,
                                   .bias = bias(),
+                                  .weight_offset = weight_offset_,
                                   .sum = sum,
                                   .y = y,
                                   .statistics = statistics});
@@ -61,15 +67,17 @@ Tensor Normalization::make_statistics(const Exec& ex, const ConstView& x) {
 Tensor Normalization::backward(const Exec& ex, const ConstView& dy, const ConstView& x,
                                const ConstView& statistics, const ConstView& add) {
   Tensor dx = ex.make(x.dtype(), x.shape());
+  ScratchGradients gradients(ex, x.dtype());
   ops::norm_backward(ex, {.kind = kind_,
                           .dy = dy,
                           .x = x,
                           .weight = weight_.value,
+                          .weight_offset = weight_offset_,
                           .statistics = statistics,
                           .add = add,
                           .dx = dx,
-                          .dweight = weight_.grad,
-                          .dbias = bias_ ? bias_->grad : View()});
+                          .dweight = gradients.of(weight_),
+                          .dbias = bias_ ? gradients.of(*bias_) : View()});
   return dx;
 }
 

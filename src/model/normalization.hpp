@@ -29,6 +29,7 @@ class Normalization {
 
   Norm kind_;
   double epsilon_;
+  double weight_offset_;
   Parameter weight_;
   std::optional<Parameter> bias_;
 };

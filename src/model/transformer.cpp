@@ -6,12 +6,15 @@
 #include <utility>
 
 #include "trireme/device/block_pool.hpp"
+#include "trireme/model/trained.hpp"
 #include "trireme/ops/attention.hpp"
+#include "trireme/ops/embedding.hpp"
 
 #include "block.hpp"
 #include "embedding.hpp"
 #include "head.hpp"
 #include "recompute.hpp"
+#include "rope.hpp"
 
 namespace trireme {
 
@@ -22,8 +25,14 @@ struct UnitSources {
   const ModelConfig& config;
   const TensorParallel& tp;
   Tensor rotary = {};
+  Tensor local_rotary = {};  ///< if layers with a window have a base of their own
   bool attention_again = false;
   Parameter* table = nullptr;  ///< the token embedding's, if the part has one
+  bool head_alone = false;     ///< no unit below the head trains
+
+  [[nodiscard]] const Tensor& rotary_of(std::int64_t layer) const {
+    return local_rotary.defined() && config.window_of(layer) > 0 ? local_rotary : rotary;
+  }
 };
 
 std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitSources& from) {
@@ -31,12 +40,12 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
     case UnitKind::embedding:
       return std::make_unique<Embedding>(from.config, from.tp);
     case UnitKind::layer:
-      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary,
+      return std::make_unique<Block>(layer, from.config, from.tp, from.rotary_of(layer),
                                      from.attention_again);
     case UnitKind::norm:
       return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
     case UnitKind::head:
-      return std::make_unique<Head>(from.config, from.tp, from.table);
+      return std::make_unique<Head>(from.config, from.tp, from.table, from.head_alone);
   }
   throw Error("unknown unit");
 }
@@ -49,16 +58,16 @@ std::int64_t own_parameters(const ModelConfig& config, UnitKind kind) {
   return n;
 }
 
-/// Angles of all positions, shared by the layers of a part.
-Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c) {
+/// Angles of all positions, shared by layers of a part.
+Tensor make_rotary(const Exec& ex, DType dtype, const ModelConfig& c, bool local) {
   if (c.pos_emb != PositionEmbedding::rotary) return {};
+  if (local && c.rotary_emb_local_base == 0) return {};
   const std::int64_t dim = c.rotary_dims();
   TRM_REQUIRE(
       dim > 0 && dim % 2 == 0,
       "rotary_pct {} of head dimension {} rotates {} entries; it must be an even number",
       c.rotary_pct, c.head_dim(), dim);
-  return ops::rotary_table(
-      ex, {.dtype = dtype, .seq = c.seq_length, .rotary_dim = dim, .base = c.rotary_emb_base});
+  return ops::rotary_table(ex, rotary_rule(c, dtype, local));
 }
 
 void observe_before(const Exec& ex, const UnitUse& use, Module& unit, const PartPass& pass) {
@@ -82,6 +91,26 @@ void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor
   make_unit(kind, 0, {config, alone})->visit(f);
 }
 
+void visit_model(const ModelConfig& config,
+                 const std::function<void(int unit, Parameter&)>& f) {
+  const TensorParallel alone;
+  const TrainedParameters choice(config);
+  int number = 0;
+  const auto visit = [&](UnitKind kind, std::int64_t layer) {
+    make_unit(kind, layer, {config, alone})->visit([&](Parameter& p) {
+      p.trains = choice.trains(p);
+      f(number, p);
+    });
+    ++number;
+  };
+  visit(UnitKind::embedding, 0);
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    visit(UnitKind::layer, layer);
+  }
+  visit(UnitKind::norm, 0);
+  visit(UnitKind::head, 0);
+}
+
 std::vector<UnitInfo> list_units(const ModelConfig& config) {
   const auto info = [&](UnitKind kind) { return UnitInfo{kind, own_parameters(config, kind)}; };
   std::vector<UnitInfo> units{info(UnitKind::embedding)};
@@ -97,7 +126,44 @@ std::int64_t count_parameters(const ModelConfig& config) {
   return n;
 }
 
+namespace {
+
+double keys_of(const ModelConfig& config, std::int64_t layer) {
+  const std::int64_t window = config.window_of(layer);
+  return static_cast<double>(window > 0 ? std::min(window, config.seq_length)
+                                        : config.seq_length);
+}
+
+/// flops_per_token() of a model in which some parameters don't train.
+double flops_of_partial_training(const ModelConfig& config) {
+  const int first = first_trained_unit(config);
+  std::int64_t n = 0;
+  visit_model(config, [&](int unit, const Parameter& p) {
+    if (unit == 0) return;
+    const int passes = 1 + (unit >= first ? 1 : 0) + (p.trains ? 1 : 0);
+    n += 2 * passes * p.global_shape.count();
+  });
+  auto operations = static_cast<double>(n);
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const int passes = layer + 1 >= first ? 3 : 1;
+    operations +=
+        4.0 * passes * static_cast<double>(config.attention_width()) * keys_of(config, layer);
+  }
+  return operations;
+}
+
+}  // namespace
+
+double all_keys(const ModelConfig& config) {
+  double keys = 0;
+  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
+    keys += keys_of(config, layer);
+  }
+  return keys;
+}
+
 double flops_per_token(const ModelConfig& config) {
+  if (!TrainedParameters(config).all()) return flops_of_partial_training(config);
   std::int64_t n = 0;
   const auto count = [&](UnitKind kind, std::int64_t units) {
     visit_unit(config, kind, [&](const Parameter& p) { n += units * p.global_shape.count(); });
@@ -106,7 +172,7 @@ double flops_per_token(const ModelConfig& config) {
   count(UnitKind::norm, 1);
   count(UnitKind::head, 1);  // the output matrix, tied or not
   return 6.0 * static_cast<double>(n) +
-         12.0 * static_cast<double>(config.num_layers * config.hidden_size * config.seq_length);
+         12.0 * static_cast<double>(config.attention_width()) * all_keys(config);
 }
 
 ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
@@ -121,15 +187,24 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
-  UnitSources from{config, tp, make_rotary(ex, dtype, config),
+  const int lowest = first_trained_unit(config);
+  backward_end_ =
+      static_cast<std::size_t>(std::clamp(lowest, first_unit, end_unit) - first_unit);
+  passes_gradient_ = lowest < first_unit;
+  UnitSources from{config, tp, make_rotary(ex, dtype, config, false),
+                   make_rotary(ex, dtype, config, true),
                    recompute.kind == RecomputeConfig::Kind::selective};
+  from.head_alone = lowest + 1 == static_cast<int>(infos.size());
+  const TrainedParameters choice(config);
   for (int u = first_unit; u < end_unit; ++u) {
     const UnitKind kind = infos[static_cast<std::size_t>(u)].kind;
-    if (kind == UnitKind::layer && recompute.kind == RecomputeConfig::Kind::full) {
+    if (kind == UnitKind::layer && recompute.kind == RecomputeConfig::Kind::full &&
+        u >= lowest) {
       if (end_again_ == 0) first_again_ = units_.size();
       end_again_ = units_.size() + 1;
     }
     units_.push_back(make_unit(kind, u - 1, from));
+    units_.back()->visit([&](Parameter& p) { p.trains = choice.trains(p); });
     auto* embedding = dynamic_cast<Embedding*>(units_.back().get());
     if (embedding != nullptr) from.table = &embedding->table();
   }
@@ -157,7 +232,7 @@ std::vector<UnitUse> ModelPart::backward_uses(const PartPass& pass) const {
   const auto add = [&](std::size_t unit, UnitUse::Pass kind) {
     uses.push_back({unit, kind, true, pass.part, pass.micro_batch});
   };
-  for (std::size_t u = units_.size(); u-- > 0;) {
+  for (std::size_t u = units_.size(); u-- > backward_end_;) {
     if (closes_group(u)) {
       std::size_t again = u;
       while (!opens_group(again)) --again;
@@ -174,7 +249,8 @@ Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& 
     Module& unit = *units_[use.unit];
     observe_before(ex, use, unit, pass);
     if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, host_pool_.get(), x, tape);
-    x = unit.forward(ex, x, computed_again(use.unit) ? unrecorded : tape);
+    const bool kept = use.unit >= backward_end_ && !computed_again(use.unit);
+    x = unit.forward(ex, x, kept ? tape : unrecorded);
     for (UnitObserver* o : pass.observers) o->observe(use, unit, x);
     observe_after(ex, use, unit, pass);
   }
@@ -212,10 +288,25 @@ void ModelPart::observe_uses(const Exec& ex, const std::vector<UnitUse>& uses,
   }
 }
 
-Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape) {
+Tensor ModelPart::before_head(const Exec& ex, Tensor x, Tape& tape) {
   TRM_CHECK(last_, "a model part without the head has no logits");
   for (std::size_t i = 0; i + 1 < units_.size(); ++i) x = units_[i]->forward(ex, x, tape);
+  return x;
+}
+
+Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& rows) {
+  x = before_head(ex, std::move(x), tape);
+  if (!rows.empty()) {
+    Tensor chosen = ex.make(x.dtype(), Shape{rows.count(), x.cols()});
+    ops::embedding_forward(ex, {.ids = rows, .table = x, .first_row = 0, .y = chosen});
+    x = std::move(chosen);
+  }
   return dynamic_cast<Head&>(*units_.back()).logits(ex, x);
+}
+
+Tensor ModelPart::score(const Exec& ex, Tensor x, Tape& tape) {
+  x = before_head(ex, std::move(x), tape);
+  return dynamic_cast<Head&>(*units_.back()).score(ex, x, tape.micro_batch().targets);
 }
 
 void ModelPart::visit(const ParameterVisitor& f) {

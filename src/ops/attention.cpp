@@ -32,16 +32,50 @@ void check(const ConstView& qkv, const AttentionShape& a, const Dropout& dropout
   check_contiguous({lse});
 }
 
+/// What the operations on a cache have in common.
+void check_cache(const AttentionShape& a, const ConstView& qkv, const ConstView& keys,
+                 const ConstView& values, std::initializer_list<ConstView> per_sequence) {
+  TRM_CHECK(qkv.rows() == a.batch * a.seq && qkv.cols() == a.row_width(),
+            "a cache for {} heads × {} on {}", a.heads(), a.head_dim, qkv.shape().str());
+  TRM_CHECK(keys.shape().rank() == 4 && keys.shape()[1] == a.kv_heads &&
+                keys.shape()[3] == a.head_dim && values.shape() == keys.shape(),
+            "a cache {} for {} kv heads × {}", keys.shape().str(), a.kv_heads, a.head_dim);
+  for (const ConstView& v : per_sequence) {
+    TRM_CHECK(v.dtype() == DType::i32 && v.count() == a.batch, "{} numbers for {} sequences",
+              v.count(), a.batch);
+  }
+  check_contiguous(per_sequence);
+  check_contiguous({keys, values});
+  check_types(qkv, {keys, values});
+}
+
+void check(const ScoreRule& scores) {
+  TRM_CHECK(
+      scores.scale >= 0 && scores.softcap >= 0 && scores.window >= 0 && scores.alibi_heads >= 0,
+      "attention with scale {}, cap {}, window {} and slopes of {} heads", scores.scale,
+      scores.softcap, scores.window, scores.alibi_heads);
+}
+
+std::vector<double> frequencies_of(const RotaryTable& t) {
+  if (!t.frequencies.empty()) return t.frequencies;
+  std::vector<double> list;
+  for (std::int64_t i = 0; i < t.rotary_dim / 2; ++i) {
+    list.push_back(
+        std::pow(t.base, -2.0 * static_cast<double>(i) / static_cast<double>(t.rotary_dim)));
+  }
+  return list;
+}
+
 template <class T>
-void fill(std::vector<T>& t, std::int64_t seq, std::int64_t dim, double base) {
-  const std::int64_t half = dim / 2;
+void fill(std::vector<T>& table, std::int64_t seq, const std::vector<double>& frequencies,
+          double factor) {
+  const std::size_t half = frequencies.size();
   for (std::int64_t p = 0; p < seq; ++p) {
-    for (std::int64_t i = 0; i < half; ++i) {
-      const double angle =
-          static_cast<double>(p) *
-          std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
-      t[static_cast<std::size_t>(p * dim + i)] = static_cast<T>(std::cos(angle));
-      t[static_cast<std::size_t>(p * dim + half + i)] = static_cast<T>(std::sin(angle));
+    T* row = table.data() + static_cast<std::size_t>(p) * 2 * half;
+    for (std::size_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(p) * frequencies[i];
+      row[i] = static_cast<T>(factor * std::cos(angle));
+      row[half + i] = static_cast<T>(factor * std::sin(angle));
     }
   }
 }
@@ -51,12 +85,15 @@ void fill(std::vector<T>& t, std::int64_t seq, std::int64_t dim, double base) {
 Tensor rotary_table(const Exec& ex, const RotaryTable& t) {
   TRM_CHECK(t.rotary_dim % 2 == 0, "rotary embedding of an odd number of entries, {}",
             t.rotary_dim);
+  TRM_CHECK(t.frequencies.empty() ||
+                2 * static_cast<std::int64_t>(t.frequencies.size()) == t.rotary_dim,
+            "{} frequencies for {} entries", t.frequencies.size(), t.rotary_dim);
   TRM_CHECK(floating(t.dtype), "a rotary table for {}", name_of(t.dtype));
   Tensor table = ex.make(accumulator_type(t.dtype), Shape{t.seq, t.rotary_dim});
   if (ex.device.kind() == DeviceKind::dry) return table;
   const auto upload = [&]<class T>(T) {
     std::vector<T> host(static_cast<std::size_t>(t.seq * t.rotary_dim));
-    fill(host, t.seq, t.rotary_dim, t.base);
+    fill(host, t.seq, frequencies_of(t), t.factor);
     ex.device.copy_from_host(table.view().raw(), host.data(), table.view().bytes(), ex.stream);
     ex.stream.synchronize();
   };
@@ -81,6 +118,7 @@ void rotary(const Exec& ex, const Rotary& op) {
 void attention_forward(const Exec& ex, const AttentionForward& op) {
   check(op.qkv, op.shape, op.dropout, op.out, op.lse);
   check_per_row(op.first_keys, op.qkv);
+  check(op.scores);
   ex.kernels.run(ex.stream, op);
 }
 
@@ -89,6 +127,21 @@ void attention_backward(const Exec& ex, const AttentionBackward& op) {
   check(op.dqkv, op.shape, op.dropout, op.dout, op.lse);
   check_types(op.qkv, {op.dqkv});
   check_per_row(op.first_keys, op.qkv);
+  check(op.scores);
+  ex.kernels.run(ex.stream, op);
+}
+
+void cache_append(const Exec& ex, const CacheAppend& op) {
+  check_cache(op.shape, op.qkv, op.keys, op.values, {op.slots, op.lengths, op.counts});
+  ex.kernels.run(ex.stream, op);
+}
+
+void attention_cached(const Exec& ex, const AttentionCached& op) {
+  check_cache(op.shape, op.qkv, op.keys, op.values, {op.slots, op.lengths});
+  TRM_CHECK(op.shape.seq == 1 && op.out.rows() == op.qkv.rows() &&
+                op.out.cols() == op.shape.heads() * op.shape.head_dim,
+            "cached attention of {} rows to {}", op.qkv.rows(), op.out.shape().str());
+  check_types(op.qkv, {op.out});
   ex.kernels.run(ex.stream, op);
 }
 

@@ -44,11 +44,31 @@ void copy(const Exec& ex, const ConstView& x, const View& y) {
   ex.kernels.run(ex.stream, Copy{.x = x, .y = y});
 }
 
+void scale(const Exec& ex, const Scale& op) {
+  check_same(op.x, op.y);
+  ex.kernels.run(ex.stream, op);
+}
+
+void softcap(const Exec& ex, const Softcap& op) {
+  check_same(op.x, op.y);
+  TRM_CHECK(op.cap > 0, "a cap of {}", op.cap);
+  ex.kernels.run(ex.stream, op);
+}
+
+void softcap_gradient(const Exec& ex, const SoftcapGradient& op) {
+  check_same(op.y, op.dy);
+  check_same(op.y, op.dx);
+  TRM_CHECK(op.cap > 0, "a cap of {}", op.cap);
+  ex.kernels.run(ex.stream, op);
+}
+
 void apply_dropout(const Exec& ex, const ApplyDropout& op) {
   check_same(op.x, op.y);
   if (!op.add.empty()) check_same(op.add, op.y);
-  TRM_CHECK(op.dropout.probability >= 0 && op.dropout.probability < 1,
-            "dropout with probability {}", op.dropout.probability);
+  TRM_CHECK(op.dropout.probability >= 0 && op.dropout.probability < 1 &&
+                op.dropout.first_column % 4 == 0,
+            "dropout with probability {} from column {}", op.dropout.probability,
+            op.dropout.first_column);
   ex.kernels.run(ex.stream, op);
 }
 

@@ -37,6 +37,7 @@ void Kernels::run(Stream& s, const ops::ResidualNormForward& op) {
                           .x = op.sum,
                           .weight = op.weight,
                           .bias = op.bias,
+                          .weight_offset = op.weight_offset,
                           .y = op.y,
                           .statistics = op.statistics});
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "trireme/core/round_up.hpp"
 
@@ -19,8 +20,10 @@ constexpr std::int64_t kLargestBlock =
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
 
 Kind kind_of(const Parameter& p, std::int64_t threshold) {
-  if (p.sum_over.has(Axis::tp)) return Kind::summed_over_tp;
-  if (p.role != ParameterRole::weight) return Kind::vocabulary;
+  if (p.trains && p.sum_over.has(Axis::tp)) return Kind::summed_over_tp;
+  if (p.role == ParameterRole::token_embedding || p.role == ParameterRole::tied_copy) {
+    return Kind::vocabulary;
+  }
   return p.box.count() <= threshold ? Kind::small : Kind::unit;
 }
 
@@ -34,17 +37,20 @@ FlatLayout::FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int
 }
 
 void FlatLayout::add_part(std::size_t number, ModelPart& part, std::int64_t threshold) {
-  std::map<std::pair<Kind, std::size_t>, std::size_t> groups;  // key: kind and unit
+  using Key = std::tuple<Kind, std::size_t, bool>;  // kind, unit, and whether it trains
+  std::map<Key, std::size_t> groups;
   std::map<const Parameter*, std::size_t> known;
   auto& of_units = of_unit_.emplace_back(part.units().size());
   for (std::size_t u = 0; u < part.units().size(); ++u) {
     const auto add = [&](Parameter& p) {
       const Kind kind = kind_of(p, threshold);
       const bool of_part = kind == Kind::summed_over_tp;
-      const auto [at, is_new] = groups.try_emplace({kind, of_part ? 0 : u}, groups_.size());
+      const auto [at, is_new] =
+          groups.try_emplace({kind, of_part ? 0 : u, p.trains}, groups_.size());
       if (is_new) {
         FlatGroup& g = groups_.emplace_back();
         g.stays_whole = of_part || p.box.count() <= threshold;
+        g.trains = p.trains;
         g.owner = {number, u};
       }
       groups_[at->second].parameters.push_back(&p);

@@ -20,6 +20,8 @@ GradientReducer::GradientReducer(const Exec& ex, const FlatLayout& layout, const
   const bool whole = ranks == 1 || zero.reduce_once_per_step || zero.stage == 0;
   for (const FlatGroup& g : layout.groups()) {
     Group& mine = groups_.emplace_back();
+    if (!g.trains) continue;
+    mine.trains = true;
     mine.sums = FlatArray::zeros(ex, types.gradient, g, whole, ranks);
     mine.special = summed_over(Axis::tp, g) || summed_over(Axis::ends, g);
   }
@@ -50,6 +52,7 @@ void GradientReducer::begin(int micro_batches) {
   direct_ = local_ && full_width;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     Group& g = groups_[i];
+    if (!g.trains) continue;
     g.done = 0;
     g.gathered = false;
     bind(i, direct_ ? g.sums.data : Tensor());
@@ -62,7 +65,7 @@ void GradientReducer::before(const UnitPlace& unit) {
   if (direct_) return;
   for (const std::size_t i : layout_.groups_of(unit)) {
     Group& g = groups_[i];
-    if (g.addend.defined()) continue;
+    if (!g.trains || g.addend.defined()) continue;
     g.addend = ex_.zeros(accumulator_type(types_.compute), Shape{layout_.groups()[i].count});
     bind(i, g.addend);
   }
@@ -71,8 +74,8 @@ void GradientReducer::before(const UnitPlace& unit) {
 void GradientReducer::after_backward(const UnitPlace& unit) {
   for (const std::size_t i : layout_.groups_of(unit)) {
     const UnitPlace& owner = layout_.groups()[i].owner;
-    if (owner.part != unit.part || owner.unit != unit.unit) continue;
     Group& g = groups_[i];
+    if (!g.trains || owner.part != unit.part || owner.unit != unit.unit) continue;
     ++g.done;
     // A head adds gradients in forward. If all forwards come before the first backward, the
     // head may have no gradient left to send after the first backward.
@@ -149,7 +152,8 @@ void GradientReducer::progress() {
 void GradientReducer::wait_for_sums() {
   while (!under_way_.empty()) complete_oldest();
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    TRM_CHECK(groups_[i].done == micro_batches_, "{} has gradients of {} of {} micro-batches",
+    TRM_CHECK(!groups_[i].trains || groups_[i].done == micro_batches_,
+              "{} has gradients of {} of {} micro-batches",
               layout_.groups()[i].parameters.front()->name, groups_[i].done, micro_batches_);
   }
   sum_over_tp();
@@ -159,7 +163,7 @@ void GradientReducer::wait_for_sums() {
 void GradientReducer::gather() {
   if (zero_.stage > 0 || layout_.ranks() == 1) return;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    if (!groups_[i].gathered) start_gather(i);
+    if (groups_[i].trains && !groups_[i].gathered) start_gather(i);
   }
   for (const RequestPtr& r : gathers_) r->wait();
   gathers_.clear();
@@ -171,7 +175,7 @@ void GradientReducer::sum_over_tp() {
   std::int64_t total = 0;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const FlatGroup& g = layout_.groups()[i];
-    if (!summed_over(Axis::tp, g)) continue;
+    if (!groups_[i].trains || !summed_over(Axis::tp, g)) continue;
     for (const FlatSpan& span : g.spans) {
       spans.emplace_back(i, span);
       total += span.block;
@@ -197,7 +201,7 @@ void GradientReducer::sum_over_ends() {
   // These run without overlap: only now do both ends have complete gradients.
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     const FlatGroup& g = layout_.groups()[i];
-    if (!summed_over(Axis::ends, g)) continue;
+    if (!groups_[i].trains || !summed_over(Axis::ends, g)) continue;
     for (const FlatSpan& span : g.spans) {
       mesh_.ends->all_reduce(groups_[i].sums.block(span, mesh_.at.dp, layout_.ranks()),
                              Reduction::sum);

@@ -35,7 +35,7 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
     Group& mine = groups_.emplace_back();
     const bool whole = ranks == 1 || zero.stage < 3 || g.stays_whole;
     mine.values = FlatArray::zeros(ex, types.compute, g, whole, ranks);
-    if (has_masters_) {
+    if (has_masters_ && g.trains) {
       mine.masters =
           FlatArray::zeros(ex, types.master, g, ranks == 1 || zero.stage == 0, ranks);
     }
@@ -183,12 +183,13 @@ const FlatArray& ParameterValues::values(std::size_t group) const {
 }
 
 const FlatArray& ParameterValues::masters(std::size_t group) const {
-  return has_masters_ ? groups_[group].masters : groups_[group].values;
+  return has_masters(group) ? groups_[group].masters : groups_[group].values;
 }
 
 void ParameterValues::start_sharing(std::size_t group) {
   const FlatArray& v = groups_[group].values;
   if (layout_.ranks() == 1 || zero_.stage == 0 || !v.whole) return;
+  if (!layout_.groups()[group].trains) return;
   while (updating_.size() >= kUpdatesUnderWay) wait(updating_.front());
   start_gather(group, v, v);
   updating_.push_back(group);
@@ -200,8 +201,8 @@ void ParameterValues::wait_for_values() {
 }
 
 void ParameterValues::take_masters() {
-  if (!has_masters_) return;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (!has_masters(i)) continue;
     for (const FlatSlice& s : layout_.slices(i, dp_.rank())) {
       ops::cast(ex_, groups_[i].masters.part(s), groups_[i].values.part(s));
     }

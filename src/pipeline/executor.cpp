@@ -161,6 +161,8 @@ void PipelineExecutor::post_receive(const PlanStep& step, const MicroBatch& mb) 
   const int chunks = static_cast<int>(parts_.size());
   const auto from = input_from(step, mesh_.at.pp, mesh_.shape.pp, chunks);
   if (!from || from->stage == mesh_.at.pp) return;
+  const bool forward = step.kind == PlanStep::Kind::forward;
+  if (!forward && !parts_[static_cast<std::size_t>(step.chunk)]->has_backward()) return;
   const int tag = message_tag(step, chunks);
   Message m;
   m.tensor = ex_.make(dtype_, Shape{tp_.local_rows(mb.rows()), hidden_});
@@ -184,7 +186,10 @@ Tensor PipelineExecutor::take_input(const PlanStep& step) {
 void PipelineExecutor::hand_on(const PlanStep& step, Tensor output) {
   const int chunks = static_cast<int>(parts_.size());
   const auto to = output_to(step, mesh_.at.pp, mesh_.shape.pp, chunks);
-  if (!to) return;
+  const bool forward = step.kind == PlanStep::Kind::forward;
+  if (!to || (!forward && !parts_[static_cast<std::size_t>(step.chunk)]->passes_gradient())) {
+    return;
+  }
   PlanStep taker = step;
   taker.chunk = to->chunk;
   const int tag = message_tag(taker, chunks);

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "trireme/core/error.hpp"
-#include "trireme/pipeline/type_pattern.hpp"
+#include "trireme/model/name_pattern.hpp"
 
 namespace trireme {
 
@@ -90,7 +90,7 @@ std::vector<int> bounds_by_parameters(std::span<const PipelineUnit> units, int p
 std::vector<int> matches_of(const std::string& pattern, std::span<const PipelineUnit> units) {
   std::vector<int> matches;
   try {
-    const TypePattern type(pattern);
+    const NamePattern type(pattern, NamePattern::Case::ignored);
     for (std::size_t i = 0; i < units.size(); ++i) {
       if (type.found_in(units[i].type)) matches.push_back(static_cast<int>(i));
     }

@@ -137,6 +137,7 @@ std::string Trainer::first_bad_parameter(bool gradients) const {
   }
   std::string found;
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (gradients && !flat_.groups()[i].trains) continue;
     const FlatArray& array = gradients ? gradients_.sums(i) : values_.values(i);
     for (const FlatSlice& s : flat_.slices(i, mesh_.at.dp)) {
       const std::int64_t bad = ops::first_non_finite(ex_, array.part(s));

@@ -59,8 +59,10 @@ void Trainer::OverflowWatch::after(const UnitUse& use, Module& unit) {
   std::int64_t parameter = 0;
   unit.visit([&](const Parameter& p) {
     // Backward begins at the end of the model and of each unit: later ones have lesser codes.
+    const std::int64_t number = parameter++;
+    if (!p.trains) return;
     const std::int64_t code =
-        OverflowCode{use.micro_batch, part, static_cast<std::int64_t>(use.unit), parameter++}
+        OverflowCode{use.micro_batch, part, static_cast<std::int64_t>(use.unit), number}
             .packed();
     ops::note_non_finite(ex_, {.x = p.grad.reshape(Shape{p.grad.count()}),
                                .code = code,

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "trireme/checkpoint/piece.hpp"
-#include "trireme/checkpoint/reader.hpp"
+#include "trireme/checkpoint/weight_source.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/convert.hpp"
 #include "trireme/ops/elementwise.hpp"
@@ -35,15 +35,6 @@ std::vector<Piece> pieces_of(const std::string& kind, const FlatSlice& s, const 
   return pieces;
 }
 
-/// The checkpoint's array of a parameter's masters: full-precision values are their own
-/// masters.
-std::string master_of(const CheckpointReader& reader, const Parameter& p) {
-  const std::string model = "model/" + p.name;
-  const std::string master = "optimizer/master/" + p.name;
-  const bool half = reader.has(model) && size_of(reader.dtype(model)) < sizeof(float);
-  return half && reader.has(master) ? master : model;
-}
-
 }  // namespace
 
 void Trainer::visit_arrays(bool with_optimizer,
@@ -51,8 +42,8 @@ void Trainer::visit_arrays(bool with_optimizer,
                                                     const FlatArray&)>& f) const {
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) f("model/", i, values_.values(i));
   if (!with_optimizer) return;
-  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
-    f("optimizer/master/", i, values_.masters(i));
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (values_.has_masters(i)) f("optimizer/master/", i, values_.masters(i));
   }
   optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
     f(fmt::format("optimizer/{}/", kind), group, array);
@@ -124,8 +115,9 @@ std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) co
 
 std::vector<Piece> Trainer::boxes(StateArray what) const {
   std::vector<Piece> boxes;
-  if (what == StateArray::masters && !values_.has_masters()) return boxes;
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (what == StateArray::masters && !values_.has_masters(i)) continue;
+    if (what == StateArray::gradients && !flat_.groups()[i].trains) continue;
     const FlatArray& array = what == StateArray::gradients ? gradients_.sums(i)
                              : what == StateArray::values  ? values_.values(i)
                                                            : values_.masters(i);
@@ -138,24 +130,29 @@ std::vector<Piece> Trainer::boxes(StateArray what) const {
   return boxes;
 }
 
-void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
-                       const FlatArray& to) const {
+void Trainer::read_own(WeightSource& source, const std::string& kind, std::size_t group,
+                       const FlatArray& to, bool adapters_may_lack) const {
   std::vector<std::byte> stored;
   std::vector<float> wide;
   const Parameter* last = nullptr;
+  bool lacking = false;
   std::string name;
   DType type = DType::f32;
   for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
     const Parameter& p = *s.parameter;
     if (&p != last) {
-      name = kind == "model/" ? master_of(reader, p) : kind + p.name;
-      type = reader.dtype(name);
       last = &p;
+      lacking =
+          adapters_may_lack && p.role == ParameterRole::adapter && !source.has(kind + p.name);
+      if (lacking) continue;
+      name = kind == "model/" ? most_precise(source, p.name) : kind + p.name;
+      type = source.dtype(name);
     }
+    if (lacking) continue;
     std::int64_t at = 0;
     for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
       stored.resize(static_cast<std::size_t>(box.count()) * size_of(type));
-      reader.read(name, p.global_shape, in_global(p, box),
+      source.read(name, p.global_shape, in_global(p, box),
                   View(stored.data(), type, box.extent));
       wide.resize(static_cast<std::size_t>(box.count()));
       widen(type, stored.data(), wide.data(), box.count());
@@ -169,20 +166,20 @@ void Trainer::read_own(CheckpointReader& reader, const std::string& kind, std::s
   }
 }
 
-void Trainer::load(CheckpointReader& reader, bool with_optimizer,
-                   std::int64_t optimizer_steps) {
+void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optimizer_steps) {
   wait_for_values();
   collectively(*mesh_.world, [&] {
     for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
-      read_own(reader, "model/", i, values_.masters(i));
+      read_own(source, "model/", i, values_.masters(i), !with_optimizer);
     }
     if (!with_optimizer) return;
     optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
-      read_own(reader, fmt::format("optimizer/{}/", kind), group, array);
+      read_own(source, fmt::format("optimizer/{}/", kind), group, array, false);
     });
   });
   values_.take_masters();
-  for (std::size_t i = 0; i < flat_.groups().size() && values_.has_masters(); ++i) {
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    if (!values_.has_masters(i)) continue;
     gather_blocks(*mesh_.dp, flat_, i,
                   values_.masters(i));  // also where no optimizer is loaded
   }

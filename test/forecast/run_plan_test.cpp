@@ -8,6 +8,7 @@
 
 #include "trireme/checkpoint/saver.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
 
 #include "../support/error_of.hpp"
@@ -92,6 +93,41 @@ BOOST_AUTO_TEST_CASE(optimizer_and_save_are_the_decks) {
   const auto waiting = plan_of(kTiny + "checkpoint: {async: false}\n", 1);
   BOOST_TEST(waiting.stages[0].copy == 0);
   BOOST_TEST(waiting.checkpoint.bytes == 12 * waiting.stages[0].parameters);
+}
+
+BOOST_AUTO_TEST_CASE(frozen_parameters_have_values_alone) {
+  const StagePlan all = plan_of(kTiny, 1).stages[0];
+  for (const std::string& more :
+       {std::string("train_only: [\"^layers.7\", embed_out]\n"),
+        std::string("lora: {rank: 16}\n"),
+        std::string("train_only: embed_out\nprecision: bfloat16\n")}) {
+    BOOST_TEST_CONTEXT(more) {
+      const Deck deck = deck_of(kTiny + more, 1);
+      const bool half = deck.types.compute != DType::f32;
+      const TrainedCount count = count_trained(deck.model);  // all sizes are multiples of 16
+      const RunPlan run = plan_run(deck, 1, 0);
+      const StagePlan& s = run.stages[0];
+      BOOST_TEST(s.parameters == count.all);
+      BOOST_TEST(s.values == (half ? 2 : 4) * count.all);
+      BOOST_TEST(s.gradients == 4 * count.trained);
+      BOOST_TEST(s.optimizer == (half ? 12 : 8) * count.trained);
+      BOOST_TEST(run.checkpoint.bytes == s.values + s.optimizer);
+      if (deck.model.lora.enabled()) continue;
+      // Nothing is kept of layers below the first that trains.
+      BOOST_TEST(3 * s.tapes < all.tapes);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(frozen_stages_send_no_gradients) {
+  const std::string more = "pipe_parallel_size: 2\ngradient_accumulation_steps: 4\n";
+  const RunPlan all = plan_of(kTiny + more, 2);
+  const RunPlan head = plan_of(kTiny + more + "train_only: embed_out\n", 2);
+  BOOST_TEST(all.stages[1].pipeline_traffic == all.stages[0].pipeline_traffic);
+  BOOST_TEST(head.stages[0].pipeline_traffic == all.stages[0].pipeline_traffic);
+  BOOST_TEST(head.stages[1].pipeline_traffic == 0);
+  BOOST_TEST(head.stages[0].gradients == 0);
+  BOOST_TEST(head.stages[0].tapes == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_gpu_keeps_no_copies) {

@@ -198,6 +198,12 @@ BOOST_AUTO_TEST_CASE(the_search_finds_what_trying_all_would_find) {
     BOOST_CHECK_NO_THROW(resolve(d, 8));  // each layout is one that a run would take
     BOOST_TEST(d.train_batch_size == 64);
   }
+  // The network is slow, so that the best layout over several dp reduces once.
+  const auto over_dp = std::ranges::find_if(all.best, [](const FoundLayout& f) {
+    return f.layout.dp > 1 && f.layout.accumulation > 1;
+  });
+  BOOST_REQUIRE((over_dp != all.best.end()));
+  BOOST_TEST(over_dp->layout.reduce_once);
   const SearchResult ten = search_layouts(deck, 8, m, room, 10, quiet);
   BOOST_TEST(ten.best.size() == 10U);
   for (std::size_t i = 0; i < 10; ++i) {
@@ -227,18 +233,26 @@ BOOST_AUTO_TEST_CASE(layouts_that_need_too_much_memory_are_left_out) {
 }
 
 BOOST_AUTO_TEST_CASE(a_written_layout_is_the_layout) {
-  const Layout l{.dp = 1,
-                 .tp = 2,
-                 .pp = 2,
-                 .chunks = 2,
-                 .micro_batch = 4,
-                 .accumulation = 16,
-                 .zero_stage = 0,
-                 .sequence_parallel = true,
-                 .recompute = RecomputeConfig::Kind::selective};
-  const Deck deck = deck_of(layout_yaml(l), 4);
-  Deck expected = with_layout(deck_of("", 4), l);
-  BOOST_TEST((deck == expected));
+  const Layout pipeline{.dp = 1,
+                        .tp = 2,
+                        .pp = 2,
+                        .chunks = 2,
+                        .micro_batch = 4,
+                        .accumulation = 16,
+                        .zero_stage = 0,
+                        .sequence_parallel = true,
+                        .recompute = RecomputeConfig::Kind::selective};
+  const Layout replicas{.dp = 2,
+                        .tp = 2,
+                        .micro_batch = 4,
+                        .accumulation = 8,
+                        .zero_stage = 1,
+                        .reduce_once = true};
+  for (const Layout& l : {pipeline, replicas}) {
+    const Deck deck = deck_of(layout_yaml(l), 4);
+    Deck expected = with_layout(deck_of("", 4), l);
+    BOOST_TEST((deck == expected));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(an_explanation_names_the_largest_difference_first) {

@@ -42,7 +42,7 @@ bool rows_divide(const Golden& g, const TensorParallel& tp) {
 }  // namespace
 
 BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
-                     bdata::make(kGoldenCases) * bdata::make(machine_types()) *
+                     bdata::make(all_golden_cases()) * bdata::make(machine_types()) *
                          bdata::make({false, true}),
                      name, dtype, sequence_parallel) {
   const Golden golden(name);
@@ -91,7 +91,7 @@ BOOST_DATA_TEST_CASE(logits_loss_and_gradients,
   }
 }
 
-BOOST_DATA_TEST_CASE(evaluation_leaves_no_trace, bdata::make(kGoldenCases), name) {
+BOOST_DATA_TEST_CASE(evaluation_leaves_no_trace, bdata::make(all_golden_cases()), name) {
   const Golden golden(name);
   ShardedModel m(golden.config, DType::f32, false);
   golden.load(m.ex, *m.store);

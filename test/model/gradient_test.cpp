@@ -29,6 +29,7 @@ void use_dropout(ModelConfig& c) {
 void no_biases(ModelConfig& c) {
   c.use_bias_in_norms = false;
   c.use_bias_in_attn_linear = false;
+  c.use_bias_in_qkv = false;
   c.use_bias_in_mlp = false;
 }
 
@@ -60,6 +61,55 @@ const Option kOptions[] = {
        c.num_kv_heads = 2;
      }},
     {"no biases", no_biases},
+    {"wide heads, bias of q, k and v alone",
+     [](ModelConfig& c) {
+       c.kv_channels = 6;
+       c.rotary_pct = 1;
+       c.num_kv_heads = 2;
+       c.use_bias_in_attn_linear = false;
+     }},
+    {"bias of the output, capped logits, scaled embedding",
+     [](ModelConfig& c) {
+       c.use_bias_in_output = true;
+       c.output_logit_softcap = 2;
+       c.embedding_scale = 3;
+     }},
+    {"window, capped scores, scale",
+     [](ModelConfig& c) {
+       c.sliding_window_width = 3;
+       c.sliding_window_pattern = 2;
+       c.rotary_emb_local_base = 100;
+       c.attention_logit_softcap = 1.5;
+       c.attention_scale = 0.9;
+     }},
+    {"ALiBi", [](ModelConfig& c) { c.pos_emb = PositionEmbedding::alibi; }},
+    {"yarn",
+     [](ModelConfig& c) {
+       c.rotary_pct = 1;
+       c.rope_scaling.type = RopeScaling::Type::yarn;
+       c.rope_scaling.factor = 4;
+       c.rope_scaling.original_max_position_embeddings = 4;
+     }},
+    {"norms of q and k",
+     [](ModelConfig& c) {
+       c.qk_norm = QkNorm::head;
+       c.num_kv_heads = 2;
+     }},
+    {"norms of q and k by row, norms after",
+     [](ModelConfig& c) {
+       c.norm = Norm::rmsnorm;
+       c.qk_norm = QkNorm::row;
+       c.norm_placement = NormPlacement::after;
+     }},
+    {"norms before and after, weights from one, dropout",
+     [](ModelConfig& c) {
+       use_dropout(c);
+       c.norm = Norm::rmsnorm;
+       c.qk_norm = QkNorm::head;
+       c.layernorm_1p = true;
+       c.norm_placement = NormPlacement::both;
+       c.activation = Activation::geglu_tanh;
+     }},
     {"dropout", use_dropout},
     {"dropout, gpt_j_residual",
      [](ModelConfig& c) {
@@ -72,6 +122,37 @@ const Option kOptions[] = {
        c.gpt_j_residual = true;
        c.gpt_j_tied = true;
        c.pos_emb = PositionEmbedding::learned;
+     }},
+    {"adapters",
+     [](ModelConfig& c) {
+       c.lora.rank = 3;
+       c.lora.alpha = 5;
+     }},
+    {"adapters with dropout of a gated MLP",
+     [](ModelConfig& c) {
+       c.lora.rank = 2;
+       c.lora.dropout = 0.3;
+       c.lora.use_rslora = true;
+       c.activation = Activation::swiglu;
+       c.intermediate_size = 64;
+     }},
+    {"adapters of gpt_j_residual, and the norms",
+     [](ModelConfig& c) {
+       c.lora.rank = 2;
+       c.lora.targets = {"query_key_value", "mlp.dense_h.*"};
+       c.train_only = {"norm.weight"};
+       c.gpt_j_residual = true;
+     }},
+    {"biases alone", [](ModelConfig& c) { c.train_only = {"bias"}; }},
+    {"the second layer's attention and the tied table",
+     [](ModelConfig& c) {
+       c.train_only = {"layers.1.attention", "embed_in"};
+       c.no_weight_tying = false;
+     }},
+    {"the second layer without its dense matrices",
+     [](ModelConfig& c) {
+       c.train_only = {"^layers.1"};
+       c.freeze = {"dense.*weight"};
      }},
 };
 
@@ -121,6 +202,10 @@ BOOST_DATA_TEST_CASE(finite_differences, bdata::make(kOptions) * bdata::make({fa
   constexpr double kStep = 1e-5;
   for (std::size_t k = 0; k < parameters.size(); ++k) {
     const Parameter& p = *parameters[k];
+    if (!p.trains) {
+      BOOST_TEST(slopes[k] == 0, p.name << " is frozen, and has a gradient");
+      continue;
+    }
     const auto move = [&](double by) {
       for_each_element(p, [&](std::size_t i, std::int64_t global) {
         set(p.value, i, get(p.value, i) + by * noise(p.name, global, 3));
@@ -146,6 +231,9 @@ BOOST_DATA_TEST_CASE(dropout_is_the_same_however_cut,
   const TinyExec cpu;
   ModelConfig config = tiny_config();
   use_dropout(config);
+  config.lora.rank = 2;
+  config.lora.dropout = 0.25;
+  config.intermediate_size = 32;
   config.gpt_j_residual = gpt_j;
   const Group group(config, sequence_parallel);
   BOOST_TEST(group.tp.size() == group.world->size());

@@ -13,16 +13,17 @@
 namespace trireme::test {
 namespace {
 
-constexpr std::array kAll = {Activation::gelu, Activation::gelu_tanh, Activation::relu,
-                             Activation::silu, Activation::swiglu,    Activation::geglu,
-                             Activation::reglu};
+constexpr std::array kAll = {Activation::gelu,  Activation::gelu_tanh, Activation::relu,
+                             Activation::silu,  Activation::swiglu,    Activation::geglu,
+                             Activation::reglu, Activation::geglu_tanh};
 
 double formula(Activation kind, double x) {
   switch (kind) {
     case Activation::gelu:
     case Activation::geglu:
       return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
-    case Activation::gelu_tanh: {
+    case Activation::gelu_tanh:
+    case Activation::geglu_tanh: {
       const double inner = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
       return 0.5 * x * (1 + std::tanh(inner));
     }

@@ -33,6 +33,7 @@ struct Run {
 
   void forward(const Dropout& d = {}) const {
     ops::attention_forward(cpu(), {.shape = shape,
+                                   .scores = rule,
                                    .dropout = d,
                                    .first_keys = bounds(),
                                    .qkv = qkv,
@@ -41,6 +42,7 @@ struct Run {
   }
   void backward(const Dropout& d = {}) const {
     ops::attention_backward(cpu(), {.shape = shape,
+                                    .scores = rule,
                                     .dropout = d,
                                     .first_keys = bounds(),
                                     .dout = dout,
@@ -55,10 +57,13 @@ struct Run {
   }
   /// Of query i of sequence b.
   [[nodiscard]] std::int64_t first_key(std::int64_t b, std::int64_t i) const {
-    return first_keys.defined() ? first_keys.data<std::int32_t>()[b * shape.seq + i] : 0;
+    const std::int64_t of_document =
+        first_keys.defined() ? first_keys.data<std::int32_t>()[b * shape.seq + i] : 0;
+    return rule.window > 0 ? std::max(of_document, i - rule.window + 1) : of_document;
   }
 
   AttentionShape shape;
+  ScoreRule rule;
   Tensor qkv, dout, out, lse, dqkv;
   Tensor first_keys;  ///< undefined: no document ends attention
 };
@@ -74,7 +79,9 @@ inline Reference reference(const Run& run, const Masks& masks = {}) {
   const Host dout = host(run.dout);
   Reference r{Host(dout.rows(), dout.cols()), Host(a.batch * a.heads(), a.seq),
               Host::Zero(qkv.rows(), qkv.cols())};
-  const double scale = 1 / std::sqrt(static_cast<double>(a.head_dim));
+  const ScoreRule& rule = run.rule;
+  const double scale =
+      rule.scale > 0 ? rule.scale : 1 / std::sqrt(static_cast<double>(a.head_dim));
   for (std::int64_t b = 0; b < a.batch; ++b) {
     for (std::int64_t head = 0; head < a.heads(); ++head) {
       const std::int64_t group = head / a.queries_per_kv * a.group_width();
@@ -85,7 +92,21 @@ inline Reference reference(const Run& run, const Masks& masks = {}) {
       const auto block = [&](auto& m, std::int64_t column) {
         return m.block(row, column, a.seq, a.head_dim);
       };
-      const Host scores = scale * block(qkv, q_at) * block(qkv, k_at).transpose();
+      Host scores = scale * block(qkv, q_at) * block(qkv, k_at).transpose();
+      Host bend = Host::Ones(a.seq, a.seq);
+      if (rule.softcap > 0) {
+        scores = rule.softcap * (scores / rule.softcap).array().tanh().matrix();
+        bend = (1 - (scores / rule.softcap).array().square()).matrix();
+      }
+      if (rule.alibi_heads > 0) {
+        const double slope = std::exp2(-8.0 * static_cast<double>(a.first_head + head + 1) /
+                                       static_cast<double>(rule.alibi_heads));
+        for (std::int64_t i = 0; i < a.seq; ++i) {
+          for (std::int64_t j = 0; j < a.seq; ++j) {
+            scores(i, j) += slope * static_cast<double>(j - i);
+          }
+        }
+      }
       Host p = Host::Zero(a.seq, a.seq);
       for (std::int64_t i = 0; i < a.seq; ++i) {
         const std::int64_t first = run.first_key(b, i);
@@ -103,7 +124,7 @@ inline Reference reference(const Run& run, const Masks& masks = {}) {
       block(r.out, head * a.head_dim) = kept * block(qkv, v_at);
       const Host dp = (g * block(qkv, v_at).transpose()).cwiseProduct(mask);
       const Eigen::VectorXd dot = p.cwiseProduct(dp).rowwise().sum();
-      const Host ds = scale * p.cwiseProduct(dp.colwise() - dot);
+      const Host ds = scale * p.cwiseProduct(dp.colwise() - dot).cwiseProduct(bend);
       block(r.dqkv, q_at) += ds * block(qkv, k_at);
       block(r.dqkv, k_at) += ds.transpose() * block(qkv, q_at);
       block(r.dqkv, v_at) += kept.transpose() * g;

@@ -7,6 +7,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/ops/alibi.hpp"
+
 #include "attention_cases.hpp"
 
 namespace trireme::test {
@@ -67,6 +69,53 @@ BOOST_AUTO_TEST_CASE(ends_at_documents) {
       BOOST_TEST(relative_error(run.dqkv, expected.dqkv) < bound);
     }
   });
+}
+
+BOOST_AUTO_TEST_CASE(scores_follow_their_rule) {
+  for_all_shapes([](const AttentionShape& shape) {
+    const ScoreRule rules[] = {{.scale = 0.3},
+                               {.window = 1},
+                               {.window = 9},
+                               {.window = 64},
+                               {.softcap = 1.5},
+                               {.softcap = 2, .window = 70},
+                               {.window = 5, .alibi_heads = 16}};
+    for (const ScoreRule& rule : rules) {
+      AttentionShape a = shape;
+      a.first_head = 3;
+      Run run(DType::f64, a, 2);
+      run.rule = rule;
+      run.forward();
+      run.backward();
+      const Reference expected = reference(run);
+      BOOST_TEST(relative_error(run.out, expected.out) < 1e-12);
+      BOOST_TEST(relative_error(run.lse, expected.lse) < 1e-12);
+      BOOST_TEST(relative_error(run.dqkv, expected.dqkv) < 1e-12);
+    }
+  });
+}
+
+/// A window has no tile of keys outside of it: unread keys may be anything.
+BOOST_AUTO_TEST_CASE(keys_before_a_window_are_not_read) {
+  Run run(DType::f32, shape_of(260, 8, 2, 2, 1));
+  run.rule.window = 3;
+  run.forward();
+  run.backward();
+  const Host out = host(run.out);
+  const Host dqkv = host(run.dqkv);
+  assign(run.qkv.view().slice_rows(0, 64),
+         Host::Constant(64, run.qkv.cols(), std::numeric_limits<double>::quiet_NaN()));
+  run.forward();
+  run.backward();
+  BOOST_TEST((host(run.out) - out).bottomRows(132).isZero(0));
+  BOOST_TEST((host(run.dqkv) - dqkv).bottomRows(132).isZero(0));
+}
+
+BOOST_AUTO_TEST_CASE(slopes_of_alibi_are_the_published_ones) {
+  for (int h = 0; h < 8; ++h) BOOST_TEST(alibi_slope(h, 8) == std::exp2(-1.0 - h));
+  BOOST_TEST(alibi_slope(0, 3) == 0x1p-4);
+  BOOST_TEST(alibi_slope(1, 3) == 0x1p-8);
+  BOOST_TEST(alibi_slope(2, 3) == 0x1p-2);
 }
 
 BOOST_AUTO_TEST_CASE(gradients) {

@@ -22,6 +22,7 @@ Tensor dropped(const ConstView& x, const Dropout& spec, const ConstView& add = {
 
 /// 0 or 1/(1 − p), as the header defines it.
 double factor(const Dropout& d, std::int64_t row, std::int64_t column) {
+  column += d.first_column;
   const auto words = philox(d.key, d.first_row + static_cast<std::uint64_t>(row),
                             static_cast<std::uint32_t>(column / 4));
   const double word = words[static_cast<std::size_t>(column % 4)];
@@ -52,6 +53,25 @@ BOOST_AUTO_TEST_CASE(sums_and_copies) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(factors_and_caps) {
+  for (const DType type : kTypes) {
+    for (const Shape& shape : kShapes) {
+      const Tensor x = random(type, shape, "x", 3);
+      const Tensor dy = random(type, shape, "dy");
+      const Tensor y = poisoned(type, shape);
+      const double bound = type == DType::f64 ? 1e-15 : 5e-7;
+      ops::scale(cpu(), {.x = x, .factor = 2.5, .y = y});
+      BOOST_TEST(relative_error(y, 2.5 * host(x)) < bound);
+      ops::softcap(cpu(), {.cap = 2, .x = x, .y = y});
+      const Host t = (host(x) / 2).array().tanh();
+      BOOST_TEST(relative_error(y, 2 * t) < 4 * bound);
+      ops::softcap_gradient(cpu(), {.cap = 2, .y = y, .dy = dy, .dx = dy});
+      const Host expected = host(random(type, shape, "dy")).array() * (1 - t.array().square());
+      BOOST_TEST(relative_error(dy, expected) < 8 * bound);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(windows_with_wide_rows) {
   const Tensor x = random(DType::f32, Shape{5, 9}, "x");
   const Tensor y = filled(DType::f32, Shape{5, 12}, 777);
@@ -74,7 +94,7 @@ BOOST_AUTO_TEST_CASE(dropout_follows_its_definition) {
   for (const DType type : kTypes) {
     for (const Shape& shape : kShapes) {
       for (const double p : {0.0, 0.3, 0.9}) {
-        const Dropout spec{p, {0x123456789abcdefULL, 42}, 0x100000007ULL};
+        const Dropout spec{p, {0x123456789abcdefULL, 42}, 0x100000007ULL, p > 0.5 ? 12U : 0U};
         const Tensor x = random(type, shape, "x");
         const Tensor add = random(type, shape, "add");
         Host expected = host(x);

@@ -43,7 +43,8 @@ void compare(DType type, const Size& s, Op op_a, Op op_b, double beta, bool with
   const Tensor b = random(type, stored(s.k, s.n, op_b), "b");
   const Tensor c = beta == 0 ? poisoned(type, Shape{s.m, s.n}) : random(type, {s.m, s.n}, "c");
   const Tensor bias = random(type, Shape{s.n}, "bias");
-  Host expected = product(as_used(a, op_a), as_used(b, op_b));
+  const double alpha = with_bias ? 1.75 : 1;
+  Host expected = alpha * product(as_used(a, op_a), as_used(b, op_b));
   if (beta != 0) expected += beta * host(c);
   if (with_bias) expected.rowwise() += host(bias).row(0);
   ops::gemm_into(cpu(), {.a = a,
@@ -51,6 +52,7 @@ void compare(DType type, const Size& s, Op op_a, Op op_b, double beta, bool with
                          .b = b,
                          .op_b = op_b,
                          .c = c,
+                         .alpha = alpha,
                          .beta = beta,
                          .bias = with_bias ? ConstView(bias) : ConstView()});
   const double bound = type == DType::f64 ? 1e-13 : 1e-5;

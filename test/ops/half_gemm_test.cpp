@@ -48,16 +48,23 @@ struct Product {
     const Tensor bias = biased ? random(type, Shape{size.n}, "bias") : Tensor();
     const auto add = [](const Tensor& t) { return t.defined() ? ConstView(t) : ConstView(); };
     const Tensor expected = as_f64(c);
+    const double alpha = biased ? 0.75 : 1;
     ops::gemm_into(cpu(), {.a = as_f64(a),
                            .op_a = op_a,
                            .b = as_f64(b),
                            .op_b = op_b,
                            .c = expected,
+                           .alpha = alpha,
                            .beta = beta,
                            .bias = add(biased ? as_f64(bias) : Tensor())});
-    ops::gemm_into(
-        cpu(),
-        {.a = a, .op_a = op_a, .b = b, .op_b = op_b, .c = c, .beta = beta, .bias = add(bias)});
+    ops::gemm_into(cpu(), {.a = a,
+                           .op_a = op_a,
+                           .b = b,
+                           .op_b = op_b,
+                           .c = c,
+                           .alpha = alpha,
+                           .beta = beta,
+                           .bias = add(bias)});
     BOOST_TEST_CONTEXT(name_of(type) << " into " << name_of(result) << " " << size.m << " "
                                      << size.n << " " << size.k << " " << int(op_a) << int(op_b)
                                      << " beta " << beta << " bias " << biased) {

@@ -36,6 +36,7 @@ struct Case {
                               .x = x,
                               .weight = weight,
                               .bias = biased ? ConstView(bias) : ConstView(),
+                              .weight_offset = offset,
                               .y = y,
                               .statistics = statistics});
   }
@@ -44,6 +45,7 @@ struct Case {
                                .dy = dy,
                                .x = x,
                                .weight = weight,
+                               .weight_offset = offset,
                                .statistics = statistics,
                                .add = adding ? ConstView(add) : ConstView(),
                                .dx = dx,
@@ -58,6 +60,7 @@ struct Case {
   DType type;
   Tensor x, weight, bias, y, statistics, dy, add, dx, dweight, dbias;
   bool biased;
+  double offset = 0;  ///< of weights
 };
 
 void expect(const Case& c, Norm kind, Host& y, Host& statistics) {
@@ -73,7 +76,7 @@ void expect(const Case& c, Norm kind, Host& y, Host& statistics) {
     const double rstd = 1 / std::sqrt(variance / static_cast<double>(x.cols()) + kEpsilon);
     statistics.row(r) << mean, rstd;
     for (std::int64_t j = 0; j < x.cols(); ++j) {
-      y(r, j) = (x(r, j) - mean) * rstd * w(0, j) + (c.biased ? b(0, j) : 0);
+      y(r, j) = (x(r, j) - mean) * rstd * (w(0, j) + c.offset) + (c.biased ? b(0, j) : 0);
     }
   }
 }
@@ -128,6 +131,24 @@ BOOST_AUTO_TEST_CASE(gradients) {
         }
       }
     }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(weights_may_be_counted_from_one) {
+  for (const Norm kind : kKinds) {
+    Case c(DType::f64, 7, 33);
+    c.offset = 1;
+    Host y;
+    Host statistics;
+    expect(c, kind, y, statistics);
+    const Host dweight = host(c.dweight);
+    c.forward(kind);
+    BOOST_TEST(relative_error(c.y, y) < 1e-12);
+    c.backward(kind, false);
+    assign(c.dweight, host(c.dweight) - dweight);
+    const auto loss = [&] { return c.loss(kind); };
+    BOOST_TEST(gradient_error(c.x, c.dx, loss) < 1e-7);
+    BOOST_TEST(gradient_error(c.weight, c.dweight, loss) < 1e-7);
   }
 }
 

@@ -15,7 +15,7 @@ const Json kBase = Json::parse(R"({
   "train_iters": 4, "lr": 1e-2, "warmup": 0.3, "weight_decay": 0.1, "seed": 99,
   "eval_interval": 2, "eval_iters": 1, "hidden_dropout": 0.1, "attention_dropout": 0.1})");
 
-const std::array<Json, 4> kModels{
+const std::array<Json, 6> kModels{
     Json::parse(R"({"pos_emb": "rotary", "gpt_j_residual": true, "no_weight_tying": true,
                     "gradient_clipping": 0.4})"),
     Json::parse(R"({"pos_emb": "learned", "no_weight_tying": false, "lr": 0.1,
@@ -28,6 +28,18 @@ const std::array<Json, 4> kModels{
     Json::parse(R"({"pos_emb": "none", "gpt_j_residual": true, "gpt_j_tied": true, "lr": 0.1,
                     "no_weight_tying": true,
                     "optimizer": {"type": "SGD", "params": {"momentum": 0.9}},
+                    "gradient_clipping": 0.5})"),
+    Json::parse(R"({"pos_emb": "rotary", "norm": "rmsnorm", "activation": "geglu_tanh",
+                    "num_kv_heads": 2, "kv_channels": 6, "intermediate_size": 60,
+                    "layernorm_1p": true, "norm_placement": "both", "use_qk_layernorm": true,
+                    "sliding_window_width": 5, "sliding_window_pattern": 2,
+                    "rotary_emb_local_base": 100, "attention_logit_softcap": 3,
+                    "output_logit_softcap": 4, "embedding_scale": 4,
+                    "no_weight_tying": false, "gradient_clipping": 0.5})"),
+    Json::parse(R"({"pos_emb": "alibi", "norm": "rmsnorm", "norm_placement": "after",
+                    "use_qk_layernorm": "row", "num_kv_heads": 2, "kv_channels": 8,
+                    "use_bias_in_attn_linear": false, "use_bias_in_qkv": true,
+                    "use_bias_in_output": true, "no_weight_tying": true,
                     "gradient_clipping": 0.5})")};
 
 const Json kParityBase = Json::parse(R"({
@@ -35,7 +47,7 @@ const Json kParityBase = Json::parse(R"({
   "train_iters": 20, "lr": 2e-3, "min_lr": 1e-4, "warmup": 0.2, "weight_decay": 0.1,
   "gradient_clipping": 1.0, "seed": 1234, "eval_interval": 10, "eval_iters": 2})");
 
-const std::array<Json, 4> kModelsOfParity{
+const std::array<Json, kParityModels + kPartModels> kModelsOfParity{
     Json::parse(R"({"hidden_size": 32, "pos_emb": "rotary", "rotary_pct": 0.25,
       "gpt_j_residual": true, "no_weight_tying": true, "init_method": "small_init",
       "output_layer_init_method": "wang_init", "lr_decay_style": "cosine"})"),
@@ -55,7 +67,24 @@ const std::array<Json, 4> kModelsOfParity{
       "gpt_j_residual": false, "no_weight_tying": false, "use_bias_in_norms": false,
       "init_method": "orthogonal", "output_layer_init_method": "scaled_orthogonal",
       "optimizer": {"type": "SGD", "params": {"momentum": 0.9}}, "lr": 0.05,
-      "lr_decay_style": "constant", "gradient_clipping": 0})")};
+      "lr_decay_style": "constant", "gradient_clipping": 0})"),
+    Json::parse(R"({"hidden_size": 32, "kv_channels": 12, "pos_emb": "rotary",
+      "norm": "rmsnorm", "layernorm_1p": true, "norm_placement": "both",
+      "use_qk_layernorm": true, "activation": "geglu_tanh", "intermediate_size": 192,
+      "sliding_window_width": 9, "sliding_window_pattern": 2, "rotary_emb_local_base": 100,
+      "rope_scaling": {"type": "linear", "factor": 2}, "attention_scale": 0.3,
+      "attention_logit_softcap": 5, "output_logit_softcap": 6, "embedding_scale": 5,
+      "no_weight_tying": false, "use_bias_in_attn_linear": false,
+      "use_bias_in_mlp": false})"),
+    Json::parse(R"({"hidden_size": 32, "num_attention_heads": 8, "num_kv_heads": 4,
+      "kv_channels": 10, "pos_emb": "rotary", "norm": "rmsnorm", "norm_placement": "after",
+      "use_qk_layernorm": "row", "activation": "swiglu", "intermediate_size": 192,
+      "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 16},
+      "use_bias_in_attn_linear": false, "use_bias_in_qkv": true,
+      "use_bias_in_output": true, "no_weight_tying": true})"),
+    Json::parse(R"({"hidden_size": 32, "pos_emb": "alibi", "gpt_j_residual": true,
+      "use_qk_layernorm": "head", "sliding_window_width": 20, "use_bias_in_qkv": false,
+      "no_weight_tying": true})")};
 
 const Json kDropout{{"hidden_dropout", 0.1}, {"attention_dropout", 0.1}};
 
@@ -151,7 +180,8 @@ Json parity_deck(std::size_t model, bool dropout) {
 }
 
 Json lever_model(int model) {
-  return merged(kBase, {{"num_layers", 3}}, kModels[static_cast<std::size_t>(model) % 4]);
+  return merged(kBase, {{"num_layers", 3}},
+                kModels[static_cast<std::size_t>(model) % kModels.size()]);
 }
 
 Json lever_deck(const LeverMesh& mesh, int accumulation, int precision, const Json& zero,

@@ -82,11 +82,23 @@ BOOST_DATA_TEST_CASE(a_mesh_trains_as_one_rank_does, bdata::make(parity_meshes()
   }
 }
 
+BOOST_DATA_TEST_CASE(a_mesh_trains_the_parts_of_families, bdata::make(parity_meshes()), mesh) {
+  for (std::size_t part = 0; part < kPartModels; ++part) {
+    const std::size_t model = kParityModels + part;
+    const bool dropout = (static_cast<std::size_t>(mesh.turn) + part) % 2 == 1;
+    BOOST_TEST_CONTEXT("model " << model << " dropout " << dropout) {
+      const Json deck = merged(parity_deck(model, dropout), mesh.deck,
+                               {{"gradient_accumulation_steps", mesh.name == "pp3" ? 8 : 4}});
+      compare(train(deck, mesh.ranks), reference(model, dropout));
+    }
+  }
+}
+
 BOOST_DATA_TEST_CASE(initial_weights_do_not_depend_on_the_mesh, bdata::make(parity_meshes()),
                      mesh) {
   static std::map<std::size_t, Training> one;
   const TrainOptions untrained{.until = 0};
-  for (std::size_t model = 0; model < kParityModels; ++model) {
+  for (std::size_t model = 0; model < kParityModels + kPartModels; ++model) {
     const Json deck = parity_deck(model, false);
     Training& expected = one[model];
     if (expected.arrays.empty()) expected = train(deck, 1, untrained);

@@ -160,6 +160,11 @@ class RankRun {
  private:
   void load() {
     CheckpointReader reader(options_.load);
+    if (options_.weights_alone) {
+      std::unique_ptr<WeightSource> wrapped;
+      if (options_.wrap_weights) wrapped = options_.wrap_weights(reader);
+      return trainer_.load(wrapped ? *wrapped : static_cast<WeightSource&>(reader), false, 0);
+    }
     const RunState& state = reader.state();
     trainer_.load(reader, true, state.optimizer_steps);
     trainer_.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});

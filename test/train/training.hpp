@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "trireme/checkpoint/weight_source.hpp"
 #include "trireme/train/trainer.hpp"
 
 #include "../support/thread_ranks.hpp"
@@ -56,12 +57,15 @@ struct Training {
 };
 
 struct TrainOptions {
-  std::string load = {};     ///< a checkpoint's folder to begin from
-  std::string save = {};     ///< folder that gets a checkpoint at the end
-  std::int64_t until = -1;   ///< last iteration; −1: the deck's `train_iters`
-  std::uint64_t delays = 0;  ///< as in RankOptions
+  std::string load = {};       ///< a checkpoint's folder to begin from
+  bool weights_alone = false;  ///< load as with key finetune
+  std::string save = {};       ///< folder that gets a checkpoint at the end
+  std::int64_t until = -1;     ///< last iteration; −1: the deck's `train_iters`
+  std::uint64_t delays = 0;    ///< as in RankOptions
   /// Wraps the made-up samples of training and evaluation; empty: they are taken as they are.
   std::function<std::unique_ptr<SampleSource>(std::unique_ptr<SampleSource>)> wrap = {};
+  /// Wraps the source of loaded weights; may be empty.
+  std::function<std::unique_ptr<WeightSource>(WeightSource&)> wrap_weights = {};
   /// A rank's wish to give up the step that follows `done` iterations; may be empty.
   std::function<bool(int rank, std::int64_t done, const PassNews&)> give_up = {};
 };

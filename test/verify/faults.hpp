@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -75,8 +76,9 @@ class SwappedHeads final : public FaultyUnit {
  private:
   void swap() {
     const View w = parameter(name() + ".attention.query_key_value.weight").value;
-    auto* const first = w.data<float>();
-    std::swap_ranges(first, first + rows_ * w.cols(), first + rows_ * w.cols());
+    const std::size_t head = w.slice_rows(0, rows_).bytes();
+    auto* const first = static_cast<std::byte*>(w.raw());
+    std::swap_ranges(first, first + head, first + head);
   }
   std::int64_t rows_;
 };

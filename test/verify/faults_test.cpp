@@ -22,6 +22,13 @@ Json deck_of(const LeverMesh& mesh, const Json& more, bool dropout = false) {
 
 Json stage(int number) { return {{"zero_optimization", {{"stage", number}}}}; }
 
+/// Bounds are wider in half precision, and faults must exceed them all the same.
+const char* const kPrecisions[] = {"fp32", "bfloat16", "fp16"};
+
+Json in(const char* precision, Json deck) {
+  return merged(std::move(deck), Json{{"precision", precision}});
+}
+
 /// Whether nothing differs in a step's row of this kind.
 bool agrees(const VerifyReport& report, VerifyKind kind, int step) {
   const VerifyRow* row = report.first(kind);
@@ -53,9 +60,14 @@ BOOST_AUTO_TEST_CASE(two_heads_swapped) {
   const Plant plant{.units = [&](auto& parts, const Mesh& at) {
     if (at.at.tp == 1) replace_unit<SwappedHeads>(parts, "layers.2", std::int64_t{8});
   }};
-  const auto report = verified(deck_of(mesh, Json::object()), mesh.ranks, plant);
-  BOOST_TEST(!report.agrees);
-  BOOST_TEST(first_text(report, kOutput) == "output of layers.2, step 1");
+  for (const char* precision : kPrecisions) {
+    BOOST_TEST_CONTEXT(precision) {
+      const auto report =
+          verified(in(precision, deck_of(mesh, Json::object())), mesh.ranks, plant);
+      BOOST_TEST(!report.agrees);
+      BOOST_TEST(first_text(report, kOutput) == "output of layers.2, step 1");
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_missing_sum_of_a_norms_gradient) {
@@ -68,10 +80,14 @@ BOOST_AUTO_TEST_CASE(a_missing_sum_of_a_norms_gradient) {
       });
     }
   }};
-  const auto report = verified(deck_of(mesh, stage(2)), mesh.ranks, plant);
-  BOOST_TEST(!report.agrees);
-  BOOST_TEST(first_text(report, kGradient) == "gradient of " + name + ", step 1");
-  BOOST_TEST(agrees(report, kOutput, 1));
+  for (const char* precision : kPrecisions) {
+    BOOST_TEST_CONTEXT(precision) {
+      const auto report = verified(in(precision, deck_of(mesh, stage(2))), mesh.ranks, plant);
+      BOOST_TEST(!report.agrees);
+      BOOST_TEST(first_text(report, kGradient) == "gradient of " + name + ", step 1");
+      BOOST_TEST(agrees(report, kOutput, 1));
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(stale_gathers_of_updated_values) {
@@ -79,12 +95,16 @@ BOOST_AUTO_TEST_CASE(stale_gathers_of_updated_values) {
   const Plant plant{.mesh = [](Mesh& at) {
     if (at.at.dp == 1) at.dp = std::make_unique<StaleGathers>(std::move(at.dp), false);
   }};
-  const auto report = verified(deck_of(mesh, stage(1)), mesh.ranks, plant);
-  BOOST_TEST(!report.agrees);
-  BOOST_TEST(first_text(report, kValue) == "value of embed_in.weight, step 1");
-  BOOST_TEST(report.first(kValue)->rank == 1);
-  BOOST_TEST(agrees(report, kGradient, 1));
-  BOOST_TEST(first_text(report, kOutput) == "output of embed_in, step 2");
+  for (const char* precision : kPrecisions) {
+    BOOST_TEST_CONTEXT(precision) {
+      const auto report = verified(in(precision, deck_of(mesh, stage(1))), mesh.ranks, plant);
+      BOOST_TEST(!report.agrees);
+      BOOST_TEST(first_text(report, kValue) == "value of embed_in.weight, step 1");
+      BOOST_TEST(report.first(kValue)->rank == 1);
+      BOOST_TEST(agrees(report, kGradient, 1));
+      BOOST_TEST(first_text(report, kOutput) == "output of embed_in, step 2");
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(stale_gathers_at_stage_3) {

@@ -9,26 +9,25 @@
 #include <vector>
 
 #include "trireme/checkpoint/state.hpp"
+#include "trireme/checkpoint/weight_source.hpp"
 #include "trireme/h5/file.hpp"
-#include "trireme/tensor/box.hpp"
 
 namespace trireme {
 
 /// Not collective: each rank has a reader of its own and reads what the rank needs. Files are
 /// not trusted: every byte in use was checked against a checksum. Every error names the folder,
 /// the tensor or file, and the reason.
-class CheckpointReader {
+class CheckpointReader final : public WeightSource {
  public:
   /// Throws Error if the folder is missing or no checkpoint, incomplete, damaged or of a newer
   /// format. Reads checkpoint.h5 alone.
   explicit CheckpointReader(const std::string& checkpoint_folder);
 
   [[nodiscard]] const RunState& state() const { return state_; }
-  [[nodiscard]] bool has(const std::string& name) const;
-  [[nodiscard]] Shape global_shape(const std::string& name) const;
-  [[nodiscard]] DType dtype(const std::string& name) const;
-  /// All tensors, by name.
-  [[nodiscard]] std::vector<std::string> names() const;
+  [[nodiscard]] bool has(const std::string& name) const override;
+  [[nodiscard]] Shape global_shape(const std::string& name) const override;
+  [[nodiscard]] DType dtype(const std::string& name) const override;
+  [[nodiscard]] std::vector<std::string> names() const override;
   /// The number of boxes in which a tensor is stored.
   [[nodiscard]] std::int64_t pieces(const std::string& name) const;
 
@@ -42,11 +41,10 @@ class CheckpointReader {
   [[nodiscard]] const std::vector<Shard>& shards() const { return shards_; }
   [[nodiscard]] const std::string& folder() const { return folder_; }
 
-  /// Fills `to` from all pieces that overlap the box, and opens no other shard. `to` is host
-  /// memory with the box's count in row-major order, and has the stored element type.
-  void read(const std::string& name, const Box& box, const View& to);
-  /// Like the other read(), but throws Error unless the stored tensor has this global shape.
-  void read(const std::string& name, const Shape& global, const Box& box, const View& to);
+  using WeightSource::read;
+  /// Fills `to` from all pieces that overlap the box, and opens no other shard.
+  void read(const std::string& name, const Shape& global, const Box& box,
+            const View& to) override;
 
   /// Checks that every file exists in its size. Throws Error for the first that doesn't.
   void check_files() const;

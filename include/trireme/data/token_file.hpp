@@ -22,8 +22,10 @@
 // checksums.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +39,10 @@ namespace trireme {
 
 inline constexpr std::int64_t kTokenChunk = 1 << 16;
 inline constexpr std::int64_t kTokenFormatVersion = 3;  ///< the newest
+/// Token files that a process holds open. Others are opened again when they are read.
+inline constexpr std::size_t kMostOpenTokenFiles = 32;
+
+struct OpenTokenFile;
 
 /// A token file for reading. All contents are checked: throws Error that names the file where
 /// they do not fit together, or where bytes do not have their checksum. A file of version 1 has
@@ -44,6 +50,7 @@ inline constexpr std::int64_t kTokenFormatVersion = 3;  ///< the newest
 class TokenFile : public TokenSource {
  public:
   explicit TokenFile(const std::string& path, DocumentCheck check = DocumentCheck::all);
+  ~TokenFile() override;
 
   [[nodiscard]] const std::string& path() const override { return path_; }
   [[nodiscard]] std::string format() const override { return "token file"; }
@@ -53,12 +60,12 @@ class TokenFile : public TokenSource {
   [[nodiscard]] std::int32_t end_of_document() const override { return end_of_document_; }
   [[nodiscard]] const std::string& tokenizer_kind() const override { return tokenizer_kind_; }
   [[nodiscard]] const std::string& tokenizer_definition() const override {
-    return tokenizer_definition_;
+    return *tokenizer_definition_;
   }
   [[nodiscard]] const std::string& source_hash() const override { return source_hash_; }
   [[nodiscard]] std::int64_t version() const { return version_; }  ///< the format's
   [[nodiscard]] std::int64_t token_bytes() const override { return wide() ? 4 : 2; }
-  [[nodiscard]] bool wide() const { return tokens_in_.data.dtype() == DType::u32; }
+  [[nodiscard]] bool wide() const { return tokens_in_.dtype == DType::u32; }
 
   /// The token at which document i starts; document_start(documents()) is the end of the last
   /// document.
@@ -82,21 +89,31 @@ class TokenFile : public TokenSource {
  private:
   /// A 1-D array, whose blocks have checksums from format version 2 on.
   struct Array {
-    h5::Dataset data;
-    std::int64_t block = 0;  ///< elements
+    h5::Dataset OpenTokenFile::*data = nullptr;
+    std::string name;
+    std::string where;  ///< the name in errors
+    DType dtype = DType::u16;
+    std::int64_t count = 0;  ///< elements
+    std::int64_t block = 0;  ///< elements that one checksum covers
     std::vector<std::int64_t> checksums;
-    /// Reads elements of the array's type, and checks the blocks around them.
-    void read(std::int64_t offset, const View& to) const;
   };
+  using Opened = std::shared_ptr<const OpenTokenFile>;
+  /// Opens the file and checks its seal.
+  [[nodiscard]] std::shared_ptr<OpenTokenFile> open_file();
+  /// The open file, opened again if the process closed it. Throws Error if the file changed.
+  [[nodiscard]] Opened opened() const;
+  [[nodiscard]] Opened open_again() const;
   /// Throws Error unless the dataset has one axis and its checksums fit.
-  [[nodiscard]] Array open_array(const std::string& name, std::int64_t cache_bytes) const;
-  void read_attributes();
-  void open_companions();
+  [[nodiscard]] Array open_array(OpenTokenFile& file, const std::string& name,
+                                 h5::Dataset OpenTokenFile::*data) const;
+  /// Reads elements of the array's type, and checks the blocks around them.
+  void read_array(const Array& array, std::int64_t offset, const View& to) const;
+  void read_attributes(const h5::File& file);
+  void open_companions(OpenTokenFile& file);
   void check_documents(const std::function<void(std::int64_t bytes)>& progress) const;
 
   std::string path_;
   std::int64_t version_ = 0;
-  h5::File file_;
   Array tokens_in_;
   Array documents_in_;
   Array loss_mask_in_;
@@ -109,7 +126,7 @@ class TokenFile : public TokenSource {
   std::int64_t vocab_size_ = 0;
   std::int32_t end_of_document_ = 0;
   std::string tokenizer_kind_;
-  std::string tokenizer_definition_;
+  std::shared_ptr<const std::string> tokenizer_definition_;  ///< shared by equal files
   std::string source_hash_;
 };
 

@@ -13,6 +13,7 @@
 
 #include "trireme/comm/mesh.hpp"
 #include "trireme/data/packing.hpp"
+#include "trireme/deck/generation.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/optim/config.hpp"
 #include "trireme/pipeline/plan.hpp"
@@ -47,6 +48,7 @@ struct DeckSettings {
   PrecisionConfig types;
   LossScaleConfig loss_scale;
   RecomputeConfig recompute;
+  GenerationConfig generation;
 
   int pipe_parallel_size = 1;   ///< pipeline stages
   int model_parallel_size = 1;  ///< ranks of tensor parallelism
@@ -162,9 +164,10 @@ struct Deck : DeckSettings {
 [[nodiscard]] Deck read_deck(const std::vector<std::string>& files,
                              const std::vector<std::string>& overrides = {});
 
-/// Parses a deck from `text`; `name` stands for the file in messages. Paths are taken as they
-/// stand, as in a resolved deck.
-[[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name);
+/// Parses a deck from `text`; `name` stands for the file in messages. `overrides` are those of
+/// read_deck(). Paths are taken as they stand, as in a resolved deck.
+[[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name,
+                              const std::vector<std::string>& overrides = {});
 
 /// parse_deck() for a resolved deck of an older version, which took `intermediate_size` for the
 /// whole up-projection of a gated MLP.

@@ -74,7 +74,7 @@ struct Enumerated {
 
 using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
                            std::vector<std::string>*, std::vector<std::int64_t>*,
-                           std::vector<double>*, Enumerated>;
+                           std::vector<double>*, std::vector<LrGroup>*, Enumerated>;
 
 struct Range {
   double low = -std::numeric_limits<double>::infinity();

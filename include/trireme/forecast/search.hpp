@@ -23,6 +23,7 @@ struct Layout {
   std::int64_t micro_batch = 1;
   std::int64_t accumulation = 1;
   int zero_stage = 0;
+  bool reduce_once = false;  ///< gradients are reduced once per step
   bool sequence_parallel = false;
   RecomputeConfig::Kind recompute = RecomputeConfig::Kind::none;
 };
@@ -45,11 +46,11 @@ struct SearchResult {
   std::int64_t too_large = 0;     ///< fast layouts that need too much memory
 };
 
-/// Tries all dp × tp × pp × chunks × micro-batch × recompute × ZeRO stage × sequence parallel
-/// layouts of `ranks` ranks. The `most` fastest that take at most `device_memory` bytes are
-/// returned. Times come from plan_time(); memory comes from dry runs of the first and last
-/// stage. `deck` is resolved for some number of ranks, and its vocabulary is known. `progress`
-/// is called with texts for people.
+/// Tries all dp × tp × pp × chunks × micro-batch × recompute × ZeRO stage × reduction once
+/// per step × sequence parallel layouts of `ranks` ranks. The `most` fastest that take at most
+/// `device_memory` bytes are returned. Times come from plan_time(); memory comes from dry runs
+/// of the first and last stage. `deck` is resolved for some number of ranks, and its vocabulary
+/// is known. `progress` is called with texts for people.
 [[nodiscard]] SearchResult search_layouts(
     const Deck& deck, int ranks, const Machine& machine, std::int64_t device_memory,
     std::size_t most, const std::function<void(const std::string&)>& progress);

@@ -3,12 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "trireme/ops/types.hpp"
 
 namespace trireme {
 
-enum class PositionEmbedding : std::uint8_t { learned, rotary, none };
+enum class PositionEmbedding : std::uint8_t { learned, rotary, none, alibi };
+/// Norms of queries and keys before rotary embedding: of each head, or of a token's whole row.
+enum class QkNorm : std::uint8_t { none, head, row };
+/// Where a sublayer's norms stand: x + f(norm(x)), x + norm(f(x)), or x + norm(f(norm(x))).
+enum class NormPlacement : std::uint8_t { before, after, both };
 enum class InitMethod : std::uint8_t {
   normal,
   scaled_normal,
@@ -19,8 +25,41 @@ enum class InitMethod : std::uint8_t {
   xavier_normal,
   orthogonal,
   scaled_orthogonal,
-  zeros,  ///< biases
-  ones    ///< norm weights
+  zeros,           ///< biases
+  ones,            ///< norm weights
+  kaiming_uniform  ///< adapters
+};
+
+/// Low-rank adapters beside the matrices of layers (Hu et al., arXiv 2106.09685). They make
+/// y = x Wᵀ + scale() · dropout(x) Aᵀ Bᵀ, with A [rank, in] and B [out, rank].
+struct LoraConfig {
+  std::int64_t rank = 0;  ///< 0: no adapters
+  double alpha = 16;
+  double dropout = 0;
+  /// Patterns that match a matrix's name whole: "dense", or "attention.dense". Empty: every
+  /// matrix of a layer.
+  std::vector<std::string> targets;
+  bool use_rslora = false;
+
+  [[nodiscard]] bool enabled() const { return rank > 0; }
+  /// alpha / rank; or alpha / √rank (Kalajdzievski, arXiv 2312.03732).
+  [[nodiscard]] double scale() const;
+  friend bool operator==(const LoraConfig&, const LoraConfig&) = default;
+};
+
+/// How rotary frequencies change for sequences longer than those of the first training. The
+/// formulas stand in src/model/rope.hpp. A setting of another type has no effect.
+struct RopeScaling {
+  enum class Type : std::uint8_t { none, linear, dynamic, llama3, yarn };
+  Type type = Type::none;
+  double factor = 1;
+  std::int64_t original_max_position_embeddings = 0;  ///< length of the first training
+  double low_freq_factor = 1;                         ///< llama3
+  double high_freq_factor = 4;                        ///< llama3
+  double beta_fast = 32;                              ///< yarn
+  double beta_slow = 1;                               ///< yarn
+  double attention_factor = 0;  ///< yarn: factor of cosines and sines; 0: 0.1 ln(factor) + 1
+  friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
 
 struct ModelConfig {
@@ -28,6 +67,7 @@ struct ModelConfig {
   std::int64_t hidden_size = 0;
   std::int64_t num_attention_heads = 0;
   std::int64_t num_kv_heads = 0;  ///< = num_attention_heads without grouped-query attention
+  std::int64_t kv_channels = 0;   ///< width of a head; 0: hidden_size / num_attention_heads
   std::int64_t seq_length = 0;
   std::int64_t max_position_embeddings = 0;
   std::int64_t vocab_size = 0;         ///< true rows: padding is never computed or stored
@@ -35,16 +75,29 @@ struct ModelConfig {
 
   Norm norm = Norm::layernorm;
   double norm_epsilon = 1e-5;
+  NormPlacement norm_placement = NormPlacement::before;
+  bool layernorm_1p = false;  ///< norms multiply by 1 + weight
+  QkNorm qk_norm = QkNorm::none;
   PositionEmbedding pos_emb = PositionEmbedding::learned;
   double rotary_pct = 1.0;
   double rotary_emb_base = 10000;
+  double rotary_emb_local_base = 0;  ///< base under a sliding window, unscaled; 0: as elsewhere
+  RopeScaling rope_scaling;
+  std::int64_t sliding_window_width = 0;    ///< keys that a query attends to; 0: all
+  std::int64_t sliding_window_pattern = 0;  ///< every n-th layer has no window; 0: none
+  double attention_scale = 0;               ///< factor of scores; 0: 1 / √head_dim()
+  double attention_logit_softcap = 0;       ///< c: scores become c·tanh(score / c); 0: none
+  double output_logit_softcap = 0;          ///< likewise, for the logits of the output
+  double embedding_scale = 1;               ///< factor of token embeddings
   Activation activation = Activation::gelu;
 
   bool gpt_j_residual = false;  ///< x + attn(ln1 x) + mlp(ln2 x)
   bool gpt_j_tied = false;      ///< ... with one norm for both branches
   bool no_weight_tying = false;
   bool use_bias_in_norms = true;
-  bool use_bias_in_attn_linear = true;
+  bool use_bias_in_attn_linear = true;  ///< attention's output matrix
+  bool use_bias_in_qkv = true;          ///< the matrix of queries, keys and values
+  bool use_bias_in_output = false;      ///< the output matrix
   bool use_bias_in_mlp = true;
 
   bool reset_position_ids = false;    ///< positions count from each document's beginning
@@ -57,7 +110,24 @@ struct ModelConfig {
   InitMethod output_layer_init_method = InitMethod::scaled_normal;
   double init_method_std = 0.02;
 
-  [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  LoraConfig lora;
+  /// Patterns that match anywhere in a parameter's name. Empty: all train; with adapters, these
+  /// alone.
+  std::vector<std::string> train_only;
+  std::vector<std::string> freeze;  ///< ... of parameters that don't train in any case
+
+  [[nodiscard]] std::int64_t head_dim() const {
+    return kv_channels > 0 ? kv_channels : hidden_size / num_attention_heads;
+  }
+  /// Entries of all query heads of a token: the width of attention's result.
+  [[nodiscard]] std::int64_t attention_width() const {
+    return num_attention_heads * head_dim();
+  }
+  /// The window of a layer; 0: all keys.
+  [[nodiscard]] std::int64_t window_of(std::int64_t layer) const {
+    const std::int64_t n = sliding_window_pattern;
+    return n > 0 && (layer + 1) % n == 0 ? 0 : sliding_window_width;
+  }
   /// Entries of a head that rotary embedding turns.
   [[nodiscard]] std::int64_t rotary_dims() const {
     return static_cast<std::int64_t>(rotary_pct * static_cast<double>(head_dim()));

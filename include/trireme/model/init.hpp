@@ -21,7 +21,8 @@ namespace trireme {
 ///   wang_init                      N(0, 2 / (L √h))
 ///   xavier_normal                  N(0, √(2 / (fan_in + fan_out)))      (Glorot & Bengio 2010)
 ///   xavier_uniform                 U(−a, a), a = √(6 / (fan_in + fan_out))
-///   orthogonal                     √2 · Q         (Saxe et al., arXiv 1312.6120)
+///   kaiming_uniform                U(−a, a), a = 1 / √fan_in            (He et al. 2015, a =
+///   √5) orthogonal                     √2 · Q         (Saxe et al., arXiv 1312.6120)
 ///   scaled_orthogonal              √(2 / L) · Q
 ///   zeros, ones                    0 and 1
 /// Q comes from the QR factorisation of a normal matrix, by the sign of R's diagonal.

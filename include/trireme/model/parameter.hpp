@@ -15,18 +15,21 @@ namespace trireme {
 /// The role of a parameter in the model, for code that lays parameters out.
 enum class ParameterRole : std::uint8_t {
   weight,           ///< any other
+  adapter,          ///< a low-rank adapter's matrix
   token_embedding,  ///< the table that maps tokens to rows; the output matrix, if tied
   tied_copy         ///< the last stage's copy of that table
 };
 
 /// This rank's shard of one global array of weights. Whoever owns the memory binds `value` and
-/// `grad`, windows of shape box.extent. Both may be empty outside of uses of the parameter.
+/// `grad`, windows of shape box.extent. Both may be empty outside of uses of the parameter, and
+/// `grad` is always empty if the parameter doesn't train.
 struct Parameter {
   std::string name;    ///< Hugging Face's for GPT-NeoX (gated MLPs: Llama's)
   Shape global_shape;  ///< true extents, without padding
   Box box;             ///< the shard that this rank holds
   InitMethod init = InitMethod::normal;
-  bool decay = true;  ///< takes weight decay
+  bool decay = true;   ///< takes weight decay
+  bool trains = true;  ///< false: keeps its value, and has no gradient
   ParameterRole role = ParameterRole::weight;
   Axes sharded_over;  ///< axes along which ranks hold different shards
   Axes sum_over;      ///< axes, besides dp, along which ranks hold addends of the gradient

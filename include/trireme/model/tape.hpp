@@ -12,6 +12,8 @@
 
 namespace trireme {
 
+struct CachePass;
+
 /// `batch` consecutive samples of `seq` tokens each.
 struct MicroBatch {
   std::int64_t batch = 0;
@@ -28,6 +30,8 @@ struct MicroBatch {
   /// int32 [batch·seq]: the place in the sample at which each token's document begins, and so
   /// the first key of its query. Empty: 0.
   Tensor first_keys;
+  /// Keys and values of earlier tokens (kv_cache.hpp). Null: attention sees the rows alone.
+  const CachePass* cache = nullptr;
   /// fp64 [3]: Σ token losses and Σ auxiliary losses, and the number of targets that the first
   /// sum counts. The last part adds to the first and the third. Any module may add to the
   /// second (Tape::auxiliary_sum).

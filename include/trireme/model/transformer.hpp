@@ -27,9 +27,13 @@ void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
 /// Counts the whole model's parameters; tied matrices count once.
 [[nodiscard]] std::int64_t count_parameters(const ModelConfig& config);
-/// Operations of a token's forward and backward pass: 6 · parameters + 12 · layers · hidden ·
-/// seq_length. Parameters exclude the embedding tables and include the output matrix. Attention
-/// counts in full, as in PaLM's MFU.
+/// Keys that a query meets in all layers: seq_length or the window's width, without the mask of
+/// later keys.
+[[nodiscard]] double all_keys(const ModelConfig& config);
+/// Operations of a token's forward and backward pass: 6 · parameters + 12 · width of attention
+/// · all_keys(). Parameters exclude the embedding tables and include the output matrix.
+/// Attention counts in full, as in PaLM's MFU. A frozen parameter counts 4 times, and 2 times
+/// below the first unit that trains, where attention counts a third.
 [[nodiscard]] double flops_per_token(const ModelConfig& config);
 /// Shape of the buffer in which the head holds logits: rows of a chunk, and stride of a row.
 /// The head has `rows` rows in all, and this rank of tp has `columns` of the vocabulary.
@@ -45,6 +49,12 @@ class ModelPart {
   ModelPart(const Exec& ex, DType dtype, const ModelConfig& config, const TensorParallel& tp,
             int first_unit, int end_unit, const RecomputeConfig& recompute = {});
 
+  /// Whether backward() needs the gradient of the part's result, or adds to any gradient. Units
+  /// below the first that trains have no backward, and forward puts nothing on the tape for
+  /// them.
+  [[nodiscard]] bool has_backward() const { return backward_end_ < units_.size(); }
+  /// Whether the part before this one needs the gradient that backward() returns.
+  [[nodiscard]] bool passes_gradient() const { return passes_gradient_; }
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
   /// Activations are [local rows, hidden]. The first part's x and the last part's result are
@@ -59,8 +69,12 @@ class ModelPart {
   /// Calls the observers of `uses` for a pass that a graph computes.
   void observe_uses(const Exec& ex, const std::vector<UnitUse>& uses, const PartPass& pass);
   /// Forward of the last part without the loss: this rank's columns of the logits [rows, local
-  /// vocabulary].
-  [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape);
+  /// vocabulary], in accumulator_type. `rows` (int32) chooses rows; empty: all rows in order.
+  [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& rows = {});
+  /// Forward of the last part for the micro-batch's targets, without the whole logits. The
+  /// result is [2, rows], equal on all ranks of tp: Σ exp(z − m), and z_target − m, where m is
+  /// the row's greatest logit. Rows whose target is below 0 hold any numbers.
+  [[nodiscard]] Tensor score(const Exec& ex, Tensor x, Tape& tape);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
   /// Bytes of pinned host memory taken so far for inputs of recompute groups.
@@ -72,11 +86,15 @@ class ModelPart {
   /// Whether a unit is the first, or the last, of a recompute group.
   [[nodiscard]] bool opens_group(std::size_t unit) const;
   [[nodiscard]] bool closes_group(std::size_t unit) const;
+  /// Forward of the last part up to the head.
+  [[nodiscard]] Tensor before_head(const Exec& ex, Tensor x, Tape& tape);
   [[nodiscard]] bool computed_again(std::size_t unit) const {
     return first_again_ <= unit && unit < end_again_;
   }
 
   std::vector<std::unique_ptr<Module>> units_;
+  std::size_t backward_end_ = 0;  ///< the last unit in backward; units_.size(): no unit
+  bool passes_gradient_ = true;
   bool first_;
   bool last_;
   RecomputeConfig recompute_;

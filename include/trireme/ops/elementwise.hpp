@@ -36,8 +36,33 @@ struct Copy {
 };
 void copy(const Exec& ex, const ConstView& x, const View& y);
 
-/// y = add + mask · x / (1 − p), which is its own adjoint in x. Element (i, j) is kept if word
-/// j mod 4 of philox(key, first_row + i, j / 4) is ≥ p · 2³².
+/// y = factor · x.
+struct Scale {
+  ConstView x;
+  double factor;
+  View y;  ///< may be x
+};
+void scale(const Exec& ex, const Scale& op);
+
+/// y = cap · tanh(x / cap): Bello et al., arXiv 1611.09940.
+struct Softcap {
+  double cap;
+  ConstView x;
+  View y;  ///< may be x
+};
+void softcap(const Exec& ex, const Softcap& op);
+
+/// dx = dy · (1 − (y / cap)²).
+struct SoftcapGradient {
+  double cap;
+  ConstView y;  ///< forward's
+  ConstView dy;
+  View dx;  ///< may be dy
+};
+void softcap_gradient(const Exec& ex, const SoftcapGradient& op);
+
+/// y = add + mask · x / (1 − p), which is its own adjoint in x. With k = first_column + j,
+/// element (i, j) is kept if word k mod 4 of philox(key, first_row + i, k / 4) is ≥ p · 2³².
 struct ApplyDropout {
   ConstView x;
   Dropout dropout;

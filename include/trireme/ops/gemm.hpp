@@ -6,13 +6,14 @@
 
 namespace trireme::ops {
 
-/// c = op_a(a) op_b(b) + beta c + bias. `a`, `b` and `bias` share one type.
+/// c = alpha op_a(a) op_b(b) + beta c + bias. `a`, `b` and `bias` share one type.
 struct Gemm {
   ConstView a;  ///< [m, k], or [k, m] if op_a is t
   Op op_a = Op::n;
   ConstView b;  ///< [k, n], or [n, k] if op_b is t
   Op op_b = Op::n;
   View c = {};  ///< [m, n], in a's type or its accumulator_type
+  double alpha = 1;
   double beta = 0;
   ConstView bias = {};  ///< [n], added to each row; may be empty
 };

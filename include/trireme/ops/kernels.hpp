@@ -17,14 +17,15 @@ struct List {};
 using Operations =
     List<struct Gemm, struct AccumulateRows, struct GemmActivation,
          struct GemmActivationBackward, struct AccumulateWeightGradient, struct NormForward,
-         struct ResidualNormForward, struct NormBackward, struct Rotary,
-         struct AttentionForward, struct AttentionBackward, struct ActivationForward,
-         struct ActivationBackward, struct EmbeddingForward, struct EmbeddingBackward,
-         struct PositionsForward, struct PositionsBackward, struct SoftmaxLocal,
-         struct SoftmaxRescale, struct SoftmaxLoss, struct SoftmaxGradient, struct Add,
-         struct Cast, struct Accumulate, struct Copy, struct ApplyDropout,
-         struct AccumulateSquares, struct NoteNonFinite, struct Adamw, struct Sgd,
-         struct DecideStep>;
+         struct ResidualNormForward, struct NormBackward, struct Rotary, struct QkNormSums,
+         struct QkNormForward, struct QkNormBackward, struct AttentionForward,
+         struct AttentionBackward, struct CacheAppend, struct AttentionCached,
+         struct ActivationForward, struct ActivationBackward, struct EmbeddingForward,
+         struct EmbeddingBackward, struct PositionsForward, struct PositionsBackward,
+         struct SoftmaxLocal, struct SoftmaxRescale, struct SoftmaxLoss, struct SoftmaxGradient,
+         struct Add, struct Cast, struct Accumulate, struct Copy, struct Scale, struct Softcap,
+         struct SoftcapGradient, struct ApplyDropout, struct AccumulateSquares,
+         struct NoteNonFinite, struct Adamw, struct Sgd, struct DecideStep>;
 
 }  // namespace ops
 

@@ -11,11 +11,12 @@ namespace trireme::ops {
 struct NormForward {
   Norm kind;
   double epsilon;
-  ConstView x;          ///< [rows, h]
-  ConstView weight;     ///< [h]
-  ConstView bias = {};  ///< [h]; may be empty
-  View y;               ///< [rows, h]
-  View statistics;      ///< [rows, 2] receives mean and rstd, in accumulator_type
+  ConstView x;               ///< [rows, h]
+  ConstView weight;          ///< [h]
+  ConstView bias = {};       ///< [h]; may be empty
+  double weight_offset = 0;  ///< added to each weight
+  View y;                    ///< [rows, h]
+  View statistics;           ///< [rows, 2] receives mean and rstd, in accumulator_type
 };
 void norm_forward(const Exec& ex, const NormForward& op);
 
@@ -25,11 +26,12 @@ struct ResidualNormForward {
   double epsilon;
   ConstView x;  ///< [rows, h]
   Residual residual;
-  ConstView weight;     ///< [h]
-  ConstView bias = {};  ///< [h]; may be empty
-  View sum;             ///< [rows, h]; may be x or residual.add
-  View y;               ///< [rows, h]
-  View statistics;      ///< [rows, 2] receives mean and rstd, in accumulator_type
+  ConstView weight;          ///< [h]
+  ConstView bias = {};       ///< [h]; may be empty
+  double weight_offset = 0;  ///< added to each weight
+  View sum;                  ///< [rows, h]; may be x or residual.add
+  View y;                    ///< [rows, h]
+  View statistics;           ///< [rows, 2] receives mean and rstd, in accumulator_type
 };
 void residual_norm_forward(const Exec& ex, const ResidualNormForward& op);
 
@@ -37,14 +39,15 @@ void residual_norm_forward(const Exec& ex, const ResidualNormForward& op);
 /// and have x's type or its accumulator_type.
 struct NormBackward {
   Norm kind;
-  ConstView dy;          ///< [rows, h]
-  ConstView x;           ///< [rows, h]
-  ConstView weight;      ///< [h]
-  ConstView statistics;  ///< forward's
-  ConstView add = {};    ///< [rows, h]; may be empty
-  View dx;               ///< [rows, h]; may be `add`
-  View dweight;          ///< [h]
-  View dbias = {};       ///< [h]; may be empty
+  ConstView dy;              ///< [rows, h]
+  ConstView x;               ///< [rows, h]
+  ConstView weight;          ///< [h]
+  double weight_offset = 0;  ///< forward's
+  ConstView statistics;      ///< forward's
+  ConstView add = {};        ///< [rows, h]; may be empty
+  View dx;                   ///< [rows, h]; may be `add`
+  View dweight;              ///< [h]
+  View dbias = {};           ///< [h]; may be empty
 };
 void norm_backward(const Exec& ex, const NormBackward& op);
 

@@ -14,8 +14,17 @@ enum class Op : std::uint8_t { n, t };
 
 enum class Norm : std::uint8_t { layernorm, rmsnorm };
 
-/// `gelu` is the erf form, `gelu_tanh` its tanh approximation. The last three are gated.
-enum class Activation : std::uint8_t { gelu, gelu_tanh, relu, silu, swiglu, geglu, reglu };
+/// `gelu` is the erf form, `gelu_tanh` its tanh approximation. Those from swiglu on are gated.
+enum class Activation : std::uint8_t {
+  gelu,
+  gelu_tanh,
+  relu,
+  silu,
+  swiglu,
+  geglu,
+  reglu,
+  geglu_tanh
+};
 [[nodiscard]] constexpr bool gated(Activation a) { return a >= Activation::swiglu; }
 
 /// One use of dropout. Whether an element is kept depends only on the seed, the stream and its
@@ -24,6 +33,8 @@ struct Dropout {
   double probability = 0;
   RngKey key;
   std::uint64_t first_row = 0;  ///< sample × seq_length + position of the first row
+  /// Column of a wider array at which the array begins: a multiple of 4. Not for attention.
+  std::uint32_t first_column = 0;
 };
 
 /// Shape of the fused attention input. A row is one token. For each kv head, the row holds
@@ -40,6 +51,16 @@ struct AttentionShape {
   [[nodiscard]] std::int64_t heads() const { return kv_heads * queries_per_kv; }
   [[nodiscard]] std::int64_t group_width() const { return (queries_per_kv + 2) * head_dim; }
   [[nodiscard]] std::int64_t row_width() const { return kv_heads * group_width(); }
+};
+
+/// How attention turns the product q·k of query i and key j into a score: scale · q·k, then
+/// c · tanh(score / c), then + slope · (j − i). Query i attends to keys i − window + 1 … i.
+struct ScoreRule {
+  double scale = 0;              ///< 0: 1 / √head_dim
+  double softcap = 0;            ///< c; 0: none
+  std::int64_t window = 0;       ///< 0: all keys
+  std::int64_t alibi_heads = 0;  ///< ALiBi's slopes are those of this many heads; 0: none
+  friend bool operator==(const ScoreRule&, const ScoreRule&) = default;
 };
 
 /// What is added to x before a norm: sum = x + dropout(add). The norm is computed from sum.

@@ -3,12 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "trireme/core/dtype.hpp"
 
 namespace trireme {
 
 enum class OptimizerKind : std::uint8_t { adamw, sgd };
+
+/// Settings of the parameters whose names a pattern matches anywhere.
+struct LrGroup {
+  std::string match;
+  double lr_scale = 1;  ///< factor on the schedule's learning rate
+  std::optional<double>
+      weight_decay;  ///< instead of OptimizerConfig's, also of biases and norms
+  friend bool operator==(const LrGroup&, const LrGroup&) = default;
+};
 
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::adamw;
@@ -19,6 +31,7 @@ struct OptimizerConfig {
   double momentum = 0;          ///< SGD
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
+  std::vector<LrGroup> lr_groups;  ///< a parameter takes the first that matches
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 

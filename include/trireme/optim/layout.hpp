@@ -5,8 +5,9 @@
 // parameters stay whole at stage 3, and form a group of their own. The token embedding has its
 // own group too, so that the first and the last stage of a pipeline shard it alike. Parameters
 // whose gradients are summed over tp form one group per model part. This group stays whole at
-// stage 3, and all ranks of tp shard it alike. A collective moves one span of a group, and rank
-// r of dp owns block r of each span. All stages of ZeRO share one layout, so that the bits of a
+// stage 3, and all ranks of tp shard it alike. Frozen parameters stand in groups apart, which
+// have values alone. A collective moves one span of a group, and rank r of dp owns block r of
+// each span. All stages of ZeRO share one layout, so that the bits of a
 // sum don't depend on the stage.
 #pragma once
 
@@ -38,7 +39,8 @@ struct FlatGroup {
   std::vector<FlatSpan> spans;
   std::int64_t count = 0;  ///< with gaps: a multiple of 16 · ranks of dp
   bool stays_whole = false;
-  UnitPlace owner;  ///< the last unit in backward that adds to its gradients
+  bool trains = true;  ///< false: all its parameters are frozen
+  UnitPlace owner;     ///< the last unit in backward that adds to its gradients
 };
 
 class FlatLayout {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
+#include "trireme/optim/lr_groups.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 #include "trireme/optim/reducer.hpp"
 #include "trireme/optim/values.hpp"
@@ -28,18 +29,31 @@ class Optimizer {
   void step(double lr, const ConstView& state);
 
   [[nodiscard]] std::size_t state_bytes() const;
-  /// Visits a group's arrays by kind ("exp_avg", …).
+  /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
 
  private:
+  /// How a parameter is updated.
+  struct Rule {
+    double lr_scale = 1;
+    double weight_decay = 0;
+    friend bool operator==(const Rule&, const Rule&) = default;
+  };
+  struct RuledSlice {
+    FlatSlice slice;
+    Rule rule;
+  };
   struct Group {
-    std::vector<FlatSlice> own;      ///< this rank's slices, which the norm takes
-    std::vector<FlatSlice> updated;  ///< slices that step() updates: own, or all
-    std::vector<FlatArray> state;    ///< in the order of state_arrays()
+    std::vector<FlatSlice> own;       ///< this rank's slices, which the norm takes
+    std::vector<RuledSlice> updated;  ///< slices that step() updates: own, or all
+    std::vector<FlatArray> state;     ///< in the order of state_arrays(); empty if frozen
   };
 
-  void update(std::size_t group, const FlatSlice& slice, double lr, const ConstView& state);
+  /// Neighbours that an update treats alike become one slice.
+  [[nodiscard]] std::vector<RuledSlice> ruled(const std::vector<FlatSlice>& slices,
+                                              const LrGroups& groups) const;
+  void update(std::size_t group, const RuledSlice& ruled, double lr, const ConstView& state);
 
   const Exec& ex_;
   OptimizerConfig config_;

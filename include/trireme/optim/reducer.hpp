@@ -38,6 +38,7 @@ class GradientReducer {
   /// after wait_for_sums().
   void gather();
 
+  /// A frozen group has no sums.
   [[nodiscard]] const FlatArray& sums(std::size_t group) const { return groups_[group].sums; }
   [[nodiscard]] std::size_t bytes() const;
   /// Elements of gradients reduced over dp so far, and elements of sums gathered so far.
@@ -48,6 +49,7 @@ class GradientReducer {
   struct Group {
     FlatArray sums;
     Tensor addend;          ///< gradients of the micro-batch under way, all blocks
+    bool trains = false;    ///< frozen groups have no arrays
     int done = 0;           ///< micro-batches that have been added or sent
     bool special = false;   ///< summed over other axes than dp too
     bool gathered = false;  ///< its gather has been started

@@ -35,11 +35,16 @@ class ParameterValues {
   void before(const UnitPlace& unit);
   void after(const UnitPlace& unit);
 
-  /// The arrays that an update changes: the masters, or the values if has_masters() is false.
+  /// The arrays that hold the values most precisely: the masters, or the values if the group
+  /// has no masters.
   [[nodiscard]] const FlatArray& masters(std::size_t group) const;
-  /// The values in compute precision. If has_masters() is false, masters() returns this array.
+  /// The values in compute precision. If the group has no masters, masters() returns this
+  /// array.
   [[nodiscard]] const FlatArray& values(std::size_t group) const;
-  [[nodiscard]] bool has_masters() const { return has_masters_; }
+  /// Frozen groups have no masters.
+  [[nodiscard]] bool has_masters(std::size_t group) const {
+    return groups_[group].masters.data.defined();
+  }
   /// Starts sharing this rank's updated block, which other ranks have before the next use.
   void start_sharing(std::size_t group);
   /// Waits for the gathers that start_sharing() started.

@@ -23,7 +23,7 @@
 
 namespace trireme {
 
-class CheckpointReader;
+class WeightSource;
 struct HeldPiece;
 struct Piece;
 
@@ -117,15 +117,19 @@ class Trainer {
   /// Waits for gathers of values that a step leaves running beside the next step.
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
-  /// Otherwise the optimizer starts afresh. Ranks that hold equal data share the reading.
-  /// Throws Error on all ranks if the checkpoint can't be read; values are then undefined.
-  void load(CheckpointReader& reader, bool with_optimizer, std::int64_t optimizer_steps);
+  /// Otherwise the optimizer starts afresh, and adapters that the source lacks keep their
+  /// values. Ranks that hold equal data share the reading.
+  /// Throws Error on all ranks if the source can't be read; values are then undefined.
+  void load(WeightSource& source, bool with_optimizer, std::int64_t optimizer_steps);
 
   /// Updates so far, as of the last collect().
   [[nodiscard]] std::int64_t optimizer_steps() const {
     return static_cast<std::int64_t>(decided_.updates);
   }
   [[nodiscard]] const BatchLayout& layout() const { return layout_; }
+  /// The model's parts on this rank, one for each chunk. Below ZeRO's stage 3 their values are
+  /// whole and bound, and right after wait_for_values().
+  [[nodiscard]] const std::vector<std::unique_ptr<ModelPart>>& parts() const { return parts_; }
   [[nodiscard]] std::size_t peak_tape_bytes() const { return executor_.peak_tape_bytes(); }
   /// Bytes of pinned host memory taken so far for inputs of layers.
   [[nodiscard]] std::size_t host_bytes() const {
@@ -143,7 +147,7 @@ class Trainer {
     return {values_.value_bytes(), gradients_.bytes(),
             values_.master_bytes() + optimizer_.state_bytes()};
   }
-  /// Elements of this rank's parameters, with the gaps between parameters.
+  /// Elements of this rank's parameters, frozen ones too, with the gaps between parameters.
   [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
   /// Elements that went through collectives over dp so far: each counts once, however many
   /// ranks it was summed over or gathered from.
@@ -189,8 +193,9 @@ class Trainer {
                                       const FlatArray& array) const;
   /// Whether this rank stores its share of a sharded parameter.
   [[nodiscard]] bool stores_part_of(const Parameter& p) const;
-  void read_own(CheckpointReader& reader, const std::string& kind, std::size_t group,
-                const FlatArray& to) const;
+  /// With `adapters_may_lack`, adapters that the source lacks keep their values.
+  void read_own(WeightSource& source, const std::string& kind, std::size_t group,
+                const FlatArray& to, bool adapters_may_lack) const;
 
   const Exec& ex_;
   const Deck& deck_;

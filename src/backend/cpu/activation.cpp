@@ -31,7 +31,8 @@ void evaluate(Activation kind, const ConstRow<T>& x, Chunk<T>& value, Chunk<T>* 
       }
       return;
     }
-    case Activation::gelu_tanh: {
+    case Activation::gelu_tanh:
+    case Activation::geglu_tanh: {
       const T k = static_cast<T>(std::numbers::sqrt2 * std::numbers::inv_sqrtpi);
       const T c = static_cast<T>(0.044715);
       const Chunk<T> t = (k * (x + c * x.cube())).tanh();

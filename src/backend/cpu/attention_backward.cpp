@@ -18,7 +18,8 @@ class BackwardTasks {
       : lse_(op.lse),
         shape_(op.shape),
         dropout_(op.dropout),
-        first_keys_(op.first_keys, op.shape.seq),
+        first_keys_(op.first_keys, op.shape.seq, op.scores.window),
+        scores_(op.scores, op.shape),
         queries_(op.qkv),
         keys_(op.qkv),
         values_(op.qkv),
@@ -72,12 +73,12 @@ class BackwardTasks {
     const std::int64_t keys = dk.rows();
     const std::int64_t row = at.sequence * shape_.seq + at.key;
     const std::int64_t group = at.head / shape_.queries_per_kv;
-    const T scale = T{1} / std::sqrt(static_cast<T>(shape_.head_dim));
     const auto k = keys_.tile(row, keys, key_column(shape_, group), shape_.head_dim);
     const auto v = values_.tile(row, keys, value_column(shape_, group), shape_.head_dim);
 
     probability_.noalias() = of.query * k.transpose();
-    probability_ *= scale;
+    probability_ *= scores_.scale();
+    scores_.finish(probability_, at, &bend_);
     const bool masked = is_masked(first_keys_, at, queries, keys);
     if (masked) {
       fill_masked(probability_, first_keys_, at, -std::numeric_limits<T>::infinity());
@@ -97,7 +98,8 @@ class BackwardTasks {
     } else {
       dv.noalias() += probability_.transpose() * of.dout;
     }
-    slope_.array() = probability_.array() * (slope_.array().colwise() - dot_) * scale;
+    slope_.array() = probability_.array() * (slope_.array().colwise() - dot_) * scores_.scale();
+    if (scores_.capped()) slope_.array() *= bend_.array();
     dq.noalias() += slope_ * k;
     dk.noalias() += slope_.transpose() * of.query;
   }
@@ -106,12 +108,14 @@ class BackwardTasks {
   const AttentionShape& shape_;
   const Dropout& dropout_;
   FirstKeys first_keys_;
+  Scores<T> scores_;
   Source<T> queries_, keys_, values_, douts_, outs_;
   Target<T> dqueries_, dkeys_, dvalues_;  ///< sums in T, rounded once
   Matrix<T> probability_;
   Matrix<T> masked_;                        ///< probability under dropout
   Matrix<T> factors_;                       ///< dropout mask / (1 − p)
   Matrix<T> slope_;                         ///< dS
+  Matrix<T> bend_;                          ///< derivative of the scores' cap
   Eigen::Array<T, Eigen::Dynamic, 1> dot_;  ///< Σ dO·O of each query
 };
 

@@ -75,16 +75,17 @@ struct ForwardTile {
 };
 
 template <class T>
-void forward_tile(const AttentionShape& shape, const Dropout& dropout,
-                  const FirstKeys& first_keys, const View& lse, TilePlace at,
-                  ForwardTile<T>& tile) {
+void forward_tile(const ops::AttentionForward& op, TilePlace at, ForwardTile<T>& tile) {
+  const AttentionShape& shape = op.shape;
+  const Dropout& dropout = op.dropout;
+  const FirstKeys first_keys(op.first_keys, shape.seq, op.scores.window);
+  const Scores<T> scores(op.scores, shape);
   const std::int64_t n = std::min(kQueryTile, shape.seq - at.query);
   const std::int64_t row = at.sequence * shape.seq;
   const std::int64_t dim = shape.head_dim;
   const std::int64_t group = at.head / shape.queries_per_kv;
-  const T scale = T{1} / std::sqrt(static_cast<T>(dim));
   const std::int64_t column = query_column(shape, group, at.head % shape.queries_per_kv);
-  tile.query.noalias() = tile.queries.tile(row + at.query, n, column, dim) * scale;
+  tile.query.noalias() = tile.queries.tile(row + at.query, n, column, dim) * scores.scale();
   tile.sum.setZero(n, shape.head_dim);
   tile.total.setZero(n);
   tile.max.setConstant(n, -std::numeric_limits<T>::infinity());
@@ -93,6 +94,7 @@ void forward_tile(const AttentionShape& shape, const Dropout& dropout,
     const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
     const auto key = tile.keys.tile(row + at.key, keys, key_column(shape, group), dim);
     tile.scores.noalias() = tile.query * key.transpose();
+    scores.finish(tile.scores, at);
     const bool masked = is_masked(first_keys, at, n, keys);
     if (masked) fill_masked(tile.scores, first_keys, at, -std::numeric_limits<T>::infinity());
     tile.absorb_scores();
@@ -105,7 +107,8 @@ void forward_tile(const AttentionShape& shape, const Dropout& dropout,
         tile.scores * tile.values.tile(row + at.key, keys, value_column(shape, group), dim);
   }
   auto result = tile.result.tile(row + at.query, n, at.head * dim, dim);
-  T* log_sum = lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
+  T* log_sum =
+      op.lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
   for (std::int64_t i = 0; i < n; ++i) {
     result.row(i) = tile.sum.row(i) / tile.total[i];
     log_sum[i] = tile.max[i] + std::log(tile.total[i]);
@@ -128,8 +131,7 @@ void CpuKernels::run(Stream&, const ops::AttentionForward& op) {
         // Start with the longest rows of keys, which leaves short tasks for the end.
         const std::int64_t q = tiles - 1 - task / (shape.batch * shape.heads());
         const std::int64_t which = task % (shape.batch * shape.heads());
-        forward_tile<T>(shape, op.dropout, FirstKeys(op.first_keys, shape.seq), op.lse,
-                        {which / shape.heads(), which % shape.heads(), q * kQueryTile, 0},
+        forward_tile<T>(op, {which / shape.heads(), which % shape.heads(), q * kQueryTile, 0},
                         tile);
       }
     }

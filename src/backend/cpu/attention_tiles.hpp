@@ -3,6 +3,7 @@
 // dropout.
 #pragma once
 
+#include "trireme/ops/alibi.hpp"
 #include "trireme/ops/types.hpp"
 
 #include "philox_lanes.hpp"
@@ -36,11 +37,14 @@ struct TilePlace {
 /// The first key that each query of a sequence attends to.
 class FirstKeys {
  public:
-  /// `first_keys` are those of all rows, or empty.
-  FirstKeys(const ConstView& first_keys, std::int64_t seq)
-      : keys_(first_keys.empty() ? nullptr : first_keys.data<std::int32_t>()), seq_(seq) {}
+  /// `first_keys` are those of all rows, or empty. A window of 0 is none.
+  FirstKeys(const ConstView& first_keys, std::int64_t seq, std::int64_t window)
+      : keys_(first_keys.empty() ? nullptr : first_keys.data<std::int32_t>()),
+        seq_(seq),
+        window_(window) {}
   [[nodiscard]] std::int64_t operator()(std::int64_t sequence, std::int64_t query) const {
-    return keys_ == nullptr ? 0 : keys_[sequence * seq_ + query];
+    const std::int64_t of_document = keys_ == nullptr ? 0 : keys_[sequence * seq_ + query];
+    return window_ == 0 ? of_document : std::max(of_document, query - window_ + 1);
   }
   /// Where the tiles of keys begin that queries from `query` on attend to.
   [[nodiscard]] std::int64_t first_tile(std::int64_t sequence, std::int64_t query) const {
@@ -50,6 +54,46 @@ class FirstKeys {
  private:
   const std::int32_t* keys_;
   std::int64_t seq_;
+  std::int64_t window_;
+};
+
+/// How products of a query head and its keys become scores.
+template <class T>
+class Scores {
+ public:
+  Scores(const ScoreRule& rule, const AttentionShape& shape)
+      : shape_(shape),
+        scale_(static_cast<T>(
+            rule.scale > 0 ? rule.scale : 1 / std::sqrt(static_cast<double>(shape.head_dim)))),
+        cap_(static_cast<T>(rule.softcap)),
+        alibi_heads_(rule.alibi_heads) {}
+
+  [[nodiscard]] T scale() const { return scale_; }
+  [[nodiscard]] bool capped() const { return cap_ > T{0}; }
+
+  /// Turns products times scale() into scores. With a cap, `slope` (if given) receives the
+  /// cap's derivative.
+  void finish(Matrix<T>& products, const TilePlace& at, Matrix<T>* slope = nullptr) const {
+    if (capped()) {
+      products.array() = (products.array() / cap_).tanh();
+      if (slope != nullptr) *slope = (T{1} - products.array().square()).matrix();
+      products *= cap_;
+    }
+    if (alibi_heads_ == 0) return;
+    const T per_key = static_cast<T>(alibi_slope(static_cast<int>(shape_.first_head + at.head),
+                                                 static_cast<int>(alibi_heads_)));
+    for (std::int64_t i = 0; i < products.rows(); ++i) {
+      for (std::int64_t j = 0; j < products.cols(); ++j) {
+        products(i, j) += per_key * static_cast<T>(at.key + j - at.query - i);
+      }
+    }
+  }
+
+ private:
+  const AttentionShape& shape_;
+  T scale_;
+  T cap_;
+  std::int64_t alibi_heads_;
 };
 
 /// Whether a tile of `queries` × `keys` has entries that fill_masked() sets.

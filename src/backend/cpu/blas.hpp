@@ -25,14 +25,14 @@ inline int leading(const ConstView& v) {
 inline CBLAS_TRANSPOSE blas_op(Op op) { return op == Op::n ? CblasNoTrans : CblasTrans; }
 
 inline void blas(Op op_a, Op op_b, int m, int n, int k, const float* a, int lda, const float* b,
-                 int ldb, float beta, float* c, int ldc) {
-  cblas_sgemm(CblasRowMajor, blas_op(op_a), blas_op(op_b), m, n, k, 1.0F, a, lda, b, ldb, beta,
+                 int ldb, float beta, float* c, int ldc, float alpha) {
+  cblas_sgemm(CblasRowMajor, blas_op(op_a), blas_op(op_b), m, n, k, alpha, a, lda, b, ldb, beta,
               c, ldc);
 }
 
 inline void blas(Op op_a, Op op_b, int m, int n, int k, const double* a, int lda,
-                 const double* b, int ldb, double beta, double* c, int ldc) {
-  cblas_dgemm(CblasRowMajor, blas_op(op_a), blas_op(op_b), m, n, k, 1.0, a, lda, b, ldb, beta,
+                 const double* b, int ldb, double beta, double* c, int ldc, double alpha) {
+  cblas_dgemm(CblasRowMajor, blas_op(op_a), blas_op(op_b), m, n, k, alpha, a, lda, b, ldb, beta,
               c, ldc);
 }
 

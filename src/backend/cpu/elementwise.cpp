@@ -80,6 +80,45 @@ void CpuKernels::run(Stream& s, const ops::Cast& op) {
   });
 }
 
+void CpuKernels::run(Stream&, const ops::Scale& op) {
+  by_type(op.y.dtype(), [&]<class T>(T) {
+    const T factor = static_cast<T>(op.factor);
+    by_pieces(op.y, [&] {
+      return [factor, from = Source<T>(op.x), to = Target<T>(op.y)](
+                 std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+        to.row(r, c, n) = from.row(r, c, n) * factor;
+        to.store();
+      };
+    });
+  });
+}
+
+void CpuKernels::run(Stream&, const ops::Softcap& op) {
+  by_type(op.y.dtype(), [&]<class T>(T) {
+    const T cap = static_cast<T>(op.cap);
+    by_pieces(op.y, [&] {
+      return [cap, from = Source<T>(op.x), to = Target<T>(op.y)](std::int64_t r, std::int64_t c,
+                                                                 std::int64_t n) mutable {
+        to.row(r, c, n) = cap * (from.row(r, c, n) / cap).tanh();
+        to.store();
+      };
+    });
+  });
+}
+
+void CpuKernels::run(Stream&, const ops::SoftcapGradient& op) {
+  by_type(op.y.dtype(), [&]<class T>(T) {
+    const T cap = static_cast<T>(op.cap);
+    by_pieces(op.y, [&] {
+      return [cap, capped = Source<T>(op.y), from = Source<T>(op.dy), to = Target<T>(op.dx)](
+                 std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+        to.row(r, c, n) = from.row(r, c, n) * (T{1} - (capped.row(r, c, n) / cap).square());
+        to.store();
+      };
+    });
+  });
+}
+
 void CpuKernels::run(Stream&, const ops::ApplyDropout& op) {
   by_type(op.x.dtype(), [&]<class T>(T) {
     const auto threshold = static_cast<std::uint32_t>(op.dropout.probability * 0x1p32);
@@ -95,8 +134,9 @@ void CpuKernels::run(Stream&, const ops::ApplyDropout& op) {
         constexpr std::int64_t kBlock = 4 * PhiloxLanes::kLanes;
         for (std::int64_t c = 0; c < width; c += kBlock) {
           for (std::int64_t l = 0; l < PhiloxLanes::kLanes; ++l) {
-            lanes.set(l, op.dropout.first_row + static_cast<std::uint64_t>(r),
-                      static_cast<std::uint32_t>((first + c) / 4 + l));
+            lanes.set(
+                l, op.dropout.first_row + static_cast<std::uint64_t>(r),
+                static_cast<std::uint32_t>((first + c) / 4 + l) + op.dropout.first_column / 4);
           }
           lanes.draw(op.dropout.key, words);
           for (std::int64_t i = c; i < std::min(c + kBlock, width); ++i) {

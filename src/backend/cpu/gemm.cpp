@@ -3,6 +3,7 @@
 #include "trireme/backend/cpu.hpp"
 
 #include "blas.hpp"
+#include "gemm_few_rows.hpp"
 #include "gemm_half.hpp"
 #include "kernels.hpp"
 #include "windows.hpp"
@@ -15,6 +16,7 @@ namespace cpu {
 
 void CpuKernels::run(Stream&, const ops::Gemm& op) {
   if (op.c.count() == 0) return;
+  if (has_few_rows(op)) return few_rows_gemm(op, scratch_);
   if (op.a.dtype() == DType::bf16 || op.a.dtype() == DType::f16) {
     return half_gemm(op, scratch_);
   }
@@ -36,7 +38,7 @@ void CpuKernels::run(Stream&, const ops::Gemm& op) {
     }
     blas(op.op_a, op.op_b, blas_int(op.c.rows()), blas_int(op.c.cols()), blas_int(k),
          op.a.data<T>(), leading(op.a), op.b.data<T>(), leading(op.b), scale, out,
-         leading(op.c));
+         leading(op.c), static_cast<T>(op.alpha));
   });
 }
 

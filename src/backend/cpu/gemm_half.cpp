@@ -60,6 +60,7 @@ class HalfGemm {
         c_(op.c),
         op_a_(op.op_a),
         op_b_(op.op_b),
+        alpha_(static_cast<float>(op.alpha)),
         beta_(static_cast<float>(op.beta)),
         depth_(op_a_ == Op::n ? a_.cols() : a_.rows()),
         leading_c_(leading(c_)) {
@@ -143,7 +144,7 @@ class HalfGemm {
          static_cast<int>(depth.count), a_panel_ + tr.first * (op_a_ == Op::n ? lda : 1),
          static_cast<int>(std::max<std::int64_t>(1, lda)),
          b_panel_ + tc.first * (op_b_ == Op::n ? 1 : ldb),
-         static_cast<int>(std::max<std::int64_t>(1, ldb)), keep, out, stride);
+         static_cast<int>(std::max<std::int64_t>(1, ldb)), keep, out, stride, alpha_);
     if (direct() || depth.first + depth.count < depth_) return;
     for (std::int64_t r = 0; r < tr.count; ++r) {
       narrow(out + r * stride, c_.dtype(), address(c_, at + r, column), tc.count);
@@ -173,6 +174,7 @@ class HalfGemm {
   const View& c_;
   Op op_a_;
   Op op_b_;
+  float alpha_;
   float beta_;
   std::int64_t depth_;
   std::int64_t rows_;  ///< rows of a block of c

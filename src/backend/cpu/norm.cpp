@@ -5,11 +5,14 @@
 
 namespace trireme::cpu {
 
+template <class T>
+using Values = Eigen::Array<T, 1, Eigen::Dynamic>;
+
 void CpuKernels::run(Stream&, const ops::NormForward& op) {
   by_type(op.x.dtype(), [&]<class T>(T) {
     Source<T> weights(op.weight);
     Source<T> biases(op.bias);
-    const ConstRow<T> w = weights.row(0, 0, op.x.cols());
+    const Values<T> w = weights.row(0, 0, op.x.cols()) + static_cast<T>(op.weight_offset);
     const ConstRow<T> b =
         op.bias.empty() ? ConstRow<T>(nullptr, 0) : biases.row(0, 0, op.x.cols());
     const T n = static_cast<T>(op.x.cols());
@@ -69,7 +72,7 @@ void CpuKernels::run(Stream&, const ops::NormBackward& op) {
       add_weight_gradients<T>(op.dy, op.x, op.statistics, op.dweight, op.dbias, begin, end);
     });
     Source<T> weights(op.weight);
-    const ConstRow<T> w = weights.row(0, 0, op.x.cols());
+    const Values<T> w = weights.row(0, 0, op.x.cols()) + static_cast<T>(op.weight_offset);
     const T n = static_cast<T>(op.x.cols());
     parallel_for(op.x.rows(), op.x.cols(), 1, [&](std::int64_t begin, std::int64_t end) {
       Source<T> inputs(op.x);

@@ -12,15 +12,12 @@ const ForeignKey kAttentionSettings[] = {
     {"attention_config", "list", "null", "kinds of attention, each with a number of layers"},
 };
 const ForeignKey kAttention[] = {
-    {"sliding_window_width", "integer", "0",
-     "tokens that attention looks back; 0 or null: all"},
     {"sparsity_config", "dictionary", "null", "pattern of sparse attention"},
 };
 const ForeignKey kPositionEmbedding[] = {
     {"opt_pos_emb_offset", "integer", "0", "first row of a learned position embedding"},
 };
 const ForeignKey kPartsOfAModel[] = {
-    {"use_qk_layernorm", "true or false", "false", "norms of queries and keys"},
     {"fp16_lm_cross_entropy", "true or false", "false", "compute the loss in fp16"},
     {"soft_prompt_tuning", "dictionary", "null", "train a prompt instead of the model"},
     {"num_unique_layers", "integer", "null", "number of layers with weights of their own"},

@@ -118,18 +118,8 @@ const ForeignKey kDataLoading[] = {
     {"short_seq_prob", "number", "0.1", "share of short samples, for BERT"},
 };
 const ForeignKey kGenerationAndEvaluation[] = {
-    {"text_gen_type", "text", "null", "kind of generation"},
     {"precompute_model_name", "text", "null", "model whose logits are kept"},
-    {"temperature", "number", "0.0", "temperature of sampling"},
-    {"top_p", "number", "0.0", "nucleus of sampling"},
-    {"top_k", "integer", "0", "candidates of sampling"},
     {"return_logits", "true or false", "false", "return logits too"},
-    {"maximum_tokens", "integer", "64", "tokens to generate"},
-    {"prompt_end", "text", "\"\\n\"", "end of a prompt"},
-    {"sample_input_file", "text", "null", "file of prompts"},
-    {"sample_output_file", "text", "\"samples.txt\"", "file of answers"},
-    {"num_samples", "integer", "1", "number of answers"},
-    {"recompute", "true or false", "false", "generate without a cache"},
     {"eval_results_prefix", "text", "\"\"", "start of the results' file name"},
     {"eval_tasks", "list of texts", "null", "tasks to evaluate"},
 };

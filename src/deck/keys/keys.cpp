@@ -84,6 +84,7 @@ std::span<const Section> key_sections() {
       {"Mesh and machine", mesh_keys()},
       {"Batch", batch_keys()},
       {"Optimizer and learning rate", optimizer_keys()},
+      {"Fine-tuning", tuning_keys()},
       {"DeepSpeed's scheduler", scheduler_keys()},
       {"ZeRO", zero_keys()},
       {"Precision", precision_keys()},
@@ -91,6 +92,7 @@ std::span<const Section> key_sections() {
       {"Run", run_keys()},
       {"Checkpoints", checkpoint_keys()},
       {"Data", data_keys()},
+      {"Generation", generation_keys()},
   };
   return kSections;
 }

@@ -31,6 +31,7 @@ inline constexpr Range kMillion{.low = 1, .high = 1e6};
 [[nodiscard]] std::span<const Key> mesh_keys();
 [[nodiscard]] std::span<const Key> batch_keys();
 [[nodiscard]] std::span<const Key> optimizer_keys();
+[[nodiscard]] std::span<const Key> tuning_keys();
 [[nodiscard]] std::span<const Key> zero_keys();
 [[nodiscard]] std::span<const Key> precision_keys();
 [[nodiscard]] std::span<const Key> recompute_keys();
@@ -38,6 +39,7 @@ inline constexpr Range kMillion{.low = 1, .high = 1e6};
 [[nodiscard]] std::span<const Key> checkpoint_keys();
 [[nodiscard]] std::span<const Key> data_keys();
 [[nodiscard]] std::span<const Key> scheduler_keys();
+[[nodiscard]] std::span<const Key> generation_keys();
 
 [[nodiscard]] std::span<const ForeignKeys> neox_keys();
 [[nodiscard]] std::span<const ForeignKeys> model_foreign();

@@ -25,6 +25,7 @@ struct Arrays {
   Tensor qkv, dout, out, lse, dqkv;
   std::int64_t margin = 0;
   Tensor first_keys = {};  ///< undefined: attention crosses documents
+  ScoreRule scores = {};
 
   [[nodiscard]] View window(const Tensor& t) const {
     return t.view().slice_cols(margin, t.cols() - 2 * margin);
@@ -69,12 +70,14 @@ void run(const Exec& ex, const Arrays& x, const AttentionShape& a, const Dropout
   const ConstView first_keys =
       x.first_keys.defined() ? ConstView(x.first_keys.view()) : ConstView();
   ops::attention_forward(ex, {.shape = a,
+                              .scores = x.scores,
                               .dropout = d,
                               .first_keys = first_keys,
                               .qkv = x.window(x.qkv),
                               .out = x.window(x.out),
                               .lse = x.lse});
   ops::attention_backward(ex, {.shape = a,
+                               .scores = x.scores,
                                .dropout = d,
                                .first_keys = first_keys,
                                .dout = x.window(x.dout),
@@ -90,14 +93,16 @@ double largest_error(const Host& x, const Host& reference) {
 
 /// Runs both backends on equal numbers, the GPU twice; its threads may run in another order.
 void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t margin = 0,
-             const Exec& ex = gpu(), bool documents = false) {
+             const Exec& ex = gpu(), bool documents = false, const ScoreRule& scores = {}) {
   BOOST_TEST_CONTEXT((documents ? "documents of " : "")
                      << name_of(type) << " batch " << a.batch << " seq " << a.seq << " heads "
                      << a.kv_heads << " × " << a.queries_per_kv << " × " << a.head_dim
                      << " dropout " << d.probability) {
     Arrays expected = on_host(type, a);
+    expected.scores = scores;
     Arrays mine = moved(expected, margin);
     Arrays again = moved(expected, margin);
+    mine.scores = again.scores = scores;
     if (documents) {
       expected.first_keys = documents_of(a);
       mine.first_keys = again.first_keys = on_gpu(expected.first_keys);
@@ -176,6 +181,22 @@ BOOST_AUTO_TEST_CASE(equals_the_cpus_where_documents_end_attention) {
   compare(DType::f16, {1, 200, 1, 1, 64, 0}, kDropout, 0, gpu(), true);
   compare(DType::f32, {2, 150, 1, 2, 80, 0}, kDropout, 0, gpu(), true);
   compare(DType::f32, {2, 70, 2, 1, 16, 0}, {}, 3, gpu(), true);
+}
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_through_windows) {
+  for (const std::int64_t window : {1, 9, 64, 100}) {
+    const ScoreRule rule{.scale = 0.2, .window = window};
+    compare(DType::bf16, {1, 200, 1, 2, 64, 0}, {}, 0, gpu(), false, rule);
+    compare(DType::f32, {1, 150, 1, 2, 80, 0}, kDropout, 0, gpu(), false, rule);
+  }
+  compare(DType::f16, {2, 150, 2, 1, 128, 0}, kDropout, 0, gpu(), true, {.window = 30});
+}
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_with_caps_and_slopes) {
+  for (const DType type : kTypes) {
+    compare(type, {1, 70, 2, 2, 16, 3}, {}, 0, gpu(), false, {.softcap = 1.5, .window = 40});
+    compare(type, {2, 70, 2, 2, 16, 3}, kDropout, 0, gpu(), true, {.alibi_heads = 11});
+  }
 }
 
 BOOST_AUTO_TEST_CASE(large_scores_stay_finite) {

@@ -17,9 +17,9 @@ struct Size {
   std::int64_t rows, cols;
 };
 constexpr Size kSizes[] = {{1, 1}, {3, 5}, {7, 64}, {5, 331}, {2, 2100}};
-constexpr Activation kKinds[] = {Activation::gelu, Activation::gelu_tanh, Activation::relu,
-                                 Activation::silu, Activation::swiglu,    Activation::geglu,
-                                 Activation::reglu};
+constexpr Activation kKinds[] = {Activation::gelu,  Activation::gelu_tanh, Activation::relu,
+                                 Activation::silu,  Activation::swiglu,    Activation::geglu,
+                                 Activation::reglu, Activation::geglu_tanh};
 
 /// f(size, layout, type), its case named where it fails.
 template <class F>
@@ -144,6 +144,27 @@ BOOST_AUTO_TEST_CASE(dropout_draws_the_cpu_s_mask) {
     BOOST_TEST(alone.error(0x1p-40) <= 1);
     BOOST_TEST(add.error(0x1p-22) <= 1);
   });
+}
+
+BOOST_AUTO_TEST_CASE(factors_and_caps_are_those_of_the_cpu) {
+  Backends b;
+  for_pairs(
+      [&](const Size& z, const Layout& layout, DType type) {
+        const Twin x(b, type, z.rows, z.cols, layout, 1, 3);
+        const Twin scaled(b, type, z.rows, z.cols, layout, 0);
+        const Twin capped(b, type, z.rows, z.cols, layout, 0);
+        const Twin dx(b, type, z.rows, z.cols, layout, 2);
+        on_both(b, [&](const Side& on) {
+          on.kernels.run(on.stream, ops::Scale{.x = on(x), .factor = 2.5, .y = on(scaled)});
+          on.kernels.run(on.stream, ops::Softcap{.cap = 2, .x = on(x), .y = on(capped)});
+          on.kernels.run(on.stream, ops::SoftcapGradient{
+                                        .cap = 2, .y = on(capped), .dy = on(dx), .dx = on(dx)});
+        });
+        BOOST_TEST(scaled.error(0x1p-22) <= 1);
+        BOOST_TEST(capped.error(0x1p-20) <= 1);
+        BOOST_TEST(dx.error(4 * std::max(rounding(type), 0x1p-20)) <= 1);
+      },
+      kSizes, kLayouts, kTypes);
 }
 
 BOOST_AUTO_TEST_CASE(activations_are_those_of_the_cpu) {

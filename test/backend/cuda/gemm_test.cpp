@@ -39,12 +39,14 @@ void check_gemm(Backends& b, DType from, DType to, const Size& z, std::int64_t g
       for (const double beta : {0.0, 1.0}) {
         for (const bool with_bias : {false, true}) {
           Twin c(b, to, z.m, z.n, {gap}, beta == 0 ? 0 : 4);
+          const double alpha = with_bias ? 0.75 : 1;
           b.gpu_kernels->run(*b.compute,
                              ops::Gemm{.a = x.gpu(),
                                        .op_a = op_a,
                                        .b = y.gpu(),
                                        .op_b = op_b,
                                        .c = c.gpu(),
+                                       .alpha = alpha,
                                        .beta = beta,
                                        .bias = with_bias ? vector_of(bias.gpu()) : View()});
           b.cpu_kernels->run(*b.cpu_stream,
@@ -53,6 +55,7 @@ void check_gemm(Backends& b, DType from, DType to, const Size& z, std::int64_t g
                                        .b = y.cpu(),
                                        .op_b = op_b,
                                        .c = c.cpu(),
+                                       .alpha = alpha,
                                        .beta = beta,
                                        .bias = with_bias ? vector_of(bias.cpu()) : View()});
           // The bias may be added to c first, in half precision: the result is rounded twice.

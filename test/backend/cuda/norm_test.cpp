@@ -17,6 +17,9 @@ constexpr Size kSizes[] = {{1, 1}, {3, 7}, {19, 64}, {9, 257}, {5, 768}, {4, 409
 constexpr Norm kKinds[] = {Norm::layernorm, Norm::rmsnorm};
 constexpr double kDropouts[] = {-1, 0, 0.3};  // −1: no residual
 
+/// RMSNorm's weights are counted from 1 here, LayerNorm's from 0.
+double offset_of(Norm kind) { return kind == Norm::rmsnorm ? 1 : 0; }
+
 View flat(const View& v) { return v.reshape(Shape{v.count()}); }
 
 void check_forward(Backends& b, DType type, const Size& z, const Layout& layout, Norm kind,
@@ -38,6 +41,7 @@ void check_forward(Backends& b, DType type, const Size& z, const Layout& layout,
                                                    .x = on(x),
                                                    .weight = flat(on(weight)),
                                                    .bias = shift,
+                                                   .weight_offset = offset_of(kind),
                                                    .y = on(y),
                                                    .statistics = on(statistics)});
       } else {
@@ -48,6 +52,8 @@ void check_forward(Backends& b, DType type, const Size& z, const Layout& layout,
                                                            .residual = residual,
                                                            .weight = flat(on(weight)),
                                                            .bias = shift,
+                                                           .weight_offset = offset_of(kind),
+                                                           .weight_offset = offset_of(kind),
                                                            .sum = on(sum),
                                                            .y = on(y),
                                                            .statistics = on(statistics)});
@@ -79,12 +85,14 @@ void check_backward(Backends& b, DType type, DType gradients, const Size& z,
                                                  .epsilon = 1e-2,
                                                  .x = on(x),
                                                  .weight = flat(on(weight)),
+                                                 .weight_offset = offset_of(kind),
                                                  .y = on(y),
                                                  .statistics = on(statistics)});
       on.kernels.run(on.stream, ops::NormBackward{.kind = kind,
                                                   .dy = on(dy),
                                                   .x = on(x),
                                                   .weight = flat(on(weight)),
+                                                  .weight_offset = offset_of(kind),
                                                   .statistics = on(statistics),
                                                   .add = adds ? ConstView(on(dx)) : ConstView(),
                                                   .dx = on(dx),

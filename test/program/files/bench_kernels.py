@@ -44,6 +44,14 @@ DECKS = {
         "use_bias_in_attn_linear": False,
         "fp16": {"enabled": True},
     },
+    "gemma, fp32": {
+        "pos_emb": "rotary",
+        "norm": "rmsnorm",
+        "use_qk_layernorm": "head",
+        "sliding_window_width": 8,
+        "attention_logit_softcap": 3,
+        "embedding_scale": 4,
+    },
 }
 ALWAYS = {"GEMMs", "attention", "norms", "activation", "embedding", "head"}
 ALWAYS |= {"cross entropy", "update"}

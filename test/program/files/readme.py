@@ -102,6 +102,8 @@ class Readme(unittest.TestCase):
         for name in ("corpus", "more"):
             (cls.folder / name).mkdir()
         (cls.folder / "corpus" / "one.txt").symlink_to("../book.txt")
+        task = "lambada_test.jsonl"
+        (cls.folder / "data" / task).symlink_to(program.SOURCE / "test/tasks/golden" / task)
         with gzip.open(cls.folder / "more" / "two.jsonl.gz", "wt", encoding="utf-8") as packed:
             packed.write('{"text": "A document of a packed file."}\n')
         for name, data in (("deck", "data/gcide.h5"), ("my", "my.h5")):

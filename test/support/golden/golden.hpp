@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// One case of golden.h5, and a model with its weights. make_golden.py makes golden.h5 from
-// Hugging Face transformers.
+// One case of golden.h5, parts.h5 or lora.h5, and a model with its weights. make_golden.py and
+// make_parts.py make these files from Hugging Face transformers, and make_lora.py from PEFT.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "trireme/h5/file.hpp"
@@ -20,11 +22,100 @@ namespace trireme::test {
 inline constexpr const char* kGoldenCases[] = {"neox_parallel_r025", "neox_sequential_r100",
                                                "neox_tied_tanh", "llama_gqa"};
 
+/// Cases of parts.h5, which make_parts.py makes: a small model of each family.
+inline constexpr const char* kPartCases[] = {
+    "mistral",      "qwen2", "qwen3", "llama_llama3", "llama_yarn", "llama_dynamic",
+    "llama_linear", "olmo2", "phi",   "gemma2",       "gemma3",     "mpt"};
+inline std::vector<std::string> all_golden_cases() {
+  std::vector<std::string> all(std::begin(kGoldenCases), std::end(kGoldenCases));
+  all.insert(all.end(), std::begin(kPartCases), std::end(kPartCases));
+  return all;
+}
+
+/// The value of a word in a list of words.
+template <class E>
+E named(const std::string& word, std::initializer_list<std::pair<const char*, E>> names) {
+  for (const auto& [name, value] : names) {
+    if (word == name) return value;
+  }
+  throw Error("unknown word " + word);
+}
+
+/// The model of a case of golden.h5.
+inline ModelConfig golden_config(const h5::Group& group) {
+  ModelConfig c;
+  c.intermediate_size = group.integer("intermediate_size");
+  c.norm_epsilon =
+      group.number(group.text("norm") == "rmsnorm" ? "rms_norm_epsilon" : "layernorm_epsilon");
+  c.pos_emb = PositionEmbedding::rotary;
+  c.activation = group.text("activation") == "swiglu"     ? Activation::swiglu
+                 : group.integer("bias_gelu_fusion") != 0 ? Activation::gelu_tanh
+                                                          : Activation::gelu;
+  c.gpt_j_residual = group.integer("gpt_j_residual") != 0;
+  c.use_bias_in_norms = group.integer("use_bias") != 0;
+  c.use_bias_in_attn_linear = c.use_bias_in_norms;
+  c.use_bias_in_qkv = c.use_bias_in_norms;
+  c.use_bias_in_mlp = c.use_bias_in_norms;
+  return c;
+}
+
+/// The model of a case of parts.h5.
+inline ModelConfig part_config(const h5::Group& group) {
+  ModelConfig c;
+  c.kv_channels = group.integer("kv_channels");
+  c.norm_epsilon = group.number("norm_epsilon");
+  c.norm_placement =
+      named<NormPlacement>(group.text("norm_placement"), {{"before", NormPlacement::before},
+                                                          {"after", NormPlacement::after},
+                                                          {"both", NormPlacement::both}});
+  c.layernorm_1p = group.integer("layernorm_1p") != 0;
+  c.qk_norm =
+      named<QkNorm>(group.text("qk_norm"),
+                    {{"none", QkNorm::none}, {"head", QkNorm::head}, {"row", QkNorm::row}});
+  c.pos_emb = named<PositionEmbedding>(
+      group.text("pos_emb"),
+      {{"rotary", PositionEmbedding::rotary}, {"alibi", PositionEmbedding::alibi}});
+  c.rotary_emb_local_base = group.number("rotary_emb_local_base");
+  using Type = RopeScaling::Type;
+  c.rope_scaling.type = named<Type>(group.text("rope_type"), {{"none", Type::none},
+                                                              {"linear", Type::linear},
+                                                              {"dynamic", Type::dynamic},
+                                                              {"llama3", Type::llama3},
+                                                              {"yarn", Type::yarn}});
+  c.rope_scaling.factor = group.number("rope_factor");
+  c.rope_scaling.original_max_position_embeddings = group.integer("rope_original");
+  c.rope_scaling.low_freq_factor = group.number("rope_low");
+  c.rope_scaling.high_freq_factor = group.number("rope_high");
+  c.sliding_window_width = group.integer("sliding_window_width");
+  c.sliding_window_pattern = group.integer("sliding_window_pattern");
+  c.attention_scale = group.number("attention_scale");
+  c.attention_logit_softcap = group.number("attention_logit_softcap");
+  c.output_logit_softcap = group.number("output_logit_softcap");
+  c.embedding_scale = group.number("embedding_scale");
+  c.activation =
+      named<Activation>(group.text("activation"), {{"gelu", Activation::gelu},
+                                                   {"gelu_tanh", Activation::gelu_tanh},
+                                                   {"swiglu", Activation::swiglu},
+                                                   {"geglu_tanh", Activation::geglu_tanh}});
+  c.intermediate_size = group.integer("inner") * (gated(c.activation) ? 2 : 1);
+  c.gpt_j_residual = group.integer("gpt_j_residual") != 0;
+  c.gpt_j_tied = group.integer("gpt_j_residual") == 2;
+  c.use_bias_in_norms = group.integer("use_bias_in_norms") != 0;
+  c.use_bias_in_attn_linear = group.integer("use_bias_in_attn_linear") != 0;
+  c.use_bias_in_qkv = group.integer("use_bias_in_qkv") != 0;
+  c.use_bias_in_output = group.integer("use_bias_in_output") != 0;
+  c.use_bias_in_mlp = group.integer("use_bias_in_mlp") != 0;
+  return c;
+}
+
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : file_(test_folder() + "/support/golden/golden.h5", h5::Mode::read),
+      : Golden(name, is_part(name) ? "parts.h5" : "golden.h5") {}
+  Golden(const std::string& name, const std::string& file)
+      : file_(test_folder() + "/support/golden/" + file, h5::Mode::read),
         group_(file_.group(name)) {
+    config = is_part(name) ? part_config(group_) : golden_config(group_);
     ModelConfig& c = config;
     c.num_layers = group_.integer("num_layers");
     c.hidden_size = group_.integer("hidden_size");
@@ -33,21 +124,10 @@ class Golden {
     c.seq_length = group_.integer("seq_length");
     c.max_position_embeddings = c.seq_length;
     c.vocab_size = group_.integer("vocab_size");
-    c.intermediate_size = group_.integer("intermediate_size");
     c.norm = group_.text("norm") == "rmsnorm" ? Norm::rmsnorm : Norm::layernorm;
-    c.norm_epsilon =
-        group_.number(c.norm == Norm::rmsnorm ? "rms_norm_epsilon" : "layernorm_epsilon");
-    c.pos_emb = PositionEmbedding::rotary;
     c.rotary_pct = group_.number("rotary_pct");
     c.rotary_emb_base = group_.number("rotary_emb_base");
-    c.gpt_j_residual = group_.integer("gpt_j_residual") != 0;
     c.no_weight_tying = group_.integer("no_weight_tying") != 0;
-    c.activation = group_.text("activation") == "swiglu"     ? Activation::swiglu
-                   : group_.integer("bias_gelu_fusion") != 0 ? Activation::gelu_tanh
-                                                             : Activation::gelu;
-    c.use_bias_in_norms = group_.integer("use_bias") != 0;
-    c.use_bias_in_attn_linear = c.use_bias_in_norms;
-    c.use_bias_in_mlp = c.use_bias_in_norms;
     batch = group_.integer("batch");
   }
 
@@ -60,6 +140,7 @@ class Golden {
   [[nodiscard]] std::vector<double> doubles(const std::string& name) const {
     return read<double>(name);
   }
+  [[nodiscard]] const h5::Group& attributes() const { return group_; }
   [[nodiscard]] h5::Dataset dataset(const std::string& name) const {
     return group_.dataset(name);
   }
@@ -104,6 +185,9 @@ class Golden {
   }
 
  private:
+  static bool is_part(const std::string& name) {
+    return std::ranges::find(kPartCases, name) != std::end(kPartCases);
+  }
   /// The test folder of this program's source tree, or the folder TRIREME_TEST_DIR.
   static std::string test_folder() {
     const char* moved = std::getenv("TRIREME_TEST_DIR");

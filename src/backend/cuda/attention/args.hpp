@@ -31,7 +31,10 @@ struct AttentionArgs {
   int kv_heads = 0;
   int queries_per_kv = 0;
   int head_dim = 0;
-  float scale = 0;  ///< 1/√head_dim
+  float scale = 0;
+  int window = 0;       ///< keys that a query attends to; 0: all
+  float softcap = 0;    ///< 0: none; the general kernels alone have caps and slopes
+  int alibi_heads = 0;  ///< heads of all ranks; 0: no slopes
   // Dropout.
   bool drop = false;
   std::uint32_t threshold = 0;  ///< smallest word that keeps a weight

@@ -17,27 +17,36 @@ namespace {
 
 constexpr std::int64_t kMostHeadEntries = 256;
 
-AttentionArgs arguments(const ConstView& qkv, const AttentionShape& shape,
-                        const Dropout& dropout, const ConstView& first_keys,
-                        const ConstView& out, const ConstView& lse) {
+/// The arguments that forward and backward share.
+template <class Operation>
+AttentionArgs arguments(const Operation& op) {
+  const AttentionShape& shape = op.shape;
+  const ScoreRule& scores = op.scores;
+  const Dropout& dropout = op.dropout;
+  const ConstView out = op.out;
+  const ConstView lse = op.lse;
   TRM_REQUIRE(shape.head_dim <= kMostHeadEntries,
               "attention heads of {} entries on a GPU: at most {} are possible", shape.head_dim,
               kMostHeadEntries);
   TRM_REQUIRE(shape.seq < std::numeric_limits<int>::max() / 2,
               "attention over sequences of {} tokens on a GPU", shape.seq);
   AttentionArgs a;
-  a.qkv = qkv.raw();
-  a.qkv_stride = qkv.row_stride();
+  a.qkv = op.qkv.raw();
+  a.qkv_stride = op.qkv.row_stride();
   a.out = const_cast<void*>(out.raw());
   a.out_stride = out.row_stride();
   a.lse = const_cast<float*>(lse.data<float>());
-  if (!first_keys.empty()) a.first_keys = first_keys.data<std::int32_t>();
+  if (!op.first_keys.empty()) a.first_keys = op.first_keys.template data<std::int32_t>();
   a.groups = shape.batch * shape.kv_heads;
   a.seq = static_cast<int>(shape.seq);
   a.kv_heads = static_cast<int>(shape.kv_heads);
   a.queries_per_kv = static_cast<int>(shape.queries_per_kv);
   a.head_dim = static_cast<int>(shape.head_dim);
-  a.scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
+  a.scale = scores.scale > 0 ? static_cast<float>(scores.scale)
+                             : 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
+  a.window = static_cast<int>(std::min(scores.window, shape.seq));
+  a.softcap = static_cast<float>(scores.softcap);
+  a.alibi_heads = static_cast<int>(scores.alibi_heads);
   a.drop = dropout.probability > 0;
   a.threshold = static_cast<std::uint32_t>(dropout.probability * 0x1p32);
   a.keep = static_cast<float>(1 / (1 - dropout.probability));
@@ -59,14 +68,16 @@ bool aligned(std::int64_t head_dim, std::initializer_list<ConstView> arrays) {
 
 bool half(DType type) { return type == DType::bf16 || type == DType::f16; }
 
+/// Whether scores are more than a scaled product, which only the general kernels compute.
+bool bends(const ScoreRule& scores) { return scores.softcap > 0 || scores.alibi_heads > 0; }
+
 }  // namespace
 
 void own_attention(cudaStream_t stream, const ops::AttentionForward& op) {
   if (op.qkv.empty()) return;
   const DType type = op.qkv.dtype();
-  const AttentionArgs a =
-      arguments(op.qkv, op.shape, op.dropout, op.first_keys, op.out, op.lse);
-  if (!half(type) || !aligned(op.shape.head_dim, {op.qkv, op.out})) {
+  const AttentionArgs a = arguments(op);
+  if (!half(type) || bends(op.scores) || !aligned(op.shape.head_dim, {op.qkv, op.out})) {
     attention_forward_general(stream, type, a);
   } else if (type == DType::bf16) {
     attention_forward_bf16(stream, a);
@@ -80,7 +91,7 @@ void own_attention(cudaStream_t stream, const Workspace& workspace,
   if (op.qkv.empty()) return;
   const DType type = op.qkv.dtype();
   const AttentionShape& shape = op.shape;
-  AttentionArgs a = arguments(op.qkv, shape, op.dropout, op.first_keys, op.out, op.lse);
+  AttentionArgs a = arguments(op);
   a.dout = op.dout.raw();
   a.dout_stride = op.dout.row_stride();
   a.dqkv = op.dqkv.raw();
@@ -97,7 +108,7 @@ void own_attention(cudaStream_t stream, const Workspace& workspace,
   for (a.first_group = 0; a.first_group < groups; a.first_group += most) {
     a.groups = std::min(most, groups - a.first_group);
     attention_delta(stream, type, a, vectors);
-    if (!half(type) || !vectors) {
+    if (!half(type) || bends(op.scores) || !vectors) {
       attention_backward_general(stream, type, a);
     } else if (type == DType::bf16) {
       attention_queries_bf16(stream, a);

@@ -16,7 +16,7 @@ class GeneralBackward {
   static constexpr int R = Tiling::R;
   static constexpr int kTile = Tiling::kTile;
 
-  DocumentBounds bounds;
+  KeyBounds bounds;
   GeneralSum<Tiling> first = {};                             ///< dQ or dK
   float second[kRowsAreQueries ? 1 : R][Tiling::C][4] = {};  ///< dV
 
@@ -68,6 +68,7 @@ class GeneralBackward {
     float d[R][R];
     multiply_general<Tiling>(p, tiles_.tile[0], tiles_.tile[2]);
     multiply_general<Tiling>(d, tiles_.tile[1], tiles_.tile[3]);
+    const GeneralScores scores(args_, place_, head);
 #pragma unroll
     for (int i = 0; i < R; ++i) {
 #pragma unroll
@@ -78,11 +79,13 @@ class GeneralBackward {
         const int k = kRowsAreQueries ? column : row;
         const bool hidden =
             key + k > query + q || (bounds.exist() && key + k < bounds.first_key(query + q));
-        const float weight = hidden ? 0.0F : expf(p[i][j] * args_.scale - tiles_.log_sum[q]);
+        float bend;
+        const float score = scores.score(p[i][j], query + q, key + k, bend);
+        const float weight = hidden ? 0.0F : expf(score - tiles_.log_sum[q]);
         const bool kept = !args_.drop || kept_general<Tiling>(tiles_.kept, q, k);
         const float factor = kept ? args_.keep : 0.0F;
         p[i][j] = weight * factor;
-        d[i][j] = weight * (d[i][j] * factor - tiles_.delta[q]) * args_.scale;
+        d[i][j] = weight * (d[i][j] * factor - tiles_.delta[q]) * args_.scale * bend;
       }
     }
     if constexpr (!kRowsAreQueries) {

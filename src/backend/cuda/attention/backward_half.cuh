@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
       Tiles::row_seconds(),
       static_cast<const T*>(a.dout) + (place.row + first) * a.dout_stride + out_column,
       a.dout_stride, a.seq - first, a.head_dim);
-  const DocumentBounds bounds(a, place);
+  const KeyBounds bounds(a, place);
   const int begin = bounds.first_tile(first, kColumns);
   load(begin);
 
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
                    static_cast<std::int64_t>(place.kv_head) * a.queries_per_kv * a.head_dim;
   const std::int64_t key_offset = static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
 
-  const DocumentBounds bounds(a, place);
+  const KeyBounds bounds(a, place);
   const int end = bounds.queries_end(first + Tiling::kRows - 1);
   const std::int64_t all =
       std::int64_t{(end - first + kColumns - 1) / kColumns} * a.queries_per_kv;

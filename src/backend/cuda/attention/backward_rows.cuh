@@ -73,7 +73,7 @@ class BackwardRows {
   float second[Tiling::kValues ? M : 1][D / 8][4] = {};  ///< dV, without dropout's factor
   QueryStatistics statistics[M][2] = {};  ///< statistics of rows that are queries
 
-  __device__ __forceinline__ BackwardRows(const AttentionArgs& a, const DocumentBounds& bounds,
+  __device__ __forceinline__ BackwardRows(const AttentionArgs& a, const KeyBounds& bounds,
                                           int first_row)
       : args_(a),
         bounds_(bounds),
@@ -160,7 +160,7 @@ class BackwardRows {
     for_each(p, [&](int m, int n, int e) {
       return exp2_fast(fmaf(p[m][n][e], scale, -of(columns, m, n, e).log_sum));
     });
-    if (bounds_.exist()) mask_other_documents(p, column);
+    if (bounds_.exist()) mask_earlier_keys(p, column);
     const bool masked = Tiling::kRowsAreQueries ? column + Tiling::kStep > row_ + 1
                                                 : column < row_ + 16 * M - 1;
     if (!masked) return;
@@ -174,7 +174,7 @@ class BackwardRows {
   }
 
   /// Sets weights of keys of other documents to 0.
-  __device__ __forceinline__ void mask_other_documents(float (&p)[M][N][4], int column) const {
+  __device__ __forceinline__ void mask_earlier_keys(float (&p)[M][N][4], int column) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     for_each(p, [&](int m, int n, int e) {
       const int row = row_ + lane / 4 + 16 * m + e / 2 * 8;
@@ -198,7 +198,7 @@ class BackwardRows {
   }
 
   const AttentionArgs& args_;
-  const DocumentBounds& bounds_;
+  const KeyBounds& bounds_;
   int warp_row_;  ///< first row of the warp in the thread block
   int row_;       ///< first row of the warp in the sequence
 };

@@ -46,11 +46,12 @@ struct GeneralSoftmax {
   }
 };
 
-/// Scales a thread's scores of the tiles that begin at query `first` and key `key`. Takes out
-/// those of later keys and of other documents.
+/// Makes scores of a thread's products, in the tiles that begin at query `first` and key `key`.
+/// Takes out those of later keys, and of keys before a query's first.
 template <class Tiling>
-__device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R], float scale,
-                                             const DocumentBounds& bounds, int first, int key) {
+__device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R],
+                                             const GeneralScores& scores,
+                                             const KeyBounds& bounds, int first, int key) {
 #pragma unroll
   for (int i = 0; i < Tiling::R; ++i) {
     const int query = first + thread_row() + 16 * i;
@@ -58,7 +59,9 @@ __device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R], f
 #pragma unroll
     for (int j = 0; j < Tiling::R; ++j) {
       const int at = key + thread_column() + 16 * j;
-      s[i][j] = at > query || at < first_key ? -INFINITY : s[i][j] * scale;
+      float bend;
+      s[i][j] =
+          at > query || at < first_key ? -INFINITY : scores.score(s[i][j], query, at, bend);
     }
   }
 }
@@ -106,7 +109,8 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     softmax.max[i] = -INFINITY;
     softmax.total[i] = 0;
   }
-  const DocumentBounds bounds(a, place);
+  const KeyBounds bounds(a, place);
+  const GeneralScores scores(a, place, head);
   for (int key = bounds.first_tile(first, kTile); key <= first; key += kTile) {
     __syncthreads();  // from here on, the previous tile may be overwritten
     const T* from = keys + key * a.qkv_stride;
@@ -117,7 +121,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     __syncthreads();
     float s[R][R];
     multiply_general<Tiling>(s, tiles.tile[0], tiles.tile[1]);
-    mask_general<Tiling>(s, a.scale, bounds, first, key);
+    mask_general<Tiling>(s, scores, bounds, first, key);
     softmax.absorb(s, sum);
     if (a.drop) drop_general<Tiling>(s, tiles.kept, a.keep);
     share_scores<Tiling>(tiles.scores, s);

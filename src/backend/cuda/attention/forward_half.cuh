@@ -107,11 +107,10 @@ __device__ __forceinline__ void mask_later_keys(float (&s)[M][N][4], int query, 
   }
 }
 
-/// Sets scores of keys of other documents to −inf, likewise.
+/// Sets scores of keys before a query's first to −inf, likewise.
 template <int M, int N>
-__device__ __forceinline__ void mask_other_documents(float (&s)[M][N][4],
-                                                     const DocumentBounds& bounds, int query,
-                                                     int key) {
+__device__ __forceinline__ void mask_earlier_keys(float (&s)[M][N][4], const KeyBounds& bounds,
+                                                  int query, int key) {
   const int column = key + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int m = 0; m < M; ++m) {
@@ -159,8 +158,8 @@ __device__ __forceinline__ void rescale(float (&sum)[M][D / 8][4],
 /// rows at first + row.
 template <class T, class Tiling, bool kDrop>
 __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw& draw,
-                                       const DocumentBounds& bounds, const T* key_from,
-                                       int first, int row, T* queries,
+                                       const KeyBounds& bounds, const T* key_from, int first,
+                                       int row, T* queries,
                                        OnlineSoftmax<Tiling::M, Tiling::N>& softmax,
                                        float (&sum)[Tiling::M][Tiling::D / 8][4]) {
   constexpr int D = Tiling::D;
@@ -189,7 +188,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
       if constexpr (kDrop) draw_queries<N>(kept, draw, first + row, key);
       multiply_rows<T, D>(s, queries, row_places<D>(row), keys, 0);
       if (key + kKeys > first + row + 1) mask_later_keys(s, lane_row, key);
-      if (bounds.exist()) mask_other_documents(s, bounds, lane_row, key);
+      if (bounds.exist()) mask_earlier_keys(s, bounds, lane_row, key);
       float shrink[M][2];
       softmax.absorb(s, a.scale * kLog2E, shrink);
       if constexpr (kDrop) drop_weights(s, kept);
@@ -222,7 +221,7 @@ __global__ void __launch_bounds__(ForwardTiling<D>::kThreads)
   float sum[M][D / 8][4] = {};
   OnlineSoftmax<M, Tiling::N> softmax;
   const int row = static_cast<int>(threadIdx.x) / 32 * 16 * M;
-  attend<T, Tiling, kDrop>(a, DropoutDraw(a, place, head), DocumentBounds(a, place),
+  attend<T, Tiling, kDrop>(a, DropoutDraw(a, place, head), KeyBounds(a, place),
                            group + static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim,
                            first, row, queries, softmax, sum);
 

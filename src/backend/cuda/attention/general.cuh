@@ -3,6 +3,8 @@
 // of scores; each has every sixteenth row and column.
 #pragma once
 
+#include "trireme/ops/alibi.hpp"
+
 #include "place.cuh"
 
 namespace trireme::cuda {
@@ -44,6 +46,38 @@ struct GeneralTiles {
 
 __device__ __forceinline__ int thread_row() { return static_cast<int>(threadIdx.x) / 16; }
 __device__ __forceinline__ int thread_column() { return static_cast<int>(threadIdx.x) % 16; }
+
+/// How products of one query head and its keys become scores.
+class GeneralScores {
+ public:
+  /// `head` is counted within its group, which is at `place`.
+  __device__ __forceinline__ GeneralScores(const AttentionArgs& a, const GroupPlace& place,
+                                           int head)
+      : scale_(a.scale), cap_(a.softcap) {
+    if (a.alibi_heads > 0) {
+      const int of_all =
+          static_cast<int>(a.first_head) + place.kv_head * a.queries_per_kv + head;
+      slope_ = static_cast<float>(alibi_slope(of_all, a.alibi_heads));
+    }
+  }
+  /// `bend` receives the score's derivative by scale · product.
+  [[nodiscard]] __device__ __forceinline__ float score(float product, int query, int key,
+                                                       float& bend) const {
+    float s = product * scale_;
+    bend = 1;
+    if (cap_ > 0) {
+      const float t = tanhf(s / cap_);
+      s = cap_ * t;
+      bend = 1 - t * t;
+    }
+    return fmaf(slope_, static_cast<float>(key - query), s);
+  }
+
+ private:
+  float scale_;
+  float cap_;
+  float slope_ = 0;
+};
 
 /// Loads rows of a head as fp32, with zeros beyond `rows_left` and head_dim.
 template <class Tiling, class T>

@@ -24,17 +24,23 @@ __device__ __forceinline__ GroupPlace place_of_group(const AttentionArgs& a,
           static_cast<std::int64_t>(kv_head) * (a.queries_per_kv + 2) * a.head_dim, kv_head};
 }
 
-/// Which keys the queries of a sequence attend to, where documents end attention.
-class DocumentBounds {
+/// Which keys the queries of a sequence attend to, where documents or a window end attention.
+class KeyBounds {
  public:
-  __device__ __forceinline__ DocumentBounds(const AttentionArgs& a, const GroupPlace& place)
+  __device__ __forceinline__ KeyBounds(const AttentionArgs& a, const GroupPlace& place)
       : first_keys_(a.first_keys == nullptr ? nullptr : a.first_keys + place.row),
-        seq_(a.seq) {}
+        seq_(a.seq),
+        window_(a.window) {}
 
   /// Whether a query attends to no key before some; else all bounds are 0.
-  [[nodiscard]] __device__ __forceinline__ bool exist() const { return first_keys_ != nullptr; }
+  [[nodiscard]] __device__ __forceinline__ bool exist() const {
+    return first_keys_ != nullptr || window_ > 0;
+  }
   [[nodiscard]] __device__ __forceinline__ int first_key(int query) const {
-    return exist() && query < seq_ ? first_keys_[query] : 0;
+    if (query >= seq_) return 0;
+    const int of_document = first_keys_ != nullptr ? first_keys_[query] : 0;
+    const int of_window = window_ > 0 ? query - window_ + 1 : 0;
+    return of_document > of_window ? of_document : of_window;
   }
   /// Where the first tile of `keys` keys begins that queries from `query` on attend to.
   [[nodiscard]] __device__ __forceinline__ int first_tile(int query, int keys) const {
@@ -47,7 +53,7 @@ class DocumentBounds {
     int high = seq_;
     while (low < high) {
       const int middle = low + (high - low) / 2;
-      if (first_keys_[middle] > key) {
+      if (first_key(middle) > key) {
         high = middle;
       } else {
         low = middle + 1;
@@ -59,6 +65,7 @@ class DocumentBounds {
  private:
   const std::int32_t* first_keys_;
   int seq_;
+  int window_;
 };
 
 /// A thread block's work: a head or group, counted from the launch's first, and a tile of rows.

@@ -150,6 +150,7 @@ bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionForward& op) {
   if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
   std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
   if (!op.first_keys.empty()) why = "reset_attention_mask ends attention at documents";
+  if (op.scores != ScoreRule{}) why = "windows and scores are not the plain ones";
   if (why.empty() && !aligned({op.qkv, op.out, op.lse})) {
     why = "arrays aren't aligned to 16 bytes";
   }
@@ -167,6 +168,7 @@ bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionBackward& op) 
   if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
   std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
   if (!op.first_keys.empty()) why = "reset_attention_mask ends attention at documents";
+  if (op.scores != ScoreRule{}) why = "windows and scores are not the plain ones";
   if (why.empty() && !aligned({op.dout, op.qkv, op.out, op.lse, op.dqkv})) {
     why = "arrays aren't aligned to 16 bytes";
   } else if (why.empty() && (op.dout.row_stride() != op.out.row_stride() ||

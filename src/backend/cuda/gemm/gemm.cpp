@@ -202,7 +202,7 @@ cublasStatus_t Gemm::multiply(const Plan& plan, const cublasLtMatmulAlgo_t& algo
   static constexpr float kOne = 1;
   static constexpr float kZero = 0;
   const GemmCall& p = trial.gemm;
-  return cublasLtMatmul(handle_, plan.desc.get(), &kOne, p.b.raw(), plan.a.get(), p.a.raw(),
+  return cublasLtMatmul(handle_, plan.desc.get(), &p.alpha, p.b.raw(), plan.a.get(), p.a.raw(),
                         plan.b.get(), p.accumulate ? &kOne : &kZero, trial.to, plan.c.get(),
                         trial.to, plan.c.get(), &algorithm, workspace_.take(kWorkspaceBytes),
                         kWorkspaceBytes, trial.stream);

@@ -21,7 +21,8 @@ struct FusedProducts {
 };
 inline constexpr FusedProducts kFused;
 
-/// c = op_a(a) op_b(b), or c += op_a(a) op_b(b). Row-major; all sizes are at least 1.
+/// c = alpha op_a(a) op_b(b), or c += alpha op_a(a) op_b(b). Row-major; all sizes are at
+/// least 1.
 struct GemmCall {
   ConstView a;
   Op op_a = Op::n;
@@ -29,6 +30,7 @@ struct GemmCall {
   Op op_b = Op::n;
   View c;
   bool accumulate = false;
+  float alpha = 1;
 
   [[nodiscard]] std::int64_t inner() const { return op_a == Op::n ? a.cols() : a.rows(); }
 };

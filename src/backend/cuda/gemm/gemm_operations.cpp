@@ -24,7 +24,7 @@ void CudaKernels::run(Stream& s, const ops::Gemm& op) {
   TRM_CHECK(op.beta == 0 || op.beta == 1, "a GEMM with beta {}", op.beta);
   if (op.c.count() == 0) return;
   cudaStream_t stream = native(s);
-  GemmCall p{op.a, op.op_a, op.b, op.op_b, op.c, op.beta == 1};
+  GemmCall p{op.a, op.op_a, op.b, op.op_b, op.c, op.beta == 1, static_cast<float>(op.alpha)};
   const bool nothing = p.inner() == 0;
   const bool fused = !op.bias.empty() && !nothing && op.bias.dtype() == op.c.dtype();
   void* const values = const_cast<void*>(op.bias.raw());

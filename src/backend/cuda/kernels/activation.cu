@@ -51,6 +51,8 @@ constexpr Activation gate_of(Activation kind) {
       return Activation::silu;
     case Activation::geglu:
       return Activation::gelu;
+    case Activation::geglu_tanh:
+      return Activation::gelu_tanh;
     case Activation::reglu:
       return Activation::relu;
     default:
@@ -177,6 +179,8 @@ void with_kind(Activation kind, F&& f) {
       return f(KindTag<Activation::geglu>());
     case Activation::reglu:
       return f(KindTag<Activation::reglu>());
+    case Activation::geglu_tanh:
+      return f(KindTag<Activation::geglu_tanh>());
   }
 }
 

@@ -98,6 +98,56 @@ struct Copy {
   }
 };
 
+/// y = f(x), with 2 elements of T per element.
+template <class T, class F>
+struct Each {
+  Matrix<const T> x;
+  Matrix<T> y;
+  F f;
+  template <int N>
+  __device__ Pack<T, N> load(std::int64_t r, std::int64_t c) const {
+    return cuda::load<N>(x.at(r, c));
+  }
+  template <int N>
+  __device__ void store(const Pack<T, N>& in, std::int64_t r, std::int64_t c) const {
+    Pack<T, N> out;
+#pragma unroll
+    for (int j = 0; j < N; ++j) out.at[j] = from_float<T>(f(to_float(in.at[j])));
+    cuda::store(y.at(r, c), out);
+  }
+};
+struct Times {
+  float factor;
+  __device__ float operator()(float x) const { return factor * x; }
+};
+struct Cap {
+  float cap;
+  __device__ float operator()(float x) const { return cap * tanhf(x / cap); }
+};
+
+/// Minimum traffic: 3 elements of T per element.
+template <class T>
+struct CapGradient {
+  Matrix<const T> capped;
+  Matrix<const T> dy;
+  Matrix<T> dx;
+  float cap;
+  template <int N>
+  __device__ Two<T, N> load(std::int64_t r, std::int64_t c) const {
+    return {cuda::load<N>(capped.at(r, c)), cuda::load<N>(dy.at(r, c))};
+  }
+  template <int N>
+  __device__ void store(const Two<T, N>& in, std::int64_t r, std::int64_t c) const {
+    Pack<T, N> out;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float t = to_float(in.a.at[j]) / cap;
+      out.at[j] = from_float<T>(to_float(in.b.at[j]) * (1.0F - t * t));
+    }
+    cuda::store(dx.at(r, c), out);
+  }
+};
+
 /// Minimum traffic: 2 elements of T per element, 3 with `add`.
 template <class T>
 struct Drop {
@@ -189,6 +239,30 @@ void CudaKernels::run(Stream& s, const ops::Copy& op) {
     default:
       return copy_as<std::uint64_t>(native(s), op.x, op.y);
   }
+}
+
+void CudaKernels::run(Stream& s, const ops::Scale& op) {
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
+    for_each<kVector<T>>(
+        native(s), {op.y, op.x},
+        Each<T, Times>{matrix<T>(op.x), matrix<T>(op.y), {static_cast<float>(op.factor)}});
+  });
+}
+
+void CudaKernels::run(Stream& s, const ops::Softcap& op) {
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
+    for_each<kVector<T>>(
+        native(s), {op.y, op.x},
+        Each<T, Cap>{matrix<T>(op.x), matrix<T>(op.y), {static_cast<float>(op.cap)}});
+  });
+}
+
+void CudaKernels::run(Stream& s, const ops::SoftcapGradient& op) {
+  with_type(op.y.dtype(), [&]<class T>(TypeTag<T>) {
+    for_each<kVector<T>>(native(s), {op.dx, op.y, op.dy},
+                         CapGradient<T>{matrix<T>(op.y), matrix<T>(op.dy), matrix<T>(op.dx),
+                                        static_cast<float>(op.cap)});
+  });
 }
 
 void CudaKernels::run(Stream& s, const ops::ApplyDropout& op) {

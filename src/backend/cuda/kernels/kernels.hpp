@@ -13,6 +13,7 @@
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
 #include "trireme/ops/norm.hpp"
+#include "trireme/ops/qk_norm.hpp"
 #include "trireme/ops/update.hpp"
 
 namespace trireme::cuda {
@@ -38,8 +39,13 @@ class CudaKernels final : public Kernels {
   void run(Stream& s, const ops::ResidualNormForward& op) override;
   void run(Stream& s, const ops::NormBackward& op) override;
   void run(Stream& s, const ops::Rotary& op) override;
+  void run(Stream& s, const ops::QkNormSums& op) override;
+  void run(Stream& s, const ops::QkNormForward& op) override;
+  void run(Stream& s, const ops::QkNormBackward& op) override;
   void run(Stream& s, const ops::AttentionForward& op) override;
   void run(Stream& s, const ops::AttentionBackward& op) override;
+  void run(Stream& s, const ops::CacheAppend& op) override;
+  void run(Stream& s, const ops::AttentionCached& op) override;
   void run(Stream& s, const ops::ActivationForward& op) override;
   void run(Stream& s, const ops::ActivationBackward& op) override;
   void run(Stream& s, const ops::EmbeddingForward& op) override;
@@ -54,6 +60,9 @@ class CudaKernels final : public Kernels {
   void run(Stream& s, const ops::Cast& op) override;
   void run(Stream& s, const ops::Accumulate& op) override;
   void run(Stream& s, const ops::Copy& op) override;
+  void run(Stream& s, const ops::Scale& op) override;
+  void run(Stream& s, const ops::Softcap& op) override;
+  void run(Stream& s, const ops::SoftcapGradient& op) override;
   void run(Stream& s, const ops::ApplyDropout& op) override;
   void run(Stream& s, const ops::AccumulateSquares& op) override;
   void run(Stream& s, const ops::NoteNonFinite& op) override;

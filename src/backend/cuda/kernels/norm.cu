@@ -21,6 +21,7 @@ struct NormForward {
   std::int64_t rows;
   std::int64_t cols;
   float epsilon;
+  float offset;  // added to each weight
   bool centred;  // true for LayerNorm
   bool drops;
   Mask mask;
@@ -61,7 +62,7 @@ __device__ __forceinline__ Pack<T, N> normed(const NormForward<T>& a, std::int64
   Pack<T, N> y;
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    float value = (to_float(x.at[j]) - mean) * rstd * to_float(weight.at[j]);
+    float value = (to_float(x.at[j]) - mean) * rstd * (to_float(weight.at[j]) + a.offset);
     if (a.bias != nullptr) value += to_float(bias.at[j]);
     y.at[j] = from_float<T>(value);
   }
@@ -179,6 +180,7 @@ NormForward<T> norm_of(const Operation& op) {
   a.rows = op.x.rows();
   a.cols = op.x.cols();
   a.epsilon = static_cast<float>(op.epsilon);
+  a.offset = static_cast<float>(op.weight_offset);
   a.centred = op.kind == Norm::layernorm;
   return a;
 }

@@ -24,6 +24,7 @@ struct NormBackward {
   float* parts;  // [blocks, 2, cols]: partial sums of dweight and dbias
   std::int64_t rows;
   std::int64_t cols;
+  float offset;  // added to each weight
   bool centred;  // true for LayerNorm
 };
 
@@ -98,7 +99,7 @@ __device__ __forceinline__ void row_gradient(
       for (int j = 0; j < N; ++j) {
         const float g = to_float(in.dy[i].at[j]);
         const float from_mean = to_float(in.x[i].at[j]) - in.mean;
-        const float gw = g * to_float(weight.at[j]);
+        const float gw = g * (to_float(weight.at[j]) + a.offset);
         total.x += gw;
         total.y = fmaf(gw, from_mean, total.y);
         sums.weight[i][j] = fmaf(g * from_mean, in.rstd, sums.weight[i][j]);
@@ -124,7 +125,7 @@ __device__ __forceinline__ void row_gradient(
       Pack<T, N> out;
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        const float gw = to_float(in.dy[i].at[j]) * to_float(weight.at[j]);
+        const float gw = to_float(in.dy[i].at[j]) * (to_float(weight.at[j]) + a.offset);
         float value = (gw - shift - (to_float(in.x[i].at[j]) - in.mean) * slope) * in.rstd;
         if (a.add.data != nullptr) value += to_float(add.at[j]);
         out.at[j] = from_float<T>(value);
@@ -244,11 +245,12 @@ void CudaKernels::run(Stream& s, const ops::NormBackward& op) {
         static_cast<int>(std::min({most, fits, (rows + per_block - 1) / per_block}));
     auto* const parts = static_cast<float*>(
         workspace_->take(static_cast<std::size_t>(2 * cols * blocks) * sizeof(float)));
-    run_backward<T>(native(s),
-                    {matrix<T>(op.dy), matrix<T>(op.x), matrix<T>(op.add), matrix<T>(op.dx),
-                     matrix<float>(op.statistics), static_cast<const T*>(op.weight.raw()),
-                     parts, rows, cols, op.kind == Norm::layernorm},
-                    vectors, shape, blocks);
+    run_backward<T>(
+        native(s),
+        {matrix<T>(op.dy), matrix<T>(op.x), matrix<T>(op.add), matrix<T>(op.dx),
+         matrix<float>(op.statistics), static_cast<const T*>(op.weight.raw()), parts, rows,
+         cols, static_cast<float>(op.weight_offset), op.kind == Norm::layernorm},
+        vectors, shape, blocks);
     add_parts(native(s), parts, blocks, 2 * cols, op.dweight, op.dbias);
   });
 }

@@ -38,11 +38,13 @@ __device__ __forceinline__ PhiloxWords philox_words(const RngKey& key, std::uint
 struct Mask {
   RngKey key;
   std::uint64_t first_row;
-  std::uint32_t threshold;  ///< smaller words drop the element
-  float keep;               ///< factor of kept elements
+  std::uint32_t first_quad;  ///< a fourth of Dropout::first_column
+  std::uint32_t threshold;   ///< smaller words drop the element
+  float keep;                ///< factor of kept elements
 };
 inline Mask mask_of(const Dropout& spec) {
-  return {spec.key, spec.first_row, static_cast<std::uint32_t>(spec.probability * 0x1p32),
+  return {spec.key, spec.first_row, spec.first_column / 4,
+          static_cast<std::uint32_t>(spec.probability * 0x1p32),
           static_cast<float>(1 / (1 - spec.probability))};
 }
 
@@ -56,7 +58,7 @@ __device__ __forceinline__ void add_dropped(const Mask& mask, std::int64_t row,
   for (int j = 0; j < N; ++j) {
     if (j % 4 == 0) {
       words = philox_words(mask.key, mask.first_row + static_cast<std::uint64_t>(row),
-                           static_cast<std::uint32_t>((col + j) / 4));
+                           mask.first_quad + static_cast<std::uint32_t>((col + j) / 4));
     }
     std::uint32_t word = words.at[j % 4];
     if constexpr (N == 1) {  // indexing at run time would put the array into memory

@@ -194,8 +194,9 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
   const bool usual = all_are({v.value, v.first, v.second}, DType::f32) &&
                      vectors_fit({v.gradient, v.value, v.first, v.second, v.copy}, 4, true);
   if (usual && v.gradient.dtype() == DType::f32) {
-    if (all_are({v.copy}, DType::bf16))
-      { return fast_update<float, bf16>(stream, rule, v, decided); }
+    if (all_are({v.copy}, DType::bf16)) {
+      return fast_update<float, bf16>(stream, rule, v, decided);
+    }
     if (all_are({v.copy}, DType::f16)) return fast_update<float, f16>(stream, rule, v, decided);
   }
   if (usual && all_are({v.gradient, v.copy}, DType::bf16)) {

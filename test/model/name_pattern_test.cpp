@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Patterns against std::regex, which finds the same texts where it ends at all.
-#include "trireme/pipeline/type_pattern.hpp"
+#include "trireme/model/name_pattern.hpp"
 
 #include <ctime>
 #include <random>
@@ -16,7 +16,7 @@ using test::error_of;
 namespace {
 
 bool found(const std::string& pattern, const std::string& text) {
-  return TypePattern(pattern).found_in(text);
+  return NamePattern(pattern, NamePattern::Case::ignored).found_in(text);
 }
 
 }  // namespace
@@ -66,6 +66,13 @@ BOOST_AUTO_TEST_CASE(random_patterns_find_what_ecmascript_finds) {
   BOOST_TEST(compared > 4'000);
 }
 
+BOOST_AUTO_TEST_CASE(case_matters_unless_ignored) {
+  BOOST_TEST(!NamePattern("layer").found_in("Layer"));
+  BOOST_TEST(NamePattern("ayer").found_in("Layer"));
+  BOOST_TEST(!NamePattern("ayer").matches("Layer"));
+  BOOST_TEST(NamePattern("L.*r").matches("Layer"));
+}
+
 BOOST_AUTO_TEST_CASE(time_is_linear) {
   const std::clock_t begin = std::clock();
   BOOST_TEST(!found("(.*)*Z", std::string(2000, 'a')));
@@ -75,7 +82,7 @@ BOOST_AUTO_TEST_CASE(time_is_linear) {
 
 BOOST_AUTO_TEST_CASE(bad_patterns_say_why) {
   const auto error = [](const std::string& pattern) {
-    return error_of([&] { (void)TypePattern(pattern); });
+    return error_of([&] { (void)NamePattern(pattern); });
   };
   TRM_TEST_MENTIONS(error("("), "missing ): (");
   TRM_TEST_MENTIONS(error("a)"), "unexpected ): a)");

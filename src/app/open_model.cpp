@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a name stands for, on rank 0, and the model on all ranks.
+#include "open_model.hpp"
+
+#include <filesystem>
+
+#include "trireme/checkpoint/folder.hpp"
+#include "trireme/checkpoint/reader.hpp"
+#include "trireme/comm/collectively.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/data/token_source.hpp"
+
+#include "deck_tokenizer.hpp"
+#include "resume.hpp"
+#include "run_files.hpp"
+
+namespace trireme {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What rank 0 finds out.
+struct Found {
+  std::string folder;  ///< where the weights are
+  std::string deck;    ///< resolved, YAML
+  std::string tokenizer_kind;
+  std::string tokenizer_definition;
+};
+
+/// The best checkpoint that can be opened.
+std::string find_checkpoint(const std::string& folder) {
+  if (is_checkpoint(folder)) return folder;
+  const Candidates candidates = find_checkpoints(folder);
+  if (!candidates.note.empty()) log::warn("{}", candidates.note);
+  std::string reasons;
+  for (const std::string& path : candidates.paths) {
+    const auto failure = failure_of([&] { CheckpointReader(path).check_files(); });
+    if (!failure) return path;
+    reasons += fmt::format("; {}", failure->what());
+  }
+  throw Error(fmt::format("{} holds no checkpoint that can be read{}", folder, reasons));
+}
+
+/// The deck of a checkpoint, for any number of ranks: nothing of the run's layout stays.
+Deck without_layout(Deck deck) {
+  deck.model_parallel_size = 1;
+  deck.pipe_parallel_size = 1;
+  deck.virtual_pipeline_chunks = 1;
+  deck.sequence_parallel = false;
+  deck.train_batch_size = 0;
+  deck.train_micro_batch_size_per_gpu = 1;
+  deck.gradient_accumulation_steps = 1;
+  deck.zero = {};
+  deck.cuda_graphs = false;
+  return deck;
+}
+
+Deck resolved(Deck deck, int ranks) {
+  resolve(deck, ranks);
+  return deck;
+}
+
+/// The deck of a checkpoint with the overrides.
+Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ranks) {
+  const Deck made_with = without_layout(deck_of(CheckpointReader(folder)));
+  return resolved(parse_deck(to_yaml(made_with), folder, source.overrides), ranks);
+}
+
+/// A deck of the command line, with what its checkpoint alone knows.
+Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
+  Deck deck = resolved(read_deck(source.files, source.overrides), ranks);
+  const std::string& name = source.files.front();
+  folder = deck.load.empty() ? deck.save : deck.load;
+  TRM_REQUIRE(
+      !folder.empty(),
+      "{} names no checkpoints: set load or save, or name a checkpoint's folder instead "
+      "of the deck",
+      name);
+  std::error_code code;
+  TRM_REQUIRE(fs::exists(folder, code), "{}: there is no checkpoint in {} yet: train first",
+              name, folder);
+  folder = find_checkpoint(folder);
+  const Deck made_with = deck_of(CheckpointReader(folder));
+  if (deck.model.vocab_size == 0) deck.model.vocab_size = made_with.model.vocab_size;
+  if (deck.end_of_document < 0) deck.end_of_document = made_with.end_of_document;
+  require_same_model(folder, made_with, deck);
+  return deck;
+}
+
+Found find(const DeckSource& source, int ranks) {
+  const std::string& name = source.files.front();
+  Found found;
+  Deck deck;
+  std::error_code code;
+  TRM_REQUIRE(fs::exists(name, code), "there is no deck or folder {}", name);
+  if (fs::is_directory(name, code)) {
+    TRM_REQUIRE(source.files.size() == 1, "{} is a folder: name it alone", name);
+    const auto run = last_deck(name);  // its checkpoints may lie elsewhere
+    const bool elsewhere = run && !run->save.empty() && !is_checkpoint(name) &&
+                           find_checkpoints(name).paths.empty();
+    found.folder = find_checkpoint(elsewhere ? run->save : name);
+    deck = deck_of_folder(found.folder, source, ranks);
+  } else {
+    deck = deck_of_files(source, ranks, found.folder);
+  }
+  for (const std::string& w : deck.warnings) log::warn("{}", w);
+  if (const auto tokenizer = find_tokenizer(deck)) {
+    found.tokenizer_kind = tokenizer->kind();
+    found.tokenizer_definition = tokenizer->definition();
+    if (deck.end_of_document < 0) deck.end_of_document = tokenizer->end_of_document();
+  }
+  found.deck = to_yaml(deck);
+  return found;
+}
+
+}  // namespace
+
+OpenedModel open_model(const DeckSource& source, Communicator& world) {
+  Found found = collectively(
+      world, [&] { return world.rank() == 0 ? find(source, world.size()) : Found{}; });
+  for (std::string* text :
+       {&found.folder, &found.deck, &found.tokenizer_kind, &found.tokenizer_definition}) {
+    *text = world.broadcast_text(*text, 0);
+  }
+  OpenedModel model;
+  model.deck = resolved(parse_deck(found.deck, "the resolved deck"), world.size());
+  model.folder = found.folder;
+  collectively(world, [&] {
+    model.weights = std::make_unique<CheckpointReader>(found.folder);
+    if (!found.tokenizer_kind.empty()) {
+      model.tokenizer = make_tokenizer(found.tokenizer_kind, found.tokenizer_definition);
+    }
+  });
+  return model;
+}
+
+const Tokenizer& require_tokenizer(const OpenedModel& model) {
+  if (model.tokenizer == nullptr) {
+    Error error(fmt::format(
+        "no tokenizer is known for {}: neither its deck nor its data name one. Add --set "
+        "vocab_file=FILE with the tokenizer's file or folder",
+        model.folder));
+    throw error.set_everywhere();
+  }
+  return *model.tokenizer;
+}
+
+}  // namespace trireme

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generates with the values in training, where they are.
+#include "sample_texts.hpp"
+
+#include "trireme/comm/collectively.hpp"
+#include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
+#include "trireme/inference/generate.hpp"
+
+#include "deck_tokenizer.hpp"
+#include "prompts.hpp"
+
+namespace trireme {
+
+SampleTexts::SampleTexts(const Deck& deck, const Exec& ex, const Mesh& mesh, Trainer& trainer)
+    : deck_(deck), ex_(ex), mesh_(mesh), trainer_(trainer) {
+  if (deck.generation.sample_interval == 0) return;
+  collectively(*mesh.world, [&] {
+    if (mesh.world->rank() != 0) return;
+    tokenizer_ = find_tokenizer(deck);
+    TRM_REQUIRE(tokenizer_ != nullptr,
+                "sample_prompts need a tokenizer, which neither deck nor data name: set "
+                "vocab_file, or sample_interval to 0");
+    for (const std::string& text : deck.generation.sample_prompts) {
+      prompts_.push_back(encode_prompt(text, *tokenizer_));
+      const auto length = static_cast<std::int64_t>(prompts_.back().size());
+      TRM_REQUIRE(length < deck.model.seq_length,
+                  "the sample prompt \"{}\" has {} tokens, but seq_length is {}",
+                  shortened(text, 40), length, deck.model.seq_length);
+    }
+    end_of_document_ = tokenizer_->end_of_document();
+  });
+  end_of_document_ =
+      static_cast<std::int32_t>(mesh.world->reduce_count(end_of_document_, Reduction::max));
+}
+
+void SampleTexts::write_if_due(std::int64_t iteration, PhaseClock& clock) {
+  const std::int64_t interval = deck_.generation.sample_interval;
+  if (interval == 0 || iteration % interval != 0) return;
+  clock.pause();
+  trainer_.wait_for_values();
+  const GenerationConfig& g = deck_.generation;
+  Inference inference(ex_, deck_, mesh_, *trainer_.parts().front());
+  GenerateOptions options{.sampling = {.temperature = g.temperature,
+                                       .top_k = g.top_k,
+                                       .top_p = g.top_p,
+                                       .min_p = g.min_p,
+                                       .repetition_penalty = g.repetition_penalty},
+                          .seed = deck_.seed,
+                          .maximum_tokens = g.maximum_tokens};
+  if (end_of_document_ >= 0) options.stop_tokens.push_back(end_of_document_);
+  const auto answers = Generator(inference).generate(prompts_, options);
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {
+    log::info("sample   {}: {}{}", iteration, printable(g.sample_prompts[i]),
+              printable(answer_text(*tokenizer_, prompts_[i], answers[i].tokens)));
+  }
+  clock.resume();
+}
+
+}  // namespace trireme

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks that the parts of a model fit each other.
+#include "fold.hpp"
+
+namespace trireme {
+namespace {
+
+void check_heads(const ModelConfig& m) {
+  TRM_REQUIRE(m.num_attention_heads > 0 &&
+                  (m.kv_channels > 0 || m.hidden_size % m.num_attention_heads == 0),
+              "hidden_size {} is not divisible by num_attention_heads {}", m.hidden_size,
+              m.num_attention_heads);
+  TRM_REQUIRE(m.num_kv_heads > 0 && m.num_attention_heads % m.num_kv_heads == 0,
+              "num_attention_heads {} is not divisible by num_kv_heads {}",
+              m.num_attention_heads, m.num_kv_heads);
+}
+
+void check_rope_scaling(const ModelConfig& m) {
+  using Type = RopeScaling::Type;
+  const RopeScaling& r = m.rope_scaling;
+  if (r.type == Type::none) {
+    TRM_REQUIRE(r == RopeScaling{},
+                "rope_scaling needs a type: linear, dynamic, llama3 or yarn");
+    return;
+  }
+  TRM_REQUIRE(r.type == Type::linear || r.original_max_position_embeddings > 0,
+              "rope_scaling.type needs rope_scaling.original_max_position_embeddings: the "
+              "length of the sequences that the model was first trained with");
+  TRM_REQUIRE(r.type != Type::llama3 || r.high_freq_factor > r.low_freq_factor,
+              "rope_scaling.high_freq_factor {} is not above rope_scaling.low_freq_factor {}",
+              r.high_freq_factor, r.low_freq_factor);
+  TRM_REQUIRE(r.type != Type::yarn || r.beta_fast > r.beta_slow,
+              "rope_scaling.beta_fast {} is not above rope_scaling.beta_slow {}", r.beta_fast,
+              r.beta_slow);
+}
+
+void check_positions(const ModelConfig& m) {
+  TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
+              "max_position_embeddings {} is less than seq_length {}",
+              m.max_position_embeddings, m.seq_length);
+  TRM_REQUIRE(m.sliding_window_pattern != 1,
+              "sliding_window_pattern: 1 leaves no layer with a window: leave out "
+              "sliding_window_width, or use 0 to give every layer a window");
+  if (m.pos_emb != PositionEmbedding::rotary) {
+    TRM_REQUIRE(m.rope_scaling.type == RopeScaling::Type::none && m.rotary_emb_local_base == 0,
+                "rope_scaling and rotary_emb_local_base need pos_emb: rotary");
+    return;
+  }
+  const std::int64_t dims = m.rotary_dims();
+  TRM_REQUIRE(dims >= 2 && dims % 2 == 0,
+              "rotary_pct {} of {} entries in a head rotates {}; it must be an even number of "
+              "them, at least 2",
+              m.rotary_pct, m.head_dim(), dims);
+  TRM_REQUIRE(m.rotary_emb_local_base == 0 || m.sliding_window_width > 0,
+              "rotary_emb_local_base is of layers with a window: it needs "
+              "sliding_window_width");
+  check_rope_scaling(m);
+}
+
+void check_norms(const ModelConfig& m) {
+  TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
+              "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
+  TRM_REQUIRE(m.norm_placement == NormPlacement::before || !m.gpt_j_residual,
+              "norm_placement after and both need gpt_j_residual: false: the norm of one "
+              "branch's result");
+  TRM_REQUIRE(m.qk_norm != QkNorm::row || m.norm == Norm::rmsnorm,
+              "use_qk_layernorm: row needs norm: rmsnorm; use_qk_layernorm: head takes both");
+}
+
+}  // namespace
+
+void deck::check_model(const ModelConfig& model) {
+  check_heads(model);
+  check_norms(model);
+  check_positions(model);
+  TRM_REQUIRE(!model.use_bias_in_output || model.no_weight_tying,
+              "use_bias_in_output: true needs no_weight_tying: true: an output matrix of its "
+              "own");
+}
+
+}  // namespace trireme

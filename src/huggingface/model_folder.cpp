@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Holds config.json against the tensors of the files, and reads these.
+#include "trireme/huggingface/model_folder.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/ranges.h>
+
+#include "trireme/core/error.hpp"
+#include "trireme/core/printable.hpp"
+
+#include "config.hpp"
+#include "deck_text.hpp"
+#include "mapped_source.hpp"
+#include "tensor_names.hpp"
+#include "weight_files.hpp"
+
+namespace trireme::huggingface {
+
+namespace {
+
+using Maps = std::map<std::string, TensorMap>;
+constexpr std::size_t kMostListed = 8;
+
+std::string listed(std::vector<std::string> names) {
+  const std::size_t all = names.size();
+  if (all <= kMostListed) return fmt::format("{}", fmt::join(names, ", "));
+  names.resize(kMostListed);
+  return fmt::format("{} and {} more", fmt::join(names, ", "), all - kMostListed);
+}
+
+/// Files of the model without its head lack the names' first word.
+void drop_base(const Family& family, const WeightFiles& files, Maps& maps) {
+  const std::string& embedding = maps.at("model/embed_in.weight").runs.front().tensor;
+  const std::string bare = embedding.substr(family.base.size());
+  if (files.has(embedding) || !files.has(bare)) return;
+  for (auto& [name, map] : maps) {
+    for (RowRun& run : map.runs) {
+      if (run.tensor.starts_with(family.base)) run.tensor.erase(0, family.base.size());
+    }
+  }
+}
+
+/// Tensors that a file may hold beside the weights: buffers, and the output of a tied model.
+bool may_stay(const Family& family, const Deck& deck, const std::string& name) {
+  const auto ends = [&](std::string_view end) { return name.ends_with(end); };
+  if (std::ranges::any_of(family.buffers, ends)) return true;
+  if (deck.model.no_weight_tying) return false;
+  const auto output = std::ranges::find(family.ends, "embed_out", &TensorRule::here);
+  return output != family.ends.end() && name == fmt::format("{}.weight", output->there);
+}
+
+/// Throws Error unless the files hold the tensors of the config, and no others.
+void require_tensors(const Family& family, const Deck& deck, const WeightFiles& files,
+                     const Maps& maps) {
+  std::vector<std::string> missing;
+  std::vector<std::string> shapes;
+  const Maps expected = inverse(maps);
+  for (const auto& [name, map] : expected) {
+    if (!files.has(name)) {
+      missing.push_back(name);
+      continue;
+    }
+    const Shape shape = files.global_shape(name);
+    static_cast<void>(files.dtype(name));  // throws for a type that can't be read
+    if (shape != map.shape) {
+      shapes.push_back(fmt::format("{} {} instead of {}", name, shape.str(), map.shape.str()));
+    }
+  }
+  std::vector<std::string> unknown;
+  for (const std::string& name : files.names()) {
+    if (!expected.contains(name) && !may_stay(family, deck, name)) unknown.push_back(name);
+  }
+  std::vector<std::string> faults;
+  if (!missing.empty()) faults.push_back(fmt::format("missing: {}", listed(missing)));
+  if (!shapes.empty()) faults.push_back(fmt::format("wrong in shape: {}", listed(shapes)));
+  if (!unknown.empty()) faults.push_back(fmt::format("unknown: {}", listed(unknown)));
+  TRM_REQUIRE(faults.empty(),
+              "{}: the tensors are not those of the {} model in config.json; {}",
+              files.folder(), family.model_type, fmt::join(faults, "; "));
+}
+
+}  // namespace
+
+struct ModelFolder::Impl {
+  explicit Impl(const std::string& folder)
+      : facts(read_config(folder)), deck(deck_of(facts)), files(folder) {
+    Maps maps = parameters_from(*facts.family, deck.model);
+    drop_base(*facts.family, files, maps);
+    require_tensors(*facts.family, deck, files, maps);
+    source = std::make_unique<MappedSource>(files, std::move(maps));
+    deck = parse_deck(deck_text(folder), fmt::format("the deck of {}", folder));
+    resolve(deck, 1);
+  }
+
+  ModelFacts facts;
+  Deck deck;
+  WeightFiles files;
+  std::unique_ptr<MappedSource> source;
+};
+
+ModelFolder::ModelFolder(const std::string& folder) : impl_(std::make_unique<Impl>(folder)) {}
+ModelFolder::~ModelFolder() = default;
+
+const Deck& ModelFolder::deck() const { return impl_->deck; }
+std::string ModelFolder::model_type() const {
+  return std::string(impl_->facts.family->model_type);
+}
+bool ModelFolder::has(const std::string& name) const { return impl_->source->has(name); }
+Shape ModelFolder::global_shape(const std::string& name) const {
+  return impl_->source->global_shape(name);
+}
+DType ModelFolder::dtype(const std::string& name) const { return impl_->source->dtype(name); }
+std::vector<std::string> ModelFolder::names() const { return impl_->source->names(); }
+void ModelFolder::read(const std::string& name, const Shape& global, const Box& box,
+                       const View& to) {
+  impl_->source->read(name, global, box, to);
+}
+
+}  // namespace trireme::huggingface
