@@ -43,6 +43,7 @@ void check(DType type, AttentionShape shape, const std::vector<std::int32_t>& le
   shape.seq = *std::ranges::max_element(lengths) + 1;
   Run run(type, shape, 2);
   run.rule = scores;
+  run.lse = poisoned(accumulator_type(type), run.lse.shape());
   run.forward();
   std::vector<std::int32_t> slots;
   std::vector<std::int64_t> last;
