@@ -154,7 +154,7 @@ class Run(unittest.TestCase):
                 ((self.run_folder, "--data", self.folder / "none.h5"), "none.h5"),
                 ((self.run_folder, *tokens, "--length", "33"), "reads at most 32"),
                 ((self.run_folder, *task), "lambada_test.jsonl"),
-                ((self.run_folder, *tokens, "--by-document", "/none/x"), "/none/x"),
+                ((self.run_folder, *tokens, "--by-document", "/nowhere/x"), "/nowhere/x"),
                 ((self.run_folder, *tokens, "--shots", "3"), "--tasks"),
                 ((self.run_folder, "--tasks", self.deck), "the key 'kind' is missing")):
             with self.subTest(said=said):
