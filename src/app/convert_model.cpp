@@ -12,6 +12,7 @@
 #include "trireme/core/log.hpp"
 #include "trireme/data/token_source.hpp"
 #include "trireme/deck/machine.hpp"
+#include "trireme/deck/tokenizer.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/huggingface/adapters.hpp"
@@ -78,11 +79,15 @@ void to_checkpoint(const ConvertModelOptions& options) {
   Deck deck = source.deck();
   deck.load.clear();
   deck.finetune = false;
-  const RunState state{.iteration = 0,
-                       .seed = deck.seed,
-                       .deck = to_yaml(deck),
-                       .version = std::string(kVersion),
-                       .mesh = "converted from " + options.from};
+  RunState state;
+  state.seed = deck.seed;
+  state.deck = to_yaml(deck);
+  state.version = kVersion;
+  state.mesh = "converted from " + options.from;
+  if (const auto tokenizer = open_deck_tokenizer(deck)) {
+    state.tokenizer_kind = tokenizer->kind();
+    state.tokenizer_definition = tokenizer->definition();
+  }
   Report report(bytes_of(source, type));
   write_weights(options.to, state,
                 {.source = source, .type = type, .progress = [&](std::int64_t bytes) {
@@ -122,7 +127,8 @@ void to_folder(const ConvertModelOptions& options) {
   Report report(bytes_of(source, how.type));
   how.progress = [&](std::int64_t bytes) { report.update(bytes); };
   std::error_code code;
-  huggingface::TokenizerToWrite tokenizer;
+  huggingface::TokenizerToWrite tokenizer{checkpoint.state().tokenizer_kind,
+                                          checkpoint.state().tokenizer_definition};
   if (fs::exists(deck.vocab_file, code)) tokenizer.file = deck.vocab_file;
   const auto done = huggingface::write_model_folder(source, deck, tokenizer, how);
   report.finish(fmt::format("{}: a {} model in {} from {}{}", options.to, done.model_type,

@@ -62,7 +62,7 @@ bool copy_tokenizer(const fs::path& file, const fs::path& to) {
 
 /// Writes the tokenizer's files, as far as they are known. Says whether there are any.
 bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
-  if (!tokenizer.file.empty()) return copy_tokenizer(tokenizer.file, to);
+  if (!tokenizer.file.empty() && copy_tokenizer(tokenizer.file, to)) return true;
   if (tokenizer.kind != "hugging-face") return false;
   const Json definition = Json::parse(tokenizer.definition, nullptr, false);
   if (!definition.is_object() || !definition.contains("tokenizer")) return false;

@@ -41,7 +41,8 @@ const std::vector<std::string> kLines = {
     R"( {"role": "assistant", "content": "Yes"}]})",
     R"({"prompt": "Q", "chosen": "good", "rejected": "bad"})",
     R"({"chosen": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}],)"
-    R"( "rejected": [{"role": "assistant", "content": 1}]})"};
+    R"( "rejected": [{"role": "user", "content": "Q"},)"
+    R"( {"role": "assistant", "content": ""}]})"};
 
 }  // namespace
 
