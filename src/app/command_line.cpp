@@ -208,6 +208,9 @@ void CommandLine::add_tokenizer(CLI::App& command, TokenizerSource& source) {
       .add_option("--end-of-document", source.end_of_document,
                   "The token that ends a document; by default what the tokenizer's files say")
       ->type_name("TOKEN");
+  command.add_flag("--allow-special", source.allow_special,
+                   "Text that spells a special token of a .tiktoken file or tekken.json, such "
+                   "as <|endoftext|>, is this token; by default it stays text");
 }
 
 void CommandLine::add_tokenize() {

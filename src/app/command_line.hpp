@@ -25,8 +25,8 @@
 namespace trireme {
 
 inline constexpr const char* kCommands =
-    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, tokenize, "
-    "convert, inspect or help";
+    "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, "
+    "tokenize, convert, inspect or help";
 
 struct CommandLine {
   CLI::App app{

@@ -10,9 +10,10 @@ void CommandLine::add_generate() {
   generate = app.add_subcommand(
       "generate", "Continues prompts with a trained model, by its deck or folder");
   generate
-      ->add_option(kDeckArgument, deck.files,
-                   "A run's or a checkpoint's folder, or the decks of a run; a last - reads "
-                   "prompts from standard input")
+      ->add_option(
+          kDeckArgument, deck.files,
+          "A run's, a checkpoint's or a Hugging Face model's folder, or the decks of a "
+          "run; a last - reads prompts from standard input")
       ->type_name(kFileValue);
   generate->add_option("--set", deck.overrides, "key=value over the deck; dots for nested keys")
       ->type_name(kSettingValue)

@@ -2,13 +2,13 @@
 // What a name stands for, on rank 0, and the model on all ranks.
 #include "open_model.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
-#include "trireme/data/token_source.hpp"
 #include "trireme/huggingface/model_folder.hpp"
 
 #include "deck_tokenizer.hpp"
@@ -25,13 +25,12 @@ namespace fs = std::filesystem;
 struct Found {
   std::string folder;  ///< where the weights are
   std::string deck;    ///< resolved, YAML
-  std::string tokenizer_kind;
-  std::string tokenizer_definition;
+  KeptTokenizer tokenizer;
 };
 
-/// The best checkpoint that can be opened.
-std::string find_checkpoint(const std::string& folder) {
-  if (is_checkpoint(folder)) return folder;
+/// A model's folder, or the best checkpoint that can be opened.
+std::string find_weights(const std::string& folder) {
+  if (is_checkpoint(folder) || huggingface::is_model_folder(folder)) return folder;
   const Candidates candidates = find_checkpoints(folder);
   if (!candidates.note.empty()) log::warn("{}", candidates.note);
   std::string reasons;
@@ -40,7 +39,9 @@ std::string find_checkpoint(const std::string& folder) {
     if (!failure) return path;
     reasons += fmt::format("; {}", failure->what());
   }
-  throw Error(fmt::format("{} holds no checkpoint that can be read{}", folder, reasons));
+  throw Error(
+      fmt::format("{} holds no checkpoint that can be read, and is no Hugging Face model{}",
+                  folder, reasons));
 }
 
 /// The deck of a checkpoint, for any number of ranks: nothing of the run's layout stays.
@@ -62,23 +63,23 @@ Deck resolved(Deck deck, int ranks) {
   return deck;
 }
 
-/// The deck of a checkpoint with the overrides.
-Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ranks) {
-  const Deck made_with = without_layout(deck_of(CheckpointReader(folder)));
-  return resolved(parse_deck(to_yaml(made_with), folder, source.overrides), ranks);
+Deck deck_in(const std::string& folder) {
+  if (huggingface::is_model_folder(folder)) return huggingface::ModelFolder(folder).deck();
+  return deck_of(CheckpointReader(folder));
 }
 
-/// The deck of a Hugging Face model with the overrides.
-Deck deck_of_model(const std::string& folder, const DeckSource& source, int ranks) {
-  const Deck described = without_layout(huggingface::ModelFolder(folder).deck());
-  return resolved(parse_deck(to_yaml(described), folder, source.overrides), ranks);
+/// The deck of a folder with the overrides.
+Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ranks) {
+  const Deck made_with = without_layout(deck_in(folder));
+  return resolved(parse_deck(to_yaml(made_with), folder, source.overrides), ranks);
 }
 
 /// A deck of the command line, with what its checkpoint alone knows.
 Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   Deck deck = resolved(read_deck(source.files, source.overrides), ranks);
   const std::string& name = source.files.front();
-  folder = deck.load.empty() ? deck.save : deck.load;
+  const bool saved = !deck.save.empty() && !find_checkpoints(deck.save).paths.empty();
+  folder = saved || deck.load.empty() ? deck.save : deck.load;
   TRM_REQUIRE(
       !folder.empty(),
       "{} names no checkpoints: set load or save, or name a checkpoint's folder instead "
@@ -87,20 +88,33 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
   std::error_code code;
   TRM_REQUIRE(fs::exists(folder, code), "{}: there is no checkpoint in {} yet: train first",
               name, folder);
-  if (huggingface::is_model_folder(folder)) {
-    const bool trained = !deck.save.empty() && !find_checkpoints(deck.save).paths.empty();
-    if (!trained) {
-      check_model_folder(folder, deck);
-      return deck;
-    }
-    folder = deck.save;
-  }
-  folder = find_checkpoint(folder);
-  const Deck made_with = deck_of(CheckpointReader(folder));
+  folder = find_weights(folder);
+  const Deck made_with = deck_in(folder);
   if (deck.model.vocab_size == 0) deck.model.vocab_size = made_with.model.vocab_size;
   if (deck.end_of_document < 0) deck.end_of_document = made_with.end_of_document;
-  require_same_model(folder, made_with, deck);
+  if (huggingface::is_model_folder(folder)) {
+    check_model_folder(folder, deck);
+  } else {
+    require_same_model(folder, made_with, deck);
+  }
   return deck;
+}
+
+/// The tokenizer that the overrides name, or else the checkpoint's, or else the deck's.
+KeptTokenizer tokenizer_for(const std::string& folder, const Deck& deck,
+                            const DeckSource& source) {
+  const bool named = std::ranges::any_of(source.overrides, [](const std::string& text) {
+    return text.starts_with("vocab_file=") || text.starts_with("tokenizer_type=");
+  });
+  if (!named && !huggingface::is_model_folder(folder)) {
+    const RunState state = CheckpointReader(folder).state();
+    if (!state.tokenizer_kind.empty()) {
+      return {state.tokenizer_kind, state.tokenizer_definition};
+    }
+  }
+  const auto tokenizer = find_tokenizer(deck);
+  if (tokenizer == nullptr) return {};
+  return {tokenizer->kind(), tokenizer->definition()};
 }
 
 Found find(const DeckSource& source, int ranks) {
@@ -111,25 +125,16 @@ Found find(const DeckSource& source, int ranks) {
   TRM_REQUIRE(fs::exists(name, code), "there is no deck or folder {}", name);
   if (fs::is_directory(name, code)) {
     TRM_REQUIRE(source.files.size() == 1, "{} is a folder: name it alone", name);
-  }
-  if (huggingface::is_model_folder(name)) {
-    found.folder = name;
-    deck = deck_of_model(name, source, ranks);
-  } else if (fs::is_directory(name, code)) {
     const auto run = last_deck(name);  // its checkpoints may lie elsewhere
     const bool elsewhere = run && !run->save.empty() && !is_checkpoint(name) &&
                            find_checkpoints(name).paths.empty();
-    found.folder = find_checkpoint(elsewhere ? run->save : name);
+    found.folder = find_weights(elsewhere ? run->save : name);
     deck = deck_of_folder(found.folder, source, ranks);
   } else {
     deck = deck_of_files(source, ranks, found.folder);
   }
   for (const std::string& w : deck.warnings) log::warn("{}", w);
-  if (const auto tokenizer = find_tokenizer(deck)) {
-    found.tokenizer_kind = tokenizer->kind();
-    found.tokenizer_definition = tokenizer->definition();
-    if (deck.end_of_document < 0) deck.end_of_document = tokenizer->end_of_document();
-  }
+  found.tokenizer = tokenizer_for(found.folder, deck, source);
   found.deck = to_yaml(deck);
   return found;
 }
@@ -140,7 +145,7 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
   Found found = collectively(
       world, [&] { return world.rank() == 0 ? find(source, world.size()) : Found{}; });
   for (std::string* text :
-       {&found.folder, &found.deck, &found.tokenizer_kind, &found.tokenizer_definition}) {
+       {&found.folder, &found.deck, &found.tokenizer.kind, &found.tokenizer.definition}) {
     *text = world.broadcast_text(*text, 0);
   }
   OpenedModel model;
@@ -152,8 +157,8 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
     } else {
       model.weights = std::make_unique<CheckpointReader>(found.folder);
     }
-    if (!found.tokenizer_kind.empty()) {
-      model.tokenizer = make_tokenizer(found.tokenizer_kind, found.tokenizer_definition);
+    if (!found.tokenizer.kind.empty()) {
+      model.tokenizer = make_tokenizer(found.tokenizer.kind, found.tokenizer.definition);
     }
   });
   return model;
@@ -161,10 +166,11 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
 
 const Tokenizer& require_tokenizer(const OpenedModel& model) {
   if (model.tokenizer == nullptr) {
-    Error error(fmt::format(
-        "no tokenizer is known for {}: neither its deck nor its data name one. Add --set "
-        "vocab_file=FILE with the tokenizer's file or folder",
-        model.folder));
+    Error error(
+        fmt::format("no tokenizer is known for {}: neither checkpoint nor deck nor data name "
+                    "one. Add --set "
+                    "vocab_file=FILE with the tokenizer's file or folder",
+                    model.folder));
     throw error.set_everywhere();
   }
   return *model.tokenizer;

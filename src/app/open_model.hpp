@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens a trained model for use, by whatever names one: a deck, a run, a checkpoint.
+// Opens a trained model for use, by whatever names one: a deck, a run, a checkpoint, a
+// Hugging Face folder.
 #pragma once
 
 #include <memory>
@@ -28,8 +29,8 @@ struct OpenedModel {
 ///               pipe_parallel_size
 ///   Hugging Face's folder
 ///               its weights, with the deck that `trireme deck` prints
-/// Overrides are laid over the deck. The tokenizer is that of the deck's tokenizer_type and
-/// vocab_file, or else that of its data. Throws Error on all ranks. Collective.
+/// Overrides are laid over the deck. The tokenizer is the checkpoint's, unless overrides
+/// name one, or else that of the deck or its data. Throws Error on all ranks. Collective.
 [[nodiscard]] OpenedModel open_model(const DeckSource& source, Communicator& world);
 
 /// The tokenizer. Throws Error that says what to set if none is known.

@@ -2,8 +2,6 @@
 // `trireme train`: trains a deck's model, with metrics and checkpoints.
 #include "train.hpp"
 
-#include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 
@@ -249,7 +247,6 @@ class TrainRun {
   }
 
   [[nodiscard]] bool line_is_due() const { return leaving_ || log_->line_is_due(iteration_); }
-
   [[nodiscard]] bool save_is_needed() const {
     if (!saves_) return false;
     const bool due = leaving_ || save_is_due(deck_, iteration_);

@@ -7,8 +7,8 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/regular_file.hpp"
-
 #include "trireme/data/binary_file.hpp"
+
 #include "wide_tokens.hpp"
 
 namespace trireme {

@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "trireme/core/error.hpp"
-
 #include "trireme/data/binary_file.hpp"
+
 #include "megatron_types.hpp"
 #include "wide_tokens.hpp"
 

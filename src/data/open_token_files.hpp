@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which token files the process holds open. Each open file takes some 580 KB in the HDF5
-// library, so that only the files read last stay open, and others are opened again when read.
+// library. The files read last stay open, and others are opened again when they are read.
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "trireme/core/error.hpp"
-
 #include "trireme/data/binary_file.hpp"
 
 namespace trireme {

@@ -10,6 +10,7 @@
 #include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/backend/dry.hpp"
 #include "trireme/deck/stage_bounds.hpp"
+#include "trireme/model/trained.hpp"
 #include "trireme/pipeline/simulate.hpp"
 #include "trireme/train/trainer.hpp"
 
@@ -96,9 +97,26 @@ class DryRank {
   Trainer trainer_;
 };
 
+/// The shares of each unit's parameters that train.
+std::vector<double> trained_shares(const ModelConfig& m) {
+  const auto units = static_cast<std::size_t>(m.num_layers) + 3;
+  if (TrainedParameters(m).all()) return std::vector<double>(units, 1);
+  std::vector<double> all(units);
+  std::vector<double> trained(units);
+  visit_model(m, [&](int unit, const Parameter& p) {
+    const auto u = static_cast<std::size_t>(unit);
+    all[u] += static_cast<double>(p.global_shape.count());
+    if (p.trains) trained[u] += static_cast<double>(p.global_shape.count());
+  });
+  for (std::size_t u = 0; u < units; ++u) trained[u] /= std::max(all[u], 1.0);
+  return trained;
+}
+
 /// Operations a token, by model part.
 std::vector<PartCost> part_costs(const Deck& deck) {
   const ModelConfig& m = deck.model;
+  const std::vector<double> trained = trained_shares(m);
+  const int lowest = first_trained_unit(m);
   const auto units = list_units(m);
   const auto bounds = stage_bounds(deck);
   std::vector<PartCost> costs;
@@ -112,10 +130,13 @@ std::vector<PartCost> part_costs(const Deck& deck) {
                   4.0 * static_cast<double>(m.attention_width()) * all_keys(m) /
                       static_cast<double>(m.num_layers);
       } else if (unit.kind == UnitKind::head) {
-        cost.forward += 6.0 * static_cast<double>(m.hidden_size * m.vocab_size);
+        const double passes = 1 + (u > lowest ? 1 : 0) + trained[static_cast<std::size_t>(u)];
+        cost.forward += 2.0 * passes * static_cast<double>(m.hidden_size * m.vocab_size);
       }
       cost.forward += forward;
-      cost.backward += 2 * forward;
+      if (u >= lowest) {
+        cost.backward += (1 + trained[static_cast<std::size_t>(u)]) * forward;
+      }
     }
     costs.push_back(cost);
   }
@@ -136,10 +157,36 @@ std::vector<std::vector<int>> places_of(const Plans& plans, int chunks) {
   return places;
 }
 
+/// Which model parts have a backward pass, and which send the gradient of their input.
+class Gradients {
+ public:
+  Gradients(const Deck& deck, int stages)
+      : bounds_(stage_bounds(deck)), stages_(stages), lowest_(first_trained_unit(deck.model)) {}
+  [[nodiscard]] bool has_backward(int stage, int chunk) const {
+    return lowest_ < bounds_[part(stage, chunk) + 1];
+  }
+  /// Whether the step's output leaves the stage.
+  [[nodiscard]] bool sends(const PlanStep& step, int stage, int chunks) const {
+    const auto to = output_to(step, stage, stages_, chunks);
+    return to && to->stage != stage &&
+           (step.kind == PlanStep::Kind::forward || lowest_ < bounds_[part(stage, step.chunk)]);
+  }
+
+ private:
+  [[nodiscard]] std::size_t part(int stage, int chunk) const {
+    return static_cast<std::size_t>(model_part(stage, chunk, stages_));
+  }
+
+  std::vector<int> bounds_;
+  int stages_;
+  int lowest_;
+};
+
 /// The most messages of a stage that may still be unsent, whatever the timing. A message is
-/// surely gone once its receiver's later output has arrived.
+/// surely gone once its receiver's later output has arrived. A part without backward gets
+/// no such output, and all of its messages may wait.
 std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>& places,
-                         int stage, int chunks) {
+                         int stage, int chunks, const Gradients& gradients) {
   const auto stages = static_cast<int>(plans.size());
   const auto place = [&](const PlanStep& step, const PipelinePlace& at) {
     const int tag = message_tag({step.kind, step.micro_batch, at.chunk}, chunks);
@@ -149,8 +196,13 @@ std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>
   std::vector<std::pair<int, int>> outgoing;
   std::size_t most = 0;
   for (const PlanStep& step : plans[static_cast<std::size_t>(stage)]) {
-    const auto to = output_to(step, stage, stages, chunks);
-    if (to && to->stage != stage) outgoing.emplace_back(to->stage, place(step, *to));
+    if (step.kind == PlanStep::Kind::backward && !gradients.has_backward(stage, step.chunk)) {
+      continue;
+    }
+    if (gradients.sends(step, stage, chunks)) {
+      const auto to = output_to(step, stage, stages, chunks);
+      outgoing.emplace_back(to->stage, place(step, *to));
+    }
     most = std::max(most, outgoing.size());
     const auto from = input_from(step, stage, stages, chunks);
     if (!from) continue;
@@ -159,14 +211,6 @@ std::int64_t most_unsent(const Plans& plans, const std::vector<std::vector<int>>
     });
   }
   return static_cast<std::int64_t>(most);
-}
-
-std::int64_t count_sends(const std::vector<PlanStep>& steps, int stage, int stages,
-                         int chunks) {
-  return std::ranges::count_if(steps, [&](const PlanStep& step) {
-    const auto to = output_to(step, stage, stages, chunks);
-    return to && to->stage != stage;
-  });
 }
 
 /// The forecast of the tp index that needs the most. Ranks with equally many parameters need
@@ -205,14 +249,17 @@ void plan_schedule(const Deck& deck, RunPlan& run) {
   run.idle_if_equal = simulate(plans, chunks, PartCost{1, 2}).bubble_fraction;
   const double busy = std::accumulate(s.busy.begin(), s.busy.end(), 0.0);
   const auto places = places_of(plans, chunks);
+  const Gradients gradients(deck, stages);
   for (int stage = 0; stage < stages; ++stage) {
     const auto i = static_cast<std::size_t>(stage);
     StagePlan& p = run.stages[i];
     p.in_flight = s.max_in_flight[i];
     p.work = busy > 0 ? s.busy[i] * stages / busy : 1;
-    const std::int64_t sends = count_sends(plans[i], stage, stages, chunks);
+    const std::int64_t sends = std::ranges::count_if(
+        plans[i], [&](const PlanStep& step) { return gradients.sends(step, stage, chunks); });
     if (sends == 0) continue;
-    p.unsent = most_unsent(plans, places, stage, chunks) * (p.pipeline_traffic / sends);
+    p.unsent =
+        most_unsent(plans, places, stage, chunks, gradients) * (p.pipeline_traffic / sends);
     p.activations += p.unsent;
   }
 }

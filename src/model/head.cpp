@@ -41,11 +41,7 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
 }
 
 Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared, bool alone)
-    : tp_(tp),
-      in_(tp.in()),
-      alone_(alone),
-      weight_(&own_),
-      cap_(config.output_logit_softcap) {
+    : tp_(tp), in_(tp.in()), alone_(alone), weight_(&own_), cap_(config.output_logit_softcap) {
   if (config.no_weight_tying) {
     own_ = vocabulary_parameter("embed_out.weight", config, tp);
   } else if (shared != nullptr) {

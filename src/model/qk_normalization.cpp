@@ -21,7 +21,7 @@ QkNormalization::Part QkNormalization::make(const std::string& name, const Model
     p.decay = false;
     if (rows) {
       p.sharded_over = {Axis::tp};
-    } else {
+    } else if (tp.size() > 1) {
       p.sum_over = {Axis::tp};
     }
     return p;

@@ -90,7 +90,7 @@ std::unique_ptr<Tokenizer> open_json(const std::string& path, const std::string&
   nlohmann::json spec = parse_json(text, path);
   TRM_REQUIRE(spec.is_object(), "{}: the JSON of a tokenizer must be an object", path);
   if (spec.contains("config") && spec.contains("vocab") && spec["vocab"].is_array()) {
-    return read_tekken(spec, source.end_of_document, path);
+    return read_tekken(spec, source.end_of_document, path, source.allow_special);
   }
   const fs::path folder = fs::path(path).parent_path();
   const std::string end =
@@ -129,8 +129,13 @@ std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerSource& source) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first != std::string::npos && text[first] == '{') return open_json(path, text, source);
   if (is_tiktoken(text)) {
-    return read_tiktoken(text, source.encoding, source.end_of_document, path);
+    return read_tiktoken(text, source.encoding, source.end_of_document, path,
+                         source.allow_special);
   }
+  TRM_REQUIRE(!source.allow_special || !is_sentence_piece(text),
+              "{}: --allow-special has no meaning for a SentencePiece model, whose control "
+              "symbols never stand for text",
+              path);
   if (is_sentence_piece(text)) return read_sentence_piece(text, path);
   throw Error(
       fmt::format("{}: this file is no tokenizer: neither JSON, nor lines of tokens in "

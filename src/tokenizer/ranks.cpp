@@ -34,6 +34,7 @@ std::string definition_of(const RankedTokens& ranked) {
   definition["special_tokens"] = ranked.special;
   definition["end_of_document"] = ranked.end;
   definition["first_id"] = ranked.first_id;
+  if (ranked.allow_special) definition["allow_special"] = true;
   return definition.dump();
 }
 
@@ -138,8 +139,10 @@ std::vector<std::string> tokenizer_encodings() {
 }
 
 std::unique_ptr<Tokenizer> read_tiktoken(std::string_view text, const std::string& encoding,
-                                         const std::string& end, const std::string& where) {
+                                         const std::string& end, const std::string& where,
+                                         bool allow_special) {
   RankedTokens ranked;
+  ranked.allow_special = allow_special;
   for (std::size_t at = 0, number = 1; at < text.size(); ++number) {
     std::string_view line = text.substr(at, line_end(text, at) - at);
     at += line.size() + 1;
@@ -156,10 +159,11 @@ std::unique_ptr<Tokenizer> read_tiktoken(std::string_view text, const std::strin
 }
 
 std::unique_ptr<Tokenizer> read_tekken(const nlohmann::json& spec, const std::string& end,
-                                       const std::string& where) {
+                                       const std::string& where, bool allow_special) {
   const nlohmann::json& config = field(spec, "config", where);
   const std::string where_config = where + ": config";
   RankedTokens ranked;
+  ranked.allow_special = allow_special;
   ranked.pattern = text_field(config, "pattern", where_config);
   ranked.end = end.empty() ? "</s>" : end;
   const std::int32_t special =
@@ -194,12 +198,15 @@ std::unique_ptr<Tokenizer> read_tekken(const nlohmann::json& spec, const std::st
 std::unique_ptr<Tokenizer> make_ranked(const std::string& definition) {
   const std::string where = "the tokenizer's definition";
   const nlohmann::json spec = parse_json(definition, where);
-  require_fields(spec, {"pattern", "tokens", "special_tokens", "end_of_document", "first_id"},
-                 where);
+  require_fields(
+      spec,
+      {"pattern", "tokens", "special_tokens", "end_of_document", "first_id", "allow_special"},
+      where);
   RankedTokens ranked;
   ranked.pattern = text_field(spec, "pattern", where);
   ranked.end = text_field(spec, "end_of_document", where);
   ranked.first_id = id_from(field(spec, "first_id", where), where);
+  ranked.allow_special = flag(spec, "allow_special", false, where);
   std::int32_t rank = 0;
   for (const nlohmann::json& token : field(spec, "tokens", where)) {
     TRM_REQUIRE(token.is_string(), "{}: token {} is no text", where, rank);
@@ -221,7 +228,7 @@ std::unique_ptr<Tokenizer> make_ranked(RankedTokens&& ranked, const std::string&
   parts.kind = "ranks";
   parts.where = where;
   parts.definition = definition_of(ranked);
-  parts.finds_added = false;  // like tiktoken's encode_ordinary()
+  parts.finds_added = ranked.allow_special;  // false: like encode_ordinary()
   parts.model_takes_bytes = true;
   Vocabulary vocabulary;
   constexpr std::size_t kLongestToken = 1024;

@@ -20,8 +20,9 @@ struct RankedTokens {
   std::string pattern{};
   std::vector<std::pair<std::string, std::int32_t>> tokens{};   ///< bytes and rank, by rank
   std::vector<std::pair<std::string, std::int32_t>> special{};  ///< names and ids
-  std::string end{};          ///< the special token that ends a document
-  std::int32_t first_id = 0;  ///< the id of rank 0
+  std::string end{};           ///< the special token that ends a document
+  std::int32_t first_id = 0;   ///< the id of rank 0
+  bool allow_special = false;  ///< text that spells a special token is this token
 };
 
 /// Whether a text has the lines of a .tiktoken file: base64 and a number.
@@ -32,11 +33,13 @@ struct RankedTokens {
 [[nodiscard]] std::unique_ptr<Tokenizer> read_tiktoken(std::string_view text,
                                                        const std::string& encoding,
                                                        const std::string& end,
-                                                       const std::string& where);
+                                                       const std::string& where,
+                                                       bool allow_special = false);
 /// Reads Mistral's tekken.json.
 [[nodiscard]] std::unique_ptr<Tokenizer> read_tekken(const nlohmann::json& spec,
                                                      const std::string& end,
-                                                     const std::string& where);
+                                                     const std::string& where,
+                                                     bool allow_special = false);
 /// The tokenizer of the kind "ranks" whose definition() this is.
 [[nodiscard]] std::unique_ptr<Tokenizer> make_ranked(const std::string& definition);
 

@@ -9,7 +9,9 @@
 
 #include "trireme/tokenizer/tokenizer.hpp"
 
+#include "../../src/tokenizer/base64.hpp"
 #include "../../src/tokenizer/bpe_reader.hpp"
+#include "../../src/tokenizer/ranks.hpp"
 #include "../support/error_of.hpp"
 #include "text_file.hpp"
 
@@ -81,6 +83,28 @@ BOOST_AUTO_TEST_CASE(merges_follow_from_ranks) {
   BOOST_TEST(merges.find(3, 2).id == 5);  // ab and c, as ab comes before bc
   BOOST_TEST(merges.find(0, 4).id == -1);
   BOOST_TEST(merges.find(2, 3).id == 6);
+}
+
+BOOST_AUTO_TEST_CASE(special_tokens_are_text_unless_allowed) {
+  std::string lines;
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto c = static_cast<char>(byte);
+    lines += to_base64({&c, 1}) + " " + std::to_string(byte) + "\n";
+  }
+  const std::string text = "a<|endoftext|>b";
+  for (const bool allowed : {false, true}) {
+    const auto read = read_tiktoken(lines, "r50k", "", "t.tiktoken", allowed);
+    const auto same = make_tokenizer(read->kind(), read->definition());
+    for (const Tokenizer* tokenizer : {read.get(), same.get()}) {
+      Tokens ids;
+      tokenizer->encode(text, ids);
+      BOOST_TEST(ids.size() == (allowed ? 3U : text.size()));
+      BOOST_TEST(ids[1] == (allowed ? 50256 : '<'));
+    }
+  }
+  const auto definition = read_tiktoken(lines, "r50k", "", "t.tiktoken")->definition();
+  BOOST_TEST(definition.find("allow_special") ==
+             std::string::npos);  // as earlier versions wrote it
 }
 
 BOOST_AUTO_TEST_CASE(unknown_characters) {

@@ -91,7 +91,7 @@ class TokenFile : public TokenSource {
   struct Array {
     h5::Dataset OpenTokenFile::*data = nullptr;
     std::string name;
-    std::string where;  ///< as errors name the array
+    std::string where;  ///< the name in errors
     DType dtype = DType::u16;
     std::int64_t count = 0;  ///< elements
     std::int64_t block = 0;  ///< elements that one checksum covers

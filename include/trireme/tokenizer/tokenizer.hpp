@@ -101,6 +101,9 @@ struct TokenizerSource {
   std::string merges{};           ///< GPT-2's merges.txt; "": in the folder of vocab.json
   std::string encoding{};         ///< whose pattern a .tiktoken file needs, such as "llama3"
   std::string end_of_document{};  ///< a token; "": what the files say, or a usual one
+  /// Text that spells a special token of a .tiktoken file or a tekken.json is this token. Other
+  /// files say so themselves.
+  bool allow_special = false;
 };
 
 /// Names for TokenizerSource::encoding.

@@ -136,6 +136,37 @@ def bad_token(folder, name, keys):
     return wrong
 
 
+def prepare_kill_rank(folder, name, victim):
+    """`prepare` that waits for more of its input. No file may have the output's name then, and
+    the same command must do afterwards."""
+    output, err = folder / f"{name}.h5", folder / f"{name}.err"
+    words = ["prepare", "--input", "-", "--format", "text", "--output", output]
+    with err.open("w") as e:
+        process = subprocess.Popen(program.command(2, *words), env=program.environment(),
+                                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=e,
+                                   start_new_session=True)
+    text = b"All is well that ends well.\n" * 100_000
+    process.stdin.write(text)
+    process.stdin.flush()
+    end = time.monotonic() + 30
+    while not list(folder.glob(f"{name}.h5*tmp")) and time.monotonic() < end:
+        time.sleep(0.05)
+    ranks = program.ranks_of(output)
+    os.kill(ranks[victim], signal.SIGKILL)
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    wrong = wait(process, output)
+    if output.exists():
+        wrong.append("a file has the output's name")
+    done = subprocess.run(program.command(2, *words), env=program.environment(), input=text,
+                          capture_output=True, check=False)
+    if done.returncode != 0 or not output.exists():
+        wrong.append(f"the second start fails: {done.stderr.decode()}")
+    if left := list(folder.glob(f"{name}.h5*tmp")):
+        wrong.append(f"left behind: {left}")
+    return wrong
+
+
 def cases():
     """Name, function, arguments."""
     for mesh, victim in (("dp4", 0), ("dp4", 3), ("tp2_pp2", 0), ("tp2_pp2", 3), ("pp4", 3)):
@@ -147,6 +178,8 @@ def cases():
     saves = {"checkpoint_factor": 1, "keep_last_n_checkpoints": 2, "save": folder}
     yield "saving_kill_rank", kill_rank, (saves, 1)
     yield "saving_launcher", signal_launcher, (signal.SIGTERM, {**saves, "save": folder + "2"})
+    for victim in (0, 1):
+        yield f"prepare_kill_rank{victim}", prepare_kill_rank, (victim,)
     yield "bad_token_dp4", bad_token, ({},)
     yield "bad_token_dp2_pp2", bad_token, ({"pipe_parallel_size": 2},)
 

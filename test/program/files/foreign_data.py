@@ -83,6 +83,20 @@ class ForeignData(unittest.TestCase):
         two, _ = self.losses("two", ranks=2, data_path=f"{self.prefix}.bin", vocab_size=257)
         self.assertEqual(len(two), len(indexed))
 
+    def test_a_run_over_several_files_is_resumed(self):
+        paths = [str(write_indexed(self.folder / f"part{i}", documents(60, seed=i + 2)))
+                 for i in range(3)]
+        keys = {"train_data_paths": paths, "vocab_size": 257, "train_data_weights": [1, 2, 3],
+                "eval_iters": 0, "split": None}
+        whole, _ = self.losses("several", **keys)
+        save = {"save": str(self.folder / "several"), "load": str(self.folder / "several")}
+        deck = program.write_deck(self.folder / "begun.yml",
+                                  {**DECK, **keys, **save, "exit_interval": 2})
+        self.assertEqual(program.run(1, "train", deck).returncode, 75)
+        second, out = self.losses("resumed", ranks=2, **keys, **save)
+        self.assertIn("resume ", out)
+        self.assertEqual([x[:6] for x in whole[-2:]], [x[:6] for x in second[-2:]])
+
     def test_vocabulary_must_be_known(self):
         deck = program.write_deck(self.folder / "unknown.yml",
                                   {**DECK, "data_path": str(self.prefix)})

@@ -11,10 +11,23 @@ import os
 import random
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 PEERS = ["tokenizers==0.23.3", "tiktoken==0.14.0"]
 CARRIERS = ["litellm==1.110.2", "dashscope==2.0.2", "mistral-common==1.13.1"]
+
+
+def fetch_neox(folder, python):
+    """GPT-NeoX-20B's tokenizer, which only the source of a package carries."""
+    target = folder / "own/neox-20b.json"
+    if target.exists():
+        return
+    subprocess.run([python, "-m", "pip", "-q", "download", "--no-deps", "--dest", folder,
+                    "rwkv-cpp==0.0.1"], check=True)
+    target.parent.mkdir(exist_ok=True)
+    with tarfile.open(folder / "rwkv_cpp-0.0.1.tar.gz") as archive:
+        target.write_bytes(archive.extractfile("rwkv_cpp-0.0.1/rwkv/20B_tokenizer.json").read())
 
 
 def prepare(folder):
@@ -28,11 +41,17 @@ def prepare(folder):
         if not target.exists():
             subprocess.run([python, "-m", "pip", "-q", "install", "--no-deps", "--target",
                             target, package], check=True)
+    fetch_neox(folder, python)
     if Path(sys.prefix).resolve() != (folder / "venv").resolve():
         os.execv(python, [str(python), *sys.argv])
 
 
 # --- vocabularies: name, arguments of trireme, function from texts to ids
+
+
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 def tiktoken_peer(path, pattern, special):
@@ -81,6 +100,10 @@ def vocabularies(folder):
         spec = make()
         yield name, [inner / file], lambda f=inner / file, s=spec: tiktoken_peer(
             f, s["pat_str"], s["special_tokens"])
+    # Llama 3's own ranks are not public, its pattern is.
+    ranks = inner / published[0][1]
+    yield "llama3 pattern", [ranks, "--encoding", "llama3"], lambda: tiktoken_peer(
+        ranks, LLAMA3_PATTERN, {})
     qwen = folder / "dashscope/dashscope/resources/qwen.tiktoken"
     pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
                r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameters and operations of models with parts beyond GPT-NeoX's, counted by hand.
+#include <map>
+#include <string>
+
+#include <boost/test/unit_test.hpp>
+
+#include "trireme/model/transformer.hpp"
+
+#include "tiny_model.hpp"
+
+namespace {
+
+using namespace trireme;
+using namespace trireme::test;
+
+std::map<std::string, Shape> shapes_of(const ModelConfig& config, UnitKind kind) {
+  std::map<std::string, Shape> shapes;
+  visit_unit(config, kind, [&](const Parameter& p) { shapes[p.name] = p.global_shape; });
+  return shapes;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(parts_have_their_parameters) {
+  ModelConfig c = tiny_config();
+  c.kv_channels = 6;
+  c.num_kv_heads = 2;
+  c.norm = Norm::rmsnorm;
+  c.norm_placement = NormPlacement::both;
+  c.qk_norm = QkNorm::row;
+  c.use_bias_in_attn_linear = false;
+  c.use_bias_in_output = true;
+  const auto layer = shapes_of(c, UnitKind::layer);
+  const std::map<std::string, Shape> expected{
+      {"layers.0.input_layernorm.weight", Shape{16}},
+      {"layers.0.attention.query_key_value.weight", Shape{48, 16}},
+      {"layers.0.attention.query_key_value.bias", Shape{48}},
+      {"layers.0.attention.q_norm.weight", Shape{24}},
+      {"layers.0.attention.k_norm.weight", Shape{12}},
+      {"layers.0.attention.dense.weight", Shape{16, 24}},
+      {"layers.0.post_attention_output_norm.weight", Shape{16}},
+      {"layers.0.post_attention_layernorm.weight", Shape{16}},
+      {"layers.0.mlp.dense_h_to_4h.weight", Shape{24, 16}},
+      {"layers.0.mlp.dense_h_to_4h.bias", Shape{24}},
+      {"layers.0.mlp.dense_4h_to_h.weight", Shape{16, 24}},
+      {"layers.0.mlp.dense_4h_to_h.bias", Shape{16}},
+      {"layers.0.post_mlp_output_norm.weight", Shape{16}}};
+  BOOST_TEST((layer == expected));
+  BOOST_TEST((shapes_of(c, UnitKind::head).at("embed_out.bias") == Shape{37}));
+
+  c.norm_placement = NormPlacement::after;
+  c.qk_norm = QkNorm::head;
+  const auto after = shapes_of(c, UnitKind::layer);
+  BOOST_TEST(!after.contains("layers.0.input_layernorm.weight"));
+  BOOST_TEST((after.at("layers.0.attention.k_norm.weight") == Shape{6}));
+}
+
+BOOST_AUTO_TEST_CASE(a_window_takes_operations_away) {
+  ModelConfig c = tiny_config();
+  const double whole = flops_per_token(c);
+  BOOST_TEST(all_keys(c) == 16);
+  c.sliding_window_width = 3;
+  BOOST_TEST(all_keys(c) == 6);
+  c.sliding_window_pattern = 2;  // the second layer has no window
+  BOOST_TEST(all_keys(c) == 11);
+  BOOST_TEST(whole - flops_per_token(c) == 12 * 16 * 5);
+  c.sliding_window_width = 100;
+  BOOST_TEST(flops_per_token(c) == whole);
+}
