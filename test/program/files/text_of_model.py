@@ -33,8 +33,9 @@ class Generate(unittest.TestCase):
         program.run_well(1, "train", cls.deck)
 
     def start(self, ranks, *arguments, text=""):
+        words = [program.PROGRAM] if ranks == 1 else program.command(ranks)
         return subprocess.run(
-            program.command(ranks, "generate", *arguments), input=text, text=True,
+            [*words, "generate", *map(str, arguments)], input=text, text=True,
             env=program.environment(), capture_output=True, check=False, timeout=120)
 
     def answers(self, ranks, *arguments, text=""):
@@ -144,7 +145,8 @@ class Generate(unittest.TestCase):
         chat = self.folder / "chat.jsonl"
         chat.write_text('{"messages": [{"role": "user", "content": "ka"}]}\n')
         empty = program.write_deck(self.folder / "empty.yml",
-                                   {**DECK, "save": str(self.folder / "nothing")})
+                                   {**DECK, "vocab_size": 257,
+                                    "save": str(self.folder / "nothing")})
         for words, message in (
                 (("nowhere", "--prompt", "ka"), "there is no deck or folder nowhere"),
                 ((self.folder, "--prompt", "ka"), "holds no checkpoint"),
