@@ -18,14 +18,13 @@ void store(const ops::Gemm& op, std::int64_t first, std::int64_t n, const T* dot
   const T alpha = static_cast<T>(op.alpha);
   for (std::int64_t r = 0; r < op.c.rows(); ++r) {
     const ConstRow<T> sums(dots + r * kColumns, n);
+    Row<T> to = op.beta == 0 ? c.row(r, first, n) : c.loaded(r, first, n);
     if (op.beta == 0) {
-      c.row(r, first, n) = alpha * sums;  // c may hold NaN before
+      to = alpha * sums;  // c may hold NaN before
     } else {
-      c.loaded(r, first, n) = alpha * sums + static_cast<T>(op.beta) * c.loaded(r, first, n);
+      to = alpha * sums + static_cast<T>(op.beta) * to;
     }
-    c.store();
-    if (op.bias.empty()) continue;
-    c.loaded(r, first, n) += bias.row(0, first, n);
+    if (!op.bias.empty()) to += bias.row(0, first, n);
     c.store();
   }
 }
