@@ -81,7 +81,7 @@ inline void try_changed(const std::function<bool(Changer&)>& attempt) {
   Changer changer(campaign ? std::random_device()() : 1);
   std::size_t tried = 0;
   std::size_t good = 0;
-  for (; Clock::now() < end || tried < 20; ++tried) {
+  for (; Clock::now() < end || tried < 5; ++tried) {
     const auto start = Clock::now();
     try {
       good += attempt(changer) ? 1 : 0;

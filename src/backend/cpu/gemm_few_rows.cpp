@@ -32,7 +32,7 @@ void store(const ops::Gemm& op, std::int64_t first, std::int64_t n, const T* dot
 }  // namespace
 
 bool has_few_rows(const ops::Gemm& op) {
-  return op.op_a == Op::n && op.op_b == Op::t && op.c.rows() <= kFewRows;
+  return op.op_a == Op::n && op.op_b == Op::t && op.alpha == 1 && op.c.rows() <= kFewRows;
 }
 
 void few_rows_gemm(const ops::Gemm& op, Scratch<float>& scratch) {
