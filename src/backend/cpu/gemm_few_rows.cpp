@@ -15,12 +15,13 @@ constexpr std::int64_t kColumns = 64;  // whose results are stored together
 template <class T>
 void store(const ops::Gemm& op, std::int64_t first, std::int64_t n, const T* dots,
            Source<T>& bias, Target<T>& c) {
+  const T alpha = static_cast<T>(op.alpha);
   for (std::int64_t r = 0; r < op.c.rows(); ++r) {
     const ConstRow<T> sums(dots + r * kColumns, n);
     if (op.beta == 0) {
-      c.row(r, first, n) = sums;  // c may hold NaN before
+      c.row(r, first, n) = alpha * sums;  // c may hold NaN before
     } else {
-      c.loaded(r, first, n) = sums + static_cast<T>(op.beta) * c.loaded(r, first, n);
+      c.loaded(r, first, n) = alpha * sums + static_cast<T>(op.beta) * c.loaded(r, first, n);
     }
     c.store();
     if (op.bias.empty()) continue;
@@ -32,7 +33,7 @@ void store(const ops::Gemm& op, std::int64_t first, std::int64_t n, const T* dot
 }  // namespace
 
 bool has_few_rows(const ops::Gemm& op) {
-  return op.op_a == Op::n && op.op_b == Op::t && op.c.rows() <= kFewRows;
+  return op.op_a == Op::n && op.op_b == Op::t && op.alpha == 1 && op.c.rows() <= kFewRows;
 }
 
 void few_rows_gemm(const ops::Gemm& op, Scratch<float>& scratch) {
