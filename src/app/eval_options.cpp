@@ -11,6 +11,10 @@ void CommandLine::add_eval() {
                             "Measures a model: its loss on texts, and what it gets right in "
                             "tasks");
   add_deck(*eval);
+  eval->get_option(kDeckArgument)
+      ->description(
+          "A run's, a checkpoint's or a Hugging Face model's folder, or the decks of a "
+          "run");
   add_eval_data(*eval);
   auto* tasks = eval->add_option("--tasks", options.tasks,
                                  "Tasks, YAML files such as those in inputs/tasks")

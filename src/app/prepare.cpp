@@ -277,6 +277,9 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
   gather_pieces(
       blocks, pool,
       [&](std::int64_t unit, const TextPieces& pieces) { output->add(unit, pieces); }, world);
+  // Launchers end standard input when a rank dies. All ranks live here, so that the end that
+  // rank 0 met was the input's own.
+  world.barrier();
 
   PrepareSummary summary;
   collectively(world, [&] {

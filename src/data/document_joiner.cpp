@@ -82,9 +82,7 @@ void DocumentJoiner::note_faults(const std::string& path, const TextPieces& piec
         fault.line == 0 ? fmt::format("{}: {}", path, fault.what)
                         : fmt::format("{}, line {}: {}", path, lines_ + fault.line, fault.what);
     if (!options_.skip_faults) {
-      throw Error(place + (fault.trouble == Trouble::file
-                               ? ""
-                               : ". --on-error skip leaves such documents out"));
+      throw Error(place + (fault.trouble == Trouble::file ? "" : options_.advice));
     }
     if (report_.places.size() < TextPieces::kMostFaults) report_.places.push_back(place);
   }

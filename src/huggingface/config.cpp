@@ -171,7 +171,9 @@ Written write_config(const Deck& deck, const std::string& model_type) {
     Written written{.family = &family, .config = config_of(family, deck)};
     std::vector<std::string> names;
     try {
-      const ModelFacts back = facts_of(written.config, "config.json");
+      // What a reader of the file gets.
+      const Json read = Json::parse(written.config.dump());
+      const ModelFacts back = facts_of(read, "config.json");
       names = model_differences(deck, deck_of(back));
       if (names.empty()) return written;
     } catch (const Error& e) {

@@ -30,9 +30,10 @@ std::int64_t Fields::count(std::string_view name, std::optional<std::int64_t> us
   const Json& v = value(name);
   TRM_REQUIRE(!v.is_null() || usual, "{}: the field {} is missing", where_, name);
   if (v.is_null()) return *usual;
-  TRM_REQUIRE(v.is_number_unsigned() && v.get<std::uint64_t>() >= 1 &&
-                  v.get<std::uint64_t>() <= static_cast<std::uint64_t>(kMost),
-              "{}: {} must be a whole number from 1 to 10⁹, is {}", where_, name, brief(v));
+  // nlohmann's JSON keeps numbers of a program as signed and those of a file as unsigned.
+  TRM_REQUIRE(
+      v.is_number_integer() && v.get<std::int64_t>() >= 1 && v.get<std::int64_t>() <= kMost,
+      "{}: {} must be a whole number from 1 to 10⁹, is {}", where_, name, brief(v));
   return v.get<std::int64_t>();
 }
 

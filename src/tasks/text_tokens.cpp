@@ -72,7 +72,7 @@ std::unique_ptr<TokenSource> read_text(const std::vector<std::string>& paths,
                                        int threads) {
   const TextBlocks blocks(find_inputs(paths, format), format, tokenizer);
   auto tokens = std::make_unique<TextTokens>(paths.front(), tokenizer);
-  DocumentJoiner joiner(blocks, *tokens);
+  DocumentJoiner joiner(blocks, *tokens, {.advice = ""});
   std::vector<std::int64_t> units(static_cast<std::size_t>(blocks.count()));
   std::iota(units.begin(), units.end(), std::int64_t{0});
   TextPool pool(blocks, units, {.threads = threads});

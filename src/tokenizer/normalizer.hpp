@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -22,6 +23,11 @@ class Normalizer {
   [[nodiscard]] virtual bool separates(char32_t before, char32_t after) const {
     (void)before, (void)after;
     return false;
+  }
+  /// What a code point becomes, if that is one code point whatever stands around it.
+  [[nodiscard]] virtual std::optional<char32_t> form_of(char32_t c) const {
+    (void)c;
+    return std::nullopt;
   }
 };
 

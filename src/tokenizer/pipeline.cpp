@@ -159,6 +159,10 @@ Pipeline::Pipeline(PipelineParts parts)
       splits_ &= !needle.token.single_word;
     }
   }
+  constexpr char32_t kAscii = 128;
+  for (char32_t pair = 0; splits_ && pair < kAscii * kAscii; ++pair) {
+    ascii_separates_.push_back(separates(pair / kAscii, pair % kAscii));
+  }
   // An added token must not stand across a place where text is split.
   for (const TokenFinder* finder : {&raw_, &normalized_}) {
     for (const TokenFinder::Needle& needle : finder->needles()) {

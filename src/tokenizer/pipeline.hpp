@@ -61,6 +61,7 @@ class Pipeline : public Tokenizer {
   struct Workspace;
   class Lease;
   [[nodiscard]] bool separates(char32_t before, char32_t after) const;
+  [[nodiscard]] bool strips_between(char32_t before, char32_t after) const;
   void encode_at_once(std::string_view text, TextPart part, Workspace& work) const;
   void encode_section(std::string_view text, const Section& section, Workspace& work) const;
   void encode_words(std::string_view text, Workspace& work) const;
@@ -73,8 +74,9 @@ class Pipeline : public Tokenizer {
   TokenFinder raw_;         ///< added tokens looked for in the text as it is
   TokenFinder normalized_;  ///< and in normalised text
   std::vector<const AddedToken*> added_by_id_;
-  bool keeps_bytes_ = false;  ///< needs no UTF-8
-  bool splits_ = false;       ///< whether text can be split anywhere
+  bool keeps_bytes_ = false;           ///< needs no UTF-8
+  std::vector<bool> ascii_separates_;  ///< separates() by both characters, if these are ASCII
+  bool splits_ = false;                ///< whether text can be split anywhere
   bool has_lstrip_ = false;
   bool has_rstrip_ = false;
   /// Workspaces that no thread uses now. Each grows with what it has met.

@@ -23,12 +23,21 @@ std::optional<std::int32_t> Pipeline::id_of(std::string_view token) const {
   return parts_.model->id_of(token);
 }
 
+bool Pipeline::strips_between(char32_t before, char32_t after) const {
+  return (has_lstrip_ && is_white_space(before)) || (has_rstrip_ && is_white_space(after));
+}
+
 bool Pipeline::separates(char32_t before, char32_t after) const {
-  if (parts_.normalizer != nullptr && !parts_.normalizer->separates(before, after)) {
-    return false;
+  if (parts_.normalizer != nullptr) {
+    // What follows sees normalised text.
+    const auto left = parts_.normalizer->form_of(before);
+    const auto right = parts_.normalizer->form_of(after);
+    if (!left || !right || !parts_.normalizer->separates(before, after)) return false;
+    if (strips_between(before, after)) return false;
+    before = *left;
+    after = *right;
   }
-  if (has_lstrip_ && is_white_space(before)) return false;
-  if (has_rstrip_ && is_white_space(after)) return false;
+  if (strips_between(before, after)) return false;
   if (parts_.scanner != nullptr) return parts_.scanner->separates(before, after);
   if (parts_.pre_tokenizer != nullptr && parts_.pre_tokenizer->separates(before, after)) {
     return true;
@@ -39,6 +48,12 @@ bool Pipeline::separates(char32_t before, char32_t after) const {
 std::size_t Pipeline::split_point(std::string_view text) const {
   if (!splits_ || text.empty()) return 0;
   for (std::size_t at = text.size() - 1; at > 0; --at) {
+    const auto left = static_cast<unsigned char>(text[at - 1]);
+    const auto right = static_cast<unsigned char>(text[at]);
+    if (left < 0x80 && right < 0x80) {
+      if (ascii_separates_[left * 128U + right]) return at;
+      continue;
+    }
     if (valid_utf8_at(text, at) == 0) continue;
     std::size_t first = at - 1;
     while (first > 0 && at - first < 4 &&

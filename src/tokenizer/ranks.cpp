@@ -228,7 +228,7 @@ std::unique_ptr<Tokenizer> make_ranked(RankedTokens&& ranked, const std::string&
   parts.kind = "ranks";
   parts.where = where;
   parts.definition = definition_of(ranked);
-  parts.finds_added = ranked.allow_special;  // by default like tiktoken's encode_ordinary()
+  parts.finds_added = ranked.allow_special;  // false: like encode_ordinary()
   parts.model_takes_bytes = true;
   Vocabulary vocabulary;
   constexpr std::size_t kLongestToken = 1024;

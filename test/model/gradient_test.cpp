@@ -131,6 +131,7 @@ const Option kOptions[] = {
     {"adapters with dropout of a gated MLP",
      [](ModelConfig& c) {
        c.lora.rank = 2;
+       c.lora.alpha = 2;
        c.lora.dropout = 0.3;
        c.lora.use_rslora = true;
        c.activation = Activation::swiglu;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <random>
 #include <string>
@@ -81,8 +82,8 @@ inline void try_changed(const std::function<bool(Changer&)>& attempt) {
   Changer changer(campaign ? std::random_device()() : 1);
   std::size_t tried = 0;
   std::size_t good = 0;
-  for (; Clock::now() < end || tried < 20; ++tried) {
-    const auto start = Clock::now();
+  for (; Clock::now() < end || tried < 5; ++tried) {
+    const std::clock_t start = std::clock();
     try {
       good += attempt(changer) ? 1 : 0;
     } catch (const Error& e) {
@@ -90,8 +91,8 @@ inline void try_changed(const std::function<bool(Changer&)>& attempt) {
     } catch (const std::exception& e) {
       BOOST_ERROR("not an Error, but '" << e.what() << "', at attempt " << tried);
     }
-    const std::chrono::duration<double> took = Clock::now() - start;
-    BOOST_CHECK_MESSAGE(took.count() < 10, took.count() << " s at attempt " << tried);
+    const double took = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    BOOST_CHECK_MESSAGE(took < 10, took << " s at attempt " << tried);
   }
   BOOST_TEST_MESSAGE(tried << " files, of which " << good << " are good");
   BOOST_CHECK_LT(good, tried);

@@ -183,11 +183,24 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_measured) {
   };
   TRM_TEST_MENTIONS(trouble({.length = 11}), "--length 11: the model reads at most 10 tokens");
   TRM_TEST_MENTIONS(trouble({.length = 5, .stride = 6}), "--stride 6: a window reads 5 tokens");
-  const auto empty = make_source(folder, "a");
-  TRM_TEST_MENTIONS(error_of([&] { (void)make_source(folder, ""); }), "");
+  TRM_TEST_MENTIONS(error_of([&] {
+                      const auto empty = write_file(folder / "empty.txt", "");
+                      (void)read_text({empty}, {}, ByteTokenizer(), 1);
+                    }),
+                    "empty.txt: there is no text");
+  {
+    TokenFileWriter writer(folder / "m.h5", ByteTokenizer(),
+                           {.kind = "chat", .loss_mask = true});
+    writer.append(Tokens{'a'}, std::vector<std::uint8_t>{0});
+    writer.end_document(false);
+    writer.finish("0");
+  }
+  const TokenFile masked(folder / "m.h5");
+  TRM_TEST_MENTIONS(error_of([&] { (void)measure_loss(masked, nullptr, scorer, {}); }),
+                    "there is no token whose loss counts");
   std::vector<std::string> paths{write_file(folder / "bad.jsonl", "{\"text\": 3}\n")};
   TRM_TEST_MENTIONS(error_of([&] { (void)read_text(paths, {}, ByteTokenizer(), 1); }),
-                    "bad.jsonl");
+                    "bad.jsonl, line 1: the value of \"text\" is not a text, but a number");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -80,7 +80,12 @@ std::vector<json> all_specs() {
     const std::string kind = part["part"];
     spec[kind] = part["definition"];
     if (kind == "model") spec["decoder"] = nullptr;
-    if (kind == "model") spec["added_tokens"] = json::array();
+    if (kind == "model") {
+      spec["added_tokens"] = {{{"id", part["definition"]["vocab"].size()},
+                               {"content", "<|endoftext|>"},
+                               {"special", true}}};
+      spec = json::parse(spec.dump());  // numbers as files have them
+    }
     specs.push_back(std::move(spec));
   }
   return specs;

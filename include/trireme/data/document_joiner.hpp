@@ -20,7 +20,9 @@ class TokenHasher;
 struct JoinOptions {
   bool skip_faults = false;     ///< leave out what can't be used; otherwise that is an Error
   std::int64_t min_tokens = 0;  ///< fewer in a document leave it out; its end does not count
-  bool dedup = false;           ///< keep the first document of those with equal tokens
+  /// What to do about a document that can't be used, behind the error's message.
+  std::string advice{". --on-error skip leaves such documents out"};
+  bool dedup = false;  ///< keep the first document of those with equal tokens
 };
 
 /// What became of the input.

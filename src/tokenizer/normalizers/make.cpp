@@ -72,8 +72,7 @@ NormalizerStepPtr make_sequence(const json& spec, const std::string& where) {
   return std::make_unique<SequenceNormalizer>(spec, where);
 }
 
-/// All of a file's normalisation. Callers that split text look at the text as it is. Both
-/// neighbours of a place to split must therefore be of one class before and after.
+/// All of a file's normalisation.
 class WholeNormalizer final : public Normalizer {
  public:
   explicit WholeNormalizer(NormalizerStepPtr step) : step_(std::move(step)) {}
@@ -81,22 +80,19 @@ class WholeNormalizer final : public Normalizer {
     step_->apply(text, section);
   }
   [[nodiscard]] bool separates(char32_t before, char32_t after) const override {
-    return step_->separates(before, after) && keeps_class(before) && keeps_class(after);
+    return step_->separates(before, after);
   }
-
- private:
-  [[nodiscard]] bool keeps_class(char32_t c) const {
+  [[nodiscard]] std::optional<char32_t> form_of(char32_t c) const override {
+    if (!step_->local(c)) return std::nullopt;
     std::string text;
     append_utf8(text, c);
     step_->apply(text, Section{.first = false, .continued = true});
-    if (text.empty()) return false;
+    if (text.empty()) return std::nullopt;
     const CodePoint made = code_point_at(text, 0);
-    if (made.bytes != text.size()) return false;
-    const bool space = c == U' ' && made.value == kSpaceMark;
-    return space || character_bits()[c] == character_bits()[made.value];
+    return made.bytes == text.size() ? std::optional(made.value) : std::nullopt;
   }
-  static constexpr char32_t kSpaceMark = 0x2581;  // what files write for a space
 
+ private:
   NormalizerStepPtr step_;
 };
 

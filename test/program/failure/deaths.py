@@ -153,9 +153,9 @@ def prepare_kill_rank(folder, name, victim):
         time.sleep(0.05)
     ranks = program.ranks_of(output)
     os.kill(ranks[victim], signal.SIGKILL)
+    wrong = wait(process, output)  # before the input's end, which would complete the output
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
-    wrong = wait(process, output)
     if output.exists():
         wrong.append("a file has the output's name")
     done = subprocess.run(program.command(2, *words), env=program.environment(), input=text,

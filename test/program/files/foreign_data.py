@@ -129,7 +129,7 @@ class ForeignData(unittest.TestCase):
         with h5py.File(run / "global_step4" / "checkpoint.h5", "r") as file:
             kept = file["storage/tokenizer"]
             self.assertIn('"merges"', bytes(kept[:]).decode())
-            self.assertEqual(kept.attrs["kind"], b"hugging-face")
+            self.assertEqual(kept.attrs["kind"], "hugging-face")
         self.assertTrue(np.isfinite(valid[1]), valid)
         self.assertLess(valid[1], valid[0] / np.log(2))  # a token has two to three bytes
         shown = program.run_well(1, "inspect", run, "--step", 1, "--sample", 0)

@@ -256,6 +256,7 @@ def model_of(config_class, kw, fields):
             max_position_embeddings=64,
             rms_norm_eps=1e-5,
             tie_word_embeddings=False,
+            pad_token_id=None,  # else its embedding would have no gradient
         )
         if config_class is hf.PhiConfig:
             del common["rms_norm_eps"]
@@ -383,7 +384,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     hf.logging.set_verbosity_error()
-    with h5py.File(out, "w", libver="latest") as f:
+    with h5py.File(out, "w", libver=("v110", "v110")) as f:
         f.attrs["made_with"] = np.bytes_(
             f"torch {torch.__version__}, transformers {hf.__version__}"
         )
