@@ -53,7 +53,6 @@ void check_forward(Backends& b, DType type, const Size& z, const Layout& layout,
                                                            .weight = flat(on(weight)),
                                                            .bias = shift,
                                                            .weight_offset = offset_of(kind),
-                                                           .weight_offset = offset_of(kind),
                                                            .sum = on(sum),
                                                            .y = on(y),
                                                            .statistics = on(statistics)});
