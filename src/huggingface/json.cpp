@@ -3,11 +3,10 @@
 #include "json.hpp"
 
 #include <fstream>
-#include <set>
 #include <sstream>
-#include <vector>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/json_check.hpp"
 #include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 
@@ -21,26 +20,8 @@ constexpr std::size_t kBrief = 60;
 }  // namespace
 
 Json parse_object(const std::string& text, int most_depth) {
-  std::vector<std::set<std::string>> names;  // those in each open object
-  const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    TRM_REQUIRE(depth <= most_depth, "JSON is nested deeper than {} levels", most_depth);
-    if (event == Json::parse_event_t::object_start) names.emplace_back();
-    if (event == Json::parse_event_t::object_end) names.pop_back();
-    if (event == Json::parse_event_t::key) {
-      const auto& name = value.get_ref<const std::string&>();
-      TRM_REQUIRE(names.back().insert(name).second, "JSON names \"{}\" twice",
-                  shortened(name, kBrief));
-    }
-    return true;
-  };
-  Json value;
-  try {
-    value = Json::parse(text, check);
-  } catch (const Json::parse_error& e) {
-    throw Error(fmt::format("not JSON: byte {} is unexpected", e.byte));
-  } catch (const Json::exception&) {
-    throw Error("not JSON: a number is out of range");
-  }
+  check_json(text, most_depth);
+  Json value = Json::parse(text);
   TRM_REQUIRE(value.is_object(), "not a JSON object");
   return value;
 }

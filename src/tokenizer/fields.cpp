@@ -3,10 +3,9 @@
 #include "fields.hpp"
 
 #include <algorithm>
-#include <set>
-#include <vector>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/json_check.hpp"
 
 namespace trireme {
 
@@ -19,40 +18,17 @@ std::string shown(const nlohmann::json& value) {
   return text;
 }
 
-constexpr int kDeepest = 64;  // copies and messages take stack for each level
-
-/// Notes the keys of the objects that are open while JSON is parsed.
-class KeyWatch {
- public:
-  explicit KeyWatch(const std::string& where) : where_(where) {}
-  bool operator()(int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    using Event = nlohmann::json::parse_event_t;
-    // Functions that walk through a value call themselves for what it holds.
-    TRM_REQUIRE(depth <= kDeepest, "{}: the JSON is nested more than {} deep", where_,
-                kDeepest);
-    if (event == Event::object_start) open_.emplace_back();
-    if (event == Event::object_end) open_.pop_back();
-    if (event != Event::key) return true;
-    const std::string& key = parsed.get_ref<const std::string&>();
-    TRM_REQUIRE(open_.back().insert(key).second, "{}: the key {} stands twice in an object",
-                where_, shown(parsed));
-    return true;
-  }
-
- private:
-  static constexpr int kDeepest = 100;
-  const std::string& where_;
-  std::vector<std::set<std::string>> open_;
-};
+constexpr int kDeepest = 100;  // copies and messages take stack for each level
 
 }  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& where) {
   try {
-    return nlohmann::json::parse(text, KeyWatch(where));
-  } catch (const nlohmann::json::exception& e) {
-    throw Error(fmt::format("{}: this is no JSON: {}", where, e.what()));
+    check_json(text, kDeepest);
+  } catch (const Error& e) {
+    throw Error(fmt::format("{}: {}", where, e.what()));
   }
+  return nlohmann::json::parse(text);
 }
 
 void require_fields(const nlohmann::json& spec, std::initializer_list<std::string_view> known,

@@ -45,7 +45,7 @@ std::ostream& operator<<(std::ostream& out, const Fault& f) { return out << f.he
 
 constexpr Fault kFaults[] = {
     {"[]", 0, "does not begin with {"},
-    {"{", 0, "not JSON"},
+    {"{", 0, "no JSON"},
     {R"({"a": 1})", 0, "no JSON object"},
     {R"({"a": {"dtype": "F32", "shape": [1]}})", 0, "no data_offsets"},
     {R"({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4], "x": 1}})", 4, "besides"},
@@ -75,7 +75,7 @@ constexpr Fault kFaults[] = {
     {R"({"": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})", 4, "name"},
     {R"({"a\n": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})", 4, "name"},
     {R"({"__metadata__": {"a": 1}})", 0, "no text"},
-    {R"({"a": {"dtype": "F32", "shape": [[[[1]]]], "data_offsets": [0, 4]}})", 4, "deeper"},
+    {R"({"a": {"dtype": "F32", "shape": [[[[1]]]], "data_offsets": [0, 4]}})", 4, "nested more than"},
 };
 
 /// A copy of a published model that a test may spoil.
