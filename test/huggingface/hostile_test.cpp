@@ -75,7 +75,8 @@ constexpr Fault kFaults[] = {
     {R"({"": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})", 4, "name"},
     {R"({"a\n": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})", 4, "name"},
     {R"({"__metadata__": {"a": 1}})", 0, "no text"},
-    {R"({"a": {"dtype": "F32", "shape": [[[[1]]]], "data_offsets": [0, 4]}})", 4, "nested more than"},
+    {R"({"a": {"dtype": "F32", "shape": [[[[1]]]], "data_offsets": [0, 4]}})", 4,
+     "nested more than"},
 };
 
 /// A copy of a published model that a test may spoil.
