@@ -93,7 +93,7 @@ const Key kModelKeys[] = {
      "rows of a learned position embedding; null: seq_length", kSize, Need::open,
      Origin::megatron},
     {"vocab_size", "", [](D d) -> Field { return &d.deck.model.vocab_size; },
-     "number of token ids; must agree with the data file; null: taken from there, or from "
+     "number of token ids, at least those of the data file; null: taken from there, or from "
      "vocab_file",
      kSize, Need::open, Origin::trireme},
     {"intermediate_size", "", [](D d) -> Field { return &d.deck.model.intermediate_size; },

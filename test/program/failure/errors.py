@@ -149,7 +149,7 @@ def data_cases():
                warns="{}/large_ids.h5: its format is older and has no checksums")
     yield data("tokens", ["too little data", "tokens"], {"seq_length": 50_000})
     yield Case("no_data", ["missing key", "data_path"], {"data_path": None})
-    yield Case("vocabulary", ["vocab_size", "300", "257"], {"vocab_size": 300})
+    yield Case("vocabulary", ["vocab_size", "200", "257"], {"vocab_size": 200})
     yield Case(
         "validation_too_small",
         ["valid", "too little data", "data_path"],
