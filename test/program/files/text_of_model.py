@@ -77,6 +77,20 @@ class Generate(unittest.TestCase):
         other = self.texts(1, self.run_folder, *prompts, *SAMPLING, "--seed", "5")
         self.assertNotEqual(other, [a["text"] for a in one])
 
+    def test_samples_in_training(self):
+        """What the log shows is what `generate` says of the saved weights, on every mesh."""
+        expected = self.texts(1, self.run_folder, "--prompt", "ka", "--max-tokens", "12")[0]
+        deck = program.write_deck(self.folder / "samples.yml", {
+            **DECK, "data_path": str(self.folder / "tokens.h5"), "sample_interval": 15,
+            "sample_prompts": ["ka"], "maximum_tokens": 12})
+        for ranks, setting in ((1, "seed=1234"), (2, "model_parallel_size=2"),
+                               (2, "pipe_parallel_size=2"), (2, "zero_optimization.stage=2")):
+            out = program.run_well(ranks, "train", deck, "--set", setting)
+            said = [line.split(": ", 1) for line in out.splitlines()
+                    if line.startswith("sample ")]
+            self.assertEqual([s[0].split()[-1] for s in said], ["15", "30"], out)
+            self.assertEqual(said[-1][1], "ka" + expected, setting)
+
     def test_prompts(self):
         words = ("--max-tokens", "8")
         expected = self.texts(1, self.run_folder, *words, "--prompt", "ka", "--prompt", "lo mi")
