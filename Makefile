@@ -2,8 +2,8 @@
 # Each target forwards to CMake, CTest or a script; `make help` lists the targets.
 # Variables to set, as in `make run RANKS=4`: BUILD, PREFIX, RANKS, MPIRUN, PYTHON, JOBS,
 # CMAKE_ARGS, GCIDE. DISK is a folder for bench-checkpoint. PEER_PYTHON is a Python with torch
-# for gpu-bench. GPU_CHECK_ARGS and GPU_BENCH_ARGS are options of test/gpu/check.py and
-# test/bench/gpu.py; their --help lists them.
+# for gpu-bench and bench-generate. GPU_CHECK_ARGS and GPU_BENCH_ARGS are options of
+# test/gpu/check.py and test/bench/gpu.py; their --help lists them.
 
 BUILD ?= build
 PREFIX ?= /usr/local

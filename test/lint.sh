@@ -35,7 +35,7 @@ shell() {
 }
 
 python() {  # compiled in memory: no __pycache__ is left behind
-  find analysis jobs test \( -name '*.py' -o -name trireme-plot \) -print0 |
+  find analysis jobs test \( -name '*.py' -o -path 'analysis/trireme-*' -type f \) -print0 |
     xargs -0 python3 -c '
 import sys
 for name in sys.argv[1:]:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <optional>
 
 #include "trireme/checkpoint/reader.hpp"
@@ -20,6 +21,7 @@
 #include "trireme/huggingface/model_folder.hpp"
 #include "trireme/train/merged_weights.hpp"
 
+#include "deck_tokenizer.hpp"
 #include "inspect.hpp"
 #include "resume.hpp"
 
@@ -84,10 +86,12 @@ void to_checkpoint(const ConvertModelOptions& options) {
   state.deck = to_yaml(deck);
   state.version = kVersion;
   state.mesh = "converted from " + options.from;
-  if (const auto tokenizer = open_deck_tokenizer(deck)) {
+  const auto failure = failure_of([&] {
+    const auto tokenizer = open_tokenizer({.name = options.from});
     state.tokenizer_kind = tokenizer->kind();
     state.tokenizer_definition = tokenizer->definition();
-  }
+  });
+  if (failure) log::info("the checkpoint has no tokenizer: {}", failure->what());
   Report report(bytes_of(source, type));
   write_weights(options.to, state,
                 {.source = source, .type = type, .progress = [&](std::int64_t bytes) {
@@ -99,9 +103,28 @@ void to_checkpoint(const ConvertModelOptions& options) {
                   options.to, source.model_type(), options.from, options.to));
 }
 
+/// The checkpoint's tokenizer, or else the deck's. The deck's file counts only if it holds the
+/// same.
+huggingface::TokenizerToWrite tokenizer_to_write(const RunState& state, const Deck& deck) {
+  huggingface::TokenizerToWrite kept{state.tokenizer_kind, state.tokenizer_definition};
+  std::unique_ptr<Tokenizer> named;
+  const auto failure = failure_of([&] { named = open_deck_tokenizer(deck); });
+  if (failure || named == nullptr) {
+    if (kept.kind.empty()) kept.file = deck.vocab_file;
+    return kept;
+  }
+  if (kept.kind.empty()) return {named->kind(), named->definition(), deck.vocab_file};
+  if (same_tokenizer(kept.kind, kept.definition, named->kind(), named->definition())) {
+    kept.file = deck.vocab_file;
+  }
+  return kept;
+}
+
 /// Writes the adapters of a checkpoint alone.
 void to_adapters(CheckpointReader& source, const Deck& deck,
                  const ConvertModelOptions& options) {
+  TRM_REQUIRE(options.most_bytes == ConvertModelOptions{}.most_bytes,
+              "--max-shard-size has no meaning for --adapters: adapters are one file");
   const double begin = now();
   const auto done = huggingface::write_adapter_folder(
       source, deck,
@@ -126,10 +149,7 @@ void to_folder(const ConvertModelOptions& options) {
                                  .origin = checkpoint.folder()};
   Report report(bytes_of(source, how.type));
   how.progress = [&](std::int64_t bytes) { report.update(bytes); };
-  std::error_code code;
-  huggingface::TokenizerToWrite tokenizer{checkpoint.state().tokenizer_kind,
-                                          checkpoint.state().tokenizer_definition};
-  if (fs::exists(deck.vocab_file, code)) tokenizer.file = deck.vocab_file;
+  const auto tokenizer = tokenizer_to_write(checkpoint.state(), deck);
   const auto done = huggingface::write_model_folder(source, deck, tokenizer, how);
   report.finish(fmt::format("{}: a {} model in {} from {}{}", options.to, done.model_type,
                             name_of(done.type), checkpoint.folder(),
@@ -139,9 +159,24 @@ void to_folder(const ConvertModelOptions& options) {
   }
 }
 
+/// The name of the folder TO without separators at its end, so that a temporary can stand
+/// beside it.
+std::string plain_name(const std::string& to) {
+  TRM_REQUIRE(!to.empty(), "TO is empty; name a folder that doesn't exist");
+  fs::path path = to;
+  while (path.has_relative_path() && (!path.has_filename() || path.filename() == ".")) {
+    if (!path.has_parent_path()) break;  // "."
+    path = path.parent_path();
+  }
+  TRM_REQUIRE(path.filename() != "..", "{}: name a folder that doesn't exist", to);
+  return path.string();
+}
+
 }  // namespace
 
-void convert_model(const ConvertModelOptions& options) {
+void convert_model(const ConvertModelOptions& given) {
+  ConvertModelOptions options = given;
+  options.to = plain_name(given.to);
   std::error_code code;
   TRM_REQUIRE(fs::exists(options.from, code) || !tokens_exist(options.from),
               "{}: these are tokens: trireme convert data {} {}", options.from, options.from,
@@ -151,7 +186,7 @@ void convert_model(const ConvertModelOptions& options) {
       "{}: not a folder; FROM is a checkpoint, a run's folder, or a model's folder with "
       "config.json; for tokens: trireme convert data FROM TO",
       options.from);
-  TRM_REQUIRE(!fs::exists(options.to, code),
+  TRM_REQUIRE(!fs::exists(fs::symlink_status(options.to, code)),
               "{}: there is something already; name a folder that doesn't exist", options.to);
   if (huggingface::is_model_folder(options.from)) {
     to_checkpoint(options);

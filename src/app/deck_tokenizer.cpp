@@ -37,7 +37,8 @@ DataFacts facts_of(const Deck& deck, const std::vector<std::string>& paths,
                        tokenizer->kind(), tokenizer->definition()),
         "{} holds the tokenizer \"{}\" of {} ids, but the deck names another one, {}, which is "
         "\"{}\" of {} ids. To train on these data, leave out vocab_file and tokenizer_type "
-        "(--set vocab_file=null tokenizer_type=null); to use the deck's tokenizer, prepare the "
+        "(--set vocab_file=null --set tokenizer_type=null); to use the deck's tokenizer, "
+        "prepare the "
         "data with --tokenizer",
         path, source->tokenizer_kind(), source->vocab_size(), tokenizer_named_by(deck),
         tokenizer->kind(), tokenizer->vocab_size());

@@ -251,7 +251,7 @@ class GenerateRun {
                         answer.tokens.end());
     const bool whole = count == answer.tokens.size();
     const std::string text =
-        whole ? answer_text(tokenizer_, prompt, last) : tokenizer_.decode(last);
+        whole ? answer_text(tokenizer_, prompt, last) : tokenizer_.decode_known(last);
     return find_stop(text, stops_) != std::string::npos;
   }
 
@@ -293,13 +293,16 @@ class GenerateRun {
         std::min(options_.slots, (all + mesh_.shape.dp - 1) / mesh_.shape.dp);
     const std::int64_t length =
         std::min(longest + options_.maximum_tokens, inference_.context());
-    const auto bytes =
+    const auto own =
         static_cast<std::int64_t>(options_.cache ? generator_.cache_bytes(slots, length) : 0);
+    const std::int64_t bytes = world_.reduce_count(own, Reduction::max);  // stages differ
     if (bytes <= stated_) return;
     collectively(world_, [&] {
-      const std::int64_t available = engine_.on_gpu()
-                                         ? static_cast<std::int64_t>(engine_.gpu_memory())
-                                         : look_at_node().available;
+      // A GPU's memory was looked at before the weights came.
+      const std::int64_t available =
+          engine_.on_gpu() ? static_cast<std::int64_t>(engine_.gpu_memory()) -
+                                 static_cast<std::int64_t>(inference_.value_bytes())
+                           : look_at_node().available;
       TRM_REQUIRE(
           available == 0 || bytes < available,
           "the cache of keys and values takes {:.1f} MB on this rank for {} sequences of "

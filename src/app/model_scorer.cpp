@@ -45,6 +45,8 @@ std::vector<tasks::Tokens> ModelScorer::write(std::span<const tasks::Tokens> pro
   GenerateOptions options;
   options.maximum_tokens = most;
   if (tokenizer_ != nullptr) options.stop_tokens.push_back(tokenizer_->end_of_document());
+  const auto end = static_cast<std::int32_t>(inference_.deck().end_of_document);
+  if (end >= 0) options.stop_tokens.push_back(end);
   const auto stops = [&](std::size_t, const TokenIds& prompt, const Answer& answer) {
     return tokenizer_ != nullptr && !until.empty() &&
            find_stop(answer_text(*tokenizer_, prompt, answer.tokens), until) !=

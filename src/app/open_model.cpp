@@ -9,6 +9,7 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/deck/tree.hpp"
 #include "trireme/huggingface/model_folder.hpp"
 
 #include "deck_tokenizer.hpp"
@@ -44,18 +45,23 @@ std::string find_weights(const std::string& folder) {
                   folder, reasons));
 }
 
-/// The deck of a checkpoint, for any number of ranks: nothing of the run's layout stays.
-Deck without_layout(Deck deck) {
-  deck.model_parallel_size = 1;
-  deck.pipe_parallel_size = 1;
-  deck.virtual_pipeline_chunks = 1;
-  deck.sequence_parallel = false;
+/// A deck whose batch fits any number of replicas. Inference has no batch of training.
+Deck without_batch(Deck deck) {
   deck.train_batch_size = 0;
   deck.train_micro_batch_size_per_gpu = 1;
   deck.gradient_accumulation_steps = 1;
   deck.zero = {};
   deck.cuda_graphs = false;
   return deck;
+}
+
+/// The deck of a checkpoint, for any number of ranks: nothing of the run's layout stays.
+Deck without_layout(Deck deck) {
+  deck.model_parallel_size = 1;
+  deck.pipe_parallel_size = 1;
+  deck.virtual_pipeline_chunks = 1;
+  deck.sequence_parallel = false;
+  return without_batch(std::move(deck));
 }
 
 Deck resolved(Deck deck, int ranks) {
@@ -76,7 +82,7 @@ Deck deck_of_folder(const std::string& folder, const DeckSource& source, int ran
 
 /// A deck of the command line, with what its checkpoint alone knows.
 Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
-  Deck deck = resolved(read_deck(source.files, source.overrides), ranks);
+  Deck deck = resolved(without_batch(read_deck(source.files, source.overrides)), ranks);
   const std::string& name = source.files.front();
   const bool saved = !deck.save.empty() && !find_checkpoints(deck.save).paths.empty();
   folder = saved || deck.load.empty() ? deck.save : deck.load;
@@ -96,6 +102,7 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
     check_model_folder(folder, deck);
   } else {
     require_same_model(folder, made_with, deck);
+    require_same_adapters(folder, made_with, deck);
   }
   return deck;
 }
@@ -104,9 +111,13 @@ Deck deck_of_files(const DeckSource& source, int ranks, std::string& folder) {
 KeptTokenizer tokenizer_for(const std::string& folder, const Deck& deck,
                             const DeckSource& source) {
   const bool named = std::ranges::any_of(source.overrides, [](const std::string& text) {
-    return text.starts_with("vocab_file=") || text.starts_with("tokenizer_type=");
+    const std::string key = deck::with_underscores(text.substr(0, text.find('=')));
+    return key == "vocab_file" || key == "tokenizer_type";
   });
-  if (!named && !huggingface::is_model_folder(folder)) {
+  if (named) {
+    const auto tokenizer = open_deck_tokenizer(deck);  // an error, where it can't be opened
+    if (tokenizer != nullptr) return {tokenizer->kind(), tokenizer->definition()};
+  } else if (!huggingface::is_model_folder(folder)) {
     const RunState state = CheckpointReader(folder).state();
     if (!state.tokenizer_kind.empty()) {
       return {state.tokenizer_kind, state.tokenizer_definition};

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <functional>
+#include <initializer_list>
 #include <iostream>
 #include <new>
 #include <unistd.h>
@@ -51,15 +52,29 @@ void run_prepare(CommandLine& line, const MpiSession& mpi) {
   if (mpi.world().rank() == 0) report_prepared(options, summary);
 }
 
+/// Refuses options of convert's other form, which would change nothing.
+void refuse_options(const CLI::App& command, std::initializer_list<const char*> names,
+                    const char* form) {
+  for (const char* name : names) {
+    TRM_REQUIRE(command.count(name) == 0, "{} has no meaning for {}", name, form);
+  }
+}
+
 void run_convert(CommandLine& line) {
   const std::vector<std::string>& paths = line.convert_paths;
   if (paths.size() == 2) {
+    refuse_options(
+        *line.convert,
+        {"--vocab-size", "--end-of-document", "--type", "--append-eod", "--overwrite"},
+        "a model: `convert data` takes this option");
     line.model_options.from = paths[0];
     line.model_options.to = paths[1];
     convert_model(line.model_options);
     return;
   }
   TRM_REQUIRE(paths[0] == "data", "convert takes two paths, or the word data and two paths");
+  refuse_options(*line.convert, {"--dtype", "--max-shard-size", "--family", "--adapters"},
+                 "data: a model takes this option");
   line.convert_options.from = paths[1];
   line.convert_options.to = paths[2];
   convert_data(line.convert_options);

@@ -12,6 +12,7 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/printable.hpp"
+#include "trireme/core/regular_file.hpp"
 
 namespace trireme {
 
@@ -74,6 +75,10 @@ std::vector<Prompt> parse_lines(const std::string& text, const std::string& name
 
 std::vector<Prompt> parse_prompts(const std::string& text, const std::string& end,
                                   const std::string& name) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  if (text.starts_with(kByteOrderMark)) {
+    return parse_prompts(text.substr(kByteOrderMark.size()), end, name);
+  }
   std::vector<Prompt> prompts;
   if (trimmed(text).starts_with('{')) {
     prompts = parse_lines(text, name);
@@ -96,6 +101,7 @@ std::vector<Prompt> read_prompts(const std::string& file, const std::string& end
     text.assign(std::istreambuf_iterator<char>(std::cin), {});
     return parse_prompts(text, end, "standard input");
   }
+  require_file(file);
   std::ifstream in(file, std::ios::binary);
   TRM_REQUIRE(in.good(), "cannot read the prompts of {}", printable(file));
   text.assign(std::istreambuf_iterator<char>(in), {});
@@ -114,10 +120,11 @@ std::string answer_text(const Tokenizer& tokenizer, const TokenIds& prompt,
                         const TokenIds& tokens) {
   const std::size_t count = std::min(prompt.size(), kContextTokens);
   TokenIds both(prompt.end() - static_cast<std::ptrdiff_t>(count), prompt.end());
-  const std::string before = tokenizer.decode(both);
+  const std::string before = tokenizer.decode_known(both);
   both.insert(both.end(), tokens.begin(), tokens.end());
-  const std::string whole = tokenizer.decode(both);
-  return whole.starts_with(before) ? whole.substr(before.size()) : tokenizer.decode(tokens);
+  const std::string whole = tokenizer.decode_known(both);
+  return whole.starts_with(before) ? whole.substr(before.size())
+                                   : tokenizer.decode_known(tokens);
 }
 
 std::size_t find_stop(const std::string& text, const std::vector<std::string>& stops) {

@@ -119,25 +119,6 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
               reader.folder());
 }
 
-/// Adapters are part of the model that the weights were made for.
-void check_adapters(const std::string& checkpoint, const LoraConfig& then, const Deck& deck,
-                    const Settings& of_then, const Settings& of_now) {
-  const LoraConfig& now = deck.model.lora;
-  if (deck.finetune && !then.enabled()) return;
-  TRM_REQUIRE(
-      !then.enabled() || now.enabled(),
-      "the checkpoint {} has adapters of rank {}, and this deck has none. Set the checkpoint's "
-      "lora keys, or merge the adapters into the weights: trireme convert {} OUT",
-      checkpoint, then.rank, checkpoint);
-  TRM_REQUIRE(then.enabled() || !now.enabled(),
-              "the checkpoint {} has no adapters, and this deck has some of rank {}. Set "
-              "finetune: true to put adapters beside its weights, or lora: null to resume",
-              checkpoint, now.rank);
-  for (const char* key : {"lora.rank", "lora.alpha", "lora.use_rslora", "lora.targets"}) {
-    if (now.enabled()) require_same(checkpoint, key, of_then, of_now);
-  }
-}
-
 /// Parameters that train anew have no state in the checkpoint.
 void check_trained(const std::string& checkpoint, const Settings& then, const Settings& now) {
   for (const char* key : {"train_only", "freeze"}) {
@@ -325,6 +306,27 @@ void LoadSource::refuse(const std::string& reason) {
   log::warn("{}; trying {} instead", reason, left_.front());
 }
 
+void require_same_adapters(const std::string& checkpoint, const Deck& made_with,
+                           const Deck& deck) {
+  const LoraConfig& then = made_with.model.lora;
+  const LoraConfig& now = deck.model.lora;
+  TRM_REQUIRE(
+      !then.enabled() || now.enabled(),
+      "the checkpoint {} has adapters of rank {}, and this deck has none. Set the checkpoint's "
+      "lora keys, or merge the adapters into the weights: trireme convert {} OUT",
+      checkpoint, then.rank, checkpoint);
+  TRM_REQUIRE(then.enabled() || !now.enabled(),
+              "the checkpoint {} has no adapters, and this deck has some of rank {}. Set "
+              "finetune: true to put adapters beside its weights, or lora: null to use it as "
+              "it is",
+              checkpoint, now.rank);
+  const Settings of_then = settings_of(made_with);
+  const Settings of_now = settings_of(deck);
+  for (const char* key : {"lora.rank", "lora.alpha", "lora.use_rslora", "lora.targets"}) {
+    if (now.enabled()) require_same(checkpoint, key, of_then, of_now);
+  }
+}
+
 void require_same_model(const std::string& checkpoint, const Deck& made_with,
                         const Deck& deck) {
   const Settings then = settings_of(made_with);
@@ -344,7 +346,9 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
   const Settings then = settings_of(made_with);
   const Settings now = settings_of(deck);
   require_same_model(checkpoint, made_with, deck);
-  check_adapters(checkpoint, made_with.model.lora, deck, then, now);
+  if (!deck.finetune || made_with.model.lora.enabled()) {
+    require_same_adapters(checkpoint, made_with, deck);
+  }
   if (deck.finetune) return;
   if (!deck.no_load_optim) check_trained(checkpoint, then, now);
   require_same(checkpoint, "seq_length", then, now);

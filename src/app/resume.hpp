@@ -69,6 +69,10 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
 
 /// Throws Error that names key and both values if the deck's model isn't the checkpoint's.
 void require_same_model(const std::string& checkpoint, const Deck& made_with, const Deck& deck);
+
+/// Throws Error unless the deck's adapters are the checkpoint's: they belong to its weights.
+void require_same_adapters(const std::string& checkpoint, const Deck& made_with,
+                           const Deck& deck);
 /// Checks that the folder of a Hugging Face model is whole and holds the deck's model. Throws
 /// Error that names every key that differs.
 void check_model_folder(const std::string& folder, const Deck& deck);

@@ -2,6 +2,8 @@
 // Generates with the values in training, where they are.
 #include "sample_texts.hpp"
 
+#include <algorithm>
+
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/core/printable.hpp"
@@ -24,6 +26,12 @@ SampleTexts::SampleTexts(const Deck& deck, const Exec& ex, const Mesh& mesh, Tra
     for (const std::string& text : deck.generation.sample_prompts) {
       prompts_.push_back(encode_prompt(text, *tokenizer_));
       const auto length = static_cast<std::int64_t>(prompts_.back().size());
+      const bool known = std::ranges::all_of(
+          prompts_.back(), [&](std::int32_t id) { return id < deck.model.vocab_size; });
+      TRM_REQUIRE(known,
+                  "the sample prompt \"{}\" has a token beyond the model's {}: the deck's "
+                  "tokenizer isn't that of the data",
+                  shortened(text, 40), deck.model.vocab_size);
       TRM_REQUIRE(length < deck.model.seq_length,
                   "the sample prompt \"{}\" has {} tokens, but seq_length is {}",
                   shortened(text, 40), length, deck.model.seq_length);
@@ -47,12 +55,18 @@ void SampleTexts::write_if_due(std::int64_t iteration, PhaseClock& clock) {
                                        .min_p = g.min_p,
                                        .repetition_penalty = g.repetition_penalty},
                           .seed = deck_.seed,
-                          .maximum_tokens = g.maximum_tokens};
+                          .maximum_tokens = g.maximum_tokens,
+                          .samples = g.num_samples,
+                          .cache = !g.recompute};
   if (end_of_document_ >= 0) options.stop_tokens.push_back(end_of_document_);
   const auto answers = Generator(inference).generate(prompts_, options);
-  for (std::size_t i = 0; i < prompts_.size(); ++i) {
-    log::info("sample   {}: {}{}", iteration, printable(g.sample_prompts[i]),
-              printable(answer_text(*tokenizer_, prompts_[i], answers[i].tokens)));
+  for (std::size_t i = 0; i < prompts_.size(); ++i) {  // rank 0 alone has prompts
+    for (std::int64_t s = 0; s < g.num_samples; ++s) {
+      const auto number =
+          i * static_cast<std::size_t>(g.num_samples) + static_cast<std::size_t>(s);
+      log::info("sample   {}: {}{}", iteration, printable(g.sample_prompts[i]),
+                printable(answer_text(*tokenizer_, prompts_[i], answers[number].tokens)));
+    }
   }
   clock.resume();
 }

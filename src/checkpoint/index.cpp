@@ -55,7 +55,10 @@ void save_tokenizer(h5::File& file, const RunState& state) {
       file.create_dataset(kTokenizer, DType::u8, shape,
                           {.checksum = !text.empty(), .deflate = text.empty() ? 0 : 1});
   dataset.set_attribute("kind", state.tokenizer_kind);
-  if (!text.empty()) dataset.write(ConstView(text.data(), DType::u8, shape));
+  if (text.empty()) return;
+  dataset.write(ConstView(text.data(), DType::u8, shape));
+  // HDF5 keeps the chunk until the dataset is closed, which would not report a full disk.
+  file.flush();
 }
 
 void load_tokenizer(const h5::File& file, RunState& state) {

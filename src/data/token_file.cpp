@@ -92,7 +92,7 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path)
       path);
 }
 
-TokenFile::~TokenFile() { OpenTokenFiles::instance().forget(this); }
+TokenFile::Registration::~Registration() { OpenTokenFiles::instance().forget(owner); }
 
 std::shared_ptr<OpenTokenFile> TokenFile::open_file() {
   // HDF5 trusts the metadata, and damage there can crash it: check before it opens the file.

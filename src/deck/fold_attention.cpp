@@ -18,7 +18,8 @@ std::string refusal_of(const std::string& kind) {
       return fmt::format("{} layers make another model, which Trireme lacks", kind);
     }
   }
-  return "attention always covers the whole sequence; use [[[\"global\"], num_layers]]";
+  return "only global and flash are available; use [[[\"global\"], num_layers]], and "
+         "sliding_window_width for windows";
 }
 
 class Attention {

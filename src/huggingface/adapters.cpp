@@ -75,7 +75,7 @@ void add(AdapterTensors& to, const WeightSource& source, const std::string& name
   to.transposed = to.transposed || map.transposed_here;
 }
 
-Json settings(const Deck& deck, const AdapterTensors& adapters) {
+OrderedJson settings(const Deck& deck, const AdapterTensors& adapters) {
   const LoraConfig& lora = deck.model.lora;
   return {{"peft_type", "LORA"},
           {"task_type", "CAUSAL_LM"},

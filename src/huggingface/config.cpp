@@ -93,9 +93,9 @@ Keys computed_keys(const Deck& deck) {
   return keys;
 }
 
-Json config_of(const Family& family, const Deck& deck) {
-  Json config{{"architectures", Json::array({family.architecture})},
-              {"model_type", family.model_type}};
+OrderedJson config_of(const Family& family, const Deck& deck) {
+  OrderedJson config{{"architectures", OrderedJson::array({family.architecture})},
+                     {"model_type", family.model_type}};
   const Keys keys = keys_of(deck);
   for (const Rule& rule : family.rules) rule.write(keys, config);
   config["use_cache"] = true;

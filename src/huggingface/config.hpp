@@ -30,7 +30,7 @@ struct ModelFacts {
 /// A config.json, and the family that it names.
 struct Written {
   const Family* family = nullptr;
-  Json config;
+  OrderedJson config;
 };
 /// Writes a config.json for the deck's model: of the family `model_type`, or where that is
 /// empty of the first family that fits. Throws Error that names the keys that don't fit.

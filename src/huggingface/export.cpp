@@ -2,8 +2,8 @@
 // The files of an exported model.
 #include "trireme/huggingface/export.hpp"
 
-#include <array>
 #include <filesystem>
+#include <vector>
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/replacement.hpp"
@@ -34,44 +34,88 @@ void write_text(const fs::path& path, const std::string& text) {
   replace_text(path.string(), text, Durability::power);
 }
 
-/// Copies what stands beside a tokenizer's file. Returns whether a tokenizer is among it.
-bool copy_tokenizer(const fs::path& file, const fs::path& to) {
+void copy_to(const fs::path& from, const fs::path& to) {
   std::error_code code;
-  const fs::path from = fs::is_directory(file, code) ? file : file.parent_path();
-  bool found = false;
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
-                           "tokenizer_config.json", "special_tokens_map.json",
-                           "added_tokens.json", "chat_template.jinja"}) {
-    if (!fs::is_regular_file(from / name, code)) continue;
-    fs::copy_file(from / name, to / name, code);
-    TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot be copied to {}",
-                       (from / name).string(), to.string());
-    found = found || std::string_view(name).starts_with("tokenizer.") ||
-            std::string_view(name) == "vocab.json";
-  }
-  if (fs::is_regular_file(file, code) && !fs::exists(to / file.filename(), code)) {
-    const fs::path name =
-        file.extension() == ".json" ? fs::path("tokenizer.json") : file.filename();
-    fs::copy_file(file, to / name, code);
-    TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot be copied to {}", file.string(),
-                       to.string());
-    found = true;
-  }
-  return found;
+  fs::copy_file(from, to, code);
+  TRM_REQUIRE_SYSTEM(!code, code.value(), "{}: cannot be copied to {}", from.string(),
+                     to.string());
 }
 
-/// Writes the tokenizer's files, as far as they are known. Says whether there are any.
-bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
-  if (!tokenizer.file.empty() && copy_tokenizer(tokenizer.file, to)) return true;
-  if (tokenizer.kind != "hugging-face") return false;
-  const Json definition = Json::parse(tokenizer.definition, nullptr, false);
+/// The file of this name: in `place`, if that is a folder, or else `place` itself. Empty if
+/// there is none.
+fs::path file_named(const std::string& place, const char* name) {
+  std::error_code code;
+  fs::path path = place;
+  if (fs::is_directory(path, code)) path /= name;
+  return path.filename() == name && fs::is_regular_file(path, code) ? path : fs::path();
+}
+
+/// Copies what says more of the tokenizer in `place` than its definition does.
+void copy_settings(const std::string& place, const fs::path& to) {
+  std::error_code code;
+  const bool folder = fs::is_directory(place, code);
+  // Beside a file of another name stands what may belong to another tokenizer.
+  if (!folder && file_named(place, "tokenizer.json").empty()) return;
+  const fs::path from = folder ? fs::path(place) : fs::path(place).parent_path();
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json",
+                           "added_tokens.json", "chat_template.jinja"}) {
+    if (fs::is_regular_file(from / name, code)) copy_to(from / name, to / name);
+  }
+}
+
+/// Adds what Hugging Face's library can't do without, and this program can.
+Json as_published(Json spec) {
+  if (!spec.contains("version")) spec["version"] = "1.0";
+  if (!spec.contains("added_tokens") || !spec["added_tokens"].is_array()) return spec;
+  for (Json& token : spec["added_tokens"]) {
+    if (!token.is_object()) continue;
+    for (const char* name : {"single_word", "lstrip", "rstrip", "special"}) {
+      if (!token.contains(name)) token[name] = false;
+    }
+    if (!token.contains("normalized")) token["normalized"] = token["special"] == false;
+  }
+  return spec;
+}
+
+/// Writes a definition of the kind "hugging-face", and the settings of the equal tokenizer in
+/// `place`.
+bool write_definition(const std::string& text, const std::string& place, const fs::path& to) {
+  const Json definition = Json::parse(text, nullptr, false);
   if (!definition.is_object() || !definition.contains("tokenizer")) return false;
-  write_text(to / "tokenizer.json", definition["tokenizer"].dump() + "\n");
+  write_text(to / "tokenizer.json", as_published(definition["tokenizer"]).dump() + "\n");
+  copy_settings(place, to);
+  std::error_code code;
+  if (fs::exists(to / "tokenizer_config.json", code)) return true;
   Json config{{"tokenizer_class", "PreTrainedTokenizerFast"}};
   if (definition.contains("end_of_document")) {
     config["eos_token"] = definition["end_of_document"];
   }
   write_text(to / "tokenizer_config.json", config.dump(2) + "\n");
+  return true;
+}
+
+/// Writes the tokenizer's files, as far as they are known. Says whether there are any.
+bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
+  if (tokenizer.kind == "hugging-face") {
+    return write_definition(tokenizer.definition, tokenizer.file, to);
+  }
+  // What other kinds keep isn't what their files hold, so that a file is copied.
+  std::vector<const char*> names;
+  if (tokenizer.kind.empty()) names = {"tokenizer.json"};
+  if (tokenizer.kind == "sentencepiece") names = {"tokenizer.model"};
+  if (tokenizer.kind == "ranks") names = {"tekken.json", "tokenizer.model"};
+  for (const char* name : names) {
+    const fs::path path = file_named(tokenizer.file, name);
+    if (path.empty()) continue;
+    copy_to(path, to / name);
+    if (tokenizer.kind.empty()) copy_settings(tokenizer.file, to);
+    return true;
+  }
+  std::error_code code;
+  if (tokenizer.kind != "sentencepiece" || !fs::is_regular_file(tokenizer.file, code)) {
+    return false;
+  }
+  copy_to(tokenizer.file, to / "tokenizer.model");
   return true;
 }
 
@@ -92,12 +136,13 @@ std::string card(const std::string& model_type, DType type, const Deck& deck,
 void write_all(const fs::path& folder, WeightSource& source, const Deck& deck,
                const TokenizerToWrite& tokenizer, const ExportOptions& options, Written written,
                Exported& done) {
+  done.tokenizer = write_tokenizer(tokenizer, folder);  // first: an error loses no work
   MappedSource tensors(source, tensors_from(*written.family, deck.model, source));
   write_files(folder.string(), {.source = tensors,
                                 .type = done.type,
                                 .most_bytes = options.most_bytes,
                                 .progress = options.progress});
-  Json generation{{"_from_model_config", false}};
+  OrderedJson generation{{"_from_model_config", false}};
   written.config["torch_dtype"] = torch_name(done.type);
   if (deck.end_of_document >= 0) {
     written.config["eos_token_id"] = deck.end_of_document;
@@ -105,7 +150,6 @@ void write_all(const fs::path& folder, WeightSource& source, const Deck& deck,
   }
   write_text(folder / "config.json", written.config.dump(2) + "\n");
   write_text(folder / "generation_config.json", generation.dump(2) + "\n");
-  done.tokenizer = write_tokenizer(tokenizer, folder);
   write_text(folder / "README.md", card(done.model_type, done.type, deck, options));
 }
 

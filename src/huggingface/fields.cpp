@@ -29,7 +29,12 @@ const Json& Fields::value(std::string_view name) {
 std::int64_t Fields::count(std::string_view name, std::optional<std::int64_t> usual) {
   const Json& v = value(name);
   TRM_REQUIRE(!v.is_null() || usual, "{}: the field {} is missing", where_, name);
-  if (v.is_null()) return *usual;
+  if (v.is_null()) {
+    TRM_REQUIRE(!written(std::string(name)),
+                "{}: {} is null; it must be a whole number, or be left out to mean {}", where_,
+                name, *usual);
+    return *usual;
+  }
   // nlohmann's JSON keeps numbers of a program as signed and those of a file as unsigned.
   TRM_REQUIRE(
       v.is_number_integer() && v.get<std::int64_t>() >= 1 && v.get<std::int64_t>() <= kMost,

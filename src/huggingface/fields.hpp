@@ -14,8 +14,8 @@
 
 namespace trireme::huggingface {
 
-/// Values are checked when they are read. A field that holds null is missing. Every Error names
-/// the field and its value.
+/// Values are checked when they are read. A field that holds null is missing, but see
+/// count(). Every Error names the field and its value.
 class Fields {
  public:
   /// `where` names the object in messages: "config.json".
@@ -27,7 +27,8 @@ class Fields {
   [[nodiscard]] bool has(std::string_view name) { return !value(name).is_null(); }
   /// Whether the field stands there, be it with null.
   [[nodiscard]] bool written(const std::string& name) const { return object_.contains(name); }
-  /// A whole number from 1 on; `usual` where the field is missing. Throws Error without either.
+  /// A whole number from 1 on; `usual` where the field is not there.
+  /// Throws Error without either, and where null stands instead of a usual value.
   [[nodiscard]] std::int64_t count(std::string_view name,
                                    std::optional<std::int64_t> usual = std::nullopt);
   /// A finite number.

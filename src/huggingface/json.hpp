@@ -9,7 +9,10 @@
 
 namespace trireme::huggingface {
 
-using Json = nlohmann::ordered_json;
+/// What is read: a name is found in logarithmic time.
+using Json = nlohmann::json;
+/// What is written: members keep their order, and a name is searched among all.
+using OrderedJson = nlohmann::ordered_json;
 
 /// Parses one JSON object. Throws Error if the text is anything else, is nested deeper than
 /// `most_depth`, or names a member twice.

@@ -3,7 +3,7 @@
 #include "trireme/huggingface/model_folder.hpp"
 
 #include <algorithm>
-#include <set>
+#include <filesystem>
 
 #include <fmt/ranges.h>
 
@@ -51,6 +51,36 @@ bool may_stay(const Family& family, const Deck& deck, const std::string& name) {
   return output != family.ends.end() && name == fmt::format("{}.weight", output->there);
 }
 
+/// The size of all weight files in the folder.
+std::int64_t bytes_of_weights(const std::string& folder) {
+  std::int64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::error_code code;
+    const std::uintmax_t size = entry.file_size(code);
+    if (code || entry.path().extension() != ".safetensors") continue;
+    bytes += static_cast<std::int64_t>(size);
+  }
+  return bytes;
+}
+
+/// Throws Error for sizes far beyond the files, of which a list of tensors would fill memory.
+void require_sizes(const ModelConfig& model, const WeightFiles& files) {
+  const auto tensors = static_cast<std::int64_t>(files.names().size());
+  TRM_REQUIRE(model.num_layers <= tensors,
+              "{}/config.json: num_hidden_layers (n_layer) is {}, but the weight files have {} "
+              "tensors in all",
+              files.folder(), model.num_layers, tensors);
+  const std::int64_t bytes = bytes_of_weights(files.folder());
+  const double queries =
+      static_cast<double>(model.num_layers) * static_cast<double>(model.num_attention_heads) *
+      static_cast<double>(model.head_dim()) * static_cast<double>(model.hidden_size);
+  TRM_REQUIRE(queries <= static_cast<double>(bytes),
+              "{}/config.json: the sizes don't fit the {} bytes of the weight files: {} layers "
+              "of {} heads, each of {} × {}",
+              files.folder(), bytes, model.num_layers, model.num_attention_heads,
+              model.head_dim(), model.hidden_size);
+}
+
 /// Throws Error unless the files hold the tensors of the config, and no others.
 void require_tensors(const Family& family, const Deck& deck, const WeightFiles& files,
                      const Maps& maps) {
@@ -86,6 +116,7 @@ void require_tensors(const Family& family, const Deck& deck, const WeightFiles& 
 struct ModelFolder::Impl {
   explicit Impl(const std::string& folder)
       : facts(read_config(folder)), deck(deck_of(facts)), files(folder) {
+    require_sizes(deck.model, files);
     Maps maps = parameters_from(*facts.family, deck.model);
     drop_base(*facts.family, files, maps);
     require_tensors(*facts.family, deck, files, maps);

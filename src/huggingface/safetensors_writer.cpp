@@ -50,7 +50,7 @@ std::vector<PlannedFile> plan(const FilesToWrite& what) {
 }
 
 std::string header_of(const PlannedFile& file, DType type) {
-  Json header{{"__metadata__", {{"format", "pt"}}}};
+  OrderedJson header{{"__metadata__", {{"format", "pt"}}}};
   std::int64_t at = 0;
   for (const PlannedTensor& t : file) {
     header[t.name] = {{"dtype", word_of(type)},
@@ -127,7 +127,7 @@ void write_file(const std::string& path, const PlannedFile& file, const FilesToW
 void write_files(const std::string& folder, const FilesToWrite& what) {
   const std::vector<PlannedFile> files = plan(what);
   std::int64_t written = 0;
-  Json places = Json::object();
+  OrderedJson places = OrderedJson::object();
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string name = files.size() == 1 ? std::string(kSingleFile)
                                                : fmt::format("model-{:05}-of-{:05}.safetensors",
@@ -136,7 +136,7 @@ void write_files(const std::string& folder, const FilesToWrite& what) {
     for (const PlannedTensor& t : files[i]) places[t.name] = name;
   }
   if (files.size() == 1) return;
-  const Json index{{"metadata", {{"total_size", written}}}, {"weight_map", places}};
+  const OrderedJson index{{"metadata", {{"total_size", written}}}, {"weight_map", places}};
   replace_text(fmt::format("{}/{}", folder, kIndexFile), index.dump(2) + "\n",
                Durability::power);
 }

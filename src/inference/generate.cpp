@@ -23,6 +23,19 @@ void sum(Communicator& world, std::vector<double>& numbers) {
       Reduction::sum);
 }
 
+/// The cache doesn't know of documents, at which attention or positions of some models end.
+void require_one_document(const Deck& deck, const TokenIds& prompt, std::uint64_t number) {
+  if (!deck.model.reset_attention_mask && !deck.model.reset_position_ids) return;
+  // A prompt may begin with the end of the document before.
+  const std::span<const std::int32_t> inner = std::span(prompt).subspan(1);
+  TRM_REQUIRE(
+      std::ranges::find(inner, deck.end_of_document) == inner.end(),
+      "prompt {} holds the end of a document, at which this model's attention or "
+      "positions end (reset_attention_mask, reset_position_ids): give the last document "
+      "alone",
+      number);
+}
+
 /// Gives every rank the answers that are `mine` somewhere.
 void gather(Communicator& world, std::vector<Answer>& answers, const std::vector<bool>& mine) {
   std::vector<double> facts(3 * answers.size());
@@ -90,6 +103,7 @@ std::size_t Generator::cache_bytes(std::int64_t slots, std::int64_t length) cons
 const KvCache* Generator::cache_for(std::int64_t slots, std::int64_t length) {
   if (!cache_ || cache_->extent().slots < slots || cache_->extent().max_length < length) {
     cache_.reset();
+    inference_.exec().device.trim();
     const Deck& deck = inference_.deck();
     cache_.emplace(inference_.exec(), deck.types.compute, deck.model,
                    inference_.tensor_parallel(), extent(slots, length));
@@ -115,6 +129,7 @@ std::vector<Answer> Generator::generate(std::span<const TokenIds> given,
           options.first_prompt + i, length, inference_.context());
       require_ids(prompts[i], inference_.deck().model.vocab_size,
                   fmt::format("prompt {}", options.first_prompt + i));
+      require_one_document(inference_.deck(), prompts[i], options.first_prompt + i);
       longest = std::max(longest, length);
     }
   });

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kReadElements = std::int64_t{1} << 24;  // in one read
 constexpr int kTags = 1 << 14;
+constexpr std::size_t kMostSent = 4;  // messages on the way to the next stage
 
 /// The deck without what training alone needs. Row counts of a pass are any, so that sequence
 /// parallelism can't shard rows.
@@ -113,6 +114,10 @@ void Inference::pass(const MicroBatch& mb, const AtEnd& at_end) {
   if (mesh_.last_stage()) return at_end(part(), std::move(x), tape);
   x = part().forward(ex_, std::move(x), tape);
   std::erase_if(sent_, [](Message& m) { return m.request->test(); });
+  while (sent_.size() >= kMostSent) {  // a slower stage must not fill this one's memory
+    sent_.front().request->wait();
+    sent_.erase(sent_.begin());
+  }
   Message& m = sent_.emplace_back(Message{std::move(x), nullptr});
   m.request = mesh_.pp->start_send(m.tensor, mesh_.at.pp + 1, tag);
 }

@@ -93,7 +93,9 @@ ChosenToken choose_token(std::span<const float> logits, const Sampling& sampling
                          std::span<const std::int32_t> earlier, double uniform) {
   TRM_CHECK(!logits.empty(), "no logits to choose from");
   const double top = *std::ranges::max_element(logits);
-  TRM_REQUIRE(std::isfinite(top),
+  const bool finite =
+      std::isfinite(top) && std::ranges::none_of(logits, [](float x) { return std::isnan(x); });
+  TRM_REQUIRE(finite,
               "the model's logits are not finite: its weights are damaged, "
               "or too large for the precision");
   const auto chosen = [&](std::int32_t id) {
@@ -108,6 +110,9 @@ ChosenToken choose_token(std::span<const float> logits, const Sampling& sampling
   const auto first = std::ranges::max_element(own);
   if (!sampling.draws()) return chosen(static_cast<std::int32_t>(first - own.begin()));
   const double scale = sampling.temperature > 0 ? 1 / sampling.temperature : 1;
+  TRM_REQUIRE(std::isfinite(scale),
+              "a temperature of {} is too small: 0 takes the most probable token",
+              sampling.temperature);
   const double max = *first * scale;
   const double least = sampling.min_p > 0 ? max + std::log(sampling.min_p) : -HUGE_VAL;
   std::vector<Candidate> all;

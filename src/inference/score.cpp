@@ -51,6 +51,22 @@ std::vector<Inference::Batch> Inference::batches(std::span<const TokenIds> seque
   return all;
 }
 
+void Inference::reset_at_documents(MicroBatch& mb, std::span<const std::int32_t> ids) const {
+  const ModelConfig& model = deck_.model;
+  if (!model.reset_attention_mask && !model.reset_position_ids) return;
+  TokenIds first_keys(ids.size());
+  TokenIds positions(ids.size());
+  const auto seq = static_cast<std::size_t>(mb.seq);
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    const auto place = static_cast<std::int32_t>(row % seq);
+    const bool begins = place == 0 || ids[row - 1] == deck_.end_of_document;
+    first_keys[row] = place == 0 ? 0 : begins ? place : first_keys[row - 1];
+    positions[row] = place - first_keys[row];
+  }
+  if (model.reset_position_ids) mb.positions = upload(positions);
+  if (model.reset_attention_mask) mb.first_keys = upload(first_keys);
+}
+
 void Inference::score_batch(const Batch& batch, std::span<const TokenIds> sequences,
                             std::span<const std::size_t> first, std::span<float> results) {
   MicroBatch mb;
@@ -66,6 +82,7 @@ void Inference::score_batch(const Batch& batch, std::span<const TokenIds> sequen
   }
   if (mesh_.first_stage()) mb.tokens = upload(inputs);
   if (mesh_.last_stage()) mb.targets = upload(targets);
+  reset_at_documents(mb, inputs);
   pass(mb, [&](ModelPart& last, Tensor x, Tape& tape) {
     const Tensor sums = last.score(ex_, std::move(x), tape);
     const auto rows = static_cast<std::size_t>(mb.rows());
@@ -111,6 +128,12 @@ std::vector<SequenceScore> Inference::score(std::span<const TokenIds> given) {
     world.all_reduce(
         View(results.data(), DType::f32, Shape{static_cast<std::int64_t>(results.size())}),
         Reduction::sum);
+  }
+  if (std::ranges::any_of(results, [](float x) { return std::isnan(x); })) {
+    Error error(
+        "the model's logits are not finite: its weights are damaged, or too large for the "
+        "precision");
+    throw error.set_everywhere();
   }
   std::vector<SequenceScore> scores(sequences.size());
   for (std::size_t i = 0; i < scores.size(); ++i) {

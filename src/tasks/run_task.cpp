@@ -156,7 +156,7 @@ class Runner {
   /// The text before the end of the document, or before what ends an answer.
   [[nodiscard]] std::string text_of(const Tokens& tokens) const {
     const auto end = std::ranges::find(tokens, tokenizer_.end_of_document());
-    return cut_at(tokenizer_.decode({tokens.begin(), end}), task_.until);
+    return cut_at(tokenizer_.decode_known({tokens.begin(), end}), task_.until);
   }
 
   void judge_text(const Asked& asked, const std::string& text) {

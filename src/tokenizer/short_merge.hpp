@@ -25,6 +25,7 @@ class ShortMerge {
   /// merge: its rank, and then the place of its left symbol. Symbols are a list over places.
   template <class First, class Take>
   void run(const PairTable& merges, std::size_t n, First first, Take take) {
+    if (n == 0) return;
     for (std::size_t i = 0; i < n; ++i) {
       next_[i] = static_cast<std::uint8_t>(i + 1);
       previous_[i + 1] = static_cast<std::uint8_t>(i);

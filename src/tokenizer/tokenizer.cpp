@@ -14,6 +14,19 @@
 
 namespace trireme {
 
+std::string Tokenizer::decode_known(std::span<const std::int32_t> ids) const {
+  std::string text;
+  const auto decodes = [&](std::span<const std::int32_t> some) {
+    return !failure_of([&] { text = decode(some); });
+  };
+  if (decodes(ids)) return text;
+  std::vector<std::int32_t> known;
+  for (const std::int32_t& id : ids) {
+    if (decodes({&id, 1})) known.push_back(id);
+  }
+  return decode(known);
+}
+
 void ByteTokenizer::encode_part(std::string_view text, TextPart /*part*/,
                                 std::vector<std::int32_t>& to) const {
   const std::size_t n = to.size();

@@ -22,11 +22,19 @@ HostArray whole(const Exec& ex, const Shape& shape, const std::vector<LocalBox>&
   return array;
 }
 
+HostArray zeros(const Shape& shape) {
+  return {shape, std::vector<float>(static_cast<std::size_t>(shape.count()))};
+}
+
 std::vector<HostArray> arrays_of(const Exec& ex, const std::vector<NamedShape>& names,
                                  const LocalBoxes& boxes) {
   std::vector<HostArray> arrays;
   if (boxes.empty()) return arrays;
-  for (const NamedShape& n : names) arrays.push_back(whole(ex, n.shape, boxes.at(n.name)));
+  for (const NamedShape& n : names) {
+    // A frozen parameter has no gradient and no master; its zeros are compared with no box.
+    const auto found = boxes.find(n.name);
+    arrays.push_back(found != boxes.end() ? whole(ex, n.shape, found->second) : zeros(n.shape));
+  }
   return arrays;
 }
 

@@ -35,7 +35,7 @@ ModelNames names_of(const VerifySetup::Parts& parts, const Shape& output) {
     part->visit([&](const Parameter& p) {
       const auto known = [&](const NamedShape& other) { return other.name == p.name; };
       if (std::ranges::none_of(names.parameters, known)) {
-        names.parameters.push_back({p.name, p.global_shape});
+        names.parameters.push_back({p.name, p.global_shape, p.trains});
       }
     });
   }

@@ -19,6 +19,7 @@ namespace trireme {
 struct NamedShape {
   std::string name;
   Shape shape;
+  bool trains = true;  ///< false: a frozen parameter, which has no gradient and no master
 };
 
 /// What a model part holds, in the order of a forward pass.

@@ -19,7 +19,8 @@ namespace {
 std::string to_text(const std::vector<NamedShape>& names) {
   std::string text;
   for (const NamedShape& n : names) {
-    text += fmt::format("{} {}\n", n.name, fmt::join(n.shape.extents(), " "));
+    text +=
+        fmt::format("{} {} {}\n", n.name, n.trains ? 1 : 0, fmt::join(n.shape.extents(), " "));
   }
   return text;
 }
@@ -30,10 +31,11 @@ std::vector<NamedShape> from_text(const std::string& text) {
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
     std::string name;
-    words >> name;
+    int trains = 1;
+    words >> name >> trains;
     std::vector<std::int64_t> extents;
     for (std::int64_t x = 0; words >> x;) extents.push_back(x);
-    names.push_back({name, Shape(extents)});
+    names.push_back({name, Shape(extents), trains != 0});
   }
   return names;
 }
@@ -138,20 +140,39 @@ class Verification {
     return all;
   }
 
+  /// Those elements of a list with one for each name, or of an empty list.
+  template <class T>
+  static std::vector<T> chosen(const std::vector<T>& all,
+                               const std::vector<std::size_t>& numbers) {
+    std::vector<T> some;
+    if (all.empty()) return some;
+    for (const std::size_t i : numbers) some.push_back(all[i]);
+    return some;
+  }
+
   void compare(VerifyKind kind, int s, LocalBoxes mine) {
     const auto& names =
         kind == VerifyKind::output ? reference_.names.outputs : reference_.names.parameters;
-    const auto expected = pointers(reference_.steps[static_cast<std::size_t>(s - 1)], kind);
-    std::vector<ComparedArray> arrays;
+    const bool of_trained = kind == VerifyKind::gradient || kind == VerifyKind::master;
+    std::vector<std::size_t> numbers;  // of the names that are compared
     for (std::size_t i = 0; i < names.size(); ++i) {
-      arrays.push_back({names[i].shape, std::move(mine[names[i].name]),
-                        expected.empty() ? nullptr : expected[i]});
+      if (names[i].trains || !of_trained) numbers.push_back(i);
     }
+    const auto expected =
+        chosen(pointers(reference_.steps[static_cast<std::size_t>(s - 1)], kind), numbers);
+    std::vector<ComparedArray> arrays;
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const NamedShape& n = names[numbers[i]];
+      arrays.push_back(
+          {n.shape, std::move(mine[n.name]), expected.empty() ? nullptr : expected[i]});
+    }
+    UpdateSlack slack = slack_;
+    for (PastUpdate& u : slack.updates) u.gradients = chosen(u.gradients, numbers);
     const bool updated = kind == VerifyKind::master || kind == VerifyKind::value;
-    const auto found = compare_arrays(setup_.ex, world_, arrays, updated ? &slack_ : nullptr);
+    const auto found = compare_arrays(setup_.ex, world_, arrays, updated ? &slack : nullptr);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const Finding& f = found[i];
-      report_.rows.push_back({kind, names[i].name, s, i, f.difference,
+      report_.rows.push_back({kind, names[numbers[i]].name, s, numbers[i], f.difference,
                               report_.bounds.of(kind, rates_), f.rank, f.box, f.at, f.got,
                               f.expected});
     }

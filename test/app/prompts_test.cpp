@@ -29,6 +29,7 @@ BOOST_AUTO_TEST_CASE(texts_are_divided_at_their_end) {
   BOOST_TEST(texts("one\n\n two \nthree") == (Texts{"one", "two", "three"}));
   BOOST_TEST(texts("one\ntwo###three\n###", "###") == (Texts{"one\ntwo", "three"}));
   BOOST_TEST(texts("one\ntwo", "") == (Texts{"one\ntwo"}));
+  BOOST_TEST(texts("\xef\xbb\xbfone\ntwo") == (Texts{"one", "two"}));
 }
 
 BOOST_AUTO_TEST_CASE(lines_of_json_have_texts_or_conversations) {

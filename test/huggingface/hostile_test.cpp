@@ -137,7 +137,22 @@ constexpr FieldFault kFieldFaults[] = {
     {"llama", "num_hidden_layers", "3", "missing: model.layers.2."},
     {"llama", "num_hidden_layers", "1", "unknown: model.layers.1."},
     {"llama", "intermediate_size", "44", "wrong in shape"},
+    {"llama", "num_hidden_layers", "10000", "num_hidden_layers (n_layer) is 10000"},
+    {"gpt2", "n_layer", "10000", "num_hidden_layers (n_layer) is 10000"},
+    {"llama", "head_dim", "100000", "more than the"},
     {"llama", "tie_word_embeddings", "0", "must be true or false"},
+    {"llama_dynamic", "rope_scaling",
+     R"({"type": "dynamic", "factor": 3, "original_max_position_embeddings": 8})",
+     "original_max_position_embeddings is 8, but only 16"},
+    {"llama_dynamic", "rope_scaling", R"({"type": "linear", "factor": 3})",
+     "rope_parameters and"},
+    {"gemma", "use_bidirectional_attention", "true", "attention is causal here"},
+    {"gemma3_text", "use_bidirectional_attention", "true", "attention is causal here"},
+    {"gemma", "hidden_activation", R"("gelu")",
+     R"(hidden_act is "gelu_pytorch_tanh", but hidden_activation is "gelu")"},
+    {"gemma2", "sliding_window", "null", "sliding_window is null"},
+    {"gemma3_text", "head_dim", "null", "head_dim is null"},
+    {"gptj", "rotary_dim", "null", "rotary_dim is null"},
 };
 
 }  // namespace
@@ -160,6 +175,34 @@ BOOST_DATA_TEST_CASE(faults_of_fields, bdata::make(kFieldFaults), fault) {
   const Copy copy(fault.model);
   copy.set(fault.field, Json::parse(fault.value));
   TRM_TEST_MENTIONS(copy.error(), fault.said);
+}
+
+BOOST_AUTO_TEST_CASE(fields_that_may_be_null_or_stand_twice) {
+  const Copy qwen("qwen2");  // its sliding_window is null
+  qwen.set("use_sliding_window", true);
+  qwen.set("max_window_layers", 0);
+  BOOST_CHECK_NO_THROW(ModelFolder(qwen.path()));
+  const Copy dynamic("llama_dynamic");
+  dynamic.set("rope_scaling", {{"type", "dynamic"}, {"factor", 3}});
+  BOOST_CHECK_NO_THROW(ModelFolder(dynamic.path()));
+  const Copy gemma("gemma");
+  const auto activation = [&](const Json& before, const Json& since) {
+    gemma.set("hidden_act", before);
+    gemma.set("hidden_activation", since);
+    return huggingface::read_config(gemma.path()).keys.at("activation");
+  };
+  BOOST_TEST(activation("gelu", nullptr) == "geglu");
+  BOOST_TEST(activation(nullptr, "gelu") == "geglu");
+  BOOST_TEST(activation("gelu", "gelu") == "geglu");
+  BOOST_TEST(activation(nullptr, "gelu_pytorch_tanh") == "geglu_tanh");
+}
+
+BOOST_AUTO_TEST_CASE(many_names_take_no_quadratic_time) {
+  std::string text = "{\"a\": 0";
+  for (int i = 0; i < 300'000; ++i) text += fmt::format(", \"tensor.{}\": 0", i);
+  const auto begin = std::chrono::steady_clock::now();
+  BOOST_TEST(huggingface::parse_object(text + "}", 16).size() == 300'001U);
+  BOOST_TEST((std::chrono::steady_clock::now() - begin < std::chrono::seconds(20)));
 }
 
 BOOST_AUTO_TEST_CASE(faults_of_folders) {

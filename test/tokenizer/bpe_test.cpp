@@ -12,6 +12,7 @@
 #include "../../src/tokenizer/base64.hpp"
 #include "../../src/tokenizer/bpe_reader.hpp"
 #include "../../src/tokenizer/ranks.hpp"
+#include "../../src/tokenizer/short_merge.hpp"
 #include "../support/error_of.hpp"
 #include "text_file.hpp"
 
@@ -52,6 +53,14 @@ std::string error_with(const json& spec) {
 }
 
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(no_symbols_have_no_merges) {
+  ShortMerge merge;
+  int taken = 0;
+  merge.run(
+      PairTable(), 0, [](std::size_t) { return Merge(); }, [&](std::int32_t) { ++taken; });
+  BOOST_TEST(taken == 0);
+}
 
 BOOST_AUTO_TEST_CASE(short_and_long_words_merge_by_the_definition) {
   std::mt19937 random(1);

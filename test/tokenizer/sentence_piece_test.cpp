@@ -155,6 +155,14 @@ BOOST_AUTO_TEST_CASE(small_models_encode_and_decode) {
   BOOST_TEST(!is_sentence_piece("\x0a"));
 }
 
+// Such pieces have no index of pairs.
+BOOST_AUTO_TEST_CASE(a_long_piece_changes_no_other_text) {
+  const auto tokenizer =
+      read_sentence_piece(small(kBpe) + piece(std::string(100'000, 'a')), "m.model");
+  BOOST_TEST(encode(*tokenizer, "ab  xy a") == (Ids{2, 5, 2, 0, 6}),
+             boost::test_tools::per_element());
+}
+
 // A symbol that holds a space keeps a text from being normalised in words; merges still end
 // there, unless a piece joins a word to the next space.
 BOOST_AUTO_TEST_CASE(merges_join_words_only_where_a_piece_does) {

@@ -60,6 +60,28 @@ BOOST_DATA_TEST_CASE(a_layout_without_a_fault_agrees, bdata::make(parity_meshes(
   }
 }
 
+BOOST_AUTO_TEST_CASE(frozen_parameters_have_no_gradient_to_compare) {
+  const LeverMesh mesh = mesh_of("dp2_pp2", {.dp = 2, .pp = 2});
+  const Json choices[] = {{{"freeze", {"^layers.1"}}}, {{"lora", {{"rank", 2}}}}};
+  for (const Json& choice : choices) {
+    BOOST_TEST_CONTEXT(choice.dump()) {
+      const Json more = merged(Json{{"precision", "bfloat16"}}, choice);
+      const VerifyReport report =
+          verified(merged(parity_deck(0, false), mesh.deck, more), mesh.ranks);
+      BOOST_TEST(report.agrees);
+      const std::string frozen = "layers.1.mlp.dense_4h_to_h.weight";
+      const auto rows = [&](VerifyKind kind) {
+        return std::ranges::count_if(report.rows, [&](const VerifyRow& row) {
+          return row.kind == kind && row.tensor == frozen;
+        });
+      };
+      BOOST_TEST(rows(VerifyKind::gradient) == 0);
+      BOOST_TEST(rows(VerifyKind::master) == 0);
+      BOOST_TEST(rows(VerifyKind::value) == 2);
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(every_tensor_and_unit_has_a_row) {
   const LeverMesh mesh = mesh_of("dp2_pp2", {.dp = 2, .pp = 2});
   const VerifyReport report = verified(

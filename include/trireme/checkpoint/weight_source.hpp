@@ -40,6 +40,7 @@ class WeightSource {
 };
 
 /// Like source.read(), but `to` may have any of the types f32, bf16 and f16.
+/// Throws Error at a finite value that is too large for f16.
 void read_as(WeightSource& source, const std::string& name, const Box& box, const View& to);
 
 /// The name of the tensor that holds a parameter's values most precisely: the masters, where

@@ -50,7 +50,6 @@ struct OpenTokenFile;
 class TokenFile : public TokenSource {
  public:
   explicit TokenFile(const std::string& path, DocumentCheck check = DocumentCheck::all);
-  ~TokenFile() override;
 
   [[nodiscard]] const std::string& path() const override { return path_; }
   [[nodiscard]] std::string format() const override { return "token file"; }
@@ -98,6 +97,11 @@ class TokenFile : public TokenSource {
     std::vector<std::int64_t> checksums;
   };
   using Opened = std::shared_ptr<const OpenTokenFile>;
+  /// Closes the file at the end of its owner, and where the constructor throws.
+  struct Registration {
+    const TokenFile* owner;
+    ~Registration();
+  };
   /// Opens the file and checks its seal.
   [[nodiscard]] std::shared_ptr<OpenTokenFile> open_file();
   /// The open file, opened again if the process closed it. Throws Error if the file changed.
@@ -112,6 +116,7 @@ class TokenFile : public TokenSource {
   void open_companions(OpenTokenFile& file);
   void check_documents(const std::function<void(std::int64_t bytes)>& progress) const;
 
+  Registration registration_{this};
   std::string path_;
   std::int64_t version_ = 0;
   Array tokens_in_;

@@ -12,11 +12,12 @@
 
 namespace trireme::huggingface {
 
-/// The tokenizer that goes with the weights, as make_tokenizer() takes it.
+/// The tokenizer that goes with the weights, as make_tokenizer() takes it. The definition of
+/// the kind "hugging-face" is written as tokenizer.json. For other kinds a file is copied.
 struct TokenizerToWrite {
   std::string kind;  ///< empty: not known
   std::string definition{};
-  /// A file, or a folder, of the tokenizer where the kind is not known; empty: there is none.
+  /// A file or a folder that holds this same tokenizer; empty: there is none.
   std::string file{};
 };
 

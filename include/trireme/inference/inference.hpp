@@ -74,6 +74,9 @@ class Inference {
  private:
   struct Batch;
   [[nodiscard]] std::vector<Batch> batches(std::span<const TokenIds> sequences) const;
+  /// Ends attention and positions at documents, where the model was trained so. `ids` are the
+  /// micro-batch's tokens.
+  void reset_at_documents(MicroBatch& mb, std::span<const std::int32_t> ids) const;
   void score_batch(const Batch& batch, std::span<const TokenIds> sequences,
                    std::span<const std::size_t> first, std::span<float> results);
   void read(WeightSource& source, const Parameter& p) const;

@@ -59,6 +59,9 @@ class Tokenizer {
   /// The bytes that `ids` stand for. Special tokens, such as end_of_document(), stand for none.
   /// Throws Error on an id outside of the vocabulary.
   [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> ids) const = 0;
+  /// decode() without the ids that stand for no text here. A model's vocabulary is often
+  /// larger than its tokenizer's, and a model may draw any id.
+  [[nodiscard]] std::string decode_known(std::span<const std::int32_t> ids) const;
 };
 
 /// One id for each byte value, and id 256 for the end of a document.

@@ -154,10 +154,10 @@ const ForeignKey kModelOptimizers[] = {
 
 const ForeignKeys kModelForeign[] = {
     {"Attention", Origin::neox, "", Standing::no_meaning,
-     "every layer attends to the whole sequence; only global and flash are available",
+     "layers have one kind of attention, global or flash; see sliding_window_width for windows",
      kAttentionSettings, Shown::never},
     {"Attention", Origin::neox, "", Standing::not_available,
-     "attention always covers the whole sequence; leave it out", kAttention},
+     "there are no sparse patterns; leave it out, or set sliding_window_width", kAttention},
     {"Position embedding", Origin::neox, "", Standing::not_available,
      "positions count from 0; leave it out", kPositionEmbedding},
     {"Parts of a model", Origin::neox, "", Standing::not_available,

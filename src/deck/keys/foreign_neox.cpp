@@ -143,7 +143,7 @@ const ForeignKeys kNeoxForeign[] = {
      kLaunching},
     {"Data loading", Origin::neox, "", Standing::no_meaning, "", kDataLoading},
     {"Generation and evaluation", Origin::neox, "", Standing::no_meaning,
-     "for other programs than training", kGenerationAndEvaluation},
+     "for other programs than training; see trireme eval", kGenerationAndEvaluation},
     {"Random state", Origin::megatron, "", Standing::no_meaning,
      "the random state is one number, the seed, and is always kept", kRandomState},
 };

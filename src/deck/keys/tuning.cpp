@@ -24,7 +24,7 @@ const Key kTuningKeys[] = {
     {"lr_groups",
      "",
      [](D d) -> Field { return &d.deck.optimizer.lr_groups; },
-     "{match: REGEX, lr_scale: factor on the learning rate, weight_decay: instead of the "
+     "{match: REGEX, lr_scale: factor on lr, weight_decay: instead of the "
      "deck's} of parameters by name; the first that matches holds",
      {},
      Need::open,

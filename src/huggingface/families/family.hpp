@@ -20,7 +20,7 @@ using Keys = std::map<std::string, Json>;
 /// Some fields of config.json, and the deck keys that they give.
 struct Rule {
   std::function<void(Fields& config, Keys& keys)> read;
-  std::function<void(const Keys& keys, Json& config)> write;
+  std::function<void(const Keys& keys, OrderedJson& config)> write;
 };
 
 /// How a parameter's rows lie in the file's tensor of the same role.

@@ -2,6 +2,7 @@
 // Gemma 1, 2 and 3: scaled embeddings, and norms that multiply by 1 + weight. From Gemma 2 on,
 // norms stand on both sides of a branch, and most layers have windows.
 #include <cmath>
+#include <utility>
 
 #include "trireme/core/error.hpp"
 
@@ -20,7 +21,7 @@ Rule embedding_scale() {
             keys["embedding_scale"] =
                 std::sqrt(static_cast<double>(whole(keys, "hidden_size", 0)));
           },
-          [](const Keys&, Json&) {}};
+          [](const Keys&, OrderedJson&) {}};
 }
 
 /// Scores are multiplied by 1 / √query_pre_attn_scalar.
@@ -32,14 +33,14 @@ Rule score_scale() {
                         config.where());
             keys["attention_scale"] = 1 / std::sqrt(scalar);
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             const double scale = real(keys, "attention_scale", 0);
             if (scale <= 0) return;
             const double scalar = 1 / (scale * scale);
             const double near = std::round(scalar);
             config["query_pre_attn_scalar"] = std::abs(scalar - near) < 1e-9 * near
-                                                  ? Json(static_cast<std::int64_t>(near))
-                                                  : Json(scalar);
+                                                  ? OrderedJson(static_cast<std::int64_t>(near))
+                                                  : OrderedJson(scalar);
           }};
 }
 
@@ -50,9 +51,9 @@ Rule softcap(std::string field, std::string key, double usual) {
             const double cap = config.number(field, missing);
             if (cap > 0) keys[key] = cap;
           },
-          [=](const Keys& keys, Json& config) {
+          [=](const Keys& keys, OrderedJson& config) {
             const double cap = real(keys, key, 0);
-            config[field] = cap > 0 ? Json(cap) : Json(nullptr);
+            config[field] = cap > 0 ? OrderedJson(cap) : OrderedJson(nullptr);
           }};
 }
 
@@ -70,22 +71,50 @@ Rule two_bases() {
     keys["rotary_emb_base"] = full.number("rope_theta", config.number("rope_theta", kGlobal));
     keys["rotary_emb_local_base"] =
         sliding.number("rope_theta", config.number("rope_local_base_freq", kLocal));
-    read_scaling(full, positions, keys);
-    read_scaling(four, positions, keys);
+    read_either_scaling(full, four, positions, keys);
     sliding.require("rope_type", "default", "layers with a window have no scaling");
     for (const Fields* fields : {&both, &full, &sliding, &four}) fields->require_all_read();
   };
-  const auto write = [](const Keys& keys, Json& config) {
+  const auto write = [](const Keys& keys, OrderedJson& config) {
     config["rope_theta"] = real(keys, "rotary_emb_base", kGlobal);
     config["rope_local_base_freq"] = real(keys, "rotary_emb_local_base", kLocal);
-    const Json scaling = written_scaling(keys);
+    const OrderedJson scaling = written_scaling(keys);
     if (!scaling.is_null()) config["rope_scaling"] = scaling;
   };
   return {read, write};
 }
 
-Family like_gemma(std::string_view type, std::string_view architecture,
-                  const std::string& activation_field, double epsilon) {
+constexpr const char* kOldActivation = "hidden_act";
+constexpr const char* kActivation = "hidden_activation";
+
+Rule new_activation() { return activation(kActivation, "gelu_pytorch_tanh", true); }
+
+/// Gemma 1 has a word for its activation in one of two fields, or the same in both.
+Rule either_activation() {
+  const Rule before = activation(kOldActivation, "gelu_pytorch_tanh", true);
+  const Rule since = new_activation();
+  const auto read = [=](Fields& config, Keys& keys) {
+    const bool has_new = config.has(kActivation);
+    if (has_new && config.has(kOldActivation)) {
+      Keys old_keys;
+      Keys new_keys;
+      before.read(config, old_keys);
+      since.read(config, new_keys);
+      TRM_REQUIRE(old_keys == new_keys, "{}: {} is {}, but {} is {}; they must be the same",
+                  config.where(), kOldActivation, brief(config.value(kOldActivation)),
+                  kActivation, brief(config.value(kActivation)));
+    }
+    (has_new ? since : before).read(config, keys);
+  };
+  const auto write = [=](const Keys& keys, OrderedJson& config) {
+    before.write(keys, config);
+    since.write(keys, config);
+  };
+  return {read, write};
+}
+
+Family like_gemma(std::string_view type, std::string_view architecture, Rule activation_rule,
+                  double epsilon) {
   Family f{.model_type = type,
            .architecture = architecture,
            .base = "model.",
@@ -104,7 +133,7 @@ Family like_gemma(std::string_view type, std::string_view architecture,
                      {"mlp.down_proj", "mlp.down_proj"}},
            .buffers = {".rotary_emb.inv_freq"},
            .rules = {},
-           .without_effect = {"use_bidirectional_attention"}};
+           .without_effect = {}};
   f.rules = {count("vocab_size", "vocab_size"),
              count("hidden_size", "hidden_size"),
              count("num_hidden_layers", "num_layers"),
@@ -115,12 +144,13 @@ Family like_gemma(std::string_view type, std::string_view architecture,
              always("norm", "rmsnorm"),
              always("layernorm_1p", true),
              number("rms_norm_eps", "rms_norm_epsilon", epsilon),
-             activation(activation_field, "gelu_pytorch_tanh", true),
+             std::move(activation_rule),
              dropouts("attention_dropout", "", 0),
              tied(true),
              embedding_scale(),
              truth("attention_bias", "use_bias_in_attn_linear", false),
-             always("use_bias_in_mlp", false)};
+             always("use_bias_in_mlp", false),
+             refusing("use_bidirectional_attention", false, "attention is causal here")};
   return f;
 }
 
@@ -140,14 +170,13 @@ void add(std::vector<Rule>& rules, std::vector<Rule> more) {
 }  // namespace
 
 Family gemma() {
-  Family f = like_gemma("gemma", "GemmaForCausalLM", "hidden_act", 1e-6);
-  add(f.rules, {rope({}), only("hidden_activation", "gelu_pytorch_tanh",
-                               "hidden_act must hold the same activation")});
+  Family f = like_gemma("gemma", "GemmaForCausalLM", either_activation(), 1e-6);
+  add(f.rules, {rope({})});
   return f;
 }
 
 Family gemma2() {
-  Family f = like_gemma("gemma2", "Gemma2ForCausalLM", "hidden_activation", 1e-6);
+  Family f = like_gemma("gemma2", "Gemma2ForCausalLM", new_activation(), 1e-6);
   surround(f);
   add(f.rules, {rope({}), always("norm_placement", "both"), score_scale(),
                 softcap("attn_logit_softcapping", "attention_logit_softcap", 50),
@@ -158,7 +187,7 @@ Family gemma2() {
 }
 
 Family gemma3() {
-  Family f = like_gemma("gemma3_text", "Gemma3ForCausalLM", "hidden_activation", 1e-6);
+  Family f = like_gemma("gemma3_text", "Gemma3ForCausalLM", new_activation(), 1e-6);
   surround(f);
   add(f.rules,
       {two_bases(), always("norm_placement", "both"), always("use_qk_layernorm", "head"),

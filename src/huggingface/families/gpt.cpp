@@ -42,7 +42,7 @@ Rule rotary_entries() {
             }
             keys["rotary_pct"] = share;
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             const std::int64_t width =
                 whole(keys, "hidden_size", 0) / whole(keys, "num_attention_heads", 1);
             config["rotary_dim"] = static_cast<std::int64_t>(real(keys, "rotary_pct", 1) *
@@ -57,7 +57,7 @@ Rule all_biases() {
               keys[key] = true;
             }
           },
-          [](const Keys&, Json&) {}};
+          [](const Keys&, OrderedJson&) {}};
 }
 
 void add(std::vector<Rule>& rules, std::vector<Rule> more) {

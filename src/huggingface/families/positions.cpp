@@ -48,17 +48,33 @@ void read_scaling(Fields& config, std::int64_t most_positions, Keys& keys) {
     if (!config.has(name)) continue;
     keys[fmt::format("rope_scaling.{}", name)] = config.number(name, 0);
   }
+  if (type == "dynamic") {
+    config.require(kLength, most_positions, "dynamic scales from max_position_embeddings");
+  }
   if (known->needs_length) {
-    keys[fmt::format("rope_scaling.{}", kLength)] = config.count(kLength, most_positions);
+    keys[fmt::format("rope_scaling.{}", kLength)] =
+        config.has(kLength) ? config.count(kLength) : most_positions;
   } else {
     config.pass(kLength);
   }
 }
 
-Json written_scaling(const Keys& keys) {
+void read_either_scaling(Fields& five, Fields& four, std::int64_t most_positions, Keys& keys) {
+  Keys of_five;
+  Keys of_four;
+  read_scaling(five, most_positions, of_five);
+  read_scaling(four, most_positions, of_four);
+  TRM_REQUIRE(of_five.empty() || of_four.empty() || of_five == of_four,
+              "{} and {} scale in two ways; only one of them can be meant", five.where(),
+              four.where());
+  keys.merge(of_five);
+  keys.merge(of_four);
+}
+
+OrderedJson written_scaling(const Keys& keys) {
   const Json* type = find(keys, "rope_scaling.type");
   if (type == nullptr || *type == "none") return nullptr;
-  Json scaling{{"rope_type", *type}, {"factor", real(keys, "rope_scaling.factor", 1)}};
+  OrderedJson scaling{{"rope_type", *type}, {"factor", real(keys, "rope_scaling.factor", 1)}};
   const auto* const known =
       std::ranges::find(scalings(), type->get<std::string>(), &Scaling::type);
   if (known == scalings().end()) return nullptr;
@@ -90,15 +106,14 @@ Rule rope(RopeWords words) {
       keys["rotary_pct"] = share;
     }
     five.require("partial_rotary_factor", share, "this family rotates whole heads");
-    read_scaling(five, positions, keys);
-    read_scaling(four, positions, keys);
+    read_either_scaling(five, four, positions, keys);
     five.require_all_read();
     four.require_all_read();
   };
-  const auto write = [words](const Keys& keys, Json& config) {
+  const auto write = [words](const Keys& keys, OrderedJson& config) {
     config[words.base] = real(keys, "rotary_emb_base", words.usual_base);
     if (!words.share.empty()) config[words.share] = real(keys, "rotary_pct", words.usual_share);
-    const Json scaling = written_scaling(keys);
+    const OrderedJson scaling = written_scaling(keys);
     if (!scaling.is_null()) config["rope_scaling"] = scaling;
   };
   return {read, write};
@@ -140,9 +155,9 @@ Rule window() {
             require_layers(config, read_sliding_layers(config, layers), !none);
             if (!none) keys["sliding_window_width"] = config.count("sliding_window", kUsual);
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             const std::int64_t width = whole(keys, "sliding_window_width", 0);
-            config["sliding_window"] = width > 0 ? Json(width) : Json(nullptr);
+            config["sliding_window"] = width > 0 ? OrderedJson(width) : OrderedJson(nullptr);
           }};
 }
 
@@ -152,9 +167,10 @@ Rule switched_window() {
             const std::int64_t layers = whole(keys, "num_layers", 0);
             const std::vector<bool> sliding = read_sliding_layers(config, layers);
             const bool used = config.truth("use_sliding_window", false);
-            const std::int64_t width = config.count("sliding_window", kUsual);
+            const bool none = config.written("sliding_window") && !config.has("sliding_window");
+            const std::int64_t width = none ? 0 : config.count("sliding_window", kUsual);
             const double without = config.number("max_window_layers", 28);
-            const bool slides = used && without < static_cast<double>(layers);
+            const bool slides = used && !none && without < static_cast<double>(layers);
             TRM_REQUIRE(!slides || without == 0,
                         "{}: use_sliding_window with max_window_layers {} of {} layers gives "
                         "some layers a window; all or none can have one here",
@@ -162,10 +178,10 @@ Rule switched_window() {
             require_layers(config, sliding, slides);
             if (slides) keys["sliding_window_width"] = width;
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             const std::int64_t width = whole(keys, "sliding_window_width", 0);
             config["use_sliding_window"] = width > 0;
-            config["sliding_window"] = width > 0 ? Json(width) : Json(nullptr);
+            config["sliding_window"] = width > 0 ? OrderedJson(width) : OrderedJson(nullptr);
             config["max_window_layers"] = width > 0 ? 0 : whole(keys, "num_layers", 0);
           }};
 }
@@ -188,11 +204,11 @@ Rule alternating_window(std::int64_t usual_pattern, std::int64_t usual_width) {
     keys["sliding_window_width"] = width;
     keys["sliding_window_pattern"] = pattern;
   };
-  const auto write = [=](const Keys& keys, Json& config) {
+  const auto write = [=](const Keys& keys, OrderedJson& config) {
     const std::int64_t pattern = whole(keys, "sliding_window_pattern", usual_pattern);
     config["sliding_window"] = whole(keys, "sliding_window_width", usual_width);
     config["sliding_window_pattern"] = pattern;
-    Json types = Json::array();
+    OrderedJson types = OrderedJson::array();
     for (std::int64_t i = 0; i < whole(keys, "num_layers", 0); ++i) {
       types.push_back(pattern > 0 && (i + 1) % pattern == 0 ? "full_attention"
                                                             : "sliding_attention");

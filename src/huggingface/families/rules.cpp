@@ -56,19 +56,21 @@ std::int64_t whole(const Keys& keys, const std::string& key, std::int64_t usual)
 }
 
 Rule count(std::string field, std::string key) {
-  return {
-      [field, key](Fields& config, Keys& keys) { keys[key] = config.count(field); },
-      [field, key](const Keys& keys, Json& config) { config[field] = whole(keys, key, 0); }};
+  return {[field, key](Fields& config, Keys& keys) { keys[key] = config.count(field); },
+          [field, key](const Keys& keys, OrderedJson& config) {
+            config[field] = whole(keys, key, 0);
+          }};
 }
 
 Rule number(std::string field, std::string key, double usual) {
-  return {[=](Fields& config, Keys& keys) { keys[key] = config.number(field, usual); },
-          [=](const Keys& keys, Json& config) { config[field] = real(keys, key, usual); }};
+  return {
+      [=](Fields& config, Keys& keys) { keys[key] = config.number(field, usual); },
+      [=](const Keys& keys, OrderedJson& config) { config[field] = real(keys, key, usual); }};
 }
 
 Rule truth(std::string field, std::string key, bool usual) {
   return {[=](Fields& config, Keys& keys) { keys[key] = config.truth(field, usual); },
-          [=](const Keys& keys, Json& config) {
+          [=](const Keys& keys, OrderedJson& config) {
             const Json* value = find(keys, key);
             config[field] = value == nullptr ? usual : value->get<bool>();
           }};
@@ -79,24 +81,24 @@ Rule tied(bool usual) {
   return {[=](Fields& config, Keys& keys) {
             keys["no_weight_tying"] = !config.truth(field, usual);
           },
-          [=](const Keys& keys, Json& config) {
+          [=](const Keys& keys, OrderedJson& config) {
             const Json* untied = find(keys, "no_weight_tying");
             config[field] = untied == nullptr || !untied->get<bool>();
           }};
 }
 
 Rule always(std::string key, Json value) {
-  return {[=](Fields&, Keys& keys) { keys[key] = value; }, [](const Keys&, Json&) {}};
+  return {[=](Fields&, Keys& keys) { keys[key] = value; }, [](const Keys&, OrderedJson&) {}};
 }
 
 Rule only(std::string field, Json value, std::string why) {
   return {[=](Fields& config, Keys&) { config.require(field, value, why); },
-          [=](const Keys&, Json& config) { config[field] = value; }};
+          [=](const Keys&, OrderedJson& config) { config[field] = value; }};
 }
 
 Rule refusing(std::string field, Json value, std::string why) {
   return {[=](Fields& config, Keys&) { config.require(field, value, why); },
-          [](const Keys&, Json&) {}};
+          [](const Keys&, OrderedJson&) {}};
 }
 
 Rule activation(std::string field, std::string usual, bool gate) {
@@ -105,7 +107,7 @@ Rule activation(std::string field, std::string usual, bool gate) {
     keys["activation"] = gate ? w.gated : w.plain;
     if (!gate) keys["bias_gelu_fusion"] = w.tanh;
   };
-  const auto write = [=](const Keys& keys, Json& config) {
+  const auto write = [=](const Keys& keys, OrderedJson& config) {
     const Json* name = find(keys, "activation");
     const Json* tanh = find(keys, "bias_gelu_fusion");
     const bool approximate = !gate && tanh != nullptr && tanh->get<bool>();
@@ -126,16 +128,17 @@ Rule gated_width() {
   return {[](Fields& config, Keys& keys) {
             keys["intermediate_size"] = 3 * config.count("intermediate_size");
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             config["intermediate_size"] = whole(keys, "intermediate_size", 0) / 3;
           }};
 }
 
 Rule plain_width(std::string field) {
   return {[=](Fields& config, Keys& keys) {
-            keys["intermediate_size"] = config.count(field, 4 * whole(keys, "hidden_size", 0));
+            keys["intermediate_size"] =
+                config.has(field) ? config.count(field) : 4 * whole(keys, "hidden_size", 0);
           },
-          [=](const Keys& keys, Json& config) {
+          [=](const Keys& keys, OrderedJson& config) {
             config[field] = whole(keys, "intermediate_size", 0);
           }};
 }
@@ -144,9 +147,10 @@ Rule grouped_heads() {
   return {[](Fields& config, Keys& keys) {
             const std::int64_t heads = config.count("num_attention_heads");
             keys["num_attention_heads"] = heads;
-            keys["num_kv_heads"] = config.count("num_key_value_heads", heads);
+            keys["num_kv_heads"] =
+                config.has("num_key_value_heads") ? config.count("num_key_value_heads") : heads;
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             const std::int64_t heads = whole(keys, "num_attention_heads", 0);
             config["num_attention_heads"] = heads;
             config["num_key_value_heads"] = whole(keys, "num_kv_heads", heads);
@@ -158,10 +162,11 @@ Rule head_width(std::int64_t usual) {
             const std::int64_t heads = whole(keys, "num_attention_heads", 1);
             const std::int64_t hidden = whole(keys, "hidden_size", 0);
             const std::int64_t quotient = hidden % heads == 0 ? hidden / heads : 0;
-            const std::int64_t width = config.count("head_dim", usual > 0 ? usual : quotient);
+            const bool by_quotient = usual == 0 && !config.has("head_dim");
+            const std::int64_t width = by_quotient ? quotient : config.count("head_dim", usual);
             if (width != quotient) keys["kv_channels"] = width;
           },
-          [](const Keys& keys, Json& config) {
+          [](const Keys& keys, OrderedJson& config) {
             const std::int64_t heads = whole(keys, "num_attention_heads", 1);
             const std::int64_t quotient = whole(keys, "hidden_size", 0) / heads;
             const std::int64_t width = whole(keys, "kv_channels", 0);
@@ -174,7 +179,7 @@ Rule dropouts(std::string attention, std::string hidden, double usual) {
             keys["attention_dropout"] = config.number(attention, usual);
             if (!hidden.empty()) keys["hidden_dropout"] = config.number(hidden, usual);
           },
-          [=](const Keys& keys, Json& config) {
+          [=](const Keys& keys, OrderedJson& config) {
             config[attention] = real(keys, "attention_dropout", 0);
             if (!hidden.empty()) config[hidden] = real(keys, "hidden_dropout", 0);
           }};

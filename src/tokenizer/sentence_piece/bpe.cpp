@@ -18,6 +18,8 @@ namespace trireme::sentence_piece {
 namespace {
 
 constexpr int kNone = -1;
+/// The index takes time that grows with the square of a piece's length.
+constexpr std::size_t kLongestIndexed = 1024;
 
 struct Symbol {
   int previous = kNone;
@@ -71,6 +73,8 @@ class BpeSegmenter final : public Segmenter {
   // Which pairs of pieces are a piece, by the order of scores; equal scores have equal ranks.
   void index_pairs() {
     const std::vector<Piece>& all = pieces_.pieces();
+    const auto is_long = [](const Piece& p) { return p.text.size() > kLongestIndexed; };
+    if (std::any_of(all.begin(), all.end(), is_long)) return;
     std::vector<float> scores;
     for (const Piece& piece : all) scores.push_back(piece.score);
     std::sort(scores.begin(), scores.end(), std::greater<>());

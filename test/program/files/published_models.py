@@ -6,6 +6,7 @@ both ways, and the errors of each.
 
 """
 import json
+import shutil
 import struct
 import sys
 import unittest
@@ -94,6 +95,23 @@ class PublishedModels(unittest.TestCase):
         deck = self.deck(second, "second")
         self.assertEqual(self.losses(deck), self.losses(deck, f"load={first}"))
 
+    def test_the_kept_tokenizer_is_written(self):
+        model, run = self.folder / "spoken", self.folder / "spoken_run"
+        shutil.copytree(MODELS / "llama", model)
+        vocabulary = {"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}
+        (model / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+        (model / "merges.txt").write_text("#version: 0.2\na b\n", encoding="utf-8")
+        program.run_well(1, "convert", model, f"{run}/")
+        (model / "tokenizer.json").write_text("{}", encoding="utf-8")  # another one, later
+        out = self.folder / "spoken_out"
+        said = program.run_well(1, "convert", run, f"{out}//")
+        self.assertNotIn("no tokenizer", said)
+        written = json.loads((out / "tokenizer.json").read_text(encoding="utf-8"))
+        self.assertEqual(written["model"]["vocab"], vocabulary)
+        self.assertEqual(written["added_tokens"][0]["single_word"], False)
+        self.assertFalse((out / "vocab.json").exists())
+        self.assertEqual(list(self.folder.glob("spoken*/*.tmp")), [])
+
     def test_trained_halves_are_written_from_masters(self):
         deck = self.deck(MODELS / "qwen2", "halves")
         run = self.folder / "halves"
@@ -123,6 +141,7 @@ class PublishedModels(unittest.TestCase):
                 (("convert", self.folder / "none", self.folder / "x"), "not a folder"),
                 (("convert", self.data, self.folder / "x"), "convert data"),
                 (("convert", self.folder, self.folder / "x"), "neither a checkpoint"),
+                (("convert", MODELS / "llama", ""), "TO is empty"),
                 (("deck", self.folder), "no config.json")):
             done = program.run(1, *words)
             self.assertEqual(done.returncode, 1, words)
