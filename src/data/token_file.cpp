@@ -82,7 +82,7 @@ TokenFile::TokenFile(const std::string& path, DocumentCheck check) : path_(path)
   documents_ = documents_in_.count - 1;
   TRM_REQUIRE(documents_ >= 0, "{}: the dataset is empty", documents_in_.where);
   if (version_ > kOldestSealed) open_companions(*file);
-  static_cast<void>(OpenTokenFiles::instance().get(this, [&] { return file; }));
+  static_cast<void>(OpenTokenFiles::instance().get(this, [&] { return Opened(file); }));
   if (check == DocumentCheck::none) return;
   check_documents([](std::int64_t) {});
   if (version_ > 1) return;

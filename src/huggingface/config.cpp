@@ -10,6 +10,7 @@
 #include "trireme/core/error.hpp"
 #include "trireme/deck/keys.hpp"
 #include "trireme/deck/show.hpp"
+#include "trireme/huggingface/model_folder.hpp"
 
 #include "deck_text.hpp"
 

@@ -54,8 +54,8 @@ ops::QkNormRule QkNormalization::rule(const AttentionShape& shape) const {
 
 Tensor QkNormalization::sums_of(const Exec& ex, const ops::QkNormSums& op) const {
   ops::QkNormSums all = op;
-  const Tensor sums = ex.make(accumulator_type(op.qkv.dtype()),
-                              Shape{op.qkv.rows(), 2 * op.norm.layout().norms()});
+  Tensor sums = ex.make(accumulator_type(op.qkv.dtype()),
+                        Shape{op.qkv.rows(), 2 * op.norm.layout().norms()});
   all.sums = sums;
   ops::qk_norm_sums(ex, all);
   if (rule_.rows && tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);

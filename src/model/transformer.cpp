@@ -140,7 +140,7 @@ double flops_of_partial_training(const ModelConfig& config) {
   std::int64_t n = 0;
   visit_model(config, [&](int unit, const Parameter& p) {
     if (unit == 0) return;
-    const int passes = 1 + (unit >= first ? 1 : 0) + (p.trains ? 1 : 0);
+    const std::int64_t passes = 1 + (unit >= first ? 1 : 0) + (p.trains ? 1 : 0);
     n += 2 * passes * p.global_shape.count();
   });
   auto operations = static_cast<double>(n);

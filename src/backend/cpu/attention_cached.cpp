@@ -58,7 +58,10 @@ template <class T>
 class Chunk {
  public:
   Chunk(const ops::AttentionCached& op, const Partial<T>& form)
-      : op_(op), form_(form), queries_(op.qkv), scores_(op.shape.queries_per_kv * kBlock) {}
+      : op_(op),
+        form_(form),
+        queries_(op.qkv),
+        scores_(static_cast<std::size_t>(op.shape.queries_per_kv * kBlock)) {}
 
   /// `W` is the type in which the cache is stored.
   template <class W>

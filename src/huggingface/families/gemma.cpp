@@ -45,7 +45,7 @@ Rule score_scale() {
 }
 
 /// A cap that null switches off.
-Rule softcap(std::string field, std::string key, double usual) {
+Rule softcap(const std::string& field, const std::string& key, double usual) {
   return {[=](Fields& config, Keys& keys) {
             const double missing = config.written(field) ? 0 : usual;
             const double cap = config.number(field, missing);

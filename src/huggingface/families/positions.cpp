@@ -88,7 +88,7 @@ OrderedJson written_scaling(const Keys& keys) {
   return scaling;
 }
 
-Rule rope(RopeWords words) {
+Rule rope(const RopeWords& words) {
   const auto read = [words](Fields& config, Keys& keys) {
     keys["pos_emb"] = "rotary";
     const std::int64_t positions = whole(keys, "max_position_embeddings", 0);

@@ -55,20 +55,20 @@ std::int64_t whole(const Keys& keys, const std::string& key, std::int64_t usual)
   return value != nullptr && value->is_number_integer() ? value->get<std::int64_t>() : usual;
 }
 
-Rule count(std::string field, std::string key) {
+Rule count(const std::string& field, const std::string& key) {
   return {[field, key](Fields& config, Keys& keys) { keys[key] = config.count(field); },
           [field, key](const Keys& keys, OrderedJson& config) {
             config[field] = whole(keys, key, 0);
           }};
 }
 
-Rule number(std::string field, std::string key, double usual) {
+Rule number(const std::string& field, const std::string& key, double usual) {
   return {
       [=](Fields& config, Keys& keys) { keys[key] = config.number(field, usual); },
       [=](const Keys& keys, OrderedJson& config) { config[field] = real(keys, key, usual); }};
 }
 
-Rule truth(std::string field, std::string key, bool usual) {
+Rule truth(const std::string& field, const std::string& key, bool usual) {
   return {[=](Fields& config, Keys& keys) { keys[key] = config.truth(field, usual); },
           [=](const Keys& keys, OrderedJson& config) {
             const Json* value = find(keys, key);
@@ -87,21 +87,21 @@ Rule tied(bool usual) {
           }};
 }
 
-Rule always(std::string key, Json value) {
+Rule always(const std::string& key, const Json& value) {
   return {[=](Fields&, Keys& keys) { keys[key] = value; }, [](const Keys&, OrderedJson&) {}};
 }
 
-Rule only(std::string field, Json value, std::string why) {
+Rule only(const std::string& field, const Json& value, const std::string& why) {
   return {[=](Fields& config, Keys&) { config.require(field, value, why); },
           [=](const Keys&, OrderedJson& config) { config[field] = value; }};
 }
 
-Rule refusing(std::string field, Json value, std::string why) {
+Rule refusing(const std::string& field, const Json& value, const std::string& why) {
   return {[=](Fields& config, Keys&) { config.require(field, value, why); },
           [](const Keys&, OrderedJson&) {}};
 }
 
-Rule activation(std::string field, std::string usual, bool gate) {
+Rule activation(const std::string& field, const std::string& usual, bool gate) {
   const auto read = [=](Fields& config, Keys& keys) {
     const Word& w = word_of(config.word(field, usual), config, field);
     keys["activation"] = gate ? w.gated : w.plain;
@@ -133,7 +133,7 @@ Rule gated_width() {
           }};
 }
 
-Rule plain_width(std::string field) {
+Rule plain_width(const std::string& field) {
   return {[=](Fields& config, Keys& keys) {
             keys["intermediate_size"] =
                 config.has(field) ? config.count(field) : 4 * whole(keys, "hidden_size", 0);
@@ -174,7 +174,7 @@ Rule head_width(std::int64_t usual) {
           }};
 }
 
-Rule dropouts(std::string attention, std::string hidden, double usual) {
+Rule dropouts(const std::string& attention, const std::string& hidden, double usual) {
   return {[=](Fields& config, Keys& keys) {
             keys["attention_dropout"] = config.number(attention, usual);
             if (!hidden.empty()) keys["hidden_dropout"] = config.number(hidden, usual);

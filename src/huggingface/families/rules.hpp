@@ -12,30 +12,32 @@
 namespace trireme::huggingface {
 
 /// A whole number that must be there.
-[[nodiscard]] Rule count(std::string field, std::string key);
+[[nodiscard]] Rule count(const std::string& field, const std::string& key);
 /// A number, or `usual` where the field is missing.
-[[nodiscard]] Rule number(std::string field, std::string key, double usual);
-[[nodiscard]] Rule truth(std::string field, std::string key, bool usual);
+[[nodiscard]] Rule number(const std::string& field, const std::string& key, double usual);
+[[nodiscard]] Rule truth(const std::string& field, const std::string& key, bool usual);
 /// tie_word_embeddings, the opposite of no_weight_tying.
 [[nodiscard]] Rule tied(bool usual);
 /// A key that every model of the family has, such as norm: rmsnorm.
-[[nodiscard]] Rule always(std::string key, Json value);
+[[nodiscard]] Rule always(const std::string& key, const Json& value);
 /// A field whose other values this program can't compute.
-[[nodiscard]] Rule only(std::string field, Json value, std::string why);
+[[nodiscard]] Rule only(const std::string& field, const Json& value, const std::string& why);
 /// Like only(), for a field that is not written.
-[[nodiscard]] Rule refusing(std::string field, Json value, std::string why);
+[[nodiscard]] Rule refusing(const std::string& field, const Json& value,
+                            const std::string& why);
 /// The activation; `gate` says that the MLP has a gate.
-[[nodiscard]] Rule activation(std::string field, std::string usual, bool gate);
+[[nodiscard]] Rule activation(const std::string& field, const std::string& usual, bool gate);
 /// The inner width. A gated MLP's key is three times that, as in GPT-NeoX.
 [[nodiscard]] Rule gated_width();
 /// The inner width of a plain MLP; null or missing: 4 hidden_size.
-[[nodiscard]] Rule plain_width(std::string field);
+[[nodiscard]] Rule plain_width(const std::string& field);
 /// num_attention_heads and num_key_value_heads.
 [[nodiscard]] Rule grouped_heads();
 /// head_dim, apart from hidden_size / num_attention_heads. `usual`: 0 means this quotient.
 [[nodiscard]] Rule head_width(std::int64_t usual = 0);
 /// Dropout of attention, and of embedding and branches: `hidden` may be empty.
-[[nodiscard]] Rule dropouts(std::string attention, std::string hidden, double usual);
+[[nodiscard]] Rule dropouts(const std::string& attention, const std::string& hidden,
+                            double usual);
 /// Base, share and scaling of rotary embedding, in the words of transformers 4 or 5.
 struct RopeWords {
   std::string base = "rope_theta";
@@ -43,7 +45,7 @@ struct RopeWords {
   std::string share = "";  ///< field of the rotated share; empty: all is rotated
   double usual_share = 1;
 };
-[[nodiscard]] Rule rope(RopeWords words);
+[[nodiscard]] Rule rope(const RopeWords& words);
 /// sliding_window of all layers.
 [[nodiscard]] Rule window();
 /// Qwen's use_sliding_window, sliding_window and max_window_layers.
