@@ -139,7 +139,7 @@ constexpr FieldFault kFieldFaults[] = {
     {"llama", "intermediate_size", "44", "wrong in shape"},
     {"llama", "num_hidden_layers", "10000", "num_hidden_layers (n_layer) is 10000"},
     {"gpt2", "n_layer", "10000", "num_hidden_layers (n_layer) is 10000"},
-    {"llama", "head_dim", "100000", "more than the"},
+    {"llama", "head_dim", "100000", "the sizes don't fit"},
     {"llama", "tie_word_embeddings", "0", "must be true or false"},
     {"llama_dynamic", "rope_scaling",
      R"({"type": "dynamic", "factor": 3, "original_max_position_embeddings": 8})",
