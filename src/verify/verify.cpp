@@ -154,7 +154,7 @@ class Verification {
     const auto& names =
         kind == VerifyKind::output ? reference_.names.outputs : reference_.names.parameters;
     const bool of_trained = kind == VerifyKind::gradient || kind == VerifyKind::master;
-    std::vector<std::size_t> numbers;  // of the names that are compared
+    std::vector<std::size_t> numbers;  // which names are compared
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (names[i].trains || !of_trained) numbers.push_back(i);
     }
