@@ -115,7 +115,12 @@ KeptTokenizer tokenizer_for(const std::string& folder, const Deck& deck,
     return key == "vocab_file" || key == "tokenizer_type";
   });
   if (named) {
-    const auto tokenizer = open_deck_tokenizer(deck);  // an error, where it can't be opened
+    std::unique_ptr<Tokenizer> tokenizer;
+    const auto failure = failure_of([&] { tokenizer = open_deck_tokenizer(deck); });
+    if (failure) {
+      throw failure->saying(
+          fmt::format("vocab_file: {}: {}", deck.vocab_file, failure->what()));
+    }
     if (tokenizer != nullptr) return {tokenizer->kind(), tokenizer->definition()};
   } else if (!huggingface::is_model_folder(folder)) {
     const RunState state = CheckpointReader(folder).state();

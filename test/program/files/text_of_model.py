@@ -173,7 +173,7 @@ class Generate(unittest.TestCase):
                 ((self.run_folder, "--chat", "none", "--prompt", "ka"), "choose from chatml"),
                 ((self.run_folder, "--prompt", "ka", "--output", "no/where"), "no/where"),
                 ((self.run_folder, "--set", "vocab_file=no/where", "--set", "data_path=null",
-                  "--prompt", "ka"), "no tokenizer is known"),
+                  "--prompt", "ka"), "vocab_file: no/where: "),
                 ((self.run_folder, "--set", "text_gen_type=precompute"), "--logprobs"),
                 ((), "generate needs a model")):
             done = self.start(1, *words)
