@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(a_changed_index) {
   read_all(folder / "data");
   const std::string index = test::bytes_of(folder / "data.idx");
   const std::string tokens = test::bytes_of(folder / "data.bin");
-  test::try_changed([&](Changer& changer) {
+  test::try_changed(10000, [&](Changer& changer) {
     test::write_bytes(folder / "data.idx", changer.changed(index, index));
     const bool less = changer.below(4) == 0;
     test::write_bytes(folder / "data.bin", less ? changer.changed(tokens, tokens) : tokens);
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(a_changed_shard_of_llmc) {
   test::write_shard<std::uint16_t>(folder / "x.bin", 20240520, 1, {1, 2, 3, 4, 50256}, 5);
   read_all(folder / "x.bin");
   const std::string shard = test::bytes_of(folder / "x.bin");
-  test::try_changed([&](Changer& changer) {
+  test::try_changed(20000, [&](Changer& changer) {
     std::string changed = shard;
     changed.replace(0, 12, changer.changed(shard.substr(0, 12), shard));
     if (changer.below(2) == 0) changed = changer.changed(changed, shard);
@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(changed_json_lines) {
   const test::TemporaryFolder folder(test::memory_folder());
   const std::vector<RecordKind> kinds = {RecordKind::text, RecordKind::chat, RecordKind::pairs,
                                          RecordKind::labelled};
-  test::try_changed([&](Changer& changer) {
+  test::try_changed(1000, [&](Changer& changer) {
     std::string lines;
     for (std::size_t n = 1 + changer.below(4); n > 0; --n) {
       lines += kLines[changer.below(kLines.size())] + "\n";
