@@ -17,8 +17,8 @@ namespace trireme {
 
 class TaskRuns {
  public:
-  /// Reads the tasks on rank 0, and fits all questions into the model once, so that a fault of
-  /// a file ends the run at its start. Throws Error on all ranks. Collective.
+  /// Reads the tasks on rank 0, and fits all questions into the model once. A fault of a file
+  /// so ends the run at its start. Throws Error on all ranks. Collective.
   TaskRuns(const Deck& deck, const Exec& ex, const Mesh& mesh, Trainer& trainer);
 
   [[nodiscard]] bool due(std::int64_t iteration) const;

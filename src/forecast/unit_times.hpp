@@ -48,7 +48,7 @@ class MeshLinks {
 
 /// What backward does in a unit.
 struct UnitTraining {
-  double share = 1;             ///< of the parameters, those that train
+  double share = 1;             ///< parameters that train, among all
   bool has_backward = true;     ///< false below the first unit that trains
   bool passes_gradient = true;  ///< units below need the gradient of the input
   friend auto operator<=>(const UnitTraining&, const UnitTraining&) = default;

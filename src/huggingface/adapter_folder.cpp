@@ -54,7 +54,8 @@ bool leaves_base(const Json& beginning) {
 
 /// The folder that `base_model_name_or_path` names, from here or from beside the adapters.
 std::string find_base(const std::string& folder, const std::string& name) {
-  for (const std::string& path : {name, (fs::path(folder) / name).lexically_normal().string()}) {
+  for (const std::string& path :
+       {name, (fs::path(folder) / name).lexically_normal().string()}) {
     if (!name.empty() && exists(path + "/config.json") && !is_adapter_folder(path)) return path;
   }
   throw Error(
@@ -150,8 +151,8 @@ AdapterWeights::AdapterWeights(const AdapterFacts& facts, const Family& family,
     if (map.shape.rank() != 2 || !parameter.starts_with("model/layers.")) continue;
     const std::string matrix =
         parameter.substr(kModel.size(), parameter.size() - kModel.size() - kWeight.size());
-    if (has_adapter(chosen, matrix))
-      adapters_.try_emplace(matrix, Adapter{.matrix = map.shape});
+    if (!has_adapter(chosen, matrix)) continue;
+    adapters_.try_emplace(matrix, Adapter{.matrix = map.shape});
   }
   require_all_used();
 }
@@ -186,7 +187,7 @@ bool AdapterWeights::equal(const std::string& a, const std::string& b) {
 void AdapterWeights::add(const std::string& parameter, const TensorMap& map) {
   Adapter adapter{.matrix = map.shape};
   std::map<std::string, std::int64_t> columns;  // where the B of a published tensor begins
-  std::map<std::string, std::int64_t> rows;     // of a published tensor
+  std::map<std::string, std::int64_t> rows;     // published tensors have so many
   for (const RowRun& run : map.runs) {
     rows[run.tensor] =
         std::max(rows[run.tensor], run.there + (run.count - 1) * run.step_there + 1);

@@ -37,9 +37,9 @@ struct AdapterFacts {
 /// published model's folder can be found.
 [[nodiscard]] AdapterFacts read_adapter_config(const std::string& folder);
 
-/// A and B of every matrix, under the names of parameters. Where a matrix here is several
-/// there, such as queries, keys and values, it takes all their adapters side by side, and
-/// rank() is that of the widest. What no adapter fills is zero.
+/// A and B of every matrix, under the names of parameters. A matrix here may be several there,
+/// such as queries, keys and values. It takes all their adapters side by side, and the widest
+/// matrix decides the rank of all. What no adapter fills is zero.
 class AdapterWeights final : public WeightSource {
  public:
   /// `model` is the published model's. Throws Error if a tensor is missing, not known, or of
@@ -67,8 +67,7 @@ class AdapterWeights final : public WeightSource {
   struct Adapter {
     Shape matrix;
     std::vector<Part> parts;
-    std::vector<std::pair<RowRun, std::int64_t>>
-        rows;  ///< of a B, and the column they begin at
+    std::vector<std::pair<RowRun, std::int64_t>> rows;  ///< in a B, and their first column here
   };
   void add(const std::string& parameter, const TensorMap& map);
   /// The name of the published tensor's A, or else empty.
@@ -83,7 +82,7 @@ class AdapterWeights final : public WeightSource {
   std::string base_;  ///< first word of names in the whole model: "model."
   WeightFiles files_;
   std::int64_t rank_ = 0;
-  std::map<std::string, Adapter> adapters_;  ///< by the matrix's name
+  std::map<std::string, Adapter> adapters_;  ///< the key is the matrix's name
 };
 
 }  // namespace trireme::huggingface

@@ -20,7 +20,8 @@ void require_file_or_nothing(const std::string& path);
 
 /// The content of a regular file of at most `most_bytes` bytes. Throws Error that names it.
 [[nodiscard]] std::string read_file(
-    const std::string& path, std::int64_t most_bytes = std::numeric_limits<std::int64_t>::max());
+    const std::string& path,
+    std::int64_t most_bytes = std::numeric_limits<std::int64_t>::max());
 
 /// Appends `text` to a regular file in one write, and makes the file if `create` says so.
 /// Returns 0, or the errno of the call that failed. Returns EINVAL where no file stands, and

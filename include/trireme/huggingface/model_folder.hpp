@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A published model as Hugging Face transformers writes it: config.json and safetensors files
-// in one folder. A folder of adapters, as PEFT writes it, counts as the model that it names with
-// these adapters. The content of folders is not trusted.
+// in one folder. A folder of adapters, as PEFT writes it, counts as the model that it names,
+// with these adapters. The content of folders is not trusted.
 #pragma once
 
 #include <memory>

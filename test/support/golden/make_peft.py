@@ -4,12 +4,12 @@
 # make_hugging_face.py made: a folder for each case in huggingface/. PEFT computes logits and
 # loss in fp32.
 #
-# Needs: Python >= 3.10, PyTorch (a CPU build is enough), transformers >= 5, peft and safetensors.
+# Needs: Python >= 3.10, PyTorch (a CPU build is enough), transformers >= 5, peft, safetensors.
 # Usage: make_peft.py [CASE ...]      (default: all cases)
 #
-# Layout of a case: adapter_config.json and adapter_model.safetensors as save_pretrained() writes
-# them, where base_model_name_or_path is a path from the case's folder; and reference/ as in
-# make_hugging_face.py.
+# Layout of a case: adapter_config.json and adapter_model.safetensors as save_pretrained()
+# writes them, where base_model_name_or_path is a path from the case's folder; and reference/
+# as in make_hugging_face.py.
 import json
 import shutil
 import sys
