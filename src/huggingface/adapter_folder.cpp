@@ -240,6 +240,7 @@ LoraConfig AdapterWeights::lora() const {
   LoraConfig lora{.rank = rank_,
                   .alpha = facts_.alpha * (facts_.use_rslora ? std::sqrt(wider) : wider),
                   .dropout = facts_.dropout,
+                  .targets = {},
                   .use_rslora = facts_.use_rslora};
   std::set<std::string> targets;
   for (const auto& [matrix, adapter] : adapters_) {

@@ -25,7 +25,7 @@ namespace trireme::huggingface {
 /// What adapter_config.json says.
 struct AdapterFacts {
   std::string folder;
-  std::string base;  ///< the folder of the published model
+  std::string base{};  ///< the folder of the published model
   std::int64_t rank = 0;
   double alpha = 0;
   double dropout = 0;
@@ -66,8 +66,9 @@ class AdapterWeights final : public WeightSource {
   /// The adapter of a matrix here.
   struct Adapter {
     Shape matrix;
-    std::vector<Part> parts;
-    std::vector<std::pair<RowRun, std::int64_t>> rows;  ///< in a B, and their first column here
+    std::vector<Part> parts{};
+    std::vector<std::pair<RowRun, std::int64_t>>
+        rows{};  ///< in a B, and their first column here
   };
   void add(const std::string& parameter, const TensorMap& map);
   /// The name of the published tensor's A, or else empty.
