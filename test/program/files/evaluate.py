@@ -186,7 +186,7 @@ class Run(unittest.TestCase):
                     self.assertAlmostEqual(group[metric][1], found["value"], delta=1e-9)
                     self.assertAlmostEqual(group[f"{metric}_standard_error"][1],
                                            found["standard_error"], delta=1e-9)
-                    self.assertEqual(group[metric].attrs["unit"], b"1")
+                    self.assertEqual(group[metric].attrs["unit"], "1")
                     self.assertRegex(
                         out, rf"task +4/4 \| {task['name']} \|.*{metric} {found['value']:.4f}")
 
