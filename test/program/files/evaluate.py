@@ -176,6 +176,19 @@ class Run(unittest.TestCase):
                 written = b"".join(f.read_bytes() for f in events.iterdir())
                 self.assertIn(b"tasks/letters/acc_standard_error", written)
 
+    def test_missing_tasks_are_made_up_for(self):
+        """As after a stop that came while tasks were due: the last iteration has no rows."""
+        run = self.folder / "missing"
+        words = ("train", self.deck, "--set", f"save={run}", "--set", f"load={run}")
+        program.run_well(1, *words)
+        letters, _ = self.write_tasks()
+        for times in (1, 0):
+            out = program.run_well(1, *words, "--set", f"eval_tasks=[{letters}]", "--set",
+                                   "eval_tasks_iters=2")
+            self.assertEqual(out.count("| letters |"), times, out)
+            with h5py.File(run / "metrics.h5") as file:
+                self.assertEqual(list(file["tasks/letters/iteration"]), [4])
+
     def check_tasks_of_run(self, run, out, expected):
         with h5py.File(run / "metrics.h5") as file:
             for task in expected:
