@@ -52,6 +52,7 @@ class Verification {
  public:
   explicit Verification(const VerifySetup& setup)
       : setup_(setup), world_(*setup.mesh.world), deck_(setup.deck) {
+    deck_.zero.offload = {};  // changes no bit, and arrays in memory are compared
     // A graph doesn't show what its units computed.
     deck_.cuda_graphs = false;
     report_.bounds = verify_bounds(deck_.types);
@@ -233,6 +234,7 @@ Deck reference_deck(const Deck& deck, const MeshShape& mesh) {
   alone.sequence_parallel = false;
   alone.zero.stage = 0;
   alone.zero.reduce_once_per_step = false;
+  alone.zero.offload = {};
   alone.recompute = {};
   alone.cuda_graphs = false;
   alone.gradient_accumulation_steps *= mesh.dp;
