@@ -11,7 +11,18 @@
 
 namespace trireme {
 
-enum class OptimizerKind : std::uint8_t { adamw, sgd };
+enum class OptimizerKind : std::uint8_t {
+  adamw,
+  adam,  ///< decay is added to the gradient
+  sgd,
+  lion,
+  adagrad,
+  lamb,
+  adafactor,
+  muon,
+  madgrad,
+  sm3
+};
 
 /// Settings of the parameters whose names a pattern matches anywhere.
 struct LrGroup {
@@ -27,8 +38,22 @@ struct OptimizerConfig {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  bool bias_correction = true;  ///< AdamW divides moments by 1 − βᵗ
-  double momentum = 0;          ///< SGD
+  bool adam_w_mode = true;               ///< false: Adam is OptimizerKind::adam
+  bool bias_correction = true;           ///< Adam, AdamW and LAMB divide moments by 1 − βᵗ
+  double momentum = 0;                   ///< SGD, MADGRAD, Muon, SM3
+  double dampening = 0;                  ///< SGD
+  bool nesterov = false;                 ///< SGD
+  double beta = 0;                       ///< SM3
+  double lr_decay = 0;                   ///< Adagrad
+  double initial_accumulator_value = 0;  ///< Adagrad
+  double max_coeff = 10;                 ///< LAMB: most that a trust ratio may be
+  double min_coeff = 0.01;
+  double epsilon2 = 1e-3;     ///< Adafactor: least scale of a parameter
+  double beta2_decay = -0.8;  ///< Adafactor: the average forgets by t^beta2_decay
+  double clip_threshold = 1;  ///< Adafactor: largest root mean square of an update
+  double muon_lr = 0;         ///< Muon: instead of lr, for matrices; 0: lr
+  double adam_lr = 0;         ///< ... and for all other parameters
+  double peak_lr = 0;         ///< the schedule's lr, which muon_lr and adam_lr replace
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
   std::vector<LrGroup> lr_groups;  ///< a parameter takes the first that matches

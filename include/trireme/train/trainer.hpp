@@ -189,6 +189,12 @@ class Trainer {
   void visit_arrays(bool with_optimizer,
                     const std::function<void(const std::string& kind, std::size_t group,
                                              const FlatArray&)>& f) const;
+  /// Whether a parameter has the array of this kind: "optimizer/exp_avg_sq/".
+  [[nodiscard]] bool has_array(const std::string& kind, const Parameter& p) const;
+  /// A value for each row or column of a parameter, which all ranks of dp hold alike.
+  struct Factor;
+  [[nodiscard]] std::vector<Factor> factors() const;
+  void read_factor(WeightSource& source, const Factor& factor) const;
   [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,
                                       const FlatArray& array) const;
   /// Whether this rank stores its share of a sharded parameter.
