@@ -24,6 +24,9 @@ struct Trainer::Factor {
 
 namespace {
 
+/// Losses and norms of the last steps.
+constexpr const char* kHistory = "optimizer/step_history";
+
 /// A box of `p`'s own array in the global one.
 Box in_global(const Parameter& p, Box box) {
   for (int i = 0; i < box.offset.rank(); ++i) box.offset[i] += p.box.offset[i];
@@ -73,6 +76,11 @@ void Trainer::visit_arrays(bool with_optimizer,
   if (!with_optimizer) return;
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
     if (values_.has_masters(i)) f("optimizer/master/", i, values_.masters(i));
+  }
+  if (average_) {
+    for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+      if (flat_.groups()[i].trains) f("optimizer/ema/", i, average_->array(i));
+    }
   }
   optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
     f(fmt::format("optimizer/{}/", kind), group, array);
@@ -124,6 +132,12 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
     const int tp = f.equal_over_tp ? mesh_.shape.tp : 1;
     held.push_back({std::move(f.piece), mesh_.at.dp * tp + (tp > 1 ? mesh_.at.tp : 0),
                     mesh_.shape.dp * tp});
+  }
+  if (history_.defined() && mesh_.at.pp == 0) {
+    const View all = history_;
+    held.push_back({{kHistory, all.shape(), Box(Shape{0}, all.shape()), all},
+                    mesh_.at.dp * mesh_.shape.tp + mesh_.at.tp,
+                    mesh_.shape.dp * mesh_.shape.tp});
   }
   return held;
 }
@@ -217,6 +231,28 @@ void Trainer::read_factor(WeightSource& source, const Factor& factor) const {
   ex_.stream.synchronize();
 }
 
+void Trainer::read_history(WeightSource& source) const {
+  if (!history_.defined() || !source.has(kHistory)) return;
+  const View all = history_;
+  if (source.global_shape(kHistory) != all.shape()) return;  // another interval begins anew
+  std::vector<double> stored(static_cast<std::size_t>(all.count()));
+  source.read(kHistory, all.shape(), Box(Shape{0}, all.shape()),
+              View(stored.data(), DType::f64, all.shape()));
+  ex_.device.copy_from_host(all.raw(), stored.data(), all.bytes(), ex_.stream);
+  ex_.stream.synchronize();
+}
+
+void Trainer::read_averages(WeightSource& source) const {
+  for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+    const FlatGroup& g = flat_.groups()[i];
+    if (!g.trains) continue;
+    const bool saved = std::ranges::all_of(g.parameters, [&](const Parameter* p) {
+      return source.has("optimizer/ema/" + p->name);
+    });
+    if (saved) read_own(source, "optimizer/ema/", i, average_->array(i), false);
+  }
+}
+
 void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optimizer_steps) {
   wait_for_values();
   collectively(*mesh_.world, [&] {
@@ -228,6 +264,7 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
       read_own(source, fmt::format("optimizer/{}/", kind), group, array, false);
     });
     for (const Factor& f : factors()) read_factor(source, f);
+    read_history(source);
   });
   values_.take_masters();
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
@@ -240,6 +277,13 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
                  if (kind == "optimizer/master/") return;
                  gather_blocks(*mesh_.dp, flat_, group, array);
                });
+  if (average_) {
+    average_->restart();
+    if (with_optimizer) collectively(*mesh_.world, [&] { read_averages(source); });
+    for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
+      if (flat_.groups()[i].trains) gather_blocks(*mesh_.dp, flat_, i, average_->array(i));
+    }
+  }
   decided_.updates = static_cast<double>(with_optimizer ? optimizer_steps : 0);
   first_updates_ = decided_.updates;
   skipped_ = 0;

@@ -52,7 +52,8 @@ void element_update(const Exec& ex, const ElementUpdate& op);
 /// Runs decide() of step_state.hpp on a StepState on the device.
 struct DecideStep {
   StepRule rule;
-  View state;  ///< fp64 [StepState::kSlots]
+  View state;         ///< fp64 [StepState::kSlots]
+  View history = {};  ///< fp64 [StepRule::history()], if outliers are skipped
 };
 void decide_step(const Exec& ex, const DecideStep& op);
 

@@ -56,8 +56,22 @@ struct OptimizerConfig {
   double peak_lr = 0;         ///< the schedule's lr, which muon_lr and adam_lr replace
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
+  /// A step is skipped whose loss or norm is over sigma_factor standard deviations above the
+  /// mean of this many steps before; 0: none is skipped.
+  std::int64_t rolling_interval_length = 0;
+  double sigma_factor = 6;
   std::vector<LrGroup> lr_groups;  ///< a parameter takes the first that matches
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
+};
+
+/// An exponential moving average of the values: a ← decay·a + (1 − decay)·θ after every
+/// `every_n_steps`-th iteration that updates.
+struct AverageConfig {
+  bool enabled = false;
+  double decay = 0.999;
+  std::int64_t every_n_steps = 1;
+  bool validate_original = false;  ///< evaluate the values themselves
+  friend bool operator==(const AverageConfig&, const AverageConfig&) = default;
 };
 
 /// What ZeRO shards over dp (Rajbhandari et al., arXiv 1910.02054). Stage 1 shards masters and

@@ -148,7 +148,8 @@ void CpuKernels::run(Stream&, const ops::ElementUpdate& op) {
 }
 
 void CpuKernels::run(Stream&, const ops::DecideStep& op) {
-  decide(op.rule, *reinterpret_cast<StepState*>(op.state.data<double>()));
+  decide(op.rule, *reinterpret_cast<StepState*>(op.state.data<double>()),
+         op.history.empty() ? nullptr : op.history.data<double>());
 }
 
 }  // namespace trireme::cpu

@@ -13,6 +13,7 @@
 #
 # PyTorch's Muon iterates in bfloat16. Here its request for bfloat16 gets float64.
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -195,9 +196,9 @@ def main():
     torch.set_default_dtype(torch.float64)
     with h5py.File(output, "w") as out, AllDouble():
         out.attrs["case"] = np.bytes_(CASE)
+        packages = ("torch", "pytorch_optimizer", "torch_optimizer", "madgrad")
         out.attrs["made_with"] = np.bytes_(
-            f"torch {torch.__version__}, pytorch_optimizer "
-            f"{pytorch_optimizer.__version__ if hasattr(pytorch_optimizer, '__version__') else ''}"
+            ", ".join(f"{name} {version(name)}" for name in packages)
         )
         for name, (settings, make) in OPTIMIZERS.items():
             losses, norms = run(CASES[CASE], params, steps_tokens, settings, make)

@@ -183,8 +183,8 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
       decided);
 }
 
-__global__ void decide_kernel(StepRule rule, StepState* state) {
-  if (threadIdx.x == 0) decide(rule, *state);
+__global__ void decide_kernel(StepRule rule, StepState* state, double* history) {
+  if (threadIdx.x == 0) decide(rule, *state, history);
 }
 
 }  // namespace
@@ -223,7 +223,8 @@ void CudaKernels::run(Stream& s, const ops::Sgd& op) {
 
 void CudaKernels::run(Stream& s, const ops::DecideStep& op) {
   launch(decide_kernel, dim3(1), dim3(32), 0, native(s), op.rule,
-         reinterpret_cast<StepState*>(op.state.data<double>()));
+         reinterpret_cast<StepState*>(op.state.data<double>()),
+         op.history.empty() ? nullptr : op.history.data<double>());
 }
 
 }  // namespace trireme::cuda
