@@ -38,6 +38,9 @@ void fold(const Settings& settings, Draft& draft, Deck& deck);
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 
+/// The learning rate after the warm-up.
+[[nodiscard]] double highest_rate(const ScheduleConfig& schedule);
+
 /// Sets the defaults of a DeepSpeed file that no other deck's optimizer accompanies.
 void use_deepspeed_defaults(Draft& draft);
 /// Says which of these defaults hold, because `file` alone speaks of the optimizer.

@@ -38,6 +38,18 @@ void check_files(const Settings& settings, Deck& deck) {
          "{}: {} keeps a share on a GPU, which device: nvme does not; leave ratio out",
          path_of("ratio"), offload.ratio);
   }
+  if (const OptimizerRow& row = optimizer_row(deck.optimizer.kind); row.whole != nullptr) {
+    fail(place,
+         "{}: nvme does not work with optimizer.type: {}, which needs sums over whole "
+         "parameters. Use AdamW, Adam, SGD, Lion, Adagrad or MADGRAD, or device: none",
+         kDevice, row.name);
+  }
+  if (deck.ema.enabled) {
+    fail(place,
+         "{}: nvme does not work with ema.enable: true, which reads all masters in memory; "
+         "leave ema out, or use device: none",
+         kDevice);
+  }
   if (deck.checkpoint_writers_per_node > 0) {
     fail(place,
          "{}: nvme contradicts checkpoint.writers_per_node: {}, which copies the state into "

@@ -8,7 +8,42 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/step_state.hpp"
 
+#include "tensor_update.hpp"
+
 namespace trireme {
+
+Optimizer::~Optimizer() = default;
+
+Optimizer::Rule Optimizer::rule_of(const Parameter& p, const LrGroups& groups) const {
+  const double decay = p.decay ? config_.weight_decay : 0;
+  const std::size_t i = groups.find(p.name);
+  if (i == LrGroups::kNone) return {1, decay};
+  const LrGroup& own = config_.lr_groups[i];
+  return {own.lr_scale, own.weight_decay.value_or(decay)};
+}
+
+std::vector<FlatArray> Optimizer::make_state(DType type, std::size_t number,
+                                             const FlatLayout& layout,
+                                             const ParameterValues& values) const {
+  const FlatGroup& group = layout.groups()[number];
+  const bool whole = groups_[number].whole;
+  const std::size_t masters = values.has_masters(number) ? 1 : 0;
+  std::vector<FlatArray> state;
+  const std::size_t count = row_.state_arrays(config_).size();
+  for (std::size_t n = 0; n < count; ++n) {
+    const bool used = row_.has_array == nullptr ||
+                      std::ranges::any_of(group.parameters, [&](const Parameter* p) {
+                        return row_.has_array(*p, n);
+                      });
+    if (file_ != nullptr) {
+      state.push_back({{}, whole, file_->array(masters + n, number)});
+    } else {
+      state.push_back(used ? FlatArray::zeros(ex_, type, group, whole, layout.ranks())
+                           : FlatArray{});
+    }
+  }
+  return state;
+}
 
 // Merged slices make fewer and longer loops. Gaps between neighbours hold zeros, and an update
 // keeps the zeros.
@@ -17,11 +52,7 @@ std::vector<Optimizer::RuledSlice> Optimizer::ruled(const std::vector<FlatSlice>
   constexpr std::int64_t kLargestGap = 15;
   std::vector<RuledSlice> merged;
   for (const FlatSlice& s : slices) {
-    Rule rule{1, s.parameter->decay ? config_.weight_decay : 0};
-    if (const std::size_t i = groups.find(s.parameter->name); i != LrGroups::kNone) {
-      const LrGroup& own = config_.lr_groups[i];
-      rule = {own.lr_scale, own.weight_decay.value_or(rule.weight_decay)};
-    }
+    const Rule rule = rule_of(*s.parameter, groups);
     if (!merged.empty()) {
       FlatSlice& last = merged.back().slice;
       const std::int64_t gap = s.in_group - last.in_group - last.count;
@@ -56,14 +87,27 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     g.own = layout.slices(i, mesh.at.dp);
     g.updated = ruled(whole ? layout.whole_slices(i) : g.own, lr_groups);
     g.whole = whole;
-    const std::size_t behind = values.has_masters(i) ? 1 : 0;
-    for (std::size_t n = 0; n < row_.state_arrays(config).size(); ++n) {
-      g.state.push_back(
-          file != nullptr
-              ? FlatArray{{}, whole, file->array(behind + n, i)}
-              : FlatArray::zeros(ex, types.moments, layout.groups()[i], whole, layout.ranks()));
+    g.state = make_state(types.moments, i, layout, values);
+  }
+  if (row_.whole == nullptr) return;
+  TensorUpdateParts parts{.ex = ex,
+                          .config = config_,
+                          .types = types,
+                          .layout = layout,
+                          .mesh = mesh,
+                          .values = values,
+                          .gradients = gradients,
+                          .whole = whole};
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (!layout.groups()[i].trains) continue;
+    for (Parameter* p : layout.groups()[i].parameters) {
+      parts.tensors.push_back(make_tensor(layout, mesh, i, *p, whole, rule_of(*p, lr_groups)));
     }
   }
+  parts.state = [this](std::size_t group, std::size_t array, const FlatSlice& slice) {
+    return groups_[group].state[array].part(slice);
+  };
+  whole_ = row_.whole(parts);
 }
 
 void Optimizer::add_squares(const View& total) const {
@@ -80,14 +124,15 @@ void Optimizer::add_squares(const View& total) const {
 
 void Optimizer::step(double lr, const ConstView& state) {
   gradients_.gather();
+  if (whole_) whole_->step(lr, state);
   const bool skips = file_ != nullptr && ex_.device.kind() == DeviceKind::cpu &&
                      static_cast<const StepState*>(state.raw())->updated == 0;
   std::optional<Error> failure;
   std::size_t tile = 0;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    if (file_ == nullptr) {
+    if (file_ == nullptr && !whole_) {
       update_in_memory(i, lr, state);
-    } else if (!skips && !failure) {
+    } else if (file_ != nullptr && !skips && !failure) {
       failure = failure_of([&] { tile = update_in_file(i, tile, lr, state); });
     }
     values_.start_sharing(i);  // after a failure too, since other ranks take part
@@ -156,6 +201,8 @@ std::size_t Optimizer::state_bytes() const {
   for (const Group& g : groups_) {
     for (const FlatArray& a : g.state) n += a.bytes();
   }
+  visit_factors(
+      [&](const char*, const Parameter&, int, const View& data) { n += data.bytes(); });
   return n;
 }
 
@@ -164,9 +211,23 @@ void Optimizer::visit_state(
   const auto names = row_.state_arrays(config_);
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     for (std::size_t n = 0; n < groups_[i].state.size(); ++n) {
-      f(names[n], i, groups_[i].state[n]);
+      if (groups_[i].state[n].defined()) f(names[n], i, groups_[i].state[n]);
     }
   }
+}
+
+bool Optimizer::has_state(const char* kind, const Parameter& parameter) const {
+  if (row_.has_array == nullptr) return true;
+  const auto names = row_.state_arrays(config_);
+  for (std::size_t n = 0; n < names.size(); ++n) {
+    if (std::string_view(names[n]) == kind) return row_.has_array(parameter, n);
+  }
+  return true;
+}
+
+void Optimizer::visit_factors(const std::function<void(const char* kind, const Parameter&,
+                                                       int axis, const View& data)>& f) const {
+  if (whole_) whole_->visit_factors(f);
 }
 
 }  // namespace trireme

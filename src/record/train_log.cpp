@@ -112,6 +112,13 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   }
   report_offload(result.offload);
   if (!result.skipped) return;
+  if (result.outlier) {
+    log::info(
+        "iteration {}: loss {:.4f} or gradient norm {:.4f} lies {} standard deviations above "
+        "the mean of the last steps (skip_step); the step is skipped",
+        iteration, result.loss, result.gradient_norm, deck_.optimizer.sigma_factor);
+    return;
+  }
   log::info(
       "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
       "the scale is now {}",

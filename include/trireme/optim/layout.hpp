@@ -87,6 +87,7 @@ struct FlatArray {
   /// Zeros for all elements of the group, or for the blocks that one of `ranks` ranks owns.
   static FlatArray zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
                          int ranks);
+  [[nodiscard]] bool defined() const { return stored || data.defined(); }
   [[nodiscard]] DType dtype() const { return stored ? stored->dtype() : data.dtype(); }
   [[nodiscard]] std::int64_t place(const FlatSlice& slice) const {
     return whole ? slice.in_group : slice.in_own;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
@@ -13,6 +14,13 @@
 #include "trireme/optim/values.hpp"
 
 namespace trireme {
+
+/// How a parameter is updated.
+struct UpdateRule {
+  double lr_scale = 1;
+  double weight_decay = 0;
+  friend bool operator==(const UpdateRule&, const UpdateRule&) = default;
+};
 
 class Optimizer {
  public:
@@ -30,19 +38,25 @@ class Optimizer {
   /// over the mesh. Throws Error, on all ranks, if a rank's file fails.
   void step(double lr, const ConstView& state);
 
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+  ~Optimizer();
+
   /// Bytes of the optimizer's arrays in memory.
   [[nodiscard]] std::size_t state_bytes() const;
   /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
+  /// Whether a parameter has the state of this kind. Some groups hold arrays that only some of
+  /// their parameters use.
+  [[nodiscard]] bool has_state(const char* kind, const Parameter& parameter) const;
+  /// Visits arrays that hold a value for each row (axis 0) or column (axis 1) of a parameter.
+  /// `data` has this rank's part of the axis in fp64, equal on all ranks of dp.
+  void visit_factors(const std::function<void(const char* kind, const Parameter&, int axis,
+                                              const View& data)>& f) const;
 
  private:
-  /// How a parameter is updated.
-  struct Rule {
-    double lr_scale = 1;
-    double weight_decay = 0;
-    friend bool operator==(const Rule&, const Rule&) = default;
-  };
+  using Rule = UpdateRule;
   struct RuledSlice {
     FlatSlice slice;
     Rule rule;
@@ -54,6 +68,10 @@ class Optimizer {
     bool whole = true;                ///< whether state has all blocks, and not own ones
   };
 
+  [[nodiscard]] Rule rule_of(const Parameter& parameter, const LrGroups& groups) const;
+  [[nodiscard]] std::vector<FlatArray> make_state(DType type, std::size_t number,
+                                                  const FlatLayout& layout,
+                                                  const ParameterValues& values) const;
   /// Neighbours that an update treats alike become one slice.
   [[nodiscard]] std::vector<RuledSlice> ruled(const std::vector<FlatSlice>& slices,
                                               const LrGroups& groups) const;
@@ -75,6 +93,7 @@ class Optimizer {
   GradientReducer& gradients_;
   StateFile* file_;
   std::vector<Group> groups_;
+  std::unique_ptr<TensorUpdate> whole_;  ///< for rules that need sums over whole parameters
 };
 
 }  // namespace trireme
