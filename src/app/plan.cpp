@@ -19,6 +19,7 @@
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/host/build_info.hpp"
+#include "trireme/inference/generate.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
 
@@ -94,6 +95,21 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
   }
 }
 
+/// What the model needs once it is trained. `trireme generate --batch` sets the sequences.
+void print_generation(const Deck& deck, const RunPlan& run) {
+  const auto most = [&](std::int64_t StagePlan::*member) {
+    return std::ranges::max(run.stages, {}, member).*member;
+  };
+  const std::int64_t token = most(&StagePlan::cache_a_token);
+  const std::int64_t length = deck.model.seq_length;
+  const std::int64_t slots = GenerateOptions{}.slots;
+  log::info("");
+  log::info("generate {} of weights a rank, and {:.4g} KiB of cache a token of each sequence;",
+            size_text(most(&StagePlan::used_values)), static_cast<double>(token) / 1024);
+  log::info("         {} sequences of {} tokens in each of {} replicas have {} of cache a rank",
+            slots, length, run.mesh.dp, size_text(token * length * slots));
+}
+
 void print_checkpoint(const Deck& deck, const CheckpointPlan& c) {
   log::info("");
   if (deck.save.empty()) {
@@ -160,6 +176,8 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"device_reserved_bytes", s.reserved()},
                       {"copy_bytes", s.copy},
                       {"kept_on_host_bytes", s.kept_on_host},
+                      {"generate_values_bytes", s.used_values},
+                      {"generate_cache_bytes_per_token", s.cache_a_token},
                       {"work", s.work},
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
@@ -211,6 +229,7 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   print_memory(deck, run);
   print_offload(deck, run);
   print_schedule(deck, run);
+  print_generation(deck, run);
   print_checkpoint(deck, run.checkpoint);
   const bool fits = !sized || print_fit(deck, run, parse_bytes(options.time.device_memory));
   nlohmann::ordered_json time;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
 #include "trireme/host/engine.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/model/transformer.hpp"
@@ -20,6 +21,16 @@ namespace {
 
 /// JSON has no NaN and no infinity.
 std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
+/// A text that printable() gave, in JSON.
+std::string json_text(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
 
 void take_better(EvaluationRecord& best, const EvaluationRecord& other) {
   if (!std::isfinite(other.loss)) return;
@@ -255,6 +266,39 @@ void TrainLog::print_evaluation(const std::string& group, const EvaluationRecord
                       : ""));
   if (!tensorboard_) return;
   tensorboard_->add(seconds_since_1970(), group, e);
+  tensorboard_->flush();
+}
+
+void TrainLog::print_task(const TaskRecord& task) {
+  std::string text;
+  std::string fields;
+  for (const auto& [name, value] : task.values) {
+    const bool is_error = name.ends_with("_standard_error");
+    if (!std::isnan(value)) {
+      text +=
+          is_error ? fmt::format(" ± {:.4f}", value) : fmt::format(" | {} {:.4f}", name, value);
+    }
+    fields += fmt::format(R"(, "{}": {})", name, json_number(value));
+  }
+  const std::string name = printable(task.task);
+  log::event(fmt::format("task      {:>{}}/{} | {}{} | {} questions", task.iteration,
+                         fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, name,
+                         text, task.questions),
+             fmt::format(R"("event": "task", "task": {}, "iteration": {}, "questions": {}{})",
+                         json_text(name), task.iteration, task.questions, fields));
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), task);
+  tensorboard_->flush();
+}
+
+void TrainLog::add(const SampleRecord& samples) {
+  for (std::size_t i = 0; i < samples.answers.size(); ++i) {
+    log::info("sample   {}: {}{}", samples.iteration, printable(samples.prompts[i]),
+              printable(samples.answers[i]));
+  }
+  if (metrics_ != nullptr) metrics_->add(samples);
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), samples);
   tensorboard_->flush();
 }
 

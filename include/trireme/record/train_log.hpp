@@ -39,6 +39,10 @@ class TrainLog {
   void write_rows();
   /// Logs and records an evaluation of "valid" or "test".
   void print_evaluation(const std::string& group, const EvaluationRecord& e);
+  /// Logs what a task found. For rank 0.
+  void print_task(const TaskRecord& task);
+  /// Logs and records what the model says. For rank 0.
+  void add(const SampleRecord& samples);
   /// The last known loss and the recent rate, for a progress bar. Empty before the first step.
   [[nodiscard]] std::vector<std::string> news() const;
   /// Logs a summary of the run.
