@@ -15,6 +15,7 @@
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/machine.hpp"
+#include "trireme/deck/offload_limits.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/host/build_info.hpp"
@@ -60,6 +61,11 @@ void print_memory(const Deck& deck, const RunPlan& run) {
               size_text(more.sum()));
     log::info("         threads' work space, as measured");
   }
+}
+
+void print_offload(const Deck& deck, const RunPlan& run) {
+  const std::string text = offload_text(deck, most_in_files(run), "beside the memory above");
+  if (!text.empty()) log::info("offload  {}", text);
 }
 
 void print_schedule(const Deck& deck, const RunPlan& run) {
@@ -221,6 +227,7 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   print_mesh(deck, run.mesh);
   print_model(deck, run.mesh);
   print_memory(deck, run);
+  print_offload(deck, run);
   print_schedule(deck, run);
   print_generation(deck, run);
   print_checkpoint(deck, run.checkpoint);

@@ -77,7 +77,8 @@ class TrainRun {
     const double busy = world_.reduce_value(rate.busy, Reduction::sum) / world_.size();
     start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, tokens_.text()});
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, tokens_.text(),
+                   trainer_.state_file()});
       write_start_files(deck_, environment_text(ranks_));
     }
     begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });

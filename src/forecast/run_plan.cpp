@@ -65,6 +65,7 @@ class DryRank {
     p.tapes = signed_bytes(trainer_.peak_tape_bytes());
     p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
+    if (trainer_.state_file() != nullptr) p.files = trainer_.state_file()->file_bytes();
     p.reduced = data_.elements;
     p.data_traffic = data_.bytes;
     p.tensor_traffic = tensor_.bytes;

@@ -9,6 +9,7 @@
 
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/model/trained.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 #include "trained_shares.hpp"
 #include "unit_times.hpp"
@@ -159,11 +160,13 @@ class StepTimes {
     return seconds;
   }
 
-  /// AdamW reads gradient, value and two moments, and writes all but the gradient.
+  /// AdamW reads gradient, value and two moments, and writes all but the gradient. Others have
+  /// more or fewer arrays.
   [[nodiscard]] double update(double n) const {
     const double own = deck_.zero.stage == 0 ? n : n / mesh_.dp;
     double element = bytes(deck_.types.gradient) + 2 * bytes(deck_.types.master);
-    if (deck_.optimizer.kind == OptimizerKind::adamw) element += 4 * bytes(deck_.types.moments);
+    element += 2 * static_cast<double>(state_arrays(deck_.optimizer).size()) *
+               bytes(deck_.types.moments);
     if (deck_.types.compute != deck_.types.master) element += bytes(deck_.types.compute);
     return own * element / machine_.memory_bandwidth + machine_.kernel_seconds;
   }

@@ -121,11 +121,30 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
                 "last bits and keeps whole gradients"
               : "");
   }
+  report_offload(result.offload);
   if (!result.skipped) return;
+  if (result.outlier) {
+    log::info(
+        "iteration {}: loss {:.4f} or gradient norm {:.4f} lies {} standard deviations above "
+        "the mean of the last steps (skip_step); the step is skipped",
+        iteration, result.loss, result.gradient_norm, deck_.optimizer.sigma_factor);
+    return;
+  }
   log::info(
       "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
       "the scale is now {}",
       iteration, result.loss_scale, result.overflow, result.next_loss_scale);
+}
+
+// The first step reads files that were never written, which takes no time.
+void TrainLog::report_offload(const OffloadTraffic& moved) {
+  if (offload_reported_ || steps_ < 2 || moved.read == 0) return;
+  offload_reported_ = true;
+  log::info(
+      "offloading, each step: {:.1f} MB read, {:.1f} MB written on rank 0 in {:.3f} s of disk "
+      "work, {:.0f} % behind computation",
+      static_cast<double>(moved.read) * 1e-6, static_cast<double>(moved.written) * 1e-6,
+      moved.busy, 100 * std::clamp(1 - moved.waited / std::max(moved.busy, 1e-9), 0.0, 1.0));
 }
 
 bool TrainLog::line_is_due(std::int64_t iteration) const {

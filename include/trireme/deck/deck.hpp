@@ -43,6 +43,7 @@ struct DeckSettings {
 
   ModelConfig model;  ///< vocab_size 0: taken from the data file
   OptimizerConfig optimizer;
+  AverageConfig ema;
   ScheduleConfig schedule;
   ZeroConfig zero;
   PrecisionConfig types;

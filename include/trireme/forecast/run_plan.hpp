@@ -23,6 +23,7 @@ struct StagePlan {
   std::int64_t unused = 0;  ///< in blocks kept for reuse, beyond the peak
   std::int64_t copy = 0;    ///< a checkpoint's copy while it is written; in host memory
   std::int64_t kept_on_host = 0;  ///< inputs of layers that a GPU run keeps in host memory
+  std::int64_t files = 0;         ///< the optimizer's state in files
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
   std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
   std::int64_t data_traffic = 0;      ///< bytes of these elements

@@ -53,6 +53,7 @@ class TrainLog {
   void report_ranks(const Device& device, const MeshIndex& at);
 
  private:
+  void report_offload(const OffloadTraffic& moved);
   void add_rows();
   void flush();
   void write_timelines();
@@ -67,6 +68,7 @@ class TrainLog {
   std::vector<StepRecord> interval_;  ///< steps since the last line
   std::size_t written_ = 0;           ///< number of these steps that have rows
   bool traffic_reported_ = false;
+  bool offload_reported_ = false;
   // This rank's totals of the run so far.
   std::int64_t steps_ = 0;
   StepTime taken_;
