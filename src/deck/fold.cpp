@@ -35,6 +35,12 @@ void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck
   }
 }
 
+void warn_of_idle_tasks(const DeckSettings& settings, Deck& deck) {
+  if (settings.eval_tasks.empty() || settings.eval_tasks_iters > 0) return;
+  deck.warnings.push_back(
+      "eval_tasks has no effect without eval_tasks_iters, the iterations between evaluations");
+}
+
 /// Without a file, no tokenizer is named, and GPT-2's merges belong to GPT-2's vocabulary.
 void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
   using Type = DeckSettings::TokenizerType;
@@ -227,6 +233,7 @@ const Setting* given(const Settings& settings, const std::string& path) {
 
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
+  warn_of_idle_tasks(deck, deck);
   warn_of_idle_tokenizer(draft, deck);
   if (given(settings, "include") != nullptr) {
     deck.warnings.emplace_back(

@@ -59,6 +59,9 @@ void check_model(const ModelConfig& model);
 /// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Collects keys that
 /// contradict each other, and warns of keys without effect.
 void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);
+/// Sets deck.zero.offload from the draft's keys, and what follows from it. Collects keys that
+/// contradict each other, and warns of keys without effect.
+void fold_offload(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);
 /// The inverse of fold_memory(): the keys that give `settings`.
 [[nodiscard]] MemoryWords memory_words(const DeckSettings& settings);
 

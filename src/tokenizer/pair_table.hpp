@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "huge_pages.hpp"
@@ -40,6 +41,12 @@ class PairTable {
     const std::uint64_t bit = hash >> (shift_ - kMoreBits);
     if ((bits_[bit / 64] >> bit % 64 & 1U) == 0) return {};
     return entries_[slot_of(hash, key)].merge;
+  }
+  /// Where find() will read, for the caller to prefetch.
+  [[nodiscard]] std::pair<const void*, const void*> places_of(std::int32_t left,
+                                                              std::int32_t right) const {
+    const std::uint64_t hash = hash_of(key_of(left, right));
+    return {&bits_[(hash >> (shift_ - kMoreBits)) / 64], &entries_[hash >> shift_]};
   }
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::uint32_t largest_rank() const { return largest_rank_; }

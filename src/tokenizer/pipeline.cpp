@@ -237,7 +237,7 @@ void Pipeline::encode_section(std::string_view text, const Section& section,
     return;
   }
   if (parts_.pre_tokenizer == nullptr) {
-    encode_rare(text, work);
+    encode_rare(text, true, work);
     return;
   }
   Pieces& pieces = work.pieces;
@@ -282,8 +282,8 @@ void Pipeline::encode_run(std::string_view text, std::size_t begin,
     const WordCache::Entry* const entry = word.size() <= WordCache::kShortWord
                                               ? work.cache.find(work.keys[i], work.slots[i])
                                               : nullptr;
-    if (entry == nullptr) {
-      encode_rare(word, work);
+    if (entry == nullptr || entry->count == 0) {
+      encode_rare(word, entry != nullptr || word.size() > WordCache::kShortWord, work);
       continue;
     }
     // A copy of fixed size needs no loop.
@@ -293,8 +293,8 @@ void Pipeline::encode_run(std::string_view text, std::size_t begin,
   }
 }
 
-void Pipeline::encode_rare(std::string_view word, Workspace& work) const {
-  if (word.size() <= WordCache::kLongestWord) {
+void Pipeline::encode_rare(std::string_view word, bool kept, Workspace& work) const {
+  if (kept && word.size() <= WordCache::kLongestWord) {
     const auto ids = work.cache.find_long(word);
     if (!ids.empty()) {
       work.append(ids);

@@ -67,7 +67,8 @@ class Pipeline : public Tokenizer {
   void encode_words(std::string_view text, Workspace& work) const;
   void encode_run(std::string_view text, std::size_t begin, std::span<const std::size_t> ends,
                   Workspace& work) const;
-  void encode_rare(std::string_view word, Workspace& work) const;
+  /// A word that has no ids in the cache, unless `kept` says that it may be a long entry.
+  void encode_rare(std::string_view word, bool kept, Workspace& work) const;
 
   PipelineParts parts_;
   std::int64_t vocab_size_ = 0;

@@ -69,14 +69,17 @@ class Scan {
       ++at;
     }
     const AsciiLetters ahead(at);
-    std::size_t size = 0;
+    std::size_t size = R.by_case ? ahead.upper() : ahead.letters();
     if constexpr (R.by_case) {
-      size = ahead.upper();
+      if (size == AsciiLetters::kBytes) return nullptr;
       size += ahead.lower_from(size);
-    } else {
-      size = ahead.letters();
     }
-    if (size == 0 || size >= 8) return nullptr;
+    for (std::size_t more = size; more == AsciiLetters::kBytes; size += more) {
+      if (end_ - (at + size) <= AsciiLetters::kBytes) return nullptr;
+      const AsciiLetters next(at + size);
+      more = R.by_case ? next.lower_from(0) : next.letters();
+    }
+    if (size == 0) return nullptr;
     const char* const end = at + size;
     return static_cast<unsigned char>(*end) < 0x80 ? with_suffix(end) : nullptr;
   }

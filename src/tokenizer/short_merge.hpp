@@ -44,11 +44,11 @@ class ShortMerge {
       previous_[behind] = static_cast<std::uint8_t>(left);
       keys_[right] = kNone;
       keys_[left] = kNone;
+      // Both pairs are asked for at once, so that the second does not wait for the first.
+      const std::size_t before = left > 0 ? previous_[left] : left;
+      if (left > 0) prefetch(merges, symbols[before], symbols[left]);
       if (behind < n) set(left, merges.find(symbols[left], symbols[behind]));
-      if (left > 0) {
-        const std::size_t before = previous_[left];
-        set(before, merges.find(symbols[before], symbols[left]));
-      }
+      if (left > 0) set(before, merges.find(symbols[before], symbols[left]));
     }
     for (std::size_t i = 0; i < n; i = next_[i]) take(symbols[i]);
   }
@@ -56,6 +56,12 @@ class ShortMerge {
  private:
   static constexpr std::uint32_t kNone = ~0U;
 
+  [[gnu::always_inline]] static void prefetch(const PairTable& merges, std::int32_t left,
+                                              std::int32_t right) {
+    const auto [bits, entry] = merges.places_of(left, right);
+    __builtin_prefetch(bits);
+    __builtin_prefetch(entry);
+  }
   void set(std::size_t i, const Merge& merge) {
     merged_[i] = merge.id;
     keys_[i] = merge.rank == Merge::kNone

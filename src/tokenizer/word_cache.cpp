@@ -27,13 +27,16 @@ std::span<const std::int32_t> WordCache::find_long(std::string_view word) const 
 
 void WordCache::insert(std::string_view word, std::span<const std::int32_t> ids) {
   if (ids.empty() || word.size() > kLongestWord) return;
-  if (word.size() <= kShortWord && ids.size() <= kMostIds) {
+  if (word.size() <= kShortWord) {
     const Key key = key_of(word, word.data() + word.size());
     Line& line = lines_[slot_of(key)];
-    Entry& entry = line[0].count == 0 ? line[0] : line[1];
-    entry = {.key = key, .count = static_cast<std::uint32_t>(ids.size())};
-    std::copy(ids.begin(), ids.end(), entry.ids.begin());
-    return;
+    Entry& entry = line[0].key == Key{0, 0} || line[0].key == key ? line[0] : line[1];
+    entry = {.key = key};
+    if (ids.size() <= kMostIds) {
+      entry.count = static_cast<std::uint32_t>(ids.size());
+      std::copy(ids.begin(), ids.end(), entry.ids.begin());
+      return;
+    }
   }
   const std::size_t words = fours(word.size());
   if (store_.size() + words + ids.size() > kStore) {

@@ -31,7 +31,7 @@ class WordCache {
   };
   struct Entry {
     Key key{0, 0};
-    std::uint32_t count = 0;  ///< ids; 0 for a free entry
+    std::uint32_t count = 0;  ///< ids; 0 if find_long() has them, or for a free entry
     std::array<std::int32_t, kMostIds> ids{};
   };
 
@@ -70,7 +70,7 @@ class WordCache {
     std::swap(line[0], line[1]);
     return &line[0];
   }
-  /// The ids of a word whose entry is none of the short ones; none if it is not kept.
+  /// The ids of a long word, or of a short one whose entry counts none; none if not kept.
   [[nodiscard]] std::span<const std::int32_t> find_long(std::string_view word) const;
   /// Keeps the ids of a word in place of an older word.
   void insert(std::string_view word, std::span<const std::int32_t> ids);

@@ -33,14 +33,19 @@ Box in_global(const Parameter& p, Box box) {
   return box;
 }
 
-/// The boxes of a slice whose elements are `data`. `kind` precedes the parameter's name.
-std::vector<Piece> pieces_of(const std::string& kind, const FlatSlice& s, const View& data) {
+/// The boxes of a slice of `array`. `kind` precedes the parameter's name.
+std::vector<Piece> pieces_of(const std::string& kind, const FlatSlice& s,
+                             const FlatArray& array) {
   const Parameter& p = *s.parameter;
   std::vector<Piece> pieces;
   std::int64_t at = 0;
   for (const Box& box : boxes_of_range(p.box.extent, s.first, s.count)) {
-    pieces.push_back({kind + p.name, p.global_shape, in_global(p, box),
-                      flat_window(data, at, box.count()).reshape(box.extent)});
+    Piece& piece = pieces.emplace_back(Piece{kind + p.name, p.global_shape, in_global(p, box),
+                                             ConstView(nullptr, array.dtype(), box.extent),
+                                             array.stored, array.place(s) + at});
+    if (!array.stored) {
+      piece.data = flat_window(array.part(s), at, box.count()).reshape(box.extent);
+    }
     at += box.count();
   }
   return pieces;
@@ -90,8 +95,12 @@ void Trainer::visit_arrays(bool with_optimizer,
 HeldPiece Trainer::whole_piece(const std::string& kind, const FlatSlice& slice,
                                const FlatArray& array) const {
   const Parameter& p = *slice.parameter;
-  const View data = array.part(slice).reshape(p.box.extent);
-  HeldPiece held{{kind + p.name, p.global_shape, p.box, data}, mesh_.at.dp, mesh_.shape.dp};
+  HeldPiece held{
+      {kind + p.name, p.global_shape, p.box, ConstView(nullptr, array.dtype(), p.box.extent),
+       array.stored, array.place(slice)},
+      mesh_.at.dp,
+      mesh_.shape.dp};
+  if (!array.stored) held.piece.data = array.part(slice).reshape(p.box.extent);
   if (!p.sharded_over.has(Axis::tp)) {
     held.replica = mesh_.at.dp * mesh_.shape.tp + mesh_.at.tp;
     held.replicas = mesh_.shape.dp * mesh_.shape.tp;
@@ -121,7 +130,7 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
                  for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
                    if (!stores_part_of(*s.parameter)) continue;
                    if (!has_array(kind, *s.parameter)) continue;
-                   for (Piece& piece : pieces_of(kind, s, array.part(s))) {
+                   for (Piece& piece : pieces_of(kind, s, array)) {
                      held.push_back({std::move(piece), 0, 1});
                    }
                  }
@@ -146,12 +155,11 @@ std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) co
   // All arrays of a group are sharded alike: boxes are listed once, not once an array.
   std::vector<std::vector<std::pair<std::string, std::int64_t>>> element_bytes(
       flat_.groups().size());
-  visit_arrays(with_optimizer,
-               [&](const std::string& kind, std::size_t group, const FlatArray& array) {
-                 if (array.whole) return;
-                 element_bytes[group].emplace_back(
-                     kind, static_cast<std::int64_t>(size_of(array.data.view().dtype())));
-               });
+  visit_arrays(with_optimizer, [&](const std::string& kind, std::size_t group,
+                                   const FlatArray& array) {
+    if (array.whole) return;
+    element_bytes[group].emplace_back(kind, static_cast<std::int64_t>(size_of(array.dtype())));
+  });
   std::vector<std::int64_t> bytes;
   for (std::size_t i = 0; i < element_bytes.size(); ++i) {
     if (element_bytes[i].empty()) continue;
@@ -179,7 +187,7 @@ std::vector<Piece> Trainer::boxes(StateArray what) const {
     // With reduce_once_per_step, other ranks' blocks hold this rank's addends.
     const bool whole = array.whole && (what != StateArray::gradients || deck_.zero.stage == 0);
     for (const FlatSlice& s : whole ? flat_.whole_slices(i) : flat_.slices(i, mesh_.at.dp)) {
-      std::ranges::move(pieces_of("", s, array.part(s)), std::back_inserter(boxes));
+      std::ranges::move(pieces_of("", s, array), std::back_inserter(boxes));
     }
   }
   return boxes;
@@ -214,7 +222,7 @@ void Trainer::read_own(WeightSource& source, const std::string& kind, std::size_
       const Tensor staged = ex_.make(DType::f32, Shape{box.count()});
       ex_.device.copy_from_host(staged.view().raw(), wide.data(), staged.view().bytes(),
                                 ex_.stream);
-      ops::cast(ex_, staged, flat_window(to.part(s), at, box.count()));
+      to.put(ex_, staged, s, at);
       ex_.stream.synchronize();
       at += box.count();
     }
@@ -266,7 +274,7 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
     for (const Factor& f : factors()) read_factor(source, f);
     read_history(source);
   });
-  values_.take_masters();
+  collectively(*mesh_.world, [&] { values_.take_masters(); });
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {
     if (!values_.has_masters(i)) continue;
     gather_blocks(*mesh_.dp, flat_, i,

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <numbers>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/deck/graph_limits.hpp"
+#include "trireme/deck/offload_limits.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/update.hpp"
@@ -20,6 +22,21 @@ namespace trireme {
 namespace {
 
 constexpr double kOne = 1;  // outlives a copy to a device
+
+/// Null where the deck leaves the state in memory, or where there is no state.
+std::unique_ptr<StateFile> make_state_file(const Exec& ex, const Deck& deck, const Mesh& mesh,
+                                           const FlatLayout& layout) {
+  check_offload(deck, ex.device.stands_for());
+  if (deck.zero.offload.home != OffloadConfig::Home::files) return nullptr;
+  std::vector<DType> types(state_arrays(deck.optimizer).size(), deck.types.moments);
+  if (deck.types.master != deck.types.compute) types.insert(types.begin(), deck.types.master);
+  if (types.empty()) return nullptr;
+  const auto make = [&] {
+    return std::make_unique<StateFile>(ex, layout, deck.zero.offload, types,
+                                       mesh.world->rank());
+  };
+  return ex.device.kind() == DeviceKind::dry ? make() : collectively(*mesh.world, make);
+}
 
 }  // namespace
 
@@ -53,10 +70,12 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       flat_(parts_, mesh.shape.dp,
             std::min(deck.zero.reduce_bucket_size, deck.zero.allgather_bucket_size),
             deck.zero.stage3_param_persistence_threshold),
-      values_(ex, flat_, mesh, deck.zero, deck.types),
+      state_file_(make_state_file(ex, deck, mesh, flat_)),
+      values_(ex, flat_, mesh, deck.zero, deck.types, state_file_.get()),
       gradients_(ex, flat_, mesh, deck.zero, deck.types),
       zero_(values_, gradients_, clock),
-      optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_),
+      optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_,
+                 state_file_.get()),
       executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size,
                 deck.types.compute, parts_, clock),
       rule_(step_rule(deck.optimizer, deck.loss_scale)),
@@ -70,7 +89,8 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
     executor_.use_graphs(mesh.shape.dp > 1);
   }
   rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.seq_length);
-  values_.initialize(deck.model, deck.seed);
+  const auto failure = failure_of([&] { values_.initialize(deck.model, deck.seed); });
+  if (ex.device.kind() != DeviceKind::dry) mesh.world->agree(failure);
   if (deck.ema.enabled) {
     average_ =
         std::make_unique<WeightAverage>(ex, deck.ema.decay, deck.zero, flat_, mesh, values_);
@@ -136,6 +156,10 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
                          .state = state_,
                          .history = history_.defined() ? history_.view() : View()});
   optimizer_.step(result.lr, state_);
+  if (state_file_) {
+    const OffloadTraffic moved = state_file_->traffic();
+    result.offload = moved - std::exchange(moved_, moved);
+  }
   if (average_ && iteration % deck_.ema.every_n_steps == 0) average_->update(state_);
   Outcome& outcome = outcomes_[next_outcome_];
   ex_.device.copy_to_host(&outcome.state, state_.view().raw(), sizeof outcome.state,

@@ -60,6 +60,7 @@ class Verification {
         "verify knows how far rounding moves the parameters of AdamW, Adam and SGD, but "
         "not those of {}: name one of the three, as in optimizer.type=AdamW",
         optimizer_row(kind).name);
+    deck_.zero.offload = {};  // changes no bit, and arrays in memory are compared
     // A graph doesn't show what its units computed.
     deck_.cuda_graphs = false;
     report_.bounds = verify_bounds(deck_.types);
@@ -241,6 +242,7 @@ Deck reference_deck(const Deck& deck, const MeshShape& mesh) {
   alone.sequence_parallel = false;
   alone.zero.stage = 0;
   alone.zero.reduce_once_per_step = false;
+  alone.zero.offload = {};
   alone.recompute = {};
   alone.cuda_graphs = false;
   alone.gradient_accumulation_steps *= mesh.dp;

@@ -46,6 +46,16 @@ json small_spec() {
                          "merges": ["a b"]}})");
 }
 
+/// The lines of a .tiktoken file whose tokens are the bytes.
+std::string bytes_as_tokens() {
+  std::string lines;
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto c = static_cast<char>(byte);
+    lines += to_base64({&c, 1}) + " " + std::to_string(byte) + "\n";
+  }
+  return lines;
+}
+
 std::string error_with(const json& spec) {
   const test::TemporaryFolder folder;
   const std::string path = test::write_text(folder, "t.json", spec.dump());
@@ -94,12 +104,38 @@ BOOST_AUTO_TEST_CASE(merges_follow_from_ranks) {
   BOOST_TEST(merges.find(2, 3).id == 6);
 }
 
-BOOST_AUTO_TEST_CASE(special_tokens_are_text_unless_allowed) {
-  std::string lines;
-  for (int byte = 0; byte < 256; ++byte) {
-    const auto c = static_cast<char>(byte);
-    lines += to_base64({&c, 1}) + " " + std::to_string(byte) + "\n";
+/// Words of one and several ids, short and long, and words that trade places in the cache.
+BOOST_AUTO_TEST_CASE(words_met_again_have_equal_ids) {
+  const std::string lines = bytes_as_tokens() + to_base64("ab") + " 256\n";
+  std::mt19937 random(2);
+  std::vector<std::string> words;
+  for (int i = 0; i < 3000; ++i) {
+    std::string word(1 + random() % (i % 50 == 0 ? 200 : 20), 'a');
+    for (char& c : word) c = static_cast<char>('a' + random() % 3);
+    words.push_back(word);
   }
+  const auto tokenizer = read_tiktoken(lines, "r50k", "", "t.tiktoken");
+  for (int turn = 0; turn < 3; ++turn) {
+    std::string text;
+    Tokens expected;
+    for (int i = 0; i < 4000; ++i) {
+      const std::string& word = words[random() % words.size()];
+      text += i == 0 ? word : " " + word;
+      if (i > 0) expected.push_back(' ');
+      for (std::size_t at = 0; at < word.size(); ++at) {
+        const bool pair = word.compare(at, 2, "ab") == 0;
+        expected.push_back(pair ? 256 : word[at]);
+        at += pair ? 1 : 0;
+      }
+    }
+    Tokens ids;
+    tokenizer->encode(text, ids);
+    BOOST_TEST((ids == expected));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(special_tokens_are_text_unless_allowed) {
+  const std::string lines = bytes_as_tokens();
   const std::string text = "a<|endoftext|>b";
   for (const bool allowed : {false, true}) {
     const auto read = read_tiktoken(lines, "r50k", "", "t.tiktoken", allowed);

@@ -42,9 +42,12 @@ std::string random_text(std::mt19937& random) {
       "b", "Z", "É",  "ß",      "中",     "ǅ",      "ʰ",      "\u0301",  "\u0903", "1",
       "٣", "½", "'",  "'s",     "'S",     "'ll",    "'RE",    "'\u017f", "\u017f", "!",
       "/", "_", "😀",  "\u200d", "\ue000", "\u0378", "s",      "T",       "ve"};
+  static const std::vector<std::string> kWords = {"letters", "abcdefgh", "ABCDEFGH",
+                                                  "Abcdefghijklmnop", "abcdEfghij"};
   std::string text;
   const std::size_t parts = 1 + random() % 10;
   for (std::size_t i = 0; i < parts; ++i) {
+    if (random() % 16 == 0) text += kWords[random() % kWords.size()];
     if (random() % 8 != 0) {
       text += kParts[random() % kParts.size()];
       continue;

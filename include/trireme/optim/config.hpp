@@ -64,6 +64,32 @@ struct OptimizerConfig {
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
 };
 
+/// Where the optimizer keeps its state between updates: DeepSpeed's `offload_optimizer` and
+/// `aio`. No bit of a run depends on these settings.
+struct OffloadConfig {
+  enum class Home : std::uint8_t {
+    device,  ///< the memory of the computing device
+    host,    ///< the host's memory, which is the device's where CPUs compute
+    files    ///< a file of each rank
+  };
+  Home home = Home::device;
+  std::string nvme_path;          ///< folder of the files
+  bool pin_memory = false;        ///< GPUs only
+  std::int64_t buffer_count = 4;  ///< buffers of the pool through which files are updated
+  std::int64_t buffer_size = 2'000'000;  ///< elements of a buffer
+  bool fast_init = false;                ///< without effect: new files hold zeros
+  double ratio = 1;                      ///< share that is not kept on a GPU
+  bool pipeline_read = true;             ///< read what comes next beside an update
+  bool pipeline_write = true;            ///< write what was updated beside the next update
+  // How files are read and written.
+  std::int64_t block_size = std::int64_t{1} << 20U;  ///< bytes of a request
+  std::int64_t queue_depth = 8;                      ///< requests of a thread under way
+  std::int64_t thread_count = 1;
+  bool single_submit = false;  ///< hand requests to the system one by one
+  bool overlap_events = true;  ///< submit requests while earlier ones are under way
+  friend bool operator==(const OffloadConfig&, const OffloadConfig&) = default;
+};
+
 /// An exponential moving average of the values: a ← decay·a + (1 − decay)·θ after every
 /// `every_n_steps`-th iteration that updates.
 struct AverageConfig {
@@ -90,6 +116,7 @@ struct ZeroConfig {
   std::int64_t sub_group_size = 1'000'000'000;  ///< most in one update; 0: no limit
   /// Stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced once.
   bool reduce_once_per_step = false;
+  OffloadConfig offload;  ///< where the optimizer's state is kept
   friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
 };
 

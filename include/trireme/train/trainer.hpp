@@ -64,6 +64,7 @@ class Trainer {
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
+    OffloadTraffic offload;       ///< this rank's, since the last step; zeros without files
   };
   /// Queues one update from the global batch that begins with sample `first`. On a GPU the
   /// update may not have begun when the call returns. The device decides whether to update at
@@ -144,12 +145,15 @@ class Trainer {
     std::size_t gradients = 0;
     std::size_t optimizer = 0;
   };
-  /// Bytes that this rank keeps from step to step.
+  /// Bytes of memory that this rank keeps from step to step.
   [[nodiscard]] StateBytes state_bytes() const {
-    return {
-        values_.value_bytes(), gradients_.bytes(),
-        values_.master_bytes() + optimizer_.state_bytes() + (average_ ? average_->bytes() : 0)};
+    return {values_.value_bytes(), gradients_.bytes(),
+            values_.master_bytes() + optimizer_.state_bytes() +
+                (state_file_ ? state_file_->pool_bytes() : 0) +
+                (average_ ? average_->bytes() : 0)};
   }
+  /// The file with this rank's optimizer state; null if the state is in memory.
+  [[nodiscard]] const StateFile* state_file() const { return state_file_.get(); }
   /// Elements of this rank's parameters, frozen ones too, with the gaps between parameters.
   [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
   /// Elements that went through collectives over dp so far: each counts once, however many
@@ -221,6 +225,8 @@ class Trainer {
   TokenUploads uploads_;
   std::vector<std::unique_ptr<ModelPart>> parts_;
   FlatLayout flat_;
+  std::unique_ptr<StateFile> state_file_;
+  OffloadTraffic moved_;  ///< until the last step
   ParameterValues values_;
   GradientReducer gradients_;
   ZeroObserver zero_;

@@ -160,11 +160,6 @@ const ForeignKey kCheckpoints2[] = {
     {"load_universal", "true or false", "false", "load a checkpoint of another mesh"},
 };
 const ForeignKey kAsynchronousIO[] = {
-    {"block_size", "integer", "1048576", "bytes of a request"},
-    {"queue_depth", "integer", "8", "requests at once"},
-    {"thread_count", "integer", "1", "threads"},
-    {"single_submit", "true or false", "false", "submit requests one by one"},
-    {"overlap_events", "true or false", "true", "submit while others run"},
     {"use_gds", "true or false", "false", "read into device memory"},
     {"intra_op_parallelism", "integer", "1", "requests of one transfer"},
 };
