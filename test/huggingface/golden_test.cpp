@@ -30,7 +30,7 @@ using huggingface::ModelFolder;
 Deck deck_for(const ModelFolder& folder) {
   Deck deck = folder.deck();
   deck.model.seq_length = kSequence;
-  deck.model.hidden_dropout = deck.model.attention_dropout = 0;
+  deck.model.hidden_dropout = deck.model.attention_dropout = deck.model.lora.dropout = 0;
   deck.train_micro_batch_size_per_gpu = 1;
   deck.gradient_accumulation_steps = 0;
   deck.train_batch_size = kBatch;

@@ -176,6 +176,19 @@ class Run(unittest.TestCase):
                 written = b"".join(f.read_bytes() for f in events.iterdir())
                 self.assertIn(b"tasks/letters/acc_standard_error", written)
 
+    def test_missing_tasks_are_made_up_for(self):
+        """As after a stop that came while tasks were due: the last iteration has no rows."""
+        run = self.folder / "missing"
+        words = ("train", self.deck, "--set", f"save={run}", "--set", f"load={run}")
+        program.run_well(1, *words)
+        letters, _ = self.write_tasks()
+        for times in (1, 0):
+            out = program.run_well(1, *words, "--set", f"eval_tasks=[{letters}]", "--set",
+                                   "eval_tasks_iters=2")
+            self.assertEqual(out.count("| letters |"), times, out)
+            with h5py.File(run / "metrics.h5") as file:
+                self.assertEqual(list(file["tasks/letters/iteration"]), [4])
+
     def check_tasks_of_run(self, run, out, expected):
         with h5py.File(run / "metrics.h5") as file:
             for task in expected:
@@ -186,7 +199,7 @@ class Run(unittest.TestCase):
                     self.assertAlmostEqual(group[metric][1], found["value"], delta=1e-9)
                     self.assertAlmostEqual(group[f"{metric}_standard_error"][1],
                                            found["standard_error"], delta=1e-9)
-                    self.assertEqual(group[metric].attrs["unit"], b"1")
+                    self.assertEqual(group[metric].attrs["unit"], "1")
                     self.assertRegex(
                         out, rf"task +4/4 \| {task['name']} \|.*{metric} {found['value']:.4f}")
 
