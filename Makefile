@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each target forwards to CMake, CTest or a script; `make help` lists the targets.
 # Variables to set, as in `make run RANKS=4`: BUILD, PREFIX, RANKS, MPIRUN, PYTHON, JOBS,
-# CMAKE_ARGS, GCIDE. DISK is a folder for bench-checkpoint. PEER_PYTHON is a Python with torch
-# for gpu-bench and bench-generate. GPU_CHECK_ARGS and GPU_BENCH_ARGS are options of
-# test/gpu/check.py and test/bench/gpu.py; their --help lists them.
+# CMAKE_ARGS, GCIDE. DISK is a folder for bench-checkpoint and bench-offload. PEER_PYTHON is a
+# Python with torch for gpu-bench and bench-generate. GPU_CHECK_ARGS and GPU_BENCH_ARGS are
+# options of test/gpu/check.py and test/bench/gpu.py; their --help lists them.
 
 BUILD ?= build
 PREFIX ?= /usr/local
@@ -27,14 +27,14 @@ export PRTE_MCA_rmaps_default_mapping_policy = :oversubscribe
 export PRTE_MCA_hwloc_default_binding_policy = none
 
 # These install what they miss first; a plain `make` takes the machine as it is.
-DEPS := $(if $(filter run test test-all bench bench-zero bench-checkpoint bench-plan bench-data bench-generate lint format deps,\
+DEPS := $(if $(filter run test test-all bench bench-zero bench-offload bench-checkpoint bench-plan bench-data bench-generate lint format deps,\
           $(MAKECMDGOALS)),deps)
 
 # Tests count half cores: those that mostly wait are one, others two or four.
 CTEST = cd $(BUILD) && ctest --output-on-failure --no-tests=error -j $(shell expr 2 '*' $(JOBS))
 
 .DEFAULT_GOAL := build
-.PHONY: build install run test test-all campaign-time bench bench-zero bench-checkpoint bench-plan bench-data bench-generate gpu-check gpu-bench help deps format \
+.PHONY: build install run test test-all campaign-time bench bench-zero bench-offload bench-checkpoint bench-plan bench-data bench-generate gpu-check gpu-bench help deps format \
         lint clean FORCE
 .DELETE_ON_ERROR:
 
@@ -68,6 +68,9 @@ bench: build  ## speed and memory on Pythia-70M's shape; figures to build/bench.
 
 bench-zero: build  ## ZeRO, precision, update; figures to build/bench-zero.json
 	@$(PYTHON) test/bench/zero.py --build $(BUILD) --mpirun '$(MPIRUN)'
+
+bench-offload: build  ## the optimizer's state in files beside dd; to build/bench-offload.json
+	@$(PYTHON) test/bench/offload.py --build $(BUILD) --mpirun '$(MPIRUN)' --folder $(DISK)
 
 bench-plan: build  ## predicted against measured step times; to build/bench-plan.json
 	@$(PYTHON) test/bench/plan_time.py --build $(BUILD) --mpirun '$(MPIRUN)' --fit

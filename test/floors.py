@@ -25,7 +25,8 @@ FLOORS = {
     "backend/no_cuda": ["backend"],
     "backend/dry": ["backend"],
     "model": ["ops", "comm"],
-    "optim": ["model"],
+    "io": ["core"],
+    "optim": ["model", "io"],
     "pipeline": ["model"],
     "tokenizer": ["core"],
     "data": ["h5", "tokenizer"],
@@ -48,6 +49,7 @@ KEEPERS = [
     (re.compile(r"mpi(-ext)?\.h"), "comm"),
     (re.compile(r"(hdf5(_hl)?|H5\w+)\.h"), "h5"),
     (re.compile(r"(cuda|cublas|cudnn|nccl|cub/|thrust/).*"), "backend/cuda"),
+    (re.compile(r"liburing\.h"), "io"),
     (re.compile(r"(cblas|openblas_config|f77blas|lapacke).*\.h"), "backend/cpu"),
 ]
 # Tests of the CUDA backend, and the CPU that stands in for a GPU, are that backend's own.

@@ -78,7 +78,7 @@ void CommandLine::add_train() {
   help_keys = train
                   ->add_option("--help-keys", keys_about,
                                "Describes the deck keys about WORD, or all keys, and ends")
-                  ->type_name("WORD")
+                  ->type_name(kWordValue)
                   ->expected(0, 1);
   add_loudness(*train);
 }
@@ -157,7 +157,7 @@ void CommandLine::add_deck_commands() {
       ->type_name(kFolderValue)
       ->required();
   keys = app.add_subcommand("keys", "Explains the keys of decks");
-  keys->add_option("PATTERN", keys_options.pattern,
+  keys->add_option(kPatternArgument, keys_options.pattern,
                    "Part of a key's name or meaning, in which * stands for any text");
   keys->add_flag("--markdown", keys_options.markdown,
                  "Prints all keys as the tables of the reference page");

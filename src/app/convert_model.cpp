@@ -86,11 +86,15 @@ void to_checkpoint(const ConvertModelOptions& options) {
   state.deck = to_yaml(deck);
   state.version = kVersion;
   state.mesh = "converted from " + options.from;
-  const auto failure = failure_of([&] {
-    const auto tokenizer = open_tokenizer({.name = options.from});
-    state.tokenizer_kind = tokenizer->kind();
-    state.tokenizer_definition = tokenizer->definition();
-  });
+  const auto take_tokenizer = [&](const std::string& folder) {
+    return failure_of([&] {
+      const auto tokenizer = open_tokenizer({.name = folder});
+      state.tokenizer_kind = tokenizer->kind();
+      state.tokenizer_definition = tokenizer->definition();
+    });
+  };
+  auto failure = take_tokenizer(options.from);
+  if (failure && source.base() != options.from) failure = take_tokenizer(source.base());
   if (failure) log::info("the checkpoint has no tokenizer: {}", failure->what());
   Report report(bytes_of(source, type));
   write_weights(options.to, state,
@@ -98,9 +102,13 @@ void to_checkpoint(const ConvertModelOptions& options) {
                    report.update(bytes);
                  }});
   report.finish(
-      fmt::format("{}: a checkpoint of the {} model in {}; a deck loads it with load: "
+      fmt::format("{}: a checkpoint of the {} model in {}{}; a deck loads it with load: "
                   "{} and finetune: true",
-                  options.to, source.model_type(), options.from, options.to));
+                  options.to, source.model_type(), source.base(),
+                  source.base() == options.from
+                      ? ""
+                      : fmt::format(" with the adapters in {}", options.from),
+                  options.to));
 }
 
 /// The checkpoint's tokenizer, or else the deck's. The deck's file counts only if it holds the

@@ -15,9 +15,13 @@ void Evaluations::open() {
   test_ = open_samples(deck_, Part::test, DocumentCheck::none);
 }
 
-bool Evaluations::due(std::int64_t iteration) const {
+bool Evaluations::valid_is_due(std::int64_t iteration) const {
   return deck_.eval_interval > 0 && deck_.eval_iters > 0 &&
          iteration % deck_.eval_interval == 0;
+}
+
+bool Evaluations::was_trained(std::int64_t iteration, const Metrics* metrics) const {
+  return iteration > 0 && metrics != nullptr && metrics->has_evaluation("train", iteration);
 }
 
 bool Evaluations::missing(const std::string& group, std::int64_t iteration,
@@ -26,12 +30,38 @@ bool Evaluations::missing(const std::string& group, std::int64_t iteration,
   const auto lacks = [&] {
     if (metrics != nullptr && metrics->has_evaluation(group, iteration)) return false;
     if (group == "test" || deck_.train_iters == 0) return true;
-    // Metrics that begin at this iteration say nothing of an evaluation in another folder.
-    return iteration > 0 && due(iteration) && metrics != nullptr &&
-           metrics->has_evaluation("train", iteration);
+    return valid_is_due(iteration) && was_trained(iteration, metrics);
   };
-  const bool here = world_.rank() == 0 && lacks();
-  return world_.reduce_count(here ? 1 : 0, Reduction::max) != 0;
+  return any_rank(world_.rank() == 0 && lacks());
+}
+
+void Evaluations::run_due(std::int64_t iteration, Metrics* metrics) {
+  if (valid_is_due(iteration)) found_valid_ = evaluate("valid", iteration, metrics);
+  if (tasks_.due(iteration)) run_tasks(iteration, metrics);
+}
+
+void Evaluations::run_missing(std::int64_t iteration, Metrics* metrics) {
+  if (missing("valid", iteration, metrics)) {
+    found_valid_ = evaluate("valid", iteration, metrics);
+  }
+  if (!tasks_.due(iteration)) return;
+  const bool here = deck_.train_iters == 0 ||
+                    (was_trained(iteration, metrics) && tasks_.missing(iteration, *metrics));
+  if (any_rank(world_.rank() == 0 && here)) run_tasks(iteration, metrics);
+}
+
+void Evaluations::run_tasks(std::int64_t iteration, Metrics* metrics) {
+  for (TaskRecord& record : tasks_.run(iteration, asked_)) {
+    if (metrics != nullptr) metrics->add(record);
+    found_tasks_.push_back(std::move(record));
+  }
+}
+
+void Evaluations::print(TrainLog& log) {
+  if (found_valid_) log.print_evaluation("valid", *found_valid_);
+  for (const TaskRecord& record : found_tasks_) log.print_task(record);
+  found_valid_.reset();
+  found_tasks_.clear();
 }
 
 void Evaluations::learn_text_bytes(const std::optional<Samples>& data) {

@@ -65,17 +65,10 @@ GenerationConfig settings_of(const GenerationConfig& deck, const GenerateCommand
 
 GenerateOptions options_of(const GenerationConfig& s, const GenerateCommand& command,
                            const Deck& deck) {
-  return {.sampling = {.temperature = s.temperature,
-                       .top_k = s.top_k,
-                       .top_p = s.top_p,
-                       .min_p = s.min_p,
-                       .repetition_penalty = s.repetition_penalty,
-                       .log_probabilities = command.log_probabilities},
-          .seed = command.seed.value_or(deck.seed),
-          .maximum_tokens = s.maximum_tokens,
-          .samples = s.num_samples,
-          .slots = command.batch,
-          .cache = !s.recompute};
+  GenerateOptions options = options_of(s, command.seed.value_or(deck.seed));
+  options.sampling.log_probabilities = command.log_probabilities;
+  options.slots = command.batch;
+  return options;
 }
 
 /// All ranks hold one. Rank 0 alone reads prompts and writes answers.

@@ -16,28 +16,45 @@ constexpr std::size_t kSequences = 128;  // a call's, for each replica of the mo
 
 }  // namespace
 
-ModelScorer::ModelScorer(Inference& inference, const Tokenizer* tokenizer, Communicator& world)
-    : inference_(inference), generator_(inference), tokenizer_(tokenizer), world_(world) {}
+ModelScorer::ModelScorer(Inference& inference, const Tokenizer* tokenizer, Communicator& world,
+                         Asked asked)
+    : inference_(inference),
+      generator_(inference),
+      tokenizer_(tokenizer),
+      world_(world),
+      asked_(std::move(asked)) {}
+
+bool ModelScorer::given_up() {
+  return asked_ && world_.reduce_count(asked_() ? 1 : 0, Reduction::max) != 0;
+}
+
+void ModelScorer::announce(const std::string& call) {
+  in_call_ = true;
+  static_cast<void>(world_.broadcast_text(call, 0));
+  if (given_up()) throw GivenUp();
+}
 
 std::size_t ModelScorer::batch() const {
   return kSequences * static_cast<std::size_t>(inference_.mesh().shape.dp);
 }
 
 std::vector<tasks::TokenScores> ModelScorer::score(std::span<const tasks::Tokens> sequences) {
-  static_cast<void>(world_.broadcast_text("score", 0));
+  announce("score");
   std::vector<tasks::TokenScores> found;
   for (SequenceScore& score : inference_.score(sequences)) {
     found.push_back({std::move(score.log_probabilities), std::move(score.greedy)});
   }
+  in_call_ = false;
   return found;
 }
 
 std::vector<tasks::Tokens> ModelScorer::generate(std::span<const tasks::Tokens> prompts,
                                                  int most, std::span<const std::string> until) {
   const std::vector<std::string> stops(until.begin(), until.end());
-  static_cast<void>(
-      world_.broadcast_text(nlohmann::json{{"most", most}, {"until", stops}}.dump(), 0));
-  return write(prompts, most, stops);
+  announce(nlohmann::json{{"most", most}, {"until", stops}}.dump());
+  auto found = write(prompts, most, stops);
+  in_call_ = false;
+  return found;
 }
 
 std::vector<tasks::Tokens> ModelScorer::write(std::span<const tasks::Tokens> prompts, int most,
@@ -62,7 +79,7 @@ std::vector<tasks::Tokens> ModelScorer::write(std::span<const tasks::Tokens> pro
 void ModelScorer::serve() {
   for (;;) {
     const std::string call = world_.broadcast_text("", 0);
-    if (call == "finish") return;
+    if (call == "finish" || given_up()) return;
     if (call == "score") {
       static_cast<void>(inference_.score({}));
     } else {

@@ -2,6 +2,7 @@
 // A model on a mesh, which rank 0 alone questions.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,8 +19,14 @@ namespace trireme {
 /// which takes part in these calls until the last.
 class ModelScorer : public tasks::Scorer {
  public:
-  /// `tokenizer` finds the texts that end an answer; null if no text is generated.
-  ModelScorer(Inference& inference, const Tokenizer* tokenizer, Communicator& world);
+  /// What score() and generate() throw when a rank was asked to stop. serve() returns then.
+  struct GivenUp {};
+  using Asked = std::function<bool()>;
+
+  /// `tokenizer` finds the texts that end an answer; null if no text is generated. `asked` says
+  /// whether this rank is asked to stop; all ranks have one, or none.
+  ModelScorer(Inference& inference, const Tokenizer* tokenizer, Communicator& world,
+              Asked asked = {});
 
   [[nodiscard]] std::int64_t length() const override { return inference_.context(); }
   [[nodiscard]] std::int64_t vocab_size() const override {
@@ -34,8 +41,14 @@ class ModelScorer : public tasks::Scorer {
 
   void serve();
   void finish();
+  /// On rank 0: whether other ranks take part in an unfinished call, which an error ended here.
+  [[nodiscard]] bool in_call() const { return in_call_; }
 
  private:
+  /// Starts a call. Throws GivenUp if a rank was asked to stop.
+  void announce(const std::string& call);
+  /// Whether any rank was asked to stop. Collective.
+  [[nodiscard]] bool given_up();
   [[nodiscard]] std::vector<tasks::Tokens> write(std::span<const tasks::Tokens> prompts,
                                                  int most,
                                                  const std::vector<std::string>& until);
@@ -44,6 +57,8 @@ class ModelScorer : public tasks::Scorer {
   Generator generator_;
   const Tokenizer* tokenizer_;
   Communicator& world_;
+  Asked asked_;
+  bool in_call_ = false;
 };
 
 }  // namespace trireme

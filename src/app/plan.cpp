@@ -15,9 +15,11 @@
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/machine.hpp"
+#include "trireme/deck/offload_limits.hpp"
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/host/build_info.hpp"
+#include "trireme/inference/generate.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
 
@@ -61,6 +63,11 @@ void print_memory(const Deck& deck, const RunPlan& run) {
   }
 }
 
+void print_offload(const Deck& deck, const RunPlan& run) {
+  const std::string text = offload_text(deck, most_in_files(run), "beside the memory above");
+  if (!text.empty()) log::info("offload  {}", text);
+}
+
 void print_schedule(const Deck& deck, const RunPlan& run) {
   std::int64_t most = 0;
   for (const StagePlan& s : run.stages) {
@@ -86,6 +93,21 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
               s.in_flight, in(s.tapes), in(s.data_traffic), in(s.tensor_traffic),
               in(s.pipeline_traffic));
   }
+}
+
+/// What the model needs once it is trained. `trireme generate --batch` sets the sequences.
+void print_generation(const Deck& deck, const RunPlan& run) {
+  const auto most = [&](std::int64_t StagePlan::*member) {
+    return std::ranges::max(run.stages, {}, member).*member;
+  };
+  const std::int64_t token = most(&StagePlan::cache_a_token);
+  const std::int64_t length = deck.model.seq_length;
+  const std::int64_t slots = GenerateOptions{}.slots;
+  log::info("");
+  log::info("generate {} of weights a rank, and {:.4g} KiB of cache a token of each sequence;",
+            size_text(most(&StagePlan::used_values)), static_cast<double>(token) / 1024);
+  log::info("         {} sequences of {} tokens in each of {} replicas have {} of cache a rank",
+            slots, length, run.mesh.dp, size_text(token * length * slots));
 }
 
 void print_checkpoint(const Deck& deck, const CheckpointPlan& c) {
@@ -154,6 +176,8 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"device_reserved_bytes", s.reserved()},
                       {"copy_bytes", s.copy},
                       {"kept_on_host_bytes", s.kept_on_host},
+                      {"generate_values_bytes", s.used_values},
+                      {"generate_cache_bytes_per_token", s.cache_a_token},
                       {"work", s.work},
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
@@ -203,7 +227,9 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   print_mesh(deck, run.mesh);
   print_model(deck, run.mesh);
   print_memory(deck, run);
+  print_offload(deck, run);
   print_schedule(deck, run);
+  print_generation(deck, run);
   print_checkpoint(deck, run.checkpoint);
   const bool fits = !sized || print_fit(deck, run, parse_bytes(options.time.device_memory));
   nlohmann::ordered_json time;

@@ -3,7 +3,6 @@
 #include "prompts.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <sstream>
@@ -96,17 +95,9 @@ std::vector<Prompt> parse_prompts(const std::string& text, const std::string& en
 }
 
 std::vector<Prompt> read_prompts(const std::string& file, const std::string& end) {
-  std::string text;
-  if (file == "-") {
-    text.assign(std::istreambuf_iterator<char>(std::cin), {});
-    return parse_prompts(text, end, "standard input");
-  }
-  require_file(file);
-  std::ifstream in(file, std::ios::binary);
-  TRM_REQUIRE(in.good(), "cannot read the prompts of {}", printable(file));
-  text.assign(std::istreambuf_iterator<char>(in), {});
-  TRM_REQUIRE(!in.bad(), "cannot read the prompts of {}", printable(file));
-  return parse_prompts(text, end, file);
+  if (file != "-") return parse_prompts(read_file(file), end, file);
+  const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+  return parse_prompts(text, end, "standard input");
 }
 
 TokenIds encode_prompt(const std::string& text, const Tokenizer& tokenizer) {

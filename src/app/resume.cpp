@@ -216,6 +216,7 @@ void check_model_folder(const std::string& folder, const Deck& deck) {
               "load: {}: the deck's model is another one than config.json's. The deck's values "
               "and the folder's: {}. `trireme deck {}` prints a deck that fits",
               folder, fmt::join(names, ", "), folder);
+  if (source.deck().model.lora.enabled()) require_same_adapters(folder, source.deck(), deck);
 }
 
 bool is_within(const std::string& path, const std::string& folder) {

@@ -4,8 +4,9 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "trireme/comm/collectively.hpp"
-#include "trireme/core/log.hpp"
 #include "trireme/core/printable.hpp"
 #include "trireme/inference/generate.hpp"
 
@@ -13,6 +14,17 @@
 #include "prompts.hpp"
 
 namespace trireme {
+
+namespace {
+
+/// With U+FFFD for bytes that aren't UTF-8, such as the beginning of a character.
+std::string as_utf8(const std::string& text) {
+  using nlohmann::json;
+  return json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace))
+      .get<std::string>();
+}
+
+}  // namespace
 
 SampleTexts::SampleTexts(const Deck& deck, const Exec& ex, const Mesh& mesh, Trainer& trainer)
     : deck_(deck), ex_(ex), mesh_(mesh), trainer_(trainer) {
@@ -42,32 +54,27 @@ SampleTexts::SampleTexts(const Deck& deck, const Exec& ex, const Mesh& mesh, Tra
       static_cast<std::int32_t>(mesh.world->reduce_count(end_of_document_, Reduction::max));
 }
 
-void SampleTexts::write_if_due(std::int64_t iteration, PhaseClock& clock) {
+void SampleTexts::write_if_due(std::int64_t iteration, PhaseClock& clock, TrainLog& log) {
   const std::int64_t interval = deck_.generation.sample_interval;
   if (interval == 0 || iteration % interval != 0) return;
   clock.pause();
   trainer_.wait_for_values();
   const GenerationConfig& g = deck_.generation;
   Inference inference(ex_, deck_, mesh_, *trainer_.parts().front());
-  GenerateOptions options{.sampling = {.temperature = g.temperature,
-                                       .top_k = g.top_k,
-                                       .top_p = g.top_p,
-                                       .min_p = g.min_p,
-                                       .repetition_penalty = g.repetition_penalty},
-                          .seed = deck_.seed,
-                          .maximum_tokens = g.maximum_tokens,
-                          .samples = g.num_samples,
-                          .cache = !g.recompute};
+  GenerateOptions options = options_of(g, deck_.seed);
   if (end_of_document_ >= 0) options.stop_tokens.push_back(end_of_document_);
   const auto answers = Generator(inference).generate(prompts_, options);
+  SampleRecord record{.iteration = iteration};
   for (std::size_t i = 0; i < prompts_.size(); ++i) {  // rank 0 alone has prompts
     for (std::int64_t s = 0; s < g.num_samples; ++s) {
       const auto number =
           i * static_cast<std::size_t>(g.num_samples) + static_cast<std::size_t>(s);
-      log::info("sample   {}: {}{}", iteration, printable(g.sample_prompts[i]),
-                printable(answer_text(*tokenizer_, prompts_[i], answers[number].tokens)));
+      record.prompts.push_back(as_utf8(g.sample_prompts[i]));
+      record.answers.push_back(
+          as_utf8(answer_text(*tokenizer_, prompts_[i], answers[number].tokens)));
     }
   }
+  if (mesh_.world->rank() == 0) log.add(record);
   clock.resume();
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the model says during training: answers to sample_prompts, in the log.
+// What the model says during training: answers to sample_prompts.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "trireme/inference/inference.hpp"
+#include "trireme/record/train_log.hpp"
 #include "trireme/tokenizer/tokenizer.hpp"
 #include "trireme/train/trainer.hpp"
 
@@ -17,9 +18,9 @@ class SampleTexts {
   /// tokenizer is known, or if a prompt leaves no room in seq_length. Collective.
   SampleTexts(const Deck& deck, const Exec& ex, const Mesh& mesh, Trainer& trainer);
 
-  /// At multiples of sample_interval, logs an answer to each prompt, in time that `clock`
+  /// At multiples of sample_interval, `log` gets an answer to each prompt, in time that `clock`
   /// doesn't count. Collective.
-  void write_if_due(std::int64_t iteration, PhaseClock& clock);
+  void write_if_due(std::int64_t iteration, PhaseClock& clock, TrainLog& log);
 
  private:
   const Deck& deck_;

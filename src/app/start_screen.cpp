@@ -10,6 +10,7 @@
 #include "trireme/comm/collectively.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/deck/load.hpp"
+#include "trireme/deck/offload_limits.hpp"
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/environment.hpp"
 #include "trireme/host/mesh_table.hpp"
@@ -109,6 +110,9 @@ void print_start(const StartScreen& s) {
   print_compute(s.engine, s.gemm_rate);
   for (const std::string& line : crowding(s.ranks, s.busy)) log::info("         {}", line);
   print_memory(s);
+  const std::string engine = s.state_file != nullptr ? s.state_file->engine() : "";
+  const std::string offload = offload_text(s.deck, most_in_files(s.plan), engine);
+  if (!offload.empty()) log::info("offload  {}", offload);
   log::info("data     {}", s.data);
   print_schedule(s);
 }

@@ -10,6 +10,7 @@
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/host/engine.hpp"
 #include "trireme/host/rank_facts.hpp"
+#include "trireme/optim/state_file.hpp"
 
 #include "start_clock.hpp"
 
@@ -24,6 +25,7 @@ struct StartScreen {
   double gemm_rate;  ///< operations a second, over all ranks
   double busy;       ///< the share of its time that a thread had its processor, 0 to 1
   std::string data;
+  const StateFile* state_file;  ///< null: the optimizer's state is in memory
 };
 
 /// Prints version, mesh and hosts, model, memory, data, schedule.

@@ -60,7 +60,8 @@ class TrainRun {
         watch_({.asked = [this] { return stop_.asked(saves()); },
                 .save_seconds = [this] { return saves_ ? saves_->longest_seconds() : 0.0; },
                 .shows = world_.rank() == 0 && !engine_.on_gpu()}),
-        evaluations_(deck, world_, trainer_),
+        evaluations_(deck, engine_.exec(), mesh_, trainer_,
+                     [this] { return stop_.asked(saves()); }),
         sample_texts_(deck, engine_.exec(), mesh_, trainer_),
         tokens_(deck, trainer_.layout()) {
     if (stop_.stoppable()) {
@@ -76,7 +77,8 @@ class TrainRun {
     const double busy = world_.reduce_value(rate.busy, Reduction::sum) / world_.size();
     start_.time("data", [&] { open_data(); });
     if (world_.rank() == 0) {
-      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, tokens_.text()});
+      print_start({deck_, engine_, ranks_, plan_, gemm_rate, busy, tokens_.text(),
+                   trainer_.state_file()});
       write_start_files(deck_, environment_text(ranks_));
     }
     begin_ = start_.time("load", [&] { return restore(deck_, known_.load, world_, trainer_); });
@@ -94,7 +96,9 @@ class TrainRun {
     }
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics());
     stop_.begin();
-    evaluate_missing();
+    // With train_iters: 0 this is the run's work.
+    evaluations_.run_missing(iteration_, metrics());
+    evaluations_.print(*log_);
     stop_.agree(iteration_, saves());
     if (trains) {
       save_initial_weights();
@@ -205,7 +209,6 @@ class TrainRun {
 
   /// Agrees on requests of all ranks; evaluates and saves; records completed steps.
   void between_steps() {
-    std::optional<EvaluationRecord> valid;
     bool save = false;
     try {
       if (trainer_.should_collect()) collect();
@@ -217,7 +220,7 @@ class TrainRun {
       // Evaluate before the checkpoint: a run resumed from it would not evaluate again.
       if (evaluations_.due(iteration_) && !stop_.stops()) {
         clock_.pause();  // evaluations are not part of the step
-        valid = evaluations_.evaluate("valid", iteration_, metrics());
+        evaluations_.run_due(iteration_, metrics());
         clock_.resume();
         stop_.agree(iteration_, saves());
         leaving_ = leaving_ || stop_.stops();
@@ -235,8 +238,8 @@ class TrainRun {
     clock_.end_step();
     record();
     if (line_is_due()) log_->print_line();
-    if (!stop_.stops()) sample_texts_.write_if_due(iteration_, clock_);
-    if (valid) log_->print_evaluation("valid", *valid);
+    if (!stop_.stops()) sample_texts_.write_if_due(iteration_, clock_, *log_);
+    evaluations_.print(*log_);
     if (!save) return;
     log_->write_rows();  // metrics must have every step that a checkpoint has
     log_->record_ranks(engine_.exec().device, mesh_.at);
@@ -283,14 +286,6 @@ class TrainRun {
                 i < times.size() ? times[i] : StepTime{});
     }
     collected_.clear();
-  }
-
-  /// Evaluates what a stop left out before the last checkpoint. With train_iters: 0 this is the
-  /// run's work.
-  void evaluate_missing() {
-    if (!evaluations_.missing("valid", iteration_, metrics())) return;
-    const auto found = evaluations_.evaluate("valid", iteration_, metrics());
-    if (found) log_->print_evaluation("valid", *found);
   }
 
   /// The end of a run whose iterations are all done, unless this was done before.

@@ -9,6 +9,7 @@
 
 #include "trireme/deck/deck.hpp"
 #include "trireme/ops/exec.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme {
 
@@ -61,6 +62,7 @@ class KernelCases {
   void head();
   void cross_entropy(const Shape& chunk, std::int64_t calls);
   void update();
+  void update_by(const OptimizerRow& row);
   void copies();
 
   void upload(const void* host, const Tensor& to) const;

@@ -260,12 +260,11 @@ void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
       });
 }
 
-void KernelCases::update() {
+void KernelCases::update_by(const OptimizerRow& row) {
   const std::int64_t n = count_parameters(model_);
   const PrecisionConfig& t = deck_.types;
   const bool copies = t.master != t.compute;
   const OptimizerConfig& config = deck_.optimizer;
-  const OptimizerRow& row = optimizer_row(config.kind);
   const std::size_t arrays = row.state_arrays(config).size();
   add("update", std::string(row.name), 1, 0,
       bytes(n, t.gradient) + 2 * bytes(n, t.master) +
@@ -283,6 +282,7 @@ void KernelCases::update() {
         StepState decided;
         decided.factor = 0.5;
         decided.updated = 1;
+        decided.updates = 10;
         decided.bias1 = 1 - std::pow(config.beta1, 10);
         decided.bias2 = 1 - std::pow(config.beta2, 10);
         upload(&decided, decision);
@@ -295,6 +295,13 @@ void KernelCases::update() {
                       .decision = decision.view()});
         };
       });
+}
+
+void KernelCases::update() {
+  const std::int64_t n = count_parameters(model_);
+  const PrecisionConfig& t = deck_.types;
+  const OptimizerRow& row = optimizer_row(deck_.optimizer.kind);
+  if (row.update != nullptr) update_by(row);
   add("update", "sum of squares", 1, 0, bytes(n, t.gradient), [this, n, t]() -> Run {
     const Tensor gradient = random(t.gradient, Shape{n});
     const Tensor total = ex_.zeros(DType::f64, Shape{1});

@@ -31,6 +31,16 @@ std::int64_t rows_before(const ConstView& item, std::int64_t byte) {
 
 }  // namespace
 
+const std::byte* elements_of(const Piece& piece, std::int64_t first, std::int64_t count,
+                             std::byte* room) {
+  if (!piece.stored) {
+    return static_cast<const std::byte*>(piece.data.raw()) +
+           static_cast<std::size_t>(first) * size_of(piece.data.dtype());
+  }
+  piece.stored->read(piece.first + first, count, room);
+  return room;
+}
+
 std::size_t bytes_in_copy(std::size_t piece_bytes) {
   constexpr std::size_t kAlignment = 64;
   return round_up(piece_bytes, kAlignment);
@@ -77,9 +87,13 @@ Piece rows_of(const Piece& piece, const Rows& rows) {
   Piece part = piece;
   part.box.offset[0] += rows.first;
   part.box.extent[0] = rows.count;
-  const auto* const begin = static_cast<const std::byte*>(piece.data.raw());
-  part.data = ConstView(begin + rows.first * bytes_of_row(piece.data), piece.data.dtype(),
-                        part.box.extent);
+  const auto* begin = static_cast<const std::byte*>(piece.data.raw());
+  if (piece.stored) {
+    part.first += rows.first * (piece.data.count() / piece.data.shape()[0]);
+  } else {
+    begin += rows.first * bytes_of_row(piece.data);
+  }
+  part.data = ConstView(begin, piece.data.dtype(), part.box.extent);
   return part;
 }
 

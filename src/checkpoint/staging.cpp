@@ -36,7 +36,9 @@ Piece with_data(const Piece& piece, const std::byte* data) {
 Staging::Staging(const SaveOptions& options, std::vector<Piece> mine,
                  const std::optional<StateHome>& home, Communicator& world)
     : mine_(std::move(mine)), home_(home), writer_(world.rank()) {
+  const bool copies = options.async || options.writers_per_node > 0 || home_;
   for (const Piece& p : mine_) {
+    TRM_CHECK(!(copies && p.stored), "{}: a copy would bring a file into memory", p.name);
     offsets_.push_back(bytes_);
     bytes_ += bytes_in_copy(p.data.bytes());
   }

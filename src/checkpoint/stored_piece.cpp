@@ -104,18 +104,22 @@ std::vector<h5::Extent> write_piece(h5::File& shard, const Piece& piece,
   const std::int64_t block = block_rows_of(extent, dtype);
   auto dataset = shard.create_dataset(dataset_name(piece.name, piece.box), dtype, extent,
                                       {.chunk = block, .checksum = true});
-  const auto* data = static_cast<const std::byte*>(piece.data.raw());
+  const std::int64_t in_row = extent.count() / extent[0];
   std::vector<std::int64_t> sums;
+  Scratch scratch;
   Box slab = Box::whole(extent);
   for (std::int64_t at = 0; at < extent[0]; at += slab.extent[0]) {
     TRM_REQUIRE(!cancelled, "{}: the run ends before it is written", shard.path());
     slab.offset[0] = at;
     slab.extent[0] = std::min(slab_rows_of(block, row), extent[0] - at);
+    const std::byte* const data = elements_of(piece, at * in_row, slab.extent[0] * in_row,
+                                              piece.stored ? scratch.of(slab, dtype) : nullptr);
     for (std::int64_t b = at; b < at + slab.extent[0]; b += block) {
       const auto bytes = static_cast<std::size_t>(std::min(block, extent[0] - b) * row);
-      sums.push_back(std::bit_cast<std::int64_t>(h5::checksum_of(data + b * row, bytes)));
+      sums.push_back(
+          std::bit_cast<std::int64_t>(h5::checksum_of(data + (b - at) * row, bytes)));
     }
-    dataset.write(slab, ConstView(data + at * row, dtype, slab.extent));
+    dataset.write(slab, ConstView(data, dtype, slab.extent));
     std::this_thread::yield();  // HDF5 has one lock, which training needs too
   }
   dataset.set_attribute("offset", list(piece.box.offset));

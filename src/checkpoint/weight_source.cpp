@@ -10,17 +10,12 @@
 
 namespace trireme {
 
-namespace {
-
-/// Finite values that fp16 would round to inf.
-void require_halves(const std::string& name, const std::vector<float>& values) {
+void require_f16(const std::string& name, std::span<const float> values) {
   for (const float x : values) {
     TRM_REQUIRE(std::abs(x) < 65520.0F || !std::isfinite(x),
                 "{}: the value {} does not fit float16: use bfloat16 or float32", name, x);
   }
 }
-
-}  // namespace
 
 void read_as(WeightSource& source, const std::string& name, const Box& box, const View& to) {
   const DType type = source.dtype(name);
@@ -34,7 +29,7 @@ void read_as(WeightSource& source, const std::string& name, const Box& box, cons
   source.read(name, box, View(stored.data(), type, box.extent));
   std::vector<float> wide(static_cast<std::size_t>(box.count()));
   widen(type, stored.data(), wide.data(), box.count());
-  if (to.dtype() == DType::f16) require_halves(name, wide);
+  if (to.dtype() == DType::f16) require_f16(name, wide);
   narrow(wide.data(), to.dtype(), to.raw(), box.count());
 }
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -40,6 +41,21 @@ void require_file(const std::string& path) {
 void require_file_or_nothing(const std::string& path) {
   const std::string kind = other_kind(path);
   TRM_REQUIRE(kind.empty(), "{}: cannot open: it is {}", path, kind);
+}
+
+std::string read_file(const std::string& path, std::int64_t most_bytes) {
+  require_file(path);
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  TRM_REQUIRE_SYSTEM(in.good(), errno, "{}: cannot be read", path);
+  const std::streamoff bytes = in.tellg();
+  TRM_REQUIRE(bytes >= 0 && bytes <= most_bytes,
+              "{}: {} bytes are too many; at most {} are read", path, bytes, most_bytes);
+  std::string text(static_cast<std::size_t>(bytes), '\0');
+  in.seekg(0);
+  in.read(text.data(), bytes);
+  TRM_REQUIRE_SYSTEM(!in.bad(), errno, "{}: cannot be read", path);
+  TRM_REQUIRE(in.gcount() == bytes, "{}: the file ends early", path);
+  return text;
 }
 
 int append_text(const std::string& path, const std::string& text, bool create,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 
 #include "trireme/core/round_up.hpp"
 #include "trireme/model/name_pattern.hpp"
@@ -34,6 +35,12 @@ void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck
   }
 }
 
+void warn_of_idle_tasks(const DeckSettings& settings, Deck& deck) {
+  if (settings.eval_tasks.empty() || settings.eval_tasks_iters > 0) return;
+  deck.warnings.push_back(
+      "eval_tasks has no effect without eval_tasks_iters, the iterations between evaluations");
+}
+
 /// Without a file, no tokenizer is named, and GPT-2's merges belong to GPT-2's vocabulary.
 void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
   using Type = DeckSettings::TokenizerType;
@@ -58,24 +65,59 @@ void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
   }
 }
 
-/// Settings of one optimizer under another have no effect.
-void warn_of_other_optimizers(Deck& deck) {
-  const OptimizerConfig& o = deck.optimizer;
+/// Whether the settings of a key aren't those of a deck without it.
+bool changed(const OptimizerConfig& o, const OptimizerKey& key) {
   const OptimizerConfig usual;
-  const auto& read = optimizer_row(o.kind).keys;
+  if (key.flag != nullptr && o.*key.flag != usual.*key.flag) return true;
+  return std::ranges::any_of(key.settings,
+                             [&](auto setting) { return o.*setting != usual.*setting; });
+}
+
+/// Settings of one optimizer under another would have no effect.
+void refuse_other_optimizers(const Settings& settings, const OptimizerConfig& o) {
+  const OptimizerRow& mine = optimizer_row(o.kind);
+  std::map<std::string_view, std::vector<std::string_view>> readers;
   for (const OptimizerRow& other : optimizer_table()) {
-    std::vector<std::string_view> idle;
-    bool changed = false;
     for (const OptimizerKey& key : other.keys) {
-      if (std::ranges::find(read, key.name, &OptimizerKey::name) != read.end()) continue;
-      idle.push_back(key.name);
-      for (const auto setting : key.settings) changed |= o.*setting != usual.*setting;
+      const bool read =
+          std::ranges::find(mine.keys, key.name, &OptimizerKey::name) != mine.keys.end();
+      const bool said =
+          given(settings, fmt::format("optimizer.params.{}", key.name)) != nullptr;
+      if (!read && said && changed(o, key)) readers[key.name].push_back(other.name);
     }
-    if (!changed) continue;
-    deck.warnings.push_back(fmt::format("optimizer.params.{} {} something for {} only",
-                                        fmt::join(idle, " and "),
-                                        idle.size() == 1 ? "means" : "mean", other.name));
   }
+  for (const auto& [key, names] : readers) {
+    throw Error(fmt::format(
+        "optimizer.params.{} means something for {} only, and optimizer.type is {}: leave the "
+        "key out, or choose another type",
+        key, fmt::join(names, ", "), mine.name));
+  }
+}
+
+/// Chooses between AdamW and Adam, and sets what the optimizer has other defaults for.
+void fold_optimizer(const Settings& settings, Deck& deck) {
+  OptimizerConfig& o = deck.optimizer;
+  const Setting* type = given(settings, "optimizer.type");
+  const bool mode_said = given(settings, "optimizer.params.adam_w_mode") != nullptr;
+  if (!mode_said && type != nullptr && type->value.str() == "cpu_torch_adam") {
+    o.adam_w_mode = false;
+  }
+  if (o.kind == OptimizerKind::adam && o.adam_w_mode) o.kind = OptimizerKind::adamw;
+  TRM_REQUIRE(
+      o.kind != OptimizerKind::adamw || o.adam_w_mode,
+      "optimizer.params.adam_w_mode: false asks AdamW to add its decay to the gradient, "
+      "which type: Adam does");
+  for (const OptimizerKey& key : optimizer_row(o.kind).keys) {
+    if (given(settings, fmt::format("optimizer.params.{}", key.name)) != nullptr) continue;
+    for (std::size_t i = 0; i < key.defaults.size(); ++i) {
+      o.*key.settings[i] = key.defaults[i];
+    }
+  }
+  refuse_other_optimizers(settings, o);
+  TRM_REQUIRE(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
+              "optimizer.params.nesterov needs a momentum above 0 and no dampening");
+  TRM_REQUIRE(o.min_coeff <= o.max_coeff, "optimizer.params.min_coeff {} is above max_coeff {}",
+              o.min_coeff, o.max_coeff);
 }
 
 /// Sets the rows of the up-projection by GPT-NeoX's rule of 2024. A gated MLP has two thirds of
@@ -175,6 +217,7 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   }
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
+  fold_optimizer(settings, deck);
   deck.pipe_parallel_size = std::max(deck.pipe_parallel_size, 1);
   if (draft.tensorboard.enabled) {
     const std::filesystem::path folder = draft.tensorboard.output_path;
@@ -190,8 +233,8 @@ const Setting* given(const Settings& settings, const std::string& path) {
 
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
+  warn_of_idle_tasks(deck, deck);
   warn_of_idle_tokenizer(draft, deck);
-  warn_of_other_optimizers(deck);
   if (given(settings, "include") != nullptr) {
     deck.warnings.emplace_back(
         "include names hosts, which an MPI launcher chooses here; decks would end in .yml");
@@ -199,9 +242,9 @@ void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   if (given(settings, "iteration") != nullptr && deck.load.empty()) {
     deck.warnings.emplace_back("iteration has an effect with load only");
   }
-  if (deck.optimizer.kind != OptimizerKind::adamw && !deck.optimizer.bias_correction) {
-    deck.warnings.emplace_back(
-        "optimizer.params.bias_correction means something for AdamW only");
+  if (deck.optimizer.kind == OptimizerKind::sm3 && given(settings, "weight_decay") != nullptr &&
+      deck.optimizer.weight_decay > 0) {
+    deck.warnings.emplace_back("weight_decay has no effect for SM3");
   }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");

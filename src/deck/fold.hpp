@@ -38,6 +38,9 @@ void fold(const Settings& settings, Draft& draft, Deck& deck);
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 
+/// The learning rate after the warm-up.
+[[nodiscard]] double highest_rate(const ScheduleConfig& schedule);
+
 /// Sets the defaults of a DeepSpeed file that no other deck's optimizer accompanies.
 void use_deepspeed_defaults(Draft& draft);
 /// Says which of these defaults hold, because `file` alone speaks of the optimizer.
@@ -56,6 +59,9 @@ void check_model(const ModelConfig& model);
 /// Sets deck.types, loss_scale, recompute and zero from the draft's keys. Collects keys that
 /// contradict each other, and warns of keys without effect.
 void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);
+/// Sets deck.zero.offload from the draft's keys, and what follows from it. Collects keys that
+/// contradict each other, and warns of keys without effect.
+void fold_offload(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);
 /// The inverse of fold_memory(): the keys that give `settings`.
 [[nodiscard]] MemoryWords memory_words(const DeckSettings& settings);
 

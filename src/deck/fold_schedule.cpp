@@ -75,6 +75,12 @@ void fold_schedule(const std::set<std::string>& automatic, const Settings& setti
   }
 }
 
+double highest_rate(const ScheduleConfig& schedule) {
+  const DeepSpeedSchedule& s = schedule.deepspeed;
+  const bool own = s.type == Type::constant || s.type == Type::linear;
+  return own ? s.max_lr : schedule.lr;
+}
+
 void use_deepspeed_defaults(Draft& draft) {
   draft.deck.schedule.lr = 0.001;
   draft.deck.schedule.warmup = 0;

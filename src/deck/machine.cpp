@@ -5,11 +5,10 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <functional>
-#include <sstream>
 
 #include "trireme/core/printable.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/deck/tree.hpp"
 
 namespace trireme {
@@ -117,14 +116,6 @@ Link read_link(Reader& links, const std::string& key) {
   return link;
 }
 
-std::string text_of(const std::string& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  TRM_REQUIRE(in.good() && text.good(), "{}: cannot read this machine file", path);
-  return text.str();
-}
-
 }  // namespace
 
 std::int64_t parse_bytes(const std::string& text) {
@@ -182,6 +173,6 @@ Machine parse_machine(const std::string& text, const std::string& name) {
   return m;
 }
 
-Machine read_machine(const std::string& path) { return parse_machine(text_of(path), path); }
+Machine read_machine(const std::string& path) { return parse_machine(read_file(path), path); }
 
 }  // namespace trireme

@@ -139,8 +139,10 @@ Deck build(Merged& merged, Paths paths) {
   merged.faults.gather(Kind::contradiction, {}, [&] { fold(settings, draft, deck); });
   merged.faults.raise(merged.sources);
   fold_memory(settings, draft, deck, merged.faults);
+  fold_offload(settings, draft, deck, merged.faults);
   fold_schedule(merged.automatic, settings, draft, deck, merged.faults);
   merged.faults.raise(merged.sources);
+  deck.optimizer.peak_lr = highest_rate(deck.schedule);
   note_sources(merged, deck);
   if (!lone.empty()) note_deepspeed_defaults(lone, deck);
   warn_of_ignored(settings, deck);

@@ -82,19 +82,23 @@ std::string with_dollars_kept(const std::string& path) {
 
 std::vector<PathSetting> paths_of(Draft& draft) {
   DeckSettings& deck = draft.deck;
-  std::vector<PathSetting> paths{{"save", &deck.save},
-                                 {"load", &deck.load},
-                                 {"run_dir", &deck.run_dir},
-                                 {"tensorboard_dir", &deck.tensorboard_dir},
-                                 {"vocab_file", &deck.vocab_file},
-                                 {"merge_file", &deck.merge_file},
-                                 {"sample_input_file", &deck.generation.sample_input_file},
-                                 {"sample_output_file", &deck.generation.sample_output_file},
-                                 {"tensorboard.output_path", &draft.tensorboard.output_path}};
+  std::vector<PathSetting> paths{
+      {"save", &deck.save},
+      {"load", &deck.load},
+      {"run_dir", &deck.run_dir},
+      {"zero_optimization.offload_optimizer.nvme_path", &deck.zero.offload.nvme_path},
+      {"tensorboard_dir", &deck.tensorboard_dir},
+      {"vocab_file", &deck.vocab_file},
+      {"merge_file", &deck.merge_file},
+      {"sample_input_file", &deck.generation.sample_input_file},
+      {"sample_output_file", &deck.generation.sample_output_file},
+      {"eval_tasks_data", &deck.eval_tasks_data},
+      {"tensorboard.output_path", &draft.tensorboard.output_path}};
   const auto add = [&](std::string_view key, std::vector<std::string>& list) {
     for (std::string& path : list) paths.push_back({key, &path});
   };
   add("data_path", deck.data_path);
+  add("eval_tasks", deck.eval_tasks);
   add("train_data_paths", deck.train_data_paths);
   add("valid_data_paths", deck.valid_data_paths);
   add("test_data_paths", deck.test_data_paths);

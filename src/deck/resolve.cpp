@@ -65,20 +65,25 @@ void check_tensor_parallel(const Deck& deck) {
       m.seq_length, micro, m.seq_length * micro, tp);
 }
 
-/// Samples during training take the values and rows as the training has them.
-void check_samples(const Deck& deck) {
-  if (deck.generation.sample_interval == 0) return;
-  TRM_REQUIRE(!deck.generation.sample_prompts.empty(),
+/// Samples and tasks during training take the values and rows as the training has them.
+void check_questions(const Deck& deck) {
+  const bool samples = deck.generation.sample_interval > 0;
+  const bool tasks = deck.eval_tasks_iters > 0;
+  if (!samples && !tasks) return;
+  TRM_REQUIRE(!samples || !deck.generation.sample_prompts.empty(),
               "sample_interval {} needs sample_prompts, a list of texts",
               deck.generation.sample_interval);
+  TRM_REQUIRE(!tasks || !deck.eval_tasks.empty(),
+              "eval_tasks_iters {} needs eval_tasks, a list of YAML files",
+              deck.eval_tasks_iters);
   const char* const hinders = deck.zero.stage == 3               ? "zero_optimization.stage 3"
                               : deck.sequence_parallel           ? "sequence_parallel"
                               : deck.virtual_pipeline_chunks > 1 ? "virtual_pipeline_chunks"
                               : deck.cuda_graphs                 ? "cuda_graphs"
                                                                  : nullptr;
-  TRM_REQUIRE(hinders == nullptr,
-              "sample_interval does not work with {}: use `trireme generate` on checkpoints",
-              hinders);
+  TRM_REQUIRE(hinders == nullptr, "{} does not work with {}: use `trireme {}` on checkpoints",
+              samples ? "sample_interval" : "eval_tasks_iters", hinders,
+              samples ? "generate" : "eval");
 }
 
 void check_pipeline(const Deck& deck) {
@@ -247,7 +252,7 @@ void resolve(Deck& deck, int world_size) {
     check_sizes(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
-    check_samples(deck);
+    check_questions(deck);
     check_run(deck);
     check_checkpoints(deck);
     deck::check_tuning(deck);

@@ -36,6 +36,8 @@ constexpr Derivation kDerivations[] = {
     {"data_types.grad_accum_dtype",
      "fp16.fp16_master_weights_and_grads bf16.bf16_master_weights_and_grads", ""},
     {"communication_data_type", "fp32_allreduce precision fp16.enabled", "= precision"},
+    {"checkpoint.async", "zero_optimization.offload_optimizer.device", ""},
+    {"zero_optimization.offload_optimizer.device", "zero_optimization.cpu_offload", ""},
     {"tensorboard_dir", "tensorboard.output_path tensorboard.job_name tensorboard.enabled", ""},
     {"scheduler.params.warmup_max_lr", "optimizer.params.lr", "DeepSpeed's default"},
     {"scheduler.params.total_num_steps", "", "= train_iters"},

@@ -68,12 +68,11 @@ std::vector<std::string> matrices_of_layers(const ModelConfig& model) {
   every.train_only.clear();
   every.freeze.clear();
   constexpr std::string_view kBefore = "layers.0.";
-  constexpr std::string_view kAfter = ".lora_A.weight";
   std::vector<std::string> names;
   visit_model(every, [&](int, const Parameter& p) {
-    if (!p.name.ends_with(kAfter)) return;
+    if (!p.name.ends_with(kLoraA)) return;
     names.push_back(
-        p.name.substr(kBefore.size(), p.name.size() - kBefore.size() - kAfter.size()));
+        p.name.substr(kBefore.size(), p.name.size() - kBefore.size() - kLoraA.size()));
   });
   return names;
 }

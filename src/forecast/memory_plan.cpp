@@ -28,17 +28,17 @@ constexpr std::int64_t kContext = 600 * kMebi;    // context, kernels, cuBLASLt
 constexpr std::int64_t kNcclGroup = 200 * kMebi;  // buffers and channels of one communicator
 
 std::string to_text(const StagePlan& p) {
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", p.parameters, p.values,
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", p.parameters, p.values,
                      p.gradients, p.optimizer, p.activations, p.tapes, p.unused, p.copy,
-                     p.kept_on_host, p.reduced, p.data_traffic, p.tensor_traffic,
+                     p.kept_on_host, p.files, p.reduced, p.data_traffic, p.tensor_traffic,
                      p.pipeline_traffic);
 }
 
 StagePlan stage_plan_of(const std::string& text) {
   StagePlan p;
   std::istringstream(text) >> p.parameters >> p.values >> p.gradients >> p.optimizer >>
-      p.activations >> p.tapes >> p.unused >> p.copy >> p.kept_on_host >> p.reduced >>
-      p.data_traffic >> p.tensor_traffic >> p.pipeline_traffic;
+      p.activations >> p.tapes >> p.unused >> p.copy >> p.kept_on_host >> p.files >>
+      p.reduced >> p.data_traffic >> p.tensor_traffic >> p.pipeline_traffic;
   return p;
 }
 
@@ -130,6 +130,12 @@ std::size_t largest_stage(const RunPlan& run) {
   const auto largest = std::ranges::max_element(
       run.stages, {}, [&](const StagePlan& s) { return s.decisive(run.on_gpu); });
   return static_cast<std::size_t>(largest - run.stages.begin());
+}
+
+std::int64_t most_in_files(const RunPlan& run) {
+  std::int64_t most = 0;
+  for (const StagePlan& s : run.stages) most = std::max(most, s.files);
+  return most;
 }
 
 std::string why_stages_wait(const Deck& deck, const RunPlan& run) {

@@ -10,11 +10,13 @@
 #include "trireme/backend/cuda_workspace.hpp"
 #include "trireme/backend/dry.hpp"
 #include "trireme/deck/stage_bounds.hpp"
+#include "trireme/model/kv_cache.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/pipeline/simulate.hpp"
 #include "trireme/train/trainer.hpp"
 
 #include "checkpoint_plan.hpp"
+#include "trained_shares.hpp"
 
 namespace trireme {
 
@@ -54,6 +56,8 @@ class DryRank {
     const MemoryUse use = device_->memory();
     StagePlan p;
     p.parameters = trainer_.local_parameters();
+    p.used_values = p.parameters * signed_bytes(size_of(deck_.types.compute));
+    p.cache_a_token = cache_a_token();
     p.values = signed_bytes(state.values);
     p.gradients = signed_bytes(state.gradients);
     p.optimizer = signed_bytes(state.optimizer);
@@ -61,6 +65,7 @@ class DryRank {
     p.tapes = signed_bytes(trainer_.peak_tape_bytes());
     p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
+    if (trainer_.state_file() != nullptr) p.files = trainer_.state_file()->file_bytes();
     p.reduced = data_.elements;
     p.data_traffic = data_.bytes;
     p.tensor_traffic = tensor_.bytes;
@@ -69,6 +74,21 @@ class DryRank {
   }
 
  private:
+  /// Bytes of a token in the caches of all chunks of this rank's stage.
+  [[nodiscard]] std::int64_t cache_a_token() const {
+    const auto bounds = stage_bounds(deck_);
+    std::int64_t bytes = 0;
+    for (auto part = static_cast<std::size_t>(mesh_.at.pp); part + 1 < bounds.size();
+         part += static_cast<std::size_t>(mesh_.shape.pp)) {
+      bytes += signed_bytes(
+          KvCache::bytes(deck_.types.compute, deck_.model, {mesh_.tp.get(), false},
+                         {.layers = layers_between(deck_, bounds[part], bounds[part + 1]).count,
+                          .slots = 1,
+                          .max_length = 1}));
+    }
+    return bytes;
+  }
+
   Mesh::Groups groups(const MeshShape& shape, const MeshIndex& at) {
     const bool first = at.pp == 0;
     const bool end = shape.pp > 1 && (first || at.pp == shape.pp - 1);
@@ -96,21 +116,6 @@ class DryRank {
   PhaseClock clock_;
   Trainer trainer_;
 };
-
-/// The shares of each unit's parameters that train.
-std::vector<double> trained_shares(const ModelConfig& m) {
-  const auto units = static_cast<std::size_t>(m.num_layers) + 3;
-  if (TrainedParameters(m).all()) return std::vector<double>(units, 1);
-  std::vector<double> all(units);
-  std::vector<double> trained(units);
-  visit_model(m, [&](int unit, const Parameter& p) {
-    const auto u = static_cast<std::size_t>(unit);
-    all[u] += static_cast<double>(p.global_shape.count());
-    if (p.trains) trained[u] += static_cast<double>(p.global_shape.count());
-  });
-  for (std::size_t u = 0; u < units; ++u) trained[u] /= std::max(all[u], 1.0);
-  return trained;
-}
 
 /// Operations a token, by model part.
 std::vector<PartCost> part_costs(const Deck& deck) {

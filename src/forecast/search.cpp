@@ -11,6 +11,7 @@
 #include "trireme/forecast/memory_plan.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/model/transformer.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme {
 
@@ -93,6 +94,12 @@ void add_layouts(const Deck& deck, Layout layout, std::vector<Layout>& to) {
 
 MeshShape mesh_of(const Layout& l) { return {l.dp, l.tp, l.pp}; }
 
+/// Arrays that the optimizer has for each matrix of a layer.
+double least_arrays(const OptimizerConfig& config) {
+  if (config.kind == OptimizerKind::muon) return 1;
+  return static_cast<double>(state_arrays(config).size());
+}
+
 /// A lower bound of a rank's memory: the state of an average stage, in bytes.
 double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   const auto bytes = [](DType t) { return static_cast<double>(size_of(t)); };
@@ -100,8 +107,7 @@ double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   const double values = bytes(deck.types.compute) / (l.zero_stage == 3 ? l.dp : 1);
   const bool whole_gradients = l.zero_stage == 0 || l.reduce_once;
   const double gradients = bytes(deck.types.gradient) / (whole_gradients ? 1 : l.dp);
-  double update = 0;
-  if (deck.optimizer.kind == OptimizerKind::adamw) update += 2 * bytes(deck.types.moments);
+  double update = least_arrays(deck.optimizer) * bytes(deck.types.moments);
   if (deck.types.master != deck.types.compute) update += bytes(deck.types.master);
   return n * (values + gradients + update / (l.zero_stage >= 1 ? l.dp : 1));
 }

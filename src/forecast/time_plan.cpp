@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <utility>
 
 #include "trireme/deck/stage_bounds.hpp"
+#include "trireme/model/trained.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
+#include "trained_shares.hpp"
 #include "unit_times.hpp"
 
 namespace trireme {
@@ -30,7 +34,12 @@ struct PartTime {
 class StepTimes {
  public:
   StepTimes(const Deck& deck, const MeshShape& mesh, const Machine& machine)
-      : deck_(deck), mesh_(mesh), machine_(machine), links_(mesh, machine) {
+      : deck_(deck),
+        mesh_(mesh),
+        machine_(machine),
+        links_(mesh, machine),
+        trained_(trained_shares(deck.model)),
+        lowest_(first_trained_unit(deck.model)) {
     const auto units = list_units(deck.model);
     const auto bounds = stage_bounds(deck);
     for (std::size_t part = 0; part + 1 < bounds.size(); ++part) {
@@ -39,7 +48,7 @@ class StepTimes {
     const auto stages = static_cast<std::size_t>(mesh.pp);
     parameters_.assign(stages, 0);
     for (std::size_t part = 0; part + 1 < bounds.size(); ++part) {
-      parameters_[part % stages] += elements(units, bounds[part], bounds[part + 1]);
+      parameters_[part % stages] += elements(units, bounds[part], bounds[part + 1], true);
     }
   }
 
@@ -88,33 +97,39 @@ class StepTimes {
   }
 
  private:
-  [[nodiscard]] double elements(const std::vector<UnitInfo>& units, int from, int to) const {
+  /// Elements that a rank has of units: all, or those that train.
+  [[nodiscard]] double elements(const std::vector<UnitInfo>& units, int from, int to,
+                                bool trained) const {
     double n = 0;
-    for (int u = from; u < to; ++u) {
-      n += static_cast<double>(units[static_cast<std::size_t>(u)].parameters);
+    for (auto u = static_cast<std::size_t>(from); u < static_cast<std::size_t>(to); ++u) {
+      n += static_cast<double>(units[u].parameters) * (trained ? trained_[u] : 1);
     }
     return n / mesh_.tp;
   }
 
-  [[nodiscard]] const UnitTime& time_of(UnitKind kind) {
-    const auto [at, fresh] = known_.try_emplace(kind);
-    if (fresh) at->second = unit_time(deck_, mesh_, machine_, kind);
+  [[nodiscard]] const UnitTime& time_of(UnitKind kind, int unit) {
+    const UnitTraining training{.share = trained_[static_cast<std::size_t>(unit)],
+                                .has_backward = unit >= lowest_,
+                                .passes_gradient = unit > lowest_};
+    const auto [at, fresh] = known_.try_emplace({kind, training});
+    if (fresh) at->second = unit_time(deck_, mesh_, machine_, kind, training);
     return at->second;
   }
 
   PartTime part_time(const std::vector<UnitInfo>& units, int from, int to) {
     PartTime p;
     for (int u = from; u < to; ++u) {
-      const UnitTime& t = time_of(units[static_cast<std::size_t>(u)].kind);
+      const UnitTime& t = time_of(units[static_cast<std::size_t>(u)].kind, u);
       p.unit.forward = p.unit.forward + t.forward;
       p.unit.backward = p.unit.backward + t.backward;
     }
-    const double n = elements(units, from, to);
     if (deck_.zero.stage == 3) {
+      const double n = elements(units, from, to, false);
       p.gathers =
           exposed(links_.gather_over_dp(n * bytes(deck_.types.compute)), p.unit.forward.sum());
     }
     if (!reduces_once()) {
+      const double n = elements(units, from, to, true);
       p.reduction = exposed(links_.gather_over_dp(n * bytes(deck_.types.communication)),
                             p.unit.backward.sum());
     }
@@ -145,11 +160,13 @@ class StepTimes {
     return seconds;
   }
 
-  /// AdamW reads gradient, value and two moments, and writes all but the gradient.
+  /// AdamW reads gradient, value and two moments, and writes all but the gradient. Others have
+  /// more or fewer arrays.
   [[nodiscard]] double update(double n) const {
     const double own = deck_.zero.stage == 0 ? n : n / mesh_.dp;
     double element = bytes(deck_.types.gradient) + 2 * bytes(deck_.types.master);
-    if (deck_.optimizer.kind == OptimizerKind::adamw) element += 4 * bytes(deck_.types.moments);
+    element += 2 * static_cast<double>(state_arrays(deck_.optimizer).size()) *
+               bytes(deck_.types.moments);
     if (deck_.types.compute != deck_.types.master) element += bytes(deck_.types.compute);
     return own * element / machine_.memory_bandwidth + machine_.kernel_seconds;
   }
@@ -158,9 +175,11 @@ class StepTimes {
   MeshShape mesh_;
   const Machine& machine_;
   MeshLinks links_;
-  std::map<UnitKind, UnitTime> known_;
+  std::vector<double> trained_;  ///< shares of units' parameters
+  int lowest_;                   ///< the first unit that trains
+  std::map<std::pair<UnitKind, UnitTraining>, UnitTime> known_;
   std::vector<PartTime> parts_;
-  std::vector<double> parameters_;  ///< elements that a rank holds, by stage
+  std::vector<double> parameters_;  ///< elements that a rank holds and trains, by stage
 };
 
 std::vector<std::vector<PlanStep>> plans_of(const Deck& deck, const MeshShape& mesh) {

@@ -91,10 +91,12 @@ UnitWork layer_forward(const Sizes& s) {
   return w;
 }
 
-/// Backward of a layer: two GEMMs for each of forward's, and attention's five for its two (Dao
-/// et al., arXiv 2205.14135).
-UnitWork layer_backward(const UnitWork& forward, RecomputeConfig::Kind recompute) {
+/// Backward of a layer: two GEMMs for each of forward's, of which a frozen matrix needs one.
+/// Attention has five for its two (Dao et al., arXiv 2205.14135).
+UnitWork layer_backward(const UnitWork& forward, RecomputeConfig::Kind recompute,
+                        const UnitTraining& training) {
   UnitWork w = times(forward, 2);
+  w.gemm = (1 + training.share) * forward.gemm;
   w.attention = 2.5 * forward.attention;
   w.reduced = forward.reduced;
   w.collectives = forward.collectives;
@@ -113,10 +115,11 @@ UnitWork embedding(const Sizes& s) {
 }
 
 /// The head's forward contains the gradients of the logits, and so all three GEMMs.
-UnitWork head_forward(const Sizes& s) {
+UnitWork head_forward(const Sizes& s, const UnitTraining& training) {
   const auto vocabulary = static_cast<double>(s.model.vocab_size);
   UnitWork w;
-  w.gemm = 6 * s.tokens * s.hidden * vocabulary / s.tp;
+  const double passes = 1 + (training.passes_gradient ? 1 : 0) + training.share;
+  w.gemm = 2 * passes * s.tokens * s.hidden * vocabulary / s.tp;
   w.memory = 5 * s.tokens * s.element * vocabulary / s.tp;
   w.operations = 8;
   w.collectives = s.tp > 1 ? 1 : 0;
@@ -168,14 +171,14 @@ double MeshLinks::message_over_pp(double bytes) const {
 }
 
 UnitTime unit_time(const Deck& deck, const MeshShape& mesh, const Machine& machine,
-                   UnitKind kind) {
+                   UnitKind kind, const UnitTraining& training) {
   const Sizes s(deck, mesh);
   UnitWork forward;
   UnitWork backward;
   switch (kind) {
     case UnitKind::layer:
       forward = layer_forward(s);
-      backward = layer_backward(forward, deck.recompute.kind);
+      backward = layer_backward(forward, deck.recompute.kind, training);
       break;
     case UnitKind::embedding:
       forward = embedding(s);
@@ -186,9 +189,10 @@ UnitTime unit_time(const Deck& deck, const MeshShape& mesh, const Machine& machi
       backward = times(forward, 2);
       break;
     case UnitKind::head:
-      forward = head_forward(s);
+      forward = head_forward(s, training);
       break;
   }
+  if (!training.has_backward) backward = {};
   const MeshLinks links(mesh, machine);
   return {time_of(forward, deck, links, machine), time_of(backward, deck, links, machine)};
 }

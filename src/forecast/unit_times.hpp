@@ -2,6 +2,8 @@
 // Seconds of one micro-batch in each kind of unit, on one rank.
 #pragma once
 
+#include <compare>
+
 #include "trireme/deck/deck.hpp"
 #include "trireme/deck/machine.hpp"
 #include "trireme/model/transformer.hpp"
@@ -44,8 +46,17 @@ class MeshLinks {
   const Machine& machine_;
 };
 
+/// What backward does in a unit.
+struct UnitTraining {
+  double share = 1;             ///< parameters that train, among all
+  bool has_backward = true;     ///< false below the first unit that trains
+  bool passes_gradient = true;  ///< units below need the gradient of the input
+  friend auto operator<=>(const UnitTraining&, const UnitTraining&) = default;
+};
+
 /// Times of the units of a resolved deck. Stage 3 of ZeRO is not in these times.
 [[nodiscard]] UnitTime unit_time(const Deck& deck, const MeshShape& mesh,
-                                 const Machine& machine, UnitKind kind);
+                                 const Machine& machine, UnitKind kind,
+                                 const UnitTraining& training);
 
 }  // namespace trireme

@@ -10,7 +10,9 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/replacement.hpp"
+#include "trireme/model/trained.hpp"
 
+#include "adapter_folder.hpp"
 #include "config.hpp"
 #include "mapped_source.hpp"
 #include "safetensors_writer.hpp"
@@ -53,9 +55,9 @@ struct AdapterTensors {
 void add(AdapterTensors& to, const WeightSource& source, const std::string& name,
          const TensorMap& map) {
   const std::string matrix = matrix_of(map.runs.front().tensor);
-  if (!source.has("model/" + matrix + ".lora_A.weight")) return;
-  const std::string a = most_precise(source, matrix + ".lora_A.weight");
-  const std::string b = most_precise(source, matrix + ".lora_B.weight");
+  if (!source.has(fmt::format("model/{}{}", matrix, kLoraA))) return;
+  const std::string a = most_precise(source, fmt::format("{}{}", matrix, kLoraA));
+  const std::string b = most_precise(source, fmt::format("{}{}", matrix, kLoraB));
   const Shape shape_a = source.global_shape(a);
   TensorMap rows_of_b{.shape = Shape{map.shape[map.transposed_here ? 1 : 0], shape_a[0]}};
   for (RowRun run : map.runs) {
@@ -68,18 +70,26 @@ void add(AdapterTensors& to, const WeightSource& source, const std::string& name
   }
   const std::string module = name.substr(0, name.size() - kWeight.size());
   const std::string before = "base_model.model." + module;
-  to.tensors[before + ".lora_A.weight"] = {.shape = shape_a,
-                                           .runs = {{.tensor = a, .count = shape_a[0]}}};
-  to.tensors[before + ".lora_B.weight"] = std::move(rows_of_b);
+  to.tensors[fmt::format("{}{}", before, kLoraA)] = {
+      .shape = shape_a, .runs = {{.tensor = a, .count = shape_a[0]}}};
+  to.tensors[fmt::format("{}{}", before, kLoraB)] = std::move(rows_of_b);
   to.targets.insert(in_layer(module));
   to.transposed = to.transposed || map.transposed_here;
+}
+
+/// What a run began with; other adapters that it began with stand beside a model, too.
+std::string name_of_base(const std::string& loaded) {
+  if (!is_adapter_folder(loaded)) return loaded;
+  std::string base = loaded;
+  static_cast<void>(failure_of([&] { base = base_of(loaded); }));  // it may be gone
+  return base;
 }
 
 OrderedJson settings(const Deck& deck, const AdapterTensors& adapters) {
   const LoraConfig& lora = deck.model.lora;
   return {{"peft_type", "LORA"},
           {"task_type", "CAUSAL_LM"},
-          {"base_model_name_or_path", deck.load},
+          {"base_model_name_or_path", name_of_base(deck.load)},
           {"inference_mode", true},
           {"r", lora.rank},
           {"lora_alpha", lora.alpha},

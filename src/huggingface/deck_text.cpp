@@ -7,6 +7,8 @@
 
 #include "trireme/huggingface/model_folder.hpp"
 
+#include "adapter_folder.hpp"
+
 namespace trireme::huggingface {
 
 namespace {
@@ -62,6 +64,16 @@ std::string tokenizer_text(const std::string& folder) {
   return "# The folder has no tokenizer: name one in vocab_file, or the data do.\n";
 }
 
+std::string adapters_text(const std::string& folder, const ModelFacts& facts,
+                          const Deck& deck) {
+  const LoraConfig lora =
+      AdapterWeights(read_adapter_config(folder), *facts.family, deck.model).lora();
+  return fmt::format(
+      "\n# Adapters beside the weights: what adapter_config.json says.\n"
+      "lora: {{rank: {}, alpha: {}, dropout: {}, use_rslora: {}, targets: {}}}\n",
+      lora.rank, lora.alpha, lora.dropout, lora.use_rslora, Json(lora.targets).dump());
+}
+
 }  // namespace
 
 Deck deck_of(const ModelFacts& facts) {
@@ -71,20 +83,25 @@ Deck deck_of(const ModelFacts& facts) {
   return deck;
 }
 
-bool is_model_folder(const std::string& path) { return exists(path + "/config.json"); }
+bool is_model_folder(const std::string& path) {
+  return exists(path + "/config.json") || is_adapter_folder(path);
+}
 
 std::string deck_text(const std::string& folder) {
-  const ModelFacts facts = read_config(folder);
-  static_cast<void>(deck_of(facts));
+  const std::string base = base_of(folder);
+  const ModelFacts facts = read_config(base);
+  const Deck deck = deck_of(facts);
   const std::string named = Json(folder).dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string text =
       fmt::format("# Trains on from the {} model in {}.\n", facts.family->model_type, named);
   text += "# Model: what config.json says.\n";
   text += model_text(facts);
+  if (base != folder) text += adapters_text(folder, facts, deck);
   text += "\n# Weights: the folder's, onto any mesh.\n";
   text += fmt::format("load: {}\nfinetune: true\n", quoted(folder));
   text += "\n# Text: prepare data with --tokenizer, and name them here.\n";
-  text += tokenizer_text(folder);
+  const std::string own = tokenizer_text(folder);
+  text += own.starts_with('#') ? tokenizer_text(base) : own;
   text += "# data_path: data/my.h5\n";
   text += "\n# Run: change at will.\n";
   text += kRun;

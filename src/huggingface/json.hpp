@@ -21,9 +21,6 @@ using OrderedJson = nlohmann::ordered_json;
 /// The object in a file of at most `most_bytes` bytes. Throws Error that names the file.
 [[nodiscard]] Json read_object(const std::string& path, std::int64_t most_bytes);
 
-/// The content of a regular file of at most `most_bytes` bytes. Throws Error that names it.
-[[nodiscard]] std::string read_text(const std::string& path, std::int64_t most_bytes);
-
 /// The value in one line of at most 60 bytes, for messages.
 [[nodiscard]] std::string brief(const Json& value);
 

@@ -10,6 +10,7 @@
 #include "trireme/core/error.hpp"
 #include "trireme/core/printable.hpp"
 
+#include "adapter_folder.hpp"
 #include "config.hpp"
 #include "deck_text.hpp"
 #include "mapped_source.hpp"
@@ -115,38 +116,59 @@ void require_tensors(const Family& family, const Deck& deck, const WeightFiles& 
 
 struct ModelFolder::Impl {
   explicit Impl(const std::string& folder)
-      : facts(read_config(folder)), deck(deck_of(facts)), files(folder) {
+      : base(base_of(folder)), facts(read_config(base)), deck(deck_of(facts)), files(base) {
     require_sizes(deck.model, files);
     Maps maps = parameters_from(*facts.family, deck.model);
     drop_base(*facts.family, files, maps);
     require_tensors(*facts.family, deck, files, maps);
-    source = std::make_unique<MappedSource>(files, std::move(maps));
+    weights = std::make_unique<MappedSource>(files, std::move(maps));
+    if (base != folder) {
+      adapters = std::make_unique<AdapterWeights>(read_adapter_config(folder), *facts.family,
+                                                  deck.model);
+    }
     deck = parse_deck(deck_text(folder), fmt::format("the deck of {}", folder));
     resolve(deck, 1);
   }
 
+  /// Where a tensor is read: the model's weights, or the adapters.
+  [[nodiscard]] WeightSource& source(const std::string& name) const {
+    if (adapters != nullptr && adapters->has(name)) return *adapters;
+    return *weights;
+  }
+
+  std::string base;
   ModelFacts facts;
   Deck deck;
   WeightFiles files;
-  std::unique_ptr<MappedSource> source;
+  std::unique_ptr<MappedSource> weights;
+  std::unique_ptr<AdapterWeights> adapters;
 };
 
 ModelFolder::ModelFolder(const std::string& folder) : impl_(std::make_unique<Impl>(folder)) {}
 ModelFolder::~ModelFolder() = default;
 
 const Deck& ModelFolder::deck() const { return impl_->deck; }
+const std::string& ModelFolder::base() const { return impl_->base; }
 std::string ModelFolder::model_type() const {
   return std::string(impl_->facts.family->model_type);
 }
-bool ModelFolder::has(const std::string& name) const { return impl_->source->has(name); }
+bool ModelFolder::has(const std::string& name) const { return impl_->source(name).has(name); }
 Shape ModelFolder::global_shape(const std::string& name) const {
-  return impl_->source->global_shape(name);
+  return impl_->source(name).global_shape(name);
 }
-DType ModelFolder::dtype(const std::string& name) const { return impl_->source->dtype(name); }
-std::vector<std::string> ModelFolder::names() const { return impl_->source->names(); }
+DType ModelFolder::dtype(const std::string& name) const {
+  return impl_->source(name).dtype(name);
+}
+std::vector<std::string> ModelFolder::names() const {
+  std::vector<std::string> names = impl_->weights->names();
+  if (impl_->adapters == nullptr) return names;
+  for (std::string& name : impl_->adapters->names()) names.push_back(std::move(name));
+  std::ranges::sort(names);
+  return names;
+}
 void ModelFolder::read(const std::string& name, const Shape& global, const Box& box,
                        const View& to) {
-  impl_->source->read(name, global, box, to);
+  impl_->source(name).read(name, global, box, to);
 }
 
 }  // namespace trireme::huggingface

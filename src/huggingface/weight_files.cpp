@@ -69,6 +69,10 @@ WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
   require_index(places);
 }
 
+WeightFiles::WeightFiles(const std::string& folder, const std::string& file) : folder_(folder) {
+  add(file);
+}
+
 void WeightFiles::open_all(const std::vector<std::string>& files) {
   for (const std::string& file : files) add(file);
 }

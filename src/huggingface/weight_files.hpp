@@ -22,6 +22,8 @@ class WeightFiles final : public WeightSource {
   /// Opens model.safetensors, or else the files that model.safetensors.index.json names. Reads
   /// headers alone. Throws Error that names the file and what is wrong.
   explicit WeightFiles(const std::string& folder);
+  /// Opens one file of a folder.
+  WeightFiles(const std::string& folder, const std::string& file);
 
   [[nodiscard]] const std::string& folder() const { return folder_; }
   [[nodiscard]] bool has(const std::string& name) const override;

@@ -84,14 +84,24 @@ void gather(Communicator& world, std::vector<Answer>& answers, const std::vector
 
 Generator::Generator(Inference& inference) : inference_(inference) {}
 
+GenerateOptions options_of(const GenerationConfig& settings, std::uint64_t seed) {
+  return {.sampling = {.temperature = settings.temperature,
+                       .top_k = settings.top_k,
+                       .top_p = settings.top_p,
+                       .min_p = settings.min_p,
+                       .repetition_penalty = settings.repetition_penalty},
+          .seed = seed,
+          .maximum_tokens = settings.maximum_tokens,
+          .samples = settings.num_samples,
+          .cache = !settings.recompute};
+}
+
 KvCache::Extent Generator::extent(std::int64_t slots, std::int64_t length) const {
   const Deck& deck = inference_.deck();
   const auto bounds = stage_bounds(deck);
   const auto stage = static_cast<std::size_t>(inference_.mesh().at.pp);
-  // Unit 0 is the embedding, and layer i is unit i + 1.
-  const std::int64_t first = std::max(bounds[stage] - 1, 0);
-  const std::int64_t end = std::min<std::int64_t>(bounds[stage + 1] - 1, deck.model.num_layers);
-  return {first, std::max<std::int64_t>(end - first, 0), slots, length};
+  const Layers layers = layers_between(deck, bounds[stage], bounds[stage + 1]);
+  return {layers.first, layers.count, slots, length};
 }
 
 std::size_t Generator::cache_bytes(std::int64_t slots, std::int64_t length) const {

@@ -79,6 +79,7 @@ void Inference::read(WeightSource& source, const Parameter& p) const {
     }
     wide.resize(static_cast<std::size_t>(n));
     widen(type, stored.data(), wide.data(), n);
+    if (p.value.dtype() == DType::f16) require_f16(name, wide);
     const Tensor staged = ex_.make(DType::f32, Shape{n});
     ex_.device.copy_from_host(staged.view().raw(), wide.data(), staged.view().bytes(),
                               ex_.stream);

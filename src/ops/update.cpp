@@ -2,6 +2,8 @@
 // Checks arguments of parameter updates.
 #include "trireme/ops/update.hpp"
 
+#include "trireme/ops/element_rules.hpp"
+
 #include "check.hpp"
 
 namespace trireme::ops {
@@ -40,9 +42,30 @@ void sgd(const Exec& ex, const Sgd& op) {
   ex.kernels.run(ex.stream, op);
 }
 
+void element_update(const Exec& ex, const ElementUpdate& op) {
+  check_state(op.state);
+  const int states = states_of(op.step);
+  const auto fits = [&](const ConstView& v, bool needed) {
+    return needed ? v.count() == op.value.count() : v.empty();
+  };
+  TRM_CHECK(op.gradient.count() == op.value.count() && fits(op.first, true) &&
+                fits(op.second, states > 1) && fits(op.third, states > 2) &&
+                (op.copy.empty() || op.copy.count() == op.value.count()) && op.step.step >= 1,
+            "an update of {} values with {} gradients at step {}", op.value.count(),
+            op.gradient.count(), op.step.step);
+  check_types(op.first, {op.second, op.third});
+  check_precisions({op.value, op.gradient, op.first, op.copy});
+  check_contiguous({op.gradient, op.value, op.first, op.second, op.third, op.copy});
+  ex.kernels.run(ex.stream, op);
+}
+
 void decide_step(const Exec& ex, const DecideStep& op) {
   check_state(op.state);
   TRM_CHECK(!op.state.empty(), "a step is decided without its state");
+  const std::int64_t history = op.history.empty() ? 0 : op.history.count();
+  TRM_CHECK(history == op.rule.history() && (history == 0 || op.history.dtype() == DType::f64),
+            "a step is decided with a history of {} values instead of {}", history,
+            op.rule.history());
   ex.kernels.run(ex.stream, op);
 }
 

@@ -7,12 +7,14 @@
 #include <tuple>
 
 #include "trireme/core/round_up.hpp"
+#include "trireme/ops/elementwise.hpp"
 
 namespace trireme {
 
 namespace {
 
 constexpr std::int64_t kAlign = 16;
+constexpr std::int64_t kMostInRoom = std::int64_t{1} << 20U;  // elements on the way to a file
 constexpr std::int64_t kLargestBlock =
     (std::int64_t{1} << 30) - kAlign;  // a Communicator's limit
 
@@ -115,11 +117,38 @@ std::int64_t FlatLayout::count() const {
 
 FlatArray FlatArray::zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
                            int ranks) {
-  return {ex.zeros(dtype, Shape{whole ? group.count : group.count / ranks}), whole};
+  return {ex.zeros(dtype, Shape{whole ? group.count : group.count / ranks}), whole, nullptr};
 }
 
 View FlatArray::part(const FlatSlice& slice) const {
-  return flat_window(data, whole ? slice.in_group : slice.in_own, slice.count);
+  return flat_window(data, place(slice), slice.count);
+}
+
+void FlatArray::read(const Exec& ex, const FlatSlice& slice,
+                     const std::function<void(const View& part, std::int64_t first)>& f) const {
+  if (!stored) return f(part(slice), 0);
+  TRM_CHECK(ex.device.kind() == DeviceKind::cpu, "a file is read into host memory");
+  // Not the device's memory, whose use is as planned.
+  std::vector<std::byte> room;
+  for (std::int64_t at = 0; at < slice.count; at += kMostInRoom) {
+    const std::int64_t n = std::min(kMostInRoom, slice.count - at);
+    room.resize(static_cast<std::size_t>(n) * size_of(stored->dtype()));
+    stored->read(place(slice) + at, n, room.data());
+    f(View(room.data(), stored->dtype(), Shape{n}), at);
+  }
+}
+
+void FlatArray::put(const Exec& ex, const View& from, const FlatSlice& slice,
+                    std::int64_t first) const {
+  if (!stored) return ops::cast(ex, from, flat_window(part(slice), first, from.count()));
+  TRM_CHECK(ex.device.kind() == DeviceKind::cpu, "a file is written from host memory");
+  std::vector<std::byte> room;
+  for (std::int64_t at = 0; at < from.count(); at += kMostInRoom) {
+    const std::int64_t n = std::min(kMostInRoom, from.count() - at);
+    room.resize(static_cast<std::size_t>(n) * size_of(stored->dtype()));
+    ops::cast(ex, flat_window(from, at, n), View(room.data(), stored->dtype(), Shape{n}));
+    stored->write(place(slice) + first + at, n, room.data());
+  }
 }
 
 View FlatArray::block(const FlatSpan& span, int rank, int ranks) const {

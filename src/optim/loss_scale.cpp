@@ -23,7 +23,9 @@ StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scal
           .hysteresis = scale.hysteresis,
           .refill = scale.consecutive_hysteresis,
           .min_scale = scale.min,
-          .most_skips = scale.most_skips};
+          .most_skips = scale.most_skips,
+          .interval = optimizer.rolling_interval_length,
+          .sigma = optimizer.sigma_factor};
 }
 
 StepState first_step_state(const LossScaleConfig& config) {

@@ -6,8 +6,44 @@
 #include <limits>
 
 #include "trireme/ops/elementwise.hpp"
+#include "trireme/ops/step_state.hpp"
+
+#include "tensor_update.hpp"
 
 namespace trireme {
+
+Optimizer::~Optimizer() = default;
+
+Optimizer::Rule Optimizer::rule_of(const Parameter& p, const LrGroups& groups) const {
+  const double decay = p.decay ? config_.weight_decay : 0;
+  const std::size_t i = groups.find(p.name);
+  if (i == LrGroups::kNone) return {1, decay};
+  const LrGroup& own = config_.lr_groups[i];
+  return {own.lr_scale, own.weight_decay.value_or(decay)};
+}
+
+std::vector<FlatArray> Optimizer::make_state(DType type, std::size_t number,
+                                             const FlatLayout& layout,
+                                             const ParameterValues& values) const {
+  const FlatGroup& group = layout.groups()[number];
+  const bool whole = groups_[number].whole;
+  const std::size_t masters = values.has_masters(number) ? 1 : 0;
+  std::vector<FlatArray> state;
+  const std::size_t count = row_.state_arrays(config_).size();
+  for (std::size_t n = 0; n < count; ++n) {
+    const bool used = row_.has_array == nullptr ||
+                      std::ranges::any_of(group.parameters, [&](const Parameter* p) {
+                        return row_.has_array(*p, n);
+                      });
+    if (file_ != nullptr) {
+      state.push_back({{}, whole, file_->array(masters + n, number)});
+    } else {
+      state.push_back(used ? FlatArray::zeros(ex_, type, group, whole, layout.ranks())
+                           : FlatArray{});
+    }
+  }
+  return state;
+}
 
 // Merged slices make fewer and longer loops. Gaps between neighbours hold zeros, and an update
 // keeps the zeros.
@@ -16,11 +52,7 @@ std::vector<Optimizer::RuledSlice> Optimizer::ruled(const std::vector<FlatSlice>
   constexpr std::int64_t kLargestGap = 15;
   std::vector<RuledSlice> merged;
   for (const FlatSlice& s : slices) {
-    Rule rule{1, s.parameter->decay ? config_.weight_decay : 0};
-    if (const std::size_t i = groups.find(s.parameter->name); i != LrGroups::kNone) {
-      const LrGroup& own = config_.lr_groups[i];
-      rule = {own.lr_scale, own.weight_decay.value_or(rule.weight_decay)};
-    }
+    const Rule rule = rule_of(*s.parameter, groups);
     if (!merged.empty()) {
       FlatSlice& last = merged.back().slice;
       const std::int64_t gap = s.in_group - last.in_group - last.count;
@@ -37,7 +69,7 @@ std::vector<Optimizer::RuledSlice> Optimizer::ruled(const std::vector<FlatSlice>
 
 Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroConfig& zero,
                      const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
-                     ParameterValues& values, GradientReducer& gradients)
+                     ParameterValues& values, GradientReducer& gradients, StateFile* file)
     : ex_(ex),
       config_(config),
       row_(optimizer_row(config.kind)),
@@ -45,7 +77,8 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
                                               : std::numeric_limits<std::int64_t>::max()),
       mesh_(mesh),
       values_(values),
-      gradients_(gradients) {
+      gradients_(gradients),
+      file_(file) {
   const bool whole = layout.ranks() == 1 || zero.stage == 0;
   const LrGroups lr_groups(config.lr_groups);
   for (std::size_t i = 0; i < layout.groups().size(); ++i) {
@@ -53,11 +86,28 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     if (!layout.groups()[i].trains) continue;
     g.own = layout.slices(i, mesh.at.dp);
     g.updated = ruled(whole ? layout.whole_slices(i) : g.own, lr_groups);
-    for (std::size_t n = row_.state_arrays(config).size(); n > 0; --n) {
-      g.state.push_back(
-          FlatArray::zeros(ex, types.moments, layout.groups()[i], whole, layout.ranks()));
+    g.whole = whole;
+    g.state = make_state(types.moments, i, layout, values);
+  }
+  if (row_.whole == nullptr) return;
+  TensorUpdateParts parts{.ex = ex,
+                          .config = config_,
+                          .types = types,
+                          .layout = layout,
+                          .mesh = mesh,
+                          .values = values,
+                          .gradients = gradients,
+                          .whole = whole};
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (!layout.groups()[i].trains) continue;
+    for (Parameter* p : layout.groups()[i].parameters) {
+      parts.tensors.push_back(make_tensor(layout, mesh, i, *p, whole, rule_of(*p, lr_groups)));
     }
   }
+  parts.state = [this](std::size_t group, std::size_t array, const FlatSlice& slice) {
+    return groups_[group].state[array].part(slice);
+  };
+  whole_ = row_.whole(parts);
 }
 
 void Optimizer::add_squares(const View& total) const {
@@ -74,31 +124,76 @@ void Optimizer::add_squares(const View& total) const {
 
 void Optimizer::step(double lr, const ConstView& state) {
   gradients_.gather();
+  if (whole_) whole_->step(lr, state);
+  const bool skips = file_ != nullptr && ex_.device.kind() == DeviceKind::cpu &&
+                     static_cast<const StepState*>(state.raw())->updated == 0;
+  std::optional<Error> failure;
+  std::size_t tile = 0;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    for (RuledSlice ruled : groups_[i].updated) {
-      FlatSlice& s = ruled.slice;
-      for (std::int64_t left = s.count; left > 0; left -= s.count) {
-        s.count = std::min(left, sub_group_size_);
-        update(i, ruled, lr, state);
-        s.in_group += s.count;
-        s.in_own += s.count;
-      }
+    if (file_ == nullptr && !whole_) {
+      update_in_memory(i, lr, state);
+    } else if (file_ != nullptr && !skips && !failure) {
+      failure = failure_of([&] { tile = update_in_file(i, tile, lr, state); });
     }
-    values_.start_sharing(i);
+    values_.start_sharing(i);  // after a failure too, since other ranks take part
+  }
+  if (file_ != nullptr && ex_.device.kind() != DeviceKind::dry) mesh_.world->agree(failure);
+}
+
+void Optimizer::update_in_memory(std::size_t group, double lr, const ConstView& state) {
+  for (RuledSlice ruled : groups_[group].updated) {
+    FlatSlice& s = ruled.slice;
+    for (std::int64_t left = s.count; left > 0; left -= s.count) {
+      s.count = std::min(left, sub_group_size_);
+      std::vector<View> kept;
+      if (values_.has_masters(group)) kept.push_back(values_.masters(group).part(s));
+      for (const FlatArray& a : groups_[group].state) kept.push_back(a.part(s));
+      update(group, ruled, lr, state, std::move(kept));
+      s.in_group += s.count;
+      s.in_own += s.count;
+    }
   }
 }
 
+std::size_t Optimizer::update_in_file(std::size_t group, std::size_t tile, double lr,
+                                      const ConstView& state) {
+  const Group& g = groups_[group];
+  for (; tile < file_->tiles().size() && file_->tiles()[tile].group == group; ++tile) {
+    const StateFile::Tile& t = file_->tiles()[tile];
+    const std::vector<View> arrays = file_->open(tile);
+    for (const RuledSlice& all : g.updated) {
+      const std::int64_t begin = g.whole ? all.slice.in_group : all.slice.in_own;
+      const std::int64_t end = std::min(begin + all.slice.count, t.first + t.count);
+      for (std::int64_t at = std::max(begin, t.first); at < end;) {
+        RuledSlice ruled = all;
+        ruled.slice.count = std::min(end - at, sub_group_size_);
+        ruled.slice.in_group += at - begin;
+        ruled.slice.in_own += at - begin;
+        std::vector<View> kept;
+        for (const View& a : arrays) {
+          kept.push_back(flat_window(a, at - t.first, ruled.slice.count));
+        }
+        update(group, ruled, lr, state, std::move(kept));
+        at += ruled.slice.count;
+      }
+    }
+    file_->close(tile);
+  }
+  return tile;
+}
+
 void Optimizer::update(std::size_t group, const RuledSlice& ruled, double lr,
-                       const ConstView& state) {
-  const FlatSlice& slice = ruled.slice;
-  UpdateArrays arrays{
-      .gradient = gradients_.sums(group).part(slice),
-      .value = values_.masters(group).part(slice),
-      .state = {},
-      .copy = values_.has_masters(group) ? values_.values(group).part(slice) : View(),
-      .decision = state};
-  for (const FlatArray& a : groups_[group].state) arrays.state.push_back(a.part(slice));
-  row_.update(ex_, config_, lr * ruled.rule.lr_scale, ruled.rule.weight_decay, arrays);
+                       const ConstView& state, std::vector<View> kept) {
+  const bool has_masters = values_.has_masters(group);
+  const View values = values_.values(group).part(ruled.slice);
+  const View masters = has_masters ? kept.front() : values;
+  if (has_masters) kept.erase(kept.begin());
+  row_.update(ex_, config_, lr * ruled.rule.lr_scale, ruled.rule.weight_decay,
+              {.gradient = gradients_.sums(group).part(ruled.slice),
+               .value = masters,
+               .state = std::move(kept),
+               .copy = has_masters ? values : View(),
+               .decision = state});
 }
 
 std::size_t Optimizer::state_bytes() const {
@@ -106,6 +201,8 @@ std::size_t Optimizer::state_bytes() const {
   for (const Group& g : groups_) {
     for (const FlatArray& a : g.state) n += a.bytes();
   }
+  visit_factors(
+      [&](const char*, const Parameter&, int, const View& data) { n += data.bytes(); });
   return n;
 }
 
@@ -114,9 +211,23 @@ void Optimizer::visit_state(
   const auto names = row_.state_arrays(config_);
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     for (std::size_t n = 0; n < groups_[i].state.size(); ++n) {
-      f(names[n], i, groups_[i].state[n]);
+      if (groups_[i].state[n].defined()) f(names[n], i, groups_[i].state[n]);
     }
   }
+}
+
+bool Optimizer::has_state(const char* kind, const Parameter& parameter) const {
+  if (row_.has_array == nullptr) return true;
+  const auto names = row_.state_arrays(config_);
+  for (std::size_t n = 0; n < names.size(); ++n) {
+    if (std::string_view(names[n]) == kind) return row_.has_array(parameter, n);
+  }
+  return true;
+}
+
+void Optimizer::visit_factors(const std::function<void(const char* kind, const Parameter&,
+                                                       int axis, const View& data)>& f) const {
+  if (whole_) whole_->visit_factors(f);
 }
 
 }  // namespace trireme

@@ -3,8 +3,13 @@
 #include "trireme/optim/optimizer_table.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 
+#include "trireme/ops/element_rules.hpp"
 #include "trireme/ops/update.hpp"
+
+#include "tensor_update.hpp"
 
 namespace trireme {
 
@@ -22,7 +27,8 @@ void update_by_adamw(const Exec& ex, const Config& config, double lr, double wei
                            .beta1 = config.beta1,
                            .beta2 = config.beta2,
                            .epsilon = config.epsilon,
-                           .weight_decay = weight_decay},
+                           .weight_decay = weight_decay,
+                           .l2 = config.kind == OptimizerKind::adam},
                   .gradient = a.gradient,
                   .value = a.value,
                   .exp_avg = a.state[0],
@@ -38,7 +44,11 @@ std::vector<const char*> sgd_arrays(const Config& config) {
 
 void update_by_sgd(const Exec& ex, const Config& config, double lr, double weight_decay,
                    const UpdateArrays& a) {
-  ops::sgd(ex, {.step = {.lr = lr, .momentum = config.momentum, .weight_decay = weight_decay},
+  ops::sgd(ex, {.step = {.lr = lr,
+                         .momentum = config.momentum,
+                         .weight_decay = weight_decay,
+                         .dampening = config.dampening,
+                         .nesterov = config.nesterov},
                 .gradient = a.gradient,
                 .value = a.value,
                 .momentum = a.state.empty() ? View() : a.state[0],
@@ -46,23 +56,151 @@ void update_by_sgd(const Exec& ex, const Config& config, double lr, double weigh
                 .state = a.decision});
 }
 
-}  // namespace
+ElementStep element_step(const Config& config, double lr, double weight_decay) {
+  const bool lion = config.kind == OptimizerKind::lion;
+  return {.rule = lion                                    ? ElementRule::lion
+                  : config.kind == OptimizerKind::adagrad ? ElementRule::adagrad
+                                                          : ElementRule::madgrad,
+          .lr = lr,
+          .beta1 = config.beta1,
+          .beta2 = config.beta2,
+          .momentum = config.momentum,
+          .epsilon = config.epsilon,
+          .weight_decay = weight_decay,
+          .lr_decay = config.lr_decay,
+          .initial = config.initial_accumulator_value};
+}
 
-std::span<const OptimizerRow> optimizer_table() {
-  static const std::vector<OptimizerRow> table = {
+void update_by_element(const Exec& ex, const Config& config, double lr, double weight_decay,
+                       const UpdateArrays& a) {
+  const auto state = [&](std::size_t i) { return i < a.state.size() ? a.state[i] : View(); };
+  ops::element_update(ex, {.step = element_step(config, lr, weight_decay),
+                           .gradient = a.gradient,
+                           .value = a.value,
+                           .first = state(0),
+                           .second = state(1),
+                           .third = state(2),
+                           .copy = a.copy,
+                           .state = a.decision});
+}
+
+std::vector<const char*> lion_arrays(const Config& /*config*/) { return {"exp_avg"}; }
+std::vector<const char*> adagrad_arrays(const Config& /*config*/) { return {"sum"}; }
+std::vector<const char*> madgrad_arrays(const Config& config) {
+  if (config.momentum == 0) return {"grad_sum_sq", "s"};
+  return {"grad_sum_sq", "s", "x0"};
+}
+std::vector<const char*> no_arrays(const Config& /*config*/) { return {}; }
+
+bool muon_has_array(const Parameter& p, std::size_t array) {
+  return array == 0 || !is_orthogonalized(p);
+}
+
+std::vector<OptimizerKey> adam_keys() {
+  return {{"betas", {&Config::beta1, &Config::beta2}},
+          {"eps", {&Config::epsilon}},
+          {.name = "bias_correction", .flag = &Config::bias_correction},
+          {.name = "adam_w_mode", .flag = &Config::adam_w_mode}};
+}
+
+/// Optimizers that change each element by itself.
+std::vector<OptimizerRow> flat_rows() {
+  return {
       {.kind = OptimizerKind::adamw,
        .name = "AdamW",
-       .aliases = {"Adam"},
-       .keys = {{"betas", {&Config::beta1, &Config::beta2}}, {"eps", {&Config::epsilon}}},
+       .aliases = {"cpu_adam"},
+       .keys = adam_keys(),
+       .state_arrays = adamw_arrays,
+       .update = update_by_adamw},
+      {.kind = OptimizerKind::adam,
+       .name = "Adam",
+       .aliases = {"cpu_torch_adam"},
+       .keys = adam_keys(),
        .state_arrays = adamw_arrays,
        .update = update_by_adamw},
       {.kind = OptimizerKind::sgd,
        .name = "SGD",
        .aliases = {},
-       .keys = {{"momentum", {&Config::momentum}}},
+       .keys = {{"momentum", {&Config::momentum}},
+                {"dampening", {&Config::dampening}},
+                {.name = "nesterov", .flag = &Config::nesterov}},
        .state_arrays = sgd_arrays,
        .update = update_by_sgd},
+      {.kind = OptimizerKind::lion,
+       .name = "Lion",
+       .aliases = {},
+       .keys = {{"betas", {&Config::beta1, &Config::beta2}, {0.9, 0.99}}},
+       .state_arrays = lion_arrays,
+       .update = update_by_element},
+      {.kind = OptimizerKind::adagrad,
+       .name = "Adagrad",
+       .aliases = {},
+       .keys = {{"eps", {&Config::epsilon}, {1e-10}},
+                {"lr_decay", {&Config::lr_decay}},
+                {"initial_accumulator_value", {&Config::initial_accumulator_value}}},
+       .state_arrays = adagrad_arrays,
+       .update = update_by_element},
+      {.kind = OptimizerKind::madgrad,
+       .name = "madgrad_wd",
+       .aliases = {},
+       .keys = {{"eps", {&Config::epsilon}, {1e-6}}, {"momentum", {&Config::momentum}, {0.9}}},
+       .state_arrays = madgrad_arrays,
+       .update = update_by_element},
   };
+}
+
+/// Optimizers that need sums over whole parameters.
+std::vector<OptimizerRow> tensor_rows() {
+  return {
+      {.kind = OptimizerKind::lamb,
+       .name = "Lamb",
+       .aliases = {},
+       .keys = {{"betas", {&Config::beta1, &Config::beta2}},
+                {"eps", {&Config::epsilon}},
+                {.name = "bias_correction", .flag = &Config::bias_correction},
+                {"max_coeff", {&Config::max_coeff}},
+                {"min_coeff", {&Config::min_coeff}}},
+       .state_arrays = adamw_arrays,
+       .whole = make_lamb},
+      {.kind = OptimizerKind::adafactor,
+       .name = "Adafactor",
+       .aliases = {},
+       .keys = {{"eps", {&Config::epsilon}, {std::numeric_limits<float>::epsilon()}},
+                {"eps2", {&Config::epsilon2}},
+                {"beta2_decay", {&Config::beta2_decay}},
+                {"d", {&Config::clip_threshold}}},
+       .state_arrays = no_arrays,
+       .whole = make_adafactor},
+      {.kind = OptimizerKind::muon,
+       .name = "Muon",
+       .aliases = {},
+       .keys = {{"betas", {&Config::beta1, &Config::beta2}, {0.9, 0.95}},
+                {"eps", {&Config::epsilon}, {1e-10}},
+                {"momentum", {&Config::momentum}, {0.95}},
+                {"muon_lr", {&Config::muon_lr}},
+                {"adam_lr", {&Config::adam_lr}}},
+       .state_arrays = adamw_arrays,
+       .whole = make_muon,
+       .has_array = muon_has_array},
+      {.kind = OptimizerKind::sm3,
+       .name = "SM3",
+       .aliases = {},
+       .keys = {{"eps", {&Config::epsilon}, {1e-30}},
+                {"momentum", {&Config::momentum}},
+                {"beta", {&Config::beta}}},
+       .state_arrays = sgd_arrays,
+       .whole = make_sm3},
+  };
+}
+
+}  // namespace
+
+std::span<const OptimizerRow> optimizer_table() {
+  static const std::vector<OptimizerRow> table = [] {
+    std::vector<OptimizerRow> rows = flat_rows();
+    std::ranges::move(tensor_rows(), std::back_inserter(rows));
+    return rows;
+  }();
   return table;
 }
 

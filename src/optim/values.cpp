@@ -23,7 +23,8 @@ bool contains(const std::vector<std::size_t>& list, std::size_t x) {
 }  // namespace
 
 ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
-                                 const ZeroConfig& zero, const PrecisionConfig& types)
+                                 const ZeroConfig& zero, const PrecisionConfig& types,
+                                 StateFile* file)
     : ex_(ex),
       layout_(layout),
       dp_(*mesh.dp),
@@ -35,9 +36,11 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
     Group& mine = groups_.emplace_back();
     const bool whole = ranks == 1 || zero.stage < 3 || g.stays_whole;
     mine.values = FlatArray::zeros(ex, types.compute, g, whole, ranks);
-    if (has_masters_ && g.trains) {
-      mine.masters =
-          FlatArray::zeros(ex, types.master, g, ranks == 1 || zero.stage == 0, ranks);
+    const bool whole_masters = ranks == 1 || zero.stage == 0;
+    if (has_masters(i) && file != nullptr) {
+      mine.masters = {{}, whole_masters, file->array(0, i)};
+    } else if (has_masters(i)) {
+      mine.masters = FlatArray::zeros(ex, types.master, g, whole_masters, ranks);
     }
     if (whole) bind(i, mine.values.data);
     sharded_groups_ += whole ? 0 : 1;
@@ -85,14 +88,12 @@ void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) 
         initial = moved;
       }
       const auto take = [&](const FlatArray& to) {
-        if (!to.data.defined()) return;
         for (const FlatSlice& s : to.whole ? all : own) {
-          if (s.parameter != p) continue;
-          ops::cast(ex_, flat_window(initial, s.first, s.count), to.part(s));
+          if (s.parameter == p) to.put(ex_, flat_window(initial, s.first, s.count), s, 0);
         }
       };
       take(g.values);
-      take(g.masters);
+      if (has_masters(i)) take(g.masters);
     }
   }
 }
@@ -204,7 +205,9 @@ void ParameterValues::take_masters() {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     if (!has_masters(i)) continue;
     for (const FlatSlice& s : layout_.slices(i, dp_.rank())) {
-      ops::cast(ex_, groups_[i].masters.part(s), groups_[i].values.part(s));
+      groups_[i].masters.read(ex_, s, [&](const View& part, std::int64_t first) {
+        groups_[i].values.put(ex_, part, s, first);
+      });
     }
   }
 }

@@ -2,7 +2,11 @@
 // The table of columns of metrics.h5, as attributes that other programs can read.
 #include "columns.hpp"
 
-#include <string>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "metrics_questions.hpp"
 
 namespace trireme {
 
@@ -23,7 +27,8 @@ constexpr Column kColumns[] = {
     {"train/learning_rate", "learning rate", "1"},
     {"train/grad_norm", "norm of the gradient, before clipping", "1"},
     {"train/loss_scale", "loss scale", "1"},
-    {"train/skipped", "1 if gradients overflowed and the update was left out", "1"},
+    {"train/skipped",
+     "1 if gradients overflowed or were an outlier, and the update was left out", "1"},
     {"train/step_seconds", "time of the step", "s"},
     {"train/tokens_per_second", "rate of all ranks together", "tokens/s"},
     {"train/tflops_per_rank", "rate of a rank", "TFLOP/s"},
@@ -75,7 +80,41 @@ constexpr Column kColumns[] = {
 
 }  // namespace
 
-void describe_columns(h5::Group& file) {
+void append(h5::Group& file, const std::string& name, DType type,
+            const std::vector<double>& values) {
+  h5::Dataset d = file.dataset(name);
+  const Shape shape{static_cast<std::int64_t>(values.size())};
+  if (type == DType::f64) {
+    d.append(ConstView(values.data(), DType::f64, shape));
+    return;
+  }
+  std::vector<std::int64_t> whole(values.begin(), values.end());
+  d.append(ConstView(whole.data(), DType::i64, shape));
+}
+
+void append_late(h5::Group& file, const std::string& name, const std::string& beside,
+                 double value) {
+  std::vector<double> values{value};
+  if (!file.has(name)) {
+    if (std::isnan(value)) return;
+    file.create_dataset(name, DType::f64, Shape{0}, kColumn);
+    const auto rows = static_cast<std::size_t>(file.dataset(beside).shape().count());
+    values.insert(values.begin(), rows - 1, std::numeric_limits<double>::quiet_NaN());
+  }
+  append(file, name, DType::f64, values);
+}
+
+void describe_columns(h5::File& file) {
+  for (const std::string& group : task_groups(file)) {
+    for (const std::string& name : file.group(group).names()) {
+      h5::Dataset column = file.dataset(fmt::format("{}/{}", group, name));
+      if (column.has_attribute("unit")) continue;
+      std::string words = name == "iteration" ? "iterations done" : name;
+      std::ranges::replace(words, '_', ' ');
+      column.set_attribute("long_name", words);
+      column.set_attribute("unit", std::string("1"));
+    }
+  }
   for (const Column& c : kColumns) {
     if (!file.has(c.path)) continue;
     h5::Dataset column = file.dataset(c.path);

@@ -3,10 +3,8 @@
 #include "trireme/record/metrics.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <utility>
 
 #include "trireme/core/log.hpp"
@@ -14,6 +12,7 @@
 #include "columns.hpp"
 #include "kept_file.hpp"
 #include "metrics_file.hpp"
+#include "metrics_questions.hpp"
 
 namespace trireme {
 
@@ -48,20 +47,6 @@ std::vector<StepColumn> step_columns() {
   return columns;
 }
 
-void append(h5::Group& file, const std::string& name, DType type,
-            const std::vector<double>& values) {
-  h5::Dataset d = file.dataset(name);
-  const Shape shape{static_cast<std::int64_t>(values.size())};
-  if (type == DType::f64) {
-    d.append(ConstView(values.data(), DType::f64, shape));
-    return;
-  }
-  std::vector<std::int64_t> whole(values.begin(), values.end());
-  d.append(ConstView(whole.data(), DType::i64, shape));
-}
-
-constexpr h5::DatasetOptions kColumn{.extendable = true, .chunk = 1024};
-
 /// The iteration after which a file's rows begin.
 constexpr const char* kBegins = "begins_after";
 
@@ -92,7 +77,9 @@ void create_columns(h5::Group& file) {
 
 /// Calls f on each group of rows that is there.
 void for_each_series(h5::File& file, const std::function<void(h5::Group&)>& f) {
-  for (const char* name : {"train", "valid", "test", "checkpoints", "timeline"}) {
+  std::vector<std::string> names{"train", "valid", "test", "checkpoints", "timeline"};
+  for (const std::string& task : task_groups(file)) names.push_back(task);
+  for (const std::string& name : names) {
     if (!file.has(name)) continue;
     h5::Group group = file.group(name);
     f(group);
@@ -120,20 +107,6 @@ std::int64_t drop_after(h5::Group& group, std::int64_t iteration) {
   const auto keep = std::ranges::upper_bound(done, iteration) - done.begin();
   for (const std::string& column : group.names()) group.dataset(column).resize(keep);
   return keep == 0 ? 0 : done[static_cast<std::size_t>(keep) - 1];
-}
-
-/// The column begins with the first evaluation that knows it; NaN where it isn't known.
-void append_bits_per_byte(h5::File& file, const std::string& group, double bits) {
-  const std::string name = group + "/bits_per_byte";
-  const double unknown = std::numeric_limits<double>::quiet_NaN();
-  std::vector<double> values{bits > 0 ? bits : unknown};
-  if (!file.has(name)) {
-    if (bits <= 0) return;
-    file.create_dataset(name, DType::f64, Shape{0}, kColumn);
-    const auto rows = static_cast<std::size_t>(file.dataset(group + "/loss").shape().count());
-    values.insert(values.begin(), rows - 1, unknown);
-  }
-  append(file, name, DType::f64, values);
 }
 
 }  // namespace
@@ -166,6 +139,7 @@ Metrics::~Metrics() = default;
 void Metrics::shorten(h5::File& file, std::int64_t iteration) const {
   if (!file.has("checkpoints")) create_saves(file);  // a file of an earlier version has none
   for_each_series(file, [&](h5::Group& group) { (void)drop_after(group, iteration); });
+  drop_samples_after(file, iteration);
   h5::Group train = file.group("train");
   std::int64_t last = drop_after(train, iteration);
   const bool begins = file.has_attribute(kBegins);
@@ -269,15 +243,6 @@ void Metrics::write_auxiliary_losses(h5::File& file) const {
     values.insert(values.begin(), steps - steps_.size(), 0.0);
   }
   append(file, name, DType::f64, values);
-}
-
-void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) {
-  change([group, evaluation](h5::File& file) {
-    append(file, group + "/iteration", DType::i64, {static_cast<double>(evaluation.iteration)});
-    append(file, group + "/loss", DType::f64, {evaluation.loss});
-    append(file, group + "/perplexity", DType::f64, {std::exp(evaluation.loss)});
-    append_bits_per_byte(file, group, evaluation.bits_per_byte);
-  });
 }
 
 void Metrics::add(const SaveRecord& save) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The history of a run's starts in metrics.h5: the group /starts/N of start N has attributes.
-#include <algorithm>
-#include <vector>
+#include <string>
 
 #include "trireme/record/metrics.hpp"
 
@@ -33,15 +32,6 @@ void Metrics::add(const StartRecord& start) {
     one.set_attribute("revision", start.revision);
     one.set_attribute("changes", bounded(start.changes));
   });
-}
-
-bool Metrics::has_evaluation(const std::string& group, std::int64_t iteration) const {
-  const h5::File file(path_, h5::Mode::read);
-  const h5::Dataset column = file.dataset(group + "/iteration");
-  std::vector<std::int64_t> at(static_cast<std::size_t>(column.shape().count()));
-  if (at.empty()) return false;
-  column.read(View(at.data(), DType::i64, column.shape()));
-  return std::ranges::find(at, iteration) != at.end();
 }
 
 }  // namespace trireme

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 #include "trireme/host/engine.hpp"
 
@@ -75,6 +76,25 @@ void TensorBoard::add(double wall_time, const std::string& group,
   const std::string bits = group + "/bits_per_byte";
   records_ += event_file::record(
       event_file::scalars(wall_time, evaluation.iteration, {{bits, evaluation.bits_per_byte}}));
+}
+
+void TensorBoard::add(double wall_time, const TaskRecord& task) {
+  for (const auto& [name, value] : task.values) {
+    if (std::isnan(value)) continue;
+    const std::string tag = fmt::format("tasks/{}/{}", printable(task.task), name);
+    records_ +=
+        event_file::record(event_file::scalars(wall_time, task.iteration, {{tag, value}}));
+  }
+}
+
+void TensorBoard::add(double wall_time, const SampleRecord& samples) {
+  std::string all;
+  for (std::size_t i = 0; i < samples.answers.size(); ++i) {
+    if (i > 0) all += "\n\n---\n\n";
+    all += markdown(samples.prompts[i] + samples.answers[i]);
+  }
+  records_ +=
+      event_file::record(event_file::text(wall_time, samples.iteration, "samples", all));
 }
 
 void TensorBoard::add_peak_bytes(double wall_time, std::int64_t iteration, std::int64_t bytes) {

@@ -23,6 +23,8 @@ class TensorBoard {
   void add(const StepRecord& step);
   /// Group "valid" or "test".
   void add(double wall_time, const std::string& group, const EvaluationRecord& evaluation);
+  void add(double wall_time, const TaskRecord& task);
+  void add(double wall_time, const SampleRecord& samples);
   /// The most memory of any rank, as of `iteration`.
   void add_peak_bytes(double wall_time, std::int64_t iteration, std::int64_t bytes);
   void flush();

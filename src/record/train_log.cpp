@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
 #include "trireme/host/engine.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/model/transformer.hpp"
@@ -20,6 +21,16 @@ namespace {
 
 /// JSON has no NaN and no infinity.
 std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
+/// A text that printable() gave, in JSON.
+std::string json_text(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + '"';
+}
 
 void take_better(EvaluationRecord& best, const EvaluationRecord& other) {
   if (!std::isfinite(other.loss)) return;
@@ -110,11 +121,30 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
                 "last bits and keeps whole gradients"
               : "");
   }
+  report_offload(result.offload);
   if (!result.skipped) return;
+  if (result.outlier) {
+    log::info(
+        "iteration {}: loss {:.4f} or gradient norm {:.4f} lies {} standard deviations above "
+        "the mean of the last steps (skip_step); the step is skipped",
+        iteration, result.loss, result.gradient_norm, deck_.optimizer.sigma_factor);
+    return;
+  }
   log::info(
       "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
       "the scale is now {}",
       iteration, result.loss_scale, result.overflow, result.next_loss_scale);
+}
+
+// The first step reads files that were never written, which takes no time.
+void TrainLog::report_offload(const OffloadTraffic& moved) {
+  if (offload_reported_ || steps_ < 2 || moved.read == 0) return;
+  offload_reported_ = true;
+  log::info(
+      "offloading, each step: {:.1f} MB read, {:.1f} MB written on rank 0 in {:.3f} s of disk "
+      "work, {:.0f} % behind computation",
+      static_cast<double>(moved.read) * 1e-6, static_cast<double>(moved.written) * 1e-6,
+      moved.busy, 100 * std::clamp(1 - moved.waited / std::max(moved.busy, 1e-9), 0.0, 1.0));
 }
 
 bool TrainLog::line_is_due(std::int64_t iteration) const {
@@ -236,6 +266,39 @@ void TrainLog::print_evaluation(const std::string& group, const EvaluationRecord
                       : ""));
   if (!tensorboard_) return;
   tensorboard_->add(seconds_since_1970(), group, e);
+  tensorboard_->flush();
+}
+
+void TrainLog::print_task(const TaskRecord& task) {
+  std::string text;
+  std::string fields;
+  for (const auto& [name, value] : task.values) {
+    const bool is_error = name.ends_with("_standard_error");
+    if (!std::isnan(value)) {
+      text +=
+          is_error ? fmt::format(" ± {:.4f}", value) : fmt::format(" | {} {:.4f}", name, value);
+    }
+    fields += fmt::format(R"(, "{}": {})", name, json_number(value));
+  }
+  const std::string name = printable(task.task);
+  log::event(fmt::format("task      {:>{}}/{} | {}{} | {} questions", task.iteration,
+                         fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, name,
+                         text, task.questions),
+             fmt::format(R"("event": "task", "task": {}, "iteration": {}, "questions": {}{})",
+                         json_text(name), task.iteration, task.questions, fields));
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), task);
+  tensorboard_->flush();
+}
+
+void TrainLog::add(const SampleRecord& samples) {
+  for (std::size_t i = 0; i < samples.answers.size(); ++i) {
+    log::info("sample   {}: {}{}", samples.iteration, printable(samples.prompts[i]),
+              printable(samples.answers[i]));
+  }
+  if (metrics_ != nullptr) metrics_->add(samples);
+  if (!tensorboard_) return;
+  tensorboard_->add(seconds_since_1970(), samples);
   tensorboard_->flush();
 }
 

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads files of JSON lines, and other text files, as a whole.
-#include <cerrno>
-#include <fstream>
-#include <iterator>
-
 #include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 #include "trireme/tasks/task.hpp"
@@ -14,11 +10,7 @@
 namespace trireme::tasks {
 
 std::string text_of(const std::string& path) {
-  require_file(path);
-  std::ifstream in(path, std::ios::binary);
-  TRM_REQUIRE_SYSTEM(in.good(), errno, "{}: cannot open this file", printable(path));
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  TRM_REQUIRE_SYSTEM(!in.bad(), errno, "{}: cannot read this file", printable(path));
+  std::string text = read_file(path);
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   return text;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "trireme/core/convert.hpp"
+#include "trireme/model/trained.hpp"
 
 namespace trireme {
 
@@ -16,7 +17,7 @@ constexpr std::string_view kModel = "model/";
 constexpr std::string_view kWeight = ".weight";
 
 bool is_of_adapter(std::string_view name) {
-  return name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight");
+  return name.ends_with(kLoraA) || name.ends_with(kLoraB);
 }
 
 /// The parameter's name; empty if the name is that of another array or of an adapter.
@@ -29,7 +30,7 @@ std::string parameter_of(std::string_view name) {
 std::string adapted(const WeightSource& from, const std::string& parameter) {
   if (!parameter.ends_with(kWeight)) return {};
   std::string matrix = parameter.substr(0, parameter.size() - kWeight.size());
-  return from.has(fmt::format("{}{}.lora_A.weight", kModel, matrix)) ? matrix : "";
+  return from.has(fmt::format("{}{}{}", kModel, matrix, kLoraA)) ? matrix : "";
 }
 
 }  // namespace
@@ -78,8 +79,8 @@ std::vector<float> MergedWeights::read_wide(const std::string& parameter, const 
 }
 
 void MergedWeights::add_adapter(const std::string& matrix, const Box& box, const View& to) {
-  const std::string name_a = matrix + ".lora_A.weight";
-  const std::string name_b = matrix + ".lora_B.weight";
+  const std::string name_a = fmt::format("{}{}", matrix, kLoraA);
+  const std::string name_b = fmt::format("{}{}", matrix, kLoraB);
   const std::int64_t rank = from_.global_shape(std::string(kModel) + name_a)[0];
   const std::int64_t rows = box.extent[0];
   const std::int64_t cols = box.extent[1];

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/train/trainer.hpp"
@@ -84,12 +85,16 @@ std::string Trainer::first_bad_state(bool with_optimizer) const {
   // The device looks at all arrays while the host waits once. The place matters only if one is
   // bad.
   overflow_->reset();
-  visit_arrays(with_optimizer,
-               [&](const std::string& /*kind*/, std::size_t group, const FlatArray& array) {
-                 for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
-                   overflow_->note(array.part(s));
-                 }
-               });
+  collectively(*mesh_.world, [&] {
+    visit_arrays(with_optimizer,
+                 [&](const std::string& /*kind*/, std::size_t group, const FlatArray& array) {
+                   for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+                     array.read(ex_, s, [&](const View& part, std::int64_t /*first*/) {
+                       overflow_->note(part);
+                     });
+                   }
+                 });
+  });
   std::int64_t& code = outcomes_[next_outcome_].overflow;  // pinned, and unused between steps
   overflow_->copy_code(&code);
   ex_.stream.synchronize();
@@ -99,10 +104,12 @@ std::string Trainer::first_bad_state(bool with_optimizer) const {
                [&](const std::string& kind, std::size_t group, const FlatArray& array) {
                  for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
                    if (!found.empty()) return;
-                   const std::int64_t bad = ops::first_non_finite(ex_, array.part(s));
-                   if (bad < 0) continue;
-                   found = fmt::format("{} {}{}, element {}", kind == "model/" ? 0 : 1, kind,
-                                       s.parameter->name, s.first + bad);
+                   array.read(ex_, s, [&](const View& part, std::int64_t first) {
+                     const std::int64_t bad = ops::first_non_finite(ex_, part);
+                     if (bad < 0 || !found.empty()) return;
+                     found = fmt::format("{} {}{}, element {}", kind == "model/" ? 0 : 1, kind,
+                                         s.parameter->name, s.first + first + bad);
+                   });
                  }
                });
   return least(found);

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numbers>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/deck/graph_limits.hpp"
+#include "trireme/deck/offload_limits.hpp"
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/update.hpp"
@@ -19,6 +22,21 @@ namespace trireme {
 namespace {
 
 constexpr double kOne = 1;  // outlives a copy to a device
+
+/// Null where the deck leaves the state in memory, or where there is no state.
+std::unique_ptr<StateFile> make_state_file(const Exec& ex, const Deck& deck, const Mesh& mesh,
+                                           const FlatLayout& layout) {
+  check_offload(deck, ex.device.stands_for());
+  if (deck.zero.offload.home != OffloadConfig::Home::files) return nullptr;
+  std::vector<DType> types(state_arrays(deck.optimizer).size(), deck.types.moments);
+  if (deck.types.master != deck.types.compute) types.insert(types.begin(), deck.types.master);
+  if (types.empty()) return nullptr;
+  const auto make = [&] {
+    return std::make_unique<StateFile>(ex, layout, deck.zero.offload, types,
+                                       mesh.world->rank());
+  };
+  return ex.device.kind() == DeviceKind::dry ? make() : collectively(*mesh.world, make);
+}
 
 }  // namespace
 
@@ -52,15 +70,18 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       flat_(parts_, mesh.shape.dp,
             std::min(deck.zero.reduce_bucket_size, deck.zero.allgather_bucket_size),
             deck.zero.stage3_param_persistence_threshold),
-      values_(ex, flat_, mesh, deck.zero, deck.types),
+      state_file_(make_state_file(ex, deck, mesh, flat_)),
+      values_(ex, flat_, mesh, deck.zero, deck.types, state_file_.get()),
       gradients_(ex, flat_, mesh, deck.zero, deck.types),
       zero_(values_, gradients_, clock),
-      optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_),
+      optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_,
+                 state_file_.get()),
       executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size,
                 deck.types.compute, parts_, clock),
       rule_(step_rule(deck.optimizer, deck.loss_scale)),
       decided_(first_step_state(deck.loss_scale)),
       state_(ex.make(DType::f64, Shape{StepState::kSlots})),
+      history_(rule_.history() > 0 ? ex.zeros(DType::f64, Shape{rule_.history()}) : Tensor()),
       overflow_(std::make_unique<OverflowWatch>(ex, mesh.at.pp, mesh.shape.pp)),
       outcomes_(static_cast<Outcome*>(ex.device.allocate_host(kMostQueued * sizeof(Outcome)))) {
   if (deck.cuda_graphs && ex.device.stands_for() == DeviceKind::cuda) {
@@ -68,7 +89,12 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
     executor_.use_graphs(mesh.shape.dp > 1);
   }
   rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.seq_length);
-  values_.initialize(deck.model, deck.seed);
+  const auto failure = failure_of([&] { values_.initialize(deck.model, deck.seed); });
+  if (ex.device.kind() != DeviceKind::dry) mesh.world->agree(failure);
+  if (deck.ema.enabled) {
+    average_ =
+        std::make_unique<WeightAverage>(ex, deck.ema.decay, deck.zero, flat_, mesh, values_);
+  }
   upload_state();
 }
 
@@ -126,8 +152,15 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   result.iteration = iteration;
   result.lr = learning_rate(deck_.schedule, iteration);
   const auto scope = clock_.scope(Phase::optimizer);
-  ops::decide_step(ex_, {.rule = rule_, .state = state_});
+  ops::decide_step(ex_, {.rule = rule_,
+                         .state = state_,
+                         .history = history_.defined() ? history_.view() : View()});
   optimizer_.step(result.lr, state_);
+  if (state_file_) {
+    const OffloadTraffic moved = state_file_->traffic();
+    result.offload = moved - std::exchange(moved_, moved);
+  }
+  if (average_ && iteration % deck_.ema.every_n_steps == 0) average_->update(state_);
   Outcome& outcome = outcomes_[next_outcome_];
   ex_.device.copy_to_host(&outcome.state, state_.view().raw(), sizeof outcome.state,
                           ex_.stream);
@@ -160,13 +193,15 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     result.loss_scale = decided_.scale;
     result.next_loss_scale = outcome.state.scale;
     result.skipped = outcome.state.updated == 0;
+    result.outlier = result.skipped && std::isfinite(result.gradient_norm + result.loss);
     decided_ = outcome.state;
     if (gave_up()) {  // no later step was queued: all ranks stop
       queued_.clear();
       break;
     }
-    if (result.skipped) ++skipped_;
-    if (result.skipped && rule_.skips) {
+    const bool overflowed = result.skipped && !result.outlier;
+    if (overflowed) ++skipped_;
+    if (overflowed && rule_.skips) {
       result.overflow = overflow_text(outcome.overflow, queued_.size() == 1);
     }
     if (outcome.state.halted != 0) {
@@ -207,6 +242,17 @@ std::optional<Trainer::Evaluated> Trainer::evaluated(
 }
 
 std::optional<Trainer::Evaluation> Trainer::evaluate(
+    const SampleSource* source, std::int64_t batches,
+    std::span<const std::uint16_t> text_bytes) {
+  const bool averages = average_ && !deck_.ema.validate_original;
+  wait_for_values();
+  if (averages) average_->swap();
+  const auto result = evaluate_values(source, batches, text_bytes);
+  if (averages) average_->swap();
+  return result;
+}
+
+std::optional<Trainer::Evaluation> Trainer::evaluate_values(
     const SampleSource* source, std::int64_t batches,
     std::span<const std::uint16_t> text_bytes) {
   Evaluated sum;

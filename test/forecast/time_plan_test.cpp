@@ -111,6 +111,25 @@ BOOST_AUTO_TEST_CASE(gemms_take_their_operations_over_the_rate) {
   BOOST_TEST(close(time_of("", 4, gemms_only()).compute, t.compute / 4));
 }
 
+BOOST_AUTO_TEST_CASE(frozen_parameters_save_their_gemms_and_collectives) {
+  const Machine m = gemms_only();
+  const double h = 256;
+  const double tokens = 64 * 128;
+  const double layer = 2 * tokens * 12 * h * h;  // FLOPs of a forward
+  const double head = 2 * tokens * h * 1024;
+  // Layers 6 and 7 train: six layers have forward alone, and the head needs its input's
+  // gradient.
+  const TimePlan upper = time_of("train_only: ['layers.[67]']", 1, m);
+  BOOST_TEST(close(upper.compute, (6 * layer + 2 * 3 * layer + 2 * head) / 1e12, 1e-3));
+  // The head alone: its own gradient, and none of its input.
+  const TimePlan last = time_of("train_only: [embed_out]", 1, m);
+  BOOST_TEST(close(last.compute, (8 * layer + 2 * head) / 1e12, 1e-3));
+  const TimePlan all = time_of("", 4, m);
+  const TimePlan adapters = time_of("lora: {rank: 4}", 4, m);
+  BOOST_TEST(adapters.compute < 0.75 * all.compute);
+  BOOST_TEST(adapters.compute > 0.6 * all.compute);
+}
+
 BOOST_AUTO_TEST_CASE(full_recompute_adds_a_forward_of_the_layers) {
   const double layers = gemm_flops(8) - gemm_flops(0);
   const TimePlan t = time_of("checkpoint_activations: true", 1, gemms_only());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an export does besides the weights: files of a tokenizer, and values that don't fit.
+#include "trireme/core/regular_file.hpp"
 #include "trireme/huggingface/export.hpp"
 
 #include <filesystem>
@@ -42,7 +43,7 @@ std::map<std::string, std::string> exported(const TokenizerToWrite& tokenizer) {
         name == "model.safetensors") {
       continue;
     }
-    files[name] = huggingface::read_text(entry.path().string(), 1'000'000);
+    files[name] = read_file(entry.path().string(), 1'000'000);
   }
   BOOST_TEST(done.tokenizer == !files.empty());
   return files;

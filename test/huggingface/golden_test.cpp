@@ -30,7 +30,7 @@ using huggingface::ModelFolder;
 Deck deck_for(const ModelFolder& folder) {
   Deck deck = folder.deck();
   deck.model.seq_length = kSequence;
-  deck.model.hidden_dropout = deck.model.attention_dropout = 0;
+  deck.model.hidden_dropout = deck.model.attention_dropout = deck.model.lora.dropout = 0;
   deck.train_micro_batch_size_per_gpu = 1;
   deck.gradient_accumulation_steps = 0;
   deck.train_batch_size = kBatch;
@@ -83,7 +83,7 @@ constexpr TestMesh kMeshes[] = {{"one rank", 1, 1, 1, 0},
 
 }  // namespace
 
-BOOST_DATA_TEST_CASE(logits_agree, bdata::make(kPublished), name) {
+BOOST_DATA_TEST_CASE(logits_agree, bdata::make(kPublished) + bdata::make(kAdapted), name) {
   ModelFolder folder(published_folder(name));
   const Reference reference(name);
   const std::vector<double> got = logits_of(folder);
@@ -98,7 +98,9 @@ BOOST_DATA_TEST_CASE(logits_agree, bdata::make(kPublished), name) {
   BOOST_TEST(worst <= 1e-5, name << ": logits differ by " << worst << " of " << largest);
 }
 
-BOOST_DATA_TEST_CASE(losses_agree_on_meshes, bdata::make(kPublished) * bdata::make(kMeshes),
+BOOST_DATA_TEST_CASE(losses_agree_on_meshes,
+                     (bdata::make(kPublished) + bdata::make(kAdapted)) *
+                         bdata::make(kMeshes),
                      name, layout) {
   const ModelFolder described(published_folder(name));
   Deck deck = deck_for(described);

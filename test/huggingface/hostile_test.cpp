@@ -9,6 +9,7 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/core/regular_file.hpp"
 #include "trireme/huggingface/export.hpp"
 #include "trireme/huggingface/model_folder.hpp"
 
@@ -215,7 +216,7 @@ BOOST_AUTO_TEST_CASE(faults_of_folders) {
   TRM_TEST_MENTIONS(copy.error(), "twice");
   fs::copy_file(published_folder("llama") + "/config.json", copy / "config.json",
                 fs::copy_options::overwrite_existing);
-  const std::string whole = huggingface::read_text(copy / "model.safetensors", 1'000'000);
+  const std::string whole = read_file(copy / "model.safetensors", 1'000'000);
   copy.write("model.safetensors", whole.substr(0, 7));
   TRM_TEST_MENTIONS(copy.error(), "less than a header");
   copy.write("model.safetensors", whole.substr(0, whole.size() - 4));
@@ -258,12 +259,12 @@ BOOST_AUTO_TEST_CASE(faults_of_exports) {
 BOOST_AUTO_TEST_CASE(a_second_of_damage) {
   std::mt19937 random(7);
   const std::string path = published_folder("llama") + "/model.safetensors";
-  const std::string file = huggingface::read_text(path, 1'000'000);
+  const std::string file = read_file(path, 1'000'000);
   const auto length = static_cast<unsigned char>(file[0]) +
                       (std::size_t{static_cast<unsigned char>(file[1])} << 8U);
   const std::string header = file.substr(8, length);
   const std::string config =
-      huggingface::read_text(published_folder("llama3") + "/config.json", 1'000'000);
+      read_file(published_folder("llama3") + "/config.json", 1'000'000);
   const auto spoil = [&](std::string text) {
     for (unsigned n = random() % 4 + 1; n > 0; --n) {
       const std::size_t at = random() % text.size();

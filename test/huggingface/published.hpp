@@ -22,6 +22,10 @@ inline constexpr const char* kPublished[] = {"gpt_neox",      "gpt_neox_sequenti
                                              "olmo2",         "gemma",
                                              "gemma2",        "gemma3_text"};
 
+/// The same with adapters, by make_peft.py.
+inline constexpr const char* kAdapted[] = {"peft_gpt_neox", "peft_gpt2", "peft_gptj",
+                                           "peft_llama"};
+
 inline constexpr std::int64_t kBatch = 2;
 inline constexpr std::int64_t kSequence = 12;
 

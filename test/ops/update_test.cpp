@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW and SGD against the published loops, five steps long.
+// AdamW, SGD and the rules of elements against the published loops, five steps long.
 #include "trireme/ops/update.hpp"
 
 #include <array>
 #include <string>
 
 #include <boost/test/unit_test.hpp>
+
+#include "trireme/ops/element_rules.hpp"
 
 #include "numerics.hpp"
 
@@ -79,6 +81,81 @@ std::array<Tensor, 2> sgd(const SgdStep& s, std::int64_t n, DType type) {
   return state;
 }
 
+/// Rules of elements, written as in the papers and in GPT-NeoX.
+Host element_by_hand(const ElementStep& s, std::int64_t n) {
+  Host theta = random_host(1, n, "theta");
+  const Host start = theta;
+  Host a = Host::Constant(1, n, s.rule == ElementRule::adagrad ? s.initial : 0);
+  Host b = Host::Zero(1, n);
+  for (int t = 1; t <= kSteps; ++t) {
+    const Host g = s.gradient_scale * gradient_of_step(n, t);
+    for (std::int64_t i = 0; i < n; ++i) {
+      double& x = theta(i);
+      if (s.rule == ElementRule::lion) {
+        const double c = s.beta1 * a(i) + (1 - s.beta1) * g(i);
+        x -= s.lr * ((c > 0 ? 1 : c < 0 ? -1 : 0) + s.weight_decay * x);
+        a(i) = s.beta2 * a(i) + (1 - s.beta2) * g(i);
+      } else if (s.rule == ElementRule::adagrad) {
+        const double d = g(i) + s.weight_decay * x;
+        a(i) += d * d;
+        x -= s.lr / (1 + (t - 1) * s.lr_decay) * d / (std::sqrt(a(i)) + s.epsilon);
+      } else {
+        const double eta = s.lr + s.epsilon;
+        x *= 1 - eta * s.weight_decay;
+        const double from =
+            s.momentum == 0 ? x + b(i) / (std::cbrt(a(i)) + s.epsilon) : start(i);
+        a(i) += eta * std::sqrt(t) * g(i) * g(i);
+        b(i) += eta * std::sqrt(t) * g(i);
+        x = s.momentum * x + (1 - s.momentum) * (from - b(i) / (std::cbrt(a(i)) + s.epsilon));
+      }
+    }
+  }
+  return theta;
+}
+
+Tensor element(const ElementStep& s, std::int64_t n, DType type) {
+  const Tensor theta = random(type, Shape{n}, "theta");
+  std::array<Tensor, 3> state;
+  for (Tensor& x : state) x = filled(type, Shape{n}, 0);
+  for (int t = 1; t <= kSteps; ++t) {
+    const Tensor g = filled(type, Shape{n}, 0);
+    assign(g, gradient_of_step(n, t));
+    ElementStep step = s;
+    step.step = t;
+    ops::element_update(cpu(), {.step = step,
+                                .gradient = g,
+                                .value = theta,
+                                .first = state[0],
+                                .second = states_of(s) > 1 ? View(state[1]) : View(),
+                                .third = states_of(s) > 2 ? View(state[2]) : View()});
+  }
+  return theta;
+}
+
+const std::array kElements = {ElementStep{.rule = ElementRule::lion,
+                                          .lr = 1e-2,
+                                          .beta1 = 0.9,
+                                          .beta2 = 0.99,
+                                          .weight_decay = 0.3,
+                                          .gradient_scale = 0.5},
+                              ElementStep{.rule = ElementRule::adagrad,
+                                          .lr = 1e-1,
+                                          .epsilon = 1e-6,
+                                          .weight_decay = 0.1,
+                                          .lr_decay = 0.3,
+                                          .initial = 0.2},
+                              ElementStep{.rule = ElementRule::madgrad,
+                                          .lr = 1e-2,
+                                          .momentum = 0.9,
+                                          .epsilon = 1e-3,
+                                          .weight_decay = 0.5,
+                                          .gradient_scale = 3},
+                              ElementStep{.rule = ElementRule::madgrad,
+                                          .lr = 1e-2,
+                                          .momentum = 0,
+                                          .epsilon = 1e-3,
+                                          .weight_decay = 0.5}};
+
 const std::array kAdamw = {
     AdamwStep{.lr = 1e-2, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1},
     AdamwStep{.lr = 3e-1, .beta1 = 0.5, .beta2 = 0.999, .epsilon = 1e-1, .gradient_scale = 0.3},
@@ -135,6 +212,18 @@ BOOST_AUTO_TEST_CASE(sgd_follows_its_formula) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(rules_of_elements_follow_their_formulas) {
+  for (const ElementStep& step : kElements) {
+    for (const std::int64_t n : {1, 3, 17, 5001}) {
+      const Host expected = element_by_hand(step, n);
+      BOOST_TEST_CONTEXT("rule " << static_cast<int>(step.rule) << ", " << n) {
+        BOOST_TEST(relative_error(element(step, n, DType::f64), expected) < 1e-12);
+        BOOST_TEST(relative_error(element(step, n, DType::f32), expected) < 5e-6);
+      }
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_span_cut_in_two_gives_the_same_bits) {
   // ZeRO updates each rank's piece by itself; pieces begin anywhere.
   const std::int64_t n = 1001;
@@ -163,6 +252,9 @@ BOOST_AUTO_TEST_CASE(same_bits_on_any_threads) {
   BOOST_TEST(same_on_any_threads([&] { return adamw(kAdamw[0], n, DType::f32)[0]; }));
   BOOST_TEST(same_on_any_threads([&] { return adamw(kAdamw[0], n, DType::f32)[2]; }));
   BOOST_TEST(same_on_any_threads([&] { return sgd(kSgd[0], n, DType::f32)[0]; }));
+  for (const ElementStep& step : kElements) {
+    BOOST_TEST(same_on_any_threads([&] { return element(step, n, DType::f32); }));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
@@ -197,6 +289,10 @@ BOOST_AUTO_TEST_CASE(refuses_what_does_not_fit) {
         ops::adamw(
             cpu(),
             {.step = kAdamw[0], .gradient = x, .value = x, .exp_avg = x, .exp_avg_sq = bad}),
+        Error);
+    BOOST_CHECK_THROW(
+        ops::element_update(cpu(),
+                            {.step = kElements[0], .gradient = x, .value = x, .first = bad}),
         Error);
     BOOST_CHECK_THROW(
         ops::sgd(cpu(), {.step = kSgd[0], .gradient = bad, .value = x, .momentum = x}), Error);

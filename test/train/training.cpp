@@ -76,7 +76,8 @@ void add(std::map<std::string, WholeArray>& arrays, const Piece& piece) {
   }
   TRM_REQUIRE(array.dtype == piece.data.dtype() && array.shape == piece.global,
               "{}: ranks differ in its type or shape", piece.name);
-  const auto* const data = static_cast<const std::byte*>(piece.data.raw());
+  std::vector<std::byte> room(piece.stored ? piece.data.bytes() : 0);
+  const std::byte* const data = elements_of(piece, 0, piece.data.count(), room.data());
   for_each_row(
       piece.global, piece.box, [&](std::size_t place, std::size_t from, std::size_t count) {
         for (std::size_t i = 0; i < count; ++i) {

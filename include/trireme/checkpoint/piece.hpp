@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "trireme/tensor/box.hpp"
+#include "trireme/tensor/stored_array.hpp"
 #include "trireme/tensor/tensor.hpp"
 
 namespace trireme {
@@ -18,8 +20,16 @@ struct Piece {
   std::string name;
   Shape global;
   Box box;
-  ConstView data;
+  ConstView data;  ///< without memory if the elements are in a file
+  /// Where the elements are if not in memory: from number `first` on.
+  std::shared_ptr<StoredArray> stored = nullptr;
+  std::int64_t first = 0;
 };
+
+/// Elements [first, first + count) of a piece, in host memory: the piece's own, or a copy in
+/// `room`, which must have space.
+[[nodiscard]] const std::byte* elements_of(const Piece& piece, std::int64_t first,
+                                           std::int64_t count, std::byte* room);
 
 /// A piece that a rank holds. `replicas` ranks hold this box, and this rank is number `replica`
 /// among them. Each of these ranks lists boxes of equal `replicas` in one order.

@@ -2,6 +2,7 @@
 // Where a model's weights come from: any box of any array, by the names that checkpoints use.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ class WeightSource {
 /// Like source.read(), but `to` may have any of the types f32, bf16 and f16.
 /// Throws Error at a finite value that is too large for f16.
 void read_as(WeightSource& source, const std::string& name, const Box& box, const View& to);
+
+/// Throws Error at a finite value that is too large for f16, of the tensor `name`.
+void require_f16(const std::string& name, std::span<const float> values);
 
 /// The name of the tensor that holds a parameter's values most precisely: the masters, where
 /// the source has masters beside values in half precision.

@@ -3,6 +3,8 @@
 // a pipe can wait for ever, and to open a device can act on it, so both are looked at first.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <string>
 
 namespace trireme {
@@ -15,6 +17,11 @@ namespace trireme {
 void require_file(const std::string& path);
 /// Like require_file(), but the path may also be free.
 void require_file_or_nothing(const std::string& path);
+
+/// The content of a regular file of at most `most_bytes` bytes. Throws Error that names it.
+[[nodiscard]] std::string read_file(
+    const std::string& path,
+    std::int64_t most_bytes = std::numeric_limits<std::int64_t>::max());
 
 /// Appends `text` to a regular file in one write, and makes the file if `create` says so.
 /// Returns 0, or the errno of the call that failed. Returns EINVAL where no file stands, and

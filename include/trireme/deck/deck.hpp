@@ -43,6 +43,7 @@ struct DeckSettings {
 
   ModelConfig model;  ///< vocab_size 0: taken from the data file
   OptimizerConfig optimizer;
+  AverageConfig ema;
   ScheduleConfig schedule;
   ZeroConfig zero;
   PrecisionConfig types;
@@ -65,6 +66,10 @@ struct DeckSettings {
   std::uint64_t seed = 1234;
   std::int64_t eval_interval = 1000;  ///< iterations; 0 = never
   std::int64_t eval_iters = 100;      ///< batches an evaluation
+  std::vector<std::string> eval_tasks;  ///< YAML files of tasks
+  std::int64_t eval_tasks_iters = 0;    ///< iterations between runs of the tasks; 0 = never
+  std::int64_t eval_tasks_limit = 0;    ///< questions of each task; 0 = all
+  std::string eval_tasks_data;          ///< folder of the tasks' data; empty = that of each
   std::int64_t log_interval = 100;
   LogFormat log_format = LogFormat::text;    ///< the screen's and log.txt's
   std::vector<std::int64_t> timeline_iters;  ///< iterations whose timeline metrics.h5 records

@@ -34,6 +34,7 @@ struct MemoryWords {
   bool reduce_scatter = true;
   bool allgather_partitions = true;
   bool round_robin_gradients = false;
+  bool cpu_offload = false;
 };
 
 /// DeepSpeed's keys for tensorboard_dir, which becomes output_path/job_name.

@@ -12,4 +12,11 @@ namespace trireme {
 /// units; see partition(). Throws Error where the method or the number of parts doesn't fit.
 [[nodiscard]] std::vector<int> stage_bounds(const DeckSettings& deck);
 
+/// The layers among units [begin, end) of a deck's model: the first one's number, and how many.
+struct Layers {
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+[[nodiscard]] Layers layers_between(const DeckSettings& deck, int begin, int end);
+
 }  // namespace trireme

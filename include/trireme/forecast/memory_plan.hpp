@@ -29,6 +29,9 @@ struct ByteUnit {
 /// and the largest stage.
 [[nodiscard]] std::vector<std::string> memory_table(const RunPlan& run, std::size_t most);
 
+/// Bytes of the optimizer's state in files: the most that a rank has.
+[[nodiscard]] std::int64_t most_in_files(const RunPlan& run);
+
 /// The stage whose ranks need the most memory of their device.
 [[nodiscard]] std::size_t largest_stage(const RunPlan& run);
 

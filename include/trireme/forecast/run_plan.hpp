@@ -23,11 +23,16 @@ struct StagePlan {
   std::int64_t unused = 0;  ///< in blocks kept for reuse, beyond the peak
   std::int64_t copy = 0;    ///< a checkpoint's copy while it is written; in host memory
   std::int64_t kept_on_host = 0;  ///< inputs of layers that a GPU run keeps in host memory
+  std::int64_t files = 0;         ///< the optimizer's state in files
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
   std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
   std::int64_t data_traffic = 0;      ///< bytes of these elements
   std::int64_t tensor_traffic = 0;    ///< bytes of collectives over tp, a step
   std::int64_t pipeline_traffic = 0;  ///< bytes sent to other stages, a step
+  /// What `trireme generate` and `trireme eval` need on the run's mesh: values alone, and keys
+  /// and values of each token of a sequence.
+  std::int64_t used_values = 0;
+  std::int64_t cache_a_token = 0;
   double work = 1;  ///< operations of the stage, relative to the mean of all stages
 
   /// The peak of the arrays in use. Without `unsent`, peak() equals MemoryUse::peak of

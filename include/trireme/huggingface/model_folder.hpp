@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A published model as Hugging Face transformers writes it: config.json and safetensors files
-// in one folder. The folder's content is not trusted.
+// in one folder. A folder of adapters, as PEFT writes it, counts as the model that it names,
+// with these adapters. The content of folders is not trusted.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,7 @@
 
 namespace trireme::huggingface {
 
-/// Whether the folder holds a config.json.
+/// Whether the folder holds a config.json or an adapter_config.json.
 [[nodiscard]] bool is_model_folder(const std::string& path);
 
 /// A deck that trains on from the folder's weights, for people to change: the model's keys, and
@@ -34,6 +35,8 @@ class ModelFolder final : public WeightSource {
 
   /// deck_text(), read and resolved for one rank.
   [[nodiscard]] const Deck& deck() const;
+  /// The folder of config.json and of the weights, which adapters name.
+  [[nodiscard]] const std::string& base() const;
   /// config.json's model_type: "llama".
   [[nodiscard]] std::string model_type() const;
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -24,6 +23,9 @@ struct GenerateOptions {
   std::int64_t slots = 16;  ///< sequences that a replica of the model has under way at once
   bool cache = true;        ///< keep keys and values; without, all tokens pass at each step
 };
+
+/// The deck's settings.
+[[nodiscard]] GenerateOptions options_of(const GenerationConfig& settings, std::uint64_t seed);
 
 /// An answer, complete or under way.
 struct Answer {

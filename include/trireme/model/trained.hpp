@@ -35,6 +35,10 @@ class TrainedParameters {
 /// unit. Parameters have no memory. A tied head has the embedding's table as a tied_copy.
 void visit_model(const ModelConfig& config, const std::function<void(int unit, Parameter&)>& f);
 
+/// The names of an adapter's matrices: that of the weight without ".weight", and one of these.
+inline constexpr std::string_view kLoraA = ".lora_A.weight";
+inline constexpr std::string_view kLoraB = ".lora_B.weight";
+
 struct TrainedCount {
   std::int64_t all = 0;  ///< parameters of the model; tied matrices count once
   std::int64_t trained = 0;

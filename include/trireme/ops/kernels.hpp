@@ -25,7 +25,11 @@ using Operations =
          struct SoftmaxLocal, struct SoftmaxRescale, struct SoftmaxLoss, struct SoftmaxGradient,
          struct Add, struct Cast, struct Accumulate, struct Copy, struct Scale, struct Softcap,
          struct SoftcapGradient, struct ApplyDropout, struct AccumulateSquares,
-         struct NoteNonFinite, struct Adamw, struct Sgd, struct DecideStep>;
+         struct NoteNonFinite, struct Adamw, struct Sgd, struct ElementUpdate,
+         struct AdamMoments, struct LambSquares, struct LambUpdate, struct FactorSums,
+         struct AdafactorMoments, struct AdafactorSquares, struct AdafactorUpdate,
+         struct Sm3Cover, struct Sm3Update, struct MuonDirection, struct Normalize,
+         struct ApplyDirection, struct DecideStep>;
 
 }  // namespace ops
 

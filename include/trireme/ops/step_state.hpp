@@ -24,6 +24,15 @@ struct StepRule {
   bool refill = false;           ///< hysteresis is refilled after each clean step
   double min_scale = 1;          ///< an overflow at this scale halts the run
   std::int64_t most_skips = 50;  ///< so many skipped steps in a row halt the run
+  /// A finite step is skipped too if its loss or norm lies over `sigma` standard deviations
+  /// above the mean of `interval` steps before; 0: not.
+  std::int64_t interval = 0;
+  double sigma = 6;
+
+  /// Elements of the history: the number of steps, losses of the last ones, and norms.
+  [[nodiscard]] TRM_HOST_DEVICE std::int64_t history() const {
+    return interval > 0 ? 1 + 2 * interval : 0;
+  }
 };
 
 /// State of the decision, on the device, equal on all ranks: an fp64 array [kSlots].
@@ -88,10 +97,40 @@ TRM_HOST_DEVICE inline double counted_weight(const StepRule& rule, const StepSta
   return rule.targets > 0 && s.counted > 0 ? rule.targets / s.counted : 1;
 }
 
+/// Whether `latest` lies over `sigma` standard deviations above the mean of n ≥ 2 values.
+TRM_HOST_DEVICE inline bool far_above(const double* values, std::int64_t n, double latest,
+                                      double sigma) {
+  double mean = 0;
+  for (std::int64_t i = 0; i < n; ++i) mean += values[i] / static_cast<double>(n);
+  double square = 0;
+  for (std::int64_t i = 0; i < n; ++i) square += (values[i] - mean) * (values[i] - mean);
+  return latest - mean > sigma * std::sqrt(square / static_cast<double>(n - 1));
+}
+
+/// Whether a finite step is an outlier (OLMo's rule), and notes the step in the history. The
+/// first interval / 2 steps are none, and neither are the first two.
+TRM_HOST_DEVICE inline bool is_outlier(const StepRule& rule, const StepState& s,
+                                       double* history) {
+  const auto steps = static_cast<std::int64_t>(history[0]);
+  double* losses = history + 1;
+  double* norms = losses + rule.interval;
+  const double loss = s.counted > 0 ? s.loss / s.counted : 0;
+  const std::int64_t least = rule.interval / 2 > 2 ? rule.interval / 2 : 2;
+  const std::int64_t known = steps < rule.interval ? steps : rule.interval;
+  const bool far = steps >= least && known >= 2 &&
+                   (far_above(losses, known, loss, rule.sigma) ||
+                    far_above(norms, known, s.norm, rule.sigma));
+  losses[steps % rule.interval] = loss;
+  norms[steps % rule.interval] = s.norm;
+  history[0] += 1;
+  return far;
+}
+
 /// Computes the decision from the inputs. A halted state stays halted. The loss is not scaled:
 /// no smaller scale mends a loss that is not finite, which therefore halts the run. A step that
-/// was given up changes nothing.
-TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
+/// was given up changes nothing. `history` has rule.history() elements.
+TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s,
+                                   double* history = nullptr) {
   const double weight = counted_weight(rule, s);
   s.norm = std::sqrt(s.squares) / s.scale * weight;
   const bool sound = std::isfinite(s.loss + s.auxiliary);
@@ -104,7 +143,8 @@ TRM_HOST_DEVICE inline void decide(const StepRule& rule, StepState& s) {
     return;
   }
   s.skips = finite ? 0 : s.skips + 1;
-  if (finite) {
+  const bool outlier = finite && rule.interval > 0 && is_outlier(rule, s, history);
+  if (finite && !outlier) {
     // The 1e-6 keeps a zero gradient finite, as in clip_grad_norm_ of PyTorch.
     const double clip =
         rule.clip > 0 && rule.clip < s.norm + 1e-6 ? rule.clip / (s.norm + 1e-6) : 1;

@@ -77,6 +77,7 @@ struct AdamwStep {
   double weight_decay = 0;
   double gradient_scale = 1;  ///< multiplies the gradient first: clipping, loss scale
   std::int64_t step = 1;      ///< ≥ 1, for the bias corrections
+  bool l2 = false;            ///< adds weight_decay · θ to the gradient instead
 };
 
 struct SgdStep {
@@ -84,6 +85,26 @@ struct SgdStep {
   double momentum = 0;
   double weight_decay = 0;
   double gradient_scale = 1;
+  double dampening = 0;
+  bool nesterov = false;
+  std::int64_t step = 1;  ///< ≥ 1; the first step takes the gradient undamped
+};
+
+/// Rules that update each element by itself, with up to three arrays of state.
+enum class ElementRule : std::uint8_t { lion, adagrad, madgrad };
+
+struct ElementStep {
+  ElementRule rule = ElementRule::lion;
+  double lr = 0;
+  double beta1 = 0;  ///< Lion
+  double beta2 = 0;
+  double momentum = 0;  ///< MADGRAD
+  double epsilon = 0;
+  double weight_decay = 0;
+  double lr_decay = 0;        ///< Adagrad
+  double initial = 0;         ///< Adagrad: the state before the first step
+  double gradient_scale = 1;  ///< multiplies the gradient first
+  std::int64_t step = 1;      ///< ≥ 1
 };
 
 }  // namespace trireme

@@ -9,7 +9,8 @@
 namespace trireme::ops {
 
 /// AdamW (Loshchilov and Hutter, arXiv 1711.05101), in PyTorch's form: θ ← θ·(1 − lr·λ), and
-/// then θ ← θ − lr/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + ε).
+/// then θ ← θ − lr/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + ε). With `l2` it is Adam (Kingma and Ba, arXiv
+/// 1412.6980): λ·θ is added to the gradient instead.
 struct Adamw {
   AdamwStep step;
   ConstView gradient;  ///< [n]
@@ -23,8 +24,8 @@ struct Adamw {
 };
 void adamw(const Exec& ex, const Adamw& op);
 
-/// SGD in PyTorch's form, without dampening or Nesterov: b ← momentum·b + g + λ·θ and θ ← θ −
-/// lr·b.
+/// SGD in PyTorch's form: g ← g + λ·θ, b ← momentum·b + (1 − dampening)·g and θ ← θ − lr·b. The
+/// first step sets b to g. With Nesterov, θ moves by g + momentum·b instead of b.
 struct Sgd {
   SgdStep step;
   ConstView gradient;    ///< [n]
@@ -35,10 +36,24 @@ struct Sgd {
 };
 void sgd(const Exec& ex, const Sgd& op);
 
+/// A rule of element_rules.hpp, which states the formulas.
+struct ElementUpdate {
+  ElementStep step;
+  ConstView gradient;  ///< [n]
+  View value;          ///< [n], θ
+  View first = {};     ///< [n], the state's arrays; those that the rule has none for are empty
+  View second = {};    ///< [n]
+  View third = {};     ///< [n]
+  View copy = {};      ///< like that of Adamw
+  ConstView state = {};  ///< like that of Adamw; its `updates` is the step
+};
+void element_update(const Exec& ex, const ElementUpdate& op);
+
 /// Runs decide() of step_state.hpp on a StepState on the device.
 struct DecideStep {
   StepRule rule;
-  View state;  ///< fp64 [StepState::kSlots]
+  View state;         ///< fp64 [StepState::kSlots]
+  View history = {};  ///< fp64 [StepRule::history()], if outliers are skipped
 };
 void decide_step(const Exec& ex, const DecideStep& op);
 

@@ -11,7 +11,18 @@
 
 namespace trireme {
 
-enum class OptimizerKind : std::uint8_t { adamw, sgd };
+enum class OptimizerKind : std::uint8_t {
+  adamw,
+  adam,  ///< decay is added to the gradient
+  sgd,
+  lion,
+  adagrad,
+  lamb,
+  adafactor,
+  muon,
+  madgrad,
+  sm3
+};
 
 /// Settings of the parameters whose names a pattern matches anywhere.
 struct LrGroup {
@@ -27,12 +38,66 @@ struct OptimizerConfig {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  bool bias_correction = true;  ///< AdamW divides moments by 1 − βᵗ
-  double momentum = 0;          ///< SGD
+  bool adam_w_mode = true;               ///< false: Adam is OptimizerKind::adam
+  bool bias_correction = true;           ///< Adam, AdamW and LAMB divide moments by 1 − βᵗ
+  double momentum = 0;                   ///< SGD, MADGRAD, Muon, SM3
+  double dampening = 0;                  ///< SGD
+  bool nesterov = false;                 ///< SGD
+  double beta = 0;                       ///< SM3
+  double lr_decay = 0;                   ///< Adagrad
+  double initial_accumulator_value = 0;  ///< Adagrad
+  double max_coeff = 10;                 ///< LAMB: most that a trust ratio may be
+  double min_coeff = 0.01;
+  double epsilon2 = 1e-3;     ///< Adafactor: least scale of a parameter
+  double beta2_decay = -0.8;  ///< Adafactor: the average forgets by t^beta2_decay
+  double clip_threshold = 1;  ///< Adafactor: largest root mean square of an update
+  double muon_lr = 0;         ///< Muon: instead of lr, for matrices; 0: lr
+  double adam_lr = 0;         ///< ... and for all other parameters
+  double peak_lr = 0;         ///< the schedule's lr, which muon_lr and adam_lr replace
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
+  /// A step is skipped whose loss or norm is over sigma_factor standard deviations above the
+  /// mean of this many steps before; 0: none is skipped.
+  std::int64_t rolling_interval_length = 0;
+  double sigma_factor = 6;
   std::vector<LrGroup> lr_groups;  ///< a parameter takes the first that matches
   friend bool operator==(const OptimizerConfig&, const OptimizerConfig&) = default;
+};
+
+/// Where the optimizer keeps its state between updates: DeepSpeed's `offload_optimizer` and
+/// `aio`. No bit of a run depends on these settings.
+struct OffloadConfig {
+  enum class Home : std::uint8_t {
+    device,  ///< the memory of the computing device
+    host,    ///< the host's memory, which is the device's where CPUs compute
+    files    ///< a file of each rank
+  };
+  Home home = Home::device;
+  std::string nvme_path;          ///< folder of the files
+  bool pin_memory = false;        ///< GPUs only
+  std::int64_t buffer_count = 4;  ///< buffers of the pool through which files are updated
+  std::int64_t buffer_size = 2'000'000;  ///< elements of a buffer
+  bool fast_init = false;                ///< without effect: new files hold zeros
+  double ratio = 1;                      ///< share that is not kept on a GPU
+  bool pipeline_read = true;             ///< read what comes next beside an update
+  bool pipeline_write = true;            ///< write what was updated beside the next update
+  // How files are read and written.
+  std::int64_t block_size = std::int64_t{1} << 20U;  ///< bytes of a request
+  std::int64_t queue_depth = 8;                      ///< requests of a thread under way
+  std::int64_t thread_count = 1;
+  bool single_submit = false;  ///< hand requests to the system one by one
+  bool overlap_events = true;  ///< submit requests while earlier ones are under way
+  friend bool operator==(const OffloadConfig&, const OffloadConfig&) = default;
+};
+
+/// An exponential moving average of the values: a ← decay·a + (1 − decay)·θ after every
+/// `every_n_steps`-th iteration that updates.
+struct AverageConfig {
+  bool enabled = false;
+  double decay = 0.999;
+  std::int64_t every_n_steps = 1;
+  bool validate_original = false;  ///< evaluate the values themselves
+  friend bool operator==(const AverageConfig&, const AverageConfig&) = default;
 };
 
 /// What ZeRO shards over dp (Rajbhandari et al., arXiv 1910.02054). Stage 1 shards masters and
@@ -51,6 +116,7 @@ struct ZeroConfig {
   std::int64_t sub_group_size = 1'000'000'000;  ///< most in one update; 0: no limit
   /// Stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced once.
   bool reduce_once_per_step = false;
+  OffloadConfig offload;  ///< where the optimizer's state is kept
   friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
 };
 

@@ -12,10 +12,12 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "trireme/model/transformer.hpp"
+#include "trireme/tensor/stored_array.hpp"
 
 namespace trireme {
 
@@ -75,19 +77,34 @@ class FlatLayout {
   std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< [part][unit]
 };
 
-/// An array with an element for each element of a group, or of one rank's blocks.
+/// An array with an element for each element of a group, or of one rank's blocks. The elements
+/// are in memory or in a file.
 struct FlatArray {
-  Tensor data;
+  Tensor data;  ///< undefined if the elements are in a file
   bool whole = true;
+  std::shared_ptr<StoredArray> stored = nullptr;  ///< null if the elements are in memory
 
   /// Zeros for all elements of the group, or for the blocks that one of `ranks` ranks owns.
   static FlatArray zeros(const Exec& ex, DType dtype, const FlatGroup& group, bool whole,
                          int ranks);
+  [[nodiscard]] bool defined() const { return stored || data.defined(); }
+  [[nodiscard]] DType dtype() const { return stored ? stored->dtype() : data.dtype(); }
+  [[nodiscard]] std::int64_t place(const FlatSlice& slice) const {
+    return whole ? slice.in_group : slice.in_own;
+  }
+  /// A slice in memory.
   [[nodiscard]] View part(const FlatSlice& slice) const;
+  /// Calls f(part, first) for stretches of a slice, in order: the elements from number `first`
+  /// on. A part is a window on the array, or a copy of what the file holds.
+  void read(const Exec& ex, const FlatSlice& slice,
+            const std::function<void(const View& part, std::int64_t first)>& f) const;
+  /// Rounds `from` to elements from number `first` of a slice on.
+  void put(const Exec& ex, const View& from, const FlatSlice& slice, std::int64_t first) const;
   /// Rank `rank`'s block of a span. An array that isn't whole has its own rank's block alone.
   [[nodiscard]] View block(const FlatSpan& span, int rank, int ranks) const;
   /// All blocks of a span. Whole arrays only.
   [[nodiscard]] View all_blocks(const FlatSpan& span, int ranks) const;
+  /// Bytes in memory.
   [[nodiscard]] std::size_t bytes() const { return data.defined() ? data.view().bytes() : 0; }
 };
 

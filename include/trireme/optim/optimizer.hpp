@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
@@ -14,32 +15,48 @@
 
 namespace trireme {
 
+/// How a parameter is updated.
+struct UpdateRule {
+  double lr_scale = 1;
+  double weight_decay = 0;
+  friend bool operator==(const UpdateRule&, const UpdateRule&) = default;
+};
+
 class Optimizer {
  public:
-  /// All arguments but the configurations must outlive the optimizer.
+  /// With a `file`, the optimizer's arrays are those behind the masters. All arguments but the
+  /// configurations must outlive the optimizer.
   Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroConfig& zero,
             const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
-            ParameterValues& values, GradientReducer& gradients);
+            ParameterValues& values, GradientReducer& gradients, StateFile* file = nullptr);
 
   /// total (fp64 [1]) += Σ g² of this rank's share of the gradient. Over all ranks, each
   /// parameter counts once. Call GradientReducer::wait_for_sums() first. `total` becomes inf or
   /// NaN if any element is.
   void add_squares(const View& total) const;
-  /// Updates the values by `state`, a decided StepState. Collective over dp.
+  /// Updates the values by `state`, a decided StepState. Collective over dp, and with a file
+  /// over the mesh. Throws Error, on all ranks, if a rank's file fails.
   void step(double lr, const ConstView& state);
 
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+  ~Optimizer();
+
+  /// Bytes of the optimizer's arrays in memory.
   [[nodiscard]] std::size_t state_bytes() const;
   /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
+  /// Whether a parameter has the state of this kind. Some groups hold arrays that only some of
+  /// their parameters use.
+  [[nodiscard]] bool has_state(const char* kind, const Parameter& parameter) const;
+  /// Visits arrays that hold a value for each row (axis 0) or column (axis 1) of a parameter.
+  /// `data` has this rank's part of the axis in fp64, equal on all ranks of dp.
+  void visit_factors(const std::function<void(const char* kind, const Parameter&, int axis,
+                                              const View& data)>& f) const;
 
  private:
-  /// How a parameter is updated.
-  struct Rule {
-    double lr_scale = 1;
-    double weight_decay = 0;
-    friend bool operator==(const Rule&, const Rule&) = default;
-  };
+  using Rule = UpdateRule;
   struct RuledSlice {
     FlatSlice slice;
     Rule rule;
@@ -48,12 +65,24 @@ class Optimizer {
     std::vector<FlatSlice> own;       ///< this rank's slices, which the norm takes
     std::vector<RuledSlice> updated;  ///< slices that step() updates: own, or all
     std::vector<FlatArray> state;     ///< in the order of state_arrays(); empty if frozen
+    bool whole = true;                ///< whether state has all blocks, and not own ones
   };
 
+  [[nodiscard]] Rule rule_of(const Parameter& parameter, const LrGroups& groups) const;
+  [[nodiscard]] std::vector<FlatArray> make_state(DType type, std::size_t number,
+                                                  const FlatLayout& layout,
+                                                  const ParameterValues& values) const;
   /// Neighbours that an update treats alike become one slice.
   [[nodiscard]] std::vector<RuledSlice> ruled(const std::vector<FlatSlice>& slices,
                                               const LrGroups& groups) const;
-  void update(std::size_t group, const RuledSlice& ruled, double lr, const ConstView& state);
+  /// Updates elements of a group. `kept` are the masters, if there are any, and the arrays of
+  /// the optimizer.
+  void update(std::size_t group, const RuledSlice& ruled, double lr, const ConstView& state,
+              std::vector<View> kept);
+  void update_in_memory(std::size_t group, double lr, const ConstView& state);
+  /// Updates a group tile by tile, from `tile` on. Returns the next group's first tile.
+  std::size_t update_in_file(std::size_t group, std::size_t tile, double lr,
+                             const ConstView& state);
 
   const Exec& ex_;
   OptimizerConfig config_;
@@ -62,7 +91,9 @@ class Optimizer {
   const Mesh& mesh_;
   ParameterValues& values_;
   GradientReducer& gradients_;
+  StateFile* file_;
   std::vector<Group> groups_;
+  std::unique_ptr<TensorUpdate> whole_;  ///< for rules that need sums over whole parameters
 };
 
 }  // namespace trireme

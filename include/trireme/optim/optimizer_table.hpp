@@ -3,7 +3,8 @@
 // checkpoints and benchmarks read the table. A new optimizer is a new row.
 #pragma once
 
-#include <array>
+#include <cstddef>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -13,10 +14,16 @@
 
 namespace trireme {
 
+struct Parameter;
+class TensorUpdate;
+struct TensorUpdateParts;
+
 /// A deck's key below optimizer.params, and the settings that it fills.
 struct OptimizerKey {
   std::string_view name;
-  std::vector<double OptimizerConfig::*> settings;
+  std::vector<double OptimizerConfig::*> settings = {};
+  std::vector<double> defaults = {};      ///< this optimizer's, where not OptimizerConfig's
+  bool OptimizerConfig::*flag = nullptr;  ///< the setting, if it is true or false
 };
 
 /// Flat arrays [n] of the parameters that one update treats alike.
@@ -37,9 +44,13 @@ struct OptimizerRow {
   /// an element for each value. An update reads and writes each element once.
   std::vector<const char*> (*state_arrays)(const OptimizerConfig& config);
   /// Queues one update at learning rate `lr`. `weight_decay` may be 0 where the configuration's
-  /// is not.
+  /// is not. nullptr: `whole` takes its place.
   void (*update)(const Exec& ex, const OptimizerConfig& config, double lr, double weight_decay,
-                 const UpdateArrays& arrays);
+                 const UpdateArrays& arrays) = nullptr;
+  /// Makes what updates all parameters, for rules that need sums over whole parameters.
+  std::unique_ptr<TensorUpdate> (*whole)(const TensorUpdateParts& parts) = nullptr;
+  /// Whether a parameter has array number `array`; nullptr: each has all.
+  bool (*has_array)(const Parameter& parameter, std::size_t array) = nullptr;
 };
 
 [[nodiscard]] std::span<const OptimizerRow> optimizer_table();

@@ -10,6 +10,7 @@
 #include "trireme/model/parameter.hpp"
 #include "trireme/optim/config.hpp"
 #include "trireme/optim/layout.hpp"
+#include "trireme/optim/state_file.hpp"
 
 namespace trireme {
 
@@ -17,9 +18,11 @@ namespace trireme {
 class ParameterValues {
  public:
   /// Binds Parameter::value: for good where values are whole, else during each use. Masters are
-  /// sharded from stage 1 on. All arguments must outlive the object.
+  /// sharded from stage 1 on. With a `file`, masters are its first arrays. All arguments must
+  /// outlive the object.
   ParameterValues(const Exec& ex, const FlatLayout& layout, const Mesh& mesh,
-                  const ZeroConfig& zero, const PrecisionConfig& types);
+                  const ZeroConfig& zero, const PrecisionConfig& types,
+                  StateFile* file = nullptr);
 
   ParameterValues(const ParameterValues&) = delete;
   ParameterValues& operator=(const ParameterValues&) = delete;
@@ -43,7 +46,7 @@ class ParameterValues {
   [[nodiscard]] const FlatArray& values(std::size_t group) const;
   /// Frozen groups have no masters.
   [[nodiscard]] bool has_masters(std::size_t group) const {
-    return groups_[group].masters.data.defined();
+    return has_masters_ && layout_.groups()[group].trains;
   }
   /// Starts sharing this rank's updated block, which other ranks have before the next use.
   void start_sharing(std::size_t group);
@@ -53,6 +56,7 @@ class ParameterValues {
   void take_masters();
 
   [[nodiscard]] std::size_t value_bytes() const;
+  /// Bytes of masters in memory.
   [[nodiscard]] std::size_t master_bytes() const;
   /// Elements gathered so far. The number of ranks that a gather reads from doesn't count.
   [[nodiscard]] std::int64_t gathered() const { return gathered_; }

@@ -42,6 +42,21 @@ struct EvaluationRecord {
   double bits_per_byte = 0;  ///< 0: not known
 };
 
+/// What a task found, such as {"acc", 0.5} and {"acc_standard_error", 0.1}.
+struct TaskRecord {
+  std::int64_t iteration = 0;
+  std::string task;
+  std::int64_t questions = 0;
+  std::vector<std::pair<std::string, double>> values{};  ///< NaN: not known
+};
+
+/// What the model says: answers to a list of prompts.
+struct SampleRecord {
+  std::int64_t iteration = 0;
+  std::vector<std::string> prompts{};  ///< one for each answer
+  std::vector<std::string> answers{};
+};
+
 /// One checkpoint.
 struct SaveRecord {
   std::int64_t iteration = 0;
@@ -97,6 +112,10 @@ class Metrics {
   void add(const StepRecord& step);
   /// Group "valid" or "test".
   void add(const std::string& group, const EvaluationRecord& evaluation);
+  /// Group "tasks/NAME", where "_" stands for "/" and for what does not print in ASCII.
+  void add(const TaskRecord& task);
+  /// Group "samples/ITERATION".
+  void add(const SampleRecord& samples);
   void add(const SaveRecord& save);
   /// Adds a start to the history of starts, which no resume shortens.
   void add(const StartRecord& start);
@@ -107,6 +126,8 @@ class Metrics {
   void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
   /// Whether the file has an evaluation of `group` after `iteration` iterations.
   [[nodiscard]] bool has_evaluation(const std::string& group, std::int64_t iteration) const;
+  /// Whether the file has what the task found after `iteration` iterations.
+  [[nodiscard]] bool has_task(const std::string& task, std::int64_t iteration) const;
   /// Writes all that was added since the last write.
   void flush();
   /// Like flush(), for the run's end: throws Error where the file can't be written.

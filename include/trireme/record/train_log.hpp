@@ -39,6 +39,10 @@ class TrainLog {
   void write_rows();
   /// Logs and records an evaluation of "valid" or "test".
   void print_evaluation(const std::string& group, const EvaluationRecord& e);
+  /// Logs what a task found. For rank 0.
+  void print_task(const TaskRecord& task);
+  /// Logs and records what the model says. For rank 0.
+  void add(const SampleRecord& samples);
   /// The last known loss and the recent rate, for a progress bar. Empty before the first step.
   [[nodiscard]] std::vector<std::string> news() const;
   /// Logs a summary of the run.
@@ -49,6 +53,7 @@ class TrainLog {
   void report_ranks(const Device& device, const MeshIndex& at);
 
  private:
+  void report_offload(const OffloadTraffic& moved);
   void add_rows();
   void flush();
   void write_timelines();
@@ -63,6 +68,7 @@ class TrainLog {
   std::vector<StepRecord> interval_;  ///< steps since the last line
   std::size_t written_ = 0;           ///< number of these steps that have rows
   bool traffic_reported_ = false;
+  bool offload_reported_ = false;
   // This rank's totals of the run so far.
   std::int64_t steps_ = 0;
   StepTime taken_;

@@ -13,6 +13,7 @@
 #include "trireme/core/clock.hpp"
 #include "trireme/deck/deck.hpp"
 #include "trireme/model/transformer.hpp"
+#include "trireme/optim/average.hpp"
 #include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/optim/reducer.hpp"
@@ -56,12 +57,14 @@ class Trainer {
     double lr = 0;
     double loss_scale = 1;       ///< this step's
     double next_loss_scale = 1;  ///< the next step's
-    bool skipped = false;        ///< no update, as gradients overflowed
+    bool skipped = false;        ///< no update, as gradients overflowed or were an outlier
+    bool outlier = false;        ///< ... an outlier
     std::string overflow = {};   ///< names the first such gradient and its micro-batch
     /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
+    OffloadTraffic offload;       ///< this rank's, since the last step; zeros without files
   };
   /// Queues one update from the global batch that begins with sample `first`. On a GPU the
   /// update may not have begun when the call returns. The device decides whether to update at
@@ -142,11 +145,15 @@ class Trainer {
     std::size_t gradients = 0;
     std::size_t optimizer = 0;
   };
-  /// Bytes that this rank keeps from step to step.
+  /// Bytes of memory that this rank keeps from step to step.
   [[nodiscard]] StateBytes state_bytes() const {
     return {values_.value_bytes(), gradients_.bytes(),
-            values_.master_bytes() + optimizer_.state_bytes()};
+            values_.master_bytes() + optimizer_.state_bytes() +
+                (state_file_ ? state_file_->pool_bytes() : 0) +
+                (average_ ? average_->bytes() : 0)};
   }
+  /// The file with this rank's optimizer state; null if the state is in memory.
+  [[nodiscard]] const StateFile* state_file() const { return state_file_.get(); }
   /// Elements of this rank's parameters, frozen ones too, with the gaps between parameters.
   [[nodiscard]] std::int64_t local_parameters() const { return flat_.count(); }
   /// Elements that went through collectives over dp so far: each counts once, however many
@@ -177,6 +184,9 @@ class Trainer {
     double bytes = 0;    ///< in the text of these targets
   };
   /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
+  [[nodiscard]] std::optional<Evaluation> evaluate_values(
+      const SampleSource* source, std::int64_t batches,
+      std::span<const std::uint16_t> text_bytes);
   [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,
                                                    double bytes) const;
   [[nodiscard]] std::string first_bad_tensor();
@@ -189,6 +199,15 @@ class Trainer {
   void visit_arrays(bool with_optimizer,
                     const std::function<void(const std::string& kind, std::size_t group,
                                              const FlatArray&)>& f) const;
+  /// Whether a parameter has the array of this kind: "optimizer/exp_avg_sq/".
+  [[nodiscard]] bool has_array(const std::string& kind, const Parameter& p) const;
+  /// A value for each row or column of a parameter, which all ranks of dp hold alike.
+  struct Factor;
+  [[nodiscard]] std::vector<Factor> factors() const;
+  void read_factor(WeightSource& source, const Factor& factor) const;
+  void read_history(WeightSource& source) const;
+  /// A group whose averages the source lacks keeps those that it has.
+  void read_averages(WeightSource& source) const;
   [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,
                                       const FlatArray& array) const;
   /// Whether this rank stores its share of a sharded parameter.
@@ -206,6 +225,8 @@ class Trainer {
   TokenUploads uploads_;
   std::vector<std::unique_ptr<ModelPart>> parts_;
   FlatLayout flat_;
+  std::unique_ptr<StateFile> state_file_;
+  OffloadTraffic moved_;  ///< until the last step
   ParameterValues values_;
   GradientReducer gradients_;
   ZeroObserver zero_;
@@ -233,6 +254,8 @@ class Trainer {
   double first_updates_ = 0;     ///< decided_.updates after the last load()
   std::int64_t skipped_ = 0;     ///< steps skipped since the last load()
   Tensor state_;                 ///< StepState
+  Tensor history_;               ///< for decide_step(); undefined if outliers aren't skipped
+  std::unique_ptr<WeightAverage> average_;  ///< key ema
   std::unique_ptr<OverflowWatch> overflow_;
   Outcome* outcomes_;  ///< [kMostQueued], pinned; steps in turn
   std::size_t next_outcome_ = 0;

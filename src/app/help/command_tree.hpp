@@ -36,8 +36,11 @@ struct Command {
 inline constexpr const char* kFileValue = "FILE";
 inline constexpr const char* kFolderValue = "FOLDER";
 inline constexpr const char* kSettingValue = "KEY=VALUE";
+inline constexpr const char* kWordValue = "WORD";  ///< a key's name, or a part of it
 /// The positional argument that names decks.
 inline constexpr const char* kDeckArgument = "DECK";
+/// The positional argument that names deck keys.
+inline constexpr const char* kPatternArgument = "PATTERN";
 
 [[nodiscard]] Command command_tree(const CLI::App& app);
 

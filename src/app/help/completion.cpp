@@ -47,6 +47,11 @@ std::vector<KeyWords> key_words() {
   return keys;
 }
 
+/// Whether an argument's value names deck keys.
+bool names_keys(const Argument& a) {
+  return a.value == kWordValue || (a.positional && a.names.front() == kPatternArgument);
+}
+
 /// Quotes one word for any of the three shells.
 std::string in_quotes(std::string_view text) {
   std::string out = "'";
@@ -90,6 +95,7 @@ std::vector<std::string> option_names(const Command& command) {
 std::string bash_kind(const Argument& a) {
   if (!a.choices.empty()) return " words=" + in_quotes(joined(a.choices));
   if (a.value == kSettingValue) return " kind='setting'";
+  if (names_keys(a)) return " words=$keys";
   if (a.positional && a.names.front() == kDeckArgument) return " kind='deck'";
   if (a.value == kFileValue) return " kind='file'";
   return a.value == kFolderValue ? " kind='folder'" : "";
@@ -165,6 +171,7 @@ std::string bash_completion(const Command& program) {
 std::string zsh_action(const Argument& a) {
   if (!a.choices.empty()) return "(" + joined(a.choices) + ")";
   if (a.value == kSettingValue) return "_trireme_setting";
+  if (names_keys(a)) return "_trireme_key";
   if (a.positional && a.names.front() == kDeckArgument) {
     return "_files -g \"*.(yml|yaml|json)(-.)\"";
   }
@@ -203,13 +210,16 @@ std::string zsh_completion(const Command& program) {
                     command.name, zsh_arguments(command));
   }
   std::string keys;
+  std::vector<std::string> paths;
   for (const KeyWords& key : key_words()) {
+    paths.push_back(key.path);
     std::string text = fmt::format("{}[{}]:value:", key.path, escaped(key.help, "[]\\:"));
     if (!key.values.empty()) text += "(" + joined(key.values) + ")";
     if (key.files) text += "_files";
     keys += fmt::format("    {} \\\n", in_quotes(text));
   }
   return filled(kZshScript, {{"@keys@", keys},
+                             {"@paths@", joined(paths)},
                              {"@commands@", commands},
                              {"@general@", zsh_arguments(program)},
                              {"@cases@", cases}});
@@ -221,6 +231,7 @@ std::string fish_options(const Command& command, std::string_view condition) {
   for (const Argument& a : command.arguments) {
     std::string line = fmt::format("complete -c trireme -n {}", in_quotes(condition));
     if (a.positional) {
+      if (names_keys(a)) out += line + " -f -a '(__trireme_keys)'\n";
       if (a.names.front() != kDeckArgument) continue;  // fish offers files by default
       out += line + " -k -a '(__fish_complete_suffix .json .yaml .yml)'\n";
       continue;
@@ -233,6 +244,8 @@ std::string fish_options(const Command& command, std::string_view condition) {
       line += fmt::format(" -x -a {}", in_quotes(joined(a.choices)));
     } else if (a.value == kSettingValue) {
       line += " -x -a '(__trireme_settings)'";
+    } else if (names_keys(a)) {
+      line += " -x -a '(__trireme_keys)'";
     } else if (a.value == kFolderValue) {
       line += " -x -a '(__fish_complete_directories)'";
     } else if (!a.value.empty()) {

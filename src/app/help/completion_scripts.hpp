@@ -80,6 +80,10 @@ _trireme_setting() {
 @keys@    && return 0
 }
 
+_trireme_key() {
+  compadd -- @paths@
+}
+
 _trireme() {
   local curcontext=$curcontext state line
   typeset -A opt_args
@@ -110,6 +114,10 @@ inline constexpr const char* kFishScript = R"script(# fish completion of trireme
 function __trireme_settings
     printf '%s\t%s\n' \
 @settings@
+end
+
+function __trireme_keys
+    __trireme_settings | string replace -r '=[^\t]*' '' | sort -u
 end
 
 @lines@)script";

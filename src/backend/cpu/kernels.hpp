@@ -10,6 +10,7 @@
 #include "trireme/ops/gemm.hpp"
 #include "trireme/ops/norm.hpp"
 #include "trireme/ops/qk_norm.hpp"
+#include "trireme/ops/tensor_update.hpp"
 #include "trireme/ops/update.hpp"
 
 #include "windows.hpp"
@@ -53,6 +54,19 @@ class CpuKernels final : public Kernels {
   void run(Stream& s, const ops::NoteNonFinite& op) override;
   void run(Stream& s, const ops::Adamw& op) override;
   void run(Stream& s, const ops::Sgd& op) override;
+  void run(Stream& s, const ops::ElementUpdate& op) override;
+  void run(Stream& s, const ops::AdamMoments& op) override;
+  void run(Stream& s, const ops::LambSquares& op) override;
+  void run(Stream& s, const ops::LambUpdate& op) override;
+  void run(Stream& s, const ops::FactorSums& op) override;
+  void run(Stream& s, const ops::AdafactorMoments& op) override;
+  void run(Stream& s, const ops::AdafactorSquares& op) override;
+  void run(Stream& s, const ops::AdafactorUpdate& op) override;
+  void run(Stream& s, const ops::Sm3Cover& op) override;
+  void run(Stream& s, const ops::Sm3Update& op) override;
+  void run(Stream& s, const ops::MuonDirection& op) override;
+  void run(Stream& s, const ops::Normalize& op) override;
+  void run(Stream& s, const ops::ApplyDirection& op) override;
   void run(Stream& s, const ops::DecideStep& op) override;
   [[nodiscard]] std::int64_t first_non_finite(Stream& s, const ConstView& x) override;
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parameter updates, one piece of each array at a time.
+#include "update.hpp"
+
 #include <cmath>
+
+#include "trireme/ops/element_rules.hpp"
 
 #include "kernels.hpp"
 #include "windows.hpp"
@@ -12,7 +16,8 @@ namespace {
 template <class T>
 struct Adamw {
   Adamw(const AdamwStep& s, double bias1, double bias2)
-      : decay(static_cast<T>(1 - s.lr * s.weight_decay)),
+      : decay(static_cast<T>(s.l2 ? 1 : 1 - s.lr * s.weight_decay)),
+        l2(static_cast<T>(s.l2 ? s.weight_decay : 0)),
         rate(static_cast<T>(s.lr / bias1)),
         correction(static_cast<T>(1 / std::sqrt(bias2))),
         b1(static_cast<T>(s.beta1)),
@@ -25,7 +30,7 @@ struct Adamw {
   void apply(std::int64_t n, const T* gradient, T* value, T* first, T* second) const {
 #pragma omp simd
     for (std::int64_t i = 0; i < n; ++i) {
-      const T g = gradient[i] * scale;
+      const T g = gradient[i] * scale + l2 * value[i];
       const T m = b1 * first[i] + c1 * g;
       const T v = b2 * second[i] + c2 * g * g;
       first[i] = m;
@@ -34,29 +39,10 @@ struct Adamw {
     }
   }
 
-  T decay, rate, correction, b1, b2;
+  T decay, l2, rate, correction, b1, b2;
   T c1, c2;  // 1 − b2 computed in T would be wrong by 1e-5 for b2 = 0.999
   T epsilon, scale;
 };
-
-View flat(const View& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
-ConstView flat(const ConstView& v) { return v.empty() ? v : v.reshape(Shape{v.count()}); }
-
-/// Returns the state of the decision, or nullptr if the step has none.
-const StepState* decision(const ConstView& state) {
-  return state.empty() ? nullptr : reinterpret_cast<const StepState*>(state.data<double>());
-}
-
-/// Copies n new values to `copy`, in its type.
-template <class T>
-void copy_out(const T* value, const View& copy, std::int64_t r, std::int64_t c,
-              std::int64_t n) {
-  if constexpr (std::is_same_v<T, float>) {
-    narrow(value, copy.dtype(), address(copy, r, c), n);
-  } else {
-    std::copy_n(value, n, row_data<T>(copy, r) + c);
-  }
-}
 
 }  // namespace
 
@@ -95,9 +81,11 @@ void CpuKernels::run(Stream&, const ops::Sgd& op) {
     const T mu = static_cast<T>(step.momentum);
     const T decay = static_cast<T>(step.weight_decay);
     const T scale = static_cast<T>(step.gradient_scale);
+    const double t = decided != nullptr ? decided->updates : static_cast<double>(step.step);
+    const T taken = static_cast<T>(t == 1 ? 1 : 1 - step.dampening);
     by_pieces(flat(op.value), [&] {
       return [&, grad = Source<T>(flat(op.gradient)), theta = Target<T>(flat(op.value)),
-              speed = Target<T>(flat(op.momentum)),
+              speed = Target<T>(flat(op.momentum)), whole = Scratch<T>(),
               copied = flat(op.copy)](std::int64_t r, std::int64_t c, std::int64_t n) mutable {
         const ConstRow<T> g = grad.row(r, c, n);
         Row<T> now = theta.loaded(r, c, n);
@@ -105,8 +93,15 @@ void CpuKernels::run(Stream&, const ops::Sgd& op) {
           now -= lr * (g * scale + decay * now);
         } else {
           Row<T> b = speed.loaded(r, c, n);
-          b = mu * b + (g * scale + decay * now);
-          now -= lr * b;
+          if (step.nesterov) {
+            Row<T> full(whole.take(n), n);
+            full = g * scale + decay * now;
+            b = mu * b + taken * full;
+            now -= lr * (full + mu * b);
+          } else {
+            b = mu * b + taken * (g * scale + decay * now);
+            now -= lr * b;
+          }
           speed.store();
         }
         if (!copied.empty()) copy_out(now.data(), copied, r, c, n);
@@ -116,8 +111,45 @@ void CpuKernels::run(Stream&, const ops::Sgd& op) {
   });
 }
 
+void CpuKernels::run(Stream&, const ops::ElementUpdate& op) {
+  const StepState* decided = decision(op.state);
+  if (decided != nullptr && decided->updated == 0) return;
+  ElementStep step = op.step;
+  if (decided != nullptr) step.gradient_scale *= decided->factor;
+  const double t = decided != nullptr ? decided->updates : static_cast<double>(step.step);
+  const int states = states_of(step);
+  by_type(op.value.dtype(), [&]<class T>(T) {
+    const T scale = static_cast<T>(step.gradient_scale);
+    with_rule<T>(step, t, [&](const auto& rule) {
+      by_pieces(flat(op.value), [&] {
+        return [&, grad = Source<T>(flat(op.gradient)), theta = Target<T>(flat(op.value)),
+                first = Target<T>(flat(op.first)), second = Target<T>(flat(op.second)),
+                third = Target<T>(flat(op.third)), copied = flat(op.copy)](
+                   std::int64_t r, std::int64_t c, std::int64_t n) mutable {
+          const T* g = grad.row(r, c, n).data();
+          T* now = theta.loaded(r, c, n).data();
+          T* a = first.loaded(r, c, n).data();
+          T* b = states > 1 ? second.loaded(r, c, n).data() : nullptr;
+          T* d = states > 2 ? third.loaded(r, c, n).data() : nullptr;
+          for (std::int64_t i = 0; i < n; ++i) {
+            T none{};
+            rule.apply(g[i] * scale, now[i], a[i], b != nullptr ? b[i] : none,
+                       d != nullptr ? d[i] : none);
+          }
+          if (!copied.empty()) copy_out(now, copied, r, c, n);
+          theta.store();
+          first.store();
+          if (states > 1) second.store();
+          if (states > 2) third.store();
+        };
+      });
+    });
+  });
+}
+
 void CpuKernels::run(Stream&, const ops::DecideStep& op) {
-  decide(op.rule, *reinterpret_cast<StepState*>(op.state.data<double>()));
+  decide(op.rule, *reinterpret_cast<StepState*>(op.state.data<double>()),
+         op.history.empty() ? nullptr : op.history.data<double>());
 }
 
 }  // namespace trireme::cpu

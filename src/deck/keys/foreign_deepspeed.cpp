@@ -85,13 +85,9 @@ const ForeignKey kCompilation[] = {
 const ForeignKey kOptimizers[] = {
     {"legacy_fusion", "true or false", "false", "kernel of former versions"},
 };
-const ForeignKey kOptimizers2[] = {
-    {"adam_w_mode", "true or false", "true", "decay weights apart from the gradient"},
-};
 const ForeignKey kOptimizers3[] = {
     {"amsgrad", "true or false", "false", "AMSGrad"},
-    {"nesterov", "true or false", "false", "Nesterov's momentum"},
-    {"dampening", "number", "0.0", "dampening of SGD's momentum"},
+    {"eps_inside_sqrt", "true or false", "false", "Lamb adds eps below the root"},
     {"maximize", "true or false", "false", "ascend"},
 };
 const ForeignKey kOptimizers4[] = {
@@ -104,6 +100,7 @@ const ForeignKey kOptimizersSettings[] = {
     {"capturable", "true or false", "false", "may be captured in a CUDA graph"},
     {"differentiable", "true or false", "false", "gradients may pass through the step"},
     {"set_grad_none", "true or false", "true", "free gradients after a step"},
+    {"ns_method", "one of gram, standard", "gram", "how Muon computes the same matrix"},
 };
 const ForeignKey kProfiler[] = {
     {"enabled", "true or false", "false", "count FLOPs"},
@@ -163,11 +160,6 @@ const ForeignKey kCheckpoints2[] = {
     {"load_universal", "true or false", "false", "load a checkpoint of another mesh"},
 };
 const ForeignKey kAsynchronousIO[] = {
-    {"block_size", "integer", "1048576", "bytes of a request"},
-    {"queue_depth", "integer", "8", "requests at once"},
-    {"thread_count", "integer", "1", "threads"},
-    {"single_submit", "true or false", "false", "submit requests one by one"},
-    {"overlap_events", "true or false", "true", "submit while others run"},
     {"use_gds", "true or false", "false", "read into device memory"},
     {"intra_op_parallelism", "integer", "1", "requests of one transfer"},
 };
@@ -285,8 +277,6 @@ const ForeignKeys kForeign[] = {
     {"Compilation", Origin::deepspeed, "compile", Standing::no_meaning, "", kCompilation,
      Shown::whole},
     {"Optimizers", Origin::deepspeed, "optimizer", Standing::no_meaning, "", kOptimizers},
-    {"Optimizers", Origin::deepspeed, "optimizer.params", Standing::not_available,
-     "Adam here is AdamW; leave it out", kOptimizers2},
     {"Optimizers", Origin::deepspeed, "optimizer.params", Standing::not_available,
      "this feature isn't available; leave it out", kOptimizers3},
     {"Optimizers", Origin::deepspeed, "optimizer.params", Standing::not_available,

@@ -121,7 +121,6 @@ const ForeignKey kGenerationAndEvaluation[] = {
     {"precompute_model_name", "text", "null", "model whose logits are kept"},
     {"return_logits", "true or false", "false", "return logits too"},
     {"eval_results_prefix", "text", "\"\"", "start of the results' file name"},
-    {"eval_tasks", "list of texts", "null", "tasks to evaluate"},
 };
 const ForeignKey kRandomState[] = {
     {"no_save_rng", "true or false", "false", "save no random state"},

@@ -46,7 +46,6 @@ const ForeignKey kZero[] = {
     {"leaf_module", "dictionary", "null", "modules to fetch at once"},
 };
 const ForeignKey kZeroOffloading[] = {
-    {"cpu_offload", "true or false", "false", "keep the optimizer's state in host memory"},
     {"cpu_offload_param", "true or false", "false", "keep values in host memory"},
     {"cpu_offload_params", "true or false", "false", "keep values in host memory"},
     {"zenflow", "dictionary", "null", "update offloaded states later"},
@@ -65,19 +64,10 @@ const ForeignKey kZeroOffloadingSettings2[] = {
     {"max_in_cpu", "integer", "1000000000", "elements in host memory"},
 };
 const ForeignKey kZeroOffloading3[] = {
-    {"device", "one of none, cpu, nvme", "none", "where the optimizer's state is kept"},
+    {"super_offload", "true or false", "false", "offload for superchips"},
 };
 const ForeignKey kZeroOffloadingSettings3[] = {
-    {"nvme_path", "text", "null", "folder on the disk"},
-    {"pin_memory", "true or false", "false", "pin host memory"},
-    {"buffer_count", "integer", "4", "buffers"},
-    {"buffer_size", "integer", "100000000", "elements of a buffer"},
-    {"fast_init", "true or false", "false", "initialize quickly"},
-    {"ratio", "number", "1.0", "share that is offloaded"},
-    {"pipeline", "true or false", "false", "overlap reads and writes"},
-    {"pipeline_read", "true or false", "false", "overlap reads"},
-    {"pipeline_write", "true or false", "false", "overlap writes"},
-    {"super_offload", "true or false", "false", "offload for superchips"},
+    {"pipeline", "true or false", "false", "pipeline_read and pipeline_write"},
     {"cpuadam_cores_perc", "number", "0.8", "share of cores that update"},
 };
 const ForeignKey kZeroCompression[] = {
@@ -98,19 +88,20 @@ const ForeignKey kZeroGroupsSettings[] = {
 const ForeignKeys kZeroForeign[] = {
     {"ZeRO", Origin::deepspeed, "zero_optimization", Standing::no_meaning, "", kZero},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization", Standing::not_available,
-     "offloading isn't available yet; leave it out, or raise model_parallel_size",
+     "only the optimizer's state can be offloaded: use offload_optimizer, or raise "
+     "model_parallel_size",
      kZeroOffloading},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization", Standing::no_meaning, "",
      kZeroOffloadingSettings, Shown::never},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization.offload_param",
      Standing::not_available,
-     "offloading isn't available yet; use device: none, or raise model_parallel_size",
+     "only the optimizer's state can be offloaded: use device: none with offload_optimizer, "
+     "or raise model_parallel_size",
      kZeroOffloading2},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization.offload_param",
      Standing::no_meaning, "", kZeroOffloadingSettings2, Shown::never},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization.offload_optimizer",
-     Standing::not_available,
-     "offloading isn't available yet; use device: none, or raise zero_optimization.stage",
+     Standing::not_available, "an update uses all cores in any case; leave it out",
      kZeroOffloading3},
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization.offload_optimizer",
      Standing::no_meaning, "", kZeroOffloadingSettings3, Shown::never},

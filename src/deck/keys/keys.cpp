@@ -87,6 +87,7 @@ std::span<const Section> key_sections() {
       {"Fine-tuning", tuning_keys()},
       {"DeepSpeed's scheduler", scheduler_keys()},
       {"ZeRO", zero_keys()},
+      {"Offloading", offload_keys()},
       {"Precision", precision_keys()},
       {"Recomputation", recompute_keys()},
       {"Run", run_keys()},

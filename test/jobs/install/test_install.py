@@ -203,6 +203,8 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.bash("train", "--set", "norm=r"), ["norm=rmsnorm"])
         self.assertEqual(self.bash("train", "--set", "sequence-parallel", "=", "t"), ["true"])
         self.assertEqual(self.bash("--completion", ""), ["bash", "zsh", "fish"])
+        self.assertEqual(self.bash("keys", "lr_decay_i"), ["lr_decay_iters"])
+        self.assertEqual(self.bash("train", "--help-keys", "lr_decay_i"), ["lr_decay_iters"])
 
     def test_bash_files(self):
         decks = installed.scratch() / "decks"
@@ -252,6 +254,8 @@ class Completion(unittest.TestCase):
         self.assertEqual(offered("trireme tr"), ["train"])
         self.assertIn("lr_decay_iters=", offered("trireme train --set lr_d"))
         self.assertEqual(offered("trireme plan --set norm=r"), ["norm=rmsnorm"])
+        self.assertEqual(offered("trireme keys lr_decay_i"), ["lr_decay_iters"])
+        self.assertEqual(offered("trireme train --help-keys lr_decay_i"), ["lr_decay_iters"])
 
 
 class ModuleFiles(unittest.TestCase):

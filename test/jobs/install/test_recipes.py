@@ -44,6 +44,7 @@ LIBRARIES = {
     "libutf8proc-dev": ("utf8proc", "utf8proc"),
     "libarchive-dev": ("libarchive", "libarchive"),
     "zlib1g-dev": ("zlib-api", "zlib"),
+    "liburing-dev": ("liburing", None),  # optional
 }
 
 

@@ -73,9 +73,9 @@ def deck_cases():
     # The run has its folder when this check comes first: the error is in its log.
     log = {"log.txt"}
     yield Case("cuda", ["device: cuda, but on "], {"device": "cuda"}, env=NO_GPU, keeps=log)
-    offload = {"stage": 2, "offload_optimizer": {"device": "cpu"}}
-    words = ["deck.yml:", "zero_optimization.offload_optimizer.device: cpu",
-             "isn't available yet"]
+    offload = {"stage": 3, "offload_param": {"device": "cpu"}}
+    words = ["deck.yml:", "zero_optimization.offload_param.device: cpu",
+             "only the optimizer's state can be offloaded"]
     yield Case("not_yet", words, {"zero_optimization": offload})
     words = ["deck.yml:", "bf16.enabled: true contradicts fp16.enabled: true"]
     on = {"enabled": True}

@@ -11,6 +11,8 @@ import sys
 import unittest
 from pathlib import Path
 
+import h5py
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
@@ -142,6 +144,83 @@ class Run(unittest.TestCase):
         self.assertEqual([d["document"] for d in documents], list(range(9)))
         for key in ("tokens", "bytes", "log_likelihood"):
             self.assertAlmostEqual(sum(d[key] for d in documents), one[key], places=6)
+
+    def write_tasks(self):
+        """Two tasks about bytes: which letter follows, and what the model writes."""
+        lines = [{"before": b * 3, "choices": ["a", "lo mi", b]} for b in "abcdefghijkl"]
+        (self.folder / "letters.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        letters, words = self.folder / "letters.yml", self.folder / "words.yml"
+        letters.write_text(
+            "kind: multiple_choice\ndata: letters.jsonl\ncontext: '{before}'\n"
+            "choices: '{choices[]}'\ntarget: 0\ndelimiter: ''\n", encoding="utf-8")
+        words.write_text("kind: generate\ndata: letters.jsonl\ncontext: '{before}'\n"
+                         "target: '{before}'\nuntil: [' ']\nmax_tokens: 6\n",
+                         encoding="utf-8")
+        return letters, words
+
+    def test_tasks_in_training(self):
+        """Log and metrics have what `eval` finds of the saved weights, on every mesh."""
+        tasks = self.write_tasks()
+        expected = self.evaluate(1, self.run_folder, "--tasks", *tasks, "--limit", "9")
+        for axis, setting in (("tp", "model_parallel_size=2"), ("pp", "pipe_parallel_size=2"),
+                              ("dp", "zero_optimization.stage=2")):
+            with self.subTest(axis=axis):
+                run = self.folder / f"tasks_{axis}"
+                events = run / "events"
+                out = program.run_well(
+                    2, "train", self.deck, "--set", f"save={run}", "--set", setting, "--set",
+                    f"eval_tasks=[{tasks[0]},{tasks[1]}]", "--set", "eval_tasks_iters=2",
+                    "--set", "eval_tasks_limit=9", "--set", f"tensorboard_dir={events}")
+                self.check_tasks_of_run(run, out, expected["tasks"])
+                written = b"".join(f.read_bytes() for f in events.iterdir())
+                self.assertIn(b"tasks/letters/acc_standard_error", written)
+
+    def test_missing_tasks_are_made_up_for(self):
+        """As after a stop that came while tasks were due: the last iteration has no rows."""
+        run = self.folder / "missing"
+        words = ("train", self.deck, "--set", f"save={run}", "--set", f"load={run}")
+        program.run_well(1, *words)
+        letters, _ = self.write_tasks()
+        for times in (1, 0):
+            out = program.run_well(1, *words, "--set", f"eval_tasks=[{letters}]", "--set",
+                                   "eval_tasks_iters=2")
+            self.assertEqual(out.count("| letters |"), times, out)
+            with h5py.File(run / "metrics.h5") as file:
+                self.assertEqual(list(file["tasks/letters/iteration"]), [4])
+
+    def check_tasks_of_run(self, run, out, expected):
+        with h5py.File(run / "metrics.h5") as file:
+            for task in expected:
+                group = file["tasks"][task["name"]]
+                self.assertEqual(list(group["iteration"]), [2, 4])
+                self.assertEqual(list(group["questions"]), [9, 9])
+                for metric, found in task["metrics"].items():
+                    self.assertAlmostEqual(group[metric][1], found["value"], delta=1e-9)
+                    self.assertAlmostEqual(group[f"{metric}_standard_error"][1],
+                                           found["standard_error"], delta=1e-9)
+                    self.assertEqual(group[metric].attrs["unit"], "1")
+                    self.assertRegex(
+                        out, rf"task +4/4 \| {task['name']} \|.*{metric} {found['value']:.4f}")
+
+    def test_faults_of_tasks_end_a_run_at_its_start(self):
+        letters, _ = self.write_tasks()
+        empty = self.folder / "empty.yml"
+        empty.write_text("kind: multiple_choice\ndata: letters.jsonl\ncontext: '{nothing}'\n"
+                         "choices: '{choices[]}'\ntarget: 0\n", encoding="utf-8")
+        for settings, said in (
+                ((f"eval_tasks=[{empty}]",), "letters.jsonl, line 1"),
+                ((f"eval_tasks=[{self.folder / 'none.yml'}]",), "none.yml"),
+                ((f"eval_tasks=[{letters},{letters}]",), "describes a task letters too"),
+                ((f"eval_tasks=[{letters}]", "zero_optimization.stage=3"),
+                 "eval_tasks_iters does not work with zero_optimization.stage 3"),
+                ((), "eval_tasks_iters 2 needs eval_tasks")):
+            with self.subTest(said=said):
+                done = program.run(
+                    1, "train", self.deck, "--set", f"save={self.folder / 'not'}", "--set",
+                    "eval_tasks_iters=2", *(w for s in settings for w in ("--set", s)))
+                self.assertNotEqual(done.returncode, 0, done.stdout)
+                self.assertIn(said, done.stderr)
 
     def test_errors(self):
         tokens = ("--data", self.tokens)

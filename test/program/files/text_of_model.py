@@ -8,6 +8,8 @@ import sys
 import unittest
 from pathlib import Path
 
+import h5py
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
@@ -90,6 +92,15 @@ class Generate(unittest.TestCase):
                     if line.startswith("sample ")]
             self.assertEqual([s[0].split()[-1] for s in said], ["15", "30"], out)
             self.assertEqual(said[-1][1], "ka" + expected, setting)
+        run = self.folder / "samples"
+        program.run_well(1, "train", deck, "--set", f"run_dir={run}", "--set",
+                         f"tensorboard_dir={run / 'events'}")
+        with h5py.File(run / "metrics.h5") as file:
+            self.assertEqual(sorted(file["samples"]), ["15", "30"])
+            self.assertEqual(file["samples/30/prompt"][0].decode(), "ka")
+            self.assertEqual(file["samples/30/answer"][0].decode(), expected)
+        written = b"".join(f.read_bytes() for f in (run / "events").iterdir())
+        self.assertIn(("ka" + expected).encode(), written)
 
     def test_prompts(self):
         words = ("--max-tokens", "8")

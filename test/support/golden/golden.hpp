@@ -108,13 +108,18 @@ inline ModelConfig part_config(const h5::Group& group) {
   return c;
 }
 
+/// A file of test/support/golden, in the program's source tree or the folder TRIREME_TEST_DIR.
+inline std::string golden_file(const std::string& name) {
+  const char* moved = std::getenv("TRIREME_TEST_DIR");
+  return std::string(moved != nullptr ? moved : TRIREME_TEST_DIR) + "/support/golden/" + name;
+}
+
 class Golden {
  public:
   explicit Golden(const std::string& name)
       : Golden(name, is_part(name) ? "parts.h5" : "golden.h5") {}
   Golden(const std::string& name, const std::string& file)
-      : file_(test_folder() + "/support/golden/" + file, h5::Mode::read),
-        group_(file_.group(name)) {
+      : file_(golden_file(file), h5::Mode::read), group_(file_.group(name)) {
     config = is_part(name) ? part_config(group_) : golden_config(group_);
     ModelConfig& c = config;
     c.num_layers = group_.integer("num_layers");
@@ -187,11 +192,6 @@ class Golden {
  private:
   static bool is_part(const std::string& name) {
     return std::ranges::find(kPartCases, name) != std::end(kPartCases);
-  }
-  /// The test folder of this program's source tree, or the folder TRIREME_TEST_DIR.
-  static std::string test_folder() {
-    const char* moved = std::getenv("TRIREME_TEST_DIR");
-    return moved != nullptr ? moved : TRIREME_TEST_DIR;
   }
 
   template <class T>

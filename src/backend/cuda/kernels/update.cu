@@ -6,6 +6,7 @@
 #include "../runtime/stream.hpp"
 #include "each.cuh"
 #include "kernels.hpp"
+#include "update.cuh"
 
 namespace trireme::cuda {
 
@@ -13,47 +14,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kSteps = 4;  ///< vectors per thread, one after the other
-
-/// An array whose type is known to the compiler (Array) or only at run time (AnyArray).
-template <class T>
-struct Array {
-  T* data = nullptr;
-  template <int N>
-  __device__ __forceinline__ void read(std::int64_t at, float (&to)[N]) const {
-    const Pack<T, N> in = load<N>(data + at);
-#pragma unroll
-    for (int j = 0; j < N; ++j) to[j] = to_float(in.at[j]);
-  }
-  template <int N>
-  __device__ __forceinline__ void write(std::int64_t at, const float (&from)[N]) const {
-    Pack<T, N> out;
-#pragma unroll
-    for (int j = 0; j < N; ++j) out.at[j] = from_float<T>(from[j]);
-    store(data + at, out);
-  }
-};
-struct AnyArray {
-  void* data = nullptr;
-  DType type = DType::f32;
-  template <class F>
-  __device__ __forceinline__ void with(F&& f) const {
-    if (type == DType::f32) {
-      f(Array<float>{static_cast<float*>(data)});
-    } else if (type == DType::bf16) {
-      f(Array<bf16>{static_cast<bf16*>(data)});
-    } else {
-      f(Array<f16>{static_cast<f16*>(data)});
-    }
-  }
-  template <int N>
-  __device__ __forceinline__ void read(std::int64_t at, float (&to)[N]) const {
-    with([&](const auto& array) { array.read(at, to); });
-  }
-  template <int N>
-  __device__ __forceinline__ void write(std::int64_t at, const float (&from)[N]) const {
-    with([&](const auto& array) { array.write(at, from); });
-  }
-};
 
 /// Arrays of types G (gradient), C (copy) and V (all others).
 template <class G, class V, class C>
@@ -67,7 +27,7 @@ struct Arrays {
 };
 
 struct Adamw {
-  float decay, rate, correction, b1, b2;
+  float decay, l2, rate, correction, b1, b2;
   float c1, c2;  // 1 − b2 computed in fp32 would be wrong by 1e-5 for b2 = 0.999
   float epsilon;
   double lr;  // for the corrections of a StepState
@@ -82,7 +42,7 @@ struct Adamw {
   __device__ __forceinline__ bool keeps_first() const { return true; }
   __device__ __forceinline__ void apply(float gradient, float& value, float& first,
                                         float& second) const {
-    const float g = gradient * scale;
+    const float g = gradient * scale + l2 * value;
     first = b1 * first + c1 * g;
     second = b2 * second + c2 * g * g;
     value = value * decay - rate * first / (sqrtf(second) * correction + epsilon);
@@ -91,17 +51,21 @@ struct Adamw {
 
 struct Sgd {
   float lr, momentum, decay;
+  float taken;  // the share of the gradient that the momentum takes
+  bool nesterov;
   double gradient_scale;
   static constexpr bool kSecond = false;
   float scale = 0;
 
-  __device__ __forceinline__ void adopt(const StepState&) {}
+  __device__ __forceinline__ void adopt(const StepState& state) {
+    if (state.updates == 1) taken = 1;
+  }
   __device__ __forceinline__ bool keeps_first() const { return momentum != 0; }
   __device__ __forceinline__ void apply(float gradient, float& value, float& first,
                                         float& /*second*/) const {
     const float step = gradient * scale + decay * value;
-    first = momentum == 0 ? step : momentum * first + step;
-    value -= lr * first;
+    first = momentum == 0 ? step : momentum * first + taken * step;
+    value -= lr * (nesterov ? step + momentum * first : first);
   }
 };
 
@@ -166,7 +130,6 @@ template <class T>
 Array<T> array(const ConstView& v) {
   return {const_cast<T*>(static_cast<const T*>(v.raw()))};
 }
-AnyArray any(const ConstView& v) { return {const_cast<void*>(v.raw()), v.dtype()}; }
 
 /// Runs the kernel for a gradient of type G, a copy (or none) of type C, and all others of type
 /// V.
@@ -220,8 +183,8 @@ void run_update(cudaStream_t stream, const Rule& rule, const Views& v, const Con
       decided);
 }
 
-__global__ void decide_kernel(StepRule rule, StepState* state) {
-  if (threadIdx.x == 0) decide(rule, *state);
+__global__ void decide_kernel(StepRule rule, StepState* state, double* history) {
+  if (threadIdx.x == 0) decide(rule, *state, history);
 }
 
 }  // namespace
@@ -231,7 +194,8 @@ void CudaKernels::run(Stream& s, const ops::Adamw& op) {
   const double bias1 = 1 - std::pow(op.step.beta1, t);
   const double bias2 = 1 - std::pow(op.step.beta2, t);
   Adamw rule{};
-  rule.decay = static_cast<float>(1 - op.step.lr * op.step.weight_decay);
+  rule.decay = static_cast<float>(op.step.l2 ? 1 : 1 - op.step.lr * op.step.weight_decay);
+  rule.l2 = static_cast<float>(op.step.l2 ? op.step.weight_decay : 0);
   rule.rate = static_cast<float>(op.step.lr / bias1);
   rule.correction = static_cast<float>(1 / std::sqrt(bias2));
   rule.b1 = static_cast<float>(op.step.beta1);
@@ -250,13 +214,17 @@ void CudaKernels::run(Stream& s, const ops::Sgd& op) {
   rule.lr = static_cast<float>(op.step.lr);
   rule.momentum = static_cast<float>(op.step.momentum);
   rule.decay = static_cast<float>(op.step.weight_decay);
+  rule.taken =
+      static_cast<float>(op.step.step == 1 && op.state.empty() ? 1 : 1 - op.step.dampening);
+  rule.nesterov = op.step.nesterov;
   rule.gradient_scale = op.step.gradient_scale;
   run_update(native(s), rule, {op.gradient, op.value, op.momentum, View(), op.copy}, op.state);
 }
 
 void CudaKernels::run(Stream& s, const ops::DecideStep& op) {
   launch(decide_kernel, dim3(1), dim3(32), 0, native(s), op.rule,
-         reinterpret_cast<StepState*>(op.state.data<double>()));
+         reinterpret_cast<StepState*>(op.state.data<double>()),
+         op.history.empty() ? nullptr : op.history.data<double>());
 }
 
 }  // namespace trireme::cuda
