@@ -21,8 +21,8 @@ namespace trireme {
 
 namespace {
 
-constexpr std::size_t kFreeRanks = 1024;      // that a .tiktoken file may leave out
-constexpr std::int32_t kMostSpecial = 65536;  // of tekken.json; published ones have 1,000
+constexpr std::size_t kFreeRanks = 1024;      // a .tiktoken file may leave out so many
+constexpr std::int32_t kMostSpecial = 65536;  // published tekken files have 1,000
 
 /// The tokens in the order of their ranks, "" where a rank is free.
 std::string definition_of(const RankedTokens& ranked) {
