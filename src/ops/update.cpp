@@ -62,9 +62,9 @@ void element_update(const Exec& ex, const ElementUpdate& op) {
 void decide_step(const Exec& ex, const DecideStep& op) {
   check_state(op.state);
   TRM_CHECK(!op.state.empty(), "a step is decided without its state");
-  TRM_CHECK(op.history.count() == op.rule.history() &&
-                (op.history.empty() || op.history.dtype() == DType::f64),
-            "a step is decided with a history of {} values instead of {}", op.history.count(),
+  const std::int64_t history = op.history.empty() ? 0 : op.history.count();
+  TRM_CHECK(history == op.rule.history() && (history == 0 || op.history.dtype() == DType::f64),
+            "a step is decided with a history of {} values instead of {}", history,
             op.rule.history());
   ex.kernels.run(ex.stream, op);
 }

@@ -39,8 +39,8 @@ struct UpdatedTensor {
 /// All references must outlive the update.
 struct TensorUpdateParts {
   const Exec& ex;
-  const OptimizerConfig& config;
-  const PrecisionConfig& types;
+  OptimizerConfig config;
+  PrecisionConfig types;
   const FlatLayout& layout;
   const Mesh& mesh;
   ParameterValues& values;

@@ -227,18 +227,18 @@ std::optional<std::pair<std::int32_t, std::int32_t>> last_pair(const Vocabulary&
     const auto id = vocabulary.id_of(text.substr(begins[i], begins[j] - begins[i]));
     return id && *id <= last ? *id : -1;
   };
-  while (begins.size() > 3) {
+  std::vector<std::int32_t> pairs;  // the token that a part and the next make, or −1
+  for (std::size_t i = 0; i + 2 < begins.size(); ++i) pairs.push_back(id_between(i, i + 2));
+  while (pairs.size() > 1) {
     std::size_t best = 0;
-    std::int32_t lowest = -1;
-    for (std::size_t i = 0; i + 2 < begins.size(); ++i) {
-      const std::int32_t id = id_between(i, i + 2);
-      if (id >= 0 && (lowest < 0 || id < lowest)) {
-        lowest = id;
-        best = i;
-      }
+    for (std::size_t i = 1; i < pairs.size(); ++i) {
+      if (pairs[i] >= 0 && (pairs[best] < 0 || pairs[i] < pairs[best])) best = i;
     }
-    if (lowest < 0) return std::nullopt;
+    if (pairs[best] < 0) return std::nullopt;
     begins.erase(begins.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    pairs.erase(pairs.begin() + static_cast<std::ptrdiff_t>(best));
+    if (best < pairs.size()) pairs[best] = id_between(best, best + 2);
+    if (best > 0) pairs[best - 1] = id_between(best - 1, best + 1);
   }
   const std::int32_t left = id_between(0, 1);
   const std::int32_t right = id_between(1, 2);

@@ -265,6 +265,7 @@ void Pipeline::encode_words(std::string_view text, Workspace& work) const {
 void Pipeline::encode_run(std::string_view text, std::size_t begin,
                           std::span<const std::size_t> ends, Workspace& work) const {
   const char* const limit = text.data() + text.size();
+  work.cache.make_room();
   std::size_t at = begin;
   for (std::size_t i = 0; i < ends.size(); ++i) {
     const std::size_t size = ends[i] - at;

@@ -21,6 +21,9 @@ namespace trireme {
 
 namespace {
 
+constexpr std::size_t kFreeRanks = 1024;      // that a .tiktoken file may leave out
+constexpr std::int32_t kMostSpecial = 65536;  // of tekken.json; published ones have 1,000
+
 /// The tokens in the order of their ranks, "" where a rank is free.
 std::string definition_of(const RankedTokens& ranked) {
   nlohmann::json tokens = nlohmann::json::array();
@@ -151,6 +154,12 @@ std::unique_ptr<Tokenizer> read_tiktoken(std::string_view text, const std::strin
     ranked.tokens.push_back(read_line(line, fmt::format("{}, line {}", where, number)));
   }
   sort_by_rank(ranked);
+  // Work and memory follow the largest rank, which one line could make large.
+  const std::size_t most = 2 * ranked.tokens.size() + kFreeRanks;
+  const std::int32_t largest = ranked.tokens.empty() ? 0 : ranked.tokens.back().second;
+  TRM_REQUIRE(static_cast<std::size_t>(largest) <= most,
+              "{}: the rank {} is too large for a file of {} tokens; at most {}", where,
+              largest, ranked.tokens.size(), most);
   const Encoding& known = find_encoding(text, ranked.tokens.size(), encoding, where);
   ranked.pattern = known.pattern;
   ranked.special = known.special();
@@ -170,6 +179,8 @@ std::unique_ptr<Tokenizer> read_tekken(const nlohmann::json& spec, const std::st
       id_from(field(config, "default_num_special_tokens", where_config), where_config);
   const std::int32_t size =
       id_from(field(config, "default_vocab_size", where_config), where_config);
+  TRM_REQUIRE(special <= kMostSpecial, "{}: {} special tokens; at most {} are read",
+              where_config, special, kMostSpecial);
   TRM_REQUIRE(special < size, "{}: {} special tokens leave no token of {}", where_config,
               special, size);
   ranked.first_id = special;

@@ -25,13 +25,30 @@ std::span<const std::int32_t> WordCache::find_long(std::string_view word) const 
   return {at + fours(word.size()), entry.count};
 }
 
+/// The newer word of a line gives way.
+WordCache::Entry& WordCache::place_for(const Key& key) {
+  Line& line = lines_[slot_of(key)];
+  return line[0].key == Key{0, 0} || line[0].key == key ? line[0] : line[1];
+}
+
+void WordCache::grow() {
+  std::vector<Line, HugePages<Line>> old(lines_.size() << kMoreBits);
+  old.swap(lines_);
+  shift_ -= kMoreBits;
+  for (const Line& line : old) {
+    for (const Entry& entry : line) {
+      if (!(entry.key == Key{0, 0})) place_for(entry.key) = entry;
+    }
+  }
+}
+
 void WordCache::insert(std::string_view word, std::span<const std::int32_t> ids) {
   if (ids.empty() || word.size() > kLongestWord) return;
   if (word.size() <= kShortWord) {
     const Key key = key_of(word, word.data() + word.size());
-    Line& line = lines_[slot_of(key)];
-    Entry& entry = line[0].key == Key{0, 0} || line[0].key == key ? line[0] : line[1];
+    Entry& entry = place_for(key);
     entry = {.key = key};
+    ++inserted_;
     if (ids.size() <= kMostIds) {
       entry.count = static_cast<std::uint32_t>(ids.size());
       std::copy(ids.begin(), ids.end(), entry.ids.begin());

@@ -35,7 +35,7 @@ class WordCache {
     std::array<std::int32_t, kMostIds> ids{};
   };
 
-  WordCache() : lines_(std::size_t{1} << kBits), long_entries_(kLongEntries) {}
+  WordCache() : lines_(std::size_t{1} << kFewestBits), long_entries_(kLongEntries) {}
 
   /// The key of a short word. `text` is readable up to `limit`, which spares a copy.
   [[nodiscard]] static Key key_of(std::string_view word, const char* limit) {
@@ -53,12 +53,16 @@ class WordCache {
     }
     return {low, high | static_cast<std::uint64_t>(n) << 56};
   }
+  /// Grows if many words are new. Slots that were computed before are others then.
+  void make_room() {
+    if (inserted_ > lines_.size() / 2 && shift_ > 64 - kMostBits) grow();
+  }
   /// Where a short word's entry would be. Costs no memory access.
   [[nodiscard]] std::size_t slot_of(const Key& key) const {
     std::uint64_t h = key.low * 0x9e3779b97f4a7c15U ^ std::rotl(key.high, 29);
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93U;
-    return static_cast<std::size_t>(h >> (64 - kBits));
+    return static_cast<std::size_t>(h >> shift_);
   }
   /// Asks for the memory of a slot, before find() needs it.
   void prefetch(std::size_t slot) const { __builtin_prefetch(&lines_[slot]); }
@@ -84,7 +88,10 @@ class WordCache {
   };
   /// One line of the processor's cache.
   struct alignas(64) Line : std::array<Entry, 2> {};
-  static constexpr unsigned kBits = 17;
+  // Texts of few words stay within few pages of memory. 32 MiB hold a million words.
+  static constexpr unsigned kFewestBits = 11;
+  static constexpr unsigned kMoreBits = 2;  ///< when it grows
+  static constexpr unsigned kMostBits = 19;
   static constexpr unsigned kLongBits = 16;
   static constexpr std::size_t kLongEntries = std::size_t{1} << kLongBits;
   static constexpr std::size_t kStore = 1 << 20;  ///< ids, and words in fours of bytes
@@ -98,10 +105,14 @@ class WordCache {
                                                           0xffffffffffffff,
                                                           ~std::uint64_t{0}};
 
+  void grow();
+  Entry& place_for(const Key& key);
   static std::uint64_t hash_of(std::string_view word);
   static std::size_t fours(std::size_t bytes) { return (bytes + 3) / 4; }
 
   std::vector<Line, HugePages<Line>> lines_;
+  unsigned shift_ = 64 - kFewestBits;
+  std::size_t inserted_ = 0;  ///< short words so far
   std::vector<LongEntry> long_entries_;
   std::vector<std::int32_t> store_;
 };

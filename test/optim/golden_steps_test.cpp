@@ -234,8 +234,9 @@ BOOST_AUTO_TEST_CASE(ten_steps_of_each_optimizer) {
           const Reference expected{numbers(group, "losses"), numbers(group, "norms"),
                                    group.number("lr")};
           Training training(golden, config_of(group), dtype, tensor_parallel, stage);
-          // Lion's sign and MADGRAD's cube root turn a last bit into a step.
-          check_ten_steps(training, expected, dtype == DType::f64 ? 1e-7 : 1e-5);
+          // PyTorch's Muon bounds the norm by an epsilon, and DeepSpeed's adds 1e-7 to it.
+          const bool exact = dtype == DType::f64 && std::string_view(name) != "muon";
+          check_ten_steps(training, expected, exact ? 1e-7 : 1e-5);
         }
       },
       kOptimizers, machine_types(), kEither, kStages);

@@ -93,11 +93,14 @@ BOOST_AUTO_TEST_CASE(short_and_long_words_merge_by_the_definition) {
 BOOST_AUTO_TEST_CASE(merges_follow_from_ranks) {
   Vocabulary tokens;
   std::int32_t id = 0;
-  for (const char* const token : {"a", "b", "c", "ab", "bc", "abc", "cab"}) {
+  for (const char* const token :
+       {"a", "b", "c", "ab", "bc", "abc", "cab", "d", "e", "abcde", "de"}) {
     tokens.add(token, id++, "test");
   }
   const PairTable merges = merges_by_rank(tokens, id);
-  BOOST_TEST(merges.count() == 4U);
+  BOOST_TEST(merges.count() == 6U);
+  BOOST_TEST(merges.find(5, 10).id == 9);
+  BOOST_TEST(merges.find(7, 8).id == 10);  // d and e, which are a part of an earlier token
   BOOST_TEST(merges.find(0, 1).id == 3);
   BOOST_TEST(merges.find(3, 2).id == 5);  // ab and c, as ab comes before bc
   BOOST_TEST(merges.find(0, 4).id == -1);
@@ -206,6 +209,7 @@ BOOST_AUTO_TEST_CASE(files_that_are_no_tokenizer) {
   TRM_TEST_MENTIONS(error("some words"), "this file is no tokenizer");
   TRM_TEST_MENTIONS(error("IQ== 0\nIg== 1\n"), "Name the encoding");
   TRM_TEST_MENTIONS(error("IQ== 0\nIg==\n"), "t, line 2: \"Ig==\"");
+  TRM_TEST_MENTIONS(error("IQ== 0\nIg== 4000000\n"), "the rank 4000000 is too large");
   TRM_TEST_MENTIONS(error(""), "this file is no tokenizer");
   TRM_TEST_MENTIONS(error_of([] { (void)open_tokenizer({.name = "no/such"}); }),
                     "\"no/such\" is neither a file or folder");

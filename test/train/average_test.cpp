@@ -115,7 +115,9 @@ BOOST_AUTO_TEST_CASE(outliers_are_skipped) {
       const std::size_t n = std::min<std::size_t>(3, all.size());
       double mean = 0;
       double square = 0;
-      for (std::size_t i = all.size() - n; i < all.size(); ++i) mean += all[i] / static_cast<double>(n);
+      for (std::size_t i = all.size() - n; i < all.size(); ++i) {
+        mean += all[i] / static_cast<double>(n);
+      }
       for (std::size_t i = all.size() - n; i < all.size(); ++i) {
         square += (all[i] - mean) * (all[i] - mean);
       }

@@ -79,8 +79,8 @@ struct AdafactorMoments {
 };
 void adafactor_moments(const Exec& ex, const AdafactorMoments& op);
 
-/// An element's update is u = g / max(√v̂, ε1). In a matrix, v̂ is row_var·col_var / max(mean of
-/// row_var, ε1). In a vector, v̂ is row_var.
+/// An element's update is u = g / max(√w, ε1). In a vector, w is row_var. In a matrix, w is
+/// row_var·col_var / max(μ, ε1), where μ is the mean of row_var.
 struct AdafactorStep {
   double lr = 0;
   double epsilon = 0;   ///< ε1

@@ -163,13 +163,15 @@ void SentencePieceTokenizer::encode_part_of_word(std::string_view word, Workspac
   const bool is_kept =
       !segmenter_->depends_on_score() && word.size() <= WordCache::kLongestWord;
   std::span<const std::int32_t> ids;
+  bool may_be_long = is_kept;
   if (is_kept && word.size() <= WordCache::kShortWord) {
+    work.cache.make_room();
     const WordCache::Key key = WordCache::key_of(word, word.data() + word.size());
-    if (const auto* const entry = work.cache.find(key, work.cache.slot_of(key))) {
-      ids = std::span(entry->ids).first(entry->count);
-    }
+    const auto* const entry = work.cache.find(key, work.cache.slot_of(key));
+    if (entry != nullptr) ids = std::span(entry->ids).first(entry->count);
+    may_be_long = entry != nullptr && ids.empty();
   }
-  if (is_kept && ids.empty()) ids = work.cache.find_long(word);
+  if (may_be_long) ids = work.cache.find_long(word);
   if (!ids.empty()) {
     to.insert(to.end(), ids.begin(), ids.end());
     work.after_unknown = false;
