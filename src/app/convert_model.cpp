@@ -79,8 +79,10 @@ void to_checkpoint(const ConvertModelOptions& options) {
   huggingface::ModelFolder source(options.from);
   const auto type = type_named(options.type);
   Deck deck = source.deck();
-  deck.load.clear();
-  deck.finetune = false;
+  // Adapters belong to their base, which a later export of them names.
+  const bool has_adapters = source.base() != options.from;
+  deck.load = has_adapters ? source.base() : "";
+  deck.finetune = has_adapters;
   RunState state;
   state.seed = deck.seed;
   state.deck = to_yaml(deck);
@@ -94,21 +96,18 @@ void to_checkpoint(const ConvertModelOptions& options) {
     });
   };
   auto failure = take_tokenizer(options.from);
-  if (failure && source.base() != options.from) failure = take_tokenizer(source.base());
+  if (failure && has_adapters) failure = take_tokenizer(source.base());
   if (failure) log::info("the checkpoint has no tokenizer: {}", failure->what());
   Report report(bytes_of(source, type));
   write_weights(options.to, state,
                 {.source = source, .type = type, .progress = [&](std::int64_t bytes) {
                    report.update(bytes);
                  }});
-  report.finish(
-      fmt::format("{}: a checkpoint of the {} model in {}{}; a deck loads it with load: "
-                  "{} and finetune: true",
-                  options.to, source.model_type(), source.base(),
-                  source.base() == options.from
-                      ? ""
-                      : fmt::format(" with the adapters in {}", options.from),
-                  options.to));
+  report.finish(fmt::format(
+      "{}: a checkpoint of the {} model in {}{}; a deck loads it with load: "
+      "{} and finetune: true",
+      options.to, source.model_type(), source.base(),
+      has_adapters ? fmt::format(" with the adapters in {}", options.from) : "", options.to));
 }
 
 /// The checkpoint's tokenizer, or else the deck's. The deck's file counts only if it holds the

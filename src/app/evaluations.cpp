@@ -45,13 +45,13 @@ void Evaluations::run_missing(std::int64_t iteration, Metrics* metrics) {
     found_valid_ = evaluate("valid", iteration, metrics);
   }
   if (!tasks_.due(iteration)) return;
-  const bool here = deck_.train_iters == 0 ||
-                    (was_trained(iteration, metrics) && tasks_.missing(iteration, *metrics));
+  const bool left_out = metrics == nullptr || tasks_.missing(iteration, *metrics);
+  const bool here = left_out && (deck_.train_iters == 0 || was_trained(iteration, metrics));
   if (any_rank(world_.rank() == 0 && here)) run_tasks(iteration, metrics);
 }
 
 void Evaluations::run_tasks(std::int64_t iteration, Metrics* metrics) {
-  for (TaskRecord& record : tasks_.run(iteration, asked_)) {
+  for (TaskRecord& record : tasks_.run(iteration, metrics, asked_)) {
     if (metrics != nullptr) metrics->add(record);
     found_tasks_.push_back(std::move(record));
   }

@@ -12,7 +12,9 @@ namespace trireme {
 
 namespace {
 
-constexpr std::size_t kSequences = 128;  // a call's, for each replica of the model
+// A call's sequences, for each replica of the model. Between calls somebody may ask to stop.
+constexpr std::size_t kSequences = 128;
+constexpr std::size_t kStoppableSequences = 16;
 
 }  // namespace
 
@@ -35,7 +37,8 @@ void ModelScorer::announce(const std::string& call) {
 }
 
 std::size_t ModelScorer::batch() const {
-  return kSequences * static_cast<std::size_t>(inference_.mesh().shape.dp);
+  return (asked_ ? kStoppableSequences : kSequences) *
+         static_cast<std::size_t>(inference_.mesh().shape.dp);
 }
 
 std::vector<tasks::TokenScores> ModelScorer::score(std::span<const tasks::Tokens> sequences) {

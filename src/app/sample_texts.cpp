@@ -58,12 +58,14 @@ void SampleTexts::write_if_due(std::int64_t iteration, PhaseClock& clock, TrainL
   const std::int64_t interval = deck_.generation.sample_interval;
   if (interval == 0 || iteration % interval != 0) return;
   clock.pause();
-  trainer_.wait_for_values();
   const GenerationConfig& g = deck_.generation;
-  Inference inference(ex_, deck_, mesh_, *trainer_.parts().front());
   GenerateOptions options = options_of(g, deck_.seed);
   if (end_of_document_ >= 0) options.stop_tokens.push_back(end_of_document_);
-  const auto answers = Generator(inference).generate(prompts_, options);
+  std::vector<Answer> answers;
+  trainer_.with_evaluated_values([&] {
+    Inference inference(ex_, deck_, mesh_, *trainer_.parts().front());
+    answers = Generator(inference).generate(prompts_, options);
+  });
   SampleRecord record{.iteration = iteration};
   for (std::size_t i = 0; i < prompts_.size(); ++i) {  // rank 0 alone has prompts
     for (std::int64_t s = 0; s < g.num_samples; ++s) {

@@ -92,9 +92,9 @@ class StopRequests {
   explicit StopRequests(Options options) : options_(std::move(options)) {}
 
   /// Checks for requests. `apart_seconds` is the longest time between two steps so far,
-  /// evaluations included. `save_seconds` is the longest save so far, or an estimate before the
-  /// first. With margin 0, a run stops when twice their sum plus 30 s is left. The file is
-  /// checked at most once a second. A reason never reverts to none.
+  /// without evaluations, which can be given up. `save_seconds` is the longest save so far, or
+  /// an estimate before the first. With margin 0, a run stops when twice their sum plus 30 s is
+  /// left. The file is checked at most once a second. A reason never reverts to none.
   [[nodiscard]] StopReason poll(double apart_seconds, double save_seconds);
   /// Removes the file, after the stop was obeyed.
   void obeyed() const;

@@ -14,8 +14,6 @@
 
 namespace trireme {
 
-namespace {}  // namespace
-
 StopAgreement::StopAgreement(const Deck& deck, Communicator& world, double process_started)
     : deck_(deck),
       world_(world),

@@ -89,6 +89,13 @@ void TaskRuns::read(const Deck& deck) {
     const auto same = std::ranges::count(tasks_, tasks_.back().name, &tasks::Task::name);
     TRM_REQUIRE(same == 1, "eval_tasks: {}: another file describes a task {} too", file,
                 tasks_.back().name);
+    const std::string group = Metrics::task_group(tasks_.back().name);
+    const auto shared = std::ranges::count(
+        tasks_, group, [](const tasks::Task& task) { return Metrics::task_group(task.name); });
+    TRM_REQUIRE(shared == 1,
+                "eval_tasks: {}: the task {} and another one have the same group in "
+                "metrics.h5, {}: give one of them another name",
+                file, tasks_.back().name, group);
   }
   tokenizer_ = find_tokenizer(deck);
   TRM_REQUIRE(
@@ -111,31 +118,41 @@ bool TaskRuns::missing(std::int64_t iteration, const Metrics& metrics) const {
          });
 }
 
-std::vector<TaskRecord> TaskRuns::run(std::int64_t iteration,
+std::vector<TaskRecord> TaskRuns::run(std::int64_t iteration, const Metrics* metrics,
                                       const std::function<bool()>& asked) {
-  trainer_.wait_for_values();
-  Inference inference(ex_, deck_, mesh_, *trainer_.parts().front());
-  ModelScorer scorer(inference, tokenizer_.get(), *mesh_.world, asked);
   std::vector<TaskRecord> records;
-  if (mesh_.world->rank() != 0) {
-    scorer.serve();
-    return records;
-  }
-  try {
-    for (const tasks::Task& task : tasks_) {
-      const tasks::RunOptions options{.limit = deck_.eval_tasks_limit};
-      records.push_back(record_of(iteration, run_task(task, *tokenizer_, scorer, options)));
+  trainer_.with_evaluated_values([&] {
+    Inference inference(ex_, deck_, mesh_, *trainer_.parts().front());
+    ModelScorer scorer(inference, tokenizer_.get(), *mesh_.world, asked);
+    try {
+      if (mesh_.world->rank() == 0) {
+        ask(scorer, iteration, metrics, records);
+      } else {
+        scorer.serve();
+      }
+    } catch (const ModelScorer::GivenUp&) {
+      return;
+    } catch (const Error& e) {
+      if (!e.everywhere()) throw;
+      log::warn("{}; the run goes on, and leaves out this task and those after it", e.what());
     }
-    scorer.finish();
-  } catch (const ModelScorer::GivenUp&) {
-    records.clear();
-  } catch (const Error& e) {
-    if (scorer.in_call()) throw;
-    scorer.finish();  // other ranks wait for a call
-    log::warn("{}; the run goes on without what these tasks find", e.what());
-    records.clear();
-  }
+  });
   return records;
+}
+
+void TaskRuns::ask(ModelScorer& scorer, std::int64_t iteration, const Metrics* metrics,
+                   std::vector<TaskRecord>& records) {
+  const tasks::RunOptions options{.limit = deck_.eval_tasks_limit};
+  for (const tasks::Task& task : tasks_) {
+    if (metrics != nullptr && metrics->has_task(task.name, iteration)) continue;
+    try {
+      records.push_back(record_of(iteration, run_task(task, *tokenizer_, scorer, options)));
+    } catch (const Error& e) {
+      if (scorer.in_call()) throw;  // other ranks are in this call too
+      log::warn("{}; the run goes on, and leaves out the task {}", e.what(), task.name);
+    }
+  }
+  scorer.finish();
 }
 
 }  // namespace trireme

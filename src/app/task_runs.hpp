@@ -15,6 +15,8 @@
 
 namespace trireme {
 
+class ModelScorer;
+
 class TaskRuns {
  public:
   /// Reads the tasks on rank 0, and fits all questions into the model once. A fault of a file
@@ -25,13 +27,16 @@ class TaskRuns {
   /// Whether tasks are due after `iteration`, and one of them has no row in the metrics of
   /// rank 0. For rank 0.
   [[nodiscard]] bool missing(std::int64_t iteration, const Metrics& metrics) const;
-  /// What the tasks found, on rank 0. Empty if a rank's `asked` gave them up, or with a warning
-  /// if a file can no longer be read. Collective.
-  [[nodiscard]] std::vector<TaskRecord> run(std::int64_t iteration,
+  /// What the tasks found that have no row in `metrics` yet, on rank 0. A task is left out with
+  /// a warning if its file can no longer be read or the model's outputs are not finite. Tasks
+  /// are left out too once a rank's `asked` gave them up. Collective.
+  [[nodiscard]] std::vector<TaskRecord> run(std::int64_t iteration, const Metrics* metrics,
                                             const std::function<bool()>& asked);
 
  private:
   void read(const Deck& deck);
+  void ask(ModelScorer& scorer, std::int64_t iteration, const Metrics* metrics,
+           std::vector<TaskRecord>& records);
 
   const Deck& deck_;
   const Exec& ex_;

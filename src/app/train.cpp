@@ -99,6 +99,7 @@ class TrainRun {
     // With train_iters: 0 this is the run's work.
     evaluations_.run_missing(iteration_, metrics());
     evaluations_.print(*log_);
+    stop_.begin();
     stop_.agree(iteration_, saves());
     if (trains) {
       save_initial_weights();
@@ -222,6 +223,7 @@ class TrainRun {
         clock_.pause();  // evaluations are not part of the step
         evaluations_.run_due(iteration_, metrics());
         clock_.resume();
+        stop_.begin();  // an evaluation can be given up: no stop needs to wait for one
         stop_.agree(iteration_, saves());
         leaving_ = leaving_ || stop_.stops();
         save = save_is_needed();

@@ -36,9 +36,15 @@ void warn_of_idle_tensorboard(const Settings& settings, const Draft& draft, Deck
 }
 
 void warn_of_idle_tasks(const DeckSettings& settings, Deck& deck) {
-  if (settings.eval_tasks.empty() || settings.eval_tasks_iters > 0) return;
-  deck.warnings.push_back(
-      "eval_tasks has no effect without eval_tasks_iters, the iterations between evaluations");
+  if (settings.eval_tasks_iters > 0) return;
+  const auto warn = [&](bool set, std::string_view key) {
+    if (!set) return;
+    deck.warnings.push_back(fmt::format(
+        "{} has no effect without eval_tasks_iters, the iterations between evaluations", key));
+  };
+  warn(!settings.eval_tasks.empty(), "eval_tasks");
+  warn(settings.eval_tasks_limit > 0, "eval_tasks_limit");
+  warn(!settings.eval_tasks_data.empty(), "eval_tasks_data");
 }
 
 /// Without a file, no tokenizer is named, and GPT-2's merges belong to GPT-2's vocabulary.

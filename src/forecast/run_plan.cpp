@@ -74,19 +74,17 @@ class DryRank {
   }
 
  private:
-  /// Bytes of a token in the caches of all chunks of this rank's stage.
+  /// Bytes of a token in the cache of this rank's stage, which generates with one chunk.
   [[nodiscard]] std::int64_t cache_a_token() const {
-    const auto bounds = stage_bounds(deck_);
-    std::int64_t bytes = 0;
-    for (auto part = static_cast<std::size_t>(mesh_.at.pp); part + 1 < bounds.size();
-         part += static_cast<std::size_t>(mesh_.shape.pp)) {
-      bytes += signed_bytes(
-          KvCache::bytes(deck_.types.compute, deck_.model, {mesh_.tp.get(), false},
-                         {.layers = layers_between(deck_, bounds[part], bounds[part + 1]).count,
-                          .slots = 1,
-                          .max_length = 1}));
-    }
-    return bytes;
+    Deck deck = deck_;
+    deck.virtual_pipeline_chunks = 1;
+    const auto bounds = stage_bounds(deck);
+    const auto part = static_cast<std::size_t>(mesh_.at.pp);
+    return signed_bytes(
+        KvCache::bytes(deck.types.compute, deck.model, {mesh_.tp.get(), false},
+                       {.layers = layers_between(deck, bounds[part], bounds[part + 1]).count,
+                        .slots = 1,
+                        .max_length = 1}));
   }
 
   Mesh::Groups groups(const MeshShape& shape, const MeshIndex& at) {

@@ -86,6 +86,7 @@ T value_of(const Json& config, const char* field, const T& usual, const std::str
   if (at == config.end() || at->is_null()) return usual;
   const bool fits = std::is_same_v<T, std::string> ? at->is_string()
                     : std::is_same_v<T, bool>      ? at->is_boolean()
+                    : std::is_integral_v<T>        ? at->is_number_integer()
                                                    : at->is_number();
   TRM_REQUIRE(fits, "{}: {} is {}, which is of another kind than expected", path, field,
               brief(*at));

@@ -18,13 +18,16 @@ namespace {
 constexpr const char* kTasks = "tasks";
 constexpr const char* kSamples = "samples";
 
-/// HDF5 takes "/" as the border of a group.
-std::string group_of(const std::string& task) {
+}  // namespace
+
+std::string Metrics::task_group(const std::string& task) {
   std::string name = task;
   std::ranges::replace_if(
       name, [](unsigned char c) { return c <= ' ' || c > '~' || c == '/' || c == '.'; }, '_');
   return fmt::format("{}/{}", kTasks, name);
 }
+
+namespace {
 
 bool has_row(const std::string& path, const std::string& group, std::int64_t iteration) {
   const h5::File file(path, h5::Mode::read);
@@ -37,7 +40,7 @@ bool has_row(const std::string& path, const std::string& group, std::int64_t ite
 }
 
 void append_task(h5::Group& file, const TaskRecord& task) {
-  const std::string group = group_of(task.task);
+  const std::string group = Metrics::task_group(task.task);
   if (!file.has(group)) {
     for (const char* name : {"iteration", "questions"}) {
       file.create_dataset(fmt::format("{}/{}", group, name), DType::i64, Shape{0}, kColumn);
@@ -84,7 +87,7 @@ bool Metrics::has_evaluation(const std::string& group, std::int64_t iteration) c
 }
 
 bool Metrics::has_task(const std::string& task, std::int64_t iteration) const {
-  return has_row(path_, group_of(task), iteration);
+  return has_row(path_, task_group(task), iteration);
 }
 
 void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) {

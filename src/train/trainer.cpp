@@ -244,12 +244,23 @@ std::optional<Trainer::Evaluated> Trainer::evaluated(
 std::optional<Trainer::Evaluation> Trainer::evaluate(
     const SampleSource* source, std::int64_t batches,
     std::span<const std::uint16_t> text_bytes) {
+  std::optional<Evaluation> result;
+  with_evaluated_values([&] { result = evaluate_values(source, batches, text_bytes); });
+  return result;
+}
+
+void Trainer::with_evaluated_values(const std::function<void()>& use) {
   const bool averages = average_ && !deck_.ema.validate_original;
   wait_for_values();
-  if (averages) average_->swap();
-  const auto result = evaluate_values(source, batches, text_bytes);
-  if (averages) average_->swap();
-  return result;
+  if (!averages) return use();
+  average_->swap();
+  try {
+    use();
+  } catch (const Error& e) {
+    if (e.everywhere()) average_->swap();  // a swap may gather from all ranks
+    throw;
+  }
+  average_->swap();
 }
 
 std::optional<Trainer::Evaluation> Trainer::evaluate_values(

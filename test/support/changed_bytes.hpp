@@ -71,13 +71,13 @@ class Changer {
 };
 
 /// Tries `files` changed files, the same ones on every machine. The campaign tries others for
-/// ten minutes, or for TRIREME_FUZZ_SECONDS. `attempt` returns whether a file is good. Anything
+/// 150 seconds, or for TRIREME_FUZZ_SECONDS. `attempt` returns whether a file is good. Anything
 /// thrown must be an Error, and no file may take long.
 inline void try_changed(std::size_t files, const std::function<bool(Changer&)>& attempt) {
   using Clock = std::chrono::steady_clock;
   const char* const asked = std::getenv("TRIREME_FUZZ_SECONDS");
   const bool campaign = std::getenv("TRIREME_WHOLE_PRODUCTS") != nullptr || asked != nullptr;
-  const int seconds = asked != nullptr ? std::atoi(asked) : 600;
+  const int seconds = asked != nullptr ? std::atoi(asked) : 150;
   const auto end = Clock::now() + std::chrono::seconds(seconds);
   Changer changer(campaign ? std::random_device()() : 1);
   std::size_t tried = 0;

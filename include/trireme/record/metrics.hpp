@@ -126,6 +126,8 @@ class Metrics {
   void add_timeline(std::int64_t iteration, const std::vector<std::vector<Span>>& ranks);
   /// Whether the file has an evaluation of `group` after `iteration` iterations.
   [[nodiscard]] bool has_evaluation(const std::string& group, std::int64_t iteration) const;
+  /// The group of a task's rows. A character that HDF5 or a shell might misread becomes '_'.
+  [[nodiscard]] static std::string task_group(const std::string& task);
   /// Whether the file has what the task found after `iteration` iterations.
   [[nodiscard]] bool has_task(const std::string& task, std::int64_t iteration) const;
   /// Writes all that was added since the last write.
