@@ -121,12 +121,10 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
   std::erase_if(arrays, [&](const std::string& kind) {
     return holds(fmt::format("optimizer/{}/", kind));
   });
-  TRM_REQUIRE(
-      arrays.empty(),
-      "the checkpoint {} was made with other optimizer.params than the deck's, and "
-      "lacks their state {}: use the former, or set no_load_optim: true to start with a "
-      "new optimizer state",
-      reader.folder(), fmt::join(arrays, ", "));
+  TRM_REQUIRE(arrays.empty(),
+              "the checkpoint {} lacks the state {} that the deck's optimizer.params need: use "
+              "those of the run, or set no_load_optim: true",
+              reader.folder(), fmt::join(arrays, ", "));
 }
 
 /// Parameters that train anew have no state in the checkpoint.

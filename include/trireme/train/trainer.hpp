@@ -99,9 +99,9 @@ class Trainer {
       const SampleSource* source, std::int64_t batches,
       std::span<const std::uint16_t> text_bytes = {});
 
-  /// Calls `use` while parts() hold the values that evaluations take. These are the moving
-  /// average, unless the deck asks for the values themselves. They stay if `use` throws an Error
-  /// that isn't everywhere. Collective.
+  /// Calls `use` while parts() have the values that evaluations take. These are the moving
+  /// average, unless the deck asks for the values themselves. They stay after an Error that
+  /// isn't everywhere. Collective.
   void with_evaluated_values(const std::function<void()>& use);
 
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
