@@ -100,8 +100,8 @@ class Trainer {
       std::span<const std::uint16_t> text_bytes = {});
 
   /// Calls `use` while parts() hold the values that evaluations take. These are the moving
-  /// average, unless the deck asks for the values themselves. They stay if `use` throws an Error
-  /// that isn't everywhere. Collective.
+  /// average, unless the deck asks for the values themselves. They stay if `use` throws an
+  /// Error that isn't everywhere. Collective.
   void with_evaluated_values(const std::function<void()>& use);
 
   /// The boxes of the run's state that this rank holds, for a saver. The boxes live as long as
