@@ -105,11 +105,12 @@ void resolve_schedule(const std::string& checkpoint, const Deck& made_with,
 void check_optimizer(const CheckpointReader& reader, const Deck& made_with, const Deck& deck) {
   if (deck.no_load_optim) return;
   const auto names = reader.names();
-  const auto arrays = state_arrays(made_with.optimizer);
-  const bool kept = !arrays.empty() && std::ranges::any_of(names, [&](const std::string& n) {
-    return n.starts_with(fmt::format("optimizer/{}/", arrays.front()));
-  });
-  TRM_REQUIRE(kept || state_arrays(deck.optimizer).empty(),
+  const auto holds = [&](const std::string& start) {
+    return std::ranges::any_of(names,
+                               [&](const std::string& n) { return n.starts_with(start); });
+  };
+  std::vector<std::string> arrays = state_kinds(deck.optimizer);
+  TRM_REQUIRE(arrays.empty() || holds("optimizer/"),
               "the checkpoint {} holds no optimizer state{}: set no_load_optim: true to start "
               "with a new optimizer state",
               reader.folder(), made_with.no_save_optim ? " (made with no_save_optim)" : "");
@@ -117,6 +118,15 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
               "the checkpoint {} was made with another optimizer.type than the deck's: use the "
               "former, or set no_load_optim: true to start with a new optimizer state",
               reader.folder());
+  std::erase_if(arrays, [&](const std::string& kind) {
+    return holds(fmt::format("optimizer/{}/", kind));
+  });
+  TRM_REQUIRE(
+      arrays.empty(),
+      "the checkpoint {} was made with other optimizer.params than the deck's, and "
+      "lacks their state {}: use the former, or set no_load_optim: true to start with a "
+      "new optimizer state",
+      reader.folder(), fmt::join(arrays, ", "));
 }
 
 /// Parameters that train anew have no state in the checkpoint.
@@ -201,7 +211,7 @@ Deck deck_of(const CheckpointReader& reader) {
   try {
     const RunState& state = reader.state();
     return state.format_version < 3 ? parse_deck_with_whole_widths(state.deck, "its deck")
-                                    : parse_deck(state.deck, "its deck");
+                                    : parse_stored_deck(state.deck, "its deck");
   } catch (const Error& e) {
     throw Error(fmt::format(
         "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
@@ -365,7 +375,7 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
 }
 
 void require_damage(const Error& reason) {
-  if (reason.kind() != ErrorKind::unavailable) return;
+  if (reason.kind() != ErrorKind::unavailable && reason.kind() != ErrorKind::disk_full) return;
   Error trouble = reason.saying(
       fmt::format("{}: {}; that is no damage, so no older checkpoint is used: start again once "
                   "this is mended",

@@ -11,6 +11,8 @@
 #include "trireme/model/name_pattern.hpp"
 #include "trireme/optim/optimizer_table.hpp"
 
+#include "schema.hpp"
+
 namespace trireme::deck {
 namespace {
 
@@ -79,8 +81,15 @@ bool changed(const OptimizerConfig& o, const OptimizerKey& key) {
                              [&](auto setting) { return o.*setting != usual.*setting; });
 }
 
-/// Settings of one optimizer under another would have no effect.
-void refuse_other_optimizers(const Settings& settings, const OptimizerConfig& o) {
+void reset(OptimizerConfig& o, const OptimizerKey& key) {
+  const OptimizerConfig usual;
+  if (key.flag != nullptr) o.*key.flag = usual.*key.flag;
+  for (const auto setting : key.settings) o.*setting = usual.*setting;
+}
+
+/// Settings of one optimizer under another would have no effect. An earlier version may have
+/// stored them.
+void refuse_other_optimizers(const Settings& settings, bool stored, OptimizerConfig& o) {
   const OptimizerRow& mine = optimizer_row(o.kind);
   std::map<std::string_view, std::vector<std::string_view>> readers;
   for (const OptimizerRow& other : optimizer_table()) {
@@ -89,9 +98,12 @@ void refuse_other_optimizers(const Settings& settings, const OptimizerConfig& o)
           std::ranges::find(mine.keys, key.name, &OptimizerKey::name) != mine.keys.end();
       const bool said =
           given(settings, fmt::format("optimizer.params.{}", key.name)) != nullptr;
-      if (!read && said && changed(o, key)) readers[key.name].push_back(other.name);
+      if (read || !said || !changed(o, key)) continue;
+      readers[key.name].push_back(other.name);
+      if (stored) reset(o, key);
     }
   }
+  if (stored) return;
   for (const auto& [key, names] : readers) {
     throw Error(fmt::format(
         "optimizer.params.{} means something for {} only, and optimizer.type is {}: leave the "
@@ -101,11 +113,11 @@ void refuse_other_optimizers(const Settings& settings, const OptimizerConfig& o)
 }
 
 /// Chooses between AdamW and Adam, and sets what the optimizer has other defaults for.
-void fold_optimizer(const Settings& settings, Deck& deck) {
+void fold_optimizer(const Settings& settings, bool stored, Deck& deck) {
   OptimizerConfig& o = deck.optimizer;
   const Setting* type = given(settings, "optimizer.type");
   const bool mode_said = given(settings, "optimizer.params.adam_w_mode") != nullptr;
-  if (!mode_said && type != nullptr && type->value.str() == "cpu_torch_adam") {
+  if (!mode_said && type != nullptr && same_scalar(type->value.str(), "cpu_torch_adam")) {
     o.adam_w_mode = false;
   }
   if (o.kind == OptimizerKind::adam && o.adam_w_mode) o.kind = OptimizerKind::adamw;
@@ -119,9 +131,12 @@ void fold_optimizer(const Settings& settings, Deck& deck) {
       o.*key.settings[i] = key.defaults[i];
     }
   }
-  refuse_other_optimizers(settings, o);
+  refuse_other_optimizers(settings, stored, o);
   TRM_REQUIRE(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
               "optimizer.params.nesterov needs a momentum above 0 and no dampening");
+  TRM_REQUIRE(o.rolling_interval_length != 1,
+              "skip_step.rolling_interval_length: 1 step has no deviation: use 2 or more, or 0 "
+              "to skip no step");
   TRM_REQUIRE(o.min_coeff <= o.max_coeff, "optimizer.params.min_coeff {} is above max_coeff {}",
               o.min_coeff, o.max_coeff);
 }
@@ -223,7 +238,7 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   }
   deck.optimizer.beta1 = draft.betas[0];
   deck.optimizer.beta2 = draft.betas[1];
-  fold_optimizer(settings, deck);
+  fold_optimizer(settings, draft.stored, deck);
   deck.pipe_parallel_size = std::max(deck.pipe_parallel_size, 1);
   if (draft.tensorboard.enabled) {
     const std::filesystem::path folder = draft.tensorboard.output_path;

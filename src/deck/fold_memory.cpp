@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "trireme/optim/optimizer_table.hpp"
+
 #include "fold.hpp"
 #include "schema.hpp"
 
@@ -203,6 +205,21 @@ void warn_of_idle_memory(const Settings& settings, const Draft& draft, Deck& dec
   idle.warn(deck);
 }
 
+/// Small additions to a large number of few digits are lost.
+void check_half_state(const Deck& deck) {
+  TRM_REQUIRE(!deck.ema.enabled || deck.types.master == DType::f32,
+              "ema.enable: true needs master weights in fp32, since an average in half "
+              "precision would not move: leave {0}16_master_weights_and_grads out, or ema",
+              deck.types.master == DType::f16 ? "fp16.fp" : "bf16.bf");
+  const OptimizerKind kind = deck.optimizer.kind;
+  TRM_REQUIRE(
+      deck.types.moments == DType::f32 ||
+          (kind != OptimizerKind::adagrad && kind != OptimizerKind::madgrad),
+      "bf16.bf16_optimizer_states: true does not go with optimizer.type: {}, whose sums "
+      "would stop growing; leave the key out",
+      optimizer_row(kind).name);
+}
+
 }  // namespace
 
 void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults) {
@@ -220,6 +237,7 @@ void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Fault
   gather([&] { check_zero(settings, deck.zero); });
   deck.recompute.kind =
       words.checkpoint_activations ? words.granularity : RecomputeConfig::Kind::none;
+  gather([&] { check_half_state(deck); });
   warn_of_idle_memory(settings, draft, deck);
 }
 

@@ -119,16 +119,21 @@ void note_sources(const Merged& merged, Deck& deck) {
       fmt::format("\"auto\" leaves these keys to their defaults: {}", joined(open)));
 }
 
-enum class Paths : std::uint8_t { expand, take };
+enum class Source : std::uint8_t {
+  files,      ///< paths are expanded
+  text,       ///< paths are taken as they stand
+  checkpoint  ///< ... and settings that meant nothing are dropped
+};
 
-Deck build(Merged& merged, Paths paths) {
+Deck build(Merged& merged, Source source) {
   const Settings& settings = merged.settings;
   const std::string lone = merged.lone_deepspeed();
   Draft draft;
+  draft.stored = source == Source::checkpoint;
   if (!lone.empty()) use_deepspeed_defaults(draft);
   refuse(merged);
   set_all(merged, draft);
-  if (paths == Paths::expand) {
+  if (source == Source::files) {
     merged.faults.gather(Kind::wrong_value, {}, [&] { expand_paths(settings, draft); });
   }
   require_all(merged, !lone.empty());
@@ -152,14 +157,14 @@ Deck build(Merged& merged, Paths paths) {
 
 /// Calls `read`, and reads the decks that `read` names.
 template <class F>
-Deck read_trees(F read, const std::vector<std::string>& overrides, Paths paths) {
+Deck read_trees(F read, const std::vector<std::string>& overrides, Source source) {
   try {
     std::vector<NamedTree> trees;
     read(trees);
     Merged merged;
     for (const auto& [name, tree] : trees) lay_deck(merged, tree, name);
     for (const std::string& text : overrides) lay_override(merged, text);
-    return build(merged, paths);
+    return build(merged, source);
   } catch (Error& e) {  // every rank parses equal texts
     e.set_everywhere();
     throw;
@@ -174,7 +179,13 @@ Deck parse_deck(const std::string& text, const std::string& name,
                 const std::vector<std::string>& overrides) {
   return deck::read_trees(
       [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); },
-      overrides, deck::Paths::take);
+      overrides, deck::Source::text);
+}
+
+Deck parse_stored_deck(const std::string& text, const std::string& name) {
+  return deck::read_trees(
+      [&](std::vector<deck::NamedTree>& trees) { deck::read_text(text, name, trees); }, {},
+      deck::Source::checkpoint);
 }
 
 Deck parse_deck_with_whole_widths(const std::string& text, const std::string& name) {
@@ -191,7 +202,7 @@ Deck parse_deck_with_whole_widths(const std::string& text, const std::string& na
         }
         trees.emplace_back(name, std::move(tree));
       },
-      {}, deck::Paths::take);
+      {}, deck::Source::checkpoint);
 }
 
 Deck read_deck(const std::vector<std::string>& files,
@@ -200,7 +211,7 @@ Deck read_deck(const std::vector<std::string>& files,
       [&](std::vector<deck::NamedTree>& trees) {
         for (const std::string& file : files) deck::read_file(file, trees);
       },
-      overrides, deck::Paths::expand);
+      overrides, deck::Source::files);
 }
 
 }  // namespace trireme

@@ -60,10 +60,12 @@ std::vector<bool> reductions(const Layout& l) {
 }
 
 /// Adds the layout with each choice of recompute, ZeRO stage and reduction.
-void add_levers(Layout layout, std::vector<Layout>& to) {
+void add_levers(const Deck& deck, Layout layout, std::vector<Layout>& to) {
+  // Offload requires a ZeRO stage, which one rank along dp may have too.
+  const int first = deck.zero.offload.home == OffloadConfig::Home::device ? 0 : 1;
   for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
     layout.recompute = kind;
-    for (int stage = 0; stage <= (layout.dp > 1 ? 3 : 0); ++stage) {
+    for (int stage = first; stage <= (layout.dp > 1 ? 3 : first); ++stage) {
       layout.zero_stage = stage;
       for (const bool once : reductions(layout)) {
         layout.reduce_once = once;
@@ -87,7 +89,7 @@ void add_layouts(const Deck& deck, Layout layout, std::vector<Layout>& to) {
         continue;
       }
       layout.sequence_parallel = sequence;
-      add_levers(layout, to);
+      add_levers(deck, layout, to);
     }
   }
 }
@@ -109,6 +111,7 @@ double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   const double gradients = bytes(deck.types.gradient) / (whole_gradients ? 1 : l.dp);
   double update = least_arrays(deck.optimizer) * bytes(deck.types.moments);
   if (deck.types.master != deck.types.compute) update += bytes(deck.types.master);
+  if (deck.zero.offload.home == OffloadConfig::Home::files) update = 0;
   return n * (values + gradients + update / (l.zero_stage >= 1 ? l.dp : 1));
 }
 

@@ -3,9 +3,12 @@
 #include "trireme/io/file_queue.hpp"
 
 #include <algorithm>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "trireme/core/error.hpp"
 
 #include "block_queue.hpp"
 
@@ -23,21 +26,34 @@ struct FileQueue::State {
 FileQueue::FileQueue(int file, std::string name, const FileQueueSettings& settings)
     : state_(std::make_unique<State>(std::move(name), settings)) {
   State& s = *state_;
+  // Fewer threads do as well where a limit refuses more.
+  const auto start = [&](auto work) {
+    try {
+      s.threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      return false;
+    }
+    return true;
+  };
   for (std::int64_t i = 0; settings.uring && i < settings.thread_count; ++i) {
     auto ring = io::Ring::make(file, settings);
     if (!ring) break;
     s.rings.push_back(std::move(ring));
   }
   for (const auto& ring : s.rings) {
-    s.threads.emplace_back([&queue = s.queue, &r = *ring] { r.move(queue); });
+    if (!start([&queue = s.queue, &r = *ring] { r.move(queue); })) break;
   }
-  if (!s.rings.empty()) return;
+  if (!s.threads.empty()) return;
+  s.rings.clear();
   constexpr std::int64_t kMostThreads = 32;
   const std::int64_t wanted =
       std::min(kMostThreads, settings.queue_depth * settings.thread_count);
   for (std::int64_t i = 0; i < wanted; ++i) {
-    s.threads.emplace_back([&queue = s.queue, file] { io::move_by_calls(file, queue); });
+    if (!start([&queue = s.queue, file] { io::move_by_calls(file, queue); })) break;
   }
+  TRM_REQUIRE(!s.threads.empty(),
+              "no thread can be started for transfers of files: raise the limit on processes "
+              "(ulimit -u)");
 }
 
 FileQueue::~FileQueue() {

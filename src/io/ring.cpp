@@ -15,6 +15,16 @@ namespace trireme::io {
 
 namespace {
 
+/// Linux 5.1 to 5.5 have rings that know no plain reads and writes.
+bool knows_operations() {
+  io_uring_probe* const probe = io_uring_get_probe();
+  if (probe == nullptr) return false;
+  const bool known = io_uring_opcode_supported(probe, IORING_OP_READ) != 0 &&
+                     io_uring_opcode_supported(probe, IORING_OP_WRITE) != 0;
+  io_uring_free_probe(probe);
+  return known;
+}
+
 class KernelRing final : public Ring {
  public:
   KernelRing(int file, const FileQueueSettings& settings)
@@ -99,6 +109,7 @@ class KernelRing final : public Ring {
 }  // namespace
 
 std::unique_ptr<Ring> Ring::make(int file, const FileQueueSettings& settings) {
+  if (!knows_operations()) return nullptr;
   auto ring = std::make_unique<KernelRing>(file, settings);
   if (!ring->works()) return nullptr;
   return ring;

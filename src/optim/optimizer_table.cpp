@@ -170,7 +170,8 @@ std::vector<OptimizerRow> tensor_rows() {
                 {"beta2_decay", {&Config::beta2_decay}},
                 {"d", {&Config::clip_threshold}}},
        .state_arrays = no_arrays,
-       .whole = make_adafactor},
+       .whole = make_adafactor,
+       .factored = true},
       {.kind = OptimizerKind::muon,
        .name = "Muon",
        .aliases = {},
@@ -189,7 +190,8 @@ std::vector<OptimizerRow> tensor_rows() {
                 {"momentum", {&Config::momentum}},
                 {"beta", {&Config::beta}}},
        .state_arrays = sgd_arrays,
-       .whole = make_sm3},
+       .whole = make_sm3,
+       .factored = true},
   };
 }
 
@@ -214,6 +216,15 @@ const OptimizerRow& optimizer_row(OptimizerKind kind) {
 
 std::vector<const char*> state_arrays(const OptimizerConfig& config) {
   return optimizer_row(config.kind).state_arrays(config);
+}
+
+std::vector<std::string> state_kinds(const OptimizerConfig& config) {
+  const OptimizerRow& row = optimizer_row(config.kind);
+  const auto arrays = row.state_arrays(config);
+  std::vector<std::string> kinds(arrays.begin(), arrays.end());
+  if (row.has_array != nullptr) kinds.resize(1);  // which parameters have the others may vary
+  if (row.factored) kinds.emplace_back("row");    // ... as may which are matrices
+  return kinds;
 }
 
 }  // namespace trireme

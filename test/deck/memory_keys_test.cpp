@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(zero_under_deepspeeds_names) {
   sub_group_size: 6
 )")
                            .zero;
-  BOOST_CHECK((z == ZeroConfig{3, false, 500'000'000, 2, 0, 4, 5, 6, false}));
+  BOOST_CHECK((z == ZeroConfig{3, false, 500'000'000, 2, 0, 4, 5, 6, false, {}}));
   BOOST_CHECK(silent("zero_optimization: {stage: 1, reduce_once_per_step: true}\n")
                   .zero.reduce_once_per_step);
 }

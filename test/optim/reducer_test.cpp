@@ -31,7 +31,8 @@ ZeroConfig zero_of(int stage, bool once = false, bool overlap = true) {
           .overlap_comm = overlap,
           .reduce_bucket_size = 1000,
           .stage3_param_persistence_threshold = 100,
-          .reduce_once_per_step = once};
+          .reduce_once_per_step = once,
+          .offload = {}};
 }
 
 /// 1 / n(n+1)/2 · (i+1): unequal shares that add up to one.

@@ -64,8 +64,8 @@ struct DeckSettings {
 
   std::int64_t train_iters = 0;
   std::uint64_t seed = 1234;
-  std::int64_t eval_interval = 1000;  ///< iterations; 0 = never
-  std::int64_t eval_iters = 100;      ///< batches an evaluation
+  std::int64_t eval_interval = 1000;    ///< iterations; 0 = never
+  std::int64_t eval_iters = 100;        ///< batches an evaluation
   std::vector<std::string> eval_tasks;  ///< YAML files of tasks
   std::int64_t eval_tasks_iters = 0;    ///< iterations between runs of the tasks; 0 = never
   std::int64_t eval_tasks_limit = 0;    ///< questions of each task; 0 = all
@@ -174,7 +174,11 @@ struct Deck : DeckSettings {
 [[nodiscard]] Deck parse_deck(const std::string& text, const std::string& name,
                               const std::vector<std::string>& overrides = {});
 
-/// parse_deck() for a resolved deck of an older version, which took `intermediate_size` for the
+/// parse_deck() for the resolved deck of a checkpoint. Settings of another optimizer than the
+/// deck's had no effect in earlier versions, and have none here.
+[[nodiscard]] Deck parse_stored_deck(const std::string& text, const std::string& name);
+
+/// parse_stored_deck() for a deck of an older version, which took `intermediate_size` for the
 /// whole up-projection of a gated MLP.
 [[nodiscard]] Deck parse_deck_with_whole_widths(const std::string& text,
                                                 const std::string& name);

@@ -56,6 +56,7 @@ struct Draft {
   double lr_decay_fraction = 0;
   std::int64_t iteration = 0;  ///< which checkpoint in `load`
   std::vector<std::string> include;
+  bool stored = false;  ///< in a checkpoint, maybe of an earlier version
   MemoryWords memory;
   TensorBoardWords tensorboard;
   bool overwrite = false;

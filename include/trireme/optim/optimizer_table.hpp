@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -51,11 +52,14 @@ struct OptimizerRow {
   std::unique_ptr<TensorUpdate> (*whole)(const TensorUpdateParts& parts) = nullptr;
   /// Whether a parameter has array number `array`; nullptr: each has all.
   bool (*has_array)(const Parameter& parameter, std::size_t array) = nullptr;
+  bool factored = false;  ///< keeps a value for each row and column of a parameter
 };
 
 [[nodiscard]] std::span<const OptimizerRow> optimizer_table();
 [[nodiscard]] const OptimizerRow& optimizer_row(OptimizerKind kind);
 /// The state arrays of the configuration's optimizer.
 [[nodiscard]] std::vector<const char*> state_arrays(const OptimizerConfig& config);
+/// Kinds of state that a checkpoint has, whichever parameters train.
+[[nodiscard]] std::vector<std::string> state_kinds(const OptimizerConfig& config);
 
 }  // namespace trireme
