@@ -77,8 +77,8 @@ void append_form_of_part(std::string& to, std::string_view text, NormalForm form
   to.append(reinterpret_cast<const char*>(result), static_cast<std::size_t>(size));
 }
 
-// Appends the normal form of `text`, all of whose code points take part. With utf8proc, a Korean
-// syllable would swallow U+11A7, which is no final consonant and never composes.
+// Appends the normal form of `text`, all of whose code points take part. With utf8proc, a
+// Korean syllable would swallow U+11A7, which is no final consonant and never composes.
 void append_normal_form(std::string& to, std::string_view text, NormalForm form) {
   constexpr std::string_view kNoFinal = "\xe1\x86\xa7";
   for (std::size_t at = text.find(kNoFinal); at != std::string_view::npos;
