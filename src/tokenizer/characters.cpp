@@ -62,8 +62,7 @@ std::vector<char32_t> make_lower() {
   return lower;
 }
 
-// Appends the normal form of `text`, all of whose code points take part.
-void append_normal_form(std::string& to, std::string_view text, NormalForm form) {
+void append_form_of_part(std::string& to, std::string_view text, NormalForm form) {
   const bool compose = form == NormalForm::nfc || form == NormalForm::nfkc;
   const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
   const int options = UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
@@ -76,6 +75,19 @@ void append_normal_form(std::string& to, std::string_view text, NormalForm form)
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(result, &std::free);
   TRM_CHECK(size >= 0, "utf8proc: {}", utf8proc_errmsg(size));
   to.append(reinterpret_cast<const char*>(result), static_cast<std::size_t>(size));
+}
+
+// Appends the normal form of `text`, all of whose code points take part. With utf8proc, a
+// Korean syllable would swallow U+11A7, which is no final consonant and never composes.
+void append_normal_form(std::string& to, std::string_view text, NormalForm form) {
+  constexpr std::string_view kNoFinal = "\xe1\x86\xa7";
+  for (std::size_t at = text.find(kNoFinal); at != std::string_view::npos;
+       at = text.find(kNoFinal)) {
+    append_form_of_part(to, text.substr(0, at), form);
+    to += kNoFinal;
+    text.remove_prefix(at + kNoFinal.size());
+  }
+  append_form_of_part(to, text, form);
 }
 
 }  // namespace

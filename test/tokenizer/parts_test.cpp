@@ -78,6 +78,12 @@ BOOST_AUTO_TEST_CASE(a_normalizer_that_cannot_be_read_is_named) {
   TRM_TEST_MENTIONS(normalizer_error(deep.c_str()), "hold each other");
 }
 
+BOOST_AUTO_TEST_CASE(a_syllable_keeps_what_is_no_final_consonant) {
+  std::string text = "\uac00\u11a7e\u0301\u11a7";
+  make_normalizer(json::parse(R"({"type": "NFC"})"), "normalizer")->apply(text, {});
+  BOOST_TEST(text == "\uac00\u11a7\u00e9\u11a7");
+}
+
 BOOST_AUTO_TEST_CASE(a_table_of_characters_is_checked) {
   const auto error = [](const std::string& blob) {
     return error_of([&] { (void)CharsMap(blob, "map"); });
