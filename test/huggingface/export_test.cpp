@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an export does besides the weights: files of a tokenizer, and values that don't fit.
-#include "trireme/core/regular_file.hpp"
 #include "trireme/huggingface/export.hpp"
 
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/core/regular_file.hpp"
 #include "trireme/huggingface/model_folder.hpp"
 
 #include "../../src/huggingface/json.hpp"

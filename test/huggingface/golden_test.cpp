@@ -99,8 +99,7 @@ BOOST_DATA_TEST_CASE(logits_agree, bdata::make(kPublished) + bdata::make(kAdapte
 }
 
 BOOST_DATA_TEST_CASE(losses_agree_on_meshes,
-                     (bdata::make(kPublished) + bdata::make(kAdapted)) *
-                         bdata::make(kMeshes),
+                     (bdata::make(kPublished) + bdata::make(kAdapted)) * bdata::make(kMeshes),
                      name, layout) {
   const ModelFolder described(published_folder(name));
   Deck deck = deck_for(described);

@@ -263,8 +263,7 @@ BOOST_AUTO_TEST_CASE(a_second_of_damage) {
   const auto length = static_cast<unsigned char>(file[0]) +
                       (std::size_t{static_cast<unsigned char>(file[1])} << 8U);
   const std::string header = file.substr(8, length);
-  const std::string config =
-      read_file(published_folder("llama3") + "/config.json", 1'000'000);
+  const std::string config = read_file(published_folder("llama3") + "/config.json", 1'000'000);
   const auto spoil = [&](std::string text) {
     for (unsigned n = random() % 4 + 1; n > 0; --n) {
       const std::size_t at = random() % text.size();
