@@ -117,7 +117,7 @@ void fold_optimizer(const Settings& settings, bool stored, Deck& deck) {
   OptimizerConfig& o = deck.optimizer;
   const Setting* type = given(settings, "optimizer.type");
   const bool mode_said = given(settings, "optimizer.params.adam_w_mode") != nullptr;
-  if (!mode_said && type != nullptr && same_scalar(type->value.str(), "cpu_torch_adam")) {
+  if (!mode_said && type != nullptr && same_scalar(type->value.plain(), "cpu_torch_adam")) {
     o.adam_w_mode = false;
   }
   if (o.kind == OptimizerKind::adam && o.adam_w_mode) o.kind = OptimizerKind::adamw;
