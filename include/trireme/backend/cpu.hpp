@@ -37,6 +37,7 @@ struct GemmRate {
   double busy = 1;        ///< the share of all threads' time in which they had a processor
 };
 /// Measures fp32 GEMMs of size n³ with the current number of threads for about `seconds`.
+/// Throws Error where memory is short for OpenBLAS.
 [[nodiscard]] GemmRate measure_gemm_rate(int n, double seconds, int threads);
 
 /// Loops bound by memory bandwidth, after McCalpin's STREAM.

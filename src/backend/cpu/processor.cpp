@@ -6,12 +6,14 @@
 #include <omp.h>
 #include <sched.h>
 #include <string_view>
+#include <sys/mman.h>
 #include <vector>
 
 #include <cblas.h>
 
 #include "trireme/backend/cpu.hpp"
 #include "trireme/core/clock.hpp"
+#include "trireme/core/error.hpp"
 
 namespace trireme {
 
@@ -71,9 +73,22 @@ double processor_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+/// OpenBLAS repeats a refused request for its buffer without an end.
+void require_blas_buffer() {
+  constexpr std::size_t kBytes = std::size_t{128} << 20U;
+  void* const buffer =
+      mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  TRM_REQUIRE(
+      buffer != MAP_FAILED,
+      "out of host memory: OpenBLAS needs a buffer of 128 MiB. Raise the limit on memory "
+      "(ulimit -d, ulimit -v), or use more ranks");
+  munmap(buffer, kBytes);
+}
+
 }  // namespace
 
 GemmRate measure_gemm_rate(int n, double seconds, int threads) {
+  require_blas_buffer();
   const std::size_t size = static_cast<std::size_t>(n) * static_cast<std::size_t>(n);
   const std::vector<float> a(size, 1.0F);
   const std::vector<float> b(size, 0.5F);

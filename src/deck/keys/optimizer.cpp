@@ -104,7 +104,7 @@ const Key kOptimizerKeys[] = {
      Need::usual,
      Origin::deepspeed},
     {"optimizer.params.lr_decay", "", [](D d) -> Field { return &d.deck.optimizer.lr_decay; },
-     "Adagrad divides lr by 1 + (t − 1) · lr_decay", kNotNegative, Need::usual,
+     "in Adagrad, step t has the rate lr / (1 + lr_decay (t - 1))", kNotNegative, Need::usual,
      Origin::deepspeed},
     {"optimizer.params.initial_accumulator_value", "",
      [](D d) -> Field { return &d.deck.optimizer.initial_accumulator_value; },

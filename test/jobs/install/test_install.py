@@ -192,8 +192,8 @@ class Completion(unittest.TestCase):
     def test_bash_deck_keys(self):
         self.assertEqual(self.bash("train", "--set", ""), [k + "=" for k in deck_keys()])
         self.assertIn("lr_decay_style=", self.bash("plan", "--set", "lr_d"))
-        self.assertEqual(self.bash("bench", "--against", "optimizer.params.lr"),
-                         ["optimizer.params.lr="])
+        self.assertEqual(self.bash("bench", "--against", "optimizer.params.mom"),
+                         ["optimizer.params.momentum="])
 
     def test_bash_values(self):
         norms = ["layernorm", "rmsnorm"]
