@@ -129,10 +129,10 @@ class Muon final : public TensorUpdate {
                           .b = x,
                           .op_b = tall ? Op::n : Op::t,
                           .c = gram});
-      ops::copy(ex, gram, mixed);
-      ops::gemm_into(ex, {.a = gram, .b = gram, .c = mixed, .alpha = kC, .beta = kB});
-      ops::copy(ex, x, next);
-      ops::gemm_into(ex, {.a = tall ? x : mixed, .b = tall ? mixed : x, .c = next, .beta = kA});
+      ops::scale(ex, {.x = gram, .factor = kB, .y = mixed});
+      ops::gemm_into(ex, {.a = gram, .b = gram, .c = mixed, .alpha = kC, .beta = 1});
+      ops::scale(ex, {.x = x, .factor = kA, .y = next});
+      ops::gemm_into(ex, {.a = tall ? x : mixed, .b = tall ? mixed : x, .c = next, .beta = 1});
       std::swap(x, next);
     }
     ops::cast(ex, x, matrix);
