@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""clang-tidy over src/, many files at a time: the headers, in which most of its time goes, are
-read once a group instead of once a file. Files that give a name again are looked at apart
+"""clang-tidy over src/, a folder at a time: the headers, in which most of its time goes, are
+read once a folder instead of once a file. Files that give a name again are looked at apart
 from the others. Tests are left out: they are mostly Boost's macros.
 
   tidy.py BUILD_FOLDER [JOBS]
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1]
-MOST = 32  # files at a time
+MOST = 16  # files at a time
 # GCC looks for shadowed names, file by file: here those of one file would shadow another's.
 # The pattern is what clang says where files cannot stand beside each other.
 COLLISION = re.compile(
@@ -45,16 +45,13 @@ def commands(build):
 
 
 def groups(files):
-    """Those that are compiled alike, of equal sizes, the largest first."""
+    """Those of a folder that are compiled alike, a few at a time."""
     alike = collections.defaultdict(list)
     for file, words in sorted(files.items()):
-        alike[tuple(words)].append(file)
-    found = []
-    for members in alike.values():
-        count = -(-len(members) // MOST)
-        found += [members[i * len(members) // count : (i + 1) * len(members) // count]
-                  for i in range(count)]
-    return sorted(found, key=len, reverse=True)
+        alike[(file.parent, *words)].append(file)
+    for members in sorted(alike.values(), key=len, reverse=True):
+        for i in range(0, len(members), MOST):
+            yield members[i : i + MOST]
 
 
 def check(tidy, folder, files, words):

@@ -2,6 +2,7 @@
 // Reads machine files.
 #include "trireme/deck/machine.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>

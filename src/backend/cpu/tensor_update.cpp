@@ -38,8 +38,8 @@ struct Walk {
   std::int64_t row;
   std::int64_t col;
   std::int64_t columns;
-  Walk(std::int64_t at, std::int64_t columns_)
-      : row(at / columns_), col(at % columns_), columns(columns_) {}
+  Walk(std::int64_t at, std::int64_t width)
+      : row(at / width), col(at % width), columns(width) {}
   void next() {
     if (++col == columns) {
       col = 0;
