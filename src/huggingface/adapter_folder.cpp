@@ -21,11 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kConfig = "adapter_config.json";
 constexpr std::int64_t kMostBytes = 10'000'000;
 constexpr std::string_view kModel = "model/";
 constexpr std::string_view kWeight = ".weight";
-constexpr std::string_view kBefore = "base_model.model.";
 
 bool exists(const std::string& path) {
   std::error_code code;
@@ -61,7 +59,7 @@ std::string find_base(const std::string& folder, const std::string& name) {
   throw Error(
       fmt::format("{}/{}: base_model_name_or_path is \"{}\", but no folder with config.json is "
                   "there; write the path of the published model's folder into the field",
-                  folder, kConfig, shortened(name, 200)));
+                  folder, kAdapterConfig, shortened(name, 200)));
 }
 
 /// The name of the B that belongs to an A, and the other way round.
@@ -95,10 +93,10 @@ T value_of(const Json& config, const char* field, const T& usual, const std::str
 
 }  // namespace
 
-bool is_adapter_folder(const std::string& path) { return exists(path + "/" + kConfig); }
+bool is_adapter_folder(const std::string& path) { return exists(path + "/" + kAdapterConfig); }
 
 AdapterFacts read_adapter_config(const std::string& folder) {
-  const std::string path = fmt::format("{}/{}", folder, kConfig);
+  const std::string path = fmt::format("{}/{}", folder, kAdapterConfig);
   const Json config = read_object(path, kMostBytes);
   AdapterFacts facts{.folder = folder};
   for (const auto& [field, value] : config.items()) {
@@ -138,7 +136,7 @@ std::string base_of(const std::string& folder) {
 
 AdapterWeights::AdapterWeights(const AdapterFacts& facts, const Family& family,
                                const ModelConfig& model)
-    : facts_(facts), base_(family.base), files_(facts.folder, "adapter_model.safetensors") {
+    : facts_(facts), base_(family.base), files_(facts.folder, kAdapterWeights) {
   ModelConfig plain = model;
   plain.lora = {};
   for (const auto& [parameter, map] : parameters_from(family, plain)) {
@@ -160,10 +158,10 @@ AdapterWeights::AdapterWeights(const AdapterFacts& facts, const Family& family,
 
 std::string AdapterWeights::find_a(const std::string& tensor) const {
   const std::string module = tensor.substr(0, tensor.size() - kWeight.size());
-  std::string name = fmt::format("{}{}{}", kBefore, module, kLoraA);
+  std::string name = fmt::format("{}{}{}", kAdapterPrefix, module, kLoraA);
   if (files_.has(name)) return name;
   if (!module.starts_with(base_)) return {};
-  name = fmt::format("{}{}{}", kBefore, module.substr(base_.size()), kLoraA);
+  name = fmt::format("{}{}{}", kAdapterPrefix, module.substr(base_.size()), kLoraA);
   return files_.has(name) ? name : std::string();
 }
 

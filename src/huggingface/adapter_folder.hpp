@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,11 @@
 #include "weight_files.hpp"
 
 namespace trireme::huggingface {
+
+// Names that PEFT gives.
+inline constexpr const char* kAdapterConfig = "adapter_config.json";
+inline constexpr const char* kAdapterWeights = "adapter_model.safetensors";
+inline constexpr std::string_view kAdapterPrefix = "base_model.model.";
 
 /// Whether the folder holds an adapter_config.json.
 [[nodiscard]] bool is_adapter_folder(const std::string& path);

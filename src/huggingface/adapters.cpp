@@ -69,7 +69,7 @@ void add(AdapterTensors& to, const WeightSource& source, const std::string& name
     rows_of_b.runs.push_back(run);
   }
   const std::string module = name.substr(0, name.size() - kWeight.size());
-  const std::string before = "base_model.model." + module;
+  const std::string before = fmt::format("{}{}", kAdapterPrefix, module);
   to.tensors[fmt::format("{}{}", before, kLoraA)] = {
       .shape = shape_a, .runs = {{.tensor = a, .count = shape_a[0]}}};
   to.tensors[fmt::format("{}{}", before, kLoraB)] = std::move(rows_of_b);
@@ -131,9 +131,9 @@ ExportedAdapters write_adapter_folder(WeightSource& source, const Deck& deck,
                                      .most_bytes = std::numeric_limits<std::int64_t>::max(),
                                      .progress = options.progress});
     rename_path((temporary / "model.safetensors").string(),
-                (temporary / "adapter_model.safetensors").string());
-    replace_text((temporary / "adapter_config.json").string(),
-                 settings(deck, adapters).dump(2) + "\n", Durability::power);
+                (temporary / kAdapterWeights).string());
+    replace_text((temporary / kAdapterConfig).string(), settings(deck, adapters).dump(2) + "\n",
+                 Durability::power);
     sync_to_disk(temporary.string());
     rename_path(temporary.string(), options.to);
   } catch (...) {

@@ -48,6 +48,25 @@ struct Walk {
   }
 };
 
+/// Calls f(row, column, gradient) for each element, in order. One thread keeps the order of
+/// sums; these reads are few beside those of a step.
+template <class F>
+void each_gradient(const ConstView& gradient, std::int64_t first, std::int64_t columns,
+                   double factor, F&& f) {
+  by_type(gradient.dtype(), [&]<class T>(T) {
+    Source<T> from(flat(gradient));
+    Walk at(first, columns);
+    const std::int64_t count = gradient.count();
+    for (std::int64_t c = 0; c < count; c += kPiece) {
+      const std::int64_t n = std::min(kPiece, count - c);
+      const T* part = from.row(0, c, n).data();
+      for (std::int64_t i = 0; i < n; ++i, at.next()) {
+        f(at.row, at.col, static_cast<double>(part[i]) * factor);
+      }
+    }
+  });
+}
+
 double mean_of(const ConstView& rows, const ConstView& cols, bool of_cols) {
   if (cols.empty()) return 0;
   const ConstView& from = of_cols ? cols : rows;
@@ -139,21 +158,11 @@ void CpuKernels::run(Stream&, const ops::FactorSums& op) {
   if (decided.updated == 0) return;
   auto* rows = op.rows.data<double>();
   double* cols = op.cols.empty() ? nullptr : op.cols.data<double>();
-  by_type(op.gradient.dtype(), [&]<class T>(T) {
-    // One thread keeps the order of the sums; these reads are few beside those of a step.
-    Source<T> from(flat(op.gradient));
-    Walk at(op.first, op.columns);
-    const std::int64_t count = op.gradient.count();
-    for (std::int64_t c = 0; c < count; c += kPiece) {
-      const std::int64_t n = std::min(kPiece, count - c);
-      const T* part = from.row(0, c, n).data();
-      for (std::int64_t i = 0; i < n; ++i, at.next()) {
-        const double g = static_cast<double>(part[i]) * decided.factor;
-        rows[at.row] += g * g;
-        if (cols != nullptr) cols[at.col] += g * g;
-      }
-    }
-  });
+  each_gradient(op.gradient, op.first, op.columns, decided.factor,
+                [&](std::int64_t row, std::int64_t col, double g) {
+                  rows[row] += g * g;
+                  if (cols != nullptr) cols[col] += g * g;
+                });
 }
 
 void CpuKernels::run(Stream&, const ops::AdafactorMoments& op) {
@@ -225,22 +234,13 @@ void CpuKernels::run(Stream&, const ops::Sm3Cover& op) {
   if (decided.updated == 0) return;
   auto* rows = op.rows.data<double>();
   double* cols = op.cols.empty() ? nullptr : op.cols.data<double>();
-  by_type(op.gradient.dtype(), [&]<class T>(T) {
-    Source<T> from(flat(op.gradient));
-    Walk at(op.first, op.columns);
-    const std::int64_t count = op.gradient.count();
-    for (std::int64_t c = 0; c < count; c += kPiece) {
-      const std::int64_t n = std::min(kPiece, count - c);
-      const T* part = from.row(0, c, n).data();
-      for (std::int64_t i = 0; i < n; ++i, at.next()) {
-        const double cover =
-            sm3_cover_of(op.row_acc.data<double>()[at.row], at_col(op.col_acc, at.col),
-                         static_cast<double>(part[i]) * decided.factor, op.beta);
-        rows[at.row] = std::max(rows[at.row], cover);
-        if (cols != nullptr) cols[at.col] = std::max(cols[at.col], cover);
-      }
-    }
-  });
+  each_gradient(op.gradient, op.first, op.columns, decided.factor,
+                [&](std::int64_t row, std::int64_t col, double g) {
+                  const double cover = sm3_cover_of(op.row_acc.data<double>()[row],
+                                                    at_col(op.col_acc, col), g, op.beta);
+                  rows[row] = std::max(rows[row], cover);
+                  if (cols != nullptr) cols[col] = std::max(cols[col], cover);
+                });
 }
 
 void CpuKernels::run(Stream&, const ops::Sm3Update& op) {
