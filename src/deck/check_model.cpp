@@ -41,6 +41,11 @@ void check_positions(const ModelConfig& m) {
   TRM_REQUIRE(m.sliding_window_pattern != 1,
               "sliding_window_pattern: 1 leaves no layer with a window: leave out "
               "sliding_window_width, or use 0 to give every layer a window");
+  TRM_REQUIRE(m.sliding_window_first_layer == 0 ||
+                  (m.sliding_window_width > 0 && m.sliding_window_first_layer < m.num_layers),
+              "sliding_window_first_layer {} of {} layers leaves no layer with a window: set "
+              "sliding_window_width, and a lower number of the first layer",
+              m.sliding_window_first_layer, m.num_layers);
   if (m.pos_emb != PositionEmbedding::rotary) {
     TRM_REQUIRE(m.rope_scaling.type == RopeScaling::Type::none && m.rotary_emb_local_base == 0,
                 "rope_scaling and rotary_emb_local_base need pos_emb: rotary");

@@ -3,6 +3,7 @@
 #include "replica.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "trireme/core/clock.hpp"
 
@@ -127,45 +128,43 @@ void Generator::Replica::pass_last(const Batch& batch) {
 void Generator::Replica::pass(const Batch& batch, const MicroBatch& mb,
                               std::span<const std::int32_t> rows) {
   const Exec& ex = inference_.exec();
-  std::vector<float> logits;
   inference_.pass(mb, [&](ModelPart& last, Tensor x, Tape& tape) {
     const Tensor chosen = rows.empty() ? Tensor() : inference_.upload(rows);
-    logits = gather(last.logits(ex, std::move(x), tape,
-                                chosen.defined() ? ConstView(chosen) : ConstView()));
+    gather(last.logits(ex, std::move(x), tape,
+                       chosen.defined() ? ConstView(chosen) : ConstView()));
   });
-  choose(batch, logits);
+  choose(batch);
 }
 
-std::vector<float> Generator::Replica::gather(const Tensor& logits) const {
+void Generator::Replica::gather(const Tensor& logits) {
   const Exec& ex = inference_.exec();
   const TensorParallel tp = inference_.tensor_parallel();
   const std::int64_t rows = logits.rows();
   const std::int64_t vocabulary = inference_.deck().model.vocab_size;
-  std::vector<float> own(static_cast<std::size_t>(logits.count()));
+  logits_.resize(static_cast<std::size_t>(logits.count()));
   TRM_CHECK(logits.dtype() == DType::f32, "logits of {}", name_of(logits.dtype()));
-  ex.device.copy_to_host(own.data(), logits.view().raw(), logits.view().bytes(), ex.stream);
+  ex.device.copy_to_host(logits_.data(), logits.view().raw(), logits.view().bytes(), ex.stream);
   ex.stream.synchronize();
-  if (tp.size() == 1) return own;
+  if (tp.size() == 1) return;
   std::int64_t widest = 0;
   for (int i = 0; i < tp.size(); ++i) {
     widest = std::max(widest, shard_vocabulary(vocabulary, i, tp.size()).extent);
   }
   std::vector<float> parts(static_cast<std::size_t>(rows * widest * tp.size()));
-  own.resize(static_cast<std::size_t>(rows * widest));  // equal sizes on all ranks
-  tp.comm->host().all_gather(ConstView(own.data(), DType::f32, Shape{rows * widest}),
+  logits_.resize(static_cast<std::size_t>(rows * widest));  // equal sizes on all ranks
+  tp.comm->host().all_gather(ConstView(logits_.data(), DType::f32, Shape{rows * widest}),
                              View(parts.data(), DType::f32, Shape{rows * widest * tp.size()}));
-  std::vector<float> all(static_cast<std::size_t>(rows * vocabulary));
+  logits_.resize(static_cast<std::size_t>(rows * vocabulary));
   for (int i = 0; i < tp.size(); ++i) {
     const auto [offset, extent] = shard_vocabulary(vocabulary, i, tp.size());
     for (std::int64_t r = 0; r < rows; ++r) {
       std::copy_n(parts.begin() + (i * rows * widest + r * extent), extent,
-                  all.begin() + (r * vocabulary + offset));
+                  logits_.begin() + (r * vocabulary + offset));
     }
   }
-  return all;
 }
 
-void Generator::Replica::choose(const Batch& batch, const std::vector<float>& logits) {
+void Generator::Replica::choose(const Batch& batch) {
   const Mesh& mesh = inference_.mesh();
   const auto vocabulary = static_cast<std::size_t>(inference_.deck().model.vocab_size);
   std::vector<ChosenToken> chosen(batch.size());
@@ -182,8 +181,9 @@ void Generator::Replica::choose(const Batch& batch, const std::vector<float>& lo
                                    .prompt = options_.first_prompt + s.number / samples,
                                    .sample = static_cast<std::uint32_t>(s.number % samples),
                                    .position = static_cast<std::uint32_t>(s.length())});
-      chosen[i] = choose_token(std::span(logits).subspan(i * vocabulary, vocabulary),
-                               options_.sampling, earlier, uniform);
+      chosen[i] =
+          choose_token(std::span(std::as_const(logits_)).subspan(i * vocabulary, vocabulary),
+                       options_.sampling, earlier, uniform);
     }
   }
   if (mesh.shape.pp > 1) {

@@ -43,9 +43,9 @@ class Generator::Replica {
   void pass_last(const Batch& batch);
   void pass(const Batch& batch, const MicroBatch& mb, std::span<const std::int32_t> rows);
   /// Chooses the next token of each sequence on the last stage, and sends it to all ranks.
-  void choose(const Batch& batch, const std::vector<float>& logits);
-  /// This row's logits of the whole vocabulary.
-  [[nodiscard]] std::vector<float> gather(const Tensor& logits) const;
+  void choose(const Batch& batch);
+  /// Brings the logits of the whole vocabulary into `logits_`.
+  void gather(const Tensor& logits);
   void take(Sequence& sequence, std::int32_t token, float log_probability);
   void release_ended();
 
@@ -57,6 +57,7 @@ class Generator::Replica {
   std::deque<Sequence> waiting_;
   std::deque<Sequence> live_;
   std::vector<std::int32_t> free_slots_;
+  std::vector<float> logits_;  ///< rows of the last pass; kept for its memory
 };
 
 }  // namespace trireme

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "trireme/core/error.hpp"
@@ -20,6 +21,19 @@ struct Candidate {
 
 bool comes_first(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+/// Where the first of the greatest logits is, or the first NaN.
+std::size_t greatest(std::span<const float> logits) {
+  std::size_t at = 0;
+  float most = -std::numeric_limits<float>::infinity();
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] <= most) continue;
+    at = i;
+    most = logits[i];
+    if (std::isnan(most)) break;
+  }
+  return at;
 }
 
 /// Divides the logits of tokens that occurred if positive, and multiplies negative ones.
@@ -92,10 +106,9 @@ double draw(const DrawKey& key) {
 ChosenToken choose_token(std::span<const float> logits, const Sampling& sampling,
                          std::span<const std::int32_t> earlier, double uniform) {
   TRM_CHECK(!logits.empty(), "no logits to choose from");
-  const double top = *std::ranges::max_element(logits);
-  const bool finite =
-      std::isfinite(top) && std::ranges::none_of(logits, [](float x) { return std::isnan(x); });
-  TRM_REQUIRE(finite,
+  const std::size_t first_of_all = greatest(logits);
+  const double top = logits[first_of_all];
+  TRM_REQUIRE(std::isfinite(top),
               "the model's logits are not finite: its weights are damaged, "
               "or too large for the precision");
   const auto chosen = [&](std::int32_t id) {
@@ -105,6 +118,9 @@ ChosenToken choose_token(std::span<const float> logits, const Sampling& sampling
     const double mine = logits[static_cast<std::size_t>(id)];
     return ChosenToken{id, static_cast<float>(mine - top - std::log(sum))};
   };
+  if (!sampling.draws() && sampling.repetition_penalty == 1) {
+    return chosen(static_cast<std::int32_t>(first_of_all));
+  }
   std::vector<float> own(logits.begin(), logits.end());
   if (sampling.repetition_penalty != 1) penalize(own, sampling.repetition_penalty, earlier);
   const auto first = std::ranges::max_element(own);

@@ -78,17 +78,19 @@ def main():
                     "prompt_rate": prompt, "peer_prompt_rate": peer_prompt,
                     "prompt_gflops": 2e-9 * (PARAMETERS - 2 * TABLE) * prompt,
                     "step_rate": step, "peer_step_rate": peer_step,
+                    "step_gflops": 2e-9 * (PARAMETERS - TABLE) * step,
                     "step_gigabytes": 1e-9 * bytes_of_step(case, size) * step / case[0]})
                 print(json.dumps(rows[-1]), flush=True)
     out = Path(options.build) / "bench-generate.json"
     out.write_text(json.dumps({"threads": options.threads, "rates": rates, "rows": rows},
                               indent=1) + "\n", encoding="utf-8")
     print("| type | sequences | prompt | tokens/s of prompts | GFLOP/s | × peer "
-          "| tokens/s of answers | GB/s | × peer |\n|---|---|---|---|---|---|---|---|---|")
+          "| tokens/s of answers | GB/s | GFLOP/s | × peer |\n" + 10 * "|---" + "|")
     for r in rows:
         print(f"| {r['type']} | {r['sequences']} | {r['prompt']} | {r['prompt_rate']:.0f} | "
               f"{r['prompt_gflops']:.0f} | {r['prompt_rate'] / r['peer_prompt_rate']:.2f} | "
               f"{r['step_rate']:.1f} | {r['step_gigabytes']:.1f} | "
+              f"{r['step_gflops']:.0f} | "
               f"{r['step_rate'] / r['peer_step_rate']:.2f} |")
     print(rates)
 

@@ -154,6 +154,10 @@ constexpr FieldFault kFieldFaults[] = {
     {"gemma2", "sliding_window", "null", "sliding_window is null"},
     {"gemma3_text", "head_dim", "null", "head_dim is null"},
     {"gptj", "rotary_dim", "null", "rotary_dim is null"},
+    {"qwen2_window", "max_window_layers", "0.5",
+     "max_window_layers 0.5 is no number of layers"},
+    {"qwen2_window", "max_window_layers", "-1", "max_window_layers -1 is no number of layers"},
+    {"qwen2_window", "max_window_layers", "0", "layer_types gives layer 0 another attention"},
 };
 
 }  // namespace

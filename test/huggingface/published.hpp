@@ -12,15 +12,11 @@
 
 namespace trireme::test {
 
-inline constexpr const char* kPublished[] = {"gpt_neox",      "gpt_neox_sequential",
-                                             "gpt2",          "gptj",
-                                             "phi",           "llama",
-                                             "llama_biases",  "llama_linear",
-                                             "llama_dynamic", "llama3",
-                                             "llama_yarn",    "mistral",
-                                             "qwen2",         "qwen3",
-                                             "olmo2",         "gemma",
-                                             "gemma2",        "gemma3_text"};
+inline constexpr const char* kPublished[] = {
+    "gpt_neox",     "gpt_neox_sequential", "gpt2",          "gptj",   "phi",        "llama",
+    "llama_biases", "llama_linear",        "llama_dynamic", "llama3", "llama_yarn", "mistral",
+    "qwen2",        "qwen2_window",        "qwen3",         "olmo2",  "gemma",      "gemma2",
+    "gemma3_text"};
 
 /// The same with adapters, by make_peft.py.
 inline constexpr const char* kAdapted[] = {"peft_gpt_neox", "peft_gpt2", "peft_gptj",

@@ -63,6 +63,8 @@ ModelConfig model(std::size_t number) {
       c.embedding_scale = 3;
       break;
     case 4:
+      c.sliding_window_width = 5;
+      c.sliding_window_first_layer = 2;
       c.pos_emb = PositionEmbedding::alibi;
       c.use_bias_in_output = true;
       break;

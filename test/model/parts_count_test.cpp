@@ -65,6 +65,10 @@ BOOST_AUTO_TEST_CASE(a_window_takes_operations_away) {
   c.sliding_window_pattern = 2;  // the second layer has no window
   BOOST_TEST(all_keys(c) == 11);
   BOOST_TEST(whole - flops_per_token(c) == 12 * 16 * 5);
+  c.sliding_window_pattern = 0;
+  c.sliding_window_first_layer = 1;  // nor has the first one now
+  BOOST_TEST(all_keys(c) == 11);
+  BOOST_TEST((c.window_of(0) == 0 && c.window_of(1) == 3));
   c.sliding_window_width = 100;
   BOOST_TEST(flops_per_token(c) == whole);
 }

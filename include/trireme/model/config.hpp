@@ -83,12 +83,13 @@ struct ModelConfig {
   double rotary_emb_base = 10000;
   double rotary_emb_local_base = 0;  ///< base under a sliding window, unscaled; 0: as elsewhere
   RopeScaling rope_scaling;
-  std::int64_t sliding_window_width = 0;    ///< keys that a query attends to; 0: all
-  std::int64_t sliding_window_pattern = 0;  ///< every n-th layer has no window; 0: none
-  double attention_scale = 0;               ///< factor of scores; 0: 1 / √head_dim()
-  double attention_logit_softcap = 0;       ///< c: scores become c·tanh(score / c); 0: none
-  double output_logit_softcap = 0;          ///< likewise, for the logits of the output
-  double embedding_scale = 1;               ///< factor of token embeddings
+  std::int64_t sliding_window_width = 0;        ///< keys that a query attends to; 0: all
+  std::int64_t sliding_window_pattern = 0;      ///< every n-th layer has no window; 0: none
+  std::int64_t sliding_window_first_layer = 0;  ///< layers before this one have no window
+  double attention_scale = 0;                   ///< factor of scores; 0: 1 / √head_dim()
+  double attention_logit_softcap = 0;  ///< c: scores become c·tanh(score / c); 0: none
+  double output_logit_softcap = 0;     ///< likewise, for the logits of the output
+  double embedding_scale = 1;          ///< factor of token embeddings
   Activation activation = Activation::gelu;
 
   bool gpt_j_residual = false;  ///< x + attn(ln1 x) + mlp(ln2 x)
@@ -126,7 +127,8 @@ struct ModelConfig {
   /// The window of a layer; 0: all keys.
   [[nodiscard]] std::int64_t window_of(std::int64_t layer) const {
     const std::int64_t n = sliding_window_pattern;
-    return n > 0 && (layer + 1) % n == 0 ? 0 : sliding_window_width;
+    const bool whole = layer < sliding_window_first_layer || (n > 0 && (layer + 1) % n == 0);
+    return whole ? 0 : sliding_window_width;
   }
   /// Entries of a head that rotary embedding turns.
   [[nodiscard]] std::int64_t rotary_dims() const {

@@ -78,6 +78,8 @@ class Chunk {
     query_ =
         queries_.row(task.sequence, query_column(s, task.group, 0), s.queries_per_kv * dim) *
         scale;
+    packed_.resize(static_cast<std::size_t>(packed_elements<T>(s.queries_per_kv, dim)));
+    pack_rows<T>(RowsAt<T>{query_.data(), dim}, s.queries_per_kv, dim, packed_.data());
     for (std::int64_t q = 0; q < s.queries_per_kv; ++q) {
       T* to = partial + q * form_.stride;
       std::fill(to, to + form_.width, T{0});
@@ -86,8 +88,8 @@ class Chunk {
     }
     for (std::int64_t at = 0; at < task.keys; at += kBlock) {
       const std::int64_t n = std::min(kBlock, task.keys - at);
-      dots(RowsAt<T>{query_.data(), dim}, s.queries_per_kv, RowsAt<W>{keys + at * dim, dim}, n,
-           dim, scores_.data(), kBlock);
+      dots(packed_.data(), s.queries_per_kv, RowsAt<W>{keys + at * dim, dim}, n, dim,
+           scores_.data(), kBlock);
       for (std::int64_t q = 0; q < s.queries_per_kv; ++q) {
         Row<T> scores(scores_.data() + q * kBlock, n);
         finish(scores, task, task.group * s.queries_per_kv + q, task.first + at);
@@ -148,6 +150,7 @@ class Chunk {
   const Partial<T>& form_;
   Source<T> queries_;
   Eigen::Array<T, 1, Eigen::Dynamic> query_;
+  std::vector<T> packed_;
   std::vector<T> scores_;
 };
 

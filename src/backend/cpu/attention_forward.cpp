@@ -2,7 +2,9 @@
 // Rotary embedding, and attention's forward pass: one task per (sequence, head, query tile).
 #include <cmath>
 #include <limits>
+#include <vector>
 
+#include "attention_products.hpp"
 #include "attention_tiles.hpp"
 #include "kernels.hpp"
 
@@ -41,36 +43,79 @@ void CpuKernels::run(Stream&, const ops::Rotary& op) {
 
 namespace {
 
-/// State of one thread: windows, and the online softmax of one tile of queries.
+/// State of one thread: windows, and the online softmax of one tile of queries. Scores have a
+/// row for each key, which puts queries side by side in vectors.
 template <class T>
 struct ForwardTile {
-  ForwardTile(const ConstView& qkv, const View& out)
-      : queries(qkv), keys(qkv), values(qkv), result(out) {}
+  ForwardTile(const ConstView& qkv, const View& out, std::int64_t head_dim)
+      : queries(qkv),
+        keys(qkv),
+        values(qkv),
+        result(out),
+        dim(head_dim),
+        width(in_panels<T>(head_dim)),
+        query(static_cast<std::size_t>(kQueryTile * dim)),
+        value(static_cast<std::size_t>(kKeyTile * width)),
+        sum(kQueryTile, width) {}
 
   Source<T> queries;
   Source<T> keys;
   Source<T> values;
   Target<T> result;
-  Matrix<T> query;
-  Matrix<T> scores;
-  Matrix<T> factors;  ///< dropout mask / (1 − p)
-  Matrix<T> sum;      ///< Σ P V so far, relative to `max`
-  Eigen::Array<T, Eigen::Dynamic, 1> max;
-  Eigen::Array<T, Eigen::Dynamic, 1> total;
+  std::int64_t dim;
+  std::int64_t width;    ///< dim in whole panels
+  std::vector<T> query;  ///< panels of queries, scaled
+  Matrix<T> key;
+  std::vector<T> value;  ///< panels
+  Matrix<T> scores;      ///< [keys, kQueryTile]
+  Matrix<T> factors;     ///< dropout mask / (1 − p)
+  Matrix<T> sum;         ///< Σ P V so far, relative to `max`
+  Eigen::Array<T, 1, Eigen::Dynamic> max;
+  Eigen::Array<T, 1, Eigen::Dynamic> total;
+
+  void begin(std::int64_t row, std::int64_t n, std::int64_t column, T scale) {
+    fill_panels<T>(queries.tile(row, n, column, dim), true, query.data());
+    for (T& x : query) x *= scale;
+    sum.setZero();
+    total.setZero(n);
+    max.setConstant(n, -std::numeric_limits<T>::infinity());
+  }
+
+  void multiply_keys(std::int64_t row, std::int64_t count, std::int64_t column) {
+    key = keys.tile(row, count, column, dim);
+    scores.resize(count, kQueryTile);
+    multiply_panels<T>({key.data(), dim, 1}, count, query.data(), max.size(), dim,
+                       scores.data(), kQueryTile, false);
+  }
+
+  void add_values(std::int64_t row, std::int64_t column) {
+    fill_panels<T>(values.tile(row, scores.rows(), column, dim), false, value.data());
+    multiply_panels<T>({scores.data(), 1, kQueryTile}, max.size(), value.data(), dim,
+                       scores.rows(), sum.data(), width, true);
+  }
 
   /// Turns scores into exponentials relative to the new maximum, and rescales earlier sums.
   void absorb_scores() {
-    for (std::int64_t i = 0; i < scores.rows(); ++i) {
-      auto line = scores.row(i).array();
-      const T m = std::max(max[i], line.maxCoeff());
-      // A query has seen no key yet if all keys so far are of other documents.
-      const T base = m == -std::numeric_limits<T>::infinity() ? T{0} : m;
-      const T shrink = std::exp(max[i] - base);
-      line = (line - base).exp();
-      total[i] = total[i] * shrink + line.sum();
-      sum.row(i) *= shrink;
-      max[i] = m;
+    const std::int64_t n = max.size();
+    Eigen::Array<T, 1, Eigen::Dynamic, Eigen::RowMajor, 1, kQueryTile> most = max;
+    for (std::int64_t j = 0; j < scores.rows(); ++j) {
+      most = most.max(scores.row(j).head(n).array());
     }
+    // A query has seen no key yet if all keys so far are of other documents.
+    const Eigen::Array<T, 1, Eigen::Dynamic, Eigen::RowMajor, 1, kQueryTile> base =
+        (most == -std::numeric_limits<T>::infinity()).select(T{0}, most);
+    const Eigen::Array<T, 1, Eigen::Dynamic, Eigen::RowMajor, 1, kQueryTile> shrink =
+        (max - base).exp();
+    total *= shrink;
+    for (std::int64_t j = 0; j < scores.rows(); ++j) {
+      auto line = scores.row(j).head(n).array();
+      line = (line - base).exp();
+      total += line;
+    }
+    for (std::int64_t i = 0; i < n; ++i) {
+      if (shrink[i] != T{1}) sum.row(i) *= shrink[i];
+    }
+    max = most;
   }
 };
 
@@ -85,32 +130,28 @@ void forward_tile(const ops::AttentionForward& op, TilePlace at, ForwardTile<T>&
   const std::int64_t dim = shape.head_dim;
   const std::int64_t group = at.head / shape.queries_per_kv;
   const std::int64_t column = query_column(shape, group, at.head % shape.queries_per_kv);
-  tile.query.noalias() = tile.queries.tile(row + at.query, n, column, dim) * scores.scale();
-  tile.sum.setZero(n, shape.head_dim);
-  tile.total.setZero(n);
-  tile.max.setConstant(n, -std::numeric_limits<T>::infinity());
+  tile.begin(row + at.query, n, column, scores.scale());
   at.key = first_keys.first_tile(at.sequence, at.query);
   for (; at.key < at.query + n; at.key += kKeyTile) {
     const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
-    const auto key = tile.keys.tile(row + at.key, keys, key_column(shape, group), dim);
-    tile.scores.noalias() = tile.query * key.transpose();
-    scores.finish(tile.scores, at);
+    tile.multiply_keys(row + at.key, keys, key_column(shape, group));
+    auto by_query = tile.scores.leftCols(n).transpose();
+    scores.finish(by_query, at);
     const bool masked = is_masked(first_keys, at, n, keys);
-    if (masked) fill_masked(tile.scores, first_keys, at, -std::numeric_limits<T>::infinity());
+    if (masked) fill_masked(by_query, first_keys, at, -std::numeric_limits<T>::infinity());
     tile.absorb_scores();
-    if (masked) fill_masked(tile.scores, first_keys, at, T{0});
+    if (masked) fill_masked(by_query, first_keys, at, T{0});
     if (dropout.probability > 0) {
       dropout_factors(tile.factors, n, keys, shape, dropout, at);
-      tile.scores.array() *= tile.factors.leftCols(keys).array();
+      by_query.array() *= tile.factors.leftCols(keys).array();
     }
-    tile.sum.noalias() +=
-        tile.scores * tile.values.tile(row + at.key, keys, value_column(shape, group), dim);
+    tile.add_values(row + at.key, value_column(shape, group));
   }
   auto result = tile.result.tile(row + at.query, n, at.head * dim, dim);
   T* log_sum =
       op.lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
   for (std::int64_t i = 0; i < n; ++i) {
-    result.row(i) = tile.sum.row(i) / tile.total[i];
+    result.row(i) = tile.sum.row(i).head(dim) / tile.total[i];
     log_sum[i] = tile.max[i] + std::log(tile.total[i]);
   }
   tile.result.store();
@@ -125,7 +166,7 @@ void CpuKernels::run(Stream&, const ops::AttentionForward& op) {
     const std::int64_t tasks = shape.batch * shape.heads() * tiles;
 #pragma omp parallel if (tasks > 1)
     {
-      ForwardTile<T> tile(op.qkv, op.out);
+      ForwardTile<T> tile(op.qkv, op.out, shape.head_dim);
 #pragma omp for schedule(dynamic)
       for (std::int64_t task = 0; task < tasks; ++task) {
         // Start with the longest rows of keys, which leaves short tasks for the end.

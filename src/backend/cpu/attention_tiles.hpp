@@ -71,9 +71,10 @@ class Scores {
   [[nodiscard]] T scale() const { return scale_; }
   [[nodiscard]] bool capped() const { return cap_ > T{0}; }
 
-  /// Turns products times scale() into scores. With a cap, `slope` (if given) receives the
-  /// cap's derivative.
-  void finish(Matrix<T>& products, const TilePlace& at, Matrix<T>* slope = nullptr) const {
+  /// Turns products times scale() into scores; `products` has a row for each query. With a cap,
+  /// `slope` (if given) receives the cap's derivative.
+  template <class Products>
+  void finish(Products& products, const TilePlace& at, Matrix<T>* slope = nullptr) const {
     if (capped()) {
       products.array() = (products.array() / cap_).tanh();
       if (slope != nullptr) *slope = (T{1} - products.array().square()).matrix();
@@ -106,8 +107,8 @@ inline bool is_masked(const FirstKeys& first_keys, const TilePlace& at, std::int
 /// Sets the entries of keys after their query or of other documents: scores to −inf before the
 /// exponential, and its results to 0. Eigen's exp(−inf) is the least normal number on some
 /// processors.
-template <class T>
-void fill_masked(Matrix<T>& scores, const FirstKeys& first_keys, const TilePlace& at, T value) {
+template <class Scores, class T>
+void fill_masked(Scores& scores, const FirstKeys& first_keys, const TilePlace& at, T value) {
   for (std::int64_t i = 0; i < scores.rows(); ++i) {
     const std::int64_t visible = at.query + i - at.key + 1;
     const std::int64_t hidden = first_keys(at.sequence, at.query + i) - at.key;

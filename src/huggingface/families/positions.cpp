@@ -171,18 +171,26 @@ Rule switched_window() {
             const std::int64_t width = none ? 0 : config.count("sliding_window", kUsual);
             const double without = config.number("max_window_layers", 28);
             const bool slides = used && !none && without < static_cast<double>(layers);
-            TRM_REQUIRE(!slides || without == 0,
-                        "{}: use_sliding_window with max_window_layers {} of {} layers gives "
-                        "some layers a window; all or none can have one here",
-                        config.where(), without, layers);
-            require_layers(config, sliding, slides);
-            if (slides) keys["sliding_window_width"] = width;
+            const std::int64_t first = slides ? static_cast<std::int64_t>(without) : layers;
+            TRM_REQUIRE(!slides || (without >= 0 && static_cast<double>(first) == without),
+                        "{}: max_window_layers {} is no number of layers", config.where(),
+                        without);
+            for (std::int64_t i = 0; i < std::ssize(sliding); ++i) {
+              TRM_REQUIRE(sliding[static_cast<std::size_t>(i)] == (i >= first),
+                          "{}: layer_types gives layer {} another attention than "
+                          "use_sliding_window and max_window_layers do",
+                          config.where(), i);
+            }
+            if (!slides) return;
+            keys["sliding_window_width"] = width;
+            keys["sliding_window_first_layer"] = first;
           },
           [](const Keys& keys, OrderedJson& config) {
             const std::int64_t width = whole(keys, "sliding_window_width", 0);
             config["use_sliding_window"] = width > 0;
             config["sliding_window"] = width > 0 ? OrderedJson(width) : OrderedJson(nullptr);
-            config["max_window_layers"] = width > 0 ? 0 : whole(keys, "num_layers", 0);
+            config["max_window_layers"] =
+                whole(keys, width > 0 ? "sliding_window_first_layer" : "num_layers", 0);
           }};
 }
 

@@ -56,6 +56,8 @@ CASES = {
         "yarn", factor=4.0, original_max_position_embeddings=4))),
     "mistral": ("MistralConfig", dict(GROUPED, head_dim=6, sliding_window=5)),
     "qwen2": ("Qwen2Config", GROUPED),
+    "qwen2_window": ("Qwen2Config", dict(GROUPED, use_sliding_window=True, sliding_window=5,
+                                         max_window_layers=1)),
     "qwen3": ("Qwen3Config", dict(GROUPED, head_dim=10)),
     "olmo2": ("Olmo2Config", dict(GROUPED, eos_token_id=0, pad_token_id=None)),
     "gemma": ("GemmaConfig", dict(GROUPED, head_dim=6, **TWO)),
