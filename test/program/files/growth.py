@@ -64,7 +64,7 @@ class Growth(Runs):
         self.assertIn("the moving average of its weights", said)
         program.run_well(1, "convert", averaged, imported)
         names = 0
-        for name, array in program.read_checkpoint(imported).items():
+        for name, array in program.read_checkpoint(imported / "global_step0").items():
             if not name.startswith("model/"):
                 continue
             names += 1
