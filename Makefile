@@ -98,7 +98,7 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 deps:  ## installs jobs/debian-packages.txt on Debian; elsewhere prints the list
-	@jobs/install-deps.sh build data analysis $(if $(filter lint format,$(MAKECMDGOALS)),lint) \
+	@jobs/install-deps.sh build data analysis $(if $(filter lint format test-all,$(MAKECMDGOALS)),lint) \
 	  $(if $(filter test test-all,$(MAKECMDGOALS)),test)
 
 format: $(DEPS)  ## formats the C++ sources in place

@@ -4,7 +4,7 @@
 read once a folder instead of once a file. Files that give a name again are looked at apart
 from the others. Tests are left out: they are mostly Boost's macros.
 
-  tidy.py BUILD_FOLDER [JOBS]
+  tidy.py BUILD_FOLDER [JOBS [CHECKS]]    # CHECKS instead of those of .clang-tidy
 """
 import collections
 import json
@@ -25,18 +25,25 @@ COLLISION = re.compile(
 NOISE = re.compile(r"^\d+ (warnings?|errors?).* generated\.$|^(Suppressed|Use -)")
 
 
+def united(file):
+    """The sources that CMake compiles at once: TRIREME_UNITY."""
+    included = re.findall(r'^#include "(.*)"$', file.read_text(encoding="utf-8"), re.M)
+    return [Path(name).resolve() for name in included]
+
+
 def commands(build):
     """{a file of src/: its compiler's words}, without a precompiled header."""
     found = {}
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
-        file = (Path(entry["directory"]) / entry["file"]).resolve()
-        if file.suffix != ".cpp" or SOURCE / "src" not in file.parents:
-            continue
+        compiled = (Path(entry["directory"]) / entry["file"]).resolve()
         words = shlex.split(entry["command"])
         words = words[: words.index("-o")] + words[words.index("-c") :]
         for i in [i for i, w in enumerate(words) if w.endswith("cmake_pch.hxx")]:
             words[i - 1 : i + 1] = ["", ""]
-        found.setdefault(file, [w for w in words if w not in ("", "-c", str(file))])
+        words = [w for w in words if w not in ("", "-c", str(compiled))]
+        for file in united(compiled) if compiled.parent.name == "Unity" else [compiled]:
+            if file.suffix == ".cpp" and SOURCE / "src" in file.parents:
+                found.setdefault(file, words)
     # What stands in where a library is missing is compiled elsewhere, with no flags of its own.
     plain = next(w for f, w in sorted(found.items()) if f.parent.name == "comm")
     for file in SOURCE.glob("src/backend/**/no_*/*.cpp"):
@@ -55,12 +62,12 @@ def groups(files):
 
 
 def check(tidy, folder, files, words):
-    """Whether these files are good, and what clang-tidy says of them."""
+    """Whether these files are good, and what clang-tidy, a command, says of them."""
     name = "_".join(files[0].relative_to(SOURCE).with_suffix("").parts)
     together = folder / f"{name}.cpp"
     together.write_text("".join(f'#include "{f}"  // NOLINT\n' for f in files), "utf-8")
     done = subprocess.run(
-        [tidy, "--quiet", f"--config-file={SOURCE / '.clang-tidy'}", str(together), "--",
+        [*tidy, "--quiet", f"--config-file={SOURCE / '.clang-tidy'}", str(together), "--",
          *words[1:], "-Wno-unknown-warning-option", "-Wno-shadow"],
         capture_output=True, text=True, check=False, cwd=SOURCE)
     collisions = {Path(m[1]) for m in COLLISION.finditer(done.stdout)}
@@ -80,7 +87,8 @@ def main():
     folder = build / "tidy"
     folder.mkdir(exist_ok=True)
     files = commands(build)
-    tidy = os.environ.get("CLANG_TIDY", "clang-tidy-16")
+    tidy = [os.environ.get("CLANG_TIDY", "clang-tidy-16")]
+    tidy += [f"--checks=-*,{checks}" for checks in sys.argv[3:4]]
     with ThreadPoolExecutor(jobs) as pool:
         results = list(pool.map(lambda g: check(tidy, folder, g, files[g[0]]), groups(files)))
     for _, text in results:

@@ -14,7 +14,7 @@ FILE = "metrics.h5"
 # The seconds of a step by phase, datasets of /train, in the order of a step.
 PHASES = ("data", "forward", "backward", "reduce", "pipeline_wait", "optimizer", "checkpoint")
 SERIES = ("train", "valid", "test", "checkpoints")  # groups that grow along the run
-TABLES = ("plan", "ranks", "timeline")
+TABLES = ("plan", "schedule", "ranks", "timeline")
 
 # How to get the data that a run lacks.
 _NEWER = "builds of Trireme older than this folder don't write it: train with a present one"
@@ -44,10 +44,11 @@ class Run:
     step_seconds, tokens_per_second, tflops_per_rank and PHASES, in seconds), `valid` and `test`
     (iteration, loss, perplexity), `checkpoints` (iteration, bytes and seconds), `starts` (the
     iteration where each start began, and what the file says of it), `plan` (by pipeline stage:
-    parameters, and bytes), `ranks` (by rank: host, device, mesh indices, bytes, seconds; its
-    `phases` is [ranks, 7]) and `timeline` (spans of traced steps: iteration, rank, phase,
-    micro_batch, chunk, start and seconds). `timeline_phases` holds the names that the column
-    `phase` counts. `attributes` holds the file's own attributes.
+    parameters, and bytes), `schedule` (iteration, learning_rate, batch and sequence_length of
+    the whole run, as the deck plans them), `ranks` (by rank: host, device, mesh indices, bytes,
+    seconds; its `phases` is [ranks, 7]) and `timeline` (spans of traced steps: iteration, rank,
+    phase, micro_batch, chunk, start and seconds). `timeline_phases` holds the names that the
+    column `phase` counts. `attributes` holds the file's own attributes.
     """
 
     def __init__(self, place):

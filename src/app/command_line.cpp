@@ -260,6 +260,8 @@ void CommandLine::add_convert() {
       ->add_option("--family", options.model_type,
                    "The model_type to write, such as mistral; by default the first that fits")
       ->type_name("NAME");
+  convert->add_flag("--ema", options.averages,
+                    "Writes the moving average of a checkpoint's weights (key ema)");
   convert->add_flag("--adapters", options.adapters,
                     "Writes a checkpoint's adapters alone, as PEFT loads them; otherwise they "
                     "are merged into the weights");

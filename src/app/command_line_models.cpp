@@ -52,6 +52,8 @@ void CommandLine::add_generate() {
       ->capture_default_str();
   generate->add_flag("--logprobs", c.log_probabilities,
                      "Adds each token and its log-probability to the answers");
+  generate->add_flag("--ema", c.averages,
+                     "Takes the moving average of a checkpoint's weights (key ema)");
   generate->add_flag("--recompute", c.recompute,
                      "Keeps no cache of keys and values: slower, and takes less memory");
   add_loudness(*generate);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "trireme/checkpoint/averaged_weights.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/checkpoint/weight_writer.hpp"
 #include "trireme/core/clock.hpp"
@@ -74,6 +75,7 @@ class Report {
 void to_checkpoint(const ConvertModelOptions& options) {
   TRM_REQUIRE(!options.adapters, "--adapters: {} is no checkpoint of a run with adapters",
               options.from);
+  TRM_REQUIRE(!options.averages, "--ema: {} is no checkpoint of a run with ema", options.from);
   TRM_REQUIRE(options.model_type.empty(),
               "--family is for folders that are written; {} says its own", options.from);
   huggingface::ModelFolder source(options.from);
@@ -128,7 +130,7 @@ huggingface::TokenizerToWrite tokenizer_to_write(const RunState& state, const De
 }
 
 /// Writes the adapters of a checkpoint alone.
-void to_adapters(CheckpointReader& source, const Deck& deck,
+void to_adapters(WeightSource& source, const std::string& folder, const Deck& deck,
                  const ConvertModelOptions& options) {
   TRM_REQUIRE(options.most_bytes == ConvertModelOptions{}.most_bytes,
               "--max-shard-size has no meaning for --adapters: adapters are one file");
@@ -137,18 +139,21 @@ void to_adapters(CheckpointReader& source, const Deck& deck,
       source, deck,
       {.to = options.to, .model_type = options.model_type, .type = type_named(options.type)});
   log::info("{}: adapters of {} matrices of a {} model from {}, as PEFT has them, in {:.1f} s",
-            options.to, done.matrices, done.model_type, source.folder(), now() - begin);
+            options.to, done.matrices, done.model_type, folder, now() - begin);
 }
 
 void to_folder(const ConvertModelOptions& options) {
   CheckpointReader checkpoint(find_checkpoint(options.from));
   checkpoint.check_files();
   Deck deck = deck_of(checkpoint);
-  if (options.adapters) return to_adapters(checkpoint, deck, options);
-  MergedWeights merged(checkpoint, deck.model.lora);
+  std::optional<AveragedWeights> averages;
+  if (options.averages) averages.emplace(checkpoint, checkpoint.folder());
+  WeightSource& given = averages ? static_cast<WeightSource&>(*averages) : checkpoint;
+  if (options.adapters) return to_adapters(given, checkpoint.folder(), deck, options);
+  MergedWeights merged(given, deck.model.lora);
   const bool adapted = deck.model.lora.enabled();
   deck.model.lora = {};  // what is written has none
-  WeightSource& source = adapted ? static_cast<WeightSource&>(merged) : checkpoint;
+  WeightSource& source = adapted ? static_cast<WeightSource&>(merged) : given;
   huggingface::ExportOptions how{.to = options.to,
                                  .model_type = options.model_type,
                                  .type = type_named(options.type),
@@ -158,8 +163,9 @@ void to_folder(const ConvertModelOptions& options) {
   how.progress = [&](std::int64_t bytes) { report.update(bytes); };
   const auto tokenizer = tokenizer_to_write(checkpoint.state(), deck);
   const auto done = huggingface::write_model_folder(source, deck, tokenizer, how);
-  report.finish(fmt::format("{}: a {} model in {} from {}{}", options.to, done.model_type,
+  report.finish(fmt::format("{}: a {} model in {} from {}{}{}", options.to, done.model_type,
                             name_of(done.type), checkpoint.folder(),
+                            options.averages ? ", the moving average of its weights" : "",
                             adapted ? ", with its adapters merged" : ""));
   if (!done.tokenizer) {
     log::info("{}: no tokenizer is known; put its files into the folder", options.to);

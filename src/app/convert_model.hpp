@@ -13,6 +13,7 @@ struct ConvertModelOptions {
   std::string type;  ///< "float32", "bfloat16", "float16"; empty: the source's
   std::string most_bytes = "5GB";  ///< limit for each file of weights
   std::string model_type;          ///< "llama"; empty: the first that fits
+  bool averages = false;           ///< take the moving average of a checkpoint's weights
   bool adapters = false;           ///< write a checkpoint's adapters alone, as PEFT has them
 };
 

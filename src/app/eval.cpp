@@ -128,7 +128,7 @@ int eval(const DeckSource& source, const EvalOptions& options, const MpiSession&
   collectively(world, [&] {
     if (world.rank() == 0) evaluation.emplace(options);
   });
-  const OpenedModel model = open_model(source, world);
+  const OpenedModel model = open_model(source, world, options.averages);
   const Engine engine(model.deck, mpi);
   const Mesh mesh = engine.mesh(mesh_shape(model.deck, world.size()), world);
   Inference inference(engine.exec(), model.deck, mesh);

@@ -18,6 +18,7 @@ struct EvalOptions {
   std::int64_t length = 0;          ///< tokens that the model reads at once; 0: the deck's
   std::int64_t stride = 0;
   bool skip_ends = false;
+  bool averages = false;      ///< evaluate the moving average of the weights
   std::string by_document{};  ///< file for a line for each document; empty: none
 
   std::vector<std::string> tasks{};  ///< YAML files

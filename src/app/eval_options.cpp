@@ -75,6 +75,8 @@ void CommandLine::add_eval_data(CLI::App& command) {
           "Measures each document by itself, and writes JSON lines of them to this file")
       ->type_name(kFileValue)
       ->needs(data);
+  command.add_flag("--ema", options.averages,
+                   "Evaluates the moving average of a checkpoint's weights (key ema)");
   command
       .add_flag("--skip-ends", options.skip_ends,
                 "Leaves out how well the model predicts the ends of documents")

@@ -333,7 +333,7 @@ class GenerateRun {
 }  // namespace
 
 int generate(const DeckSource& source, const GenerateCommand& command, const MpiSession& mpi) {
-  const OpenedModel model = open_model(source, mpi.world());
+  const OpenedModel model = open_model(source, mpi.world(), command.averages);
   return GenerateRun(model, command, mpi).run();
 }
 

@@ -25,6 +25,7 @@ struct GenerateCommand {
   std::optional<std::int64_t> num_samples{};
   std::optional<std::uint64_t> seed{};
   std::vector<std::string> stops{};
+  bool averages = false;  ///< take the moving average of the weights
   std::int64_t batch = 16;
   bool chats = false;
   std::string chat{};  ///< name of a template; empty: the one that the tokenizer's marks fit

@@ -28,6 +28,7 @@ constexpr std::size_t kLong = 1 << 20;  // bytes of text of one sample
 /// before. Without metrics, the batch size of the deck decides.
 std::int64_t samples_before(const std::string& run, const Deck& deck, std::int64_t step) {
   const std::string path = run + "/metrics.h5";
+  const BatchRamp ramp = batch_ramp(deck);
   std::error_code code;
   if (std::filesystem::exists(path, code)) {
     const h5::File file(path, h5::Mode::read);
@@ -45,14 +46,14 @@ std::int64_t samples_before(const std::string& run, const Deck& deck, std::int64
       if (before != iteration.end()) {
         return samples[static_cast<std::size_t>(before - iteration.begin())];
       }
-      if (row != iteration.end()) {
+      if (row != iteration.end() && !ramp.grows()) {
         return samples[static_cast<std::size_t>(row - iteration.begin())] -
                deck.train_batch_size;
       }
     }
   }
   log::info("{} has no row of iteration {}: the batch size of the deck is used", path, step);
-  return (step - 1) * deck.train_batch_size;
+  return ramp.advance(0, step - 1);
 }
 
 /// The document that holds a token. Empty documents begin at the place of the next one, and the
@@ -121,17 +122,20 @@ void inspect_step(const std::string& run, std::int64_t step, std::int64_t sample
   TRM_REQUIRE(deck, "{}: there is no deck.yml of a run, which --step needs", run);
   TRM_REQUIRE(step >= 1 && step <= deck->train_iters, "--step {}: the run has steps 1 to {}",
               step, deck->train_iters);
-  TRM_REQUIRE(sample < deck->train_batch_size, "--sample {}: a step has samples 0 to {}",
-              sample, deck->train_batch_size - 1);
   const auto samples = open_samples(*deck, Part::train, DocumentCheck::none);
   TRM_REQUIRE(samples, "{}: the run's deck names no training data", run);
-  const auto first = static_cast<std::uint64_t>(samples_before(run, *deck, step));
-  log::info("step {}: samples {} to {} of {} tokens", step, first,
-            first + static_cast<std::uint64_t>(deck->train_batch_size) - 1,
-            samples->seq_length());
+  const std::int64_t before = samples_before(run, *deck, step);
+  const std::int64_t batch = batch_ramp(*deck).batch_after(before);
+  TRM_REQUIRE(sample < batch, "--sample {}: this step has samples 0 to {}", sample, batch - 1);
+  const auto first = static_cast<std::uint64_t>(before);
+  const std::int64_t used = curriculum_length(deck->curriculum, samples->seq_length(), step);
+  log::info("step {}: samples {} to {} of {} tokens{}", step, first,
+            first + static_cast<std::uint64_t>(batch) - 1, samples->seq_length(),
+            used < samples->seq_length() ? fmt::format(", of which the first {} are used", used)
+                                         : "");
   // One for each file that the step reads; null where its text cannot be known.
   std::vector<std::optional<std::unique_ptr<Tokenizer>>> tokenizers;
-  for (std::int64_t i = 0; i < deck->train_batch_size; ++i) {
+  for (std::int64_t i = 0; i < batch; ++i) {
     if (sample >= 0 && i != sample) continue;
     const std::size_t file = samples->place(first + static_cast<std::uint64_t>(i)).file;
     if (tokenizers.size() <= file) tokenizers.resize(file + 1);

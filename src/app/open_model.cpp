@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "trireme/checkpoint/averaged_weights.hpp"
 #include "trireme/checkpoint/folder.hpp"
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/comm/collectively.hpp"
@@ -50,6 +51,7 @@ Deck without_batch(Deck deck) {
   deck.train_batch_size = 0;
   deck.train_micro_batch_size_per_gpu = 1;
   deck.gradient_accumulation_steps = 1;
+  stop_growth(deck);
   deck.zero = {};
   deck.cuda_graphs = false;
   return deck;
@@ -157,7 +159,7 @@ Found find(const DeckSource& source, int ranks) {
 
 }  // namespace
 
-OpenedModel open_model(const DeckSource& source, Communicator& world) {
+OpenedModel open_model(const DeckSource& source, Communicator& world, bool averages) {
   Found found = collectively(
       world, [&] { return world.rank() == 0 ? find(source, world.size()) : Found{}; });
   for (std::string* text :
@@ -172,6 +174,10 @@ OpenedModel open_model(const DeckSource& source, Communicator& world) {
       model.weights = std::make_unique<huggingface::ModelFolder>(found.folder);
     } else {
       model.weights = std::make_unique<CheckpointReader>(found.folder);
+    }
+    if (averages) {
+      model.under = std::move(model.weights);
+      model.weights = std::make_unique<AveragedWeights>(*model.under, found.folder);
     }
     if (!found.tokenizer.kind.empty()) {
       model.tokenizer = make_tokenizer(found.tokenizer.kind, found.tokenizer.definition);

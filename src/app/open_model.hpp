@@ -17,6 +17,7 @@ namespace trireme {
 struct OpenedModel {
   Deck deck;                              ///< resolved for these ranks
   std::unique_ptr<WeightSource> weights;  ///< this rank's own
+  std::unique_ptr<WeightSource> under;    ///< what `weights` may read from
   std::unique_ptr<Tokenizer> tokenizer;   ///< null if none is known
   std::string folder;                     ///< where the weights are
 };
@@ -30,8 +31,10 @@ struct OpenedModel {
 ///   Hugging Face's folder
 ///               its weights, with the deck that `trireme deck` prints
 /// Overrides are laid over the deck. The tokenizer is the checkpoint's, unless overrides
-/// name one, or else that of the deck or its data. Throws Error on all ranks. Collective.
-[[nodiscard]] OpenedModel open_model(const DeckSource& source, Communicator& world);
+/// name one, or else that of the deck or its data. With `averages`, the weights are their
+/// moving average, which the checkpoint must hold. Throws Error on all ranks. Collective.
+[[nodiscard]] OpenedModel open_model(const DeckSource& source, Communicator& world,
+                                     bool averages = false);
 
 /// The tokenizer. Throws Error that says what to set if none is known.
 [[nodiscard]] const Tokenizer& require_tokenizer(const OpenedModel& model);

@@ -127,6 +127,7 @@ class TrainRun {
       metrics_.emplace(deck_.run_folder() + "/metrics.h5", iteration_,
                        run_attributes(deck_, mesh_.shape));
       metrics_->set_plan(plan_.stages);
+      metrics_->set_schedule(deck_);
       metrics_->add(StartRecord{.iteration = iteration_,
                                 .time = seconds_since_1970(),
                                 .mesh = mesh_.shape,
@@ -173,15 +174,17 @@ class TrainRun {
     for (const auto begin = iteration_; iteration_ < deck_.train_iters && !leaving_;) {
       if (log_->traces(iteration_ + 1)) begin_trace();
       watch_.begin_step(iteration_ + 1);
+      const auto first = static_cast<std::uint64_t>(samples_);
       std::vector<std::int32_t> tokens = take_tokens();
       known_.claim.require_not_lost();
       engine_.profile(deck_, iteration_ + 1);
-      trainer_.step(iteration_ + 1, static_cast<std::uint64_t>(samples_), std::move(tokens));
+      trainer_.step(iteration_ + 1, first, std::move(tokens));
       watch_.end_step();
       // The first step is longer than others.
       if (iteration_ > begin) stop_.report_long_steps(watch_.step_seconds(), saves());
       ++iteration_;
-      samples_ += deck_.train_batch_size;
+      samples_before_ = samples_;
+      samples_ += trainer_.layout().samples_from(first);
       between_steps();
       if (!bar) continue;
       bar->set_news(log_->news());
@@ -192,7 +195,7 @@ class TrainRun {
   /// If the run is asked to stop while the tokens don't come, the step is given up.
   std::vector<std::int32_t> take_tokens() {
     const auto scope = clock_.scope(Phase::data);
-    auto next = tokens_.next([this] { return stop_.asked(saves()); });
+    auto next = tokens_.next(samples_, [this] { return stop_.asked(saves()); });
     if (!next.came) watch_.give_up();
     return std::move(next.tokens);
   }
@@ -275,7 +278,7 @@ class TrainRun {
     log::info("iteration {} is given up, because the run would be ended before it is done",
               iteration_);
     --iteration_;
-    samples_ -= deck_.train_batch_size;
+    samples_ = samples_before_;
   }
 
   /// Adds collected steps, with their times, to the log and the metrics.
@@ -283,9 +286,7 @@ class TrainRun {
     if (collected_.empty()) return;
     const auto times = clock_.take();
     for (std::size_t i = 0; i < collected_.size(); ++i) {
-      const std::int64_t behind = iteration_ - collected_[i].iteration;
-      log_->add(samples_ - behind * deck_.train_batch_size, collected_[i],
-                i < times.size() ? times[i] : StepTime{});
+      log_->add(collected_[i], i < times.size() ? times[i] : StepTime{});
     }
     collected_.clear();
   }
@@ -354,6 +355,7 @@ class TrainRun {
   RunPosition begin_;
   std::int64_t iteration_ = 0;
   std::int64_t samples_ = 0;
+  std::int64_t samples_before_ = 0;             ///< before the last step
   std::vector<Trainer::StepResult> collected_;  ///< not yet recorded
   bool leaving_ = false;                        ///< end before the last iteration
   bool gave_up_ = false;                        ///< the last step doesn't count

@@ -11,24 +11,26 @@ void TrainTokens::open() { data_ = open_samples(deck_, Part::train, DocumentChec
 std::string TrainTokens::text() const {
   return fmt::format("{} tokens, {} samples an epoch; {} iterations are {:.2f} epochs",
                      data_->tokens(), data_->samples_per_epoch(), deck_.train_iters,
-                     static_cast<double>(deck_.train_iters * deck_.train_batch_size) /
+                     static_cast<double>(layout_.advance(0, deck_.train_iters)) /
                          static_cast<double>(data_->samples_per_epoch()));
 }
 
 void TrainTokens::start(std::int64_t samples) {
   if (!data_) return;
   const auto runs = [this, samples](std::int64_t step) {
-    return layout_.runs(static_cast<std::uint64_t>(samples + step * deck_.train_batch_size));
+    return layout_.runs(static_cast<std::uint64_t>(layout_.advance(samples, step)));
   };
   prefetch_.emplace(*data_, runs, 0);
 }
 
-TrainTokens::Next TrainTokens::next(const std::function<bool()>& give_up) {
+TrainTokens::Next TrainTokens::next(std::int64_t samples,
+                                    const std::function<bool()>& give_up) {
   if (!prefetch_) return {};
   if (auto tokens = prefetch_->next(give_up)) return {std::move(*tokens), true};
-  std::int64_t samples = 0;
-  for (const SampleRun& run : layout_.runs(0)) samples += run.count;
-  const auto count = static_cast<std::size_t>(samples * (deck_.model.seq_length + 1));
+  std::int64_t mine = 0;
+  const auto first = static_cast<std::uint64_t>(samples);
+  for (const SampleRun& run : layout_.runs(first)) mine += run.count;
+  const auto count = static_cast<std::size_t>(mine * (deck_.model.seq_length + 1));
   return {std::vector<std::int32_t>(count), false};
 }
 

@@ -28,8 +28,9 @@ class TrainTokens {
     std::vector<std::int32_t> tokens;
     bool came = true;  ///< false: the tokens are zeros
   };
-  /// Waits for the tokens of the next step, until `give_up` returns true.
-  [[nodiscard]] Next next(const std::function<bool()>& give_up);
+  /// Waits for the tokens of the next step, until `give_up` returns true. The step begins with
+  /// sample number `samples`.
+  [[nodiscard]] Next next(std::int64_t samples, const std::function<bool()>& give_up);
 
  private:
   const Deck& deck_;

@@ -32,6 +32,10 @@ constexpr std::size_t kWorst = 10;  // rows printed without --all
 /// Checks on rank 0 what a verification needs. Unlike a run, it writes no files, and it can do
 /// without data.
 void check_deck(Deck& deck, LoadSource& load) {
+  const auto left_out = stop_growth(deck);
+  if (!left_out.empty()) {
+    log::info("verify compares whole steps, and leaves out {}", fmt::join(left_out, ", "));
+  }
   std::string data;
   if (names_data(deck)) data = check_training_data(deck);
   load = LoadSource(deck, data);

@@ -2,6 +2,7 @@
 // Runs steps, and measures their time and traffic.
 #include "timed_trainer.hpp"
 
+#include "trireme/core/log.hpp"
 #include "trireme/deck/tokenizer.hpp"
 
 namespace trireme {
@@ -11,6 +12,9 @@ Deck load_bench_deck(const DeckSource& source, Communicator& world) {
     take_vocabulary(d);
     TRM_REQUIRE(d.model.vocab_size > 0,
                 "bench makes its own tokens: set vocab_size or vocab_file in the deck");
+    const auto left_out = stop_growth(d);
+    if (left_out.empty()) return;
+    log::info("bench measures whole steps, and leaves out {}", fmt::join(left_out, ", "));
   });
 }
 

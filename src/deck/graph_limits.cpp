@@ -37,6 +37,9 @@ void check_graphs(const Deck& deck, const MeshShape& mesh) {
   add(deck.model.lora.enabled() && deck.model.lora.dropout > 0,
       fmt::format("lora.dropout: {} (random numbers differ each time)",
                   deck.model.lora.dropout));
+  add(!deck.rampup_batch_size.empty(), "rampup_batch_size (steps differ)");
+  add(deck.curriculum.enabled, "curriculum_learning (steps differ)");
+  add(deck.layer_drop.enabled, "progressive_layer_drop (micro-batches differ)");
   add(deck.loss_scale.enabled, "precision: fp16 (overflows are checked by micro-batch)");
   add(deck.types.gradient != accumulator_type(deck.types.compute),
       fmt::format("data_types.grad_accum_dtype: {} (the first micro-batch differs)",

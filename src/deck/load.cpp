@@ -2,6 +2,8 @@
 // Loads the deck, as every command with a deck does first.
 #include "trireme/deck/load.hpp"
 
+#include <algorithm>
+
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/core/printable.hpp"
@@ -78,6 +80,19 @@ void print_model(const Deck& deck, const MeshShape& mesh) {
   log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
             deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,
             deck.gradient_accumulation_steps, mesh.dp);
+  if (const auto& ramp = deck.rampup_batch_size; !ramp.empty()) {
+    log::info("         grows from {} by {} until {} samples are consumed; lr goes by samples",
+              ramp[0], ramp[1], ramp[2]);
+  }
+  if (const CurriculumConfig& c = deck.curriculum; c.enabled) {
+    log::info("         sequences grow from {} tokens at the first iteration to {} at the last",
+              curriculum_length(c, m.seq_length, 1),
+              curriculum_length(c, m.seq_length, std::max<std::int64_t>(1, deck.train_iters)));
+  }
+  if (const LayerDropConfig& drop = deck.layer_drop; drop.enabled) {
+    log::info("         the last layer processes a share of {:.3g} of micro-batches at the end",
+              layer_keep(drop, deck.train_iters));
+  }
 }
 
 }  // namespace trireme

@@ -211,6 +211,9 @@ void check_checkpoints(const Deck& deck) {
       "override_lr_scheduler contradicts use_checkpoint_lr_scheduler; keep one of them");
   TRM_REQUIRE(!deck.finetune || !deck.use_checkpoint_lr_scheduler,
               "finetune: true starts its own schedule: leave out use_checkpoint_lr_scheduler");
+  TRM_REQUIRE(
+      !deck.ema.enabled || !deck.no_save_optim,
+      "ema needs the state that no_save_optim: true doesn't save: leave one of them out");
   TRM_REQUIRE(!deck.finetune || !deck.load.empty(),
               "finetune: true needs load: the folder of the weights to start from");
 }
@@ -221,7 +224,10 @@ void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
   if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
-  if (deck.schedule.lr_decay_iters == 0) deck.schedule.lr_decay_iters = deck.train_iters;
+  const bool by_samples = !deck.rampup_batch_size.empty();  // see check_growth()
+  if (deck.schedule.lr_decay_iters == 0 && !by_samples) {
+    deck.schedule.lr_decay_iters = deck.train_iters;
+  }
 }
 
 std::array<double, 3> split_fractions(const std::string& split) {
@@ -250,6 +256,7 @@ void resolve(Deck& deck, int world_size) {
     deck::check_model(deck.model);
     resolve_batch(deck, mesh.dp);
     check_sizes(deck);
+    deck::check_growth(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_questions(deck);

@@ -24,14 +24,20 @@ namespace {
 
 std::int64_t signed_bytes(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
 
+/// The deck of a run's largest step.
+Deck largest_step(Deck deck) {
+  stop_growth(deck);
+  return deck;
+}
+
 /// A rank of a run whose other ranks do not exist.
 class DryRank {
  public:
   DryRank(const Deck& deck, const MeshShape& shape, const MeshIndex& at)
-      : deck_(deck),
+      : deck_(largest_step(deck)),
         world_(make_dry_communicator(rank_of(shape, at), shape.size(), others_)),
         mesh_(shape, at, *world_, groups(shape, at)),
-        trainer_(exec_, deck, mesh_, clock_) {
+        trainer_(exec_, deck_, mesh_, clock_) {
     if (deck.device == Deck::ComputeDevice::cuda) {
       workspace_.emplace(*device_, kCudaWorkspaceBytes);
     }
@@ -51,6 +57,7 @@ class DryRank {
       before = device_->memory();
       data_ = tensor_ = pipeline_ = {};
       (void)trainer_.step(1, 0, tokens);
+      trainer_.with_evaluated_values([] {});  // may take the moving average
     } while (device_->memory().reserved != before.reserved);
     const Trainer::StateBytes state = trainer_.state_bytes();
     const MemoryUse use = device_->memory();
@@ -97,7 +104,7 @@ class DryRank {
             .device_world = nullptr};
   }
 
-  const Deck& deck_;
+  const Deck deck_;
   Traffic data_;
   Traffic tensor_;
   Traffic pipeline_;

@@ -14,6 +14,7 @@
 
 #include "json.hpp"
 #include "tensor_names.hpp"
+#include "weight_files.hpp"
 
 namespace trireme::huggingface {
 
@@ -23,12 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMostBytes = 10'000'000;
 constexpr std::string_view kModel = "model/";
-constexpr std::string_view kWeight = ".weight";
-
-bool exists(const std::string& path) {
-  std::error_code code;
-  return fs::exists(path, code);
-}
 
 /// Fields that change nothing here: what the adapters were made for, or how they began.
 bool is_idle(const std::string& field) {

@@ -24,10 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kWeight = ".weight";
-
 /// "layers.0.attention.dense" for the stored array of this matrix's weight; else empty.
-std::string matrix_of(std::string_view stored) {
+std::string stored_matrix(std::string_view stored) {
   for (const std::string_view before : {"model/", "optimizer/master/"}) {
     if (stored.starts_with(before) && stored.ends_with(kWeight)) {
       stored.remove_prefix(before.size());
@@ -54,14 +52,14 @@ struct AdapterTensors {
 /// Adds A and B of the published matrix `name`, which is made as `map` says.
 void add(AdapterTensors& to, const WeightSource& source, const std::string& name,
          const TensorMap& map) {
-  const std::string matrix = matrix_of(map.runs.front().tensor);
+  const std::string matrix = stored_matrix(map.runs.front().tensor);
   if (!source.has(fmt::format("model/{}{}", matrix, kLoraA))) return;
   const std::string a = most_precise(source, fmt::format("{}{}", matrix, kLoraA));
   const std::string b = most_precise(source, fmt::format("{}{}", matrix, kLoraB));
   const Shape shape_a = source.global_shape(a);
   TensorMap rows_of_b{.shape = Shape{map.shape[map.transposed_here ? 1 : 0], shape_a[0]}};
   for (RowRun run : map.runs) {
-    TRM_REQUIRE(matrix_of(run.tensor) == matrix,
+    TRM_REQUIRE(stored_matrix(run.tensor) == matrix,
                 "{} is made of several matrices with adapters, and can't have one of its own: "
                 "merge the adapters (leave --adapters out)",
                 name);

@@ -8,6 +8,7 @@
 #include "trireme/huggingface/model_folder.hpp"
 
 #include "adapter_folder.hpp"
+#include "weight_files.hpp"
 
 namespace trireme::huggingface {
 
@@ -31,11 +32,6 @@ constexpr const char* kRun =
     "min_lr: 1.0e-6\n"
     "warmup: 0.03\n"
     "train_iters: 1000\n";
-
-bool exists(const std::string& path) {
-  std::error_code code;
-  return std::filesystem::exists(path, code);
-}
 
 /// A path as a text of YAML and JSON, in which read_deck() replaces nothing.
 std::string quoted(const std::string& path) {

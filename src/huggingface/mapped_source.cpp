@@ -13,7 +13,7 @@ namespace trireme::huggingface {
 
 namespace {
 
-constexpr std::int64_t kPieceElements = std::int64_t{1} << 22;
+constexpr std::int64_t kRegionElements = std::int64_t{1} << 22;
 
 /// The elements [run, cross] of a run: rows of it, and the other axis. `strides` are those in
 /// memory.
@@ -84,7 +84,7 @@ class Filling {
     const std::int64_t last = end <= run.here ? 0 : index_at(end);
     if (first >= last) return;
     const std::int64_t piece =
-        std::max<std::int64_t>(1, kPieceElements / (region_.columns * run.step_there));
+        std::max<std::int64_t>(1, kRegionElements / (region_.columns * run.step_there));
     for (std::int64_t i = first; i < last; i += piece) {
       add(run, i, std::min(piece, last - i));
     }

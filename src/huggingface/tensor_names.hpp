@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "trireme/checkpoint/weight_source.hpp"
@@ -13,6 +14,9 @@
 #include "mapped_source.hpp"
 
 namespace trireme::huggingface {
+
+/// The end of a matrix's name.
+inline constexpr std::string_view kWeight = ".weight";
 
 struct NamedShape {
   std::string name;

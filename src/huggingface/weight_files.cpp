@@ -19,11 +19,6 @@ constexpr std::int64_t kMostIndexBytes = 100'000'000;
 constexpr std::size_t kMostFiles = 10'000;
 constexpr std::size_t kMostName = 200;
 
-bool exists(const std::string& path) {
-  std::error_code code;
-  return std::filesystem::exists(path, code);
-}
-
 /// The file of each tensor, as the index says.
 std::map<std::string, std::string> read_index(const std::string& path) {
   const Json index = read_object(path, kMostIndexBytes);
@@ -49,6 +44,11 @@ std::map<std::string, std::string> read_index(const std::string& path) {
 }
 
 }  // namespace
+
+bool exists(const std::string& path) {
+  std::error_code code;
+  return std::filesystem::exists(path, code);
+}
 
 WeightFiles::WeightFiles(const std::string& folder) : folder_(folder) {
   const std::string single = fmt::format("{}/{}", folder_, kSingleFile);

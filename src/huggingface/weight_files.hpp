@@ -17,6 +17,9 @@ namespace trireme::huggingface {
 inline constexpr const char* kSingleFile = "model.safetensors";
 inline constexpr const char* kIndexFile = "model.safetensors.index.json";
 
+/// Whether a file or folder is there; false where it can't be seen.
+[[nodiscard]] bool exists(const std::string& path);
+
 class WeightFiles final : public WeightSource {
  public:
   /// Opens model.safetensors, or else the files that model.safetensors.index.json names. Reads

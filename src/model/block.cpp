@@ -19,6 +19,14 @@ Tensor joined(const Exec& ex, const ResidualStream& s) {
   return s.add;
 }
 
+/// x · factor, in memory of its own; x itself for the factor 1.
+Tensor times(const Exec& ex, const Tensor& x, double factor) {
+  if (factor == 1) return x;
+  Tensor y = ex.make(x.dtype(), x.shape());
+  ops::scale(ex, {.x = x, .factor = factor, .y = y});
+  return y;
+}
+
 }  // namespace
 
 Sublayer::Sublayer(std::vector<Part> parts, Norms norms, double dropout,
@@ -69,7 +77,7 @@ void Sublayer::feed(const Exec& ex, ResidualStream& in, Tape& tape, const Feed& 
   for (const Tensor& s : statistics) tape.put(s);
 }
 
-ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) {
+ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape, double factor) {
   // The next norm can apply dropout itself if no other branch and no collective comes between.
   const bool dropped_later = after_ || (parts_.size() == 1 && !out_.communicates());
   Tensor sum;
@@ -89,21 +97,23 @@ ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape) 
     sum = after_->forward(ex, sum, statistics);
     tape.put(statistics);
   }
+  if (factor != 1) ops::scale(ex, {.x = sum, .factor = factor, .y = sum});
   return {in.x, std::move(sum),
           dropped_later ? dropout_of(ex, 0, tape.micro_batch()) : Dropout{}};
 }
 
-void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape) {
+void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape, double factor) {
   if (after_) {  // the tape keeps the branches' result
-    (void)forward(ex, std::move(in), tape);
+    (void)forward(ex, std::move(in), tape, factor);
     return;
   }
   feed(ex, in, tape,
        [&](std::size_t i, const Tensor& input) { parts_[i].branch->record(ex, input, tape); });
 }
 
-Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
-  const Tensor d = out_.backward(ex, after_ ? backward_result(ex, dy, tape) : dy);
+Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape, double factor) {
+  const Tensor dadd = times(ex, dy, factor);
+  const Tensor d = out_.backward(ex, after_ ? backward_result(ex, dadd, tape) : dadd);
   return one_norm() ? backward_one_norm(ex, d, dy, tape) : backward_own_norms(ex, d, dy, tape);
 }
 
@@ -175,7 +185,8 @@ void Sublayer::visit(const ParameterVisitor& f) {
 
 Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
              const Tensor& rotary, bool attention_again)
-    : name_(fmt::format("layers.{}", layer)) {
+    : name_(fmt::format("layers.{}", layer)),
+      depth_(static_cast<double>(layer + 1) / static_cast<double>(config.num_layers)) {
   const auto attention = [&] {
     const std::string n = name_ + ".attention";
     AttentionSetting setting{layer, rotary, config.window_of(layer), attention_again};
@@ -217,23 +228,38 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
   add(std::move(both), {std::move(norms)});
 }
 
+double Block::factor_of(const Exec& ex, const MicroBatch& mb) const {
+  if (mb.layer_keep == 1) return 1;
+  const double p = 1 - depth_ * (1 - mb.layer_keep);
+  const RngKey key{ex.seed, stream_of(name_ + ".layer_drop")};
+  return unit_interval(philox(key, mb.first_sample)[0]) < p ? 1 / p : 0;
+}
+
 Tensor Block::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+  const double factor = factor_of(ex, tape.micro_batch());
+  if (factor == 0) return x;
   ResidualStream stream{x, {}, {}};
-  for (Sublayer& s : sublayers_) stream = s.forward(ex, std::move(stream), tape);
+  for (Sublayer& s : sublayers_) stream = s.forward(ex, std::move(stream), tape, factor);
   return joined(ex, stream);
 }
 
 void Block::record(const Exec& ex, const Tensor& x, Tape& tape) {
+  const double factor = factor_of(ex, tape.micro_batch());
+  if (factor == 0) return;
   ResidualStream stream{x, {}, {}};
   for (std::size_t i = 0; i + 1 < sublayers_.size(); ++i) {
-    stream = sublayers_[i].forward(ex, std::move(stream), tape);
+    stream = sublayers_[i].forward(ex, std::move(stream), tape, factor);
   }
-  sublayers_.back().record(ex, std::move(stream), tape);
+  sublayers_.back().record(ex, std::move(stream), tape, factor);
 }
 
 Tensor Block::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
+  const double factor = factor_of(ex, tape.micro_batch());
+  if (factor == 0) return dy;
   Tensor d = dy;
-  for (std::size_t i = sublayers_.size(); i-- > 0;) d = sublayers_[i].backward(ex, d, tape);
+  for (std::size_t i = sublayers_.size(); i-- > 0;) {
+    d = sublayers_[i].backward(ex, d, tape, factor);
+  }
   return d;
 }
 

@@ -38,10 +38,12 @@ class Sublayer {
   };
   Sublayer(std::vector<Part> parts, Norms norms, double dropout, const TensorParallel& tp);
 
-  [[nodiscard]] ResidualStream forward(const Exec& ex, ResidualStream in, Tape& tape);
-  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape);
+  /// `factor` multiplies what is added to the stream.
+  [[nodiscard]] ResidualStream forward(const Exec& ex, ResidualStream in, Tape& tape,
+                                       double factor);
+  [[nodiscard]] Tensor backward(const Exec& ex, const Tensor& dy, Tape& tape, double factor);
   /// Puts on the tape what forward puts there.
-  void record(const Exec& ex, ResidualStream in, Tape& tape);
+  void record(const Exec& ex, ResidualStream in, Tape& tape, double factor);
   void visit(const ParameterVisitor& f);
 
  private:
@@ -75,6 +77,9 @@ class Sublayer {
 };
 
 /// With gpt_j_residual, one sublayer has attention and MLP side by side, else each has its own.
+/// With MicroBatch::layer_keep, a micro-batch passes through the layer with a probability p,
+/// and what the layer adds to the stream is divided by p. The draw depends on the micro-batch's
+/// first sample and the layer alone, so that all ranks and a recomputation draw alike.
 class Block : public Module {
  public:
   Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
@@ -86,7 +91,11 @@ class Block : public Module {
   void visit(const ParameterVisitor& f) override;
 
  private:
+  /// 1 / p for a micro-batch that passes through the layer, or 0 for one that doesn't.
+  [[nodiscard]] double factor_of(const Exec& ex, const MicroBatch& mb) const;
+
   std::string name_;
+  double depth_;  ///< number of the layer, from 1, over that of all layers
   std::vector<Sublayer> sublayers_;
 };
 

@@ -8,7 +8,7 @@ namespace trireme::ops {
 
 namespace {
 
-void check_state(const ConstView& state) {
+void check_given(const ConstView& state) {
   TRM_CHECK(state.dtype() == DType::f64 && state.count() == StepState::kSlots,
             "the state of a step in {} {}", name_of(state.dtype()), state.shape().str());
 }
@@ -41,40 +41,40 @@ void check_slice(std::int64_t first, std::int64_t columns, std::int64_t count,
 }  // namespace
 
 void adam_moments(const Exec& ex, const AdamMoments& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_flat(op.gradient, {op.exp_avg, op.exp_avg_sq});
   check_types(op.exp_avg, {op.exp_avg_sq});
   ex.kernels.run(ex.stream, op);
 }
 
 void lamb_squares(const Exec& ex, const LambSquares& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_flat(op.value, {op.exp_avg, op.exp_avg_sq});
   check_sums({op.sums});
   ex.kernels.run(ex.stream, op);
 }
 
 void lamb_update(const Exec& ex, const LambUpdate& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_flat(op.value, {op.exp_avg, op.exp_avg_sq, op.copy});
   check_sums({op.sums});
   ex.kernels.run(ex.stream, op);
 }
 
 void factor_sums(const Exec& ex, const FactorSums& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_slice(op.first, op.columns, op.gradient.count(), op.rows, op.cols);
   ex.kernels.run(ex.stream, op);
 }
 
 void adafactor_moments(const Exec& ex, const AdafactorMoments& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_sums({op.row_sums, op.col_sums, op.row_var, op.col_var});
   ex.kernels.run(ex.stream, op);
 }
 
 void adafactor_squares(const Exec& ex, const AdafactorSquares& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_slice(op.first, op.columns, op.gradient.count(), op.row_var, op.col_var);
   check_flat(op.value, {op.gradient});
   check_sums({op.sums});
@@ -82,7 +82,7 @@ void adafactor_squares(const Exec& ex, const AdafactorSquares& op) {
 }
 
 void adafactor_update(const Exec& ex, const AdafactorUpdate& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_slice(op.first, op.columns, op.gradient.count(), op.row_var, op.col_var);
   check_flat(op.value, {op.gradient, op.copy});
   check_sums({op.sums});
@@ -90,21 +90,21 @@ void adafactor_update(const Exec& ex, const AdafactorUpdate& op) {
 }
 
 void sm3_cover(const Exec& ex, const Sm3Cover& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_slice(op.first, op.columns, op.gradient.count(), op.row_acc, op.col_acc);
   check_slice(op.first, op.columns, op.gradient.count(), op.rows, op.cols);
   ex.kernels.run(ex.stream, op);
 }
 
 void sm3_update(const Exec& ex, const Sm3Update& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_slice(op.first, op.columns, op.gradient.count(), op.row_acc, op.col_acc);
   check_flat(op.value, {op.gradient, op.buffer, op.copy});
   ex.kernels.run(ex.stream, op);
 }
 
 void muon_direction(const Exec& ex, const MuonDirection& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_flat(op.direction, {op.gradient, op.buffer});
   ex.kernels.run(ex.stream, op);
 }
@@ -118,7 +118,7 @@ void normalize(const Exec& ex, const Normalize& op) {
 }
 
 void apply_direction(const Exec& ex, const ApplyDirection& op) {
-  check_state(op.state);
+  check_given(op.state);
   check_flat(op.value, {op.direction, op.copy});
   ex.kernels.run(ex.stream, op);
 }

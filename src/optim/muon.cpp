@@ -72,8 +72,10 @@ class Muon final : public TensorUpdate {
       }
     }
     if (!parts_.whole) gather_blocks(*parts_.mesh.dp, parts_.layout, group, directions);
+    // A dry run stands for all ranks of dp: the memory of the largest matrix counts.
+    const bool all = parts_.ex.device.kind() == DeviceKind::dry;
     for (std::size_t i = 0; i < matrices.size(); ++i) {
-      if (owner(i) == parts_.mesh.at.dp) {
+      if (all || owner(i) == parts_.mesh.at.dp) {
         orthogonalize(*matrices[i], matrix_of(*matrices[i], directions));
       }
     }

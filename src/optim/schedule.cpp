@@ -56,13 +56,16 @@ double learning_rate(const ScheduleConfig& config, std::int64_t iteration) {
   if (config.deepspeed.type != DeepSpeedSchedule::Type::none) {
     return deepspeed_rate(config, iteration);
   }
-  const std::int64_t warmup = warmup_iters(config);
-  if (iteration <= warmup) {
-    return config.lr * static_cast<double>(iteration) / static_cast<double>(warmup);
-  }
+  return learning_rate_at(config, static_cast<double>(iteration));
+}
 
-  const auto span = static_cast<double>(config.lr_decay_iters - warmup);
-  const auto done = static_cast<double>(std::min(iteration, config.lr_decay_iters) - warmup);
+double learning_rate_at(const ScheduleConfig& config, double n) {
+  const auto warmup = static_cast<double>(warmup_iters(config));
+  if (n <= warmup) return config.lr * n / warmup;
+
+  const auto end = static_cast<double>(config.lr_decay_iters);
+  const double span = end - warmup;
+  const double done = std::min(n, end) - warmup;
   const double x = span > 0 ? done / span : 1;  // share of the decay that is over
   double lr = config.lr;
   switch (config.lr_decay_style) {

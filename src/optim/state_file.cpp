@@ -94,6 +94,15 @@ void StateFile::lay_out(const FlatLayout& layout, std::int64_t tile) {
 
 void StateFile::make_file(int rank) {
   file_ = optim::open_unnamed(config_.nvme_path, rank);
+  try {
+    use_file();
+  } catch (...) {  // the destructor of a half-made object isn't called
+    ::close(file_);
+    throw;
+  }
+}
+
+void StateFile::use_file() {
   optim::reserve(file_, file_bytes_, config_.nvme_path);
   direct_ = optim::use_direct_io(file_, slots_.front().memory, kPage);
   queue_ = std::make_unique<FileQueue>(

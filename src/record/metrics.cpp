@@ -3,6 +3,7 @@
 #include "trireme/record/metrics.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -45,6 +46,19 @@ std::vector<StepColumn> step_columns() {
                        [p](const StepRecord& s) { return s.phases[p]; }});
   }
   return columns;
+}
+
+/// Columns that only some runs have.
+std::vector<StepColumn> late_columns() {
+  const auto count = [](std::int64_t n) { return static_cast<double>(n); };
+  return {
+      {"auxiliary_loss", DType::f64, [](const StepRecord& s) { return s.auxiliary_loss; }},
+      {"batch", DType::i64, [=](const StepRecord& s) { return count(s.batch); }},
+      {"sequence_length", DType::i64,
+       [=](const StepRecord& s) { return count(s.sequence_length); }},
+      {"layer_keep", DType::f64, [](const StepRecord& s) { return s.layer_keep; }},
+      {"noise_scale", DType::f64, [](const StepRecord& s) { return s.noise_scale; }},
+  };
 }
 
 /// The iteration after which a file's rows begin.
@@ -229,20 +243,27 @@ void Metrics::write_steps(h5::File& file) const {
     std::ranges::transform(steps_, values.begin(), c.value);
     append(file, "train/" + c.name, c.type, values);
   }
-  write_auxiliary_losses(file);
+  write_late_columns(file);
 }
 
-void Metrics::write_auxiliary_losses(h5::File& file) const {
-  const std::string name = "train/auxiliary_loss";
+void Metrics::write_late_columns(h5::File& file) const {
+  const auto steps = static_cast<std::size_t>(file.dataset("train/loss").shape().count());
+  const StepRecord without;
   std::vector<double> values(steps_.size());
-  std::ranges::transform(steps_, values.begin(), &StepRecord::auxiliary_loss);
-  if (!file.has(name)) {
-    if (std::ranges::all_of(values, [](double v) { return v == 0; })) return;
-    file.create_dataset(name, DType::f64, Shape{0}, kColumn);
-    const auto steps = static_cast<std::size_t>(file.dataset("train/loss").shape().count());
-    values.insert(values.begin(), steps - steps_.size(), 0.0);
+  for (const StepColumn& c : late_columns()) {
+    std::ranges::transform(steps_, values.begin(), c.value);
+    const double usual = c.value(without);
+    std::vector<double> column;
+    if (!file.has("train/" + c.name)) {
+      const bool none = std::ranges::all_of(
+          values, [&](double v) { return v == usual || (std::isnan(v) && std::isnan(usual)); });
+      if (none) continue;
+      file.create_dataset("train/" + c.name, c.type, Shape{0}, kColumn);
+      column.assign(steps - steps_.size(), usual);
+    }
+    column.insert(column.end(), values.begin(), values.end());
+    append(file, "train/" + c.name, c.type, column);
   }
-  append(file, name, DType::f64, values);
 }
 
 void Metrics::add(const SaveRecord& save) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What metrics.h5 has beside its series: the run's shape, its plan, its ranks, timelines.
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -113,6 +114,33 @@ void Metrics::set_plan(const std::vector<StagePlan>& stages) {
          {"unused", [](const StagePlan& s) { return s.unused; }},
          {"copy", [](const StagePlan& s) { return s.copy; }},
          {"in_flight", [](const StagePlan& s) { return s.in_flight; }}});
+  });
+}
+
+void Metrics::set_schedule(const Deck& deck) {
+  constexpr std::int64_t kMost = 500;
+  const BatchRamp ramp = batch_ramp(deck);
+  Integers iteration;
+  Integers batch;
+  Integers length;
+  Reals rate;
+  const std::int64_t last = deck.train_iters;
+  for (std::int64_t i = 0; i < std::min(kMost, last); ++i) {
+    const std::int64_t n = last <= kMost ? i + 1
+                                         : 1 + i * ((last - 1) / (kMost - 1)) +
+                                               i * ((last - 1) % (kMost - 1)) / (kMost - 1);
+    const std::int64_t before = ramp.advance(0, n - 1);
+    iteration.push_back(n);
+    batch.push_back(ramp.batch_after(before));
+    length.push_back(curriculum_length(deck.curriculum, deck.model.seq_length, n));
+    rate.push_back(rate_of_step(deck, n, before + batch.back()));
+  }
+  describe([=](h5::File& file) {
+    if (file.has("schedule")) file.remove("schedule");
+    write_column(file, "schedule/iteration", view_of(iteration));
+    write_column(file, "schedule/learning_rate", view_of(rate));
+    write_column(file, "schedule/batch", view_of(batch));
+    write_column(file, "schedule/sequence_length", view_of(length));
   });
 }
 

@@ -60,9 +60,17 @@ void TensorBoard::add(const StepRecord& step) {
                            {"runtime/iteration_seconds", step.step_seconds},
                            {"runtime/tokens_per_second", step.tokens_per_second},
                            {"runtime/tflops_per_rank", step.tflops_per_rank}}));
-  if (step.auxiliary_loss == 0) return;
-  records_ += event_file::record(event_file::scalars(
-      step.ended, step.iteration, {{"train/auxiliary_loss", step.auxiliary_loss}}));
+  const auto add = [&](bool there, const char* tag, double value) {
+    if (!there) return;
+    records_ +=
+        event_file::record(event_file::scalars(step.ended, step.iteration, {{tag, value}}));
+  };
+  add(step.auxiliary_loss != 0, "train/auxiliary_loss", step.auxiliary_loss);
+  add(step.batch > 0, "train/batch", static_cast<double>(step.batch));
+  add(step.sequence_length > 0, "train/sequence_length",
+      static_cast<double>(step.sequence_length));
+  add(step.layer_keep < 1, "train/layer_keep", step.layer_keep);
+  add(std::isfinite(step.noise_scale), "train/noise_scale", step.noise_scale);
 }
 
 void TensorBoard::add(double wall_time, const std::string& group,

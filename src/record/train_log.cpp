@@ -13,6 +13,7 @@
 #include "trireme/model/transformer.hpp"
 
 #include "gather_ranks.hpp"
+#include "step_words.hpp"
 #include "tensorboard.hpp"
 
 namespace trireme {
@@ -52,6 +53,20 @@ EvaluationRecord best_of(const std::string& metrics) {
   return best;
 }
 
+/// Tokens of the iterations before a start, where sequences grow.
+std::int64_t tokens_until(const Deck& deck, std::int64_t iteration) {
+  if (!deck.curriculum.enabled) return 0;
+  const BatchRamp ramp = batch_ramp(deck);
+  std::int64_t samples = 0;
+  std::int64_t tokens = 0;
+  for (std::int64_t i = 1; i <= iteration; ++i) {
+    const std::int64_t batch = ramp.batch_after(samples);
+    tokens += batch * curriculum_length(deck.curriculum, deck.model.seq_length, i);
+    samples += batch;
+  }
+  return tokens;
+}
+
 }  // namespace
 
 TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
@@ -61,7 +76,8 @@ TrainLog::TrainLog(const Deck& deck, Communicator& world, double gemm_rate,
       gemm_rate_(gemm_rate),
       started_at_(iteration),
       started_(now()),
-      metrics_(metrics) {
+      metrics_(metrics),
+      tokens_(tokens_until(deck, iteration)) {
   if (world.rank() != 0) return;
   if (metrics_ != nullptr && iteration > 0) best_ = best_of(metrics_->path());
   if (deck.tensorboard_dir.empty()) return;
@@ -74,17 +90,16 @@ bool TrainLog::traces(std::int64_t iteration) const {
   return std::ranges::find(deck_.timeline_iters, iteration) != deck_.timeline_iters.end();
 }
 
-double TrainLog::tokens_per_step() const {
-  return static_cast<double>(deck_.train_batch_size * deck_.model.seq_length);
-}
-
-void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
-                   const StepTime& time) {
+StepRecord TrainLog::record_of(const Trainer::StepResult& result, const StepTime& time) {
+  const bool curriculum = deck_.curriculum.enabled;
+  ModelConfig model = deck_.model;
+  model.seq_length = result.seq;
+  tokens_ = curriculum ? tokens_ + result.samples * result.seq : result.consumed * result.seq;
+  if (result.noise_scale != 0) noise_scale_ = result.noise_scale;
   StepRecord r;
-  const std::int64_t iteration = result.iteration;
-  r.iteration = iteration;
-  r.samples = samples;
-  r.tokens = samples * deck_.model.seq_length;
+  r.iteration = result.iteration;
+  r.samples = result.consumed;
+  r.tokens = tokens_;
   r.loss = result.loss;
   r.auxiliary_loss = result.auxiliary_loss;
   r.learning_rate = result.lr;
@@ -92,48 +107,68 @@ void TrainLog::add(std::int64_t samples, const Trainer::StepResult& result,
   r.loss_scale = result.loss_scale;
   r.skipped = result.skipped ? 1 : 0;
   r.step_seconds = time.seconds;
-  r.tokens_per_second = tokens_per_step() / time.seconds;
-  r.tflops_per_rank =
-      r.tokens_per_second * flops_per_token(deck_.model) / world_.size() * 1e-12;
+  r.step_tokens = static_cast<double>(result.samples * result.seq);
+  r.step_operations = r.step_tokens * flops_per_token(model);
+  r.tokens_per_second = r.step_tokens / time.seconds;
+  r.tflops_per_rank = r.step_operations / time.seconds / world_.size() * 1e-12;
   r.phases = time.phases;
   r.ended = seconds_since_1970();
+  if (!deck_.rampup_batch_size.empty()) r.batch = result.samples;
+  if (curriculum) r.sequence_length = result.seq;
+  r.layer_keep = result.layer_keep;
+  if (result.noise_scale != 0) r.noise_scale = result.noise_scale;
+  return r;
+}
+
+void TrainLog::add(const Trainer::StepResult& result, const StepTime& time) {
+  const StepRecord r = record_of(result, time);
   interval_.push_back(r);
   ++steps_;
+  trained_tokens_ += r.step_tokens;
   taken_.seconds += time.seconds;
   for (std::size_t p = 0; p < kPhases; ++p) taken_.phases[p] += time.phases[p];
-  if (traces(iteration)) traced_.emplace_back(iteration, time.spans);
+  if (traces(r.iteration)) traced_.emplace_back(r.iteration, time.spans);
   constexpr double kMemory = 0.9;  // averages about ten steps
   recent_rate_ = steps_ == 1 ? r.tokens_per_second
                              : kMemory * recent_rate_ + (1 - kMemory) * r.tokens_per_second;
   if (!result.skipped) last_loss_ = r.loss;
-  if (result.reduced > 0 && !traffic_reported_) {
-    traffic_reported_ = true;
-    const auto share = [&](std::int64_t n) {
-      return static_cast<double>(n) / static_cast<double>(result.parameters);
-    };
-    const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
-    log::info(
-        "communication over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
-        "times rank 0's {} parameters{}",
-        result.reduced, result.gathered, share(result.reduced), share(result.gathered),
-        result.parameters,
-        often ? "; zero_optimization: {reduce_once_per_step: true} reduces once, but changes "
-                "last bits and keeps whole gradients"
-              : "");
+  if (r.batch > 0 && r.batch != std::exchange(batch_, r.batch)) {
+    log::info("batch    {} of {} samples from iteration {} on", r.batch, deck_.train_batch_size,
+              r.iteration);
   }
+  report_traffic(result);
   report_offload(result.offload);
-  if (!result.skipped) return;
+  if (result.skipped) report_skip(result);
+}
+
+void TrainLog::report_traffic(const Trainer::StepResult& result) {
+  if (result.reduced == 0 || std::exchange(traffic_reported_, true)) return;
+  const auto share = [&](std::int64_t n) {
+    return static_cast<double>(n) / static_cast<double>(result.parameters);
+  };
+  const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
+  log::info(
+      "communication over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
+      "times rank 0's {} parameters{}",
+      result.reduced, result.gathered, share(result.reduced), share(result.gathered),
+      result.parameters,
+      often ? "; zero_optimization: {reduce_once_per_step: true} reduces once, but changes "
+              "last bits and keeps whole gradients"
+            : "");
+}
+
+void TrainLog::report_skip(const Trainer::StepResult& result) {
   if (result.outlier) {
     log::info(
         "iteration {}: loss {:.4f} or gradient norm {:.4f} lies {} standard deviations above "
         "the mean of the last steps (skip_step); the step is skipped",
-        iteration, result.loss, result.gradient_norm, deck_.optimizer.sigma_factor);
+        result.iteration, result.loss, result.gradient_norm, deck_.optimizer.sigma_factor);
     return;
   }
   log::info(
       "iteration {}: gradients overflowed at loss scale {} (first: {}); the step is skipped, "
       "the scale is now {}",
-      iteration, result.loss_scale, result.overflow, result.next_loss_scale);
+      result.iteration, result.loss_scale, result.overflow, result.next_loss_scale);
 }
 
 // The first step reads files that were never written, which takes no time.
@@ -163,20 +198,24 @@ void TrainLog::print_line() {
   double auxiliary = 0;
   double updates = 0;
   double seconds = 0;
+  double tokens = 0;
+  double operations = 0;
   for (const StepRecord& r : interval_) {
     seconds += r.step_seconds;
+    tokens += r.step_tokens;
+    operations += r.step_operations;
     if (r.skipped != 0) continue;
     loss += r.loss;
     auxiliary += r.auxiliary_loss;
     ++updates;
   }
-  const auto n = static_cast<double>(interval_.size());
-  const StepRecord last = interval_.back();
+  StepRecord last = interval_.back();
+  last.noise_scale = noise_scale_;
   interval_.clear();
   written_ = 0;
   if (world_.rank() != 0) return;
-  const double rate = tokens_per_step() / (seconds / n);
-  const double flops = rate * flops_per_token(deck_.model);
+  const double rate = tokens / seconds;
+  const double flops = operations / seconds;
   const double left = (now() - started_) / static_cast<double>(last.iteration - started_at_) *
                       static_cast<double>(deck_.train_iters - last.iteration);
   const std::string scale =
@@ -191,16 +230,18 @@ void TrainLog::print_line() {
     gemm_rate_ = flops;
   }
   log::event(
-      fmt::format(
-          "iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{} | {:.0f} tokens/s | "
-          "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
-          last.iteration, fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, mean,
-          last.learning_rate, last.grad_norm, scale, rate, flops * 1e-12,
-          100 * flops / gemm_rate_, duration_text(left)),
+      fmt::format("iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{}{} | {:.0f} "
+                  "tokens/s | "
+                  "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
+                  last.iteration, fmt::formatted_size("{}", deck_.train_iters),
+                  deck_.train_iters, mean, last.learning_rate, last.grad_norm, scale,
+                  growth_words(last), rate, flops * 1e-12, 100 * flops / gemm_rate_,
+                  duration_text(left)),
       fmt::format(R"("event": "step", "iteration": {}, "loss": {}, "learning_rate": {}, )"
-                  R"("grad_norm": {}, "tokens_per_second": {}, "seconds_left": {})",
+                  R"("grad_norm": {}, "tokens_per_second": {}, "seconds_left": {}{})",
                   last.iteration, json_number(loss / updates), json_number(last.learning_rate),
-                  json_number(last.grad_norm), json_number(rate), json_number(left)));
+                  json_number(last.grad_norm), json_number(rate), json_number(left),
+                  growth_fields(last)));
 }
 
 void TrainLog::write_rows() {
@@ -334,9 +375,9 @@ std::vector<std::string> TrainLog::news() const {
 }
 
 void TrainLog::print_summary() const {
-  const double tokens = tokens_per_step() * static_cast<double>(steps_);
   log::info("done     {} iterations, {:.0f} tokens in {}; {:.0f} tokens/s in steps{}", steps_,
-            tokens, duration_text(now() - started_), steps_ > 0 ? tokens / taken_.seconds : 0.0,
+            trained_tokens_, duration_text(now() - started_),
+            steps_ > 0 ? trained_tokens_ / taken_.seconds : 0.0,
             best_.iteration > 0 ? fmt::format("; best validation loss {:.4f}, of iteration {}",
                                               best_.loss, best_.iteration)
                                 : "");

@@ -10,11 +10,11 @@
 #include "trireme/core/printable.hpp"
 #include "trireme/core/random.hpp"
 
+#include "text_filters.hpp"
+
 namespace trireme::tasks {
 
 namespace {
-
-constexpr std::size_t kShown = 40;
 
 /// "a", "b" and so on.
 std::string quoted(const std::vector<std::string>& texts) {

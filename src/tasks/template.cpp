@@ -14,8 +14,6 @@ namespace trireme::tasks {
 
 namespace {
 
-constexpr std::size_t kShown = 40;
-
 /// "the fields here are "a" and "b"".
 std::string fields_of(const nlohmann::json& object) {
   constexpr std::size_t kFields = 8;

@@ -9,6 +9,9 @@
 
 namespace trireme::tasks {
 
+/// Characters of a text of unknown origin that a message shows.
+inline constexpr std::size_t kShown = 40;
+
 /// Whether a code point is white space, as Python's str.isspace() says.
 [[nodiscard]] bool is_space(char32_t c);
 /// Bytes of the white space at the end of a text.

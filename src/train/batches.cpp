@@ -12,6 +12,9 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       dp_(mesh.shape.dp),
       dp_index_(mesh.at.dp),
       seq_(deck.model.seq_length),
+      ramp_(batch_ramp(deck)),
+      curriculum_(deck.curriculum),
+      layer_drop_(deck.layer_drop),
       first_(mesh.first_stage()),
       last_(mesh.last_stage()),
       reset_positions_(deck.model.reset_position_ids),
@@ -23,9 +26,16 @@ std::int64_t BatchLayout::arrays() const {
          (reset_attention_ ? 1 : 0);
 }
 
-std::vector<SampleRun> BatchLayout::runs(std::uint64_t first) const {
+StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
+  return {.micro_batches = samples_from(first) / (size_ * dp_),
+          .seq = curriculum_length(curriculum_, seq_, iteration),
+          .layer_keep = layer_keep(layer_drop_, iteration)};
+}
+
+std::vector<SampleRun> BatchLayout::runs(std::uint64_t first,
+                                         std::int64_t micro_batches) const {
   std::vector<SampleRun> runs;
-  for (std::int64_t m = 0; m < count_; ++m) {
+  for (std::int64_t m = 0; m < micro_batches; ++m) {
     runs.push_back({first + static_cast<std::uint64_t>((m * dp_ + dp_index_) * size_), size_});
   }
   return runs;
@@ -34,47 +44,50 @@ std::vector<SampleRun> BatchLayout::runs(std::uint64_t first) const {
 std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads& uploads,
                                                    std::uint64_t first,
                                                    const std::vector<std::int32_t>& tokens,
-                                                   bool training) const {
-  const std::int64_t n = size_ * seq_;
-  TRM_CHECK(!needs_tokens() ||
-                static_cast<std::int64_t>(tokens.size()) == count_ * size_ * (seq_ + 1),
+                                                   const StepShape& shape) const {
+  const std::int64_t seq = shape.seq;
+  const std::int64_t n = size_ * seq;
+  TRM_CHECK(!needs_tokens() || static_cast<std::int64_t>(tokens.size()) ==
+                                   shape.micro_batches * size_ * (seq_ + 1),
             "a step cannot take {} tokens", tokens.size());
-  std::int32_t* host = needs_tokens() ? uploads.room(arrays() * count_ * n) : nullptr;
+  std::int32_t* host =
+      needs_tokens() ? uploads.room(arrays() * count_ * size_ * seq_) : nullptr;
   /// Uploads f(sample, to) of each sample of a micro-batch.
   const auto upload = [&](const std::int32_t* sample, const auto& f) {
     Tensor t = ex.make(DType::i32, Shape{n});
-    for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) f(sample, host + b * seq_);
+    for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) f(sample, host + b * seq);
     ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
     host += n;
     return t;
   };
   const auto inputs = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample, sample + seq_, to, id_of);
+    std::transform(sample, sample + seq, to, id_of);
   };
   const auto targets = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample + 1, sample + seq_ + 1, to,
+    std::transform(sample + 1, sample + seq + 1, to,
                    [](std::int32_t stored) { return std::max(stored, -1); });
   };
   const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
     std::int32_t begin = 0;
-    for (std::int32_t i = 0; i < seq_; ++i) {
+    for (std::int32_t i = 0; i < seq; ++i) {
       to[i] = begin;
       if (id_of(sample[i]) == end_of_document_) begin = i + 1;
     }
   };
   const auto positions = [&](const std::int32_t* sample, std::int32_t* to) {
     first_keys(sample, to);
-    for (std::int32_t i = 0; i < seq_; ++i) to[i] = i - to[i];
+    for (std::int32_t i = 0; i < seq; ++i) to[i] = i - to[i];
   };
   std::vector<MicroBatch> batches;
   const Tensor loss_sum = ex.zeros(DType::f64, Shape{3});
-  for (const SampleRun& run : runs(first)) {
+  for (const SampleRun& run : runs(first, shape.micro_batches)) {
     MicroBatch mb;
     mb.batch = size_;
-    mb.seq = seq_;
+    mb.seq = seq;
     mb.first_sample = run.first;
-    mb.training = training;
-    mb.loss_weight = 1.0 / static_cast<double>(samples_per_step() * seq_);
+    mb.training = shape.training;
+    mb.layer_keep = shape.layer_keep;
+    mb.loss_weight = 1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ * seq);
     mb.loss_sum = loss_sum;
     const auto* sample =
         tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (seq_ + 1);

@@ -120,7 +120,9 @@ std::string Trainer::first_bad_tensor() {
   std::string culprit = first_bad_parameter(false);
   if (!culprit.empty()) return culprit;
   const auto batches = [&](bool training) {
-    return layout_.micro_batches(ex_, uploads_, halted_->first, halted_->tokens, training);
+    StepShape shape = halted_->shape;
+    shape.training = training;
+    return layout_.micro_batches(ex_, uploads_, halted_->first, halted_->tokens, shape);
   };
   culprit = first_bad_activation(batches(false));
   if (!culprit.empty()) return culprit;

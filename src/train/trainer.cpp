@@ -13,7 +13,6 @@
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/update.hpp"
-#include "trireme/optim/schedule.hpp"
 
 #include "overflow.hpp"
 
@@ -82,6 +81,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       decided_(first_step_state(deck.loss_scale)),
       state_(ex.make(DType::f64, Shape{StepState::kSlots})),
       history_(rule_.history() > 0 ? ex.zeros(DType::f64, Shape{rule_.history()}) : Tensor()),
+      noise_scale_(deck.noise_scale.n_batches),
       overflow_(std::make_unique<OverflowWatch>(ex, mesh.at.pp, mesh.shape.pp)),
       outcomes_(static_cast<Outcome*>(ex.device.allocate_host(kMostQueued * sizeof(Outcome)))) {
   if (deck.cuda_graphs && ex.device.stands_for() == DeviceKind::cuda) {
@@ -94,6 +94,14 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
   if (deck.ema.enabled) {
     average_ =
         std::make_unique<WeightAverage>(ex, deck.ema.decay, deck.zero, flat_, mesh, values_);
+  }
+  if (deck.noise_scale.enabled) {
+    if (deck.noise_scale.cpu_offload && ex.device.stands_for() == DeviceKind::cuda) {
+      Error error("gradient_noise_scale_cpu_offload: true is not available on GPUs");
+      throw error.set_everywhere();
+    }
+    window_gradient_ = std::make_unique<WindowGradient>(ex, deck.noise_scale.n_batches, flat_,
+                                                        mesh, gradients_);
   }
   upload_state();
 }
@@ -141,7 +149,8 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
                    std::vector<std::int32_t> tokens) {
   TRM_CHECK(queued_.size() < kMostQueued && !halted_, "{} steps were not collected",
             queued_.size());
-  auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, true);
+  const StepShape shape = layout_.training_shape(iteration, first);
+  auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
   for (MicroBatch& mb : micro_batches) {
     mb.loss_scale = View(state_.data<double>() + StepState::kScaleSlot, DType::f64, Shape{1});
   }
@@ -150,9 +159,16 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   const DpTraffic before = dp_traffic();
   queue_gradients(micro_batches);
   result.iteration = iteration;
-  result.lr = learning_rate(deck_.schedule, iteration);
+  result.samples = layout_.samples_from(first);
+  result.consumed = static_cast<std::int64_t>(first) + result.samples;
+  result.seq = shape.seq;
+  result.layer_keep = shape.layer_keep;
+  result.lr = rate_of_step(deck_, iteration, result.consumed);
   const auto scope = clock_.scope(Phase::optimizer);
-  ops::decide_step(ex_, {.rule = rule_,
+  StepRule rule = rule_;
+  rule.targets = static_cast<double>(result.samples * result.seq);
+  if (window_gradient_) window_gradient_->add(iteration, rule, state_);
+  ops::decide_step(ex_, {.rule = rule,
                          .state = state_,
                          .history = history_.defined() ? history_.view() : View()});
   optimizer_.step(result.lr, state_);
@@ -165,13 +181,27 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   ex_.device.copy_to_host(&outcome.state, state_.view().raw(), sizeof outcome.state,
                           ex_.stream);
   overflow_->copy_code(&outcome.overflow);
+  if (window_gradient_) {
+    ex_.device.copy_to_host(&outcome.window_square, window_gradient_->squares().raw(),
+                            sizeof outcome.window_square, ex_.stream);
+  }
   next_outcome_ = (next_outcome_ + 1) % kMostQueued;
   result.reduced = dp_traffic().reduced - before.reduced;
   result.gathered = dp_traffic().gathered - before.gathered;
   result.parameters = flat_.count();
   queued.first = first;
+  queued.shape = shape;
   queued.tokens = std::move(tokens);
   queued_.push_back(std::move(queued));
+}
+
+void Trainer::estimate_noise(StepResult& result, const StepState& state, double window_square) {
+  const auto estimate = noise_scale_.add({.iteration = result.iteration,
+                                          .samples = result.samples,
+                                          .sound = std::isfinite(state.norm),
+                                          .square = state.norm * state.norm,
+                                          .window_square = window_square});
+  result.noise_scale = estimate.value_or(0);
 }
 
 bool Trainer::should_collect() const {
@@ -185,8 +215,8 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     const Outcome& outcome =
         outcomes_[(next_outcome_ + kMostQueued - queued_.size()) % kMostQueued];
     StepResult& result = queued_.front().result;
-    const double weight =
-        1.0 / (outcome.state.counted > 0 ? outcome.state.counted : rule_.targets);
+    const auto targets = static_cast<double>(result.samples * result.seq);
+    const double weight = 1.0 / (outcome.state.counted > 0 ? outcome.state.counted : targets);
     result.loss = outcome.state.loss * weight;
     result.auxiliary_loss = outcome.state.auxiliary * weight;
     result.gradient_norm = outcome.state.norm;
@@ -199,6 +229,7 @@ std::vector<Trainer::StepResult> Trainer::collect() {
       queued_.clear();
       break;
     }
+    if (window_gradient_) estimate_noise(result, outcome.state, outcome.window_square);
     const bool overflowed = result.skipped && !result.outlier;
     if (overflowed) ++skipped_;
     if (overflowed && rule_.skips) {
@@ -270,8 +301,11 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
     std::vector<std::int32_t> tokens;
-    if (layout_.needs_tokens()) tokens = read_samples(*source, layout_.runs(first));
-    const auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, false);
+    const StepShape shape = layout_.evaluation_shape();
+    if (layout_.needs_tokens()) {
+      tokens = read_samples(*source, layout_.runs(first, shape.micro_batches));
+    }
+    const auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
     executor_.evaluate(micro_batches, {&zero_});
     const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes));
     if (!part) return std::nullopt;

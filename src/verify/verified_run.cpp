@@ -67,7 +67,7 @@ Trainer::StepResult VerifiedRun::step() {
     tokens = read_samples(*setup_.data, trainer_.layout().runs(first));
   }
   trainer_.step(++position_.iteration, first, std::move(tokens));
-  position_.samples += deck_.train_batch_size;
+  position_.samples += trainer_.layout().samples_from(first);
   const auto results = trainer_.collect();
   trainer_.report();
   trainer_.wait_for_values();

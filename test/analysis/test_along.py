@@ -204,6 +204,19 @@ class Optimizer(PlotTest):
         code, out, err = run_command("optimizer", run)
         self.assertEqual((code, out.strip(), err), (0, str(run / "optimizer.png"), ""))
 
+    def test_planned_rate(self):
+        planned = {
+            "iteration": np.array([1, 500, 1000]),
+            "learning_rate": np.array([1e-4, 2e-3, 0.0]),
+        }
+        run = write_run(self.folder / "gcide", schedule=planned)
+        _, rates = draw("optimizer", run).axes
+        line = next(a for a in rates.get_lines() if a.get_label() == "_plan")
+        np.testing.assert_array_equal(line.get_xdata(), planned["iteration"])
+        np.testing.assert_array_equal(line.get_ydata(), planned["learning_rate"])
+        _, rates = draw("optimizer", run, "--by", "tokens").axes
+        self.assertNotIn("_plan", [a.get_label() for a in rates.get_lines()])
+
     def test_wide_ranges_and_skipped_steps(self):
         norm = np.geomspace(100, 0.1, STEPS)
         norm[5] = np.nan

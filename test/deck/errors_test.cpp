@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(features_that_are_not_available) {
   CHECK_CONTAINS(error("scheduler: {type: OneCycle}"), "use WarmupLR, WarmupDecayLR or");
   CHECK_CONTAINS(error("attention_config: [[[\"global\", \"local\"], 2]]"), "attention_config");
   CHECK_CONTAINS(error("save_iters: [4]"), "use extra_save_iters");
-  CHECK_CONTAINS(error("curriculum_learning: {enabled: true}"), "curriculum_learning.enabled");
+  CHECK_CONTAINS(error("curriculum_learning: {enabled: true}"), "needs min_difficulty");
   CHECK_CONTAINS(error("soft_prompt_tuning: {num_tokens: 10}"), "soft_prompt_tuning");
   const std::string all = error("train_epochs: 3\namp: {enabled: true}\nchar_level_ppl: true");
   CHECK_CONTAINS(all, "3 faults in the decks:\n  x.yml:9:15: train_epochs: 3 is not available");

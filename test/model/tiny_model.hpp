@@ -126,6 +126,7 @@ struct TinyModel {
     for (std::int64_t first = 0; first < total; first += each) {
       MicroBatch mb = tiny_batch(ex, config, first, each, total);
       mb.training = training;
+      mb.layer_keep = layer_keep;
       Tape tape(mb);
       (void)parts[0]->forward(ex, {}, tape);
       sum += *mb.loss_sum.data<double>() * mb.loss_weight;
@@ -133,12 +134,22 @@ struct TinyModel {
     return sum;
   }
 
+  /// Loss of one sample.
+  [[nodiscard]] double loss_of(std::int64_t sample) const {
+    MicroBatch mb = tiny_batch(ex, config, sample, 1, 1);
+    mb.layer_keep = layer_keep;
+    Tape tape(mb);
+    (void)parts[0]->forward(ex, {}, tape);
+    return *mb.loss_sum.data<double>() * mb.loss_weight;
+  }
+
   /// Leaves the whole gradient in each parameter's `grad`; returns the loss.
   double gradient(std::int64_t total, std::int64_t each) const {
     store->zero_gradients(ex);
     double sum = 0;
     for (std::int64_t first = 0; first < total; first += each) {
-      const MicroBatch mb = tiny_batch(ex, config, first, each, total);
+      MicroBatch mb = tiny_batch(ex, config, first, each, total);
+      mb.layer_keep = layer_keep;
       Tape tape(mb);
       (void)parts[0]->forward(ex, {}, tape);
       (void)parts[0]->backward(ex, {}, tape);
@@ -155,6 +166,7 @@ struct TinyModel {
   TensorParallel tp;
   std::vector<std::unique_ptr<ModelPart>> parts;
   std::unique_ptr<ParameterStore> store;
+  double layer_keep = 1;  ///< as in MicroBatch
 };
 
 }  // namespace trireme::test

@@ -14,6 +14,9 @@
 
 namespace trireme::test {
 
+/// Whether this is a campaign, which leaves nothing out.
+inline bool whole_products() { return std::getenv("TRIREME_WHOLE_PRODUCTS") != nullptr; }
+
 inline constexpr bool kEither[] = {false, true};
 
 /// Returns the largest n for which one combination in n still has every pair of levels. The
@@ -22,7 +25,7 @@ inline constexpr bool kEither[] = {false, true};
 template <std::size_t K>
 std::size_t share_of(const std::array<std::size_t, K>& sizes) {
   static_assert(K > 2, "pairs of two factors are their product");
-  if (std::getenv("TRIREME_WHOLE_PRODUCTS") != nullptr) return 1;
+  if (whole_products()) return 1;
   std::array<std::size_t, K> sorted = sizes;
   std::sort(sorted.begin(), sorted.end(), std::greater());
   return std::accumulate(sorted.begin() + 2, sorted.end(), std::size_t{1}) - (K - 2);

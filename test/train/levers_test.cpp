@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The levers of memory change no bit. Each mesh trains the whole product of ZeRO's stages,
-// overlap, accumulation, recomputation and precision, and is held against stage 0.
+// The levers of memory change no bit. Each mesh trains ZeRO's stages, overlap, accumulation,
+// recomputation and precision, and is held against stage 0. Any four of the five meet in each
+// way on each mesh; all five do in the campaigns.
 #include <cmath>
 #include <map>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include "../support/turns.hpp"
 #include "meshes.hpp"
 #include "training.hpp"
 
@@ -58,6 +60,9 @@ void check_product(const LeverMesh& mesh, References& references) {
       for (const int accumulation : {1, 4}) {
         for (std::size_t recompute = 0; recompute < kRecompute.size(); ++recompute) {
           for (int precision = 0; precision < 2; ++precision, ++turn) {
+            const int levels =
+                stage + overlap + accumulation / 4 + static_cast<int>(recompute) + precision;
+            if (!whole_products() && (levels + mesh.turn) % 2 != 0) continue;
             const auto limits = static_cast<std::size_t>(turn / 5 + turn) % kLimits.size();
             Json zero = merged({{"stage", stage}, {"overlap_comm", overlap}}, kLimits[limits]);
             Json more = kRecompute[recompute];

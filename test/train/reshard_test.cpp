@@ -13,6 +13,7 @@
 #include "trireme/core/convert.hpp"
 
 #include "../support/temporary_folder.hpp"
+#include "../support/turns.hpp"
 #include "meshes.hpp"
 #include "training.hpp"
 
@@ -171,6 +172,8 @@ BOOST_DATA_TEST_CASE(any_layout_and_precision_loads_any_other,
   const Training before = train(deck, mesh.ranks, {.save = folder / "save", .until = kSaved});
   const Training whole = train(deck, mesh.ranks);
   for (int precision = 0; precision < 3; ++precision) {
+    // Any two of stage, written and read precision meet in each way; all in the campaigns.
+    if (!whole_products() && (writer + written + precision) % 2 != 0) continue;
     BOOST_TEST_CONTEXT("read in " << kPrecisions.at(static_cast<std::size_t>(precision))) {
       check_reader(writer, written, precision, folder / "save/global_step4", before, whole);
     }

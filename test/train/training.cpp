@@ -121,7 +121,7 @@ class RankRun {
     const auto made_up_too = source(deck_.seed + 1);
     const SampleSource& data = *made_up;
     const SampleSource& held_out = *made_up_too;
-    std::int64_t samples = iteration_ * deck_.train_batch_size;
+    std::int64_t samples = trainer_.layout().advance(0, iteration_);
     const std::int64_t until = options_.until >= 0 ? options_.until : deck_.train_iters;
     while (iteration_ < until) {
       const auto first = static_cast<std::uint64_t>(samples);
@@ -137,7 +137,7 @@ class RankRun {
         continue;
       }
       ++iteration_;
-      samples += deck_.train_batch_size;
+      samples = trainer_.layout().advance(samples, 1);
       if (deck_.eval_iters > 0 && iteration_ % deck_.eval_interval == 0) {
         const SampleSource* source = trainer_.layout().needs_tokens() ? &held_out : nullptr;
         const auto found = trainer_.evaluate(source, deck_.eval_iters);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The gradient's norm and the learning rate along the run. Crosses mark skipped steps.
+# The gradient's norm and the learning rate along the run, beside the rate that the deck plans
+# for the whole run. Crosses mark skipped steps.
 import numpy as np
 
 from .. import style
@@ -27,6 +28,7 @@ def draw(runs, by="iteration", smooth=None):
         along.draw_noisy(norms, x, norm, smooth, **look, label=label)
         rates.plot(x, rate, **look, marker="." if len(x) == 1 else None)
         _mark_skipped(norms, x, run.train.get("skipped"), name, look)
+        _draw_plan(rates, axis, run, look)
         if not name:
             along.mark_starts(norms, axis, run)
             along.mark_starts(rates, axis, run, None)
@@ -35,6 +37,15 @@ def draw(runs, by="iteration", smooth=None):
     axis.finish(rates)
     style.add_legend(norms)
     return figure
+
+
+def _draw_plan(axes, axis, run, look):
+    """A pale dashed line: the rate of the whole run as the deck plans it."""
+    plan = run.schedule
+    if axis.by != "iteration" or "learning_rate" not in plan:
+        return
+    axes.plot(plan["iteration"], plan["learning_rate"], color=look["color"], alpha=0.5,
+              linewidth=0.8, linestyle=(0, (4, 3)), label="_plan", zorder=1)
 
 
 def _mark_skipped(axes, x, skipped, name, look):

@@ -14,6 +14,7 @@
 #include "trireme/comm/mesh.hpp"
 #include "trireme/data/packing.hpp"
 #include "trireme/deck/generation.hpp"
+#include "trireme/deck/growth.hpp"
 #include "trireme/model/config.hpp"
 #include "trireme/optim/config.hpp"
 #include "trireme/pipeline/plan.hpp"
@@ -50,6 +51,9 @@ struct DeckSettings {
   LossScaleConfig loss_scale;
   RecomputeConfig recompute;
   GenerationConfig generation;
+  CurriculumConfig curriculum;
+  LayerDropConfig layer_drop;
+  NoiseScaleConfig noise_scale;
 
   int pipe_parallel_size = 1;   ///< pipeline stages
   int model_parallel_size = 1;  ///< ranks of tensor parallelism
@@ -61,6 +65,7 @@ struct DeckSettings {
   std::int64_t train_batch_size = 0;  ///< samples a step over all ranks; 0: set by resolve()
   std::int64_t train_micro_batch_size_per_gpu = 0;  ///< 0: set by resolve()
   std::int64_t gradient_accumulation_steps = 0;     ///< 0: set by resolve()
+  std::vector<std::int64_t> rampup_batch_size;      ///< see BatchRamp; may be empty
 
   std::int64_t train_iters = 0;
   std::uint64_t seed = 1234;
@@ -187,6 +192,16 @@ struct Deck : DeckSettings {
 /// the batch sizes, and checks that heads, layers and widths fit the mesh. Throws Error that
 /// names the keys and numbers. A second call changes no setting.
 void resolve(Deck& deck, int world_size);
+
+/// The batches of a resolved deck. Throws Error if they don't fit the micro-batches.
+[[nodiscard]] BatchRamp batch_ramp(const Deck& deck);
+/// The learning rate of an iteration after which the run has consumed so many samples. Where
+/// the batch grows, GPT-NeoX's schedules go by samples, as in Megatron.
+[[nodiscard]] double rate_of_step(const Deck& deck, std::int64_t iteration,
+                                  std::int64_t consumed);
+/// Takes out of a deck what makes steps differ: batches and sequences are then the largest, and
+/// no layer is dropped. Returns the keys that had an effect.
+std::vector<std::string> stop_growth(Deck& deck);
 
 /// The mesh dp × tp × pp of `world_size` ranks. Throws Error if pp × tp doesn't divide their
 /// number.

@@ -44,6 +44,13 @@ struct TensorBoardWords {
   std::string job_name = "DeepSpeedJobName";
 };
 
+/// What DeepSpeed's `data_efficiency` says beside the curriculum's own keys.
+struct DataEfficiencyWords {
+  bool enabled = false;
+  bool sampling = false;    ///< data_sampling.enabled
+  bool curriculum = false;  ///< data_sampling.curriculum_learning.enabled
+};
+
 /// A deck while it is read or written: the settings, and the keys that settings are made from.
 struct Draft {
   DeckSettings deck;
@@ -59,6 +66,7 @@ struct Draft {
   bool stored = false;  ///< in a checkpoint, maybe of an earlier version
   MemoryWords memory;
   TensorBoardWords tensorboard;
+  DataEfficiencyWords data_efficiency;
   bool overwrite = false;
 };
 

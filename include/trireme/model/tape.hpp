@@ -20,6 +20,8 @@ struct MicroBatch {
   std::int64_t seq = 0;
   std::uint64_t first_sample = 0;  ///< number over the whole run, which keys dropout
   bool training = true;            ///< dropout is on, and backward follows
+  /// Share of micro-batches that the last layer processes, as in layer_keep(); 1: all.
+  double layer_keep = 1;
   /// The gradient is that of loss_weight · Σ token losses …
   double loss_weight = 1;
   ConstView loss_scale;  ///< … times this scale against fp16 underflow (fp64 [1]; empty: 1)

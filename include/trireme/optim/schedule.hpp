@@ -22,5 +22,8 @@ namespace trireme {
 /// `config.deepspeed` replaces this rule by DeepSpeed's unless its type is none.
 /// Throws Error if n < 1 or the warm-up isn't within 0 … 1 of lr_decay_iters.
 [[nodiscard]] double learning_rate(const ScheduleConfig& config, std::int64_t iteration);
+/// The rule above for n > 0 that is no whole number: the samples consumed over those of a whole
+/// batch, where the batch grows. `config.deepspeed` must be none.
+[[nodiscard]] double learning_rate_at(const ScheduleConfig& config, double n);
 
 }  // namespace trireme

@@ -81,6 +81,7 @@ class StateFile {
 
   void lay_out(const FlatLayout& layout, std::int64_t tile);
   void make_file(int rank);
+  void use_file();
   [[nodiscard]] Slot& slot_of(std::size_t tile) { return slots_[tile % slots_.size()]; }
   /// Where an array begins within a tile.
   [[nodiscard]] std::size_t begin_of(const Tile& tile, std::size_t array) const;

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -34,6 +35,13 @@ struct StepRecord {
   double tflops_per_rank = 0;
   std::array<double, kPhases> phases{};  ///< seconds, mean over ranks
   double ended = 0;                      ///< seconds since 1970
+  double step_tokens = 0;                ///< tokens of this step, all ranks
+  double step_operations = 0;            ///< operations of this step, all ranks
+  // Columns that exist once a step has had a value beside the initial one:
+  std::int64_t batch = 0;            ///< samples of this step, where the batch grows
+  std::int64_t sequence_length = 0;  ///< tokens of a sample that were used, where these grow
+  double layer_keep = 1;             ///< share of micro-batches that the last layer processes
+  double noise_scale = std::numeric_limits<double>::quiet_NaN();  ///< samples; NaN: unknown
 };
 
 struct EvaluationRecord {
@@ -120,6 +128,9 @@ class Metrics {
   /// Adds a start to the history of starts, which no resume shortens.
   void add(const StartRecord& start);
   void set_plan(const std::vector<StagePlan>& stages);
+  /// Group "schedule": learning rate, batch and length of sequences at about 500 iterations of
+  /// the whole run, as the deck plans them.
+  void set_schedule(const Deck& deck);
   /// `ranks` in the order of the ranks; their means cover the last `steps` steps.
   void set_ranks(const std::vector<RankRecord>& ranks, std::int64_t steps);
   /// Adds each rank's spans in a traced iteration. Iterations come in order.
@@ -155,8 +166,9 @@ class Metrics {
   /// The iteration after which the rows of a new file begin.
   [[nodiscard]] std::int64_t begins_after() const;
   void write_steps(h5::File& file) const;
-  /// The column exists once a step has had an auxiliary loss. Earlier steps then have zeros.
-  void write_auxiliary_losses(h5::File& file) const;
+  /// Writes columns that exist once a step has had a value. Earlier steps then have the value
+  /// of steps without.
+  void write_late_columns(h5::File& file) const;
 
   std::string path_;
   std::unique_ptr<KeptFile> kept_;  ///< the file as last written

@@ -2,6 +2,7 @@
 // What a training run reports: lines of the log, rows of the metrics, TensorBoard's events.
 #pragma once
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,8 +29,8 @@ class TrainLog {
 
   /// Whether the deck wants an iteration's timeline.
   [[nodiscard]] bool traces(std::int64_t iteration) const;
-  /// Adds one step; `samples` counts those of this step too.
-  void add(std::int64_t samples, const Trainer::StepResult& result, const StepTime& time);
+  /// Adds one step.
+  void add(const Trainer::StepResult& result, const StepTime& time);
   /// Whether an iteration has a line in the log.
   [[nodiscard]] bool line_is_due(std::int64_t iteration) const;
   /// Prints the log's line for the steps since the last line, and adds their rows. Writes the
@@ -57,7 +58,9 @@ class TrainLog {
   void add_rows();
   void flush();
   void write_timelines();
-  [[nodiscard]] double tokens_per_step() const;
+  [[nodiscard]] StepRecord record_of(const Trainer::StepResult& result, const StepTime& time);
+  void report_traffic(const Trainer::StepResult& result);
+  void report_skip(const Trainer::StepResult& result);
 
   const Deck& deck_;
   Communicator& world_;
@@ -71,6 +74,10 @@ class TrainLog {
   bool offload_reported_ = false;
   // This rank's totals of the run so far.
   std::int64_t steps_ = 0;
+  double trained_tokens_ = 0;
+  std::int64_t tokens_ = 0;  ///< the run's, where sequences grow
+  std::int64_t batch_ = 0;   ///< the last step's
+  double noise_scale_ = std::numeric_limits<double>::quiet_NaN();  ///< last estimate
   StepTime taken_;
   std::int64_t most_bytes_ = 0;  ///< most memory of any rank, as last recorded
   /// Spans of traced iterations that are not written yet.

@@ -41,36 +41,65 @@ class TokenUploads {
   std::size_t next_ = 0;
 };
 
+/// What the micro-batches of a step have in common.
+struct StepShape {
+  std::int64_t micro_batches = 0;
+  std::int64_t seq = 0;  ///< tokens of each sample that are used
+  bool training = true;
+  double layer_keep = 1;  ///< see MicroBatch
+};
+
 /// A step's global batch is consecutive samples: micro-batch 0 of every rank of dp, then
-/// micro-batch 1 and so on. The data of a step depends on its first sample and the batch size
-/// alone.
+/// micro-batch 1 and so on. The data of a step depends on its first sample, its iteration and
+/// the deck alone.
 class BatchLayout {
  public:
   BatchLayout(const Deck& deck, const Mesh& mesh);
 
   /// Only the ends of a pipeline read tokens, unless documents end attention or positions.
   [[nodiscard]] bool needs_tokens() const { return arrays() > 0; }
+  /// Samples of a whole batch, which evaluations take.
   [[nodiscard]] std::int64_t samples_per_step() const { return count_ * size_ * dp_; }
-  /// This rank's samples of the step that begins with sample `first`.
-  [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first) const;
+  /// Samples of the training step that begins with sample `first`.
+  [[nodiscard]] std::int64_t samples_from(std::uint64_t first) const {
+    return ramp_.batch_after(static_cast<std::int64_t>(first));
+  }
+  /// The number of the sample with which training goes on `steps` steps after `first`.
+  [[nodiscard]] std::int64_t advance(std::int64_t first, std::int64_t steps) const {
+    return ramp_.advance(first, steps);
+  }
+  [[nodiscard]] StepShape training_shape(std::int64_t iteration, std::uint64_t first) const;
+  [[nodiscard]] StepShape evaluation_shape() const {
+    return {.micro_batches = count_, .seq = seq_, .training = false};
+  }
+  /// This rank's samples of the training step that begins with sample `first`.
+  [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first) const {
+    return runs(first, samples_from(first) / (size_ * dp_));
+  }
+  /// This rank's samples of `micro_batches` micro-batches that begin with sample `first`.
+  [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first,
+                                            std::int64_t micro_batches) const;
   /// `tokens` are the samples of runs(), [samples, seq + 1], with ids as in SampleSource, or
-  /// empty if needs_tokens() is false.
+  /// empty if needs_tokens() is false. Each sample's first shape.seq tokens are used.
   [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
                                                       std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,
-                                                      bool training) const;
+                                                      const StepShape& shape) const;
   /// Bytes of text of the targets that count among `tokens`. `of_ids` are each id's, or empty.
   [[nodiscard]] double text_bytes(const std::vector<std::int32_t>& tokens,
                                   std::span<const std::uint16_t> of_ids) const;
 
  private:
-  std::int64_t count_;  ///< micro-batches a step
+  std::int64_t count_;  ///< micro-batches of a whole batch
   std::int64_t size_;   ///< samples a micro-batch
   std::int64_t dp_;
   std::int64_t dp_index_;
   std::int64_t seq_;
   [[nodiscard]] std::int64_t arrays() const;
 
+  BatchRamp ramp_;
+  CurriculumConfig curriculum_;
+  LayerDropConfig layer_drop_;
   bool first_;
   bool last_;
   bool reset_positions_;

@@ -14,6 +14,7 @@
 #include "trireme/deck/deck.hpp"
 #include "trireme/model/transformer.hpp"
 #include "trireme/optim/average.hpp"
+#include "trireme/optim/gradient_noise.hpp"
 #include "trireme/optim/loss_scale.hpp"
 #include "trireme/optim/optimizer.hpp"
 #include "trireme/optim/reducer.hpp"
@@ -64,6 +65,11 @@ class Trainer {
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
+    std::int64_t samples = 0;     ///< this step's
+    std::int64_t consumed = 0;    ///< samples of the run, with this step's
+    std::int64_t seq = 0;         ///< tokens of each sample that were used
+    double layer_keep = 1;        ///< share of micro-batches that the last layer processes
+    double noise_scale = 0;       ///< in samples; 0: no estimate with this step
     OffloadTraffic offload;       ///< this rank's, since the last step; zeros without files
   };
   /// Queues one update from the global batch that begins with sample `first`. On a GPU the
@@ -155,7 +161,8 @@ class Trainer {
     return {values_.value_bytes(), gradients_.bytes(),
             values_.master_bytes() + optimizer_.state_bytes() +
                 (state_file_ ? state_file_->pool_bytes() : 0) +
-                (average_ ? average_->bytes() : 0)};
+                (average_ ? average_->bytes() : 0) +
+                (window_gradient_ ? window_gradient_->bytes() : 0)};
   }
   /// The file with this rank's optimizer state; null if the state is in memory.
   [[nodiscard]] const StateFile* state_file() const { return state_file_.get(); }
@@ -180,6 +187,8 @@ class Trainer {
   /// Queues the gradients of a step's global batch, and the decision on the step.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   void upload_state();
+  /// Takes in a collected step, whose `state` decided it.
+  void estimate_noise(StepResult& result, const StepState& state, double window_square);
   /// Names the first gradient that overflowed, which has the least code of all ranks.
   [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
   /// A global batch's evaluation.
@@ -244,12 +253,14 @@ class Trainer {
   struct Queued {
     StepResult result;  ///< fields that the host knows at once
     std::uint64_t first = 0;
+    StepShape shape;
     std::vector<std::int32_t> tokens;
   };
   /// What the device reports of a step.
   struct Outcome {
     StepState state;
     std::int64_t overflow = 0;  ///< least code of OverflowWatch
+    double window_square = 0;   ///< see WindowGradient
   };
   static constexpr std::size_t kMostQueued = 64;
   std::deque<Queued> queued_;
@@ -260,7 +271,9 @@ class Trainer {
   std::int64_t skipped_ = 0;     ///< steps skipped since the last load()
   Tensor state_;                 ///< StepState
   Tensor history_;               ///< for decide_step(); undefined if outliers aren't skipped
-  std::unique_ptr<WeightAverage> average_;  ///< key ema
+  std::unique_ptr<WeightAverage> average_;           ///< key ema
+  std::unique_ptr<WindowGradient> window_gradient_;  ///< key log_gradient_noise_scale
+  NoiseScale noise_scale_;
   std::unique_ptr<OverflowWatch> overflow_;
   Outcome* outcomes_;  ///< [kMostQueued], pinned; steps in turn
   std::size_t next_outcome_ = 0;

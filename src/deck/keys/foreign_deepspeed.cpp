@@ -204,38 +204,41 @@ const ForeignKey kElasticitySettings[] = {
     {"num_gpus_per_node", "integer", "1", "ranks on a node"},
     {"model_parallel_size", "integer", "1", "ranks that share a model"},
 };
-const ForeignKey kCurriculum[] = {
-    {"enabled", "true or false", "false", "begin with easy samples"},
-};
-const ForeignKey kCurriculumSettings[] = {
-    {"curriculum_type", "text", "null", "measure of difficulty"},
-    {"min_difficulty", "integer", "null", "first difficulty"},
-    {"max_difficulty", "integer", "null", "last difficulty"},
-    {"schedule_type", "text", "null", "how difficulty rises"},
-    {"schedule_config", "dictionary", "null", "settings of the schedule"},
-    {"total_curriculum_step", "integer", "null", "steps until the last difficulty"},
-    {"difficulty_step", "integer", "null", "steps of difficulty"},
-    {"root_degree", "integer", "null", "degree of the root"},
-    {"difficulty", "list of integers", "null", "difficulties"},
-    {"max_step", "list of integers", "null", "last steps of the difficulties"},
+const ForeignKey kCurriculumMetrics[] = {
+    {"curriculum_type", "text", "seqlen", "measure of difficulty"},
 };
 const ForeignKey kCurriculumSettings2[] = {
     {"curriculum_seqlen", "integer", "0", "set by the program"},
 };
-const ForeignKey kDataEfficiency[] = {
-    {"enabled", "true or false", "false", "sample and route data"},
+const ForeignKey kDataRouting[] = {
+    {"data_routing", "dictionary", "{}", "tokens that skip layers"},
+    {"random_ltd", "dictionary", "{}", "random layers that tokens skip"},
 };
 const ForeignKey kDataEfficiencySettings[] = {
     {"seed", "integer", "1234", "seed of the sampling"},
-    {"data_routing", "dictionary", "{}", "tokens that skip layers"},
-    {"data_sampling", "dictionary", "{}", "order of samples"},
-    {"random_ltd", "dictionary", "{}", "random layers that tokens skip"},
     {"curriculum_learning", "dictionary", "{}", "curriculum of samples"},
+    {"data_sampling.num_epochs", "integer", "1000", "most epochs"},
+    {"data_sampling.num_workers", "integer", "0", "processes that read data"},
+    {"data_sampling.pin_memory", "true or false", "false", "pin host memory"},
+    {"data_sampling.curriculum_learning.data_cluster_path", "text", "null",
+     "folder of the sampling's files"},
+};
+const ForeignKey kOtherMetrics[] = {
+    {"seqlen_reshape", "dictionary", "null", "more and shorter sequences"},
+    {"vocabularyrarity", "dictionary", "null", "rare tokens"},
+    {"seqlen_vocabularyrarity", "dictionary", "null", "length and rare tokens"},
+};
+const ForeignKey kTruncation[] = {
+    {"difficulty_type", "text", "value", "values or percentiles"},
+};
+const ForeignKey kTruncationSettings[] = {
+    {"index_to_sample_path", "text", "null", "file of the samples' order"},
+    {"index_to_metric_path", "text", "null", "file of the samples' difficulty"},
+    {"clustering_type", "text", "null", "how samples are grouped"},
 };
 const ForeignKey kOtherFeatures[] = {
     {"compression_training", "dictionary", "null", "pruning and quantization"},
     {"sparse_attention", "dictionary", "null", "pattern of sparse attention"},
-    {"progressive_layer_drop", "dictionary", "null", "skip layers at random"},
     {"eigenvalue", "dictionary", "null", "eigenvalues for quantization"},
     {"hybrid_engine", "dictionary", "null", "generate while training"},
     {"tensor_parallel", "dictionary", "null",
@@ -308,15 +311,22 @@ const ForeignKeys kForeign[] = {
     {"Elasticity", Origin::deepspeed, "elasticity", Standing::no_meaning, "",
      kElasticitySettings, Shown::never},
     {"Curriculum", Origin::deepspeed, "curriculum_learning", Standing::not_available,
-     "this feature isn't available", kCurriculum},
-    {"Curriculum", Origin::deepspeed, "curriculum_learning", Standing::no_meaning, "",
-     kCurriculumSettings, Shown::never},
+     "difficulty is the length of sequences here: use seqlen", kCurriculumMetrics},
     {"Curriculum", Origin::deepspeed, "", Standing::no_meaning,
      "settings of features that are off", kCurriculumSettings2, Shown::changed},
     {"Data efficiency", Origin::deepspeed, "data_efficiency", Standing::not_available,
-     "this feature isn't available", kDataEfficiency},
+     "this feature isn't available", kDataRouting},
     {"Data efficiency", Origin::deepspeed, "data_efficiency", Standing::no_meaning, "",
      kDataEfficiencySettings, Shown::never},
+    {"Data efficiency", Origin::deepspeed,
+     "data_efficiency.data_sampling.curriculum_learning.curriculum_metrics",
+     Standing::not_available, "use seqlen_truncate, which shortens samples", kOtherMetrics},
+    {"Data efficiency", Origin::deepspeed,
+     "data_efficiency.data_sampling.curriculum_learning.curriculum_metrics.seqlen_truncate",
+     Standing::not_available, "a length is a value", kTruncation},
+    {"Data efficiency", Origin::deepspeed,
+     "data_efficiency.data_sampling.curriculum_learning.curriculum_metrics.seqlen_truncate",
+     Standing::no_meaning, "", kTruncationSettings, Shown::never},
     {"Other features", Origin::deepspeed, "", Standing::not_available,
      "this feature isn't available", kOtherFeatures},
     {"Other features", Origin::deepspeed, "", Standing::no_meaning, "", kOtherFeatures2},

@@ -85,6 +85,7 @@ std::span<const Section> key_sections() {
       {"Batch", batch_keys()},
       {"Optimizer and learning rate", optimizer_keys()},
       {"Fine-tuning", tuning_keys()},
+      {"What changes during training", growth_keys()},
       {"DeepSpeed's scheduler", scheduler_keys()},
       {"ZeRO", zero_keys()},
       {"Offloading", offload_keys()},

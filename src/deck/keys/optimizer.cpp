@@ -53,6 +53,10 @@ const Key kBatchKeys[] = {
     {"gradient_accumulation_steps", "gas",
      [](D d) -> Field { return &d.deck.gradient_accumulation_steps; },
      "micro-batches in a step", kMillion, Need::open, Origin::deepspeed},
+    {"rampup_batch_size", "", [](D d) -> Field { return &d.deck.rampup_batch_size; },
+     "[start, increment, samples]: train_batch_size grows from start by increments, spread "
+     "over so many samples; null: it doesn't",
+     kFromOne, Need::open, Origin::megatron},
 };
 
 const Key kOptimizerKeys[] = {

@@ -32,6 +32,7 @@ inline constexpr Range kMillion{.low = 1, .high = 1e6};
 [[nodiscard]] std::span<const Key> batch_keys();
 [[nodiscard]] std::span<const Key> optimizer_keys();
 [[nodiscard]] std::span<const Key> tuning_keys();
+[[nodiscard]] std::span<const Key> growth_keys();
 [[nodiscard]] std::span<const Key> zero_keys();
 [[nodiscard]] std::span<const Key> offload_keys();
 [[nodiscard]] std::span<const Key> precision_keys();

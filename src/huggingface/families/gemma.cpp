@@ -163,10 +163,6 @@ void surround(Family& family) {
   family.layer.push_back({"post_mlp_output_norm", "post_feedforward_layernorm"});
 }
 
-void add(std::vector<Rule>& rules, std::vector<Rule> more) {
-  for (Rule& rule : more) rules.push_back(std::move(rule));
-}
-
 }  // namespace
 
 Family gemma() {

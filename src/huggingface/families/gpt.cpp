@@ -60,10 +60,6 @@ Rule all_biases() {
           [](const Keys&, OrderedJson&) {}};
 }
 
-void add(std::vector<Rule>& rules, std::vector<Rule> more) {
-  for (Rule& rule : more) rules.push_back(std::move(rule));
-}
-
 const std::vector<std::string_view> kOfGpt2{"n_ctx",
                                             "embd_pdrop",
                                             "reorder_and_upcast_attn",

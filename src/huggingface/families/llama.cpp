@@ -24,10 +24,6 @@ std::vector<Rule> core_rules(double epsilon, bool ties) {
           always("gpt_j_residual", false)};
 }
 
-void add(std::vector<Rule>& rules, std::vector<Rule> more) {
-  for (Rule& rule : more) rules.push_back(std::move(rule));
-}
-
 Family like_llama(std::string_view type, std::string_view architecture) {
   return {.model_type = type,
           .architecture = architecture,

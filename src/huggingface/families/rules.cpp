@@ -28,7 +28,8 @@ constexpr std::array kWords{Word{"silu", "silu", "swiglu"},
                             Word{"gelu_pytorch_tanh", "gelu", "geglu_tanh", true},
                             Word{"gelu_fast", "gelu", "geglu_tanh", true}};
 
-const Word& word_of(const std::string& name, const Fields& config, const std::string& field) {
+const Word& word_named(const std::string& name, const Fields& config,
+                       const std::string& field) {
   for (const Word& w : kWords) {
     if (w.word == name) return w;
   }
@@ -53,6 +54,10 @@ double real(const Keys& keys, const std::string& key, double usual) {
 std::int64_t whole(const Keys& keys, const std::string& key, std::int64_t usual) {
   const Json* value = find(keys, key);
   return value != nullptr && value->is_number_integer() ? value->get<std::int64_t>() : usual;
+}
+
+void add(std::vector<Rule>& rules, std::vector<Rule> more) {
+  for (Rule& rule : more) rules.push_back(std::move(rule));
 }
 
 Rule count(const std::string& field, const std::string& key) {
@@ -103,7 +108,7 @@ Rule refusing(const std::string& field, const Json& value, const std::string& wh
 
 Rule activation(const std::string& field, const std::string& usual, bool gate) {
   const auto read = [=](Fields& config, Keys& keys) {
-    const Word& w = word_of(config.word(field, usual), config, field);
+    const Word& w = word_named(config.word(field, usual), config, field);
     keys["activation"] = gate ? w.gated : w.plain;
     if (!gate) keys["bias_gelu_fusion"] = w.tanh;
   };

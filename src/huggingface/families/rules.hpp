@@ -11,6 +11,8 @@
 
 namespace trireme::huggingface {
 
+/// Appends rules.
+void add(std::vector<Rule>& rules, std::vector<Rule> more);
 /// A whole number that must be there.
 [[nodiscard]] Rule count(const std::string& field, const std::string& key);
 /// A number, or `usual` where the field is missing.

@@ -104,8 +104,8 @@ class Crashes:
 
     def wait_for_end(self, process, name):
         """All ranks must end. Open MPI's launcher may stay behind: a rank that dies while it
-        connects can leave PMIx 4.2 with a locked mutex, which mpirun then waits for. Seen in one
-        of 200 kills at a start."""
+        connects can leave PMIx 4.2 with a locked mutex, which mpirun then waits for. One of 200
+        kills at a start did so."""
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:

@@ -30,6 +30,7 @@ DECK = {
 }
 LAYOUT = {"model_parallel_size": 2, "sequence_parallel": True,
           "zero_optimization": {"stage": 3}, "gradient_accumulation_steps": 2}
+ALONE = {"model_parallel_size": 1, "sequence_parallel": False}
 
 
 class Verify(unittest.TestCase):
@@ -90,6 +91,8 @@ class Verify(unittest.TestCase):
                 ("missing key: data_path, train_data_paths, or (without data) vocab_size",
                  [self.deck("bare")]),
                 ("--steps excludes --checkpoint", ["--checkpoint", "a", "b", "--steps", 1]),
+                ("not those of Lamb: name one of the three",
+                 [self.deck("lamb", vocab_size=97, optimizer={"type": "Lamb"}, **ALONE)]),
                 ("cannot hold", [self.deck("odd", vocab_size=97, model_parallel_size=4)])):
             done = program.run(1, "verify", *arguments)
             self.assertEqual(done.returncode, 1, done.stdout)
