@@ -134,7 +134,7 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   gradients_.wait_for_sums();
   const View sums = View(state.raw(), DType::f64, Shape{StepState::kSums});
   optimizer_.add_squares(View(sums.raw(), DType::f64, Shape{1}));
-  if (mesh_.at.tp == 0) {
+  if (mesh_.at.tp == 0) {  // loss, auxiliary, counted: the order is that of StepState
     const View losses = micro_batches.front().loss_sum;
     ex_.device.copy(sums.data<double>() + 1, losses.raw(), losses.bytes(), ex_.stream);
   }

@@ -184,10 +184,10 @@ class Trainer {
  private:
   class OverflowWatch;
 
-  /// Queues the gradients of a step's global batch, and the decision on the step.
+  /// Queues the gradients of a step's global batch, and the sums that the decision reads.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   void upload_state();
-  /// Takes in a collected step, whose `state` decided it.
+  /// Adds a collected step, which `state` decided, to the estimate of the noise scale.
   void estimate_noise(StepResult& result, const StepState& state, double window_square);
   /// Names the first gradient that overflowed, which has the least code of all ranks.
   [[nodiscard]] std::string overflow_text(std::int64_t code, bool last) const;
@@ -197,10 +197,10 @@ class Trainer {
     double counted = 0;  ///< share of targets that count
     double bytes = 0;    ///< in the text of these targets
   };
-  /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
   [[nodiscard]] std::optional<Evaluation> evaluate_values(
       const SampleSource* source, std::int64_t batches,
       std::span<const std::uint16_t> text_bytes);
+  /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
   [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,
                                                    double bytes) const;
   [[nodiscard]] std::string first_bad_tensor();
