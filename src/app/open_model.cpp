@@ -53,6 +53,7 @@ Deck without_batch(Deck deck) {
   deck.gradient_accumulation_steps = 1;
   stop_growth(deck);
   deck.zero = {};
+  deck.ema = {};
   deck.cuda_graphs = false;
   return deck;
 }

@@ -209,6 +209,7 @@ void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
     exclude("data_path", part + "_data_paths");
   }
   exclude("lr_decay_iters", "lr_decay_fraction");
+  exclude("rampup_batch_size", "lr_decay_fraction");  // the decay then counts whole batches
   exclude("intermediate_size", "expansion_factor");
   if (draft.tensorboard.enabled) exclude("tensorboard_dir", "tensorboard.enabled");
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What changes while a run trains: both spellings of the curriculum, and checks.
 #include <algorithm>
+#include <functional>
 
 #include "fold.hpp"
 
@@ -26,9 +27,25 @@ void warn_of_idle_growth(const Settings& settings, Deck& deck) {
   const bool estimates = deck.noise_scale.enabled || deck.noise_scale == NoiseScaleConfig{};
   note(!drops, "progressive_layer_drop.");
   note(!estimates, "gradient_noise_scale_");
+  const CurriculumConfig& c = deck.curriculum;
+  note(!c.enabled && c != CurriculumConfig{}, "curriculum_learning.");
+  if (!idle.empty()) {
+    deck.warnings.push_back(fmt::format("without effect in this deck: {} (the feature is off)",
+                                        fmt::join(idle, ", ")));
+  }
+  if (!c.enabled) return;
+  idle.clear();
+  const bool discrete = c.schedule == Schedule::fixed_discrete;
+  const std::string start = "curriculum_learning.schedule_config.";
+  note(c.schedule != Schedule::fixed_root, start + "root_degree");
+  note(discrete, start + "total_curriculum_step");
+  note(discrete, start + "difficulty_step");
+  note(!discrete, start + "difficulty");
+  note(!discrete, start + "max_step");
   if (idle.empty()) return;
-  deck.warnings.push_back(fmt::format("without effect in this deck: {} (the feature is off)",
-                                      fmt::join(idle, ", ")));
+  deck.warnings.push_back(
+      fmt::format("without effect in this deck: {} (another schedule_type uses it)",
+                  fmt::join(idle, ", ")));
 }
 
 }  // namespace
@@ -53,7 +70,9 @@ void fold_growth(const Settings& settings, const Draft& draft, Deck& deck, Fault
   need(c.max_difficulty > 0, "max_difficulty, the tokens of the last sequences");
   if (c.schedule == Schedule::fixed_discrete) {
     need(!c.difficulty.empty(), "schedule_config.difficulty, the lengths of sequences");
-    if (c.max_step.size() + 1 == c.difficulty.size() && std::ranges::is_sorted(c.max_step)) {
+    const bool rises =
+        std::ranges::adjacent_find(c.max_step, std::greater_equal()) == c.max_step.end();
+    if (c.difficulty.empty() || (c.max_step.size() + 1 == c.difficulty.size() && rises)) {
       return;
     }
     faults.add(Kind::contradiction,
@@ -82,22 +101,14 @@ void check_growth(Deck& deck) {
   }
   TRM_REQUIRE(!deck.noise_scale.cpu_offload || deck.device != Deck::ComputeDevice::cuda,
               "gradient_noise_scale_cpu_offload: true is not available on GPUs; leave it out");
-  const CurriculumConfig& c = deck.curriculum;
-  if (!c.enabled) return;
-  const bool discrete = c.schedule == Schedule::fixed_discrete;
   if (!deck.sequence_parallel) return;
   const std::int64_t tp = deck.model_parallel_size;
   const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
-  const auto check = [&](std::int64_t length) {
+  for (const std::int64_t length : sharded_lengths(deck.curriculum, deck.model.seq_length)) {
     TRM_REQUIRE(length * micro % tp == 0,
                 "sequence_parallel with curriculum_learning: sequences of {} tokens × "
                 "train_micro_batch_size_per_gpu {} are not divisible by model_parallel_size {}",
                 length, micro, tp);
-  };
-  check(std::min(c.max_difficulty, deck.model.seq_length));
-  if (!discrete) check(c.difficulty_step);
-  for (const std::int64_t length : c.difficulty) {
-    if (discrete) check(std::min(length, deck.model.seq_length));
   }
 }
 

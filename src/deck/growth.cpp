@@ -91,16 +91,32 @@ double layer_keep(const LayerDropConfig& config, std::int64_t iteration) {
   return (1 - config.theta) * std::exp(-config.gamma * t) + config.theta;
 }
 
+std::vector<std::int64_t> sharded_lengths(const CurriculumConfig& config,
+                                          std::int64_t seq_length) {
+  if (!config.enabled) return {};
+  std::vector<std::int64_t> lengths;
+  if (config.schedule == CurriculumConfig::Schedule::fixed_discrete) {
+    lengths = config.difficulty;
+  } else {
+    lengths = {config.max_difficulty, config.difficulty_step};
+  }
+  for (std::int64_t& length : lengths) length = std::min(length, seq_length);
+  return lengths;
+}
+
 BatchRamp batch_ramp(const Deck& deck) {
   const std::int64_t micro = deck.train_micro_batch_size_per_gpu;
   const std::int64_t rank = micro * deck.gradient_accumulation_steps;
   return {deck.rampup_batch_size, deck.train_batch_size, deck.train_batch_size / rank * micro};
 }
 
+bool goes_by_samples(const Deck& deck) {
+  return !deck.rampup_batch_size.empty() &&
+         deck.schedule.deepspeed.type == DeepSpeedSchedule::Type::none;
+}
+
 double rate_of_step(const Deck& deck, std::int64_t iteration, std::int64_t consumed) {
-  const bool by_samples = !deck.rampup_batch_size.empty() &&
-                          deck.schedule.deepspeed.type == DeepSpeedSchedule::Type::none;
-  if (!by_samples) return learning_rate(deck.schedule, iteration);
+  if (!goes_by_samples(deck)) return learning_rate(deck.schedule, iteration);
   return learning_rate_at(deck.schedule, static_cast<double>(consumed) /
                                              static_cast<double>(deck.train_batch_size));
 }
@@ -112,7 +128,7 @@ std::vector<std::string> stop_growth(Deck& deck) {
   if (deck.layer_drop.enabled) keys.emplace_back("progressive_layer_drop");
   deck.rampup_batch_size.clear();
   deck.curriculum.enabled = false;
-  deck.layer_drop.enabled = false;
+  deck.layer_drop = {};
   return keys;
 }
 

@@ -24,10 +24,14 @@ bool is_word(const Value& value, std::string_view word) {
          });
 }
 
+}  // namespace
+
 bool is_false(const Value& value) {
   return std::ranges::any_of(std::initializer_list<const char*>{"false", "no", "off", "none"},
                              [&](const char* word) { return is_word(value, word); });
 }
+
+namespace {
 
 /// Whether "auto" is one of the key's own values, or may be a name.
 bool takes_auto(const Key* key) {

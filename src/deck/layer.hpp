@@ -32,6 +32,9 @@ struct Merged {
   [[nodiscard]] std::string lone_deepspeed() const;
 };
 
+/// Whether a value says no: false, no, off or none.
+[[nodiscard]] bool is_false(const Value& value);
+
 /// Lays a deck over those before it. Collects unknown keys and contradictions as faults.
 void lay_deck(Merged& merged, const Value& tree, const std::string& name);
 /// Lays `key=value` over the decks.

@@ -45,13 +45,22 @@ void warn_of_ignored(const Settings& settings, Deck& deck) {
   deck.warnings.push_back("ignored, as these keys have no effect here: " + joined(parts, "; "));
 }
 
+/// Whether a dictionary around the key is switched off.
+bool is_within_off(const Settings& settings, const std::string& path) {
+  for (std::size_t dot = path.find('.'); dot != path.npos; dot = path.find('.', dot + 1)) {
+    const Setting* enabled = given(settings, path.substr(0, dot) + ".enabled");
+    if (enabled != nullptr && is_false(enabled->value)) return true;
+  }
+  return false;
+}
+
 void refuse(Merged& merged) {
   for (const auto& [path, setting] : merged.settings) {
     const Meaning& meaning = *Schema::instance().find(path);
     if (meaning.group == nullptr || meaning.group->standing != Standing::not_available) {
       continue;
     }
-    if (is_off(meaning, setting.value)) continue;
+    if (is_off(meaning, setting.value) || is_within_off(merged.settings, path)) continue;
     merged.faults.add(Kind::refused, setting.value.place,
                       fmt::format("{}: {} is not available: {}", path, setting.value.plain(),
                                   meaning.group->advice));

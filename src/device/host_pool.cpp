@@ -16,7 +16,13 @@ HostPool::~HostPool() {
     log::warn("{}", e.what());
     return;  // Copies may still run, so this memory is never released.
   }
-  blocks_.drop_kept([this](void* block) { device_.release_host(block); });
+  trim();
+}
+
+void HostPool::trim() {
+  blocks_.drop_kept([this](void* block) {
+    if (device_.kind() != DeviceKind::dry) device_.release_host(block);
+  });
 }
 
 std::shared_ptr<void> HostPool::block(std::size_t bytes) {

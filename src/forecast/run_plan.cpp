@@ -24,9 +24,15 @@ namespace {
 
 std::int64_t signed_bytes(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
 
+constexpr std::int64_t kIteration = 3;  // of layer_keep(), earlier ones drop no layer
+
 /// The deck of a run's largest step.
 Deck largest_step(Deck deck) {
+  const bool drops = deck.layer_drop.enabled;
   stop_growth(deck);
+  // A layer that may be dropped divides by its share, in memory of its own. This share is
+  // reached at once, and leaves out no layer.
+  if (drops) deck.layer_drop = {.enabled = true, .theta = 1 - 1e-12, .gamma = 1e9};
   return deck;
 }
 
@@ -56,7 +62,7 @@ class DryRank {
     do {
       before = device_->memory();
       data_ = tensor_ = pipeline_ = {};
-      (void)trainer_.step(1, 0, tokens);
+      (void)trainer_.step(kIteration, 0, tokens);
       trainer_.with_evaluated_values([] {});  // may take the moving average
     } while (device_->memory().reserved != before.reserved);
     const Trainer::StateBytes state = trainer_.state_bytes();

@@ -75,19 +75,30 @@ void add_levers(const Deck& deck, Layout layout, std::vector<Layout>& to) {
   }
 }
 
+/// Whether batches that grow fit micro-batches of a layout.
+bool ramp_fits(const Deck& deck, std::int64_t unit) {
+  const auto& ramp = deck.rampup_batch_size;
+  return ramp.empty() || (divides(ramp.at(0), unit) && divides(ramp.at(1), unit));
+}
+
+/// Whether tp can shard the sequences of all steps.
+bool sequences_fit(const Deck& deck, std::int64_t micro, int tp) {
+  auto lengths = sharded_lengths(deck.curriculum, deck.model.seq_length);
+  lengths.push_back(deck.model.seq_length);
+  return std::ranges::all_of(lengths, [&](auto n) { return divides(micro * n, tp); });
+}
+
 /// All layouts that share a mesh.
 void add_layouts(const Deck& deck, Layout layout, std::vector<Layout>& to) {
   const std::int64_t samples = deck.train_batch_size / layout.dp;
   for (std::int64_t micro = 1; micro <= std::min<std::int64_t>(samples, 64); micro *= 2) {
-    if (!divides(samples, micro)) continue;
+    if (!divides(samples, micro) || !ramp_fits(deck, micro * layout.dp)) continue;
     layout.micro_batch = micro;
     layout.accumulation = samples / micro;
     // Interleaving gains only where micro-batches fill the pipeline.
     if (layout.chunks > 1 && layout.accumulation < layout.pp) continue;
     for (const bool sequence : {false, true}) {
-      if (sequence && (layout.tp == 1 || !divides(micro * deck.model.seq_length, layout.tp))) {
-        continue;
-      }
+      if (sequence && (layout.tp == 1 || !sequences_fit(deck, micro, layout.tp))) continue;
       layout.sequence_parallel = sequence;
       add_levers(deck, layout, to);
     }

@@ -114,6 +114,7 @@ const KvCache* Generator::cache_for(std::int64_t slots, std::int64_t length) {
   if (!cache_ || cache_->extent().slots < slots || cache_->extent().max_length < length) {
     cache_.reset();
     inference_.exec().device.trim();
+    inference_.exec().device.reset_peak();
     const Deck& deck = inference_.deck();
     cache_.emplace(inference_.exec(), deck.types.compute, deck.model,
                    inference_.tensor_parallel(), extent(slots, length));

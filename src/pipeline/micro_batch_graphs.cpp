@@ -15,6 +15,7 @@ void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
     // Frees what initial weights or a checkpoint took, since no arena can use this memory. The
     // peak counts from here.
     ex_.device.trim();
+    ex_.device.reset_peak();
     fixed_ = first;
     fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
     fixed_.targets = ex_.make(first.targets.dtype(), first.targets.shape());

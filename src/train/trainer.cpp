@@ -145,11 +145,22 @@ void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   mesh_.everyone().all_reduce(sums, Reduction::sum);
 }
 
+void Trainer::prepare_length(std::int64_t seq) {
+  if (seq == length_) return;
+  if (length_ != 0) {
+    ex_.stream.synchronize();
+    ex_.device.trim();
+    for (const auto& part : parts_) part->trim_host();
+  }
+  length_ = seq;
+}
+
 void Trainer::step(std::int64_t iteration, std::uint64_t first,
                    std::vector<std::int32_t> tokens) {
   TRM_CHECK(queued_.size() < kMostQueued && !halted_, "{} steps were not collected",
             queued_.size());
   const StepShape shape = layout_.training_shape(iteration, first);
+  prepare_length(shape.seq);
   auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
   for (MicroBatch& mb : micro_batches) {
     mb.loss_scale = View(state_.data<double>() + StepState::kScaleSlot, DType::f64, Shape{1});
@@ -302,6 +313,7 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
     std::vector<std::int32_t> tokens;
     const StepShape shape = layout_.evaluation_shape();
+    prepare_length(shape.seq);
     if (layout_.needs_tokens()) {
       tokens = read_samples(*source, layout_.runs(first, shape.micro_batches));
     }

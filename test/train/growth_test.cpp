@@ -135,6 +135,20 @@ BOOST_AUTO_TEST_CASE(a_ramp_of_one_batch_is_that_batch) {
   BOOST_TEST(difference(run, expected).empty(), difference(run, expected));
 }
 
+BOOST_AUTO_TEST_CASE(memory_of_shorter_sequences_does_not_stay) {
+  const Json long_ones{{"num_attention_heads", 2}, {"hidden_size", 64}, {"seq_length", 256}};
+  const Json grow{
+      {"curriculum_learning",
+       {{"enabled", true},
+        {"min_difficulty", 32},
+        {"max_difficulty", 256},
+        {"schedule_config", {{"total_curriculum_step", 7}, {"difficulty_step", 32}}}}}};
+  const Training expected = train(deck_of(long_ones), 1);
+  const Training run = train(deck_of(merged(long_ones, grow)), 1);
+  BOOST_TEST(run.steps.front().seq < run.steps.back().seq);
+  BOOST_TEST(run.reserved <= expected.reserved);
+}
+
 BOOST_AUTO_TEST_CASE(growing_sequences) {
   check_meshes(deck_of(kCurriculum), 2);
   const Training run = train(deck_of(kCurriculum), 1);

@@ -152,6 +152,7 @@ class RankRun {
     mine.optimizer_steps = trainer_.optimizer_steps();
     mine.bad = trainer_.first_bad_state(true);
     trainer_.require_updates();
+    mine.reserved = device_->memory().reserved;
     if (!options_.save.empty()) save(samples);
   }
   [[nodiscard]] std::vector<HeldPiece> held() const { return trainer_.held(true); }

@@ -45,10 +45,11 @@ struct Training {
   std::vector<double> valid;  ///< losses of the evaluations
   std::map<std::string, WholeArray> arrays;
   std::int64_t optimizer_steps = 0;
-  std::string error;  ///< the error with which all ranks ended
-  std::string bad;    ///< Trainer::first_bad_state() at the end
-  int given_up = 0;   ///< steps that were given up and trained again
-  int cut = 0;        ///< evaluations that were given up
+  std::string error;         ///< the error with which all ranks ended
+  std::string bad;           ///< Trainer::first_bad_state() at the end
+  std::size_t reserved = 0;  ///< bytes that the device had taken at the end, of rank 0
+  int given_up = 0;          ///< steps that were given up and trained again
+  int cut = 0;               ///< evaluations that were given up
 
   [[nodiscard]] std::vector<double> losses() const;
   [[nodiscard]] std::vector<double> norms() const;

@@ -195,6 +195,8 @@ void resolve(Deck& deck, int world_size);
 
 /// The batches of a resolved deck. Throws Error if they don't fit the micro-batches.
 [[nodiscard]] BatchRamp batch_ramp(const Deck& deck);
+/// Whether the learning rate goes by samples instead of iterations.
+[[nodiscard]] bool goes_by_samples(const Deck& deck);
 /// The learning rate of an iteration after which the run has consumed so many samples. Where
 /// the batch grows, GPT-NeoX's schedules go by samples, as in Megatron.
 [[nodiscard]] double rate_of_step(const Deck& deck, std::int64_t iteration,

@@ -57,6 +57,10 @@ struct CurriculumConfig {
 [[nodiscard]] std::int64_t curriculum_length(const CurriculumConfig& config,
                                              std::int64_t seq_length, std::int64_t iteration);
 
+/// Lengths whose multiples are all that the curriculum gives: sequence parallelism shards them.
+[[nodiscard]] std::vector<std::int64_t> sharded_lengths(const CurriculumConfig& config,
+                                                        std::int64_t seq_length);
+
 /// Progressive layer drop (Zhang and He, arXiv 2010.13369), with DeepSpeed's keys.
 struct LayerDropConfig {
   bool enabled = false;

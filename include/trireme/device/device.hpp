@@ -83,7 +83,7 @@ class Device {
   virtual void zero(void* to, std::size_t bytes, Stream& stream) = 0;
   [[nodiscard]] virtual MemoryUse memory() const = 0;
   virtual void reset_peak() = 0;
-  /// Returns blocks kept for reuse to the system, except those of arenas, and resets the peak.
+  /// Returns blocks kept for reuse to the system, except those of arenas. Waits for the device.
   virtual void trim() = 0;
   /// The pool behind allocate(), in which arenas are made.
   [[nodiscard]] virtual BlockPool& pool() = 0;

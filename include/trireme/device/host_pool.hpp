@@ -27,6 +27,8 @@ class HostPool : public std::enable_shared_from_this<HostPool> {
   /// Returns a block, which keeps the pool alive. The block is free when its last owner is
   /// gone.
   [[nodiscard]] std::shared_ptr<void> block(std::size_t bytes);
+  /// Gives back the blocks that nobody holds. No copy may use them any more.
+  void trim();
   [[nodiscard]] const MemoryUse& use() const { return blocks_.use(); }
 
  private:

@@ -77,6 +77,10 @@ class ModelPart {
   [[nodiscard]] Tensor score(const Exec& ex, Tensor x, Tape& tape);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
+  /// Gives back host memory that is kept for inputs of recompute groups. The device must be idle.
+  void trim_host() {
+    if (host_pool_) host_pool_->trim();
+  }
   /// Bytes of pinned host memory taken so far for inputs of recompute groups.
   [[nodiscard]] std::size_t host_bytes() const {
     return host_pool_ ? host_pool_->use().reserved : 0;

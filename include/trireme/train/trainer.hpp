@@ -186,6 +186,8 @@ class Trainer {
 
   /// Queues the gradients of a step's global batch, and the sums that the decision reads.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
+  /// Arrays of other lengths don't fit the blocks that the device keeps: gives these back.
+  void prepare_length(std::int64_t seq);
   void upload_state();
   /// Adds a collected step, which `state` decided, to the estimate of the noise scale.
   void estimate_noise(StepResult& result, const StepState& state, double window_square);
@@ -262,6 +264,7 @@ class Trainer {
     std::int64_t overflow = 0;  ///< least code of OverflowWatch
     double window_square = 0;   ///< see WindowGradient
   };
+  std::int64_t length_ = 0;  ///< tokens of a sequence in the last batch; 0: there was none
   static constexpr std::size_t kMostQueued = 64;
   std::deque<Queued> queued_;
   std::optional<Queued> halted_;

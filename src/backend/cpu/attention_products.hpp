@@ -32,28 +32,28 @@ template <int R, class T>
 [[gnu::always_inline]] inline void product_block(const Factor<T>& a, const T* panel,
                                                  std::int64_t depth, T* c, std::int64_t stride,
                                                  bool adds) {
-  constexpr int V = kProductVectors;
-  Lanes<T> sum[R * V] = {};
+  constexpr int vectors = kProductVectors;
+  Lanes<T> sum[R * vectors] = {};
   if (adds) {
 #pragma GCC unroll 16
-    for (int i = 0; i < R * V; ++i) {
-      sum[i] = load_lanes(c + i / V * stride + i % V * kLanes<T>);
+    for (int i = 0; i < R * vectors; ++i) {
+      sum[i] = load_lanes(c + i / vectors * stride + i % vectors * kLanes<T>);
     }
   }
   for (std::int64_t k = 0; k < depth; ++k) {
-    Lanes<T> b[V];
+    Lanes<T> b[vectors];
 #pragma GCC unroll 16
-    for (int v = 0; v < V; ++v) b[v] = load_lanes(panel + k * kPanel<T> + v * kLanes<T>);
+    for (int v = 0; v < vectors; ++v) b[v] = load_lanes(panel + k * kPanel<T> + v * kLanes<T>);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Lanes<T> x = a.data[r * a.row + k * a.depth] - Lanes<T>{};  // in all lanes
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) add_product<T>(sum[r * V + v], b[v], x);
+      for (int v = 0; v < vectors; ++v) add_product<T>(sum[r * vectors + v], b[v], x);
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < R * V; ++i) {
-    std::memcpy(c + i / V * stride + i % V * kLanes<T>, &sum[i], sizeof sum[i]);
+  for (int i = 0; i < R * vectors; ++i) {
+    std::memcpy(c + i / vectors * stride + i % vectors * kLanes<T>, &sum[i], sizeof sum[i]);
   }
 }
 

@@ -79,7 +79,6 @@ class CpuDevice : public Device {
   }
   void trim() override {
     pool_.drop_kept([](void* block) { std::free(block); });
-    pool_.reset_peak();
   }
   [[nodiscard]] MemoryUse memory() const override { return pool_.use(); }
   void reset_peak() override { pool_.reset_peak(); }

@@ -54,7 +54,6 @@ class DryDevice : public Device {
   void zero(void*, std::size_t, Stream&) override {}
   void trim() override {
     pool_.drop_kept([](void*) {});
-    pool_.reset_peak();
   }
   [[nodiscard]] MemoryUse memory() const override { return pool_.use(); }
   void reset_peak() override { pool_.reset_peak(); }

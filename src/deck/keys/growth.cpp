@@ -7,12 +7,12 @@ namespace {
 
 using Schedule = CurriculumConfig::Schedule;
 
-constexpr std::string_view kOtherSchedules = "use fixed_linear, fixed_root or fixed_discrete";
-constexpr Choice kSchedules[] = {
+constexpr std::string_view kOtherCurricula = "use fixed_linear, fixed_root or fixed_discrete";
+constexpr Choice kCurriculumSchedules[] = {
     {"fixed_linear", code(Schedule::fixed_linear)},
     {"fixed_root", code(Schedule::fixed_root)},
     {"fixed_discrete", code(Schedule::fixed_discrete)},
-    {"custom", 0, kOtherSchedules},
+    {"custom", 0, kOtherCurricula},
 };
 
 const Key kGrowthKeys[] = {
@@ -57,7 +57,7 @@ const Key kGrowthKeys[] = {
     {"curriculum_learning.schedule_type",
      "data_efficiency.data_sampling.curriculum_learning.curriculum_metrics.seqlen_truncate."
      "schedule_type",
-     [](D d) { return named(d.deck.curriculum.schedule, kSchedules); },
+     [](D d) { return named(d.deck.curriculum.schedule, kCurriculumSchedules); },
      "how sequences grow",
      {},
      Need::usual,

@@ -31,7 +31,6 @@ class CudaDevice final : public Device {
   void trim() override {
     TRM_CUDA(cudaDeviceSynchronize());
     pool_.drop_kept([](void* block) { TRM_CUDA(cudaFree(block)); });
-    pool_.reset_peak();
   }
   ~CudaDevice() override {
     cudaSetDevice(index_);
