@@ -24,7 +24,7 @@ namespace {
 
 std::int64_t signed_bytes(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
 
-constexpr std::int64_t kIteration = 3;  // of layer_keep(), earlier ones drop no layer
+constexpr std::int64_t kIteration = 3;  // the first from which layer_keep() may drop layers
 
 /// The deck of a run's largest step.
 Deck largest_step(Deck deck) {

@@ -77,7 +77,7 @@ class ModelPart {
   [[nodiscard]] Tensor score(const Exec& ex, Tensor x, Tape& tape);
   void visit(const ParameterVisitor& f);
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
-  /// Gives back host memory that is kept for inputs of recompute groups. The device must be idle.
+  /// Gives back host memory kept for inputs of recompute groups. The device must be idle.
   void trim_host() {
     if (host_pool_) host_pool_->trim();
   }
