@@ -97,7 +97,9 @@ void check_growth(Deck& deck) {
   const BatchRamp ramp = batch_ramp(deck);
   if (deck.schedule.lr_decay_iters == 0) {
     const std::int64_t batch = deck.train_batch_size;
-    deck.schedule.lr_decay_iters = (ramp.advance(0, deck.train_iters) + batch - 1) / batch;
+    deck.schedule.lr_decay_iters = goes_by_samples(deck)
+                                       ? (ramp.advance(0, deck.train_iters) + batch - 1) / batch
+                                       : deck.train_iters;
   }
   TRM_REQUIRE(!deck.noise_scale.cpu_offload || deck.device != Deck::ComputeDevice::cuda,
               "gradient_noise_scale_cpu_offload: true is not available on GPUs; leave it out");
