@@ -38,7 +38,10 @@ std::string find_weights(const std::string& folder) {
   std::string reasons;
   for (const std::string& path : candidates.paths) {
     const auto failure = failure_of([&] { CheckpointReader(path).check_files(); });
-    if (!failure) return path;
+    if (!failure) {
+      if (!reasons.empty()) log::warn("{} is taken instead{}", path, reasons);
+      return path;
+    }
     reasons += fmt::format("; {}", failure->what());
   }
   throw Error(

@@ -362,6 +362,9 @@ void check_checkpoint(const std::string& checkpoint, Deck& deck, const std::stri
   if (deck.finetune) return;
   if (!deck.no_load_optim) check_trained(checkpoint, then, now);
   require_same(checkpoint, "seq_length", then, now);
+  TRM_REQUIRE(!made_with.split.empty(),
+              "{} has weights but no state of a run: set finetune: true to start from them",
+              checkpoint);
   if (split_fractions(made_with.split) != split_fractions(deck.split)) {
     require_same(checkpoint, "split", then, now);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "trireme/checkpoint/folder.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/record/run_folder.hpp"
@@ -36,6 +37,16 @@ bool owns_save(const Deck& deck, const LoadSource& source) {
   const auto last = last_deck(deck.run_folder());
   return last && is_same_place(last->save, deck.save) && is_same_place(last->load, deck.load) &&
          last->finetune == deck.finetune;
+}
+
+/// The checkpoint that a folder is or lies in, or "".
+std::string checkpoint_around(const std::string& folder) {
+  std::error_code code;
+  std::filesystem::path at = std::filesystem::weakly_canonical(folder, code);
+  for (; !code && at.has_relative_path(); at = at.parent_path()) {
+    if (is_checkpoint(at.string())) return at.string();
+  }
+  return "";
 }
 
 bool owns_run_dir(const Deck& deck, bool save_is_ours) {
@@ -93,6 +104,11 @@ void RunClaim::check(const Deck& deck, const LoadSource& source) {
   const bool save_is_ours = owns_save(deck, source);
   const bool run_dir_is_ours = owns_run_dir(deck, save_is_ours);
   for (Folder& folder : folders_) {
+    const std::string inside = checkpoint_around(folder.path);
+    TRM_REQUIRE(inside.empty(),
+                "{}: {} lies in the checkpoint {}, which its run may remove. Name a folder "
+                "outside of it",
+                folder.key, folder.path, inside);
     folder.others.clear();
     const auto add = [&](const std::vector<std::string>& names) {
       folder.others.insert(folder.others.end(), names.begin(), names.end());

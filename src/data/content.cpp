@@ -43,6 +43,7 @@ constexpr std::array kSignatures{
     Signature{"SQLite format 3\0"sv, 0, "an SQLite database"},
     Signature{"\x93NUMPY"sv, 0, "a NumPy array"},
     Signature{"\x89HDF\r\n\x1a\n"sv, 0, "HDF5"},
+    Signature{"trireme token file, version "sv, 0, "HDF5"},  // HDF5 behind a seal: see h5::Seal
     Signature{"\xff\xfe\0\0"sv, 0, "UTF-32"},
     Signature{"\0\0\xfe\xff"sv, 0, "UTF-32"},
     Signature{"\xff\xfe"sv, 0, "UTF-16"},

@@ -36,12 +36,15 @@ void warn_of_idle_growth(const Settings& settings, Deck& deck) {
   if (!c.enabled) return;
   idle.clear();
   const bool discrete = c.schedule == Schedule::fixed_discrete;
-  const std::string start = "curriculum_learning.schedule_config.";
-  note(c.schedule != Schedule::fixed_root, start + "root_degree");
-  note(discrete, start + "total_curriculum_step");
-  note(discrete, start + "difficulty_step");
-  note(!discrete, start + "difficulty");
-  note(!discrete, start + "max_step");
+  const auto note_key = [&](bool idles, const std::string& name) {
+    const Setting* s = given(settings, "curriculum_learning.schedule_config." + name);
+    if (idles && s != nullptr) idle.push_back(s->spelled);
+  };
+  note_key(c.schedule != Schedule::fixed_root, "root_degree");
+  note_key(discrete, "total_curriculum_step");
+  note_key(discrete, "difficulty_step");
+  note_key(!discrete, "difficulty");
+  note_key(!discrete, "max_step");
   if (idle.empty()) return;
   deck.warnings.push_back(
       fmt::format("without effect in this deck: {} (another schedule_type uses it)",

@@ -31,7 +31,11 @@ BatchRamp::BatchRamp(const std::vector<std::int64_t>& key, std::int64_t batch,
               "and the samples of the ramp-up");
   start_ = key[0];
   increment_ = key[1];
-  TRM_REQUIRE(start_ < batch && (batch - start_) % increment_ == 0,
+  TRM_REQUIRE(start_ < batch,
+              "rampup_batch_size [{}, {}, {}]: the first batch {} must be below "
+              "train_batch_size {}; set a larger train_batch_size",
+              start_, increment_, key[2], start_, batch);
+  TRM_REQUIRE((batch - start_) % increment_ == 0,
               "rampup_batch_size [{}, {}, {}]: increments of {} don't lead from {} to "
               "train_batch_size {}",
               start_, increment_, key[2], increment_, start_, batch);

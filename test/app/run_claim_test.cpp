@@ -83,6 +83,18 @@ std::map<std::string, std::string> everything(const std::string& folder) {
   return files;
 }
 
+BOOST_AUTO_TEST_CASE(a_run_inside_a_checkpoint_is_refused) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "a/global_step5");
+  write(folder / "a/global_step5/checkpoint.h5", "");
+  for (const std::string place : {"a/global_step5", "a/global_step5/b/c"}) {
+    const std::string error =
+        error_of([&] { start(deck_of("save: " + folder / place + "\n")); });
+    BOOST_TEST(error.find("lies in the checkpoint") != error.npos, error);
+  }
+  start(deck_of("save: " + folder / "a/b" + "\n"));
+}
+
 BOOST_AUTO_TEST_CASE(a_start_without_load_is_refused) {
   const TemporaryFolder folder;
   const std::string run = folder / "r";

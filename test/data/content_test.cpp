@@ -93,6 +93,7 @@ BOOST_AUTO_TEST_CASE(other_formats_are_named) {
   check("%PDF-1.7\n" + more, "PDF");
   check("ARROW1\0\0"s + more, "Arrow");
   check("\x89HDF\r\n\x1a\n" + more, "data_path");
+  check("trireme token file, version 3\n" + more, "data_path");
   check(std::string(257, 'n') + "ustar" + more, "a tar archive");
   for (const bool big : {false, true}) {
     check(utf16("Plain old text, but wide.", big), "UTF-16 text; convert it to UTF-8");

@@ -60,6 +60,21 @@ std::string error(const std::string& more, int ranks = 1) {
 
 BOOST_AUTO_TEST_SUITE(deck_growth)
 
+BOOST_AUTO_TEST_CASE(keys_that_have_an_effect_are_not_warned_of) {
+  const std::string start =
+      "curriculum_learning: {enabled: true, min_difficulty: 8, "
+      "max_difficulty: 16, schedule_type: ";
+  const std::string rise = "schedule_config: {total_curriculum_step: 4, difficulty_step: 8";
+  const auto quiet = parse_deck(kLeast, "x.yml").warnings.size();
+  for (const std::string& more :
+       {start + "fixed_linear, " + rise + "}}\n",
+        start + "fixed_root, " + rise + ", root_degree: 2}}\n",
+        start + "fixed_discrete, schedule_config: {difficulty: [8, 16], max_step: [3]}}\n"}) {
+    const Deck d = parse_deck(kLeast + more, "x.yml");
+    BOOST_TEST(d.warnings.size() == quiet, fmt::format("{}", fmt::join(d.warnings, "; ")));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(batches_are_megatrons) {
   for (const Line& line : lines()) {
     if (line.word != "ramp") continue;
