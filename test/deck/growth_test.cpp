@@ -149,7 +149,7 @@ BOOST_AUTO_TEST_CASE(each_batch_must_fit_the_micro_batches) {
   CHECK_CONTAINS(ramp("[4, 4, 100]", 4), "no multiples of 8 = train_micro_batch_size_per_gpu");
   CHECK_CONTAINS(ramp("[4, 5, 100]"),
                  "increments of 5 don't lead from 4 to train_batch_size 16");
-  CHECK_CONTAINS(ramp("[16, 4, 100]"), "don't lead from 16");
+  CHECK_CONTAINS(ramp("[16, 4, 100]"), "must be below train_batch_size 16");
   CHECK_CONTAINS(ramp("[4, 4]"), "rampup_batch_size expects three numbers");
   CHECK_CONTAINS(ramp("[4, 4, 0]"), "rampup_batch_size must be ≥ 1, is 0");
 }
