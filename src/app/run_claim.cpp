@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "trireme/checkpoint/folder.hpp"
 #include "trireme/core/error.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/record/run_folder.hpp"
@@ -44,7 +43,8 @@ std::string checkpoint_around(const std::string& folder) {
   std::error_code code;
   std::filesystem::path at = std::filesystem::weakly_canonical(folder, code);
   for (; !code && at.has_relative_path(); at = at.parent_path()) {
-    if (is_checkpoint(at.string())) return at.string();
+    // A folder of runs may have the name of a checkpoint: see is_checkpoint().
+    if (std::filesystem::exists(at / "checkpoint.h5", code)) return at.string();
   }
   return "";
 }
