@@ -224,8 +224,8 @@ void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
   if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
-  const bool by_samples = !deck.rampup_batch_size.empty();  // see check_growth()
-  if (deck.schedule.lr_decay_iters == 0 && !by_samples) {
+  const bool grows = !deck.rampup_batch_size.empty();  // see check_growth()
+  if (deck.schedule.lr_decay_iters == 0 && !grows) {
     deck.schedule.lr_decay_iters = deck.train_iters;
   }
 }
