@@ -233,6 +233,7 @@ GemmRate Engine::gemm_rate(Communicator& world, int n, double seconds) const {
   if (!on_gpu()) return measure_gemm_rate(n, seconds, threads_);
   const double rate = measure_device_gemm_rate(exec_, compute_type_, 8192, seconds);
   exec_.device.trim();
+  exec_.device.reset_peak();
   return {rate, 1};
 }
 
