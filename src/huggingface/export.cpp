@@ -7,6 +7,7 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/replacement.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 #include "config.hpp"
 #include "mapped_source.hpp"
@@ -98,6 +99,12 @@ bool write_definition(const std::string& text, const std::string& place, const f
 bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
   if (tokenizer.kind == "hugging-face") {
     return write_definition(tokenizer.definition, tokenizer.file, to);
+  }
+  if (tokenizer.kind == ByteTokenizer().kind()) {
+    constexpr const char* kEnd = "<|endoftext|>";
+    const Json spec = Json::parse(byte_tokenizer_json(kEnd));
+    return write_definition(Json{{"tokenizer", spec}, {"end_of_document", kEnd}}.dump(), "",
+                            to);
   }
   // What other kinds keep isn't what their files hold, so that a file is copied.
   std::vector<const char*> names;
