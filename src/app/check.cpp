@@ -23,15 +23,21 @@ struct TensorRow {
 };
 
 /// The tensors of one unit. The matrix of a tied output layer counts with the embedding.
-std::vector<TensorRow> rows_of(const ModelConfig& config, UnitKind kind) {
+std::vector<TensorRow> rows_of(const ModelConfig& config, UnitKind kind,
+                               std::int64_t layer = 0) {
   std::vector<TensorRow> rows;
-  visit_unit(config, kind, [&](const Parameter& p) {
-    if (p.role == ParameterRole::tied_copy) return;
-    std::string name = p.name;
-    constexpr std::string_view kFirst = "layers.0.";
-    if (name.starts_with(kFirst)) name.replace(0, kFirst.size(), "layers.N.");
-    rows.push_back({name, p.global_shape.str(), p.global_shape.count()});
-  });
+  visit_unit(
+      config, kind,
+      [&](const Parameter& p) {
+        if (p.role == ParameterRole::tied_copy) return;
+        std::string name = p.name;
+        constexpr std::string_view kFirst = "layers.0.";
+        if (name.starts_with(kFirst) && !config.is_perceptron()) {
+          name.replace(0, kFirst.size(), "layers.N.");
+        }
+        rows.push_back({name, p.global_shape.str(), p.global_shape.count()});
+      },
+      layer);
   return rows;
 }
 
@@ -46,16 +52,28 @@ struct ModelTensors {
   }
 };
 
-}  // namespace
-
-std::vector<std::string> tensor_table(const ModelConfig& config) {
-  const std::vector<ModelTensors> parts = {
+std::vector<ModelTensors> parts_of(const ModelConfig& config) {
+  std::vector<ModelTensors> parts;
+  if (config.is_perceptron()) {
+    for (std::int64_t i = 0; i + 1 < config.num_layers; ++i) {
+      parts.push_back({fmt::format("layer {}", i), 1, rows_of(config, UnitKind::layer, i)});
+    }
+    parts.push_back({"output layer", 1, rows_of(config, UnitKind::head)});
+    return parts;
+  }
+  return {
       {"embedding", 1, rows_of(config, UnitKind::embedding)},
       {fmt::format("{} layers", config.num_layers), config.num_layers,
        rows_of(config, UnitKind::layer)},
       {"final norm", 1, rows_of(config, UnitKind::norm)},
       {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
        rows_of(config, UnitKind::head)}};
+}
+
+}  // namespace
+
+std::vector<std::string> tensor_table(const ModelConfig& config) {
+  const std::vector<ModelTensors> parts = parts_of(config);
   std::size_t widest = 0;
   std::int64_t total = 0;
   for (const ModelTensors& part : parts) {

@@ -72,6 +72,10 @@ void validate_deck(const DeckSource& source, int ranks) {
     fmt::print("{:.2f} million parameters, ",
                static_cast<double>(count_parameters(deck.model)) * 1e-6);
   }
+  if (deck.model.is_perceptron()) {
+    fmt::print("{} images a step\n", deck.train_batch_size);
+    return;
+  }
   fmt::print("{} samples of {} tokens a step\n", deck.train_batch_size, deck.model.seq_length);
 }
 

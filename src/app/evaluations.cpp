@@ -85,7 +85,7 @@ std::optional<EvaluationRecord> Evaluations::evaluate(const std::string& group,
   learn_text_bytes(data);
   const auto found = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters, *text_bytes_);
   if (!found) return std::nullopt;
-  const EvaluationRecord record{iteration, found->loss, found->bits_per_byte};
+  const EvaluationRecord record{iteration, found->loss, found->bits_per_byte, found->accuracy};
   if (metrics != nullptr) metrics->add(group, record);
   return record;
 }

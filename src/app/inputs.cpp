@@ -32,12 +32,13 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
   SamplesOptions options;
   options.part = part;
   options.check = check;
-  options.seq_length = deck.model.seq_length;
+  options.seq_length = deck.model.sample_inputs();
   options.seed = deck.seed;
   options.shuffle = part == Part::train;
   options.at_least = deck.train_batch_size;
   options.given = {deck.model.vocab_size, static_cast<std::int32_t>(deck.end_of_document)};
   options.packing = {deck.pack_impl, deck.allow_chopped};
+  if (deck.model.is_perceptron()) options.packing = {Packing::unpacked, true};
   options.mask_end_of_document = deck.eod_mask_loss;
   if (deck.fim_rate > 0 && part == Part::train) {
     const auto mark = [&](std::size_t i) {
@@ -66,6 +67,23 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
     options.shares = Shares::equal;
   }
   return options;
+}
+
+/// The model and the data must be of one kind.
+void require_kind(const ModelConfig& model, const TokenSource& file) {
+  const std::int64_t pixels = file.pixels();
+  TRM_REQUIRE(model.is_perceptron() || pixels == 0,
+              "{}: these are images with classes, but the model predicts tokens; mlp_sizes makes "
+              "a model for images",
+              file.path());
+  if (!model.is_perceptron()) return;
+  TRM_REQUIRE(pixels > 0,
+              "{}: these are {}, but mlp_sizes makes a model for images: an HDF5 file with "
+              "/images and /labels (inputs/README.md says how to write one)",
+              file.path(), file.format());
+  TRM_REQUIRE(pixels == model.sample_inputs(),
+              "{}: an image has {} bytes, but mlp_sizes begins with {}", file.path(), pixels,
+              model.sample_inputs());
 }
 
 /// Chooses the split of a deck that has none. Parts of the default split with less than a batch
@@ -122,7 +140,11 @@ std::optional<Samples> open_samples(const Deck& deck, Part part, DocumentCheck c
     if (part != Part::train && !options.split.empty() && count_documents(options) == 0) {
       return std::nullopt;
     }
-    return std::optional<Samples>(std::in_place, options);
+    auto samples = std::optional<Samples>(std::in_place, options);
+    for (std::size_t i = 0; i < samples->files(); ++i) {
+      require_kind(deck.model, samples->file(i));
+    }
+    return samples;
   } catch (const Error& e) {
     const std::string key = deck.data_path.empty() ? fmt::format("{}_data_paths", name_of(part))
                                                    : std::string("data_path");

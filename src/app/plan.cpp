@@ -97,6 +97,7 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
 
 /// What the model needs once it is trained. `trireme generate --batch` sets the sequences.
 void print_generation(const Deck& deck, const RunPlan& run) {
+  if (deck.model.is_perceptron()) return;
   const auto most = [&](std::int64_t StagePlan::*member) {
     return std::ranges::max(run.stages, {}, member).*member;
   };
@@ -213,6 +214,8 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
+  TRM_REQUIRE(!deck.model.is_perceptron() || options.time.machine.empty(),
+              "--machine: the time of a step is predicted for transformers only");
   std::optional<Machine> machine;
   if (!options.time.machine.empty()) machine = read_machine(options.time.machine);
   if (machine) check(options.time, *machine);

@@ -22,7 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kModel = {"num_layers",
+constexpr auto kModel = {"mlp_sizes",
+                         "num_layers",
                          "hidden_size",
                          "num_attention_heads",
                          "num_kv_heads",

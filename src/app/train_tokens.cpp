@@ -9,6 +9,12 @@ namespace trireme {
 void TrainTokens::open() { data_ = open_samples(deck_, Part::train, DocumentCheck::none); }
 
 std::string TrainTokens::text() const {
+  if (deck_.model.is_perceptron()) {
+    return fmt::format("{} images; {} iterations are {:.2f} epochs", data_->samples_per_epoch(),
+                       deck_.train_iters,
+                       static_cast<double>(layout_.advance(0, deck_.train_iters)) /
+                           static_cast<double>(data_->samples_per_epoch()));
+  }
   return fmt::format("{} tokens, {} samples an epoch; {} iterations are {:.2f} epochs",
                      data_->tokens(), data_->samples_per_epoch(), deck_.train_iters,
                      static_cast<double>(layout_.advance(0, deck_.train_iters)) /
@@ -30,7 +36,7 @@ TrainTokens::Next TrainTokens::next(std::int64_t samples,
   std::int64_t mine = 0;
   const auto first = static_cast<std::uint64_t>(samples);
   for (const SampleRun& run : layout_.runs(first)) mine += run.count;
-  const auto count = static_cast<std::size_t>(mine * (deck_.model.seq_length + 1));
+  const auto count = static_cast<std::size_t>(mine * (deck_.model.sample_inputs() + 1));
   return {std::vector<std::int32_t>(count), false};
 }
 

@@ -48,7 +48,7 @@ class VerifyTokens {
   VerifyTokens(const Deck& deck, const Mesh& mesh) {
     collectively(*mesh.world, [&] {
       if (!names_data(deck)) {
-        synthetic_.emplace(deck.model.vocab_size, deck.model.seq_length, deck.seed);
+        synthetic_.emplace(deck.model.vocab_size, deck.model.sample_inputs(), deck.seed);
       } else if (BatchLayout(deck, mesh).needs_tokens()) {
         samples_ = open_samples(deck, Part::train, DocumentCheck::none);
       }

@@ -22,7 +22,7 @@ TimedTrainer::TimedTrainer(const Engine& engine, Deck deck, Communicator& world)
     : deck_(std::move(deck)),
       mesh_(engine.mesh(mesh_shape(deck_, world.size()), world)),
       clock_(engine.time_line()),
-      data_(deck_.model.vocab_size, deck_.model.seq_length, deck_.seed),
+      data_(deck_.model.vocab_size, deck_.model.sample_inputs(), deck_.seed),
       trainer_(engine.exec(), deck_, mesh_, clock_) {}
 
 double TimedTrainer::step() {

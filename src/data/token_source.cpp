@@ -10,6 +10,7 @@
 #include "trireme/data/megatron_file.hpp"
 #include "trireme/data/token_file.hpp"
 
+#include "image_file.hpp"
 #include "llmc_file.hpp"
 
 namespace trireme {
@@ -71,6 +72,7 @@ std::unique_ptr<TokenSource> open_tokens(const std::string& path, DocumentCheck 
                                          file.substr(0, file.size() - 4),
                                          file.ends_with(".bin") ? ".idx" : ".bin")
                            : "there is no such file");
+  if (is_image_file(file)) return std::make_unique<ImageFile>(file);
   return std::make_unique<TokenFile>(file, check);
 }
 

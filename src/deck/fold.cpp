@@ -217,6 +217,7 @@ void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
 void fold(const Settings& settings, Draft& draft, Deck& deck) {
   static_cast<DeckSettings&>(deck) = draft.deck;
   deck.overwrite = draft.overwrite;
+  fold_perceptron(settings, deck);
   ModelConfig& model = deck.model;
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;

@@ -35,6 +35,14 @@ void check_attention(const Settings& settings, const Draft& draft, Faults& fault
 /// keys. Throws Error where a size comes out of range.
 void fold(const Settings& settings, Draft& draft, Deck& deck);
 
+/// Whether the key is one of the model's.
+[[nodiscard]] bool is_model_key(const Key& key);
+/// Makes the model of a deck with mlp_sizes: perceptron_config(). Throws Error that names a key
+/// which only a transformer has.
+void fold_perceptron(const Settings& settings, DeckSettings& deck);
+/// Throws Error that names what a perceptron's deck asks for and only a transformer has.
+void check_perceptron(const DeckSettings& deck);
+
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 

@@ -73,6 +73,14 @@ void log_tuning(const Deck& deck) {
 
 void print_model(const Deck& deck, const MeshShape& mesh) {
   const ModelConfig& m = deck.model;
+  if (m.is_perceptron()) {
+    log::info("model    perceptron of widths {}: {} parameters", fmt::join(m.mlp_sizes, ", "),
+              count_text(count_parameters(m)));
+    log_tuning(deck);
+    log::info("batch    {} images: {} a micro-batch × {} × dp {}", deck.train_batch_size,
+              deck.train_micro_batch_size_per_gpu, deck.gradient_accumulation_steps, mesh.dp);
+    return;
+  }
   log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {} parameters",
             m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
             count_text(count_parameters(m)));

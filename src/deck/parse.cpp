@@ -89,9 +89,11 @@ void require_all(Merged& merged, bool deepspeed) {
     missing.push_back(std::move(name));
     if (automatic) missing.back() += " (\"auto\" needs another deck's value)";
   };
+  const bool perceptron = has("mlp_sizes");
   for (const Section& section : key_sections()) {
     for (const Key& key : section.keys) {
       if (key.need != Need::required || has(std::string(key.path))) continue;
+      if (perceptron && is_model_key(key)) continue;
       if (deepspeed && key.path == "optimizer.params.lr") continue;
       add(std::string(key.path));
     }
@@ -99,7 +101,7 @@ void require_all(Merged& merged, bool deepspeed) {
   if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu")) {
     add("train_micro_batch_size_per_gpu (or train_batch_size)");
   }
-  const bool has_size = has("vocab_size") || has("vocab_file");
+  const bool has_size = has("vocab_size") || has("vocab_file") || perceptron;
   if (!has("data_path") && !has("train_data_paths") && !has_size) {
     add("data_path, train_data_paths, or (without data) vocab_size");
   }

@@ -43,6 +43,7 @@ void check_sizes(const Deck& deck) {
 
 void check_tensor_parallel(const Deck& deck) {
   const ModelConfig& m = deck.model;
+  if (m.is_perceptron()) return;  // see check_perceptron()
   const int tp = deck.model_parallel_size;
   const auto divisible = [tp](std::int64_t n, std::string_view what) {
     TRM_REQUIRE(n % tp == 0, "{} {} is not divisible by model_parallel_size {}", what, n, tp);
@@ -90,8 +91,9 @@ void check_pipeline(const Deck& deck) {
   const std::int64_t pp = deck.pipe_parallel_size;
   const std::int64_t chunks = deck.virtual_pipeline_chunks;
   TRM_REQUIRE(deck.model.num_layers >= pp * chunks,
-              "fewer layers than stages: num_layers {} < pipe_parallel_size {} × "
+              "fewer layers than stages: {} {} < pipe_parallel_size {} × "
               "virtual_pipeline_chunks {}",
+              deck.model.is_perceptron() ? "the layers of mlp_sizes," : "num_layers",
               deck.model.num_layers, pp, chunks);
   static_cast<void>(stage_bounds(deck));
   if (chunks == 1) return;
@@ -257,6 +259,7 @@ void resolve(Deck& deck, int world_size) {
     resolve_batch(deck, mesh.dp);
     check_sizes(deck);
     deck::check_growth(deck);
+    deck::check_perceptron(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_questions(deck);

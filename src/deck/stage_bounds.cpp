@@ -11,7 +11,8 @@ namespace trireme {
 
 namespace {
 
-std::string_view type_name(UnitKind kind) {
+std::string_view type_name(UnitKind kind, bool perceptron) {
+  if (perceptron) return kind == UnitKind::embedding ? kInputUnit : kPerceptronUnit;
   switch (kind) {
     case UnitKind::embedding:
       return kEmbeddingUnit;
@@ -30,7 +31,7 @@ std::string_view type_name(UnitKind kind) {
 std::vector<int> stage_bounds(const DeckSettings& deck) {
   std::vector<PipelineUnit> units;
   for (const UnitInfo& u : list_units(deck.model)) {
-    units.push_back({std::string(type_name(u.kind)), u.parameters});
+    units.push_back({std::string(type_name(u.kind, deck.model.is_perceptron())), u.parameters});
   }
   return partition(deck.pipe_partition_method, units,
                    deck.pipe_parallel_size * deck.virtual_pipeline_chunks);

@@ -57,7 +57,7 @@ class DryRank {
     const auto samples =
         deck_.gradient_accumulation_steps * deck_.train_micro_batch_size_per_gpu;
     const std::vector<std::int32_t> tokens(static_cast<std::size_t>(
-        trainer_.layout().needs_tokens() ? samples * (deck_.model.seq_length + 1) : 0));
+        trainer_.layout().needs_tokens() ? samples * (deck_.model.sample_inputs() + 1) : 0));
     MemoryUse before;
     do {
       before = device_->memory();
@@ -89,6 +89,7 @@ class DryRank {
  private:
   /// Bytes of a token in the cache of this rank's stage, which generates with one chunk.
   [[nodiscard]] std::int64_t cache_a_token() const {
+    if (deck_.model.is_perceptron()) return 0;
     Deck deck = deck_;
     deck.virtual_pipeline_chunks = 1;
     const auto bounds = stage_bounds(deck);
@@ -293,12 +294,12 @@ void require_bounded(const Deck& deck, const MeshShape& mesh) {
   constexpr double kMostTokens = 2.5e8;
   const double tokens = real(deck.gradient_accumulation_steps) *
                         real(deck.train_micro_batch_size_per_gpu) *
-                        real(deck.model.seq_length + 1);
+                        real(deck.model.sample_inputs() + 1);
   TRM_REQUIRE(tokens <= kMostTokens,
               "a rank's step takes {} micro-batches × {} samples × {} tokens; a plan covers "
               "steps of {:.1e} tokens a rank",
               deck.gradient_accumulation_steps, deck.train_micro_batch_size_per_gpu,
-              deck.model.seq_length, kMostTokens);
+              deck.model.sample_inputs(), kMostTokens);
   constexpr double kMostPasses = 2e6;
   const double passes = real(deck.model.num_layers) * real(deck.gradient_accumulation_steps);
   TRM_REQUIRE(passes <= kMostPasses,

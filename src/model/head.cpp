@@ -94,7 +94,7 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
       capped = ex.make(all.dtype(), Shape{n, weight.rows()});
       ops::copy(ex, part, capped);
     }
-    chunk_loss(ex, part, targets.slice_rows(at, n), mb);
+    chunk_loss(ex, part, targets.slice_rows(at, n), mb, at);
     if (!mb.training) continue;
     if (capped.defined()) {
       ops::softcap_gradient(ex, {.cap = cap_, .y = capped, .dy = part, .dx = part});
@@ -110,7 +110,7 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
 }
 
 void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targets,
-                      const MicroBatch& mb) const {
+                      const MicroBatch& mb, std::int64_t first_row) const {
   const std::int64_t n = logits.rows();
   const std::int64_t first = weight_->box.offset[0];
   const DType sums_type = accumulator_type(logits.dtype());
@@ -135,6 +135,9 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
                             .sum = sum,
                             .picked = picked});
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
+  if (mb.margins.defined()) {
+    ops::copy(ex, picked, mb.margins.view().reshape(Shape{1, mb.rows()}).slice_cols(first_row, n));
+  }
   ops::softmax_loss(ex, {.sum = sum,
                          .picked = picked,
                          .targets = targets,

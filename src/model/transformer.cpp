@@ -13,6 +13,7 @@
 #include "block.hpp"
 #include "embedding.hpp"
 #include "head.hpp"
+#include "perceptron.hpp"
 #include "recompute.hpp"
 #include "rope.hpp"
 
@@ -29,13 +30,24 @@ struct UnitSources {
   bool attention_again = false;
   Parameter* table = nullptr;  ///< the token embedding's, if the part has one
   bool head_alone = false;     ///< no unit below the head trains
+  Tensor bytes = {};           ///< a perceptron's pixel_values()
 
   [[nodiscard]] const Tensor& rotary_of(std::int64_t layer) const {
     return local_rotary.defined() && config.window_of(layer) > 0 ? local_rotary : rotary;
   }
 };
 
+std::unique_ptr<Module> make_perceptron_unit(UnitKind kind, std::int64_t layer,
+                                             const UnitSources& from) {
+  if (kind == UnitKind::embedding) {
+    return std::make_unique<PixelInput>(from.config.sample_inputs(), from.bytes);
+  }
+  if (kind == UnitKind::head) return make_classifier(from.config, from.tp, from.head_alone);
+  return std::make_unique<PerceptronLayer>(layer, from.config, from.tp);
+}
+
 std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitSources& from) {
+  if (from.config.is_perceptron()) return make_perceptron_unit(kind, layer, from);
   switch (kind) {
     case UnitKind::embedding:
       return std::make_unique<Embedding>(from.config, from.tp);
@@ -50,11 +62,31 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
   throw Error("unknown unit");
 }
 
-std::int64_t own_parameters(const ModelConfig& config, UnitKind kind) {
+/// The kinds of a model's units, in order.
+std::vector<UnitKind> unit_kinds(const ModelConfig& config) {
+  const bool perceptron = config.is_perceptron();
+  std::vector<UnitKind> kinds{UnitKind::embedding};
+  const std::int64_t layers = config.num_layers - (perceptron ? 1 : 0);  // the head is one
+  kinds.insert(kinds.end(), static_cast<std::size_t>(layers), UnitKind::layer);
+  if (!perceptron) kinds.push_back(UnitKind::norm);
+  kinds.push_back(UnitKind::head);
+  return kinds;
+}
+
+/// Width of the activations before a unit. A transformer's have one width.
+std::int64_t width_before(const ModelConfig& config, int unit) {
+  if (!config.is_perceptron()) return config.hidden_size;
+  return config.mlp_sizes[static_cast<std::size_t>(std::max(unit - 1, 0))];
+}
+
+std::int64_t own_parameters(const ModelConfig& config, UnitKind kind, std::int64_t layer) {
   std::int64_t n = 0;
-  visit_unit(config, kind, [&](const Parameter& p) {
-    if (p.role != ParameterRole::tied_copy) n += p.global_shape.count();
-  });
+  visit_unit(
+      config, kind,
+      [&](const Parameter& p) {
+        if (p.role != ParameterRole::tied_copy) n += p.global_shape.count();
+      },
+      layer);
   return n;
 }
 
@@ -86,9 +118,10 @@ void observe_after(const Exec& ex, const UnitUse& use, Module& unit, const PartP
 
 }  // namespace
 
-void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f) {
+void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f,
+                std::int64_t layer) {
   const TensorParallel alone;
-  make_unit(kind, 0, {config, alone})->visit(f);
+  make_unit(kind, layer, {config, alone})->visit(f);
 }
 
 void visit_model(const ModelConfig& config,
@@ -96,27 +129,25 @@ void visit_model(const ModelConfig& config,
   const TensorParallel alone;
   const TrainedParameters choice(config);
   int number = 0;
-  const auto visit = [&](UnitKind kind, std::int64_t layer) {
-    make_unit(kind, layer, {config, alone})->visit([&](Parameter& p) {
+  for (const UnitKind kind : unit_kinds(config)) {
+    make_unit(kind, number - 1, {config, alone})->visit([&](Parameter& p) {
       p.trains = choice.trains(p);
       f(number, p);
     });
     ++number;
-  };
-  visit(UnitKind::embedding, 0);
-  for (std::int64_t layer = 0; layer < config.num_layers; ++layer) {
-    visit(UnitKind::layer, layer);
   }
-  visit(UnitKind::norm, 0);
-  visit(UnitKind::head, 0);
 }
 
 std::vector<UnitInfo> list_units(const ModelConfig& config) {
-  const auto info = [&](UnitKind kind) { return UnitInfo{kind, own_parameters(config, kind)}; };
-  std::vector<UnitInfo> units{info(UnitKind::embedding)};
-  units.insert(units.end(), static_cast<std::size_t>(config.num_layers), info(UnitKind::layer));
-  units.push_back(info(UnitKind::norm));
-  units.push_back(info(UnitKind::head));
+  std::vector<UnitInfo> units;
+  std::int64_t of_layers = 0;  // equal for the layers of a transformer
+  for (const UnitKind kind : unit_kinds(config)) {
+    const std::int64_t layer = std::ssize(units) - 1;
+    const bool known = kind == UnitKind::layer && layer > 0 && !config.is_perceptron();
+    const std::int64_t n = known ? of_layers : own_parameters(config, kind, layer);
+    if (kind == UnitKind::layer) of_layers = n;
+    units.push_back({kind, n});
+  }
   return units;
 }
 
@@ -128,7 +159,9 @@ std::int64_t count_parameters(const ModelConfig& config) {
 
 namespace {
 
+/// Keys that a query meets in a layer; a perceptron has no queries.
 double keys_of(const ModelConfig& config, std::int64_t layer) {
+  if (config.is_perceptron()) return 0;
   const std::int64_t window = config.window_of(layer);
   return static_cast<double>(window > 0 ? std::min(window, config.seq_length)
                                         : config.seq_length);
@@ -165,12 +198,12 @@ double all_keys(const ModelConfig& config) {
 double flops_per_token(const ModelConfig& config) {
   if (!TrainedParameters(config).all()) return flops_of_partial_training(config);
   std::int64_t n = 0;
-  const auto count = [&](UnitKind kind, std::int64_t units) {
-    visit_unit(config, kind, [&](const Parameter& p) { n += units * p.global_shape.count(); });
-  };
-  count(UnitKind::layer, config.num_layers);
-  count(UnitKind::norm, 1);
-  count(UnitKind::head, 1);  // the output matrix, tied or not
+  for (const UnitInfo& unit : list_units(config)) {
+    if (unit.kind == UnitKind::layer || unit.kind == UnitKind::norm) n += unit.parameters;
+  }
+  visit_unit(config, UnitKind::head, [&](const Parameter& p) {
+    n += p.global_shape.count();  // the output matrix, tied or not
+  });
   return 6.0 * static_cast<double>(n) +
          12.0 * static_cast<double>(config.attention_width()) * all_keys(config);
 }
@@ -187,6 +220,8 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
+  input_width_ = width_before(config, first_unit);
+  output_width_ = width_before(config, end_unit);
   const int lowest = first_trained_unit(config);
   backward_end_ =
       static_cast<std::size_t>(std::clamp(lowest, first_unit, end_unit) - first_unit);
@@ -194,6 +229,7 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   UnitSources from{config, tp, make_rotary(ex, dtype, config, false),
                    make_rotary(ex, dtype, config, true),
                    recompute.kind == RecomputeConfig::Kind::selective};
+  if (first_ && config.is_perceptron()) from.bytes = pixel_values(ex, dtype);
   from.head_alone = lowest + 1 == static_cast<int>(infos.size());
   const TrainedParameters choice(config);
   for (int u = first_unit; u < end_unit; ++u) {

@@ -10,14 +10,13 @@
 namespace trireme {
 
 PipelineExecutor::PipelineExecutor(const Exec& ex, const Mesh& mesh, const TensorParallel& tp,
-                                   PipelineSchedule schedule, std::int64_t hidden_size,
-                                   DType dtype, std::vector<std::unique_ptr<ModelPart>>& parts,
+                                   PipelineSchedule schedule, DType dtype,
+                                   std::vector<std::unique_ptr<ModelPart>>& parts,
                                    PhaseClock& clock)
     : ex_(ex),
       mesh_(mesh),
       tp_(tp),
       schedule_(schedule),
-      hidden_(hidden_size),
       dtype_(dtype),
       parts_(parts),
       clock_(clock) {
@@ -150,11 +149,13 @@ Tensor PipelineExecutor::leave_out(const PlanStep& step, const Tape& tape,
   const PartPass pass{static_cast<std::size_t>(step.chunk), step.micro_batch, observers};
   const ModelPart& part = *parts_[pass.part];
   const MicroBatch& mb = tape.micro_batch();
-  const auto uses = step.kind == PlanStep::Kind::forward ? part.forward_uses(mb.training, pass)
-                                                         : part.backward_uses(pass);
+  const bool forward = step.kind == PlanStep::Kind::forward;
+  const auto uses =
+      forward ? part.forward_uses(mb.training, pass) : part.backward_uses(pass);
   parts_[pass.part]->observe_uses(ex_, uses, pass);
   if (!output_to(step, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(parts_.size()))) return {};
-  return ex_.zeros(dtype_, Shape{tp_.local_rows(mb.rows()), hidden_});
+  return ex_.zeros(dtype_, Shape{tp_.local_rows(mb.rows()),
+                                 forward ? part.output_width() : part.input_width()});
 }
 
 void PipelineExecutor::post_receive(const PlanStep& step, const MicroBatch& mb) {
@@ -162,10 +163,12 @@ void PipelineExecutor::post_receive(const PlanStep& step, const MicroBatch& mb) 
   const auto from = input_from(step, mesh_.at.pp, mesh_.shape.pp, chunks);
   if (!from || from->stage == mesh_.at.pp) return;
   const bool forward = step.kind == PlanStep::Kind::forward;
-  if (!forward && !parts_[static_cast<std::size_t>(step.chunk)]->has_backward()) return;
+  const ModelPart& part = *parts_[static_cast<std::size_t>(step.chunk)];
+  if (!forward && !part.has_backward()) return;
   const int tag = message_tag(step, chunks);
   Message m;
-  m.tensor = ex_.make(dtype_, Shape{tp_.local_rows(mb.rows()), hidden_});
+  m.tensor = ex_.make(dtype_, Shape{tp_.local_rows(mb.rows()),
+                                    forward ? part.input_width() : part.output_width()});
   m.request = mesh_.pp->start_receive(m.tensor, from->stage, tag);
   incoming_.emplace(tag, std::move(m));
 }

@@ -99,6 +99,8 @@ void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) 
     const double bits = evaluation.bits_per_byte;
     append_late(file, group + "/bits_per_byte", iterations,
                 bits > 0 ? bits : std::numeric_limits<double>::quiet_NaN());
+    if (evaluation.accuracy < 0) return;
+    append_late(file, group + "/accuracy", iterations, evaluation.accuracy);
   });
 }
 

@@ -80,6 +80,10 @@ void TensorBoard::add(double wall_time, const std::string& group,
   records_ += event_file::record(
       event_file::scalars(wall_time, evaluation.iteration,
                           {{loss, evaluation.loss}, {perplexity, std::exp(evaluation.loss)}}));
+  if (evaluation.accuracy >= 0) {
+    records_ += event_file::record(event_file::scalars(
+        wall_time, evaluation.iteration, {{group + "/accuracy", evaluation.accuracy}}));
+  }
   if (evaluation.bits_per_byte <= 0) return;
   const std::string bits = group + "/bits_per_byte";
   records_ += event_file::record(

@@ -231,11 +231,10 @@ void TrainLog::print_line() {
   }
   log::event(
       fmt::format("iteration {:>{}}/{} | loss {} | lr {:.2e} | grad norm {:.3f}{}{} | {:.0f} "
-                  "tokens/s | "
-                  "{:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
+                  "{}/s | {:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
                   last.iteration, fmt::formatted_size("{}", deck_.train_iters),
                   deck_.train_iters, mean, last.learning_rate, last.grad_norm, scale,
-                  growth_words(last), rate, flops * 1e-12, 100 * flops / gemm_rate_,
+                  growth_words(last), rate, deck_.model.rows_name(), flops * 1e-12, 100 * flops / gemm_rate_,
                   duration_text(left)),
       fmt::format(R"("event": "step", "iteration": {}, "loss": {}, "learning_rate": {}, )"
                   R"("grad_norm": {}, "tokens_per_second": {}, "seconds_left": {}{})",
@@ -294,17 +293,24 @@ void TrainLog::write_timelines() {
 
 void TrainLog::print_evaluation(const std::string& group, const EvaluationRecord& e) {
   if (group == "valid") take_better(best_, {e.iteration, e.loss});
-  const bool has_bits = e.bits_per_byte > 0;
+  std::string text;
+  std::string fields;
+  if (e.accuracy >= 0) {
+    text = fmt::format("accuracy {:.2f} %", 100 * e.accuracy);
+    fields = fmt::format(R"(, "accuracy": {})", json_number(e.accuracy));
+  } else {
+    text = fmt::format("perplexity {:.4f}", std::exp(e.loss));
+  }
+  if (e.bits_per_byte > 0) {
+    text += fmt::format(" | {:.4f} bits a byte", e.bits_per_byte);
+    fields += fmt::format(R"(, "bits_per_byte": {})", json_number(e.bits_per_byte));
+  }
   log::event(
-      fmt::format("{:<9} {:>{}}/{} | loss {:.4f} | perplexity {:.4f}{}", group, e.iteration,
+      fmt::format("{:<9} {:>{}}/{} | loss {:.4f} | {}", group, e.iteration,
                   fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, e.loss,
-                  std::exp(e.loss),
-                  has_bits ? fmt::format(" | {:.4f} bits a byte", e.bits_per_byte) : ""),
+                  text),
       fmt::format(R"("event": "evaluation", "data": "{}", "iteration": {}, "loss": {}{})",
-                  group, e.iteration, json_number(e.loss),
-                  has_bits
-                      ? fmt::format(R"(, "bits_per_byte": {})", json_number(e.bits_per_byte))
-                      : ""));
+                  group, e.iteration, json_number(e.loss), fields));
   if (!tensorboard_) return;
   tensorboard_->add(seconds_since_1970(), group, e);
   tensorboard_->flush();
@@ -371,13 +377,15 @@ void TrainLog::report_ranks(const Device& device, const MeshIndex& at) {
 
 std::vector<std::string> TrainLog::news() const {
   if (steps_ == 0) return {};
-  return {fmt::format("loss {:.4f}", last_loss_), fmt::format("{:.0f} tokens/s", recent_rate_)};
+  return {fmt::format("loss {:.4f}", last_loss_),
+          fmt::format("{:.0f} {}/s", recent_rate_, deck_.model.rows_name())};
 }
 
 void TrainLog::print_summary() const {
-  log::info("done     {} iterations, {:.0f} tokens in {}; {:.0f} tokens/s in steps{}", steps_,
-            trained_tokens_, duration_text(now() - started_),
-            steps_ > 0 ? trained_tokens_ / taken_.seconds : 0.0,
+  const char* const rows = deck_.model.rows_name();
+  log::info("done     {} iterations, {:.0f} {} in {}; {:.0f} {}/s in steps{}", steps_,
+            trained_tokens_, rows, duration_text(now() - started_),
+            steps_ > 0 ? trained_tokens_ / taken_.seconds : 0.0, rows,
             best_.iteration > 0 ? fmt::format("; best validation loss {:.4f}, of iteration {}",
                                               best_.loss, best_.iteration)
                                 : "");

@@ -12,6 +12,8 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       dp_(mesh.shape.dp),
       dp_index_(mesh.at.dp),
       seq_(deck.model.seq_length),
+      inputs_(deck.model.sample_inputs()),
+      first_target_(deck.model.is_perceptron() ? inputs_ : 1),
       ramp_(batch_ramp(deck)),
       curriculum_(deck.curriculum),
       layer_drop_(deck.layer_drop),
@@ -21,9 +23,9 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       reset_attention_(deck.model.reset_attention_mask),
       end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
 
-std::int64_t BatchLayout::arrays() const {
-  return (first_ ? 1 : 0) + (last_ ? 1 : 0) + (reset_positions_ ? 1 : 0) +
-         (reset_attention_ ? 1 : 0);
+std::int64_t BatchLayout::uploaded() const {
+  return (first_ ? inputs_ : 0) + (last_ ? seq_ : 0) + (reset_positions_ ? seq_ : 0) +
+         (reset_attention_ ? seq_ : 0);
 }
 
 StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
@@ -46,25 +48,25 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
                                                    const std::vector<std::int32_t>& tokens,
                                                    const StepShape& shape) const {
   const std::int64_t seq = shape.seq;
-  const std::int64_t n = size_ * seq;
+  const std::int64_t inputs_used = seq_ == inputs_ ? seq : inputs_;
   TRM_CHECK(!needs_tokens() || static_cast<std::int64_t>(tokens.size()) ==
-                                   shape.micro_batches * size_ * (seq_ + 1),
+                                   shape.micro_batches * size_ * (inputs_ + 1),
             "a step cannot take {} tokens", tokens.size());
-  std::int32_t* host =
-      needs_tokens() ? uploads.room(arrays() * count_ * size_ * seq_) : nullptr;
-  /// Uploads f(sample, to) of each sample of a micro-batch.
-  const auto upload = [&](const std::int32_t* sample, const auto& f) {
+  std::int32_t* host = needs_tokens() ? uploads.room(uploaded() * count_ * size_) : nullptr;
+  /// Uploads f(sample, to) of each sample of a micro-batch, `each` numbers a sample.
+  const auto upload = [&](const std::int32_t* sample, std::int64_t each, const auto& f) {
+    const std::int64_t n = size_ * each;
     Tensor t = ex.make(DType::i32, Shape{n});
-    for (std::int64_t b = 0; b < size_; ++b, sample += seq_ + 1) f(sample, host + b * seq);
+    for (std::int64_t b = 0; b < size_; ++b, sample += inputs_ + 1) f(sample, host + b * each);
     ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
     host += n;
     return t;
   };
   const auto inputs = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample, sample + seq, to, id_of);
+    std::transform(sample, sample + inputs_used, to, id_of);
   };
   const auto targets = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample + 1, sample + seq + 1, to,
+    std::transform(sample + first_target_, sample + first_target_ + seq, to,
                    [](std::int32_t stored) { return std::max(stored, -1); });
   };
   const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
@@ -90,11 +92,11 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
     mb.loss_weight = 1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ * seq);
     mb.loss_sum = loss_sum;
     const auto* sample =
-        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (seq_ + 1);
-    if (first_) mb.tokens = upload(sample, inputs);
-    if (last_) mb.targets = upload(sample, targets);
-    if (reset_positions_) mb.positions = upload(sample, positions);
-    if (reset_attention_) mb.first_keys = upload(sample, first_keys);
+        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (inputs_ + 1);
+    if (first_) mb.tokens = upload(sample, inputs_used, inputs);
+    if (last_) mb.targets = upload(sample, seq, targets);
+    if (reset_positions_) mb.positions = upload(sample, seq, positions);
+    if (reset_attention_) mb.first_keys = upload(sample, seq, first_keys);
     batches.push_back(std::move(mb));
   }
   if (needs_tokens()) uploads.submit();
@@ -133,7 +135,7 @@ double BatchLayout::text_bytes(const std::vector<std::int32_t>& tokens,
   if (of_ids.empty()) return 0;
   double bytes = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const bool is_target = i % static_cast<std::size_t>(seq_ + 1) != 0;
+    const bool is_target = i % static_cast<std::size_t>(inputs_ + 1) != 0;
     if (!is_target || tokens[i] < 0) continue;
     const auto id = static_cast<std::size_t>(tokens[i]);
     if (id < of_ids.size()) bytes += of_ids[id];

@@ -75,8 +75,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       zero_(values_, gradients_, clock),
       optimizer_(ex, deck.optimizer, deck.zero, deck.types, flat_, mesh, values_, gradients_,
                  state_file_.get()),
-      executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.model.hidden_size,
-                deck.types.compute, parts_, clock),
+      executor_(ex, mesh, tp_, deck.pipeline_schedule, deck.types.compute, parts_, clock),
       rule_(step_rule(deck.optimizer, deck.loss_scale)),
       decided_(first_step_state(deck.loss_scale)),
       state_(ex.make(DType::f64, Shape{StepState::kSlots})),
@@ -268,19 +267,48 @@ void Trainer::require_updates() const {
 }
 
 std::optional<Trainer::Evaluated> Trainer::evaluated(
-    const std::vector<MicroBatch>& micro_batches, double bytes) const {
-  std::array<double, 5> sums{};  // loss_sum, ranks that gave up, and bytes
+    const std::vector<MicroBatch>& micro_batches, double bytes, double hits) const {
+  std::array<double, 6> sums{};  // loss_sum, ranks that gave up, bytes and hits
   if (mesh_.last_stage() && mesh_.at.tp == 0) {
     const View losses = micro_batches.front().loss_sum;
     ex_.device.copy_to_host(sums.data(), losses.raw(), losses.bytes(), ex_.stream);
     ex_.stream.synchronize();
     sums[4] = bytes;
+    sums[5] = hits;
   }
   sums[3] = executor_.gave_up() ? 1.0 : 0.0;
-  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{5}), Reduction::sum);
+  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{6}), Reduction::sum);
   if (sums[3] > 0) return std::nullopt;
   const double weight = micro_batches.front().loss_weight;
-  return Evaluated{sums[0] * weight, sums[2] / rule_.targets, sums[4]};
+  return Evaluated{sums[0] * weight, sums[2] / rule_.targets, sums[4], sums[5]};
+}
+
+void Trainer::keep_margins(std::vector<MicroBatch>& micro_batches) const {
+  if (!deck_.model.is_perceptron() || !mesh_.last_stage()) return;
+  for (MicroBatch& mb : micro_batches) {
+    mb.margins = ex_.make(accumulator_type(deck_.types.compute), Shape{mb.rows()});
+  }
+}
+
+double Trainer::hits(const std::vector<MicroBatch>& micro_batches,
+                     const std::vector<std::int32_t>& samples) const {
+  double hits = 0;
+  std::size_t row = 0;
+  const auto stride = static_cast<std::size_t>(deck_.model.sample_inputs() + 1);
+  for (const MicroBatch& mb : micro_batches) {
+    if (!mb.margins.defined()) continue;
+    const Tensor margins = ex_.make(DType::f32, Shape{mb.rows()});
+    ops::cast(ex_, mb.margins, margins);
+    std::vector<float> here(static_cast<std::size_t>(mb.rows()));
+    ex_.device.copy_to_host(here.data(), margins.view().raw(), margins.view().bytes(),
+                            ex_.stream);
+    ex_.stream.synchronize();
+    for (const float margin : here) {
+      const bool counts = samples[++row * stride - 1] >= 0;
+      if (counts && margin == 0) ++hits;
+    }
+  }
+  return hits;
 }
 
 std::optional<Trainer::Evaluation> Trainer::evaluate(
@@ -317,10 +345,13 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
     if (layout_.needs_tokens()) {
       tokens = read_samples(*source, layout_.runs(first, shape.micro_batches));
     }
-    const auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
+    auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
+    keep_margins(micro_batches);
     executor_.evaluate(micro_batches, {&zero_});
-    const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes));
+    const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes),
+                                hits(micro_batches, tokens));
     if (!part) return std::nullopt;
+    sum.hits += part->hits;
     sum.loss += part->loss;
     sum.counted += part->counted;
     sum.bytes += part->bytes;
@@ -332,7 +363,10 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
     throw error.set_everywhere();
   }
   const double bits = sum.loss * rule_.targets / std::numbers::ln2;
-  return Evaluation{sum.loss / sum.counted, sum.bytes > 0 ? bits / sum.bytes : 0};
+  return Evaluation{
+      .loss = sum.loss / sum.counted,
+      .bits_per_byte = sum.bytes > 0 ? bits / sum.bytes : 0,
+      .accuracy = deck_.model.is_perceptron() ? sum.hits / (sum.counted * rule_.targets) : -1};
 }
 
 }  // namespace trireme

@@ -57,6 +57,8 @@ class TokenSource {
   [[nodiscard]] virtual bool has_loss_mask() const { return false; }
   /// 1 for each token from `offset` on that counts as a target, else 0.
   virtual void read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const;
+  /// Bytes of an image, where documents are images followed by their class; 0: they are text.
+  [[nodiscard]] virtual std::int64_t pixels() const { return 0; }
   /// Reads and checks all tokens and documents. Calls `progress` with the bytes of each part.
   virtual void verify(const std::function<void(std::int64_t bytes)>& progress) const = 0;
 };
@@ -66,7 +68,7 @@ class TokenSource {
 void require_vocabulary(const std::string& path, std::int64_t offset,
                         std::span<const std::int32_t> ids, std::int64_t vocab_size);
 
-/// Opens data of any format. `path` is a file, or PREFIX of PREFIX.bin and PREFIX.idx. The
+/// Opens data of any format, images with classes too. `path` is a file, or PREFIX of PREFIX.bin and PREFIX.idx. The
 /// content decides, and not the name. Throws Error that says what stands there instead.
 [[nodiscard]] std::unique_ptr<TokenSource> open_tokens(const std::string& path,
                                                        DocumentCheck check,

@@ -117,6 +117,17 @@ struct ModelConfig {
   std::vector<std::string> train_only;
   std::vector<std::string> freeze;  ///< ... of parameters that don't train in any case
 
+  /// Widths of a multilayer perceptron, from a sample's inputs to the classes, at least two:
+  /// see perceptron_config(). Empty: a transformer.
+  std::vector<std::int64_t> mlp_sizes;
+
+  [[nodiscard]] bool is_perceptron() const { return !mlp_sizes.empty(); }
+  /// Numbers that a sample holds before its last target: tokens, or bytes of an image.
+  [[nodiscard]] std::int64_t sample_inputs() const {
+    return is_perceptron() ? mlp_sizes.front() : seq_length;
+  }
+  /// What a row of activations stands for, in the plural.
+  [[nodiscard]] const char* rows_name() const { return is_perceptron() ? "images" : "tokens"; }
   [[nodiscard]] std::int64_t head_dim() const {
     return kv_channels > 0 ? kv_channels : hidden_size / num_attention_heads;
   }
@@ -140,6 +151,11 @@ struct ModelConfig {
   }
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
+
+/// A multilayer perceptron for classification, written as a model whose samples have one row
+/// and whose vocabulary is the classes. `sizes` are as in ModelConfig::mlp_sizes.
+[[nodiscard]] ModelConfig perceptron_config(const std::vector<std::int64_t>& sizes,
+                                            Activation activation, double dropout);
 
 /// Which activations of the layers backward recomputes instead of keeping them: Chen et al.,
 /// arXiv 1604.06174, and for selective Korthikanti et al., arXiv 2205.05198. No bit of the

@@ -39,6 +39,10 @@ struct MicroBatch {
   /// second (Tape::auxiliary_sum).
   Tensor loss_sum;
 
+  /// Where an evaluation's head writes each target's logit minus the row's greatest one
+  /// ([rows], of accumulator_type): 0 if the model gives the target. Undefined: nowhere.
+  Tensor margins;
+
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
   [[nodiscard]] View token_loss_sum() const {
     return {loss_sum.view().raw(), DType::f64, Shape{1}};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A transformer as a list of units (embedding, layers, final norm, head) and consecutive parts
-// of it.
+// A model as a list of units, and consecutive parts of it. A transformer has an embedding, layers,
+// a final norm and a head. A perceptron has an input, inner layers and a head.
 #pragma once
 
 #include <memory>
@@ -22,7 +22,9 @@ struct UnitInfo {
 };
 
 /// Visits the parameters of a unit that is whole on one rank. The parameters have no memory.
-void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f);
+/// Layers of a transformer are alike, and those of a perceptron have a width each.
+void visit_unit(const ModelConfig& config, UnitKind kind, const ParameterVisitor& f,
+                std::int64_t layer = 0);
 /// All units in order. Pure. A vocabulary that is not known yet counts as 0 tokens.
 [[nodiscard]] std::vector<UnitInfo> list_units(const ModelConfig& config);
 /// Counts the whole model's parameters; tied matrices count once.
@@ -55,9 +57,12 @@ class ModelPart {
   [[nodiscard]] bool has_backward() const { return backward_end_ < units_.size(); }
   /// Whether the part before this one needs the gradient that backward() returns.
   [[nodiscard]] bool passes_gradient() const { return passes_gradient_; }
+  /// Width of the activations that forward() takes, and of those that it returns.
+  [[nodiscard]] std::int64_t input_width() const { return input_width_; }
+  [[nodiscard]] std::int64_t output_width() const { return output_width_; }
   [[nodiscard]] bool first() const { return first_; }
   [[nodiscard]] bool last() const { return last_; }
-  /// Activations are [local rows, hidden]. The first part's x and the last part's result are
+  /// Activations are [local rows, width]. The first part's x and the last part's result are
   /// empty.
   [[nodiscard]] Tensor forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& pass = {});
   [[nodiscard]] Tensor backward(const Exec& ex, Tensor dy, Tape& tape,
@@ -99,6 +104,8 @@ class ModelPart {
   std::vector<std::unique_ptr<Module>> units_;
   std::size_t backward_end_ = 0;  ///< the last unit in backward; units_.size(): no unit
   bool passes_gradient_ = true;
+  std::int64_t input_width_ = 0;
+  std::int64_t output_width_ = 0;
   bool first_;
   bool last_;
   RecomputeConfig recompute_;

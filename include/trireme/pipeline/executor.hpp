@@ -32,7 +32,7 @@ class PipelineExecutor {
  public:
   /// `parts[c]` is this stage's chunk c. `tp` gives the number of rows of an activation here.
   PipelineExecutor(const Exec& ex, const Mesh& mesh, const TensorParallel& tp,
-                   PipelineSchedule schedule, std::int64_t hidden_size, DType dtype,
+                   PipelineSchedule schedule, DType dtype,
                    std::vector<std::unique_ptr<ModelPart>>& parts, PhaseClock& clock);
   ~PipelineExecutor();
   PipelineExecutor(const PipelineExecutor&) = delete;
@@ -90,7 +90,6 @@ class PipelineExecutor {
   const Mesh& mesh_;
   TensorParallel tp_;
   PipelineSchedule schedule_;
-  std::int64_t hidden_;
   DType dtype_;
   std::vector<std::unique_ptr<ModelPart>>& parts_;
   PhaseClock& clock_;

@@ -16,6 +16,10 @@ inline constexpr std::string_view kLayerUnit = "ParallelTransformerLayerPipe";
 inline constexpr std::string_view kNormUnit = "NormPipe";
 inline constexpr std::string_view kHeadUnit = "ParallelLinearPipe";
 
+// A perceptron's layers, the last one too, match GPT-NeoX's default, type:transformer|mlp.
+inline constexpr std::string_view kInputUnit = "InputPipe";
+inline constexpr std::string_view kPerceptronUnit = "MLPPipe";
+
 /// What can't be split further: an embedding, a transformer layer, a norm, an output matrix.
 struct PipelineUnit {
   std::string type;

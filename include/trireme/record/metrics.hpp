@@ -48,6 +48,7 @@ struct EvaluationRecord {
   std::int64_t iteration = 0;
   double loss = 0;
   double bits_per_byte = 0;  ///< 0: not known
+  double accuracy = -1;      ///< share of right classes; below 0: the model predicts tokens
 };
 
 /// What a task found, such as {"acc", 0.5} and {"acc_standard_error", 0.1}.

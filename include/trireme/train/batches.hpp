@@ -57,7 +57,7 @@ class BatchLayout {
   BatchLayout(const Deck& deck, const Mesh& mesh);
 
   /// Only the ends of a pipeline read tokens, unless documents end attention or positions.
-  [[nodiscard]] bool needs_tokens() const { return arrays() > 0; }
+  [[nodiscard]] bool needs_tokens() const { return uploaded() > 0; }
   /// Samples of a whole batch, which evaluations take.
   [[nodiscard]] std::int64_t samples_per_step() const { return count_ * size_ * dp_; }
   /// Samples of the training step that begins with sample `first`.
@@ -79,8 +79,9 @@ class BatchLayout {
   /// This rank's samples of `micro_batches` micro-batches that begin with sample `first`.
   [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first,
                                             std::int64_t micro_batches) const;
-  /// `tokens` are the samples of runs(), [samples, seq + 1], with ids as in SampleSource, or
-  /// empty if needs_tokens() is false. Each sample's first shape.seq tokens are used.
+  /// `tokens` are the samples of runs(), [samples, inputs + 1], with ids as in SampleSource, or
+  /// empty if needs_tokens() is false. Each text's first shape.seq tokens are used. A sample
+  /// for a perceptron is used whole, and its last number is the class.
   [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
                                                       std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,
@@ -95,7 +96,10 @@ class BatchLayout {
   std::int64_t dp_;
   std::int64_t dp_index_;
   std::int64_t seq_;
-  [[nodiscard]] std::int64_t arrays() const;
+  std::int64_t inputs_;        ///< numbers of a sample before its last target
+  std::int64_t first_target_;  ///< place of a sample's first target
+  /// Numbers that this rank uploads for a sample.
+  [[nodiscard]] std::int64_t uploaded() const;
 
   BatchRamp ramp_;
   CurriculumConfig curriculum_;

@@ -96,6 +96,8 @@ class Trainer {
   struct Evaluation {
     double loss = 0;           ///< mean over the targets that count, in nats
     double bits_per_byte = 0;  ///< 0: not known
+    /// Share of these targets that have the greatest logit; below 0: the model predicts tokens.
+    double accuracy = -1;
   };
   /// Evaluates `batches` global batches of `source`, from its first sample on. `source` is null
   /// on stages that read no tokens. `text_bytes` are each id's bytes of text, or empty. Empty
@@ -198,13 +200,20 @@ class Trainer {
     double loss = 0;     ///< Σ token losses / targets of a batch
     double counted = 0;  ///< share of targets that count
     double bytes = 0;    ///< in the text of these targets
+    double hits = 0;     ///< of these targets, those with the greatest logit of their row
   };
   [[nodiscard]] std::optional<Evaluation> evaluate_values(
       const SampleSource* source, std::int64_t batches,
       std::span<const std::uint16_t> text_bytes);
-  /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
+  /// Sums over all ranks; nothing if any rank gave up. `bytes` and `hits`: of this rank's
+  /// targets.
   [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,
-                                                   double bytes) const;
+                                                   double bytes, double hits) const;
+  /// Lets an evaluation keep what hits() counts.
+  void keep_margins(std::vector<MicroBatch>& micro_batches) const;
+  /// Targets of this rank's samples that have the greatest logit.
+  [[nodiscard]] double hits(const std::vector<MicroBatch>& micro_batches,
+                            const std::vector<std::int32_t>& samples) const;
   [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
   [[nodiscard]] std::string first_bad_activation(const std::vector<MicroBatch>& micro_batches);

@@ -83,6 +83,10 @@ const Key kModelKeys[] = {
      "query heads", kSize, Need::required, Origin::megatron},
     {"num_kv_heads", "", [](D d) -> Field { return &d.deck.model.num_kv_heads; },
      "key and value heads; null: num_attention_heads", kSize, Need::open},
+    {"mlp_sizes", "", [](D d) -> Field { return &d.deck.model.mlp_sizes; },
+     "widths of a multilayer perceptron that classifies images, from an image's bytes to the "
+     "classes; null: a transformer",
+     kSize, Need::usual, Origin::trireme},
     {"kv_channels", "", [](D d) -> Field { return &d.deck.model.kv_channels; },
      "width of a head; null: hidden_size / num_attention_heads", kSize, Need::open,
      Origin::megatron},
