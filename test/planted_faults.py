@@ -124,8 +124,9 @@ def main():
     for fault in chosen:
         path = copy.folder / fault.file
         text = path.read_text(encoding="utf-8")
-        if text.count(fault.text) != 1:
-            sys.exit(f"{fault.file}: {fault.text!r} stands there {text.count(fault.text)} times")
+        found = text.count(fault.text)
+        if found != 1:
+            sys.exit(f"{fault.file}: {fault.text!r} stands there {found} times")
         if fault.tests not in sound:
             sound[fault.tests] = copy.failed_tests(fault)
             if sound[fault.tests]:
