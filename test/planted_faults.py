@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Plants faults in a copy of the sources, one at a time, and requires that `make test` would find
-each: the named tests pass without any fault, and at least one of them fails with it.
+"""Plants faults in a copy of the sources, one at a time, and requires that tests of
+`make test` find each: these pass without any fault, and at least one of them fails with it.
 
-  planted_faults.py FOLDER [WORDS]    # copy and build in FOLDER; only faults whose name has WORDS
+  planted_faults.py FOLDER [WORDS]    # works in FOLDER; only faults whose name has WORDS
 """
 import re
 import shutil
@@ -64,7 +64,8 @@ FAULTS = (
           "(model_np1|train_optimizers|optim_np1)$",
           ("test_model", "test_train", "test_optim")),
     Fault("a check that passes: checksums of rows", "src/h5/checksum.cpp",
-          "std::bit_cast<std::int64_t>(sum) == checksums[static_cast<std::size_t>(at / block)]",
+          "std::bit_cast<std::int64_t>(sum) == "
+          "checksums[static_cast<std::size_t>(at / block)]",
           "sum == sum", "(h5|checkpoint_np1)$", ("test_h5", "test_checkpoint")),
 )
 
@@ -123,8 +124,9 @@ def main():
     for fault in chosen:
         path = copy.folder / fault.file
         text = path.read_text(encoding="utf-8")
-        if text.count(fault.text) != 1:
-            sys.exit(f"{fault.file}: {fault.text!r} stands there {text.count(fault.text)} times")
+        found = text.count(fault.text)
+        if found != 1:
+            sys.exit(f"{fault.file}: {fault.text!r} stands there {found} times")
         if fault.tests not in sound:
             sound[fault.tests] = copy.failed_tests(fault)
             if sound[fault.tests]:
