@@ -61,13 +61,12 @@ std::vector<ModelTensors> parts_of(const ModelConfig& config) {
     parts.push_back({"output layer", 1, rows_of(config, UnitKind::head)});
     return parts;
   }
-  return {
-      {"embedding", 1, rows_of(config, UnitKind::embedding)},
-      {fmt::format("{} layers", config.num_layers), config.num_layers,
-       rows_of(config, UnitKind::layer)},
-      {"final norm", 1, rows_of(config, UnitKind::norm)},
-      {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
-       rows_of(config, UnitKind::head)}};
+  return {{"embedding", 1, rows_of(config, UnitKind::embedding)},
+          {fmt::format("{} layers", config.num_layers), config.num_layers,
+           rows_of(config, UnitKind::layer)},
+          {"final norm", 1, rows_of(config, UnitKind::norm)},
+          {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
+           rows_of(config, UnitKind::head)}};
 }
 
 }  // namespace

@@ -146,9 +146,10 @@ void to_folder(const ConvertModelOptions& options) {
   CheckpointReader checkpoint(find_checkpoint(options.from));
   checkpoint.check_files();
   Deck deck = deck_of(checkpoint);
-  TRM_REQUIRE(!deck.model.is_perceptron(),
-              "{}: a perceptron has no model_type of Hugging Face's; its checkpoint is plain HDF5",
-              options.from);
+  TRM_REQUIRE(
+      !deck.model.is_perceptron(),
+      "{}: a perceptron has no model_type of Hugging Face's; its checkpoint is plain HDF5",
+      options.from);
   std::optional<AveragedWeights> averages;
   if (options.averages) averages.emplace(checkpoint, checkpoint.folder());
   WeightSource& given = averages ? static_cast<WeightSource&>(*averages) : checkpoint;

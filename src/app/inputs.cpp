@@ -72,14 +72,15 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
 /// The model and the data must be of one kind.
 void require_kind(const ModelConfig& model, const TokenSource& file) {
   const std::int64_t pixels = file.pixels();
-  TRM_REQUIRE(model.is_perceptron() || pixels == 0,
-              "{}: these are images with classes, but the model predicts tokens; mlp_sizes makes "
-              "a model for images",
-              file.path());
+  TRM_REQUIRE(
+      model.is_perceptron() || pixels == 0,
+      "{}: these are images with classes, but the model predicts tokens; mlp_sizes makes "
+      "a model for images",
+      file.path());
   if (!model.is_perceptron()) return;
   TRM_REQUIRE(pixels > 0,
               "{}: these are {}, but mlp_sizes makes a model for images: an HDF5 file with "
-              "/images and /labels (inputs/README.md says how to write one)",
+              "/images and /labels, as inputs/README.md writes one",
               file.path(), file.format());
   TRM_REQUIRE(pixels == model.sample_inputs(),
               "{}: an image has {} bytes, but mlp_sizes begins with {}", file.path(), pixels,

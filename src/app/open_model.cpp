@@ -173,9 +173,10 @@ OpenedModel open_model(const DeckSource& source, Communicator& world, bool avera
   OpenedModel model;
   model.deck = resolved(parse_deck(found.deck, "the resolved deck"), world.size());
   if (model.deck.model.is_perceptron()) {
-    Error error(fmt::format("{}: this model classifies images, and has no text to write or judge; "
-                            "train with train_iters: 0 and load evaluates it",
-                            found.folder));
+    Error error(
+        fmt::format("{}: this model classifies images, and has no text to write or judge; "
+                    "train with train_iters: 0 and load evaluates it",
+                    found.folder));
     throw error.set_everywhere();
   }
   model.folder = found.folder;

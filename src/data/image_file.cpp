@@ -40,9 +40,8 @@ bool is_image_file(const std::string& path) {
   std::error_code code;
   if (!std::filesystem::is_regular_file(path, code)) return false;
   bool found = false;
-  return !failure_of([&] {
-    found = h5::File(path, h5::Mode::read).has_dataset("images");
-  }) && found;
+  return !failure_of([&] { found = h5::File(path, h5::Mode::read).has_dataset("images"); }) &&
+         found;
 }
 
 ImageFile::ImageFile(const std::string& path) : path_(path) {
@@ -113,8 +112,8 @@ void ImageFile::each_part(
 
 const std::string& ImageFile::source_hash() const {
   std::call_once(hashed_, [this] {
-    std::vector<std::uint64_t> sums{h5::checksum_of(
-        labels_.data(), labels_.size() * sizeof(labels_.front()))};
+    std::vector<std::uint64_t> sums{
+        h5::checksum_of(labels_.data(), labels_.size() * sizeof(labels_.front()))};
     each_part([&](const std::uint8_t* bytes, std::size_t n) {
       sums.push_back(h5::checksum_of(bytes, n));
     });
@@ -125,9 +124,8 @@ const std::string& ImageFile::source_hash() const {
 }
 
 void ImageFile::verify(const std::function<void(std::int64_t bytes)>& progress) const {
-  each_part([&](const std::uint8_t*, std::size_t n) {
-    progress(static_cast<std::int64_t>(n));
-  });
+  each_part(
+      [&](const std::uint8_t*, std::size_t n) { progress(static_cast<std::int64_t>(n)); });
 }
 
 }  // namespace trireme

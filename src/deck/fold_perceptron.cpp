@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "keys/tables.hpp"
 #include "fold.hpp"
+#include "keys/tables.hpp"
 
 namespace trireme::deck {
 
@@ -19,8 +19,9 @@ void fold_perceptron(const Settings& settings, DeckSettings& deck) {
   TRM_REQUIRE(sizes.size() >= 2,
               "mlp_sizes expects two widths or more, such as [784, 512, 10]: the bytes of an "
               "image, inner widths, and the number of classes");
-  TRM_REQUIRE(!gated(model.activation),
-              "mlp_sizes: a perceptron's layers have no gates; use activation gelu, relu or silu");
+  TRM_REQUIRE(
+      !gated(model.activation),
+      "mlp_sizes: a perceptron's layers have no gates; use activation gelu, relu or silu");
   ModelConfig own = perceptron_config(sizes, model.activation, model.hidden_dropout);
   own.lora = model.lora;
   own.train_only = model.train_only;
@@ -44,8 +45,8 @@ void check_perceptron(const DeckSettings& deck) {
   if (!model.is_perceptron()) return;
   const std::int64_t least = *std::ranges::min_element(model.mlp_sizes);
   TRM_REQUIRE(least >= deck.model_parallel_size,
-              "mlp_sizes: a width of {} cannot be partitioned over model_parallel_size {}", least,
-              deck.model_parallel_size);
+              "mlp_sizes: a width of {} cannot be partitioned over model_parallel_size {}",
+              least, deck.model_parallel_size);
   const std::pair<bool, const char*> refused[] = {
       {model.lora.enabled(), "lora"},
       {deck.sequence_parallel, "sequence_parallel"},

@@ -136,7 +136,8 @@ void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targe
                             .picked = picked});
   if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
   if (mb.margins.defined()) {
-    ops::copy(ex, picked, mb.margins.view().reshape(Shape{1, mb.rows()}).slice_cols(first_row, n));
+    ops::copy(ex, picked,
+              mb.margins.view().reshape(Shape{1, mb.rows()}).slice_cols(first_row, n));
   }
   ops::softmax_loss(ex, {.sum = sum,
                          .picked = picked,

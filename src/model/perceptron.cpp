@@ -114,8 +114,8 @@ std::unique_ptr<Module> make_classifier(const ModelConfig& config, const TensorP
   auto head = std::make_unique<Head>(config, tp, nullptr, alone);
   head->visit([&](Parameter& p) {
     const bool is_weight = p.global_shape.rank() == 2;
-    p.name = fmt::format("layers.{}.{}", config.mlp_sizes.size() - 2,
-                         is_weight ? "weight" : "bias");
+    p.name =
+        fmt::format("layers.{}.{}", config.mlp_sizes.size() - 2, is_weight ? "weight" : "bias");
     if (is_weight) p.init = InitMethod::kaiming_uniform;
   });
   return head;

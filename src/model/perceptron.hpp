@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The units of a multilayer perceptron that classifies images: the input, inner layers with an
-// activation, and a Head whose classes take the place of a vocabulary.
+// The units of a multilayer perceptron that classifies images. They are the input, inner layers
+// with an activation, and a Head whose classes take the place of a vocabulary.
 #pragma once
 
 #include <memory>

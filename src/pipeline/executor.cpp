@@ -150,8 +150,7 @@ Tensor PipelineExecutor::leave_out(const PlanStep& step, const Tape& tape,
   const ModelPart& part = *parts_[pass.part];
   const MicroBatch& mb = tape.micro_batch();
   const bool forward = step.kind == PlanStep::Kind::forward;
-  const auto uses =
-      forward ? part.forward_uses(mb.training, pass) : part.backward_uses(pass);
+  const auto uses = forward ? part.forward_uses(mb.training, pass) : part.backward_uses(pass);
   parts_[pass.part]->observe_uses(ex_, uses, pass);
   if (!output_to(step, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(parts_.size()))) return {};
   return ex_.zeros(dtype_, Shape{tp_.local_rows(mb.rows()),

@@ -234,8 +234,8 @@ void TrainLog::print_line() {
                   "{}/s | {:.3f} TFLOP/s | {:.0f}% of GEMM rate | {} left",
                   last.iteration, fmt::formatted_size("{}", deck_.train_iters),
                   deck_.train_iters, mean, last.learning_rate, last.grad_norm, scale,
-                  growth_words(last), rate, deck_.model.rows_name(), flops * 1e-12, 100 * flops / gemm_rate_,
-                  duration_text(left)),
+                  growth_words(last), rate, deck_.model.rows_name(), flops * 1e-12,
+                  100 * flops / gemm_rate_, duration_text(left)),
       fmt::format(R"("event": "step", "iteration": {}, "loss": {}, "learning_rate": {}, )"
                   R"("grad_norm": {}, "tokens_per_second": {}, "seconds_left": {}{})",
                   last.iteration, json_number(loss / updates), json_number(last.learning_rate),

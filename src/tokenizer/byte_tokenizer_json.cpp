@@ -21,11 +21,13 @@ std::string byte_tokenizer_json(const std::string& end_of_document) {
                                              {"add_prefix_space", false},
                                              {"trim_offsets", false},
                                              {"use_regex", false}};
-  const nlohmann::ordered_json end = {
-      {"id", ByteTokenizer().end_of_document()}, {"content", end_of_document},
-      {"single_word", false},                    {"lstrip", false},
-      {"rstrip", false},                         {"normalized", false},
-      {"special", true}};
+  const nlohmann::ordered_json end = {{"id", ByteTokenizer().end_of_document()},
+                                      {"content", end_of_document},
+                                      {"single_word", false},
+                                      {"lstrip", false},
+                                      {"rstrip", false},
+                                      {"normalized", false},
+                                      {"special", true}};
   return nlohmann::ordered_json({{"version", "1.0"},
                                  {"truncation", nullptr},
                                  {"padding", nullptr},

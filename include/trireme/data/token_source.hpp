@@ -68,8 +68,9 @@ class TokenSource {
 void require_vocabulary(const std::string& path, std::int64_t offset,
                         std::span<const std::int32_t> ids, std::int64_t vocab_size);
 
-/// Opens data of any format, images with classes too. `path` is a file, or PREFIX of PREFIX.bin and PREFIX.idx. The
-/// content decides, and not the name. Throws Error that says what stands there instead.
+/// Opens data of any format, images with classes too. `path` is a file, or PREFIX of PREFIX.bin
+/// and PREFIX.idx. The content decides, and not the name. Throws Error that says what stands
+/// there instead.
 [[nodiscard]] std::unique_ptr<TokenSource> open_tokens(const std::string& path,
                                                        DocumentCheck check,
                                                        const TokenFacts& given = {});

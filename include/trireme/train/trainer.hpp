@@ -200,7 +200,7 @@ class Trainer {
     double loss = 0;     ///< Σ token losses / targets of a batch
     double counted = 0;  ///< share of targets that count
     double bytes = 0;    ///< in the text of these targets
-    double hits = 0;     ///< of these targets, those with the greatest logit of their row
+    double hits = 0;     ///< these targets whose logit is the greatest of their row
   };
   [[nodiscard]] std::optional<Evaluation> evaluate_values(
       const SampleSource* source, std::int64_t batches,
