@@ -66,8 +66,9 @@ def code_blocks(text):
 
 
 WORDS = ("make", "mpirun", "srun", "sbatch", "build/", "analysis/", "inputs/", "jobs/",
-         "cmake", "~/", "source", "TRIREME_", "printf", "flux", "spack", "eb ", "reframe", "apptainer",
-         "docker", "module", "pip", "python3", "cd ", "git", "man ", "tail", "h5dump")
+         "cmake", "~/", "source", "TRIREME_", "printf", "flux", "spack", "eb ", "reframe",
+         "apptainer", "docker", "module", "pip", "python3", "cd ", "git", "man ", "tail",
+         "h5dump")
 
 
 def commands(text):
