@@ -32,6 +32,9 @@ constexpr std::size_t kWorst = 10;  // rows printed without --all
 /// Checks on rank 0 what a verification needs. Unlike a run, it writes no files, and it can do
 /// without data.
 void check_deck(Deck& deck, LoadSource& load) {
+  TRM_REQUIRE(!deck.model.is_perceptron(),
+              "verify compares the layers of transformers; for a deck with mlp_sizes, compare "
+              "the losses of two runs");
   const auto left_out = stop_growth(deck);
   if (!left_out.empty()) {
     log::info("verify compares whole steps, and leaves out {}", fmt::join(left_out, ", "));

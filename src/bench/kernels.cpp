@@ -95,6 +95,11 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
     throw error.set_everywhere();
   }
   const Deck deck = load_bench_deck(source, world);
+  if (deck.model.is_perceptron()) {
+    Error error("bench --kernels lists a transformer's kernels; bench without it measures a "
+                "perceptron's steps");
+    throw error.set_everywhere();
+  }
   const Engine engine(deck, mpi);
   const Rates rates = {.operations = engine.gemm_rate(world, 2048, 0.3).operations,
                        .bytes = 2 * copy_rate(engine, world)};
