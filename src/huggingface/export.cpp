@@ -151,9 +151,13 @@ void write_all(const fs::path& folder, WeightSource& source, const Deck& deck,
                                 .progress = options.progress});
   OrderedJson generation{{"_from_model_config", false}};
   written.config["torch_dtype"] = torch_name(done.type);
-  if (deck.end_of_document >= 0) {
-    written.config["eos_token_id"] = deck.end_of_document;
-    generation["eos_token_id"] = deck.end_of_document;
+  const ByteTokenizer bytes;
+  const bool of_bytes = tokenizer.kind == bytes.kind();
+  const std::int64_t end = of_bytes ? bytes.end_of_document() : deck.end_of_document;
+  if (of_bytes) written.config["bos_token_id"] = nullptr;  // else a family's default id
+  if (end >= 0) {
+    written.config["eos_token_id"] = end;
+    generation["eos_token_id"] = end;
   }
   write_text(folder / "config.json", written.config.dump(2) + "\n");
   write_text(folder / "generation_config.json", generation.dump(2) + "\n");
