@@ -97,8 +97,10 @@ class Runs(Classifier):
                 np.testing.assert_array_equal(metrics["valid/accuracy"], one["valid/accuracy"])
 
     def test_a_linear_model_and_half_precision(self):
-        for name, keys in (("linear", {"mlp_sizes": [16, 3]}), ("half", {"precision": "bf16"}),
-                           ("dropped", {"hidden_dropout": 0.2})):
+        wide = {"mlp_sizes": [16, 32, 16, 3]}
+        for name, keys in (("linear", {"mlp_sizes": [16, 3]}),
+                           ("half", {**wide, "precision": "bf16"}),
+                           ("dropped", {**wide, "hidden_dropout": 0.2})):
             metrics, said = self.train(name, 2, train_iters=120, eval_interval=60, **keys)
             self.assertGreater(metrics["valid/accuracy"][-1], 0.95, name)
             self.assertRegex(said, r"valid +120/120 \| loss \S+ \| accuracy \d+\.\d\d %")
@@ -123,7 +125,7 @@ class Runs(Classifier):
 
     def test_plan_inspect_and_check(self):
         deck = self.deck("planned")
-        self.assertIn("perceptron of widths", program.run_well(1, "plan", deck, "--ranks", 3))
+        self.assertIn("perceptron of widths", program.run_well(1, "plan", deck, "--ranks", 2))
         checked = program.run_well(1, "train", deck, "--check")
         self.assertIn("layers.2.weight", checked)
         self.assertIn("mlp_sizes: [16, 8, 5, 3]", checked)
