@@ -70,19 +70,35 @@ class Classifier(unittest.TestCase):
         self.assertIn(words, " ".join(done.stderr.split()))
 
 
-class Runs(Classifier):
-    def test_ten_steps_are_those_of_pytorch(self):
+class Golden(Classifier):
+    def assert_golden(self, **keys):
         images = self.folder / "golden.h5"
         with h5py.File(images, "w") as file:
             file["images"] = np.array(GOLDEN["images"], "u1")
             file["labels"] = np.array(GOLDEN["labels"], "i4")
-        metrics, _ = self.train("golden", data_path=str(images), **GOLDEN["deck"])
+        metrics, _ = self.train("golden", data_path=str(images), **GOLDEN["deck"], **keys)
         np.testing.assert_allclose(metrics["train/loss"], GOLDEN["losses"], atol=1e-6)
         for step, expected in (("global_step0", "first"), ("global_step10", "last")):
             with h5py.File(self.folder / "golden" / step / "checkpoint.h5") as file:
                 for name, value in GOLDEN[expected].items():
                     np.testing.assert_allclose(file[f"model/{name}"][()], value, atol=1e-6,
                                                err_msg=name)
+
+
+class Gpu(Golden):
+    def test_a_gpu_trains_as_pytorch_and_shards_as_one_rank(self):
+        self.assert_golden(device="cuda")
+        one, _ = self.train("one", device="cuda")
+        for name in ("tp2", "pp3"):
+            ranks, keys = MESHES[name]
+            metrics, _ = self.train(name, ranks, device="cuda", **keys)
+            np.testing.assert_allclose(metrics["train/loss"], one["train/loss"], atol=2e-6)
+            np.testing.assert_array_equal(metrics["valid/accuracy"], one["valid/accuracy"])
+
+
+class Runs(Golden):
+    def test_ten_steps_are_those_of_pytorch(self):
+        self.assert_golden()
 
     def test_every_mesh_trains_alike(self):
         one, said = self.train("one")
