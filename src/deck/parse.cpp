@@ -93,6 +93,7 @@ void require_all(Merged& merged, bool deepspeed) {
     for (const Key& key : section.keys) {
       if (key.need != Need::required || has(std::string(key.path))) continue;
       if (deepspeed && key.path == "optimizer.params.lr") continue;
+      if (key.path == "train_iters" && has("train_samples")) continue;
       add(std::string(key.path));
     }
   }
