@@ -77,16 +77,18 @@ bool has_betas(OptimizerKind kind) {
 
 void fold_one_cycle(const Settings& settings, Deck& deck, Faults& faults) {
   OneCycleConfig& c = deck.schedule.deepspeed.one_cycle;
+  const Setting* type = given(settings, "scheduler.type");
+  const Place place = type == nullptr ? Place{} : type->place;
   for (const char* key : {"cycle_min_lr", "cycle_max_lr"}) {
     if (given(settings, fmt::format("{}{}", kParams, key)) != nullptr) continue;
-    faults.add(Faults::Kind::missing,
+    faults.add(Faults::Kind::missing, place,
                fmt::format("scheduler: OneCycle needs {}{}", kParams, key));
   }
   const auto ordered = [&](double low, double high, std::string_view name) {
     if (low <= high) return;
-    faults.add(Faults::Kind::contradiction,
-               fmt::format("{}cycle_min_{} {} is above cycle_max_{} {}", kParams, name, low,
-                           name, high));
+    faults.add(Faults::Kind::contradiction, place,
+               fmt::format("{0}cycle_min_{1} {2} is above cycle_max_{1} {3}", kParams, name,
+                           low, high));
   };
   ordered(c.min_lr, c.max_lr, "lr");
   ordered(c.min_mom, c.max_mom, "mom");
