@@ -92,14 +92,6 @@ const Key kOptimizerKeys[] = {
      {},
      Need::usual,
      Origin::deepspeed},
-    {"use_bnb_optimizer",
-     "",
-     [](D d) -> Field { return &d.deck.optimizer.eight_bit; },
-     "AdamW keeps both moments in 8 bits, in blocks of 256 elements, as bitsandbytes does; "
-     "CPUs "
-     "alone",
-     {},
-     Need::usual},
     {"optimizer.params.min_8bit_size", "",
      [](D d) -> Field { return &d.deck.optimizer.min_8bit_size; },
      "use_bnb_optimizer: smaller parameters keep fp32 moments", kFromOne},
@@ -150,6 +142,14 @@ const Key kOptimizerKeys[] = {
     {"optimizer.params.adam_lr", "", [](D d) -> Field { return &d.deck.optimizer.adam_lr; },
      "Muon's lr of all other parameters, which AdamW updates; 0: lr", kNotNegative, Need::usual,
      Origin::deepspeed},
+    {"use_bnb_optimizer",
+     "",
+     [](D d) -> Field { return &d.deck.optimizer.eight_bit; },
+     "AdamW keeps both moments in 8 bits, in blocks of 256 elements, as bitsandbytes does; "
+     "CPUs "
+     "alone",
+     {},
+     Need::usual},
     {"weight_decay", "optimizer.params.weight_decay",
      [](D d) -> Field { return &d.deck.optimizer.weight_decay; },
      "decay of weights except biases and norms; added to the gradient with Adam, SGD and "
