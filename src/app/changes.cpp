@@ -122,6 +122,9 @@ bool keep_batch_size(const std::string& checkpoint, const Deck& then, Deck& deck
       deck.train_batch_size);
   deck.train_batch_size = run;
   deck.gradient_accumulation_steps = run / (micro * dp);
+  if (deck.train_samples > 0) {
+    deck.train_iters = iterations_of_samples(batch_ramp(deck), deck.train_samples);
+  }
   return true;
 }
 

@@ -24,6 +24,7 @@
 #include "trireme/model/transformer.hpp"
 
 #include "inputs.hpp"
+#include "rate_text.hpp"
 
 namespace trireme {
 
@@ -233,6 +234,7 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   print_memory(deck, run);
   print_offload(deck, run);
   print_schedule(deck, run);
+  log::info("rate     {}", rate_text(deck));
   print_generation(deck, run);
   print_checkpoint(deck, run.checkpoint);
   const bool fits = !sized || print_fit(deck, run, parse_bytes(options.time.device_memory));

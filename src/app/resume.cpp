@@ -12,6 +12,7 @@
 #include "trireme/core/log.hpp"
 #include "trireme/huggingface/model_folder.hpp"
 #include "trireme/optim/optimizer_table.hpp"
+#include "trireme/optim/schedule.hpp"
 
 #include "changes.hpp"
 #include "run_files.hpp"
@@ -77,14 +78,20 @@ std::string describe(const ScheduleConfig& s, const Settings& of) {
   if (s.deepspeed.type != DeepSpeedSchedule::Type::none) {
     std::string text = fmt::format("lr {}, scheduler {}", s.lr, of.at("scheduler.type"));
     for (const auto& [key, value] : of) {
-      if (key.starts_with("scheduler.params.")) {
-        text += fmt::format(", {} {}", key.substr(key.rfind('.') + 1), value);
+      const std::string name = key.substr(key.rfind('.') + 1);
+      if (key.starts_with("scheduler.params.") && reads_key(s.deepspeed.type, name)) {
+        text += fmt::format(", {} {}", name, value);
       }
     }
     return text;
   }
-  return fmt::format("lr {}, min_lr {}, warmup {}, lr_decay_style {}, lr_decay_iters {}", s.lr,
-                     s.min_lr, s.warmup, of.at("lr_decay_style"), s.lr_decay_iters);
+  const std::string text = fmt::format("lr {}, min_lr {}, warmup {}, lr_decay_style {}", s.lr,
+                                       s.min_lr, s.warmup, of.at("lr_decay_style"));
+  if (s.lr_decay_samples == 0) {
+    return text + fmt::format(", lr_decay_iters {}", s.lr_decay_iters);
+  }
+  return text + fmt::format(", lr_decay_samples {}, lr_warmup_samples {}", s.lr_decay_samples,
+                            of.at("lr_warmup_samples"));
 }
 
 void resolve_schedule(const std::string& checkpoint, const Deck& made_with,
@@ -302,6 +309,7 @@ std::optional<std::string> LoadSource::next(Deck& deck) {
     deck.schedule = asked.schedule;
     deck.train_batch_size = asked.train_batch_size;
     deck.gradient_accumulation_steps = asked.gradient_accumulation_steps;
+    deck.train_iters = asked.train_iters;
     checked_ = first;
     return first;
   }

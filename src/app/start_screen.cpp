@@ -14,7 +14,8 @@
 #include "trireme/host/build_info.hpp"
 #include "trireme/host/environment.hpp"
 #include "trireme/host/mesh_table.hpp"
-#include "trireme/optim/schedule.hpp"
+
+#include "rate_text.hpp"
 
 namespace trireme {
 
@@ -73,28 +74,7 @@ void print_schedule(const StartScreen& s) {
     const std::string why = why_stages_wait(deck, s.plan);
     if (!why.empty()) log::info("         {}", why);
   }
-  constexpr std::array kDecays = {"constant", "linear", "cosine", "exponential"};
-  const ScheduleConfig& rate = deck.schedule;
-  if (const DeepSpeedSchedule& own = rate.deepspeed;
-      own.type != DeepSpeedSchedule::Type::none) {
-    constexpr std::array kTypes = {"", "WarmupLR", "WarmupDecayLR", "WarmupCosineLR"};
-    log::info(
-        "rate     {} of DeepSpeed: {:.3g} at the first iteration, {:.3g} after {} "
-        "iterations, {:.3g} at the last",
-        kTypes[static_cast<std::size_t>(own.type)], learning_rate(rate, 1),
-        learning_rate(rate, own.warmup_steps + 2), own.warmup_steps + 2,
-        learning_rate(rate, std::max<std::int64_t>(1, deck.train_iters)));
-    return;
-  }
-  const std::int64_t warmup = warmup_iters(rate);
-  log::info("rate     {:.3g}{}, {}", rate.lr,
-            warmup > 0 ? fmt::format(" after {} iterations of warmup", warmup) : "",
-            rate.lr_decay_style == DecayStyle::constant
-                ? "then constant"
-                : fmt::format("{} to {:.3g} by iteration {}",
-                              kDecays[static_cast<std::size_t>(rate.lr_decay_style)],
-                              learning_rate(rate, std::max(rate.lr_decay_iters, warmup + 1)),
-                              rate.lr_decay_iters));
+  log::info("rate     {}", rate_text(deck));
 }
 
 }  // namespace

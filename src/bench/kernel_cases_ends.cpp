@@ -6,6 +6,7 @@
 
 #include "trireme/model/transformer.hpp"
 #include "trireme/ops/cross_entropy.hpp"
+#include "trireme/ops/eight_bit.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
@@ -268,14 +269,17 @@ void KernelCases::update_by(const OptimizerRow& row) {
   const std::size_t arrays = row.state_arrays(config).size();
   add("update", std::string(row.name), 1, 0,
       bytes(n, t.gradient) + 2 * bytes(n, t.master) +
-          2 * static_cast<double>(arrays) * bytes(n, t.moments) +
+          2 * static_cast<double>(arrays * static_cast<std::size_t>(n)) *
+              bytes_of_state(config, t.moments) +
           (copies ? bytes(n, t.compute) : 0),
       [this, n, t, copies, arrays, &config, &row]() -> Run {
         const Tensor gradient = random(t.gradient, Shape{n});
         const Tensor value = random(t.master, Shape{n});
         std::vector<Tensor> state;
         for (std::size_t i = 0; i < arrays; ++i) {
-          state.push_back(ex_.zeros(t.moments, Shape{n}));
+          state.push_back(ex_.zeros(config.eight_bit ? DType::u8 : t.moments, Shape{n}));
+          const std::int64_t blocks = (n + eight_bit::kBlock - 1) / eight_bit::kBlock;
+          if (config.eight_bit) state.push_back(ex_.zeros(DType::f32, Shape{blocks}));
         }
         const Tensor copy = copies ? ex_.make(t.compute, Shape{n}) : Tensor();
         const Tensor decision = ex_.make(DType::f64, Shape{StepState::kSlots});

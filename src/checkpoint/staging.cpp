@@ -28,6 +28,7 @@ int node_number(const std::string& node, Communicator& world) {
 Piece with_data(const Piece& piece, const std::byte* data) {
   Piece copy = piece;
   copy.data = ConstView(data, piece.data.dtype(), piece.box.extent);
+  copy.stored = nullptr;
   return copy;
 }
 
@@ -38,7 +39,8 @@ Staging::Staging(const SaveOptions& options, std::vector<Piece> mine,
     : mine_(std::move(mine)), home_(home), writer_(world.rank()) {
   const bool copies = options.async || options.writers_per_node > 0 || home_;
   for (const Piece& p : mine_) {
-    TRM_CHECK(!(copies && p.stored), "{}: a copy would bring a file into memory", p.name);
+    TRM_CHECK(!(copies && p.stored && !p.stored->may_be_copied()),
+              "{}: a copy would bring a file into memory", p.name);
     offsets_.push_back(bytes_);
     bytes_ += bytes_in_copy(p.data.bytes());
   }
@@ -113,7 +115,9 @@ void Staging::touch() {
 void Staging::take() {
   for (std::size_t i = 0; bytes_ > 0 && i < mine_.size(); ++i) {
     const ConstView& from = mine_[i].data;
-    if (ring_) {
+    if (mine_[i].stored) {
+      mine_[i].stored->read(mine_[i].first, from.count(), memory() + offsets_[i]);
+    } else if (ring_) {
       ring_->copy(offsets_[i], from);
     } else if (home_) {
       home_->device.copy_to_host(memory() + offsets_[i], from.raw(), from.bytes(),

@@ -77,6 +77,7 @@ void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
 bool changed(const OptimizerConfig& o, const OptimizerKey& key) {
   const OptimizerConfig usual;
   if (key.flag != nullptr && o.*key.flag != usual.*key.flag) return true;
+  if (key.number != nullptr && o.*key.number != usual.*key.number) return true;
   return std::ranges::any_of(key.settings,
                              [&](auto setting) { return o.*setting != usual.*setting; });
 }
@@ -84,6 +85,7 @@ bool changed(const OptimizerConfig& o, const OptimizerKey& key) {
 void reset(OptimizerConfig& o, const OptimizerKey& key) {
   const OptimizerConfig usual;
   if (key.flag != nullptr) o.*key.flag = usual.*key.flag;
+  if (key.number != nullptr) o.*key.number = usual.*key.number;
   for (const auto setting : key.settings) o.*setting = usual.*setting;
 }
 
@@ -132,6 +134,12 @@ void fold_optimizer(const Settings& settings, bool stored, Deck& deck) {
     }
   }
   refuse_other_optimizers(settings, stored, o);
+  TRM_REQUIRE(
+      !o.eight_bit || o.kind == OptimizerKind::adamw,
+      "use_bnb_optimizer: true keeps the moments of AdamW in 8 bits, and optimizer.type "
+      "is {}{}: choose AdamW, or leave use_bnb_optimizer out",
+      optimizer_row(o.kind).name,
+      o.kind == OptimizerKind::adam ? " with adam_w_mode: false" : "");
   TRM_REQUIRE(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
               "optimizer.params.nesterov needs a momentum above 0 and no dampening");
   TRM_REQUIRE(o.rolling_interval_length != 1,
@@ -209,7 +217,17 @@ void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
     exclude("data_path", part + "_data_paths");
   }
   exclude("lr_decay_iters", "lr_decay_fraction");
-  exclude("rampup_batch_size", "lr_decay_fraction");  // the decay then counts whole batches
+  exclude("lr_decay_samples", "lr_decay_fraction");
+  exclude("train_samples", "lr_decay_iters");
+  if (draft.deck.train_samples == 0) {
+    exclude("rampup_batch_size", "lr_decay_fraction");  // the decay then counts whole batches
+    for (const char* key : {"lr_decay_samples", "lr_warmup_samples"}) {
+      const Setting* s = find(key);
+      if (s == nullptr) continue;
+      faults.add(Kind::contradiction, s->place,
+                 fmt::format("{} needs train_samples, the length of the run in samples", key));
+    }
+  }
   exclude("intermediate_size", "expansion_factor");
   if (draft.tensorboard.enabled) exclude("tensorboard_dir", "tensorboard.enabled");
 }
@@ -228,7 +246,10 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   if (draft.bias_gelu_fusion && model.activation == Activation::gelu) {
     model.activation = Activation::gelu_tanh;
   }
-  if (draft.lr_decay_fraction > 0) {
+  if (draft.lr_decay_fraction > 0 && deck.train_samples > 0) {
+    deck.schedule.lr_decay_samples = std::max<std::int64_t>(
+        1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_samples)));
+  } else if (draft.lr_decay_fraction > 0) {
     deck.schedule.lr_decay_iters = std::max<std::int64_t>(
         1, std::llround(draft.lr_decay_fraction * static_cast<double>(deck.train_iters)));
   }
@@ -268,6 +289,12 @@ void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   if (deck.optimizer.kind == OptimizerKind::sm3 && given(settings, "weight_decay") != nullptr &&
       deck.optimizer.weight_decay > 0) {
     deck.warnings.emplace_back("weight_decay has no effect for SM3");
+  }
+  if (given(settings, "optimizer.params.min_8bit_size") != nullptr &&
+      !deck.optimizer.eight_bit &&
+      deck.optimizer.min_8bit_size != OptimizerConfig{}.min_8bit_size) {
+    deck.warnings.emplace_back(
+        "optimizer.params.min_8bit_size has an effect with use_bnb_optimizer: true only");
   }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");

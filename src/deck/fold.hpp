@@ -46,7 +46,7 @@ void check_perceptron(const DeckSettings& deck);
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 
-/// The learning rate after the warm-up.
+/// The schedule's highest learning rate; for LRRangeTest the first.
 [[nodiscard]] double highest_rate(const ScheduleConfig& schedule);
 
 /// Sets the defaults of a DeepSpeed file that no other deck's optimizer accompanies.
@@ -57,8 +57,13 @@ void note_deepspeed_defaults(const std::string& file, Deck& deck);
 void fold_schedule(const std::set<std::string>& automatic, const Settings& settings,
                    const Draft& draft, Deck& deck, Faults& faults);
 
+/// Sets the train_iters that train_samples ask for. Throws Error if train_iters is another one.
+void resolve_length(Deck& deck);
+/// Throws Error if DeepSpeed's OneCycle reaches a momentum that is none.
+void check_schedule(const Deck& deck);
+
 /// Fills in omitted keys that depend on others: num_kv_heads, max_position_embeddings,
-/// lr_decay_iters.
+/// lr_decay_iters, lr_decay_samples, and the steps of DeepSpeed's schedule.
 void fill_open(DeckSettings& settings);
 
 /// Throws Error that names keys of a model that contradict each other.

@@ -98,9 +98,33 @@ void fold_growth(const Settings& settings, const Draft& draft, Deck& deck, Fault
   }
 }
 
+void resolve_length(Deck& deck) {
+  if (deck.train_samples == 0) return;
+  const std::int64_t steps = iterations_of_samples(batch_ramp(deck), deck.train_samples);
+  TRM_REQUIRE(steps > 0,
+              "train_samples {} are fewer than a batch of {}: train at least one batch",
+              deck.train_samples, batch_ramp(deck).batch_after(0));
+  TRM_REQUIRE(
+      deck.train_iters == 0 || deck.train_iters == steps,
+      "train_samples {} are {} iterations, and train_iters is {}: leave one of them out, "
+      "or set it to null",
+      deck.train_samples, steps, deck.train_iters);
+  deck.train_iters = steps;
+  const ScheduleConfig& rate = deck.schedule;
+  const std::int64_t end =
+      rate.lr_decay_samples > 0 ? rate.lr_decay_samples : deck.train_samples;
+  TRM_REQUIRE(
+      rate.lr_warmup_samples<
+          end, "lr_warmup_samples {} is not below {} {}: the warm-up must end before the decay",
+          rate.lr_warmup_samples, rate.lr_decay_samples> 0
+          ? "lr_decay_samples"
+          : "train_samples",
+      end);
+}
+
 void check_growth(Deck& deck) {
   const BatchRamp ramp = batch_ramp(deck);
-  if (deck.schedule.lr_decay_iters == 0) {
+  if (deck.schedule.lr_decay_iters == 0 && deck.train_samples == 0) {
     const std::int64_t batch = deck.train_batch_size;
     deck.schedule.lr_decay_iters = goes_by_samples(deck)
                                        ? (ramp.advance(0, deck.train_iters) + batch - 1) / batch

@@ -212,6 +212,9 @@ void check_half_state(const Deck& deck) {
               "precision would not move: leave {0}16_master_weights_and_grads out, or ema",
               deck.types.master == DType::f16 ? "fp16.fp" : "bf16.bf");
   const OptimizerKind kind = deck.optimizer.kind;
+  TRM_REQUIRE(!deck.optimizer.eight_bit || deck.types.moments == DType::f32,
+              "use_bnb_optimizer: true keeps the moments in 8 bits, and "
+              "bf16.bf16_optimizer_states: true in 16: leave one of them out");
   TRM_REQUIRE(
       deck.types.moments == DType::f32 ||
           (kind != OptimizerKind::adagrad && kind != OptimizerKind::madgrad),

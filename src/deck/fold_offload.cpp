@@ -44,6 +44,13 @@ void check_files(const Settings& settings, Deck& deck) {
          "parameters. Use AdamW, Adam, SGD, Lion, Adagrad or MADGRAD, or device: none",
          kDevice, row.name);
   }
+  if (deck.optimizer.eight_bit) {
+    fail(place,
+         "{}: nvme does not work with use_bnb_optimizer: true, which keeps the moments in "
+         "memory "
+         "in 8 bits; leave one of them out",
+         kDevice);
+  }
   if (deck.ema.enabled) {
     fail(place,
          "{}: nvme does not work with ema.enable: true, which reads all masters in memory; "

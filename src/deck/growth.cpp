@@ -114,13 +114,28 @@ BatchRamp batch_ramp(const Deck& deck) {
   return {deck.rampup_batch_size, deck.train_batch_size, deck.train_batch_size / rank * micro};
 }
 
+std::int64_t iterations_of_samples(const BatchRamp& ramp, std::int64_t samples) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 62U;  // no product below overflows
+  const std::int64_t whole = ramp.batch_after(kMost);
+  std::int64_t low = 0;  // so many steps fit
+  std::int64_t high = std::min(samples / ramp.batch_after(0) + 1, kMost / whole);
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (ramp.advance(0, middle) <= samples ? low : high) = middle;
+  }
+  return low;
+}
+
 bool goes_by_samples(const Deck& deck) {
-  return !deck.rampup_batch_size.empty() &&
+  return (!deck.rampup_batch_size.empty() || deck.train_samples > 0) &&
          deck.schedule.deepspeed.type == DeepSpeedSchedule::Type::none;
 }
 
 double rate_of_step(const Deck& deck, std::int64_t iteration, std::int64_t consumed) {
   if (!goes_by_samples(deck)) return learning_rate(deck.schedule, iteration);
+  if (deck.schedule.lr_decay_samples > 0) {
+    return learning_rate_by_samples(deck.schedule, consumed);
+  }
   return learning_rate_at(deck.schedule, static_cast<double>(consumed) /
                                              static_cast<double>(deck.train_batch_size));
 }

@@ -7,6 +7,13 @@ namespace trireme {
 using Home = OffloadConfig::Home;
 
 void check_offload(const Deck& deck, DeviceKind kind) {
+  if (deck.optimizer.eight_bit && kind == DeviceKind::cuda) {
+    Error error(
+        "use_bnb_optimizer: true is for runs on CPUs: on a GPU, AdamW's moments have no 8 bits "
+        "yet. "
+        "Use false, with zero_optimization.stage 1 or more to shard the moments");
+    throw error.set_everywhere();
+  }
   const Home home = deck.zero.offload.home;
   if (home == Home::device || kind != DeviceKind::cuda) return;
   Error error(fmt::format(

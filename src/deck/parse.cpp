@@ -95,6 +95,7 @@ void require_all(Merged& merged, bool deepspeed) {
       if (key.need != Need::required || has(std::string(key.path))) continue;
       if (perceptron && is_model_key(key)) continue;
       if (deepspeed && key.path == "optimizer.params.lr") continue;
+      if (key.path == "train_iters" && has("train_samples")) continue;
       add(std::string(key.path));
     }
   }

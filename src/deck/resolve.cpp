@@ -226,10 +226,18 @@ void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
   if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
+  using Type = DeepSpeedSchedule::Type;
+  ScheduleConfig& rate = deck.schedule;
+  const bool by_samples = deck.train_samples > 0;
   const bool grows = !deck.rampup_batch_size.empty();  // see check_growth()
-  if (deck.schedule.lr_decay_iters == 0 && !grows) {
-    deck.schedule.lr_decay_iters = deck.train_iters;
+  if (by_samples && rate.deepspeed.type == Type::none && rate.lr_decay_samples == 0) {
+    rate.lr_decay_samples = deck.train_samples;
   }
+  if (!by_samples && rate.lr_decay_iters == 0 && !grows) {
+    rate.lr_decay_iters = deck.train_iters;
+  }
+  const bool ends = rate.deepspeed.type == Type::linear || rate.deepspeed.type == Type::cosine;
+  if (ends && rate.deepspeed.total_steps == 0) rate.deepspeed.total_steps = deck.train_iters;
 }
 
 std::array<double, 3> split_fractions(const std::string& split) {
@@ -254,12 +262,14 @@ MeshShape mesh_shape(const Deck& deck, int world_size) {
 void resolve(Deck& deck, int world_size) {
   try {
     const MeshShape mesh = mesh_shape(deck, world_size);
+    resolve_batch(deck, mesh.dp);
+    deck::resolve_length(deck);
     deck::fill_open(deck);
     deck::check_model(deck.model);
-    resolve_batch(deck, mesh.dp);
     check_sizes(deck);
     deck::check_growth(deck);
     deck::check_perceptron(deck);
+    deck::check_schedule(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_questions(deck);

@@ -25,6 +25,8 @@ constexpr Derivation kDerivations[] = {
     {"use_bias_in_norms", "", "rmsnorm has no bias"},
     {"use_bias_in_qkv", "use_bias_in_attn_linear", "= use_bias_in_attn_linear"},
     {"lr_decay_iters", "lr_decay_fraction", "= train_iters"},
+    {"lr_decay_samples", "lr_decay_fraction", "= train_samples"},
+    {"train_iters", "train_samples", ""},
     {"train_batch_size", "",
      "= train_micro_batch_size_per_gpu × gradient_accumulation_steps × dp"},
     {"train_micro_batch_size_per_gpu", "",

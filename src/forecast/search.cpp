@@ -120,7 +120,8 @@ double least_state(const Deck& deck, const Layout& l, std::int64_t parameters) {
   const double values = bytes(deck.types.compute) / (l.zero_stage == 3 ? l.dp : 1);
   const bool whole_gradients = l.zero_stage == 0 || l.reduce_once;
   const double gradients = bytes(deck.types.gradient) / (whole_gradients ? 1 : l.dp);
-  double update = least_arrays(deck.optimizer) * bytes(deck.types.moments);
+  double update =
+      least_arrays(deck.optimizer) * bytes_of_state(deck.optimizer, deck.types.moments);
   if (deck.types.master != deck.types.compute) update += bytes(deck.types.master);
   if (deck.zero.offload.home == OffloadConfig::Home::files) update = 0;
   return n * (values + gradients + update / (l.zero_stage >= 1 ? l.dp : 1));

@@ -166,7 +166,7 @@ class StepTimes {
     const double own = deck_.zero.stage == 0 ? n : n / mesh_.dp;
     double element = bytes(deck_.types.gradient) + 2 * bytes(deck_.types.master);
     element += 2 * static_cast<double>(state_arrays(deck_.optimizer).size()) *
-               bytes(deck_.types.moments);
+               bytes_of_state(deck_.optimizer, deck_.types.moments);
     if (deck_.types.compute != deck_.types.master) element += bytes(deck_.types.compute);
     return own * element / machine_.memory_bandwidth + machine_.kernel_seconds;
   }

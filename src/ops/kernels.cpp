@@ -6,6 +6,7 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/gemm.hpp"
 #include "trireme/ops/norm.hpp"
+#include "trireme/ops/update.hpp"
 
 namespace trireme {
 
@@ -40,6 +41,11 @@ void Kernels::run(Stream& s, const ops::ResidualNormForward& op) {
                           .weight_offset = op.weight_offset,
                           .y = op.y,
                           .statistics = op.statistics});
+}
+
+void Kernels::run(Stream& /*s*/, const ops::Adam8bit& /*op*/) {
+  throw Error(
+      "AdamW with moments of 8 bits (use_bnb_optimizer) is not available on this device");
 }
 
 }  // namespace trireme

@@ -2,6 +2,7 @@
 // Checks arguments of parameter updates.
 #include "trireme/ops/update.hpp"
 
+#include "trireme/ops/eight_bit.hpp"
 #include "trireme/ops/element_rules.hpp"
 
 #include "check.hpp"
@@ -28,6 +29,25 @@ void adamw(const Exec& ex, const Adamw& op) {
   check_types(op.exp_avg, {op.exp_avg_sq});
   check_precisions({op.value, op.gradient, op.exp_avg, op.copy});
   check_contiguous({op.gradient, op.value, op.exp_avg, op.exp_avg_sq, op.copy});
+  ex.kernels.run(ex.stream, op);
+}
+
+void adam_8bit(const Exec& ex, const Adam8bit& op) {
+  check_state(op.state);
+  const std::int64_t n = op.value.count();
+  const std::int64_t blocks = (n + eight_bit::kBlock - 1) / eight_bit::kBlock;
+  const auto coded = [&](const View& codes, const View& scales) {
+    return codes.count() == n && codes.dtype() == DType::u8 && scales.count() == blocks &&
+           scales.dtype() == DType::f32;
+  };
+  TRM_CHECK(op.gradient.count() == n && coded(op.exp_avg, op.exp_avg_scale) &&
+                coded(op.exp_avg_sq, op.exp_avg_sq_scale) && op.value.dtype() != DType::f64 &&
+                (op.copy.empty() || op.copy.count() == n) && op.step.step >= 1,
+            "8-bit AdamW on {} values with {} gradients at step {}", n, op.gradient.count(),
+            op.step.step);
+  check_precisions({op.value, op.gradient, op.copy});
+  check_contiguous({op.gradient, op.value, op.exp_avg, op.exp_avg_scale, op.exp_avg_sq,
+                    op.exp_avg_sq_scale, op.copy});
   ex.kernels.run(ex.stream, op);
 }
 

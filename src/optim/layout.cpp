@@ -13,10 +13,8 @@ namespace trireme {
 
 namespace {
 
-constexpr std::int64_t kAlign = 16;
-constexpr std::int64_t kMostInRoom = std::int64_t{1} << 20U;  // elements on the way to a file
-constexpr std::int64_t kLargestBlock =
-    (std::int64_t{1} << 30) - kAlign;  // a Communicator's limit
+constexpr std::int64_t kMostInRoom = std::int64_t{1} << 20U;   // elements on the way to a file
+constexpr std::int64_t kMostInBlock = std::int64_t{1} << 30U;  // a Communicator's limit
 
 /// The kind of a group in a model part: a key that orders the groups.
 enum class Kind : std::uint8_t { summed_over_tp, small, vocabulary, unit };
@@ -32,8 +30,8 @@ Kind kind_of(const Parameter& p, std::int64_t threshold) {
 }  // namespace
 
 FlatLayout::FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
-                       std::int64_t bucket, std::int64_t threshold)
-    : ranks_(ranks) {
+                       std::int64_t bucket, std::int64_t threshold, std::int64_t align)
+    : ranks_(ranks), align_(align) {
   for (std::size_t i = 0; i < parts.size(); ++i) add_part(i, *parts[i], threshold);
   for (FlatGroup& g : groups_) finish(g, bucket);
 }
@@ -71,12 +69,12 @@ void FlatLayout::add_part(std::size_t number, ModelPart& part, std::int64_t thre
 void FlatLayout::finish(FlatGroup& group, std::int64_t bucket) const {
   for (const Parameter* p : group.parameters) {
     group.offsets.push_back(group.count);
-    group.count += round_up(p->box.count(), kAlign);
+    group.count += round_up(p->box.count(), align_);
   }
-  const std::int64_t step = kAlign * ranks_;
+  const std::int64_t step = align_ * ranks_;
   group.count = round_up(group.count, step);
   const std::int64_t most =
-      std::min(std::max(step, bucket / step * step), kLargestBlock * ranks_);
+      std::min(std::max(step, bucket / step * step), (kMostInBlock - align_) * ranks_);
   for (std::int64_t at = 0; at < group.count; at += most) {
     group.spans.push_back({at, std::min(most, group.count - at) / ranks_});
   }

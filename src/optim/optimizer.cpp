@@ -3,11 +3,15 @@
 #include "trireme/optim/optimizer.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
+#include "trireme/core/round_up.hpp"
+#include "trireme/ops/eight_bit.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/step_state.hpp"
 
+#include "eight_bit_state.hpp"
 #include "tensor_update.hpp"
 
 namespace trireme {
@@ -16,10 +20,11 @@ Optimizer::~Optimizer() = default;
 
 Optimizer::Rule Optimizer::rule_of(const Parameter& p, const LrGroups& groups) const {
   const double decay = p.decay ? config_.weight_decay : 0;
+  const bool coded = config_.eight_bit && p.global_shape.count() >= config_.min_8bit_size;
   const std::size_t i = groups.find(p.name);
-  if (i == LrGroups::kNone) return {1, decay};
+  if (i == LrGroups::kNone) return {1, decay, coded};
   const LrGroup& own = config_.lr_groups[i];
-  return {own.lr_scale, own.weight_decay.value_or(decay)};
+  return {own.lr_scale, own.weight_decay.value_or(decay), coded};
 }
 
 std::vector<FlatArray> Optimizer::make_state(DType type, std::size_t number,
@@ -43,6 +48,14 @@ std::vector<FlatArray> Optimizer::make_state(DType type, std::size_t number,
     }
   }
   return state;
+}
+
+std::vector<FlatArray> Optimizer::make_eight_bit_state(Group& group) const {
+  std::vector<EightBitState::Run> runs;
+  for (const RuledSlice& r : group.updated) runs.push_back({r.slice, r.rule.coded});
+  group.eight_bit = std::make_shared<EightBitState>(ex_, runs, group.whole);
+  return {{{}, group.whole, group.eight_bit->moment(0)},
+          {{}, group.whole, group.eight_bit->moment(1)}};
 }
 
 // Merged slices make fewer and longer loops. Gaps between neighbours hold zeros, and an update
@@ -73,8 +86,10 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     : ex_(ex),
       config_(config),
       row_(optimizer_row(config.kind)),
-      sub_group_size_(zero.sub_group_size > 0 ? zero.sub_group_size
-                                              : std::numeric_limits<std::int64_t>::max()),
+      sub_group_size_(
+          zero.sub_group_size > 0
+              ? round_up(zero.sub_group_size, config.eight_bit ? eight_bit::kBlock : 1)
+              : std::numeric_limits<std::int64_t>::max()),
       mesh_(mesh),
       values_(values),
       gradients_(gradients),
@@ -87,7 +102,8 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     g.own = layout.slices(i, mesh.at.dp);
     g.updated = ruled(whole ? layout.whole_slices(i) : g.own, lr_groups);
     g.whole = whole;
-    g.state = make_state(types.moments, i, layout, values);
+    g.state = config.eight_bit ? make_eight_bit_state(g)
+                               : make_state(types.moments, i, layout, values);
   }
   if (row_.whole == nullptr) return;
   TensorUpdateParts parts{.ex = ex,
@@ -122,6 +138,11 @@ void Optimizer::add_squares(const View& total) const {
   }
 }
 
+void Optimizer::set_betas(double beta1, double beta2) {
+  config_.beta1 = beta1;
+  config_.beta2 = beta2;
+}
+
 void Optimizer::step(double lr, const ConstView& state) {
   gradients_.gather();
   if (whole_) whole_->step(lr, state);
@@ -147,7 +168,11 @@ void Optimizer::update_in_memory(std::size_t group, double lr, const ConstView& 
       s.count = std::min(left, sub_group_size_);
       std::vector<View> kept;
       if (values_.has_masters(group)) kept.push_back(values_.masters(group).part(s));
-      for (const FlatArray& a : groups_[group].state) kept.push_back(a.part(s));
+      if (groups_[group].eight_bit) {
+        std::ranges::copy(groups_[group].eight_bit->views(s), std::back_inserter(kept));
+      } else {
+        for (const FlatArray& a : groups_[group].state) kept.push_back(a.part(s));
+      }
       update(group, ruled, lr, state, std::move(kept));
       s.in_group += s.count;
       s.in_own += s.count;
@@ -200,6 +225,7 @@ std::size_t Optimizer::state_bytes() const {
   std::size_t n = 0;
   for (const Group& g : groups_) {
     for (const FlatArray& a : g.state) n += a.bytes();
+    if (g.eight_bit) n += g.eight_bit->bytes();
   }
   visit_factors(
       [&](const char*, const Parameter&, int, const View& data) { n += data.bytes(); });

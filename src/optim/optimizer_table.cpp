@@ -6,6 +6,7 @@
 #include <iterator>
 #include <limits>
 
+#include "trireme/ops/eight_bit.hpp"
 #include "trireme/ops/element_rules.hpp"
 #include "trireme/ops/update.hpp"
 
@@ -23,12 +24,24 @@ std::vector<const char*> adamw_arrays(const Config& /*config*/) {
 
 void update_by_adamw(const Exec& ex, const Config& config, double lr, double weight_decay,
                      const UpdateArrays& a) {
-  ops::adamw(ex, {.step = {.lr = lr,
-                           .beta1 = config.beta1,
-                           .beta2 = config.beta2,
-                           .epsilon = config.epsilon,
-                           .weight_decay = weight_decay,
-                           .l2 = config.kind == OptimizerKind::adam},
+  const AdamwStep step{.lr = lr,
+                       .beta1 = config.beta1,
+                       .beta2 = config.beta2,
+                       .epsilon = config.epsilon,
+                       .weight_decay = weight_decay,
+                       .l2 = config.kind == OptimizerKind::adam};
+  if (a.state.size() == 4) {  // codes and scales
+    return ops::adam_8bit(ex, {.step = step,
+                               .gradient = a.gradient,
+                               .value = a.value,
+                               .exp_avg = a.state[0],
+                               .exp_avg_scale = a.state[1],
+                               .exp_avg_sq = a.state[2],
+                               .exp_avg_sq_scale = a.state[3],
+                               .copy = a.copy,
+                               .state = a.decision});
+  }
+  ops::adamw(ex, {.step = step,
                   .gradient = a.gradient,
                   .value = a.value,
                   .exp_avg = a.state[0],
@@ -100,7 +113,8 @@ std::vector<OptimizerKey> adam_keys() {
   return {{"betas", {&Config::beta1, &Config::beta2}},
           {"eps", {&Config::epsilon}},
           {.name = "bias_correction", .flag = &Config::bias_correction},
-          {.name = "adam_w_mode", .flag = &Config::adam_w_mode}};
+          {.name = "adam_w_mode", .flag = &Config::adam_w_mode},
+          {"min_8bit_size", {}, {}, nullptr, &Config::min_8bit_size}};
 }
 
 /// Optimizers that change each element by itself.
@@ -216,6 +230,11 @@ const OptimizerRow& optimizer_row(OptimizerKind kind) {
 
 std::vector<const char*> state_arrays(const OptimizerConfig& config) {
   return optimizer_row(config.kind).state_arrays(config);
+}
+
+double bytes_of_state(const OptimizerConfig& config, DType moments) {
+  if (!config.eight_bit) return static_cast<double>(size_of(moments));
+  return 1 + static_cast<double>(sizeof(float)) / eight_bit::kBlock;
 }
 
 std::vector<std::string> state_kinds(const OptimizerConfig& config) {

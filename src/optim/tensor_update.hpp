@@ -39,7 +39,7 @@ struct UpdatedTensor {
 /// All references must outlive the update.
 struct TensorUpdateParts {
   const Exec& ex;
-  OptimizerConfig config;
+  const OptimizerConfig& config;
   PrecisionConfig types;
   const FlatLayout& layout;
   const Mesh& mesh;

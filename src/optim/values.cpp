@@ -215,7 +215,7 @@ void ParameterValues::take_masters() {
 void gather_blocks(Communicator& dp, const FlatLayout& layout, std::size_t group,
                    const FlatArray& array) {
   const int ranks = layout.ranks();
-  if (ranks == 1 || !array.whole) return;
+  if (ranks == 1 || !array.whole || array.stored) return;
   for (const FlatSpan& span : layout.groups()[group].spans) {
     dp.start_all_gather(array.block(span, dp.rank(), ranks), array.all_blocks(span, ranks))
         ->wait();

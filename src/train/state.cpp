@@ -201,7 +201,9 @@ void Trainer::read_own(WeightSource& source, const std::string& kind, std::size_
   bool lacking = false;
   std::string name;
   DType type = DType::f32;
-  for (const FlatSlice& s : flat_.slices(group, mesh_.at.dp)) {
+  const bool all = to.stored && to.whole;  // which gather_blocks() doesn't share
+  for (const FlatSlice& s :
+       all ? flat_.whole_slices(group) : flat_.slices(group, mesh_.at.dp)) {
     const Parameter& p = *s.parameter;
     if (&p != last) {
       last = &p;

@@ -11,8 +11,10 @@
 #include "trireme/deck/graph_limits.hpp"
 #include "trireme/deck/offload_limits.hpp"
 #include "trireme/deck/stage_bounds.hpp"
+#include "trireme/ops/eight_bit.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/update.hpp"
+#include "trireme/optim/schedule.hpp"
 
 #include "overflow.hpp"
 
@@ -68,7 +70,8 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
       parts_(std::move(parts)),
       flat_(parts_, mesh.shape.dp,
             std::min(deck.zero.reduce_bucket_size, deck.zero.allgather_bucket_size),
-            deck.zero.stage3_param_persistence_threshold),
+            deck.zero.stage3_param_persistence_threshold,
+            deck.optimizer.eight_bit ? eight_bit::kBlock : FlatLayout::kAlign),
       state_file_(make_state_file(ex, deck, mesh, flat_)),
       values_(ex, flat_, mesh, deck.zero, deck.types, state_file_.get()),
       gradients_(ex, flat_, mesh, deck.zero, deck.types),
@@ -154,6 +157,18 @@ void Trainer::prepare_length(std::int64_t seq) {
   length_ = seq;
 }
 
+void Trainer::use_betas(std::int64_t iteration, StepRule& rule) {
+  const auto betas = betas_at(deck_.schedule, iteration);
+  if (!betas) return;
+  OptimizerConfig now = deck_.optimizer;
+  now.beta1 = (*betas)[0];
+  now.beta2 = (*betas)[1];
+  optimizer_.set_betas(now.beta1, now.beta2);
+  const StepRule corrections = step_rule(now, deck_.loss_scale);
+  rule.beta1 = corrections.beta1;
+  rule.beta2 = corrections.beta2;
+}
+
 void Trainer::step(std::int64_t iteration, std::uint64_t first,
                    std::vector<std::int32_t> tokens) {
   TRM_CHECK(queued_.size() < kMostQueued && !halted_, "{} steps were not collected",
@@ -177,6 +192,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   const auto scope = clock_.scope(Phase::optimizer);
   StepRule rule = rule_;
   rule.targets = static_cast<double>(result.samples * result.seq);
+  use_betas(iteration, rule);
   if (window_gradient_) window_gradient_->add(iteration, rule, state_);
   ops::decide_step(ex_, {.rule = rule,
                          .state = state_,

@@ -60,6 +60,9 @@ class Verification {
         "verify knows how far rounding moves the parameters of AdamW, Adam and SGD, but "
         "not those of {}: name one of the three, as in optimizer.type=AdamW",
         optimizer_row(kind).name);
+    TRM_REQUIRE(!deck_.optimizer.eight_bit,
+                "verify doesn't know how far moments of 8 bits move the parameters: add "
+                "use_bnb_optimizer=false");
     deck_.zero.offload = {};  // changes no bit, and arrays in memory are compared
     // A graph doesn't show what its units computed.
     deck_.cuda_graphs = false;

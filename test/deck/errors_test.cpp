@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(features_that_are_not_available) {
       error("optimizer: {type: OneBitAdam}"),
       "use AdamW, Adam, SGD, Lion, Adagrad, madgrad_wd, Lamb, Adafactor, Muon or SM3");
   CHECK_CONTAINS(error("optimizer: {params: {adam_w_mode: false}}"), "which type: Adam does");
-  CHECK_CONTAINS(error("scheduler: {type: OneCycle}"), "use WarmupLR, WarmupDecayLR or");
+  CHECK_CONTAINS(error("scheduler: {type: OneCycle}"), "OneCycle needs scheduler.params");
   CHECK_CONTAINS(error("attention_config: [[[\"global\", \"local\"], 2]]"), "attention_config");
   CHECK_CONTAINS(error("save_iters: [4]"), "use extra_save_iters");
   CHECK_CONTAINS(error("curriculum_learning: {enabled: true}"), "needs min_difficulty");

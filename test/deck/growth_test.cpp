@@ -164,6 +164,48 @@ BOOST_AUTO_TEST_CASE(the_rate_falls_over_the_samples) {
   BOOST_CHECK(parse_deck(to_yaml(d), "y") == d);
 }
 
+// Megatron's update_train_iters, for runs that go on after the ramp-up.
+BOOST_AUTO_TEST_CASE(samples_give_as_many_steps_as_in_megatron) {
+  BOOST_TEST(iterations_of_samples(BatchRamp({}, 8, 2), 79) == 9);
+  BOOST_TEST(iterations_of_samples(BatchRamp({}, 1'000'000'000, 2), 1'000'000'000'000'000) ==
+             1'000'000);
+  for (const Line& line : lines()) {
+    if (line.word != "ramp") continue;
+    const Numbers& n = line.before;
+    const BatchRamp ramp({n[0], n[1], n[2]}, n[3], 1);
+    for (std::int64_t samples = n[2] + 2 * n[3]; samples < 3 * n[2] + 50 * n[3];
+         samples += 13) {
+      std::int64_t consumed = 0;
+      std::int64_t steps = 0;
+      for (; consumed <= n[2] && consumed <= samples; ++steps) {
+        consumed += ramp.batch_after(consumed);
+      }
+      steps += (samples - consumed) / n[3];
+      BOOST_TEST(iterations_of_samples(ramp, samples) == steps);
+    }
+    BOOST_TEST(iterations_of_samples(ramp, n[0] - 1) == 0);
+    BOOST_TEST(iterations_of_samples(ramp, n[0]) == 1);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_rate_goes_by_samples_of_the_run) {
+  const std::string samples = "train_batch_size: 16\ntrain_samples: 1603\n";
+  const Deck d = resolved(samples + "lr_warmup_samples: 160\n");
+  const auto close = [](double a, double b) { return std::abs(a - b) < 1e-15; };
+  BOOST_TEST(d.train_iters == 100);
+  BOOST_TEST(close(rate_of_step(d, 1, 16), 1e-4));
+  BOOST_TEST(close(rate_of_step(d, 10, 160), 1e-3));
+  BOOST_TEST(close(rate_of_step(d, 100, 1600), 1e-3 * 3 / 1443));
+  BOOST_CHECK(parse_deck(to_yaml(d), "y") == d);
+  const Deck share = resolved(samples + "warmup: 0.1\nlr_decay_samples: 803\n");
+  BOOST_TEST(close(rate_of_step(share, 5, 80), 1e-3));  // 80.3 samples of warm-up, cut to 80
+  BOOST_TEST(rate_of_step(share, 51, 816) == 0);
+  const Deck by_steps =
+      resolved(samples + "scheduler: {type: WarmupDecayLR, params: {warmup_num_steps: 10}}\n");
+  BOOST_TEST(by_steps.schedule.deepspeed.total_steps == 100);
+  BOOST_TEST(!goes_by_samples(by_steps));
+}
+
 BOOST_AUTO_TEST_CASE(both_spellings_of_the_curriculum) {
   const std::string old = R"(curriculum_learning: {enabled: true, curriculum_type: seqlen,
   min_difficulty: 8, max_difficulty: 64, schedule_type: fixed_root,

@@ -84,6 +84,23 @@ BOOST_AUTO_TEST_CASE(one_rank_keeps_sixteen_bytes_a_parameter) {
   BOOST_TEST(s.copy < run.checkpoint.bytes + 64 * 3 * 100);
 }
 
+BOOST_AUTO_TEST_CASE(moments_of_eight_bits_have_a_scale_for_each_block) {
+  const Deck deck = deck_of(kTiny + "use_bnb_optimizer: true\n", 1);
+  const RunPlan run = plan_run(deck, 1, 0);
+  // Embedding, head and the matrices of layers, whose sizes are multiples of 256.
+  const std::int64_t coded = 2 * 1000 * 64 + 8 * (192 + 64 + 256 + 256) * 64;
+  const std::int64_t rest = count_parameters(deck.model) - coded;
+  BOOST_TEST(run.stages[0].optimizer == 2 * (coded + 4 * coded / 256) + 8 * rest);
+  // Checkpoints and their copy hold fp32.
+  BOOST_TEST(run.checkpoint.bytes == 12 * count_parameters(deck.model));
+  const auto sharded = plan_of(kTiny +
+                                   "use_bnb_optimizer: true\nzero_optimization: "
+                                   "{stage: 1}\n",
+                               2);
+  BOOST_TEST(2 * sharded.stages[0].optimizer >= run.stages[0].optimizer);
+  BOOST_TEST(2 * sharded.stages[0].optimizer < run.stages[0].optimizer * 11 / 10);
+}
+
 BOOST_AUTO_TEST_CASE(optimizer_and_save_are_the_decks) {
   const auto sgd = plan_of(kTiny + "optimizer: {type: SGD, params: {lr: 1e-3}}\n", 1);
   BOOST_TEST(sgd.stages[0].optimizer == 0);

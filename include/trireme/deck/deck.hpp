@@ -68,6 +68,7 @@ struct DeckSettings {
   std::vector<std::int64_t> rampup_batch_size;      ///< see BatchRamp; may be empty
 
   std::int64_t train_iters = 0;
+  std::int64_t train_samples = 0;  ///< > 0: train_iters follows, once resolve() has set it
   std::uint64_t seed = 1234;
   std::int64_t eval_interval = 1000;    ///< iterations; 0 = never
   std::int64_t eval_iters = 100;        ///< batches an evaluation
@@ -195,10 +196,14 @@ void resolve(Deck& deck, int world_size);
 
 /// The batches of a resolved deck. Throws Error if they don't fit the micro-batches.
 [[nodiscard]] BatchRamp batch_ramp(const Deck& deck);
+/// Steps that take at most so many samples from the run's start on, as Megatron counts them for
+/// `train_samples`. A partial last batch is left out.
+[[nodiscard]] std::int64_t iterations_of_samples(const BatchRamp& ramp, std::int64_t samples);
 /// Whether the learning rate goes by samples instead of iterations.
 [[nodiscard]] bool goes_by_samples(const Deck& deck);
 /// The learning rate of an iteration after which the run has consumed so many samples. Where
-/// the batch grows, GPT-NeoX's schedules go by samples, as in Megatron.
+/// the batch grows, or `train_samples` gives the run's length, GPT-NeoX's schedules go by
+/// samples, as in Megatron.
 [[nodiscard]] double rate_of_step(const Deck& deck, std::int64_t iteration,
                                   std::int64_t consumed);
 /// Takes out of a deck what makes steps differ: batches and sequences are then the largest, and

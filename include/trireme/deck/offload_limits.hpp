@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device can do with the deck's offloading.
+// What a device can do with the optimizer's state: offloading, and moments in 8 bits.
 #pragma once
 
 #include "trireme/deck/deck.hpp"
@@ -8,7 +8,7 @@
 namespace trireme {
 
 /// Throws Error, on all ranks, if a device of this kind can't keep the optimizer's state where
-/// the deck says.
+/// and how the deck says.
 void check_offload(const Deck& deck, DeviceKind kind);
 
 /// What the log says of the optimizer's state; empty if it stays on the device. `files` is the

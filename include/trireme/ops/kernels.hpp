@@ -25,7 +25,7 @@ using Operations =
          struct SoftmaxLocal, struct SoftmaxRescale, struct SoftmaxLoss, struct SoftmaxGradient,
          struct Add, struct Cast, struct Accumulate, struct Copy, struct Scale, struct Softcap,
          struct SoftcapGradient, struct ApplyDropout, struct AccumulateSquares,
-         struct NoteNonFinite, struct Adamw, struct Sgd, struct ElementUpdate,
+         struct NoteNonFinite, struct Adamw, struct Sgd, struct ElementUpdate, struct Adam8bit,
          struct AdamMoments, struct LambSquares, struct LambUpdate, struct FactorSums,
          struct AdafactorMoments, struct AdafactorSquares, struct AdafactorUpdate,
          struct Sm3Cover, struct Sm3Update, struct MuonDirection, struct Normalize,
@@ -66,6 +66,8 @@ class Kernels : public KernelsOf<ops::Operations> {
   void run(Stream& s, const ops::GemmActivationBackward& op) override;
   void run(Stream& s, const ops::AccumulateWeightGradient& op) override;
   void run(Stream& s, const ops::ResidualNormForward& op) override;
+  /// Throws Error: backends may lack this update.
+  void run(Stream& s, const ops::Adam8bit& op) override;
 
   /// Returns the index of the first element that is inf or NaN, −1 if none. Waits for the
   /// stream.

@@ -24,6 +24,23 @@ struct Adamw {
 };
 void adamw(const Exec& ex, const Adamw& op);
 
+/// AdamW whose moments have 8 bits (Dettmers et al., arXiv 2110.02861), as in bitsandbytes.
+/// Each block of eight_bit::kBlock elements has the largest magnitude as its scale, and the
+/// codes of eight_bit.hpp stand for shares of the scale. The update takes the moments before
+/// they are rounded. Blocks count from the first element, and the last one may be shorter.
+struct Adam8bit {
+  AdamwStep step;
+  ConstView gradient;     ///< [n]
+  View value;             ///< [n], θ
+  View exp_avg;           ///< u8 [n]; zero before step 1
+  View exp_avg_scale;     ///< fp32 [blocks]; zero before step 1
+  View exp_avg_sq;        ///< u8 [n]; zero before step 1
+  View exp_avg_sq_scale;  ///< fp32 [blocks]; zero before step 1
+  View copy = {};         ///< like that of Adamw
+  ConstView state = {};   ///< like that of Adamw
+};
+void adam_8bit(const Exec& ex, const Adam8bit& op);
+
 /// SGD in PyTorch's form: g ← g + λ·θ, b ← momentum·b + (1 − dampening)·g and θ ← θ − lr·b. The
 /// first step sets b to g. With Nesterov, θ moves by g + momentum·b instead of b.
 struct Sgd {

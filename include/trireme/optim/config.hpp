@@ -40,6 +40,8 @@ struct OptimizerConfig {
   double epsilon = 1e-8;
   bool adam_w_mode = true;               ///< false: Adam is OptimizerKind::adam
   bool bias_correction = true;           ///< Adam, AdamW and LAMB divide moments by 1 − βᵗ
+  bool eight_bit = false;                ///< AdamW keeps its moments in 8 bits
+  std::int64_t min_8bit_size = 4096;     ///< ... of parameters with at least so many elements
   double momentum = 0;                   ///< SGD, MADGRAD, Muon, SM3
   double dampening = 0;                  ///< SGD
   bool nesterov = false;                 ///< SGD
@@ -146,13 +148,46 @@ struct LossScaleConfig {
 
 enum class DecayStyle : std::uint8_t { constant, linear, cosine, exponential };
 
+/// DeepSpeed's OneCycle: the rate rises from min_lr to max_lr, falls back, and then decays.
+struct OneCycleConfig {
+  double min_lr = 0;
+  double max_lr = 0;
+  double decay_lr_rate = 0;
+  std::int64_t first_step_size = 2000;
+  std::int64_t second_step_size = -1;    ///< −1: first_step_size
+  std::int64_t first_stair_count = 0;    ///< stairs of the rise; 0: a line
+  std::int64_t second_stair_count = -1;  ///< −1: first_stair_count
+  std::int64_t decay_step_size = 0;      ///< 0: no decay
+  bool cycle_momentum = true;  ///< β1 falls from max_mom while the rate rises, and β2 is 0.99
+  double min_mom = 0.8;
+  double max_mom = 0.9;
+  double decay_mom_rate = 0;
+
+  /// Steps of rise and fall.
+  [[nodiscard]] std::int64_t size() const {
+    return first_step_size + (second_step_size < 0 ? first_step_size : second_step_size);
+  }
+  friend bool operator==(const OneCycleConfig&, const OneCycleConfig&) = default;
+};
+
+/// DeepSpeed's LRRangeTest: the rate grows by step_rate times min_lr every step_size steps.
+struct RangeTestConfig {
+  double min_lr = 1e-3;
+  std::int64_t step_size = 2000;
+  double step_rate = 1;
+  bool staircase = false;  ///< else the rate grows at every step
+  friend bool operator==(const RangeTestConfig&, const RangeTestConfig&) = default;
+};
+
 /// DeepSpeed's schedules of the learning rate, by their names there.
 struct DeepSpeedSchedule {
   enum class Type : std::uint8_t {
-    none,      ///< GPT-NeoX's schedule holds
-    constant,  ///< WarmupLR
-    linear,    ///< WarmupDecayLR
-    cosine     ///< WarmupCosineLR
+    none,       ///< GPT-NeoX's schedule holds
+    constant,   ///< WarmupLR
+    linear,     ///< WarmupDecayLR
+    cosine,     ///< WarmupCosineLR
+    one_cycle,  ///< OneCycle
+    range_test  ///< LRRangeTest
   };
   enum class Warmup : std::uint8_t { log, linear };
   Type type = Type::none;
@@ -163,6 +198,8 @@ struct DeepSpeedSchedule {
   std::int64_t total_steps = 0;
   double min_ratio = 0;           ///< cosine: share of lr before the warm-up
   double cos_min_ratio = 0.0001;  ///< cosine: share of lr at the end
+  OneCycleConfig one_cycle = {};
+  RangeTestConfig range_test = {};
   friend bool operator==(const DeepSpeedSchedule&, const DeepSpeedSchedule&) = default;
 };
 
@@ -172,6 +209,8 @@ struct ScheduleConfig {
   double warmup = 0.01;  ///< fraction of lr_decay_iters
   std::int64_t lr_decay_iters = 0;
   DecayStyle lr_decay_style = DecayStyle::linear;
+  std::int64_t lr_decay_samples = 0;   ///< > 0: instead of lr_decay_iters
+  std::int64_t lr_warmup_samples = 0;  ///< > 0: instead of `warmup`, with lr_decay_samples
   DeepSpeedSchedule deepspeed;
   friend bool operator==(const ScheduleConfig&, const ScheduleConfig&) = default;
 };

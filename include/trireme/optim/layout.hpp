@@ -37,9 +37,9 @@ struct FlatSpan {
 
 struct FlatGroup {
   std::vector<Parameter*> parameters;
-  std::vector<std::int64_t> offsets;  ///< multiples of 16, in parameters' order; gaps stay zero
+  std::vector<std::int64_t> offsets;  ///< aligned, in parameters' order; gaps stay zero
   std::vector<FlatSpan> spans;
-  std::int64_t count = 0;  ///< with gaps: a multiple of 16 · ranks of dp
+  std::int64_t count = 0;  ///< with gaps: a multiple of align · ranks of dp
   bool stays_whole = false;
   bool trains = true;  ///< false: all its parameters are frozen
   UnitPlace owner;     ///< the last unit in backward that adds to its gradients
@@ -48,9 +48,12 @@ struct FlatGroup {
 class FlatLayout {
  public:
   /// `parts` must outlive the layout. Spans have at most `bucket` elements, but a block has at
-  /// least 16. Parameters of at most `threshold` elements stay whole at stage 3.
+  /// least `align`. Parameters and blocks begin at multiples of `align`. Parameters of at most
+  /// `threshold` elements stay whole at stage 3.
   FlatLayout(const std::vector<std::unique_ptr<ModelPart>>& parts, int ranks,
-             std::int64_t bucket, std::int64_t threshold);
+             std::int64_t bucket, std::int64_t threshold, std::int64_t align = kAlign);
+
+  static constexpr std::int64_t kAlign = 16;
 
   [[nodiscard]] int ranks() const { return ranks_; }
   [[nodiscard]] const std::vector<FlatGroup>& groups() const { return groups_; }
@@ -72,15 +75,16 @@ class FlatLayout {
   void finish(FlatGroup& group, std::int64_t bucket) const;
 
   int ranks_;
+  std::int64_t align_;
   std::vector<Parameter*> parameters_;
   std::vector<FlatGroup> groups_;
   std::vector<std::vector<std::vector<std::size_t>>> of_unit_;  ///< [part][unit]
 };
 
 /// An array with an element for each element of a group, or of one rank's blocks. The elements
-/// are in memory or in a file.
+/// are in memory, or in a file or in fewer bits.
 struct FlatArray {
-  Tensor data;  ///< undefined if the elements are in a file
+  Tensor data;  ///< undefined if the elements are stored
   bool whole = true;
   std::shared_ptr<StoredArray> stored = nullptr;  ///< null if the elements are in memory
 

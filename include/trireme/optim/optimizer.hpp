@@ -19,8 +19,11 @@ namespace trireme {
 struct UpdateRule {
   double lr_scale = 1;
   double weight_decay = 0;
+  bool coded = false;  ///< moments have 8 bits
   friend bool operator==(const UpdateRule&, const UpdateRule&) = default;
 };
+
+class EightBitState;
 
 class Optimizer {
  public:
@@ -37,6 +40,8 @@ class Optimizer {
   /// Updates the values by `state`, a decided StepState. Collective over dp, and with a file
   /// over the mesh. Throws Error, on all ranks, if a rank's file fails.
   void step(double lr, const ConstView& state);
+  /// Replaces β1 and β2 for the steps to come. Only optimizers that have them.
+  void set_betas(double beta1, double beta2);
 
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
@@ -66,12 +71,15 @@ class Optimizer {
     std::vector<RuledSlice> updated;  ///< slices that step() updates: own, or all
     std::vector<FlatArray> state;     ///< in the order of state_arrays(); empty if frozen
     bool whole = true;                ///< whether state has all blocks, and not own ones
+    std::shared_ptr<EightBitState> eight_bit = nullptr;  ///< what `state` reads, with 8 bits
   };
 
   [[nodiscard]] Rule rule_of(const Parameter& parameter, const LrGroups& groups) const;
   [[nodiscard]] std::vector<FlatArray> make_state(DType type, std::size_t number,
                                                   const FlatLayout& layout,
                                                   const ParameterValues& values) const;
+  /// Moments in 8 bits, as fp32 arrays that read and write them.
+  [[nodiscard]] std::vector<FlatArray> make_eight_bit_state(Group& group) const;
   /// Neighbours that an update treats alike become one slice.
   [[nodiscard]] std::vector<RuledSlice> ruled(const std::vector<FlatSlice>& slices,
                                               const LrGroups& groups) const;

@@ -25,13 +25,14 @@ struct OptimizerKey {
   std::vector<double OptimizerConfig::*> settings = {};
   std::vector<double> defaults = {};      ///< this optimizer's, where not OptimizerConfig's
   bool OptimizerConfig::*flag = nullptr;  ///< the setting, if it is true or false
+  std::int64_t OptimizerConfig::*number = nullptr;  ///< the setting, if it is an integer
 };
 
 /// Flat arrays [n] of the parameters that one update treats alike.
 struct UpdateArrays {
   View gradient;
   View value;               ///< the masters
-  std::vector<View> state;  ///< in the order of state_arrays()
+  std::vector<View> state;  ///< in the order of state_arrays(); 8 bits: codes, scales of each
   View copy;                ///< receives the values in compute precision; may be empty
   ConstView decision;       ///< a decided StepState on the device
 };
@@ -59,6 +60,8 @@ struct OptimizerRow {
 [[nodiscard]] const OptimizerRow& optimizer_row(OptimizerKind kind);
 /// The state arrays of the configuration's optimizer.
 [[nodiscard]] std::vector<const char*> state_arrays(const OptimizerConfig& config);
+/// Bytes of an array for each element of a large parameter, scales included.
+[[nodiscard]] double bytes_of_state(const OptimizerConfig& config, DType moments);
 /// Kinds of state that a checkpoint has, whichever parameters train.
 [[nodiscard]] std::vector<std::string> state_kinds(const OptimizerConfig& config);
 

@@ -92,7 +92,8 @@ class ParameterValues {
   std::int64_t gathered_ = 0;
 };
 
-/// Gathers each rank's block of a whole array, on all ranks of dp. Collective over dp.
+/// Gathers each rank's block of a whole array, on all ranks of dp. Collective over dp. A stored
+/// array stays as it is: each rank reads the whole of it.
 void gather_blocks(Communicator& dp, const FlatLayout& layout, std::size_t group,
                    const FlatArray& array);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elements that lie outside of memory, such as in a file.
+// Elements that don't lie in memory as such: in a file, or in fewer bits.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@ class StoredArray {
   StoredArray& operator=(const StoredArray&) = delete;
 
   [[nodiscard]] virtual DType dtype() const = 0;
+  /// Whether a copy of the elements costs no more than memory. A file's elements stay there.
+  [[nodiscard]] virtual bool may_be_copied() const { return false; }
   /// Copies elements [first, first + count) to or from host memory, and waits. Throws Error if
   /// the elements can't be reached.
   virtual void read(std::int64_t first, std::int64_t count, void* to) = 0;

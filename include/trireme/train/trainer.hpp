@@ -190,6 +190,8 @@ class Trainer {
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   /// Arrays of other lengths don't fit the blocks that the device keeps: gives these back.
   void prepare_length(std::int64_t seq);
+  /// Gives the optimizer and the rule of a step the betas that OneCycle sets.
+  void use_betas(std::int64_t iteration, StepRule& rule);
   void upload_state();
   /// Adds a collected step, which `state` decided, to the estimate of the noise scale.
   void estimate_noise(StepResult& result, const StepState& state, double window_square);

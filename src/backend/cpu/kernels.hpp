@@ -53,6 +53,7 @@ class CpuKernels final : public Kernels {
   void run(Stream& s, const ops::AccumulateSquares& op) override;
   void run(Stream& s, const ops::NoteNonFinite& op) override;
   void run(Stream& s, const ops::Adamw& op) override;
+  void run(Stream& s, const ops::Adam8bit& op) override;
   void run(Stream& s, const ops::Sgd& op) override;
   void run(Stream& s, const ops::ElementUpdate& op) override;
   void run(Stream& s, const ops::AdamMoments& op) override;

@@ -148,9 +148,6 @@ const ForeignKey kCheckpoints3[] = {
     {"checkpoint_validation_with_forward_pass", "true or false", "false",
      "compare outputs after loading"},
 };
-const ForeignKey kModelOptimizers[] = {
-    {"use_bnb_optimizer", "true or false", "false", "8-bit optimizers"},
-};
 
 const ForeignKeys kModelForeign[] = {
     {"Attention", Origin::neox, "", Standing::no_meaning,
@@ -192,8 +189,6 @@ const ForeignKeys kModelForeign[] = {
      kModelCheckpoints2},
     {"Checkpoints", Origin::neox, "", Standing::not_available,
      "this feature isn't available; leave it out", kCheckpoints3},
-    {"Optimizers", Origin::neox, "", Standing::not_available, "use optimizer: {type: AdamW}",
-     kModelOptimizers},
 };
 
 }  // namespace

@@ -42,6 +42,8 @@ constexpr Choice kDecays[] = {
     {"constant", code(DecayStyle::constant)},
 };
 
+constexpr Range kSamples{.low = 1, .high = 1e15};
+
 const Key kBatchKeys[] = {
     {"train_batch_size", "", [](D d) -> Field { return &d.deck.train_batch_size; },
      "samples in a step over all ranks; null: derived from the next two keys", kSize,
@@ -90,6 +92,9 @@ const Key kOptimizerKeys[] = {
      {},
      Need::usual,
      Origin::deepspeed},
+    {"optimizer.params.min_8bit_size", "",
+     [](D d) -> Field { return &d.deck.optimizer.min_8bit_size; },
+     "use_bnb_optimizer: smaller parameters keep fp32 moments", kFromOne},
     {"optimizer.params.momentum", "", [](D d) -> Field { return &d.deck.optimizer.momentum; },
      "momentum of SGD, SM3, madgrad_wd (default 0.9) and Muon (0.95)", kBelowOne, Need::usual,
      Origin::deepspeed},
@@ -137,6 +142,14 @@ const Key kOptimizerKeys[] = {
     {"optimizer.params.adam_lr", "", [](D d) -> Field { return &d.deck.optimizer.adam_lr; },
      "Muon's lr of all other parameters, which AdamW updates; 0: lr", kNotNegative, Need::usual,
      Origin::deepspeed},
+    {"use_bnb_optimizer",
+     "",
+     [](D d) -> Field { return &d.deck.optimizer.eight_bit; },
+     "AdamW keeps both moments in 8 bits, in blocks of 256 elements, as bitsandbytes does; "
+     "CPUs "
+     "alone",
+     {},
+     Need::usual},
     {"weight_decay", "optimizer.params.weight_decay",
      [](D d) -> Field { return &d.deck.optimizer.weight_decay; },
      "decay of weights except biases and norms; added to the gradient with Adam, SGD and "
@@ -178,7 +191,7 @@ const Key kOptimizerKeys[] = {
     {"min_lr", "", [](D d) -> Field { return &d.deck.schedule.min_lr; }, "lowest learning rate",
      kNotNegative, Need::usual, Origin::megatron},
     {"warmup", "", [](D d) -> Field { return &d.deck.schedule.warmup; },
-     "share of lr_decay_iters in which the learning rate rises", kFraction},
+     "share of lr_decay_iters or lr_decay_samples in which the learning rate rises", kFraction},
     {"lr_decay_style",
      "",
      [](D d) { return named(d.deck.schedule.lr_decay_style, kDecays); },
@@ -189,10 +202,17 @@ const Key kOptimizerKeys[] = {
     {"lr_decay_iters", "", [](D d) -> Field { return &d.deck.schedule.lr_decay_iters; },
      "iterations until the learning rate has fallen; null: train_iters", kFromOne, Need::open,
      Origin::megatron},
+    {"lr_decay_samples", "", [](D d) -> Field { return &d.deck.schedule.lr_decay_samples; },
+     "with train_samples: samples until the learning rate has fallen; null: train_samples",
+     kSamples, Need::open, Origin::megatron},
+    {"lr_warmup_samples", "", [](D d) -> Field { return &d.deck.schedule.lr_warmup_samples; },
+     "with train_samples: samples in which the learning rate rises, instead of the share "
+     "warmup",
+     kSamples, Need::open, Origin::megatron},
     {"lr_decay_fraction",
      "",
      [](D d) -> Field { return &d.lr_decay_fraction; },
-     "lr_decay_iters as a share of train_iters",
+     "lr_decay_iters as a share of train_iters, or of the samples with train_samples",
      {.low = 0, .high = 1, .above_low = true},
      Need::input},
 };

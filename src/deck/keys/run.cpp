@@ -10,6 +10,8 @@ constexpr Choice kLogFormats[] = {
     {"json", code(DeckSettings::LogFormat::json)},
 };
 
+constexpr Range kSamples{.low = 1, .high = 1e15};
+
 const Key kRunKeys[] = {
     {"include",
      "",
@@ -20,6 +22,9 @@ const Key kRunKeys[] = {
      Origin::trireme},
     {"train_iters", "", [](D d) -> Field { return &d.deck.train_iters; }, "optimizer steps",
      kNotNegative, Need::required, Origin::megatron},
+    {"train_samples", "", [](D d) -> Field { return &d.deck.train_samples; },
+     "length of the run in samples, instead of train_iters; a partial last batch is left out",
+     kSamples, Need::open, Origin::megatron},
     {"seed", "", [](D d) -> Field { return &d.deck.seed; },
      "seed of weights, dropout and the order of samples", kNotNegative, Need::usual,
      Origin::megatron},
