@@ -77,6 +77,7 @@ void warn_of_idle_tokenizer(const Draft& draft, Deck& deck) {
 bool changed(const OptimizerConfig& o, const OptimizerKey& key) {
   const OptimizerConfig usual;
   if (key.flag != nullptr && o.*key.flag != usual.*key.flag) return true;
+  if (key.count != nullptr && o.*key.count != usual.*key.count) return true;
   return std::ranges::any_of(key.settings,
                              [&](auto setting) { return o.*setting != usual.*setting; });
 }
@@ -84,6 +85,7 @@ bool changed(const OptimizerConfig& o, const OptimizerKey& key) {
 void reset(OptimizerConfig& o, const OptimizerKey& key) {
   const OptimizerConfig usual;
   if (key.flag != nullptr) o.*key.flag = usual.*key.flag;
+  if (key.count != nullptr) o.*key.count = usual.*key.count;
   for (const auto setting : key.settings) o.*setting = usual.*setting;
 }
 
@@ -267,6 +269,12 @@ void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   if (deck.optimizer.kind == OptimizerKind::sm3 && given(settings, "weight_decay") != nullptr &&
       deck.optimizer.weight_decay > 0) {
     deck.warnings.emplace_back("weight_decay has no effect for SM3");
+  }
+  if (optimizer_row(deck.optimizer.kind).compresses &&
+      given(settings, "optimizer.params.bias_correction") != nullptr) {
+    deck.warnings.push_back(fmt::format(
+        "optimizer.params.bias_correction has no effect for {}, which corrects none",
+        optimizer_row(deck.optimizer.kind).name));
   }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
