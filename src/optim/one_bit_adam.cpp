@@ -15,13 +15,15 @@ namespace {
 
 /// The first freeze_step updates are AdamW's without bias corrections. The variance v then
 /// stays as it is. Each rank updates the momentum by its own gradient, and the compressed mean
-/// over dp replaces the momentum: m ← mean(β1·m + (1 − β1)·g), θ ← θ − lr·(m / (√v + ε) + λ·θ).
-/// An element without variance had no gradient so far. A sign would move it by a scale over ε,
-/// and therefore its momentum stays 0, as DeepSpeed's exp_avg_mask has it.
+/// over dp replaces the momentum:
+///   m ← mean(β1·m + (1 − β1)·g)
+///   θ ← θ − lr·(m / (√v + ε) + λ·θ)
+/// An element without variance had no gradient so far. A sign would move the element by a scale
+/// over ε, and therefore its momentum stays 0. DeepSpeed's exp_avg_mask is for such elements.
 class OneBitAdam final : public TensorUpdate {
  public:
   explicit OneBitAdam(const TensorUpdateParts& parts) : parts_(parts) {
-    if (parts_.mesh.shape.dp == 1) return;  // nothing is compressed
+    if (parts_.mesh.shape.dp == 1) return;  // one rank compresses nothing
     for (std::size_t i = 0; i < parts_.tensors.size();) {
       const std::size_t group = parts_.tensors[i].group;
       std::vector<std::int64_t> counts;

@@ -150,7 +150,7 @@ ConstView Optimizer::own_decision(const ConstView& state) const {
   auto& s = *static_cast<StepState*>(mine.raw());
   s.factor *= mesh_.shape.dp;
   const double square = own_squares_.view().data<double>()[mesh_.at.dp];
-  const double norm = std::sqrt(square) * s.factor + 1e-6;  // as decide() clips
+  const double norm = std::sqrt(square) * s.factor + 1e-6;  // decide() adds this, too
   const double most = config_.gradient_clipping;
   if (most > 0 && most < norm) s.factor *= most / norm;
   return mine;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mean of arrays over ranks by signs and scales, with error feedback on both sides (Tang et
-// al., arXiv 2102.02888, as DeepSpeed's compressed_allreduce): signs travel as bits.
+// The mean of arrays over ranks by signs and scales, with error feedback on both sides. Signs
+// travel as bits. The algorithm is that of arXiv 2102.02888 and of DeepSpeed.
 //
-// A worker sends sign(c) and |c|/√n of its compensated array c, and keeps what this leaves out
-// as its error, which compensates the next array. Each rank serves a chunk of every array: it
-// averages the chunk, compresses the mean with an error of its own, and all gather the chunks.
-// All arithmetic is on the host.
+// A worker sends sign(c) and |c|/√n of its compensated array c. What this leaves out is the
+// worker's error, which compensates the next array. Each rank serves a chunk of every array.
+// The server averages the chunk, compresses the mean with an error of its own, and all ranks
+// gather the chunks. All arithmetic is on the host.
 #pragma once
 
 #include <span>
@@ -16,8 +16,8 @@
 
 namespace trireme {
 
-/// Elements of one rank's chunk of an array, but for the last chunks, which may be shorter or
-/// empty: the least multiple of eight that suffices.
+/// Elements of one rank's chunk of an array: the least multiple of eight that suffices. The
+/// last chunks may be shorter, or empty.
 [[nodiscard]] std::int64_t chunk_of(std::int64_t count, int ranks);
 
 /// A chunk's place in its array.
@@ -72,8 +72,8 @@ class CompressedMean {
   DType type_;
   std::int64_t block_ = 0;                   ///< bytes that one rank sends to another
   std::int64_t most_ = 0;                    ///< elements of the largest array
-  std::vector<std::int64_t> places_;         ///< of arrays among the workers' errors
-  std::vector<std::int64_t> server_places_;  ///< ... and the servers'
+  std::vector<std::int64_t> places_;         ///< where arrays begin in worker_errors_
+  std::vector<std::int64_t> server_places_;  ///< ... and in server_errors_
   Tensor worker_errors_;
   Tensor server_errors_;
 };

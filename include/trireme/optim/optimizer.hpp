@@ -38,8 +38,8 @@ class Optimizer {
   [[nodiscard]] bool own_gradients() const { return own_gradients_; }
   /// total (fp64 [1]) += Σ g² of this rank's share of the gradient. Over all ranks, each
   /// parameter counts once. Call GradientReducer::wait_for_sums() first. `total` becomes inf or
-  /// NaN if any element is. If gradients are each rank's own, the sum over all ranks is the
-  /// mean of the squares of what would be dp ranks' gradients, and the call is collective.
+  /// NaN if any element is. With own_gradients(), the call is collective. The sum is then the
+  /// mean, over ranks of dp, of the squared norms of their gradients.
   void add_squares(const View& total) const;
   /// Updates the values by `state`, a decided StepState. Own gradients are clipped here, each
   /// by its own norm, and `state` must not clip. Collective over dp, and with a file over the
@@ -55,8 +55,8 @@ class Optimizer {
   /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
-  /// Visits the errors of compressed means of each parameter that trains: this rank's as a
-  /// worker, an element for each of the parameter's, and as a server, of its chunk_of() them.
+  /// Visits the errors of compressed means of each parameter that trains. This rank has an
+  /// error as a worker, of all elements, and one as the server of its chunk_of() the elements.
   void visit_errors(const std::function<void(const Parameter&, const View& worker,
                                              const View& server)>& f) const;
   /// Bytes through collectives in the last step by which the optimizer averaged over dp itself.
