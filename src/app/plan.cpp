@@ -96,8 +96,8 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
   const std::int64_t signs =
       std::ranges::max(run.stages, {}, &StagePlan::compressed_traffic).compressed_traffic;
   if (signs > 0) {
-    log::info("         from iteration {} on, {} of signs and scales over dp instead",
-              deck.optimizer.freeze_step + 1, size_text(signs));
+    log::info("         from iteration {} on, {} bytes of signs and scales over dp instead",
+              deck.optimizer.freeze_step + 1, grouped(signs));
   }
 }
 

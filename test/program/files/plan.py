@@ -126,7 +126,7 @@ class Save(unittest.TestCase):
 
     def test_errors_of_signs(self):
         optimizer = {"type": "OneBitAdam", "params": {"freeze_step": 1}}
-        self.check("signs", 4, {**TIED, "model_parallel_size": 2, "optimizer": optimizer})
+        self.check("signs", 4, {**TIED, "pipe_parallel_size": 2, "optimizer": optimizer})
 
     def test_one_writer_of_three_ranks(self):
         self.check("node", 3, {**LLAMA, "checkpoint": {"writers_per_node": 2}})
