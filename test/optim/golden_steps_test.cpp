@@ -261,7 +261,8 @@ BOOST_AUTO_TEST_CASE(ten_steps_of_each_compressed_optimizer) {
   constexpr int kRanks = 2;  // those of the reference
   if (world_communicator()->size() < kRanks) return;
   const h5::File file(golden_file("compressed.h5"), h5::Mode::read);
-  const Golden golden("neox_tied_tanh");
+  Golden golden("neox_tied_tanh");
+  golden.config.freeze = {"query_key_value.bias"};  // the golden file's script says why
   for (const char* name : {"one_bit_adam"}) {
     for (const DType dtype : {DType::f32, DType::f64}) {
       BOOST_TEST_CONTEXT(name << " " << name_of(dtype)) {
