@@ -21,10 +21,10 @@ constexpr std::int64_t kFreeze = 3;
 
 /// Model 0 has biases and an untied head, and model 2 a tied embedding and a gated mlp.
 Json deck_of(int model, const Json& mesh, const std::string& type = "OneBitAdam",
-             const Json& more = Json::object()) {
+             const Json& more = Json::object(), double lr = 1e-2) {
   Json base = lever_model(model);
   for (const char* key : {"lr", "optimizer"}) base.erase(key);
-  Json params{{"lr", 1e-2}};
+  Json params{{"lr", lr}};
   if (type == "OneBitAdam") params["freeze_step"] = kFreeze;
   if (type == "AdamW") params["bias_correction"] = false;
   return merged(base, mesh, {{"optimizer", {{"type", type}, {"params", params}}}},
@@ -100,8 +100,10 @@ BOOST_DATA_TEST_CASE(runs_repeat_and_restart_to_the_bit, bdata::make(cases()), o
 
 BOOST_AUTO_TEST_CASE(a_run_goes_on_at_another_mesh_and_without_compression) {
   const TemporaryFolder folder(memory_folder());
-  const LeverMesh four = mesh_of("dp4", {.dp = 4});
-  const Json whole_deck = deck_of(0, four.deck);
+  const auto deck = [](const Json& mesh, const std::string& type = "OneBitAdam") {
+    return deck_of(0, mesh, type, {{"hidden_dropout", 0}, {"attention_dropout", 0}}, 1e-3);
+  };
+  const Json whole_deck = deck(mesh_of("dp4", {.dp = 4}).deck);
   const Training whole = train(whole_deck, 4);
   const Training half = train(whole_deck, 4, {.save = folder / "save", .until = 6});
   const std::string saved = folder / "save/global_step6";
@@ -110,7 +112,7 @@ BOOST_AUTO_TEST_CASE(a_run_goes_on_at_another_mesh_and_without_compression) {
              count_of(half, "optimizer/worker_error/"));
 
   const LeverMesh two = mesh_of("dp2_tp2", {.dp = 2, .tp = 2});
-  const Training loaded = train(deck_of(0, two.deck), 4, {.load = saved, .until = 6});
+  const Training loaded = train(deck(two.deck), 4, {.load = saved, .until = 6});
   for (const auto& [name, array] : half.arrays) {
     const WholeArray& now = loaded.arrays.at(name);
     if (name.starts_with("optimizer/worker_error/")) {
@@ -125,18 +127,18 @@ BOOST_AUTO_TEST_CASE(a_run_goes_on_at_another_mesh_and_without_compression) {
     }
   }
 
-  const auto near = [&](const Training& run, double slack, const std::string& what) {
+  const auto near = [&](const Training& run, const std::string& what) {
     BOOST_REQUIRE(run.steps.size() == 2U);
     for (std::size_t i = 0; i < run.steps.size(); ++i) {
       const double loss = whole.steps.at(6 + i).loss;
+      const double slack = i == 0 ? 2e-5 : 0.02;  // the first loss comes before any update
       BOOST_TEST(std::abs(run.steps[i].loss - loss) <= slack * loss,
                  what << ": " << run.steps[i].loss << " beside " << loss);
     }
   };
-  // The first loss comes before any update.
-  near(train(deck_of(0, two.deck), 4, {.load = saved}), 0.05, "dp 2");
-  near(train(deck_of(0, Json::object()), 1, {.load = saved}), 0.05, "one rank");
-  near(train(deck_of(0, two.deck, "AdamW"), 4, {.load = saved}), 0.05, "AdamW");
+  near(train(deck(two.deck), 4, {.load = saved}), "dp 2");
+  near(train(deck(Json::object()), 1, {.load = saved}), "one rank");
+  near(train(deck(two.deck, "AdamW"), 4, {.load = saved}), "AdamW");
 }
 
 BOOST_AUTO_TEST_CASE(compressed_runs_learn_as_well_as_plain_adam) {
