@@ -14,7 +14,24 @@ namespace {
 /// Prints a text instead of running a command, as --version does.
 [[noreturn]] void print_instead(const std::string& text) { throw CLI::CallForVersion(text, 0); }
 
+CLI::Validator number_that(bool (*holds)(double), const char* rule, const char* name) {
+  return {[holds, rule](const std::string& text) {
+            double number = 0;
+            if (!CLI::detail::lexical_cast(text, number)) return text + " is no number";
+            return holds(number) ? std::string() : text + " is not " + rule;
+          },
+          name};
+}
+
 }  // namespace
+
+CLI::Validator not_negative() {
+  return number_that([](double x) { return x >= 0; }, "0 or more", "NONNEGATIVE");
+}
+
+CLI::Validator positive() {
+  return number_that([](double x) { return x > 0; }, "above 0", "POSITIVE");
+}
 
 CommandLine::CommandLine() {
   app.require_subcommand(1);
@@ -308,11 +325,11 @@ void CommandLine::add_inspect() {
       ->add_option("--sample", options.sample,
                    "With --step: all ids and the text of this sample of the step")
       ->needs(step)
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   inspect
       ->add_option("--document", options.document,
                    "For data: the ids and the text of this document")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->excludes(step);
   inspect->add_flag("--verify", options.verify, "Reads every byte against its checksums");
   inspect->add_flag("--deck", options.deck, "Prints the checkpoint's deck");

@@ -28,6 +28,10 @@ inline constexpr const char* kCommands =
     "train, generate, eval, bench, plan, verify, validate, show, deck, keys, prepare, "
     "tokenize, convert, inspect or help";
 
+/// Checks of numbers. Those of CLI11 print the range's end with all its 309 digits.
+[[nodiscard]] CLI::Validator not_negative();
+[[nodiscard]] CLI::Validator positive();
+
 struct CommandLine {
   CLI::App app{
       "Trireme trains GPT-NeoX-style transformers: mpirun -np N trireme train DECK.yml"};

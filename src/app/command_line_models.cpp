@@ -67,9 +67,9 @@ void CommandLine::add_sampling() {
   generate
       ->add_option("--temperature", c.temperature,
                    "Divides logits before a token is drawn; 0: the most probable token")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   generate->add_option("--top-k", c.top_k, "Draws from this many most probable tokens")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   generate
       ->add_option("--top-p", c.top_p,
                    "Draws from the fewest tokens with this probability together")
@@ -81,11 +81,11 @@ void CommandLine::add_sampling() {
   generate
       ->add_option("--repetition-penalty", c.repetition_penalty,
                    "Divides positive logits of tokens that occurred")
-      ->check(CLI::PositiveNumber);
+      ->check(positive());
   generate->add_option("--num-samples", c.num_samples, "Answers to each prompt")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}));
   generate->add_option("--seed", c.seed, "Seed of draws; by default the deck's")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   generate->add_option("--stop", c.stops, "A text that ends an answer; may be repeated")
       ->type_name("TEXT")
       ->take_all()

@@ -36,6 +36,7 @@ class Evaluation {
       : options_(options), documents_(options.by_document), samples_(options.samples) {
     for (const std::string& file : options.tasks) {
       tasks_.push_back(tasks::read_task(file, options.task_data));
+      require_files(tasks_.back());
     }
     LineFile(options.json).close();
   }

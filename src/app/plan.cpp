@@ -222,6 +222,7 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
   std::optional<Machine> machine;
   if (!options.time.machine.empty()) machine = read_machine(options.time.machine);
+  if (machine) check(options.time, *machine);
   const bool sized = !options.time.device_memory.empty() && !machine;
   if (deck.device == Deck::ComputeDevice::automatic &&
       (sized || (machine && machine->has_gpus))) {

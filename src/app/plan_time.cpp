@@ -155,6 +155,10 @@ void check(const PlanTimeOptions& o) {
               o.explain ? "--explain" : "--write");
 }
 
+void check(const PlanTimeOptions& options, const Machine& machine) {
+  if (options.search) static_cast<void>(limit_of(options, machine));
+}
+
 nlohmann::ordered_json plan_times(const Deck& deck, const MeshShape& mesh,
                                   const Machine& machine, const PlanTimeOptions& options) {
   const TimePlan time = plan_time(deck, mesh, machine);

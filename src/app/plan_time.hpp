@@ -23,6 +23,8 @@ struct PlanTimeOptions {
 
 /// Throws Error if an option needs another one.
 void check(const PlanTimeOptions& options);
+/// Throws Error if the options need something that the machine's file lacks.
+void check(const PlanTimeOptions& options, const Machine& machine);
 
 /// Prints what the options ask for. `deck` is resolved for `mesh`, with a known vocabulary.
 /// Returns the figures for --json.

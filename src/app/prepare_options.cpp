@@ -22,7 +22,7 @@ void CommandLine::add_prepare() {
   prepare
       ->add_option("--threads", prepare_threads,
                    "Threads of each rank; 0: OMP_NUM_THREADS, or a share of the node")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   prepare->add_option("--json", options.json, "File for the report, one JSON object")
       ->type_name(kFileValue);
   add_loudness(*prepare);

@@ -115,6 +115,11 @@ void print_start(const StartScreen& s) {
   if (!offload.empty()) log::info("offload  {}", offload);
   log::info("data     {}", s.data);
   print_schedule(s);
+  const AverageConfig& ema = s.deck.ema;
+  if (ema.enabled) {
+    log::info("average  decay {} of the weights (ema); evaluations use {}", ema.decay,
+              ema.validate_original ? "the trained weights" : "this average");
+  }
 }
 
 void print_start_end(const Deck& deck, const StartClock& clock) {

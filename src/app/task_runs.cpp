@@ -86,6 +86,7 @@ TaskRuns::TaskRuns(const Deck& deck, const Exec& ex, const Mesh& mesh, Trainer& 
 void TaskRuns::read(const Deck& deck) {
   for (const std::string& file : deck.eval_tasks) {
     tasks_.push_back(tasks::read_task(file, deck.eval_tasks_data));
+    require_files(tasks_.back());
     const auto same = std::ranges::count(tasks_, tasks_.back().name, &tasks::Task::name);
     TRM_REQUIRE(same == 1, "eval_tasks: {}: another file describes a task {} too", file,
                 tasks_.back().name);

@@ -92,7 +92,8 @@ class TrainRun {
       prepare_saves();
       print_start_end(deck_, start_);
     } else {
-      log::info("no work left: {} of {} iterations are done", iteration_, deck_.train_iters);
+      log::info("no work left: {} of {} iterations are done; to go on, set train_iters to more",
+                iteration_, deck_.train_iters);
     }
     log_.emplace(deck_, world_, gemm_rate, iteration_, metrics());
     stop_.begin();

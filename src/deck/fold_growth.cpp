@@ -65,9 +65,11 @@ void fold_growth(const Settings& settings, const Draft& draft, Deck& deck, Fault
         kSampling));
   }
   if (!c.enabled) return;
+  const auto first = settings.lower_bound("curriculum_learning.");
+  const Place place = first == settings.end() ? Place{} : first->second.place;
   const auto need = [&](bool there, std::string_view key) {
     if (there) return;
-    faults.add(Kind::missing, fmt::format("curriculum_learning needs {}", key));
+    faults.add(Kind::missing, place, fmt::format("curriculum_learning needs {}", key));
   };
   need(c.min_difficulty > 0, "min_difficulty, the tokens of the first sequences");
   need(c.max_difficulty > 0, "max_difficulty, the tokens of the last sequences");
@@ -78,7 +80,7 @@ void fold_growth(const Settings& settings, const Draft& draft, Deck& deck, Fault
     if (c.difficulty.empty() || (c.max_step.size() + 1 == c.difficulty.size() && rises)) {
       return;
     }
-    faults.add(Kind::contradiction,
+    faults.add(Kind::contradiction, place,
                fmt::format("curriculum_learning.schedule_config.max_step must have one rising "
                            "number for each difficulty but the last: there are {} for {}",
                            c.max_step.size(), c.difficulty.size()));
@@ -90,7 +92,7 @@ void fold_growth(const Settings& settings, const Draft& draft, Deck& deck, Fault
     need(c.root_degree > 0, "schedule_config.root_degree");
   }
   if (c.min_difficulty > c.max_difficulty) {
-    faults.add(Kind::contradiction,
+    faults.add(Kind::contradiction, place,
                fmt::format("curriculum_learning.min_difficulty {} is above max_difficulty {}",
                            c.min_difficulty, c.max_difficulty));
   }

@@ -75,7 +75,11 @@ std::optional<std::size_t> slip(std::string_view name, std::string_view known) {
   }
   std::size_t sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const std::size_t d = distance(a[i], b[i]);
+    const auto [shorter, longer] = std::minmax(
+        a[i], b[i], [](const auto& x, const auto& y) { return x.size() < y.size(); });
+    // An abbreviation, or what it abbreviates, is one slip: `pos_embed`.
+    const bool abbreviates = shorter.size() >= 3 && longer.starts_with(shorter);
+    const std::size_t d = std::min<std::size_t>(distance(a[i], b[i]), abbreviates ? 1 : 9);
     if (d > (std::max(a[i].size(), b[i].size()) >= 8 ? 2U : 1U)) return std::nullopt;
     sum += d;
   }

@@ -38,7 +38,7 @@ std::unique_ptr<Tokenizer> open_deck_tokenizer(const Deck& deck) {
   if (deck.tokenizer_type == Type::characters) return make_tokenizer("characters", "");
   if (deck.vocab_file.empty()) return nullptr;
   std::error_code code;
-  TRM_REQUIRE(std::filesystem::exists(deck.vocab_file, code),
+  TRM_REQUIRE(deck.vocab_file == "bytes" || std::filesystem::exists(deck.vocab_file, code),
               "there is no such file or folder");
   TokenizerSource source{.name = deck.vocab_file, .encoding = deck.tokenizer_encoding};
   if (deck.tokenizer_type == Type::any || deck.tokenizer_type == Type::gpt2_bpe) {

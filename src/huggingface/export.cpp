@@ -7,6 +7,7 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/replacement.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 #include "config.hpp"
 #include "mapped_source.hpp"
@@ -99,6 +100,12 @@ bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
   if (tokenizer.kind == "hugging-face") {
     return write_definition(tokenizer.definition, tokenizer.file, to);
   }
+  if (tokenizer.kind == ByteTokenizer().kind()) {
+    constexpr const char* kEnd = "<|endoftext|>";
+    const Json spec = Json::parse(byte_tokenizer_json(kEnd));
+    return write_definition(Json{{"tokenizer", spec}, {"end_of_document", kEnd}}.dump(), "",
+                            to);
+  }
   // What other kinds keep isn't what their files hold, so that a file is copied.
   std::vector<const char*> names;
   if (tokenizer.kind.empty()) names = {"tokenizer.json"};
@@ -144,9 +151,13 @@ void write_all(const fs::path& folder, WeightSource& source, const Deck& deck,
                                 .progress = options.progress});
   OrderedJson generation{{"_from_model_config", false}};
   written.config["torch_dtype"] = torch_name(done.type);
-  if (deck.end_of_document >= 0) {
-    written.config["eos_token_id"] = deck.end_of_document;
-    generation["eos_token_id"] = deck.end_of_document;
+  const ByteTokenizer bytes;
+  const bool of_bytes = tokenizer.kind == bytes.kind();
+  const std::int64_t end = of_bytes ? bytes.end_of_document() : deck.end_of_document;
+  if (of_bytes) written.config["bos_token_id"] = nullptr;  // else a family's default id
+  if (end >= 0) {
+    written.config["eos_token_id"] = end;
+    generation["eos_token_id"] = end;
   }
   write_text(folder / "config.json", written.config.dump(2) + "\n");
   write_text(folder / "generation_config.json", generation.dump(2) + "\n");

@@ -279,4 +279,14 @@ Task read_task(const std::string& path, const std::string& folder) {
   return task;
 }
 
+void require_files(const Task& task) {
+  for (const std::string* path : {&task.data, &task.targets, &task.shots_data}) {
+    std::error_code code;
+    TRM_REQUIRE(path->empty() || std::filesystem::exists(*path, code),
+                "{}: the task's file {} does not exist; --task-data, or eval_tasks_data in a "
+                "deck, names the folder of the tasks' data",
+                printable(task.file), printable(*path));
+  }
+}
+
 }  // namespace trireme::tasks

@@ -135,6 +135,7 @@ BOOST_AUTO_TEST_CASE(keys) {
                  "'zero_optimization.stage'?");
   CHECK_CONTAINS(parse_error(kLeast + "betas: [0.9, 0.95]\n"),
                  "did you mean 'optimizer.params.betas'?");
+  CHECK_CONTAINS(parse_error(kLeast + "pos_embed: rotary\n"), "did you mean 'pos_emb'?");
   CHECK_CONTAINS(parse_error(kLeast + "xyzzy_plugh: 1\n"), "unknown key 'xyzzy_plugh'; `");
   CHECK_CONTAINS(parse_error(kLeast + "num-layers: 4\n"),
                  "x.yml:9:1: key 'num-layers' is given twice, first in line 1");

@@ -11,6 +11,7 @@
 
 #include "trireme/core/regular_file.hpp"
 #include "trireme/huggingface/model_folder.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 #include "../../src/huggingface/json.hpp"
 #include "../support/error_of.hpp"
@@ -93,10 +94,28 @@ BOOST_AUTO_TEST_CASE(other_kinds_are_copied_by_their_names_or_left_out) {
   const Files ranks = exported({"ranks", "", folder / "tekken.json"});
   BOOST_TEST((ranks == Files{{"tekken.json", "tekken.json"}}));
   BOOST_TEST(exported({"ranks", "", folder / "cl100k.tiktoken"}).empty());
-  BOOST_TEST(exported({"bytes", "", folder / "tokenizer.json"}).empty());
   BOOST_TEST(exported({"sentencepiece", "", folder / "none"}).empty());
   BOOST_TEST(exported({"", "", folder / "vocab.json"}).empty());
   BOOST_TEST(exported({}).empty());
+}
+
+BOOST_AUTO_TEST_CASE(single_bytes_become_a_published_tokenizer) {
+  const auto files = exported({"bytes"});
+  BOOST_TEST(files.size() == 2U);
+  const TemporaryFolder folder(memory_folder());
+  for (const auto& [name, text] : files) put(folder / name, text);
+  const auto published = open_tokenizer({.name = folder / "."});
+  const ByteTokenizer bytes;
+  BOOST_TEST(published->vocab_size() == bytes.vocab_size());
+  BOOST_TEST(published->end_of_document() == bytes.end_of_document());
+  std::string text = "Two words,  3\n\t\xc3\xa9";
+  for (int byte = 0; byte < 128; ++byte) text += static_cast<char>(byte);
+  std::vector<std::int32_t> theirs;
+  std::vector<std::int32_t> ours;
+  published->encode(text, theirs);
+  bytes.encode(text, ours);
+  BOOST_TEST(theirs == ours, boost::test_tools::per_element());
+  BOOST_TEST(published->decode(theirs) == text);
 }
 
 /// One tensor of one value.

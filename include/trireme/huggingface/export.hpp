@@ -13,7 +13,8 @@
 namespace trireme::huggingface {
 
 /// The tokenizer that goes with the weights, as make_tokenizer() takes it. The definition of
-/// the kind "hugging-face" is written as tokenizer.json. For other kinds a file is copied.
+/// the kind "hugging-face" is written as tokenizer.json, and so is the kind "bytes". For other
+/// kinds a file is copied.
 struct TokenizerToWrite {
   std::string kind;  ///< empty: not known
   std::string definition{};

@@ -69,6 +69,9 @@ struct Task {
 /// else at the folder of the file.
 [[nodiscard]] Task read_task(const std::string& path, const std::string& folder = "");
 
+/// Throws Error if a file that the task names does not exist.
+void require_files(const Task& task);
+
 /// The examples of a file of JSON lines, at most `limit` of them; 0: all. Blank lines are
 /// skipped. Throws Error that names the line that is no JSON object.
 [[nodiscard]] std::vector<Example> read_examples(const std::string& path,

@@ -80,6 +80,10 @@ class ByteTokenizer : public Tokenizer {
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const override;
 };
 
+/// ByteTokenizer as the text of Hugging Face's tokenizer.json. Each text has the same ids,
+/// except for text that spells `end_of_document`: there it is that token.
+[[nodiscard]] std::string byte_tokenizer_json(const std::string& end_of_document);
+
 /// NeoX's CharLevelTokenizer: one id for each byte value, of a vocabulary of 512, and id 0 for
 /// the end of a document.
 class CharacterTokenizer : public ByteTokenizer {

@@ -69,7 +69,8 @@ class FirstHour(unittest.TestCase):
         self.assertIn('split: "969, 31, 0"', resolved)
         again = self.good("train", run / "deck.yml", "--set", f"load={run}")
         self.assertEqual(again.stderr, "")
-        self.assertIn("no work left", again.stdout)
+        self.assertIn("no work left: 4 of 4 iterations are done; to go on, set train_iters",
+                      again.stdout)
 
     def test_a_named_part_without_documents_is_left_out(self):
         deck = self.deck("named", split="969, 30, 1")
@@ -107,6 +108,21 @@ class FirstHour(unittest.TestCase):
         loud = self.good("train", self.deck("loud"), "-v")
         self.assertIn(f"{self.tokens}: ", loud.stdout)
         self.good("train", deck, "-q", "-v", code=1)
+
+    def test_a_model_of_bytes_is_published_with_its_tokenizer(self):
+        run = self.folder / "bytes"
+        self.good("train", self.deck("bytes", save=str(run), split="100, 0, 0"))
+        model = self.folder / "published"
+        self.good("convert", run, model)
+        answer = self.good("generate", model, "--prompt", "the", "--max-tokens", "4",
+                           "--temperature", "0")
+        self.assertTrue(answer.stdout.startswith("the") or answer.stdout)
+        refused = self.good("generate", model, "--prompt", "the", "--temperature", "-1", code=1)
+        self.assertIn("--temperature: -1 is not 0 or more (trireme generate --help)",
+                      refused.stderr)
+        task = program.SOURCE / "inputs/tasks/lambada.yml"
+        refused = self.good("eval", model, "--tasks", task, code=1)
+        self.assertIn("does not exist; --task-data, ", refused.stderr)
 
     def test_help_answers_words(self):
         self.assertIn("first-run", self.good("help").stdout)
