@@ -94,6 +94,12 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
               s.in_flight, in(s.tapes), in(s.data_traffic), in(s.tensor_traffic),
               in(s.pipeline_traffic));
   }
+  const std::int64_t signs =
+      std::ranges::max(run.stages, {}, &StagePlan::compressed_traffic).compressed_traffic;
+  if (signs > 0) {
+    log::info("         from iteration {} on, {} bytes of signs and scales over dp instead",
+              deck.optimizer.freeze_step + 1, grouped(signs));
+  }
 }
 
 /// What the model needs once it is trained. `trireme generate --batch` sets the sequences.
@@ -184,6 +190,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
                       {"data_bytes", s.data_traffic},
+                      {"compressed_data_bytes", s.compressed_traffic},
                       {"tensor_bytes", s.tensor_traffic},
                       {"pipeline_bytes", s.pipeline_traffic}});
   }

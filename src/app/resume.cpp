@@ -110,6 +110,15 @@ void resolve_schedule(const std::string& checkpoint, const Deck& made_with,
       describe(made_with.schedule, then), checkpoint, describe(deck.schedule, now));
 }
 
+/// OneBitAdam goes on from the moments of Adam, and Adam from those of OneBitAdam.
+bool same_moments(OptimizerKind then, OptimizerKind now) {
+  const auto is_adam = [](OptimizerKind k) {
+    return k == OptimizerKind::adamw || k == OptimizerKind::adam;
+  };
+  return then == now || (then == OptimizerKind::one_bit_adam && is_adam(now)) ||
+         (is_adam(then) && now == OptimizerKind::one_bit_adam);
+}
+
 /// The state of another optimizer, or of none, can't be used.
 void check_optimizer(const CheckpointReader& reader, const Deck& made_with, const Deck& deck) {
   if (deck.no_load_optim) return;
@@ -123,7 +132,7 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
               "the checkpoint {} holds no optimizer state{}: set no_load_optim: true to start "
               "with a new optimizer state",
               reader.folder(), made_with.no_save_optim ? " (made with no_save_optim)" : "");
-  TRM_REQUIRE(made_with.optimizer.kind == deck.optimizer.kind,
+  TRM_REQUIRE(same_moments(made_with.optimizer.kind, deck.optimizer.kind),
               "the checkpoint {} was made with another optimizer.type than the deck's: use the "
               "former, or set no_load_optim: true to start with a new optimizer state",
               reader.folder());

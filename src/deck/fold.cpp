@@ -296,6 +296,12 @@ void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
     deck.warnings.emplace_back(
         "optimizer.params.min_8bit_size has an effect with use_bnb_optimizer: true only");
   }
+  if (optimizer_row(deck.optimizer.kind).compresses &&
+      given(settings, "optimizer.params.bias_correction") != nullptr) {
+    deck.warnings.push_back(fmt::format(
+        "optimizer.params.bias_correction has no effect for {}, which corrects none",
+        optimizer_row(deck.optimizer.kind).name));
+  }
   if (draft.bias_gelu_fusion && deck.model.activation != Activation::gelu_tanh) {
     deck.warnings.emplace_back("bias_gelu_fusion has an effect for gelu only");
   }

@@ -75,6 +75,8 @@ void fold_memory(const Settings& settings, const Draft& draft, Deck& deck, Fault
 /// Sets deck.zero.offload from the draft's keys, and what follows from it. Collects keys that
 /// contradict each other, and warns of keys without effect.
 void fold_offload(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);
+/// Throws Error that names keys which an optimizer that compresses does not go with.
+void check_compressed_optimizer(const Deck& deck);
 /// Turns the curriculum on where either of DeepSpeed's spellings does, and collects what its
 /// schedule lacks.
 void fold_growth(const Settings& settings, const Draft& draft, Deck& deck, Faults& faults);

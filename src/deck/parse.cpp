@@ -157,6 +157,7 @@ Deck build(Merged& merged, Source source) {
   merged.faults.raise(merged.sources);
   fold_memory(settings, draft, deck, merged.faults);
   fold_offload(settings, draft, deck, merged.faults);
+  merged.faults.gather(Kind::contradiction, {}, [&] { check_compressed_optimizer(deck); });
   fold_growth(settings, draft, deck, merged.faults);
   fold_schedule(merged.automatic, settings, draft, deck, merged.faults);
   merged.faults.raise(merged.sources);

@@ -12,6 +12,7 @@
 #include "trireme/deck/stage_bounds.hpp"
 #include "trireme/model/kv_cache.hpp"
 #include "trireme/model/trained.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 #include "trireme/pipeline/simulate.hpp"
 #include "trireme/train/trainer.hpp"
 
@@ -25,6 +26,15 @@ namespace {
 std::int64_t signed_bytes(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
 
 constexpr std::int64_t kIteration = 3;  // the first from which layer_keep() may drop layers
+
+/// The first iteration from which the optimizer compresses what it averages over dp, if the run
+/// has one.
+std::optional<std::int64_t> first_compressed(const Deck& deck, const MeshShape& mesh) {
+  const OptimizerConfig& o = deck.optimizer;
+  const bool compresses = optimizer_row(o.kind).compresses && mesh.dp > 1;
+  if (!compresses || o.freeze_step >= deck.train_iters) return std::nullopt;
+  return o.freeze_step + 1;
+}
 
 /// The deck of a run's largest step.
 Deck largest_step(Deck deck) {
@@ -58,13 +68,19 @@ class DryRank {
         deck_.gradient_accumulation_steps * deck_.train_micro_batch_size_per_gpu;
     const std::vector<std::int32_t> tokens(static_cast<std::size_t>(
         trainer_.layout().needs_tokens() ? samples * (deck_.model.sample_inputs() + 1) : 0));
-    MemoryUse before;
-    do {
-      before = device_->memory();
-      data_ = tensor_ = pipeline_ = {};
-      (void)trainer_.step(kIteration, 0, tokens);
-      trainer_.with_evaluated_values([] {});  // may take the moving average
-    } while (device_->memory().reserved != before.reserved);
+    const auto run_steps = [&](std::int64_t iteration) {
+      MemoryUse before;
+      do {
+        before = device_->memory();
+        data_ = tensor_ = pipeline_ = {};
+        (void)trainer_.step(iteration, 0, tokens);
+        trainer_.with_evaluated_values([] {});  // may take the moving average
+      } while (device_->memory().reserved != before.reserved);
+    };
+    const auto compressed = first_compressed(deck_, mesh_.shape);
+    run_steps(compressed ? std::min(kIteration, *compressed - 1) : kIteration);
+    const Traffic data = data_;
+    if (compressed) run_steps(*compressed);
     const Trainer::StateBytes state = trainer_.state_bytes();
     const MemoryUse use = device_->memory();
     StagePlan p;
@@ -79,8 +95,9 @@ class DryRank {
     p.kept_on_host = signed_bytes(trainer_.host_bytes());
     p.unused = signed_bytes(use.reserved - use.peak);
     if (trainer_.state_file() != nullptr) p.files = trainer_.state_file()->file_bytes();
-    p.reduced = data_.elements;
-    p.data_traffic = data_.bytes;
+    p.reduced = data.elements;
+    p.data_traffic = data.bytes;
+    if (compressed) p.compressed_traffic = data_.bytes;
     p.tensor_traffic = tensor_.bytes;
     p.pipeline_traffic = pipeline_.bytes;
     return p;

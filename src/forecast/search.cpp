@@ -65,7 +65,8 @@ void add_levers(const Deck& deck, Layout layout, std::vector<Layout>& to) {
   const int first = deck.zero.offload.home == OffloadConfig::Home::device ? 0 : 1;
   for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
     layout.recompute = kind;
-    for (int stage = first; stage <= (layout.dp > 1 ? 3 : first); ++stage) {
+    const bool shards = layout.dp > 1 && !optimizer_row(deck.optimizer.kind).compresses;
+    for (int stage = first; stage <= (shards ? 3 : first); ++stage) {
       layout.zero_stage = stage;
       for (const bool once : reductions(layout)) {
         layout.reduce_once = once;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "trireme/core/error.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 namespace trireme {
 
@@ -14,9 +15,10 @@ LossScaleState loss_scale_of(const StepState& state) {
 }
 
 StepRule step_rule(const OptimizerConfig& optimizer, const LossScaleConfig& scale) {
+  const bool corrects = optimizer.bias_correction && !optimizer_row(optimizer.kind).compresses;
   // 1 − 0ᵗ = 1 corrects nothing.
-  return {.beta1 = optimizer.bias_correction ? optimizer.beta1 : 0,
-          .beta2 = optimizer.bias_correction ? optimizer.beta2 : 0,
+  return {.beta1 = corrects ? optimizer.beta1 : 0,
+          .beta2 = corrects ? optimizer.beta2 : 0,
           .clip = optimizer.gradient_clipping,
           .skips = scale.enabled,
           .window = scale.window,

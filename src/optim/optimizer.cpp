@@ -3,6 +3,7 @@
 #include "trireme/optim/optimizer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 
@@ -90,6 +91,7 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
           zero.sub_group_size > 0
               ? round_up(zero.sub_group_size, config.eight_bit ? eight_bit::kBlock : 1)
               : std::numeric_limits<std::int64_t>::max()),
+      layout_(layout),
       mesh_(mesh),
       values_(values),
       gradients_(gradients),
@@ -124,18 +126,50 @@ Optimizer::Optimizer(const Exec& ex, const OptimizerConfig& config, const ZeroCo
     return groups_[group].state[array].part(slice);
   };
   whole_ = row_.whole(parts);
+  if (!row_.compresses) return;
+  own_squares_ = ex.zeros(DType::f64, Shape{mesh.shape.dp});
+  own_decision_ = ex.zeros(DType::f64, Shape{StepState::kSlots});
+}
+
+void Optimizer::begin(std::int64_t updates) {
+  own_gradients_ = whole_ && whole_->begin(updates);
 }
 
 void Optimizer::add_squares(const View& total) const {
+  View mine = total;
+  if (own_gradients_) {
+    const View all = own_squares_;
+    ex_.device.zero(all.raw(), all.bytes(), ex_.stream);
+    mine = flat_window(all, mesh_.at.dp, 1);
+  }
   for (std::size_t i = 0; i < groups_.size(); ++i) {
-    for (const FlatSlice& s : groups_[i].own) {
+    if (!layout_.groups()[i].trains) continue;
+    for (const FlatSlice& s : own_gradients_ ? layout_.whole_slices(i) : groups_[i].own) {
       const Parameter& p = *s.parameter;
       const bool counted_elsewhere = p.role == ParameterRole::tied_copy ||
                                      (!p.sharded_over.has(Axis::tp) && mesh_.at.tp > 0);
       if (counted_elsewhere) continue;
-      ops::accumulate_squares(ex_, gradients_.sums(i).part(s), total);
+      ops::accumulate_squares(ex_, gradients_.sums(i).part(s), mine);
     }
   }
+  if (!own_gradients_) return;
+  mesh_.everyone().all_reduce(own_squares_, Reduction::sum);
+  // A rank's gradient is dp times its addend. All ranks of the same dp know Σ g², and one adds.
+  if (ex_.device.kind() != DeviceKind::cpu || mesh_.at.tp > 0 || mesh_.at.pp > 0) return;
+  *total.data<double>() += mesh_.shape.dp * *mine.data<double>();
+}
+
+ConstView Optimizer::own_decision(const ConstView& state) const {
+  const View mine = own_decision_;
+  ex_.device.copy(mine.raw(), state.raw(), mine.bytes(), ex_.stream);
+  if (ex_.device.kind() != DeviceKind::cpu) return mine;
+  auto& s = *static_cast<StepState*>(mine.raw());
+  s.factor *= mesh_.shape.dp;
+  const double square = own_squares_.view().data<double>()[mesh_.at.dp];
+  const double norm = std::sqrt(square) * s.factor + 1e-6;  // decide() adds this, too
+  const double most = config_.gradient_clipping;
+  if (most > 0 && most < norm) s.factor *= most / norm;
+  return mine;
 }
 
 void Optimizer::set_betas(double beta1, double beta2) {
@@ -145,7 +179,7 @@ void Optimizer::set_betas(double beta1, double beta2) {
 
 void Optimizer::step(double lr, const ConstView& state) {
   gradients_.gather();
-  if (whole_) whole_->step(lr, state);
+  if (whole_) whole_->step(lr, own_gradients_ ? own_decision(state) : state);
   const bool skips = file_ != nullptr && ex_.device.kind() == DeviceKind::cpu &&
                      static_cast<const StepState*>(state.raw())->updated == 0;
   std::optional<Error> failure;
@@ -229,8 +263,18 @@ std::size_t Optimizer::state_bytes() const {
   }
   visit_factors(
       [&](const char*, const Parameter&, int, const View& data) { n += data.bytes(); });
+  visit_errors([&](const Parameter&, const View& worker, const View& server) {
+    n += worker.bytes() + server.bytes();
+  });
   return n;
 }
+
+void Optimizer::visit_errors(const std::function<void(const Parameter&, const View& worker,
+                                                      const View& server)>& f) const {
+  if (whole_) whole_->visit_errors(f);
+}
+
+std::int64_t Optimizer::traffic() const { return own_gradients_ ? whole_->traffic() : 0; }
 
 void Optimizer::visit_state(
     const std::function<void(const char* kind, std::size_t group, const FlatArray&)>& f) const {

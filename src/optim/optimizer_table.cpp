@@ -206,6 +206,16 @@ std::vector<OptimizerRow> tensor_rows() {
        .state_arrays = sgd_arrays,
        .whole = make_sm3,
        .factored = true},
+      {.kind = OptimizerKind::one_bit_adam,
+       .name = "OneBitAdam",
+       .aliases = {},
+       .keys = {{"betas", {&Config::beta1, &Config::beta2}},
+                {"eps", {&Config::epsilon}},
+                {.name = "bias_correction", .flag = &Config::bias_correction},
+                {.name = "freeze_step", .number = &Config::freeze_step}},
+       .state_arrays = adamw_arrays,
+       .whole = make_one_bit_adam,
+       .compresses = true},
   };
 }
 

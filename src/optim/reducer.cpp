@@ -42,12 +42,14 @@ void GradientReducer::bind(std::size_t group, const Tensor& whole) const {
   }
 }
 
-void GradientReducer::begin(int micro_batches) {
+void GradientReducer::begin(int micro_batches, bool own_alone) {
+  TRM_CHECK(!own_alone || zero_.stage == 0, "own gradients at stage {}", zero_.stage);
   micro_batches_ = micro_batches;
+  own_alone_ = own_alone;
   // With one micro-batch, the addends may lie in the memory of whole sums. The arithmetic is
   // equal, and no other memory is needed.
   const bool full_width = types_.gradient == accumulator_type(types_.compute);
-  local_ = layout_.ranks() == 1 || zero_.reduce_once_per_step ||
+  local_ = own_alone || layout_.ranks() == 1 || zero_.reduce_once_per_step ||
            (zero_.stage == 0 && micro_batches == 1 && full_width);
   direct_ = local_ && full_width;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
@@ -86,7 +88,8 @@ void GradientReducer::after_backward(const UnitPlace& unit) {
       if (any) start(i, std::move(g.addend), accumulate);
     } else {
       if (!direct_ && any) add_locally(g);
-      if (layout_.ranks() > 1 && g.done == micro_batches_) start(i, g.sums.data, false);
+      const bool complete = g.done == micro_batches_;
+      if (layout_.ranks() > 1 && complete && !own_alone_) start(i, g.sums.data, false);
     }
     g.addend = {};
   }
@@ -161,12 +164,18 @@ void GradientReducer::wait_for_sums() {
 }
 
 void GradientReducer::gather() {
-  if (zero_.stage > 0 || layout_.ranks() == 1) return;
+  if (zero_.stage > 0 || layout_.ranks() == 1 || own_alone_) return;
   for (std::size_t i = 0; i < groups_.size(); ++i) {
     if (groups_[i].trains && !groups_[i].gathered) start_gather(i);
   }
   for (const RequestPtr& r : gathers_) r->wait();
   gathers_.clear();
+}
+
+View GradientReducer::completed(std::size_t group, const FlatSpan& span) const {
+  const FlatArray& sums = groups_[group].sums;
+  return own_alone_ ? sums.all_blocks(span, layout_.ranks())
+                    : sums.block(span, mesh_.at.dp, layout_.ranks());
 }
 
 void GradientReducer::sum_over_tp() {
@@ -178,7 +187,7 @@ void GradientReducer::sum_over_tp() {
     if (!groups_[i].trains || !summed_over(Axis::tp, g)) continue;
     for (const FlatSpan& span : g.spans) {
       spans.emplace_back(i, span);
-      total += span.block;
+      total += completed(i, span).count();
     }
   }
   if (total == 0) return;
@@ -187,9 +196,9 @@ void GradientReducer::sum_over_tp() {
   const auto each = [&](auto&& f) {
     at = 0;
     for (const auto& [i, span] : spans) {
-      f(groups_[i].sums.block(span, mesh_.at.dp, layout_.ranks()),
-        flat_window(packed, at, span.block));
-      at += span.block;
+      const View sum = completed(i, span);
+      f(sum, flat_window(packed, at, sum.count()));
+      at += sum.count();
     }
   };
   each([&](const View& sum, const View& place) { ops::cast(ex_, sum, place); });
@@ -203,8 +212,7 @@ void GradientReducer::sum_over_ends() {
     const FlatGroup& g = layout_.groups()[i];
     if (!groups_[i].trains || !summed_over(Axis::ends, g)) continue;
     for (const FlatSpan& span : g.spans) {
-      mesh_.ends->all_reduce(groups_[i].sums.block(span, mesh_.at.dp, layout_.ranks()),
-                             Reduction::sum);
+      mesh_.ends->all_reduce(completed(i, span), Reduction::sum);
     }
   }
 }

@@ -69,6 +69,14 @@ class TensorUpdate {
   /// See Optimizer::visit_factors.
   virtual void visit_factors(const std::function<void(const char* kind, const Parameter&,
                                                       int axis, const View& data)>&) const {}
+  /// Decides how the update after `updates` others takes place. Returns whether the update
+  /// takes each rank's own gradient, and averages over dp by itself.
+  virtual bool begin(std::int64_t /*updates*/) { return false; }
+  /// See Optimizer::visit_errors.
+  virtual void visit_errors(const std::function<void(const Parameter&, const View& worker,
+                                                     const View& server)>&) const {}
+  /// Bytes through collectives in an update that averages by itself.
+  [[nodiscard]] virtual std::int64_t traffic() const { return 0; }
 };
 
 /// Two sums for each parameter, over all ranks that share the parameter.
@@ -95,5 +103,6 @@ class TensorSums {
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_adafactor(const TensorUpdateParts& parts);
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_sm3(const TensorUpdateParts& parts);
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_muon(const TensorUpdateParts& parts);
+[[nodiscard]] std::unique_ptr<TensorUpdate> make_one_bit_adam(const TensorUpdateParts& parts);
 
 }  // namespace trireme

@@ -142,6 +142,12 @@ void TrainLog::add(const Trainer::StepResult& result, const StepTime& time) {
 }
 
 void TrainLog::report_traffic(const Trainer::StepResult& result) {
+  if (result.compressed > 0 && !std::exchange(compression_reported_, true)) {
+    log::info(
+        "communication over dp, each step from iteration {} on: {} bytes of signs and scales "
+        "instead of gradients, for rank 0's {} parameters",
+        result.iteration, result.compressed, result.parameters);
+  }
   if (result.reduced == 0 || std::exchange(traffic_reported_, true)) return;
   const auto share = [&](std::int64_t n) {
     return static_cast<double>(n) / static_cast<double>(result.parameters);

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "trireme/comm/collectively.hpp"
+#include "trireme/deck/compression_limits.hpp"
 #include "trireme/deck/graph_limits.hpp"
 #include "trireme/deck/offload_limits.hpp"
 #include "trireme/deck/stage_bounds.hpp"
@@ -28,6 +29,7 @@ constexpr double kOne = 1;  // outlives a copy to a device
 std::unique_ptr<StateFile> make_state_file(const Exec& ex, const Deck& deck, const Mesh& mesh,
                                            const FlatLayout& layout) {
   check_offload(deck, ex.device.stands_for());
+  check_compression(deck, ex.device.stands_for());
   if (deck.zero.offload.home != OffloadConfig::Home::files) return nullptr;
   std::vector<DType> types(state_arrays(deck.optimizer).size(), deck.types.moments);
   if (deck.types.master != deck.types.compute) types.insert(types.begin(), deck.types.master);
@@ -120,11 +122,17 @@ void Trainer::restore_loss_scale(const LossScaleState& saved) {
   upload_state();
 }
 
+std::int64_t Trainer::updates_before(std::int64_t iteration) const {
+  if (ex_.device.kind() == DeviceKind::dry) return iteration - 1;
+  if (ex_.device.kind() != DeviceKind::cpu) return optimizer_steps();
+  return static_cast<std::int64_t>(static_cast<const StepState*>(state_.view().raw())->updates);
+}
+
 void Trainer::queue_gradients(const std::vector<MicroBatch>& micro_batches) {
   const View state = state_;
   {
     const auto scope = clock_.scope(Phase::optimizer);
-    gradients_.begin(static_cast<int>(micro_batches.size()));
+    gradients_.begin(static_cast<int>(micro_batches.size()), optimizer_.own_gradients());
     overflow_->reset();
     ex_.device.zero(state.raw(), StepState::kSums * sizeof(double), ex_.stream);
   }
@@ -182,6 +190,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   Queued queued;
   StepResult& result = queued.result;
   const DpTraffic before = dp_traffic();
+  optimizer_.begin(updates_before(iteration));
   queue_gradients(micro_batches);
   result.iteration = iteration;
   result.samples = layout_.samples_from(first);
@@ -193,6 +202,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   StepRule rule = rule_;
   rule.targets = static_cast<double>(result.samples * result.seq);
   use_betas(iteration, rule);
+  if (optimizer_.own_gradients()) rule.clip = 0;  // each rank's own gradient is clipped
   if (window_gradient_) window_gradient_->add(iteration, rule, state_);
   ops::decide_step(ex_, {.rule = rule,
                          .state = state_,
@@ -214,6 +224,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   next_outcome_ = (next_outcome_ + 1) % kMostQueued;
   result.reduced = dp_traffic().reduced - before.reduced;
   result.gathered = dp_traffic().gathered - before.gathered;
+  result.compressed = optimizer_.traffic();
   result.parameters = flat_.count();
   queued.first = first;
   queued.shape = shape;

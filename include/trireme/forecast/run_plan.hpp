@@ -26,7 +26,10 @@ struct StagePlan {
   std::int64_t files = 0;         ///< the optimizer's state in files
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
   std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
-  std::int64_t data_traffic = 0;      ///< bytes of these elements
+  std::int64_t data_traffic = 0;  ///< bytes of these elements
+  /// Bytes of signs and scales instead, a step, once OneBitAdam has frozen the variance; 0: the
+  /// run ends before.
+  std::int64_t compressed_traffic = 0;
   std::int64_t tensor_traffic = 0;    ///< bytes of collectives over tp, a step
   std::int64_t pipeline_traffic = 0;  ///< bytes sent to other stages, a step
   /// What `trireme generate` and `trireme eval` need on the run's mesh: values alone, and keys

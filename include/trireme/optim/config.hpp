@@ -21,7 +21,8 @@ enum class OptimizerKind : std::uint8_t {
   adafactor,
   muon,
   madgrad,
-  sm3
+  sm3,
+  one_bit_adam
 };
 
 /// Settings of the parameters whose names a pattern matches anywhere.
@@ -56,6 +57,8 @@ struct OptimizerConfig {
   double muon_lr = 0;         ///< Muon: instead of lr, for matrices; 0: lr
   double adam_lr = 0;         ///< ... and for all other parameters
   double peak_lr = 0;         ///< the schedule's lr, which muon_lr and adam_lr replace
+  /// OneBitAdam: updates after which the variance is frozen, and signs travel.
+  std::int64_t freeze_step = 100'000;
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
   /// A step is skipped whose loss or norm is over sigma_factor standard deviations above the

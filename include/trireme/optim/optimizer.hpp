@@ -33,12 +33,20 @@ class Optimizer {
             const PrecisionConfig& types, const FlatLayout& layout, const Mesh& mesh,
             ParameterValues& values, GradientReducer& gradients, StateFile* file = nullptr);
 
+  /// Begins a step after `updates` updates.
+  void begin(std::int64_t updates);
+  /// Whether the step takes each rank's own gradient instead of the sum over dp, as an
+  /// optimizer does that compresses what it averages. GradientReducer::begin() needs the
+  /// answer.
+  [[nodiscard]] bool own_gradients() const { return own_gradients_; }
   /// total (fp64 [1]) += Σ g² of this rank's share of the gradient. Over all ranks, each
   /// parameter counts once. Call GradientReducer::wait_for_sums() first. `total` becomes inf or
-  /// NaN if any element is.
+  /// NaN if any element is. With own_gradients(), the call is collective. The sum is then the
+  /// mean, over ranks of dp, of the squared norms of their gradients.
   void add_squares(const View& total) const;
-  /// Updates the values by `state`, a decided StepState. Collective over dp, and with a file
-  /// over the mesh. Throws Error, on all ranks, if a rank's file fails.
+  /// Updates the values by `state`, a decided StepState. Own gradients are clipped here, each
+  /// by its own norm, and `state` must not clip. Collective over dp, and with a file over the
+  /// mesh. Throws Error, on all ranks, if a rank's file fails.
   void step(double lr, const ConstView& state);
   /// Replaces β1 and β2 for the steps to come. Only optimizers that have them.
   void set_betas(double beta1, double beta2);
@@ -52,6 +60,12 @@ class Optimizer {
   /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
+  /// Visits the errors of compressed means of each parameter that trains. This rank has an
+  /// error as a worker, of all elements, and one as the server of its chunk_of() the elements.
+  void visit_errors(const std::function<void(const Parameter&, const View& worker,
+                                             const View& server)>& f) const;
+  /// Bytes through collectives in the last step by which the optimizer averaged over dp itself.
+  [[nodiscard]] std::int64_t traffic() const;
   /// Whether a parameter has the state of this kind. Some groups hold arrays that only some of
   /// their parameters use.
   [[nodiscard]] bool has_state(const char* kind, const Parameter& parameter) const;
@@ -87,6 +101,8 @@ class Optimizer {
   /// the optimizer.
   void update(std::size_t group, const RuledSlice& ruled, double lr, const ConstView& state,
               std::vector<View> kept);
+  /// The decision with the factor of this rank's own gradient.
+  [[nodiscard]] ConstView own_decision(const ConstView& state) const;
   void update_in_memory(std::size_t group, double lr, const ConstView& state);
   /// Updates a group tile by tile, from `tile` on. Returns the next group's first tile.
   std::size_t update_in_file(std::size_t group, std::size_t tile, double lr,
@@ -96,11 +112,15 @@ class Optimizer {
   OptimizerConfig config_;
   const OptimizerRow& row_;
   std::int64_t sub_group_size_;
+  const FlatLayout& layout_;
   const Mesh& mesh_;
   ParameterValues& values_;
   GradientReducer& gradients_;
   StateFile* file_;
   std::vector<Group> groups_;
+  bool own_gradients_ = false;
+  Tensor own_squares_;   ///< fp64 [dp], if gradients may be each rank's own: Σ g² of each
+  Tensor own_decision_;  ///< ... and a StepState
   std::unique_ptr<TensorUpdate> whole_;  ///< for rules that need sums over whole parameters
 };
 

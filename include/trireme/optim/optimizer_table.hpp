@@ -53,6 +53,9 @@ struct OptimizerRow {
   std::unique_ptr<TensorUpdate> (*whole)(const TensorUpdateParts& parts) = nullptr;
   /// Whether a parameter has array number `array`; nullptr: each has all.
   bool (*has_array)(const Parameter& parameter, std::size_t array) = nullptr;
+  /// Averages over dp by signs and scales, and therefore takes ZeRO's stage 0, fp32 moments and
+  /// CPUs alone.
+  bool compresses = false;
   bool factored = false;  ///< keeps a value for each row and column of a parameter
 };
 

@@ -23,8 +23,9 @@ class GradientReducer {
                   const ZeroConfig& zero, const PrecisionConfig& types);
 
   /// Begins a step of `micro_batches` micro-batches. Parameter::grad is bound from before() to
-  /// after_backward().
-  void begin(int micro_batches);
+  /// after_backward(). With `own_alone`, sums are this rank's own, without those of other ranks
+  /// along dp: stage 0 only.
+  void begin(int micro_batches, bool own_alone = false);
   /// Binds memory for gradients to which the unit is going to add.
   void before(const UnitPlace& unit);
   /// The unit's backward is over: starts the reductions that are due.
@@ -69,6 +70,8 @@ class GradientReducer {
   void start_gather(std::size_t group);
   /// Whether this mesh has another rank on the axis that holds addends of the group.
   [[nodiscard]] bool summed_over(Axis axis, const FlatGroup& group) const;
+  /// The elements of a span whose sums this rank completes.
+  [[nodiscard]] View completed(std::size_t group, const FlatSpan& span) const;
   void sum_over_tp();
   void sum_over_ends();
 
@@ -77,6 +80,7 @@ class GradientReducer {
   const Mesh& mesh_;
   ZeroConfig zero_;
   PrecisionConfig types_;
+  bool own_alone_ = false;
   bool local_ = false;   ///< micro-batches add up on this rank before anything is sent
   bool direct_ = false;  ///< ... and the kernels themselves add to the sums
   std::vector<Group> groups_;

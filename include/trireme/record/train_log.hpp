@@ -71,6 +71,7 @@ class TrainLog {
   std::vector<StepRecord> interval_;  ///< steps since the last line
   std::size_t written_ = 0;           ///< number of these steps that have rows
   bool traffic_reported_ = false;
+  bool compression_reported_ = false;
   bool offload_reported_ = false;
   // This rank's totals of the run so far.
   std::int64_t steps_ = 0;

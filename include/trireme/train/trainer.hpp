@@ -64,6 +64,8 @@ class Trainer {
     /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
+    /// Bytes of signs and scales over dp, by which an optimizer averaged in their place.
+    std::int64_t compressed = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
     std::int64_t samples = 0;     ///< this step's
     std::int64_t consumed = 0;    ///< samples of the run, with this step's
@@ -186,7 +188,10 @@ class Trainer {
  private:
   class OverflowWatch;
 
-  /// Queues the gradients of a step's global batch, and the sums that the decision reads.
+  /// Updates before iteration `iteration`. A dry run has no updates to count.
+  [[nodiscard]] std::int64_t updates_before(std::int64_t iteration) const;
+  /// Queues the gradients of a step's global batch, and the sums that the decision reads. Call
+  /// Optimizer::begin() first.
   void queue_gradients(const std::vector<MicroBatch>& micro_batches);
   /// Arrays of other lengths don't fit the blocks that the device keeps: gives these back.
   void prepare_length(std::int64_t seq);
@@ -233,6 +238,14 @@ class Trainer {
   [[nodiscard]] std::vector<Factor> factors() const;
   void read_factor(WeightSource& source, const Factor& factor) const;
   void read_history(WeightSource& source) const;
+  /// Errors of compressed means of the rank at `dp` along dp. Those of other ranks than this
+  /// one have no elements.
+  [[nodiscard]] std::vector<Piece> errors_of(int dp) const;
+  /// Each rank takes the worker's errors of its place along dp, or where dp was another, the
+  /// mean of all ranks' errors. A server's errors belong to elements. Where the source has no
+  /// errors, they begin as zeros.
+  void read_errors(WeightSource& source) const;
+  void read_worker_error(WeightSource& source, const Parameter& p, const View& to) const;
   /// A group whose averages the source lacks keeps those that it has.
   void read_averages(WeightSource& source) const;
   [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,

@@ -8,7 +8,7 @@ namespace trireme::deck {
 namespace {
 
 /// GPT-NeoX's and DeepSpeed's optimizers that the table doesn't have.
-constexpr std::string_view kOtherOptimizers[] = {"OneBitAdam", "ZeroOneAdam", "OneBitLamb"};
+constexpr std::string_view kOtherOptimizers[] = {"ZeroOneAdam", "OneBitLamb"};
 
 /// "use AdamW or SGD".
 std::string refusal_of_others() {
@@ -122,6 +122,10 @@ const Key kOptimizerKeys[] = {
      "largest trust ratio of Lamb", kPositive, Need::usual, Origin::deepspeed},
     {"optimizer.params.min_coeff", "", [](D d) -> Field { return &d.deck.optimizer.min_coeff; },
      "least trust ratio of Lamb", kNotNegative, Need::usual, Origin::deepspeed},
+    {"optimizer.params.freeze_step", "",
+     [](D d) -> Field { return &d.deck.optimizer.freeze_step; },
+     "OneBitAdam freezes the variance after so many updates, and averages signs from there on",
+     kFromOne, Need::usual, Origin::deepspeed},
     {"optimizer.params.eps2", "", [](D d) -> Field { return &d.deck.optimizer.epsilon2; },
      "Adafactor's least size of a parameter; PyTorch's eps is the pair [eps, eps2]", kPositive,
      Need::usual, Origin::trireme},

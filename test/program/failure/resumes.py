@@ -73,5 +73,21 @@ class Changes(Runs):
         self.assertIn("Set train_batch_size: 4 to keep the run's", said)
         self.assertIn("or train_batch_size: 6 to change it", said)
 
+    def test_compression_begins_and_ends(self):
+        signs = {"optimizer": {"type": "OneBitAdam", "params": {"freeze_step": 2}}}
+        plain = {"optimizer": {"type": "AdamW"}}
+        _, said = self.train("signs", 2, train_iters=4, **signs)
+        self.assertIn("each step from iteration 3 on: ", said)
+        _, said = self.train("signs", 4, train_iters=6, **signs)
+        self.assertIn("each step from iteration 5 on: ", said)
+        _, said = self.train("signs", 2, train_iters=8, **plain)
+        self.assertNotIn("bytes of signs", said)
+        _, said = self.train("signs", 2, train_iters=9, **signs)
+        self.assertIn("each step from iteration 9 on: ", said)
+        _, said = self.train("signs", 2, code=1, train_iters=10,
+                             optimizer={"type": "Lamb"})
+        self.assertIn("was made with another optimizer.type", said)
+
+
 if __name__ == "__main__":
     unittest.main()

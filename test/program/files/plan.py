@@ -38,6 +38,8 @@ ZERO = {"zero_optimization": {"stage": 3, "reduce_bucket_size": 10_000,
                               "stage3_param_persistence_threshold": 100}}
 CASES = {  # name: (ranks, deck)
     "bf16": (1, {**NEOX, "precision": "bf16"}),
+    "one_bit": (2, {**NEOX, "gradient_accumulation_steps": 2,
+                    "optimizer": {"type": "OneBitAdam", "params": {"freeze_step": 1}}}),
     "stage3": (2, {**NEOX, **ZERO, "gradient_accumulation_steps": 2}),
     "tp2_pp2_interleaved": (4, {**LLAMA, "model_parallel_size": 2, "pipe_parallel_size": 2,
                                 "virtual_pipeline_chunks": 2,
@@ -103,6 +105,10 @@ class Save(unittest.TestCase):
         told = program.run_well(ranks, "train", deck)
         copy = max(stage["copy_bytes"] for stage in plan["stages"])
         self.assertIn(f"a copy of at most {copy * 1e-6:.1f} MB a rank", told)
+        signs = plan["stages"][0]["compressed_data_bytes"]
+        if signs > 0:
+            self.assertIn(f"from iteration 2 on: {signs} bytes of signs and scales", told)
+        self.assertEqual(signs > 0, "bytes of signs" in told)
         shards = [
             array_bytes(path)
             for path in sorted((folder / "run" / "global_step3").glob("shard-*.h5"))
@@ -117,6 +123,10 @@ class Save(unittest.TestCase):
 
     def test_replicas(self):
         self.check("replicas", 4, {**NEOX, "model_parallel_size": 2})
+
+    def test_errors_of_signs(self):
+        optimizer = {"type": "OneBitAdam", "params": {"freeze_step": 1}}
+        self.check("signs", 4, {**TIED, "pipe_parallel_size": 2, "optimizer": optimizer})
 
     def test_one_writer_of_three_ranks(self):
         self.check("node", 3, {**LLAMA, "checkpoint": {"writers_per_node": 2}})

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Errors of compressed means as named boxes. A worker's errors are one row of an array with a
+// row for each rank of dp. A server's errors belong to the elements that the server averages.
+#include <vector>
+
+#include "trireme/checkpoint/piece.hpp"
+#include "trireme/checkpoint/weight_source.hpp"
+#include "trireme/core/convert.hpp"
+#include "trireme/optim/compressed_mean.hpp"
+#include "trireme/train/trainer.hpp"
+
+namespace trireme {
+
+namespace {
+
+constexpr const char* kWorker = "optimizer/worker_error/";
+constexpr const char* kServer = "optimizer/server_error/";
+
+/// `shape` behind one more axis.
+Shape behind(std::int64_t first, const Shape& shape) {
+  std::vector<std::int64_t> extents{first};
+  extents.insert(extents.end(), shape.extents().begin(), shape.extents().end());
+  return Shape(std::span<const std::int64_t>(extents));
+}
+
+Box row_of(int row, const Box& box) { return {behind(row, box.offset), behind(1, box.extent)}; }
+
+/// The boxes of a chunk of `p`, in the global array, and where each begins in the chunk.
+std::vector<std::pair<Box, std::int64_t>> boxes_of(const Parameter& p, const Chunk& chunk) {
+  std::vector<std::pair<Box, std::int64_t>> boxes;
+  std::int64_t at = 0;
+  for (Box box : boxes_of_range(p.box.extent, chunk.first, chunk.count)) {
+    for (int i = 0; i < box.offset.rank(); ++i) box.offset[i] += p.box.offset[i];
+    boxes.emplace_back(box, at);
+    at += box.count();
+  }
+  return boxes;
+}
+
+/// Reads a box as fp32.
+std::vector<float> read_wide(WeightSource& source, const std::string& name, const Box& box) {
+  const DType type = source.dtype(name);
+  const auto count = static_cast<std::size_t>(box.count());
+  std::vector<std::byte> stored(count * size_of(type));
+  std::vector<float> wide(count);
+  source.read(name, box, View(stored.data(), type, box.extent));
+  widen(type, stored.data(), wide.data(), box.count());
+  return wide;
+}
+
+void put(const Exec& ex, const std::vector<float>& from, const View& to) {
+  TRM_CHECK(to.dtype() == DType::f32, "errors of type {}", name_of(to.dtype()));
+  ex.device.copy_from_host(to.raw(), from.data(), to.bytes(), ex.stream);
+  ex.stream.synchronize();
+}
+
+}  // namespace
+
+std::vector<Piece> Trainer::errors_of(int dp) const {
+  std::vector<Piece> pieces;
+  optimizer_.visit_errors([&](const Parameter& p, const View& worker, const View& server) {
+    if (!stores_part_of(p)) return;
+    const bool mine = dp == mesh_.at.dp;
+    const Box row = row_of(dp, p.box);
+    pieces.push_back({kWorker + p.name, behind(mesh_.shape.dp, p.global_shape), row,
+                      mine ? ConstView(worker.reshape(row.extent))
+                           : ConstView(nullptr, worker.dtype(), row.extent)});
+    for (const auto& [box, at] : boxes_of(p, chunk_of(p.box.count(), dp, mesh_.shape.dp))) {
+      pieces.push_back(
+          {kServer + p.name, p.global_shape, box,
+           mine ? ConstView(flat_window(server, at, box.count()).reshape(box.extent))
+                : ConstView(nullptr, server.dtype(), box.extent)});
+    }
+  });
+  return pieces;
+}
+
+void Trainer::read_errors(WeightSource& source) const {
+  optimizer_.visit_errors([&](const Parameter& p, const View& worker, const View& server) {
+    if (source.has(kWorker + p.name)) read_worker_error(source, p, worker);
+    if (!source.has(kServer + p.name)) return;
+    for (const auto& [box, at] :
+         boxes_of(p, chunk_of(p.box.count(), mesh_.at.dp, mesh_.shape.dp))) {
+      put(ex_, read_wide(source, kServer + p.name, box), flat_window(server, at, box.count()));
+    }
+  });
+}
+
+void Trainer::read_worker_error(WeightSource& source, const Parameter& p,
+                                const View& to) const {
+  const std::string name = kWorker + p.name;
+  const auto ranks = static_cast<int>(source.global_shape(name)[0]);
+  if (ranks == mesh_.shape.dp) {
+    return put(ex_, read_wide(source, name, row_of(mesh_.at.dp, p.box)), to);
+  }
+  // The mean over ranks is what training lacks, and all ranks take this mean.
+  std::vector<double> sum(static_cast<std::size_t>(p.box.count()));
+  for (int rank = 0; rank < ranks; ++rank) {
+    const std::vector<float> row = read_wide(source, name, row_of(rank, p.box));
+    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(row[i]);
+  }
+  std::vector<float> mean(sum.size());
+  for (std::size_t i = 0; i < sum.size(); ++i) mean[i] = static_cast<float>(sum[i] / ranks);
+  put(ex_, mean, to);
+}
+
+}  // namespace trireme
