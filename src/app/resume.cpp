@@ -11,10 +11,10 @@
 #include "trireme/checkpoint/reader.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/huggingface/model_folder.hpp"
-#include "trireme/optim/optimizer_table.hpp"
 #include "trireme/optim/schedule.hpp"
 
 #include "changes.hpp"
+#include "resume_optimizer.hpp"
 #include "run_files.hpp"
 
 namespace trireme {
@@ -108,41 +108,6 @@ void resolve_schedule(const std::string& checkpoint, const Deck& made_with,
       "is used. Confirm with override_lr_scheduler: true, or keep the checkpoint's schedule "
       "with use_checkpoint_lr_scheduler: true",
       describe(made_with.schedule, then), checkpoint, describe(deck.schedule, now));
-}
-
-/// OneBitAdam goes on from the moments of Adam, and Adam from those of OneBitAdam.
-bool same_moments(OptimizerKind then, OptimizerKind now) {
-  const auto is_adam = [](OptimizerKind k) {
-    return k == OptimizerKind::adamw || k == OptimizerKind::adam;
-  };
-  return then == now || (then == OptimizerKind::one_bit_adam && is_adam(now)) ||
-         (is_adam(then) && now == OptimizerKind::one_bit_adam);
-}
-
-/// The state of another optimizer, or of none, can't be used.
-void check_optimizer(const CheckpointReader& reader, const Deck& made_with, const Deck& deck) {
-  if (deck.no_load_optim) return;
-  const auto names = reader.names();
-  const auto holds = [&](const std::string& start) {
-    return std::ranges::any_of(names,
-                               [&](const std::string& n) { return n.starts_with(start); });
-  };
-  std::vector<std::string> arrays = state_kinds(deck.optimizer);
-  TRM_REQUIRE(arrays.empty() || holds("optimizer/"),
-              "the checkpoint {} holds no optimizer state{}: set no_load_optim: true to start "
-              "with a new optimizer state",
-              reader.folder(), made_with.no_save_optim ? " (made with no_save_optim)" : "");
-  TRM_REQUIRE(same_moments(made_with.optimizer.kind, deck.optimizer.kind),
-              "the checkpoint {} was made with another optimizer.type than the deck's: use the "
-              "former, or set no_load_optim: true to start with a new optimizer state",
-              reader.folder());
-  std::erase_if(arrays, [&](const std::string& kind) {
-    return holds(fmt::format("optimizer/{}/", kind));
-  });
-  TRM_REQUIRE(arrays.empty(),
-              "the checkpoint {} lacks the state {} that the deck's optimizer.params need: use "
-              "those of the run, or set no_load_optim: true",
-              reader.folder(), fmt::join(arrays, ", "));
 }
 
 /// Parameters that train anew have no state in the checkpoint.

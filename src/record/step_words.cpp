@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Words for what changes from step to step.
+// Words for what changes from step to step, and for evaluations.
 #include "step_words.hpp"
 
 #include <cmath>
@@ -27,6 +27,20 @@ std::string growth_fields(const StepRecord& step) {
   if (std::isfinite(step.noise_scale)) {
     fields += fmt::format(R"(, "noise_scale": {})", step.noise_scale);
   }
+  return fields;
+}
+
+std::string evaluation_words(const EvaluationRecord& e) {
+  if (e.accuracy >= 0) return fmt::format("accuracy {:.2f} %", 100 * e.accuracy);
+  std::string words = fmt::format("perplexity {:.4f}", std::exp(e.loss));
+  if (e.bits_per_byte > 0) words += fmt::format(" | {:.4f} bits a byte", e.bits_per_byte);
+  return words;
+}
+
+std::string evaluation_fields(const EvaluationRecord& e) {
+  std::string fields;
+  if (e.accuracy >= 0) fields += fmt::format(R"(, "accuracy": {})", e.accuracy);
+  if (e.bits_per_byte > 0) fields += fmt::format(R"(, "bits_per_byte": {})", e.bits_per_byte);
   return fields;
 }
 

@@ -299,24 +299,12 @@ void TrainLog::write_timelines() {
 
 void TrainLog::print_evaluation(const std::string& group, const EvaluationRecord& e) {
   if (group == "valid") take_better(best_, {e.iteration, e.loss});
-  std::string text;
-  std::string fields;
-  if (e.accuracy >= 0) {
-    text = fmt::format("accuracy {:.2f} %", 100 * e.accuracy);
-    fields = fmt::format(R"(, "accuracy": {})", json_number(e.accuracy));
-  } else {
-    text = fmt::format("perplexity {:.4f}", std::exp(e.loss));
-  }
-  if (e.bits_per_byte > 0) {
-    text += fmt::format(" | {:.4f} bits a byte", e.bits_per_byte);
-    fields += fmt::format(R"(, "bits_per_byte": {})", json_number(e.bits_per_byte));
-  }
   log::event(
       fmt::format("{:<9} {:>{}}/{} | loss {:.4f} | {}", group, e.iteration,
                   fmt::formatted_size("{}", deck_.train_iters), deck_.train_iters, e.loss,
-                  text),
+                  evaluation_words(e)),
       fmt::format(R"("event": "evaluation", "data": "{}", "iteration": {}, "loss": {}{})",
-                  group, e.iteration, json_number(e.loss), fields));
+                  group, e.iteration, json_number(e.loss), evaluation_fields(e)));
   if (!tensorboard_) return;
   tensorboard_->add(seconds_since_1970(), group, e);
   tensorboard_->flush();
