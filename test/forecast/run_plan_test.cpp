@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(moments_of_eight_bits_have_a_scale_for_each_block) {
                                    "use_bnb_optimizer: true\nzero_optimization: "
                                    "{stage: 1}\n",
                                2);
-  BOOST_TEST(2 * sharded.stages[0].optimizer >= run.stages[0].optimizer);
+  BOOST_TEST(2 * sharded.stages[0].optimizer > run.stages[0].optimizer * 9 / 10);
   BOOST_TEST(2 * sharded.stages[0].optimizer < run.stages[0].optimizer * 11 / 10);
 }
 
