@@ -92,6 +92,12 @@ void fold_one_cycle(const Settings& settings, Deck& deck, Faults& faults) {
   };
   ordered(c.min_lr, c.max_lr, "lr");
   ordered(c.min_mom, c.max_mom, "mom");
+  if (c.cycle_momentum && optimizer_row(deck.optimizer.kind).compresses) {
+    faults.add(
+        Faults::Kind::refused, place,
+        fmt::format("scheduler: {}cycle_momentum is not available with {}: set it to false",
+                    kParams, optimizer_row(deck.optimizer.kind).name));
+  }
   if (!c.cycle_momentum || has_betas(deck.optimizer.kind)) return;
   c.cycle_momentum = false;
   deck.warnings.push_back(
