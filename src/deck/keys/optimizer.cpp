@@ -42,8 +42,6 @@ constexpr Choice kDecays[] = {
     {"constant", code(DecayStyle::constant)},
 };
 
-constexpr Range kSamples{.low = 1, .high = 1e15};
-
 const Key kBatchKeys[] = {
     {"train_batch_size", "", [](D d) -> Field { return &d.deck.train_batch_size; },
      "samples in a step over all ranks; null: derived from the next two keys", kSize,

@@ -10,8 +10,6 @@ constexpr Choice kLogFormats[] = {
     {"json", code(DeckSettings::LogFormat::json)},
 };
 
-constexpr Range kSamples{.low = 1, .high = 1e15};
-
 const Key kRunKeys[] = {
     {"include",
      "",

@@ -26,6 +26,7 @@ inline constexpr Range kSize{.low = 1, .high = 1e9};
 inline constexpr Range kFraction{.low = 0, .high = 1};
 inline constexpr Range kBelowOne{.low = 0, .high = 1, .below_high = true};
 inline constexpr Range kMillion{.low = 1, .high = 1e6};
+inline constexpr Range kSamples{.low = 1, .high = 1e15};
 
 [[nodiscard]] std::span<const Key> model_keys();
 [[nodiscard]] std::span<const Key> mesh_keys();

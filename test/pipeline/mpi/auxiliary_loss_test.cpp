@@ -62,9 +62,8 @@ struct Stage {
     if (coefficient != 0) penalize(*parts[0], kUnit, coefficient);
     store = std::make_unique<ParameterStore>(cpu.ex, DType::f64, list_parameters(parts));
     randomize_values(*store);
-    executor =
-        std::make_unique<PipelineExecutor>(cpu.ex, mesh, tp, PipelineSchedule::one_f_one_b,
-                                           config.hidden_size, DType::f64, parts, clock);
+    executor = std::make_unique<PipelineExecutor>(
+        cpu.ex, mesh, tp, PipelineSchedule::one_f_one_b, DType::f64, parts, clock);
   }
 
   static ModelConfig config_of(bool tied) {

@@ -80,8 +80,8 @@ struct Stage {
     }
     store = std::make_unique<ParameterStore>(cpu.ex, dtype, list_parameters(parts));
     randomize_values(*store);
-    executor = std::make_unique<PipelineExecutor>(cpu.ex, mesh, tp, s.schedule,
-                                                  config.hidden_size, dtype, parts, clock);
+    executor =
+        std::make_unique<PipelineExecutor>(cpu.ex, mesh, tp, s.schedule, dtype, parts, clock);
   }
 
   /// Mean loss of `count` micro-batches of one sample on each dp rank; leaves the gradient.
