@@ -123,7 +123,7 @@ class Signals(Runs):
         self.steps(self.folder / "pipe")
 
     def test_evaluation_is_cut_off_and_made_up_for(self):
-        keys = {"eval_interval": 2, "eval_iters": 3000, "train_iters": 4, "log_interval": 1,
+        keys = {"eval_interval": 2, "eval_iters": 100_000, "train_iters": 4, "log_interval": 1,
                 "split": "8,1,1"}
         process, out = self.start("evaluation", **keys)
         self.wait_for(process, out, "iteration 1/4")
@@ -137,10 +137,10 @@ class Signals(Runs):
         rows = program.read_metrics(run)
         np.testing.assert_array_equal(rows["valid/iteration"], [2, 4])
         np.testing.assert_array_equal(rows["test/iteration"], [4])
-        self.assertIn("eval_iters 3000 → 2", said)
+        self.assertIn("eval_iters 100000 → 2", said)
 
     def test_final_evaluation_is_made_up_for(self):
-        keys = {"eval_iters": 3000, "train_iters": 2, "log_interval": 1, "split": "8,1,1"}
+        keys = {"eval_iters": 100_000, "train_iters": 2, "log_interval": 1, "split": "8,1,1"}
         process, out = self.start("final", **keys)
         self.wait_for(process, out, "saved    ")
         process.send_signal(signal.SIGINT)
