@@ -46,6 +46,15 @@ DataFacts facts_of(const Deck& deck, const std::vector<std::string>& paths,
   return facts;
 }
 
+/// Whether the definition of a tokenizer.json is that of single bytes, as `convert` writes it.
+bool has_single_bytes(const std::string& definition) {
+  const auto found = nlohmann::json::parse(definition, nullptr, false);
+  if (!found.is_object() || !found.contains("tokenizer")) return false;
+  auto bytes = nlohmann::json::parse(byte_tokenizer_json(kPublishedEnd));
+  for (const char* unused : {"truncation", "padding"}) bytes.erase(unused);
+  return found["tokenizer"] == bytes;
+}
+
 /// The tokenizer cannot be used: is that an error?
 void without_tokenizer(const Deck& deck, const DataFacts& facts, const std::string& reason) {
   TRM_REQUIRE(!facts.unknown || deck.model.vocab_size > 0,
@@ -91,6 +100,8 @@ std::unique_ptr<Tokenizer> find_tokenizer(const Deck& deck) {
 
 bool same_tokenizer(const std::string& kind_a, const std::string& definition_a,
                     const std::string& kind_b, const std::string& definition_b) {
+  if (kind_a == "bytes" && kind_b == "hugging-face") return has_single_bytes(definition_b);
+  if (kind_a == "hugging-face" && kind_b == "bytes") return has_single_bytes(definition_a);
   if (kind_a != kind_b) return false;
   if (definition_a == definition_b) return true;
   auto a = nlohmann::json::parse(definition_a, nullptr, false);

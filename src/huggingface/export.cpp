@@ -101,10 +101,9 @@ bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
     return write_definition(tokenizer.definition, tokenizer.file, to);
   }
   if (tokenizer.kind == ByteTokenizer().kind()) {
-    constexpr const char* kEnd = "<|endoftext|>";
-    const Json spec = Json::parse(byte_tokenizer_json(kEnd));
-    return write_definition(Json{{"tokenizer", spec}, {"end_of_document", kEnd}}.dump(), "",
-                            to);
+    const Json spec = Json::parse(byte_tokenizer_json(kPublishedEnd));
+    return write_definition(
+        Json{{"tokenizer", spec}, {"end_of_document", kPublishedEnd}}.dump(), "", to);
   }
   // What other kinds keep isn't what their files hold, so that a file is copied.
   std::vector<const char*> names;

@@ -83,6 +83,8 @@ class ByteTokenizer : public Tokenizer {
 /// ByteTokenizer as the text of Hugging Face's tokenizer.json. Each text has the same ids,
 /// except for text that spells `end_of_document`: there it is that token.
 [[nodiscard]] std::string byte_tokenizer_json(const std::string& end_of_document);
+/// The end of a document in the models of bytes that this program publishes.
+inline constexpr const char* kPublishedEnd = "<|endoftext|>";
 
 /// NeoX's CharLevelTokenizer: one id for each byte value, of a vocabulary of 512, and id 0 for
 /// the end of a document.
