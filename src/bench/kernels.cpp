@@ -96,8 +96,9 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
   }
   const Deck deck = load_bench_deck(source, world);
   if (deck.model.is_perceptron()) {
-    Error error("bench --kernels lists a transformer's kernels; bench without it measures a "
-                "perceptron's steps");
+    Error error(
+        "bench --kernels lists a transformer's kernels; bench without it measures a "
+        "perceptron's steps");
     throw error.set_everywhere();
   }
   const Engine engine(deck, mpi);
