@@ -41,7 +41,10 @@ const std::vector<Input> kInputs{{"gcide", 2, 0},
                                  {"llama-65b", 1024, 65'285'660'672},
                                  {"llama2-70b", 1024, 68'976'648'192},
                                  {"gpt3-175b", 1536, 174'615'846'912},
-                                 {"gpt-1t", 3072, 0}};
+                                 {"gpt-1t", 3072, 0},
+                                 // The counts of PyTorch's nn.Linear layers of these widths.
+                                 {"linear-ddp", 4, 7'850},
+                                 {"mlp-pipeline", 3, 535'818}};
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 
