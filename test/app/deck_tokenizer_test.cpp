@@ -142,7 +142,6 @@ BOOST_AUTO_TEST_CASE(data_of_another_tokenizer_are_refused_by_both_names) {
 BOOST_AUTO_TEST_CASE(equal_definitions_may_end_documents_otherwise) {
   BOOST_TEST(same_tokenizer("bytes", "", "bytes", ""));
   BOOST_TEST(!same_tokenizer("bytes", "", "characters", ""));
-  const test::TemporaryFolder folder;
   std::ofstream(folder / "tokenizer.json") << byte_tokenizer_json(kPublishedEnd);
   const auto published = open_tokenizer({.name = folder / "tokenizer.json"});
   BOOST_TEST(same_tokenizer("bytes", "", published->kind(), published->definition()));
