@@ -21,7 +21,8 @@ MOST = 16  # files at a time
 # GCC looks for shadowed names, file by file: here those of one file would shadow another's.
 # The pattern is what clang says where files cannot stand beside each other.
 COLLISION = re.compile(
-    r"^(\S+?):\d+:\d+: error: .*(redefinition|ambiguous|redeclar|conflict|differ|no matching function)", re.M)
+    r"^(\S+?):\d+:\d+: error: .*"
+    r"(redefinition|ambiguous|redeclar|conflict|differ|no matching function)", re.M)
 NOISE = re.compile(r"^\d+ (warnings?|errors?).* generated\.$|^(Suppressed|Use -)")
 
 

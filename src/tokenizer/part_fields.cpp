@@ -119,7 +119,8 @@ const json& Fields::object(std::string_view name) const {
 
 const json& Fields::array(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_array()) refuse(name, fmt::format("must be a list, not {}", text_of_value(value)));
+  if (!value.is_array())
+    refuse(name, fmt::format("must be a list, not {}", text_of_value(value)));
   return value;
 }
 
