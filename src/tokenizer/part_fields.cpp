@@ -17,7 +17,7 @@ using nlohmann::json;
 namespace {
 
 // Neither lists nor objects are written out, since writing takes stack for each level.
-std::string text_of_value(const json& value) {
+std::string excerpt(const json& value) {
   if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
   if (text.size() > 60) {
@@ -35,8 +35,7 @@ thread_local int nesting = 0;
 Fields::Fields(const json& spec, std::string where,
                std::initializer_list<std::string_view> known)
     : spec_(spec), where_(std::move(where)) {
-  TRM_REQUIRE(spec.is_object(), "{}: an object is needed instead of {}", where_,
-              text_of_value(spec));
+  TRM_REQUIRE(spec.is_object(), "{}: an object is needed instead of {}", where_, excerpt(spec));
   for (const auto& [name, value] : spec.items()) {
     TRM_REQUIRE(name == "type" || std::find(known.begin(), known.end(), name) != known.end(),
                 "{}: the field \"{}\" is not known, and could change the tokens", where_, name);
@@ -65,7 +64,7 @@ const json& Fields::any(std::string_view name) const {
 bool Fields::boolean(std::string_view name) const {
   const json& value = any(name);
   if (!value.is_boolean()) {
-    refuse(name, fmt::format("must be true or false, not {}", text_of_value(value)));
+    refuse(name, fmt::format("must be true or false, not {}", excerpt(value)));
   }
   return value.get<bool>();
 }
@@ -77,7 +76,7 @@ bool Fields::boolean(std::string_view name, bool otherwise) const {
 std::string Fields::text(std::string_view name) const {
   const json& value = any(name);
   if (!value.is_string()) {
-    refuse(name, fmt::format("must be a string, not {}", text_of_value(value)));
+    refuse(name, fmt::format("must be a string, not {}", excerpt(value)));
   }
   return value.get<std::string>();
 }
@@ -90,7 +89,7 @@ char32_t Fields::character(std::string_view name) const {
   const std::string value = text(name);
   const std::size_t bytes = valid_utf8_at(value, 0);
   if (bytes == 0 || bytes != value.size()) {
-    refuse(name, fmt::format("must be one character, not {}", text_of_value(any(name))));
+    refuse(name, fmt::format("must be one character, not {}", excerpt(any(name))));
   }
   return code_point_at(value, 0).value;
 }
@@ -100,7 +99,7 @@ std::int64_t Fields::whole_number(std::string_view name) const {
   const bool fits = value.is_number_unsigned() &&
                     value.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max();
   if (!fits) {
-    refuse(name, fmt::format("must be a whole number from 0 on, not {}", text_of_value(value)));
+    refuse(name, fmt::format("must be a whole number from 0 on, not {}", excerpt(value)));
   }
   return value.get<std::int64_t>();
 }
@@ -112,21 +111,19 @@ std::int64_t Fields::whole_number(std::string_view name, std::int64_t otherwise)
 const json& Fields::object(std::string_view name) const {
   const json& value = any(name);
   if (!value.is_object()) {
-    refuse(name, fmt::format("must be an object, not {}", text_of_value(value)));
+    refuse(name, fmt::format("must be an object, not {}", excerpt(value)));
   }
   return value;
 }
 
 const json& Fields::array(std::string_view name) const {
   const json& value = any(name);
-  if (!value.is_array())
-    refuse(name, fmt::format("must be a list, not {}", text_of_value(value)));
+  if (!value.is_array()) refuse(name, fmt::format("must be a list, not {}", excerpt(value)));
   return value;
 }
 
 std::string type_of(const json& spec, const std::string& where) {
-  TRM_REQUIRE(spec.is_object(), "{}: an object is needed instead of {}", where,
-              text_of_value(spec));
+  TRM_REQUIRE(spec.is_object(), "{}: an object is needed instead of {}", where, excerpt(spec));
   const auto it = spec.find("type");
   TRM_REQUIRE(it != spec.end() && it->is_string(), "{}: the field \"type\" is missing", where);
   return it->get<std::string>();
