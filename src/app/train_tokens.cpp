@@ -9,16 +9,14 @@ namespace trireme {
 void TrainTokens::open() { data_ = open_samples(deck_, Part::train, DocumentCheck::none); }
 
 std::string TrainTokens::text() const {
-  if (deck_.model.is_perceptron()) {
-    return fmt::format("{} images; {} iterations are {:.2f} epochs", data_->samples_per_epoch(),
-                       deck_.train_iters,
-                       static_cast<double>(layout_.advance(0, deck_.train_iters)) /
-                           static_cast<double>(data_->samples_per_epoch()));
-  }
-  return fmt::format("{} tokens, {} samples an epoch; {} iterations are {:.2f} epochs",
-                     data_->tokens(), data_->samples_per_epoch(), deck_.train_iters,
-                     static_cast<double>(layout_.advance(0, deck_.train_iters)) /
-                         static_cast<double>(data_->samples_per_epoch()));
+  const std::int64_t epoch = data_->samples_per_epoch();
+  const std::string size =
+      deck_.model.is_perceptron()
+          ? fmt::format("{} images", epoch)
+          : fmt::format("{} tokens, {} samples an epoch", data_->tokens(), epoch);
+  return fmt::format(
+      "{}; {} iterations are {:.2f} epochs", size, deck_.train_iters,
+      static_cast<double>(layout_.advance(0, deck_.train_iters)) / static_cast<double>(epoch));
 }
 
 void TrainTokens::start(std::int64_t samples) {

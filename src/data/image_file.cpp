@@ -3,7 +3,8 @@
 #include "image_file.hpp"
 
 #include <algorithm>
-#include <filesystem>
+#include <fstream>
+#include <string_view>
 
 #include "trireme/core/error.hpp"
 #include "trireme/h5/checksum.hpp"
@@ -37,8 +38,12 @@ std::vector<std::int32_t> read_labels(const h5::File& file, std::int64_t images)
 }  // namespace
 
 bool is_image_file(const std::string& path) {
-  std::error_code code;
-  if (!std::filesystem::is_regular_file(path, code)) return false;
+  // A token file begins with its seal, which must be checked before HDF5 reads the file.
+  constexpr std::string_view kHdf5 = "\x89HDF\r\n\x1a\n";
+  std::string start(kHdf5.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(start.data(), static_cast<std::streamsize>(start.size()))) return false;
+  if (start != kHdf5) return false;
   bool found = false;
   return !failure_of([&] { found = h5::File(path, h5::Mode::read).has_dataset("images"); }) &&
          found;

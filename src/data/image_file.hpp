@@ -12,7 +12,7 @@
 
 namespace trireme {
 
-/// Whether the path leads to an HDF5 file with /images.
+/// Whether the path leads to an HDF5 file with /images, and nothing before HDF5's own bytes.
 [[nodiscard]] bool is_image_file(const std::string& path);
 
 /// An image is a document: its bytes in row-major order, and its class as the last number. The

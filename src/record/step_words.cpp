@@ -6,6 +6,8 @@
 
 namespace trireme {
 
+std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
+
 std::string growth_words(const StepRecord& step) {
   std::string words;
   if (step.batch > 0) words += fmt::format(" | batch {}", step.batch);
@@ -39,8 +41,11 @@ std::string evaluation_words(const EvaluationRecord& e) {
 
 std::string evaluation_fields(const EvaluationRecord& e) {
   std::string fields;
-  if (e.accuracy >= 0) fields += fmt::format(R"(, "accuracy": {})", e.accuracy);
-  if (e.bits_per_byte > 0) fields += fmt::format(R"(, "bits_per_byte": {})", e.bits_per_byte);
+  const auto add = [&](bool known, const char* name, double value) {
+    if (known) fields += fmt::format(R"(, "{}": {})", name, json_number(value));
+  };
+  add(e.accuracy >= 0, "accuracy", e.accuracy);
+  add(e.bits_per_byte > 0, "bits_per_byte", e.bits_per_byte);
   return fields;
 }
 

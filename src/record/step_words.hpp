@@ -9,6 +9,9 @@
 
 namespace trireme {
 
+/// JSON has no NaN and no infinity: these are null.
+[[nodiscard]] std::string json_number(double x);
+
 /// Parts of a line for people, each behind " | "; empty for a step like all others.
 [[nodiscard]] std::string growth_words(const StepRecord& step);
 /// These parts as fields of a JSON object, each behind a comma.

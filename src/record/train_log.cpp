@@ -20,9 +20,6 @@ namespace trireme {
 
 namespace {
 
-/// JSON has no NaN and no infinity.
-std::string json_number(double x) { return std::isfinite(x) ? fmt::format("{}", x) : "null"; }
-
 /// A text that printable() gave, in JSON.
 std::string json_text(const std::string& text) {
   std::string quoted = "\"";
