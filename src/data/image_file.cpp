@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/regular_file.hpp"
 #include "trireme/h5/checksum.hpp"
 
 namespace trireme {
@@ -40,6 +41,7 @@ std::vector<std::int32_t> read_labels(const h5::File& file, std::int64_t images)
 bool is_image_file(const std::string& path) {
   // A token file begins with its seal, which must be checked before HDF5 reads the file.
   constexpr std::string_view kHdf5 = "\x89HDF\r\n\x1a\n";
+  if (!other_kind(path).empty()) return false;  // to open a named pipe would wait for ever
   std::string start(kHdf5.size(), '\0');
   std::ifstream file(path, std::ios::binary);
   if (!file.read(start.data(), static_cast<std::streamsize>(start.size()))) return false;

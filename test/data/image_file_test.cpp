@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include <sys/stat.h>
+
 #include <boost/test/unit_test.hpp>
 
 #include "../support/temporary_folder.hpp"
@@ -57,6 +59,8 @@ BOOST_AUTO_TEST_CASE(sealed_files_are_never_opened_to_look_for_images) {
   BOOST_TEST(!is_image_file(folder / "short.txt"));
   BOOST_TEST(!is_image_file(folder / "none"));
   BOOST_TEST(!is_image_file(folder / "."));
+  BOOST_REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  BOOST_TEST(!is_image_file(folder / "pipe"));  // a pipe without a writer is not waited for
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@ goes to FOLDER; what a good one leaves is removed.
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ from pathlib import Path
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30  # bytes, more than any script writes
 SKIPPED = 77
+
+
+def special_files(folder, names):
+    """Named pipes and sockets, which cannot be copied."""
+    modes = {name: os.lstat(os.path.join(folder, name)).st_mode for name in names}
+    return [name for name, mode in modes.items() if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)]
 
 
 def main():
@@ -30,7 +37,7 @@ def main():
     code = subprocess.run(command, env=environment, check=False).returncode
     if code not in (0, SKIPPED):
         if folder != kept:
-            shutil.copytree(folder, kept, symlinks=True)
+            shutil.copytree(folder, kept, symlinks=True, ignore=special_files)
         print(f"files: {kept}")
     if code == 0 or folder != kept:
         shutil.rmtree(folder, ignore_errors=True)
