@@ -3,7 +3,6 @@
 #include "../../src/data/image_file.hpp"
 
 #include <fstream>
-
 #include <sys/stat.h>
 
 #include <boost/test/unit_test.hpp>
