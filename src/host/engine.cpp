@@ -156,29 +156,6 @@ void warn_of_gpu_keys(const Deck& deck) {
 
 }  // namespace
 
-NodeProcessors node_processors(const MpiSession& mpi) {
-  const auto node = mpi.node();
-  auto mask = processor_mask();
-  const auto count = [&] { return std::ranges::count(mask, std::uint8_t{1}); };
-  const std::int64_t mine = count();
-  const std::int64_t claimed = node->reduce_count(mine, Reduction::sum);
-  node->all_reduce(View(mask.data(), DType::u8, Shape{static_cast<std::int64_t>(mask.size())}),
-                   Reduction::max);
-  // Bound ranks claim processors of their own; unbound ranks all claim the same processors.
-  const std::int64_t share = std::max<std::int64_t>(1, mine * count() / claimed);
-  return {static_cast<int>(count()), static_cast<int>(share)};
-}
-
-int threads_of_rank(int wanted, const NodeProcessors& processors) {
-  if (wanted > 0) return wanted;
-  if (const char* text = std::getenv("OMP_NUM_THREADS"); text != nullptr) {
-    int n = 0;
-    const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
-    if (error == std::errc() && n > 0) return n;
-  }
-  return processors.share;
-}
-
 Engine::Engine(const Deck& deck, const MpiSession& mpi)
     : Engine(deck, mpi, share_of_gpus(deck, mpi)) {}
 
@@ -191,8 +168,8 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       stream_(device_->make_stream()),
       kernels_(make_kernels(deck, *device_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
-      processors_(node_processors(mpi)),
-      threads_(threads_of_rank(deck.threads_per_rank, processors_)) {
+      cores_(node_cores(mpi)),
+      threads_(threads_of_rank(deck.threads_per_rank, cores_)) {
   set_cpu_threads(threads_);
   if (!gpu.use && mpi.world().rank() == 0) warn_of_gpu_keys(deck);
 }
