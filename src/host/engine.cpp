@@ -75,6 +75,9 @@ std::string nccl_trouble_of_all(Communicator& world) {
 std::string choose_communication(const Deck& deck, const GpuShare& gpu, Communicator& world) {
   using Communication = Deck::Communication;
   std::string reason;
+  if (world.size() == 1 && deck.communication == Communication::automatic) {
+    return "staged, as there is one rank";
+  }
   if (gpu.shared) {
     reason = "ranks share GPUs, which NCCL refuses: start one rank for each GPU";
   } else if (deck.communication != Communication::staged) {
@@ -164,6 +167,7 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       gpu_id_(gpu.use ? cuda_device_id(gpu.index) : ""),
       gpu_memory_(gpu.use ? cuda_free_memory(gpu.index) : 0),
       communication_(gpu.use ? choose_communication(deck, gpu, mpi.world()) : ""),
+      automatic_communication_(deck.communication == Deck::Communication::automatic),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
       kernels_(make_kernels(deck, *device_, mpi.world())),
@@ -186,9 +190,23 @@ std::string Engine::describe() const {
 Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
   if (!on_gpu()) return {shape, world};
   auto all = world.split(0, world.rank());
-  auto arrays = communication_ == kNccl
-                    ? make_nccl_communicator(std::move(all), *device_, *stream_)
-                    : make_staged_communicator(std::move(all), *device_, *stream_);
+  if (communication_ != kNccl) {
+    auto arrays = make_staged_communicator(std::move(all), *device_, *stream_);
+    return {shape, world, std::move(arrays)};
+  }
+  std::unique_ptr<Communicator> arrays;
+  const auto failure =
+      failure_of([&] { arrays = make_nccl_communicator(std::move(all), *device_, *stream_); });
+  if (failure && automatic_communication_) {
+    log::warn("NCCL does not start ({}): ranks communicate through host memory",
+              failure->what());
+  }
+  const bool none = world.reduce_count(failure ? 1 : 0, Reduction::max) != 0;
+  if (none && !automatic_communication_) world.agree(failure);
+  if (none) {
+    communication_ = "staged through host memory, as NCCL does not start";
+    arrays = make_staged_communicator(world.split(0, world.rank()), *device_, *stream_);
+  }
   return {shape, world, std::move(arrays)};
 }
 

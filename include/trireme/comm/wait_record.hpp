@@ -21,9 +21,9 @@ struct NamedRanks {
 struct Wait {
   std::string operation;    ///< "all_reduce"
   NamedRanks group;         ///< an empty name: no group, such as a GPU's work
-  std::int64_t number = 0;  ///< of the group's collectives, from 1; 0: no collective
+  std::int64_t number = 0;  ///< among the group's collectives, from 1; 0: no collective
   int peer = -1;            ///< the other rank of a message in the job; −1: no message
-  double since = 0;         ///< by now()
+  double since = 0;         ///< seconds of now()
 };
 
 /// From now on the waits of the calling thread are recorded, and of no other thread.

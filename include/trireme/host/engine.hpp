@@ -41,7 +41,8 @@ class Engine {
   [[nodiscard]] std::size_t gpu_memory() const { return gpu_memory_; }
   /// The device in words: "cpu: 2 threads, OpenBLAS SkylakeX".
   [[nodiscard]] std::string describe() const;
-  /// The communicators of this run's mesh, for arrays on the device. Collective over `world`.
+  /// The communicators of this run's mesh, for arrays on the device. Where NCCL was chosen here
+  /// and does not start, host memory takes its place, with a warning. Collective over `world`.
   [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
   /// The clock by which the phases of steps are measured.
   [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
@@ -58,7 +59,9 @@ class Engine {
   DType compute_type_;
   std::string gpu_id_;
   std::size_t gpu_memory_;
-  std::string communication_;  ///< how GPUs communicate, in words
+  /// How GPUs communicate, in words. mesh() may find that NCCL does not start.
+  mutable std::string communication_;
+  bool automatic_communication_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Kernels> kernels_;

@@ -19,13 +19,13 @@ namespace trireme {
 /// What a rank wrote down when a wait of any rank had lasted too long.
 struct WaitNote {
   std::string host;
-  std::optional<Wait> wait;  ///< nothing: the rank computes. `since` is not kept
+  std::optional<Wait> wait;  ///< empty while the rank computes. `since` is not kept
   double seconds = 0;        ///< for which the wait has lasted
   bool late = false;         ///< whether this is longer than allowed
 };
 
 [[nodiscard]] std::string to_text(const WaitNote& note);
-/// Nothing if the text is no whole note.
+/// Returns nothing if the text is no whole note.
 [[nodiscard]] std::optional<WaitNote> wait_note_of(const std::string& text);
 
 /// Lines that name each operation which a late rank waits in, the ranks that came and those
