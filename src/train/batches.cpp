@@ -6,6 +6,30 @@
 
 namespace trireme {
 
+namespace {
+
+/// Writes where the document of each of `seq` tokens begins.
+void put_first_keys(const std::int32_t* sample, std::int64_t seq, std::int32_t end_of_document,
+                    std::int32_t* to) {
+  std::int32_t begin = 0;
+  for (std::int32_t i = 0; i < seq; ++i) {
+    to[i] = begin;
+    if (id_of(sample[i]) == end_of_document) begin = i + 1;
+  }
+}
+
+/// Writes the place after the document of each of `seq` tokens.
+void put_end_keys(const std::int32_t* sample, std::int64_t seq, std::int32_t end_of_document,
+                  std::int32_t* to) {
+  auto end = static_cast<std::int32_t>(seq);
+  for (std::int32_t i = end; i-- > 0;) {
+    if (id_of(sample[i]) == end_of_document) end = i + 1;
+    to[i] = end;
+  }
+}
+
+}  // namespace
+
 BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
     : count_(deck.gradient_accumulation_steps),
       size_(deck.train_micro_batch_size_per_gpu),
@@ -71,18 +95,10 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
                    [](std::int32_t stored) { return std::max(stored, -1); });
   };
   const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::int32_t begin = 0;
-    for (std::int32_t i = 0; i < seq; ++i) {
-      to[i] = begin;
-      if (id_of(sample[i]) == end_of_document_) begin = i + 1;
-    }
+    put_first_keys(sample, seq, end_of_document_, to);
   };
   const auto end_keys = [&](const std::int32_t* sample, std::int32_t* to) {
-    auto end = static_cast<std::int32_t>(seq);
-    for (std::int32_t i = end; i-- > 0;) {
-      if (id_of(sample[i]) == end_of_document_) end = i + 1;
-      to[i] = end;
-    }
+    put_end_keys(sample, seq, end_of_document_, to);
   };
   const auto positions = [&](const std::int32_t* sample, std::int32_t* to) {
     first_keys(sample, to);
