@@ -44,7 +44,8 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
       static_cast<const T*>(a.dout) + (place.row + first) * a.dout_stride + out_column,
       a.dout_stride, a.seq - first, a.head_dim);
   const KeyBounds bounds(a, place);
-  const int begin = bounds.first_tile(first, kColumns);
+  const int last = bounds.keys_end(first, Tiling::kRows);
+  const int begin = bounds.first_tile(first, kColumns, last);
   load(begin);
 
   BackwardRows<T, Tiling, kDrop> rows(a, bounds, first);
@@ -55,7 +56,6 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
     rows.statistics[m][1] = statistics_of(a, head, lane_row + 16 * m + 8);
   }
   const DropoutDraw draw(a, place, in_group);
-  const int last = bounds.keys_end(first, Tiling::kRows);
   for (int key = begin; key < last; key += kColumns) {
     cp_async_wait<0>();
     __syncthreads();  // this tile has arrived, and the previous one is free

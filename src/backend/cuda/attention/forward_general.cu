@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   const KeyBounds bounds(a, place);
   const GeneralScores scores(a, place, head);
   const int end = bounds.keys_end(first, kTile);
-  for (int key = bounds.first_tile(first, kTile); key < end; key += kTile) {
+  for (int key = bounds.first_tile(first, kTile, end); key < end; key += kTile) {
     __syncthreads();  // from here on, the previous tile may be overwritten
     const T* from = keys + key * a.qkv_stride;
     load_general<Tiling>(tiles.tile[1], from, a.qkv_stride, a.seq - key, a.head_dim);

@@ -184,7 +184,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
                                           a.seq - key, a.head_dim);
     cp_async_commit();
   };
-  const int begin = bounds.first_tile(first, kKeys);
+  const int begin = bounds.first_tile(first, kKeys, last);
   load(keys, key_from, begin);
   for (int key = begin; key < last; key += kKeys) {
     cp_async_wait<0>();
