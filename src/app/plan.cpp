@@ -104,7 +104,7 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
 
 /// What the model needs once it is trained. `trireme generate --batch` sets the sequences.
 void print_generation(const Deck& deck, const RunPlan& run) {
-  if (deck.model.is_perceptron() || deck.model.bidirectional_attention) return;
+  if (deck.model.is_perceptron()) return;
   const auto most = [&](std::int64_t StagePlan::*member) {
     return std::ranges::max(run.stages, {}, member).*member;
   };
