@@ -61,12 +61,17 @@ std::vector<ModelTensors> parts_of(const ModelConfig& config) {
     parts.push_back({"output layer", 1, rows_of(config, UnitKind::head)});
     return parts;
   }
-  return {{"embedding", 1, rows_of(config, UnitKind::embedding)},
-          {fmt::format("{} layers", config.num_layers), config.num_layers,
-           rows_of(config, UnitKind::layer)},
-          {"final norm", 1, rows_of(config, UnitKind::norm)},
-          {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
-           rows_of(config, UnitKind::head)}};
+  parts = {{"embedding", 1, rows_of(config, UnitKind::embedding)},
+           {fmt::format("{} layers", config.num_layers), config.num_layers,
+            rows_of(config, UnitKind::layer)}};
+  if (config.has_final_norm()) {
+    parts.push_back({config.output_transform ? "output transform" : "final norm", 1,
+                     rows_of(config, UnitKind::norm)});
+  }
+  parts.push_back(
+      {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
+       rows_of(config, UnitKind::head)});
+  return parts;
 }
 
 }  // namespace

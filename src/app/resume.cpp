@@ -64,7 +64,12 @@ constexpr auto kModel = {"mlp_sizes",
                          "output_logit_softcap",
                          "embedding_scale",
                          "use_bias_in_qkv",
-                         "use_bias_in_output"};
+                         "use_bias_in_output",
+                         "position_offset",
+                         "type_vocab_size",
+                         "embedding_norm",
+                         "bidirectional_attention",
+                         "output_transform"};
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {

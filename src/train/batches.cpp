@@ -6,6 +6,30 @@
 
 namespace trireme {
 
+namespace {
+
+/// Writes where the document of each of `seq` tokens begins.
+void put_first_keys(const std::int32_t* sample, std::int64_t seq, std::int32_t end_of_document,
+                    std::int32_t* to) {
+  std::int32_t begin = 0;
+  for (std::int32_t i = 0; i < seq; ++i) {
+    to[i] = begin;
+    if (id_of(sample[i]) == end_of_document) begin = i + 1;
+  }
+}
+
+/// Writes the place after the document of each of `seq` tokens.
+void put_end_keys(const std::int32_t* sample, std::int64_t seq, std::int32_t end_of_document,
+                  std::int32_t* to) {
+  auto end = static_cast<std::int32_t>(seq);
+  for (std::int32_t i = end; i-- > 0;) {
+    if (id_of(sample[i]) == end_of_document) end = i + 1;
+    to[i] = end;
+  }
+}
+
+}  // namespace
+
 BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
     : count_(deck.gradient_accumulation_steps),
       size_(deck.train_micro_batch_size_per_gpu),
@@ -21,11 +45,12 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       last_(mesh.last_stage()),
       reset_positions_(deck.model.reset_position_ids),
       reset_attention_(deck.model.reset_attention_mask),
+      ends_attention_(reset_attention_ && deck.model.bidirectional_attention),
       end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
 
 std::int64_t BatchLayout::uploaded() const {
   return (first_ ? inputs_ : 0) + (last_ ? seq_ : 0) + (reset_positions_ ? seq_ : 0) +
-         (reset_attention_ ? seq_ : 0);
+         (reset_attention_ ? seq_ : 0) + (ends_attention_ ? seq_ : 0);
 }
 
 StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
@@ -70,11 +95,10 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
                    [](std::int32_t stored) { return std::max(stored, -1); });
   };
   const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::int32_t begin = 0;
-    for (std::int32_t i = 0; i < seq; ++i) {
-      to[i] = begin;
-      if (id_of(sample[i]) == end_of_document_) begin = i + 1;
-    }
+    put_first_keys(sample, seq, end_of_document_, to);
+  };
+  const auto end_keys = [&](const std::int32_t* sample, std::int32_t* to) {
+    put_end_keys(sample, seq, end_of_document_, to);
   };
   const auto positions = [&](const std::int32_t* sample, std::int32_t* to) {
     first_keys(sample, to);
@@ -97,6 +121,7 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
     if (last_) mb.targets = upload(sample, seq, targets);
     if (reset_positions_) mb.positions = upload(sample, seq, positions);
     if (reset_attention_) mb.first_keys = upload(sample, seq, first_keys);
+    if (ends_attention_) mb.end_keys = upload(sample, seq, end_keys);
     batches.push_back(std::move(mb));
   }
   if (needs_tokens()) uploads.submit();

@@ -13,8 +13,9 @@ namespace trireme {
 enum class PositionEmbedding : std::uint8_t { learned, rotary, none, alibi };
 /// Norms of queries and keys before rotary embedding: of each head, or of a token's whole row.
 enum class QkNorm : std::uint8_t { none, head, row };
-/// Where a sublayer's norms stand: x + f(norm(x)), x + norm(f(x)), or x + norm(f(norm(x))).
-enum class NormPlacement : std::uint8_t { before, after, both };
+/// Where a sublayer's norms stand: x + f(norm(x)), x + norm(f(x)), x + norm(f(norm(x))), or
+/// norm(x + f(x)).
+enum class NormPlacement : std::uint8_t { before, after, both, after_sum };
 enum class InitMethod : std::uint8_t {
   normal,
   scaled_normal,
@@ -79,6 +80,10 @@ struct ModelConfig {
   bool layernorm_1p = false;  ///< norms multiply by 1 + weight
   QkNorm qk_norm = QkNorm::none;
   PositionEmbedding pos_emb = PositionEmbedding::learned;
+  std::int64_t position_offset = 0;  ///< row of a learned table that the first position takes
+  std::int64_t type_vocab_size = 0;  ///< types of tokens with an embedding; 0: none
+  bool embedding_norm = false;       ///< a norm of the embeddings' sum
+  bool bidirectional_attention = false;  ///< queries attend to later keys, too
   double rotary_pct = 1.0;
   double rotary_emb_base = 10000;
   double rotary_emb_local_base = 0;  ///< base under a sliding window, unscaled; 0: as elsewhere
@@ -99,6 +104,7 @@ struct ModelConfig {
   bool use_bias_in_attn_linear = true;  ///< attention's output matrix
   bool use_bias_in_qkv = true;          ///< the matrix of queries, keys and values
   bool use_bias_in_output = false;      ///< the output matrix
+  bool output_transform = false;        ///< norm(activation(dense(x))) before that matrix
   bool use_bias_in_mlp = true;
 
   bool reset_position_ids = false;    ///< positions count from each document's beginning
@@ -148,6 +154,10 @@ struct ModelConfig {
   /// Width of the activation's output: half the up-projection if gated.
   [[nodiscard]] std::int64_t mlp_inner() const {
     return gated(activation) ? intermediate_size / 2 : intermediate_size;
+  }
+  /// Whether a unit stands between the last layer and the head: a norm or output_transform.
+  [[nodiscard]] bool has_final_norm() const {
+    return !is_perceptron() && (output_transform || norm_placement != NormPlacement::after_sum);
   }
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

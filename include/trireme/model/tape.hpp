@@ -29,9 +29,16 @@ struct MicroBatch {
   Tensor targets;        ///< int32 [batch·seq]; below 0: doesn't count; last part only
   /// int32 [batch·seq]: each token's position in its document. Empty: its place in the sample.
   Tensor positions;
+  /// int32 [batch·seq]: each token's type, below type_vocab_size; first part only. Empty: 0.
+  Tensor token_types;
   /// int32 [batch·seq]: the place in the sample at which each token's document begins, and so
   /// the first key of its query. Empty: 0.
   Tensor first_keys;
+  /// int32 [batch·seq]: the place after the last key of each token's query. Neither this place
+  /// nor that of first_keys decreases within a sample. A token without any key, such as one of
+  /// padding, has zeros for attention's result. Empty: the place after the query itself, or
+  /// seq with bidirectional attention.
+  Tensor end_keys;
   /// Keys and values of earlier tokens (kv_cache.hpp). Null: attention sees the rows alone.
   const CachePass* cache = nullptr;
   /// fp64 [3]: Σ token losses and Σ auxiliary losses, and the number of targets that the first

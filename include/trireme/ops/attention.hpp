@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Causal softmax attention on the fused qkv array, and rotary position embedding of its q and
-// k. O = softmax(scores + causal mask) V, by tiles with an online softmax: memory is O(s·d)
-// per head (FlashAttention-2, Dao, arXiv 2307.08691). Rotary embedding: Su et al., arXiv
-// 2104.09864, half-split form. Attention may end at documents: a query then attends to keys of
-// its own document alone.
+// Softmax attention on the fused qkv array, and rotary position embedding of its q and k. O =
+// softmax(scores + mask) V, by tiles with an online softmax: memory is O(s·d) per head
+// (FlashAttention-2, Dao, arXiv 2307.08691). Rotary embedding: Su et al., arXiv 2104.09864,
+// half-split form. The mask is causal, or each query sees all keys. Attention may end at
+// documents: a query then attends to keys of its own document alone.
 #pragma once
 
 #include <vector>
@@ -44,9 +44,12 @@ struct AttentionForward {
   AttentionShape shape;
   ScoreRule scores = {};
   Dropout dropout = {};
-  /// int32 [batch·seq]: the first key of its sequence that each query attends to, never after
-  /// the query, and never before that of the query before. Empty: 0.
+  /// int32 [batch·seq]: the first key of its sequence that each query attends to, never before
+  /// that of the query before. Empty: 0.
   ConstView first_keys = {};
+  /// int32 [batch·seq]: the place after the last key, likewise. A causal mask may end before.
+  /// Empty: seq. A query without any key has zeros in out, and 0 in lse.
+  ConstView end_keys = {};
   ConstView qkv;  ///< [batch·seq, row_width]
   View out;       ///< [batch·seq, heads·head_dim]
   View lse;       ///< [batch, heads, seq], in accumulator_type: log Σ exp of the scores
@@ -58,6 +61,7 @@ struct AttentionBackward {
   ScoreRule scores = {};      ///< forward's
   Dropout dropout = {};       ///< forward's
   ConstView first_keys = {};  ///< forward's
+  ConstView end_keys = {};    ///< forward's
   ConstView dout;             ///< out's shape
   ConstView qkv;              ///< forward's, as are out and lse
   ConstView out;

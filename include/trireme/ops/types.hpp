@@ -54,12 +54,14 @@ struct AttentionShape {
 };
 
 /// How attention turns the product q·k of query i and key j into a score: scale · q·k, then
-/// c · tanh(score / c), then + slope · (j − i). Query i attends to keys i − window + 1 … i.
+/// c · tanh(score / c), then + slope · (j − i). A causal query i attends to keys
+/// i − window + 1 … i, and another one to all.
 struct ScoreRule {
   double scale = 0;              ///< 0: 1 / √head_dim
   double softcap = 0;            ///< c; 0: none
   std::int64_t window = 0;       ///< 0: all keys
   std::int64_t alibi_heads = 0;  ///< ALiBi's slopes are those of this many heads; 0: none
+  bool causal = true;            ///< without it, window and slopes are 0
   friend bool operator==(const ScoreRule&, const ScoreRule&) = default;
 };
 

@@ -108,6 +108,7 @@ class BatchLayout {
   bool last_;
   bool reset_positions_;
   bool reset_attention_;
+  bool ends_attention_;  ///< after a document, too
   std::int32_t end_of_document_;
 };
 
