@@ -65,7 +65,10 @@ std::vector<ModelTensors> parts_of(const ModelConfig& config) {
           {fmt::format("{} layers", config.num_layers), config.num_layers,
            rows_of(config, UnitKind::layer)},
           {"final norm", 1, rows_of(config, UnitKind::norm)},
-          {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
+          {config.task == Task::sequence_classification ? "classifier"
+           : config.ties_output()                       ? "output layer, tied to the embedding"
+                                                        : "output layer",
+           1,
            rows_of(config, UnitKind::head)}};
 }
 

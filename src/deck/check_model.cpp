@@ -78,7 +78,7 @@ void deck::check_model(const ModelConfig& model) {
   check_heads(model);
   check_norms(model);
   check_positions(model);
-  TRM_REQUIRE(!model.use_bias_in_output || model.no_weight_tying,
+  TRM_REQUIRE(!model.use_bias_in_output || !model.ties_output(),
               "use_bias_in_output: true needs no_weight_tying: true: an output matrix of its "
               "own");
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "sample_rows.hpp"
+
 namespace trireme {
 
 BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
@@ -12,8 +14,8 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       dp_(mesh.shape.dp),
       dp_index_(mesh.at.dp),
       seq_(deck.model.seq_length),
-      inputs_(deck.model.sample_inputs()),
-      first_target_(deck.model.is_perceptron() ? inputs_ : 1),
+      task_(deck.model.task),
+      layout_(deck.model.sample()),
       ramp_(batch_ramp(deck)),
       curriculum_(deck.curriculum),
       layer_drop_(deck.layer_drop),
@@ -21,11 +23,17 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       last_(mesh.last_stage()),
       reset_positions_(deck.model.reset_position_ids),
       reset_attention_(deck.model.reset_attention_mask),
+      masks_padding_(deck.model.bidirectional_attention && task_ != Task::language_model),
+      reads_last_(deck.model.classifier_row == ClassifierRow::last ||
+                  (deck.model.classifier_row == ClassifierRow::by_attention &&
+                   !deck.model.bidirectional_attention)),
       end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
 
 std::int64_t BatchLayout::uploaded() const {
-  return (first_ ? inputs_ : 0) + (last_ ? seq_ : 0) + (reset_positions_ ? seq_ : 0) +
-         (reset_attention_ ? seq_ : 0);
+  const std::int64_t spans =
+      masks_padding_ ? 2 * seq_ : reset_attention_ ? seq_ : std::int64_t{0};
+  return (first_ ? layout_.inputs : 0) + (last_ ? layout_.targets : 0) +
+         (reset_positions_ ? seq_ : 0) + spans + (chooses_rows() ? 1 : 0);
 }
 
 StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
@@ -47,56 +55,64 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
                                                    std::uint64_t first,
                                                    const std::vector<std::int32_t>& tokens,
                                                    const StepShape& shape) const {
-  const std::int64_t seq = shape.seq;
-  const std::int64_t inputs_used = seq_ == inputs_ ? seq : inputs_;
+  const std::int64_t numbers = layout_.numbers();
   TRM_CHECK(!needs_tokens() || static_cast<std::int64_t>(tokens.size()) ==
-                                   shape.micro_batches * size_ * (inputs_ + 1),
+                                   shape.micro_batches * size_ * numbers,
             "a step cannot take {} tokens", tokens.size());
   std::int32_t* host = needs_tokens() ? uploads.room(uploaded() * count_ * size_) : nullptr;
   /// Uploads f(sample, to) of each sample of a micro-batch, `each` numbers a sample.
   const auto upload = [&](const std::int32_t* sample, std::int64_t each, const auto& f) {
     const std::int64_t n = size_ * each;
     Tensor t = ex.make(DType::i32, Shape{n});
-    for (std::int64_t b = 0; b < size_; ++b, sample += inputs_ + 1) f(sample, host + b * each);
+    for (std::int64_t b = 0; b < size_; ++b, sample += numbers) f(sample, host + b * each);
     ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
     host += n;
     return t;
   };
-  const auto inputs = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample, sample + inputs_used, to, id_of);
-  };
-  const auto targets = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample + first_target_, sample + first_target_ + seq, to,
-                   [](std::int32_t stored) { return std::max(stored, -1); });
-  };
-  const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::int32_t begin = 0;
-    for (std::int32_t i = 0; i < seq; ++i) {
-      to[i] = begin;
-      if (id_of(sample[i]) == end_of_document_) begin = i + 1;
-    }
-  };
-  const auto positions = [&](const std::int32_t* sample, std::int32_t* to) {
-    first_keys(sample, to);
-    for (std::int32_t i = 0; i < seq; ++i) to[i] = i - to[i];
-  };
+  const SampleRows rows{.layout = layout_,
+                        .seq = shape.seq,
+                        .end_of_document = reset_attention_ ? end_of_document_ : -1,
+                        .padded = task_ != Task::language_model};
+  SampleRows places = rows;
+  places.end_of_document = end_of_document_;
+  places.padded = false;
   std::vector<MicroBatch> batches;
   const Tensor loss_sum = ex.zeros(DType::f64, Shape{3});
   for (const SampleRun& run : runs(first, shape.micro_batches)) {
     MicroBatch mb;
     mb.batch = size_;
-    mb.seq = seq;
+    mb.seq = shape.seq;
+    mb.sample_targets = rows.targets_used();
     mb.first_sample = run.first;
     mb.training = shape.training;
     mb.layer_keep = shape.layer_keep;
-    mb.loss_weight = 1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ * seq);
+    mb.loss_weight = 1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ *
+                                               mb.sample_targets);
     mb.loss_sum = loss_sum;
     const auto* sample =
-        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (inputs_ + 1);
-    if (first_) mb.tokens = upload(sample, inputs_used, inputs);
-    if (last_) mb.targets = upload(sample, seq, targets);
-    if (reset_positions_) mb.positions = upload(sample, seq, positions);
-    if (reset_attention_) mb.first_keys = upload(sample, seq, first_keys);
+        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * numbers;
+    using Row = const std::int32_t*;
+    using To = std::int32_t*;
+    const auto of = [](const SampleRows& from, auto member) {
+      return [&from, member](Row row, To to) { (from.*member)(row, to); };
+    };
+    if (first_) mb.tokens = upload(sample, rows.inputs_used(), of(rows, &SampleRows::inputs));
+    if (last_) mb.targets = upload(sample, rows.targets_used(), of(rows, &SampleRows::targets));
+    if (reset_positions_) {
+      mb.positions = upload(sample, mb.seq, of(places, &SampleRows::positions));
+    }
+    if (reset_attention_ || masks_padding_) {
+      mb.first_keys = upload(sample, mb.seq, of(rows, &SampleRows::first_keys));
+    }
+    if (masks_padding_) mb.end_keys = upload(sample, mb.seq, of(rows, &SampleRows::end_keys));
+    if (chooses_rows()) {
+      std::int64_t begin = 0;
+      mb.classifier_rows = upload(sample, 1, [&](Row row, To to) {
+        const std::int64_t last = std::max<std::int64_t>(rows.real(row), 1) - 1;
+        *to = static_cast<std::int32_t>(begin + (reads_last_ ? last : 0));
+        begin += mb.seq;
+      });
+    }
     batches.push_back(std::move(mb));
   }
   if (needs_tokens()) uploads.submit();
@@ -132,10 +148,10 @@ void TokenUploads::submit() {
 
 double BatchLayout::text_bytes(const std::vector<std::int32_t>& tokens,
                                std::span<const std::uint16_t> of_ids) const {
-  if (of_ids.empty()) return 0;
+  if (of_ids.empty() || task_ != Task::language_model) return 0;
   double bytes = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const bool is_target = i % static_cast<std::size_t>(inputs_ + 1) != 0;
+    const bool is_target = i % static_cast<std::size_t>(layout_.numbers()) != 0;
     if (!is_target || tokens[i] < 0) continue;
     const auto id = static_cast<std::size_t>(tokens[i]);
     if (id < of_ids.size()) bytes += of_ids[id];

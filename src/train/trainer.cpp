@@ -92,7 +92,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
     check_graphs(deck, mesh.shape);
     executor_.use_graphs(mesh.shape.dp > 1);
   }
-  rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.seq_length);
+  rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.sample().targets);
   const auto failure = failure_of([&] { values_.initialize(deck.model, deck.seed); });
   if (ex.device.kind() != DeviceKind::dry) mesh.world->agree(failure);
   if (deck.ema.enabled) {
@@ -200,7 +200,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   result.lr = rate_of_step(deck_, iteration, result.consumed);
   const auto scope = clock_.scope(Phase::optimizer);
   StepRule rule = rule_;
-  rule.targets = static_cast<double>(result.samples * result.seq);
+  rule.targets = static_cast<double>(result.samples * layout_.targets_of(result.seq));
   use_betas(iteration, rule);
   if (optimizer_.own_gradients()) rule.clip = 0;  // each rank's own gradient is clipped
   if (window_gradient_) window_gradient_->add(iteration, rule, state_);
@@ -252,7 +252,8 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     const Outcome& outcome =
         outcomes_[(next_outcome_ + kMostQueued - queued_.size()) % kMostQueued];
     StepResult& result = queued_.front().result;
-    const auto targets = static_cast<double>(result.samples * result.seq);
+    const auto targets =
+        static_cast<double>(result.samples * layout_.targets_of(result.seq));
     const double weight = 1.0 / (outcome.state.counted > 0 ? outcome.state.counted : targets);
     result.loss = outcome.state.loss * weight;
     result.auxiliary_loss = outcome.state.auxiliary * weight;
@@ -294,48 +295,45 @@ void Trainer::require_updates() const {
 }
 
 std::optional<Trainer::Evaluated> Trainer::evaluated(
-    const std::vector<MicroBatch>& micro_batches, double bytes, double hits) const {
-  std::array<double, 6> sums{};  // loss_sum, ranks that gave up, bytes and hits
+    const std::vector<MicroBatch>& micro_batches, double bytes) const {
+  std::array<double, 5> sums{};  // loss_sum, ranks that gave up, and bytes
   if (mesh_.last_stage() && mesh_.at.tp == 0) {
     const View losses = micro_batches.front().loss_sum;
     ex_.device.copy_to_host(sums.data(), losses.raw(), losses.bytes(), ex_.stream);
     ex_.stream.synchronize();
     sums[4] = bytes;
-    sums[5] = hits;
   }
   sums[3] = executor_.gave_up() ? 1.0 : 0.0;
-  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{6}), Reduction::sum);
+  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{5}), Reduction::sum);
   if (sums[3] > 0) return std::nullopt;
   const double weight = micro_batches.front().loss_weight;
-  return Evaluated{sums[0] * weight, sums[2] / rule_.targets, sums[4], sums[5]};
+  return Evaluated{sums[0] * weight, sums[2] / rule_.targets, sums[4]};
 }
 
-void Trainer::keep_margins(std::vector<MicroBatch>& micro_batches) const {
-  if (!deck_.model.is_perceptron() || !mesh_.last_stage()) return;
+void Trainer::keep_class_logits(std::vector<MicroBatch>& micro_batches) const {
+  if (!classifies(deck_.model.task) || !mesh_.last_stage()) return;
   for (MicroBatch& mb : micro_batches) {
-    mb.margins = ex_.make(accumulator_type(deck_.types.compute), Shape{mb.rows()});
+    mb.class_logits = ex_.zeros(DType::f32, Shape{mb.batch, deck_.model.classes()});
   }
 }
 
-double Trainer::hits(const std::vector<MicroBatch>& micro_batches,
-                     const std::vector<std::int32_t>& samples) const {
-  double hits = 0;
-  std::size_t row = 0;
-  const auto stride = static_cast<std::size_t>(deck_.model.sample_inputs() + 1);
+void Trainer::count_classes(const std::vector<MicroBatch>& micro_batches,
+                            const std::vector<std::int32_t>& samples,
+                            ClassCounts& counts) const {
+  if (!mesh_.last_stage() || mesh_.at.tp != 0) return;  // other ranks of tp have equal logits
+  const auto stride = static_cast<std::size_t>(deck_.model.sample().numbers());
+  const auto classes = static_cast<std::size_t>(deck_.model.classes());
+  std::size_t sample = 0;
   for (const MicroBatch& mb : micro_batches) {
-    if (!mb.margins.defined()) continue;
-    const Tensor margins = ex_.make(DType::f32, Shape{mb.rows()});
-    ops::cast(ex_, mb.margins, margins);
-    std::vector<float> here(static_cast<std::size_t>(mb.rows()));
-    ex_.device.copy_to_host(here.data(), margins.view().raw(), margins.view().bytes(),
-                            ex_.stream);
+    std::vector<float> logits(static_cast<std::size_t>(mb.batch) * classes);
+    ex_.device.copy_to_host(logits.data(), mb.class_logits.view().raw(),
+                            mb.class_logits.view().bytes(), ex_.stream);
     ex_.stream.synchronize();
-    for (const float margin : here) {
-      const bool counts = samples[++row * stride - 1] >= 0;
-      if (counts && margin == 0) ++hits;
+    for (std::size_t row = 0; row < static_cast<std::size_t>(mb.batch); ++row) {
+      const std::int32_t target = samples[++sample * stride - 1];
+      counts.add(std::span(logits).subspan(row * classes, classes), std::max(target, -1));
     }
   }
-  return hits;
 }
 
 std::optional<Trainer::Evaluation> Trainer::evaluate(
@@ -364,6 +362,8 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
     const SampleSource* source, std::int64_t batches,
     std::span<const std::uint16_t> text_bytes) {
   Evaluated sum;
+  const bool has_classes = classifies(deck_.model.task);
+  ClassCounts counts(has_classes ? deck_.model.classes() : 0);
   for (std::int64_t i = 0; i < batches; ++i) {
     const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
     std::vector<std::int32_t> tokens;
@@ -373,12 +373,11 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
       tokens = read_samples(*source, layout_.runs(first, shape.micro_batches));
     }
     auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
-    keep_margins(micro_batches);
+    keep_class_logits(micro_batches);
     executor_.evaluate(micro_batches, {&zero_});
-    const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes),
-                                hits(micro_batches, tokens));
+    const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes));
     if (!part) return std::nullopt;
-    sum.hits += part->hits;
+    if (has_classes) count_classes(micro_batches, tokens, counts);
     sum.loss += part->loss;
     sum.counted += part->counted;
     sum.bytes += part->bytes;
@@ -390,10 +389,13 @@ std::optional<Trainer::Evaluation> Trainer::evaluate_values(
     throw error.set_everywhere();
   }
   const double bits = sum.loss * rule_.targets / std::numbers::ln2;
-  return Evaluation{
-      .loss = sum.loss / sum.counted,
-      .bits_per_byte = sum.bytes > 0 ? bits / sum.bytes : 0,
-      .accuracy = deck_.model.is_perceptron() ? sum.hits / (sum.counted * rule_.targets) : -1};
+  Evaluation found{.loss = sum.loss / sum.counted,
+                   .bits_per_byte = sum.bytes > 0 ? bits / sum.bytes : 0};
+  if (has_classes) {
+    counts.reduce(*mesh_.world);
+    found.classes = counts.scores();
+  }
+  return found;
 }
 
 }  // namespace trireme
