@@ -61,15 +61,20 @@ std::vector<ModelTensors> parts_of(const ModelConfig& config) {
     parts.push_back({"output layer", 1, rows_of(config, UnitKind::head)});
     return parts;
   }
-  return {{"embedding", 1, rows_of(config, UnitKind::embedding)},
-          {fmt::format("{} layers", config.num_layers), config.num_layers,
-           rows_of(config, UnitKind::layer)},
-          {"final norm", 1, rows_of(config, UnitKind::norm)},
-          {config.task == Task::sequence_classification ? "classifier"
-           : config.ties_output()                       ? "output layer, tied to the embedding"
-                                                        : "output layer",
-           1,
-           rows_of(config, UnitKind::head)}};
+  parts = {{"embedding", 1, rows_of(config, UnitKind::embedding)},
+           {fmt::format("{} layers", config.num_layers), config.num_layers,
+            rows_of(config, UnitKind::layer)}};
+  if (config.has_final_norm()) {
+    parts.push_back({config.transforms_output() ? "output transform" : "final norm", 1,
+                     rows_of(config, UnitKind::norm)});
+  }
+  parts.push_back(
+      {config.task == Task::sequence_classification ? "classifier"
+       : config.ties_output()                       ? "output layer, tied to the embedding"
+                                                    : "output layer",
+       1,
+       rows_of(config, UnitKind::head)});
+  return parts;
 }
 
 }  // namespace

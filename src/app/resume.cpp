@@ -64,7 +64,12 @@ constexpr auto kModel = {"mlp_sizes",
                          "output_logit_softcap",
                          "embedding_scale",
                          "use_bias_in_qkv",
-                         "use_bias_in_output"};
+                         "use_bias_in_output",
+                         "position_offset",
+                         "type_vocab_size",
+                         "embedding_norm",
+                         "bidirectional_attention",
+                         "output_transform"};
 
 /// Keys of the head, which a run with finetune may change.
 constexpr auto kTask = {"task", "num_labels", "classifier_pooling", "classifier_pooler"};

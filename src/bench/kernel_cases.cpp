@@ -109,7 +109,9 @@ void KernelCases::attention() {
   const std::int64_t out = rows_ * s.heads() * s.head_dim;
   const std::int64_t qkv = rows_ * s.row_width();
   const double lse = bytes(rows_ * s.heads(), sums_);
-  const double half = 0.5 * static_cast<double>(s.seq + 1) * static_cast<double>(out);
+  const double keys =
+      scores().causal ? 0.5 * static_cast<double>(s.seq + 1) : static_cast<double>(s.seq);
+  const double seen = keys * static_cast<double>(out);
   const Dropout drops = dropout(model_.attention_dropout);
   const auto arrays = [this, s, drops] {
     std::array<Tensor, 3> a = {random(rows_, s.row_width()),
@@ -123,7 +125,7 @@ void KernelCases::attention() {
                                  .lse = a[2]});
     return a;
   };
-  add("attention", "attention", layers_, 4 * half, bytes(qkv + out) + lse,
+  add("attention", "attention", layers_, 4 * seen, bytes(qkv + out) + lse,
       [this, s, drops, arrays]() -> Run {
         return [this, s, drops, a = arrays()] {
           ops::attention_forward(ex_, {.shape = s,
@@ -134,7 +136,7 @@ void KernelCases::attention() {
                                        .lse = a[2]});
         };
       });
-  add("attention", "attention, gradient", layers_, 10 * half, bytes(2 * qkv + 2 * out) + lse,
+  add("attention", "attention, gradient", layers_, 10 * seen, bytes(2 * qkv + 2 * out) + lse,
       [this, s, drops, arrays]() -> Run {
         const auto a = arrays();
         const Tensor dout = random(rows_, s.heads() * s.head_dim);

@@ -12,7 +12,8 @@ ScoreRule KernelCases::scores() const {
           .softcap = model_.attention_logit_softcap,
           .window = model_.window_of(0),
           .alibi_heads =
-              model_.pos_emb == PositionEmbedding::alibi ? model_.num_attention_heads : 0};
+              model_.pos_emb == PositionEmbedding::alibi ? model_.num_attention_heads : 0,
+          .causal = !model_.bidirectional_attention};
 }
 
 void KernelCases::qk_norms() {

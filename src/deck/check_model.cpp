@@ -38,6 +38,12 @@ void check_positions(const ModelConfig& m) {
   TRM_REQUIRE(m.max_position_embeddings >= m.seq_length,
               "max_position_embeddings {} is less than seq_length {}",
               m.max_position_embeddings, m.seq_length);
+  TRM_REQUIRE(m.position_offset == 0 || m.pos_emb == PositionEmbedding::learned,
+              "position_offset {} needs pos_emb: learned", m.position_offset);
+  TRM_REQUIRE(m.max_position_embeddings - m.position_offset >= m.seq_length,
+              "max_position_embeddings {} without the first {} rows, of position_offset, is "
+              "less than seq_length {}",
+              m.max_position_embeddings, m.position_offset, m.seq_length);
   TRM_REQUIRE(m.sliding_window_pattern != 1,
               "sliding_window_pattern: 1 leaves no layer with a window: leave out "
               "sliding_window_width, or use 0 to give every layer a window");
@@ -66,10 +72,28 @@ void check_norms(const ModelConfig& m) {
   TRM_REQUIRE(!m.gpt_j_tied || m.gpt_j_residual,
               "gpt_j_tied: true needs gpt_j_residual: true (one norm for two branches)");
   TRM_REQUIRE(m.norm_placement == NormPlacement::before || !m.gpt_j_residual,
-              "norm_placement after and both need gpt_j_residual: false: the norm of one "
-              "branch's result");
+              "norm_placement after, both and after_sum need gpt_j_residual: false: the norm "
+              "of one branch's result");
   TRM_REQUIRE(m.qk_norm != QkNorm::row || m.norm == Norm::rmsnorm,
               "use_qk_layernorm: row needs norm: rmsnorm; use_qk_layernorm: head takes both");
+}
+
+void check_encoder(const ModelConfig& m) {
+  if (m.bidirectional_attention) {
+    TRM_REQUIRE(m.sliding_window_width == 0,
+                "bidirectional_attention and sliding_window_width {} don't go together: a "
+                "window has no later tokens",
+                m.sliding_window_width);
+    TRM_REQUIRE(m.pos_emb != PositionEmbedding::alibi,
+                "bidirectional_attention and pos_emb: alibi don't go together: its slopes are "
+                "those of earlier tokens; use learned, rotary or none");
+  }
+  if (!m.output_transform) return;
+  TRM_REQUIRE(m.norm_placement == NormPlacement::after_sum,
+              "output_transform takes the place of the norm behind the layers: it needs "
+              "norm_placement: after_sum");
+  TRM_REQUIRE(!gated(m.activation),
+              "output_transform has no gate: use activation gelu, relu or silu");
 }
 
 }  // namespace
@@ -78,9 +102,7 @@ void deck::check_model(const ModelConfig& model) {
   check_heads(model);
   check_norms(model);
   check_positions(model);
-  TRM_REQUIRE(!model.use_bias_in_output || !model.ties_output(),
-              "use_bias_in_output: true needs no_weight_tying: true: an output matrix of its "
-              "own");
+  check_encoder(model);
 }
 
 }  // namespace trireme

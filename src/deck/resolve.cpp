@@ -77,6 +77,10 @@ void check_questions(const Deck& deck) {
   TRM_REQUIRE(!tasks || !deck.eval_tasks.empty(),
               "eval_tasks_iters {} needs eval_tasks, a list of YAML files",
               deck.eval_tasks_iters);
+  TRM_REQUIRE(!deck.model.bidirectional_attention,
+              "{} asks what comes next, which a model with bidirectional_attention sees: leave "
+              "it out",
+              samples ? "sample_interval" : "eval_tasks_iters");
   const char* const hinders = deck.zero.stage == 3               ? "zero_optimization.stage 3"
                               : deck.sequence_parallel           ? "sequence_parallel"
                               : deck.virtual_pipeline_chunks > 1 ? "virtual_pipeline_chunks"
@@ -85,6 +89,13 @@ void check_questions(const Deck& deck) {
   TRM_REQUIRE(hinders == nullptr, "{} does not work with {}: use `trireme {}` on checkpoints",
               samples ? "sample_interval" : "eval_tasks_iters", hinders,
               samples ? "generate" : "eval");
+}
+
+void check_encoder(const Deck& deck) {
+  TRM_REQUIRE(
+      !deck.layer_drop.enabled || deck.model.norm_placement != NormPlacement::after_sum,
+      "progressive_layer_drop and norm_placement: after_sum don't go together: the norm of a "
+      "sum would act in layers that are left out");
 }
 
 void check_pipeline(const Deck& deck) {
@@ -225,7 +236,9 @@ void check_checkpoints(const Deck& deck) {
 void deck::fill_open(DeckSettings& deck) {
   ModelConfig& m = deck.model;
   if (m.num_kv_heads == 0) m.num_kv_heads = m.num_attention_heads;
-  if (m.max_position_embeddings == 0) m.max_position_embeddings = m.seq_length;
+  if (m.max_position_embeddings == 0) {
+    m.max_position_embeddings = m.seq_length + m.position_offset;
+  }
   using Type = DeepSpeedSchedule::Type;
   ScheduleConfig& rate = deck.schedule;
   const bool by_samples = deck.train_samples > 0;
@@ -274,6 +287,7 @@ void resolve(Deck& deck, int world_size) {
     check_tensor_parallel(deck);
     check_pipeline(deck);
     check_questions(deck);
+    check_encoder(deck);
     check_run(deck);
     check_checkpoints(deck);
     deck::check_tuning(deck);

@@ -20,7 +20,7 @@ struct Derivation {
 
 constexpr Derivation kDerivations[] = {
     {"num_kv_heads", "", "= num_attention_heads"},
-    {"max_position_embeddings", "", "= seq_length"},
+    {"max_position_embeddings", "", "= seq_length + position_offset"},
     {"intermediate_size", "expansion_factor mlp_multiple_of", "= 4 × hidden_size"},
     {"use_bias_in_norms", "", "rmsnorm has no bias"},
     {"use_bias_in_qkv", "use_bias_in_attn_linear", "= use_bias_in_attn_linear"},

@@ -175,6 +175,8 @@ std::vector<PartCost> part_costs(const Deck& deck) {
         forward = 2.0 * static_cast<double>(unit.parameters) +
                   4.0 * static_cast<double>(m.attention_width()) * all_keys(m) /
                       static_cast<double>(m.num_layers);
+      } else if (unit.kind == UnitKind::norm && m.transforms_output()) {
+        forward = 2.0 * static_cast<double>(unit.parameters);
       } else if (unit.kind == UnitKind::head) {
         const double passes = 1 + (u > lowest ? 1 : 0) + trained[static_cast<std::size_t>(u)];
         cost.forward += 2.0 * passes * output_elements(m);

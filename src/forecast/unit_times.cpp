@@ -67,7 +67,7 @@ double visible_keys(const ModelConfig& m) {
   for (std::int64_t layer = 0; layer < m.num_layers; ++layer) {
     const std::int64_t window = m.window_of(layer);
     const double width = window > 0 ? std::min(static_cast<double>(window), seq) : seq;
-    sum += width - width * width / (2 * seq);
+    sum += m.bidirectional_attention ? width : width - width * width / (2 * seq);
   }
   return sum / static_cast<double>(m.num_layers);
 }
@@ -128,7 +128,10 @@ UnitWork head_forward(const Sizes& s, const UnitTraining& training) {
 }
 
 UnitWork norm(const Sizes& s) {
-  return {.memory = 2 * s.tokens * s.element * s.hidden / s.between, .operations = 1};
+  UnitWork w{.memory = 2 * s.tokens * s.element * s.hidden / s.between, .operations = 1};
+  if (!s.model.output_transform) return w;
+  w.gemm = 2 * s.tokens * s.hidden * s.hidden / s.between;
+  return plus(w, {.memory = 2 * w.memory, .operations = 2});
 }
 
 PassTime time_of(const UnitWork& w, const Deck& deck, const MeshLinks& links,

@@ -118,8 +118,9 @@ std::vector<std::string> model_differences(const Deck& deck, const Deck& other) 
 }
 
 std::span<const Family> families() {
-  static const std::array kFamilies{gpt_neox(), gpt2(),  gptj(),  phi(),   llama(),  mistral(),
-                                    qwen2(),    qwen3(), olmo2(), gemma(), gemma2(), gemma3()};
+  static const std::array kFamilies{
+      gpt_neox(), gpt2(),  gptj(),   phi(),    llama(), mistral(), qwen2(),       qwen3(),
+      olmo2(),    gemma(), gemma2(), gemma3(), bert(),  roberta(), xlm_roberta(), distilbert()};
   return kFamilies;
 }
 

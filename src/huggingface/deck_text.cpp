@@ -8,6 +8,7 @@
 #include "trireme/huggingface/model_folder.hpp"
 
 #include "adapter_folder.hpp"
+#include "families/rules.hpp"
 #include "weight_files.hpp"
 
 namespace trireme::huggingface {
@@ -18,10 +19,10 @@ namespace {
 constexpr std::int64_t kUsualLength = 2048;
 
 std::string model_text(const ModelFacts& facts) {
-  const Json& most = facts.keys.at("max_position_embeddings");
-  const auto length = std::min(kUsualLength, most.get<std::int64_t>());
-  return fmt::format("{}seq_length: {}  # up to {}\n", yaml_of(facts.keys), length,
-                     most.dump());
+  const std::int64_t most =
+      whole(facts.keys, "max_position_embeddings", 0) - whole(facts.keys, "position_offset", 0);
+  return fmt::format("{}seq_length: {}  # up to {}\n", yaml_of(facts.keys),
+                     std::min(kUsualLength, most), most);
 }
 
 constexpr const char* kRun =

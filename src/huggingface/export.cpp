@@ -126,17 +126,17 @@ bool write_tokenizer(const TokenizerToWrite& tokenizer, const fs::path& to) {
 }
 
 /// The card says what the model is and how it was trained: by the deck.
-std::string card(const std::string& model_type, DType type, const Deck& deck,
+std::string card(const Family& family, DType type, const Deck& deck,
                  const ExportOptions& options) {
   return fmt::format(
       "---\nlibrary_name: transformers\ntags: [trireme, {}]\n---\n\n# {}\n\n"
       "A {} model of {} layers and width {}, in {}. Trireme wrote it from `{}`.\n\n"
-      "```python\nfrom transformers import AutoModelForCausalLM\n"
-      "model = AutoModelForCausalLM.from_pretrained(\"{}\")\n```\n\n"
+      "```python\nfrom transformers import {}\nmodel = {}.from_pretrained(\"{}\")\n```\n\n"
       "The deck that it was trained with:\n\n```yaml\n{}```\n",
-      model_type, fs::path(options.to).filename().string(), model_type, deck.model.num_layers,
-      deck.model.hidden_size, torch_name(type), options.origin,
-      fs::path(options.to).filename().string(), to_yaml(deck));
+      family.model_type, fs::path(options.to).filename().string(), family.model_type,
+      deck.model.num_layers, deck.model.hidden_size, torch_name(type), options.origin,
+      family.auto_class, family.auto_class, fs::path(options.to).filename().string(),
+      to_yaml(deck));
 }
 
 void write_all(const fs::path& folder, WeightSource& source, const Deck& deck,
@@ -159,8 +159,10 @@ void write_all(const fs::path& folder, WeightSource& source, const Deck& deck,
     generation["eos_token_id"] = end;
   }
   write_text(folder / "config.json", written.config.dump(2) + "\n");
-  write_text(folder / "generation_config.json", generation.dump(2) + "\n");
-  write_text(folder / "README.md", card(done.model_type, done.type, deck, options));
+  if (!deck.model.bidirectional_attention) {
+    write_text(folder / "generation_config.json", generation.dump(2) + "\n");
+  }
+  write_text(folder / "README.md", card(*written.family, done.type, deck, options));
 }
 
 }  // namespace

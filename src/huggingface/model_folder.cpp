@@ -43,6 +43,22 @@ void drop_base(const Family& family, const WeightFiles& files, Maps& maps) {
   }
 }
 
+/// Norms of BERT's first files have other words for weight and bias.
+void take_older_names(const WeightFiles& files, Maps& maps) {
+  constexpr std::pair<std::string_view, std::string_view> kOlderEnds[] = {{".weight", ".gamma"},
+                                                                          {".bias", ".beta"}};
+  for (auto& [name, map] : maps) {
+    for (RowRun& run : map.runs) {
+      for (const auto& [now, then] : kOlderEnds) {
+        if (files.has(run.tensor) || !run.tensor.ends_with(now)) continue;
+        const std::string older =
+            run.tensor.substr(0, run.tensor.size() - now.size()).append(then);
+        if (files.has(older)) run.tensor = older;
+      }
+    }
+  }
+}
+
 /// Tensors that a file may hold beside the weights: buffers, and the output of a tied model.
 bool may_stay(const Family& family, const Deck& deck, const std::string& name) {
   const auto ends = [&](std::string_view end) { return name.ends_with(end); };
@@ -120,6 +136,7 @@ struct ModelFolder::Impl {
     require_sizes(deck.model, files);
     Maps maps = parameters_from(*facts.family, deck.model);
     drop_base(*facts.family, files, maps);
+    take_older_names(files, maps);
     require_tensors(*facts.family, deck, files, maps);
     weights = std::make_unique<MappedSource>(files, std::move(maps));
     if (base != folder) {

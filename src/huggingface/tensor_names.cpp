@@ -38,9 +38,11 @@ ParameterName words_of(const std::string& name) {
 }
 
 /// The tensor's name for one of q, k and v.
-std::string letter_name(const std::string& pattern, char letter) {
+std::string letter_name(const std::string& pattern, Layout layout, char letter) {
+  std::string word(1, letter);
+  if (layout == Layout::words) word = letter == 'q' ? "query" : letter == 'k' ? "key" : "value";
   const std::size_t at = pattern.find("{}");
-  return pattern.substr(0, at) + letter + pattern.substr(at + 2);
+  return pattern.substr(0, at) + word + pattern.substr(at + 2);
 }
 
 /// Lists the runs of a fused matrix of queries, keys and values. Here each kv head has its
@@ -82,7 +84,7 @@ class QkvRuns {
            std::int64_t step_there = 1) {
     std::string tensor = pattern_;
     if (layout_ != Layout::concatenated) {
-      tensor = letter_name(pattern_, letter);
+      tensor = letter_name(pattern_, layout_, letter);
     } else if (letter != 'q') {
       there += (letter == 'k' ? heads_ : heads_ + kv_heads_) * width_;
     }
@@ -112,14 +114,16 @@ class QkvRuns {
 TensorMap map_of(const Family& family, const ModelConfig& model, const NamedShape& parameter) {
   const ParameterName words = words_of(parameter.name);
   const std::vector<TensorRule>& rules = words.layer.empty() ? family.ends : family.layer;
-  const auto rule = std::ranges::find(rules, words.part, &TensorRule::here);
+  auto rule = std::ranges::find(rules, words.part + words.kind, &TensorRule::here);
+  const bool of_whole_name = rule != rules.end();
+  if (!of_whole_name) rule = std::ranges::find(rules, words.part, &TensorRule::here);
   TRM_REQUIRE(rule != rules.end(), "models of the type {} have no counterpart of {}",
               family.model_type, parameter.name);
   std::string there(rule->there);
   if (!words.layer.empty()) {
     there = fmt::format("{}{}{}{}", family.base, family.layers, words.layer, there);
   }
-  there += words.kind;
+  if (!of_whole_name) there += words.kind;
   TensorMap map{.shape = parameter.shape};
   const bool matrix = parameter.shape.rank() == 2;
   map.transposed_there =
@@ -130,6 +134,7 @@ TensorMap map_of(const Family& family, const ModelConfig& model, const NamedShap
       map.runs.push_back({.tensor = there, .count = parameter.shape[0]});
       break;
     case Layout::heads:
+    case Layout::words:
     case Layout::interleaved:
     case Layout::concatenated:
       map.runs = QkvRuns(model, there, rule->layout).list();
@@ -157,7 +162,7 @@ std::vector<NamedShape> parameters_of(const ModelConfig& model) {
   for (std::int64_t i = 0; i < model.num_layers; ++i) {
     add(UnitKind::layer, fmt::format("{}{}.", kLayers, i));
   }
-  add(UnitKind::norm, "");
+  if (model.has_final_norm()) add(UnitKind::norm, "");
   add(UnitKind::head, "");
   return all;
 }

@@ -22,15 +22,19 @@ constexpr std::size_t kMostSent = 4;  // messages on the way to the next stage
 /// parallelism can't shard rows.
 Deck for_inference(Deck deck, std::int64_t context) {
   ModelConfig& m = deck.model;
+  TRM_REQUIRE(!m.bidirectional_attention,
+              "a model with bidirectional_attention sees the tokens that follow: it generates "
+              "no text, and gives none a likelihood. `trireme eval` without texts and tasks "
+              "computes the loss on data");
+  const std::int64_t positions = m.max_position_embeddings - m.position_offset;
   // Dynamic scaling follows from the longest sequence, which training knows.
   const std::int64_t most = m.rope_scaling.type == RopeScaling::Type::dynamic
                                 ? m.seq_length
-                                : std::max(m.seq_length, m.max_position_embeddings);
+                                : std::max(m.seq_length, positions);
   m.seq_length = context > 0 ? context : most;
-  TRM_REQUIRE(
-      m.pos_emb != PositionEmbedding::learned || m.seq_length <= m.max_position_embeddings,
-      "the model has {} learned positions, too few for sequences of {} tokens",
-      m.max_position_embeddings, m.seq_length);
+  TRM_REQUIRE(m.pos_emb != PositionEmbedding::learned || m.seq_length <= positions,
+              "the model has {} learned positions, too few for sequences of {} tokens",
+              positions, m.seq_length);
   deck.sequence_parallel = false;
   deck.virtual_pipeline_chunks = 1;
   deck.recompute = {};

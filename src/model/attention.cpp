@@ -26,7 +26,8 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
               .softcap = config.attention_logit_softcap,
               .window = setting.window,
               .alibi_heads =
-                  config.pos_emb == PositionEmbedding::alibi ? config.num_attention_heads : 0},
+                  config.pos_emb == PositionEmbedding::alibi ? config.num_attention_heads : 0,
+              .causal = !config.bidirectional_attention},
       dropout_(config.attention_dropout),
       stream_(stream_of(name + ".dropout")),
       rotary_(std::move(setting.rotary)),
@@ -72,6 +73,10 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
   prepare(ex, mb, state);
   state.out = ex.make(x.dtype(), Shape{x.rows(), s.heads() * s.head_dim});
   if (mb.cache != nullptr) {
+    TRM_REQUIRE(
+        scores_.causal,
+        "bidirectional_attention: a model whose tokens see later ones has no cache, and "
+        "so generates no text");
     use_cache(ex, *mb.cache, s, state);
     if (!mb.cache->first) return state;
   }
@@ -80,6 +85,7 @@ Attention::State Attention::attend(const Exec& ex, const Tensor& x,
                               .scores = scores_,
                               .dropout = dropout(ex, mb),
                               .first_keys = view_of(mb.first_keys),
+                              .end_keys = view_of(mb.end_keys),
                               .qkv = state.qkv,
                               .out = state.out,
                               .lse = state.lse});
@@ -144,6 +150,7 @@ Tensor Attention::backward(const Exec& ex, const Tensor& dy, const Tensor& x, Ta
                                .scores = scores_,
                                .dropout = dropout(ex, mb),
                                .first_keys = view_of(mb.first_keys),
+                               .end_keys = view_of(mb.end_keys),
                                .dout = dout,
                                .qkv = state.qkv,
                                .out = state.out,

@@ -34,6 +34,7 @@ Sublayer::Sublayer(std::vector<Part> parts, Norms norms, double dropout,
     : parts_(std::move(parts)),
       norms_(std::move(norms.before)),
       after_(std::move(norms.after)),
+      of_sum_(std::move(norms.of_sum)),
       dropout_(dropout),
       tp_(tp),
       in_(tp.in()),
@@ -98,12 +99,17 @@ ResidualStream Sublayer::forward(const Exec& ex, ResidualStream in, Tape& tape, 
     tape.put(statistics);
   }
   if (factor != 1) ops::scale(ex, {.x = sum, .factor = factor, .y = sum});
-  return {in.x, std::move(sum),
-          dropped_later ? dropout_of(ex, 0, tape.micro_batch()) : Dropout{}};
+  const Dropout later = dropped_later ? dropout_of(ex, 0, tape.micro_batch()) : Dropout{};
+  if (!of_sum_) return {in.x, std::move(sum), later};
+  Tensor statistics;
+  Tensor y = of_sum_->forward(ex, in.x, {sum, later}, sum, statistics);
+  tape.put(sum);
+  tape.put(statistics);
+  return {std::move(y), {}, {}};
 }
 
 void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape, double factor) {
-  if (after_) {  // the tape keeps the branches' result
+  if (after_ || of_sum_) {  // the tape keeps the branches' result
     (void)forward(ex, std::move(in), tape, factor);
     return;
   }
@@ -112,9 +118,17 @@ void Sublayer::record(const Exec& ex, ResidualStream in, Tape& tape, double fact
 }
 
 Tensor Sublayer::backward(const Exec& ex, const Tensor& dy, Tape& tape, double factor) {
-  const Tensor dadd = times(ex, dy, factor);
+  const Tensor dsum = of_sum_ ? backward_sum(ex, dy, tape) : dy;
+  const Tensor dadd = times(ex, dsum, factor);
   const Tensor d = out_.backward(ex, after_ ? backward_result(ex, dadd, tape) : dadd);
-  return one_norm() ? backward_one_norm(ex, d, dy, tape) : backward_own_norms(ex, d, dy, tape);
+  return one_norm() ? backward_one_norm(ex, d, dsum, tape)
+                    : backward_own_norms(ex, d, dsum, tape);
+}
+
+Tensor Sublayer::backward_sum(const Exec& ex, const Tensor& dy, Tape& tape) {
+  const Tensor statistics = tape.take();
+  const Tensor sum = tape.take();
+  return of_sum_->backward(ex, dy, sum, statistics);
 }
 
 Tensor Sublayer::backward_result(const Exec& ex, const Tensor& dy, Tape& tape) {
@@ -181,6 +195,7 @@ void Sublayer::visit(const ParameterVisitor& f) {
   for (Normalization& n : norms_) n.visit(f);
   for (Part& p : parts_) p.branch->visit(f);
   if (after_) after_->visit(f);
+  if (of_sum_) of_sum_->visit(f);
 }
 
 Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel& tp,
@@ -212,9 +227,11 @@ Block::Block(std::int64_t layer, const ModelConfig& config, const TensorParallel
   if (!config.gpt_j_residual) {
     const auto placed = [&](const char* before, const char* after) {
       const NormPlacement where = config.norm_placement;
+      const bool both = where == NormPlacement::both;
       Sublayer::Norms norms;
-      if (where != NormPlacement::after) norms.before.push_back(norm(before));
-      if (where != NormPlacement::before) norms.after = norm(after);
+      if (both || where == NormPlacement::before) norms.before.push_back(norm(before));
+      if (both || where == NormPlacement::after) norms.after = norm(after);
+      if (where == NormPlacement::after_sum) norms.of_sum = norm(after);
       return norms;
     };
     add(one(attention()), placed(".input_layernorm", ".post_attention_output_norm"));

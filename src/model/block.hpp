@@ -21,20 +21,21 @@ struct ResidualStream {
 };
 
 /// y = x + out(Σ_b dropout(branch_b(norm_b(x)))), with one collective in and one out for all
-/// branches. A norm of the result gives y = x + dropout(norm(out(branch(…)))). Without norms,
-/// branches read x itself. One norm for all branches stands before the seam and sees this
-/// rank's rows. Norms of their own stand behind the seam and see all rows, so that the branches
-/// still share one collective.
+/// branches. A norm of the result gives y = x + dropout(norm(out(branch(…)))), and a norm of
+/// the sum y = norm(x + out(dropout(branch(x)))). Without norms before, branches read x itself.
+/// One norm for all branches stands before the seam and sees this rank's rows. Norms of their
+/// own stand behind the seam and see all rows, so that the branches still share one collective.
 class Sublayer {
  public:
   struct Part {
     std::string name;  ///< keys the branch's dropout
     std::unique_ptr<Branch> branch;
   };
-  /// The norms before the branches, and the norm of their result.
+  /// The norms before the branches, of their result, and of the stream with this result.
   struct Norms {
     std::vector<Normalization> before;
     std::optional<Normalization> after = {};
+    std::optional<Normalization> of_sum = {};
   };
   Sublayer(std::vector<Part> parts, Norms norms, double dropout, const TensorParallel& tp);
 
@@ -62,6 +63,8 @@ class Sublayer {
   /// The gradient of a branch's output, from that of the branches' sum.
   [[nodiscard]] Tensor drop_branch(const Exec& ex, std::size_t part, const Tensor& d,
                                    const MicroBatch& mb) const;
+  /// The gradient of the stream before the norm of the sum.
+  [[nodiscard]] Tensor backward_sum(const Exec& ex, const Tensor& dy, Tape& tape);
   /// The gradient of the branches' sum, from that of the sublayer's addend.
   [[nodiscard]] Tensor backward_result(const Exec& ex, const Tensor& dy, Tape& tape);
   [[nodiscard]] Dropout dropout_of(const Exec& ex, std::size_t part,
@@ -70,6 +73,7 @@ class Sublayer {
   std::vector<Part> parts_;
   std::vector<Normalization> norms_;
   std::optional<Normalization> after_;
+  std::optional<Normalization> of_sum_;
   double dropout_;
   TensorParallel tp_;
   Seam in_;

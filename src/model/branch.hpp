@@ -35,7 +35,7 @@ struct AttentionSetting {
   bool again = false;
 };
 
-/// Causal self-attention.
+/// Self-attention.
 class Attention : public Branch {
  public:
   Attention(const std::string& name, const ModelConfig& config, const TensorParallel& tp,

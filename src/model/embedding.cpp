@@ -4,6 +4,7 @@
 
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
+#include "trireme/ops/gemm.hpp"
 
 namespace trireme {
 
@@ -35,13 +36,23 @@ Embedding::Embedding(const ModelConfig& config, const TensorParallel& tp)
       out_(tp.out()),
       dropout_(config.hidden_dropout),
       scale_(config.embedding_scale),
+      offset_(config.position_offset),
       table_(token_embedding(config, tp, ParameterRole::token_embedding)) {
-  if (config.pos_emb != PositionEmbedding::learned) return;
-  positions_.emplace();
-  positions_->name = "embed_positions.weight";
-  positions_->global_shape = Shape{config.max_position_embeddings, config.hidden_size};
-  positions_->box = Box::whole(positions_->global_shape);
-  positions_->init = config.init_method;
+  const auto whole = [&](const char* name, std::int64_t rows) {
+    Parameter p;
+    p.name = name;
+    p.global_shape = Shape{rows, config.hidden_size};
+    p.box = Box::whole(p.global_shape);
+    p.init = config.init_method;
+    return p;
+  };
+  if (config.pos_emb == PositionEmbedding::learned) {
+    positions_ = whole("embed_positions.weight", config.max_position_embeddings);
+  }
+  if (config.type_vocab_size > 0) {
+    types_ = whole("embed_types.weight", config.type_vocab_size);
+  }
+  if (config.embedding_norm) norm_.emplace("embed_norm", config, tp.rows_are_cut());
 }
 
 Dropout Embedding::dropout(const Exec& ex, const MicroBatch& mb) const {
@@ -58,7 +69,14 @@ Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
       ex, {.ids = mb.tokens, .table = table_.value, .first_row = table_.box.offset[0], .y = y});
   if (scale_ != 1) ops::scale(ex, {.x = y, .factor = scale_, .y = y});
   if (positions_ && tp_.rank() == 0) add_positions(ex, mb, y);
+  if (types_ && tp_.rank() == 0) add_types(ex, mb, y);
   y = out_.forward(ex, std::move(y));
+  if (norm_) {
+    tape.put(y);
+    Tensor statistics;
+    y = norm_->forward(ex, y, statistics);
+    tape.put(statistics);
+  }
   const Dropout spec = dropout(ex, mb);
   if (spec.probability > 0) ops::apply_dropout(ex, {.x = y, .dropout = spec, .y = y});
   return y;
@@ -66,14 +84,31 @@ Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
 
 void Embedding::add_positions(const Exec& ex, const MicroBatch& mb, const Tensor& y) const {
   if (!mb.positions.defined()) {
-    ops::positions_forward(ex,
-                           {.table = positions_->value, .seq = mb.seq, .first_row = 0, .y = y});
+    const ConstView table = positions_->value;
+    ops::positions_forward(ex, {.table = table.slice_rows(offset_, table.rows() - offset_),
+                                .seq = mb.seq,
+                                .first_row = 0,
+                                .y = y});
     return;
   }
   const Tensor of_documents = ex.make(y.dtype(), y.shape());
-  ops::embedding_forward(
-      ex, {.ids = mb.positions, .table = positions_->value, .first_row = 0, .y = of_documents});
+  ops::embedding_forward(ex, {.ids = mb.positions,
+                              .table = positions_->value,
+                              .first_row = -offset_,
+                              .y = of_documents});
   ops::add(ex, y, of_documents, y);
+}
+
+void Embedding::add_types(const Exec& ex, const MicroBatch& mb, const Tensor& y) const {
+  if (!mb.token_types.defined()) {
+    const ConstView first = ConstView(types_->value).slice_rows(0, 1);
+    ops::positions_forward(ex, {.table = first, .seq = 1, .first_row = 0, .y = y});
+    return;
+  }
+  const Tensor of_types = ex.make(y.dtype(), y.shape());
+  ops::embedding_forward(
+      ex, {.ids = mb.token_types, .table = types_->value, .first_row = 0, .y = of_types});
+  ops::add(ex, y, of_types, y);
 }
 
 Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
@@ -83,6 +118,11 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
   if (spec.probability > 0) {
     d = ex.make(dy.dtype(), dy.shape());
     ops::apply_dropout(ex, {.x = dy, .dropout = spec, .y = d});
+  }
+  if (norm_) {
+    const Tensor statistics = tape.take();
+    const Tensor sum = tape.take();
+    d = norm_->backward(ex, d, sum, statistics);
   }
   d = out_.backward(ex, std::move(d));
   if (table_.trains) {
@@ -96,20 +136,40 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
                                  .first_row = table_.box.offset[0],
                                  .dtable = table_.grad});
   }
-  if (!positions_ || !positions_->trains) return {};
-  if (mb.positions.defined()) {
-    ops::embedding_backward(
-        ex, {.ids = mb.positions, .dy = d, .first_row = 0, .dtable = positions_->grad});
-  } else {
-    ops::positions_backward(
-        ex, {.dy = d, .seq = mb.seq, .first_row = 0, .dtable = positions_->grad});
-  }
+  backward_tables(ex, mb, d);
   return {};
+}
+
+void Embedding::backward_tables(const Exec& ex, const MicroBatch& mb, const Tensor& d) const {
+  const auto add = [&](const ConstView& ids, std::int64_t first_row, const View& dtable) {
+    ops::embedding_backward(ex,
+                            {.ids = ids, .dy = d, .first_row = first_row, .dtable = dtable});
+  };
+  if (positions_ && positions_->trains) {
+    const View grad = positions_->grad;
+    if (mb.positions.defined()) {
+      add(mb.positions, -offset_, grad);
+    } else {
+      ops::positions_backward(ex, {.dy = d,
+                                   .seq = mb.seq,
+                                   .first_row = 0,
+                                   .dtable = grad.slice_rows(offset_, grad.rows() - offset_)});
+    }
+  }
+  if (!types_ || !types_->trains) return;
+  if (mb.token_types.defined()) {
+    add(mb.token_types, 0, types_->grad);
+  } else {
+    ops::accumulate_rows(ex, d,
+                         types_->grad.slice_rows(0, 1).reshape(Shape{types_->grad.cols()}));
+  }
 }
 
 void Embedding::visit(const ParameterVisitor& f) {
   f(table_);
   if (positions_) f(*positions_);
+  if (types_) f(*types_);
+  if (norm_) norm_->visit(f);
 }
 
 }  // namespace trireme

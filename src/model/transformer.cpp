@@ -13,6 +13,7 @@
 #include "block.hpp"
 #include "embedding.hpp"
 #include "head.hpp"
+#include "output_transform.hpp"
 #include "perceptron.hpp"
 #include "recompute.hpp"
 #include "rope.hpp"
@@ -56,6 +57,9 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
       return std::make_unique<Block>(layer, from.config, from.tp, from.rotary_of(layer),
                                      from.attention_again);
     case UnitKind::norm:
+      if (from.config.transforms_output()) {
+        return std::make_unique<OutputTransform>(from.config, from.tp);
+      }
       return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
     case UnitKind::head:
       if (from.config.task == Task::sequence_classification) {
@@ -72,7 +76,7 @@ std::vector<UnitKind> unit_kinds(const ModelConfig& config) {
   std::vector<UnitKind> kinds{UnitKind::embedding};
   const std::int64_t layers = config.num_layers - (perceptron ? 1 : 0);  // the head is one
   kinds.insert(kinds.end(), static_cast<std::size_t>(layers), UnitKind::layer);
-  if (!perceptron) kinds.push_back(UnitKind::norm);
+  if (config.has_final_norm()) kinds.push_back(UnitKind::norm);
   kinds.push_back(UnitKind::head);
   return kinds;
 }

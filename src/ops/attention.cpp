@@ -50,6 +50,9 @@ void check_cache(const AttentionShape& a, const ConstView& qkv, const ConstView&
 }
 
 void check(const ScoreRule& scores) {
+  TRM_CHECK(scores.causal || (scores.window == 0 && scores.alibi_heads == 0),
+            "attention to later keys with window {} and slopes of {} heads", scores.window,
+            scores.alibi_heads);
   TRM_CHECK(
       scores.scale >= 0 && scores.softcap >= 0 && scores.window >= 0 && scores.alibi_heads >= 0,
       "attention with scale {}, cap {}, window {} and slopes of {} heads", scores.scale,
@@ -118,6 +121,7 @@ void rotary(const Exec& ex, const Rotary& op) {
 void attention_forward(const Exec& ex, const AttentionForward& op) {
   check(op.qkv, op.shape, op.dropout, op.out, op.lse);
   check_per_row(op.first_keys, op.qkv);
+  check_per_row(op.end_keys, op.qkv);
   check(op.scores);
   ex.kernels.run(ex.stream, op);
 }
@@ -127,6 +131,7 @@ void attention_backward(const Exec& ex, const AttentionBackward& op) {
   check(op.dqkv, op.shape, op.dropout, op.dout, op.lse);
   check_types(op.qkv, {op.dqkv});
   check_per_row(op.first_keys, op.qkv);
+  check_per_row(op.end_keys, op.qkv);
   check(op.scores);
   ex.kernels.run(ex.stream, op);
 }
@@ -141,6 +146,7 @@ void attention_cached(const Exec& ex, const AttentionCached& op) {
   TRM_CHECK(op.shape.seq == 1 && op.out.rows() == op.qkv.rows() &&
                 op.out.cols() == op.shape.heads() * op.shape.head_dim,
             "cached attention of {} rows to {}", op.qkv.rows(), op.out.shape().str());
+  TRM_CHECK(op.scores.causal, "a cache holds no later keys");
   check_types(op.qkv, {op.out});
   ex.kernels.run(ex.stream, op);
 }

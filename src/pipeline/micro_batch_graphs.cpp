@@ -19,7 +19,8 @@ void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
     fixed_ = first;
     fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
     fixed_.targets = ex_.make(first.targets.dtype(), first.targets.shape());
-    for (Tensor* t : {&fixed_.positions, &fixed_.first_keys}) {
+    for (Tensor* t :
+         {&fixed_.positions, &fixed_.first_keys, &fixed_.end_keys, &fixed_.token_types}) {
       if (t->defined()) *t = ex_.make(t->dtype(), t->shape());
     }
     fixed_.loss_sum = ex_.make(first.loss_sum.dtype(), first.loss_sum.shape());
@@ -54,6 +55,8 @@ const MicroBatch& MicroBatchGraphs::take(std::size_t index) {
   copy(mb.targets, fixed_.targets);
   if (mb.positions.defined()) copy(mb.positions, fixed_.positions);
   if (mb.first_keys.defined()) copy(mb.first_keys, fixed_.first_keys);
+  if (mb.end_keys.defined()) copy(mb.end_keys, fixed_.end_keys);
+  if (mb.token_types.defined()) copy(mb.token_types, fixed_.token_types);
   fixed_.first_sample = mb.first_sample;
   mode_ = mode_of(index);
   reserved_ = arena_.reserved();

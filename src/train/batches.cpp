@@ -23,17 +23,18 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       last_(mesh.last_stage()),
       reset_positions_(deck.model.reset_position_ids),
       reset_attention_(deck.model.reset_attention_mask),
-      masks_padding_(deck.model.bidirectional_attention && task_ != Task::language_model),
+      ends_attention_(deck.model.bidirectional_attention &&
+                      (reset_attention_ || task_ == Task::sequence_classification ||
+                       deck.pack_impl != Packing::packed)),
       reads_last_(deck.model.classifier_row == ClassifierRow::last ||
                   (deck.model.classifier_row == ClassifierRow::by_attention &&
                    !deck.model.bidirectional_attention)),
       end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
 
 std::int64_t BatchLayout::uploaded() const {
-  const std::int64_t spans =
-      masks_padding_ ? 2 * seq_ : reset_attention_ ? seq_ : std::int64_t{0};
   return (first_ ? layout_.inputs : 0) + (last_ ? layout_.targets : 0) +
-         (reset_positions_ ? seq_ : 0) + spans + (chooses_rows() ? 1 : 0);
+         (reset_positions_ ? seq_ : 0) + (reset_attention_ || ends_attention_ ? seq_ : 0) +
+         (ends_attention_ ? seq_ : 0) + (chooses_rows() ? 1 : 0);
 }
 
 StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
@@ -51,6 +52,45 @@ std::vector<SampleRun> BatchLayout::runs(std::uint64_t first,
   return runs;
 }
 
+void BatchLayout::fill(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
+                       std::int32_t*& room) const {
+  const SampleRows rows{.layout = layout_,
+                        .seq = mb.seq,
+                        .end_of_document = reset_attention_ ? end_of_document_ : -1,
+                        .padded = task_ != Task::language_model};
+  SampleRows places = rows;
+  places.end_of_document = end_of_document_;
+  places.padded = false;
+  /// f(sample, to) of each sample, `each` numbers a sample.
+  const auto upload = [&](std::int64_t each, const auto& f) {
+    Tensor t = ex.make(DType::i32, Shape{size_ * each});
+    for (std::int64_t b = 0; b < size_; ++b) {
+      f(samples + b * layout_.numbers(), room + b * each);
+    }
+    ex.device.copy_from_host(t.view().raw(), room, t.view().bytes(), ex.stream);
+    room += size_ * each;
+    return t;
+  };
+  using Sample = const std::int32_t*;
+  const auto of = [](const SampleRows& from, auto member) {
+    return [&from, member](Sample sample, std::int32_t* to) { (from.*member)(sample, to); };
+  };
+  if (first_) mb.tokens = upload(rows.inputs_used(), of(rows, &SampleRows::inputs));
+  if (last_) mb.targets = upload(mb.sample_targets, of(rows, &SampleRows::targets));
+  if (reset_positions_) mb.positions = upload(mb.seq, of(places, &SampleRows::positions));
+  if (reset_attention_ || ends_attention_) {
+    mb.first_keys = upload(mb.seq, of(rows, &SampleRows::first_keys));
+  }
+  if (ends_attention_) mb.end_keys = upload(mb.seq, of(rows, &SampleRows::end_keys));
+  if (!chooses_rows()) return;
+  std::int64_t begin = 0;
+  mb.classifier_rows = upload(1, [&](Sample sample, std::int32_t* to) {
+    const std::int64_t last = std::max<std::int64_t>(rows.real(sample), 1) - 1;
+    *to = static_cast<std::int32_t>(begin + (reads_last_ ? last : 0));
+    begin += mb.seq;
+  });
+}
+
 std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads& uploads,
                                                    std::uint64_t first,
                                                    const std::vector<std::int32_t>& tokens,
@@ -60,29 +100,13 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
                                    shape.micro_batches * size_ * numbers,
             "a step cannot take {} tokens", tokens.size());
   std::int32_t* host = needs_tokens() ? uploads.room(uploaded() * count_ * size_) : nullptr;
-  /// Uploads f(sample, to) of each sample of a micro-batch, `each` numbers a sample.
-  const auto upload = [&](const std::int32_t* sample, std::int64_t each, const auto& f) {
-    const std::int64_t n = size_ * each;
-    Tensor t = ex.make(DType::i32, Shape{n});
-    for (std::int64_t b = 0; b < size_; ++b, sample += numbers) f(sample, host + b * each);
-    ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
-    host += n;
-    return t;
-  };
-  const SampleRows rows{.layout = layout_,
-                        .seq = shape.seq,
-                        .end_of_document = reset_attention_ ? end_of_document_ : -1,
-                        .padded = task_ != Task::language_model};
-  SampleRows places = rows;
-  places.end_of_document = end_of_document_;
-  places.padded = false;
   std::vector<MicroBatch> batches;
   const Tensor loss_sum = ex.zeros(DType::f64, Shape{3});
   for (const SampleRun& run : runs(first, shape.micro_batches)) {
     MicroBatch mb;
     mb.batch = size_;
     mb.seq = shape.seq;
-    mb.sample_targets = rows.targets_used();
+    mb.sample_targets = targets_of(shape.seq);
     mb.first_sample = run.first;
     mb.training = shape.training;
     mb.layer_keep = shape.layer_keep;
@@ -91,28 +115,7 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
     mb.loss_sum = loss_sum;
     const auto* sample =
         tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * numbers;
-    using Row = const std::int32_t*;
-    using To = std::int32_t*;
-    const auto of = [](const SampleRows& from, auto member) {
-      return [&from, member](Row row, To to) { (from.*member)(row, to); };
-    };
-    if (first_) mb.tokens = upload(sample, rows.inputs_used(), of(rows, &SampleRows::inputs));
-    if (last_) mb.targets = upload(sample, rows.targets_used(), of(rows, &SampleRows::targets));
-    if (reset_positions_) {
-      mb.positions = upload(sample, mb.seq, of(places, &SampleRows::positions));
-    }
-    if (reset_attention_ || masks_padding_) {
-      mb.first_keys = upload(sample, mb.seq, of(rows, &SampleRows::first_keys));
-    }
-    if (masks_padding_) mb.end_keys = upload(sample, mb.seq, of(rows, &SampleRows::end_keys));
-    if (chooses_rows()) {
-      std::int64_t begin = 0;
-      mb.classifier_rows = upload(sample, 1, [&](Row row, To to) {
-        const std::int64_t last = std::max<std::int64_t>(rows.real(row), 1) - 1;
-        *to = static_cast<std::int32_t>(begin + (reads_last_ ? last : 0));
-        begin += mb.seq;
-      });
-    }
+    fill(ex, mb, sample, host);
     batches.push_back(std::move(mb));
   }
   if (needs_tokens()) uploads.submit();

@@ -110,6 +110,25 @@ const Option kOptions[] = {
        c.norm_placement = NormPlacement::both;
        c.activation = Activation::geglu_tanh;
      }},
+    {"an encoder with dropout",
+     [](ModelConfig& c) {
+       use_dropout(c);
+       c.bidirectional_attention = true;
+       c.norm_placement = NormPlacement::after_sum;
+       c.pos_emb = PositionEmbedding::learned;
+       c.max_position_embeddings = 11;
+       c.position_offset = 2;
+       c.type_vocab_size = 2;
+       c.embedding_norm = true;
+       c.output_transform = true;
+       c.use_bias_in_output = true;
+       c.no_weight_tying = false;
+     }},
+    {"norms of sums, and no norm behind the layers",
+     [](ModelConfig& c) {
+       c.norm_placement = NormPlacement::after_sum;
+       c.norm = Norm::rmsnorm;
+     }},
     {"dropout", use_dropout},
     {"dropout, gpt_j_residual",
      [](ModelConfig& c) {

@@ -35,7 +35,8 @@ struct Run {
     ops::attention_forward(cpu(), {.shape = shape,
                                    .scores = rule,
                                    .dropout = d,
-                                   .first_keys = bounds(),
+                                   .first_keys = view_of(first_keys),
+                                   .end_keys = view_of(end_keys),
                                    .qkv = qkv,
                                    .out = out,
                                    .lse = lse});
@@ -44,7 +45,8 @@ struct Run {
     ops::attention_backward(cpu(), {.shape = shape,
                                     .scores = rule,
                                     .dropout = d,
-                                    .first_keys = bounds(),
+                                    .first_keys = view_of(first_keys),
+                                    .end_keys = view_of(end_keys),
                                     .dout = dout,
                                     .qkv = qkv,
                                     .out = out,
@@ -52,8 +54,8 @@ struct Run {
                                     .dqkv = dqkv});
   }
 
-  [[nodiscard]] ConstView bounds() const {
-    return first_keys.defined() ? ConstView(first_keys.view()) : ConstView();
+  [[nodiscard]] static ConstView view_of(const Tensor& t) {
+    return t.defined() ? ConstView(t.view()) : ConstView();
   }
   /// Of query i of sequence b.
   [[nodiscard]] std::int64_t first_key(std::int64_t b, std::int64_t i) const {
@@ -62,10 +64,18 @@ struct Run {
     return rule.window > 0 ? std::max(of_document, i - rule.window + 1) : of_document;
   }
 
+  /// Of query i of sequence b, likewise.
+  [[nodiscard]] std::int64_t end_key(std::int64_t b, std::int64_t i) const {
+    const std::int64_t of_document =
+        end_keys.defined() ? end_keys.data<std::int32_t>()[b * shape.seq + i] : shape.seq;
+    return rule.causal ? std::min(of_document, i + 1) : of_document;
+  }
+
   AttentionShape shape;
   ScoreRule rule;
   Tensor qkv, dout, out, lse, dqkv;
   Tensor first_keys;  ///< undefined: no document ends attention
+  Tensor end_keys;    ///< likewise
 };
 
 struct Reference {
@@ -110,7 +120,11 @@ inline Reference reference(const Run& run, const Masks& masks = {}) {
       Host p = Host::Zero(a.seq, a.seq);
       for (std::int64_t i = 0; i < a.seq; ++i) {
         const std::int64_t first = run.first_key(b, i);
-        const std::int64_t n = i + 1 - first;
+        const std::int64_t n = run.end_key(b, i) - first;
+        if (n <= 0) {
+          r.lse(b * a.heads() + head, i) = 0;
+          continue;
+        }
         const double max = scores.row(i).segment(first, n).maxCoeff();
         p.row(i).segment(first, n) = (scores.row(i).segment(first, n).array() - max).exp();
         const double sum = p.row(i).sum();
@@ -135,9 +149,10 @@ inline Reference reference(const Run& run, const Masks& masks = {}) {
 
 /// The masks that the kernel uses, read off its output: with q = k = 0 all visible keys weigh
 /// the same, and with rows of the unit matrix for values each output column is one key.
-inline Masks observed_masks(const AttentionShape& a, const Dropout& d) {
+inline Masks observed_masks(const AttentionShape& a, const Dropout& d, bool causal = true) {
   Masks masks(static_cast<std::size_t>(a.batch * a.heads()), Host::Zero(a.seq, a.seq));
-  const Run run(DType::f64, a);
+  Run run(DType::f64, a);
+  run.rule.causal = causal;
   for (std::int64_t first = 0; first < a.seq; first += a.head_dim) {
     const std::int64_t n = std::min(a.head_dim, a.seq - first);
     assign(run.qkv, Host::Zero(run.qkv.rows(), run.qkv.cols()));
@@ -153,8 +168,8 @@ inline Masks observed_masks(const AttentionShape& a, const Dropout& d) {
       for (std::int64_t head = 0; head < a.heads(); ++head) {
         Host& mask = masks[static_cast<std::size_t>(b * a.heads() + head)];
         for (std::int64_t i = 0; i < a.seq; ++i) {
-          mask.row(i).segment(first, n) =
-              out.row(b * a.seq + i).segment(head * a.head_dim, n) * static_cast<double>(i + 1);
+          mask.row(i).segment(first, n) = out.row(b * a.seq + i).segment(head * a.head_dim, n) *
+                                          static_cast<double>(causal ? i + 1 : a.seq);
         }
       }
     }

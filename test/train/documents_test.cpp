@@ -165,6 +165,27 @@ void with_one_document(const SampleSource& from, std::uint64_t k, std::span<std:
             all.begin() + static_cast<std::ptrdiff_t>(starts[d + 1]), to.begin());
 }
 
+/// The same with an end behind the last document, so that no padding belongs to a document.
+void with_ended_documents(const SampleSource& from, std::uint64_t k,
+                          std::span<std::int32_t> to) {
+  with_documents(from, k, to);
+  to[to.size() - 2] = kEnd;
+  to.back() = uncounted(to.back());
+}
+
+void with_one_ended_document(const SampleSource& from, std::uint64_t k,
+                             std::span<std::int32_t> to) {
+  std::vector<std::int32_t> all(to.size());
+  with_ended_documents(from, k / kMost, all);
+  std::vector<std::size_t> starts = starts_of(k / kMost);
+  std::ranges::fill(to, uncounted(kEnd));
+  if (k % kMost >= starts.size()) return;
+  starts.push_back(all.size() - 1);
+  const auto d = static_cast<std::size_t>(k % kMost);
+  std::copy(all.begin() + static_cast<std::ptrdiff_t>(starts[d]),
+            all.begin() + static_cast<std::ptrdiff_t>(starts[d + 1]), to.begin());
+}
+
 void compare_with_padding(const std::string& keys, const std::string& layout, int ranks) {
   BOOST_TEST_CONTEXT(keys << " " << layout) {
     const Json more = Json::parse(keys);
@@ -191,6 +212,28 @@ BOOST_AUTO_TEST_CASE(documents_that_end_attention_equal_a_padded_batch) {
                        R"({"pipe_parallel_size": 2, "model_parallel_size": 2,
                            "sequence_parallel": true, "gradient_accumulation_steps": 2})",
                        4);
+}
+
+/// A document of an encoder sees all of itself, and no other document.
+BOOST_AUTO_TEST_CASE(documents_of_encoders_equal_a_padded_batch) {
+  const Json encoder = Json::parse(
+      R"({"bidirectional_attention": true, "reset_attention_mask": true,
+          "reset_position_ids": true, "end_of_document": 0})");
+  const Training padded =
+      train(merged(kDeck, encoder, Json::parse(R"({"train_batch_size": 32})")), 1,
+            changed(with_one_ended_document));
+  for (const auto& [ranks, layout] :
+       {std::pair{1, R"({"pos_emb": "rotary"})"},
+        std::pair{4, R"({"pipe_parallel_size": 2, "model_parallel_size": 2,
+                         "gradient_accumulation_steps": 2})"}}) {
+    check_close(train(merged(kDeck, encoder, Json::parse(layout)), ranks,
+                      changed(with_ended_documents)),
+                padded, 1e-6);
+  }
+  const Training crossing =
+      train(merged(kDeck, encoder, Json::parse(R"({"reset_attention_mask": false})")), 1,
+            changed(with_ended_documents));
+  BOOST_TEST(std::abs(crossing.losses()[0] / padded.losses()[0] - 1) > 1e-5);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

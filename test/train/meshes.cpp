@@ -15,7 +15,7 @@ const Json kBase = Json::parse(R"({
   "train_iters": 4, "lr": 1e-2, "warmup": 0.3, "weight_decay": 0.1, "seed": 99,
   "eval_interval": 2, "eval_iters": 1, "hidden_dropout": 0.1, "attention_dropout": 0.1})");
 
-const std::array<Json, 6> kModels{
+const std::array<Json, 7> kModels{
     Json::parse(R"({"pos_emb": "rotary", "gpt_j_residual": true, "no_weight_tying": true,
                     "gradient_clipping": 0.4})"),
     Json::parse(R"({"pos_emb": "learned", "no_weight_tying": false, "lr": 0.1,
@@ -40,6 +40,11 @@ const std::array<Json, 6> kModels{
                     "use_qk_layernorm": "row", "num_kv_heads": 2, "kv_channels": 8,
                     "use_bias_in_attn_linear": false, "use_bias_in_qkv": true,
                     "use_bias_in_output": true, "no_weight_tying": true,
+                    "gradient_clipping": 0.5})"),
+    Json::parse(R"({"bidirectional_attention": true, "norm_placement": "after_sum",
+                    "pos_emb": "learned", "position_offset": 2, "type_vocab_size": 2,
+                    "embedding_norm": true, "output_transform": true,
+                    "use_bias_in_output": true, "no_weight_tying": false,
                     "gradient_clipping": 0.5})")};
 
 const Json kParityBase = Json::parse(R"({
@@ -84,7 +89,11 @@ const std::array<Json, kParityModels + kPartModels> kModelsOfParity{
       "use_bias_in_output": true, "no_weight_tying": true})"),
     Json::parse(R"({"hidden_size": 32, "pos_emb": "alibi", "gpt_j_residual": true,
       "use_qk_layernorm": "head", "sliding_window_width": 20, "use_bias_in_qkv": false,
-      "no_weight_tying": true})")};
+      "no_weight_tying": true})"),
+    Json::parse(R"({"hidden_size": 32, "bidirectional_attention": true,
+      "norm_placement": "after_sum", "pos_emb": "learned", "position_offset": 2,
+      "type_vocab_size": 2, "embedding_norm": true, "output_transform": true,
+      "use_bias_in_output": true, "no_weight_tying": false})")};
 
 const Json kDropout{{"hidden_dropout", 0.1}, {"attention_dropout", 0.1}};
 

@@ -31,7 +31,7 @@ struct MeshSize {
 [[nodiscard]] std::vector<LeverMesh> parity_meshes();
 inline constexpr std::size_t kParityModels = 4;
 /// The models that follow have the parts of Hugging Face's families.
-inline constexpr std::size_t kPartModels = 3;
+inline constexpr std::size_t kPartModels = 4;
 /// The deck of model number `model`, for 20 steps of 16 samples. The models differ in all that
 /// is sharded.
 [[nodiscard]] Json parity_deck(std::size_t model, bool dropout);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model as a list of units, and consecutive parts of it. A transformer has an embedding,
-// layers, a final norm and a head. A perceptron has an input, inner layers and a head.
+// layers, a final norm and a head. In place of the norm, encoders may have output_transform, or
+// no unit. A perceptron has an input, inner layers and a head.
 #pragma once
 
 #include <memory>

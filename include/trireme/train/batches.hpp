@@ -107,6 +107,9 @@ class BatchLayout {
   SampleLayout layout_;
   /// Numbers that this rank uploads for a sample.
   [[nodiscard]] std::int64_t uploaded() const;
+  /// Uploads a micro-batch's arrays from its samples.
+  void fill(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
+            std::int32_t*& room) const;
   /// Whether this rank chooses the row that classifies a text.
   [[nodiscard]] bool chooses_rows() const {
     return last_ && task_ == Task::sequence_classification;
@@ -119,8 +122,8 @@ class BatchLayout {
   bool last_;
   bool reset_positions_;
   bool reset_attention_;
-  bool masks_padding_;  ///< attention sees no padding
-  bool reads_last_;     ///< a classifier of texts reads the last row, and not the first
+  bool ends_attention_;  ///< attention to later keys ends after a document, or before padding
+  bool reads_last_;      ///< a classifier of texts reads the last row, and not the first
   std::int32_t end_of_document_;
 };
 

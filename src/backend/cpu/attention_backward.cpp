@@ -18,7 +18,7 @@ class BackwardTasks {
       : lse_(op.lse),
         shape_(op.shape),
         dropout_(op.dropout),
-        first_keys_(op.first_keys, op.shape.seq, op.scores.window),
+        ranges_(op),
         scores_(op.scores, op.shape),
         queries_(op.qkv),
         keys_(op.qkv),
@@ -47,9 +47,9 @@ class BackwardTasks {
         auto dq = dqueries_.tile(row + first, n, column, dim);
         dq.setZero();
         dot_ = (of.dout.array() * o.array()).rowwise().sum();
-        for (std::int64_t k = first_keys_.first_tile(sequence, first); k < first + n;
-             k += kKeyTile) {
-          const std::int64_t keys = std::min(kKeyTile, first + n - k);
+        const std::int64_t end = ranges_.end(sequence, first + n - 1);
+        for (std::int64_t k = ranges_.first_tile(sequence, first); k < end; k += kKeyTile) {
+          const std::int64_t keys = std::min(kKeyTile, end - k);
           tile({sequence, head, first, k}, of, dq, dk.middleRows(k, keys),
                dv.middleRows(k, keys));
         }
@@ -79,16 +79,16 @@ class BackwardTasks {
     probability_.noalias() = of.query * k.transpose();
     probability_ *= scores_.scale();
     scores_.finish(probability_, at, &bend_);
-    const bool masked = is_masked(first_keys_, at, queries, keys);
+    const bool masked = is_masked(ranges_, at, queries, keys);
     if (masked) {
-      fill_masked(probability_, first_keys_, at, -std::numeric_limits<T>::infinity());
+      fill_masked(probability_, ranges_, at, -std::numeric_limits<T>::infinity());
     }
     const T* log_sum =
         lse_.data<T>() + (at.sequence * shape_.heads() + at.head) * shape_.seq + at.query;
     for (std::int64_t i = 0; i < queries; ++i) {
       probability_.row(i) = (probability_.row(i).array() - log_sum[i]).exp();
     }
-    if (masked) fill_masked(probability_, first_keys_, at, T{0});
+    if (masked) fill_masked(probability_, ranges_, at, T{0});
     slope_.noalias() = of.dout * v.transpose();
     if (dropout_.probability > 0) {
       dropout_factors(factors_, queries, keys, shape_, dropout_, at);
@@ -107,7 +107,7 @@ class BackwardTasks {
   const ConstView& lse_;
   const AttentionShape& shape_;
   const Dropout& dropout_;
-  FirstKeys first_keys_;
+  KeyRanges ranges_;
   Scores<T> scores_;
   Source<T> queries_, keys_, values_, douts_, outs_;
   Target<T> dqueries_, dkeys_, dvalues_;  ///< sums in T, rounded once

@@ -123,7 +123,7 @@ template <class T>
 void forward_tile(const ops::AttentionForward& op, TilePlace at, ForwardTile<T>& tile) {
   const AttentionShape& shape = op.shape;
   const Dropout& dropout = op.dropout;
-  const FirstKeys first_keys(op.first_keys, shape.seq, op.scores.window);
+  const KeyRanges ranges(op);
   const Scores<T> scores(op.scores, shape);
   const std::int64_t n = std::min(kQueryTile, shape.seq - at.query);
   const std::int64_t row = at.sequence * shape.seq;
@@ -131,16 +131,17 @@ void forward_tile(const ops::AttentionForward& op, TilePlace at, ForwardTile<T>&
   const std::int64_t group = at.head / shape.queries_per_kv;
   const std::int64_t column = query_column(shape, group, at.head % shape.queries_per_kv);
   tile.begin(row + at.query, n, column, scores.scale());
-  at.key = first_keys.first_tile(at.sequence, at.query);
-  for (; at.key < at.query + n; at.key += kKeyTile) {
-    const std::int64_t keys = std::min(kKeyTile, at.query + n - at.key);
+  const std::int64_t end = ranges.end(at.sequence, at.query + n - 1);
+  at.key = ranges.first_tile(at.sequence, at.query);
+  for (; at.key < end; at.key += kKeyTile) {
+    const std::int64_t keys = std::min(kKeyTile, end - at.key);
     tile.multiply_keys(row + at.key, keys, key_column(shape, group));
     auto by_query = tile.scores.leftCols(n).transpose();
     scores.finish(by_query, at);
-    const bool masked = is_masked(first_keys, at, n, keys);
-    if (masked) fill_masked(by_query, first_keys, at, -std::numeric_limits<T>::infinity());
+    const bool masked = is_masked(ranges, at, n, keys);
+    if (masked) fill_masked(by_query, ranges, at, -std::numeric_limits<T>::infinity());
     tile.absorb_scores();
-    if (masked) fill_masked(by_query, first_keys, at, T{0});
+    if (masked) fill_masked(by_query, ranges, at, T{0});
     if (dropout.probability > 0) {
       dropout_factors(tile.factors, n, keys, shape, dropout, at);
       by_query.array() *= tile.factors.leftCols(keys).array();
@@ -151,6 +152,11 @@ void forward_tile(const ops::AttentionForward& op, TilePlace at, ForwardTile<T>&
   T* log_sum =
       op.lse.data<T>() + (at.sequence * shape.heads() + at.head) * shape.seq + at.query;
   for (std::int64_t i = 0; i < n; ++i) {
+    if (ranges.end(at.sequence, at.query + i) <= ranges.first(at.sequence, at.query + i)) {
+      result.row(i).setZero();
+      log_sum[i] = 0;
+      continue;
+    }
     result.row(i) = tile.sum.row(i).head(dim) / tile.total[i];
     log_sum[i] = tile.max[i] + std::log(tile.total[i]);
   }

@@ -34,27 +34,37 @@ struct TilePlace {
   std::int64_t key;
 };
 
-/// The first key that each query of a sequence attends to.
-class FirstKeys {
+/// The keys that each query of a sequence attends to: [first, end). Neither decreases from one
+/// query to the next.
+class KeyRanges {
  public:
-  /// `first_keys` are those of all rows, or empty. A window of 0 is none.
-  FirstKeys(const ConstView& first_keys, std::int64_t seq, std::int64_t window)
-      : keys_(first_keys.empty() ? nullptr : first_keys.data<std::int32_t>()),
-        seq_(seq),
-        window_(window) {}
-  [[nodiscard]] std::int64_t operator()(std::int64_t sequence, std::int64_t query) const {
-    const std::int64_t of_document = keys_ == nullptr ? 0 : keys_[sequence * seq_ + query];
+  /// `op` is an operation of attention's forward or backward.
+  template <class Operation>
+  explicit KeyRanges(const Operation& op)
+      : firsts_(op.first_keys.empty() ? nullptr : op.first_keys.template data<std::int32_t>()),
+        ends_(op.end_keys.empty() ? nullptr : op.end_keys.template data<std::int32_t>()),
+        seq_(op.shape.seq),
+        window_(op.scores.window),
+        causal_(op.scores.causal) {}
+  [[nodiscard]] std::int64_t first(std::int64_t sequence, std::int64_t query) const {
+    const std::int64_t of_document = firsts_ == nullptr ? 0 : firsts_[sequence * seq_ + query];
     return window_ == 0 ? of_document : std::max(of_document, query - window_ + 1);
+  }
+  [[nodiscard]] std::int64_t end(std::int64_t sequence, std::int64_t query) const {
+    const std::int64_t of_document = ends_ == nullptr ? seq_ : ends_[sequence * seq_ + query];
+    return causal_ ? std::min(of_document, query + 1) : of_document;
   }
   /// Where the tiles of keys begin that queries from `query` on attend to.
   [[nodiscard]] std::int64_t first_tile(std::int64_t sequence, std::int64_t query) const {
-    return (*this)(sequence, query) / kKeyTile * kKeyTile;
+    return first(sequence, query) / kKeyTile * kKeyTile;
   }
 
  private:
-  const std::int32_t* keys_;
+  const std::int32_t* firsts_;
+  const std::int32_t* ends_;
   std::int64_t seq_;
   std::int64_t window_;
+  bool causal_;
 };
 
 /// How products of a query head and its keys become scores.
@@ -98,20 +108,20 @@ class Scores {
 };
 
 /// Whether a tile of `queries` × `keys` has entries that fill_masked() sets.
-inline bool is_masked(const FirstKeys& first_keys, const TilePlace& at, std::int64_t queries,
+inline bool is_masked(const KeyRanges& ranges, const TilePlace& at, std::int64_t queries,
                       std::int64_t keys) {
-  return at.key + keys > at.query + 1 ||
-         at.key < first_keys(at.sequence, at.query + queries - 1);
+  return at.key + keys > ranges.end(at.sequence, at.query) ||
+         at.key < ranges.first(at.sequence, at.query + queries - 1);
 }
 
-/// Sets the entries of keys after their query or of other documents: scores to −inf before the
+/// Sets the entries of keys outside of their query's range: scores to −inf before the
 /// exponential, and its results to 0. Eigen's exp(−inf) is the least normal number on some
 /// processors.
 template <class Scores, class T>
-void fill_masked(Scores& scores, const FirstKeys& first_keys, const TilePlace& at, T value) {
+void fill_masked(Scores& scores, const KeyRanges& ranges, const TilePlace& at, T value) {
   for (std::int64_t i = 0; i < scores.rows(); ++i) {
-    const std::int64_t visible = at.query + i - at.key + 1;
-    const std::int64_t hidden = first_keys(at.sequence, at.query + i) - at.key;
+    const std::int64_t visible = ranges.end(at.sequence, at.query + i) - at.key;
+    const std::int64_t hidden = ranges.first(at.sequence, at.query + i) - at.key;
     for (std::int64_t j = 0; j < std::min(hidden, scores.cols()); ++j) scores(i, j) = value;
     for (std::int64_t j = std::max<std::int64_t>(0, visible); j < scores.cols(); ++j) {
       scores(i, j) = value;

@@ -28,12 +28,14 @@ enum class Layout : std::uint8_t {
   plain,        ///< the rows here
   transposed,   ///< a matrix of inputs × outputs
   heads,        ///< q, k and v apart: {} in the name stands for each letter
+  words,        ///< likewise, and {} stands for query, key and value
   interleaved,  ///< likewise; rotary pairs of q and k are neighbours there and half a head
                 ///< apart here
   concatenated  ///< all of q, then k, then v, in a matrix of inputs × outputs
 };
 
-/// "attention.dense" and "self_attn.o_proj": each stands for a weight and a bias.
+/// "attention.dense" and "self_attn.o_proj": each stands for a weight and a bias. A rule of a
+/// whole name, such as "embed_out.bias", goes before.
 struct TensorRule {
   std::string_view here;
   std::string_view there;
@@ -51,6 +53,7 @@ struct Family {
   std::vector<std::string_view> buffers;  ///< ends of names of tensors that are no weights
   std::vector<Rule> rules;
   std::vector<std::string_view> without_effect;  ///< fields, beside those of every family
+  std::string_view auto_class = "AutoModelForCausalLM";  ///< of transformers, which loads it
 };
 
 /// All families, the first that fits a model before others that fit it too.
@@ -68,5 +71,9 @@ struct Family {
 [[nodiscard]] Family gemma();
 [[nodiscard]] Family gemma2();
 [[nodiscard]] Family gemma3();
+[[nodiscard]] Family bert();
+[[nodiscard]] Family roberta();
+[[nodiscard]] Family xlm_roberta();
+[[nodiscard]] Family distilbert();
 
 }  // namespace trireme::huggingface

@@ -20,6 +20,8 @@ struct AttentionArgs {
   float* lse = nullptr;
   /// The first key of its sequence that each query of all rows attends to; null: 0.
   const std::int32_t* first_keys = nullptr;
+  /// The place after the last key, likewise; null: seq.
+  const std::int32_t* end_keys = nullptr;
   float* delta = nullptr;  ///< Σ dO·O of each query, beginning with first_group's first query
   std::int64_t qkv_stride = 0;
   std::int64_t dout_stride = 0;
@@ -32,6 +34,7 @@ struct AttentionArgs {
   int queries_per_kv = 0;
   int head_dim = 0;
   float scale = 0;
+  bool causal = true;   ///< a query attends to no later key
   int window = 0;       ///< keys that a query attends to; 0: all
   float softcap = 0;    ///< 0: none; the general kernels alone have caps and slopes
   int alibi_heads = 0;  ///< heads of all ranks; 0: no slopes

@@ -37,6 +37,7 @@ AttentionArgs arguments(const Operation& op) {
   a.out_stride = out.row_stride();
   a.lse = const_cast<float*>(lse.data<float>());
   if (!op.first_keys.empty()) a.first_keys = op.first_keys.template data<std::int32_t>();
+  if (!op.end_keys.empty()) a.end_keys = op.end_keys.template data<std::int32_t>();
   a.groups = shape.batch * shape.kv_heads;
   a.seq = static_cast<int>(shape.seq);
   a.kv_heads = static_cast<int>(shape.kv_heads);
@@ -44,6 +45,7 @@ AttentionArgs arguments(const Operation& op) {
   a.head_dim = static_cast<int>(shape.head_dim);
   a.scale = scores.scale > 0 ? static_cast<float>(scores.scale)
                              : 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
+  a.causal = scores.causal;
   a.window = static_cast<int>(std::min(scores.window, shape.seq));
   a.softcap = static_cast<float>(scores.softcap);
   a.alibi_heads = static_cast<int>(scores.alibi_heads);

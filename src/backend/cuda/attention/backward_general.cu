@@ -77,8 +77,8 @@ class GeneralBackward {
         const int column = thread_column() + 16 * j;
         const int q = kRowsAreQueries ? row : column;
         const int k = kRowsAreQueries ? column : row;
-        const bool hidden =
-            key + k > query + q || (bounds.exist() && key + k < bounds.first_key(query + q));
+        const bool hidden = key + k >= bounds.end_key(query + q) ||
+                            (bounds.exist() && key + k < bounds.first_key(query + q));
         float bend;
         const float score = scores.score(p[i][j], query + q, key + k, bend);
         const float weight = hidden ? 0.0F : expf(score - tiles_.log_sum[q]);
@@ -126,7 +126,8 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   const int head = static_cast<int>(block.head % a.queries_per_kv);
   GeneralBackward<T, D, true> rows(a, a.first_group + block.head / a.queries_per_kv);
   rows.load_queries(0, head, query);
-  for (int key = rows.bounds.first_tile(query, kTile); key <= query; key += kTile) {
+  const int end = rows.bounds.keys_end(query, kTile);
+  for (int key = rows.bounds.first_tile(query, kTile); key < end; key += kTile) {
     rows.load_keys(2, key);
     rows.add(head, query, key);
   }
@@ -141,9 +142,10 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   const int key = block.tile * kTile;
   GeneralBackward<T, D, false> rows(a, a.first_group + block.head);
   rows.load_keys(0, key);
+  const int begin = rows.bounds.queries_begin(key);
   const int end = rows.bounds.queries_end(key + kTile - 1);
   for (int head = 0; head < a.queries_per_kv; ++head) {
-    for (int query = key; query < end; query += kTile) {
+    for (int query = begin; query < end; query += kTile) {
       rows.load_queries(2, head, query);
       rows.add(head, query, key);
     }

@@ -55,12 +55,16 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
     rows.statistics[m][1] = statistics_of(a, head, lane_row + 16 * m + 8);
   }
   const DropoutDraw draw(a, place, in_group);
-  const int last = first + Tiling::kRows < a.seq ? first + Tiling::kRows : a.seq;
+  const int last = bounds.keys_end(first, Tiling::kRows);
   for (int key = begin; key < last; key += kColumns) {
     cp_async_wait<0>();
     __syncthreads();  // this tile has arrived, and the previous one is free
     if (key + kColumns < last) load(key + kColumns);
     rows.steps(key / kColumns % 2, key, draw);
+  }
+  if (begin >= last) {  // the first keys, which no query sees, may still arrive
+    cp_async_wait<0>();
+    __syncthreads();
   }
   float factor[M][2];
 #pragma unroll
@@ -116,7 +120,7 @@ __device__ __forceinline__ void store_key_gradients(const AttentionArgs& a, cons
   }
 }
 
-/// Computes dK and dV of a tile: 8·d operations for each key and each query from the key on. If
+/// Computes dK and dV of a tile: 8·d operations for each key and each query that sees it. If
 /// registers hold only one of dK and dV, two launches need 6·d and 4·d.
 template <class T, int D, bool kDrop, GradientOf kOf>
 __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
@@ -135,9 +139,11 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   const std::int64_t key_offset = static_cast<std::int64_t>(a.queries_per_kv) * a.head_dim;
 
   const KeyBounds bounds(a, place);
+  const int begin = bounds.queries_begin(first);
   const int end = bounds.queries_end(first + Tiling::kRows - 1);
   const std::int64_t all =
-      std::int64_t{(end - first + kColumns - 1) / kColumns} * a.queries_per_kv;
+      begin < end ? std::int64_t{(end - begin + kColumns - 1) / kColumns} * a.queries_per_kv
+                  : 0;
   const auto load = [&](int buffer, const QueryTile& tile) {
     const auto [head, query] = tile;
     const std::int64_t offset = static_cast<std::int64_t>(head) * a.head_dim;
@@ -156,15 +162,15 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
                              : QueryStatistics{};
   };
   load_keys<T, Tiling>(a, queries + first * a.qkv_stride + key_offset, first);
-  load(0, {0, first});
-  if (thread < kColumns) Tiles::statistics(0)[thread] = statistics({0, first});
+  QueryTile tile{0, begin};
+  load(0, tile);
+  if (thread < kColumns) Tiles::statistics(0)[thread] = statistics(tile);
   BackwardRows<T, Tiling, kDrop> rows(a, bounds, first);
-  QueryTile tile{0, first};
   for (std::int64_t i = 0; i < all; ++i) {
     const int buffer = static_cast<int>(i % 2);
     cp_async_wait<0>();
     __syncthreads();  // this tile has arrived, and the previous one is free
-    const QueryTile next_tile = tile_after<kColumns>(tile, first, end);
+    const QueryTile next_tile = tile_after<kColumns>(tile, begin, end);
     const bool more = i + 1 < all;
     QueryStatistics next = {};
     if (more) {
@@ -175,6 +181,10 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     rows.steps(buffer, tile.query, draw);
     if (more && thread < kColumns) Tiles::statistics(1 - buffer)[thread] = next;
     tile = next_tile;
+  }
+  if (all == 0) {  // the first queries, which see no key, may still arrive
+    cp_async_wait<0>();
+    __syncthreads();
   }
   T* to =
       static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + place.column + key_offset;

@@ -96,8 +96,9 @@ class BackwardRows {
   /// position of the first in the sequence.
   __device__ __forceinline__ void step(int buffer, int at, int column,
                                        const DropoutDraw& draw) {
-    const bool nothing = Tiling::kRowsAreQueries ? column > row_ + 16 * M - 1
-                                                 : column + Tiling::kStep - 1 < row_;
+    const bool nothing = Tiling::kRowsAreQueries
+                             ? column >= bounds_.keys_end(row_, 16 * M)
+                             : bounds_.keys_end(column, Tiling::kStep) <= row_;
     if (nothing) return;
     std::uint32_t kept[M][Tiling::kRowsAreQueries ? 2 : 4];
     if constexpr (kDrop && Tiling::kRowsAreQueries) draw_queries<N>(kept, draw, row_, column);
@@ -161,15 +162,28 @@ class BackwardRows {
       return exp2_fast(fmaf(p[m][n][e], scale, -of(columns, m, n, e).log_sum));
     });
     if (bounds_.exist()) mask_earlier_keys(p, column);
-    const bool masked = Tiling::kRowsAreQueries ? column + Tiling::kStep > row_ + 1
-                                                : column < row_ + 16 * M - 1;
+    const bool masked = Tiling::kRowsAreQueries ? column + Tiling::kStep > bounds_.end_key(row_)
+                                                : bounds_.end_key(column) < row_ + 16 * M;
     if (!masked) return;
+    if (!bounds_.end_at_queries()) return mask_later_keys(p, column);
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int distance = row_ + lane / 4 - column - lane % 4 * 2;
     for_each(p, [&](int m, int n, int e) {
       const int row_ahead = distance + 16 * m + e / 2 * 8 - 8 * n - e % 2;
       const bool later = Tiling::kRowsAreQueries ? row_ahead < 0 : row_ahead > 0;
       return later ? 0.0F : p[m][n][e];
+    });
+  }
+
+  /// Sets weights of keys from a query's end on to 0.
+  __device__ __forceinline__ void mask_later_keys(float (&p)[M][N][4], int column) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    for_each(p, [&](int m, int n, int e) {
+      const int row = row_ + lane / 4 + 16 * m + e / 2 * 8;
+      const int at = column + lane % 4 * 2 + 8 * n + e % 2;
+      const int query = Tiling::kRowsAreQueries ? row : at;
+      const int key = Tiling::kRowsAreQueries ? at : row;
+      return key >= bounds_.end_key(query) ? 0.0F : p[m][n][e];
     });
   }
 

@@ -36,8 +36,9 @@ __global__ void __launch_bounds__(kDeltaThreads) delta_kernel(const AttentionArg
       const auto y = *reinterpret_cast<const Pack<T, Width>*>(static_cast<const T*>(a.out) +
                                                               row * a.out_stride + column + at);
 #pragma unroll
-      for (int e = 0; e < Width; ++e)
-        { sum[i] = fmaf(to_float(x.at[e]), to_float(y.at[e]), sum[i]); }
+      for (int e = 0; e < Width; ++e) {
+        sum[i] = fmaf(to_float(x.at[e]), to_float(y.at[e]), sum[i]);
+      }
     }
   }
 #pragma unroll

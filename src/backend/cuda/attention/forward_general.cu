@@ -47,7 +47,7 @@ struct GeneralSoftmax {
 };
 
 /// Makes scores of a thread's products, in the tiles that begin at query `first` and key `key`.
-/// Takes out those of later keys, and of keys before a query's first.
+/// Takes out those of keys that a query does not attend to.
 template <class Tiling>
 __device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R],
                                              const GeneralScores& scores,
@@ -56,12 +56,13 @@ __device__ __forceinline__ void mask_general(float (&s)[Tiling::R][Tiling::R],
   for (int i = 0; i < Tiling::R; ++i) {
     const int query = first + thread_row() + 16 * i;
     const int first_key = bounds.first_key(query);
+    const int end_key = bounds.end_key(query);
 #pragma unroll
     for (int j = 0; j < Tiling::R; ++j) {
       const int at = key + thread_column() + 16 * j;
       float bend;
       s[i][j] =
-          at > query || at < first_key ? -INFINITY : scores.score(s[i][j], query, at, bend);
+          at >= end_key || at < first_key ? -INFINITY : scores.score(s[i][j], query, at, bend);
     }
   }
 }
@@ -81,7 +82,7 @@ __device__ __forceinline__ void drop_general(float (&s)[Tiling::R][Tiling::R], K
   }
 }
 
-/// 4·d operations for each query and each key up to the query.
+/// 4·d operations for each query and each key that it attends to.
 template <class T, int D>
 __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
     general_forward_kernel(const AttentionArgs a, int wave) {
@@ -111,7 +112,8 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   }
   const KeyBounds bounds(a, place);
   const GeneralScores scores(a, place, head);
-  for (int key = bounds.first_tile(first, kTile); key <= first; key += kTile) {
+  const int end = bounds.keys_end(first, kTile);
+  for (int key = bounds.first_tile(first, kTile); key < end; key += kTile) {
     __syncthreads();  // from here on, the previous tile may be overwritten
     const T* from = keys + key * a.qkv_stride;
     load_general<Tiling>(tiles.tile[1], from, a.qkv_stride, a.seq - key, a.head_dim);
@@ -132,10 +134,12 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   float factor[R];
 #pragma unroll
   for (int i = 0; i < R; ++i) {
-    factor[i] = 1 / softmax.total[i];
+    const bool has_keys = softmax.total[i] > 0;
+    factor[i] = has_keys ? 1 / softmax.total[i] : 0.0F;
     const int query = first + thread_row() + 16 * i;
     if (thread_column() == 0 && query < a.seq) {
-      a.lse[block.head * a.seq + query] = softmax.max[i] + logf(softmax.total[i]);
+      a.lse[block.head * a.seq + query] =
+          has_keys ? softmax.max[i] + logf(softmax.total[i]) : 0.0F;
     }
   }
   T* out = static_cast<T*>(a.out) + (place.row + first) * a.out_stride +

@@ -91,17 +91,24 @@ class OnlineSoftmax {
   float total_[M][2];
 };
 
-/// Sets scores of keys after their query to −inf. `query` is that of this thread's first row.
+/// Sets scores of keys from a query's end on to −inf. `query` is that of this thread's first
+/// row.
 template <int M, int N>
-__device__ __forceinline__ void mask_later_keys(float (&s)[M][N][4], int query, int key) {
+__device__ __forceinline__ void mask_later_keys(float (&s)[M][N][4], const KeyBounds& bounds,
+                                                int query, int key) {
   const int column = key + static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
   for (int m = 0; m < M; ++m) {
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
+    for (int half = 0; half < 2; ++half) {
+      const int row = query + 16 * m + 8 * half;
+      const int end = bounds.end_at_queries() ? row + 1 : bounds.end_key(row);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        if (column + 8 * n + e % 2 > query + 16 * m + e / 2 * 8) s[m][n][e] = -INFINITY;
+      for (int n = 0; n < N; ++n) {
+#pragma unroll
+        for (int e = 2 * half; e < 2 * half + 2; ++e) {
+          if (column + 8 * n + e % 2 >= end) s[m][n][e] = -INFINITY;
+        }
       }
     }
   }
@@ -154,8 +161,8 @@ __device__ __forceinline__ void rescale(float (&sum)[M][D / 8][4],
   }
 }
 
-/// sum += P V over the keys up to the tile's last query. The tile begins at `first`, the warp's
-/// rows at first + row.
+/// sum += P V over the keys that the tile's queries attend to. The tile begins at `first`, the
+/// warp's rows at first + row.
 template <class T, class Tiling, bool kDrop>
 __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw& draw,
                                        const KeyBounds& bounds, const T* key_from, int first,
@@ -168,8 +175,9 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
   constexpr int kKeys = Tiling::kKeys;
   T* keys = queries + Tiling::kQueries * D;
   T* values = keys + kKeys * D;
-  const int last = first + Tiling::kQueries < a.seq ? first + Tiling::kQueries : a.seq;
-  const int warp_last = first + row + 16 * M - 1;
+  const int last = bounds.keys_end(first, Tiling::kQueries);
+  const int warp_end = bounds.keys_end(first + row, 16 * M);
+  const int whole = bounds.end_key(first + row);  // keys that all of the warp's queries see
   const int lane_row = first + row + static_cast<int>(threadIdx.x) % 32 / 4;
   const auto load = [&](T* tile, const T* from, int key) {
     load_tile<kKeys, D, Tiling::kThreads>(tile, from + key * a.qkv_stride, a.qkv_stride,
@@ -183,11 +191,11 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
     __syncthreads();  // the keys have arrived, and the previous values are free
     load(values, key_from + a.head_dim, key);
     float s[M][N][4];
-    if (key <= warp_last) {
+    if (key < warp_end) {
       std::uint32_t kept[M][2];
       if constexpr (kDrop) draw_queries<N>(kept, draw, first + row, key);
       multiply_rows<T, D>(s, queries, row_places<D>(row), keys, 0);
-      if (key + kKeys > first + row + 1) mask_later_keys(s, lane_row, key);
+      if (key + kKeys > whole) mask_later_keys(s, bounds, lane_row, key);
       if (bounds.exist()) mask_earlier_keys(s, bounds, lane_row, key);
       float shrink[M][2];
       softmax.absorb(s, a.scale * kLog2E, shrink);
@@ -197,11 +205,15 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
     cp_async_wait<0>();
     __syncthreads();  // the values have arrived, and the keys are free
     if (key + kKeys < last) load(keys, key_from, key + kKeys);
-    if (key <= warp_last) accumulate_product<T, D>(sum, s, values, 0);
+    if (key < warp_end) accumulate_product<T, D>(sum, s, values, 0);
+  }
+  if (begin >= last) {  // the first keys, which no query sees, may still arrive
+    cp_async_wait<0>();
+    __syncthreads();
   }
 }
 
-/// 4·d operations for each query and each key up to the query.
+/// 4·d operations for each query and each key that it attends to.
 template <class T, int D, bool kDrop>
 __global__ void __launch_bounds__(ForwardTiling<D>::kThreads)
     attention_forward_kernel(const AttentionArgs a, int wave) {
@@ -232,10 +244,11 @@ __global__ void __launch_bounds__(ForwardTiling<D>::kThreads)
   for (int m = 0; m < M; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      factor[m][half] = a.keep / softmax.total(m, half);
+      const bool has_keys = softmax.total(m, half) > 0;
+      factor[m][half] = has_keys ? a.keep / softmax.total(m, half) : 0.0F;
       const int query = first + row + 16 * m + 8 * half + lane / 4;
       if (lane % 4 == 0 && query < a.seq) {
-        a.lse[block.head * a.seq + query] = softmax.log_sum(m, half, a.scale);
+        a.lse[block.head * a.seq + query] = has_keys ? softmax.log_sum(m, half, a.scale) : 0.0F;
       }
     }
   }

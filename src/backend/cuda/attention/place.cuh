@@ -24,17 +24,24 @@ __device__ __forceinline__ GroupPlace place_of_group(const AttentionArgs& a,
           static_cast<std::int64_t>(kv_head) * (a.queries_per_kv + 2) * a.head_dim, kv_head};
 }
 
-/// Which keys the queries of a sequence attend to, where documents or a window end attention.
+/// Which keys the queries of a sequence attend to: those from first_key() to end_key(), neither
+/// of which decreases from a query to the next.
 class KeyBounds {
  public:
   __device__ __forceinline__ KeyBounds(const AttentionArgs& a, const GroupPlace& place)
       : first_keys_(a.first_keys == nullptr ? nullptr : a.first_keys + place.row),
+        end_keys_(a.end_keys == nullptr ? nullptr : a.end_keys + place.row),
         seq_(a.seq),
-        window_(a.window) {}
+        window_(a.window),
+        causal_(a.causal) {}
 
-  /// Whether a query attends to no key before some; else all bounds are 0.
+  /// Whether a query attends to no key before some; else all first keys are 0.
   [[nodiscard]] __device__ __forceinline__ bool exist() const {
     return first_keys_ != nullptr || window_ > 0;
+  }
+  /// Whether each query attends to keys up to its own.
+  [[nodiscard]] __device__ __forceinline__ bool end_at_queries() const {
+    return causal_ && end_keys_ == nullptr;
   }
   [[nodiscard]] __device__ __forceinline__ int first_key(int query) const {
     if (query >= seq_) return 0;
@@ -42,18 +49,42 @@ class KeyBounds {
     const int of_window = window_ > 0 ? query - window_ + 1 : 0;
     return of_document > of_window ? of_document : of_window;
   }
+  [[nodiscard]] __device__ __forceinline__ int end_key(int query) const {
+    if (query >= seq_) return seq_;
+    const int of_document = end_keys_ != nullptr ? end_keys_[query] : seq_;
+    return causal_ && query + 1 < of_document ? query + 1 : of_document;
+  }
+  /// The end of the keys that `queries` queries from `query` on attend to.
+  [[nodiscard]] __device__ __forceinline__ int keys_end(int query, int queries) const {
+    const int end = query + queries < seq_ ? query + queries : seq_;
+    return query < seq_ ? end_key(end - 1) : 0;
+  }
   /// Where the first tile of `keys` keys begins that queries from `query` on attend to.
   [[nodiscard]] __device__ __forceinline__ int first_tile(int query, int keys) const {
     return first_key(query) / keys * keys;
   }
-  /// The end of the queries that attend to a key up to `key`. Bounds grow with the query.
+  /// The first query that attends to a key from `key` on.
+  [[nodiscard]] __device__ __forceinline__ int queries_begin(int key) const {
+    if (end_at_queries()) return key;
+    return first_where(0, [&](int query) { return end_key(query) > key; });
+  }
+  /// The end of the queries that attend to a key up to `key`.
   [[nodiscard]] __device__ __forceinline__ int queries_end(int key) const {
     if (!exist()) return seq_;
-    int low = key < seq_ ? key : seq_;  // the key's own query attends to it
+    // A key's own query attends to it under a causal mask.
+    return first_where(end_at_queries() ? key : 0,
+                       [&](int query) { return first_key(query) > key; });
+  }
+
+ private:
+  /// The first query from `low` on of which `is_beyond` is true, as it is of all that follow.
+  template <class F>
+  [[nodiscard]] __device__ __forceinline__ int first_where(int low, F&& is_beyond) const {
     int high = seq_;
+    if (low > high) low = high;
     while (low < high) {
       const int middle = low + (high - low) / 2;
-      if (first_key(middle) > key) {
+      if (is_beyond(middle)) {
         high = middle;
       } else {
         low = middle + 1;
@@ -62,10 +93,11 @@ class KeyBounds {
     return low;
   }
 
- private:
   const std::int32_t* first_keys_;
+  const std::int32_t* end_keys_;
   int seq_;
   int window_;
+  bool causal_;
 };
 
 /// A thread block's work: a head or group, counted from the launch's first, and a tile of rows.

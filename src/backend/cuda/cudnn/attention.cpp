@@ -149,7 +149,7 @@ CudnnAttention::~CudnnAttention() = default;
 bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionForward& op) {
   if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
   std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
-  if (!op.first_keys.empty()) why = "reset_attention_mask ends attention at documents";
+  if (!op.first_keys.empty() || !op.end_keys.empty()) why = "attention ends at documents";
   if (op.scores != ScoreRule{}) why = "windows and scores are not the plain ones";
   if (why.empty() && !aligned({op.qkv, op.out, op.lse})) {
     why = "arrays aren't aligned to 16 bytes";
@@ -167,7 +167,7 @@ bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionForward& op) {
 bool CudnnAttention::run(cudaStream_t stream, const ops::AttentionBackward& op) {
   if (state_->choice == FusedAttention::own || op.qkv.empty()) return false;
   std::string_view why = obstacle(op.qkv, op.out, op.shape, op.dropout);
-  if (!op.first_keys.empty()) why = "reset_attention_mask ends attention at documents";
+  if (!op.first_keys.empty() || !op.end_keys.empty()) why = "attention ends at documents";
   if (op.scores != ScoreRule{}) why = "windows and scores are not the plain ones";
   if (why.empty() && !aligned({op.dout, op.qkv, op.out, op.lse, op.dqkv})) {
     why = "arrays aren't aligned to 16 bytes";
