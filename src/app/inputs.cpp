@@ -80,11 +80,10 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
 void require_kind(const ModelConfig& model, const TokenSource& file) {
   const std::int64_t pixels = file.pixels();
   const bool takes_images = model.task == Task::image_classification;
-  TRM_REQUIRE(
-      takes_images || pixels == 0,
-      "{}: these are images with classes, but the model reads tokens; mlp_sizes makes "
-      "a model for images",
-      file.path());
+  TRM_REQUIRE(takes_images || pixels == 0,
+              "{}: these are images with classes, but the model reads tokens; mlp_sizes makes "
+              "a model for images",
+              file.path());
   if (!takes_images) return;
   TRM_REQUIRE(pixels > 0,
               "{}: these are {}, but mlp_sizes makes a model for images: an HDF5 file with "
@@ -146,7 +145,8 @@ void fill_classes(Deck& deck, const Samples& samples) {
   if (names.empty()) return;
   constexpr std::size_t kShown = 20;
   const auto shown = std::span(names).first(std::min(names.size(), kShown));
-  log::info("data     {} classes: {}{}", names.size(), printable(fmt::to_string(fmt::join(shown, ", "))),
+  log::info("data     {} classes: {}{}", names.size(),
+            printable(fmt::to_string(fmt::join(shown, ", "))),
             shown.size() < names.size() ? ", …" : "");
 }
 

@@ -42,8 +42,9 @@ void fill_vocabulary(Deck& deck) {
     static_cast<void>(check_data(deck, DocumentCheck::none));
   } catch (const Error& e) {
     if (known) throw;
-    throw Error(fmt::format("{}; to plan without data, set vocab_size (--set vocab_size=50257){}",
-                            e.what(), labels ? "" : " and num_labels"));
+    throw Error(
+        fmt::format("{}; to plan without data, set vocab_size (--set vocab_size=50257){}",
+                    e.what(), labels ? "" : " and num_labels"));
   }
 }
 
@@ -224,9 +225,10 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
-  TRM_REQUIRE(!classifies(deck.model.task) || options.time.machine.empty(),
-              "--machine: the time of a step is predicted for models of tokens only, and not for "
-              "classifiers");
+  TRM_REQUIRE(
+      !classifies(deck.model.task) || options.time.machine.empty(),
+      "--machine: the time of a step is predicted for models of tokens only, and not for "
+      "classifiers");
   std::optional<Machine> machine;
   if (!options.time.machine.empty()) machine = read_machine(options.time.machine);
   if (machine) check(options.time, *machine);

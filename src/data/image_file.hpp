@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images with classes in HDF5: /images, u8 [images, …], and /labels, integers [images] from 0
-// on. /label_names, texts, may name the classes. Attribute `classes` of the file's root is the number of classes; without it, the largest
-// label says it. Any program may write such a file.
+// on. /label_names, texts, may name the classes. Attribute `classes` of the file's root is the
+// number of classes; without it, the largest label says it. Any program may write such a file.
 #pragma once
 
 #include <memory>

@@ -90,7 +90,8 @@ Samples::Samples(const SamplesOptions& options)
       file.tokenizer_kind().empty()
           ? nullptr
           : make_tokenizer(file.tokenizer_kind(), file.tokenizer_definition());
-  masking_ = std::make_unique<TokenMasking>(options.masking, vocab_size_, tokenizer.get(), seed_);
+  masking_ =
+      std::make_unique<TokenMasking>(options.masking, vocab_size_, tokenizer.get(), seed_);
 }
 
 Samples::~Samples() = default;
@@ -123,10 +124,11 @@ void Samples::read_classes(Source& source) {
   source.classes.reserve(labels.size());
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const auto label = static_cast<std::int32_t>(std::clamp(labels[i], -1.0, kMostClasses));
-    TRM_REQUIRE(label >= 0 && label < kMostClasses && label == labels[i],
-                "{}: the label of document {} is {}; classes are words, or whole numbers from 0 "
-                "to {}. A task that predicts other numbers (regression) is not available",
-                file->path(), i, labels[i], kMostClasses - 1);
+    TRM_REQUIRE(
+        label >= 0 && label < kMostClasses && label == labels[i],
+        "{}: the label of document {} is {}; classes are words, or whole numbers from 0 "
+        "to {}. A task that predicts other numbers (regression) is not available",
+        file->path(), i, labels[i], kMostClasses - 1);
     source.classes.push_back(label);
     classes_ = std::max<std::int64_t>(classes_, label + 1);
   }

@@ -14,12 +14,13 @@ TokenMasking::TokenMasking(const MaskingRule& rule, std::int64_t vocab_size,
   classes_.special.resize(static_cast<std::size_t>(vocab_size));
   classes_.continues.resize(static_cast<std::size_t>(vocab_size));
   if (rule_.mask_token < 0) rule_.mask_token = classes_.mask;
-  TRM_REQUIRE(rule_.mask_token >= 0 && rule_.mask_token < vocab_size,
-              "masked_language_model needs a token that hides others: {}; prepare the data with "
-              "a tokenizer that has [MASK] or <mask>, or set mask_token_id",
-              rule_.mask_token < 0 ? std::string("the data's tokenizer has none")
-                                   : fmt::format("{} is not in the vocabulary of {}",
-                                                 rule_.mask_token, vocab_size));
+  TRM_REQUIRE(
+      rule_.mask_token >= 0 && rule_.mask_token < vocab_size,
+      "masked_language_model needs a token that hides others: {}; prepare the data with "
+      "a tokenizer that has [MASK] or <mask>, or set mask_token_id",
+      rule_.mask_token < 0
+          ? std::string("the data's tokenizer has none")
+          : fmt::format("{} is not in the vocabulary of {}", rule_.mask_token, vocab_size));
   TRM_REQUIRE(!rule_.whole_words || classes_.knows_words,
               "whole_word_mask needs a tokenizer whose tokens say that they continue a word, "
               "such as WordPiece's ##: the data's tokenizer has none");

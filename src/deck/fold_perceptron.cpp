@@ -15,8 +15,9 @@ bool is_model_key(const Key& key) {
 void fold_perceptron(const Settings& settings, DeckSettings& deck) {
   ModelConfig& model = deck.model;
   if (!model.is_perceptron()) {
-    TRM_REQUIRE(model.task != Task::image_classification,
-                "task: image_classification needs mlp_sizes: perceptrons alone classify images");
+    TRM_REQUIRE(
+        model.task != Task::image_classification,
+        "task: image_classification needs mlp_sizes: perceptrons alone classify images");
     return;
   }
   const Setting* const task = given(settings, "task");

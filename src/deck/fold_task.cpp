@@ -8,10 +8,14 @@ namespace {
 
 constexpr const char* name_of_task(Task task) {
   switch (task) {
-    case Task::language_model: return "language_model";
-    case Task::masked_language_model: return "masked_language_model";
-    case Task::sequence_classification: return "sequence_classification";
-    case Task::image_classification: return "image_classification";
+    case Task::language_model:
+      return "language_model";
+    case Task::masked_language_model:
+      return "masked_language_model";
+    case Task::sequence_classification:
+      return "sequence_classification";
+    case Task::image_classification:
+      return "image_classification";
   }
   return "";
 }

@@ -13,7 +13,8 @@ namespace trireme {
 
 /// Activations → Σ losses of the samples' classes. MicroBatch::classifier_rows chooses a row of
 /// each sample. The pooler is tanh(dense(row)), as BERT's. Every rank of tp computes the whole
-/// head, whose arrays are small, from rows that each has whole. All gradients follow in forward.
+/// head, whose arrays are small, from rows that each has whole. All gradients follow in
+/// forward.
 class TextClassifier final : public Module {
  public:
   /// With `alone`, no unit below trains, and backward returns no gradient.

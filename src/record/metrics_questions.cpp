@@ -41,7 +41,8 @@ bool has_row(const std::string& path, const std::string& group, std::int64_t ite
 }
 
 /// confusion/GROUP/ITERATION: samples of class i to which the model gives class j.
-void write_confusion(h5::Group& file, const std::string& group, const EvaluationRecord& record) {
+void write_confusion(h5::Group& file, const std::string& group,
+                     const EvaluationRecord& record) {
   const std::vector<std::int64_t>& counts = record.classes->confusion;
   if (counts.empty()) return;
   const std::string names = fmt::format("{}/classes", kConfusion);

@@ -110,8 +110,8 @@ std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads&
     mb.first_sample = run.first;
     mb.training = shape.training;
     mb.layer_keep = shape.layer_keep;
-    mb.loss_weight = 1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ *
-                                               mb.sample_targets);
+    mb.loss_weight =
+        1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ * mb.sample_targets);
     mb.loss_sum = loss_sum;
     const auto* sample =
         tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * numbers;

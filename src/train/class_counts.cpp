@@ -9,7 +9,7 @@ namespace trireme {
 
 namespace {
 
-constexpr std::size_t kVectors = 3;  // of a class, given, both
+constexpr std::size_t kVectors = 3;  // occurs, given, both
 constexpr std::size_t kTop = 5;
 
 }  // namespace
@@ -36,7 +36,8 @@ void ClassCounts::add(std::span<const float> logits, std::int32_t target) {
       static_cast<std::size_t>(std::ranges::max_element(logits) - logits.begin());
   std::size_t above = 0;  // classes that come before the right one
   for (std::size_t c = 0; c < classes_; ++c) {
-    const bool first = logits[c] > logits[actual] || (logits[c] == logits[actual] && c < actual);
+    const bool first =
+        logits[c] > logits[actual] || (logits[c] == logits[actual] && c < actual);
     if (first) ++above;
   }
   ++part(0)[actual];

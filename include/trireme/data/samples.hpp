@@ -36,8 +36,8 @@ class SampleSource {
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
   [[nodiscard]] std::int64_t seq_length() const { return layout_.inputs; }
   [[nodiscard]] const SampleLayout& layout() const { return layout_; }
-  /// Reads sample k into `to`: layout().numbers() numbers, see id_of(). Where inputs and targets
-  /// are apart, an input below 0 is padding.
+  /// Reads sample k into `to`: layout().numbers() numbers, see id_of(). Where inputs and
+  /// targets are apart, an input below 0 is padding.
   virtual void get(std::uint64_t k, std::span<std::int32_t> to) const = 0;
 
  protected:
@@ -126,7 +126,7 @@ class Samples : public SampleSource {
     std::unique_ptr<TokenSource> file;
     std::unique_ptr<MegatronFile> labels;
     std::unique_ptr<SamplePacker> packer;
-    std::vector<std::int32_t> classes{};  ///< of each document
+    std::vector<std::int32_t> classes{};  ///< each document's
   };
   void open(const SamplesOptions& options);
   void read_classes(Source& source);

@@ -12,14 +12,14 @@
 namespace trireme {
 
 struct MaskingRule {
-  double probability = 0.15;  ///< of a token, or a word, to be a target
-  bool whole_words = false;   ///< all tokens of a word are targets, or none
+  double probability = 0.15;     ///< that a token, or a word, is a target
+  bool whole_words = false;      ///< all tokens of a word are targets, or none
   std::int32_t mask_token = -1;  ///< for data whose tokenizer has none; −1: the tokenizer's
   friend bool operator==(const MaskingRule&, const MaskingRule&) = default;
 };
 
-/// Of the targets, 80% become the mask token, 10% any other token, and 10% stay. Special tokens
-/// are no targets, and stand for no other token. A sample always changes in one way.
+/// The mask token takes the place of 80% of the targets, and any token that of 10%. Special
+/// tokens are no targets, and stand for no other token. A sample always changes in one way.
 class TokenMasking {
  public:
   /// `tokenizer` is that of the data, or null. Throws Error if it lacks what the rule needs.

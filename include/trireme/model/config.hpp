@@ -126,7 +126,7 @@ struct ModelConfig {
   std::int64_t num_labels = 0;  ///< 0: taken from the data
   ClassifierRow classifier_row = ClassifierRow::by_attention;
   bool classifier_pooler = false;  ///< dense and tanh before the classes
-  double classifier_dropout = 0;   ///< of what the classes are computed from
+  double classifier_dropout = 0;   ///< before the classes
 
   LoraConfig lora;
   /// Patterns that match anywhere in a parameter's name. Empty: all train; with adapters, these
@@ -139,7 +139,7 @@ struct ModelConfig {
   std::vector<std::int64_t> mlp_sizes;
 
   [[nodiscard]] bool is_perceptron() const { return !mlp_sizes.empty(); }
-  /// What a sample holds. Of a text, seq_length tokens are inputs.
+  /// What a sample holds. The inputs of a text are seq_length tokens.
   [[nodiscard]] SampleLayout sample() const {
     return sample_layout(task, is_perceptron() ? mlp_sizes.front() : seq_length);
   }
@@ -179,7 +179,8 @@ struct ModelConfig {
   }
   /// Whether a unit stands between the last layer and the head: a norm or output_transform.
   [[nodiscard]] bool has_final_norm() const {
-    return !is_perceptron() && (transforms_output() || norm_placement != NormPlacement::after_sum);
+    return !is_perceptron() &&
+           (transforms_output() || norm_placement != NormPlacement::after_sum);
   }
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

@@ -103,11 +103,11 @@ class Tape {
   /// Bytes of host memory that the tape holds besides.
   [[nodiscard]] std::size_t host_bytes() const { return host_bytes_; }
   /// Where a module's forward adds an auxiliary loss (fp64 [1], on the device): coefficient ·
-  /// term · target_count(). Every rank of tp must add an equal amount, since rank 0's alone counts. The
-  /// module's backward adds coefficient · auxiliary_weight() · loss_scale · ∂term/∂x to dx, and
-  /// likewise to its parameters' gradients. Where a seam sums dx over tp, as for a Branch, rank
-  /// 0 of tp alone adds. The view is empty while backward recomputes a forward: the module must
-  /// add no term in this case.
+  /// term · target_count(). Every rank of tp must add an equal amount, since rank 0's alone
+  /// counts. The module's backward adds coefficient · auxiliary_weight() · loss_scale ·
+  /// ∂term/∂x to dx, and likewise to its parameters' gradients. Where a seam sums dx over tp,
+  /// as for a Branch, rank 0 of tp alone adds. The view is empty while backward recomputes a
+  /// forward: the module must add no term in this case.
   [[nodiscard]] View auxiliary_sum() const {
     if (recomputing_) return {};
     return {micro_batch_.loss_sum.data<double>() + 1, DType::f64, Shape{1}};

@@ -49,7 +49,7 @@ struct StepRecord {
 struct EvaluationRecord {
   std::int64_t iteration = 0;
   double loss = 0;
-  double bits_per_byte = 0;  ///< 0: not known
+  double bits_per_byte = 0;                ///< 0: not known
   std::optional<ClassScores> classes{};    ///< empty: the model predicts tokens
   std::vector<std::string> class_names{};  ///< may be empty
 };

@@ -11,10 +11,10 @@ namespace trireme {
 
 /// Kinds of a vocabulary's tokens.
 struct TokenClasses {
-  std::int32_t mask = -1;           ///< the token that hides others; −1: there is none
-  std::vector<bool> special{};      ///< of each id: whether it stands for no text
-  std::vector<bool> continues{};    ///< of each id: whether it continues a word
-  bool knows_words = false;         ///< whether any token is known to continue a word
+  std::int32_t mask = -1;         ///< the token that hides others; −1: there is none
+  std::vector<bool> special{};    ///< whether each id stands for no text
+  std::vector<bool> continues{};  ///< whether each id continues a word
+  bool knows_words = false;       ///< whether any token is known to continue a word
 };
 
 /// Reads the tokenizer's definition. Special are the end of documents, and what tokenizer.json

@@ -14,8 +14,8 @@ namespace trireme {
 struct ClassScores {
   double accuracy = 0;  ///< share of samples whose class the model gives
   double top5 = -1;     ///< ... or has among its five likeliest; below 0: five classes or less
-  /// Mean over classes of 2 · right / (samples of the class + samples to which it is given).
-  /// Classes with neither are left out.
+  /// Mean over classes of 2 · right / (occurs + given). A class occurs as that of samples, and
+  /// is given to samples. Classes with neither are left out.
   double macro_f1 = 0;
   /// Samples of class i to which the model gives class j, [classes, classes] in row-major
   /// order. Empty with more than kMostMatrixClasses.

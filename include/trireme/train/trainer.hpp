@@ -97,9 +97,9 @@ class Trainer {
   void require_updates() const;
   /// The result of an evaluation.
   struct Evaluation {
-    double loss = 0;           ///< mean over the targets that count, in nats
-    double bits_per_byte = 0;  ///< 0: not known
-    std::optional<ClassScores> classes;  ///< empty: the model predicts tokens
+    double loss = 0;                       ///< mean over the targets that count, in nats
+    double bits_per_byte = 0;              ///< 0: not known
+    std::optional<ClassScores> classes{};  ///< empty: the model predicts tokens
   };
   /// Evaluates `batches` global batches of `source`, from its first sample on. `source` is null
   /// on stages that read no tokens. `text_bytes` are each id's bytes of text, or empty. Empty
