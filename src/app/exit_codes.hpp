@@ -6,5 +6,6 @@ namespace trireme {
 
 inline constexpr int kDone = 0;
 inline constexpr int kStopped = 75;  ///< EX_TEMPFAIL: start the run again
+inline constexpr int kHung = 76;     ///< EX_PROTOCOL: ranks did not come to a collective
 
 }  // namespace trireme

@@ -275,6 +275,7 @@ int run_program(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   use_process_settings(argv);
   raise_open_files();
+  set_cuda_environment(launched_processes(std::getenv).count > 1);
   StartClock clock;
   static_cast<void>(live_place());  // MPI makes a single process look launched
   CommandLine line;

@@ -19,6 +19,7 @@
 #include "check.hpp"
 #include "evaluations.hpp"
 #include "exit_codes.hpp"
+#include "hang.hpp"
 #include "inputs.hpp"
 #include "restore.hpp"
 #include "sample_texts.hpp"
@@ -392,6 +393,7 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
     reports.grace = deck.stop_grace;
     catch_stop_signals(reports);
   }
+  const auto watch = watch_for_hangs(deck, mpi.world());
   return TrainRun(deck, begin, options, mpi, clock, started).run();
 }
 

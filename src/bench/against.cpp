@@ -57,11 +57,15 @@ void bench_against(const DeckSource& source, const BenchOptions& options,
   DeckSource other = source;
   std::ranges::copy(options.against, std::back_inserter(other.overrides));
   const Deck deck = load_bench_deck(source, world);
+  const Deck other_deck = load_bench_deck(other, world);
+  // The settings may be those of a device: its kernels, communication and threads.
   const Engine engine(deck, mpi);
   const double rate = copy_rate(engine, world);
+  const Engine other_engine(other_deck, mpi);
   TimedTrainer one(engine, deck, world);
-  TimedTrainer two(engine, load_bench_deck(other, world), world);
+  TimedTrainer two(other_engine, other_deck, world);
   const auto step = [&](TimedTrainer& timed, std::vector<double>& seconds) {
+    set_cpu_threads((&timed == &one ? engine : other_engine).threads());
     seconds.push_back(timed.step());
   };
   std::vector<double> a;

@@ -52,7 +52,12 @@ class MpiCommunicator : public Communicator {
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
 
+  void set_name(NamedRanks named) {
+    group_ = std::make_shared<const NamedRanks>(std::move(named));
+  }
+
   void all_reduce(const View& data, Reduction op) override {
+    const WaitScope wait("all_reduce", group_, ++collectives_);
     if (is_half(data.dtype())) return all_reduce_half(data, op);
     in_parts(data, [&](void* p, int n) {
       check(MPI_Allreduce(MPI_IN_PLACE, p, n, summable_type_of(data.dtype()), op_of(op), comm_),
@@ -61,6 +66,7 @@ class MpiCommunicator : public Communicator {
   }
 
   void all_gather(const ConstView& from, const View& to) override {
+    const WaitScope wait("all_gather", group_, ++collectives_);
     check_all_gather(from, to, rank_, size_);
     const int count = count_of(from);
     const MPI_Datatype type = type_of(from.dtype());
@@ -69,6 +75,7 @@ class MpiCommunicator : public Communicator {
   }
 
   void reduce_scatter(const ConstView& from, const View& to) override {
+    const WaitScope wait("reduce_scatter", group_, ++collectives_);
     if (is_half(to.dtype())) return start_reduce_scatter(from, to, false, {})->wait();
     check_reduce_scatter(from, to, size_);
     check(MPI_Reduce_scatter_block(from.raw(), to.raw(), count_of(to),
@@ -78,7 +85,8 @@ class MpiCommunicator : public Communicator {
 
   RequestPtr start_reduce_scatter(const ConstView& from, const View& to, bool accumulate,
                                   const View& room) override {
-    return mpi::start_reduce_scatter(comm_, from, to, accumulate, room, scratch_);
+    return collective("reduce_scatter",
+                      mpi::start_reduce_scatter(comm_, from, to, accumulate, room, scratch_));
   }
 
   RequestPtr start_all_gather(const ConstView& from, const View& to) override {
@@ -89,10 +97,11 @@ class MpiCommunicator : public Communicator {
     check(MPI_Iallgather(own_part(from, to), count, type, to.raw(), count, type, comm_,
                          parts.data()),
           "MPI_Iallgather");
-    return std::make_unique<MpiRequest>(std::move(parts));
+    return collective("all_gather", std::make_unique<MpiRequest>(std::move(parts)));
   }
 
   void broadcast(const View& data, int root) override {
+    const WaitScope wait("broadcast", group_, ++collectives_);
     in_parts(data, [&](void* p, int n) {
       check(MPI_Bcast(p, n, type_of(data.dtype()), root, comm_), "MPI_Bcast");
     });
@@ -104,7 +113,7 @@ class MpiCommunicator : public Communicator {
       check(MPI_Isend(p, n, type_of(data.dtype()), to, tag, comm_, &parts.emplace_back()),
             "MPI_Isend");
     });
-    return std::make_unique<MpiRequest>(std::move(parts));
+    return message("send", std::move(parts), to);
   }
 
   RequestPtr start_receive(const View& data, int from, int tag) override {
@@ -113,18 +122,23 @@ class MpiCommunicator : public Communicator {
       check(MPI_Irecv(p, n, type_of(data.dtype()), from, tag, comm_, &parts.emplace_back()),
             "MPI_Irecv");
     });
-    return std::make_unique<MpiRequest>(std::move(parts));
+    return message("receive", std::move(parts), from);
   }
 
-  void barrier() override { check(MPI_Barrier(comm_), "MPI_Barrier"); }
+  void barrier() override {
+    const WaitScope wait("barrier", group_, ++collectives_);
+    check(MPI_Barrier(comm_), "MPI_Barrier");
+  }
 
   std::unique_ptr<Communicator> split(int color, int key) override {
+    const WaitScope wait("split", group_, ++collectives_);
     MPI_Comm part = MPI_COMM_NULL;
     check(MPI_Comm_split(comm_, color, key, &part), "MPI_Comm_split");
     return std::make_unique<MpiCommunicator>(part, true);
   }
 
   std::vector<std::string> gather_text(const std::string& text, int root) override {
+    const WaitScope wait("gather", group_, ++collectives_);
     int length = static_cast<int>(text.size());
     std::vector<int> lengths(static_cast<std::size_t>(rank_ == root ? size_ : 0));
     check(MPI_Gather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, root, comm_),
@@ -148,6 +162,18 @@ class MpiCommunicator : public Communicator {
   }
 
  private:
+  [[nodiscard]] RequestPtr collective(const char* operation, RequestPtr request) {
+    return std::make_unique<mpi::NamedRequest>(std::move(request), operation, group_,
+                                               ++collectives_);
+  }
+  [[nodiscard]] RequestPtr message(const char* operation, std::vector<MPI_Request> parts,
+                                   int peer) const {
+    const std::vector<int>& ranks = group_->ranks;
+    const auto at = static_cast<std::size_t>(peer);
+    return std::make_unique<mpi::NamedRequest>(std::make_unique<MpiRequest>(std::move(parts)),
+                                               operation, group_, 0,
+                                               at < ranks.size() ? ranks[at] : peer);
+  }
   /// Reduces a long array by a scatter and a gather, which move half of fp32's bytes.
   void all_reduce_half(const View& data, Reduction op) {
     constexpr std::int64_t kLong = 8192;
@@ -172,6 +198,8 @@ class MpiCommunicator : public Communicator {
   MPI_Comm comm_;
   bool owned_;
   std::shared_ptr<ScratchPool> scratch_ = std::make_shared<ScratchPool>();
+  std::shared_ptr<const NamedRanks> group_ = std::make_shared<const NamedRanks>();
+  std::int64_t collectives_ = 0;  ///< called so far
   int rank_ = 0;
   int size_ = 1;
 };
@@ -206,12 +234,22 @@ std::unique_ptr<Communicator> MpiSession::node() const {
   MPI_Comm comm = MPI_COMM_NULL;
   check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm),
         "MPI_Comm_split_type");
-  return std::make_unique<MpiCommunicator>(comm, true);
+  auto node = std::make_unique<MpiCommunicator>(comm, true);
+  node->set_name({"the node's ranks", {}});
+  return node;
 }
 
 std::unique_ptr<Communicator> world_communicator() {
   check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  return std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, false);
+  auto world = std::make_unique<MpiCommunicator>(MPI_COMM_WORLD, false);
+  world->set_name({"world", {}});
+  return world;
+}
+
+void name_ranks(Communicator& communicator, NamedRanks named) {
+  if (auto* mpi = dynamic_cast<MpiCommunicator*>(&communicator.host())) {
+    mpi->set_name(std::move(named));
+  }
 }
 
 void abort_all_ranks(int code) {

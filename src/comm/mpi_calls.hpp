@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <mpi.h>
 
 #include "trireme/comm/communicator.hpp"
+#include "trireme/comm/wait_record.hpp"
 
 namespace trireme::mpi {
 
@@ -39,6 +41,30 @@ void in_parts(const ViewType& v, F&& f) {
       static_cast<int>(std::min(kMaxCount, n - at)));
   }
 }
+
+/// Names what wait() of another request waits for.
+class NamedRequest : public Request {
+ public:
+  NamedRequest(RequestPtr request, const char* operation,
+               std::shared_ptr<const NamedRanks> group, std::int64_t number, int peer = -1)
+      : request_(std::move(request)),
+        operation_(operation),
+        group_(std::move(group)),
+        number_(number),
+        peer_(peer) {}
+  bool test() override { return request_->test(); }
+  void wait() override {
+    const WaitScope scope(operation_, group_, number_, peer_);
+    request_->wait();
+  }
+
+ private:
+  RequestPtr request_;
+  const char* operation_;
+  std::shared_ptr<const NamedRanks> group_;
+  std::int64_t number_;
+  int peer_;
+};
 
 /// Done when all its messages are.
 class MpiRequest : public Request {

@@ -75,6 +75,9 @@ std::string nccl_trouble_of_all(Communicator& world) {
 std::string choose_communication(const Deck& deck, const GpuShare& gpu, Communicator& world) {
   using Communication = Deck::Communication;
   std::string reason;
+  if (world.size() == 1 && deck.communication == Communication::automatic) {
+    return "staged, as there is one rank";
+  }
   if (gpu.shared) {
     reason = "ranks share GPUs, which NCCL refuses: start one rank for each GPU";
   } else if (deck.communication != Communication::staged) {
@@ -156,29 +159,6 @@ void warn_of_gpu_keys(const Deck& deck) {
 
 }  // namespace
 
-NodeProcessors node_processors(const MpiSession& mpi) {
-  const auto node = mpi.node();
-  auto mask = processor_mask();
-  const auto count = [&] { return std::ranges::count(mask, std::uint8_t{1}); };
-  const std::int64_t mine = count();
-  const std::int64_t claimed = node->reduce_count(mine, Reduction::sum);
-  node->all_reduce(View(mask.data(), DType::u8, Shape{static_cast<std::int64_t>(mask.size())}),
-                   Reduction::max);
-  // Bound ranks claim processors of their own; unbound ranks all claim the same processors.
-  const std::int64_t share = std::max<std::int64_t>(1, mine * count() / claimed);
-  return {static_cast<int>(count()), static_cast<int>(share)};
-}
-
-int threads_of_rank(int wanted, const NodeProcessors& processors) {
-  if (wanted > 0) return wanted;
-  if (const char* text = std::getenv("OMP_NUM_THREADS"); text != nullptr) {
-    int n = 0;
-    const auto [end, error] = std::from_chars(text, text + std::strlen(text), n);
-    if (error == std::errc() && n > 0) return n;
-  }
-  return processors.share;
-}
-
 Engine::Engine(const Deck& deck, const MpiSession& mpi)
     : Engine(deck, mpi, share_of_gpus(deck, mpi)) {}
 
@@ -187,12 +167,13 @@ Engine::Engine(const Deck& deck, const MpiSession& mpi, const GpuShare& gpu)
       gpu_id_(gpu.use ? cuda_device_id(gpu.index) : ""),
       gpu_memory_(gpu.use ? cuda_free_memory(gpu.index) : 0),
       communication_(gpu.use ? choose_communication(deck, gpu, mpi.world()) : ""),
+      automatic_communication_(deck.communication == Deck::Communication::automatic),
       device_(make_device(gpu, mpi.world())),
       stream_(device_->make_stream()),
       kernels_(make_kernels(deck, *device_, mpi.world())),
       exec_{*device_, *kernels_, *stream_, deck.seed},
-      processors_(node_processors(mpi)),
-      threads_(threads_of_rank(deck.threads_per_rank, processors_)) {
+      cores_(node_cores(mpi)),
+      threads_(threads_of_rank(deck.threads_per_rank, cores_)) {
   set_cpu_threads(threads_);
   if (!gpu.use && mpi.world().rank() == 0) warn_of_gpu_keys(deck);
 }
@@ -209,9 +190,23 @@ std::string Engine::describe() const {
 Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
   if (!on_gpu()) return {shape, world};
   auto all = world.split(0, world.rank());
-  auto arrays = communication_ == kNccl
-                    ? make_nccl_communicator(std::move(all), *device_, *stream_)
-                    : make_staged_communicator(std::move(all), *device_, *stream_);
+  if (communication_ != kNccl) {
+    auto arrays = make_staged_communicator(std::move(all), *device_, *stream_);
+    return {shape, world, std::move(arrays)};
+  }
+  std::unique_ptr<Communicator> arrays;
+  const auto failure =
+      failure_of([&] { arrays = make_nccl_communicator(std::move(all), *device_, *stream_); });
+  if (failure && automatic_communication_) {
+    log::warn("NCCL does not start ({}): ranks communicate through host memory",
+              failure->what());
+  }
+  const bool none = world.reduce_count(failure ? 1 : 0, Reduction::max) != 0;
+  if (none && !automatic_communication_) world.agree(failure);
+  if (none) {
+    communication_ = "staged through host memory, as NCCL does not start";
+    arrays = make_staged_communicator(world.split(0, world.rank()), *device_, *stream_);
+  }
   return {shape, world, std::move(arrays)};
 }
 

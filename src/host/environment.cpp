@@ -77,11 +77,11 @@ std::string variables() {
 
 std::string node_text(const NodeFacts& node) {
   constexpr double kGiB = 1024.0 * 1024 * 1024;
-  return fmt::format("{}; {} cores in {} NUMA node{}; {:.1f} GiB, {:.1f} available",
-                     node.processor.empty() ? "processor unknown" : node.processor, node.cores,
-                     node.numa_nodes, node.numa_nodes == 1 ? "" : "s",
-                     static_cast<double>(node.memory) / kGiB,
-                     static_cast<double>(node.available) / kGiB);
+  return fmt::format(
+      "{}; {} cores, {} hardware threads in {} NUMA node{}; {:.1f} GiB, {:.1f} available",
+      node.processor.empty() ? "processor unknown" : node.processor, node.cores,
+      node.processors, node.numa_nodes, node.numa_nodes == 1 ? "" : "s",
+      static_cast<double>(node.memory) / kGiB, static_cast<double>(node.available) / kGiB);
 }
 
 std::string hosts(const std::vector<RankFacts>& ranks) {

@@ -8,8 +8,11 @@
 #include <fstream>
 #include <sstream>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
+
+#include "trireme/host/processors.hpp"
 
 namespace trireme {
 
@@ -85,7 +88,9 @@ std::int64_t control_group_limit(const std::string& root) {
 NodeFacts look_at_node(const std::string& root) {
   NodeFacts facts;
   facts.processor = value_in(root + "/proc/cpuinfo", "model name");
-  facts.cores = count_processors(root + "/proc/cpuinfo");
+  facts.processors = count_processors(root + "/proc/cpuinfo");
+  const std::vector<std::uint8_t> all(static_cast<std::size_t>(facts.processors), 1);
+  facts.cores = static_cast<int>(std::ranges::count(cores_of(all, root), std::uint8_t{1}));
   facts.numa_nodes = count_numa_nodes(root + "/sys/devices/system/node");
   facts.memory = number_in(value_in(root + "/proc/meminfo", "MemTotal:")) * 1024;
   facts.available = number_in(value_in(root + "/proc/meminfo", "MemAvailable:")) * 1024;
@@ -104,14 +109,15 @@ std::string gpu_driver_version() {
 }
 
 std::string to_text(const NodeFacts& facts) {
-  return fmt::format("{} {} {} {} {}", facts.cores, facts.numa_nodes, facts.memory,
-                     facts.available, facts.processor);
+  return fmt::format("{} {} {} {} {} {}", facts.processors, facts.cores, facts.numa_nodes,
+                     facts.memory, facts.available, facts.processor);
 }
 
 NodeFacts node_facts_of(const std::string& text) {
   NodeFacts facts;
   std::istringstream words(text);
-  words >> facts.cores >> facts.numa_nodes >> facts.memory >> facts.available >> std::ws;
+  words >> facts.processors >> facts.cores >> facts.numa_nodes >> facts.memory >>
+      facts.available >> std::ws;
   std::getline(words, facts.processor);
   return facts;
 }

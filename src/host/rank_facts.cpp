@@ -2,6 +2,7 @@
 // Gathers facts of all ranks, sent as texts.
 #include "trireme/host/rank_facts.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <map>
@@ -9,63 +10,130 @@
 
 namespace trireme {
 
+namespace {
+
+struct Host {
+  int ranks = 0;
+  int threads = 0;
+  int most_threads = 0;                ///< a rank's
+  int cores = 1;                       ///< which the job may use
+  int idle = 0;                        ///< others of the host
+  const RankFacts* crowded = nullptr;  ///< a rank with more threads than cores
+  int crowded_rank = 0;
+  std::string slow;
+};
+
+std::map<std::string, Host> by_host(const std::vector<RankFacts>& ranks) {
+  std::map<std::string, Host> hosts;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    const RankFacts& facts = ranks[i];
+    Host& host = hosts[facts.host];
+    ++host.ranks;
+    host.threads += facts.threads;
+    host.most_threads = std::max(host.most_threads, facts.threads);
+    host.cores = facts.cores;
+    host.idle = std::max(0, facts.node.cores - facts.cores);
+    if (host.slow.empty()) host.slow = facts.slow;
+    if (host.crowded != nullptr || facts.threads <= facts.own_cores) continue;
+    host.crowded = &facts;
+    host.crowded_rank = static_cast<int>(i);
+  }
+  return hosts;
+}
+
+std::string many(int n, const char* what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+/// The remedy where the host has cores that the job may not use.
+std::string remedy(const Host& host) {
+  if (host.idle == 0) return "";
+  return fmt::format("; {} of the host are idle: {}", host.idle,
+                     how_to_unbind(host.most_threads));
+}
+
+struct Trouble {
+  const char* kind = "";
+  std::string text;
+};
+
+Trouble trouble_of(const std::string& name, const Host& host, bool bound) {
+  if (host.threads > host.cores) {
+    return {"threads", fmt::format("{} of {} share {} of {}: they wait for each other{}",
+                                   many(host.threads, "thread"), many(host.ranks, "rank"),
+                                   many(host.cores, "core"), name, remedy(host))};
+  }
+  if (host.crowded != nullptr) {
+    return {"rank", fmt::format("{} of rank {} share {} of {}: {}",
+                                many(host.crowded->threads, "thread"), host.crowded_rank,
+                                many(host.crowded->own_cores, "core"), name,
+                                how_to_unbind(host.most_threads))};
+  }
+  if (!host.slow.empty()) return {"slow", fmt::format("{}: {}", name, host.slow)};
+  if (bound && host.idle > 0) {
+    const int possible = std::max(1, (host.cores + host.idle) / host.ranks);
+    return {"idle",
+            fmt::format("mpirun lets {} use {} of {} on {}; for more threads {}",
+                        many(host.ranks, "rank"), host.cores,
+                        many(host.cores + host.idle, "core"), name, how_to_unbind(possible))};
+  }
+  return {};
+}
+
+}  // namespace
+
 std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi) {
   // One rank of a node reads the node's facts for all.
   const std::string node = mpi.node()->rank() == 0 ? to_text(look_at_node()) : "";
   const Device& device = engine.exec().device;
+  const std::string slow = engine.on_gpu() ? "" : slow_setting(processor_mask());
   const auto texts = mpi.world().gather_text(
-      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", host_name(), device.name(), engine.gpu_id(),
-                  engine.gpu_memory(), engine.threads(), engine.processors().all, node),
+      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", host_name(), device.name(),
+                  engine.gpu_id(), engine.gpu_memory(), engine.threads(), engine.cores().all,
+                  engine.cores().mine, slow, node),
       0);
   std::vector<RankFacts> all;
   std::unordered_map<std::string, NodeFacts> nodes;
   for (const std::string& text : texts) {
-    std::array<std::string, 7> words;
+    std::array<std::string, 9> words;
     std::size_t begin = 0;
     for (std::string& word : words) {
       const auto end = text.find('\n', begin);
       word = text.substr(begin, end - begin);
       begin = end + 1;
     }
-    if (!words[6].empty()) nodes[words[0]] = node_facts_of(words[6]);
+    if (!words[8].empty()) nodes[words[0]] = node_facts_of(words[8]);
     all.push_back({words[0],
                    words[1],
                    words[2],
                    std::atoll(words[3].c_str()),
                    std::atoi(words[4].c_str()),
                    std::atoi(words[5].c_str()),
+                   std::atoi(words[6].c_str()),
+                   words[7],
                    {}});
   }
   for (RankFacts& facts : all) facts.node = nodes[facts.host];
   return all;
 }
 
-std::vector<std::string> crowding(const std::vector<RankFacts>& ranks, double busy) {
-  struct Host {
-    int ranks = 0;
-    int threads = 0;
-    int processors = 1;
-  };
-  std::map<std::string, Host> hosts;
+std::vector<std::string> crowding(const std::vector<RankFacts>& ranks, double busy,
+                                  bool bound) {
   for (const RankFacts& facts : ranks) {
     if (!facts.gpu.empty()) return {};
-    Host& host = hosts[facts.host];
-    ++host.ranks;
-    host.threads += facts.threads;
-    host.processors = facts.processors;
   }
   std::vector<std::string> lines;
-  std::size_t crowded = 0;
-  for (const auto& [name, host] : hosts) {
-    if (host.threads <= host.processors || ++crowded > 1) continue;
-    lines.push_back(fmt::format(
-        "{} threads of {} rank{} share {} processor{} of {}: they wait for each other",
-        host.threads, host.ranks, host.ranks == 1 ? "" : "s", host.processors,
-        host.processors == 1 ? "" : "s", name));
+  std::map<std::string, std::size_t> hosts_of;  // one line stands for all hosts
+  for (const auto& [name, host] : by_host(ranks)) {
+    const Trouble found = trouble_of(name, host, bound);
+    if (found.text.empty() || ++hosts_of[found.kind] > 1) continue;
+    lines.push_back(found.text);
   }
-  if (crowded > 1) lines.back() += fmt::format(" ({} more hosts alike)", crowded - 1);
+  std::size_t alike = 0;
+  for (const auto& [kind, hosts] : hosts_of) alike += hosts - 1;
+  if (alike > 0) lines.back() += fmt::format(" ({} more hosts alike)", alike);
   constexpr double kOwn = 0.8;  // the measurement lasts some time slices only
-  if (crowded == 0 && busy < kOwn) {
+  if (lines.empty() && busy < kOwn) {
     lines.push_back(fmt::format(
         "other jobs share the processors: threads had one for {:.0f} % of the time, and the "
         "rate of GEMMs is too low",

@@ -4,10 +4,17 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "micro_batch_graphs.hpp"
 
 namespace trireme {
+
+namespace {
+
+constexpr double kLongStep = 2;  // seconds; waits within a longer step cost next to nothing
+
+}  // namespace
 
 PipelineExecutor::PipelineExecutor(const Exec& ex, const Mesh& mesh, const TensorParallel& tp,
                                    PipelineSchedule schedule, DType dtype,
@@ -34,6 +41,8 @@ void PipelineExecutor::use_graphs(bool communicates) {
 
 void PipelineExecutor::train(const std::vector<MicroBatch>& micro_batches,
                              const UnitObservers& observers) {
+  const double before = std::exchange(began_, now());
+  long_step_ = before > 0 && began_ - before > kLongStep;
   if (graphs_) graphs_->begin(micro_batches);
   run(plan(schedule_, mesh_.at.pp, mesh_.shape.pp, static_cast<int>(micro_batches.size()),
            static_cast<int>(parts_.size())),
@@ -71,6 +80,7 @@ void PipelineExecutor::run(const std::vector<PlanStep>& steps,
               .micro_batch = step.micro_batch,
               .micro_batches = static_cast<int>(micro_batches.size())});
     hand_on(step, compute(step, micro_batch(step), std::move(input), tapes, observers));
+    wait_for_earlier_pass();
     prune_sends(false);
     for (UnitObserver* o : observers) o->progress();
   }
@@ -86,6 +96,13 @@ void PipelineExecutor::consider(const PassNews& news) {
   gave_up_ = mesh_.shape.tp == 1
                  ? mine
                  : mesh_.tp->host().reduce_count(mine ? 1 : 0, Reduction::max) != 0;
+}
+
+void PipelineExecutor::wait_for_earlier_pass() {
+  if (!long_step_ || !watch_ || graphs_ || ex_.device.kind() != DeviceKind::cuda) return;
+  auto end = ex_.stream.record();
+  if (last_pass_) last_pass_->synchronize();
+  last_pass_ = std::move(end);
 }
 
 std::vector<UnitUse> PipelineExecutor::list_uses(

@@ -332,6 +332,7 @@ pipe_partition_method: 'type:a"b\\d|mlp'
 virtual_pipeline_chunks: 2
 device: cpu
 threads_per_rank: 3
+comm_timeout: 12.5
 train_batch_size: 64
 gas: 4
 optimizer: {type: SGD, params: {dampening: 0.25, momentum: 0.3}}

@@ -42,6 +42,7 @@ BOOST_AUTO_TEST_CASE(a_node_is_described) {
   const FakeNode node;
   const NodeFacts facts = look_at_node(node.root);
   BOOST_CHECK_EQUAL(facts.processor, "Some CPU @ 2 GHz");
+  BOOST_CHECK_EQUAL(facts.processors, 2);
   BOOST_CHECK_EQUAL(facts.cores, 2);
   BOOST_CHECK_EQUAL(facts.numa_nodes, 2);
   BOOST_CHECK_EQUAL(facts.memory, 16 * kGiB);

@@ -17,6 +17,11 @@ namespace trireme {
 /// in a build without CUDA.
 [[nodiscard]] std::string cuda_version();
 
+/// Sets variables that CUDA and NCCL read when they start, unless the user has set them. Call
+/// it before MPI starts, because an MPI library for GPUs starts CUDA. `several`: whether the
+/// job has more than one rank.
+void set_cuda_environment(bool several);
+
 /// Why this process can't use GPUs, and what to do about it; "" if GPUs can be used. Reasons
 /// are a build without CUDA, no driver or an old one, no device, or a low compute capability.
 [[nodiscard]] std::string cuda_trouble();

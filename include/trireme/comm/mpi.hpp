@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "trireme/comm/communicator.hpp"
+#include "trireme/comm/wait_record.hpp"
 
 namespace trireme {
 
@@ -29,6 +30,9 @@ class MpiSession {
 
 /// All ranks of a running MPI, as MpiSession::world() gives them.
 [[nodiscard]] std::unique_ptr<Communicator> world_communicator();
+
+/// Names a communicator for messages about waits. Has an effect on those of MPI alone.
+void name_ranks(Communicator& communicator, NamedRanks named);
 
 /// Ends every rank of the job with `code`; does not return.
 [[noreturn]] void abort_all_ranks(int code);

@@ -140,7 +140,8 @@ struct DeckSettings {
   bool profile = false;        ///< a CUDA profiler records iterations [start, stop)
   std::int64_t profile_step_start = 10;
   std::int64_t profile_step_stop = 12;
-  int threads_per_rank = 0;  ///< 0 = this rank's share of the machine's cores
+  int threads_per_rank = 0;    ///< 0 = this rank's share of the machine's cores
+  double comm_timeout = 1800;  ///< seconds that a rank may wait for others; 0: for ever
 
   /// The folder for metrics, log and the like; empty if the run keeps none.
   [[nodiscard]] const std::string& run_folder() const {

@@ -10,6 +10,7 @@
 #include "trireme/comm/mpi.hpp"
 #include "trireme/core/clock.hpp"
 #include "trireme/deck/deck.hpp"
+#include "trireme/host/processors.hpp"
 #include "trireme/ops/exec.hpp"
 
 namespace trireme {
@@ -21,29 +22,18 @@ struct GpuShare {
   bool shared = false;  ///< whether any two ranks of the job share a GPU
 };
 
-/// The processors of a node that this job may use.
-struct NodeProcessors {
-  int all = 1;    ///< for all ranks of the node together
-  int share = 1;  ///< this rank's equal share, at least 1
-};
-
-/// The processors of this rank's node. Collective.
-[[nodiscard]] NodeProcessors node_processors(const MpiSession& mpi);
-/// `wanted` threads if above 0, else OMP_NUM_THREADS, else this rank's share of its node.
-[[nodiscard]] int threads_of_rank(int wanted, const NodeProcessors& processors);
-
 class Engine {
  public:
   /// Selects GPUs if the deck says `cuda`, or if the deck says `auto` and all ranks see a GPU.
   /// A rank's number on its node selects its GPU; ranks share GPUs where a node has fewer. The
   /// thread count is the deck's threads_per_rank, else OMP_NUM_THREADS, else an equal share of
-  /// this node's processors. Throws Error where the deck says `cuda` and a rank can't have a
+  /// this node's cores. Throws Error where the deck says `cuda` and a rank can't have a
   /// GPU. Collective.
   Engine(const Deck& deck, const MpiSession& mpi);
 
   [[nodiscard]] const Exec& exec() const { return exec_; }
   [[nodiscard]] int threads() const { return threads_; }
-  [[nodiscard]] const NodeProcessors& processors() const { return processors_; }
+  [[nodiscard]] const NodeShare& cores() const { return cores_; }
   [[nodiscard]] bool on_gpu() const { return exec_.device.kind() == DeviceKind::cuda; }
   /// An id that distinguishes this rank's GPU from others; "" on a CPU.
   [[nodiscard]] const std::string& gpu_id() const { return gpu_id_; }
@@ -51,7 +41,8 @@ class Engine {
   [[nodiscard]] std::size_t gpu_memory() const { return gpu_memory_; }
   /// The device in words: "cpu: 2 threads, OpenBLAS SkylakeX".
   [[nodiscard]] std::string describe() const;
-  /// The communicators of this run's mesh, for arrays on the device. Collective over `world`.
+  /// The communicators of this run's mesh, for arrays on the device. Where NCCL was chosen here
+  /// and does not start, host memory takes its place, with a warning. Collective over `world`.
   [[nodiscard]] Mesh mesh(const MeshShape& shape, Communicator& world) const;
   /// The clock by which the phases of steps are measured.
   [[nodiscard]] std::unique_ptr<TimeLine> time_line() const;
@@ -68,12 +59,14 @@ class Engine {
   DType compute_type_;
   std::string gpu_id_;
   std::size_t gpu_memory_;
-  std::string communication_;  ///< how GPUs communicate, in words
+  /// How GPUs communicate, in words. mesh() may find that NCCL does not start.
+  mutable std::string communication_;
+  bool automatic_communication_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Stream> stream_;
   std::unique_ptr<Kernels> kernels_;
   Exec exec_;
-  NodeProcessors processors_;
+  NodeShare cores_;
   int threads_;
 };
 

@@ -9,7 +9,8 @@ namespace trireme {
 
 struct NodeFacts {
   std::string processor;    ///< "Intel(R) Xeon(R) …"; "" if unknown
-  int cores = 0;            ///< logical processors, hardware threads included
+  int processors = 0;       ///< hardware threads
+  int cores = 0;            ///< without the further hardware threads of a core
   int numa_nodes = 0;       ///< 0 if unknown
   std::int64_t memory = 0;  ///< bytes
   /// bytes that this job can have: free or easily freed, and within the control group's limit;

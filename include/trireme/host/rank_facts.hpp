@@ -18,7 +18,9 @@ struct RankFacts {
   std::string gpu;            ///< an id that distinguishes the GPU from others; "" on a CPU
   std::int64_t capacity = 0;  ///< bytes of GPU memory for this job; 0 on a CPU
   int threads = 1;
-  int processors = 1;  ///< which this job may use on the host
+  int cores = 1;      ///< which this job may use on the host
+  int own_cores = 1;  ///< which this rank may use
+  std::string slow;   ///< see slow_setting()
   NodeFacts node;
 };
 
@@ -26,10 +28,11 @@ struct RankFacts {
 /// Call before memory is taken. Collective.
 [[nodiscard]] std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi);
 
-/// Lines that say what slows threads of CPUs: more threads than processors on a host, or other
-/// jobs. `busy` is the share of its time in which a thread had a processor while all ranks
-/// computed. None if threads have their processors for themselves.
+/// Lines that say what slows threads of CPUs, and what to do. Causes are more threads than
+/// cores, cores that the launcher leaves idle, settings of the system, and other jobs. `busy`
+/// is the share of its time in which a thread had a processor while all ranks computed. None
+/// if each thread has a core for itself.
 [[nodiscard]] std::vector<std::string> crowding(const std::vector<RankFacts>& ranks,
-                                                double busy);
+                                                double busy, bool bound = bound_by_launcher());
 
 }  // namespace trireme

@@ -48,6 +48,8 @@ class PipelineExecutor {
   /// Calls `watch` before each pass. Once `watch` gives up on a rank, this rank computes none
   /// of the remaining passes of the step, and neither does its tensor-parallel group. All
   /// communication still takes place, with arrays of any content. CUDA graphs ignore the wish.
+  /// In steps of seconds the host queues at most two passes ahead of a GPU. The rest of a step
+  /// can then be given up.
   void watch(PassWatch watch) { watch_ = std::move(watch); }
   /// Whether this rank left out a pass of the last train() or evaluate().
   [[nodiscard]] bool gave_up() const { return gave_up_; }
@@ -78,6 +80,8 @@ class PipelineExecutor {
                             const UnitObservers& observers);
   /// Asks the watch, and agrees within the tensor-parallel group.
   void consider(const PassNews& news);
+  /// Waits for the pass before the last one, in long steps on a GPU.
+  void wait_for_earlier_pass();
   /// A pass without its computation: calls the observers alone.
   [[nodiscard]] Tensor leave_out(const PlanStep& step, const Tape& tape,
                                  const UnitObservers& observers);
@@ -99,6 +103,9 @@ class PipelineExecutor {
   std::unique_ptr<MicroBatchGraphs> graphs_;
   PassWatch watch_;
   bool gave_up_ = false;
+  double began_ = 0;                  ///< the last train(), by now()
+  bool long_step_ = false;            ///< whether a step takes seconds
+  std::unique_ptr<Event> last_pass_;  ///< its end, in long steps on a GPU
 };
 
 }  // namespace trireme

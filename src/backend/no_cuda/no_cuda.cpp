@@ -7,6 +7,8 @@ namespace trireme {
 
 std::string cuda_version() { return ""; }
 
+void set_cuda_environment(bool /*several*/) {}
+
 std::string cuda_trouble() {
   return "this program was built without CUDA; build it where nvcc is found, with "
          "-DTRIREME_CUDA=ON";

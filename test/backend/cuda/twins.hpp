@@ -88,6 +88,15 @@ class Twin {
     return bytes;
   }
 
+  /// The largest magnitude of the CPU's elements; gaps of NaN don't count.
+  [[nodiscard]] double largest() const {
+    double most = 0;
+    for (const double v : wide(cpu_.view().raw())) {
+      if (std::isfinite(v)) most = std::max(most, std::abs(v));
+    }
+    return most;
+  }
+
   /// Returns the largest difference of all elements, gaps included. The unit is `slack` times
   /// the sum of two roundings of the element and `floor`.
   [[nodiscard]] double error(double floor, double slack = 1) const {

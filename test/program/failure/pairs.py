@@ -211,7 +211,8 @@ class Pairs:
             moved = saved(aside[0]) if aside else {}
             self.check(moved == self.kept, f"{name}: not all was moved aside: {moved}")
         else:
-            lost = {k for k, v in self.kept.items() if saved(folder).get(k) != v}
+            found_now = saved(folder)
+            lost = {k for k, v in self.kept.items() if found_now.get(k) != v}
             self.check(not lost, f"{name}: lost or changed: {lost}")
         source = held if held and not self.moves and (load == name or held.began) else (
             self.runs[load] if load else None)
@@ -251,8 +252,10 @@ def main():
     print(f"{pairs} pairs, seed {seed}", flush=True)
     folder = program.work_folder("pairs")
     played = Pairs(folder, random.Random(seed))
-    for _ in range(pairs):
+    for i in range(pairs):
         played.pair()
+        if (i + 1) % 20 == 0:
+            print(f"{i + 1} pairs, {len(played.wrong)} wrong", flush=True)
     print(played.seen)
     for text in played.wrong:
         print(f"FAILED: {text}")

@@ -105,6 +105,22 @@ class Signals(Runs):
         self.assertIn("at iteration 1\n", out)
         self.assert_same_run(run, whole)
 
+    @unittest.skipUnless(program.PROGRAM.name == "trireme_emulated", "needs the emulated GPU")
+    def test_step_on_a_gpu_is_given_up(self):
+        """A GPU's host queues passes ahead, but at most two of a step so long."""
+        keys = {**self.LONG, "train_batch_size": 384, "gradient_accumulation_steps": 384,
+                "seq_length": 16, "hidden_size": 32, "device": "cuda", "stop_grace": 0.01}
+        process, out = self.start("gpu", train_iters=3, **keys)
+        self.wait_for(process, out, "iteration 1/3")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        self.assertEqual(process.wait(SECONDS), STOPPED)
+        print(f"ended after {time.monotonic() - began:.1f} s")
+        said = out.read_text(encoding="utf-8")
+        self.assertIn("iteration 2 is given up", said)
+        self.assertEqual(self.steps(self.folder / "gpu"), [1])
+
     def test_closed_pipe(self):
         deck = self.deck("pipe", train_iters=ENDLESS, log_interval=1)
         command = program.command(1, "train", deck)[len(program.MPIRUN) + 2:]

@@ -42,6 +42,7 @@ ELSEWHERE = {
     r"module use .*": "by hand; test/jobs/install loads the files with stand-ins",
     r"build/trireme --manual \| man -l -": "by hand; test/jobs/install reads the page",
     r"sbatch .*": "test/jobs/slurm",
+    r"test/gpu/lease.py .*": "test/gpu/test_lease.py, which has no GPU",
     r"printf .*rates.txt": "test/jobs/slurm",
     r"TRIREME_SUBMIT=.* jobs/slurm/chain.sh .*": "test/jobs/slurm",
     r".*(qsub|bsub|flux) .*": "test/jobs/stand_ins",

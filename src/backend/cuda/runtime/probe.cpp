@@ -49,15 +49,6 @@ std::string trouble_of(cudaError_t code) {
                      cudaGetErrorName(code), cudaGetErrorString(code));
 }
 
-/// Sets variables that CUDA reads at start, unless the user has set them. NCCL's kernels spin
-/// until other ranks arrive, and must not block work that those ranks need. With more streams
-/// than connections to the GPU, 8 by default, streams block each other. Loading a kernel at its
-/// first call may wait for running kernels: see "Lazy Loading" in the CUDA Programming Guide.
-void set_environment() {
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
-  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
-}
-
 }  // namespace
 
 std::string visible_devices() {
@@ -84,8 +75,18 @@ std::string cuda_version() {
                      CUBLAS_VER_MAJOR, CUBLAS_VER_MINOR, nccl.empty() ? "" : ", NCCL " + nccl);
 }
 
+// NCCL's kernels spin until other ranks arrive, and must not block work that those ranks need.
+// With more streams than connections to the GPU, 8 by default, streams block each other.
+// Loading a kernel at its first call may wait for running kernels: see "Lazy Loading" in the
+// CUDA Programming Guide. One rank alone saves the seconds and the GiB that loading all at once
+// takes.
+void set_cuda_environment(bool several) {
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  setenv("CUDA_MODULE_LOADING", several ? "EAGER" : "LAZY", 0);
+  setenv("NCCL_RUNTIME_CONNECT", "0", 0);  // connections are made at start, not in a step
+}
+
 std::string cuda_trouble() {
-  cuda::set_environment();
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code != cudaSuccess) return cuda::trouble_of(code);

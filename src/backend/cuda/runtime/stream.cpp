@@ -126,6 +126,7 @@ CudaEvent::CudaEvent(std::shared_ptr<EventPool> pool, bool timed)
 CudaEvent::~CudaEvent() { pool_->give_back(event_, timed_); }
 
 void CudaEvent::synchronize() {
+  const WaitScope wait("work of the GPU", nullptr);
   if (watches().empty()) {
     TRM_CUDA(cudaEventSynchronize(event_));
   } else {
@@ -158,6 +159,7 @@ CudaStream::~CudaStream() {
 }
 
 void CudaStream::synchronize() {
+  const WaitScope wait("work of the GPU", nullptr);
   if (watches().empty()) {
     TRM_CUDA(cudaStreamSynchronize(stream_));
   } else {

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "trireme/comm/wait_record.hpp"
 #include "trireme/device/device.hpp"
 
 namespace trireme::cuda {

@@ -2,6 +2,7 @@
 // An NCCL communicator, and the stream that its calls are queued on.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nccl.h>
 #include <string>
@@ -12,8 +13,13 @@
 
 namespace trireme::cuda {
 
+/// Thread blocks that a communicator's kernels may take from a GPU at once. Kernels for
+/// messages wait on the GPU for their sender, during other work.
+enum class MostBlocks : std::uint8_t { messages = 4, collectives = 16 };
+[[nodiscard]] ncclConfig_t config_of(MostBlocks most);
+
 /// Makes an NCCL communicator of `ranks` ranks. All ranks call join() with the same id.
-[[nodiscard]] ncclComm_t join(const ncclUniqueId& id, int ranks, int rank);
+[[nodiscard]] ncclComm_t join(const ncclUniqueId& id, int ranks, int rank, MostBlocks most);
 [[nodiscard]] ncclUniqueId make_unique_id();
 
 class Lane {

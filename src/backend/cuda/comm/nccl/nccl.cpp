@@ -44,7 +44,7 @@ std::shared_ptr<Lane> NcclCommunicator::connect(int other, bool sends) {
     host_->start_receive(bytes, other, 0)->wait();
   }
   auto lane = std::make_shared<Lane>(
-      join(id, 2, sends ? 0 : 1),
+      join(id, 2, sends ? 0 : 1, MostBlocks::messages),
       fmt::format("messages from rank {} to {}", sends ? rank_ : other, sends ? other : rank_));
   // The first message makes the connection, for which the host waits. Send it before the first
   // step.
@@ -67,8 +67,7 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
     // A job with one rank uses NCCL all the same; in other jobs, single ranks need no NCCL.
     const bool wanted = part->size() > 1 || size_ == 1;
     TRM_CHECK(color >= 0, "a communicator of colour {}", color);
-    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 1;
+    ncclConfig_t config = config_of(MostBlocks::collectives);
     ncclComm_t comm = nullptr;
     lane_->queue("a communicator's split", 0, [&] {
       return ncclCommSplit(lane_->comm(), wanted ? color : NCCL_SPLIT_NOCOLOR, key, &comm,
@@ -99,6 +98,16 @@ void NcclCommunicator::warm() {
     });
   };
   sum();
+  // Long arrays may go by other connections than short ones.
+  constexpr std::size_t kLong = std::size_t{1} << 16U;
+  const Buffer all(device_, kLong * static_cast<std::size_t>(size_));
+  device_.zero(all.data(), all.bytes(), compute_);
+  lane_->follow(compute_);
+  lane_->queue("the first all-gather", all.bytes(), [&] {
+    auto* const mine =
+        static_cast<std::byte*>(all.data()) + kLong * static_cast<std::size_t>(rank_);
+    return ncclAllGather(mine, all.data(), kLong, ncclUint8, lane_->comm(), lane_->stream());
+  });
   lane_->synchronize();
   const double begin = now();
   for (int i = 0; i < kRuns; ++i) sum();
@@ -161,8 +170,9 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicato
   host->broadcast(View(&id, DType::u8, Shape{sizeof(id)}), 0);
   const int rank = host->rank();
   const int size = host->size();
-  auto lane = std::make_shared<cuda::Lane>(cuda::join(id, size, rank),
-                                           fmt::format("rank {} of all {}", rank, size));
+  auto lane =
+      std::make_shared<cuda::Lane>(cuda::join(id, size, rank, cuda::MostBlocks::collectives),
+                                   fmt::format("rank {} of all {}", rank, size));
   return std::make_unique<cuda::NcclCommunicator>(std::move(host), device, compute,
                                                   std::move(lane));
 }
