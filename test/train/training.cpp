@@ -42,9 +42,9 @@ class Tokens : public SampleSource {
     }
     if (model_.task == Task::sequence_classification) {
       to.back() = static_cast<std::int32_t>(to.back() % model_.num_labels);
-      // Texts end early.
-      for (std::size_t i = to.size() - 2; i > 0 && i % 7 != k % 7; --i)
-        to[i] = uncounted(to[i]);
+      for (std::size_t i = to.size() - 2; i > 0 && i % 7 != k % 7; --i) {
+        to[i] = uncounted(to[i]);  // texts end early
+      }
     }
     for (std::size_t i = to.size() / 2; model_.task == Task::masked_language_model; ++i) {
       if (i == to.size()) break;

@@ -12,7 +12,7 @@
 namespace trireme {
 
 struct MaskingRule {
-  double probability = 0.15;     ///< that a token, or a word, is a target
+  double probability = 0.15;     ///< a token, or a word, is a target
   bool whole_words = false;      ///< all tokens of a word are targets, or none
   std::int32_t mask_token = -1;  ///< for data whose tokenizer has none; −1: the tokenizer's
   friend bool operator==(const MaskingRule&, const MaskingRule&) = default;
