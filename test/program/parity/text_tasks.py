@@ -119,9 +119,10 @@ class Classification(TextTask):
         np.testing.assert_array_equal(both["valid/accuracy"], whole["valid/accuracy"])
 
     def test_scores(self):
-        metrics, said = self.train("scores", train_iters=60, eval_interval=60, eval_iters=8)
+        metrics, said = self.train("scores", train_iters=300, eval_interval=300, eval_iters=8,
+                                    log_interval=50)
         with h5py.File(self.folder / "scores" / "metrics.h5") as file:
-            matrix = file["confusion/valid/60"][:]
+            matrix = file["confusion/valid/300"][:]
             names = [x.decode().rstrip("\0") for x in file["confusion/classes"][:]]
         self.assertEqual(sorted(names), sorted(COLOURS))
         self.assertEqual(matrix.sum(), 64)
@@ -134,6 +135,14 @@ class Classification(TextTask):
         self.assertGreaterEqual(metrics["valid/top5_accuracy"][-1],
                                 metrics["valid/accuracy"][-1])
         self.assertRegex(said, r"accuracy \d+\.\d\d % \| top 5 \d+\.\d\d % \| macro F1 0\.\d+")
+
+    def test_what_a_step_saw(self):
+        run = self.folder / "looked"
+        self.train("looked", train_iters=1)
+        said = program.run_well(1, "inspect", run, "--step", 1, "--sample", 2)
+        self.assertRegex(said, r"targets +1 of 1 count")
+        name = said[said.index("label  "):].split("\n")[0].split(", ")[1]
+        self.assertIn(name, said[said.index("text  "):].replace(" ", ""))
 
     def test_from_a_language_model(self):
         self.train("pretrained", task="language_model", train_iters=2, classifier_pooler=False,
@@ -165,7 +174,7 @@ class Classification(TextTask):
         self.assertIn("score.weight", checked)
         self.assertIn("pooler.dense.weight", checked)
         self.assertIn("num_labels: 6", checked)
-        self.assertIn("equal", program.run_well(2, "verify", deck, "--set",
+        self.assertIn("within the bounds", program.run_well(2, "verify", deck, "--set",
                                                 "model_parallel_size=2"))
 
 
