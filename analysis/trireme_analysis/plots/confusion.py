@@ -22,7 +22,7 @@ def draw(runs, group="valid"):
     iteration, counts, classes = run.confusion(group)
     title = style.title_of(f"Confusion on {group} at iteration {iteration}", runs)
     figure, axes = style.new_figure(title, "Class that the model gives", "Class of the sample",
-                                    height=5.5)
+                                    height=3.8)
     axes.imshow(shares(counts), cmap="Blues", vmin=0, vmax=1)
     axes.grid(False)
     if len(counts) > MOST_LABELS:
