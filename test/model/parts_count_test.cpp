@@ -72,3 +72,30 @@ BOOST_AUTO_TEST_CASE(a_window_takes_operations_away) {
   c.sliding_window_width = 100;
   BOOST_TEST(flops_per_token(c) == whole);
 }
+
+BOOST_AUTO_TEST_CASE(encoders_have_as_many_parameters_as_published) {
+  ModelConfig c;
+  c.hidden_size = 768;
+  c.intermediate_size = 3072;
+  c.num_attention_heads = c.num_kv_heads = 12;
+  c.seq_length = 512;
+  c.norm_placement = NormPlacement::after_sum;
+  c.embedding_norm = c.output_transform = c.use_bias_in_output = true;
+  struct Published {
+    std::int64_t layers, vocabulary, positions, types, parameters;
+  };
+  // BERT, RoBERTa and DistilBERT of the size "base", as masked language models.
+  for (const Published& p :
+       {Published{12, 30522, 512, 2, 109'514'298}, Published{12, 50265, 514, 1, 124'697'433},
+        Published{6, 30522, 512, 0, 66'985'530}}) {
+    c.num_layers = p.layers;
+    c.vocab_size = p.vocabulary;
+    c.max_position_embeddings = p.positions;
+    c.type_vocab_size = p.types;
+    BOOST_TEST(count_parameters(c) == p.parameters);
+  }
+  c.output_transform = false;
+  const std::vector<UnitInfo> units = list_units(c);
+  BOOST_TEST(units.size() == 8U);  // no norm behind the layers
+  BOOST_TEST((units[6].kind == UnitKind::layer));
+}

@@ -82,6 +82,18 @@ struct Reference {
   Host out, lse, dqkv;
 };
 
+/// Puts the softmax of query i's scores of keys [first, end) into p. Returns log Σ exp of them.
+inline double put_weights(const Host& scores, std::int64_t i, std::int64_t first,
+                          std::int64_t end, Host& p) {
+  if (first >= end) return 0;
+  const auto seen = scores.row(i).segment(first, end - first);
+  const double max = seen.maxCoeff();
+  p.row(i).segment(first, end - first) = (seen.array() - max).exp();
+  const double sum = p.row(i).sum();
+  p.row(i) /= sum;
+  return max + std::log(sum);
+}
+
 /// The formulas with all seq² scores of a head in memory. No masks: no dropout.
 inline Reference reference(const Run& run, const Masks& masks = {}) {
   const AttentionShape& a = run.shape;
@@ -119,17 +131,8 @@ inline Reference reference(const Run& run, const Masks& masks = {}) {
       }
       Host p = Host::Zero(a.seq, a.seq);
       for (std::int64_t i = 0; i < a.seq; ++i) {
-        const std::int64_t first = run.first_key(b, i);
-        const std::int64_t n = run.end_key(b, i) - first;
-        if (n <= 0) {
-          r.lse(b * a.heads() + head, i) = 0;
-          continue;
-        }
-        const double max = scores.row(i).segment(first, n).maxCoeff();
-        p.row(i).segment(first, n) = (scores.row(i).segment(first, n).array() - max).exp();
-        const double sum = p.row(i).sum();
-        p.row(i) /= sum;
-        r.lse(b * a.heads() + head, i) = max + std::log(sum);
+        r.lse(b * a.heads() + head, i) =
+            put_weights(scores, i, run.first_key(b, i), run.end_key(b, i), p);
       }
       const Host mask = masks.empty() ? Host(Host::Ones(a.seq, a.seq))
                                       : masks[static_cast<std::size_t>(b * a.heads() + head)];

@@ -48,7 +48,8 @@ class BackwardTasks {
         dq.setZero();
         dot_ = (of.dout.array() * o.array()).rowwise().sum();
         const std::int64_t end = ranges_.end(sequence, first + n - 1);
-        for (std::int64_t k = ranges_.first_tile(sequence, first); k < end; k += kKeyTile) {
+        for (std::int64_t k = ranges_.first_tile(sequence, first, end); k < end;
+             k += kKeyTile) {
           const std::int64_t keys = std::min(kKeyTile, end - k);
           tile({sequence, head, first, k}, of, dq, dk.middleRows(k, keys),
                dv.middleRows(k, keys));

@@ -132,7 +132,7 @@ void forward_tile(const ops::AttentionForward& op, TilePlace at, ForwardTile<T>&
   const std::int64_t column = query_column(shape, group, at.head % shape.queries_per_kv);
   tile.begin(row + at.query, n, column, scores.scale());
   const std::int64_t end = ranges.end(at.sequence, at.query + n - 1);
-  at.key = ranges.first_tile(at.sequence, at.query);
+  at.key = ranges.first_tile(at.sequence, at.query, end);
   for (; at.key < end; at.key += kKeyTile) {
     const std::int64_t keys = std::min(kKeyTile, end - at.key);
     tile.multiply_keys(row + at.key, keys, key_column(shape, group));

@@ -54,9 +54,12 @@ class KeyRanges {
     const std::int64_t of_document = ends_ == nullptr ? seq_ : ends_[sequence * seq_ + query];
     return causal_ ? std::min(of_document, query + 1) : of_document;
   }
-  /// Where the tiles of keys begin that queries from `query` on attend to.
-  [[nodiscard]] std::int64_t first_tile(std::int64_t sequence, std::int64_t query) const {
-    return first(sequence, query) / kKeyTile * kKeyTile;
+  /// Where the tiles of keys begin that queries from `query` on attend to, whose keys have the
+  /// end `end`. Queries without any key begin at the end.
+  [[nodiscard]] std::int64_t first_tile(std::int64_t sequence, std::int64_t query,
+                                        std::int64_t end) const {
+    const std::int64_t key = first(sequence, query);
+    return key < end ? key / kKeyTile * kKeyTile : end;
   }
 
  private:

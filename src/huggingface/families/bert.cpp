@@ -59,7 +59,13 @@ Rule offset_after_padding() {
             TRM_REQUIRE(id.is_null() || (id.is_number_integer() && id.get<std::int64_t>() >= 0),
                         "{}: pad_token_id must be a whole number from 0, is {}", config.where(),
                         brief(id));
-            keys["position_offset"] = (id.is_null() ? 1 : id.get<std::int64_t>()) + 1;
+            const std::int64_t offset = (id.is_null() ? 1 : id.get<std::int64_t>()) + 1;
+            const std::int64_t rows = whole(keys, "max_position_embeddings", 0);
+            TRM_REQUIRE(offset < rows,
+                        "{}: pad_token_id {} leaves none of the {} rows of "
+                        "max_position_embeddings to a token",
+                        config.where(), offset - 1, rows);
+            keys["position_offset"] = offset;
           },
           [](const Keys& keys, OrderedJson& config) {
             config["pad_token_id"] = whole(keys, "position_offset", 1) - 1;

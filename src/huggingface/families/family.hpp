@@ -53,7 +53,7 @@ struct Family {
   std::vector<std::string_view> buffers;  ///< ends of names of tensors that are no weights
   std::vector<Rule> rules;
   std::vector<std::string_view> without_effect;  ///< fields, beside those of every family
-  std::string_view auto_class = "AutoModelForCausalLM";  ///< of transformers, which loads it
+  std::string_view auto_class = "AutoModelForCausalLM";  ///< transformers' class that loads it
 };
 
 /// All families, the first that fits a model before others that fit it too.

@@ -25,6 +25,7 @@ struct Arrays {
   Tensor qkv, dout, out, lse, dqkv;
   std::int64_t margin = 0;
   Tensor first_keys = {};  ///< undefined: attention crosses documents
+  Tensor end_keys = {};    ///< likewise
   ScoreRule scores = {};
 
   [[nodiscard]] View window(const Tensor& t) const {
@@ -66,13 +67,34 @@ Tensor documents_of(const AttentionShape& a) {
   return first_keys;
 }
 
+/// The ends of such documents. The last of a sequence but the first is padding without keys.
+Tensor ends_of(const AttentionShape& a, const Tensor& first_keys) {
+  Tensor end_keys = cpu().make(DType::i32, first_keys.shape());
+  const auto* firsts = first_keys.data<std::int32_t>();
+  auto* ends = end_keys.data<std::int32_t>();
+  for (std::int64_t b = 0; b < a.batch; ++b) {
+    for (std::int64_t i = (b + 1) * a.seq; i-- > b * a.seq;) {
+      const bool is_last = firsts[i] == firsts[(b + 1) * a.seq - 1];
+      const bool is_end = i + 1 == (b + 1) * a.seq || firsts[i + 1] != firsts[i];
+      ends[i] = is_last && b > 0 ? firsts[i]
+                : is_end         ? static_cast<std::int32_t>(i - b * a.seq + 1)
+                                 : ends[i + 1];
+    }
+  }
+  return end_keys;
+}
+
 void run(const Exec& ex, const Arrays& x, const AttentionShape& a, const Dropout& d) {
-  const ConstView first_keys =
-      x.first_keys.defined() ? ConstView(x.first_keys.view()) : ConstView();
+  const auto view_of = [](const Tensor& t) {
+    return t.defined() ? ConstView(t.view()) : ConstView();
+  };
+  const ConstView first_keys = view_of(x.first_keys);
+  const ConstView end_keys = view_of(x.end_keys);
   ops::attention_forward(ex, {.shape = a,
                               .scores = x.scores,
                               .dropout = d,
                               .first_keys = first_keys,
+                              .end_keys = end_keys,
                               .qkv = x.window(x.qkv),
                               .out = x.window(x.out),
                               .lse = x.lse});
@@ -80,6 +102,7 @@ void run(const Exec& ex, const Arrays& x, const AttentionShape& a, const Dropout
                                .scores = x.scores,
                                .dropout = d,
                                .first_keys = first_keys,
+                               .end_keys = end_keys,
                                .dout = x.window(x.dout),
                                .qkv = x.window(x.qkv),
                                .out = x.window(x.out),
@@ -106,6 +129,10 @@ void compare(DType type, const AttentionShape& a, const Dropout& d, std::int64_t
     if (documents) {
       expected.first_keys = documents_of(a);
       mine.first_keys = again.first_keys = on_gpu(expected.first_keys);
+      if (!scores.causal) {
+        expected.end_keys = ends_of(a, expected.first_keys);
+        mine.end_keys = again.end_keys = on_gpu(expected.end_keys);
+      }
     }
     run(ex, mine, a, d);
     run(ex, again, a, d);
@@ -181,6 +208,20 @@ BOOST_AUTO_TEST_CASE(equals_the_cpus_where_documents_end_attention) {
   compare(DType::f16, {1, 200, 1, 1, 64, 0}, kDropout, 0, gpu(), true);
   compare(DType::f32, {2, 150, 1, 2, 80, 0}, kDropout, 0, gpu(), true);
   compare(DType::f32, {2, 70, 2, 1, 16, 0}, {}, 3, gpu(), true);
+}
+
+BOOST_AUTO_TEST_CASE(equals_the_cpus_where_queries_see_later_keys) {
+  const ScoreRule rule{.causal = false};
+  for (const bool documents : {false, true}) {
+    for (const std::int64_t dim : {32, 96, 160}) {
+      compare(DType::bf16, {2, 150, 1, 2, dim, 0}, {}, 0, gpu(), documents, rule);
+    }
+    compare(DType::f16, {2, 200, 1, 1, 64, 0}, kDropout, 0, gpu(), documents, rule);
+    compare(DType::f32, {2, 150, 1, 2, 80, 0}, kDropout, 0, gpu(), documents, rule);
+    compare(DType::f32, {2, 70, 2, 1, 16, 0}, {}, 3, gpu(), documents, rule);
+    compare(DType::bf16, {2, 70, 2, 1, 16, 0}, {}, 0, gpu(), documents,
+            {.softcap = 2, .causal = false});
+  }
 }
 
 BOOST_AUTO_TEST_CASE(equals_the_cpus_through_windows) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# Writes small published encoders for Trireme's tests: a folder for each case beside this file, in
-# huggingface/. Hugging Face transformers makes the models with random weights. PyTorch computes
-# logits, loss and every gradient in fp64.
+# Writes small published encoders for Trireme's tests: a folder for each case, beside this file
+# in huggingface/. Hugging Face transformers makes the models with random weights. PyTorch
+# computes logits, loss and every gradient in fp64.
 #
 # Needs: Python >= 3.10, PyTorch (a CPU build is enough), transformers >= 5 and safetensors.
 # Usage: make_encoders.py [CASE ...]      (default: all cases)

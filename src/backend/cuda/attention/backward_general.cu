@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   GeneralBackward<T, D, true> rows(a, a.first_group + block.head / a.queries_per_kv);
   rows.load_queries(0, head, query);
   const int end = rows.bounds.keys_end(query, kTile);
-  for (int key = rows.bounds.first_tile(query, kTile); key < end; key += kTile) {
+  for (int key = rows.bounds.first_tile(query, kTile, end); key < end; key += kTile) {
     rows.load_keys(2, key);
     rows.add(head, query, key);
   }

@@ -44,7 +44,8 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
       static_cast<const T*>(a.dout) + (place.row + first) * a.dout_stride + out_column,
       a.dout_stride, a.seq - first, a.head_dim);
   const KeyBounds bounds(a, place);
-  const int begin = bounds.first_tile(first, kColumns);
+  const int last = bounds.keys_end(first, Tiling::kRows);
+  const int begin = bounds.first_tile(first, kColumns, last);
   load(begin);
 
   BackwardRows<T, Tiling, kDrop> rows(a, bounds, first);
@@ -55,23 +56,25 @@ __global__ void __launch_bounds__(BackwardTiling<D, GradientOf::queries>::kThrea
     rows.statistics[m][1] = statistics_of(a, head, lane_row + 16 * m + 8);
   }
   const DropoutDraw draw(a, place, in_group);
-  const int last = bounds.keys_end(first, Tiling::kRows);
   for (int key = begin; key < last; key += kColumns) {
     cp_async_wait<0>();
     __syncthreads();  // this tile has arrived, and the previous one is free
     if (key + kColumns < last) load(key + kColumns);
     rows.steps(key / kColumns % 2, key, draw);
   }
-  if (begin >= last) {  // the first keys, which no query sees, may still arrive
-    cp_async_wait<0>();
-    __syncthreads();
-  }
+  wait_for_unread(begin >= last);
   float factor[M][2];
 #pragma unroll
   for (int m = 0; m < M; ++m) factor[m][0] = factor[m][1] = a.scale;
   store_rows<T, D>(rows.first, factor, Tiles::rows(), rows.warp_row(),
                    static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + column,
                    a.dqkv_stride, a.seq - first, a.head_dim);
+}
+
+/// Tiles of `kColumns` queries from query `begin` to `end`.
+template <int kColumns>
+__device__ __forceinline__ std::int64_t tiles_between(int begin, int end) {
+  return begin < end ? (end - begin + kColumns - 1) / kColumns : 0;
 }
 
 /// A tile of queries of one of a group's heads.
@@ -141,9 +144,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
   const KeyBounds bounds(a, place);
   const int begin = bounds.queries_begin(first);
   const int end = bounds.queries_end(first + Tiling::kRows - 1);
-  const std::int64_t all =
-      begin < end ? std::int64_t{(end - begin + kColumns - 1) / kColumns} * a.queries_per_kv
-                  : 0;
+  const std::int64_t all = tiles_between<kColumns>(begin, end) * a.queries_per_kv;
   const auto load = [&](int buffer, const QueryTile& tile) {
     const auto [head, query] = tile;
     const std::int64_t offset = static_cast<std::int64_t>(head) * a.head_dim;
@@ -156,10 +157,9 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     cp_async_commit();
   };
   const int thread = static_cast<int>(threadIdx.x);
-  const auto statistics = [&](const QueryTile& tile) {
-    const auto [head, query] = tile;
-    return thread < kColumns ? statistics_of(a, group * a.queries_per_kv + head, query + thread)
-                             : QueryStatistics{};
+  const auto statistics = [&](const QueryTile& at) {
+    if (thread >= kColumns) return QueryStatistics{};
+    return statistics_of(a, group * a.queries_per_kv + at.head, at.query + thread);
   };
   load_keys<T, Tiling>(a, queries + first * a.qkv_stride + key_offset, first);
   QueryTile tile{0, begin};
@@ -182,10 +182,7 @@ __global__ void __launch_bounds__(BackwardTiling<D, kOf>::kThreads)
     if (more && thread < kColumns) Tiles::statistics(1 - buffer)[thread] = next;
     tile = next_tile;
   }
-  if (all == 0) {  // the first queries, which see no key, may still arrive
-    cp_async_wait<0>();
-    __syncthreads();
-  }
+  wait_for_unread(all == 0);
   T* to =
       static_cast<T*>(a.dqkv) + (place.row + first) * a.dqkv_stride + place.column + key_offset;
   store_key_gradients<T, Tiling>(a, rows, to, first);

@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   const KeyBounds bounds(a, place);
   const GeneralScores scores(a, place, head);
   const int end = bounds.keys_end(first, kTile);
-  for (int key = bounds.first_tile(first, kTile); key < end; key += kTile) {
+  for (int key = bounds.first_tile(first, kTile, end); key < end; key += kTile) {
     __syncthreads();  // from here on, the previous tile may be overwritten
     const T* from = keys + key * a.qkv_stride;
     load_general<Tiling>(tiles.tile[1], from, a.qkv_stride, a.seq - key, a.head_dim);
@@ -134,12 +134,11 @@ __global__ void __launch_bounds__(GeneralTiling<D>::kThreads)
   float factor[R];
 #pragma unroll
   for (int i = 0; i < R; ++i) {
-    const bool has_keys = softmax.total[i] > 0;
-    factor[i] = has_keys ? 1 / softmax.total[i] : 0.0F;
+    factor[i] = softmax.total[i] > 0 ? 1 / softmax.total[i] : 0.0F;
     const int query = first + thread_row() + 16 * i;
     if (thread_column() == 0 && query < a.seq) {
       a.lse[block.head * a.seq + query] =
-          has_keys ? softmax.max[i] + logf(softmax.total[i]) : 0.0F;
+          factor[i] > 0 ? softmax.max[i] + logf(softmax.total[i]) : 0.0F;
     }
   }
   T* out = static_cast<T*>(a.out) + (place.row + first) * a.out_stride +

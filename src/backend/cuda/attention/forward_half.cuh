@@ -184,7 +184,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
                                           a.seq - key, a.head_dim);
     cp_async_commit();
   };
-  const int begin = bounds.first_tile(first, kKeys);
+  const int begin = bounds.first_tile(first, kKeys, last);
   load(keys, key_from, begin);
   for (int key = begin; key < last; key += kKeys) {
     cp_async_wait<0>();
@@ -207,10 +207,7 @@ __device__ __forceinline__ void attend(const AttentionArgs& a, const DropoutDraw
     if (key + kKeys < last) load(keys, key_from, key + kKeys);
     if (key < warp_end) accumulate_product<T, D>(sum, s, values, 0);
   }
-  if (begin >= last) {  // the first keys, which no query sees, may still arrive
-    cp_async_wait<0>();
-    __syncthreads();
-  }
+  wait_for_unread(begin >= last);
 }
 
 /// 4·d operations for each query and each key that it attends to.

@@ -71,6 +71,13 @@ __device__ __forceinline__ void load_tile(T* tile, const T* from, std::int64_t s
   }
 }
 
+/// Waits for tiles that arrive although no step reads them, where there is no step.
+__device__ __forceinline__ void wait_for_unread(bool no_step) {
+  if (!no_step) return;
+  cp_async_wait<0>();
+  __syncthreads();
+}
+
 /// s ← A Bᵀ, with 16·M rows of tile `a` at `places`, and 8·N rows of tile `b` from `row` on.
 template <class T, int D, int M, int N>
 __device__ __forceinline__ void multiply_rows(float (&s)[M][N][4], const T* a,

@@ -59,9 +59,11 @@ class KeyBounds {
     const int end = query + queries < seq_ ? query + queries : seq_;
     return query < seq_ ? end_key(end - 1) : 0;
   }
-  /// Where the first tile of `keys` keys begins that queries from `query` on attend to.
-  [[nodiscard]] __device__ __forceinline__ int first_tile(int query, int keys) const {
-    return first_key(query) / keys * keys;
+  /// Where the first tile of `keys` keys begins that queries from `query` on attend to, whose
+  /// keys have the end `end`. Queries without any key begin at the end.
+  [[nodiscard]] __device__ __forceinline__ int first_tile(int query, int keys, int end) const {
+    const int key = first_key(query);
+    return key < end ? key / keys * keys : end;
   }
   /// The first query that attends to a key from `key` on.
   [[nodiscard]] __device__ __forceinline__ int queries_begin(int key) const {
