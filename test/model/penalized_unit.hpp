@@ -32,7 +32,7 @@ class PenalizedUnit : public Module {
     tape.put(y);
     if (const View sum = tape.auxiliary_sum(); !sum.empty()) {
       *sum.data<double>() +=
-          coefficient_ * static_cast<double>(tape.micro_batch().rows()) * mean_square(y);
+          coefficient_ * static_cast<double>(tape.micro_batch().target_count()) * mean_square(y);
     }
     return y;
   }
