@@ -29,7 +29,8 @@ FLOORS = {
     "optim": ["model", "io"],
     "pipeline": ["model"],
     "tokenizer": ["core"],
-    "data": ["h5", "tokenizer"],
+    "image": ["core"],
+    "data": ["h5", "tokenizer", "image"],
     "checkpoint": ["h5", "comm"],
     "deck": ["optim", "pipeline", "data"],
     "huggingface": ["deck", "checkpoint"],
@@ -50,6 +51,7 @@ KEEPERS = [
     (re.compile(r"(hdf5(_hl)?|H5\w+)\.h"), "h5"),
     (re.compile(r"(cuda|cublas|cudnn|nccl|cub/|thrust/).*"), "backend/cuda"),
     (re.compile(r"liburing\.h"), "io"),
+    (re.compile(r"(png|jpeglib)\.h"), "image"),
     (re.compile(r"(cblas|openblas_config|f77blas|lapacke).*\.h"), "backend/cpu"),
 ]
 # Tests of the CUDA backend, and the CPU that stands in for a GPU, are that backend's own.

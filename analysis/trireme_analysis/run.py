@@ -71,10 +71,20 @@ class Run:
         for group in TABLES:
             setattr(self, group, _columns(file, group))
         self.starts = _starts(file)
+        self._confusions = {group: _confusion(file, group) for group in ("valid", "test")}
         self.timeline_phases = PHASES
         if closed.has(file, "timeline"):
             names = closed.member(file, "timeline").attrs.get("phases", ",".join(PHASES))
             self.timeline_phases = tuple(_text(names).split(","))
+
+    def confusion(self, group):
+        """(iteration, counts, names) of a group's last confusion matrix. counts[i, j]: samples
+        of class i to which the model gives class j. Raises RunError if there is none."""
+        found = self._confusions[group]
+        if found is None:
+            raise RunError(f"{self.path}: no /confusion/{group}: the model classifies nothing, "
+                           f"or {_WHENCE[group]}")
+        return found
 
     @property
     def folder(self):
@@ -198,6 +208,22 @@ def _columns(file, group):
         if values.dtype.kind in "SO":
             columns[name] = np.array([_text(value) for value in values], dtype=str)
     return columns
+
+
+def _confusion(file, group):
+    try:
+        table = closed.member(file, f"confusion/{group}")
+    except KeyError:
+        return None
+    numbers = [int(name) for name in closed.members(table) if name.isdecimal()]
+    if not numbers:
+        return None
+    counts = np.asarray(closed.array(table, str(max(numbers)))[...], dtype=int)
+    names = [str(i) for i in range(len(counts))]
+    if closed.has(closed.member(file, "confusion"), "classes"):
+        found = [_text(name) for name in closed.array(file, "confusion/classes")[...]]
+        names = found + names[len(found) :]
+    return max(numbers), counts, names[: len(counts)]
 
 
 def _series(file, group):

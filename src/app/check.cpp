@@ -65,12 +65,13 @@ std::vector<ModelTensors> parts_of(const ModelConfig& config) {
            {fmt::format("{} layers", config.num_layers), config.num_layers,
             rows_of(config, UnitKind::layer)}};
   if (config.has_final_norm()) {
-    parts.push_back({config.output_transform ? "output transform" : "final norm", 1,
+    parts.push_back({config.transforms_output() ? "output transform" : "final norm", 1,
                      rows_of(config, UnitKind::norm)});
   }
-  parts.push_back(
-      {!config.no_weight_tying ? "output layer, tied to the embedding" : "output layer", 1,
-       rows_of(config, UnitKind::head)});
+  parts.push_back({config.task == Task::sequence_classification ? "classifier"
+                   : config.ties_output() ? "output layer, tied to the embedding"
+                                          : "output layer",
+                   1, rows_of(config, UnitKind::head)});
   return parts;
 }
 

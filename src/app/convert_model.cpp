@@ -147,8 +147,9 @@ void to_folder(const ConvertModelOptions& options) {
   checkpoint.check_files();
   Deck deck = deck_of(checkpoint);
   TRM_REQUIRE(
-      !deck.model.is_perceptron(),
-      "{}: a perceptron has no model_type of Hugging Face's; its checkpoint is plain HDF5",
+      !classifies(deck.model.task),
+      "{}: a classifier is not written as a model of Hugging Face's; its checkpoint is plain "
+      "HDF5",
       options.from);
   std::optional<AveragedWeights> averages;
   if (options.averages) averages.emplace(checkpoint, checkpoint.folder());

@@ -85,7 +85,8 @@ std::optional<EvaluationRecord> Evaluations::evaluate(const std::string& group,
   learn_text_bytes(data);
   const auto found = trainer_.evaluate(data ? &*data : nullptr, deck_.eval_iters, *text_bytes_);
   if (!found) return std::nullopt;
-  const EvaluationRecord record{iteration, found->loss, found->bits_per_byte, found->accuracy};
+  const EvaluationRecord record{iteration, found->loss, found->bits_per_byte, found->classes,
+                                data ? data->class_names() : std::vector<std::string>()};
   if (metrics != nullptr) metrics->add(group, record);
   return record;
 }

@@ -3,11 +3,13 @@
 #include "inputs.hpp"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
+#include "trireme/core/printable.hpp"
 
 #include "data_identity.hpp"
 
@@ -32,12 +34,17 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
   SamplesOptions options;
   options.part = part;
   options.check = check;
-  options.seq_length = deck.model.sample_inputs();
+  options.seq_length = deck.model.sample().inputs;
+  options.task = deck.model.task;
+  options.masking = {deck.mask_prob, deck.whole_word_mask,
+                     static_cast<std::int32_t>(deck.mask_token_id)};
   options.seed = deck.seed;
   options.shuffle = part == Part::train;
   options.at_least = deck.train_batch_size;
   options.given = {deck.model.vocab_size, static_cast<std::int32_t>(deck.end_of_document)};
   options.packing = {deck.pack_impl, deck.allow_chopped};
+  options.packing.next_token = deck.model.sample().first_target < deck.model.sample().inputs;
+  if (classifies(deck.model.task)) options.packing.packing = Packing::unpacked;
   if (deck.model.is_perceptron()) options.packing = {Packing::unpacked, true};
   options.mask_end_of_document = deck.eod_mask_loss;
   if (deck.fim_rate > 0 && part == Part::train) {
@@ -72,19 +79,19 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
 /// The model and the data must be of one kind.
 void require_kind(const ModelConfig& model, const TokenSource& file) {
   const std::int64_t pixels = file.pixels();
-  TRM_REQUIRE(
-      model.is_perceptron() || pixels == 0,
-      "{}: these are images with classes, but the model predicts tokens; mlp_sizes makes "
-      "a model for images",
-      file.path());
-  if (!model.is_perceptron()) return;
+  const bool takes_images = model.task == Task::image_classification;
+  TRM_REQUIRE(takes_images || pixels == 0,
+              "{}: these are images with classes, but the model reads tokens; mlp_sizes makes "
+              "a model for images",
+              file.path());
+  if (!takes_images) return;
   TRM_REQUIRE(pixels > 0,
               "{}: these are {}, but mlp_sizes makes a model for images: an HDF5 file with "
               "/images and /labels, as inputs/README.md writes one",
               file.path(), file.format());
-  TRM_REQUIRE(pixels == model.sample_inputs(),
+  TRM_REQUIRE(pixels == model.sample().inputs,
               "{}: an image has {} bytes, but mlp_sizes begins with {}", file.path(), pixels,
-              model.sample_inputs());
+              model.sample().inputs);
 }
 
 /// Chooses the split of a deck that has none. Parts of the default split with less than a batch
@@ -121,6 +128,26 @@ void fill_end_of_document(Deck& deck, const Samples& samples) {
               samples.files() > 1 ? "the data files don't say one id"
                                   : samples.file(0).path() + " doesn't say it");
   deck.end_of_document = end;
+}
+
+/// The head of a classifier has a row for each class of the data.
+void fill_classes(Deck& deck, const Samples& samples) {
+  if (deck.model.task != Task::sequence_classification) return;
+  std::int64_t& classes = deck.model.num_labels;
+  TRM_REQUIRE(classes == 0 || classes >= samples.classes(),
+              "num_labels is {} in the deck, but the data have labels of {} classes; leave it "
+              "out of the deck",
+              classes, samples.classes());
+  classes = std::max(classes, samples.classes());
+  TRM_REQUIRE(classes >= 2, "the data have labels of {} class; a classifier needs 2 or more",
+              classes);
+  const auto& names = samples.class_names();
+  if (names.empty()) return;
+  constexpr std::size_t kShown = 20;
+  const auto shown = std::span(names).first(std::min(names.size(), kShown));
+  log::info("data     {} classes: {}{}", names.size(),
+            printable(fmt::to_string(fmt::join(shown, ", "))),
+            shown.size() < names.size() ? ", …" : "");
 }
 
 /// Says that a run has no part to which the split gives no document.
@@ -172,6 +199,7 @@ std::string check_training_data(Deck& deck, DocumentCheck check) {
               deck.model.vocab_size, vocabulary);
   deck.model.vocab_size = std::max(deck.model.vocab_size, vocabulary);
   fill_end_of_document(deck, *samples);
+  fill_classes(deck, *samples);
   const std::string shares = samples->shares_text();
   if (!shares.empty()) log::info("data     shares of samples: {}", shares);
   choose_split(deck);
@@ -191,6 +219,9 @@ std::string check_data(Deck& deck, DocumentCheck check) {
     TRM_REQUIRE(!other || other->vocab_size() <= deck.model.vocab_size,
                 "the training data's vocabulary is {}, but that of the {} data is {}",
                 deck.model.vocab_size, name_of(part), other->vocab_size());
+    TRM_REQUIRE(!other || other->classes() <= std::max<std::int64_t>(deck.model.num_labels, 0),
+                "the training data have {} classes, but the {} data {}", deck.model.num_labels,
+                name_of(part), other->classes());
   }
   return identity;
 }

@@ -91,8 +91,15 @@ void print_sample(const Samples& samples, const Tokenizer* tokenizer, std::uint6
                   std::int64_t in_step, bool whole) {
   const SamplePlace place = samples.place(k);
   const TokenSource& source = samples.file(place.file);
-  std::vector<std::int32_t> stored(static_cast<std::size_t>(samples.seq_length() + 1));
+  const SampleLayout& layout = samples.layout();
+  std::vector<std::int32_t> stored(static_cast<std::size_t>(layout.numbers()));
   samples.get(k, stored);
+  const std::span<const std::int32_t> targets =
+      std::span(stored).subspan(static_cast<std::size_t>(layout.first_target));
+  const auto counted = std::ranges::count_if(targets, [](std::int32_t id) { return id >= 0; });
+  const bool apart = layout.first_target == layout.inputs;
+  const std::int32_t label = stored.back();
+  if (apart) stored.resize(static_cast<std::size_t>(layout.inputs));
   const std::string text = text_of(tokenizer, ids_of(stored));
   log::info("sample {:>5}  number {}, {} epoch {}", in_step, k, source.path(), place.epoch + 1);
   for (const TokenRange& range : place.ranges) {
@@ -102,9 +109,13 @@ void print_sample(const Samples& samples, const Tokenizer* tokenizer, std::uint6
     log::info("              {}", shortened(text, kShort));
     return;
   }
-  const auto counted = std::ranges::count_if(std::span(stored).subspan(1),
-                                             [](std::int32_t id) { return id >= 0; });
-  log::info("targets       {} of {} count", counted, samples.seq_length());
+  log::info("targets       {} of {} count", counted, layout.targets);
+  if (layout.targets == 1 && apart) {
+    const auto& names = samples.class_names();
+    const bool named = label >= 0 && label < std::ssize(names);
+    log::info("label         {}{}", label,
+              named ? ", " + printable(names[static_cast<std::size_t>(label)]) : "");
+  }
   log::info("ids           {}", fmt::join(ids_of(stored), " "));
   log::info("text          {}", shortened(text, kLong));
 }

@@ -172,11 +172,15 @@ OpenedModel open_model(const DeckSource& source, Communicator& world, bool avera
   }
   OpenedModel model;
   model.deck = resolved(parse_deck(found.deck, "the resolved deck"), world.size());
-  if (model.deck.model.is_perceptron()) {
-    Error error(
-        fmt::format("{}: this model classifies images, and has no text to write or judge; "
-                    "train with train_iters: 0 and load evaluates it",
-                    found.folder));
+  const Task task = model.deck.model.task;
+  if (task != Task::language_model) {
+    Error error(fmt::format(
+        "{}: this model {}, and writes and judges no text; train with train_iters: 0 and load "
+        "evaluates it",
+        found.folder,
+        task == Task::masked_language_model     ? "finds masked tokens"
+        : task == Task::sequence_classification ? "classifies texts"
+                                                : "classifies images"));
     throw error.set_everywhere();
   }
   model.folder = found.folder;

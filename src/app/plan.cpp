@@ -34,14 +34,17 @@ namespace {
 /// planned before its data exist.
 void fill_vocabulary(Deck& deck) {
   if (!has_data(deck)) take_vocabulary(deck);
-  const bool known = deck.model.vocab_size > 0;
+  const ModelConfig& model = deck.model;
+  const bool labels = model.task != Task::sequence_classification || model.num_labels > 0;
+  const bool known = model.vocab_size > 0 && labels;
   if (known && !has_data(deck)) return;
   try {
     static_cast<void>(check_data(deck, DocumentCheck::none));
   } catch (const Error& e) {
     if (known) throw;
-    throw Error(fmt::format("{}; to plan without data, set vocab_size (--set vocab_size=50257)",
-                            e.what()));
+    throw Error(
+        fmt::format("{}; to plan without data, set vocab_size (--set vocab_size=50257){}",
+                    e.what(), labels ? "" : " and num_labels"));
   }
 }
 
@@ -104,7 +107,7 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
 
 /// What the model needs once it is trained. `trireme generate --batch` sets the sequences.
 void print_generation(const Deck& deck, const RunPlan& run) {
-  if (deck.model.is_perceptron()) return;
+  if (deck.model.task != Task::language_model) return;
   const auto most = [&](std::int64_t StagePlan::*member) {
     return std::ranges::max(run.stages, {}, member).*member;
   };
@@ -222,8 +225,10 @@ int plan(const DeckSource& source, const PlanOptions& options, Communicator& wor
   for (const std::string& n : deck.notes) log::info("deck     {}", n);
   fill_vocabulary(deck);
   resolve(deck, options.ranks);  // the vocabulary can change where layers are partitioned
-  TRM_REQUIRE(!deck.model.is_perceptron() || options.time.machine.empty(),
-              "--machine: the time of a step is predicted for transformers only");
+  TRM_REQUIRE(
+      !classifies(deck.model.task) || options.time.machine.empty(),
+      "--machine: the time of a step is predicted for models of tokens only, and not for "
+      "classifiers");
   std::optional<Machine> machine;
   if (!options.time.machine.empty()) machine = read_machine(options.time.machine);
   if (machine) check(options.time, *machine);

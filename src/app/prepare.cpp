@@ -7,6 +7,7 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <numeric>
 
@@ -16,6 +17,7 @@
 #include "trireme/core/printable.hpp"
 #include "trireme/core/regular_file.hpp"
 #include "trireme/data/chat_template.hpp"
+#include "trireme/data/image_writer.hpp"
 #include "trireme/data/shuffled_documents.hpp"
 #include "trireme/host/progress.hpp"
 #include "trireme/record/owner_lock.hpp"
@@ -190,9 +192,10 @@ std::unique_ptr<OwnerLock> claim_output(const PrepareOptions& options,
   return lock;
 }
 
-/// Completes the output. What had its name is moved aside, and back if that fails.
-void finish(Output& output, const PrepareOptions& options) {
-  output.lock->require();
+/// Completes the output by `write`. What had its name is moved aside, and back if that fails.
+void finish(OwnerLock& lock, const PrepareOptions& options,
+            const std::function<void()>& write) {
+  lock.require();
   require_free(options);
   std::string aside;
   if (is_taken(options.output)) {
@@ -200,8 +203,7 @@ void finish(Output& output, const PrepareOptions& options) {
     rename_path(options.output, aside);
   }
   try {
-    if (output.shuffled != nullptr) output.shuffled->give(output.writer);
-    output.writer.finish(output.joiner.source_hash(), output.joiner.label_names());
+    write();
   } catch (const Error&) {
     if (!aside.empty() && !is_taken(options.output)) rename_path(aside, options.output);
     throw;
@@ -286,7 +288,10 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
     if (!output) return;
     summary.warning = output->joiner.check_separator();
     require_documents(output->joiner.report(), options.output);
-    finish(*output, options);
+    finish(*output->lock, options, [&] {
+      if (output->shuffled != nullptr) output->shuffled->give(output->writer);
+      output->writer.finish(output->joiner.source_hash(), output->joiner.label_names());
+    });
     summary.bytes = output->bytes;
     summary.tokens = output->writer.tokens();
     summary.documents = output->writer.documents();
@@ -299,6 +304,32 @@ PrepareSummary prepare(const PrepareOptions& options, Communicator& world) {
     summary.seconds = now() - started;
   });
   return summary;
+}
+
+void prepare_images(const PrepareOptions& options, Communicator& world) {
+  collectively(world, [&] {
+    if (world.rank() != 0) return;
+    TRM_REQUIRE(options.label_key.empty() && options.json.empty() && !options.pairs &&
+                    options.chat_template.empty(),
+                "--images takes --output, --overwrite, --shuffle and --seed alone");
+    const double started = now();
+    std::vector<TextInput> inputs;
+    for (const std::string& path : options.images) inputs.push_back({.path = path});
+    const auto lock = claim_output(options, inputs);
+    const LabelledImages images = read_labelled_images(options.images);
+    const bool shuffles = options.shuffle || images.in_order_of_classes;
+    finish(*lock, options, [&] {
+      write_image_file(options.output, images,
+                       shuffles ? std::optional(options.seed) : std::nullopt);
+    });
+    log::info("{}: {} images of [{}] from {:.1f} MB, in {:.1f} s", options.output,
+              images.labels.size(), fmt::join(images.shape, ", "),
+              megabytes(std::ssize(images.bytes)), now() - started);
+    if (images.in_order_of_classes && !options.shuffle) {
+      log::info("the images were in order of their classes, and stand in an order of --seed {}",
+                options.seed);
+    }
+  });
 }
 
 std::string unescape(std::string_view text) {

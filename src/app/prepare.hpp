@@ -16,6 +16,7 @@ namespace trireme {
 
 struct PrepareOptions {
   std::vector<std::string> inputs{};
+  std::vector<std::string> images{};  ///< see read_labelled_images(); instead of inputs
   std::string output{};
   bool overwrite = false;       ///< move what has the output's name aside
   std::string json_keys{};      ///< if set, every input is JSON lines; commas between keys
@@ -71,5 +72,8 @@ void report_prepared(const PrepareOptions& options, const PrepareSummary& summar
 /// Replaces `\n`, `\t`, `\r`, `\0`, `\\` and `\xHH`, typed in a shell, by the bytes they stand
 /// for. Throws Error on other escapes.
 [[nodiscard]] std::string unescape(std::string_view text);
+
+/// Writes images with classes as HDF5. Rank 0 works alone.
+void prepare_images(const PrepareOptions& options, Communicator& world);
 
 }  // namespace trireme

@@ -35,8 +35,13 @@ void CommandLine::add_prepare_input(CLI::App& command) {
                   "Files, folders with all files in them, patterns such as 'web/*.jsonl.zst', "
                   "or - for standard input. The content decides: plain text in UTF-8, or JSON "
                   "lines, packed by gzip, zstd, xz, bzip2 or not at all")
-      ->type_name(kFileValue)
-      ->required();
+      ->type_name(kFileValue);
+  command
+      .add_option("--images", options.images,
+                  "Images with classes, instead of --input: IDX or .npy of images and then of "
+                  "labels, or .bin of CIFAR. A folder has a folder of PNG or JPEG files for "
+                  "each class")
+      ->type_name(kFileValue);
   command
       .add_option("--format", options.format,
                   "auto: by each file's content; text: any bytes as they are; jsonl: JSON "

@@ -44,6 +44,11 @@ void same_everywhere(const std::function<void()>& f) {
 void run_prepare(CommandLine& line, const MpiSession& mpi) {
   PrepareOptions& options = line.prepare_options;
   same_everywhere([&] {
+    TRM_REQUIRE(options.inputs.empty() != options.images.empty(),
+                "prepare takes --input, texts, or --images: name one of them");
+  });
+  if (!options.images.empty()) return prepare_images(options, mpi.world());
+  same_everywhere([&] {
     options.separator = unescape(line.separator);
     static_cast<void>(text_format_of(options));
   });

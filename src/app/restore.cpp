@@ -33,6 +33,17 @@ void report_adapters(const Deck& deck, const WeightSource& source) {
       lacking, all);
 }
 
+/// Logs which parts of a classifier the weights lack.
+void report_classifier(const Deck& deck, const WeightSource& source) {
+  std::vector<std::string> lacking;
+  visit_model(deck.model, [&](int, const Parameter& p) {
+    const bool is_new = p.role == ParameterRole::classifier && !source.has("model/" + p.name);
+    if (is_new) lacking.push_back(p.name);
+  });
+  if (lacking.empty()) return;
+  log::info("         {} are not in these weights and begin anew", fmt::join(lacking, ", "));
+}
+
 /// Returns no position if the checkpoint turned out to be damaged; `source` is informed.
 std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicator& world,
                                 Trainer& trainer, const std::string& folder,
@@ -62,6 +73,7 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
   if (finetune) {
     log::info("finetune the weights of {}", folder);
     report_adapters(deck, *reader);
+    report_classifier(deck, *reader);
     return RunPosition{.tokenizer = tokenizer};
   }
   trainer.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
@@ -92,6 +104,7 @@ RunPosition load_model(const Deck& deck, const std::string& folder, Communicator
   }
   log::info("finetune the {} model in {}", source->model_type(), folder);
   report_adapters(deck, *source);
+  report_classifier(deck, *source);
   return {};
 }
 

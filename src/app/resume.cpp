@@ -71,6 +71,9 @@ constexpr auto kModel = {"mlp_sizes",
                          "bidirectional_attention",
                          "output_transform"};
 
+/// Keys of the head, which a run with finetune may change.
+constexpr auto kTask = {"task", "num_labels", "classifier_pooling", "classifier_pooler"};
+
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {
   TRM_REQUIRE(same_value(key, then.at(key), now.at(key)),
@@ -329,7 +332,16 @@ void require_same_model(const std::string& checkpoint, const Deck& made_with,
                         const Deck& deck) {
   const Settings then = settings_of(made_with);
   const Settings now = settings_of(deck);
-  for (const char* key : kModel) require_same(checkpoint, key, then, now);
+  const bool other_task = deck.finetune && made_with.model.task != deck.model.task;
+  for (const char* key : kModel) {
+    // Without an output matrix, the deck's use of that matrix has no meaning.
+    const bool of_output = std::string_view(key).find("weight_tying") != std::string::npos ||
+                           std::string_view(key).find("output") != std::string::npos;
+    if (!other_task || !of_output) require_same(checkpoint, key, then, now);
+  }
+  for (const char* key : kTask) {
+    if (!other_task) require_same(checkpoint, key, then, now);
+  }
   if (made_with.model.head_dim() != deck.model.head_dim()) {
     require_same(checkpoint, "kv_channels", then, now);
   }

@@ -11,8 +11,8 @@ void TrainTokens::open() { data_ = open_samples(deck_, Part::train, DocumentChec
 std::string TrainTokens::text() const {
   const std::int64_t epoch = data_->samples_per_epoch();
   const std::string size =
-      deck_.model.is_perceptron()
-          ? fmt::format("{} images", epoch)
+      classifies(deck_.model.task)
+          ? fmt::format("{} {}", epoch, deck_.model.is_perceptron() ? "images" : "texts")
           : fmt::format("{} tokens, {} samples an epoch", data_->tokens(), epoch);
   return fmt::format(
       "{}; {} iterations are {:.2f} epochs", size, deck_.train_iters,
@@ -34,7 +34,7 @@ TrainTokens::Next TrainTokens::next(std::int64_t samples,
   std::int64_t mine = 0;
   const auto first = static_cast<std::uint64_t>(samples);
   for (const SampleRun& run : layout_.runs(first)) mine += run.count;
-  const auto count = static_cast<std::size_t>(mine * (deck_.model.sample_inputs() + 1));
+  const auto count = static_cast<std::size_t>(mine * deck_.model.sample().numbers());
   return {std::vector<std::int32_t>(count), false};
 }
 

@@ -39,6 +39,9 @@ void check_deck(Deck& deck, LoadSource& load) {
   if (!left_out.empty()) {
     log::info("verify compares whole steps, and leaves out {}", fmt::join(left_out, ", "));
   }
+  TRM_REQUIRE(deck.model.task != Task::sequence_classification || names_data(deck) ||
+                  deck.model.num_labels > 0,
+              "verify makes labels of its own for a deck without data: set num_labels");
   std::string data;
   if (names_data(deck)) data = check_training_data(deck);
   load = LoadSource(deck, data);
@@ -51,7 +54,8 @@ class VerifyTokens {
   VerifyTokens(const Deck& deck, const Mesh& mesh) {
     collectively(*mesh.world, [&] {
       if (!names_data(deck)) {
-        synthetic_.emplace(deck.model.vocab_size, deck.model.sample_inputs(), deck.seed);
+        synthetic_.emplace(deck.model.vocab_size, deck.model.task, deck.model.sample().inputs,
+                           deck.model.num_labels, deck.seed);
       } else if (BatchLayout(deck, mesh).needs_tokens()) {
         samples_ = open_samples(deck, Part::train, DocumentCheck::none);
       }

@@ -95,10 +95,10 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
     throw error.set_everywhere();
   }
   const Deck deck = load_bench_deck(source, world);
-  if (deck.model.is_perceptron()) {
+  if (classifies(deck.model.task)) {
     Error error(
-        "bench --kernels lists a transformer's kernels; bench without it measures a "
-        "perceptron's steps");
+        "bench --kernels lists the kernels of models that predict tokens; bench without it "
+        "measures a classifier's steps");
     throw error.set_everywhere();
   }
   const Engine engine(deck, mpi);

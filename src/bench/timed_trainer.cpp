@@ -12,6 +12,8 @@ Deck load_bench_deck(const DeckSource& source, Communicator& world) {
     take_vocabulary(d);
     TRM_REQUIRE(d.model.vocab_size > 0,
                 "bench makes its own tokens: set vocab_size or vocab_file in the deck");
+    TRM_REQUIRE(d.model.task != Task::sequence_classification || d.model.num_labels > 0,
+                "bench makes its own labels: set num_labels in the deck");
     const auto left_out = stop_growth(d);
     if (left_out.empty()) return;
     log::info("bench measures whole steps, and leaves out {}", fmt::join(left_out, ", "));
@@ -22,7 +24,8 @@ TimedTrainer::TimedTrainer(const Engine& engine, Deck deck, Communicator& world)
     : deck_(std::move(deck)),
       mesh_(engine.mesh(mesh_shape(deck_, world.size()), world)),
       clock_(engine.time_line()),
-      data_(deck_.model.vocab_size, deck_.model.sample_inputs(), deck_.seed),
+      data_(deck_.model.vocab_size, deck_.model.task, deck_.model.sample().inputs,
+            deck_.model.num_labels, deck_.seed),
       trainer_(engine.exec(), deck_, mesh_, clock_) {}
 
 double TimedTrainer::step() {

@@ -65,10 +65,15 @@ ImageFile::ImageFile(const std::string& path) : path_(path) {
   TRM_REQUIRE(file.has_dataset("labels"),
               "{}: there is no array /labels, the class of each image", path);
   labels_ = read_labels(file, all[0]);
+  if (file.has("label_names")) names_ = file.read_texts("label_names");
   const std::int64_t largest = *std::ranges::max_element(labels_);
-  classes_ = file.has_attribute("classes") ? file.integer("classes") : largest + 1;
+  classes_ = file.has_attribute("classes") ? file.integer("classes")
+             : names_.empty()              ? largest + 1
+                                           : std::ssize(names_);
   TRM_REQUIRE(classes_ > largest && classes_ <= kMostClasses,
               "{}: the attribute classes is {}, but a label is {}", path, classes_, largest);
+  TRM_REQUIRE(names_.empty() || std::ssize(names_) == classes_,
+              "{}: /label_names has {} texts for {} classes", path, names_.size(), classes_);
 }
 
 void ImageFile::read_images(std::int64_t first, std::int64_t count, std::uint8_t* to) const {

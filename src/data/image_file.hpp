@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Images with classes in HDF5: /images, u8 [images, …], and /labels, integers [images] from 0
-// on. Attribute `classes` of the file's root is the number of classes; without it, the largest
-// label says it. Any program may write such a file.
+// on. /label_names, texts, may name the classes. Attribute `classes` of the file's root is the
+// number of classes; without it, the largest label says it. Any program may write such a file.
 #pragma once
 
 #include <memory>
@@ -26,6 +26,7 @@ class ImageFile final : public TokenSource {
   [[nodiscard]] const Shape& shape() const { return shape_; }
 
   [[nodiscard]] std::int64_t pixels() const override { return pixels_; }
+  [[nodiscard]] const std::vector<std::string>& class_names() const override { return names_; }
   [[nodiscard]] const std::string& path() const override { return path_; }
   [[nodiscard]] std::string format() const override { return "images with classes"; }
   [[nodiscard]] std::int64_t tokens() const override { return documents() * (pixels_ + 1); }
@@ -55,6 +56,7 @@ class ImageFile final : public TokenSource {
   std::int64_t pixels_ = 0;
   std::int64_t classes_ = 0;
   std::vector<std::int32_t> labels_;
+  std::vector<std::string> names_;
   std::string none_;
   mutable std::once_flag hashed_;
   mutable std::string hash_;

@@ -63,7 +63,7 @@ void Prefetch::work(std::int64_t step) {
 
 std::vector<std::int32_t> read_samples(const SampleSource& source,
                                        const std::vector<SampleRun>& runs) {
-  const auto length = static_cast<std::size_t>(source.seq_length() + 1);
+  const auto length = static_cast<std::size_t>(source.layout().numbers());
   std::size_t samples = 0;
   for (const SampleRun& run : runs) samples += static_cast<std::size_t>(run.count);
   std::vector<std::int32_t> batch(samples * length);

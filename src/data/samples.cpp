@@ -7,6 +7,7 @@
 #include "trireme/core/random.hpp"
 #include "trireme/data/megatron_file.hpp"
 #include "trireme/data/token_file.hpp"
+#include "trireme/tokenizer/tokenizer.hpp"
 
 #include "split.hpp"
 
@@ -49,11 +50,12 @@ std::unique_ptr<MegatronFile> open_labels(const std::string& path, const TokenSo
 }  // namespace
 
 Samples::Samples(const SamplesOptions& options)
-    : SampleSource(options.seq_length),
+    : SampleSource(sample_layout(options.task, options.seq_length)),
       seed_(options.seed),
       shuffle_(options.shuffle),
       mask_end_of_document_(options.mask_end_of_document),
-      fill_in_the_middle_(options.fill_in_the_middle) {
+      fill_in_the_middle_(options.fill_in_the_middle),
+      task_(options.task) {
   TRM_CHECK(options.seq_length > 0 && options.at_least > 0, "seq_length {}, at least {}",
             options.seq_length, options.at_least);
   TRM_REQUIRE(!options.paths.empty(), "there is no data file");
@@ -82,6 +84,14 @@ Samples::Samples(const SamplesOptions& options)
       options.at_least, seq_length(), needed, left_out(too_long),
       options.split.empty() ? "" : ": " + explain_split(options));
   blend_ = std::make_unique<Blend>(shares);
+  if (task_ != Task::masked_language_model) return;
+  const TokenSource& file = *sources_.front().file;
+  const auto tokenizer =
+      file.tokenizer_kind().empty()
+          ? nullptr
+          : make_tokenizer(file.tokenizer_kind(), file.tokenizer_definition());
+  masking_ =
+      std::make_unique<TokenMasking>(options.masking, vocab_size_, tokenizer.get(), seed_);
 }
 
 Samples::~Samples() = default;
@@ -100,6 +110,38 @@ std::vector<double> Samples::weights(const SamplesOptions& options) const {
     weights[i] = static_cast<double>(sources_[i].packer->samples());
   }
   return weights;
+}
+
+void Samples::read_classes(Source& source) {
+  const auto* file = dynamic_cast<const TokenFile*>(source.file.get());
+  TRM_REQUIRE(file != nullptr && file->has_labels(),
+              "{}: its documents have no labels, which sequence_classification needs: `trireme "
+              "prepare --label-key` makes a file with labels",
+              source.file->path());
+  std::vector<double> labels(static_cast<std::size_t>(file->documents()));
+  file->read_labels(0, labels);
+  constexpr double kMostClasses = 1'000'000;
+  source.classes.reserve(labels.size());
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const auto label = static_cast<std::int32_t>(std::clamp(labels[i], -1.0, kMostClasses));
+    TRM_REQUIRE(
+        label >= 0 && label < kMostClasses && label == labels[i],
+        "{}: the label of document {} is {}; classes are words, or whole numbers from 0 "
+        "to {}. A task that predicts other numbers (regression) is not available",
+        file->path(), i, labels[i], kMostClasses - 1);
+    source.classes.push_back(label);
+    classes_ = std::max<std::int64_t>(classes_, label + 1);
+  }
+  const auto& names = file->class_names();
+  TRM_REQUIRE(sources_.empty() || names == class_names_,
+              "{}: its labels stand for other words than those of {}; prepare all texts with "
+              "one run of `trireme prepare`, or with numbers as labels",
+              file->path(), sources_.empty() ? "" : sources_.front().file->path());
+  TRM_REQUIRE(names.empty() || classes_ <= std::ssize(names),
+              "{}: a label is {}, but there are {} names of labels", file->path(), classes_ - 1,
+              names.size());
+  class_names_ = names;
+  classes_ = std::max(classes_, std::ssize(names));
 }
 
 void Samples::open(const SamplesOptions& options) {
@@ -123,6 +165,8 @@ void Samples::open(const SamplesOptions& options) {
     }
     source.packer = std::make_unique<SamplePacker>(
         file, documents_of(file, options.split, options.part), options.packing, seq_length());
+    if (task_ == Task::sequence_classification) read_classes(source);
+    if (task_ == Task::image_classification) class_names_ = file.class_names();
     if (sources_.empty()) {
       vocab_size_ = file.vocab_size();
       end_of_document_ = file.end_of_document();
@@ -176,8 +220,8 @@ void Samples::read(const Source& source, const TokenRange& range,
 }
 
 void Samples::get(std::uint64_t k, std::span<std::int32_t> to) const {
-  TRM_CHECK(static_cast<std::int64_t>(to.size()) == seq_length() + 1,
-            "room for {} tokens, but a sample has {}", to.size(), seq_length() + 1);
+  TRM_CHECK(static_cast<std::int64_t>(to.size()) == layout().numbers(),
+            "room for {} numbers, but a sample has {}", to.size(), layout().numbers());
   const SamplePlace at = place(k);
   const Source& source = sources_[at.file];
   std::size_t filled = 0;
@@ -187,6 +231,17 @@ void Samples::get(std::uint64_t k, std::span<std::int32_t> to) const {
     filled += n;
   }
   std::ranges::fill(to.subspan(filled), uncounted(0));
+  if (masking_ != nullptr) {
+    const std::span<std::int32_t> tokens = to.first(static_cast<std::size_t>(seq_length()));
+    masking_->apply(k, tokens, to.subspan(tokens.size()));
+  }
+  if (layout().first_target == seq_length()) {  // padding alone is below 0
+    std::ranges::transform(to.first(filled), to.begin(), id_of);
+  }
+  if (!source.classes.empty()) {
+    to.back() = source.classes[static_cast<std::size_t>(source.packer->document(at.sample))];
+  }
+  if (task_ != Task::language_model) return;
   const std::int32_t end = source.file->end_of_document();
   fill_in_the_middle_.apply(seed_, k, end, to.first(filled));
   for (std::size_t i = to.size(); mask_end_of_document_ && --i > 0;) {
@@ -207,7 +262,15 @@ std::string Samples::shares_text() const {
 
 SyntheticSamples::SyntheticSamples(std::int64_t vocab_size, std::int64_t seq_length,
                                    std::uint64_t seed)
-    : SampleSource(seq_length), vocab_size_(vocab_size), seed_(seed) {
+    : SyntheticSamples(vocab_size, Task::language_model, seq_length, 0, seed) {}
+
+SyntheticSamples::SyntheticSamples(std::int64_t vocab_size, Task task, std::int64_t inputs,
+                                   std::int64_t classes, std::uint64_t seed)
+    : SampleSource(sample_layout(task, inputs)),
+      vocab_size_(vocab_size),
+      task_(task),
+      classes_(classes),
+      seed_(seed) {
   TRM_CHECK(vocab_size > 0 && vocab_size <= INT32_MAX, "a vocabulary of {}", vocab_size);
 }
 
@@ -217,6 +280,13 @@ void SyntheticSamples::get(std::uint64_t k, std::span<std::int32_t> to) const {
     const auto words = philox(key, k, static_cast<std::uint32_t>(i / 4));
     const std::uint64_t word = words[i % 4];
     to[i] = static_cast<std::int32_t>((word * static_cast<std::uint64_t>(vocab_size_)) >> 32U);
+  }
+  if (task_ == Task::sequence_classification) {
+    to.back() = static_cast<std::int32_t>(to.back() % std::max<std::int64_t>(classes_, 1));
+  }
+  for (std::size_t i = to.size() / 2; task_ == Task::masked_language_model && i < to.size();
+       ++i) {
+    if (to[i] % 6 != 0) to[i] = uncounted(to[i]);
   }
 }
 

@@ -225,6 +225,9 @@ void TokenFile::open_companions(OpenTokenFile& file) {
   }
   has_labels_ = kind_ == "labelled";
   if (has_labels_) labels_in_ = open("labels", &OpenTokenFile::labels, DType::f64, documents_);
+  if (has_labels_ && file.file.has("label_names")) {
+    label_names_ = file.file.read_texts("label_names");
+  }
   TRM_REQUIRE(kind_ != "pairs" || documents_ % 2 == 0, "{}: {} documents cannot stand in pairs",
               path_, documents_);
 }

@@ -278,6 +278,7 @@ const Setting* given(const Settings& settings, const std::string& path) {
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck) {
   warn_of_idle_tensorboard(settings, draft, deck);
   warn_of_idle_tasks(deck, deck);
+  warn_of_other_tasks(deck);
   warn_of_idle_tokenizer(draft, deck);
   if (given(settings, "include") != nullptr) {
     deck.warnings.emplace_back(

@@ -43,6 +43,11 @@ void fold_perceptron(const Settings& settings, DeckSettings& deck);
 /// Throws Error that names what a perceptron's deck asks for and only a transformer has.
 void check_perceptron(const DeckSettings& deck);
 
+/// Throws Error that names what a deck asks for and its task lacks.
+void check_task(const DeckSettings& deck);
+/// Adds a warning for each key of another task.
+void warn_of_other_tasks(Deck& deck);
+
 /// Adds a warning for each setting of a feature that is switched off.
 void warn_of_idle(const Settings& settings, const Draft& draft, Deck& deck);
 

@@ -14,7 +14,16 @@ bool is_model_key(const Key& key) {
 
 void fold_perceptron(const Settings& settings, DeckSettings& deck) {
   ModelConfig& model = deck.model;
-  if (!model.is_perceptron()) return;
+  if (!model.is_perceptron()) {
+    TRM_REQUIRE(
+        model.task != Task::image_classification,
+        "task: image_classification needs mlp_sizes: perceptrons alone classify images");
+    return;
+  }
+  const Setting* const task = given(settings, "task");
+  TRM_REQUIRE(task == nullptr || model.task == Task::image_classification,
+              "{}: {} is {}, but mlp_sizes makes a model for image_classification",
+              task->place.str(), task->spelled, task->value.plain());
   const auto& sizes = model.mlp_sizes;
   TRM_REQUIRE(sizes.size() >= 2,
               "mlp_sizes expects two widths or more, such as [784, 512, 10]: the bytes of an "
@@ -26,7 +35,7 @@ void fold_perceptron(const Settings& settings, DeckSettings& deck) {
   own.lora = model.lora;
   own.train_only = model.train_only;
   own.freeze = model.freeze;
-  constexpr std::array kOwnKeys = {"mlp_sizes", "activation", "bias_gelu_fusion",
+  constexpr std::array kOwnKeys = {"mlp_sizes", "task", "activation", "bias_gelu_fusion",
                                    "hidden_dropout"};
   // A resolved deck has all keys, with the values that follow from mlp_sizes.
   for (const Key& key : model_keys()) {

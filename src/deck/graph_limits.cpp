@@ -34,6 +34,9 @@ void check_graphs(const Deck& deck, const MeshShape& mesh) {
   add(deck.model.attention_dropout > 0,
       fmt::format("attention_dropout: {} (random numbers differ each time)",
                   deck.model.attention_dropout));
+  add(deck.model.classifier_dropout > 0,
+      fmt::format("classifier_dropout: {} (random numbers differ each time)",
+                  deck.model.classifier_dropout));
   add(deck.model.lora.enabled() && deck.model.lora.dropout > 0,
       fmt::format("lora.dropout: {} (random numbers differ each time)",
                   deck.model.lora.dropout));

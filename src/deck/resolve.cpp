@@ -282,6 +282,7 @@ void resolve(Deck& deck, int world_size) {
     check_sizes(deck);
     deck::check_growth(deck);
     deck::check_perceptron(deck);
+    deck::check_task(deck);
     deck::check_schedule(deck);
     check_tensor_parallel(deck);
     check_pipeline(deck);

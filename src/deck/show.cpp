@@ -45,6 +45,8 @@ constexpr Derivation kDerivations[] = {
     {"scheduler.params.total_num_steps", "", "= train_iters"},
     {"scheduler.params.warmup_num_steps", "warmup", ""},
     {"vocab_size", "", "from the data"},
+    {"num_labels", "", "from the data"},
+    {"task", "mlp_sizes", ""},
     {"end_of_document", "", "from the data"},
 };
 

@@ -67,7 +67,7 @@ class DryRank {
     const auto samples =
         deck_.gradient_accumulation_steps * deck_.train_micro_batch_size_per_gpu;
     const std::vector<std::int32_t> tokens(static_cast<std::size_t>(
-        trainer_.layout().needs_tokens() ? samples * (deck_.model.sample_inputs() + 1) : 0));
+        trainer_.layout().needs_tokens() ? samples * deck_.model.sample().numbers() : 0));
     const auto run_steps = [&](std::int64_t iteration) {
       MemoryUse before;
       do {
@@ -146,6 +146,18 @@ class DryRank {
   Trainer trainer_;
 };
 
+/// Elements of the output matrix, as many as a token uses of them.
+double output_elements(const ModelConfig& m) {
+  if (m.task != Task::sequence_classification) {
+    return static_cast<double>(m.hidden_size * m.vocab_size);
+  }
+  double elements = 0;
+  visit_unit(m, UnitKind::head, [&](const Parameter& p) {
+    elements += static_cast<double>(p.global_shape.count());
+  });
+  return elements / static_cast<double>(m.seq_length);
+}
+
 /// Operations a token, by model part.
 std::vector<PartCost> part_costs(const Deck& deck) {
   const ModelConfig& m = deck.model;
@@ -163,11 +175,11 @@ std::vector<PartCost> part_costs(const Deck& deck) {
         forward = 2.0 * static_cast<double>(unit.parameters) +
                   4.0 * static_cast<double>(m.attention_width()) * all_keys(m) /
                       static_cast<double>(m.num_layers);
-      } else if (unit.kind == UnitKind::norm && m.output_transform) {
+      } else if (unit.kind == UnitKind::norm && m.transforms_output()) {
         forward = 2.0 * static_cast<double>(unit.parameters);
       } else if (unit.kind == UnitKind::head) {
         const double passes = 1 + (u > lowest ? 1 : 0) + trained[static_cast<std::size_t>(u)];
-        cost.forward += 2.0 * passes * static_cast<double>(m.hidden_size * m.vocab_size);
+        cost.forward += 2.0 * passes * output_elements(m);
       }
       cost.forward += forward;
       if (u >= lowest) {
@@ -313,12 +325,12 @@ void require_bounded(const Deck& deck, const MeshShape& mesh) {
   constexpr double kMostTokens = 2.5e8;
   const double tokens = real(deck.gradient_accumulation_steps) *
                         real(deck.train_micro_batch_size_per_gpu) *
-                        real(deck.model.sample_inputs() + 1);
+                        real(deck.model.sample().numbers());
   TRM_REQUIRE(tokens <= kMostTokens,
               "a rank's step takes {} micro-batches × {} samples × {} tokens; a plan covers "
               "steps of {:.1e} tokens a rank",
               deck.gradient_accumulation_steps, deck.train_micro_batch_size_per_gpu,
-              deck.model.sample_inputs(), kMostTokens);
+              deck.model.sample().inputs, kMostTokens);
   constexpr double kMostPasses = 2e6;
   const double passes = real(deck.model.num_layers) * real(deck.gradient_accumulation_steps);
   TRM_REQUIRE(passes <= kMostPasses,

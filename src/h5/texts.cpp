@@ -34,4 +34,30 @@ void Group::write_texts(const std::string& name, const std::vector<std::string>&
   checked(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed.data()), at, "write");
 }
 
+std::vector<std::string> Group::read_texts(const std::string& name) const {
+  const auto lock = enter();
+  const std::string at = path_ + ": " + name_of_member(name);
+  const Id dataset{checked(H5Dopen2(static_cast<hid_t>(id()), name.c_str(), H5P_DEFAULT), at,
+                           "open the dataset"),
+                   H5Dclose};
+  const Id type{checked(H5Dget_type(dataset), at, "read the type"), H5Tclose};
+  const Id space{checked(H5Dget_space(dataset), at, "read the space"), H5Sclose};
+  const bool fixed = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0;
+  TRM_REQUIRE(fixed && H5Sget_simple_extent_ndims(space) == 1,
+              "{}: expected a list of texts of one width", at);
+  const std::size_t width = H5Tget_size(type);
+  const auto count = static_cast<std::size_t>(H5Sget_simple_extent_npoints(space));
+  constexpr std::size_t kMostBytes = std::size_t{1} << 28U;
+  TRM_REQUIRE(width > 0 && count <= kMostBytes / width,
+              "{}: {} texts of {} bytes are more than this program reads", at, count, width);
+  std::string packed(width * count, '\0');
+  checked(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed.data()), at, "read");
+  std::vector<std::string> texts(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    texts[i] = packed.substr(i * width, width);
+    texts[i].resize(std::min(width, texts[i].find('\0')));
+  }
+  return texts;
+}
+
 }  // namespace trireme::h5

@@ -27,7 +27,7 @@ Parameter token_embedding(const ModelConfig& config, const TensorParallel& tp,
                           ParameterRole role) {
   Parameter p = vocabulary_parameter("embed_in.weight", config, tp);
   p.role = role;
-  if (!config.no_weight_tying) p.sum_over = {Axis::ends};
+  if (config.ties_output()) p.sum_over = {Axis::ends};
   return p;
 }
 

@@ -10,6 +10,7 @@
 #include "trireme/ops/gemm.hpp"
 
 #include "embedding.hpp"
+#include "target_loss.hpp"
 
 namespace trireme {
 
@@ -42,7 +43,7 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
 
 Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared, bool alone)
     : tp_(tp), in_(tp.in()), alone_(alone), weight_(&own_), cap_(config.output_logit_softcap) {
-  if (config.no_weight_tying) {
+  if (!config.ties_output()) {
     own_ = vocabulary_parameter("embed_out.weight", config, tp);
   } else if (shared != nullptr) {
     weight_ = shared;
@@ -94,7 +95,8 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
       capped = ex.make(all.dtype(), Shape{n, weight.rows()});
       ops::copy(ex, part, capped);
     }
-    chunk_loss(ex, part, targets.slice_rows(at, n), mb, at);
+    keep_class_logits(ex, {mb, tp_, weight_->box.offset[0]}, part, at);
+    target_loss(ex, {mb, tp_, weight_->box.offset[0]}, part, targets.slice_rows(at, n));
     if (!mb.training) continue;
     if (capped.defined()) {
       ops::softcap_gradient(ex, {.cap = cap_, .y = capped, .dy = part, .dx = part});
@@ -105,54 +107,9 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
     }
     if (passes) ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
   }
+  share_class_logits({mb, tp_, weight_->box.offset[0]});
   if (passes) tape.put(dx);
   return {};
-}
-
-void Head::chunk_loss(const Exec& ex, const View& logits, const ConstView& targets,
-                      const MicroBatch& mb, std::int64_t first_row) const {
-  const std::int64_t n = logits.rows();
-  const std::int64_t first = weight_->box.offset[0];
-  const DType sums_type = accumulator_type(logits.dtype());
-  const Tensor max = ex.make(sums_type, Shape{n});
-  const Tensor sums = ex.make(sums_type, Shape{2, n});  // exponentials; targets' logits
-  const View sum = sums.view().slice_rows(0, 1);
-  const View picked = sums.view().slice_rows(1, 1);
-  ops::softmax_local(ex, {.logits = logits,
-                          .targets = targets,
-                          .first_column = first,
-                          .max = max,
-                          .sum = sum,
-                          .picked = picked});
-  const Tensor global_max = ex.make(sums_type, Shape{n});
-  ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
-  if (tp_.size() > 1) tp_.comm->all_reduce(global_max, Reduction::max);
-  ops::softmax_rescale(ex, {.global_max = global_max,
-                            .targets = targets,
-                            .first_column = first,
-                            .columns = logits.cols(),
-                            .max = max,
-                            .sum = sum,
-                            .picked = picked});
-  if (tp_.size() > 1) tp_.comm->all_reduce(sums, Reduction::sum);
-  if (mb.margins.defined()) {
-    ops::copy(ex, picked,
-              mb.margins.view().reshape(Shape{1, mb.rows()}).slice_cols(first_row, n));
-  }
-  ops::softmax_loss(ex, {.sum = sum,
-                         .picked = picked,
-                         .targets = targets,
-                         .total = mb.token_loss_sum(),
-                         .counted = mb.counted_targets()});
-  if (mb.training) {
-    ops::softmax_gradient(ex, {.exponentials = logits,
-                               .targets = targets,
-                               .first_column = first,
-                               .factor = max,
-                               .sum = sum,
-                               .scale = mb.loss_weight,
-                               .scale_too = mb.loss_scale});
-  }
 }
 
 Tensor Head::backward(const Exec& ex, const Tensor&, Tape& tape) {

@@ -34,9 +34,6 @@ class Head : public Module {
  private:
   /// logits = x weightᵀ + bias, capped.
   void logits_into(const Exec& ex, const ConstView& x, const View& logits) const;
-  /// `first_row` is the chunk's first row in the micro-batch.
-  void chunk_loss(const Exec& ex, const View& logits, const ConstView& targets,
-                  const MicroBatch& mb, std::int64_t first_row) const;
 
   TensorParallel tp_;
   Seam in_;

@@ -19,6 +19,7 @@ ModelConfig perceptron_config(const std::vector<std::int64_t>& sizes, Activation
   TRM_CHECK(sizes.size() >= 2, "a perceptron of {} widths", sizes.size());
   ModelConfig m;
   m.mlp_sizes = sizes;
+  m.task = Task::image_classification;
   m.num_layers = std::ssize(sizes) - 1;
   m.hidden_size = sizes[sizes.size() - 2];
   m.vocab_size = sizes.back();

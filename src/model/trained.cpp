@@ -38,7 +38,8 @@ TrainedParameters::TrainedParameters(const ModelConfig& config)
 
 bool TrainedParameters::trains(const Parameter& p) const {
   if (any_found_in(freeze_, p.name)) return false;
-  if (adapters_ && p.role == ParameterRole::adapter) return true;
+  const bool is_new = p.role == ParameterRole::adapter || p.role == ParameterRole::classifier;
+  if (adapters_ && is_new) return true;
   return any_found_in(only_, p.name) || (only_.empty() && !adapters_);
 }
 

@@ -17,6 +17,7 @@
 #include "perceptron.hpp"
 #include "recompute.hpp"
 #include "rope.hpp"
+#include "text_classifier.hpp"
 
 namespace trireme {
 
@@ -41,7 +42,7 @@ struct UnitSources {
 std::unique_ptr<Module> make_perceptron_unit(UnitKind kind, std::int64_t layer,
                                              const UnitSources& from) {
   if (kind == UnitKind::embedding) {
-    return std::make_unique<PixelInput>(from.config.sample_inputs(), from.bytes);
+    return std::make_unique<PixelInput>(from.config.sample().inputs, from.bytes);
   }
   if (kind == UnitKind::head) return make_classifier(from.config, from.tp, from.head_alone);
   return std::make_unique<PerceptronLayer>(layer, from.config, from.tp);
@@ -56,11 +57,14 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
       return std::make_unique<Block>(layer, from.config, from.tp, from.rotary_of(layer),
                                      from.attention_again);
     case UnitKind::norm:
-      if (from.config.output_transform) {
+      if (from.config.transforms_output()) {
         return std::make_unique<OutputTransform>(from.config, from.tp);
       }
       return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
     case UnitKind::head:
+      if (from.config.task == Task::sequence_classification) {
+        return std::make_unique<TextClassifier>(from.config, from.tp, from.head_alone);
+      }
       return std::make_unique<Head>(from.config, from.tp, from.table, from.head_alone);
   }
   throw Error("unknown unit");
@@ -205,10 +209,14 @@ double flops_per_token(const ModelConfig& config) {
   for (const UnitInfo& unit : list_units(config)) {
     if (unit.kind == UnitKind::layer || unit.kind == UnitKind::norm) n += unit.parameters;
   }
+  double of_head = 0;
   visit_unit(config, UnitKind::head, [&](const Parameter& p) {
-    n += p.global_shape.count();  // the output matrix, tied or not
+    of_head += static_cast<double>(p.global_shape.count());  // the output matrix, tied or not
   });
-  return 6.0 * static_cast<double>(n) +
+  if (config.task == Task::sequence_classification) {  // one row of a sample
+    of_head /= static_cast<double>(config.seq_length);
+  }
+  return 6.0 * (static_cast<double>(n) + of_head) +
          12.0 * static_cast<double>(config.attention_width()) * all_keys(config);
 }
 

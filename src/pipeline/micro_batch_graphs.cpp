@@ -19,8 +19,8 @@ void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
     fixed_ = first;
     fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
     fixed_.targets = ex_.make(first.targets.dtype(), first.targets.shape());
-    for (Tensor* t :
-         {&fixed_.positions, &fixed_.first_keys, &fixed_.end_keys, &fixed_.token_types}) {
+    for (Tensor* t : {&fixed_.positions, &fixed_.first_keys, &fixed_.end_keys,
+                      &fixed_.token_types, &fixed_.classifier_rows}) {
       if (t->defined()) *t = ex_.make(t->dtype(), t->shape());
     }
     fixed_.loss_sum = ex_.make(first.loss_sum.dtype(), first.loss_sum.shape());
@@ -57,6 +57,7 @@ const MicroBatch& MicroBatchGraphs::take(std::size_t index) {
   if (mb.first_keys.defined()) copy(mb.first_keys, fixed_.first_keys);
   if (mb.end_keys.defined()) copy(mb.end_keys, fixed_.end_keys);
   if (mb.token_types.defined()) copy(mb.token_types, fixed_.token_types);
+  if (mb.classifier_rows.defined()) copy(mb.classifier_rows, fixed_.classifier_rows);
   fixed_.first_sample = mb.first_sample;
   mode_ = mode_of(index);
   reserved_ = arena_.reserved();

@@ -17,6 +17,7 @@ namespace {
 
 constexpr const char* kTasks = "tasks";
 constexpr const char* kSamples = "samples";
+constexpr const char* kConfusion = "confusion";
 
 }  // namespace
 
@@ -37,6 +38,24 @@ bool has_row(const std::string& path, const std::string& group, std::int64_t ite
   if (at.empty()) return false;
   column.read(View(at.data(), DType::i64, column.shape()));
   return std::ranges::find(at, iteration) != at.end();
+}
+
+/// confusion/GROUP/ITERATION: samples of class i to which the model gives class j.
+void write_confusion(h5::Group& file, const std::string& group,
+                     const EvaluationRecord& record) {
+  const std::vector<std::int64_t>& counts = record.classes->confusion;
+  if (counts.empty()) return;
+  const std::string names = fmt::format("{}/classes", kConfusion);
+  if (!record.class_names.empty() && !file.has(names)) {
+    file.write_texts(names, record.class_names);
+  }
+  const auto classes =
+      static_cast<std::int64_t>(std::llround(std::sqrt(static_cast<double>(counts.size()))));
+  const Shape shape{classes, classes};
+  const std::string name = fmt::format("{}/{}/{}", kConfusion, group, record.iteration);
+  if (file.has(name)) file.remove(name);
+  h5::Dataset data = file.create_dataset(name, DType::i64, shape);
+  data.write(ConstView(counts.data(), DType::i64, shape));
 }
 
 void append_task(h5::Group& file, const TaskRecord& task) {
@@ -73,12 +92,14 @@ std::vector<std::string> task_groups(const h5::File& file) {
 }
 
 void drop_samples_after(h5::File& file, std::int64_t iteration) {
-  if (!file.has(kSamples)) return;
-  for (const std::string& name : file.group(kSamples).names()) {
-    std::int64_t at = 0;
-    const auto [end, fault] = std::from_chars(name.data(), name.data() + name.size(), at);
-    const bool later = fault == std::errc() && at > iteration;
-    if (later) file.remove(fmt::format("{}/{}", kSamples, name));
+  for (const std::string group : {"samples", "confusion/valid", "confusion/test"}) {
+    if (!file.has(group)) continue;
+    for (const std::string& name : file.group(group).names()) {
+      std::int64_t at = 0;
+      const auto [end, fault] = std::from_chars(name.data(), name.data() + name.size(), at);
+      const bool later = fault == std::errc() && at > iteration;
+      if (later) file.remove(fmt::format("{}/{}", group, name));
+    }
   }
 }
 
@@ -99,8 +120,12 @@ void Metrics::add(const std::string& group, const EvaluationRecord& evaluation) 
     const double bits = evaluation.bits_per_byte;
     append_late(file, group + "/bits_per_byte", iterations,
                 bits > 0 ? bits : std::numeric_limits<double>::quiet_NaN());
-    if (evaluation.accuracy < 0) return;
-    append_late(file, group + "/accuracy", iterations, evaluation.accuracy);
+    if (!evaluation.classes) return;
+    const ClassScores& scores = *evaluation.classes;
+    append_late(file, group + "/accuracy", iterations, scores.accuracy);
+    append_late(file, group + "/macro_f1", iterations, scores.macro_f1);
+    if (scores.top5 >= 0) append_late(file, group + "/top5_accuracy", iterations, scores.top5);
+    write_confusion(file, group, evaluation);
   });
 }
 

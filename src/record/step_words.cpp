@@ -33,7 +33,11 @@ std::string growth_fields(const StepRecord& step) {
 }
 
 std::string evaluation_words(const EvaluationRecord& e) {
-  if (e.accuracy >= 0) return fmt::format("accuracy {:.2f} %", 100 * e.accuracy);
+  if (e.classes) {
+    std::string words = fmt::format("accuracy {:.2f} %", 100 * e.classes->accuracy);
+    if (e.classes->top5 >= 0) words += fmt::format(" | top 5 {:.2f} %", 100 * e.classes->top5);
+    return words + fmt::format(" | macro F1 {:.4f}", e.classes->macro_f1);
+  }
   std::string words = fmt::format("perplexity {:.4f}", std::exp(e.loss));
   if (e.bits_per_byte > 0) words += fmt::format(" | {:.4f} bits a byte", e.bits_per_byte);
   return words;
@@ -44,7 +48,10 @@ std::string evaluation_fields(const EvaluationRecord& e) {
   const auto add = [&](bool known, const char* name, double value) {
     if (known) fields += fmt::format(R"(, "{}": {})", name, json_number(value));
   };
-  add(e.accuracy >= 0, "accuracy", e.accuracy);
+  const ClassScores scores = e.classes.value_or(ClassScores{});
+  add(e.classes.has_value(), "accuracy", scores.accuracy);
+  add(scores.top5 >= 0, "top5_accuracy", scores.top5);
+  add(e.classes.has_value(), "macro_f1", scores.macro_f1);
   add(e.bits_per_byte > 0, "bits_per_byte", e.bits_per_byte);
   return fields;
 }

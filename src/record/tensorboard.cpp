@@ -80,14 +80,18 @@ void TensorBoard::add(double wall_time, const std::string& group,
   records_ += event_file::record(
       event_file::scalars(wall_time, evaluation.iteration,
                           {{loss, evaluation.loss}, {perplexity, std::exp(evaluation.loss)}}));
-  if (evaluation.accuracy >= 0) {
-    records_ += event_file::record(event_file::scalars(
-        wall_time, evaluation.iteration, {{group + "/accuracy", evaluation.accuracy}}));
+  const auto add = [&](const char* name, double value) {
+    const std::string tag = group + name;
+    records_ += event_file::record(
+        event_file::scalars(wall_time, evaluation.iteration, {{tag, value}}));
+  };
+  if (evaluation.classes) {
+    add("/accuracy", evaluation.classes->accuracy);
+    add("/macro_f1", evaluation.classes->macro_f1);
+    if (evaluation.classes->top5 >= 0) add("/top5_accuracy", evaluation.classes->top5);
   }
   if (evaluation.bits_per_byte <= 0) return;
-  const std::string bits = group + "/bits_per_byte";
-  records_ += event_file::record(
-      event_file::scalars(wall_time, evaluation.iteration, {{bits, evaluation.bits_per_byte}}));
+  add("/bits_per_byte", evaluation.bits_per_byte);
 }
 
 void TensorBoard::add(double wall_time, const TaskRecord& task) {

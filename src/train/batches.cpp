@@ -4,31 +4,9 @@
 
 #include <algorithm>
 
+#include "sample_rows.hpp"
+
 namespace trireme {
-
-namespace {
-
-/// Writes where the document of each of `seq` tokens begins.
-void put_first_keys(const std::int32_t* sample, std::int64_t seq, std::int32_t end_of_document,
-                    std::int32_t* to) {
-  std::int32_t begin = 0;
-  for (std::int32_t i = 0; i < seq; ++i) {
-    to[i] = begin;
-    if (id_of(sample[i]) == end_of_document) begin = i + 1;
-  }
-}
-
-/// Writes the place after the document of each of `seq` tokens.
-void put_end_keys(const std::int32_t* sample, std::int64_t seq, std::int32_t end_of_document,
-                  std::int32_t* to) {
-  auto end = static_cast<std::int32_t>(seq);
-  for (std::int32_t i = end; i-- > 0;) {
-    if (id_of(sample[i]) == end_of_document) end = i + 1;
-    to[i] = end;
-  }
-}
-
-}  // namespace
 
 BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
     : count_(deck.gradient_accumulation_steps),
@@ -36,8 +14,8 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       dp_(mesh.shape.dp),
       dp_index_(mesh.at.dp),
       seq_(deck.model.seq_length),
-      inputs_(deck.model.sample_inputs()),
-      first_target_(deck.model.is_perceptron() ? inputs_ : 1),
+      task_(deck.model.task),
+      layout_(deck.model.sample()),
       ramp_(batch_ramp(deck)),
       curriculum_(deck.curriculum),
       layer_drop_(deck.layer_drop),
@@ -45,12 +23,18 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       last_(mesh.last_stage()),
       reset_positions_(deck.model.reset_position_ids),
       reset_attention_(deck.model.reset_attention_mask),
-      ends_attention_(reset_attention_ && deck.model.bidirectional_attention),
+      ends_attention_(deck.model.bidirectional_attention &&
+                      (reset_attention_ || task_ == Task::sequence_classification ||
+                       deck.pack_impl != Packing::packed)),
+      reads_last_(deck.model.classifier_row == ClassifierRow::last ||
+                  (deck.model.classifier_row == ClassifierRow::by_attention &&
+                   !deck.model.bidirectional_attention)),
       end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
 
 std::int64_t BatchLayout::uploaded() const {
-  return (first_ ? inputs_ : 0) + (last_ ? seq_ : 0) + (reset_positions_ ? seq_ : 0) +
-         (reset_attention_ ? seq_ : 0) + (ends_attention_ ? seq_ : 0);
+  return (first_ ? layout_.inputs : 0) + (last_ ? layout_.targets : 0) +
+         (reset_positions_ ? seq_ : 0) + (reset_attention_ || ends_attention_ ? seq_ : 0) +
+         (ends_attention_ ? seq_ : 0) + (chooses_rows() ? 1 : 0);
 }
 
 StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
@@ -68,60 +52,70 @@ std::vector<SampleRun> BatchLayout::runs(std::uint64_t first,
   return runs;
 }
 
+void BatchLayout::fill(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
+                       std::int32_t*& room) const {
+  const SampleRows rows{.layout = layout_,
+                        .seq = mb.seq,
+                        .end_of_document = reset_attention_ ? end_of_document_ : -1,
+                        .padded = task_ != Task::language_model};
+  SampleRows places = rows;
+  places.end_of_document = end_of_document_;
+  places.padded = false;
+  /// f(sample, to) of each sample, `each` numbers a sample.
+  const auto upload = [&](std::int64_t each, const auto& f) {
+    Tensor t = ex.make(DType::i32, Shape{size_ * each});
+    for (std::int64_t b = 0; b < size_; ++b) {
+      f(samples + b * layout_.numbers(), room + b * each);
+    }
+    ex.device.copy_from_host(t.view().raw(), room, t.view().bytes(), ex.stream);
+    room += size_ * each;
+    return t;
+  };
+  using Sample = const std::int32_t*;
+  const auto of = [](const SampleRows& from, auto member) {
+    return [&from, member](Sample sample, std::int32_t* to) { (from.*member)(sample, to); };
+  };
+  if (first_) mb.tokens = upload(rows.inputs_used(), of(rows, &SampleRows::inputs));
+  if (last_) mb.targets = upload(mb.sample_targets, of(rows, &SampleRows::targets));
+  if (reset_positions_) mb.positions = upload(mb.seq, of(places, &SampleRows::positions));
+  if (reset_attention_ || ends_attention_) {
+    mb.first_keys = upload(mb.seq, of(rows, &SampleRows::first_keys));
+  }
+  if (ends_attention_) mb.end_keys = upload(mb.seq, of(rows, &SampleRows::end_keys));
+  if (!chooses_rows()) return;
+  std::int64_t begin = 0;
+  mb.classifier_rows = upload(1, [&](Sample sample, std::int32_t* to) {
+    const std::int64_t last = std::max<std::int64_t>(rows.real(sample), 1) - 1;
+    *to = static_cast<std::int32_t>(begin + (reads_last_ ? last : 0));
+    begin += mb.seq;
+  });
+}
+
 std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads& uploads,
                                                    std::uint64_t first,
                                                    const std::vector<std::int32_t>& tokens,
                                                    const StepShape& shape) const {
-  const std::int64_t seq = shape.seq;
-  const std::int64_t inputs_used = seq_ == inputs_ ? seq : inputs_;
+  const std::int64_t numbers = layout_.numbers();
   TRM_CHECK(!needs_tokens() || static_cast<std::int64_t>(tokens.size()) ==
-                                   shape.micro_batches * size_ * (inputs_ + 1),
+                                   shape.micro_batches * size_ * numbers,
             "a step cannot take {} tokens", tokens.size());
   std::int32_t* host = needs_tokens() ? uploads.room(uploaded() * count_ * size_) : nullptr;
-  /// Uploads f(sample, to) of each sample of a micro-batch, `each` numbers a sample.
-  const auto upload = [&](const std::int32_t* sample, std::int64_t each, const auto& f) {
-    const std::int64_t n = size_ * each;
-    Tensor t = ex.make(DType::i32, Shape{n});
-    for (std::int64_t b = 0; b < size_; ++b, sample += inputs_ + 1) f(sample, host + b * each);
-    ex.device.copy_from_host(t.view().raw(), host, t.view().bytes(), ex.stream);
-    host += n;
-    return t;
-  };
-  const auto inputs = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample, sample + inputs_used, to, id_of);
-  };
-  const auto targets = [&](const std::int32_t* sample, std::int32_t* to) {
-    std::transform(sample + first_target_, sample + first_target_ + seq, to,
-                   [](std::int32_t stored) { return std::max(stored, -1); });
-  };
-  const auto first_keys = [&](const std::int32_t* sample, std::int32_t* to) {
-    put_first_keys(sample, seq, end_of_document_, to);
-  };
-  const auto end_keys = [&](const std::int32_t* sample, std::int32_t* to) {
-    put_end_keys(sample, seq, end_of_document_, to);
-  };
-  const auto positions = [&](const std::int32_t* sample, std::int32_t* to) {
-    first_keys(sample, to);
-    for (std::int32_t i = 0; i < seq; ++i) to[i] = i - to[i];
-  };
   std::vector<MicroBatch> batches;
   const Tensor loss_sum = ex.zeros(DType::f64, Shape{3});
   for (const SampleRun& run : runs(first, shape.micro_batches)) {
     MicroBatch mb;
     mb.batch = size_;
-    mb.seq = seq;
+    mb.seq = shape.seq;
+    mb.sample_targets = targets_of(shape.seq);
     mb.first_sample = run.first;
     mb.training = shape.training;
     mb.layer_keep = shape.layer_keep;
-    mb.loss_weight = 1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ * seq);
+    mb.loss_weight =
+        1.0 / static_cast<double>(shape.micro_batches * size_ * dp_ * mb.sample_targets);
     mb.loss_sum = loss_sum;
     const auto* sample =
-        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * (inputs_ + 1);
-    if (first_) mb.tokens = upload(sample, inputs_used, inputs);
-    if (last_) mb.targets = upload(sample, seq, targets);
-    if (reset_positions_) mb.positions = upload(sample, seq, positions);
-    if (reset_attention_) mb.first_keys = upload(sample, seq, first_keys);
-    if (ends_attention_) mb.end_keys = upload(sample, seq, end_keys);
+        tokens.data() + static_cast<std::int64_t>(batches.size()) * size_ * numbers;
+    fill(ex, mb, sample, host);
     batches.push_back(std::move(mb));
   }
   if (needs_tokens()) uploads.submit();
@@ -157,10 +151,10 @@ void TokenUploads::submit() {
 
 double BatchLayout::text_bytes(const std::vector<std::int32_t>& tokens,
                                std::span<const std::uint16_t> of_ids) const {
-  if (of_ids.empty()) return 0;
+  if (of_ids.empty() || task_ != Task::language_model) return 0;
   double bytes = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const bool is_target = i % static_cast<std::size_t>(inputs_ + 1) != 0;
+    const bool is_target = i % static_cast<std::size_t>(layout_.numbers()) != 0;
     if (!is_target || tokens[i] < 0) continue;
     const auto id = static_cast<std::size_t>(tokens[i]);
     if (id < of_ids.size()) bytes += of_ids[id];

@@ -200,7 +200,7 @@ std::vector<Piece> Trainer::boxes(StateArray what) const {
 }
 
 void Trainer::read_own(WeightSource& source, const std::string& kind, std::size_t group,
-                       const FlatArray& to, bool adapters_may_lack) const {
+                       const FlatArray& to, bool new_may_lack) const {
   std::vector<std::byte> stored;
   std::vector<float> wide;
   const Parameter* last = nullptr;
@@ -213,8 +213,9 @@ void Trainer::read_own(WeightSource& source, const std::string& kind, std::size_
     const Parameter& p = *s.parameter;
     if (&p != last) {
       last = &p;
-      lacking = !has_array(kind, p) || (adapters_may_lack && p.role == ParameterRole::adapter &&
-                                        !source.has(kind + p.name));
+      const bool may_lack = new_may_lack && (p.role == ParameterRole::adapter ||
+                                             p.role == ParameterRole::classifier);
+      lacking = !has_array(kind, p) || (may_lack && !source.has(kind + p.name));
       if (lacking) continue;
       name = kind == "model/" ? most_precise(source, p.name) : kind + p.name;
       type = source.dtype(name);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numbers>
 
 #include "trireme/comm/collectively.hpp"
 #include "trireme/deck/compression_limits.hpp"
@@ -92,7 +91,7 @@ Trainer::Trainer(const Exec& ex, const Deck& deck, const Mesh& mesh, PhaseClock&
     check_graphs(deck, mesh.shape);
     executor_.use_graphs(mesh.shape.dp > 1);
   }
-  rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.seq_length);
+  rule_.targets = static_cast<double>(deck.train_batch_size * deck.model.sample().targets);
   const auto failure = failure_of([&] { values_.initialize(deck.model, deck.seed); });
   if (ex.device.kind() != DeviceKind::dry) mesh.world->agree(failure);
   if (deck.ema.enabled) {
@@ -200,7 +199,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   result.lr = rate_of_step(deck_, iteration, result.consumed);
   const auto scope = clock_.scope(Phase::optimizer);
   StepRule rule = rule_;
-  rule.targets = static_cast<double>(result.samples * result.seq);
+  rule.targets = static_cast<double>(result.samples * layout_.targets_of(result.seq));
   use_betas(iteration, rule);
   if (optimizer_.own_gradients()) rule.clip = 0;  // each rank's own gradient is clipped
   if (window_gradient_) window_gradient_->add(iteration, rule, state_);
@@ -252,7 +251,7 @@ std::vector<Trainer::StepResult> Trainer::collect() {
     const Outcome& outcome =
         outcomes_[(next_outcome_ + kMostQueued - queued_.size()) % kMostQueued];
     StepResult& result = queued_.front().result;
-    const auto targets = static_cast<double>(result.samples * result.seq);
+    const auto targets = static_cast<double>(result.samples * layout_.targets_of(result.seq));
     const double weight = 1.0 / (outcome.state.counted > 0 ? outcome.state.counted : targets);
     result.loss = outcome.state.loss * weight;
     result.auxiliary_loss = outcome.state.auxiliary * weight;
@@ -291,109 +290,6 @@ void Trainer::require_updates() const {
       "trained. Lower it, or set fp16: {{loss_scale: 0}} for a scale that adapts",
       decided_.scale));
   throw error.set_everywhere();
-}
-
-std::optional<Trainer::Evaluated> Trainer::evaluated(
-    const std::vector<MicroBatch>& micro_batches, double bytes, double hits) const {
-  std::array<double, 6> sums{};  // loss_sum, ranks that gave up, bytes and hits
-  if (mesh_.last_stage() && mesh_.at.tp == 0) {
-    const View losses = micro_batches.front().loss_sum;
-    ex_.device.copy_to_host(sums.data(), losses.raw(), losses.bytes(), ex_.stream);
-    ex_.stream.synchronize();
-    sums[4] = bytes;
-    sums[5] = hits;
-  }
-  sums[3] = executor_.gave_up() ? 1.0 : 0.0;
-  mesh_.world->all_reduce(View(sums.data(), DType::f64, Shape{6}), Reduction::sum);
-  if (sums[3] > 0) return std::nullopt;
-  const double weight = micro_batches.front().loss_weight;
-  return Evaluated{sums[0] * weight, sums[2] / rule_.targets, sums[4], sums[5]};
-}
-
-void Trainer::keep_margins(std::vector<MicroBatch>& micro_batches) const {
-  if (!deck_.model.is_perceptron() || !mesh_.last_stage()) return;
-  for (MicroBatch& mb : micro_batches) {
-    mb.margins = ex_.make(accumulator_type(deck_.types.compute), Shape{mb.rows()});
-  }
-}
-
-double Trainer::hits(const std::vector<MicroBatch>& micro_batches,
-                     const std::vector<std::int32_t>& samples) const {
-  double hits = 0;
-  std::size_t row = 0;
-  const auto stride = static_cast<std::size_t>(deck_.model.sample_inputs() + 1);
-  for (const MicroBatch& mb : micro_batches) {
-    if (!mb.margins.defined()) continue;
-    const Tensor margins = ex_.make(DType::f32, Shape{mb.rows()});
-    ops::cast(ex_, mb.margins, margins);
-    std::vector<float> here(static_cast<std::size_t>(mb.rows()));
-    ex_.device.copy_to_host(here.data(), margins.view().raw(), margins.view().bytes(),
-                            ex_.stream);
-    ex_.stream.synchronize();
-    for (const float margin : here) {
-      const bool counts = samples[++row * stride - 1] >= 0;
-      if (counts && margin == 0) ++hits;
-    }
-  }
-  return hits;
-}
-
-std::optional<Trainer::Evaluation> Trainer::evaluate(
-    const SampleSource* source, std::int64_t batches,
-    std::span<const std::uint16_t> text_bytes) {
-  std::optional<Evaluation> result;
-  with_evaluated_values([&] { result = evaluate_values(source, batches, text_bytes); });
-  return result;
-}
-
-void Trainer::with_evaluated_values(const std::function<void()>& use) {
-  const bool averages = average_ && !deck_.ema.validate_original;
-  wait_for_values();
-  if (!averages) return use();
-  average_->swap();
-  try {
-    use();
-  } catch (const Error& e) {
-    if (e.everywhere()) average_->swap();  // a swap may gather from all ranks
-    throw;
-  }
-  average_->swap();
-}
-
-std::optional<Trainer::Evaluation> Trainer::evaluate_values(
-    const SampleSource* source, std::int64_t batches,
-    std::span<const std::uint16_t> text_bytes) {
-  Evaluated sum;
-  for (std::int64_t i = 0; i < batches; ++i) {
-    const auto first = static_cast<std::uint64_t>(i * layout_.samples_per_step());
-    std::vector<std::int32_t> tokens;
-    const StepShape shape = layout_.evaluation_shape();
-    prepare_length(shape.seq);
-    if (layout_.needs_tokens()) {
-      tokens = read_samples(*source, layout_.runs(first, shape.micro_batches));
-    }
-    auto micro_batches = layout_.micro_batches(ex_, uploads_, first, tokens, shape);
-    keep_margins(micro_batches);
-    executor_.evaluate(micro_batches, {&zero_});
-    const auto part = evaluated(micro_batches, layout_.text_bytes(tokens, text_bytes),
-                                hits(micro_batches, tokens));
-    if (!part) return std::nullopt;
-    sum.hits += part->hits;
-    sum.loss += part->loss;
-    sum.counted += part->counted;
-    sum.bytes += part->bytes;
-  }
-  if (sum.counted == 0) {
-    Error error(
-        "the evaluation's samples hold no target that counts: labels or loss masks leave all "
-        "of them out");
-    throw error.set_everywhere();
-  }
-  const double bits = sum.loss * rule_.targets / std::numbers::ln2;
-  return Evaluation{
-      .loss = sum.loss / sum.counted,
-      .bits_per_byte = sum.bytes > 0 ? bits / sum.bytes : 0,
-      .accuracy = deck_.model.is_perceptron() ? sum.hits / (sum.counted * rule_.targets) : -1};
 }
 
 }  // namespace trireme

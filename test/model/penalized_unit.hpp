@@ -31,8 +31,9 @@ class PenalizedUnit : public Module {
     Tensor y = inner_->forward(ex, x, tape);
     tape.put(y);
     if (const View sum = tape.auxiliary_sum(); !sum.empty()) {
-      *sum.data<double>() +=
-          coefficient_ * static_cast<double>(tape.micro_batch().rows()) * mean_square(y);
+      *sum.data<double>() += coefficient_ *
+                             static_cast<double>(tape.micro_batch().target_count()) *
+                             mean_square(y);
     }
     return y;
   }

@@ -14,9 +14,12 @@ BOOST_AUTO_TEST_CASE(evaluations) {
   const EvaluationRecord text{.iteration = 1, .loss = 0, .bits_per_byte = 2};
   BOOST_TEST(evaluation_words(text) == "perplexity 1.0000 | 2.0000 bits a byte");
   BOOST_TEST(evaluation_fields(text) == R"(, "bits_per_byte": 2)");
-  const EvaluationRecord images{.iteration = 1, .loss = 0, .accuracy = 0.25};
-  BOOST_TEST(evaluation_words(images) == "accuracy 25.00 %");
-  BOOST_TEST(evaluation_fields(images) == R"(, "accuracy": 0.25)");
+  EvaluationRecord images{.iteration = 1, .loss = 0};
+  images.classes = ClassScores{.accuracy = 0.25, .macro_f1 = 0.5};
+  BOOST_TEST(evaluation_words(images) == "accuracy 25.00 % | macro F1 0.5000");
+  BOOST_TEST(evaluation_fields(images) == R"(, "accuracy": 0.25, "macro_f1": 0.5)");
+  images.classes->top5 = 0.75;
+  BOOST_TEST(evaluation_words(images) == "accuracy 25.00 % | top 5 75.00 % | macro F1 0.5000");
 }
 
 BOOST_AUTO_TEST_CASE(json_has_no_infinity) {

@@ -25,7 +25,8 @@ constexpr std::int64_t kVocabulary = 67;
 /// Made-up tokens with something to learn: some are frequent, and some follow each other.
 class Tokens : public SampleSource {
  public:
-  Tokens(std::int64_t seq_length, std::uint64_t seed) : SampleSource(seq_length), seed_(seed) {}
+  Tokens(const ModelConfig& model, std::uint64_t seed)
+      : SampleSource(model.sample()), model_(model), seed_(seed) {}
   [[nodiscard]] std::int64_t vocab_size() const override { return kVocabulary; }
   void get(std::uint64_t k, std::span<std::int32_t> to) const override {
     std::int64_t token = 0;
@@ -39,9 +40,20 @@ class Tokens : public SampleSource {
               : static_cast<std::int64_t>(std::pow(u, 6) * static_cast<double>(kVocabulary));
       to[i] = static_cast<std::int32_t>(token);
     }
+    if (model_.task == Task::sequence_classification) {
+      to.back() = static_cast<std::int32_t>(to.back() % model_.num_labels);
+      for (std::size_t i = to.size() - 2; i > 0 && i % 7 != k % 7; --i) {
+        to[i] = uncounted(to[i]);  // texts end early
+      }
+    }
+    for (std::size_t i = to.size() / 2; model_.task == Task::masked_language_model; ++i) {
+      if (i == to.size()) break;
+      if (i % 3 != k % 3) to[i] = uncounted(to[i]);
+    }
   }
 
  private:
+  const ModelConfig& model_;
   std::uint64_t seed_;
 };
 
@@ -110,8 +122,7 @@ class RankRun {
   }
 
   [[nodiscard]] std::unique_ptr<SampleSource> source(std::uint64_t seed) const {
-    std::unique_ptr<SampleSource> tokens =
-        std::make_unique<Tokens>(deck_.model.seq_length, seed);
+    std::unique_ptr<SampleSource> tokens = std::make_unique<Tokens>(deck_.model, seed);
     return options_.wrap ? options_.wrap(std::move(tokens)) : std::move(tokens);
   }
 

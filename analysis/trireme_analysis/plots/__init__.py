@@ -2,7 +2,8 @@
 # The plots that trireme-plot knows, one module each. A module has SUMMARY (one line for
 # --help), add_options(parser) and draw(runs, **options), which plots {name: Run}. A module may
 # have text(runs, **options), which is printed first.
-from . import compare, loss, memory, optimizer, phases, scaling, throughput, timeline
+from . import (classes, compare, confusion, loss, memory, optimizer, phases, scaling,
+               throughput, timeline)
 
 PLOTS = {
     "loss": loss,
@@ -12,5 +13,7 @@ PLOTS = {
     "memory": memory,
     "scaling": scaling,
     "timeline": timeline,
+    "classes": classes,
+    "confusion": confusion,
     "compare": compare,
 }

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "trireme/core/error.hpp"
+#include "trireme/core/task.hpp"
 #include "trireme/data/fill_in_the_middle.hpp"
 #include "trireme/data/packing.hpp"
 #include "trireme/data/sampler.hpp"
+#include "trireme/data/token_masking.hpp"
 #include "trireme/data/token_source.hpp"
 
 namespace trireme {
@@ -32,16 +34,19 @@ class SampleSource {
  public:
   virtual ~SampleSource() = default;
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
-  [[nodiscard]] std::int64_t seq_length() const { return seq_length_; }
-  /// Reads sample k into `to`: seq_length() + 1 tokens, see id_of(). The first seq_length() are
-  /// the inputs; the last seq_length() are the targets.
+  [[nodiscard]] std::int64_t seq_length() const { return layout_.inputs; }
+  [[nodiscard]] const SampleLayout& layout() const { return layout_; }
+  /// Reads sample k into `to`: layout().numbers() numbers, see id_of(). Where inputs and
+  /// targets are apart, an input below 0 is padding.
   virtual void get(std::uint64_t k, std::span<std::int32_t> to) const = 0;
 
  protected:
-  explicit SampleSource(std::int64_t seq_length) : seq_length_(seq_length) {}
+  explicit SampleSource(std::int64_t seq_length)
+      : SampleSource(sample_layout(Task::language_model, seq_length)) {}
+  explicit SampleSource(const SampleLayout& layout) : layout_(layout) {}
 
  private:
-  std::int64_t seq_length_;
+  SampleLayout layout_;
 };
 
 /// The share of each file among the samples, where the deck gives no weights.
@@ -61,7 +66,9 @@ struct SamplesOptions {
   double sampler_alpha = 1;  ///< for Shares::documents
   std::string split{};       ///< shares of each file's documents, "969, 30, 1"; empty: all
   Part part = Part::train;   ///< which part of the split to read
-  std::int64_t seq_length = 0;
+  Task task = Task::language_model;
+  MaskingRule masking{};        ///< for Task::masked_language_model
+  std::int64_t seq_length = 0;  ///< inputs of a sample
   std::uint64_t seed = 0;
   bool shuffle = true;        ///< shuffle each epoch anew; otherwise in file order
   std::int64_t at_least = 1;  ///< fewest samples accepted: a global batch
@@ -93,6 +100,9 @@ class Samples : public SampleSource {
   Samples& operator=(Samples&&) noexcept;
 
   [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
+  /// Classes of labelled texts, and their names if the files have names.
+  [[nodiscard]] std::int64_t classes() const { return classes_; }
+  [[nodiscard]] const std::vector<std::string>& class_names() const { return class_names_; }
   /// The id that ends documents in all files; −1 if they differ or one doesn't say it.
   [[nodiscard]] std::int32_t end_of_document() const { return end_of_document_; }
   void get(std::uint64_t k, std::span<std::int32_t> to) const override;
@@ -116,8 +126,10 @@ class Samples : public SampleSource {
     std::unique_ptr<TokenSource> file;
     std::unique_ptr<MegatronFile> labels;
     std::unique_ptr<SamplePacker> packer;
+    std::vector<std::int32_t> classes{};  ///< each document's
   };
   void open(const SamplesOptions& options);
+  void read_classes(Source& source);
   [[nodiscard]] std::vector<double> weights(const SamplesOptions& options) const;
   void read(const Source& source, const TokenRange& range, std::span<std::int32_t> to) const;
 
@@ -131,6 +143,10 @@ class Samples : public SampleSource {
   bool shuffle_;
   bool mask_end_of_document_;
   FillInTheMiddle fill_in_the_middle_;
+  Task task_;
+  std::unique_ptr<TokenMasking> masking_;
+  std::int64_t classes_ = 0;
+  std::vector<std::string> class_names_;
 };
 
 /// Documents in this part of the files. Throws Error on bad files.
@@ -147,11 +163,17 @@ class Samples : public SampleSource {
 class SyntheticSamples : public SampleSource {
  public:
   SyntheticSamples(std::int64_t vocab_size, std::int64_t seq_length, std::uint64_t seed);
+  /// For a task. Labels are below `classes`. About a sixth of tokens are targets of a masked
+  /// language model.
+  SyntheticSamples(std::int64_t vocab_size, Task task, std::int64_t inputs,
+                   std::int64_t classes, std::uint64_t seed);
   [[nodiscard]] std::int64_t vocab_size() const override { return vocab_size_; }
   void get(std::uint64_t k, std::span<std::int32_t> to) const override;
 
  private:
   std::int64_t vocab_size_;
+  Task task_;
+  std::int64_t classes_;
   std::uint64_t seed_;
 };
 

@@ -79,6 +79,9 @@ class TokenFile : public TokenSource {
   /// Reads which tokens count as targets, from token `offset` on: 1 or 0 for each token. Sets
   /// all to 1 if the file has no loss mask. Throws Error that names a value other than 0 and 1.
   void read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const override;
+  [[nodiscard]] const std::vector<std::string>& class_names() const override {
+    return label_names_;
+  }
   /// Reads labels from that of document `first` on. Throws Error if the file has none.
   void read_labels(std::int64_t first, std::span<double> to) const;
   /// Reads and checks all tokens, documents and what stands beside them. Calls `progress` with
@@ -125,6 +128,7 @@ class TokenFile : public TokenSource {
   Array labels_in_;
   bool has_loss_mask_ = false;
   bool has_labels_ = false;
+  std::vector<std::string> label_names_;
   std::string kind_;
   std::int64_t tokens_ = 0;
   std::int64_t documents_ = 0;

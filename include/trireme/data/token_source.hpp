@@ -59,6 +59,11 @@ class TokenSource {
   virtual void read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const;
   /// Bytes of an image, where documents are images followed by their class; 0: they are text.
   [[nodiscard]] virtual std::int64_t pixels() const { return 0; }
+  /// The names of classes, where the file has them.
+  [[nodiscard]] virtual const std::vector<std::string>& class_names() const {
+    static const std::vector<std::string> none;
+    return none;
+  }
   /// Reads and checks all tokens and documents. Calls `progress` with the bytes of each part.
   virtual void verify(const std::function<void(std::int64_t bytes)>& progress) const = 0;
 };

@@ -123,7 +123,10 @@ struct DeckSettings {
   std::string vocab_file;  ///< the tokenizer of data that have none; empty: none is named
   std::string merge_file;  ///< GPT-2's merges; empty: merges.txt beside vocab_file
   std::string tokenizer_encoding;  ///< whose pattern a .tiktoken file needs; empty: recognised
-  double fim_rate = 0;             ///< share of documents with fill-in-the-middle
+  double mask_prob = 0.15;         ///< see MaskingRule
+  bool whole_word_mask = false;
+  std::int64_t mask_token_id = -1;  ///< −1: the tokenizer's
+  double fim_rate = 0;              ///< share of documents with fill-in-the-middle
   double fim_spm_rate = 0.5;
   std::vector<std::int64_t> fim_tokens;  ///< ids of the marks for prefix, middle, suffix
   std::string split;  ///< see split_fractions(); empty: chosen from kDefaultSplit by the data

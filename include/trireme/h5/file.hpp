@@ -175,6 +175,8 @@ class Group : public Object {
   void remove(const std::string& name);
   /// Writes a 1-D dataset of UTF-8 texts. Also creates the HDF5 groups above `name`.
   void write_texts(const std::string& name, const std::vector<std::string>& texts);
+  /// Reads what write_texts() wrote. Throws Error on data of another kind.
+  [[nodiscard]] std::vector<std::string> read_texts(const std::string& name) const;
 
  protected:
   using Object::Object;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "trireme/core/task.hpp"
 #include "trireme/ops/types.hpp"
 
 namespace trireme {
@@ -16,6 +17,9 @@ enum class QkNorm : std::uint8_t { none, head, row };
 /// Where a sublayer's norms stand: x + f(norm(x)), x + norm(f(x)), x + norm(f(norm(x))), or
 /// norm(x + f(x)).
 enum class NormPlacement : std::uint8_t { before, after, both, after_sum };
+/// The row of a text from which a classifier reads. by_attention: the first row where queries
+/// see later keys, and else the last row.
+enum class ClassifierRow : std::uint8_t { by_attention, first, last };
 enum class InitMethod : std::uint8_t {
   normal,
   scaled_normal,
@@ -117,6 +121,13 @@ struct ModelConfig {
   InitMethod output_layer_init_method = InitMethod::scaled_normal;
   double init_method_std = 0.02;
 
+  Task task = Task::language_model;
+  // A classifier of texts:
+  std::int64_t num_labels = 0;  ///< 0: taken from the data
+  ClassifierRow classifier_row = ClassifierRow::by_attention;
+  bool classifier_pooler = false;  ///< dense and tanh before the classes
+  double classifier_dropout = 0;   ///< before the classes
+
   LoraConfig lora;
   /// Patterns that match anywhere in a parameter's name. Empty: all train; with adapters, these
   /// alone.
@@ -128,9 +139,20 @@ struct ModelConfig {
   std::vector<std::int64_t> mlp_sizes;
 
   [[nodiscard]] bool is_perceptron() const { return !mlp_sizes.empty(); }
-  /// Numbers that a sample holds before its last target: tokens, or bytes of an image.
-  [[nodiscard]] std::int64_t sample_inputs() const {
-    return is_perceptron() ? mlp_sizes.front() : seq_length;
+  /// What a sample holds. The inputs of a text are seq_length tokens.
+  [[nodiscard]] SampleLayout sample() const {
+    return sample_layout(task, is_perceptron() ? mlp_sizes.front() : seq_length);
+  }
+  /// Classes that a target may have, if classifies(task).
+  [[nodiscard]] std::int64_t classes() const {
+    return task == Task::sequence_classification ? num_labels : vocab_size;
+  }
+  /// Whether the output matrix is the token embedding's table.
+  [[nodiscard]] bool ties_output() const {
+    return !no_weight_tying && task != Task::sequence_classification;
+  }
+  [[nodiscard]] bool transforms_output() const {
+    return output_transform && task != Task::sequence_classification;
   }
   /// What a row of activations stands for, in the plural.
   [[nodiscard]] const char* rows_name() const { return is_perceptron() ? "images" : "tokens"; }
@@ -157,7 +179,8 @@ struct ModelConfig {
   }
   /// Whether a unit stands between the last layer and the head: a norm or output_transform.
   [[nodiscard]] bool has_final_norm() const {
-    return !is_perceptron() && (output_transform || norm_placement != NormPlacement::after_sum);
+    return !is_perceptron() &&
+           (transforms_output() || norm_placement != NormPlacement::after_sum);
   }
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };

@@ -16,6 +16,7 @@ namespace trireme {
 enum class ParameterRole : std::uint8_t {
   weight,           ///< any other
   adapter,          ///< a low-rank adapter's matrix
+  classifier,       ///< a part of the head that classifies texts
   token_embedding,  ///< the table that maps tokens to rows; the output matrix, if tied
   tied_copy         ///< the last stage's copy of that table
 };

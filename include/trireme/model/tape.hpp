@@ -26,7 +26,8 @@ struct MicroBatch {
   double loss_weight = 1;
   ConstView loss_scale;  ///< … times this scale against fp16 underflow (fp64 [1]; empty: 1)
   Tensor tokens;         ///< int32 [batch·seq]; first part of the model only
-  Tensor targets;        ///< int32 [batch·seq]; below 0: doesn't count; last part only
+  Tensor targets;        ///< int32 [target_count()]; below 0: doesn't count; last part only
+  std::int64_t sample_targets = 0;  ///< targets of a sample; 0: one for each row
   /// int32 [batch·seq]: each token's position in its document. Empty: its place in the sample.
   Tensor positions;
   /// int32 [batch·seq]: each token's type, below type_vocab_size; first part only. Empty: 0.
@@ -46,11 +47,16 @@ struct MicroBatch {
   /// second (Tape::auxiliary_sum).
   Tensor loss_sum;
 
-  /// Where an evaluation's head writes each target's logit minus the row's greatest one
-  /// ([rows], of accumulator_type): 0 if the model gives the target. Undefined: nowhere.
-  Tensor margins;
+  /// int32 [batch]: the row from which a classifier of texts reads each sample. Last part only.
+  Tensor classifier_rows;
+  /// Where a classifier's evaluation writes the logits of each sample, fp32 [batch, classes].
+  /// They are whole on each rank of tp. Undefined: nowhere.
+  Tensor class_logits;
 
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
+  [[nodiscard]] std::int64_t target_count() const {
+    return batch * (sample_targets > 0 ? sample_targets : seq);
+  }
   [[nodiscard]] View token_loss_sum() const {
     return {loss_sum.view().raw(), DType::f64, Shape{1}};
   }
@@ -60,7 +66,7 @@ struct MicroBatch {
   /// The weight of an auxiliary term in the step's loss, where the term is a mean over a
   /// micro-batch. The term's gradient has the factor loss_scale besides.
   [[nodiscard]] double auxiliary_weight() const {
-    return loss_weight * static_cast<double>(rows());
+    return loss_weight * static_cast<double>(target_count());
   }
   [[nodiscard]] std::uint64_t first_row() const {
     return first_sample * static_cast<std::uint64_t>(seq);
@@ -97,11 +103,11 @@ class Tape {
   /// Bytes of host memory that the tape holds besides.
   [[nodiscard]] std::size_t host_bytes() const { return host_bytes_; }
   /// Where a module's forward adds an auxiliary loss (fp64 [1], on the device): coefficient ·
-  /// term · rows(). Every rank of tp must add an equal amount, since rank 0's alone counts. The
-  /// module's backward adds coefficient · auxiliary_weight() · loss_scale · ∂term/∂x to dx, and
-  /// likewise to its parameters' gradients. Where a seam sums dx over tp, as for a Branch, rank
-  /// 0 of tp alone adds. The view is empty while backward recomputes a forward: the module must
-  /// add no term in this case.
+  /// term · target_count(). Every rank of tp must add an equal amount, since rank 0's alone
+  /// counts. The module's backward adds coefficient · auxiliary_weight() · loss_scale ·
+  /// ∂term/∂x to dx, and likewise to its parameters' gradients. Where a seam sums dx over tp,
+  /// as for a Branch, rank 0 of tp alone adds. The view is empty while backward recomputes a
+  /// forward: the module must add no term in this case.
   [[nodiscard]] View auxiliary_sum() const {
     if (recomputing_) return {};
     return {micro_batch_.loss_sum.data<double>() + 1, DType::f64, Shape{1}};

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "trireme/core/clock.hpp"
 #include "trireme/forecast/run_plan.hpp"
 #include "trireme/h5/file.hpp"
+#include "trireme/train/class_counts.hpp"
 
 namespace trireme {
 
@@ -47,8 +49,9 @@ struct StepRecord {
 struct EvaluationRecord {
   std::int64_t iteration = 0;
   double loss = 0;
-  double bits_per_byte = 0;  ///< 0: not known
-  double accuracy = -1;      ///< share of right classes; below 0: the model predicts tokens
+  double bits_per_byte = 0;                ///< 0: not known
+  std::optional<ClassScores> classes{};    ///< empty: the model predicts tokens
+  std::vector<std::string> class_names{};  ///< may be empty
 };
 
 /// What a task found, such as {"acc", 0.5} and {"acc_standard_error", 0.1}.
@@ -119,7 +122,7 @@ class Metrics {
   ~Metrics();
 
   void add(const StepRecord& step);
-  /// Group "valid" or "test".
+  /// Group "valid" or "test", and confusion/GROUP/ITERATION where the model classifies.
   void add(const std::string& group, const EvaluationRecord& evaluation);
   /// Group "tasks/NAME", where "_" stands for "/" and for what does not print in ASCII.
   void add(const TaskRecord& task);

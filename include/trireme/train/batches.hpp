@@ -2,6 +2,7 @@
 // Which samples a rank takes in a step, and their micro-batches.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <span>
@@ -64,6 +65,12 @@ class BatchLayout {
   [[nodiscard]] std::int64_t samples_from(std::uint64_t first) const {
     return ramp_.batch_after(static_cast<std::int64_t>(first));
   }
+  /// Numbers of a sample.
+  [[nodiscard]] const SampleLayout& sample() const { return layout_; }
+  /// Targets of a sample of which `seq` tokens are used.
+  [[nodiscard]] std::int64_t targets_of(std::int64_t seq) const {
+    return std::min(layout_.targets, seq);
+  }
   /// The number of the sample with which training goes on `steps` steps after `first`.
   [[nodiscard]] std::int64_t advance(std::int64_t first, std::int64_t steps) const {
     return ramp_.advance(first, steps);
@@ -79,9 +86,9 @@ class BatchLayout {
   /// This rank's samples of `micro_batches` micro-batches that begin with sample `first`.
   [[nodiscard]] std::vector<SampleRun> runs(std::uint64_t first,
                                             std::int64_t micro_batches) const;
-  /// `tokens` are the samples of runs(), [samples, inputs + 1], with ids as in SampleSource, or
-  /// empty if needs_tokens() is false. Each text's first shape.seq tokens are used. A sample
-  /// for a perceptron is used whole, and its last number is the class.
+  /// `tokens` are the samples of runs(), [samples, sample().numbers()], as in SampleSource, or
+  /// empty if needs_tokens() is false. Each text's first shape.seq tokens are used. An image is
+  /// used whole.
   [[nodiscard]] std::vector<MicroBatch> micro_batches(const Exec& ex, TokenUploads& uploads,
                                                       std::uint64_t first,
                                                       const std::vector<std::int32_t>& tokens,
@@ -96,10 +103,17 @@ class BatchLayout {
   std::int64_t dp_;
   std::int64_t dp_index_;
   std::int64_t seq_;
-  std::int64_t inputs_;        ///< numbers of a sample before its last target
-  std::int64_t first_target_;  ///< place of a sample's first target
+  Task task_;
+  SampleLayout layout_;
   /// Numbers that this rank uploads for a sample.
   [[nodiscard]] std::int64_t uploaded() const;
+  /// Uploads a micro-batch's arrays from its samples.
+  void fill(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
+            std::int32_t*& room) const;
+  /// Whether this rank chooses the row that classifies a text.
+  [[nodiscard]] bool chooses_rows() const {
+    return last_ && task_ == Task::sequence_classification;
+  }
 
   BatchRamp ramp_;
   CurriculumConfig curriculum_;
@@ -108,7 +122,8 @@ class BatchLayout {
   bool last_;
   bool reset_positions_;
   bool reset_attention_;
-  bool ends_attention_;  ///< after a document, too
+  bool ends_attention_;  ///< attention to later keys ends after a document, or before padding
+  bool reads_last_;      ///< a classifier of texts reads the last row, and not the first
   std::int32_t end_of_document_;
 };
 

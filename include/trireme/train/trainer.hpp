@@ -22,6 +22,7 @@
 #include "trireme/optim/zero.hpp"
 #include "trireme/pipeline/executor.hpp"
 #include "trireme/train/batches.hpp"
+#include "trireme/train/class_counts.hpp"
 
 namespace trireme {
 
@@ -96,10 +97,9 @@ class Trainer {
   void require_updates() const;
   /// The result of an evaluation.
   struct Evaluation {
-    double loss = 0;           ///< mean over the targets that count, in nats
-    double bits_per_byte = 0;  ///< 0: not known
-    /// Share of these targets that have the greatest logit; below 0: the model predicts tokens.
-    double accuracy = -1;
+    double loss = 0;                       ///< mean over the targets that count, in nats
+    double bits_per_byte = 0;              ///< 0: not known
+    std::optional<ClassScores> classes{};  ///< empty: the model predicts tokens
   };
   /// Evaluates `batches` global batches of `source`, from its first sample on. `source` is null
   /// on stages that read no tokens. `text_bytes` are each id's bytes of text, or empty. Empty
@@ -135,8 +135,8 @@ class Trainer {
   /// Waits for gathers of values that a step leaves running beside the next step.
   void wait_for_values() { values_.wait_for_values(); }
   /// Fills the parameters and, if asked, the optimizer's state after `optimizer_steps` updates.
-  /// Otherwise the optimizer starts afresh, and adapters that the source lacks keep their
-  /// values. Ranks that hold equal data share the reading.
+  /// Otherwise the optimizer starts afresh, and adapters or a classifier that the source lacks
+  /// keep their values. Ranks that hold equal data share the reading.
   /// Throws Error on all ranks if the source can't be read; values are then undefined.
   void load(WeightSource& source, bool with_optimizer, std::int64_t optimizer_steps);
 
@@ -207,20 +207,18 @@ class Trainer {
     double loss = 0;     ///< Σ token losses / targets of a batch
     double counted = 0;  ///< share of targets that count
     double bytes = 0;    ///< in the text of these targets
-    double hits = 0;     ///< these targets whose logit is the greatest of their row
   };
   [[nodiscard]] std::optional<Evaluation> evaluate_values(
       const SampleSource* source, std::int64_t batches,
       std::span<const std::uint16_t> text_bytes);
-  /// Sums over all ranks; nothing if any rank gave up. `bytes` and `hits`: of this rank's
-  /// targets.
+  /// Sums over all ranks; nothing if any rank gave up. `bytes`: of this rank's targets.
   [[nodiscard]] std::optional<Evaluated> evaluated(const std::vector<MicroBatch>& micro_batches,
-                                                   double bytes, double hits) const;
-  /// Lets an evaluation keep what hits() counts.
-  void keep_margins(std::vector<MicroBatch>& micro_batches) const;
-  /// Targets of this rank's samples that have the greatest logit.
-  [[nodiscard]] double hits(const std::vector<MicroBatch>& micro_batches,
-                            const std::vector<std::int32_t>& samples) const;
+                                                   double bytes) const;
+  /// Lets an evaluation keep what count_classes() reads.
+  void keep_class_logits(std::vector<MicroBatch>& micro_batches) const;
+  /// Counts the classes that the model gives to this rank's samples.
+  void count_classes(const std::vector<MicroBatch>& micro_batches,
+                     const std::vector<std::int32_t>& samples, ClassCounts& counts) const;
   [[nodiscard]] std::string first_bad_tensor();
   [[nodiscard]] std::string first_bad_parameter(bool gradients) const;
   [[nodiscard]] std::string first_bad_activation(const std::vector<MicroBatch>& micro_batches);
@@ -252,9 +250,9 @@ class Trainer {
                                       const FlatArray& array) const;
   /// Whether this rank stores its share of a sharded parameter.
   [[nodiscard]] bool stores_part_of(const Parameter& p) const;
-  /// With `adapters_may_lack`, adapters that the source lacks keep their values.
+  /// With `new_may_lack`, adapters and classifiers that the source lacks keep their values.
   void read_own(WeightSource& source, const std::string& kind, std::size_t group,
-                const FlatArray& to, bool adapters_may_lack) const;
+                const FlatArray& to, bool new_may_lack) const;
 
   const Exec& ex_;
   const Deck& deck_;

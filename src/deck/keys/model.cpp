@@ -60,6 +60,24 @@ constexpr Choice kActivations[] = {
     {"bilinear", 0, kOtherActivations},
     {"glu", 0, kOtherActivations},
 };
+constexpr std::string_view kOtherTasks =
+    "use language_model, masked_language_model, sequence_classification or "
+    "image_classification";
+constexpr Choice kTasks[] = {
+    {"language_model", code(Task::language_model)},
+    {"masked_language_model", code(Task::masked_language_model)},
+    {"sequence_classification", code(Task::sequence_classification)},
+    {"image_classification", code(Task::image_classification)},
+    {"token_classification", 0, kOtherTasks},
+    {"regression", 0, kOtherTasks},
+};
+constexpr Choice kClassifierRows[] = {
+    {"by_attention", code(ClassifierRow::by_attention)},
+    {"first", code(ClassifierRow::first)},
+    {"cls", code(ClassifierRow::first)},
+    {"last", code(ClassifierRow::last)},
+    {"mean", 0, "use first or last"},
+};
 constexpr Choice kInits[] = {
     {"normal", code(InitMethod::normal)},
     {"scaled_normal", code(InitMethod::scaled_normal)},
@@ -88,6 +106,33 @@ const Key kModelKeys[] = {
      "widths of a multilayer perceptron that classifies images, from an image's bytes to the "
      "classes; null: a transformer",
      kSize, Need::usual, Origin::trireme},
+    {"task",
+     "",
+     [](D d) { return named(d.deck.model.task, kTasks); },
+     "what the model learns; with mlp_sizes image_classification",
+     {},
+     Need::usual,
+     Origin::trireme},
+    {"num_labels", "num_classes", [](D d) -> Field { return &d.deck.model.num_labels; },
+     "classes of sequence_classification; null: those of the data", kSize, Need::open,
+     Origin::trireme},
+    {"classifier_pooling",
+     "",
+     [](D d) { return named(d.deck.model.classifier_row, kClassifierRows); },
+     "token of a text from which a classifier reads; by_attention: the first with "
+     "bidirectional attention, and else the last",
+     {},
+     Need::usual,
+     Origin::trireme},
+    {"classifier_pooler",
+     "",
+     [](D d) -> Field { return &d.deck.model.classifier_pooler; },
+     "dense layer and tanh before the classes of a text, as in BERT",
+     {},
+     Need::usual,
+     Origin::trireme},
+    {"classifier_dropout", "", [](D d) -> Field { return &d.deck.model.classifier_dropout; },
+     "dropout before the classes of a text", kBelowOne, Need::usual, Origin::trireme},
     {"kv_channels", "", [](D d) -> Field { return &d.deck.model.kv_channels; },
      "width of a head; null: hidden_size / num_attention_heads", kSize, Need::open,
      Origin::megatron},
