@@ -64,7 +64,16 @@ constexpr auto kModel = {"mlp_sizes",
                          "output_logit_softcap",
                          "embedding_scale",
                          "use_bias_in_qkv",
-                         "use_bias_in_output"};
+                         "use_bias_in_output",
+                         "use_mup",
+                         "mup_base.hidden_size",
+                         "mup_base.num_attention_heads",
+                         "mup_base.num_kv_heads",
+                         "mup_base.kv_channels",
+                         "mup_base.mlp_width",
+                         "mup_attn_temp",
+                         "mup_output_temp",
+                         "mup_embedding_mult"};
 
 void require_same(const std::string& checkpoint, const std::string& key, const Settings& then,
                   const Settings& now) {

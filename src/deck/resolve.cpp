@@ -283,3 +283,5 @@ void resolve(Deck& deck, int world_size) {
 }
 
 }  // namespace trireme
+    if (deck.save_base_shapes) deck.model.mup = mup_widths_of(deck.model);
+    check_mup_keys(deck);

@@ -2,6 +2,8 @@
 // Embeddings.
 #include "embedding.hpp"
 
+#include <utility>
+
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 
@@ -35,6 +37,7 @@ Embedding::Embedding(const ModelConfig& config, const TensorParallel& tp)
       out_(tp.out()),
       dropout_(config.hidden_dropout),
       scale_(config.embedding_scale),
+      factor_(config.embedding_factor()),
       table_(token_embedding(config, tp, ParameterRole::token_embedding)) {
   if (config.pos_emb != PositionEmbedding::learned) return;
   positions_.emplace();
@@ -58,6 +61,7 @@ Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
       ex, {.ids = mb.tokens, .table = table_.value, .first_row = table_.box.offset[0], .y = y});
   if (scale_ != 1) ops::scale(ex, {.x = y, .factor = scale_, .y = y});
   if (positions_ && tp_.rank() == 0) add_positions(ex, mb, y);
+  if (factor_ != 1) ops::scale(ex, {.x = y, .factor = factor_, .y = y});
   y = out_.forward(ex, std::move(y));
   const Dropout spec = dropout(ex, mb);
   if (spec.probability > 0) ops::apply_dropout(ex, {.x = y, .dropout = spec, .y = y});
@@ -85,6 +89,10 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
     ops::apply_dropout(ex, {.x = dy, .dropout = spec, .y = d});
   }
   d = out_.backward(ex, std::move(d));
+  if (factor_ != 1) {
+    const Tensor unscaled = std::exchange(d, ex.make(d.dtype(), d.shape()));
+    ops::scale(ex, {.x = unscaled, .factor = factor_, .y = d});
+  }
   if (table_.trains) {
     Tensor of_tokens = d;
     if (scale_ != 1) {

@@ -39,6 +39,7 @@ class Embedding : public Module {
   Seam out_;
   double dropout_;
   double scale_;
+  double factor_;  ///< muP's, of tokens and positions
   Parameter table_;
   std::optional<Parameter> positions_;
 };

@@ -32,7 +32,7 @@ class Head : public Module {
   [[nodiscard]] Parameter& weight() { return *weight_; }
 
  private:
-  /// logits = x weightᵀ + bias, capped.
+  /// logits = factor · x weightᵀ + bias, capped.
   void logits_into(const Exec& ex, const ConstView& x, const View& logits) const;
   /// `first_row` is the chunk's first row in the micro-batch.
   void chunk_loss(const Exec& ex, const View& logits, const ConstView& targets,
@@ -44,7 +44,8 @@ class Head : public Module {
   Parameter own_;
   Parameter* weight_;
   std::optional<Parameter> bias_;
-  double cap_;  ///< softcap; 0: none
+  double cap_;     ///< softcap; 0: none
+  double factor_;  ///< muP's
 };
 
 }  // namespace trireme

@@ -79,7 +79,7 @@ void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) 
       const DType type = accumulator_type(g.values.data.dtype());
       host.resize(static_cast<std::size_t>(p->box.count()) * size_of(type));
       View initial(host.data(), type, p->box.extent);
-      fill_initial(initial, p->box, p->global_shape, p->name, init_rule(config, p->init), seed);
+      fill_initial(initial, p->box, p->global_shape, p->name, init_rule(config, *p), seed);
       Tensor moved;
       if (ex_.device.kind() != DeviceKind::cpu) {
         moved = ex_.make(type, p->box.extent);
