@@ -69,6 +69,20 @@ void check_tensor_parallel(const Deck& deck) {
 /// Samples and tasks during training take the values and rows as the training has them.
 void check_questions(const Deck& deck) {
   const bool samples = deck.generation.sample_interval > 0;
+void check_neighbours(const Deck& deck, int dp) {
+  const std::int64_t near = deck.zero.hpz_partition_size;
+  if (near == 1) return;
+  TRM_REQUIRE(deck.zero.stage == 3,
+              "zero_optimization.zero_hpz_partition_size {} is for zero_optimization.stage 3, "
+              "which shards weights; the stage is {}",
+              near, deck.zero.stage);
+  TRM_REQUIRE(
+      dp % near == 0,
+      "zero_optimization.zero_hpz_partition_size {} does not divide the {} data-parallel "
+      "ranks",
+      near, dp);
+}
+
   const bool tasks = deck.eval_tasks_iters > 0;
   if (!samples && !tasks) return;
   TRM_REQUIRE(!samples || !deck.generation.sample_prompts.empty(),
@@ -285,3 +299,4 @@ void resolve(Deck& deck, int world_size) {
 }  // namespace trireme
     if (deck.save_base_shapes) deck.model.mup = mup_widths_of(deck.model);
     check_mup_keys(deck);
+    check_neighbours(deck, mesh.dp);

@@ -127,6 +127,9 @@ struct ZeroConfig {
 
 /// Types of arrays that are kept and sent.
 struct PrecisionConfig {
+  /// Stage 3: so many neighbours along dp share a second copy of the values. All gathers of a
+  /// step but the first of each value read this copy. 1: there is none.
+  std::int64_t hpz_partition_size = 1;
   DType compute = DType::f32;        ///< values and activations: fp32, bf16 or fp16
   DType gradient = DType::f32;       ///< in which gradients of micro-batches add up
   DType master = DType::f32;         ///< type of the values that are updated
