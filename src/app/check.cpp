@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "trireme/comm/collectively.hpp"
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/host/build_info.hpp"
@@ -101,8 +102,10 @@ std::vector<std::string> tensor_table(const ModelConfig& config) {
   return lines;
 }
 
-void check_deck(const DeckSource& source, const Communicator& world) {
-  if (world.rank() != 0) return;
+namespace {
+
+/// What rank 0 does.
+void check_and_print(const DeckSource& source, const Communicator& world) {
   Deck deck = read_deck(source.files, source.overrides);
   resolve(deck, world.size());
   for (const std::string& w : deck.warnings) log::warn("{}", w);
@@ -113,6 +116,15 @@ void check_deck(const DeckSource& source, const Communicator& world) {
   std::istringstream lines(to_yaml(deck));
   for (std::string line; std::getline(lines, line);) log::info("{}", line);
   for (const std::string& line : tensor_table(deck.model)) log::info("{}", line);
+}
+
+}  // namespace
+
+int check_deck(const DeckSource& source, Communicator& world) {
+  collectively(world, [&] {
+    if (world.rank() == 0) check_and_print(source, world);
+  });
+  return 0;
 }
 
 }  // namespace trireme

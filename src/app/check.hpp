@@ -15,7 +15,7 @@ namespace trireme {
 [[nodiscard]] std::vector<std::string> tensor_table(const ModelConfig& config);
 
 /// Checks deck and data on rank 0, and prints the resolved deck and the model's tensors. Writes
-/// no file. Throws Error as the start of the run would.
-void check_deck(const DeckSource& source, const Communicator& world);
+/// no file. Returns the exit code. Throws Error as the start of the run would. Collective.
+[[nodiscard]] int check_deck(const DeckSource& source, Communicator& world);
 
 }  // namespace trireme

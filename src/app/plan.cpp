@@ -97,6 +97,12 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
               s.in_flight, in(s.tapes), in(s.data_traffic), in(s.tensor_traffic),
               in(s.pipeline_traffic));
   }
+  const std::int64_t nearby =
+      std::ranges::max(run.stages, {}, &StagePlan::nearby_traffic).nearby_traffic;
+  if (nearby > 0) {
+    log::info("         and {} bytes from the {} neighbours along dp", grouped(nearby),
+              deck.zero.hpz_partition_size);
+  }
   const std::int64_t signs =
       std::ranges::max(run.stages, {}, &StagePlan::compressed_traffic).compressed_traffic;
   if (signs > 0) {
@@ -193,6 +199,8 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
                       {"data_bytes", s.data_traffic},
+                      {"nearby_elements", s.nearby},
+                      {"nearby_bytes", s.nearby_traffic},
                       {"compressed_data_bytes", s.compressed_traffic},
                       {"tensor_bytes", s.tensor_traffic},
                       {"pipeline_bytes", s.pipeline_traffic}});

@@ -69,7 +69,16 @@ constexpr auto kModel = {"mlp_sizes",
                          "type_vocab_size",
                          "embedding_norm",
                          "bidirectional_attention",
-                         "output_transform"};
+                         "output_transform",
+                         "use_mup",
+                         "mup_base.hidden_size",
+                         "mup_base.num_attention_heads",
+                         "mup_base.num_kv_heads",
+                         "mup_base.kv_channels",
+                         "mup_base.mlp_width",
+                         "mup_attn_temp",
+                         "mup_output_temp",
+                         "mup_embedding_mult"};
 
 /// Keys of the head, which a run with finetune may change.
 constexpr auto kTask = {"task", "num_labels", "classifier_pooling", "classifier_pooler"};

@@ -17,6 +17,7 @@
 #include "trireme/train/trainer.hpp"
 
 #include "check.hpp"
+#include "coordinates.hpp"
 #include "evaluations.hpp"
 #include "exit_codes.hpp"
 #include "hang.hpp"
@@ -368,10 +369,7 @@ class TrainRun {
 
 int train(const DeckSource& source, const TrainOptions& options, const MpiSession& mpi,
           StartClock& clock) {
-  if (options.check) {
-    collectively(mpi.world(), [&] { check_deck(source, mpi.world()); });
-    return 0;
-  }
+  if (options.check) return check_deck(source, mpi.world());
   const double started = seconds_since_1970();
   log::hold();
   log::note(start_mark());
@@ -380,10 +378,12 @@ int train(const DeckSource& source, const TrainOptions& options, const MpiSessio
   catch_stop_signals(reports);
   const Deck deck = clock.time("deck", [&] {
     return load_deck(source, mpi.world(), [&](Deck& d) {
+      if (prepares_mup(d)) return begin_mup(d);
       check_inputs(d, begin);
       keep_log(d);  // open before other ranks add to the file
     });
   });
+  if (prepares_mup(deck)) return end_mup(deck, mpi);
   if (mpi.world().rank() != 0) keep_log(deck);
   if (deck.run_folder().empty()) {
     restore_stop_signals();  // no work would be lost that is kept otherwise

@@ -8,7 +8,7 @@
 namespace trireme {
 
 ScoreRule KernelCases::scores() const {
-  return {.scale = model_.attention_scale,
+  return {.scale = model_.score_factor(),
           .softcap = model_.attention_logit_softcap,
           .window = model_.window_of(0),
           .alibi_heads =

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks that the parts of a model fit each other.
+#include "trireme/model/mup.hpp"
+
 #include "fold.hpp"
 
 namespace trireme {
@@ -96,6 +98,36 @@ void check_encoder(const ModelConfig& m) {
               "output_transform has no gate: use activation gelu, relu or silu");
 }
 
+void check_mup(const ModelConfig& m) {
+  if (!m.mup.enabled) return;
+  TRM_REQUIRE(!m.is_perceptron(),
+              "use_mup: true is for transformers: leave it out with mlp_sizes");
+  TRM_REQUIRE(!m.lora.enabled(),
+              "use_mup: true has no rule for adapters: leave out use_mup or lora");
+  TRM_REQUIRE(m.mup.hidden_size > 0,
+              "use_mup: true needs the widths of a base model: mup_base, or a base_shapes_file "
+              "that a run with save_base_shapes: true has written");
+  TRM_REQUIRE(m.attention_scale == 0,
+              "use_mup: true divides attention scores by the width of a head: use "
+              "mup_attn_temp instead of attention_scale");
+  for (const InitMethod method : {m.init_method, m.output_layer_init_method}) {
+    TRM_REQUIRE(
+        method != InitMethod::orthogonal && method != InitMethod::scaled_orthogonal,
+        "use_mup: true has no rule for orthogonal matrices, in GPT-NeoX either: choose another "
+        "init_method and output_layer_init_method");
+  }
+  const ModelConfig base = mup_base_model(m);
+  TRM_REQUIRE(base.num_kv_heads > 0 && base.num_attention_heads % base.num_kv_heads == 0,
+              "mup_base: {} query heads are not divisible by {} key and value heads",
+              base.num_attention_heads, base.num_kv_heads);
+  TRM_REQUIRE(
+      base.kv_channels > 0 || base.hidden_size % base.num_attention_heads == 0,
+      "mup_base: hidden_size {} is not divisible by {} heads; set mup_base.kv_channels or "
+      "mup_base.num_attention_heads",
+      base.hidden_size, base.num_attention_heads);
+  TRM_REQUIRE(base.mlp_inner() > 0, "mup_base: set mlp_width, the inner width of its mlp");
+}
+
 }  // namespace
 
 void deck::check_model(const ModelConfig& model) {
@@ -103,6 +135,7 @@ void deck::check_model(const ModelConfig& model) {
   check_norms(model);
   check_positions(model);
   check_encoder(model);
+  check_mup(model);
 }
 
 }  // namespace trireme

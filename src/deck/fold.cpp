@@ -147,6 +147,9 @@ void fold_optimizer(const Settings& settings, bool stored, Deck& deck) {
               "to skip no step");
   TRM_REQUIRE(o.min_coeff <= o.max_coeff, "optimizer.params.min_coeff {} is above max_coeff {}",
               o.min_coeff, o.max_coeff);
+  TRM_REQUIRE(o.factor_min <= o.factor_max,
+              "optimizer.params.factor_min {} is above factor_max {}", o.factor_min,
+              o.factor_max);
 }
 
 /// Sets the rows of the up-projection by GPT-NeoX's rule of 2024. A gated MLP has two thirds of

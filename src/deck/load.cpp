@@ -84,6 +84,11 @@ void print_model(const Deck& deck, const MeshShape& mesh) {
   log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {} parameters",
             m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
             count_text(count_parameters(m)));
+  if (m.mup.enabled) {
+    log::info("muP      {:.4g} times as wide as the base model of hidden {}",
+              static_cast<double>(m.hidden_size) / static_cast<double>(m.mup.hidden_size),
+              m.mup.hidden_size);
+  }
   log_tuning(deck);
   log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
             deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,

@@ -3,6 +3,7 @@
 // several settings.
 #include <algorithm>
 
+#include "base_shapes.hpp"
 #include "deck_files.hpp"
 #include "layer.hpp"
 #include "paths.hpp"
@@ -178,6 +179,7 @@ Deck read_trees(F read, const std::vector<std::string>& overrides, Source source
     Merged merged;
     for (const auto& [name, tree] : trees) lay_deck(merged, tree, name);
     for (const std::string& text : overrides) lay_override(merged, text);
+    if (source == Source::files) lay_base_shapes(merged);
     return build(merged, source);
   } catch (Error& e) {  // every rank parses equal texts
     e.set_everywhere();

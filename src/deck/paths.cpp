@@ -86,6 +86,7 @@ std::vector<PathSetting> paths_of(Draft& draft) {
       {"save", &deck.save},
       {"load", &deck.load},
       {"run_dir", &deck.run_dir},
+      {"base_shapes_file", &deck.base_shapes_file},
       {"zero_optimization.offload_optimizer.nvme_path", &deck.zero.offload.nvme_path},
       {"tensorboard_dir", &deck.tensorboard_dir},
       {"vocab_file", &deck.vocab_file},

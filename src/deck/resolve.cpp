@@ -8,6 +8,9 @@
 #include "trireme/core/printable.hpp"
 #include "trireme/data/sampler.hpp"
 #include "trireme/deck/stage_bounds.hpp"
+#include "trireme/model/mup.hpp"
+#include "trireme/optim/optimizer_table.hpp"
+#include "trireme/optim/width_rate.hpp"
 
 #include "fold.hpp"
 #include "tuning.hpp"
@@ -64,6 +67,20 @@ void check_tensor_parallel(const Deck& deck) {
       "sequence_parallel: seq_length {} × train_micro_batch_size_per_gpu {} = {} tokens "
       "are not divisible by model_parallel_size {}",
       m.seq_length, micro, m.seq_length * micro, tp);
+}
+
+void check_neighbours(const Deck& deck, int dp) {
+  const std::int64_t near = deck.zero.hpz_partition_size;
+  if (near == 1) return;
+  TRM_REQUIRE(deck.zero.stage == 3,
+              "zero_optimization.zero_hpz_partition_size {} is for zero_optimization.stage 3, "
+              "which shards weights; the stage is {}",
+              near, deck.zero.stage);
+  TRM_REQUIRE(
+      dp % near == 0,
+      "zero_optimization.zero_hpz_partition_size {} does not divide the {} data-parallel "
+      "ranks",
+      near, dp);
 }
 
 /// Samples and tasks during training take the values and rows as the training has them.
@@ -200,6 +217,23 @@ void check_run(const Deck& deck) {
               "the timeline");
 }
 
+void check_mup_keys(const Deck& deck) {
+  const bool uses = deck.model.mup.enabled;
+  TRM_REQUIRE(uses || !deck.save_base_shapes,
+              "save_base_shapes: true needs use_mup: true, which reads the file");
+  TRM_REQUIRE(uses || !deck.coord_check,
+              "coord_check: true needs use_mup: true and the base model's widths");
+  TRM_REQUIRE(!deck.save_base_shapes || !deck.base_shapes_file.empty(),
+              "save_base_shapes: true needs base_shapes_file: the file to write");
+  TRM_REQUIRE(!deck.save_base_shapes || !deck.coord_check,
+              "save_base_shapes: true contradicts coord_check: true; keep one of them");
+  const OptimizerKind kind = deck.optimizer.kind;
+  TRM_REQUIRE(!uses || has_width_rate(kind),
+              "use_mup: true has no rule for learning rates of {}: choose AdamW, Adam, "
+              "OneBitAdam, Lion, Adagrad or SGD as optimizer.type",
+              optimizer_row(kind).name);
+}
+
 void check_checkpoints(const Deck& deck) {
   using Scale = DeckSettings::CheckpointScale;
   const double factor = deck.checkpoint_factor;
@@ -278,13 +312,16 @@ void resolve(Deck& deck, int world_size) {
     resolve_batch(deck, mesh.dp);
     deck::resolve_length(deck);
     deck::fill_open(deck);
+    if (deck.save_base_shapes) deck.model.mup = mup_widths_of(deck.model);
     deck::check_model(deck.model);
+    check_mup_keys(deck);
     check_sizes(deck);
     deck::check_growth(deck);
     deck::check_perceptron(deck);
     deck::check_task(deck);
     deck::check_schedule(deck);
     check_tensor_parallel(deck);
+    check_neighbours(deck, mesh.dp);
     check_pipeline(deck);
     check_questions(deck);
     check_encoder(deck);

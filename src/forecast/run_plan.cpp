@@ -97,6 +97,8 @@ class DryRank {
     if (trainer_.state_file() != nullptr) p.files = trainer_.state_file()->file_bytes();
     p.reduced = data.elements;
     p.data_traffic = data.bytes;
+    p.nearby = data.nearby_elements;
+    p.nearby_traffic = data.nearby_bytes;
     if (compressed) p.compressed_traffic = data_.bytes;
     p.tensor_traffic = tensor_.bytes;
     p.pipeline_traffic = pipeline_.bytes;

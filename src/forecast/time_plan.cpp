@@ -21,13 +21,14 @@ namespace {
 /// One micro-batch in one model part.
 struct PartTime {
   UnitTime unit;         ///< compute and tp
-  double gathers = 0;    ///< waiting for stage 3's values, in forward and again in backward
+  double gathers = 0;    ///< waiting for stage 3's values, in forward
+  double again = 0;      ///< ... and in backward
   double reduction = 0;  ///< waiting for the gradients' reduction after backward
 
   [[nodiscard]] PartCost cost() const {
-    return {unit.forward.sum() + gathers, unit.backward.sum() + gathers + reduction};
+    return {unit.forward.sum() + gathers, unit.backward.sum() + again + reduction};
   }
-  [[nodiscard]] double data() const { return 2 * gathers + reduction; }
+  [[nodiscard]] double data() const { return gathers + again + reduction; }
 };
 
 /// A deck's parts on a mesh, and what comes once a step.
@@ -125,8 +126,14 @@ class StepTimes {
     }
     if (deck_.zero.stage == 3) {
       const double n = elements(units, from, to, false);
-      p.gathers =
-          exposed(links_.gather_over_dp(n * bytes(deck_.types.compute)), p.unit.forward.sum());
+      const double all = n * bytes(deck_.types.compute);
+      const double far = links_.gather_over_dp(all);
+      const auto near = static_cast<double>(deck_.zero.hpz_partition_size);
+      const double again = near > 1 && near < mesh_.dp ? links_.gather_from(all, near) : far;
+      // A step's first micro-batch alone gathers from far.
+      const auto steps = static_cast<double>(deck_.gradient_accumulation_steps);
+      p.gathers = exposed((far + (steps - 1) * again) / steps, p.unit.forward.sum());
+      p.again = near > 1 && near < mesh_.dp ? exposed(again, p.unit.backward.sum()) : p.gathers;
     }
     if (!reduces_once()) {
       const double n = elements(units, from, to, true);

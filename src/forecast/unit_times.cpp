@@ -155,8 +155,7 @@ double MeshLinks::all_reduce_over_tp(double bytes) const {
   return 2 * ((n - 1) / n * bytes / link.bandwidth + std::log2(n) * link.latency);
 }
 
-double MeshLinks::gather_over_dp(double bytes) const {
-  const double n = mesh_.dp;
+double MeshLinks::gather_from(double bytes, double n) const {
   if (n == 1) return 0;
   // Ranks of dp are tp apart, and this many of them share a node.
   const int fit = machine_.ranks_per_node / mesh_.tp;

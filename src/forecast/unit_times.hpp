@@ -32,7 +32,11 @@ class MeshLinks {
   /// Seconds of an all-reduce of `bytes` over tp.
   [[nodiscard]] double all_reduce_over_tp(double bytes) const;
   /// Seconds of a reduce-scatter or gather of an array of `bytes` over dp.
-  [[nodiscard]] double gather_over_dp(double bytes) const;
+  [[nodiscard]] double gather_over_dp(double bytes) const {
+    return gather_from(bytes, mesh_.dp);
+  }
+  /// ... over `ranks` neighbours along dp.
+  [[nodiscard]] double gather_from(double bytes, double ranks) const;
   /// Seconds of a message to the next stage.
   [[nodiscard]] double message_over_pp(double bytes) const;
 

@@ -79,6 +79,7 @@ ModelConfig computed(ModelConfig m) {
   m.init_method = usual.init_method;
   m.output_layer_init_method = usual.output_layer_init_method;
   m.init_method_std = usual.init_method_std;
+  m.mup.init_scale = usual.mup.init_scale;
   return m;
 }
 

@@ -22,7 +22,7 @@ Attention::Attention(const std::string& name, const ModelConfig& config,
              .queries_per_kv = config.num_attention_heads / config.num_kv_heads,
              .head_dim = config.head_dim(),
              .first_head = config.num_attention_heads / tp.size() * tp.rank()},
-      scores_{.scale = config.attention_scale,
+      scores_{.scale = config.score_factor(),
               .softcap = config.attention_logit_softcap,
               .window = setting.window,
               .alibi_heads =

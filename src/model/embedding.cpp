@@ -2,6 +2,8 @@
 // Embeddings.
 #include "embedding.hpp"
 
+#include <utility>
+
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
 #include "trireme/ops/gemm.hpp"
@@ -37,6 +39,7 @@ Embedding::Embedding(const ModelConfig& config, const TensorParallel& tp)
       dropout_(config.hidden_dropout),
       scale_(config.embedding_scale),
       offset_(config.position_offset),
+      factor_(config.embedding_factor()),
       table_(token_embedding(config, tp, ParameterRole::token_embedding)) {
   const auto whole = [&](const char* name, std::int64_t rows) {
     Parameter p;
@@ -70,6 +73,7 @@ Tensor Embedding::forward(const Exec& ex, const Tensor&, Tape& tape) {
   if (scale_ != 1) ops::scale(ex, {.x = y, .factor = scale_, .y = y});
   if (positions_ && tp_.rank() == 0) add_positions(ex, mb, y);
   if (types_ && tp_.rank() == 0) add_types(ex, mb, y);
+  if (factor_ != 1) ops::scale(ex, {.x = y, .factor = factor_, .y = y});
   y = out_.forward(ex, std::move(y));
   if (norm_) {
     tape.put(y);
@@ -125,6 +129,10 @@ Tensor Embedding::backward(const Exec& ex, const Tensor& dy, Tape& tape) {
     d = norm_->backward(ex, d, sum, statistics);
   }
   d = out_.backward(ex, std::move(d));
+  if (factor_ != 1) {
+    const Tensor unscaled = std::exchange(d, ex.make(d.dtype(), d.shape()));
+    ops::scale(ex, {.x = unscaled, .factor = factor_, .y = d});
+  }
   if (table_.trains) {
     Tensor of_tokens = d;
     if (scale_ != 1) {

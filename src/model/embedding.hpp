@@ -47,6 +47,7 @@ class Embedding : public Module {
   double dropout_;
   double scale_;
   std::int64_t offset_;  ///< row of the first position
+  double factor_;        ///< muP's, of tokens and positions
   Parameter table_;
   std::optional<Parameter> positions_;
   std::optional<Parameter> types_;

@@ -42,7 +42,12 @@ Shape logits_buffer(const Device& device, std::int64_t rows, std::int64_t vocab_
 }
 
 Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* shared, bool alone)
-    : tp_(tp), in_(tp.in()), alone_(alone), weight_(&own_), cap_(config.output_logit_softcap) {
+    : tp_(tp),
+      in_(tp.in()),
+      alone_(alone),
+      weight_(&own_),
+      cap_(config.output_logit_softcap),
+      factor_(config.output_factor()) {
   if (!config.ties_output()) {
     own_ = vocabulary_parameter("embed_out.weight", config, tp);
   } else if (shared != nullptr) {
@@ -70,6 +75,7 @@ void Head::logits_into(const Exec& ex, const ConstView& x, const View& logits) c
                       .b = weight_->value,
                       .op_b = Op::t,
                       .c = logits,
+                      .alpha = factor_,
                       .bias = bias_ ? ConstView(bias_->value) : ConstView()});
   if (cap_ > 0) ops::softcap(ex, {.cap = cap_, .x = logits, .y = logits});
 }
@@ -103,9 +109,16 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
     }
     if (bias_ && bias_->trains) ops::accumulate_rows(ex, part, bias_->grad);
     if (weight_->trains) {
-      ops::gemm_into(ex, {.a = part, .op_a = Op::t, .b = input, .c = weight_->grad, .beta = 1});
+      ops::gemm_into(ex, {.a = part,
+                          .op_a = Op::t,
+                          .b = input,
+                          .c = weight_->grad,
+                          .alpha = factor_,
+                          .beta = 1});
     }
-    if (passes) ops::gemm_into(ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n)});
+    if (!passes) continue;
+    ops::gemm_into(
+        ex, {.a = part, .b = weight, .c = dx.view().slice_rows(at, n), .alpha = factor_});
   }
   share_class_logits({mb, tp_, weight_->box.offset[0]});
   if (passes) tape.put(dx);

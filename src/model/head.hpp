@@ -32,7 +32,7 @@ class Head : public Module {
   [[nodiscard]] Parameter& weight() { return *weight_; }
 
  private:
-  /// logits = x weightᵀ + bias, capped.
+  /// logits = factor · x weightᵀ + bias, capped.
   void logits_into(const Exec& ex, const ConstView& x, const View& logits) const;
 
   TensorParallel tp_;
@@ -41,7 +41,8 @@ class Head : public Module {
   Parameter own_;
   Parameter* weight_;
   std::optional<Parameter> bias_;
-  double cap_;  ///< softcap; 0: none
+  double cap_;     ///< softcap; 0: none
+  double factor_;  ///< muP's
 };
 
 }  // namespace trireme

@@ -10,6 +10,7 @@
 
 #include "trireme/core/error.hpp"
 #include "trireme/core/random.hpp"
+#include "trireme/model/mup.hpp"
 
 #include "box_muller.hpp"
 #include "orthogonal.hpp"
@@ -145,7 +146,8 @@ void fill(const View& local, const Box& box, const Shape& global, const RngKey& 
     case InitMethod::ones:
       return fill_constant<T>(local, 1);
     case InitMethod::xavier_uniform:
-      return fill_box<T>(local, box, global, key, UniformDraw{std::sqrt(6 / fan_sum(global))});
+      return fill_box<T>(local, box, global, key,
+                         UniformDraw{rule.factor * std::sqrt(6 / fan_sum(global))});
     case InitMethod::kaiming_uniform:
       return fill_box<T>(local, box, global, key,
                          UniformDraw{1 / std::sqrt(static_cast<double>(global[1]))});
@@ -155,8 +157,9 @@ void fill(const View& local, const Box& box, const Shape& global, const RngKey& 
       return fill_orthogonal<T>(local, box, global, key,
                                 std::sqrt(2 / static_cast<double>(rule.num_layers)));
     default:
-      return fill_box<T>(local, box, global, key,
-                         NormalDraw{static_cast<float>(normal_std(rule, global))});
+      return fill_box<T>(
+          local, box, global, key,
+          NormalDraw{static_cast<float>(rule.factor * normal_std(rule, global))});
   }
 }
 
@@ -170,6 +173,12 @@ bool needs_matrix(InitMethod m) {
 
 InitRule init_rule(const ModelConfig& model, InitMethod method) {
   return {method, model.init_method_std, model.num_layers, model.hidden_size};
+}
+
+InitRule init_rule(const ModelConfig& model, const Parameter& parameter) {
+  InitRule rule = init_rule(model, parameter.init);
+  rule.factor = mup_init_factor(model.mup, parameter);
+  return rule;
 }
 
 void fill_initial(View local, const Box& box, const Shape& global, std::string_view name,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "trireme/device/block_pool.hpp"
+#include "trireme/model/mup.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/ops/attention.hpp"
 #include "trireme/ops/embedding.hpp"
@@ -136,10 +137,12 @@ void visit_model(const ModelConfig& config,
                  const std::function<void(int unit, Parameter&)>& f) {
   const TensorParallel alone;
   const TrainedParameters choice(config);
+  const WidthScales widths(config);
   int number = 0;
   for (const UnitKind kind : unit_kinds(config)) {
     make_unit(kind, number - 1, {config, alone})->visit([&](Parameter& p) {
       p.trains = choice.trains(p);
+      p.width = widths.of(p);
       f(number, p);
     });
     ++number;
@@ -244,6 +247,7 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   if (first_ && config.is_perceptron()) from.bytes = pixel_values(ex, dtype);
   from.head_alone = lowest + 1 == static_cast<int>(infos.size());
   const TrainedParameters choice(config);
+  const WidthScales widths(config);
   for (int u = first_unit; u < end_unit; ++u) {
     const UnitKind kind = infos[static_cast<std::size_t>(u)].kind;
     if (kind == UnitKind::layer && recompute.kind == RecomputeConfig::Kind::full &&
@@ -252,7 +256,10 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
       end_again_ = units_.size() + 1;
     }
     units_.push_back(make_unit(kind, u - 1, from));
-    units_.back()->visit([&](Parameter& p) { p.trains = choice.trains(p); });
+    units_.back()->visit([&](Parameter& p) {
+      p.trains = choice.trains(p);
+      p.width = widths.of(p);
+    });
     auto* embedding = dynamic_cast<Embedding*>(units_.back().get());
     if (embedding != nullptr) from.table = &embedding->table();
   }
@@ -350,6 +357,11 @@ Tensor ModelPart::logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& 
     x = std::move(chosen);
   }
   return dynamic_cast<Head&>(*units_.back()).logits(ex, x);
+}
+
+Tensor ModelPart::head_logits(const Exec& ex, const Tensor& x) const {
+  TRM_CHECK(last_, "a model part without the head has no logits");
+  return dynamic_cast<const Head&>(*units_.back()).logits(ex, x);
 }
 
 Tensor ModelPart::score(const Exec& ex, Tensor x, Tape& tape) {

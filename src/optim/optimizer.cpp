@@ -11,6 +11,7 @@
 #include "trireme/ops/eight_bit.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/step_state.hpp"
+#include "trireme/optim/width_rate.hpp"
 
 #include "eight_bit_state.hpp"
 #include "tensor_update.hpp"
@@ -23,9 +24,10 @@ Optimizer::Rule Optimizer::rule_of(const Parameter& p, const LrGroups& groups) c
   const double decay = p.decay ? config_.weight_decay : 0;
   const bool coded = config_.eight_bit && p.global_shape.count() >= config_.min_8bit_size;
   const std::size_t i = groups.find(p.name);
-  if (i == LrGroups::kNone) return {1, decay, coded};
+  const double rate = width_rate(config_.kind, p.width);
+  if (i == LrGroups::kNone) return {rate, decay / rate, coded};
   const LrGroup& own = config_.lr_groups[i];
-  return {own.lr_scale, own.weight_decay.value_or(decay), coded};
+  return {own.lr_scale * rate, own.weight_decay.value_or(decay) / rate, coded};
 }
 
 std::vector<FlatArray> Optimizer::make_state(DType type, std::size_t number,

@@ -103,6 +103,9 @@ std::vector<const char*> madgrad_arrays(const Config& config) {
   if (config.momentum == 0) return {"grad_sum_sq", "s"};
   return {"grad_sum_sq", "s", "x0"};
 }
+std::vector<const char*> one_bit_lamb_arrays(const Config& /*config*/) {
+  return {"exp_avg", "exp_avg_sq", "exp_avg_sq_fresh"};
+}
 std::vector<const char*> no_arrays(const Config& /*config*/) { return {}; }
 
 bool muon_has_array(const Parameter& p, std::size_t array) {
@@ -163,6 +166,36 @@ std::vector<OptimizerRow> flat_rows() {
   };
 }
 
+/// Optimizers whose momenta travel as signs.
+std::vector<OptimizerRow> compressed_rows() {
+  return {{.kind = OptimizerKind::one_bit_adam,
+           .name = "OneBitAdam",
+           .aliases = {},
+           .keys = {{"betas", {&Config::beta1, &Config::beta2}},
+                    {"eps", {&Config::epsilon}},
+                    {.name = "bias_correction", .flag = &Config::bias_correction},
+                    {.name = "freeze_step", .number = &Config::freeze_step}},
+           .state_arrays = adamw_arrays,
+           .whole = make_one_bit_adam,
+           .compresses = true},
+          {.kind = OptimizerKind::one_bit_lamb,
+           .name = "OneBitLamb",
+           .aliases = {},
+           .keys = {{"betas", {&Config::beta1, &Config::beta2}},
+                    {"eps", {&Config::epsilon}},
+                    {.name = "bias_correction", .flag = &Config::bias_correction},
+                    {.name = "freeze_step", .number = &Config::freeze_step},
+                    {"max_coeff", {&Config::max_coeff}},
+                    {"min_coeff", {&Config::min_coeff}},
+                    {"coeff_beta", {&Config::coeff_beta}},
+                    {"factor_max", {&Config::factor_max}},
+                    {"factor_min", {&Config::factor_min}},
+                    {"factor_threshold", {&Config::factor_threshold}}},
+           .state_arrays = one_bit_lamb_arrays,
+           .whole = make_one_bit_lamb,
+           .compresses = true}};
+}
+
 /// Optimizers that need sums over whole parameters.
 std::vector<OptimizerRow> tensor_rows() {
   return {
@@ -206,16 +239,6 @@ std::vector<OptimizerRow> tensor_rows() {
        .state_arrays = sgd_arrays,
        .whole = make_sm3,
        .factored = true},
-      {.kind = OptimizerKind::one_bit_adam,
-       .name = "OneBitAdam",
-       .aliases = {},
-       .keys = {{"betas", {&Config::beta1, &Config::beta2}},
-                {"eps", {&Config::epsilon}},
-                {.name = "bias_correction", .flag = &Config::bias_correction},
-                {.name = "freeze_step", .number = &Config::freeze_step}},
-       .state_arrays = adamw_arrays,
-       .whole = make_one_bit_adam,
-       .compresses = true},
   };
 }
 
@@ -225,6 +248,7 @@ std::span<const OptimizerRow> optimizer_table() {
   static const std::vector<OptimizerRow> table = [] {
     std::vector<OptimizerRow> rows = flat_rows();
     std::ranges::move(tensor_rows(), std::back_inserter(rows));
+    std::ranges::move(compressed_rows(), std::back_inserter(rows));
     return rows;
   }();
   return table;

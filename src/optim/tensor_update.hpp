@@ -104,5 +104,6 @@ class TensorSums {
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_sm3(const TensorUpdateParts& parts);
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_muon(const TensorUpdateParts& parts);
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_one_bit_adam(const TensorUpdateParts& parts);
+[[nodiscard]] std::unique_ptr<TensorUpdate> make_one_bit_lamb(const TensorUpdateParts& parts);
 
 }  // namespace trireme

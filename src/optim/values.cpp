@@ -31,6 +31,8 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
       zero_(zero),
       has_masters_(types.master != types.compute) {
   const int ranks = layout.ranks();
+  const auto near = static_cast<int>(zero.hpz_partition_size);
+  if (zero.stage == 3 && near > 1 && near < ranks) neighbours_ = dp_.split_neighbours(near);
   for (std::size_t i = 0; i < layout.groups().size(); ++i) {
     const FlatGroup& g = layout.groups()[i];
     Group& mine = groups_.emplace_back();
@@ -43,6 +45,7 @@ ParameterValues::ParameterValues(const Exec& ex, const FlatLayout& layout, const
       mine.masters = FlatArray::zeros(ex, types.master, g, whole_masters, ranks);
     }
     if (whole) bind(i, mine.values.data);
+    if (!whole && neighbours_) mine.nearby = ex.zeros(types.compute, Shape{g.count / near});
     sharded_groups_ += whole ? 0 : 1;
   }
 }
@@ -79,7 +82,7 @@ void ParameterValues::initialize(const ModelConfig& config, std::uint64_t seed) 
       const DType type = accumulator_type(g.values.data.dtype());
       host.resize(static_cast<std::size_t>(p->box.count()) * size_of(type));
       View initial(host.data(), type, p->box.extent);
-      fill_initial(initial, p->box, p->global_shape, p->name, init_rule(config, p->init), seed);
+      fill_initial(initial, p->box, p->global_shape, p->name, init_rule(config, *p), seed);
       Tensor moved;
       if (ex_.device.kind() != DeviceKind::cpu) {
         moved = ex_.make(type, p->box.extent);
@@ -160,7 +163,35 @@ void ParameterValues::start(std::size_t group) {
   Group& g = groups_[group];
   if (!is_sharded(group) || g.gathered.defined()) return;
   g.gathered = ex_.make(g.values.data.dtype(), Shape{layout_.groups()[group].count});
+  if (g.has_nearby) return start_nearby_gather(group);
   start_gather(group, g.values, {g.gathered, true});
+  g.fills_nearby = g.nearby.defined();
+}
+
+View ParameterValues::nearby_share(std::size_t group, const FlatSpan& span) const {
+  const std::int64_t near = neighbours_->size();
+  return flat_window(groups_[group].nearby, span.offset / near,
+                     span.block * layout_.ranks() / near);
+}
+
+View ParameterValues::nearby_share_of_whole(std::size_t group, const FlatSpan& span) const {
+  const std::int64_t share = span.block * layout_.ranks() / neighbours_->size();
+  return flat_window(groups_[group].gathered, span.offset + neighbours_->rank() * share, share);
+}
+
+void ParameterValues::start_nearby_gather(std::size_t group) {
+  Group& g = groups_[group];
+  for (const FlatSpan& span : layout_.groups()[group].spans) {
+    const View whole = flat_window(g.gathered, span.offset, span.block * layout_.ranks());
+    g.pending.push_back(neighbours_->start_all_gather(nearby_share(group, span), whole));
+    gathered_nearby_ += whole.count();
+  }
+}
+
+void ParameterValues::fill_nearby(std::size_t group) const {
+  for (const FlatSpan& span : layout_.groups()[group].spans) {
+    ops::copy(ex_, nearby_share_of_whole(group, span), nearby_share(group, span));
+  }
 }
 
 void ParameterValues::start_gather(std::size_t group, const FlatArray& from,
@@ -177,6 +208,10 @@ void ParameterValues::wait(std::size_t group) {
   for (const RequestPtr& r : groups_[group].pending) r->wait();
   groups_[group].pending.clear();
   std::erase(updating_, group);
+  if (!groups_[group].fills_nearby) return;
+  fill_nearby(group);
+  groups_[group].fills_nearby = false;
+  groups_[group].has_nearby = true;
 }
 
 const FlatArray& ParameterValues::values(std::size_t group) const {
@@ -189,6 +224,7 @@ const FlatArray& ParameterValues::masters(std::size_t group) const {
 
 void ParameterValues::start_sharing(std::size_t group) {
   const FlatArray& v = groups_[group].values;
+  if (layout_.groups()[group].trains) groups_[group].has_nearby = false;
   if (layout_.ranks() == 1 || zero_.stage == 0 || !v.whole) return;
   if (!layout_.groups()[group].trains) return;
   while (updating_.size() >= kUpdatesUnderWay) wait(updating_.front());
@@ -203,6 +239,7 @@ void ParameterValues::wait_for_values() {
 
 void ParameterValues::take_masters() {
   for (std::size_t i = 0; i < groups_.size(); ++i) {
+    groups_[i].has_nearby = false;
     if (!has_masters(i)) continue;
     for (const FlatSlice& s : layout_.slices(i, dp_.rank())) {
       groups_[i].masters.read(ex_, s, [&](const View& part, std::int64_t first) {
@@ -224,7 +261,9 @@ void gather_blocks(Communicator& dp, const FlatLayout& layout, std::size_t group
 
 std::size_t ParameterValues::value_bytes() const {
   std::size_t n = 0;
-  for (const Group& g : groups_) n += g.values.bytes();
+  for (const Group& g : groups_) {
+    n += g.values.bytes() + (g.nearby.defined() ? g.nearby.view().bytes() : 0);
+  }
   return n;
 }
 

@@ -223,6 +223,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   next_outcome_ = (next_outcome_ + 1) % kMostQueued;
   result.reduced = dp_traffic().reduced - before.reduced;
   result.gathered = dp_traffic().gathered - before.gathered;
+  result.nearby = dp_traffic().nearby - before.nearby;
   result.compressed = optimizer_.traffic();
   result.parameters = flat_.count();
   queued.first = first;

@@ -8,7 +8,9 @@
 #include <sstream>
 
 #include "trireme/comm/collectively.hpp"
+#include "trireme/model/trained.hpp"
 #include "trireme/optim/optimizer_table.hpp"
+#include "trireme/optim/width_rate.hpp"
 
 #include "reference.hpp"
 
@@ -48,6 +50,15 @@ double update_factor(const OptimizerConfig& optimizer, const Trainer::StepResult
   return (clip > 0 && clip < most ? clip / most : 1) / step.loss_scale;
 }
 
+/// muP's largest factor of a parameter's learning rate, at least 1.
+double largest_rate_factor(const Deck& deck) {
+  double most = 1;
+  visit_model(deck.model, [&](int, const Parameter& p) {
+    most = std::max(most, width_rate(deck.optimizer.kind, p.width));
+  });
+  return most;
+}
+
 /// The layout's run on this rank, and its comparison with the reference.
 class Verification {
  public:
@@ -68,6 +79,7 @@ class Verification {
     deck_.cuda_graphs = false;
     report_.bounds = verify_bounds(deck_.types);
     slack_.optimizer = deck_.optimizer.kind;
+    rate_factor_ = largest_rate_factor(deck_);
   }
 
   VerifyReport run() {
@@ -135,7 +147,8 @@ class Verification {
           s, expected.loss_scale));
     } else {
       compare(VerifyKind::gradient, s, layout.take(VerifyKind::gradient));
-      slack_.updates.push_back({expected.lr, update_factor(deck_.optimizer, expected),
+      slack_.updates.push_back({rate_factor_ * expected.lr,
+                                update_factor(deck_.optimizer, expected),
                                 report_.bounds.of(VerifyKind::gradient, rates_),
                                 pointers(step, VerifyKind::gradient)});
     }
@@ -143,7 +156,9 @@ class Verification {
       compare(VerifyKind::master, s, layout.take(VerifyKind::master));
     }
     compare(VerifyKind::value, s, layout.take(VerifyKind::value));
-    if (slack_.optimizer != OptimizerKind::sgd && !expected.skipped) rates_ += expected.lr;
+    if (slack_.optimizer != OptimizerKind::sgd && !expected.skipped) {
+      rates_ += rate_factor_ * expected.lr;
+    }
   }
 
   static std::vector<const HostArray*> pointers(const ReferenceStep& step, VerifyKind kind) {
@@ -216,6 +231,7 @@ class Verification {
   Deck deck_;
   Reference reference_;  ///< arrays on rank 0 alone
   UpdateSlack slack_;
+  double rate_factor_ = 1;
   double rates_ = 0;  ///< sum of the learning rates of Adam's updates so far
   bool skips_agree_ = true;
   VerifyReport report_;

@@ -71,7 +71,7 @@ BOOST_AUTO_TEST_CASE(zero_under_deepspeeds_names) {
   sub_group_size: 6
 )")
                            .zero;
-  BOOST_CHECK((z == ZeroConfig{3, false, 500'000'000, 2, 0, 4, 5, 6, false, {}}));
+  BOOST_CHECK((z == ZeroConfig{3, false, 500'000'000, 2, 0, 4, 5, 6, false, {}, 1}));
   BOOST_CHECK(silent("zero_optimization: {stage: 1, reduce_once_per_step: true}\n")
                   .zero.reduce_once_per_step);
 }
@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(what_zero_cannot_be) {
                  "only the optimizer's state can be offloaded");
   CHECK_CONTAINS(error("zero_optimization: {stage: 0, cpu_offload: true}\n"),
                  "requires zero_optimization.stage 1, 2 or 3");
-  CHECK_CONTAINS(error("zero_optimization: {stage: 3, zero_hpz_partition_size: 8}\n"),
+  CHECK_CONTAINS(error("zero_optimization: {stage: 3, mics_shard_size: 8}\n"),
                  "weights are sharded over all data-parallel ranks");
 }
 

@@ -197,6 +197,10 @@ OptimizerConfig config_of(const h5::Group& group) {
   read("beta2_decay", c.beta2_decay);
   read("d", c.clip_threshold);
   read("adam_lr", c.adam_lr);
+  read("coeff_beta", c.coeff_beta);
+  read("factor_max", c.factor_max);
+  read("factor_min", c.factor_min);
+  read("factor_threshold", c.factor_threshold);
   if (group.has_attribute("freeze_step")) {
     c.freeze_step = static_cast<std::int64_t>(group.number("freeze_step"));
   }
@@ -264,7 +268,7 @@ BOOST_AUTO_TEST_CASE(ten_steps_of_each_compressed_optimizer) {
   const h5::File file(golden_file("compressed.h5"), h5::Mode::read);
   Golden golden("neox_tied_tanh");
   golden.config.freeze = {"query_key_value.bias"};  // the golden file's script says why
-  for (const char* name : {"one_bit_adam"}) {
+  for (const char* name : {"one_bit_adam", "one_bit_lamb"}) {
     for (const DType dtype : {DType::f32, DType::f64}) {
       BOOST_TEST_CONTEXT(name << " " << name_of(dtype)) {
         const h5::Group group = file.group(name);

@@ -117,9 +117,48 @@ void check_layouts(const LeverMesh& mesh, References& references) {
   }
 }
 
+/// A copy of the values that neighbours share. Its gathers replace gathers from all ranks.
+void check_neighbours(const LeverMesh& mesh, References& references) {
+  int turn = 0;
+  for (const int accumulation : {1, 4}) {
+    for (const Json& limits : kLimits) {
+      const int precision = turn++ % 2;
+      const Json recompute = kRecompute[static_cast<std::size_t>(turn) % kRecompute.size()];
+      const auto deck = [&](int near) {
+        return lever_deck(
+            mesh, accumulation, precision,
+            merged({{"stage", 3},
+                    {"stage3_param_persistence_threshold", turn % 3 == 0 ? 100 : 0},
+                    {"zero_hpz_partition_size", near}},
+                   limits),
+            recompute);
+      };
+      const Training plain = train(deck(1), mesh.ranks);
+      const Training near = train(deck(2), mesh.ranks);
+      const std::string off = difference(near, references.of(accumulation, precision));
+      BOOST_TEST(off.empty(), mesh.name << " neighbours, limits " << limits << ": " << off);
+      for (std::size_t i = 0; i < near.steps.size(); ++i) {
+        const auto& step = near.steps[i];
+        BOOST_TEST(step.reduced == plain.steps[i].reduced);
+        BOOST_TEST(step.gathered + step.nearby == plain.steps[i].gathered);
+        BOOST_TEST(step.gathered <= step.parameters);  // each value at most once
+        BOOST_TEST((i > 0 || step.gathered > 0));      // an evaluation may fill the copy
+      }
+    }
+  }
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(levers)
+
+BOOST_AUTO_TEST_CASE(a_copy_that_neighbours_share_changes_no_bit) {
+  const LeverMesh pipeline = mesh_of("dp4_pp2", {.dp = 4, .pp = 2}, {{"num_layers", 2}});
+  for (const LeverMesh& mesh : {lever_mesh("dp4"), pipeline}) {
+    References references(mesh);
+    check_neighbours(mesh, references);
+  }
+}
 
 BOOST_DATA_TEST_CASE(no_lever_changes_a_bit, bdata::make(lever_meshes()), mesh) {
   References references(mesh);

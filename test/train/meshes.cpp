@@ -97,7 +97,15 @@ const std::array<Json, kParityModels + kPartModels> kModelsOfParity{
     Json::parse(R"({"hidden_size": 32, "bidirectional_attention": true,
       "norm_placement": "after_sum", "pos_emb": "learned", "position_offset": 2,
       "type_vocab_size": 2, "embedding_norm": true, "output_transform": true,
-      "use_bias_in_output": true, "no_weight_tying": false})")};
+      "use_bias_in_output": true, "no_weight_tying": false})"),
+    Json::parse(R"({"hidden_size": 32, "pos_emb": "learned", "no_weight_tying": false,
+      "use_mup": true, "mup_base": {"hidden_size": 16, "mlp_width": 24},
+      "mup_attn_temp": 0.5, "mup_output_temp": 0.7, "mup_embedding_mult": 3,
+      "mup_init_scale": 1.5})"),
+    Json::parse(R"({"hidden_size": 32, "pos_emb": "rotary", "no_weight_tying": true,
+      "use_mup": true, "mup_base": {"hidden_size": 8, "num_attention_heads": 2},
+      "use_bias_in_output": true, "output_logit_softcap": 6,
+      "optimizer": {"type": "SGD", "params": {"momentum": 0.9}}, "lr": 0.01})")};
 
 const Json kDropout{{"hidden_dropout", 0.1}, {"attention_dropout", 0.1}};
 

@@ -30,8 +30,8 @@ struct MeshSize {
 /// The meshes that are held against one rank.
 [[nodiscard]] std::vector<LeverMesh> parity_meshes();
 inline constexpr std::size_t kParityModels = 4;
-/// The models that follow have the parts of Hugging Face's families.
-inline constexpr std::size_t kPartModels = 4;
+/// The models that follow have the parts of Hugging Face's families and of encoders, and muP.
+inline constexpr std::size_t kPartModels = 6;
 /// The deck of model number `model`, for 20 steps of 16 samples. The models differ in all that
 /// is sharded.
 [[nodiscard]] Json parity_deck(std::size_t model, bool dropout);

@@ -23,11 +23,14 @@ namespace trireme {
 struct Traffic {
   std::int64_t elements = 0;
   std::int64_t bytes = 0;
+  std::int64_t nearby_elements = 0;  ///< between neighbours: Communicator::split_neighbours()
+  std::int64_t nearby_bytes = 0;
 };
 
 /// Stands for rank `rank` of `size`, without the other ranks. Communication ends at once,
 /// changes nothing and is added to `traffic`, which must outlive the communicator. The
-/// communicator can't be split; gather_text() returns this rank's text and empty ones.
+/// communicator can be split into neighbours alone; gather_text() returns this rank's text and
+/// empty ones.
 [[nodiscard]] std::unique_ptr<Communicator> make_dry_communicator(int rank, int size,
                                                                   Traffic& traffic);
 

@@ -65,6 +65,10 @@ class Communicator {
   virtual void barrier() = 0;
   /// Ranks of equal `color` form a communicator, in the order of `key`. Collective.
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+  /// Each `size` consecutive ranks form a communicator. `size` divides size(). Collective.
+  [[nodiscard]] virtual std::unique_ptr<Communicator> split_neighbours(int size) {
+    return split(rank() / size, rank() % size);
+  }
 
   /// A communicator of these ranks for host memory: itself, unless its arrays are a GPU's.
   [[nodiscard]] virtual Communicator& host() { return *this; }

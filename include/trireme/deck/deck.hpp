@@ -55,6 +55,10 @@ struct DeckSettings {
   LayerDropConfig layer_drop;
   NoiseScaleConfig noise_scale;
 
+  std::string base_shapes_file;   ///< holds mup's base widths; empty: the deck does
+  bool save_base_shapes = false;  ///< write that file instead of training
+  bool coord_check = false;       ///< measure activations over widths instead of training
+
   int pipe_parallel_size = 1;   ///< pipeline stages
   int model_parallel_size = 1;  ///< ranks of tensor parallelism
   bool sequence_parallel = false;

@@ -27,6 +27,9 @@ struct StagePlan {
   int in_flight = 0;         ///< most micro-batches (of one chunk) between forward and backward
   std::int64_t reduced = 0;  ///< elements reduced and gathered over dp, a step
   std::int64_t data_traffic = 0;  ///< bytes of these elements
+  /// Elements, and their bytes, gathered from neighbours instead: zero_hpz_partition_size.
+  std::int64_t nearby = 0;
+  std::int64_t nearby_traffic = 0;
   /// Bytes of signs and scales instead, a step, once OneBitAdam has frozen the variance; 0: the
   /// run ends before.
   std::int64_t compressed_traffic = 0;

@@ -67,6 +67,23 @@ struct RopeScaling {
   friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
 
+/// Maximal update parametrization (Yang et al., arXiv 2203.03466): what is tuned on a narrow
+/// base model holds for a wide one. src/model/mup.cpp has the factors. Widths of 0 follow from
+/// the model's: see mup_base_model().
+struct MupConfig {
+  bool enabled = false;
+  std::int64_t hidden_size = 0;  ///< the base model's widths
+  std::int64_t num_attention_heads = 0;
+  std::int64_t num_kv_heads = 0;
+  std::int64_t kv_channels = 0;
+  std::int64_t mlp_width = 0;  ///< mlp_inner()
+  double init_scale = 1;       ///< factor of initial matrices and embeddings
+  double attn_temp = 1;        ///< divides attention scores
+  double output_temp = 1;      ///< divides the output matrix's part of logits
+  double embedding_mult = 1;   ///< factor of the embeddings' sum
+  friend bool operator==(const MupConfig&, const MupConfig&) = default;
+};
+
 struct ModelConfig {
   std::int64_t num_layers = 0;
   std::int64_t hidden_size = 0;
@@ -128,6 +145,7 @@ struct ModelConfig {
   bool classifier_pooler = false;  ///< dense and tanh before the classes
   double classifier_dropout = 0;   ///< before the classes
 
+  MupConfig mup;
   LoraConfig lora;
   /// Patterns that match anywhere in a parameter's name. Empty: all train; with adapters, these
   /// alone.
@@ -163,6 +181,19 @@ struct ModelConfig {
   [[nodiscard]] std::int64_t attention_width() const {
     return num_attention_heads * head_dim();
   }
+  /// Factor of attention scores; 0: 1 / √head_dim().
+  [[nodiscard]] double score_factor() const {
+    return mup.enabled ? 1 / (static_cast<double>(head_dim()) * mup.attn_temp)
+                       : attention_scale;
+  }
+  /// Factor of the product of the output matrix.
+  [[nodiscard]] double output_factor() const {
+    if (!mup.enabled) return 1;
+    return static_cast<double>(mup.hidden_size) /
+           (static_cast<double>(hidden_size) * mup.output_temp);
+  }
+  /// Factor of the sum of embeddings.
+  [[nodiscard]] double embedding_factor() const { return mup.enabled ? mup.embedding_mult : 1; }
   /// The window of a layer; 0: all keys.
   [[nodiscard]] std::int64_t window_of(std::int64_t layer) const {
     const std::int64_t n = sliding_window_pattern;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "trireme/model/config.hpp"
+#include "trireme/model/parameter.hpp"
 #include "trireme/tensor/box.hpp"
 #include "trireme/tensor/tensor.hpp"
 
@@ -31,10 +32,13 @@ struct InitRule {
   double std = 0.02;
   std::int64_t num_layers = 1;
   std::int64_t hidden_size = 1;
+  double factor = 1;  ///< muP's, of the normal and xavier methods
 };
 
 /// The rule for `method`, with the model's sizes and standard deviation.
 [[nodiscard]] InitRule init_rule(const ModelConfig& model, InitMethod method);
+/// The rule for a parameter, with muP's factor if the model has one.
+[[nodiscard]] InitRule init_rule(const ModelConfig& model, const Parameter& parameter);
 
 /// Writes the initial values of `box` of the parameter `name`, whose whole shape is `global`,
 /// to `local`. `local` is host memory in fp32 or fp64, with box.extent's rows and columns. A

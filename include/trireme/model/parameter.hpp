@@ -21,6 +21,14 @@ enum class ParameterRole : std::uint8_t {
   tied_copy         ///< the last stage's copy of that table
 };
 
+/// How much wider a parameter is than in muP's base model.
+struct WidthScale {
+  double out = 1;       ///< rows over those of the base model; a vector has in = out
+  double in = 1;        ///< columns
+  bool matrix = false;  ///< both rows and columns grow with the width
+  friend bool operator==(const WidthScale&, const WidthScale&) = default;
+};
+
 /// This rank's shard of one global array of weights. Whoever owns the memory binds `value` and
 /// `grad`, windows of shape box.extent. Both may be empty outside of uses of the parameter, and
 /// `grad` is always empty if the parameter doesn't train.
@@ -32,6 +40,7 @@ struct Parameter {
   bool decay = true;   ///< takes weight decay
   bool trains = true;  ///< false: keeps its value, and has no gradient
   ParameterRole role = ParameterRole::weight;
+  WidthScale width;   ///< without muP, of the model itself
   Axes sharded_over;  ///< axes along which ranks hold different shards
   Axes sum_over;      ///< axes, besides dp, along which ranks hold addends of the gradient
 

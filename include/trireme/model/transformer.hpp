@@ -77,6 +77,8 @@ class ModelPart {
   /// Forward of the last part without the loss: this rank's columns of the logits [rows, local
   /// vocabulary], in accumulator_type. `rows` (int32) chooses rows; empty: all rows in order.
   [[nodiscard]] Tensor logits(const Exec& ex, Tensor x, Tape& tape, const ConstView& rows = {});
+  /// This rank's columns of the logits, as logits() has them, of the last unit's input.
+  [[nodiscard]] Tensor head_logits(const Exec& ex, const Tensor& x) const;
   /// Forward of the last part for the micro-batch's targets, without the whole logits. The
   /// result is [2, rows], equal on all ranks of tp: Σ exp(z − m), and z_target − m, where m is
   /// the row's greatest logit. Rows whose target is below 0 hold any numbers.

@@ -22,7 +22,8 @@ enum class OptimizerKind : std::uint8_t {
   muon,
   madgrad,
   sm3,
-  one_bit_adam
+  one_bit_adam,
+  one_bit_lamb
 };
 
 /// Settings of the parameters whose names a pattern matches anywhere.
@@ -57,8 +58,12 @@ struct OptimizerConfig {
   double muon_lr = 0;         ///< Muon: instead of lr, for matrices; 0: lr
   double adam_lr = 0;         ///< ... and for all other parameters
   double peak_lr = 0;         ///< the schedule's lr, which muon_lr and adam_lr replace
-  /// OneBitAdam: updates after which the variance is frozen, and signs travel.
+  /// OneBitAdam, OneBitLamb: updates after which the variance is frozen, and signs travel.
   std::int64_t freeze_step = 100'000;
+  double coeff_beta = 0.9;  ///< OneBitLamb: share of an average trust ratio that stays
+  double factor_max = 4;    ///< ... bounds of the factor on this ratio once it is frozen
+  double factor_min = 0.5;
+  double factor_threshold = 0.1;  ///< ... most that the factor changes by, as a share
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
   /// A step is skipped whose loss or norm is over sigma_factor standard deviations above the
@@ -122,6 +127,9 @@ struct ZeroConfig {
   /// Stages 0 and 1: gradients add up on each rank over all micro-batches and are reduced once.
   bool reduce_once_per_step = false;
   OffloadConfig offload;  ///< where the optimizer's state is kept
+  /// Stage 3: so many neighbours along dp share a second copy of the values. All gathers of a
+  /// step but the first of each value read this copy. 1: there is none.
+  std::int64_t hpz_partition_size = 1;
   friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
 };
 

@@ -14,6 +14,10 @@
 
 namespace trireme {
 
+/// With hpz_partition_size P, each P neighbours along dp keep a second copy of sharded values:
+/// hpZ of ZeRO++ (Wang et al., arXiv 2306.10209). The first gather after an update reads from
+/// all ranks of dp and fills the copy. Later gathers read the copy from the neighbours alone.
+///
 /// All calls but the accessors are collective over dp: every rank makes them in one order.
 class ParameterValues {
  public:
@@ -52,7 +56,8 @@ class ParameterValues {
   void start_sharing(std::size_t group);
   /// Waits for the gathers that start_sharing() started.
   void wait_for_values();
-  /// Rounds this rank's blocks of the masters to values. Call after masters were loaded.
+  /// Rounds this rank's blocks of the masters to values. Call after masters, or values that
+  /// have no masters, were changed other than by an update.
   void take_masters();
 
   [[nodiscard]] std::size_t value_bytes() const;
@@ -60,12 +65,17 @@ class ParameterValues {
   [[nodiscard]] std::size_t master_bytes() const;
   /// Elements gathered so far. The number of ranks that a gather reads from doesn't count.
   [[nodiscard]] std::int64_t gathered() const { return gathered_; }
+  /// Elements gathered from neighbours so far, which gathered() does not count.
+  [[nodiscard]] std::int64_t gathered_nearby() const { return gathered_nearby_; }
 
  private:
   struct Group {
     FlatArray values;
     FlatArray masters;
     Tensor gathered;  ///< whole values during their uses, where `values` is sharded
+    Tensor nearby;    ///< this rank's share of the neighbours' copy; undefined without one
+    bool has_nearby = false;    ///< the copy holds the present values
+    bool fills_nearby = false;  ///< ... and will, when the gather under way is done
     std::vector<RequestPtr> pending;
   };
 
@@ -78,10 +88,18 @@ class ParameterValues {
   /// Groups of the uses after number `use` that may be gathered ahead of their own use.
   [[nodiscard]] std::vector<std::size_t> ahead(std::size_t use) const;
   void start_gather(std::size_t group, const FlatArray& from, const FlatArray& whole);
+  /// Gathers a group from the neighbours' copy.
+  void start_nearby_gather(std::size_t group);
+  void fill_nearby(std::size_t group) const;
+  /// The share of the neighbours' copy that this rank has of a span, in the copy and in the
+  /// whole group.
+  [[nodiscard]] View nearby_share(std::size_t group, const FlatSpan& span) const;
+  [[nodiscard]] View nearby_share_of_whole(std::size_t group, const FlatSpan& span) const;
 
   const Exec& ex_;
   const FlatLayout& layout_;
   Communicator& dp_;
+  std::unique_ptr<Communicator> neighbours_;  ///< null without a copy that they share
   ZeroConfig zero_;
   bool has_masters_;
   std::vector<Group> groups_;
@@ -90,6 +108,7 @@ class ParameterValues {
   std::size_t next_ = 0;              ///< number of the use that before() is called for next
   std::deque<std::size_t> updating_;  ///< groups whose gathers are under way, oldest first
   std::int64_t gathered_ = 0;
+  std::int64_t gathered_nearby_ = 0;
 };
 
 /// Gathers each rank's block of a whole array, on all ranks of dp. Collective over dp. A stored

@@ -65,6 +65,7 @@ class Trainer {
     /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
+    std::int64_t nearby = 0;  ///< gathered from neighbours alone
     /// Bytes of signs and scales over dp, by which an optimizer averaged in their place.
     std::int64_t compressed = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
@@ -177,9 +178,11 @@ class Trainer {
   struct DpTraffic {
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
+    std::int64_t nearby = 0;  ///< from neighbours alone: key zero_hpz_partition_size
   };
   [[nodiscard]] DpTraffic dp_traffic() const {
-    return {gradients_.reduced(), values_.gathered() + gradients_.gathered()};
+    return {gradients_.reduced(), values_.gathered() + gradients_.gathered(),
+            values_.gathered_nearby()};
   }
   /// State after the last collected step.
   [[nodiscard]] LossScaleState loss_scale() const { return loss_scale_of(decided_); }

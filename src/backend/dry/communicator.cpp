@@ -14,8 +14,8 @@ class Done : public Request {
 
 class DryCommunicator : public Communicator {
  public:
-  DryCommunicator(int rank, int size, Traffic& traffic)
-      : rank_(rank), size_(size), traffic_(traffic) {}
+  DryCommunicator(int rank, int size, Traffic& traffic, bool nearby = false)
+      : rank_(rank), size_(size), traffic_(traffic), nearby_(nearby) {}
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
@@ -34,6 +34,9 @@ class DryCommunicator : public Communicator {
   std::unique_ptr<Communicator> split(int, int) override {
     throw Error("a dry communicator can't be split");
   }
+  std::unique_ptr<Communicator> split_neighbours(int size) override {
+    return std::make_unique<DryCommunicator>(rank_ % size, size, traffic_, true);
+  }
   std::vector<std::string> gather_text(const std::string& text, int root) override {
     if (rank_ != root) return {};
     std::vector<std::string> texts(static_cast<std::size_t>(size_));
@@ -43,14 +46,16 @@ class DryCommunicator : public Communicator {
 
  private:
   RequestPtr count(const ConstView& data) {
-    traffic_.elements += data.count();
-    traffic_.bytes += static_cast<std::int64_t>(data.bytes());
+    (nearby_ ? traffic_.nearby_elements : traffic_.elements) += data.count();
+    (nearby_ ? traffic_.nearby_bytes : traffic_.bytes) +=
+        static_cast<std::int64_t>(data.bytes());
     return std::make_unique<Done>();
   }
 
   int rank_;
   int size_;
   Traffic& traffic_;
+  bool nearby_;  ///< split_neighbours() made it
 };
 
 }  // namespace

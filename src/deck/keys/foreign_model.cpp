@@ -76,17 +76,7 @@ const ForeignKey kOtherModelsSettings[] = {
     {"head_size", "integer", "null", "width of rwkv's heads"},
     {"ffn_dim", "integer", "null", "width of rwkv's MLP"},
 };
-const ForeignKey kP[] = {
-    {"use_mup", "true or false", "false", "scale learning rates and initial weights by width"},
-    {"coord_check", "true or false", "false", "check µP's coordinates"},
-    {"save_base_shapes", "true or false", "false", "save the base model's shapes"},
-};
 const ForeignKey kPSettings[] = {
-    {"base_shapes_file", "text", "null", "file of the base model's shapes"},
-    {"mup_init_scale", "number", "1.0", "scale of initial weights"},
-    {"mup_attn_temp", "number", "1.0", "temperature of attention"},
-    {"mup_output_temp", "number", "1.0", "temperature of the output"},
-    {"mup_embedding_mult", "number", "1.0", "factor of the embedding"},
     {"mup_rp_embedding_mult", "number", "1.0", "factor of relative positions"},
     {"mup_width_scale", "integer", "2", "width of the second base model"},
 };
@@ -170,9 +160,9 @@ const ForeignKeys kModelForeign[] = {
      "settings of features that are off", kMixtureOfExpertsSettings, Shown::changed},
     {"Other models", Origin::neox, "", Standing::no_meaning,
      "for models that another key chooses", kOtherModelsSettings, Shown::changed},
-    {"µP", Origin::neox, "", Standing::not_available, "µP isn't available", kP},
-    {"µP", Origin::neox, "", Standing::no_meaning, "settings of features that are off",
-     kPSettings, Shown::changed},
+    {"muP", Origin::neox, "", Standing::no_meaning,
+     "there are no relative positions, and the growing widths are known by name", kPSettings,
+     Shown::changed},
     {"Objectives", Origin::neox, "", Standing::not_available,
      "training here predicts the next token of plain token files (data_path)", kObjectives},
     {"Objectives", Origin::neox, "", Standing::no_meaning, "settings of features that are off",

@@ -78,7 +78,6 @@ const ForeignKey kZeroCompression[] = {
     {"zeropp_loco_param", "dictionary", "null", "error feedback of quantized gradients"},
 };
 const ForeignKey kZeroGroups[] = {
-    {"zero_hpz_partition_size", "integer", "1", "ranks of a second set of shards"},
     {"mics_shard_size", "integer", "-1", "ranks of a set of shards"},
 };
 const ForeignKey kZeroGroupsSettings[] = {

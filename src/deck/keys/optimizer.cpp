@@ -8,7 +8,7 @@ namespace trireme::deck {
 namespace {
 
 /// GPT-NeoX's and DeepSpeed's optimizers that the table doesn't have.
-constexpr std::string_view kOtherOptimizers[] = {"ZeroOneAdam", "OneBitLamb"};
+constexpr std::string_view kOtherOptimizers[] = {"ZeroOneAdam"};
 
 /// "use AdamW or SGD".
 std::string refusal_of_others() {
@@ -117,13 +117,32 @@ const Key kOptimizerKeys[] = {
      [](D d) -> Field { return &d.deck.optimizer.initial_accumulator_value; },
      "where Adagrad's sum of squares begins", kNotNegative, Need::usual, Origin::deepspeed},
     {"optimizer.params.max_coeff", "", [](D d) -> Field { return &d.deck.optimizer.max_coeff; },
-     "largest trust ratio of Lamb", kPositive, Need::usual, Origin::deepspeed},
+     "largest trust ratio of Lamb, and of OneBitLamb's first phase", kPositive, Need::usual,
+     Origin::deepspeed},
     {"optimizer.params.min_coeff", "", [](D d) -> Field { return &d.deck.optimizer.min_coeff; },
-     "least trust ratio of Lamb", kNotNegative, Need::usual, Origin::deepspeed},
+     "least trust ratio of Lamb, and of OneBitLamb's first phase", kNotNegative, Need::usual,
+     Origin::deepspeed},
     {"optimizer.params.freeze_step", "",
      [](D d) -> Field { return &d.deck.optimizer.freeze_step; },
-     "OneBitAdam freezes the variance after so many updates, and averages signs from there on",
+     "OneBitAdam and OneBitLamb freeze the variance after so many updates, and average signs "
+     "from there on",
      kFromOne, Need::usual, Origin::deepspeed},
+    {"optimizer.params.coeff_beta", "",
+     [](D d) -> Field { return &d.deck.optimizer.coeff_beta; },
+     "share of OneBitLamb's average trust ratio that an update keeps", kFraction, Need::usual,
+     Origin::deepspeed},
+    {"optimizer.params.factor_max", "",
+     [](D d) -> Field { return &d.deck.optimizer.factor_max; },
+     "largest factor on OneBitLamb's frozen trust ratio", kPositive, Need::usual,
+     Origin::deepspeed},
+    {"optimizer.params.factor_min", "",
+     [](D d) -> Field { return &d.deck.optimizer.factor_min; },
+     "least factor on OneBitLamb's frozen trust ratio", kNotNegative, Need::usual,
+     Origin::deepspeed},
+    {"optimizer.params.factor_threshold", "",
+     [](D d) -> Field { return &d.deck.optimizer.factor_threshold; },
+     "largest relative change of this factor in one update", kNotNegative, Need::usual,
+     Origin::deepspeed},
     {"optimizer.params.eps2", "", [](D d) -> Field { return &d.deck.optimizer.epsilon2; },
      "Adafactor's least size of a parameter; PyTorch's eps is the pair [eps, eps2]", kPositive,
      Need::usual, Origin::trireme},

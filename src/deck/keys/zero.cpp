@@ -40,6 +40,11 @@ const Key kZeroKeys[] = {
      [](D d) -> Field { return &d.deck.zero.stage3_max_live_parameters; },
      "most elements that stage 3 keeps gathered at a time", kNotNegative, Need::usual,
      Origin::deepspeed},
+    {"zero_optimization.zero_hpz_partition_size", "",
+     [](D d) -> Field { return &d.deck.zero.hpz_partition_size; },
+     "stage 3: neighbours along dp that keep a second copy of the weights, which most gathers "
+     "read; 1: there is none",
+     kFromOne, Need::usual, Origin::deepspeed},
     {"zero_optimization.sub_group_size", "",
      [](D d) -> Field { return &d.deck.zero.sub_group_size; },
      "most elements in one update; 0: no limit", kNotNegative, Need::usual, Origin::deepspeed},

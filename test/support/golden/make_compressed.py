@@ -16,6 +16,10 @@
 # No gradient of a key's bias is more than rounding, whose signs would decide the scales. The
 # biases of queries, keys and values, which are one parameter, are therefore frozen.
 #
+# 1-bit LAMB's momenta are averaged one by one, as Trireme does. DeepSpeed averages them as one
+# array with one scale, and multiplies each by a coefficient to that end. The coefficient
+# cancels out where each momentum has a scale of its own.
+#
 # DeepSpeed's first step() sets buffers up and updates nothing, but counts. Its freeze_step is
 # therefore one more than Trireme's.
 import os
@@ -36,7 +40,13 @@ RANKS = 2
 CLIP = 1.0
 FROZEN = "query_key_value.bias"
 COMMON = dict(lr=1e-3, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.1)
-OPTIMIZERS = {"one_bit_adam": dict(type="OneBitAdam", freeze_step=4, **COMMON)}
+OPTIMIZERS = {
+    "one_bit_adam": dict(type="OneBitAdam", freeze_step=4, **COMMON),
+    "one_bit_lamb": dict(
+        COMMON, type="OneBitLamb", freeze_step=4, lr=5e-3, max_coeff=2.0, min_coeff=0.1,
+        coeff_beta=0.8, factor_max=3.0, factor_min=0.6, factor_threshold=0.07,
+    ),
+}  # fmt: skip
 
 
 class NumpyPacker:
@@ -70,6 +80,24 @@ def run_on_cpus():
     )
 
 
+class EachAlone:
+    """Averages each parameter's part of a fused momentum by itself, with errors of its own."""
+
+    def __init__(self, backend, counts):
+        self.backend, self.size = backend, backend.size
+        self.counts = counts
+        self.errors = [(torch.zeros(n), torch.zeros(n // backend.size)) for n in counts]
+
+    def compressed_allreduce(self, fused, worker_error, server_error, local_rank):
+        at = 0
+        for count, errors in zip(self.counts, self.errors, strict=True):
+            part = fused.data[at : at + count]
+            mean = self.backend.compressed_allreduce(part.clone(), *errors, local_rank)
+            part.copy_(mean.reshape(count))
+            at += count
+        return fused
+
+
 def make(named, s):
     groups = [
         dict(params=[p for _, p in named if p.ndim > 1], weight_decay=s["weight_decay"]),
@@ -84,8 +112,16 @@ def make(named, s):
         comm_backend_name="compressed",
     )
     from deepspeed.runtime.fp16.onebit.adam import OnebitAdam
+    from deepspeed.runtime.fp16.onebit.lamb import OnebitLamb
 
-    opt = OnebitAdam(groups, freeze_step=s["freeze_step"] + 1, **common)
+    if s["type"] == "OneBitAdam":
+        return engine, OnebitAdam(groups, freeze_step=s["freeze_step"] + 1, **common)
+    keys = "max_coeff min_coeff coeff_beta factor_max factor_min factor_threshold".split()
+    opt = OnebitLamb(
+        groups, freeze_step=s["freeze_step"] + 1, **{k: s[k] for k in keys}, **common
+    )
+    counts = [p.numel() for g in groups for p in g["params"]]
+    opt.comm_backend_handle = EachAlone(opt.comm_backend_handle, counts)
     return engine, opt
 
 
