@@ -70,6 +70,11 @@ void warn_of_other_tasks(Deck& deck) {
     deck.warnings.push_back(
         fmt::format("{} has an effect with task: {} only", key, name_of_task(task)));
   }
+  if (model.bidirectional_attention && model.task == Task::language_model) {
+    deck.warnings.emplace_back(
+        "bidirectional_attention: true sees the next token, which task: language_model "
+        "predicts; task: masked_language_model hides tokens");
+  }
 }
 
 }  // namespace trireme::deck
