@@ -109,14 +109,10 @@ const Key kMeshKeys[] = {
      {.low = 0, .high = 4096},
      Need::usual,
      Origin::trireme},
-    {"comm_timeout",
-     "",
-     [](D d) -> Field { return &d.deck.comm_timeout; },
+    {"comm_timeout", "", [](D d) -> Field { return &d.deck.comm_timeout; },
      "seconds that a rank may wait for other ranks before the run ends and says who did not "
      "come; 0: no limit",
-     kNotNegative,
-     Need::usual,
-     Origin::trireme},
+     kNotNegative, Need::usual, Origin::trireme},
 };
 
 }  // namespace
