@@ -38,7 +38,7 @@ ModelConfig classifier_config(bool bert) {
     c.classifier_pooler = true;
   } else {
     c.pos_emb = PositionEmbedding::rotary;
-    c.rotary_pct = 0.5;
+    c.rotary_pct = 1;
     c.gpt_j_residual = true;
   }
   return c;

@@ -171,7 +171,7 @@ class Refused(Classifier):
             "num_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "seq_length": 8,
             "train_micro_batch_size_per_gpu": 1, "train_iters": 1, "lr": 1e-3,
             "data_path": str(self.images)})
-        self.assert_refused("these are images with classes, but the model predicts tokens",
+        self.assert_refused("these are images with classes, but the model reads tokens",
                             "train", text)
         bad = self.folder / "bad.h5"
         for words, labels in (("a class for each is expected", np.zeros(3, "i4")),
@@ -191,8 +191,8 @@ class Refused(Classifier):
         run = self.folder / "run"
         self.train("run")
         self.assert_refused("this model classifies images", "generate", run, "--prompt", "x")
-        self.assert_refused("a perceptron has no model_type", "convert", run,
-                            self.folder / "out")
+        self.assert_refused("a classifier is not written as a model of Hugging Face", "convert",
+                            run, self.folder / "out")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def gpt_neox():
         intermediate_size=48, max_position_embeddings=16, num_labels=CLASSES, pad_token_id=PAD,
         attention_dropout=0.0, hidden_dropout=0.0, classifier_dropout=0.0,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0,
-                         "partial_rotary_factor": 0.5})
+                         "partial_rotary_factor": 1.0})
     config._attn_implementation = "eager"
     model = GPTNeoXForSequenceClassification(config)
     model.score = torch.nn.Linear(24, CLASSES)
