@@ -146,7 +146,8 @@ class Lease:
         steps = 4 if self.rehearsal else 100
         shape = TINY if self.rehearsal else SMALL
         runs = {"fp32": ["precision=fp32"], "bf16": ["precision=bfloat16"],
-                "again": ["precision=fp32", f"load={self.logs / 'fp32'}", f"iteration={steps // 2}"]}
+                "again": ["precision=fp32", f"load={self.logs / 'fp32'}",
+                          f"iteration={steps // 2}"]}
         for name, settings in runs.items():
             values = ["device=cuda", "train_batch_size=null", "gradient_accumulation_steps=1",
                       *shape, f"data_path={tokens}", "vocab_file=null", f"train_iters={steps}",
@@ -290,7 +291,8 @@ def about(lease):
     if lease.rehearsal:
         yield "a rehearsal on the emulated GPU"
         return
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total",
+             "--format=csv,noheader"]
     yield f"GPU: {check.output(query) or 'unknown'}"
     version = check.output(list(map(str, lease.command(1, "trireme", "--version"))))
     yield f"program: {', '.join(version.splitlines()) or 'unknown'}"

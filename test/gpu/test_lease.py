@@ -29,8 +29,8 @@ class Visit(test_gpu.Folder):
         return made
 
     def run_groups(self, groups, *arguments):
-        words = ["--programs", str(self.folder), "--report", str(self.folder / "out"), *arguments]
-        options = lease.parse(words)
+        out = str(self.folder / "out")
+        options = lease.parse(["--programs", str(self.folder), "--report", out, *arguments])
         with mock.patch.object(lease.Lease, "steps", return_value=groups):
             code, told = test_gpu.quietly(lease.run_all, options)
         report = json.loads((self.folder / "out/lease.json").read_text(encoding="utf-8"))
@@ -68,7 +68,8 @@ class Visit(test_gpu.Folder):
         options = lease.parse(["--programs", str(self.folder)])
         steps = [s for _, _, group in lease.Lease(options).steps() for s in group]
         self.assertEqual(len({s.name for s in steps}), len(steps))
-        rows = re.findall(r"^\| ([^|]+) \|", lease.TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+        table = lease.TABLE.read_text(encoding="utf-8")
+        rows = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
         for step in steps:
             self.assertTrue(not step.row or any(r.startswith(step.row) for r in rows), step.row)
 
@@ -84,9 +85,10 @@ class Visit(test_gpu.Folder):
         report.write_text(json.dumps({**content, "steps": steps}), encoding="utf-8")
         with mock.patch.object(lease, "TABLE", table):
             lease.fill(report)
+        where = "NVIDIA H200, 2026-11-30, `test/gpu/lease.py`"
         self.assertEqual(table.read_text(encoding="utf-8").splitlines()[1:], [
-            "| GEMMs by X | NVIDIA H200, 2026-11-30, `test/gpu/lease.py`: 1 steps passed | yes |",
-            "| speed | NVIDIA H200, 2026-11-30, `test/gpu/lease.py`: failed: c | – |",
+            f"| GEMMs by X | {where}: 1 steps passed | yes |",
+            f"| speed | {where}: failed: c | – |",
             "| other | never | – |"])
         content["about"] = ["- a rehearsal on the emulated GPU"]
         report.write_text(json.dumps({**content, "steps": steps}), encoding="utf-8")
