@@ -101,11 +101,11 @@ const std::array<Json, kParityModels + kPartModels> kModelsOfParity{
     Json::parse(R"({"hidden_size": 32, "pos_emb": "learned", "no_weight_tying": false,
       "use_mup": true, "mup_base": {"hidden_size": 16, "mlp_width": 24},
       "mup_attn_temp": 0.5, "mup_output_temp": 0.7, "mup_embedding_mult": 3,
-      "mup_init_scale": 1.5})"),
+      "mup_init_scale": 1.5, "lr": 4e-3})"),
     Json::parse(R"({"hidden_size": 32, "pos_emb": "rotary", "no_weight_tying": true,
       "use_mup": true, "mup_base": {"hidden_size": 8, "num_attention_heads": 2},
       "use_bias_in_output": true, "output_logit_softcap": 6,
-      "optimizer": {"type": "SGD", "params": {"momentum": 0.9}}, "lr": 0.01})")};
+      "optimizer": {"type": "SGD", "params": {"momentum": 0.9}}, "lr": 0.02})")};
 
 const Json kDropout{{"hidden_dropout", 0.1}, {"attention_dropout", 0.1}};
 
