@@ -88,7 +88,7 @@ void measure(const CoordinateSetup& setup, const Deck& deck, std::vector<Coordin
   Trainer trainer(setup.ex, deck, setup.mesh, clock);
   recorder.use_parts(trainer.parts());
   trainer.add_observer(recorder);
-  const SyntheticSamples data(deck.model.vocab_size, deck.model.sample_inputs(), deck.seed);
+  const SyntheticSamples data(deck.model.vocab_size, deck.model.seq_length, deck.seed);
   const auto tokens = trainer.layout().needs_tokens()
                           ? read_samples(data, trainer.layout().runs(0))
                           : std::vector<std::int32_t>();
@@ -148,6 +148,8 @@ Deck coordinate_deck(const Deck& deck, std::int64_t times, bool mup) {
 }
 
 std::vector<CoordinateRow> measure_coordinates(const CoordinateSetup& setup) {
+  TRM_REQUIRE(setup.deck.model.task == Task::language_model,
+              "coord_check: true measures language models: leave out task");
   std::vector<CoordinateRow> rows;
   for (const bool mup : {true, false}) {
     for (const std::int64_t times : setup.widths) {
