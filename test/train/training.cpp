@@ -41,7 +41,8 @@ class Tokens : public SampleSource {
       to[i] = static_cast<std::int32_t>(token);
     }
     if (model_.task == Task::sequence_classification) {
-      to.back() = static_cast<std::int32_t>(to.back() % model_.num_labels);
+      const auto number = static_cast<std::int64_t>(to.back());
+      to.back() = k % 8 == 0 ? static_cast<std::int32_t>(number % model_.num_labels) : 0;
       for (std::size_t i = to.size() - 2; i > 0 && i % 7 != k % 7; --i) {
         to[i] = uncounted(to[i]);  // texts end early
       }
