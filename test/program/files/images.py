@@ -6,6 +6,7 @@ refused.
   images.py [CLASS | CLASS.test_NAME]...
 
 """
+import base64
 import gzip
 import struct
 import sys
@@ -21,6 +22,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import program  # noqa: E402
 
 RANDOM = np.random.default_rng(5)
+JPEG = {
+    "colour":
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYG"
+        "BwkIBgcJBwYGCAsICQoKCgoKBggLDAsKDAkKCgr/2wBDAQICAgICAgUDAwUKBwYHCgoKCgoKCgoKCgoK"
+        "CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgr/wAARCAAIAAgDAREAAhEBAxEB/8QA"
+        "FAABAAAAAAAAAAAAAAAAAAAACP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/xAAVAQEBAAAAAAAAAAAAAAAA"
+        "AAAGCf/EABQRAQAAAAAAAAAAAAAAAAAAAAD/2gAMAwEAAhEDEQA/ACeDqmP/2Q==",
+    "gray":
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYG"
+        "BwkIBgcJBwYGCAsICQoKCgoKBggLDAsKDAkKCgr/wAALCAAIAAgBAREA/8QAFAABAAAAAAAAAAAAAAAA"
+        "AAAACP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AM7//2Q==",
+}
 
 
 def idx(array):
@@ -111,6 +124,21 @@ class Images(unittest.TestCase):
         self.refused("all images of a file have one shape", self.folder / "pictures")
         (self.folder / "pictures" / "dog" / "9.png").write_bytes(b"\x89PNG\r\n\x1a\nx")
         self.refused("cannot decode this PNG file", self.folder / "pictures")
+
+    def test_jpeg(self):
+        """Pictures of 8 × 8 pixels, each of one colour, written by Pillow."""
+        for name, text in JPEG.items():
+            (self.folder / name / "one").mkdir(parents=True)
+            (self.folder / name / "one" / "0.jpg").write_bytes(base64.b64decode(text))
+        images, labels, _, _ = self.prepare(self.folder / "colour")
+        self.assertEqual((images.shape, list(labels)), ((1, 8, 8, 3), [0]))
+        np.testing.assert_allclose(images, np.broadcast_to([200, 30, 60], images.shape), atol=2)
+        images, _, _, _ = self.prepare(self.folder / "gray")
+        self.assertEqual(images.shape, (1, 8, 8))
+        np.testing.assert_allclose(images, np.full(images.shape, 90), atol=1)
+        cut = self.folder / "gray" / "one" / "0.jpg"
+        cut.write_bytes(cut.read_bytes()[:60])
+        self.refused("cannot decode this JPEG file", self.folder / "gray")
 
     def test_refused(self):
         images = self.file("images", idx(self.images))
