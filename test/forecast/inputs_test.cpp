@@ -44,7 +44,8 @@ const std::vector<Input> kInputs{{"gcide", 2, 0},
                                  {"gpt-1t", 3072, 0},
                                  // The counts of PyTorch's nn.Linear layers of these widths.
                                  {"linear-ddp", 4, 7'850},
-                                 {"mlp-pipeline", 3, 535'818}};
+                                 {"mlp-pipeline", 3, 535'818},
+                                 {"bert-classify", 2, 0}};
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 
@@ -66,6 +67,7 @@ BOOST_AUTO_TEST_CASE(every_deck_plans_and_fits) {
     const std::string path = TRIREME_TEST_DIR "/../inputs/" + input.name + ".yml";
     std::vector<std::string> overrides;
     if (input.name == "gcide" || input.name == "gpt2-124m") overrides = {"vocab_size=257"};
+    if (input.name == "bert-classify") overrides = {"vocab_size=4096", "num_labels=5"};
     Deck deck = read_deck({path}, overrides);
     for (const std::string& w : deck.warnings) BOOST_ERROR(path << ": " << w);
     resolve(deck, input.ranks);
