@@ -52,6 +52,8 @@ class Trireme(CMakePackage, CudaPackage):
     depends_on("simdjson@3:")
     depends_on("libarchive@3.4:")
     depends_on("zlib-api")
+    depends_on("libpng@1.6:")
+    depends_on("libjpeg-turbo@2:")
     depends_on("liburing@2.2:", when="platform=linux")
     depends_on("xxhash@0.8:")
     depends_on("eigen@3.4:3")

@@ -44,7 +44,9 @@ LIBRARIES = {
     "libutf8proc-dev": ("utf8proc", "utf8proc"),
     "libarchive-dev": ("libarchive", "libarchive"),
     "zlib1g-dev": ("zlib-api", "zlib"),
-    "liburing-dev": ("liburing", None),  # optional
+    "libpng-dev": ("libpng", None),  # optional, and so are the next two
+    "libjpeg62-turbo-dev": ("libjpeg-turbo", None),
+    "liburing-dev": ("liburing", None),
 }
 
 

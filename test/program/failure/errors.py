@@ -221,7 +221,9 @@ def command_cases():
     yield command("bench_no_deck", ["bench"], ["DECK"])
     no_steps = ["bench", "{}/deck.yml", "--steps", "0"]
     yield command("steps", no_steps, ["--steps", "bench --help"])
-    yield command("prepare_nothing", ["prepare"], ["--input", "prepare --help"])
+    yield command("prepare_nothing", ["prepare"], ["--output", "prepare --help"])
+    yield command("prepare_no_source", ["prepare", "--output", "{}/no.h5"],
+                  ["--input", "--images"])
 
 
 def prepare_cases():
