@@ -67,8 +67,12 @@ BOOST_AUTO_TEST_CASE(every_deck_plans_and_fits) {
     const std::string path = TRIREME_TEST_DIR "/../inputs/" + input.name + ".yml";
     std::vector<std::string> overrides;
     if (input.name == "gcide" || input.name == "gpt2-124m") overrides = {"vocab_size=257"};
-    if (input.name == "bert-classify") overrides = {"vocab_size=4096", "num_labels=5"};
-    Deck deck = read_deck({path}, overrides);
+    std::vector<std::string> decks{path};
+    if (input.name == "bert-classify") {
+      overrides = {"vocab_size=4096", "num_labels=5"};
+      decks.emplace_back(TRIREME_TEST_DIR "/../inputs/deepspeed_config.json");
+    }
+    Deck deck = read_deck(decks, overrides);
     for (const std::string& w : deck.warnings) BOOST_ERROR(path << ": " << w);
     resolve(deck, input.ranks);
     if (input.parameters > 0) {

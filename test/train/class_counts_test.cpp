@@ -8,6 +8,8 @@
 
 using namespace trireme;
 
+BOOST_AUTO_TEST_SUITE(class_counts)
+
 BOOST_AUTO_TEST_CASE(scores_of_three_classes) {
   ClassCounts counts(3);
   const auto add = [&](std::array<float, 3> logits, std::int32_t target) {
@@ -40,3 +42,5 @@ BOOST_AUTO_TEST_CASE(many_classes_have_no_matrix) {
   BOOST_TEST(counts.scores().accuracy == 1);
   BOOST_TEST(counts.scores().confusion.empty());
 }
+
+BOOST_AUTO_TEST_SUITE_END()

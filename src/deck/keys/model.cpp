@@ -328,7 +328,7 @@ const Key kModelKeys[] = {
      "standard deviation of the methods normal and scaled_normal", kNotNegative, Need::usual,
      Origin::megatron},
     {"use_mup", "", [](D d) -> Field { return &d.deck.model.mup.enabled; },
-     "scale initial weights and learning rates by the widths over those of a base model"},
+     "muP: initial weights and updates scale with the widths over those of a base model"},
     {"base_shapes_file",
      "",
      [](D d) -> Field { return &d.deck.base_shapes_file; },

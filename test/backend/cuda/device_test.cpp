@@ -272,12 +272,14 @@ BOOST_AUTO_TEST_CASE(trimming_leaves_arenas_alone) {
 
 BOOST_AUTO_TEST_CASE(what_cuda_reads_when_it_starts_is_set_where_the_user_has_not) {
   const Setting own("CUDA_DEVICE_MAX_CONNECTIONS", "9");
-  unsetenv("CUDA_MODULE_LOADING");
-  const auto device = make_cuda_device(0);
-  BOOST_TEST(std::string(std::getenv("CUDA_DEVICE_MAX_CONNECTIONS")) == "9");
-  const char* const loading = std::getenv("CUDA_MODULE_LOADING");
-  BOOST_REQUIRE(loading != nullptr);
-  BOOST_TEST(std::string(loading) == "EAGER");
+  for (const bool several : {false, true}) {
+    unsetenv("CUDA_MODULE_LOADING");
+    set_cuda_environment(several);
+    BOOST_TEST(std::string(std::getenv("CUDA_DEVICE_MAX_CONNECTIONS")) == "9");
+    const char* const loading = std::getenv("CUDA_MODULE_LOADING");
+    BOOST_REQUIRE(loading != nullptr);
+    BOOST_TEST(std::string(loading) == (several ? "EAGER" : "LAZY"));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(other_threads_may_record_and_copy) {

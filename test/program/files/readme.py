@@ -139,7 +139,8 @@ class Readme(unittest.TestCase):
         # Files that `make run` leaves, which later commands read.
         run = "mpirun -np 2 build/trireme train inputs/gcide.yml"
         self.run_line(f"{run} --set checkpoint_factor=2")
-        seen, here = set(), 0
+        self.run_line("mpirun -np 3 build/trireme train inputs/mlp-pipeline.yml")
+        seen, here = {"mpirun -np 3 build/trireme train inputs/mlp-pipeline.yml"}, 0
         for readme in READMES:
             for line in commands((program.SOURCE / readme).read_text(encoding="utf-8")):
                 if line in seen:
