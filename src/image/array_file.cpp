@@ -67,6 +67,7 @@ void widen(const std::uint8_t* from, std::size_t count, std::vector<std::int64_t
   for (std::size_t i = 0; i < count; ++i) {
     T value;
     std::memcpy(&value, from + i * sizeof(T), sizeof(T));
+    // NOLINTNEXTLINE(bugprone-signed-char-misuse): a number, not a character
     to[i] = static_cast<std::int64_t>(value);
   }
 }
