@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What inputs/bert-classify.yml is compared with, on the same split: the most frequent class, and
+"""The comparison for inputs/bert-classify.yml on the same split: the most frequent class, and
 scikit-learn's TF-IDF with logistic regression. Needs scikit-learn (tried with 1.9).
 
   classify_baseline.py [TEXTS.jsonl]    # by default data/gcide.jsonl, of inputs/gcide_labels.py
