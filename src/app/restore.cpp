@@ -74,7 +74,7 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
     log::info("finetune the weights of {}", folder);
     report_adapters(deck, *reader);
     report_classifier(deck, *reader);
-    return RunPosition{.tokenizer = tokenizer};
+    return RunPosition{.tokenizer = tokenizer, .began = {deck.load, true}};
   }
   trainer.restore_loss_scale({state.loss_scale, state.clean_steps, state.hysteresis});
   log::info("resume   {} at iteration {}{}{}", folder, state.iteration,
@@ -84,7 +84,11 @@ std::optional<RunPosition> load(const Deck& deck, LoadSource& source, Communicat
                  .samples = state.samples_consumed,
                  .checkpoint = folder,
                  .tokenizer = tokenizer};
-  if (world.rank() == 0) at.changes = changes_since(state, deck_of(*reader), deck);
+  if (world.rank() == 0) {
+    at.changes = changes_since(state, deck_of(*reader), deck);
+    at.began = is_within(folder, deck.save) ? beginning_of(*reader)
+                                            : RunBeginning{deck.load, deck.finetune};
+  }
   if (!at.changes.empty()) {
     log::info("         since {}: {}", checkpoint_name(state.iteration), at.changes);
   }
@@ -105,7 +109,7 @@ RunPosition load_model(const Deck& deck, const std::string& folder, Communicator
   log::info("finetune the {} model in {}", source->model_type(), folder);
   report_adapters(deck, *source);
   report_classifier(deck, *source);
-  return {};
+  return {.began = {deck.load, deck.finetune}};
 }
 
 }  // namespace
@@ -121,7 +125,7 @@ RunPosition restore(const Deck& deck, LoadSource& source, Communicator& world,
     const std::string folder = world.broadcast_text(found, 0);
     if (folder.empty()) {
       if (!deck.load.empty()) log::info("resume   no checkpoint in {} yet", deck.load);
-      return {};
+      return {.began = {deck.load, deck.finetune}};
     }
     if (huggingface::is_model_folder(folder)) return load_model(deck, folder, world, trainer);
     if (const auto loaded = load(deck, source, world, trainer, folder, began_earlier)) {

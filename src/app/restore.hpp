@@ -19,6 +19,7 @@ struct RunPosition {
   std::string checkpoint = {};   ///< source of the state; empty: the run begins
   std::string changes = {};      ///< rank 0: see changes_since()
   KeptTokenizer tokenizer = {};  ///< the checkpoint's
+  RunBeginning began = {};       ///< rank 0: this start's, or that of the run that goes on
 };
 
 /// Loads the best checkpoint that can be read to its end and whose values are finite. Logs its

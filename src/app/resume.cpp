@@ -165,19 +165,20 @@ void warn_of_other_data(const std::string& checkpoint, const std::string& data_t
   }
 }
 
-std::string beginning(const Deck& deck) {
-  return fmt::format("{}{}", deck.load.empty() ? "no load" : "load: " + deck.load,
-                     deck.finetune ? " and finetune: true" : "");
+std::string text_of(const RunBeginning& began) {
+  return fmt::format("{}{}", began.load.empty() ? "no load" : "load: " + began.load,
+                     began.finetune ? " and finetune: true" : "");
 }
 
 /// Requires that the checkpoints in `save` come from a run that began as this deck's run does.
 /// With key overwrite, returns instead whether they do.
 bool require_same_beginning(const std::vector<std::string>& kept, const Deck& deck) {
   std::vector<std::string> reasons;
+  const RunBeginning now{deck.load, deck.finetune};
   for (const std::string& checkpoint : kept) {
-    Deck then;
+    RunBeginning then;
     try {
-      then = deck_of(CheckpointReader(checkpoint));
+      then = beginning_of(CheckpointReader(checkpoint));
     } catch (const Error& e) {
       reasons.emplace_back(e.what());
       continue;
@@ -191,7 +192,7 @@ bool require_same_beginning(const std::vector<std::string>& kept, const Deck& de
         "with {}. Name another save, set load: {}{} to resume that run, or set overwrite: "
         "true, "
         "which moves that run's files aside",
-        deck.save, checkpoint, beginning(then), beginning(deck), deck.save,
+        deck.save, checkpoint, text_of(then), text_of(now), deck.save,
         deck.finetune ? " without finetune" : "");
     return same;
   }
@@ -204,6 +205,12 @@ bool require_same_beginning(const std::vector<std::string>& kept, const Deck& de
 }
 
 }  // namespace
+
+RunBeginning beginning_of(const CheckpointReader& reader) {
+  if (reader.state().began) return *reader.state().began;
+  const Deck deck = deck_of(reader);
+  return {.load = deck.load, .finetune = deck.finetune};
+}
 
 Deck deck_of(const CheckpointReader& reader) {
   try {

@@ -12,11 +12,13 @@
 
 namespace trireme {
 
-class CheckpointReader;
-
-/// The deck that the checkpoint was made with, in today's words. Throws Error if this version
-/// cannot read the deck.
+/// The deck that the checkpoint was made with, resolved. Throws Error if this version can't
+/// read it.
 [[nodiscard]] Deck deck_of(const CheckpointReader& reader);
+
+/// How the checkpoint's run began. A checkpoint of an earlier version knows its last start
+/// alone. Throws Error if this version can't read its deck.
+[[nodiscard]] RunBeginning beginning_of(const CheckpointReader& reader);
 
 /// Whether `path` is `folder` or inside it, as the file system sees them: links are followed.
 [[nodiscard]] bool is_within(const std::string& path, const std::string& folder);
@@ -55,10 +57,6 @@ class LoadSource {
   std::vector<std::string> refused_;  ///< reasons for refusing checkpoints
   std::string checked_;               ///< the last checkpoint compared with the deck
 };
-
-/// The deck that the checkpoint was made with, resolved. Throws Error if this version can't
-/// read it.
-[[nodiscard]] Deck deck_of(const CheckpointReader& reader);
 
 /// Checks that a run of this deck can resume from the checkpoint. With
 /// use_checkpoint_lr_scheduler, takes the checkpoint's schedule into `deck`. Takes the

@@ -32,7 +32,7 @@ constexpr int kMostVanished = 3;        // saves in a row, before the run gives 
 
 RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& trainer,
                    std::int64_t iteration, std::int64_t samples, const std::string& data,
-                   const KeptTokenizer& tokenizer) {
+                   const KeptTokenizer& tokenizer, const RunBeginning& began) {
   const LossScaleState scale = trainer.loss_scale();
   return {.iteration = iteration,
           .samples_consumed = samples,
@@ -43,6 +43,7 @@ RunState run_state(const Deck& deck, const MeshShape& mesh, const Trainer& train
           .hysteresis = scale.hysteresis,
           .deck = to_yaml(deck),
           .data = data,
+          .began = began,
           .tokenizer_kind = tokenizer.kind,
           .tokenizer_definition = tokenizer.definition,
           .version = kVersion,

@@ -16,11 +16,11 @@
 namespace trireme {
 
 /// The state of a run after `iteration` iterations and `samples` samples of `data`. Rank 0
-/// knows `data` and `tokenizer`.
+/// knows `data`, `tokenizer` and how the run `began`.
 [[nodiscard]] RunState run_state(const Deck& deck, const MeshShape& mesh,
                                  const Trainer& trainer, std::int64_t iteration,
                                  std::int64_t samples, const std::string& data,
-                                 const KeptTokenizer& tokenizer);
+                                 const KeptTokenizer& tokenizer, const RunBeginning& began);
 
 class Saves {
  public:

@@ -269,7 +269,7 @@ class TrainRun {
     const bool gone = world_.rank() == 0 && start_files_are_gone(deck_);
     if (gone) write_start_files(deck_, environment_text(ranks_));
     saves_->start(trainer_, run_state(deck_, mesh_.shape, trainer_, iteration_, samples_,
-                                      known_.data, known_.tokenizer));
+                                      known_.data, known_.tokenizer, begin_.began));
     last_state_ = iteration_;
   }
 

@@ -42,6 +42,10 @@ void save_state(h5::File& file, const RunState& state) {
   file.set_attribute("loss_scale_hysteresis", state.hysteresis);
   file.set_attribute("deck", state.deck);
   if (!state.data.empty()) file.set_attribute("data", state.data);
+  if (state.began) {
+    if (!state.began->load.empty()) file.set_attribute("began_load", state.began->load);
+    file.set_attribute("began_finetune", std::int64_t{state.began->finetune});
+  }
   file.set_attribute("version", state.version);
   file.set_attribute("mesh", state.mesh);
 }
@@ -192,6 +196,10 @@ RunState load_state(const h5::File& file) {
   }
   state.deck = file.text("deck");
   if (file.has_attribute("data")) state.data = file.text("data");
+  if (file.has_attribute("began_finetune")) {
+    state.began = {.load = file.has_attribute("began_load") ? file.text("began_load") : "",
+                   .finetune = file.integer("began_finetune") != 0};
+  }
   load_tokenizer(file, state);
   state.version = file.text("version");
   state.mesh = file.text("mesh");

@@ -3,9 +3,17 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace trireme {
+
+/// What a run's first start loaded; its resumes keep it.
+struct RunBeginning {
+  std::string load{};     ///< key load, or empty
+  bool finetune = false;  ///< key finetune
+  friend bool operator==(const RunBeginning&, const RunBeginning&) = default;
+};
 
 struct RunState {
   static constexpr std::int64_t kFormat = 3;  ///< the format version that is written
@@ -20,6 +28,7 @@ struct RunState {
   std::int64_t hysteresis = -1;
   std::string deck;    ///< resolved, YAML
   std::string data{};  ///< what the data files hold; empty in checkpoints of earlier versions
+  std::optional<RunBeginning> began{};  ///< not in checkpoints of earlier versions
   /// The run's tokenizer, for make_tokenizer(); both empty where it is not known.
   std::string tokenizer_kind{};
   std::string tokenizer_definition{};

@@ -72,6 +72,16 @@ class Loading(Runs):
                 self.go_on(f"{name}_whole", **keys)
                 self.assert_same_run(run, self.folder / f"{name}_whole")
 
+    def test_a_resume_keeps_the_beginning(self):
+        """A run that was once resumed with `load: save` still goes on by its first command."""
+        run = self.folder / "kept"
+        self.go_on("kept", train_iters=5)
+        self.go_on("kept", load=str(run), train_iters=6)
+        _, out = self.go_on("kept", train_iters=7)
+        self.assertIn(f"at iteration 6 (this run began with load: {self.base})\n", out)
+        _, out = self.go_on("kept", 1, load=str(self.folder / "fresh"), train_iters=8)
+        self.assertIn(f"a run that began with load: {self.base}, but", out)
+
     def test_a_run_of_another_beginning(self):
         """Its checkpoints are not overwritten."""
         self.go_on("other", train_iters=5)
