@@ -75,6 +75,13 @@ CommandLine::CommandLine() {
                  "Measures each kernel of a step, and the rates of GEMMs and copies")
       ->excludes(against)
       ->excludes(update);
+  bench
+      ->add_option("--machine", bench_options.machine,
+                   "Measures this job's machine, and writes its rates to a file for plan")
+      ->type_name(kFileValue)
+      ->excludes(against)
+      ->excludes(update)
+      ->excludes("--kernels");
   add_prepare();
   add_tokenize();
   add_convert();

@@ -72,11 +72,15 @@ void validate_deck(const DeckSource& source, int ranks) {
     fmt::print("{:.2f} million parameters, ",
                static_cast<double>(count_parameters(deck.model)) * 1e-6);
   }
+  const BatchRamp ramp = batch_ramp(deck);
+  const std::string samples =
+      ramp.grows() ? fmt::format("{} growing to {}", ramp.batch_after(0), deck.train_batch_size)
+                   : fmt::format("{}", deck.train_batch_size);
   if (deck.model.is_perceptron()) {
-    fmt::print("{} images a step\n", deck.train_batch_size);
+    fmt::print("{} images a step\n", samples);
     return;
   }
-  fmt::print("{} samples of {} tokens a step\n", deck.train_batch_size, deck.model.seq_length);
+  fmt::print("{} samples of {} tokens a step\n", samples, deck.model.seq_length);
 }
 
 }  // namespace trireme

@@ -12,6 +12,7 @@
 #include "trireme/model/trained.hpp"
 
 #include "changes.hpp"
+#include "run_beginning.hpp"
 
 namespace trireme {
 

@@ -16,10 +16,6 @@ namespace trireme {
 /// read it.
 [[nodiscard]] Deck deck_of(const CheckpointReader& reader);
 
-/// How the checkpoint's run began. A checkpoint of an earlier version knows its last start
-/// alone. Throws Error if this version can't read its deck.
-[[nodiscard]] RunBeginning beginning_of(const CheckpointReader& reader);
-
 /// Whether `path` is `folder` or inside it, as the file system sees them: links are followed.
 [[nodiscard]] bool is_within(const std::string& path, const std::string& folder);
 

@@ -110,6 +110,7 @@ void write_json(const std::string& file, const nlohmann::ordered_json& object) {
 
 void bench(const DeckSource& source, const BenchOptions& options, const MpiSession& mpi) {
   if (options.update) return bench_update(source, options, mpi);
+  if (!options.machine.empty()) return bench_machine(source, options, mpi);
   if (options.kernels) return bench_kernels(source, options, mpi);
   if (!options.against.empty()) return bench_against(source, options, mpi);
   Communicator& world = mpi.world();

@@ -22,30 +22,6 @@ constexpr double kSeconds = 2e-3;
 constexpr int kMostCalls = 1000;
 constexpr double kSecondsOfAll = 0.25;
 
-/// Seconds of one call.
-double measure(const Exec& ex, const KernelCase& kernel) {
-  const double sets = std::ceil(kRotatedBytes / std::max(1.0, kernel.bytes));
-  std::vector<std::function<void()>> runs;
-  for (int i = 0; i < static_cast<int>(std::min(kMostSets, sets)); ++i) {
-    runs.push_back(kernel.make());
-  }
-  std::size_t next = 0;
-  const auto seconds = [&](int calls) {
-    const auto begin = ex.stream.record_timed();
-    for (int i = 0; i < calls; ++i) runs[next++ % runs.size()]();
-    const auto end = ex.stream.record_timed();
-    end->synchronize();
-    return end->seconds_since(*begin) / calls;
-  };
-  (void)seconds(static_cast<int>(runs.size()));  // the first calls load and choose kernels
-  const double about = std::max(1e-7, seconds(1));
-  const int calls = static_cast<int>(std::clamp(kSeconds / about, 1.0, double{kMostCalls}));
-  const double times = std::clamp(kSecondsOfAll / (about * calls), 5.0, 25.0);
-  std::vector<double> taken;
-  for (int i = 0; i < static_cast<int>(times); ++i) taken.push_back(seconds(calls));
-  return median(taken);
-}
-
 struct Rates {
   double operations = 0;  ///< operations a second
   double bytes = 0;       ///< bytes read and written, a second
@@ -87,6 +63,29 @@ void print(const std::string& name, std::int64_t calls, double seconds, double f
 
 }  // namespace
 
+double time_kernel(const Exec& ex, const KernelCase& kernel) {
+  const double sets = std::ceil(kRotatedBytes / std::max(1.0, kernel.bytes));
+  std::vector<std::function<void()>> runs;
+  for (int i = 0; i < static_cast<int>(std::min(kMostSets, sets)); ++i) {
+    runs.push_back(kernel.make());
+  }
+  std::size_t next = 0;
+  const auto seconds = [&](int calls) {
+    const auto begin = ex.stream.record_timed();
+    for (int i = 0; i < calls; ++i) runs[next++ % runs.size()]();
+    const auto end = ex.stream.record_timed();
+    end->synchronize();
+    return end->seconds_since(*begin) / calls;
+  };
+  (void)seconds(static_cast<int>(runs.size()));  // the first calls load and choose kernels
+  const double about = std::max(1e-7, seconds(1));
+  const int calls = static_cast<int>(std::clamp(kSeconds / about, 1.0, double{kMostCalls}));
+  const double times = std::clamp(kSecondsOfAll / (about * calls), 5.0, 25.0);
+  std::vector<double> taken;
+  for (int i = 0; i < static_cast<int>(times); ++i) taken.push_back(seconds(calls));
+  return median(taken);
+}
+
 void bench_kernels(const DeckSource& source, const BenchOptions& options,
                    const MpiSession& mpi) {
   Communicator& world = mpi.world();
@@ -109,7 +108,7 @@ void bench_kernels(const DeckSource& source, const BenchOptions& options,
   std::vector<Group> groups;
   nlohmann::ordered_json figures;
   for (const KernelCase& k : kernels.all()) {
-    const double seconds = measure(engine.exec(), k);
+    const double seconds = time_kernel(engine.exec(), k);
     engine.exec().device.trim();  // the next kernel needs blocks of other sizes
     const double floor = floor_of(k, rates);
     print(k.name, k.calls, seconds, floor);

@@ -9,6 +9,8 @@
 
 namespace trireme {
 
+struct KernelCase;
+
 /// Alternates steps of two decks (A B A …): the deck itself, and the deck with
 /// `options.against`. Only neighbouring steps can be compared on a machine that others use too.
 /// Collective.
@@ -21,6 +23,14 @@ void bench_update(const DeckSource& source, const BenchOptions& options, const M
 /// one rank.
 void bench_kernels(const DeckSource& source, const BenchOptions& options,
                    const MpiSession& mpi);
+
+/// Measures what trireme/deck/machine.hpp lists, and writes the file `options.machine`. Throws
+/// Error on one rank. Collective.
+void bench_machine(const DeckSource& source, const BenchOptions& options,
+                   const MpiSession& mpi);
+
+/// Seconds of one call: the median of several measurements by the device's clock.
+[[nodiscard]] double time_kernel(const Exec& ex, const KernelCase& kernel);
 
 /// Bytes that each rank copies a second, on its GPU or with all its threads, while all ranks
 /// copy. The result is the best of a few passes over 256 MiB; a byte read and written counts

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -47,49 +46,12 @@ def report_of(command):
         return json.loads(report.read_text(encoding="utf-8"))
 
 
-def kernels_of(program, build, ranks=2):
-    """Measures the kernels of a step, one process a core at a time, and returns the first's."""
-    deck = [DECK, *settings("6 x 512, s 512", "dp 2")]
-    reports = [Path(build, f"bench-plan-kernels{rank}.json") for rank in range(ranks)]
-    commands = [[program, "bench", *deck, "--kernels", "--json", str(r)] for r in reports]
-    print("$", " & ".join(shlex.join(command) for command in commands), flush=True)
-    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
-    if any([process.wait() for process in started]):
-        raise BenchError("bench --kernels failed")
-    return json.loads(reports[0].read_text(encoding="utf-8"))["kernels"]
-
-
-def rate(kernels, groups, what):
-    """Operations or bytes a second of these groups' kernels in a step."""
-    chosen = [k for k in kernels if k["group"] in groups]
-    seconds = sum(k["calls"] * k["seconds"] for k in chosen)
-    return sum(k["calls"] * k[what] for k in chosen) / seconds
-
-
-def fit(program, build):
-    """What kernels of a step reach on this machine while all cores work, as a machine file."""
-    kernels = kernels_of(program, build)
-    gemm = rate(kernels, ("GEMMs", "head"), "operations")
-    attention = rate(kernels, ("attention",), "operations")
-    memory = rate(kernels, ("norms", "activation", "elementwise", "cross entropy", "update"),
-                  "bytes")
-    text = f"""# Two cores of this machine, a rank of one thread each, by `make bench-plan`.
-# The rate in bf16 and the network are estimates.
-machine:
-  name: two cores of this machine
-  gemm_tflops: {{fp32: {gemm / 1e12:.4f}, bf16: {gemm / 1e12 * 0.85:.4f}}}
-  attention_share: {attention / gemm:.2f}
-  memory_bandwidth: {memory / 1e9:.1f}
-  kernel_latency: 10
-  overlap: 0
-  link:
-    node: {{bandwidth: {memory / 1e9 / 6:.1f}, latency: 5}}
-    network: {{bandwidth: 1, latency: 50}}
-  ranks_per_node: {os.cpu_count()}
-"""
+def fit(program, mpirun, build):
+    """The rates of this machine while all cores work, as a machine file."""
     path = Path(build, "machine.yml")
-    path.write_text(text, encoding="utf-8")
-    print(text)
+    deck = [DECK, *settings("6 x 512, s 512", "dp 2")]
+    run([*mpirun, "-np", str(os.cpu_count()), program, "bench", *deck, "--machine", str(path)])
+    print(path.read_text(encoding="utf-8"))
     return str(path)
 
 
@@ -102,7 +64,7 @@ def main():
     p.add_argument("--steps", type=int, default=3)
     args = p.parse_args()
     program, mpirun = f"{args.build}/trireme", shlex.split(args.mpirun)
-    machine = fit(program, args.build) if args.fit else args.machine
+    machine = fit(program, mpirun, args.build) if args.fit else args.machine
     rows = []
     for shape in SHAPES:
         for mesh in MESHES:

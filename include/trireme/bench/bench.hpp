@@ -14,6 +14,7 @@ struct BenchOptions {
   int steps = 5;
   std::string json;                  ///< file that receives one JSON object; empty: none
   std::vector<std::string> against;  ///< settings of a second deck to compare with; empty: none
+  std::string machine;               ///< file that receives this machine's rates; empty: none
   bool update = false;               ///< measure the update alone, beside the rate of memory
   bool kernels = false;              ///< measure each kernel, beside its floor
 };
