@@ -22,6 +22,7 @@
 #include "trireme/inference/generate.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 #include "inputs.hpp"
 #include "rate_text.hpp"
@@ -106,8 +107,10 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
   const std::int64_t signs =
       std::ranges::max(run.stages, {}, &StagePlan::compressed_traffic).compressed_traffic;
   if (signs > 0) {
-    log::info("         from iteration {} on, {} bytes of signs and scales over dp instead",
-              deck.optimizer.freeze_step + 1, grouped(signs));
+    const OptimizerRow& row = optimizer_row(deck.optimizer.kind);
+    log::info("         from iteration {} on, {} bytes of signs and scales over dp instead{}",
+              row.exact_updates(deck.optimizer) + 1, grouped(signs),
+              row.averages_each_step ? "" : ", at steps that average");
   }
 }
 

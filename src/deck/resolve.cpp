@@ -230,7 +230,7 @@ void check_mup_keys(const Deck& deck) {
   const OptimizerKind kind = deck.optimizer.kind;
   TRM_REQUIRE(!uses || has_width_rate(kind),
               "use_mup: true has no rule for learning rates of {}: choose AdamW, Adam, "
-              "OneBitAdam, Lion, Adagrad or SGD as optimizer.type",
+              "OneBitAdam, ZeroOneAdam, Lion, Adagrad or SGD as optimizer.type",
               optimizer_row(kind).name);
 }
 

@@ -141,8 +141,9 @@ void TrainLog::add(const Trainer::StepResult& result, const StepTime& time) {
 void TrainLog::report_traffic(const Trainer::StepResult& result) {
   if (result.compressed > 0 && !std::exchange(compression_reported_, true)) {
     log::info(
-        "communication over dp, each step from iteration {} on: {} bytes of signs and scales "
+        "communication over dp, each step {}from iteration {} on: {} bytes of signs and scales "
         "instead of gradients, for rank 0's {} parameters",
+        optimizer_row(deck_.optimizer.kind).averages_each_step ? "" : "that averages signs ",
         result.iteration, result.compressed, result.parameters);
   }
   if (result.reduced == 0 || std::exchange(traffic_reported_, true)) return;

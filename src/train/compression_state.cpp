@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors of compressed means as named boxes. A worker's errors are one row of an array with a
-// row for each rank of dp. A server's errors belong to the elements that the server averages.
+// What each rank of dp has for itself, as named boxes: one row of an array with a row for each
+// rank. A server's errors belong to the elements that the server averages.
 #include <vector>
 
 #include "trireme/checkpoint/piece.hpp"
@@ -13,7 +13,6 @@ namespace trireme {
 
 namespace {
 
-constexpr const char* kWorker = "optimizer/worker_error/";
 constexpr const char* kServer = "optimizer/server_error/";
 
 /// `shape` behind one more axis.
@@ -24,6 +23,10 @@ Shape behind(std::int64_t first, const Shape& shape) {
 }
 
 Box row_of(int row, const Box& box) { return {behind(row, box.offset), behind(1, box.extent)}; }
+
+std::string row_name(const char* kind, const Parameter& p) {
+  return fmt::format("optimizer/{}/{}", kind, p.name);
+}
 
 /// The boxes of a chunk of `p`, in the global array, and where each begins in the chunk.
 std::vector<std::pair<Box, std::int64_t>> boxes_of(const Parameter& p, const Chunk& chunk) {
@@ -56,15 +59,18 @@ void put(const Exec& ex, const std::vector<float>& from, const View& to) {
 
 }  // namespace
 
-std::vector<Piece> Trainer::errors_of(int dp) const {
+std::vector<Piece> Trainer::rows_of(int dp) const {
   std::vector<Piece> pieces;
-  optimizer_.visit_errors([&](const Parameter& p, const View& worker, const View& server) {
+  const bool mine = dp == mesh_.at.dp;
+  optimizer_.visit_rows([&](const char* kind, const Parameter& p, const View& own) {
     if (!stores_part_of(p)) return;
-    const bool mine = dp == mesh_.at.dp;
     const Box row = row_of(dp, p.box);
-    pieces.push_back({kWorker + p.name, behind(mesh_.shape.dp, p.global_shape), row,
-                      mine ? ConstView(worker.reshape(row.extent))
-                           : ConstView(nullptr, worker.dtype(), row.extent)});
+    pieces.push_back({row_name(kind, p), behind(mesh_.shape.dp, p.global_shape), row,
+                      mine ? ConstView(own.reshape(row.extent))
+                           : ConstView(nullptr, own.dtype(), row.extent)});
+  });
+  optimizer_.visit_server_errors([&](const Parameter& p, const View& server) {
+    if (!stores_part_of(p)) return;
     for (const auto& [box, at] : boxes_of(p, chunk_of(p.box.count(), dp, mesh_.shape.dp))) {
       pieces.push_back(
           {kServer + p.name, p.global_shape, box,
@@ -75,9 +81,12 @@ std::vector<Piece> Trainer::errors_of(int dp) const {
   return pieces;
 }
 
-void Trainer::read_errors(WeightSource& source) const {
-  optimizer_.visit_errors([&](const Parameter& p, const View& worker, const View& server) {
-    if (source.has(kWorker + p.name)) read_worker_error(source, p, worker);
+void Trainer::read_rows(WeightSource& source) const {
+  optimizer_.visit_rows([&](const char* kind, const Parameter& p, const View& own) {
+    const std::string name = row_name(kind, p);
+    if (source.has(name)) read_row(source, name, p, own);
+  });
+  optimizer_.visit_server_errors([&](const Parameter& p, const View& server) {
     if (!source.has(kServer + p.name)) return;
     for (const auto& [box, at] :
          boxes_of(p, chunk_of(p.box.count(), mesh_.at.dp, mesh_.shape.dp))) {
@@ -86,9 +95,8 @@ void Trainer::read_errors(WeightSource& source) const {
   });
 }
 
-void Trainer::read_worker_error(WeightSource& source, const Parameter& p,
-                                const View& to) const {
-  const std::string name = kWorker + p.name;
+void Trainer::read_row(WeightSource& source, const std::string& name, const Parameter& p,
+                       const View& to) const {
   const auto ranks = static_cast<int>(source.global_shape(name)[0]);
   if (ranks == mesh_.shape.dp) {
     return put(ex_, read_wide(source, name, row_of(mesh_.at.dp, p.box)), to);

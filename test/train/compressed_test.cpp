@@ -26,6 +26,10 @@ Json deck_of(int model, const Json& mesh, const std::string& type = "OneBitAdam"
   for (const char* key : {"lr", "optimizer"}) base.erase(key);
   Json params{{"lr", lr}};
   if (type.starts_with("OneBit")) params["freeze_step"] = kFreeze;
+  if (type == "ZeroOneAdam") {  // exact, exact, signs, mean, local, mean, local, mean
+    params.update({{"var_freeze_step", kFreeze}, {"var_update_scaler", 1}});
+    params.update({{"local_step_scaler", 1}, {"local_step_clipper", 2}});
+  }
   if (type == "AdamW") params["bias_correction"] = false;
   return merged(base, mesh, {{"optimizer", {{"type", type}, {"params", params}}}},
                 {{"num_layers", 2},
@@ -57,7 +61,11 @@ const std::vector<Case>& cases() {
       {mesh_of("dp4", {.dp = 4}), 0, "fp16", "OneBitLamb"},
       {mesh_of("dp2_tp2_pp2", {.dp = 2, .tp = 2, .pp = 2}), 2, "fp32", "OneBitLamb"},
       {mesh_of("dp2_tp2_sp", {.dp = 2, .tp = 2}, {{"sequence_parallel", true}}), 0, "bfloat16",
-       "OneBitLamb"}};
+       "OneBitLamb"},
+      {mesh_of("dp4", {.dp = 4}), 2, "bfloat16", "ZeroOneAdam"},
+      {mesh_of("dp2_tp2_pp2", {.dp = 2, .tp = 2, .pp = 2}), 2, "fp16", "ZeroOneAdam"},
+      {mesh_of("dp2_tp2_sp", {.dp = 2, .tp = 2}, {{"sequence_parallel", true}}), 0, "fp32",
+       "ZeroOneAdam"}};
   return all;
 }
 
@@ -104,7 +112,7 @@ BOOST_DATA_TEST_CASE(runs_repeat_and_restart_to_the_bit, bdata::make(cases()), o
 }
 
 BOOST_DATA_TEST_CASE(a_run_goes_on_at_another_mesh_and_without_compression,
-                     bdata::make({"OneBitAdam", "OneBitLamb"}), optimizer) {
+                     bdata::make({"OneBitAdam", "OneBitLamb", "ZeroOneAdam"}), optimizer) {
   const TemporaryFolder folder(memory_folder());
   const auto deck = [&](const Json& mesh, const std::string& type = "") {
     return deck_of(0, mesh, type.empty() ? optimizer : type,

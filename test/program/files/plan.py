@@ -40,6 +40,8 @@ CASES = {  # name: (ranks, deck)
     "bf16": (1, {**NEOX, "precision": "bf16"}),
     "one_bit": (2, {**NEOX, "gradient_accumulation_steps": 2,
                     "optimizer": {"type": "OneBitAdam", "params": {"freeze_step": 1}}}),
+    "zero_one": (2, {**NEOX, "precision": "bf16", "optimizer": {
+        "type": "ZeroOneAdam", "params": {"var_freeze_step": 1}}}),
     "stage3": (2, {**NEOX, **ZERO, "gradient_accumulation_steps": 2}),
     "tp2_pp2_interleaved": (4, {**LLAMA, "model_parallel_size": 2, "pipe_parallel_size": 2,
                                 "virtual_pipeline_chunks": 2,
