@@ -98,6 +98,12 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
               s.in_flight, in(s.tapes), in(s.data_traffic), in(s.tensor_traffic),
               in(s.pipeline_traffic));
   }
+  const std::int64_t quantized =
+      std::ranges::max(run.stages, {}, &StagePlan::quantized_traffic).quantized_traffic;
+  if (quantized > 0) {
+    log::info("         with {} bytes of quantized values over dp among them",
+              grouped(quantized));
+  }
   const std::int64_t nearby =
       std::ranges::max(run.stages, {}, &StagePlan::nearby_traffic).nearby_traffic;
   if (nearby > 0) {
@@ -202,6 +208,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
                       {"data_bytes", s.data_traffic},
+                      {"quantized_bytes", s.quantized_traffic},
                       {"nearby_elements", s.nearby},
                       {"nearby_bytes", s.nearby_traffic},
                       {"compressed_data_bytes", s.compressed_traffic},

@@ -70,6 +70,11 @@ void check_tensor_parallel(const Deck& deck) {
 }
 
 void check_neighbours(const Deck& deck, int dp) {
+  TRM_REQUIRE(
+      !deck.zero.quantized_weights || deck.zero.stage == 3,
+      "zero_optimization.zero_quantized_weights: true is for zero_optimization.stage 3, "
+      "which gathers weights; the stage is {}",
+      deck.zero.stage);
   const std::int64_t near = deck.zero.hpz_partition_size;
   if (near == 1) return;
   TRM_REQUIRE(deck.zero.stage == 3,

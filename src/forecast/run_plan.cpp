@@ -99,6 +99,7 @@ class DryRank {
     if (trainer_.state_file() != nullptr) p.files = trainer_.state_file()->file_bytes();
     p.reduced = data.elements;
     p.data_traffic = data.bytes;
+    p.quantized_traffic = data.coded_bytes;
     p.nearby = data.nearby_elements;
     p.nearby_traffic = data.nearby_bytes;
     if (compressed) p.compressed_traffic = data_.bytes;

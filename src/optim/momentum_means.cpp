@@ -77,8 +77,8 @@ void MomentumMeans::compress(
   });
 }
 
-void MomentumMeans::visit_rows(const std::function<void(const char* kind, const Parameter&,
-                                                        const View& own)>& f) const {
+void MomentumMeans::visit_rows(
+    const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const {
   each_mean([&](const CompressedMean& mean, std::span<const UpdatedTensor> tensors) {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       f("worker_error", *tensors[i].parameter, mean.worker_error(i));

@@ -12,8 +12,8 @@
 
 namespace trireme {
 
-/// For average(), state array 0 is the momentum and array 1 the variance. Each rank of dp holds whole arrays,
-/// since such an optimizer goes with ZeRO's stage 0 alone.
+/// For average(), state array 0 is the momentum and array 1 the variance. Each rank of dp holds
+/// whole arrays, since such an optimizer goes with ZeRO's stage 0 alone.
 class MomentumMeans {
  public:
   /// `parts` must outlive the object. One rank of dp has no means.
@@ -38,8 +38,8 @@ class MomentumMeans {
   void compress(const std::function<View(const UpdatedTensor& t)>& array_of) const;
 
   /// See TensorUpdate.
-  void visit_rows(const std::function<void(const char* kind, const Parameter&,
-                                           const View& own)>& f) const;
+  void visit_rows(
+      const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const;
   void visit_server_errors(
       const std::function<void(const Parameter&, const View& error)>& f) const;
   [[nodiscard]] std::int64_t traffic() const;

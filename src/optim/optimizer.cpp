@@ -270,8 +270,8 @@ std::size_t Optimizer::state_bytes() const {
   return n + (whole_ ? whole_->passing_bytes() : 0);
 }
 
-void Optimizer::visit_rows(const std::function<void(const char* kind, const Parameter&,
-                                                    const View& own)>& f) const {
+void Optimizer::visit_rows(
+    const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const {
   if (whole_) whole_->visit_rows(f);
 }
 

@@ -73,8 +73,8 @@ class TensorUpdate {
   /// takes each rank's own gradient, and averages over dp by itself.
   virtual bool begin(std::int64_t /*updates*/) { return false; }
   /// See Optimizer::visit_rows.
-  virtual void visit_rows(const std::function<void(const char* kind, const Parameter&,
-                                                   const View& own)>&) const {}
+  virtual void visit_rows(
+      const std::function<void(const char* kind, const Parameter&, const View& own)>&) const {}
   /// See Optimizer::visit_server_errors.
   virtual void visit_server_errors(
       const std::function<void(const Parameter&, const View& error)>&) const {}

@@ -153,9 +153,12 @@ void TrainLog::report_traffic(const Trainer::StepResult& result) {
   const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
   log::info(
       "communication over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
-      "times rank 0's {} parameters{}{}",
+      "times rank 0's {} parameters{}{}{}",
       result.reduced, result.gathered, share(result.reduced), share(result.gathered),
       result.parameters,
+      result.quantized > 0
+          ? fmt::format("; {} bytes of quantized values gathered", result.quantized)
+          : "",
       result.nearby > 0
           ? fmt::format("; {} more gathered from {} neighbours ({:.2f})", result.nearby,
                         deck_.zero.hpz_partition_size, share(result.nearby))

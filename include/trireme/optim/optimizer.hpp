@@ -60,10 +60,10 @@ class Optimizer {
   /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
-  /// Visits arrays that each rank of dp has for itself, with an element for each element of
-  /// the parameter. "worker_error" is what this rank's signs left out.
-  void visit_rows(const std::function<void(const char* kind, const Parameter&,
-                                           const View& own)>& f) const;
+  /// Visits arrays that each rank of dp has for itself, with all elements of the parameter.
+  /// What this rank's signs left out is "worker_error".
+  void visit_rows(
+      const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const;
   /// Visits the errors of this rank as the server of its chunk_of() each parameter.
   void visit_server_errors(
       const std::function<void(const Parameter&, const View& error)>& f) const;

@@ -59,7 +59,7 @@ struct OptimizerRow {
   /// ... and so many updates of a run come before the first that does.
   std::int64_t (*exact_updates)(const OptimizerConfig& config) = nullptr;
   bool averages_each_step = true;  ///< ... each step from there on
-  bool factored = false;  ///< keeps a value for each row and column of a parameter
+  bool factored = false;           ///< keeps a value for each row and column of a parameter
 };
 
 [[nodiscard]] std::span<const OptimizerRow> optimizer_table();

@@ -65,7 +65,8 @@ class Trainer {
     /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
-    std::int64_t nearby = 0;  ///< gathered from neighbours alone
+    std::int64_t nearby = 0;     ///< gathered from neighbours alone
+    std::int64_t quantized = 0;  ///< bytes of quantized values gathered
     /// Bytes of signs and scales over dp, by which an optimizer averaged in their place.
     std::int64_t compressed = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
@@ -178,11 +179,12 @@ class Trainer {
   struct DpTraffic {
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
-    std::int64_t nearby = 0;  ///< from neighbours alone: key zero_hpz_partition_size
+    std::int64_t nearby = 0;     ///< from neighbours alone: key zero_hpz_partition_size
+    std::int64_t quantized = 0;  ///< bytes gathered instead: key zero_quantized_weights
   };
   [[nodiscard]] DpTraffic dp_traffic() const {
     return {gradients_.reduced(), values_.gathered() + gradients_.gathered(),
-            values_.gathered_nearby()};
+            values_.gathered_nearby(), values_.gathered_quantized()};
   }
   /// State after the last collected step.
   [[nodiscard]] LossScaleState loss_scale() const { return loss_scale_of(decided_); }
