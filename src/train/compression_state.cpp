@@ -9,20 +9,13 @@
 #include "trireme/optim/compressed_mean.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "mean_of_rows.hpp"
+
 namespace trireme {
 
 namespace {
 
 constexpr const char* kServer = "optimizer/server_error/";
-
-/// `shape` behind one more axis.
-Shape behind(std::int64_t first, const Shape& shape) {
-  std::vector<std::int64_t> extents{first};
-  extents.insert(extents.end(), shape.extents().begin(), shape.extents().end());
-  return Shape(std::span<const std::int64_t>(extents));
-}
-
-Box row_of(int row, const Box& box) { return {behind(row, box.offset), behind(1, box.extent)}; }
 
 std::string row_name(const char* kind, const Parameter& p) {
   return fmt::format("optimizer/{}/{}", kind, p.name);
@@ -102,14 +95,7 @@ void Trainer::read_row(WeightSource& source, const std::string& name, const Para
     return put(ex_, read_wide(source, name, row_of(mesh_.at.dp, p.box)), to);
   }
   // The mean over ranks is what training lacks, and all ranks take this mean.
-  std::vector<double> sum(static_cast<std::size_t>(p.box.count()));
-  for (int rank = 0; rank < ranks; ++rank) {
-    const std::vector<float> row = read_wide(source, name, row_of(rank, p.box));
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(row[i]);
-  }
-  std::vector<float> mean(sum.size());
-  for (std::size_t i = 0; i < sum.size(); ++i) mean[i] = static_cast<float>(sum[i] / ranks);
-  put(ex_, mean, to);
+  put(ex_, mean_of_rows(source, name, p.box), to);
 }
 
 }  // namespace trireme

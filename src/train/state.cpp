@@ -14,6 +14,8 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "mean_of_rows.hpp"
+
 namespace trireme {
 
 struct Trainer::Factor {
@@ -277,8 +279,9 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
       read_own(source, "model/", i, values_.masters(i), !with_optimizer);
     }
     if (!with_optimizer) return;
+    MeanMomentum with_means(source);
     optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
-      read_own(source, fmt::format("optimizer/{}/", kind), group, array, false);
+      read_own(with_means, fmt::format("optimizer/{}/", kind), group, array, false);
     });
     for (const Factor& f : factors()) read_factor(source, f);
     read_history(source);
