@@ -90,7 +90,8 @@ class Changes(Runs):
 
     def test_local_steps_begin_and_end(self):
         local = {"optimizer": {"type": "ZeroOneAdam",
-                               "params": {"var_freeze_step": 2, "local_step_scaler": 1}}}
+                               "params": {"var_freeze_step": 2, "local_step_scaler": 1,
+                                          "local_step_clipper": 2}}}
         _, said = self.train("local", 2, train_iters=4, **local)
         self.assertIn("each step that averages signs from iteration 3 on: ", said)
         _, said = self.train("local", 4, train_iters=6, **local)
