@@ -104,10 +104,12 @@ const ForeignKeys kZeroForeign[] = {
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization.offload_optimizer",
      Standing::no_meaning, "", kZeroOffloadingSettings3, Shown::never},
     {"ZeRO, compression", Origin::deepspeed, "zero_optimization", Standing::not_available,
-     "gradients travel in communication_data_type; weights may travel as bytes",
+     "gradients travel in communication_data_type; zero_quantized_weights is for values",
      kZeroCompression},
     {"ZeRO, groups", Origin::deepspeed, "zero_optimization", Standing::not_available,
-     "weights are sharded over all data-parallel ranks", kZeroGroups, Shown::each, "0|1"},
+     "weights are sharded over all data-parallel ranks; zero_hpz_partition_size keeps gathers "
+     "within a node",
+     kZeroGroups, Shown::each, "0|1"},
     {"ZeRO, groups", Origin::deepspeed, "zero_optimization", Standing::no_meaning, "",
      kZeroGroupsSettings, Shown::never},
 };
