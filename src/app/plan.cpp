@@ -22,6 +22,7 @@
 #include "trireme/inference/generate.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
+#include "trireme/optim/optimizer_table.hpp"
 
 #include "inputs.hpp"
 #include "rate_text.hpp"
@@ -97,6 +98,12 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
               s.in_flight, in(s.tapes), in(s.data_traffic), in(s.tensor_traffic),
               in(s.pipeline_traffic));
   }
+  const std::int64_t quantized =
+      std::ranges::max(run.stages, {}, &StagePlan::quantized_traffic).quantized_traffic;
+  if (quantized > 0) {
+    log::info("         with {} bytes of quantized values over dp among them",
+              grouped(quantized));
+  }
   const std::int64_t nearby =
       std::ranges::max(run.stages, {}, &StagePlan::nearby_traffic).nearby_traffic;
   if (nearby > 0) {
@@ -106,8 +113,10 @@ void print_schedule(const Deck& deck, const RunPlan& run) {
   const std::int64_t signs =
       std::ranges::max(run.stages, {}, &StagePlan::compressed_traffic).compressed_traffic;
   if (signs > 0) {
-    log::info("         from iteration {} on, {} bytes of signs and scales over dp instead",
-              deck.optimizer.freeze_step + 1, grouped(signs));
+    const OptimizerRow& row = optimizer_row(deck.optimizer.kind);
+    log::info("         from iteration {} on, {} bytes of signs and scales over dp instead{}",
+              row.exact_updates(deck.optimizer) + 1, grouped(signs),
+              row.averages_each_step ? "" : ", at steps that average");
   }
 }
 
@@ -199,6 +208,7 @@ nlohmann::ordered_json to_json(const Deck& deck, int ranks, const RunPlan& run) 
                       {"in_flight", s.in_flight},
                       {"reduced_elements", s.reduced},
                       {"data_bytes", s.data_traffic},
+                      {"quantized_bytes", s.quantized_traffic},
                       {"nearby_elements", s.nearby},
                       {"nearby_bytes", s.nearby_traffic},
                       {"compressed_data_bytes", s.compressed_traffic},

@@ -11,12 +11,15 @@ namespace trireme {
 
 namespace {
 
-/// OneBitAdam goes on from the moments of Adam, and Adam from those of OneBitAdam.
+/// OneBitAdam goes on from the moments of Adam, and Adam from those of OneBitAdam and
+/// ZeroOneAdam.
 bool same_moments(OptimizerKind then, OptimizerKind now) {
   const auto is_adam = [](OptimizerKind k) {
     return k == OptimizerKind::adamw || k == OptimizerKind::adam;
   };
-  return then == now || (then == OptimizerKind::one_bit_adam && is_adam(now)) ||
+  const bool was_adam =
+      then == OptimizerKind::one_bit_adam || then == OptimizerKind::zero_one_adam;
+  return then == now || (was_adam && is_adam(now)) ||
          (is_adam(then) && now == OptimizerKind::one_bit_adam);
 }
 
@@ -39,7 +42,8 @@ void check_optimizer(const CheckpointReader& reader, const Deck& made_with, cons
               "former, or set no_load_optim: true to start with a new optimizer state",
               reader.folder());
   std::erase_if(arrays, [&](const std::string& kind) {
-    return holds(fmt::format("optimizer/{}/", kind));
+    return holds(fmt::format("optimizer/{}/", kind)) ||
+           (kind == "exp_avg" && holds("optimizer/local_exp_avg/"));
   });
   TRM_REQUIRE(arrays.empty(),
               "the checkpoint {} lacks the state {} that the deck's optimizer.params need: use "

@@ -77,7 +77,8 @@ double TimedTrainer::received_bytes() const {
     return static_cast<double>(elements) * static_cast<double>(size_of(type));
   };
   const double all = bytes(traffic.reduced - traffic_.reduced, deck_.types.communication) +
-                     bytes(traffic.gathered - traffic_.gathered, gathered);
+                     bytes(traffic.gathered - traffic_.gathered, gathered) +
+                     static_cast<double>(traffic.quantized - traffic_.quantized);
   return all * (mesh_.shape.dp - 1) / mesh_.shape.dp / measured_;
 }
 

@@ -17,6 +17,10 @@ void check_compressed_optimizer(const Deck& deck) {
   TRM_REQUIRE(deck.types.moments == DType::f32,
               "optimizer.type: {} needs moments in fp32: leave bf16.bf16_optimizer_states out",
               row.name);
+  TRM_REQUIRE(row.averages_each_step || deck.types.master == DType::f32,
+              "optimizer.type: {} needs masters in fp32, which local steps add to: leave "
+              "bf16.bf16_master_weights_and_grads and fp16.fp16_master_weights_and_grads out",
+              row.name);
   TRM_REQUIRE(!deck.noise_scale.enabled,
               "log_gradient_noise_scale: true does not go with optimizer.type: {}, which does "
               "not sum gradients over ranks",

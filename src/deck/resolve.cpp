@@ -70,6 +70,11 @@ void check_tensor_parallel(const Deck& deck) {
 }
 
 void check_neighbours(const Deck& deck, int dp) {
+  TRM_REQUIRE(
+      !deck.zero.quantized_weights || deck.zero.stage == 3,
+      "zero_optimization.zero_quantized_weights: true is for zero_optimization.stage 3, "
+      "which gathers weights; the stage is {}",
+      deck.zero.stage);
   const std::int64_t near = deck.zero.hpz_partition_size;
   if (near == 1) return;
   TRM_REQUIRE(deck.zero.stage == 3,
@@ -230,7 +235,7 @@ void check_mup_keys(const Deck& deck) {
   const OptimizerKind kind = deck.optimizer.kind;
   TRM_REQUIRE(!uses || has_width_rate(kind),
               "use_mup: true has no rule for learning rates of {}: choose AdamW, Adam, "
-              "OneBitAdam, Lion, Adagrad or SGD as optimizer.type",
+              "OneBitAdam, ZeroOneAdam, Lion, Adagrad or SGD as optimizer.type",
               optimizer_row(kind).name);
 }
 

@@ -31,9 +31,11 @@ constexpr std::int64_t kIteration = 3;  // the first from which layer_keep() may
 /// has one.
 std::optional<std::int64_t> first_compressed(const Deck& deck, const MeshShape& mesh) {
   const OptimizerConfig& o = deck.optimizer;
-  const bool compresses = optimizer_row(o.kind).compresses && mesh.dp > 1;
-  if (!compresses || o.freeze_step >= deck.train_iters) return std::nullopt;
-  return o.freeze_step + 1;
+  const OptimizerRow& row = optimizer_row(o.kind);
+  if (!row.compresses || mesh.dp == 1) return std::nullopt;
+  const std::int64_t exact = row.exact_updates(o);
+  if (exact >= deck.train_iters) return std::nullopt;
+  return exact + 1;
 }
 
 /// The deck of a run's largest step.
@@ -97,6 +99,7 @@ class DryRank {
     if (trainer_.state_file() != nullptr) p.files = trainer_.state_file()->file_bytes();
     p.reduced = data.elements;
     p.data_traffic = data.bytes;
+    p.quantized_traffic = data.coded_bytes;
     p.nearby = data.nearby_elements;
     p.nearby_traffic = data.nearby_bytes;
     if (compressed) p.compressed_traffic = data_.bytes;

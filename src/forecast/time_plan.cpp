@@ -127,7 +127,9 @@ class StepTimes {
     if (deck_.zero.stage == 3) {
       const double n = elements(units, from, to, false);
       const double all = n * bytes(deck_.types.compute);
-      const double far = links_.gather_over_dp(all);
+      const double bytes_and_scales = n * (1 + 4.0 / 256);
+      const double far =
+          links_.gather_over_dp(deck_.zero.quantized_weights ? bytes_and_scales : all);
       const auto near = static_cast<double>(deck_.zero.hpz_partition_size);
       const double again = near > 1 && near < mesh_.dp ? links_.gather_from(all, near) : far;
       // A step's first micro-batch alone gathers from far.

@@ -57,11 +57,7 @@ void MomentumMeans::average(const ConstView& decision) const {
                                   .exp_avg_sq = variance(t),
                                   .state = decision});
   }
-  each_mean([&](const CompressedMean& mean, std::span<const UpdatedTensor> tensors) {
-    std::vector<View> momenta;
-    for (const UpdatedTensor& t : tensors) momenta.push_back(momentum(t));
-    mean.average(momenta);
-  });
+  compress([this](const UpdatedTensor& t) { return momentum(t); });
   if (parts_.ex.device.kind() == DeviceKind::dry) return;
   for (const UpdatedTensor& t : parts_.tensors) {
     if (parts_.types.moments == DType::f64) {
@@ -72,11 +68,29 @@ void MomentumMeans::average(const ConstView& decision) const {
   }
 }
 
-void MomentumMeans::visit_errors(const std::function<void(const Parameter&, const View& worker,
-                                                          const View& server)>& f) const {
+void MomentumMeans::compress(
+    const std::function<View(const UpdatedTensor& t)>& array_of) const {
+  each_mean([&](const CompressedMean& mean, std::span<const UpdatedTensor> tensors) {
+    std::vector<View> arrays;
+    for (const UpdatedTensor& t : tensors) arrays.push_back(array_of(t));
+    mean.average(arrays);
+  });
+}
+
+void MomentumMeans::visit_rows(
+    const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const {
   each_mean([&](const CompressedMean& mean, std::span<const UpdatedTensor> tensors) {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      f(*tensors[i].parameter, mean.worker_error(i), mean.server_error(i));
+      f("worker_error", *tensors[i].parameter, mean.worker_error(i));
+    }
+  });
+}
+
+void MomentumMeans::visit_server_errors(
+    const std::function<void(const Parameter&, const View& error)>& f) const {
+  each_mean([&](const CompressedMean& mean, std::span<const UpdatedTensor> tensors) {
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      f(*tensors[i].parameter, mean.server_error(i));
     }
   });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What 1-bit Adam and 1-bit LAMB share: compressed means of momenta over dp, by flat group.
+// What optimizers that compress share: compressed means over dp, by flat group.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,8 @@
 
 namespace trireme {
 
-/// State array 0 is the momentum and array 1 the variance. Each rank of dp holds whole arrays,
-/// since such an optimizer goes with ZeRO's stage 0 alone.
+/// For average(), state array 0 is the momentum and array 1 the variance. Each rank of dp holds
+/// whole arrays, since such an optimizer goes with ZeRO's stage 0 alone.
 class MomentumMeans {
  public:
   /// `parts` must outlive the object. One rank of dp has no means.
@@ -33,9 +33,15 @@ class MomentumMeans {
   /// momentum stays 0. DeepSpeed's exp_avg_mask is for such elements. Collective over dp.
   void average(const ConstView& decision) const;
 
+  /// Replaces array_of(t) of each parameter by the compressed mean over dp. One rank keeps its
+  /// arrays. Collective over dp.
+  void compress(const std::function<View(const UpdatedTensor& t)>& array_of) const;
+
   /// See TensorUpdate.
-  void visit_errors(const std::function<void(const Parameter&, const View& worker,
-                                             const View& server)>& f) const;
+  void visit_rows(
+      const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const;
+  void visit_server_errors(
+      const std::function<void(const Parameter&, const View& error)>& f) const;
   [[nodiscard]] std::int64_t traffic() const;
 
  private:

@@ -67,9 +67,13 @@ class OneBitLamb final : public TensorUpdate {
     }
   }
 
-  void visit_errors(const std::function<void(const Parameter&, const View& worker,
-                                             const View& server)>& f) const override {
-    means_.visit_errors(f);
+  void visit_rows(const std::function<void(const char* kind, const Parameter&,
+                                           const View& own)>& f) const override {
+    means_.visit_rows(f);
+  }
+  void visit_server_errors(
+      const std::function<void(const Parameter&, const View& error)>& f) const override {
+    means_.visit_server_errors(f);
   }
 
   [[nodiscard]] std::int64_t traffic() const override { return means_.traffic(); }

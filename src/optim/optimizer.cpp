@@ -265,15 +265,19 @@ std::size_t Optimizer::state_bytes() const {
   }
   visit_factors(
       [&](const char*, const Parameter&, int, const View& data) { n += data.bytes(); });
-  visit_errors([&](const Parameter&, const View& worker, const View& server) {
-    n += worker.bytes() + server.bytes();
-  });
-  return n;
+  visit_rows([&](const char*, const Parameter&, const View& own) { n += own.bytes(); });
+  visit_server_errors([&](const Parameter&, const View& error) { n += error.bytes(); });
+  return n + (whole_ ? whole_->passing_bytes() : 0);
 }
 
-void Optimizer::visit_errors(const std::function<void(const Parameter&, const View& worker,
-                                                      const View& server)>& f) const {
-  if (whole_) whole_->visit_errors(f);
+void Optimizer::visit_rows(
+    const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const {
+  if (whole_) whole_->visit_rows(f);
+}
+
+void Optimizer::visit_server_errors(
+    const std::function<void(const Parameter&, const View& error)>& f) const {
+  if (whole_) whole_->visit_server_errors(f);
 }
 
 std::int64_t Optimizer::traffic() const { return own_gradients_ ? whole_->traffic() : 0; }

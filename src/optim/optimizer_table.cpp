@@ -11,6 +11,7 @@
 #include "trireme/ops/update.hpp"
 
 #include "tensor_update.hpp"
+#include "zero_one_intervals.hpp"
 
 namespace trireme {
 
@@ -106,6 +107,10 @@ std::vector<const char*> madgrad_arrays(const Config& config) {
 std::vector<const char*> one_bit_lamb_arrays(const Config& /*config*/) {
   return {"exp_avg", "exp_avg_sq", "exp_avg_sq_fresh"};
 }
+std::vector<const char*> zero_one_adam_arrays(const Config& /*config*/) {
+  return {"exp_avg_sq"};
+}
+std::int64_t updates_until_frozen(const Config& config) { return config.freeze_step; }
 std::vector<const char*> no_arrays(const Config& /*config*/) { return {}; }
 
 bool muon_has_array(const Parameter& p, std::size_t array) {
@@ -177,7 +182,8 @@ std::vector<OptimizerRow> compressed_rows() {
                     {.name = "freeze_step", .number = &Config::freeze_step}},
            .state_arrays = adamw_arrays,
            .whole = make_one_bit_adam,
-           .compresses = true},
+           .compresses = true,
+           .exact_updates = updates_until_frozen},
           {.kind = OptimizerKind::one_bit_lamb,
            .name = "OneBitLamb",
            .aliases = {},
@@ -193,7 +199,23 @@ std::vector<OptimizerRow> compressed_rows() {
                     {"factor_threshold", {&Config::factor_threshold}}},
            .state_arrays = one_bit_lamb_arrays,
            .whole = make_one_bit_lamb,
-           .compresses = true}};
+           .compresses = true,
+           .exact_updates = updates_until_frozen},
+          {.kind = OptimizerKind::zero_one_adam,
+           .name = "ZeroOneAdam",
+           .aliases = {},
+           .keys = {{"betas", {&Config::beta1, &Config::beta2}},
+                    {"eps", {&Config::epsilon}},
+                    {.name = "bias_correction", .flag = &Config::bias_correction},
+                    {.name = "var_freeze_step", .number = &Config::var_freeze_step},
+                    {.name = "var_update_scaler", .number = &Config::var_update_scaler},
+                    {.name = "local_step_scaler", .number = &Config::local_step_scaler},
+                    {.name = "local_step_clipper", .number = &Config::local_step_clipper}},
+           .state_arrays = zero_one_adam_arrays,
+           .whole = make_zero_one_adam,
+           .compresses = true,
+           .exact_updates = updates_until_signs,
+           .averages_each_step = false}};
 }
 
 /// Optimizers that need sums over whole parameters.

@@ -72,9 +72,14 @@ class TensorUpdate {
   /// Decides how the update after `updates` others takes place. Returns whether the update
   /// takes each rank's own gradient, and averages over dp by itself.
   virtual bool begin(std::int64_t /*updates*/) { return false; }
-  /// See Optimizer::visit_errors.
-  virtual void visit_errors(const std::function<void(const Parameter&, const View& worker,
-                                                     const View& server)>&) const {}
+  /// See Optimizer::visit_rows.
+  virtual void visit_rows(
+      const std::function<void(const char* kind, const Parameter&, const View& own)>&) const {}
+  /// See Optimizer::visit_server_errors.
+  virtual void visit_server_errors(
+      const std::function<void(const Parameter&, const View& error)>&) const {}
+  /// Bytes of arrays that no checkpoint holds.
+  [[nodiscard]] virtual std::size_t passing_bytes() const { return 0; }
   /// Bytes through collectives in an update that averages by itself.
   [[nodiscard]] virtual std::int64_t traffic() const { return 0; }
 };
@@ -105,5 +110,6 @@ class TensorSums {
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_muon(const TensorUpdateParts& parts);
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_one_bit_adam(const TensorUpdateParts& parts);
 [[nodiscard]] std::unique_ptr<TensorUpdate> make_one_bit_lamb(const TensorUpdateParts& parts);
+[[nodiscard]] std::unique_ptr<TensorUpdate> make_zero_one_adam(const TensorUpdateParts& parts);
 
 }  // namespace trireme

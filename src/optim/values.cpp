@@ -10,6 +10,8 @@
 #include "trireme/model/init.hpp"
 #include "trireme/ops/elementwise.hpp"
 
+#include "quantized_blocks.hpp"
+
 namespace trireme {
 
 namespace {
@@ -164,7 +166,11 @@ void ParameterValues::start(std::size_t group) {
   if (!is_sharded(group) || g.gathered.defined()) return;
   g.gathered = ex_.make(g.values.data.dtype(), Shape{layout_.groups()[group].count});
   if (g.has_nearby) return start_nearby_gather(group);
-  start_gather(group, g.values, {g.gathered, true});
+  if (zero_.quantized_weights) {
+    start_quantized_gather(group);
+  } else {
+    start_gather(group, g.values, {g.gathered, true});
+  }
   g.fills_nearby = g.nearby.defined();
 }
 
@@ -204,9 +210,43 @@ void ParameterValues::start_gather(std::size_t group, const FlatArray& from,
   }
 }
 
+// Each rank fills its part of an array of all ranks' bytes, and the gather fills the others.
+void ParameterValues::start_quantized_gather(std::size_t group) {
+  const int ranks = layout_.ranks();
+  Group& g = groups_[group];
+  for (const FlatSpan& span : layout_.groups()[group].spans) {
+    const std::int64_t bytes = quantized_bytes(span.block);
+    const Tensor& all = g.quantized.emplace_back(ex_.make(DType::u8, Shape{bytes * ranks}));
+    const View mine = flat_window(all, bytes * dp_.rank(), bytes);
+    if (ex_.device.kind() != DeviceKind::dry) {
+      const View values = g.values.block(span, dp_.rank(), ranks);
+      quantize(values.dtype(), values.raw(), span.block, static_cast<std::byte*>(mine.raw()));
+    }
+    g.pending.push_back(dp_.start_all_gather(mine, all));
+    gathered_quantized_ += bytes * ranks;
+  }
+}
+
+void ParameterValues::take_quantized(std::size_t group) {
+  const int ranks = layout_.ranks();
+  Group& g = groups_[group];
+  for (std::size_t i = 0; i < g.quantized.size(); ++i) {
+    if (ex_.device.kind() == DeviceKind::dry) break;
+    const FlatSpan& span = layout_.groups()[group].spans[i];
+    const std::int64_t bytes = quantized_bytes(span.block);
+    const auto* const from = static_cast<const std::byte*>(g.quantized[i].view().raw());
+    for (int rank = 0; rank < ranks; ++rank) {
+      const View to = flat_window(g.gathered, span.offset + rank * span.block, span.block);
+      dequantize(from + bytes * rank, span.block, to.dtype(), to.raw());
+    }
+  }
+  g.quantized.clear();
+}
+
 void ParameterValues::wait(std::size_t group) {
   for (const RequestPtr& r : groups_[group].pending) r->wait();
   groups_[group].pending.clear();
+  take_quantized(group);
   std::erase(updating_, group);
   if (!groups_[group].fills_nearby) return;
   fill_nearby(group);

@@ -12,6 +12,7 @@ bool has_width_rate(OptimizerKind kind) {
     case OptimizerKind::lion:
     case OptimizerKind::adagrad:
     case OptimizerKind::one_bit_adam:
+    case OptimizerKind::zero_one_adam:
       return true;
     default:
       return false;

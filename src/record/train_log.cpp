@@ -141,8 +141,9 @@ void TrainLog::add(const Trainer::StepResult& result, const StepTime& time) {
 void TrainLog::report_traffic(const Trainer::StepResult& result) {
   if (result.compressed > 0 && !std::exchange(compression_reported_, true)) {
     log::info(
-        "communication over dp, each step from iteration {} on: {} bytes of signs and scales "
+        "communication over dp, each step {}from iteration {} on: {} bytes of signs and scales "
         "instead of gradients, for rank 0's {} parameters",
+        optimizer_row(deck_.optimizer.kind).averages_each_step ? "" : "that averages signs ",
         result.iteration, result.compressed, result.parameters);
   }
   if (result.reduced == 0 || std::exchange(traffic_reported_, true)) return;
@@ -152,9 +153,12 @@ void TrainLog::report_traffic(const Trainer::StepResult& result) {
   const bool often = result.reduced > result.parameters && deck_.zero.stage < 2;
   log::info(
       "communication over dp, each step: {} elements reduced, {} gathered: {:.2f} + {:.2f} "
-      "times rank 0's {} parameters{}{}",
+      "times rank 0's {} parameters{}{}{}",
       result.reduced, result.gathered, share(result.reduced), share(result.gathered),
       result.parameters,
+      result.quantized > 0
+          ? fmt::format("; {} bytes of quantized values gathered", result.quantized)
+          : "",
       result.nearby > 0
           ? fmt::format("; {} more gathered from {} neighbours ({:.2f})", result.nearby,
                         deck_.zero.hpz_partition_size, share(result.nearby))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors of compressed means as named boxes. A worker's errors are one row of an array with a
-// row for each rank of dp. A server's errors belong to the elements that the server averages.
+// What each rank of dp has for itself, as named boxes: one row of an array with a row for each
+// rank. A server's errors belong to the elements that the server averages.
 #include <vector>
 
 #include "trireme/checkpoint/piece.hpp"
@@ -9,21 +9,17 @@
 #include "trireme/optim/compressed_mean.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "mean_of_rows.hpp"
+
 namespace trireme {
 
 namespace {
 
-constexpr const char* kWorker = "optimizer/worker_error/";
 constexpr const char* kServer = "optimizer/server_error/";
 
-/// `shape` behind one more axis.
-Shape behind(std::int64_t first, const Shape& shape) {
-  std::vector<std::int64_t> extents{first};
-  extents.insert(extents.end(), shape.extents().begin(), shape.extents().end());
-  return Shape(std::span<const std::int64_t>(extents));
+std::string row_name(const char* kind, const Parameter& p) {
+  return fmt::format("optimizer/{}/{}", kind, p.name);
 }
-
-Box row_of(int row, const Box& box) { return {behind(row, box.offset), behind(1, box.extent)}; }
 
 /// The boxes of a chunk of `p`, in the global array, and where each begins in the chunk.
 std::vector<std::pair<Box, std::int64_t>> boxes_of(const Parameter& p, const Chunk& chunk) {
@@ -56,15 +52,18 @@ void put(const Exec& ex, const std::vector<float>& from, const View& to) {
 
 }  // namespace
 
-std::vector<Piece> Trainer::errors_of(int dp) const {
+std::vector<Piece> Trainer::rows_of(int dp) const {
   std::vector<Piece> pieces;
-  optimizer_.visit_errors([&](const Parameter& p, const View& worker, const View& server) {
+  const bool mine = dp == mesh_.at.dp;
+  optimizer_.visit_rows([&](const char* kind, const Parameter& p, const View& own) {
     if (!stores_part_of(p)) return;
-    const bool mine = dp == mesh_.at.dp;
     const Box row = row_of(dp, p.box);
-    pieces.push_back({kWorker + p.name, behind(mesh_.shape.dp, p.global_shape), row,
-                      mine ? ConstView(worker.reshape(row.extent))
-                           : ConstView(nullptr, worker.dtype(), row.extent)});
+    pieces.push_back({row_name(kind, p), behind(mesh_.shape.dp, p.global_shape), row,
+                      mine ? ConstView(own.reshape(row.extent))
+                           : ConstView(nullptr, own.dtype(), row.extent)});
+  });
+  optimizer_.visit_server_errors([&](const Parameter& p, const View& server) {
+    if (!stores_part_of(p)) return;
     for (const auto& [box, at] : boxes_of(p, chunk_of(p.box.count(), dp, mesh_.shape.dp))) {
       pieces.push_back(
           {kServer + p.name, p.global_shape, box,
@@ -75,9 +74,12 @@ std::vector<Piece> Trainer::errors_of(int dp) const {
   return pieces;
 }
 
-void Trainer::read_errors(WeightSource& source) const {
-  optimizer_.visit_errors([&](const Parameter& p, const View& worker, const View& server) {
-    if (source.has(kWorker + p.name)) read_worker_error(source, p, worker);
+void Trainer::read_rows(WeightSource& source) const {
+  optimizer_.visit_rows([&](const char* kind, const Parameter& p, const View& own) {
+    const std::string name = row_name(kind, p);
+    if (source.has(name)) read_row(source, name, p, own);
+  });
+  optimizer_.visit_server_errors([&](const Parameter& p, const View& server) {
     if (!source.has(kServer + p.name)) return;
     for (const auto& [box, at] :
          boxes_of(p, chunk_of(p.box.count(), mesh_.at.dp, mesh_.shape.dp))) {
@@ -86,22 +88,14 @@ void Trainer::read_errors(WeightSource& source) const {
   });
 }
 
-void Trainer::read_worker_error(WeightSource& source, const Parameter& p,
-                                const View& to) const {
-  const std::string name = kWorker + p.name;
+void Trainer::read_row(WeightSource& source, const std::string& name, const Parameter& p,
+                       const View& to) const {
   const auto ranks = static_cast<int>(source.global_shape(name)[0]);
   if (ranks == mesh_.shape.dp) {
     return put(ex_, read_wide(source, name, row_of(mesh_.at.dp, p.box)), to);
   }
   // The mean over ranks is what training lacks, and all ranks take this mean.
-  std::vector<double> sum(static_cast<std::size_t>(p.box.count()));
-  for (int rank = 0; rank < ranks; ++rank) {
-    const std::vector<float> row = read_wide(source, name, row_of(rank, p.box));
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(row[i]);
-  }
-  std::vector<float> mean(sum.size());
-  for (std::size_t i = 0; i < sum.size(); ++i) mean[i] = static_cast<float>(sum[i] / ranks);
-  put(ex_, mean, to);
+  put(ex_, mean_of_rows(source, name, p.box), to);
 }
 
 }  // namespace trireme

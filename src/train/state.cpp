@@ -14,6 +14,8 @@
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/train/trainer.hpp"
 
+#include "mean_of_rows.hpp"
+
 namespace trireme {
 
 struct Trainer::Factor {
@@ -142,7 +144,7 @@ std::vector<HeldPiece> Trainer::held(bool with_optimizer) const {
     held.push_back({std::move(f.piece), mesh_.at.dp * tp + (tp > 1 ? mesh_.at.tp : 0),
                     mesh_.shape.dp * tp});
   }
-  for (Piece& error : errors_of(mesh_.at.dp)) held.push_back({std::move(error), 0, 1});
+  for (Piece& row : rows_of(mesh_.at.dp)) held.push_back({std::move(row), 0, 1});
   if (history_.defined() && mesh_.at.pp == 0) {
     const View all = history_;
     held.push_back({{kHistory, all.shape(), Box(Shape{0}, all.shape()), all},
@@ -163,8 +165,8 @@ std::vector<std::int64_t> Trainer::own_box_bytes(bool with_optimizer, int dp) co
   });
   std::vector<std::int64_t> bytes;
   if (with_optimizer) {
-    for (const Piece& error : errors_of(dp)) {
-      bytes.push_back(static_cast<std::int64_t>(error.data.bytes()));
+    for (const Piece& row : rows_of(dp)) {
+      bytes.push_back(static_cast<std::int64_t>(row.data.bytes()));
     }
   }
   for (std::size_t i = 0; i < element_bytes.size(); ++i) {
@@ -277,12 +279,13 @@ void Trainer::load(WeightSource& source, bool with_optimizer, std::int64_t optim
       read_own(source, "model/", i, values_.masters(i), !with_optimizer);
     }
     if (!with_optimizer) return;
+    MeanMomentum with_means(source);
     optimizer_.visit_state([&](const char* kind, std::size_t group, const FlatArray& array) {
-      read_own(source, fmt::format("optimizer/{}/", kind), group, array, false);
+      read_own(with_means, fmt::format("optimizer/{}/", kind), group, array, false);
     });
     for (const Factor& f : factors()) read_factor(source, f);
     read_history(source);
-    read_errors(source);
+    read_rows(source);
   });
   collectively(*mesh_.world, [&] { values_.take_masters(); });
   for (std::size_t i = 0; i < flat_.groups().size(); ++i) {

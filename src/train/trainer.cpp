@@ -224,6 +224,7 @@ void Trainer::step(std::int64_t iteration, std::uint64_t first,
   result.reduced = dp_traffic().reduced - before.reduced;
   result.gathered = dp_traffic().gathered - before.gathered;
   result.nearby = dp_traffic().nearby - before.nearby;
+  result.quantized = dp_traffic().quantized - before.quantized;
   result.compressed = optimizer_.traffic();
   result.parameters = flat_.count();
   queued.first = first;

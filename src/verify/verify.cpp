@@ -74,6 +74,9 @@ class Verification {
     TRM_REQUIRE(!deck_.optimizer.eight_bit,
                 "verify doesn't know how far moments of 8 bits move the parameters: add "
                 "use_bnb_optimizer=false");
+    TRM_REQUIRE(!deck_.zero.quantized_weights,
+                "verify doesn't know how far quantized gathers move the parameters: add "
+                "zero_optimization.zero_quantized_weights=false");
     deck_.zero.offload = {};  // changes no bit, and arrays in memory are compared
     // A graph doesn't show what its units computed.
     deck_.cuda_graphs = false;

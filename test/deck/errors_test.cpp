@@ -192,9 +192,9 @@ BOOST_AUTO_TEST_CASE(features_that_are_not_available) {
   CHECK_CONTAINS(error("pos_emb: rpe"), "pos_emb: rpe is not available: use rotary");
   CHECK_CONTAINS(error("norm: scalenorm"), "use layernorm or rmsnorm");
   CHECK_CONTAINS(error("activation: mish"), "activation: mish is not available");
-  CHECK_CONTAINS(error("optimizer: {type: ZeroOneAdam}"),
+  CHECK_CONTAINS(error("optimizer: {type: MuAdam}"),
                  "use AdamW, Adam, SGD, Lion, Adagrad, madgrad_wd, Lamb, Adafactor, Muon, SM3, "
-                 "OneBitAdam or OneBitLamb");
+                 "OneBitAdam, OneBitLamb or ZeroOneAdam");
   CHECK_CONTAINS(error("optimizer: {params: {adam_w_mode: false}}"), "which type: Adam does");
   CHECK_CONTAINS(error("scheduler: {type: OneCycle}"), "OneCycle needs scheduler.params");
   CHECK_CONTAINS(error("attention_config: [[[\"global\", \"local\"], 2]]"), "attention_config");

@@ -201,9 +201,14 @@ OptimizerConfig config_of(const h5::Group& group) {
   read("factor_max", c.factor_max);
   read("factor_min", c.factor_min);
   read("factor_threshold", c.factor_threshold);
-  if (group.has_attribute("freeze_step")) {
-    c.freeze_step = static_cast<std::int64_t>(group.number("freeze_step"));
-  }
+  const auto count = [&](const char* key, std::int64_t& to) {
+    if (group.has_attribute(key)) to = static_cast<std::int64_t>(group.number(key));
+  };
+  count("freeze_step", c.freeze_step);
+  count("var_freeze_step", c.var_freeze_step);
+  count("var_update_scaler", c.var_update_scaler);
+  count("local_step_scaler", c.local_step_scaler);
+  count("local_step_clipper", c.local_step_clipper);
   c.nesterov = group.has_attribute("nesterov");
   return c;
 }
@@ -268,7 +273,7 @@ BOOST_AUTO_TEST_CASE(ten_steps_of_each_compressed_optimizer) {
   const h5::File file(golden_file("compressed.h5"), h5::Mode::read);
   Golden golden("neox_tied_tanh");
   golden.config.freeze = {"query_key_value.bias"};  // the golden file's script says why
-  for (const char* name : {"one_bit_adam", "one_bit_lamb"}) {
+  for (const char* name : {"one_bit_adam", "one_bit_lamb", "zero_one_adam"}) {
     for (const DType dtype : {DType::f32, DType::f64}) {
       BOOST_TEST_CONTEXT(name << " " << name_of(dtype)) {
         const h5::Group group = file.group(name);

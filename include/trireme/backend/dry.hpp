@@ -21,8 +21,9 @@ namespace trireme {
 /// What a rank gave to collectives and messages. Gathers and scatters count the blocks of all
 /// ranks; messages count on the sender.
 struct Traffic {
-  std::int64_t elements = 0;
+  std::int64_t elements = 0;  ///< bytes of codes aside
   std::int64_t bytes = 0;
+  std::int64_t coded_bytes = 0;      ///< u8, part of `bytes`
   std::int64_t nearby_elements = 0;  ///< between neighbours: Communicator::split_neighbours()
   std::int64_t nearby_bytes = 0;
 };

@@ -30,8 +30,10 @@ struct StagePlan {
   /// Elements, and their bytes, gathered from neighbours instead: zero_hpz_partition_size.
   std::int64_t nearby = 0;
   std::int64_t nearby_traffic = 0;
-  /// Bytes of signs and scales instead, a step, once OneBitAdam has frozen the variance; 0: the
-  /// run ends before.
+  /// Bytes of quantized values gathered, part of data_traffic: zero_quantized_weights.
+  std::int64_t quantized_traffic = 0;
+  /// Bytes of signs and scales instead, in a step whose mean is compressed; 0: the run ends
+  /// before the first such step.
   std::int64_t compressed_traffic = 0;
   std::int64_t tensor_traffic = 0;    ///< bytes of collectives over tp, a step
   std::int64_t pipeline_traffic = 0;  ///< bytes sent to other stages, a step

@@ -23,7 +23,8 @@ enum class OptimizerKind : std::uint8_t {
   madgrad,
   sm3,
   one_bit_adam,
-  one_bit_lamb
+  one_bit_lamb,
+  zero_one_adam
 };
 
 /// Settings of the parameters whose names a pattern matches anywhere.
@@ -64,6 +65,11 @@ struct OptimizerConfig {
   double factor_max = 4;    ///< ... bounds of the factor on this ratio once it is frozen
   double factor_min = 0.5;
   double factor_threshold = 0.1;  ///< ... most that the factor changes by, as a share
+  /// ZeroOneAdam: updates after which the variance is frozen, and ranks take local steps.
+  std::int64_t var_freeze_step = 100'000;
+  std::int64_t var_update_scaler = 16;      ///< ... after which its interval doubles
+  std::int64_t local_step_scaler = 32'678;  ///< ... local steps after which theirs doubles
+  std::int64_t local_step_clipper = 16;     ///< ... most local steps between two means
   double weight_decay = 0.1;
   double gradient_clipping = 1.0;  ///< global norm; 0 = off
   /// A step is skipped whose loss or norm is over sigma_factor standard deviations above the
@@ -130,6 +136,8 @@ struct ZeroConfig {
   /// Stage 3: so many neighbours along dp share a second copy of the values. All gathers of a
   /// step but the first of each value read this copy. 1: there is none.
   std::int64_t hpz_partition_size = 1;
+  /// Stage 3: gathers send values as bytes and a scale for each block. Changes bits.
+  bool quantized_weights = false;
   friend bool operator==(const ZeroConfig&, const ZeroConfig&) = default;
 };
 

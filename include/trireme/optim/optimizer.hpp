@@ -60,10 +60,13 @@ class Optimizer {
   /// Visits a group's arrays by kind ("exp_avg", …). Frozen groups have none.
   void visit_state(const std::function<void(const char* kind, std::size_t group,
                                             const FlatArray&)>& f) const;
-  /// Visits the errors of compressed means of each parameter that trains. This rank has an
-  /// error as a worker, of all elements, and one as the server of its chunk_of() the elements.
-  void visit_errors(const std::function<void(const Parameter&, const View& worker,
-                                             const View& server)>& f) const;
+  /// Visits arrays that each rank of dp has for itself, with all elements of the parameter.
+  /// What this rank's signs left out is "worker_error".
+  void visit_rows(
+      const std::function<void(const char* kind, const Parameter&, const View& own)>& f) const;
+  /// Visits the errors of this rank as the server of its chunk_of() each parameter.
+  void visit_server_errors(
+      const std::function<void(const Parameter&, const View& error)>& f) const;
   /// Bytes through collectives in the last step by which the optimizer averaged over dp itself.
   [[nodiscard]] std::int64_t traffic() const;
   /// Whether a parameter has the state of this kind. Some groups hold arrays that only some of

@@ -56,7 +56,10 @@ struct OptimizerRow {
   /// Averages over dp by signs and scales, and therefore takes ZeRO's stage 0, fp32 moments and
   /// CPUs alone.
   bool compresses = false;
-  bool factored = false;  ///< keeps a value for each row and column of a parameter
+  /// ... and so many updates of a run come before the first that does.
+  std::int64_t (*exact_updates)(const OptimizerConfig& config) = nullptr;
+  bool averages_each_step = true;  ///< ... each step from there on
+  bool factored = false;           ///< keeps a value for each row and column of a parameter
 };
 
 [[nodiscard]] std::span<const OptimizerRow> optimizer_table();

@@ -18,6 +18,9 @@ namespace trireme {
 /// hpZ of ZeRO++ (Wang et al., arXiv 2306.10209). The first gather after an update reads from
 /// all ranks of dp and fills the copy. Later gathers read the copy from the neighbours alone.
 ///
+/// With quantized_weights, the gathers of sharded values send bytes and scales: qwZ of ZeRO++.
+/// Each rank computes with equal rounded values. This rank's own values stay exact.
+///
 /// All calls but the accessors are collective over dp: every rank makes them in one order.
 class ParameterValues {
  public:
@@ -67,6 +70,8 @@ class ParameterValues {
   [[nodiscard]] std::int64_t gathered() const { return gathered_; }
   /// Elements gathered from neighbours so far, which gathered() does not count.
   [[nodiscard]] std::int64_t gathered_nearby() const { return gathered_nearby_; }
+  /// Bytes of quantized values gathered so far. Their elements count in neither of both above.
+  [[nodiscard]] std::int64_t gathered_quantized() const { return gathered_quantized_; }
 
  private:
   struct Group {
@@ -77,6 +82,7 @@ class ParameterValues {
     bool has_nearby = false;    ///< the copy holds the present values
     bool fills_nearby = false;  ///< ... and will, when the gather under way is done
     std::vector<RequestPtr> pending;
+    std::vector<Tensor> quantized = {};  ///< for each span, while a gather is under way
   };
 
   [[nodiscard]] bool is_sharded(std::size_t group) const {
@@ -88,6 +94,8 @@ class ParameterValues {
   /// Groups of the uses after number `use` that may be gathered ahead of their own use.
   [[nodiscard]] std::vector<std::size_t> ahead(std::size_t use) const;
   void start_gather(std::size_t group, const FlatArray& from, const FlatArray& whole);
+  void start_quantized_gather(std::size_t group);
+  void take_quantized(std::size_t group);
   /// Gathers a group from the neighbours' copy.
   void start_nearby_gather(std::size_t group);
   void fill_nearby(std::size_t group) const;
@@ -109,6 +117,7 @@ class ParameterValues {
   std::deque<std::size_t> updating_;  ///< groups whose gathers are under way, oldest first
   std::int64_t gathered_ = 0;
   std::int64_t gathered_nearby_ = 0;
+  std::int64_t gathered_quantized_ = 0;
 };
 
 /// Gathers each rank's block of a whole array, on all ranks of dp. Collective over dp. A stored

@@ -15,7 +15,8 @@ namespace trireme {
 ///                         matrices of layers   all others
 ///   SGD                   out / in             in
 ///   Adam and alike        1 / in               1
-/// Alike are rules that normalize each element: AdamW, OneBitAdam, Lion and Adagrad.
+/// Alike are rules that normalize each element: AdamW, OneBitAdam, ZeroOneAdam, Lion and
+/// Adagrad.
 [[nodiscard]] double width_rate(OptimizerKind kind, const WidthScale& width);
 
 }  // namespace trireme

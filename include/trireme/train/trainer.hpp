@@ -65,7 +65,8 @@ class Trainer {
     /// Elements through collectives over dp in this step, as in DpTraffic.
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
-    std::int64_t nearby = 0;  ///< gathered from neighbours alone
+    std::int64_t nearby = 0;     ///< gathered from neighbours alone
+    std::int64_t quantized = 0;  ///< bytes of quantized values gathered
     /// Bytes of signs and scales over dp, by which an optimizer averaged in their place.
     std::int64_t compressed = 0;
     std::int64_t parameters = 0;  ///< local_parameters(), to compare with
@@ -178,11 +179,12 @@ class Trainer {
   struct DpTraffic {
     std::int64_t reduced = 0;
     std::int64_t gathered = 0;
-    std::int64_t nearby = 0;  ///< from neighbours alone: key zero_hpz_partition_size
+    std::int64_t nearby = 0;     ///< from neighbours alone: key zero_hpz_partition_size
+    std::int64_t quantized = 0;  ///< bytes gathered instead: key zero_quantized_weights
   };
   [[nodiscard]] DpTraffic dp_traffic() const {
     return {gradients_.reduced(), values_.gathered() + gradients_.gathered(),
-            values_.gathered_nearby()};
+            values_.gathered_nearby(), values_.gathered_quantized()};
   }
   /// State after the last collected step.
   [[nodiscard]] LossScaleState loss_scale() const { return loss_scale_of(decided_); }
@@ -239,14 +241,14 @@ class Trainer {
   [[nodiscard]] std::vector<Factor> factors() const;
   void read_factor(WeightSource& source, const Factor& factor) const;
   void read_history(WeightSource& source) const;
-  /// Errors of compressed means of the rank at `dp` along dp. Those of other ranks than this
-  /// one have no elements.
-  [[nodiscard]] std::vector<Piece> errors_of(int dp) const;
-  /// Each rank takes the worker's errors of its place along dp, or where dp was another, the
-  /// mean of all ranks' errors. A server's errors belong to elements. Where the source has no
-  /// errors, they begin as zeros.
-  void read_errors(WeightSource& source) const;
-  void read_worker_error(WeightSource& source, const Parameter& p, const View& to) const;
+  /// What the rank at `dp` along dp has for itself: errors of compressed means, and local
+  /// steps. Arrays of other ranks than this one have no elements.
+  [[nodiscard]] std::vector<Piece> rows_of(int dp) const;
+  /// Each rank takes the rows of its place along dp, or where dp was another, the mean of all
+  /// ranks' rows. A server's errors belong to elements. What the source lacks begins as zeros.
+  void read_rows(WeightSource& source) const;
+  void read_row(WeightSource& source, const std::string& name, const Parameter& p,
+                const View& to) const;
   /// A group whose averages the source lacks keeps those that it has.
   void read_averages(WeightSource& source) const;
   [[nodiscard]] HeldPiece whole_piece(const std::string& kind, const FlatSlice& slice,

@@ -46,9 +46,13 @@ class DryCommunicator : public Communicator {
 
  private:
   RequestPtr count(const ConstView& data) {
-    (nearby_ ? traffic_.nearby_elements : traffic_.elements) += data.count();
+    const std::int64_t elements = data.dtype() == DType::u8 ? 0 : data.count();
+    (nearby_ ? traffic_.nearby_elements : traffic_.elements) += elements;
     (nearby_ ? traffic_.nearby_bytes : traffic_.bytes) +=
         static_cast<std::int64_t>(data.bytes());
+    if (data.dtype() == DType::u8) {
+      traffic_.coded_bytes += static_cast<std::int64_t>(data.bytes());
+    }
     return std::make_unique<Done>();
   }
 

@@ -100,9 +100,9 @@ const ForeignKey kOptimizersSettings[] = {
     {"capturable", "true or false", "false", "may be captured in a CUDA graph"},
     {"differentiable", "true or false", "false", "gradients may pass through the step"},
     {"set_grad_none", "true or false", "true", "free gradients after a step"},
-    {"cuda_aware", "true or false", "false", "OneBitAdam's MPI takes arrays of a GPU"},
+    {"cuda_aware", "true or false", "false", "MPI takes arrays of a GPU"},
     {"comm_backend_name", "one of nccl, mpi, hccl, compressed", "nccl",
-     "what moves OneBitAdam's signs; MPI does so here"},
+     "what moves compressed signs; MPI does so here"},
     {"ns_method", "one of gram, standard", "gram", "how Muon computes the same matrix"},
 };
 const ForeignKey kProfiler[] = {

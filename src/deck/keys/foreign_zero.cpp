@@ -71,7 +71,6 @@ const ForeignKey kZeroOffloadingSettings3[] = {
     {"cpuadam_cores_perc", "number", "0.8", "share of cores that update"},
 };
 const ForeignKey kZeroCompression[] = {
-    {"zero_quantized_weights", "true or false", "false", "gather quantized values"},
     {"zero_quantized_gradients", "true or false", "false", "reduce quantized gradients"},
     {"zero_quantized_nontrainable_weights", "true or false", "false",
      "keep frozen values quantized"},
@@ -105,9 +104,12 @@ const ForeignKeys kZeroForeign[] = {
     {"ZeRO, offloading", Origin::deepspeed, "zero_optimization.offload_optimizer",
      Standing::no_meaning, "", kZeroOffloadingSettings3, Shown::never},
     {"ZeRO, compression", Origin::deepspeed, "zero_optimization", Standing::not_available,
-     "values and gradients travel unquantized", kZeroCompression},
+     "gradients travel in communication_data_type; zero_quantized_weights is for values",
+     kZeroCompression},
     {"ZeRO, groups", Origin::deepspeed, "zero_optimization", Standing::not_available,
-     "weights are sharded over all data-parallel ranks", kZeroGroups, Shown::each, "0|1"},
+     "weights are sharded over all data-parallel ranks; zero_hpz_partition_size keeps gathers "
+     "within a node",
+     kZeroGroups, Shown::each, "0|1"},
     {"ZeRO, groups", Origin::deepspeed, "zero_optimization", Standing::no_meaning, "",
      kZeroGroupsSettings, Shown::never},
 };

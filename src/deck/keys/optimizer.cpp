@@ -8,7 +8,7 @@ namespace trireme::deck {
 namespace {
 
 /// GPT-NeoX's and DeepSpeed's optimizers that the table doesn't have.
-constexpr std::string_view kOtherOptimizers[] = {"ZeroOneAdam"};
+constexpr std::string_view kOtherOptimizers[] = {"MuAdam", "MuAdamW", "MuSGD"};
 
 /// "use AdamW or SGD".
 std::string refusal_of_others() {
@@ -126,6 +126,22 @@ const Key kOptimizerKeys[] = {
      [](D d) -> Field { return &d.deck.optimizer.freeze_step; },
      "OneBitAdam and OneBitLamb freeze the variance after so many updates, and average signs "
      "from there on",
+     kFromOne, Need::usual, Origin::deepspeed},
+    {"optimizer.params.var_freeze_step", "",
+     [](D d) -> Field { return &d.deck.optimizer.var_freeze_step; },
+     "ZeroOneAdam freezes the variance after so many updates, and takes local steps from there "
+     "on",
+     kFromOne, Need::usual, Origin::deepspeed},
+    {"optimizer.params.var_update_scaler", "",
+     [](D d) -> Field { return &d.deck.optimizer.var_update_scaler; },
+     "the interval between ZeroOneAdam's updates of the variance doubles after so many of them",
+     kFromOne, Need::usual, Origin::deepspeed},
+    {"optimizer.params.local_step_scaler", "",
+     [](D d) -> Field { return &d.deck.optimizer.local_step_scaler; },
+     "the interval between means of ZeroOneAdam's local steps doubles after so many steps",
+     kFromOne, Need::usual, Origin::deepspeed},
+    {"optimizer.params.local_step_clipper", "",
+     [](D d) -> Field { return &d.deck.optimizer.local_step_clipper; }, "largest such interval",
      kFromOne, Need::usual, Origin::deepspeed},
     {"optimizer.params.coeff_beta", "",
      [](D d) -> Field { return &d.deck.optimizer.coeff_beta; },

@@ -45,6 +45,13 @@ const Key kZeroKeys[] = {
      "stage 3: neighbours along dp that keep a second copy of the weights, which most gathers "
      "read; 1: there is none",
      kFromOne, Need::usual, Origin::deepspeed},
+    {"zero_optimization.zero_quantized_weights",
+     "",
+     [](D d) -> Field { return &d.deck.zero.quantized_weights; },
+     "stage 3: weights are gathered as bytes with a scale for each 256 of them",
+     {},
+     Need::usual,
+     Origin::deepspeed},
     {"zero_optimization.sub_group_size", "",
      [](D d) -> Field { return &d.deck.zero.sub_group_size; },
      "most elements in one update; 0: no limit", kNotNegative, Need::usual, Origin::deepspeed},

@@ -88,6 +88,19 @@ class Changes(Runs):
                              optimizer={"type": "Lamb"})
         self.assertIn("was made with another optimizer.type", said)
 
+    def test_local_steps_begin_and_end(self):
+        local = {"optimizer": {"type": "ZeroOneAdam",
+                               "params": {"var_freeze_step": 2, "local_step_scaler": 1,
+                                          "local_step_clipper": 2}}}
+        _, said = self.train("local", 2, train_iters=4, **local)
+        self.assertIn("each step that averages signs from iteration 3 on: ", said)
+        _, said = self.train("local", 4, train_iters=6, **local)
+        self.assertIn("that averages signs from iteration 6 on: ", said)
+        _, said = self.train("local", 2, train_iters=8, optimizer={"type": "AdamW"})
+        self.assertNotIn("averages signs", said)
+        _, said = self.train("local", 2, code=1, train_iters=9, **local)
+        self.assertIn("was made with another optimizer.type", said)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,6 +3,7 @@
 save wrote. Many more plans stand against steps in test/bench/mpi.
 """
 import json
+import re
 import sys
 import unittest
 from pathlib import Path
@@ -40,7 +41,11 @@ CASES = {  # name: (ranks, deck)
     "bf16": (1, {**NEOX, "precision": "bf16"}),
     "one_bit": (2, {**NEOX, "gradient_accumulation_steps": 2,
                     "optimizer": {"type": "OneBitAdam", "params": {"freeze_step": 1}}}),
+    "zero_one": (2, {**NEOX, "precision": "bf16", "optimizer": {
+        "type": "ZeroOneAdam", "params": {"var_freeze_step": 1}}}),
     "stage3": (2, {**NEOX, **ZERO, "gradient_accumulation_steps": 2}),
+    "quantized": (2, {**NEOX, "zero_optimization": {
+        **ZERO["zero_optimization"], "zero_quantized_weights": True}}),
     "tp2_pp2_interleaved": (4, {**LLAMA, "model_parallel_size": 2, "pipe_parallel_size": 2,
                                 "virtual_pipeline_chunks": 2,
                                 "gradient_accumulation_steps": 4}),
@@ -130,6 +135,41 @@ class Save(unittest.TestCase):
 
     def test_one_writer_of_three_ranks(self):
         self.check("node", 3, {**LLAMA, "checkpoint": {"writers_per_node": 2}})
+
+
+class Bytes(unittest.TestCase):
+    """What a plan counts over dp, beside what a run's first lines say."""
+
+    def check(self, name, ranks, zero, of_run):
+        folder = program.work_folder(f"plan_bytes_{name}")
+        data = {"data_path": str(program.make_tokens(folder)), "eval_iters": 0}
+        zero = {**ZERO["zero_optimization"], "stage3_prefetch_bucket_size": 0, **zero}
+        deck = {**BASE, **NEOX, **data, "zero_optimization": zero, "train_iters": 2,
+                "gradient_accumulation_steps": 2}
+        del deck["vocab_size"]
+        deck = program.write_deck(folder / "deck.yml", deck)
+        stage = planned(folder, ranks, deck)["stages"][0]
+        told = program.run_well(ranks, "train", deck)
+        found = re.search(r"(\d+) elements reduced, (\d+) gathered", told)
+        self.assertEqual(sum(map(int, found.groups())), stage["reduced_elements"])
+        for pattern, key in of_run.items():
+            found = re.search(pattern, told)
+            self.assertIsNotNone(found, told)
+            self.assertEqual(int(found.group(1)), stage[key])
+            self.assertGreater(stage[key], 0)
+        return stage
+
+    def test_neighbours(self):
+        stage = self.check("neighbours", 4, {"zero_hpz_partition_size": 2},
+                           {r"(\d+) more gathered from 2 neighbours": "nearby_elements"})
+        self.assertEqual(stage["nearby_bytes"], 4 * stage["nearby_elements"])
+        self.assertEqual(stage["data_bytes"], 4 * stage["reduced_elements"])
+
+    def test_quantized(self):
+        stage = self.check("quantized", 2, {"zero_quantized_weights": True},
+                           {r"(\d+) bytes of quantized values gathered": "quantized_bytes"})
+        rest = stage["data_bytes"] - stage["quantized_bytes"]
+        self.assertEqual(rest, 4 * stage["reduced_elements"])
 
 
 class Errors(unittest.TestCase):

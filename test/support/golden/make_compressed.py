@@ -46,6 +46,10 @@ OPTIMIZERS = {
         COMMON, type="OneBitLamb", freeze_step=4, lr=5e-3, max_coeff=2.0, min_coeff=0.1,
         coeff_beta=0.8, factor_max=3.0, factor_min=0.6, factor_threshold=0.07,
     ),
+    "zero_one_adam": dict(
+        COMMON, type="ZeroOneAdam", var_freeze_step=5, var_update_scaler=2,
+        local_step_scaler=1, local_step_clipper=2,
+    ),
 }  # fmt: skip
 
 
@@ -114,6 +118,14 @@ def make(named, s):
     from deepspeed.runtime.fp16.onebit.adam import OnebitAdam
     from deepspeed.runtime.fp16.onebit.lamb import OnebitLamb
 
+    from deepspeed.runtime.fp16.onebit.zoadam import ZeroOneAdam
+
+    if s["type"] == "ZeroOneAdam":
+        keys = "var_update_scaler local_step_scaler local_step_clipper".split()
+        freeze = s["var_freeze_step"] - 1
+        return engine, ZeroOneAdam(
+            groups, var_freeze_step=freeze, **{k: s[k] for k in keys}, **common
+        )
     if s["type"] == "OneBitAdam":
         return engine, OnebitAdam(groups, freeze_step=s["freeze_step"] + 1, **common)
     keys = "max_coeff min_coeff coeff_beta factor_max factor_min factor_threshold".split()
@@ -160,6 +172,9 @@ def run(rank, port, result):
             for _, p in named:
                 p.grad = torch.zeros_like(p)
             opt.step()
+            if s["type"] == "ZeroOneAdam":  # counts from here on
+                for state in opt.state.values():
+                    state["step"] = 0
             losses, norms = [], []
             for step in range(STEPS):
                 mine = tokens[step]
