@@ -72,7 +72,7 @@ void validate_deck(const DeckSource& source, int ranks) {
     fmt::print("{:.2f} million parameters, ",
                static_cast<double>(count_parameters(deck.model)) * 1e-6);
   }
-  if (deck.model.is_perceptron()) {
+  if (deck.model.task == Task::image_classification) {
     fmt::print("{} images a step\n", deck.train_batch_size);
     return;
   }

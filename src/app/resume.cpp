@@ -24,6 +24,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto kModel = {"mlp_sizes",
+                         "patch_size",
+                         "image_size",
+                         "num_channels",
+                         "image_mean",
+                         "image_std",
                          "num_layers",
                          "hidden_size",
                          "num_attention_heads",

@@ -54,7 +54,7 @@ void warn_of_other_tasks(Deck& deck) {
   const ModelConfig usual;
   const DeckSettings none;
   const bool masks = model.task == Task::masked_language_model;
-  const bool labels = model.task == Task::sequence_classification;
+  const bool labels = model.pools_rows();
   const std::tuple<bool, bool, const char*, Task> keys[] = {
       {masks, deck.mask_prob != none.mask_prob, "mask_prob", Task::masked_language_model},
       {masks, deck.whole_word_mask, "whole_word_mask", Task::masked_language_model},

@@ -81,18 +81,21 @@ void print_model(const Deck& deck, const MeshShape& mesh) {
               deck.train_micro_batch_size_per_gpu, deck.gradient_accumulation_steps, mesh.dp);
     return;
   }
-  log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {} parameters",
-            m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
-            count_text(count_parameters(m)));
+  const std::string inputs = m.is_vision()
+                                 ? fmt::format("{} × {} pixels in patches of {}",
+                                               m.image_size[0], m.image_size[1], m.patch_size)
+                                 : fmt::format("vocabulary {}", m.vocab_size);
+  log::info("model    {} layers, hidden {}, {} heads, {}: {} parameters", m.num_layers,
+            m.hidden_size, m.num_attention_heads, inputs, count_text(count_parameters(m)));
   if (m.mup.enabled) {
     log::info("muP      {:.4g} times as wide as the base model of hidden {}",
               static_cast<double>(m.hidden_size) / static_cast<double>(m.mup.hidden_size),
               m.mup.hidden_size);
   }
   log_tuning(deck);
-  log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
-            deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,
-            deck.gradient_accumulation_steps, mesh.dp);
+  log::info("batch    {} samples of {} {}: {} a micro-batch × {} × dp {}",
+            deck.train_batch_size, m.seq_length, m.rows_name(),
+            deck.train_micro_batch_size_per_gpu, deck.gradient_accumulation_steps, mesh.dp);
   if (const auto& ramp = deck.rampup_batch_size; !ramp.empty()) {
     log::info("         grows from {} by {} until {} samples are consumed; lr goes by samples",
               ramp[0], ramp[1], ramp[2]);

@@ -26,12 +26,41 @@ std::string_view type_name(UnitKind kind, bool perceptron) {
   throw Error("unknown unit");
 }
 
+/// Operations of a unit's GEMMs and attention in forward and backward, as flops_per_token()
+/// counts them, for all rows of a sample.
+std::int64_t operations_of(const ModelConfig& m, const UnitInfo& unit, std::int64_t layer) {
+  const auto rows = static_cast<double>(m.is_perceptron() ? 1 : m.seq_length);
+  double matrices = 0;
+  visit_unit(
+      m, unit.kind,
+      [&](const Parameter& p) {
+        if (p.global_shape.rank() == 2) matrices += static_cast<double>(p.global_shape.count());
+      },
+      layer);
+  double operations = 6 * rows * matrices;
+  if (unit.kind == UnitKind::embedding) {
+    operations =
+        m.is_vision() ? 4 * rows * static_cast<double>(m.hidden_size * m.patch_bytes()) : 0;
+  }
+  if (unit.kind == UnitKind::head && m.pools_rows()) operations /= rows;
+  if (unit.kind == UnitKind::layer && !m.is_perceptron()) {
+    const std::int64_t window = m.window_of(layer);
+    const double keys = window > 0 ? std::min(static_cast<double>(window), rows) : rows;
+    operations += 12 * rows * keys * static_cast<double>(m.attention_width());
+  }
+  constexpr double kMost = 1e17;  // a model's units together can be counted
+  return static_cast<std::int64_t>(std::min(operations, kMost));
+}
+
 }  // namespace
 
 std::vector<int> stage_bounds(const DeckSettings& deck) {
+  const bool by_operations = deck.pipe_partition_method == "flops";
   std::vector<PipelineUnit> units;
   for (const UnitInfo& u : list_units(deck.model)) {
-    units.push_back({std::string(type_name(u.kind, deck.model.is_perceptron())), u.parameters});
+    const std::int64_t layer = std::ssize(units) - 1;
+    units.push_back({std::string(type_name(u.kind, deck.model.is_perceptron())), u.parameters,
+                     by_operations ? operations_of(deck.model, u, layer) : 0});
   }
   return partition(deck.pipe_partition_method, units,
                    deck.pipe_parallel_size * deck.virtual_pipeline_chunks);
