@@ -222,16 +222,6 @@ Deck deck_of(const CheckpointReader& reader) {
   }
 }
 
-void check_model_folder(const std::string& folder, const Deck& deck) {
-  const huggingface::ModelFolder source(folder);
-  const auto names = huggingface::model_differences(deck, source.deck());
-  TRM_REQUIRE(names.empty(),
-              "load: {}: the deck's model is another one than config.json's. The deck's values "
-              "and the folder's: {}. `trireme deck {}` prints a deck that fits",
-              folder, fmt::join(names, ", "), folder);
-  if (source.deck().model.lora.enabled()) require_same_adapters(folder, source.deck(), deck);
-}
-
 bool is_within(const std::string& path, const std::string& folder) {
   if (path.empty() || folder.empty()) return false;
   const fs::path inner = without_links(path);

@@ -192,8 +192,8 @@ void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
     if (!trouble.empty()) {
       faults.add(
           Kind::wrong_value, s->value.place,
-          fmt::format("pipe_partition_method must be uniform, parameters, flops or type:REGEX (a "
-                      "regular expression), is {}: {}",
+          fmt::format("pipe_partition_method must be uniform, parameters, flops or type:REGEX "
+                      "(a regular expression), is {}: {}",
                       s->value.str(), trouble));
     }
   }

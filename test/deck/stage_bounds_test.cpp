@@ -12,7 +12,7 @@ namespace trireme::test {
 namespace {
 
 std::vector<int> bounds_of(const std::string& keys) {
-  Deck deck = parse_deck(kLeast + keys);
+  Deck deck = parse_deck(kLeast + keys, "x.yml");
   resolve(deck, deck.pipe_parallel_size);
   return stage_bounds(deck);
 }

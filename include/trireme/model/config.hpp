@@ -18,7 +18,8 @@ enum class QkNorm : std::uint8_t { none, head, row };
 /// norm(x + f(x)).
 enum class NormPlacement : std::uint8_t { before, after, both, after_sum };
 /// The row of a sample from which a classifier reads. by_attention: the first row where queries
-/// see later keys, and else the last row. mean: the mean of all rows but those of padding.
+/// see later keys, and else the last row. The word mean stands for the mean of all rows, without
+/// those of padding.
 enum class ClassifierRow : std::uint8_t { by_attention, first, last, mean };
 enum class InitMethod : std::uint8_t {
   normal,
@@ -140,7 +141,7 @@ struct ModelConfig {
 
   Task task = Task::language_model;
   // A classifier of texts, or of images by a vision transformer:
-  std::int64_t num_labels = 0;  ///< of texts; 0: taken from the data
+  std::int64_t num_labels = 0;  ///< classes of texts; 0: taken from the data
   ClassifierRow classifier_row = ClassifierRow::by_attention;
   bool classifier_pooler = false;  ///< dense and tanh before the classes
   double classifier_dropout = 0;   ///< before the classes

@@ -54,7 +54,8 @@ struct MicroBatch {
   /// For a classifier that takes the mean of a sample's rows instead. int32 [batch·seq]: the
   /// sample of each row, or −1 for padding. Last part only.
   Tensor samples_of_rows;
-  /// fp32 [batch, batch]: 1 / (rows of sample i that count) on the diagonal, and zeros.
+  /// fp32 [batch, batch]: on the diagonal 1 / n for the n rows of a sample that count, and
+  /// zeros.
   Tensor mean_factors;
   /// Where a classifier's evaluation writes the logits of each sample, fp32 [batch, classes].
   /// They are whole on each rank of tp. Undefined: nowhere.

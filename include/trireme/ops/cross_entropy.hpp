@@ -37,7 +37,7 @@ struct SoftmaxLocal {
 void softmax_local(const Exec& ex, const SoftmaxLocal& op);
 
 /// max ← exp(max − global_max), the factor still missing from the exponentials; sum ← sum ·
-/// max. picked −= global_max · (this rank's share of the target).
+/// max. picked −= global_max · this rank's share of the target.
 struct SoftmaxRescale {
   ConstView global_max;  ///< [rows], over all ranks
   ConstView targets;

@@ -116,10 +116,10 @@ const Key kModelKeys[] = {
     {"num_channels", "", [](D d) -> Field { return &d.deck.model.num_channels; },
      "with patch_size: bytes of a pixel", kSize, Need::usual, Origin::trireme},
     {"image_mean", "", [](D d) -> Field { return &d.deck.model.image_mean; },
-     "of images: byte b becomes (b / 255 - image_mean) / image_std", kFraction, Need::usual,
+     "byte b of an image becomes (b / 255 - image_mean) / image_std", kFraction, Need::usual,
      Origin::trireme},
-    {"image_std", "", [](D d) -> Field { return &d.deck.model.image_std; },
-     "of images: see image_mean", kPositive, Need::usual, Origin::trireme},
+    {"image_std", "", [](D d) -> Field { return &d.deck.model.image_std; }, "see image_mean",
+     kPositive, Need::usual, Origin::trireme},
     {"label_smoothing", "", [](D d) -> Field { return &d.deck.model.label_smoothing; },
      "share of each target that all classes or tokens have evenly, in training", kBelowOne,
      Need::usual, Origin::trireme},
@@ -135,9 +135,9 @@ const Key kModelKeys[] = {
     {"classifier_pooling",
      "",
      [](D d) { return named(d.deck.model.classifier_row, kClassifierRows); },
-     "row of a sample from which a classifier reads, or mean: the mean of all; by_attention: "
-     "the first with bidirectional attention, and else the last. mean leaves out a vision "
-     "transformer's class token",
+     "row of a sample from which a classifier reads, or the mean of all. by_attention: the "
+     "first "
+     "with bidirectional attention, and else the last",
      {},
      Need::usual,
      Origin::trireme},

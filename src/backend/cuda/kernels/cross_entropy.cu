@@ -104,8 +104,8 @@ struct Local {
   float* max;
   float* sum;
   float* picked;
-  float own;   // of the target
-  float each;  // of every class
+  float own;   // what the target has
+  float each;  // what every class has
 };
 
 /// Minimum traffic: 2 elements of T per element. Between its two uses, the row stays in shared
@@ -169,7 +169,7 @@ struct Rescale {
   float* sum;
   float* picked;
   float own;
-  float rest;  // of this rank's columns together
+  float rest;  // what this rank's columns have together
 };
 
 __global__ void __launch_bounds__(kThreads) rescale_kernel(Rescale a) {
