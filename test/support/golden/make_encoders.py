@@ -37,6 +37,9 @@ CASES = {
     "roberta": ("RobertaConfig", dict(
         SIZES, num_hidden_layers=3, num_attention_heads=2, hidden_size=16,
         max_position_embeddings=18, type_vocab_size=1, layer_norm_eps=1e-5)),
+    "xlm_roberta": ("XLMRobertaConfig", dict(
+        SIZES, vocab_size=41, num_hidden_layers=1, max_position_embeddings=20,
+        type_vocab_size=1, layer_norm_eps=1e-5)),
     "distilbert": ("DistilBertConfig", dict(
         vocab_size=37, dim=24, n_layers=2, n_heads=4, hidden_dim=44,
         max_position_embeddings=16)),
