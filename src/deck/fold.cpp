@@ -240,6 +240,7 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   deck.overwrite = draft.overwrite;
   fold_perceptron(settings, deck);
   fold_vision(settings, deck);
+  check_task_word(settings, deck);
   ModelConfig& model = deck.model;
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;

@@ -51,6 +51,8 @@ void check_vision(const DeckSettings& deck);
 
 /// Throws Error that names what a deck asks for and its task lacks.
 void check_task(const DeckSettings& deck);
+/// Refuses to predict tokens that attention sees, unless the deck names this task itself.
+void check_task_word(const Settings& settings, const DeckSettings& deck);
 /// Adds a warning for each key of another task.
 void warn_of_other_tasks(Deck& deck);
 

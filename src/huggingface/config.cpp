@@ -74,6 +74,7 @@ ModelConfig computed(ModelConfig m) {
   m.seq_length = 1;
   m.reset_position_ids = usual.reset_position_ids;
   m.reset_attention_mask = usual.reset_attention_mask;
+  if (m.task == Task::masked_language_model) m.task = usual.task;  // has the same matrices
   m.label_smoothing = usual.label_smoothing;
   m.hidden_dropout = usual.hidden_dropout;
   m.attention_dropout = usual.attention_dropout;

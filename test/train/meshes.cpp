@@ -98,6 +98,7 @@ const std::array<Json, kParityModels + kPartModels> kModelsOfParity{
       "use_qk_layernorm": "head", "sliding_window_width": 20, "use_bias_in_qkv": false,
       "no_weight_tying": true})"),
     Json::parse(R"({"hidden_size": 32, "bidirectional_attention": true,
+      "task": "language_model",
       "norm_placement": "after_sum", "pos_emb": "learned", "position_offset": 2,
       "type_vocab_size": 2, "embedding_norm": true, "output_transform": true,
       "use_bias_in_output": true, "no_weight_tying": false})"),

@@ -12,7 +12,8 @@ constexpr const char* kNotTied = "the output matrix is that of the embedding";
 
 /// Choices that all families of this file share.
 std::vector<Rule> core_rules() {
-  return {always("norm", "layernorm"),
+  return {always("task", "masked_language_model"),
+          always("norm", "layernorm"),
           always("pos_emb", "learned"),
           always("norm_placement", "after_sum"),
           always("embedding_norm", true),
