@@ -18,7 +18,7 @@ enum class QkNorm : std::uint8_t { none, head, row };
 /// norm(x + f(x)).
 enum class NormPlacement : std::uint8_t { before, after, both, after_sum };
 /// The row of a sample from which a classifier reads. by_attention: the first row where queries
-/// see later keys, and else the last row. The word mean stands for the mean of all rows, without
+/// see later keys, and else the last row. The word mean stands for the mean of all rows but
 /// those of padding.
 enum class ClassifierRow : std::uint8_t { by_attention, first, last, mean };
 enum class InitMethod : std::uint8_t {
