@@ -14,6 +14,7 @@ Deck with_task_of(const Deck& deck, Deck folder) {
   const ModelConfig& model = deck.model;
   ModelConfig& theirs = folder.model;
   if (model.task == Task::image_classification) return folder;
+  if (theirs.task == model.task) return folder;  // a head that fits, or an error
   theirs.task = model.task;
   if (!model.pools_rows()) return folder;
   theirs.num_labels = model.num_labels;

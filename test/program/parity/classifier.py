@@ -191,7 +191,7 @@ class Refused(Classifier):
         run = self.folder / "run"
         self.train("run")
         self.assert_refused("this model classifies images", "generate", run, "--prompt", "x")
-        self.assert_refused("a classifier is not written as a model of Hugging Face", "convert",
+        self.assert_refused("a classifier of images is not written as a model of Hugging Face", "convert",
                             run, self.folder / "out")
 
 

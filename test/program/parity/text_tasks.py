@@ -218,6 +218,14 @@ class FromHuggingFace(TextTask):
         said = self.check("classes", task="sequence_classification", classifier_pooler=True)
         self.assertIn("pooler.dense.weight, pooler.dense.bias, score.weight, score.bias are "
                       "not in these weights and begin anew", said)
+        folder = self.folder / "bert_classes"
+        program.run_well(1, "convert", self.folder / "classes", folder)
+        self.assertEqual(self.values(folder)["classifier.weight"].shape, (6, 24))
+        again, said = self.train("again", 2, task="sequence_classification",
+                                 classifier_pooler=True, load=str(folder))
+        self.assertNotIn("begin anew", said)
+        first = program.read_metrics(self.folder / "classes")
+        np.testing.assert_allclose(again["train/loss"], first["train/loss"], rtol=1e-6)
 
     def test_a_masked_model_goes_on(self):
         self.check("masks", task="masked_language_model", output_transform=True,
