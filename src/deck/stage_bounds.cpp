@@ -52,18 +52,41 @@ std::int64_t operations_of(const ModelConfig& m, const UnitInfo& unit, std::int6
   return static_cast<std::int64_t>(std::min(operations, kMost));
 }
 
-}  // namespace
-
-std::vector<int> stage_bounds(const DeckSettings& deck) {
-  const bool by_operations = deck.pipe_partition_method == "flops";
+std::vector<PipelineUnit> units_of(const DeckSettings& deck, bool with_operations) {
   std::vector<PipelineUnit> units;
   for (const UnitInfo& u : list_units(deck.model)) {
     const std::int64_t layer = std::ssize(units) - 1;
     units.push_back({std::string(type_name(u.kind, deck.model.is_perceptron())), u.parameters,
-                     by_operations ? operations_of(deck.model, u, layer) : 0});
+                     with_operations ? operations_of(deck.model, u, layer) : 0});
   }
-  return partition(deck.pipe_partition_method, units,
-                   deck.pipe_parallel_size * deck.virtual_pipeline_chunks);
+  return units;
+}
+
+int parts_of(const DeckSettings& deck) {
+  return deck.pipe_parallel_size * deck.virtual_pipeline_chunks;
+}
+
+}  // namespace
+
+std::vector<int> stage_bounds(const DeckSettings& deck) {
+  const bool with_operations = deck.pipe_partition_method == kByOperations;
+  return partition(deck.pipe_partition_method, units_of(deck, with_operations), parts_of(deck));
+}
+
+double stage_imbalance(const DeckSettings& deck, const std::string& method) {
+  const std::vector<PipelineUnit> units = units_of(deck, true);
+  const std::vector<int> bounds = partition(method, units, parts_of(deck));
+  double all = 0;
+  double most = 0;
+  for (std::size_t part = 0; part + 1 < bounds.size(); ++part) {
+    double sum = 0;
+    for (int u = bounds[part]; u < bounds[part + 1]; ++u) {
+      sum += static_cast<double>(units[static_cast<std::size_t>(u)].operations);
+    }
+    all += sum;
+    most = std::max(most, sum);
+  }
+  return all > 0 ? most * static_cast<double>(bounds.size() - 1) / all - 1 : 0;
 }
 
 Layers layers_between(const DeckSettings& deck, int begin, int end) {

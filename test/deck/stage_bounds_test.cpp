@@ -2,6 +2,7 @@
 // Which units the stages of a deck's model get.
 #include "trireme/deck/stage_bounds.hpp"
 
+#include <cmath>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
@@ -28,6 +29,11 @@ BOOST_AUTO_TEST_CASE(flops_weigh_attention_and_head_but_no_embedding) {
   const std::string method = "pipe_partition_method: ";
   BOOST_TEST((bounds_of(model + method + "flops\n") == std::vector<int>{0, 4, 7}));
   BOOST_TEST((bounds_of(model + method + "parameters\n") == std::vector<int>{0, 3, 7}));
+  // Three layers on each side of the middle, or two and four, of six in all.
+  Deck deck = parse_deck(kLeast + model + method + "parameters\n", "x.yml");
+  resolve(deck, 2);
+  BOOST_TEST(std::abs(stage_imbalance(deck, "flops")) < 1e-12);
+  BOOST_TEST(std::abs(stage_imbalance(deck, "parameters") - 1.0 / 3) < 1e-12);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
