@@ -16,8 +16,8 @@ namespace trireme {
 /// The method that balances operations.
 inline constexpr const char* kByOperations = "flops";
 
-/// Operations of the largest model part over the mean of all, less 1, if a method partitions the
-/// units. Throws Error as stage_bounds() does.
+/// Operations of the largest model part over the mean of all, less 1, if a method partitions
+/// the units. Throws Error as stage_bounds() does.
 [[nodiscard]] double stage_imbalance(const DeckSettings& deck, const std::string& method);
 
 /// The layers among units [begin, end) of a deck's model: the first one's number, and how many.
