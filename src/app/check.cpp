@@ -69,7 +69,7 @@ std::vector<ModelTensors> parts_of(const ModelConfig& config) {
     parts.push_back({config.transforms_output() ? "output transform" : "final norm", 1,
                      rows_of(config, UnitKind::norm)});
   }
-  parts.push_back({config.task == Task::sequence_classification ? "classifier"
+  parts.push_back({config.pools_rows()    ? "classifier"
                    : config.ties_output() ? "output layer, tied to the embedding"
                                           : "output layer",
                    1, rows_of(config, UnitKind::head)});

@@ -147,9 +147,9 @@ void to_folder(const ConvertModelOptions& options) {
   checkpoint.check_files();
   Deck deck = deck_of(checkpoint);
   TRM_REQUIRE(
-      !classifies(deck.model.task),
-      "{}: a classifier is not written as a model of Hugging Face's; its checkpoint is plain "
-      "HDF5",
+      deck.model.task != Task::image_classification,
+      "{}: a classifier of images is not written as a model of Hugging Face's; its checkpoint "
+      "is plain HDF5",
       options.from);
   std::optional<AveragedWeights> averages;
   if (options.averages) averages.emplace(checkpoint, checkpoint.folder());

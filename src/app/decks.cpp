@@ -76,7 +76,7 @@ void validate_deck(const DeckSource& source, int ranks) {
   const std::string samples =
       ramp.grows() ? fmt::format("{} growing to {}", ramp.batch_after(0), deck.train_batch_size)
                    : fmt::format("{}", deck.train_batch_size);
-  if (deck.model.is_perceptron()) {
+  if (deck.model.task == Task::image_classification) {
     fmt::print("{} images a step\n", samples);
     return;
   }

@@ -45,7 +45,10 @@ SamplesOptions options_for(const Deck& deck, Part part, DocumentCheck check) {
   options.packing = {deck.pack_impl, deck.allow_chopped};
   options.packing.next_token = deck.model.sample().first_target < deck.model.sample().inputs;
   if (classifies(deck.model.task)) options.packing.packing = Packing::unpacked;
-  if (deck.model.is_perceptron()) options.packing = {Packing::unpacked, true};
+  if (deck.model.task == Task::image_classification) {
+    options.packing = {Packing::unpacked, true};
+    if (part == Part::train) options.augmentation = deck.augmentation;
+  }
   options.mask_end_of_document = deck.eod_mask_loss;
   if (deck.fim_rate > 0 && part == Part::train) {
     const auto mark = [&](std::size_t i) {
@@ -81,14 +84,23 @@ void require_kind(const ModelConfig& model, const TokenSource& file) {
   const std::int64_t pixels = file.pixels();
   const bool takes_images = model.task == Task::image_classification;
   TRM_REQUIRE(takes_images || pixels == 0,
-              "{}: these are images with classes, but the model reads tokens; mlp_sizes makes "
-              "a model for images",
+              "{}: these are images with classes, but the model reads tokens; mlp_sizes or "
+              "patch_size makes a model for images",
               file.path());
   if (!takes_images) return;
   TRM_REQUIRE(pixels > 0,
-              "{}: these are {}, but mlp_sizes makes a model for images: an HDF5 file with "
-              "/images and /labels, as inputs/README.md writes one",
+              "{}: these are {}, but mlp_sizes or patch_size makes a model for images: an HDF5 "
+              "file with /images and /labels, as inputs/README.md writes one",
               file.path(), file.format());
+  if (model.is_vision()) {
+    const std::int64_t channels = model.num_channels;
+    const Shape wanted{model.image_size[0], model.image_size[1], channels};
+    const Shape shape = file.image_shape();
+    const bool plain = channels == 1 && shape == Shape{wanted[0], wanted[1]};
+    TRM_REQUIRE(shape == wanted || plain,
+                "{}: an image has the shape {}, but image_size and num_channels make {}",
+                file.path(), shape.str(), wanted.str());
+  }
   TRM_REQUIRE(pixels == model.sample().inputs,
               "{}: an image has {} bytes, but mlp_sizes begins with {}", file.path(), pixels,
               model.sample().inputs);

@@ -25,6 +25,11 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto kModel = {"mlp_sizes",
+                         "patch_size",
+                         "image_size",
+                         "num_channels",
+                         "image_mean",
+                         "image_std",
                          "num_layers",
                          "hidden_size",
                          "num_attention_heads",
@@ -178,16 +183,6 @@ Deck deck_of(const CheckpointReader& reader) {
         "the checkpoint {} was made by version {} with a deck that this version can't read: {}",
         reader.folder(), reader.state().version, e.what()));
   }
-}
-
-void check_model_folder(const std::string& folder, const Deck& deck) {
-  const huggingface::ModelFolder source(folder);
-  const auto names = huggingface::model_differences(deck, source.deck());
-  TRM_REQUIRE(names.empty(),
-              "load: {}: the deck's model is another one than config.json's. The deck's values "
-              "and the folder's: {}. `trireme deck {}` prints a deck that fits",
-              folder, fmt::join(names, ", "), folder);
-  if (source.deck().model.lora.enabled()) require_same_adapters(folder, source.deck(), deck);
 }
 
 bool is_within(const std::string& path, const std::string& folder) {

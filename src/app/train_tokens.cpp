@@ -12,7 +12,8 @@ std::string TrainTokens::text() const {
   const std::int64_t epoch = data_->samples_per_epoch();
   const std::string size =
       classifies(deck_.model.task)
-          ? fmt::format("{} {}", epoch, deck_.model.is_perceptron() ? "images" : "texts")
+          ? fmt::format("{} {}", epoch,
+                        deck_.model.task == Task::image_classification ? "images" : "texts")
           : fmt::format("{} tokens, {} samples an epoch", data_->tokens(), epoch);
   return fmt::format(
       "{}; {} iterations are {:.2f} epochs", size, deck_.train_iters,

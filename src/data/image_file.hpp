@@ -22,10 +22,8 @@ class ImageFile final : public TokenSource {
   /// Reads all labels. Throws Error that names the array which has another type or shape.
   explicit ImageFile(const std::string& path);
 
-  /// The extents of an image, such as [28, 28].
-  [[nodiscard]] const Shape& shape() const { return shape_; }
-
   [[nodiscard]] std::int64_t pixels() const override { return pixels_; }
+  [[nodiscard]] Shape image_shape() const override { return shape_; }
   [[nodiscard]] const std::vector<std::string>& class_names() const override { return names_; }
   [[nodiscard]] const std::string& path() const override { return path_; }
   [[nodiscard]] std::string format() const override { return "images with classes"; }

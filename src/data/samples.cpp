@@ -55,6 +55,7 @@ Samples::Samples(const SamplesOptions& options)
       shuffle_(options.shuffle),
       mask_end_of_document_(options.mask_end_of_document),
       fill_in_the_middle_(options.fill_in_the_middle),
+      augmentation_(options.augmentation),
       task_(options.task) {
   TRM_CHECK(options.seq_length > 0 && options.at_least > 0, "seq_length {}, at least {}",
             options.seq_length, options.at_least);
@@ -167,6 +168,10 @@ void Samples::open(const SamplesOptions& options) {
         file, documents_of(file, options.split, options.part), options.packing, seq_length());
     if (task_ == Task::sequence_classification) read_classes(source);
     if (task_ == Task::image_classification) class_names_ = file.class_names();
+    TRM_REQUIRE(!augmentation_.changes() || file.image_shape().rank() >= 2,
+                "{}: its images have no rows and columns, which augmentation shifts and flips; "
+                "store /images as [images, rows, columns]",
+                path);
     if (sources_.empty()) {
       vocab_size_ = file.vocab_size();
       end_of_document_ = file.end_of_document();
@@ -241,6 +246,8 @@ void Samples::get(std::uint64_t k, std::span<std::int32_t> to) const {
   if (!source.classes.empty()) {
     to.back() = source.classes[static_cast<std::size_t>(source.packer->document(at.sample))];
   }
+  augmentation_.apply(seed_, k, source.file->image_shape(),
+                      to.first(static_cast<std::size_t>(layout().inputs)));
   if (task_ != Task::language_model) return;
   const std::int32_t end = source.file->end_of_document();
   fill_in_the_middle_.apply(seed_, k, end, to.first(filled));

@@ -102,9 +102,9 @@ void check_mup(const ModelConfig& m) {
   if (!m.mup.enabled) return;
   TRM_REQUIRE(!m.is_perceptron(),
               "use_mup: true is for transformers: leave it out with mlp_sizes");
-  TRM_REQUIRE(!m.output_transform && m.task != Task::sequence_classification,
+  TRM_REQUIRE(!m.output_transform && !m.pools_rows(),
               "use_mup: true has no rule for {}: leave one of them out",
-              m.output_transform ? "output_transform" : "classifiers of texts");
+              m.output_transform ? "output_transform" : "classifiers");
   TRM_REQUIRE(!m.lora.enabled(),
               "use_mup: true has no rule for adapters: leave out use_mup or lora");
   TRM_REQUIRE(m.mup.hidden_size > 0,

@@ -21,7 +21,7 @@ using Kind = Faults::Kind;
 /// Why a partition method is not one: "" if it is one.
 std::string partition_trouble(const std::string& method) {
   constexpr std::string_view kType = "type:";
-  if (method == "uniform" || method == "parameters") return {};
+  if (method == "uniform" || method == "parameters" || method == "flops") return {};
   if (!method.starts_with(kType)) return "it is another word";
   const auto error = failure_of([&] { (void)NamePattern(method.substr(kType.size())); });
   return error ? error->what() : "";
@@ -192,8 +192,8 @@ void check_words(const Settings& settings, const Draft& draft, Faults& faults) {
     if (!trouble.empty()) {
       faults.add(
           Kind::wrong_value, s->value.place,
-          fmt::format("pipe_partition_method must be uniform, parameters or type:REGEX (a "
-                      "regular expression), is {}: {}",
+          fmt::format("pipe_partition_method must be uniform, parameters, flops or type:REGEX "
+                      "(a regular expression), is {}: {}",
                       s->value.str(), trouble));
     }
   }
@@ -239,6 +239,8 @@ void fold(const Settings& settings, Draft& draft, Deck& deck) {
   static_cast<DeckSettings&>(deck) = draft.deck;
   deck.overwrite = draft.overwrite;
   fold_perceptron(settings, deck);
+  fold_vision(settings, deck);
+  check_task_word(settings, deck);
   ModelConfig& model = deck.model;
   const bool rms = model.norm == Norm::rmsnorm;
   model.norm_epsilon = rms ? draft.rms_norm_epsilon : draft.layernorm_epsilon;

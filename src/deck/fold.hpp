@@ -43,8 +43,16 @@ void fold_perceptron(const Settings& settings, DeckSettings& deck);
 /// Throws Error that names what a perceptron's deck asks for and only a transformer has.
 void check_perceptron(const DeckSettings& deck);
 
+/// Completes the model of a deck with patch_size. Throws Error that names a key which has no
+/// meaning there, or which needs patch_size.
+void fold_vision(const Settings& settings, DeckSettings& deck);
+/// Throws Error that names what a model of images or of texts does not have.
+void check_vision(const DeckSettings& deck);
+
 /// Throws Error that names what a deck asks for and its task lacks.
 void check_task(const DeckSettings& deck);
+/// Refuses to predict tokens that attention sees, unless the deck names this task itself.
+void check_task_word(const Settings& settings, const DeckSettings& deck);
 /// Adds a warning for each key of another task.
 void warn_of_other_tasks(Deck& deck);
 

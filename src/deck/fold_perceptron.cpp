@@ -14,12 +14,7 @@ bool is_model_key(const Key& key) {
 
 void fold_perceptron(const Settings& settings, DeckSettings& deck) {
   ModelConfig& model = deck.model;
-  if (!model.is_perceptron()) {
-    TRM_REQUIRE(
-        model.task != Task::image_classification,
-        "task: image_classification needs mlp_sizes: perceptrons alone classify images");
-    return;
-  }
+  if (!model.is_perceptron()) return;
   const Setting* const task = given(settings, "task");
   TRM_REQUIRE(task == nullptr || model.task == Task::image_classification,
               "{}: {} is {}, but mlp_sizes makes a model for image_classification",
@@ -32,11 +27,15 @@ void fold_perceptron(const Settings& settings, DeckSettings& deck) {
       !gated(model.activation),
       "mlp_sizes: a perceptron's layers have no gates; use activation gelu, relu or silu");
   ModelConfig own = perceptron_config(sizes, model.activation, model.hidden_dropout);
+  own.label_smoothing = model.label_smoothing;
+  own.image_mean = model.image_mean;
+  own.image_std = model.image_std;
   own.lora = model.lora;
   own.train_only = model.train_only;
   own.freeze = model.freeze;
-  constexpr std::array kOwnKeys = {"mlp_sizes", "task", "activation", "bias_gelu_fusion",
-                                   "hidden_dropout"};
+  constexpr std::array kOwnKeys = {"mlp_sizes",        "task",           "activation",
+                                   "bias_gelu_fusion", "hidden_dropout", "label_smoothing",
+                                   "image_mean",       "image_std"};
   // A resolved deck has all keys, with the values that follow from mlp_sizes.
   for (const Key& key : model_keys()) {
     const Setting* setting = given(settings, std::string(key.path));

@@ -49,12 +49,23 @@ void check_task(const DeckSettings& deck) {
               "takes one text a sample: leave it out");
 }
 
+void check_task_word(const Settings& settings, const DeckSettings& deck) {
+  const ModelConfig& model = deck.model;
+  if (!model.bidirectional_attention || model.task != Task::language_model) return;
+  const Setting* const attention = given(settings, "bidirectional_attention");
+  TRM_REQUIRE(given(settings, "task") != nullptr,
+              "{}: bidirectional_attention: true sees the next token, which a language model "
+              "predicts: set task: masked_language_model, which hides tokens. If this is what "
+              "you mean, set task: language_model",
+              attention == nullptr ? "the deck" : attention->place.str());
+}
+
 void warn_of_other_tasks(Deck& deck) {
   const ModelConfig& model = deck.model;
   const ModelConfig usual;
   const DeckSettings none;
   const bool masks = model.task == Task::masked_language_model;
-  const bool labels = model.task == Task::sequence_classification;
+  const bool labels = model.pools_rows();
   const std::tuple<bool, bool, const char*, Task> keys[] = {
       {masks, deck.mask_prob != none.mask_prob, "mask_prob", Task::masked_language_model},
       {masks, deck.whole_word_mask, "whole_word_mask", Task::masked_language_model},

@@ -7,6 +7,7 @@
 #include "trireme/core/figures.hpp"
 #include "trireme/core/log.hpp"
 #include "trireme/core/printable.hpp"
+#include "trireme/deck/stage_bounds.hpp"
 #include "trireme/model/trained.hpp"
 #include "trireme/model/transformer.hpp"
 #include "trireme/optim/lr_groups.hpp"
@@ -69,6 +70,20 @@ void log_tuning(const Deck& deck) {
   }
 }
 
+/// Says how evenly the pipeline's parts share the work, and whether another method would do so
+/// better.
+void log_partition(const Deck& deck) {
+  if (deck.pipe_parallel_size == 1) return;
+  constexpr double kPercent = 100;
+  const double now = stage_imbalance(deck, deck.pipe_partition_method);
+  const double best = stage_imbalance(deck, kByOperations);
+  log::info("parts    the largest of {} has {:.1f} % more FLOPs than the mean{}",
+            deck.pipe_parallel_size * deck.virtual_pipeline_chunks, kPercent * now,
+            best < now ? fmt::format("; pipe_partition_method: {}: {:.1f} %", kByOperations,
+                                     kPercent * best)
+                       : "");
+}
+
 }  // namespace
 
 void print_model(const Deck& deck, const MeshShape& mesh) {
@@ -79,20 +94,25 @@ void print_model(const Deck& deck, const MeshShape& mesh) {
     log_tuning(deck);
     log::info("batch    {} images: {} a micro-batch × {} × dp {}", deck.train_batch_size,
               deck.train_micro_batch_size_per_gpu, deck.gradient_accumulation_steps, mesh.dp);
+    log_partition(deck);
     return;
   }
-  log::info("model    {} layers, hidden {}, {} heads, vocabulary {}: {} parameters",
-            m.num_layers, m.hidden_size, m.num_attention_heads, m.vocab_size,
-            count_text(count_parameters(m)));
+  const std::string inputs = m.is_vision()
+                                 ? fmt::format("{} × {} pixels in patches of {}",
+                                               m.image_size[0], m.image_size[1], m.patch_size)
+                                 : fmt::format("vocabulary {}", m.vocab_size);
+  log::info("model    {} layers, hidden {}, {} heads, {}: {} parameters", m.num_layers,
+            m.hidden_size, m.num_attention_heads, inputs, count_text(count_parameters(m)));
   if (m.mup.enabled) {
     log::info("muP      {:.4g} times as wide as the base model of hidden {}",
               static_cast<double>(m.hidden_size) / static_cast<double>(m.mup.hidden_size),
               m.mup.hidden_size);
   }
   log_tuning(deck);
-  log::info("batch    {} samples of {} tokens: {} a micro-batch × {} × dp {}",
-            deck.train_batch_size, m.seq_length, deck.train_micro_batch_size_per_gpu,
-            deck.gradient_accumulation_steps, mesh.dp);
+  log::info("batch    {} samples of {} {}: {} a micro-batch × {} × dp {}",
+            deck.train_batch_size, m.seq_length, m.rows_name(),
+            deck.train_micro_batch_size_per_gpu, deck.gradient_accumulation_steps, mesh.dp);
+  log_partition(deck);
   if (const auto& ramp = deck.rampup_batch_size; !ramp.empty()) {
     log::info("         grows from {} by {} until {} samples are consumed; lr goes by samples",
               ramp[0], ramp[1], ramp[2]);

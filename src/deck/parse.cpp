@@ -91,10 +91,12 @@ void require_all(Merged& merged, bool deepspeed) {
     if (automatic) missing.back() += " (\"auto\" needs another deck's value)";
   };
   const bool perceptron = has("mlp_sizes");
+  const bool vision = has("patch_size");
   for (const Section& section : key_sections()) {
     for (const Key& key : section.keys) {
       if (key.need != Need::required || has(std::string(key.path))) continue;
       if (perceptron && is_model_key(key)) continue;
+      if (vision && key.path == "seq_length") continue;
       if (deepspeed && key.path == "optimizer.params.lr") continue;
       if (key.path == "train_iters" && has("train_samples")) continue;
       add(std::string(key.path));
@@ -103,7 +105,8 @@ void require_all(Merged& merged, bool deepspeed) {
   if (!has("train_batch_size") && !has("train_micro_batch_size_per_gpu")) {
     add("train_micro_batch_size_per_gpu (or train_batch_size)");
   }
-  const bool has_size = has("vocab_size") || has("vocab_file") || perceptron;
+  const bool has_size =
+      has("vocab_size") || has("vocab_file") || perceptron || (vision && has("num_labels"));
   if (!has("data_path") && !has("train_data_paths") && !has_size) {
     add("data_path, train_data_paths, or (without data) vocab_size");
   }

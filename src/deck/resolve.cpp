@@ -57,7 +57,7 @@ void check_tensor_parallel(const Deck& deck) {
             gated(m.activation)
                 ? "the inner width of the gated mlp, a third of intermediate_size,"
                 : "intermediate_size");
-  TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp,
+  TRM_REQUIRE(m.vocab_size == 0 || m.vocab_size >= tp || m.is_vision(),
               "a vocabulary of {} cannot be partitioned over model_parallel_size {}",
               m.vocab_size, tp);
   if (!deck.sequence_parallel) return;
@@ -323,6 +323,7 @@ void resolve(Deck& deck, int world_size) {
     check_sizes(deck);
     deck::check_growth(deck);
     deck::check_perceptron(deck);
+    deck::check_vision(deck);
     deck::check_task(deck);
     deck::check_schedule(deck);
     check_tensor_parallel(deck);

@@ -111,7 +111,7 @@ class DryRank {
  private:
   /// Bytes of a token in the cache of this rank's stage, which generates with one chunk.
   [[nodiscard]] std::int64_t cache_a_token() const {
-    if (deck_.model.is_perceptron()) return 0;
+    if (deck_.model.task == Task::image_classification) return 0;
     Deck deck = deck_;
     deck.virtual_pipeline_chunks = 1;
     const auto bounds = stage_bounds(deck);
@@ -153,7 +153,7 @@ class DryRank {
 
 /// Elements of the output matrix, as many as a token uses of them.
 double output_elements(const ModelConfig& m) {
-  if (m.task != Task::sequence_classification) {
+  if (!m.pools_rows()) {
     return static_cast<double>(m.hidden_size * m.vocab_size);
   }
   double elements = 0;
@@ -180,6 +180,8 @@ std::vector<PartCost> part_costs(const Deck& deck) {
         forward = 2.0 * static_cast<double>(unit.parameters) +
                   4.0 * static_cast<double>(m.attention_width()) * all_keys(m) /
                       static_cast<double>(m.num_layers);
+      } else if (unit.kind == UnitKind::embedding && m.is_vision()) {
+        forward = 2.0 * static_cast<double>(m.hidden_size * m.patch_bytes());
       } else if (unit.kind == UnitKind::norm && m.transforms_output()) {
         forward = 2.0 * static_cast<double>(unit.parameters);
       } else if (unit.kind == UnitKind::head) {

@@ -53,7 +53,9 @@ constexpr std::array kWithoutEffect{"architectures",
 
 std::string known_types() {
   std::vector<std::string_view> names;
-  for (const Family& f : families()) names.push_back(f.model_type);
+  for (const Family& f : families()) {
+    if (names.empty() || names.back() != f.model_type) names.push_back(f.model_type);
+  }
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -74,6 +76,12 @@ ModelConfig computed(ModelConfig m) {
   m.seq_length = 1;
   m.reset_position_ids = usual.reset_position_ids;
   m.reset_attention_mask = usual.reset_attention_mask;
+  if (m.task == Task::masked_language_model) m.task = usual.task;  // has the same matrices
+  if (m.classifier_row == ClassifierRow::by_attention) {
+    m.classifier_row = m.bidirectional_attention ? ClassifierRow::first : ClassifierRow::last;
+  }
+  m.classifier_dropout = usual.classifier_dropout;
+  m.label_smoothing = usual.label_smoothing;
   m.hidden_dropout = usual.hidden_dropout;
   m.attention_dropout = usual.attention_dropout;
   m.init_method = usual.init_method;
@@ -93,6 +101,19 @@ Keys computed_keys(const Deck& deck) {
     return std::ranges::find(known, key.first, &deck::Key::path) == known.end();
   });
   return keys;
+}
+
+/// The family of a type. Some types have several, which `architectures` tells apart, and the
+/// first of which also stands for others.
+const Family* family_of(const std::string& type, const Json& architectures) {
+  const Family* found = nullptr;
+  for (const Family& f : families()) {
+    if (f.model_type != type) continue;
+    const bool named = architectures.is_array() && architectures.size() == 1 &&
+                       architectures[0] == Json(std::string(f.architecture));
+    if (found == nullptr || named) found = &f;
+  }
+  return found;
 }
 
 OrderedJson config_of(const Family& family, const Deck& deck) {
@@ -120,8 +141,9 @@ std::vector<std::string> model_differences(const Deck& deck, const Deck& other) 
 
 std::span<const Family> families() {
   static const std::array kFamilies{
-      gpt_neox(), gpt2(),  gptj(),   phi(),    llama(), mistral(), qwen2(),       qwen3(),
-      olmo2(),    gemma(), gemma2(), gemma3(), bert(),  roberta(), xlm_roberta(), distilbert()};
+      gpt_neox(), gpt2(),        gptj(),      phi(),    llama(),  mistral(), qwen2(),
+      qwen3(),    olmo2(),       gemma(),     gemma2(), gemma3(), bert(),    bert_classifier(),
+      roberta(),  xlm_roberta(), distilbert()};
   return kFamilies;
 }
 
@@ -136,10 +158,10 @@ ModelFacts facts_of(const Json& config, const std::string& name) {
   Fields fields(config, name);
   TRM_REQUIRE(fields.has("model_type"), "{}: the field model_type is missing", name);
   const std::string type = fields.word("model_type", "");
-  const auto at = std::ranges::find(families(), type, &Family::model_type);
-  TRM_REQUIRE(at != families().end(), "{}: models of the type {} can't be loaded; known are {}",
-              name, type, known_types());
-  ModelFacts facts{.family = &*at, .keys = {}};
+  const Family* const at = family_of(type, fields.value("architectures"));
+  TRM_REQUIRE(at != nullptr, "{}: models of the type {} can't be loaded; known are {}", name,
+              type, known_types());
+  ModelFacts facts{.family = at, .keys = {}};
   for (const Rule& rule : at->rules) rule.read(fields, facts.keys);
   for (const std::string_view field : kWithoutEffect) fields.pass(field);
   for (const std::string_view field : at->without_effect) fields.pass(field);

@@ -46,6 +46,7 @@ Head::Head(const ModelConfig& config, const TensorParallel& tp, Parameter* share
       in_(tp.in()),
       alone_(alone),
       weight_(&own_),
+      smoothing_{config.label_smoothing, std::max<std::int64_t>(config.vocab_size, 1)},
       cap_(config.output_logit_softcap),
       factor_(config.output_factor()) {
   if (!config.ties_output()) {
@@ -102,7 +103,8 @@ Tensor Head::forward(const Exec& ex, const Tensor& x, Tape& tape) {
       ops::copy(ex, part, capped);
     }
     keep_class_logits(ex, {mb, tp_, weight_->box.offset[0]}, part, at);
-    target_loss(ex, {mb, tp_, weight_->box.offset[0]}, part, targets.slice_rows(at, n));
+    target_loss(ex, {mb, tp_, weight_->box.offset[0], smoothing_}, part,
+                targets.slice_rows(at, n));
     if (!mb.training) continue;
     if (capped.defined()) {
       ops::softcap_gradient(ex, {.cap = cap_, .y = capped, .dy = part, .dx = part});

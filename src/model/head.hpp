@@ -6,6 +6,7 @@
 
 #include "trireme/model/module.hpp"
 #include "trireme/model/seam.hpp"
+#include "trireme/ops/cross_entropy.hpp"
 
 namespace trireme {
 
@@ -41,6 +42,7 @@ class Head : public Module {
   Parameter own_;
   Parameter* weight_;
   std::optional<Parameter> bias_;
+  ops::LabelSmoothing smoothing_;
   double cap_;     ///< softcap; 0: none
   double factor_;  ///< muP's
 };

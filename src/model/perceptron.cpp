@@ -34,10 +34,12 @@ ModelConfig perceptron_config(const std::vector<std::int64_t>& sizes, Activation
   return m;
 }
 
-Tensor pixel_values(const Exec& ex, DType dtype) {
+Tensor pixel_values(const Exec& ex, DType dtype, double mean, double std) {
   constexpr std::int64_t kValues = 256;
   std::array<float, kValues> values{};
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) / 255.0F;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>((static_cast<double>(i) / 255 - mean) / std);
+  }
   const Tensor table = ex.make(DType::f32, Shape{kValues, 1});
   ex.device.copy_from_host(table.view().raw(), values.data(), sizeof values, ex.stream);
   Tensor typed = ex.make(dtype, Shape{kValues, 1});

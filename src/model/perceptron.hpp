@@ -29,8 +29,8 @@ class PixelInput final : public Module {
   Tensor bytes_;
 };
 
-/// The table that PixelInput reads.
-[[nodiscard]] Tensor pixel_values(const Exec& ex, DType dtype);
+/// The table that PixelInput and PatchEmbedding read: byte b is (b / 255 − mean) / std.
+[[nodiscard]] Tensor pixel_values(const Exec& ex, DType dtype, double mean, double std);
 
 /// y = dropout(activation(x Wᵀ + b)). W is sharded over tp by its inputs. Each rank sees all of
 /// x and of y.

@@ -2,7 +2,6 @@
 // Cross entropy of a chunk of rows, and the logits that an evaluation keeps.
 #include "target_loss.hpp"
 
-#include "trireme/ops/cross_entropy.hpp"
 #include "trireme/ops/elementwise.hpp"
 
 namespace trireme {
@@ -12,6 +11,7 @@ void target_loss(const Exec& ex, const LossPlace& at, const View& logits,
   const std::int64_t n = logits.rows();
   const MicroBatch& mb = at.mb;
   const std::int64_t first = at.first_column;
+  const ops::LabelSmoothing smoothing = mb.training ? at.smoothing : ops::LabelSmoothing{};
   const DType sums_type = accumulator_type(logits.dtype());
   const Tensor max = ex.make(sums_type, Shape{n});
   const Tensor sums = ex.make(sums_type, Shape{2, n});  // exponentials; targets' logits
@@ -22,7 +22,8 @@ void target_loss(const Exec& ex, const LossPlace& at, const View& logits,
                           .first_column = first,
                           .max = max,
                           .sum = sum,
-                          .picked = picked});
+                          .picked = picked,
+                          .smoothing = smoothing});
   const Tensor global_max = ex.make(sums_type, Shape{n});
   ex.device.copy(global_max.view().raw(), max.view().raw(), max.view().bytes(), ex.stream);
   if (at.tp.size() > 1) at.tp.comm->all_reduce(global_max, Reduction::max);
@@ -32,7 +33,8 @@ void target_loss(const Exec& ex, const LossPlace& at, const View& logits,
                             .columns = logits.cols(),
                             .max = max,
                             .sum = sum,
-                            .picked = picked});
+                            .picked = picked,
+                            .smoothing = smoothing});
   if (at.tp.size() > 1) at.tp.comm->all_reduce(sums, Reduction::sum);
   ops::softmax_loss(ex, {.sum = sum,
                          .picked = picked,
@@ -46,7 +48,8 @@ void target_loss(const Exec& ex, const LossPlace& at, const View& logits,
                                .factor = max,
                                .sum = sum,
                                .scale = mb.loss_weight,
-                               .scale_too = mb.loss_scale});
+                               .scale_too = mb.loss_scale,
+                               .smoothing = smoothing});
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "trireme/model/seam.hpp"
 #include "trireme/model/tape.hpp"
+#include "trireme/ops/cross_entropy.hpp"
 
 namespace trireme {
 
@@ -12,6 +13,7 @@ struct LossPlace {
   const MicroBatch& mb;
   TensorParallel tp;  ///< one rank alone if each rank has all columns
   std::int64_t first_column = 0;
+  ops::LabelSmoothing smoothing{};  ///< in training
 };
 
 /// Adds the loss of some rows to the micro-batch's sums. In training, their gradient replaces

@@ -15,10 +15,11 @@
 #include "embedding.hpp"
 #include "head.hpp"
 #include "output_transform.hpp"
+#include "patch_embedding.hpp"
 #include "perceptron.hpp"
+#include "pooled_classifier.hpp"
 #include "recompute.hpp"
 #include "rope.hpp"
-#include "text_classifier.hpp"
 
 namespace trireme {
 
@@ -33,7 +34,7 @@ struct UnitSources {
   bool attention_again = false;
   Parameter* table = nullptr;  ///< the token embedding's, if the part has one
   bool head_alone = false;     ///< no unit below the head trains
-  Tensor bytes = {};           ///< a perceptron's pixel_values()
+  Tensor bytes = {};           ///< pixel_values() of models of images
 
   [[nodiscard]] const Tensor& rotary_of(std::int64_t layer) const {
     return local_rotary.defined() && config.window_of(layer) > 0 ? local_rotary : rotary;
@@ -53,6 +54,9 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
   if (from.config.is_perceptron()) return make_perceptron_unit(kind, layer, from);
   switch (kind) {
     case UnitKind::embedding:
+      if (from.config.is_vision()) {
+        return std::make_unique<PatchEmbedding>(from.config, from.tp, from.bytes);
+      }
       return std::make_unique<Embedding>(from.config, from.tp);
     case UnitKind::layer:
       return std::make_unique<Block>(layer, from.config, from.tp, from.rotary_of(layer),
@@ -63,8 +67,8 @@ std::unique_ptr<Module> make_unit(UnitKind kind, std::int64_t layer, const UnitS
       }
       return std::make_unique<FinalNorm>(from.config, from.tp.rows_are_cut());
     case UnitKind::head:
-      if (from.config.task == Task::sequence_classification) {
-        return std::make_unique<TextClassifier>(from.config, from.tp, from.head_alone);
+      if (from.config.pools_rows()) {
+        return std::make_unique<PooledClassifier>(from.config, from.tp, from.head_alone);
       }
       return std::make_unique<Head>(from.config, from.tp, from.table, from.head_alone);
   }
@@ -178,13 +182,19 @@ double keys_of(const ModelConfig& config, std::int64_t layer) {
                                         : config.seq_length);
 }
 
+/// Whether a parameter of the first unit is a matrix that multiplies rows: that of patches.
+bool multiplies_inputs(const ModelConfig& config, const Parameter& p) {
+  return config.is_vision() &&
+         p.global_shape == Shape{config.hidden_size, config.patch_bytes()};
+}
+
 /// flops_per_token() of a model in which some parameters don't train.
 double flops_of_partial_training(const ModelConfig& config) {
   const int first = first_trained_unit(config);
   std::int64_t n = 0;
   visit_model(config, [&](int unit, const Parameter& p) {
-    if (unit == 0) return;
-    const std::int64_t passes = 1 + (unit >= first ? 1 : 0) + (p.trains ? 1 : 0);
+    if (unit == 0 && !multiplies_inputs(config, p)) return;
+    const std::int64_t passes = 1 + (unit >= std::max(first, 1) ? 1 : 0) + (p.trains ? 1 : 0);
     n += 2 * passes * p.global_shape.count();
   });
   auto operations = static_cast<double>(n);
@@ -216,10 +226,14 @@ double flops_per_token(const ModelConfig& config) {
   visit_unit(config, UnitKind::head, [&](const Parameter& p) {
     of_head += static_cast<double>(p.global_shape.count());  // the output matrix, tied or not
   });
-  if (config.task == Task::sequence_classification) {  // one row of a sample
+  if (config.pools_rows()) {  // one row of a sample
     of_head /= static_cast<double>(config.seq_length);
   }
-  return 6.0 * (static_cast<double>(n) + of_head) +
+  double of_patches = 0;  // two GEMMs, since nothing is below
+  if (config.is_vision()) {
+    of_patches = 4 * static_cast<double>(config.hidden_size * config.patch_bytes());
+  }
+  return 6.0 * (static_cast<double>(n) + of_head) + of_patches +
          12.0 * static_cast<double>(config.attention_width()) * all_keys(config);
 }
 
@@ -244,7 +258,9 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
   UnitSources from{config, tp, make_rotary(ex, dtype, config, false),
                    make_rotary(ex, dtype, config, true),
                    recompute.kind == RecomputeConfig::Kind::selective};
-  if (first_ && config.is_perceptron()) from.bytes = pixel_values(ex, dtype);
+  if (first_ && config.task == Task::image_classification) {
+    from.bytes = pixel_values(ex, dtype, config.image_mean, config.image_std);
+  }
   from.head_alone = lowest + 1 == static_cast<int>(infos.size());
   const TrainedParameters choice(config);
   const WidthScales widths(config);

@@ -19,11 +19,17 @@ void check_rows(std::int64_t rows, const ConstView& targets,
   }
 }
 
+void check_smoothing(const LabelSmoothing& s) {
+  TRM_CHECK(s.share >= 0 && s.share < 1 && s.classes > 0, "label smoothing {} of {} classes",
+            s.share, s.classes);
+}
+
 }  // namespace
 
 void softmax_local(const Exec& ex, const SoftmaxLocal& op) {
   check_rows(op.logits.rows(), op.targets, {op.max, op.sum, op.picked});
   TRM_CHECK(op.logits.cols() > 0, "softmax over no column");
+  check_smoothing(op.smoothing);
   check_accumulators(op.logits, {op.max, op.sum, op.picked});
   ex.kernels.run(ex.stream, op);
 }
@@ -31,6 +37,7 @@ void softmax_local(const Exec& ex, const SoftmaxLocal& op) {
 void softmax_rescale(const Exec& ex, const SoftmaxRescale& op) {
   check_rows(op.global_max.count(), op.targets, {op.global_max, op.max, op.sum, op.picked});
   check_types(op.global_max, {op.max, op.sum, op.picked});
+  check_smoothing(op.smoothing);
   ex.kernels.run(ex.stream, op);
 }
 
@@ -48,6 +55,7 @@ void softmax_gradient(const Exec& ex, const SoftmaxGradient& op) {
       op.scale_too.empty() || (op.scale_too.dtype() == DType::f64 && op.scale_too.count() == 1),
       "a factor {} {}", name_of(op.scale_too.dtype()), op.scale_too.shape().str());
   check_rows(op.exponentials.rows(), op.targets, {op.factor, op.sum});
+  check_smoothing(op.smoothing);
   check_accumulators(op.exponentials, {op.factor, op.sum});
   ex.kernels.run(ex.stream, op);
 }

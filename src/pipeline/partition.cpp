@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::string_view kTypePrefix = "type:";
 
+/// What a method balances.
+using Weight = std::int64_t PipelineUnit::*;
+
 /// First item of each of `parts` parts of `items` items.
 std::vector<int> even_bounds(int items, int parts) {
   std::vector<int> bounds;
@@ -23,29 +26,29 @@ std::vector<int> even_bounds(int items, int parts) {
   return bounds;
 }
 
-/// Whether `parts` non-empty parts of at most `limit` parameters can hold all. Filling each
+/// Whether `parts` non-empty parts of at most `limit` can hold all. Filling each
 /// part to the brim is optimal, and a partition into fewer parts can be split further.
-bool fits(std::span<const PipelineUnit> units, int parts, std::int64_t limit) {
+bool fits(std::span<const PipelineUnit> units, int parts, Weight weight, std::int64_t limit) {
   int used = 1;
   std::int64_t filled = 0;
   for (const PipelineUnit& u : units) {
-    if (u.parameters > limit) return false;
-    if (u.parameters > limit - filled) {
+    if (u.*weight > limit) return false;
+    if (u.*weight > limit - filled) {
       ++used;
       filled = 0;
     }
-    filled += u.parameters;
+    filled += u.*weight;
   }
   return used <= parts;
 }
 
-std::int64_t least_maximum(std::span<const PipelineUnit> units, int parts) {
+std::int64_t least_maximum(std::span<const PipelineUnit> units, int parts, Weight weight) {
   std::int64_t low = 0;
   std::int64_t high = 0;
-  for (const PipelineUnit& u : units) high += u.parameters;
+  for (const PipelineUnit& u : units) high += u.*weight;
   while (low < high) {
     const std::int64_t middle = low + (high - low) / 2;
-    if (fits(units, parts, middle)) {
+    if (fits(units, parts, weight, middle)) {
       high = middle;
     } else {
       low = middle + 1;
@@ -56,10 +59,11 @@ std::int64_t least_maximum(std::span<const PipelineUnit> units, int parts) {
 
 /// Many partitions share the least maximum. This function finds the least sum of squares among
 /// these partitions, by dynamic programming over (parts made, units used).
-std::vector<int> bounds_by_parameters(std::span<const PipelineUnit> units, int parts) {
+std::vector<int> bounds_by_weight(std::span<const PipelineUnit> units, int parts,
+                                  Weight weight) {
   const auto n = units.size();
   const auto k = static_cast<std::size_t>(parts);
-  const auto limit = static_cast<double>(least_maximum(units, parts));
+  const auto limit = static_cast<double>(least_maximum(units, parts, weight));
   constexpr double kImpossible = std::numeric_limits<double>::infinity();
   std::vector<std::vector<double>> cost(k + 1, std::vector<double>(n + 1, kImpossible));
   std::vector<std::vector<std::size_t>> from(k + 1, std::vector<std::size_t>(n + 1, 0));
@@ -68,7 +72,7 @@ std::vector<int> bounds_by_parameters(std::span<const PipelineUnit> units, int p
     for (std::size_t end = p; end <= n; ++end) {
       double sum = 0;
       for (std::size_t begin = end; begin-- > p - 1;) {
-        sum += static_cast<double>(units[begin].parameters);
+        sum += static_cast<double>(units[begin].*weight);
         if (sum > limit) break;
         const double total = cost[p - 1][begin] + sum * sum;
         if (total < cost[p][end]) {
@@ -129,7 +133,8 @@ std::vector<int> partition(std::string_view method, std::span<const PipelineUnit
                            int parts) {
   TRM_CHECK(parts >= 1, "{} parts", parts);
   for (const PipelineUnit& u : units) {
-    TRM_CHECK(u.parameters >= 0, "{} with {} parameters", u.type, u.parameters);
+    TRM_CHECK(u.parameters >= 0 && u.operations >= 0, "{} with {} parameters, {} operations",
+              u.type, u.parameters, u.operations);
   }
   const auto n = static_cast<int>(units.size());
   TRM_REQUIRE(n >= parts,
@@ -141,14 +146,15 @@ std::vector<int> partition(std::string_view method, std::span<const PipelineUnit
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   if (name == "uniform") return even_bounds(n, parts);
-  if (name == "parameters") return bounds_by_parameters(units, parts);
+  if (name == "parameters") return bounds_by_weight(units, parts, &PipelineUnit::parameters);
+  if (name == "flops") return bounds_by_weight(units, parts, &PipelineUnit::operations);
   if (name.starts_with(kTypePrefix)) {
     return bounds_by_type(std::string(method.substr(kTypePrefix.size())), units, parts);
   }
-  throw Error(fmt::format(
-      "pipe_partition_method '{}' is unknown; known are 'uniform', 'parameters' and "
-      "'type:REGEX'",
-      method));
+  throw Error(
+      fmt::format("pipe_partition_method '{}' is unknown; known are 'uniform', 'parameters', "
+                  "'flops' and 'type:REGEX'",
+                  method));
 }
 
 }  // namespace trireme

@@ -3,6 +3,9 @@
 #include "trireme/train/batches.hpp"
 
 #include <algorithm>
+#include <bit>
+
+#include "trireme/model/patches.hpp"
 
 #include "sample_rows.hpp"
 
@@ -23,18 +26,22 @@ BatchLayout::BatchLayout(const Deck& deck, const Mesh& mesh)
       last_(mesh.last_stage()),
       reset_positions_(deck.model.reset_position_ids),
       reset_attention_(deck.model.reset_attention_mask),
-      ends_attention_(deck.model.bidirectional_attention &&
+      ends_attention_(deck.model.bidirectional_attention && !deck.model.is_vision() &&
                       (reset_attention_ || task_ == Task::sequence_classification ||
                        deck.pack_impl != Packing::packed)),
+      pools_rows_(last_ && deck.model.pools_rows()),
       reads_last_(deck.model.classifier_row == ClassifierRow::last ||
                   (deck.model.classifier_row == ClassifierRow::by_attention &&
                    !deck.model.bidirectional_attention)),
+      takes_means_(deck.model.classifier_row == ClassifierRow::mean),
+      order_(deck.model.is_vision() ? patch_order(deck.model) : std::vector<std::int32_t>()),
       end_of_document_(static_cast<std::int32_t>(deck.end_of_document)) {}
 
 std::int64_t BatchLayout::uploaded() const {
-  return (first_ ? layout_.inputs : 0) + (last_ ? layout_.targets : 0) +
-         (reset_positions_ ? seq_ : 0) + (reset_attention_ || ends_attention_ ? seq_ : 0) +
-         (ends_attention_ ? seq_ : 0) + (chooses_rows() ? 1 : 0);
+  const std::int64_t inputs = order_.empty() ? layout_.inputs : std::ssize(order_);
+  return (first_ ? inputs : 0) + (last_ ? layout_.targets : 0) + (reset_positions_ ? seq_ : 0) +
+         (reset_attention_ || ends_attention_ ? seq_ : 0) + (ends_attention_ ? seq_ : 0) +
+         (pools_rows_ ? (takes_means_ ? seq_ + size_ : 1) : 0);
 }
 
 StepShape BatchLayout::training_shape(std::int64_t iteration, std::uint64_t first) const {
@@ -57,7 +64,8 @@ void BatchLayout::fill(const Exec& ex, MicroBatch& mb, const std::int32_t* sampl
   const SampleRows rows{.layout = layout_,
                         .seq = mb.seq,
                         .end_of_document = reset_attention_ ? end_of_document_ : -1,
-                        .padded = task_ != Task::language_model};
+                        .padded = task_ != Task::language_model,
+                        .order = order_};
   SampleRows places = rows;
   places.end_of_document = end_of_document_;
   places.padded = false;
@@ -82,13 +90,39 @@ void BatchLayout::fill(const Exec& ex, MicroBatch& mb, const std::int32_t* sampl
     mb.first_keys = upload(mb.seq, of(rows, &SampleRows::first_keys));
   }
   if (ends_attention_) mb.end_keys = upload(mb.seq, of(rows, &SampleRows::end_keys));
-  if (!chooses_rows()) return;
-  std::int64_t begin = 0;
-  mb.classifier_rows = upload(1, [&](Sample sample, std::int32_t* to) {
-    const std::int64_t last = std::max<std::int64_t>(rows.real(sample), 1) - 1;
-    *to = static_cast<std::int32_t>(begin + (reads_last_ ? last : 0));
-    begin += mb.seq;
-  });
+  if (pools_rows_) fill_classified(ex, mb, samples, room);
+}
+
+void BatchLayout::fill_classified(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
+                                  std::int32_t*& room) const {
+  const SampleRows rows{
+      .layout = layout_, .seq = mb.seq, .padded = task_ == Task::sequence_classification};
+  const auto real = [&](std::int64_t sample) {
+    return std::max<std::int64_t>(rows.real(samples + sample * layout_.numbers()), 1);
+  };
+  const auto upload = [&](DType type, const Shape& shape) {
+    Tensor t = ex.make(type, shape);
+    ex.device.copy_from_host(t.view().raw(), room, t.view().bytes(), ex.stream);
+    room += shape.count();
+    return t;
+  };
+  if (!takes_means_) {
+    for (std::int64_t b = 0; b < size_; ++b) {
+      room[b] = static_cast<std::int32_t>(b * mb.seq + (reads_last_ ? real(b) - 1 : 0));
+    }
+    mb.classifier_rows = upload(DType::i32, Shape{size_});
+    return;
+  }
+  for (std::int64_t b = 0; b < size_; ++b) {
+    std::int32_t* const own = room + b * mb.seq;
+    std::fill_n(std::fill_n(own, real(b), static_cast<std::int32_t>(b)), mb.seq - real(b), -1);
+  }
+  mb.samples_of_rows = upload(DType::i32, Shape{mb.rows()});
+  std::fill_n(room, size_ * size_, 0);
+  for (std::int64_t b = 0; b < size_; ++b) {
+    room[b * size_ + b] = std::bit_cast<std::int32_t>(1.0F / static_cast<float>(real(b)));
+  }
+  mb.mean_factors = upload(DType::f32, Shape{size_, size_});
 }
 
 std::vector<MicroBatch> BatchLayout::micro_batches(const Exec& ex, TokenUploads& uploads,

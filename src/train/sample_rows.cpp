@@ -9,6 +9,7 @@
 namespace trireme {
 
 std::int64_t SampleRows::inputs_used() const {
+  if (!order.empty()) return std::ssize(order);
   return layout.targets == layout.inputs ? seq : layout.inputs;
 }
 
@@ -20,7 +21,11 @@ std::int64_t SampleRows::real(const std::int32_t* sample) const {
 }
 
 void SampleRows::inputs(const std::int32_t* sample, std::int32_t* to) const {
-  std::transform(sample, sample + inputs_used(), to, id_of);
+  if (order.empty()) {
+    std::transform(sample, sample + inputs_used(), to, id_of);
+    return;
+  }
+  std::ranges::transform(order, to, [&](std::int32_t at) { return at < 0 ? at : sample[at]; });
 }
 
 void SampleRows::targets(const std::int32_t* sample, std::int32_t* to) const {

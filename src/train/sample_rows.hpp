@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "trireme/core/task.hpp"
 
@@ -15,6 +16,8 @@ struct SampleRows {
   std::int64_t seq = 0;               ///< tokens of the sample that are used
   std::int32_t end_of_document = -1;  ///< where attention and positions end; −1: nowhere
   bool padded = false;                ///< inputs below 0 are padding
+  /// patch_order() of a vision transformer; else empty.
+  std::span<const std::int32_t> order{};
 
   [[nodiscard]] std::int64_t inputs_used() const;
   [[nodiscard]] std::int64_t targets_used() const;

@@ -45,6 +45,8 @@ const std::vector<Input> kInputs{{"gcide", 2, 0},
                                  // The counts of PyTorch's nn.Linear layers of these widths.
                                  {"linear-ddp", 4, 7'850},
                                  {"mlp-pipeline", 3, 535'818},
+                                 // The count of transformers' ViTForImageClassification.
+                                 {"vit-digits", 2, 139'018},
                                  {"bert-classify", 2, 0}};
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;

@@ -7,7 +7,8 @@
 
 namespace trireme::test {
 
-inline constexpr const char* kEncoders[] = {"bert", "bert_odd", "roberta", "distilbert"};
+inline constexpr const char* kEncoders[] = {"bert", "bert_odd", "roberta", "xlm_roberta",
+                                            "distilbert"};
 
 inline constexpr std::int64_t kEncoderBatch = 2;
 inline constexpr std::int64_t kEncoderSequence = 13;

@@ -149,6 +149,8 @@ constexpr FieldFault kFieldFaults[] = {
     {"roberta", "hidden_act", R"("relu")", "the head's activation is gelu"},
     {"roberta", "pad_token_id", "-1", "pad_token_id must be a whole number"},
     {"roberta", "pad_token_id", "1000", "max_position_embeddings"},
+    {"bert_classifier", "problem_type", R"("regression")", "a sample here has one class"},
+    {"bert_classifier", "num_labels", "5", "but id2label names 3 classes"},
     {"distilbert", "sinusoidal_pos_embds", "true", "positions train"},
     {"llama", "tie_word_embeddings", "0", "must be true or false"},
     {"llama_dynamic", "rope_scaling",

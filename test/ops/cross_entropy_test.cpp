@@ -32,7 +32,7 @@ struct Result {
   double counted = 0;
 };
 
-Result by_hand(const Host& z, const ConstView& targets, double scale) {
+Result by_hand(const Host& z, const ConstView& targets, double scale, double smoothing = 0) {
   Result result;
   result.gradient.resize(z.rows(), z.cols());
   for (std::int64_t r = 0; r < z.rows(); ++r) {
@@ -40,10 +40,13 @@ Result by_hand(const Host& z, const ConstView& targets, double scale) {
     double sum = 0;
     for (std::int64_t c = 0; c < z.cols(); ++c) sum += std::exp(z(r, c) - max);
     const std::int64_t target = targets.data<std::int32_t>()[r];
-    result.loss += std::log(sum) + max - z(r, target);
+    result.loss +=
+        std::log(sum) + max - (1 - smoothing) * z(r, target) - smoothing * z.row(r).mean();
     for (std::int64_t c = 0; c < z.cols(); ++c) {
       const double p = std::exp(z(r, c) - max) / sum;
-      result.gradient(r, c) = scale * (p - (c == target ? 1 : 0));
+      const double wanted =
+          (c == target ? 1 - smoothing : 0) + smoothing / static_cast<double>(z.cols());
+      result.gradient(r, c) = scale * (p - wanted);
     }
   }
   return result;
@@ -68,7 +71,8 @@ void all_reduce(std::vector<Part>& parts, Tensor Part::*what, F&& op) {
 
 /// Loss and gradient with the columns cut at `cuts`.
 Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64_t>& cuts,
-           DType type, double scale) {
+           DType type, double scale, double smoothing = 0) {
+  const ops::LabelSmoothing smoothed{smoothing, z.cols()};
   std::vector<Part> parts;
   const Shape rows{z.rows()};
   for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
@@ -80,7 +84,8 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
                                .first_column = p.first,
                                .max = p.max,
                                .sum = p.sum,
-                               .picked = p.picked});
+                               .picked = p.picked,
+                               .smoothing = smoothed});
     parts.push_back(p);
   }
   Host global = host(parts[0].max);
@@ -94,7 +99,8 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
                                  .columns = p.logits.cols(),
                                  .max = p.max,
                                  .sum = p.sum,
-                                 .picked = p.picked});
+                                 .picked = p.picked,
+                                 .smoothing = smoothed});
   }
   const auto plus = [](const Host& a, const Host& b) { return Host(a + b); };
   all_reduce(parts, &Part::sum, plus);
@@ -115,7 +121,8 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
                                   .first_column = p.first,
                                   .factor = p.max,
                                   .sum = p.sum,
-                                  .scale = scale});
+                                  .scale = scale,
+                                  .smoothing = smoothed});
     result.loss = total.data<double>()[0] - 100;  // the same on each rank
     result.gradient.middleCols(p.first, p.logits.cols()) = host(p.logits);
   }
@@ -148,6 +155,30 @@ BOOST_AUTO_TEST_CASE(whole_and_cut_equal_the_formula) {
       }
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(smoothed_labels_equal_the_formula) {
+  const Host z = random_host(40, 301, "z", 5);
+  const Tensor targets = targets_of(40, 301);
+  const Result expected = by_hand(z, targets, 0.7, 0.1);
+  for (const auto& cuts : layouts()) {
+    for (const DType type : {DType::f32, DType::f64}) {
+      const Result got = cut(z, targets, cuts, type, 0.7, 0.1);
+      const double bound = type == DType::f64 ? 1e-12 : 2e-6;
+      BOOST_TEST(std::abs(got.loss - expected.loss) < bound * expected.loss);
+      BOOST_TEST(relative_error(got.gradient, expected.gradient) < bound);
+    }
+  }
+  const Tensor bad = cpu().make(DType::f64, Shape{40});
+  const Tensor logits = cpu().make(DType::f64, Shape{40, 301});
+  BOOST_CHECK_THROW(ops::softmax_local(cpu(), {.logits = logits,
+                                               .targets = targets,
+                                               .first_column = 0,
+                                               .max = bad,
+                                               .sum = bad,
+                                               .picked = bad,
+                                               .smoothing = {1, 301}}),
+                    Error);
 }
 
 BOOST_AUTO_TEST_CASE(awkward_sizes) {

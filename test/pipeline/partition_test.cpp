@@ -127,6 +127,13 @@ BOOST_AUTO_TEST_CASE(parameters_balances_by_weight) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(flops_balances_operations_and_not_parameters) {
+  std::vector<PipelineUnit> units = model(6);
+  for (PipelineUnit& u : units) u.operations = u.type == kLayerUnit ? 100 : 0;
+  units.back().operations = 300;
+  BOOST_TEST((partition("flops", units, 3) == std::vector<int>{0, 4, 8, 9}));
+}
+
 BOOST_AUTO_TEST_CASE(parameters_of_a_large_model) {
   // 96 layers of 1.8 billion parameters on 32 stages × 3 chunks.
   std::vector<PipelineUnit> units = model(96, 618'000'000);
@@ -151,7 +158,7 @@ BOOST_AUTO_TEST_CASE(errors_say_what_is_wrong) {
   BOOST_TEST(has(message_of("type:(", model(2), 2), "not a regular expression"));
   const std::string method = message_of("profile", model(2), 2);
   BOOST_TEST(has(method, "'profile'"));
-  BOOST_TEST(has(method, "'uniform', 'parameters' and 'type:REGEX'"));
+  BOOST_TEST(has(method, "'uniform', 'parameters', 'flops' and 'type:REGEX'"));
 }
 
 }  // namespace

@@ -217,8 +217,8 @@ BOOST_AUTO_TEST_CASE(documents_that_end_attention_equal_a_padded_batch) {
 /// A document of an encoder sees all of itself, and no other document.
 BOOST_AUTO_TEST_CASE(documents_of_encoders_equal_a_padded_batch) {
   const Json encoder = Json::parse(
-      R"({"bidirectional_attention": true, "reset_attention_mask": true,
-          "reset_position_ids": true, "end_of_document": 0})");
+      R"({"task": "language_model", "bidirectional_attention": true,
+          "reset_attention_mask": true, "reset_position_ids": true, "end_of_document": 0})");
   const Training padded =
       train(merged(kDeck, encoder, Json::parse(R"({"train_batch_size": 32})")), 1,
             changed(with_one_ended_document));

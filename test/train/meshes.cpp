@@ -15,7 +15,7 @@ const Json kBase = Json::parse(R"({
   "train_iters": 4, "lr": 1e-2, "warmup": 0.3, "weight_decay": 0.1, "seed": 99,
   "eval_interval": 2, "eval_iters": 1, "hidden_dropout": 0.1, "attention_dropout": 0.1})");
 
-const std::array<Json, 8> kModels{
+const std::array<Json, 9> kModels{
     Json::parse(R"({"pos_emb": "rotary", "gpt_j_residual": true, "no_weight_tying": true,
                     "gradient_clipping": 0.4})"),
     Json::parse(R"({"pos_emb": "learned", "no_weight_tying": false, "lr": 0.1,
@@ -49,7 +49,10 @@ const std::array<Json, 8> kModels{
     Json::parse(R"({"pos_emb": "rotary", "bidirectional_attention": true,
                     "task": "sequence_classification", "num_labels": 5,
                     "classifier_pooler": true, "classifier_dropout": 0.1,
-                    "classifier_pooling": "last", "gradient_clipping": 0.5})")};
+                    "classifier_pooling": "last", "gradient_clipping": 0.5})"),
+    Json::parse(R"({"patch_size": 2, "image_size": [6, 10],
+                    "pos_emb": "learned", "num_labels": 67, "classifier_pooling": "first",
+                    "label_smoothing": 0.1, "gradient_clipping": 0.5})")};
 
 const Json kParityBase = Json::parse(R"({
   "num_layers": 4, "num_attention_heads": 4, "seq_length": 32, "train_batch_size": 16,
@@ -95,6 +98,7 @@ const std::array<Json, kParityModels + kPartModels> kModelsOfParity{
       "use_qk_layernorm": "head", "sliding_window_width": 20, "use_bias_in_qkv": false,
       "no_weight_tying": true})"),
     Json::parse(R"({"hidden_size": 32, "bidirectional_attention": true,
+      "task": "language_model",
       "norm_placement": "after_sum", "pos_emb": "learned", "position_offset": 2,
       "type_vocab_size": 2, "embedding_norm": true, "output_transform": true,
       "use_bias_in_output": true, "no_weight_tying": false})"),

@@ -11,6 +11,7 @@
 #include "trireme/core/error.hpp"
 #include "trireme/core/task.hpp"
 #include "trireme/data/fill_in_the_middle.hpp"
+#include "trireme/data/image_augmentation.hpp"
 #include "trireme/data/packing.hpp"
 #include "trireme/data/sampler.hpp"
 #include "trireme/data/token_masking.hpp"
@@ -78,6 +79,7 @@ struct SamplesOptions {
   /// Whether targets that follow an end of document don't count, as in Megatron.
   bool mask_end_of_document = false;
   FillInTheMiddle fill_in_the_middle{};
+  ImageAugmentation augmentation{};  ///< for Task::image_classification
 };
 
 /// Where a sample lies.
@@ -143,6 +145,7 @@ class Samples : public SampleSource {
   bool shuffle_;
   bool mask_end_of_document_;
   FillInTheMiddle fill_in_the_middle_;
+  ImageAugmentation augmentation_;
   Task task_;
   std::unique_ptr<TokenMasking> masking_;
   std::int64_t classes_ = 0;

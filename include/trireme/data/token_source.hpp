@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "trireme/core/shape.hpp"
+
 namespace trireme {
 
 /// How much of the documents' offsets to check on opening. One rank of a job checks `all`; the
@@ -59,6 +61,8 @@ class TokenSource {
   virtual void read_loss_mask(std::int64_t offset, std::span<std::uint8_t> to) const;
   /// Bytes of an image, where documents are images followed by their class; 0: they are text.
   [[nodiscard]] virtual std::int64_t pixels() const { return 0; }
+  /// The extents of an image, such as [28, 28].
+  [[nodiscard]] virtual Shape image_shape() const { return {}; }
   /// The names of classes, where the file has them.
   [[nodiscard]] virtual const std::vector<std::string>& class_names() const {
     static const std::vector<std::string> none;

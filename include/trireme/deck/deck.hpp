@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "trireme/comm/mesh.hpp"
+#include "trireme/data/image_augmentation.hpp"
 #include "trireme/data/packing.hpp"
 #include "trireme/deck/generation.hpp"
 #include "trireme/deck/growth.hpp"
@@ -130,6 +131,7 @@ struct DeckSettings {
   double mask_prob = 0.15;         ///< see MaskingRule
   bool whole_word_mask = false;
   std::int64_t mask_token_id = -1;  ///< −1: the tokenizer's
+  ImageAugmentation augmentation;   ///< what changes training images
   double fim_rate = 0;              ///< share of documents with fill-in-the-middle
   double fim_spm_rate = 0.5;
   std::vector<std::int64_t> fim_tokens;  ///< ids of the marks for prefix, middle, suffix

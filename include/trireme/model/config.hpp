@@ -17,9 +17,10 @@ enum class QkNorm : std::uint8_t { none, head, row };
 /// Where a sublayer's norms stand: x + f(norm(x)), x + norm(f(x)), x + norm(f(norm(x))), or
 /// norm(x + f(x)).
 enum class NormPlacement : std::uint8_t { before, after, both, after_sum };
-/// The row of a text from which a classifier reads. by_attention: the first row where queries
-/// see later keys, and else the last row.
-enum class ClassifierRow : std::uint8_t { by_attention, first, last };
+/// The row of a sample from which a classifier reads. by_attention: the first row where queries
+/// see later keys, and else the last row. The word mean stands for the mean of all rows but
+/// those of padding.
+enum class ClassifierRow : std::uint8_t { by_attention, first, last, mean };
 enum class InitMethod : std::uint8_t {
   normal,
   scaled_normal,
@@ -139,8 +140,8 @@ struct ModelConfig {
   double init_method_std = 0.02;
 
   Task task = Task::language_model;
-  // A classifier of texts:
-  std::int64_t num_labels = 0;  ///< 0: taken from the data
+  // A classifier of texts, or of images by a vision transformer:
+  std::int64_t num_labels = 0;  ///< classes of texts; 0: taken from the data
   ClassifierRow classifier_row = ClassifierRow::by_attention;
   bool classifier_pooler = false;  ///< dense and tanh before the classes
   double classifier_dropout = 0;   ///< before the classes
@@ -152,28 +153,58 @@ struct ModelConfig {
   std::vector<std::string> train_only;
   std::vector<std::string> freeze;  ///< ... of parameters that don't train in any case
 
+  // A vision transformer (Dosovitskiy et al., arXiv 2010.11929). Its tokens are the patches of
+  // an image, behind a class token unless the mean of all rows is classified. The classes are
+  // its vocabulary.
+  std::int64_t patch_size = 0;           ///< rows and columns of a patch; 0: no images
+  std::vector<std::int64_t> image_size;  ///< rows and columns of an image
+  std::int64_t num_channels = 1;         ///< bytes of a pixel
+  double image_mean = 0;                 ///< a byte b becomes (b / 255 − mean) / std
+  double image_std = 1;
+
+  double label_smoothing = 0;  ///< share of a target that all classes have evenly, in training
+
   /// Widths of a multilayer perceptron, from a sample's inputs to the classes, at least two:
   /// see perceptron_config(). Empty: a transformer.
   std::vector<std::int64_t> mlp_sizes;
 
   [[nodiscard]] bool is_perceptron() const { return !mlp_sizes.empty(); }
+  [[nodiscard]] bool is_vision() const { return patch_size > 0; }
+  /// Bytes of an image of a vision transformer, and those of a patch.
+  [[nodiscard]] std::int64_t image_bytes() const {
+    return image_size[0] * image_size[1] * num_channels;
+  }
+  [[nodiscard]] std::int64_t patch_bytes() const {
+    return patch_size * patch_size * num_channels;
+  }
+  [[nodiscard]] bool has_class_token() const {
+    return is_vision() && classifier_row != ClassifierRow::mean;
+  }
+  /// seq_length of a vision transformer.
+  [[nodiscard]] std::int64_t vision_rows() const {
+    return image_bytes() / patch_bytes() + (has_class_token() ? 1 : 0);
+  }
+  /// Whether the head is a PooledClassifier, which classifies one row of a sample.
+  [[nodiscard]] bool pools_rows() const {
+    return task == Task::sequence_classification || is_vision();
+  }
   /// What a sample holds. The inputs of a text are seq_length tokens.
   [[nodiscard]] SampleLayout sample() const {
-    return sample_layout(task, is_perceptron() ? mlp_sizes.front() : seq_length);
+    return sample_layout(task, is_perceptron() ? mlp_sizes.front()
+                               : is_vision()   ? image_bytes()
+                                               : seq_length);
   }
   /// Classes that a target may have, if classifies(task).
   [[nodiscard]] std::int64_t classes() const {
     return task == Task::sequence_classification ? num_labels : vocab_size;
   }
   /// Whether the output matrix is the token embedding's table.
-  [[nodiscard]] bool ties_output() const {
-    return !no_weight_tying && task != Task::sequence_classification;
-  }
-  [[nodiscard]] bool transforms_output() const {
-    return output_transform && task != Task::sequence_classification;
-  }
+  [[nodiscard]] bool ties_output() const { return !no_weight_tying && !pools_rows(); }
+  [[nodiscard]] bool transforms_output() const { return output_transform && !pools_rows(); }
   /// What a row of activations stands for, in the plural.
-  [[nodiscard]] const char* rows_name() const { return is_perceptron() ? "images" : "tokens"; }
+  [[nodiscard]] const char* rows_name() const {
+    return is_perceptron() ? "images" : is_vision() ? "patches" : "tokens";
+  }
   [[nodiscard]] std::int64_t head_dim() const {
     return kv_channels > 0 ? kv_channels : hidden_size / num_attention_heads;
   }

@@ -25,8 +25,10 @@ struct MicroBatch {
   /// The gradient is that of loss_weight · Σ token losses …
   double loss_weight = 1;
   ConstView loss_scale;  ///< … times this scale against fp16 underflow (fp64 [1]; empty: 1)
-  Tensor tokens;         ///< int32 [batch·seq]; first part of the model only
-  Tensor targets;        ///< int32 [target_count()]; below 0: doesn't count; last part only
+  /// int32 [batch·seq], or the bytes of images; first part of the model only. A vision
+  /// transformer takes patch_bytes() numbers for each row, below 0 for a class token.
+  Tensor tokens;
+  Tensor targets;  ///< int32 [target_count()]; below 0: doesn't count; last part only
   std::int64_t sample_targets = 0;  ///< targets of a sample; 0: one for each row
   /// int32 [batch·seq]: each token's position in its document. Empty: its place in the sample.
   Tensor positions;
@@ -47,8 +49,14 @@ struct MicroBatch {
   /// second (Tape::auxiliary_sum).
   Tensor loss_sum;
 
-  /// int32 [batch]: the row from which a classifier of texts reads each sample. Last part only.
+  /// int32 [batch]: the row from which a classifier reads each sample. Last part only.
   Tensor classifier_rows;
+  /// For a classifier that takes the mean of a sample's rows instead. int32 [batch·seq]: the
+  /// sample of each row, or −1 for padding. Last part only.
+  Tensor samples_of_rows;
+  /// fp32 [batch, batch]: on the diagonal 1 / n for the n rows of a sample that count, and
+  /// zeros.
+  Tensor mean_factors;
   /// Where a classifier's evaluation writes the logits of each sample, fp32 [batch, classes].
   /// They are whole on each rank of tp. Undefined: nowhere.
   Tensor class_logits;

@@ -12,19 +12,32 @@
 
 namespace trireme::ops {
 
+/// Label smoothing (Szegedy et al., arXiv 1512.00567): each class has `share` / `classes` of
+/// the target, and the sample's own class has 1 − share besides.
+struct LabelSmoothing {
+  double share = 0;
+  std::int64_t classes = 1;  ///< over all ranks
+
+  [[nodiscard]] double own() const { return 1 - share; }
+  [[nodiscard]] double each() const { return share / static_cast<double>(classes); }
+};
+
 /// logits ← exp(logits − max).
 struct SoftmaxLocal {
   View logits;  ///< [rows, n], n ≥ 1
   ConstView targets;
   std::int64_t first_column;
-  View max;     ///< [rows], over this rank's columns
-  View sum;     ///< [rows], over this rank's columns, before any rounding to the logits' type
-  View picked;  ///< [rows], the target's logit, or 0 if another rank holds the target
+  View max;  ///< [rows], over this rank's columns
+  View sum;  ///< [rows], over this rank's columns, before any rounding to the logits' type
+  /// [rows], the target's logit, or 0 if another rank holds the target. With smoothing the
+  /// logits' sum, each with its share of the target.
+  View picked;
+  LabelSmoothing smoothing = {};
 };
 void softmax_local(const Exec& ex, const SoftmaxLocal& op);
 
 /// max ← exp(max − global_max), the factor still missing from the exponentials; sum ← sum ·
-/// max. picked −= global_max where this rank holds the target.
+/// max. picked −= global_max · this rank's share of the target.
 struct SoftmaxRescale {
   ConstView global_max;  ///< [rows], over all ranks
   ConstView targets;
@@ -33,6 +46,7 @@ struct SoftmaxRescale {
   View max;
   View sum;
   View picked;
+  LabelSmoothing smoothing = {};
 };
 void softmax_rescale(const Exec& ex, const SoftmaxRescale& op);
 
@@ -46,8 +60,8 @@ struct SoftmaxLoss {
 };
 void softmax_loss(const Exec& ex, const SoftmaxLoss& op);
 
-/// exponentials ← scale · scale_too · (softmax − onehot(target)), or 0 in rows that don't
-/// count.
+/// exponentials ← scale · scale_too · (softmax − target), or 0 in rows that don't count. A
+/// target is 1 for its class, unless it is smoothed.
 struct SoftmaxGradient {
   View exponentials;  ///< [rows, n], the logits of softmax_local
   ConstView targets;
@@ -56,6 +70,7 @@ struct SoftmaxGradient {
   ConstView sum;     ///< [rows], over all ranks
   double scale;
   ConstView scale_too = {};  ///< fp64 [1]; empty for 1
+  LabelSmoothing smoothing = {};
 };
 void softmax_gradient(const Exec& ex, const SoftmaxGradient& op);
 

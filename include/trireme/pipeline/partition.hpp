@@ -24,6 +24,7 @@ inline constexpr std::string_view kPerceptronUnit = "MLPPipe";
 struct PipelineUnit {
   std::string type;
   std::int64_t parameters = 0;
+  std::int64_t operations = 0;  ///< FLOPs of a training step, up to one factor of all units
 };
 
 /// The first unit of each part and, last, the number of units: parts + 1 increasing numbers.
@@ -32,6 +33,7 @@ struct PipelineUnit {
 ///   uniform     equal numbers of units; a remainder goes to the first parts
 ///   parameters  the largest part is as small as possible; among equals, the most even
 ///               (least sum of squares)
+///   flops       likewise, with operations in place of parameters
 ///   type:REGEX  units whose type matches (ECMAScript, anywhere in the name, any case) are
 ///               spread like `uniform`; other units stay with the match before them, and
 ///               units before the first match go to the first part

@@ -110,10 +110,9 @@ class BatchLayout {
   /// Uploads a micro-batch's arrays from its samples.
   void fill(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
             std::int32_t*& room) const;
-  /// Whether this rank chooses the row that classifies a text.
-  [[nodiscard]] bool chooses_rows() const {
-    return last_ && task_ == Task::sequence_classification;
-  }
+  /// Uploads what chooses the row of a sample that is classified, or the rows of a mean.
+  void fill_classified(const Exec& ex, MicroBatch& mb, const std::int32_t* samples,
+                       std::int32_t*& room) const;
 
   BatchRamp ramp_;
   CurriculumConfig curriculum_;
@@ -123,7 +122,10 @@ class BatchLayout {
   bool reset_positions_;
   bool reset_attention_;
   bool ends_attention_;  ///< attention to later keys ends after a document, or before padding
-  bool reads_last_;      ///< a classifier of texts reads the last row, and not the first
+  bool pools_rows_;      ///< this rank has a classifier of rows
+  bool reads_last_;      ///< which reads the last row, and not the first
+  bool takes_means_;     ///< or else the mean
+  std::vector<std::int32_t> order_;  ///< patch_order() of a vision transformer
   std::int32_t end_of_document_;
 };
 

@@ -28,7 +28,15 @@ void CpuKernels::run(Stream&, const ops::SoftmaxLocal& op) {
       Target<T> out(op.logits);
       for (std::int64_t r = begin; r < end; ++r) {
         const std::int64_t at = target[r] - op.first_column;
-        op.picked.data<T>()[r] = at >= 0 && at < cols ? in.row(r, at, 1)[0] : T{0};
+        T picked = at >= 0 && at < cols ? in.row(r, at, 1)[0] : T{0};
+        if (op.smoothing.share > 0) {
+          T all{0};
+          by_chunks(cols,
+                    [&](std::int64_t c, std::int64_t n) { all += in.row(r, c, n).sum(); });
+          picked = static_cast<T>(op.smoothing.own()) * picked +
+                   static_cast<T>(op.smoothing.each()) * all;
+        }
+        op.picked.data<T>()[r] = picked;
         T m = -std::numeric_limits<T>::infinity();
         by_chunks(cols, [&](std::int64_t c, std::int64_t n) {
           m = std::max(m, in.row(r, c, n).maxCoeff());
@@ -53,7 +61,9 @@ void CpuKernels::run(Stream&, const ops::SoftmaxRescale& op) {
     const T* global = op.global_max.data<T>();
     for (std::int64_t r = 0; r < op.global_max.count(); ++r) {
       const std::int64_t at = target[r] - op.first_column;
-      if (at >= 0 && at < op.columns) op.picked.data<T>()[r] -= global[r];
+      const double own = at >= 0 && at < op.columns ? op.smoothing.own() : 0;
+      const double rest = op.smoothing.each() * static_cast<double>(op.columns);
+      op.picked.data<T>()[r] -= static_cast<T>(own + rest) * global[r];
       T& factor = op.max.data<T>()[r];
       factor = std::exp(factor - global[r]);
       op.sum.data<T>()[r] *= factor;
@@ -83,6 +93,8 @@ void CpuKernels::run(Stream&, const ops::SoftmaxGradient& op) {
   const View& exponentials = op.exponentials;
   by_type(exponentials.dtype(), [&]<class T>(T) {
     const auto* target = op.targets.data<std::int32_t>();
+    const auto own = static_cast<T>(op.smoothing.own());
+    const auto each = static_cast<T>(op.smoothing.each());
     parallel_for(exponentials.rows(), exponentials.cols(), 1,
                  [&](std::int64_t begin, std::int64_t end) {
                    Target<T> z(exponentials);
@@ -93,7 +105,8 @@ void CpuKernels::run(Stream&, const ops::SoftmaxGradient& op) {
                        Row<T> part = z.loaded(r, c, n);
                        part *= f;
                        const std::int64_t at = target[r] - op.first_column - c;
-                       if (at >= 0 && at < n) part[at] -= weight;
+                       if (each > 0) part -= weight * each;
+                       if (at >= 0 && at < n) part[at] -= weight * own;
                        z.store();
                      });
                    }

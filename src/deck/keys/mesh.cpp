@@ -41,8 +41,8 @@ const Key kMeshKeys[] = {
      Need::usual,
      Origin::megatron},
     {"pipe_partition_method", "", [](D d) -> Field { return &d.deck.pipe_partition_method; },
-     "what every stage gets equally much of: units (uniform), parameters, or units that match "
-     "type:REGEX"},
+     "what every stage gets equally much of: units (uniform), parameters, operations (flops), "
+     "or units that match type:REGEX"},
     {"virtual_pipeline_chunks", "",
      [](D d) -> Field { return &d.deck.virtual_pipeline_chunks; },
      "model chunks on each stage; above 1: interleaved 1F1B", kMillion, Need::usual,

@@ -11,22 +11,51 @@ namespace {
 constexpr const char* kNotTied = "the output matrix is that of the embedding";
 
 /// Choices that all families of this file share.
-std::vector<Rule> core_rules() {
+std::vector<Rule> encoder_rules() {
   return {always("norm", "layernorm"),
           always("pos_emb", "learned"),
           always("norm_placement", "after_sum"),
           always("embedding_norm", true),
           always("bidirectional_attention", true),
-          always("output_transform", true),
           always("use_bias_in_norms", true),
           always("use_bias_in_attn_linear", true),
           always("use_bias_in_mlp", true),
-          always("use_bias_in_output", true),
           always("no_weight_tying", false),
           only("tie_word_embeddings", true, kNotTied),
           refusing("is_decoder", false, "a decoder is another model"),
           refusing("add_cross_attention", false, "there is no second sequence"),
           refusing("position_embedding_type", "absolute", "positions are rows of a table")};
+}
+
+/// Those of a model that finds masked tokens.
+std::vector<Rule> core_rules() {
+  std::vector<Rule> rules{always("task", "masked_language_model"),
+                          always("output_transform", true), always("use_bias_in_output", true)};
+  add(rules, encoder_rules());
+  return rules;
+}
+
+/// The number of classes, which id2label names.
+Rule labels() {
+  return {[](Fields& config, Keys& keys) {
+            constexpr std::int64_t kUsual = 2;  // transformers' own
+            const Json& names = config.value("id2label");
+            const std::int64_t named =
+                names.is_object() ? static_cast<std::int64_t>(names.size()) : kUsual;
+            const std::int64_t said = config.count("num_labels", named);
+            TRM_REQUIRE(said == named || !names.is_object(),
+                        "{}: num_labels is {}, but id2label names {} classes", config.where(),
+                        said, named);
+            TRM_REQUIRE(said >= 2, "{}: a classifier of {} class can't be loaded",
+                        config.where(), said);
+            keys["num_labels"] = said;
+          },
+          [](const Keys& keys, OrderedJson& config) {
+            for (std::int64_t i = 0; i < whole(keys, "num_labels", 0); ++i) {
+              config["id2label"][fmt::format("{}", i)] = fmt::format("LABEL_{}", i);
+              config["label2id"][fmt::format("LABEL_{}", i)] = i;
+            }
+          }};
 }
 
 /// BERT's words for sizes, which RoBERTa has too.
@@ -125,6 +154,30 @@ Family bert() {
            .auto_class = "AutoModelForMaskedLM"};
   add(f.rules, core_rules());
   add(f.rules, {always("position_offset", 0)});
+  return f;
+}
+
+Family bert_classifier() {
+  Family f{.model_type = "bert",
+           .architecture = "BertForSequenceClassification",
+           .base = "bert.",
+           .layers = "encoder.layer.",
+           .ends = {{"embed_in", "bert.embeddings.word_embeddings"},
+                    {"embed_positions", "bert.embeddings.position_embeddings"},
+                    {"embed_types", "bert.embeddings.token_type_embeddings"},
+                    {"embed_norm", "bert.embeddings.LayerNorm"},
+                    {"pooler.dense", "bert.pooler.dense"},
+                    {"score", "classifier"}},
+           .layer = bert_layer(),
+           .buffers = {".embeddings.position_ids"},
+           .rules = bert_sizes(),
+           .without_effect = kOfEncoders,
+           .auto_class = "AutoModelForSequenceClassification"};
+  add(f.rules, encoder_rules());
+  add(f.rules,
+      {always("position_offset", 0), always("task", "sequence_classification"),
+       always("classifier_pooler", true), labels(),
+       refusing("problem_type", "single_label_classification", "a sample here has one class")});
   return f;
 }
 

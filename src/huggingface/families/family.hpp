@@ -72,6 +72,7 @@ struct Family {
 [[nodiscard]] Family gemma2();
 [[nodiscard]] Family gemma3();
 [[nodiscard]] Family bert();
+[[nodiscard]] Family bert_classifier();
 [[nodiscard]] Family roberta();
 [[nodiscard]] Family xlm_roberta();
 [[nodiscard]] Family distilbert();

@@ -118,7 +118,8 @@ void check_rotary(Backends& b, DType type, const AttentionShape& shape, std::int
 }
 
 void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols,
-                   const Layout& layout) {
+                   const Layout& layout, double smoothing = 0) {
+  const ops::LabelSmoothing smoothed{smoothing, cols + 5};
   twice([&] {
     const Twin targets = ids_of(b, rows, static_cast<int>(cols) + 5);
     const Twin logits(b, type, rows, cols, layout, 1, 12);
@@ -138,11 +139,12 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
                                                   .first_column = 2,
                                                   .max = flat(on(max)),
                                                   .sum = flat(on(sum)),
-                                                  .picked = flat(on(picked))});
+                                                  .picked = flat(on(picked)),
+                                                  .smoothing = smoothed});
     });
     const double n = static_cast<double>(cols);
     BOOST_TEST(max.error(1e-300) == 0);
-    BOOST_TEST(picked.error(1e-300) == 0);
+    BOOST_TEST(picked.error(smoothing > 0 ? 1e-4 * n : 1e-300) <= 0.01);
     BOOST_TEST(sum.error(2e-6 * std::sqrt(n)) <= 1);
     BOOST_TEST(logits.error(2e-6) <= 1);
     on_both(b, [&](const Side& on) {
@@ -152,7 +154,8 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
                                                     .columns = cols,
                                                     .max = flat(on(max)),
                                                     .sum = flat(on(sum)),
-                                                    .picked = flat(on(picked))});
+                                                    .picked = flat(on(picked)),
+                                                    .smoothing = smoothed});
       on.kernels.run(on.stream, ops::SoftmaxLoss{.sum = flat(on(sum)),
                                                  .picked = flat(on(picked)),
                                                  .targets = flat(on(targets)),
@@ -164,9 +167,10 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
                                                      .factor = flat(on(max)),
                                                      .sum = flat(on(sum)),
                                                      .scale = 3,
-                                                     .scale_too = flat(on(scale))});
+                                                     .scale_too = flat(on(scale)),
+                                                     .smoothing = smoothed});
     });
-    BOOST_TEST(picked.error(1e-300) <= 0.01);
+    BOOST_TEST(picked.error(smoothing > 0 ? 1e-4 * n : 1e-300) <= 0.01);
     BOOST_TEST(total.error(3e-6 * static_cast<double>(rows)) <= 1);
     BOOST_TEST(counted.error(1e-300) == 0);
     BOOST_TEST(logits.error(3 * std::max(rounding(type), 2e-6)) <= 1);
@@ -246,4 +250,5 @@ BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {
     check_softmax(b, type, 2, 50257, {});  // fits shared memory as halves
   }
   check_softmax(b, DType::bf16, 1, 70001, {});  // fits in no type
+  for (const DType type : {DType::f32, DType::bf16}) check_softmax(b, type, 5, 301, {}, 0.1);
 }

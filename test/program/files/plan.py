@@ -37,7 +37,17 @@ LLAMA = {
 TIED = {"pos_emb": "learned", "no_weight_tying": False, "hidden_dropout": 0.1}
 ZERO = {"zero_optimization": {"stage": 3, "reduce_bucket_size": 10_000,
                               "stage3_param_persistence_threshold": 100}}
+ENCODER = {"pos_emb": "learned", "bidirectional_attention": True, "type_vocab_size": 2,
+           "norm_placement": "after_sum", "embedding_norm": True}
 CASES = {  # name: (ranks, deck)
+    "encoder": (2, {**ENCODER, "task": "masked_language_model", "output_transform": True,
+                    "use_bias_in_output": True, "model_parallel_size": 2}),
+    "classifier": (2, {**ENCODER, **ZERO, "task": "sequence_classification", "num_labels": 5,
+                       "classifier_pooler": True, "classifier_dropout": 0.1}),
+    "vision": (2, {"seq_length": None, "image_size": [24, 32], "patch_size": 4,
+                   "num_channels": 3, "vocab_size": 10, "model_parallel_size": 2,
+                   "sequence_parallel": True, "classifier_pooling": "mean",
+                   "precision": "bf16"}),
     "bf16": (1, {**NEOX, "precision": "bf16"}),
     "one_bit": (2, {**NEOX, "gradient_accumulation_steps": 2,
                     "optimizer": {"type": "OneBitAdam", "params": {"freeze_step": 1}}}),

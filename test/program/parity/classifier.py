@@ -191,8 +191,8 @@ class Refused(Classifier):
         run = self.folder / "run"
         self.train("run")
         self.assert_refused("this model classifies images", "generate", run, "--prompt", "x")
-        self.assert_refused("a classifier is not written as a model of Hugging Face", "convert",
-                            run, self.folder / "out")
+        self.assert_refused("a classifier of images is not written as a model of Hugging Face",
+                            "convert", run, self.folder / "out")
 
 
 if __name__ == "__main__":

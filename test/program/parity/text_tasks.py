@@ -47,9 +47,8 @@ def make_texts(path, count=160):
     return path
 
 
-def make_tokenizer(path):
+def make_tokenizer(path, letters="abcdefghijklmnopqrstuvwxyz"):
     """WordPiece of letters, and of letters that continue a word."""
-    letters = "abcdefghijklmnopqrstuvwxyz"
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters,
               *("##" + x for x in letters)]
     special = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False,
@@ -66,12 +65,13 @@ def make_tokenizer(path):
 
 class TextTask(unittest.TestCase):
     KEYS = {}
+    LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
     @classmethod
     def setUpClass(cls):
         cls.folder = program.work_folder(f"text_tasks_{cls.__name__}")
         texts = make_texts(cls.folder / "texts.jsonl")
-        tokenizer = make_tokenizer(cls.folder / "tokenizer.json")
+        tokenizer = make_tokenizer(cls.folder / "tokenizer.json", cls.LETTERS)
         cls.data = cls.folder / "data.h5"
         program.run_well(1, "prepare", "--input", texts, "--label-key", "label", "--tokenizer",
                          tokenizer, "--end-of-document", "[SEP]", "--output", cls.data)
@@ -176,6 +176,69 @@ class Classification(TextTask):
         self.assertIn("num_labels: 6", checked)
         self.assertIn("within the bounds", program.run_well(2, "verify", deck, "--set",
                                                 "model_parallel_size=2"))
+
+
+class FromHuggingFace(TextTask):
+    """Fine-tuning of the golden BERT, whose 37 tokens are those of 16 letters."""
+    BERT = program.SOURCE / "test/support/golden/huggingface/bert"
+    KEYS = {"hidden_size": 24, "intermediate_size": 44, "seq_length": 12, "pos_emb": "learned",
+            "max_position_embeddings": 16, "type_vocab_size": 2, "layernorm_epsilon": 1e-12,
+            "norm_placement": "after_sum", "embedding_norm": True,
+            "bidirectional_attention": True, "no_weight_tying": False, "train_iters": 1,
+            "load": str(BERT), "finetune": True, "eval_iters": 0,
+            "optimizer": {"type": "SGD", "params": {"lr": 0}}}
+    LETTERS = "abdeghiklnorstuw"
+
+    def values(self, folder=BERT):
+        """The folder's tensors by name."""
+        data = (folder / "model.safetensors").read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        tensors = {}
+        for name, facts in json.loads(data[8:8 + size]).items():
+            if name != "__metadata__":
+                begin, end = (8 + size + x for x in facts["data_offsets"])
+                tensors[name] = np.frombuffer(data[begin:end], "<f4").reshape(facts["shape"])
+        return tensors
+
+    def check(self, name, **keys):
+        _, said = self.train(name, 2, **keys)
+        self.assertIn(f"finetune the bert model in {self.BERT}", said)
+        theirs = self.values()
+        with h5py.File(self.folder / name / "global_step1" / "checkpoint.h5") as file:
+            for ours, other in (
+                    ("embed_in.weight", "bert.embeddings.word_embeddings.weight"),
+                    ("layers.1.mlp.dense_h_to_4h.weight",
+                     "bert.encoder.layer.1.intermediate.dense.weight"),
+                    ("layers.1.post_mlp_output_norm.bias",
+                     "bert.encoder.layer.1.output.LayerNorm.bias")):
+                np.testing.assert_array_equal(file[f"model/{ours}"][()], theirs[other], ours)
+        return said
+
+    def test_a_classifier_has_a_new_head(self):
+        said = self.check("classes", task="sequence_classification", classifier_pooler=True)
+        self.assertIn("pooler.dense.weight, pooler.dense.bias, score.weight, score.bias are "
+                      "not in these weights and begin anew", said)
+        folder = self.folder / "bert_classes"
+        program.run_well(1, "convert", self.folder / "classes", folder)
+        self.assertEqual(self.values(folder)["classifier.weight"].shape, (6, 24))
+        again, said = self.train("again", 2, task="sequence_classification",
+                                 classifier_pooler=True, load=str(folder))
+        self.assertNotIn("begin anew", said)
+        first = program.read_metrics(self.folder / "classes")
+        np.testing.assert_allclose(again["train/loss"], first["train/loss"], rtol=1e-6)
+
+    def test_a_masked_model_goes_on(self):
+        self.check("masks", task="masked_language_model", output_transform=True,
+                   use_bias_in_output=True)
+        program.run_well(1, "convert", self.folder / "masks", self.folder / "bert")
+        written = self.values(self.folder / "bert")
+        self.assertEqual(written.keys(), self.values().keys())
+        for name, value in self.values().items():
+            np.testing.assert_array_equal(written[name], value, name)
+
+    def test_another_model_is_refused(self):
+        self.assert_refused("the deck's model is another one", "train", self.deck(
+            "other", task="sequence_classification", intermediate_size=48))
 
 
 class Masked(TextTask):

@@ -13,7 +13,7 @@
 #
 # Token i of sequence b is 3 + (7 b + 5 i² + 3 i) mod (vocab - 3), and its type (with two types)
 # is 1 from i = 4 on. Targets are tokens of sequence b + 1 where (i + b) mod 3 is 1. The last
-# sequence ends after LENGTHS[-1] tokens.
+# sequence ends after LENGTHS[-1] tokens. bert_classifier has logits [batch, classes] alone.
 import json
 import shutil
 import sys
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM, BertConfig, BertForSequenceClassification
 
 BATCH, SEQ = 2, 13
 LENGTHS = [13, 7]
@@ -37,6 +37,9 @@ CASES = {
     "roberta": ("RobertaConfig", dict(
         SIZES, num_hidden_layers=3, num_attention_heads=2, hidden_size=16,
         max_position_embeddings=18, type_vocab_size=1, layer_norm_eps=1e-5)),
+    "xlm_roberta": ("XLMRobertaConfig", dict(
+        SIZES, vocab_size=41, num_hidden_layers=1, max_position_embeddings=20,
+        type_vocab_size=1, layer_norm_eps=1e-5)),
     "distilbert": ("DistilBertConfig", dict(
         vocab_size=37, dim=24, n_layers=2, n_heads=4, hidden_dim=44,
         max_position_embeddings=16)),
@@ -91,8 +94,33 @@ def make(name, kind, settings, folder):
     print(f"{name}: loss {result.loss:.6f}, {size // 1024} KiB")
 
 
+def make_classifier(folder):
+    torch.manual_seed(5)
+    model = BertForSequenceClassification(BertConfig(**SIZES, num_labels=3)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            wide = 0.3 if parameter.ndim == 1 else 0.15
+            parameter.add_(torch.randn_like(parameter) * wide)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    place = torch.arange(SEQ)[None, :]
+    inside = place < torch.tensor(LENGTHS)[:, None]
+    with torch.no_grad():
+        logits = model.double()(
+            input_ids=torch.where(inside, tokens(0, SIZES["vocab_size"]), 0),
+            attention_mask=inside.long(),
+            token_type_ids=(place >= 4).long().expand(BATCH, -1)).logits
+    (folder / "reference").mkdir()
+    save_file({"logits": logits.float().contiguous()},
+              folder / "reference" / "model.safetensors")
+    print(f"{folder.name}: logits {logits.tolist()}")
+
+
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     home = Path(__file__).resolve().parent / "huggingface"
-    for case in sys.argv[1:] or CASES:
-        make(case, *CASES[case], home / case)
+    for case in sys.argv[1:] or [*CASES, "bert_classifier"]:
+        if case == "bert_classifier":
+            make_classifier(home / case)
+        else:
+            make(case, *CASES[case], home / case)

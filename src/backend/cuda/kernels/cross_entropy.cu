@@ -104,6 +104,8 @@ struct Local {
   float* max;
   float* sum;
   float* picked;
+  float own;   // what the target has
+  float each;  // what every class has
 };
 
 /// Minimum traffic: 2 elements of T per element. Between its two uses, the row stays in shared
@@ -120,15 +122,20 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   const int target = target_of(a.targets, row, a.first_column, a.cols);
   const float lowest = -INFINITY;
   float most = lowest;
+  float all = 0;
   aligned.visit(
       [&](int i) {
         most = fmaxf(most, to_float(z[i]));
+        all += to_float(z[i]);
         if constexpr (kStash) held[i] = z[i];
       },
       [&](int i) {
         const Pack<T, N> in = load<N>(z + i);
 #pragma unroll
-        for (int j = 0; j < N; ++j) most = fmaxf(most, to_float(in.at[j]));
+        for (int j = 0; j < N; ++j) {
+          most = fmaxf(most, to_float(in.at[j]));
+          all += to_float(in.at[j]);
+        }
         if constexpr (kStash) store(held + i, in);
       });
   const bool picks = threadIdx.x == 0 && target >= 0;
@@ -136,6 +143,8 @@ __global__ void __launch_bounds__(kThreads) local_kernel(Local<T> a) {
   if (!kStash && picks) picked = to_float(z[target]);  // before the row changes
   most = over_block(most, room, lowest, Max());
   if (kStash && picks) picked = to_float(held[target]);
+  // For all threads or for none:
+  if (a.each > 0) picked = a.own * picked + a.each * over_block(all, room);
   float total = 0;
   aligned.change(held, z, [&](T x, int /*i*/) {
     const float e = exponential<T>(to_float(x) - most);
@@ -159,6 +168,8 @@ struct Rescale {
   float* max;
   float* sum;
   float* picked;
+  float own;
+  float rest;  // what this rank's columns have together
 };
 
 __global__ void __launch_bounds__(kThreads) rescale_kernel(Rescale a) {
@@ -166,7 +177,7 @@ __global__ void __launch_bounds__(kThreads) rescale_kernel(Rescale a) {
   if (r >= a.rows) return;
   const float most = a.global_max[r];
   const std::int64_t at = a.targets[r] - a.first_column;
-  if (at >= 0 && at < a.columns) a.picked[r] -= most;
+  a.picked[r] -= ((at >= 0 && at < a.columns ? a.own : 0.0F) + a.rest) * most;
   const float factor = expf(a.max[r] - most);
   a.max[r] = factor;
   a.sum[r] *= factor;
@@ -204,6 +215,8 @@ struct Gradient {
   const float* sum;
   double scale;
   const double* scale_too;  // null for 1
+  float own;
+  float each;
 };
 
 /// Minimum traffic: 2 elements of T per element.
@@ -217,7 +230,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
   const float f = scale * a.factor[row] / a.sum[row];
   const int target = target_of(a.targets, row, a.first_column, a.cols);
   AlignedRow<T>(z, a.cols).change(z, z, [&](T x, int i) {
-    return from_float<T>(to_float(x) * f - (i == target ? scale : 0.0F));
+    return from_float<T>(to_float(x) * f - scale * (i == target ? a.own + a.each : a.each));
   });
 }
 
@@ -244,10 +257,15 @@ std::int64_t stash_limit() {
 void CudaKernels::run(Stream& s, const ops::SoftmaxLocal& op) {
   if (op.logits.rows() == 0) return;
   with_type(op.logits.dtype(), [&]<class T>(TypeTag<T>) {
-    const Local<T> a{
-        matrix<T>(op.logits),   columns_of(op.logits), op.targets.data<std::int32_t>(),
-        op.first_column,        op.max.data<float>(),  op.sum.data<float>(),
-        op.picked.data<float>()};
+    const Local<T> a{matrix<T>(op.logits),
+                     columns_of(op.logits),
+                     op.targets.data<std::int32_t>(),
+                     op.first_column,
+                     op.max.data<float>(),
+                     op.sum.data<float>(),
+                     op.picked.data<float>(),
+                     static_cast<float>(op.smoothing.own()),
+                     static_cast<float>(op.smoothing.each())};
     const dim3 grid(static_cast<unsigned>(op.logits.rows()));
     const std::int64_t stash =
         (op.logits.cols() + kVector<T>)*static_cast<std::int64_t>(sizeof(T));
@@ -267,7 +285,8 @@ void CudaKernels::run(Stream& s, const ops::SoftmaxRescale& op) {
          dim3(kThreads), 0, native(s),
          Rescale{op.global_max.data<float>(), op.targets.data<std::int32_t>(), op.first_column,
                  op.columns, rows, op.max.data<float>(), op.sum.data<float>(),
-                 op.picked.data<float>()});
+                 op.picked.data<float>(), static_cast<float>(op.smoothing.own()),
+                 static_cast<float>(op.smoothing.each() * static_cast<double>(op.columns))});
 }
 
 void CudaKernels::run(Stream& s, const ops::SoftmaxLoss& op) {
@@ -285,7 +304,9 @@ void CudaKernels::run(Stream& s, const ops::SoftmaxGradient& op) {
            Gradient<T>{matrix<T>(op.exponentials), columns_of(op.exponentials),
                        op.targets.data<std::int32_t>(), op.first_column,
                        op.factor.data<float>(), op.sum.data<float>(), op.scale,
-                       op.scale_too.empty() ? nullptr : op.scale_too.data<double>()});
+                       op.scale_too.empty() ? nullptr : op.scale_too.data<double>(),
+                       static_cast<float>(op.smoothing.own()),
+                       static_cast<float>(op.smoothing.each())});
   });
 }
 

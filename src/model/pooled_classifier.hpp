@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head that classifies texts: one row of each sample, maybe a pooler, and the classes.
+// The head that classifies texts or images: one row of each sample, maybe a pooler, and the
+// classes.
 #pragma once
 
 #include <optional>
 
 #include "trireme/model/module.hpp"
 #include "trireme/model/seam.hpp"
+#include "trireme/ops/cross_entropy.hpp"
 
 #include "linear.hpp"
 
 namespace trireme {
 
 /// Activations → Σ losses of the samples' classes. MicroBatch::classifier_rows chooses a row of
-/// each sample. The pooler is tanh(dense(row)), as BERT's. Every rank of tp computes the whole
-/// head, whose arrays are small, from rows that each has whole. All gradients follow in
-/// forward.
-class TextClassifier final : public Module {
+/// each sample, or MicroBatch::samples_of_rows says which rows make up the mean. The pooler is
+/// tanh(dense(row)), as BERT's. Every rank of tp computes the whole head, whose arrays are
+/// small, from rows that each has whole. All gradients follow in forward.
+class PooledClassifier final : public Module {
  public:
   /// With `alone`, no unit below trains, and backward returns no gradient.
-  TextClassifier(const ModelConfig& config, const TensorParallel& tp, bool alone);
+  PooledClassifier(const ModelConfig& config, const TensorParallel& tp, bool alone);
 
   [[nodiscard]] std::string name() const override { return "classifier"; }
   [[nodiscard]] Tensor forward(const Exec& ex, const Tensor& x, Tape& tape) override;
@@ -27,8 +29,12 @@ class TextClassifier final : public Module {
   [[nodiscard]] bool gradient_in_forward() const override { return true; }
 
  private:
-  /// The chosen rows, [samples, hidden], whole on every rank of tp.
+  /// The chosen rows or the means, [samples, hidden], whole on every rank of tp.
   [[nodiscard]] Tensor chosen(const Exec& ex, const Tensor& x, const MicroBatch& mb) const;
+  /// The mean of each sample's rows, without those of other ranks of tp.
+  [[nodiscard]] Tensor means(const Exec& ex, const Tensor& x, const MicroBatch& mb) const;
+  /// The samples of x's rows, for means().
+  [[nodiscard]] View own_samples(const MicroBatch& mb) const;
   /// Number of x's first row within the micro-batch.
   [[nodiscard]] std::int64_t first_row(const MicroBatch& mb) const;
   [[nodiscard]] Dropout dropout(const Exec& ex, const MicroBatch& mb) const;
@@ -39,7 +45,9 @@ class TextClassifier final : public Module {
 
   TensorParallel tp_;
   bool alone_;
+  bool takes_means_;
   double dropout_;
+  ops::LabelSmoothing smoothing_;
   std::optional<Linear> pooler_;
   Linear classes_;
 };

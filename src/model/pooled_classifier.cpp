@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Classifies texts.
-#include "text_classifier.hpp"
+// Classifies samples by one row each.
+#include "pooled_classifier.hpp"
 
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/embedding.hpp"
+#include "trireme/ops/gemm.hpp"
 
 #include "target_loss.hpp"
 
@@ -15,11 +16,14 @@ constexpr double kTanh = 1;  // the cap with which a softcap is the hyperbolic t
 
 }  // namespace
 
-TextClassifier::TextClassifier(const ModelConfig& config, const TensorParallel& tp, bool alone)
+PooledClassifier::PooledClassifier(const ModelConfig& config, const TensorParallel& tp,
+                                   bool alone)
     : tp_(tp),
       alone_(alone),
+      takes_means_(config.classifier_row == ClassifierRow::mean),
       dropout_(config.classifier_dropout),
-      classes_("score", Linear::Sharding::column, {config.hidden_size, config.num_labels}, true,
+      smoothing_{config.label_smoothing, std::max<std::int64_t>(config.classes(), 1)},
+      classes_("score", Linear::Sharding::column, {config.hidden_size, config.classes()}, true,
                config.init_method, TensorParallel{}) {
   if (config.classifier_pooler) {
     pooler_.emplace("pooler.dense", Linear::Sharding::column,
@@ -32,16 +36,21 @@ TextClassifier::TextClassifier(const ModelConfig& config, const TensorParallel& 
   });
 }
 
-void TextClassifier::visit(const ParameterVisitor& f) {
+void PooledClassifier::visit(const ParameterVisitor& f) {
   if (pooler_) pooler_->visit(f);
   classes_.visit(f);
 }
 
-std::int64_t TextClassifier::first_row(const MicroBatch& mb) const {
+std::int64_t PooledClassifier::first_row(const MicroBatch& mb) const {
   return tp_.rows_are_cut() ? tp_.local_rows(mb.rows()) * tp_.rank() : 0;
 }
 
-Tensor TextClassifier::chosen(const Exec& ex, const Tensor& x, const MicroBatch& mb) const {
+Tensor PooledClassifier::chosen(const Exec& ex, const Tensor& x, const MicroBatch& mb) const {
+  if (takes_means_) {
+    Tensor rows = means(ex, x, mb);
+    if (tp_.rows_are_cut()) tp_.comm->all_reduce(rows, Reduction::sum);
+    return rows;
+  }
   Tensor rows = ex.make(x.dtype(), Shape{mb.batch, x.cols()});
   ops::embedding_forward(
       ex, {.ids = mb.classifier_rows, .table = x, .first_row = first_row(mb), .y = rows});
@@ -49,13 +58,34 @@ Tensor TextClassifier::chosen(const Exec& ex, const Tensor& x, const MicroBatch&
   return rows;
 }
 
-Dropout TextClassifier::dropout(const Exec& ex, const MicroBatch& mb) const {
+View PooledClassifier::own_samples(const MicroBatch& mb) const {
+  return mb.samples_of_rows.view()
+      .reshape(Shape{mb.rows(), 1})
+      .slice_rows(first_row(mb), tp_.local_rows(mb.rows()))
+      .reshape(Shape{tp_.local_rows(mb.rows())});
+}
+
+Tensor PooledClassifier::means(const Exec& ex, const Tensor& x, const MicroBatch& mb) const {
+  const DType type = accumulator_type(x.dtype());
+  const Tensor sums = ex.zeros(type, Shape{mb.batch, x.cols()});
+  ops::embedding_backward(ex,
+                          {.ids = own_samples(mb), .dy = x, .first_row = 0, .dtable = sums});
+  Tensor factors = ex.make(type, mb.mean_factors.shape());
+  ops::cast(ex, mb.mean_factors, factors);
+  const Tensor wide = ops::gemm(ex, {.a = factors, .b = sums});
+  if (type == x.dtype()) return wide;
+  Tensor rows = ex.make(x.dtype(), wide.shape());
+  ops::cast(ex, wide, rows);
+  return rows;
+}
+
+Dropout PooledClassifier::dropout(const Exec& ex, const MicroBatch& mb) const {
   return {.probability = mb.training ? dropout_ : 0,
           .key = {ex.seed, stream_of("classifier.dropout")},
           .first_row = mb.first_sample};
 }
 
-Tensor TextClassifier::forward(const Exec& ex, const Tensor& x, Tape& tape) {
+Tensor PooledClassifier::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   const MicroBatch& mb = tape.micro_batch();
   const Tensor rows = chosen(ex, x, mb);
   Tensor pooled;
@@ -70,7 +100,7 @@ Tensor TextClassifier::forward(const Exec& ex, const Tensor& x, Tape& tape) {
     ops::apply_dropout(ex, {.x = pooler_ ? pooled : rows, .dropout = spec, .y = features});
   }
   const Tensor logits = classes_.forward(ex, features, mb);
-  const LossPlace whole{mb, TensorParallel{}};
+  const LossPlace whole{mb, TensorParallel{}, 0, smoothing_};
   keep_class_logits(ex, whole, logits, 0);
   target_loss(ex, whole, logits, mb.targets.view().reshape(Shape{mb.batch, 1}));
   if (!mb.training) return {};
@@ -79,9 +109,9 @@ Tensor TextClassifier::forward(const Exec& ex, const Tensor& x, Tape& tape) {
   return {};
 }
 
-Tensor TextClassifier::backward_to_rows(const Exec& ex, const Tensor& logits,
-                                        const Tensor& features, const Tensor& rows,
-                                        const Tensor& pooled, const MicroBatch& mb) {
+Tensor PooledClassifier::backward_to_rows(const Exec& ex, const Tensor& logits,
+                                          const Tensor& features, const Tensor& rows,
+                                          const Tensor& pooled, const MicroBatch& mb) {
   Tensor d = classes_.backward(ex, logits, features, mb);
   const Dropout spec = dropout(ex, mb);
   if (spec.probability > 0) ops::apply_dropout(ex, {.x = d, .dropout = spec, .y = d});
@@ -90,10 +120,19 @@ Tensor TextClassifier::backward_to_rows(const Exec& ex, const Tensor& logits,
   return pooler_->backward(ex, d, rows, mb);
 }
 
-Tensor TextClassifier::backward(const Exec& ex, const Tensor&, Tape& tape) {
+Tensor PooledClassifier::backward(const Exec& ex, const Tensor&, Tape& tape) {
   if (alone_) return {};
   const MicroBatch& mb = tape.micro_batch();
   const Tensor d = tape.take();
+  if (takes_means_) {
+    Tensor factors = ex.make(d.dtype(), mb.mean_factors.shape());
+    ops::cast(ex, mb.mean_factors, factors);
+    const Tensor shares = ops::gemm(ex, {.a = factors, .b = d});
+    Tensor all = ex.make(d.dtype(), Shape{tp_.local_rows(mb.rows()), d.cols()});
+    ops::embedding_forward(ex,
+                           {.ids = own_samples(mb), .table = shares, .first_row = 0, .y = all});
+    return all;
+  }
   Tensor dx = ex.zeros(d.dtype(), Shape{tp_.local_rows(mb.rows()), d.cols()});
   ops::embedding_backward(
       ex, {.ids = mb.classifier_rows, .dy = d, .first_row = first_row(mb), .dtable = dx});

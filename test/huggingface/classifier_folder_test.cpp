@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// A BERT that classifies texts, as transformers computes it and as its folder is written.
+#include <cmath>
+#include <filesystem>
+
+#include <boost/test/unit_test.hpp>
+
+#include "trireme/huggingface/export.hpp"
+#include "trireme/huggingface/model_folder.hpp"
+
+#include "../support/golden/golden.hpp"
+#include "../support/temporary_folder.hpp"
+#include "encoders.hpp"
+#include "published.hpp"
+
+namespace {
+
+using namespace trireme;
+using namespace trireme::test;
+using huggingface::ModelFolder;
+
+constexpr const char* kName = "bert_classifier";
+
+Tensor uploaded(const Exec& ex, const std::vector<std::int32_t>& values) {
+  Tensor t = ex.make(DType::i32, Shape{std::ssize(values)});
+  assign(ex, values, t);
+  return t;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_classifiers_folder_says_its_task) {
+  const Deck deck = ModelFolder(published_folder(kName)).deck();
+  BOOST_TEST((deck.model.task == Task::sequence_classification));
+  BOOST_TEST(deck.model.num_labels == 3);
+  BOOST_TEST(deck.model.classifier_pooler);
+  BOOST_TEST(!deck.model.output_transform);
+  BOOST_TEST(
+      (ModelFolder(published_folder("bert")).deck().model.task == Task::masked_language_model));
+}
+
+BOOST_AUTO_TEST_CASE(logits_of_a_classifier_agree) {
+  const Machine machine;
+  const Exec& ex = machine.ex;
+  ModelFolder folder(published_folder(kName));
+  ModelConfig model = folder.deck().model;
+  model.seq_length = kEncoderSequence;
+  const auto units = static_cast<int>(list_units(model).size());
+  std::vector<std::unique_ptr<ModelPart>> parts;
+  parts.push_back(
+      std::make_unique<ModelPart>(ex, DType::f32, model, TensorParallel{}, 0, units));
+  const ParameterStore store(ex, DType::f32, list_parameters(parts));
+  for (const Parameter* p : store.parameters()) {
+    std::vector<float> values(static_cast<std::size_t>(p->box.count()));
+    folder.read("model/" + p->name, p->global_shape, p->box,
+                View(values.data(), DType::f32, p->box.extent));
+    assign(ex, values, p->value);
+  }
+  const EncoderRows rows(model.vocab_size, model.type_vocab_size);
+  MicroBatch mb;
+  mb.batch = kEncoderBatch;
+  mb.seq = kEncoderSequence;
+  mb.sample_targets = 1;
+  mb.training = false;
+  mb.tokens = uploaded(ex, rows.tokens);
+  mb.token_types = uploaded(ex, rows.types);
+  mb.first_keys = uploaded(ex, rows.first_keys);
+  mb.end_keys = uploaded(ex, rows.end_keys);
+  mb.targets = uploaded(ex, {0, 1});
+  mb.classifier_rows = uploaded(ex, {0, kEncoderSequence});
+  mb.class_logits = ex.zeros(DType::f32, Shape{kEncoderBatch, model.num_labels});
+  mb.loss_sum = ex.zeros(DType::f64, Shape{3});
+  Tape tape(mb);
+  (void)parts[0]->forward(ex, {}, tape);
+  huggingface::WeightFiles reference(published_folder(kName) + "/reference");
+  const std::vector<float> expected = floats_of(reference, "logits");
+  const auto got = numbers(ex, mb.class_logits);
+  BOOST_REQUIRE(got.size() == expected.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    BOOST_TEST(std::abs(got[i] - static_cast<double>(expected[i])) <= 1e-5);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_classifiers_folder_is_written_again) {
+  const TemporaryFolder folder(memory_folder());
+  ModelFolder source(published_folder(kName));
+  (void)huggingface::write_model_folder(source, source.deck(), {},
+                                        {.to = folder / "out", .origin = "here"});
+  huggingface::WeightFiles before(published_folder(kName));
+  huggingface::WeightFiles after(folder / "out");
+  BOOST_TEST(before.names() == after.names());
+  for (const std::string& tensor : before.names()) {
+    BOOST_TEST(floats_of(before, tensor) == floats_of(after, tensor), tensor);
+  }
+  const ModelFolder again(folder / "out");
+  BOOST_TEST(huggingface::model_differences(source.deck(), again.deck()).empty());
+}
