@@ -325,7 +325,7 @@ class Calls(Runs):
     """What steps cost beside their work; counts from step `first` on."""
 
     COUNTS = ["device allocations", "pinned allocations", "releases", "drains", "event waits",
-              "pageable copies", "works"]
+              "pageable copies", "works", "connections"]
     STEPS = 10
 
     def count(self, ranks, *decks, first=2, gpus_used=1):
@@ -365,6 +365,12 @@ class Calls(Runs):
         """The second step is the first that begins with parameters on their way."""
         self.check_allocations({"precision": "bf16", "zero_optimization":
                                 {"stage": 3, **zero.LAYOUTS[1]}}, first=3, gpus_used=2)
+
+    def test_connections_are_made_before_the_first_step(self):
+        """A host that waits for one in a step may wait for a kernel that waits for the host."""
+        sharded = {"pipe_parallel_size": 2, "zero_optimization": {"stage": 2}}
+        counts = self.count(4, sharded, first=1, gpus_used=4)
+        self.assertEqual(counts["connections"], 0)
 
     def check_one_rank(self, lines, *decks, first=2, drains=0, waits=0):
         """A step waits for the upload of the tokens of the fourth step before it. A line of the
