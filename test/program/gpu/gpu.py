@@ -120,6 +120,11 @@ class Agreement(Runs):
             with self.subTest(model):
                 self.check(model, None, levers)
 
+    def test_tuning_is_shown(self):
+        variables = {**on_gpus(), "TRIREME_CUDA_TUNING": "column_parts=8"}
+        _, told = self.train("neox", 1, GPU, {"train_iters": 1}, variables=variables)
+        self.assertIn("tuning   column_parts 8 instead of 264", told)
+
     def test_bf16(self):
         self.check("llama", HALF_TOLERANCE, {"precision": "bf16"}, parity.DROPOUT)
 
@@ -255,8 +260,9 @@ class Errors(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
-    def check(self, words, ranks=(0,), keys=None, warns="", more=(), **emulated):
-        env = {f"TRIREME_EMULATED_{name.upper()}": value for name, value in emulated.items()}
+    def check(self, words, ranks=(0,), keys=None, warns="", more=(), env=None, **emulated):
+        env = {**(env or {}), **{f"TRIREME_EMULATED_{name.upper()}": value
+                                 for name, value in emulated.items()}}
         case = errors.Case(self.id(), words, {**GPU, **(keys or {})}, env=env,
                            arguments=["train", "{}/deck.yml", *more],
                            keeps=program.RUN_FILES, warns=warns)
@@ -289,6 +295,10 @@ class Errors(unittest.TestCase):
         """The emulated GPU has no cuDNN."""
         self.check(["attention_kernel: cudnn", "built without cuDNN", "cudnn.h of 9.8",
                     "attention_kernel: auto"], keys={"attention_kernel": "cudnn"})
+
+    def test_tuning(self):
+        self.check(["TRIREME_CUDA_TUNING: there is no constant 'gelu'", "gelu_epilogue, "],
+                   (0, 2), env={"TRIREME_CUDA_TUNING": "gelu=0"})
 
     def test_nccl_with_shared_gpus(self):
         self.check(["communication: nccl", "ranks share GPUs", "communication: staged"],
