@@ -88,6 +88,7 @@ void print_start(const StartScreen& s) {
   print_hosts(s);
   print_model(s.deck, s.plan.mesh);
   print_compute(s.engine, s.gemm_rate);
+  for (const std::string& line : gpu_choice(s.ranks)) log::info("         {}", line);
   for (const std::string& line : crowding(s.ranks, s.busy)) log::info("         {}", line);
   print_memory(s);
   const std::string engine = s.state_file != nullptr ? s.state_file->engine() : "";

@@ -216,47 +216,19 @@ void KernelCases::cross_entropy(const Shape& chunk, std::int64_t calls) {
     return std::array<Tensor, 4>{random_ids(rows), ones(sums_, rows), ones(sums_, rows),
                                  ones(sums_, rows)};
   };
-  add("cross entropy", "exponentials", calls, 0, bytes(2 * rows * v) + bytes(3 * rows, sums_),
-      [this, chunk, columns]() -> Run {
-        return [this, c = columns(), z = random(type_, chunk)] {
-          ops::softmax_local(ex_, {.logits = logits(z),
-                                   .targets = c[0],
-                                   .first_column = 0,
-                                   .max = c[1],
-                                   .sum = c[2],
-                                   .picked = c[3]});
-        };
-      });
-  add("cross entropy", "scale and loss", calls, 0, bytes(8 * rows, sums_),
-      [this, rows, v, columns]() -> Run {
-        const auto c = columns();
-        const Tensor all = ones(sums_, rows);
+  add("cross entropy", "loss and gradient", calls, 0,
+      bytes(2 * rows * v) + bytes(7 * rows, sums_), [this, chunk, columns]() -> Run {
         const Tensor total = ex_.zeros(DType::f64, Shape{1});
         const Tensor counted = ex_.zeros(DType::f64, Shape{1});
-        return [=, this] {
-          ops::softmax_rescale(ex_, {.global_max = all,
-                                     .targets = c[0],
-                                     .first_column = 0,
-                                     .columns = v,
-                                     .max = c[1],
-                                     .sum = c[2],
-                                     .picked = c[3]});
-          ops::softmax_loss(ex_, {.sum = c[2],
-                                  .picked = c[3],
-                                  .targets = c[0],
-                                  .total = total,
-                                  .counted = counted});
-        };
-      });
-  add("cross entropy", "gradient", calls, 0, bytes(2 * rows * v) + bytes(2 * rows, sums_),
-      [this, chunk, columns]() -> Run {
-        return [this, c = columns(), z = random(type_, chunk)] {
-          ops::softmax_gradient(ex_, {.exponentials = logits(z),
-                                      .targets = c[0],
-                                      .first_column = 0,
-                                      .factor = c[1],
-                                      .sum = c[2],
-                                      .scale = 1});
+        return [=, this, c = columns(), z = random(type_, chunk)] {
+          ops::softmax_loss_gradient(ex_, {.logits = logits(z),
+                                           .targets = c[0],
+                                           .max = c[1],
+                                           .sum = c[2],
+                                           .picked = c[3],
+                                           .total = total,
+                                           .counted = counted,
+                                           .scale = 1});
         };
       });
 }

@@ -6,12 +6,12 @@
 
 namespace trireme {
 
-HostPool::HostPool(Device& device, Stream& stream) : device_(device), stream_(stream) {}
+HostPool::HostPool(Device& device) : device_(device), stream_(device.make_stream()) {}
 
 HostPool::~HostPool() {
   if (device_.kind() == DeviceKind::dry) return;
   try {
-    stream_.synchronize();
+    stream_->synchronize();
   } catch (const std::exception& e) {
     log::warn("{}", e.what());
     return;  // Copies may still run, so this memory is never released.

@@ -48,11 +48,25 @@ bool wants_gpus(const Deck& deck, Communicator& world) {
   return with > 0;
 }
 
+/// Throws Error where the environments of two ranks tune the kernels differently. Collective.
+void check_tuning(Communicator& world) {
+  const std::string mine = collectively(world, [] { return cuda_tuning(); });
+  const std::string first = world.broadcast_text(mine, 0);
+  collectively(world, [&] {
+    TRM_REQUIRE(
+        mine == first,
+        "TRIREME_CUDA_TUNING must be equal on all ranks: rank 0 has [{}], rank {} on {} "
+        "has [{}]; let mpirun export the variable (-x TRIREME_CUDA_TUNING)",
+        first, world.rank(), host_name(), mine);
+  });
+}
+
 GpuShare share_of_gpus(const Deck& deck, const MpiSession& mpi) {
   GpuShare gpu;
   Communicator& world = mpi.world();
   gpu.use = wants_gpus(deck, world);
   if (!gpu.use) return gpu;
+  check_tuning(world);
   gpu.index = mpi.node()->rank() % cuda_device_count();
   auto names = world.gather_text(host_name() + ' ' + cuda_device_id(gpu.index), 0);
   std::ranges::sort(names);
@@ -191,7 +205,8 @@ Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
   if (!on_gpu()) return {shape, world};
   auto all = world.split(0, world.rank());
   if (communication_ != kNccl) {
-    auto arrays = make_staged_communicator(std::move(all), *device_, *stream_);
+    auto arrays =
+        make_staged_communicator(std::move(all), *device_, *stream_, mpi_takes_gpu_memory());
     return {shape, world, std::move(arrays)};
   }
   std::unique_ptr<Communicator> arrays;
@@ -205,9 +220,14 @@ Mesh Engine::mesh(const MeshShape& shape, Communicator& world) const {
   if (none && !automatic_communication_) world.agree(failure);
   if (none) {
     communication_ = "staged through host memory, as NCCL does not start";
-    arrays = make_staged_communicator(world.split(0, world.rank()), *device_, *stream_);
+    arrays = make_staged_communicator(world.split(0, world.rank()), *device_, *stream_,
+                                      mpi_takes_gpu_memory());
   }
-  return {shape, world, std::move(arrays)};
+  Mesh mesh(shape, world, std::move(arrays));
+  // NCCL's first messages were longer than a small model's memory.
+  device_->trim();
+  device_->reset_peak();
+  return mesh;
 }
 
 std::unique_ptr<TimeLine> Engine::time_line() const {
@@ -252,6 +272,9 @@ std::string host_name() {
 void print_compute(const Engine& engine, double gemm_rate) {
   log::info("compute  {}, {:.0f} GFLOP/s of {} GEMMs over all ranks", engine.describe(),
             gemm_rate * 1e-9, name_of(engine.gemm_type()));
+  if (!engine.on_gpu()) return;
+  const std::string tuning = cuda_tuning();
+  if (!tuning.empty()) log::info("tuning   {}", tuning);
 }
 
 }  // namespace trireme

@@ -6,7 +6,10 @@
 #include <array>
 #include <cstdlib>
 #include <map>
+#include <string_view>
 #include <unordered_map>
+
+#include "trireme/backend/cuda.hpp"
 
 namespace trireme {
 
@@ -53,8 +56,9 @@ std::string remedy(const Host& host) {
 }
 
 struct Trouble {
-  const char* kind = "";
+  std::string_view kind;
   std::string text;
+  int more = 0;  ///< other hosts with such a trouble
 };
 
 Trouble trouble_of(const std::string& name, const Host& host, bool bound) {
@@ -80,6 +84,14 @@ Trouble trouble_of(const std::string& name, const Host& host, bool bound) {
   return {};
 }
 
+/// On one line, which the texts of ranks have for each fact.
+std::string visible_gpus() {
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  std::string text = visible == nullptr ? "" : visible;
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
 }  // namespace
 
 std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi) {
@@ -88,21 +100,22 @@ std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi)
   const Device& device = engine.exec().device;
   const std::string slow = engine.on_gpu() ? "" : slow_setting(processor_mask());
   const auto texts = mpi.world().gather_text(
-      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", host_name(), device.name(),
+      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", host_name(), device.name(),
                   engine.gpu_id(), engine.gpu_memory(), engine.threads(), engine.cores().all,
-                  engine.cores().mine, slow, node),
+                  engine.cores().mine, slow, engine.on_gpu() ? cuda_device_count() : 0,
+                  visible_gpus(), node),
       0);
   std::vector<RankFacts> all;
   std::unordered_map<std::string, NodeFacts> nodes;
   for (const std::string& text : texts) {
-    std::array<std::string, 9> words;
+    std::array<std::string, 11> words;
     std::size_t begin = 0;
     for (std::string& word : words) {
       const auto end = text.find('\n', begin);
       word = text.substr(begin, end - begin);
       begin = end + 1;
     }
-    if (!words[8].empty()) nodes[words[0]] = node_facts_of(words[8]);
+    if (!words[10].empty()) nodes[words[0]] = node_facts_of(words[10]);
     all.push_back({words[0],
                    words[1],
                    words[2],
@@ -111,7 +124,9 @@ std::vector<RankFacts> gather_facts(const Engine& engine, const MpiSession& mpi)
                    std::atoi(words[5].c_str()),
                    std::atoi(words[6].c_str()),
                    words[7],
-                   {}});
+                   {},
+                   std::atoi(words[8].c_str()),
+                   words[9]});
   }
   for (RankFacts& facts : all) facts.node = nodes[facts.host];
   return all;
@@ -122,16 +137,23 @@ std::vector<std::string> crowding(const std::vector<RankFacts>& ranks, double bu
   for (const RankFacts& facts : ranks) {
     if (!facts.gpu.empty()) return {};
   }
-  std::vector<std::string> lines;
-  std::map<std::string, std::size_t> hosts_of;  // one line stands for all hosts
+  std::vector<Trouble> troubles;  // one of each kind stands for all hosts
   for (const auto& [name, host] : by_host(ranks)) {
     const Trouble found = trouble_of(name, host, bound);
-    if (found.text.empty() || ++hosts_of[found.kind] > 1) continue;
-    lines.push_back(found.text);
+    if (found.text.empty()) continue;
+    const auto same = std::ranges::find(troubles, std::string_view(found.kind), &Trouble::kind);
+    if (same == troubles.end()) {
+      troubles.push_back(found);
+    } else {
+      ++same->more;
+    }
   }
-  std::size_t alike = 0;
-  for (const auto& [kind, hosts] : hosts_of) alike += hosts - 1;
-  if (alike > 0) lines.back() += fmt::format(" ({} more hosts alike)", alike);
+  std::vector<std::string> lines;
+  for (const Trouble& t : troubles) {
+    lines.push_back(t.text);
+    if (t.more == 0) continue;
+    lines.back() += fmt::format(" ({} alike)", many(t.more, "more host"));
+  }
   constexpr double kOwn = 0.8;  // the measurement lasts some time slices only
   if (lines.empty() && busy < kOwn) {
     lines.push_back(fmt::format(

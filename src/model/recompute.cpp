@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sharding inputs over tp, and moving inputs to the host's memory and back.
+// Sharding inputs over tp.
 #include "recompute.hpp"
 
 namespace trireme {
@@ -22,38 +22,22 @@ Tensor share_of(const Exec& ex, const TensorParallel& tp, const Tensor& x) {
   return share;
 }
 
-// Copies go through the compute stream, which orders copies with other uses of the memory, on
-// host and device. A dry device's blocks can't be written.
-HostCopy copy_to_host(const Exec& ex, HostPool& pool, const Tensor& x) {
-  HostCopy copy{pool.block(x.view().bytes()), x.dtype(), x.shape()};
-  if (ex.device.kind() != DeviceKind::dry) {
-    ex.device.copy_to_host(copy.data.get(), x.view().raw(), copy.bytes(), ex.stream);
-  }
-  return copy;
-}
-
-Tensor copy_from_host(const Exec& ex, const HostCopy& copy) {
-  Tensor x = ex.make(copy.dtype, copy.shape);
-  ex.device.copy_from_host(x.view().raw(), copy.data.get(), copy.bytes(), ex.stream);
-  return x;
-}
-
 }  // namespace
 
 void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
-                HostPool* pool, const Tensor& x, Tape& tape) {
+                HostInputs* host, const Tensor& x, Tape& tape) {
   if (!tape.recording()) return;
   const Tensor kept = shared_out(config, tp) ? share_of(ex, tp, x) : x;
-  if (pool != nullptr) {
-    tape.put_host(copy_to_host(ex, *pool, kept));
+  if (host != nullptr) {
+    host->put(ex, kept, tape);
   } else {
     tape.put(kept);
   }
 }
 
 Tensor take_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
-                  const HostPool* pool, Tape& tape) {
-  Tensor kept = pool != nullptr ? copy_from_host(ex, tape.take_host()) : tape.take();
+                  HostInputs* host, Tape& tape) {
+  Tensor kept = host != nullptr ? host->take(ex, tape) : tape.take();
   if (!shared_out(config, tp)) return kept;
   const std::int64_t rows = tape.micro_batch().rows();
   Tensor x = ex.make(kept.dtype(), Shape{rows, kept.count() * tp.size() / rows});

@@ -2,8 +2,8 @@
 // How inputs of recomputed layers are kept until backward.
 #pragma once
 
-#include "trireme/device/host_pool.hpp"
 #include "trireme/model/config.hpp"
+#include "trireme/model/host_inputs.hpp"
 #include "trireme/model/seam.hpp"
 #include "trireme/model/tape.hpp"
 
@@ -15,13 +15,13 @@ namespace trireme {
 }
 
 /// Puts x [local rows, hidden] on the tape, whole or this rank's share, as `config` says. With
-/// a `pool`, x goes to the pool's memory, else x stays on the device. A tape that doesn't
+/// `host`, x goes to the host's memory, else x stays on the device. A tape that doesn't
 /// record takes no input.
 void keep_input(const Exec& ex, const RecomputeConfig& config, const TensorParallel& tp,
-                HostPool* pool, const Tensor& x, Tape& tape);
+                HostInputs* host, const Tensor& x, Tape& tape);
 
 /// Takes the whole input back from the tape. Collective over tp where ranks keep shares.
 [[nodiscard]] Tensor take_input(const Exec& ex, const RecomputeConfig& config,
-                                const TensorParallel& tp, const HostPool* pool, Tape& tape);
+                                const TensorParallel& tp, HostInputs* host, Tape& tape);
 
 }  // namespace trireme

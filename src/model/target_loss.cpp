@@ -17,6 +17,19 @@ void target_loss(const Exec& ex, const LossPlace& at, const View& logits,
   const Tensor sums = ex.make(sums_type, Shape{2, n});  // exponentials; targets' logits
   const View sum = sums.view().slice_rows(0, 1);
   const View picked = sums.view().slice_rows(1, 1);
+  // The single call takes whole rows and plain targets.
+  if (mb.training && at.tp.size() == 1 && smoothing.share == 0) {
+    ops::softmax_loss_gradient(ex, {.logits = logits,
+                                    .targets = targets,
+                                    .max = max,
+                                    .sum = sum,
+                                    .picked = picked,
+                                    .total = mb.token_loss_sum(),
+                                    .counted = mb.counted_targets(),
+                                    .scale = mb.loss_weight,
+                                    .scale_too = mb.loss_scale});
+    return;
+  }
   ops::softmax_local(ex, {.logits = logits,
                           .targets = targets,
                           .first_column = first,

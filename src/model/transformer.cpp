@@ -246,7 +246,9 @@ ModelPart::ModelPart(const Exec& ex, DType dtype, const ModelConfig& config,
       0 <= first_unit && first_unit < end_unit && end_unit <= static_cast<int>(infos.size()),
       "units {} to {} of {}", first_unit, end_unit, infos.size());
   TRM_CHECK(recompute.num_layers > 0, "recompute groups of {} layers", recompute.num_layers);
-  if (moves_to_host(ex.device, recompute)) host_pool_ = HostPool::make(ex.device, ex.stream);
+  if (moves_to_host(ex.device, recompute)) {
+    host_inputs_ = std::make_unique<HostInputs>(ex.device);
+  }
   first_ = first_unit == 0;
   last_ = end_unit == static_cast<int>(infos.size());
   input_width_ = width_before(config, first_unit);
@@ -319,7 +321,7 @@ Tensor ModelPart::forward(const Exec& ex, Tensor x, Tape& tape, const PartPass& 
   for (const UnitUse& use : forward_uses(tape.micro_batch().training, pass)) {
     Module& unit = *units_[use.unit];
     observe_before(ex, use, unit, pass);
-    if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, host_pool_.get(), x, tape);
+    if (opens_group(use.unit)) keep_input(ex, recompute_, tp_, host_inputs_.get(), x, tape);
     const bool kept = use.unit >= backward_end_ && !computed_again(use.unit);
     x = unit.forward(ex, x, kept ? tape : unrecorded);
     for (UnitObserver* o : pass.observers) o->observe(use, unit, x);
@@ -336,7 +338,7 @@ Tensor ModelPart::backward(const Exec& ex, Tensor dy, Tape& tape, const PartPass
     if (use.pass == UnitUse::Pass::backward) {
       dy = unit.backward(ex, dy, tape);
     } else {
-      if (opens_group(use.unit)) x = take_input(ex, recompute_, tp_, host_pool_.get(), tape);
+      if (opens_group(use.unit)) x = take_input(ex, recompute_, tp_, host_inputs_.get(), tape);
       tape.set_recomputing(true);
       if (closes_group(use.unit)) {
         unit.record(ex, std::exchange(x, {}), tape);

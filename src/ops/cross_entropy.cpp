@@ -24,6 +24,11 @@ void check_smoothing(const LabelSmoothing& s) {
             s.share, s.classes);
 }
 
+void check_single(const ConstView& v) {
+  TRM_CHECK(v.dtype() == DType::f64 && v.count() == 1, "a loss or factor {} {}",
+            name_of(v.dtype()), v.shape().str());
+}
+
 }  // namespace
 
 void softmax_local(const Exec& ex, const SoftmaxLocal& op) {
@@ -43,17 +48,24 @@ void softmax_rescale(const Exec& ex, const SoftmaxRescale& op) {
 
 void softmax_loss(const Exec& ex, const SoftmaxLoss& op) {
   check_rows(op.sum.count(), op.targets, {op.sum, op.picked});
-  TRM_CHECK(op.total.dtype() == DType::f64 && op.total.count() == 1 &&
-                op.counted.dtype() == DType::f64 && op.counted.count() == 1,
-            "loss of {} rows", op.sum.count());
+  check_single(op.total);
+  check_single(op.counted);
   check_types(op.sum, {op.picked});
   ex.kernels.run(ex.stream, op);
 }
 
+void softmax_loss_gradient(const Exec& ex, const SoftmaxLossGradient& op) {
+  check_rows(op.logits.rows(), op.targets, {op.max, op.sum, op.picked});
+  TRM_CHECK(op.logits.cols() > 0, "softmax over no column");
+  check_accumulators(op.logits, {op.max, op.sum, op.picked});
+  check_single(op.total);
+  check_single(op.counted);
+  if (!op.scale_too.empty()) check_single(op.scale_too);
+  ex.kernels.run(ex.stream, op);
+}
+
 void softmax_gradient(const Exec& ex, const SoftmaxGradient& op) {
-  TRM_CHECK(
-      op.scale_too.empty() || (op.scale_too.dtype() == DType::f64 && op.scale_too.count() == 1),
-      "a factor {} {}", name_of(op.scale_too.dtype()), op.scale_too.shape().str());
+  if (!op.scale_too.empty()) check_single(op.scale_too);
   check_rows(op.exponentials.rows(), op.targets, {op.factor, op.sum});
   check_smoothing(op.smoothing);
   check_accumulators(op.exponentials, {op.factor, op.sum});

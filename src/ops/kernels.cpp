@@ -3,6 +3,7 @@
 #include "trireme/ops/kernels.hpp"
 
 #include "trireme/ops/activation.hpp"
+#include "trireme/ops/cross_entropy.hpp"
 #include "trireme/ops/elementwise.hpp"
 #include "trireme/ops/gemm.hpp"
 #include "trireme/ops/norm.hpp"
@@ -41,6 +42,34 @@ void Kernels::run(Stream& s, const ops::ResidualNormForward& op) {
                           .weight_offset = op.weight_offset,
                           .y = op.y,
                           .statistics = op.statistics});
+}
+
+void Kernels::run(Stream& s, const ops::SoftmaxLossGradient& op) {
+  run(s, ops::SoftmaxLocal{.logits = op.logits,
+                           .targets = op.targets,
+                           .first_column = 0,
+                           .max = op.max,
+                           .sum = op.sum,
+                           .picked = op.picked});
+  run(s, ops::SoftmaxRescale{.global_max = op.max,
+                             .targets = op.targets,
+                             .first_column = 0,
+                             .columns = op.logits.cols(),
+                             .max = op.max,
+                             .sum = op.sum,
+                             .picked = op.picked});
+  run(s, ops::SoftmaxLoss{.sum = op.sum,
+                          .picked = op.picked,
+                          .targets = op.targets,
+                          .total = op.total,
+                          .counted = op.counted});
+  run(s, ops::SoftmaxGradient{.exponentials = op.logits,
+                              .targets = op.targets,
+                              .first_column = 0,
+                              .factor = op.max,
+                              .sum = op.sum,
+                              .scale = op.scale,
+                              .scale_too = op.scale_too});
 }
 
 void Kernels::run(Stream& /*s*/, const ops::Adam8bit& /*op*/) {

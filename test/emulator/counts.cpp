@@ -29,9 +29,11 @@ void print_counts() {
   std::snprintf(
       line.data(), line.size(),
       "emulated CUDA: %lld device allocations, %lld pinned allocations, %lld releases, "
-      "%lld drains, %lld event waits, %lld pageable copies, %lld works\n",
+      "%lld drains, %lld event waits, %lld pageable copies, %lld works, "
+      "%lld connections\n",
       of(Cost::device_allocation), of(Cost::pinned_allocation), of(Cost::release),
-      of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy), of(Cost::work));
+      of(Cost::drain), of(Cost::event_wait), of(Cost::pageable_copy), of(Cost::work),
+      of(Cost::connection));
   std::fputs(line.data(), stderr);
 }
 

@@ -15,8 +15,9 @@ enum class Cost : std::uint8_t {
   event_wait,     // the host waits for an event
   pageable_copy,  // goes through the driver's staging memory
   work,           // a call gives a stream a kernel, a copy, an event or a graph
+  connection,     // NCCL makes one in a call, for which the host waits
 };
-inline constexpr int kCosts = 7;
+inline constexpr int kCosts = 8;
 
 void count(Cost cost);
 /// Starts counting from zero.

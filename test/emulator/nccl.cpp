@@ -8,10 +8,12 @@
 #include <cuda_fp16.h>
 #include <memory>
 #include <nccl.h>
+#include <set>
 #include <unistd.h>
 #include <vector>
 
 #include "arrays.hpp"
+#include "counts.hpp"
 #include "devices.hpp"
 #include "mailboxes.hpp"
 
@@ -20,6 +22,7 @@ using namespace trireme::emulator;
 struct ncclComm {
   std::shared_ptr<Mailboxes> boxes;
   int splits = 0;
+  std::set<std::pair<std::uint32_t, int>> connections{};
 };
 
 namespace {
@@ -145,12 +148,25 @@ bool on_device(const void* p, std::size_t bytes) {
   return lies_in(p, bytes, Home::device);
 }
 
+// NCCL makes connections for messages at the first message of two ranks. Those for collectives
+// are made at the start only if NCCL_RUNTIME_CONNECT is 0.
+void connect(ncclComm& comm, const Exchange& x) {
+  const char* const late = std::getenv("NCCL_RUNTIME_CONNECT");
+  const bool early = late != nullptr && std::strcmp(late, "0") == 0;
+  for (const Part& part : x.parts) {
+    const int end = part.kind == message ? 2 * part.other + (part.out ? 1 : 0) : 0;
+    if (part.kind != message && early) continue;
+    if (comm.connections.insert({part.kind, end}).second) count(Cost::connection);
+  }
+}
+
 ncclResult_t submit(ncclComm_t comm, cudaStream_t stream, Exchange x) {
   {
     const std::scoped_lock lock(api_mutex());
     x.stream = stream_state(stream);
   }
   if (comm == nullptr || x.stream == nullptr) return ncclInvalidArgument;
+  connect(*comm, x);
   x.boxes = comm->boxes;
   together.push_back(std::move(x));
   if (depth == 0) flush();

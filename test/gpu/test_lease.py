@@ -87,7 +87,7 @@ class Visit(test_gpu.Folder):
             lease.fill(report)
         where = "NVIDIA H200, 2026-11-30, `test/gpu/lease.py`"
         self.assertEqual(table.read_text(encoding="utf-8").splitlines()[1:], [
-            f"| GEMMs by X | {where}: 1 steps passed | yes |",
+            f"| GEMMs by X | {where}: 1 step passed | yes |",
             f"| speed | {where}: failed: c | – |",
             "| other | never | – |"])
         content["about"] = ["- a rehearsal on the emulated GPU"]

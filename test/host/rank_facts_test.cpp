@@ -41,7 +41,20 @@ BOOST_AUTO_TEST_CASE(threads_that_outnumber_cores_are_told) {
                      "8 threads of 4 ranks share 4 cores of a: they wait for each other"}),
              boost::test_tools::per_element());
   for (const RankFacts& facts : ranks_of(2, 1, 1, "b")) ranks.push_back(facts);
-  BOOST_TEST(crowding(ranks, 1, false).back().ends_with("(1 more hosts alike)"));
+  BOOST_TEST(crowding(ranks, 1, false).back().ends_with("(1 more host alike)"));
+}
+
+BOOST_AUTO_TEST_CASE(hosts_are_counted_with_those_of_their_kind) {
+  auto ranks = ranks_of(4, 2, 4, "a");
+  for (const char* host : {"b", "c"}) {
+    for (const RankFacts& facts : ranks_of(2, 1, 1, host)) ranks.push_back(facts);
+  }
+  ranks.push_back(ranks_of(1, 1, 1, "d")[0]);
+  ranks.back().slow = "processor 1 runs at its lowest frequency";
+  const auto lines = crowding(ranks, 1, false);
+  BOOST_REQUIRE(lines.size() == 2U);
+  BOOST_TEST(lines[0].ends_with("of a: they wait for each other (2 more hosts alike)"));
+  BOOST_TEST(lines[1] == "d: processor 1 runs at its lowest frequency");
 }
 
 BOOST_AUTO_TEST_CASE(cores_that_a_job_may_not_use_are_told_with_the_remedy) {

@@ -33,10 +33,12 @@ class AccountingDevice : public Device {
   void trim() override { cpu_.trim(); }
   void copy_to_host(void* host, const void* from, std::size_t bytes, Stream& s) override {
     to_host += bytes;
+    by_compute += &s == compute ? bytes : 0;
     cpu_.copy_to_host(host, from, bytes, s);
   }
   void copy_from_host(void* to, const void* host, std::size_t bytes, Stream& s) override {
     from_host += bytes;
+    by_compute += &s == compute ? bytes : 0;
     cpu_.copy_from_host(to, host, bytes, s);
   }
   void copy(void* to, const void* from, std::size_t bytes, Stream& s) override {
@@ -50,6 +52,8 @@ class AccountingDevice : public Device {
   std::size_t to_host = 0;
   std::size_t from_host = 0;
   std::size_t pinned = 0;
+  const Stream* compute = nullptr;
+  std::size_t by_compute = 0;  ///< bytes that hold up the compute stream
 
  private:
   Device& cpu_;
@@ -87,10 +91,12 @@ BOOST_DATA_TEST_CASE(inputs_wait_on_the_host,
   BOOST_TEST(kept(there).second == moved);
 
   const double expected = here.gradient(1, 1);
-  device.to_host = device.from_host = 0;
+  device.to_host = device.from_host = device.by_compute = 0;
+  device.compute = &ex.stream;
   BOOST_TEST(there.gradient(1, 1) == expected);
   BOOST_TEST(device.to_host == moved);
   BOOST_TEST(device.from_host == moved);
+  BOOST_TEST(device.by_compute == 0U);
   BOOST_TEST(device.pinned == moved);  // each micro-batch takes the same memory again
   BOOST_TEST(there.parts[0]->host_bytes() == moved);
   BOOST_TEST(here.parts[0]->host_bytes() == 0U);

@@ -129,6 +129,26 @@ Result cut(const Host& z, const ConstView& targets, const std::vector<std::int64
   return result;
 }
 
+/// Loss and gradient in one call.
+Result at_once(const Host& z, const ConstView& targets, DType type, double scale) {
+  const Shape rows{z.rows()};
+  const Tensor logits = cpu().make(type, Shape{z.rows(), z.cols()});
+  assign(logits, z);
+  const Tensor total = filled(DType::f64, Shape{1}, 100);
+  const Tensor counted = filled(DType::f64, Shape{1}, 5);
+  const Tensor half = filled(DType::f64, Shape{1}, 0.5);
+  ops::softmax_loss_gradient(cpu(), {.logits = logits,
+                                     .targets = targets,
+                                     .max = poisoned(type, rows),
+                                     .sum = poisoned(type, rows),
+                                     .picked = poisoned(type, rows),
+                                     .total = total,
+                                     .counted = counted,
+                                     .scale = 2 * scale,
+                                     .scale_too = half});
+  return {total.data<double>()[0] - 100, host(logits), counted.data<double>()[0] - 5};
+}
+
 const std::vector<std::vector<std::int64_t>>& layouts() {
   static const std::vector<std::vector<std::int64_t>> all = {
       {0, 301}, {0, 7, 8, 301}, {0, 150, 300, 301}};
@@ -179,6 +199,21 @@ BOOST_AUTO_TEST_CASE(smoothed_labels_equal_the_formula) {
                                                .picked = bad,
                                                .smoothing = {1, 301}}),
                     Error);
+}
+
+BOOST_AUTO_TEST_CASE(loss_and_gradient_at_once_equal_the_formula) {
+  for (const double size : {1.0, 3000.0}) {
+    const Host z = random_host(40, 301, "z", size);
+    const Tensor targets = targets_of(40, 301);
+    const Result expected = by_hand(z, targets, 0.7);
+    for (const DType type : {DType::f32, DType::f64}) {
+      const Result got = at_once(z, targets, type, 0.7);
+      const double bound = type == DType::f64 ? 1e-12 : 2e-6;
+      BOOST_TEST(std::abs(got.loss - expected.loss) < bound * expected.loss);
+      BOOST_TEST(relative_error(got.gradient, expected.gradient) < bound);
+      BOOST_TEST(got.counted == 40);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(awkward_sizes) {

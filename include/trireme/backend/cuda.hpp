@@ -17,6 +17,10 @@ namespace trireme {
 /// in a build without CUDA.
 [[nodiscard]] std::string cuda_version();
 
+/// The constants that TRIREME_CUDA_TUNING changes, such as "gelu_epilogue 0 instead of 1"; ""
+/// if there are none. Throws Error if the variable has unknown names or values out of range.
+[[nodiscard]] std::string cuda_tuning();
+
 /// Sets variables that CUDA and NCCL read when they start, unless the user has set them. Call
 /// it before MPI starts, because an MPI library for GPUs starts CUDA. `several`: whether the
 /// job has more than one rank.
@@ -67,8 +71,9 @@ struct CudaOptions {
 [[nodiscard]] std::unique_ptr<Communicator> make_nccl_communicator(
     std::unique_ptr<Communicator> host, Device& device, Stream& compute);
 /// Makes a communicator that sends arrays on `device` through pinned host memory and `host`.
-/// Order and results are those of make_nccl_communicator().
+/// Order and results are those of make_nccl_communicator(). With `direct`, which needs a `host`
+/// that takes the GPU's memory, messages and broadcasts need no host memory.
 [[nodiscard]] std::unique_ptr<Communicator> make_staged_communicator(
-    std::unique_ptr<Communicator> host, Device& device, Stream& compute);
+    std::unique_ptr<Communicator> host, Device& device, Stream& compute, bool direct);
 
 }  // namespace trireme

@@ -22,6 +22,8 @@ struct RankFacts {
   int own_cores = 1;  ///< which this rank may use
   std::string slow;   ///< see slow_setting()
   NodeFacts node;
+  int gpus_seen = 0;    ///< GPUs that this rank could take
+  std::string visible;  ///< CUDA_VISIBLE_DEVICES; "" where it isn't set
 };
 
 /// Returns the facts of every rank, in rank order, on rank 0; other ranks get an empty vector.
@@ -34,5 +36,9 @@ struct RankFacts {
 /// if each thread has a core for itself.
 [[nodiscard]] std::vector<std::string> crowding(const std::vector<RankFacts>& ranks,
                                                 double busy, bool bound = bound_by_launcher());
+
+/// Lines that say which GPUs the ranks took where there was a choice, or fewer GPUs than ranks,
+/// and where GPUs are unlike. None if each rank has a GPU, and each GPU a rank.
+[[nodiscard]] std::vector<std::string> gpu_choice(const std::vector<RankFacts>& ranks);
 
 }  // namespace trireme

@@ -141,6 +141,10 @@ class Tape {
     host_bytes_ += copy.bytes();
     host_stack_.push_back(std::move(copy));
   }
+  /// The copy that take_host() returns next; null if there is none.
+  [[nodiscard]] const HostCopy* next_host() const {
+    return host_stack_.empty() ? nullptr : &host_stack_.back();
+  }
   [[nodiscard]] HostCopy take_host() {
     TRM_CHECK(!host_stack_.empty(), "backward takes more from the host than forward put there");
     HostCopy copy = std::move(host_stack_.back());

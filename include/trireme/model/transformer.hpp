@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "trireme/device/host_pool.hpp"
+#include "trireme/model/host_inputs.hpp"
 #include "trireme/model/module.hpp"
 #include "trireme/model/seam.hpp"
 #include "trireme/model/unit_observer.hpp"
@@ -87,11 +87,11 @@ class ModelPart {
   [[nodiscard]] std::vector<std::unique_ptr<Module>>& units() { return units_; }
   /// Gives back host memory kept for inputs of recompute groups. The device must be idle.
   void trim_host() {
-    if (host_pool_) host_pool_->trim();
+    if (host_inputs_) host_inputs_->pool().trim();
   }
   /// Bytes of pinned host memory taken so far for inputs of recompute groups.
   [[nodiscard]] std::size_t host_bytes() const {
-    return host_pool_ ? host_pool_->use().reserved : 0;
+    return host_inputs_ ? host_inputs_->pool().use().reserved : 0;
   }
 
  private:
@@ -113,8 +113,8 @@ class ModelPart {
   bool last_;
   RecomputeConfig recompute_;
   TensorParallel tp_;
-  std::shared_ptr<HostPool> host_pool_;  ///< for inputs of groups; null: on the device
-  std::size_t first_again_ = 0;          ///< units that are recomputed, in groups: [first, end)
+  std::unique_ptr<HostInputs> host_inputs_;  ///< null: inputs of groups stay on the device
+  std::size_t first_again_ = 0;  ///< units that are recomputed, in groups: [first, end)
   std::size_t end_again_ = 0;
 };
 

@@ -74,4 +74,19 @@ struct SoftmaxGradient {
 };
 void softmax_gradient(const Exec& ex, const SoftmaxGradient& op);
 
+/// All of these for a rank that holds every column. A backend may read the logits only once.
+/// logits ← scale · scale_too · (softmax − onehot(target)), or 0 in rows that don't count.
+struct SoftmaxLossGradient {
+  View logits;        ///< [rows, n], n ≥ 1
+  ConstView targets;  ///< [rows]
+  View max;           ///< [rows], scratch
+  View sum;           ///< [rows], scratch
+  View picked;        ///< [rows], scratch
+  View total;         ///< fp64 [1], as in SoftmaxLoss
+  View counted;       ///< fp64 [1]
+  double scale;
+  ConstView scale_too = {};  ///< fp64 [1]; empty for 1
+};
+void softmax_loss_gradient(const Exec& ex, const SoftmaxLossGradient& op);
+
 }  // namespace trireme::ops

@@ -23,13 +23,13 @@ using Operations =
          struct ActivationForward, struct ActivationBackward, struct EmbeddingForward,
          struct EmbeddingBackward, struct PositionsForward, struct PositionsBackward,
          struct SoftmaxLocal, struct SoftmaxRescale, struct SoftmaxLoss, struct SoftmaxGradient,
-         struct Add, struct Cast, struct Accumulate, struct Copy, struct Scale, struct Softcap,
-         struct SoftcapGradient, struct ApplyDropout, struct AccumulateSquares,
-         struct NoteNonFinite, struct Adamw, struct Sgd, struct ElementUpdate, struct Adam8bit,
-         struct AdamMoments, struct LambSquares, struct LambUpdate, struct FactorSums,
-         struct AdafactorMoments, struct AdafactorSquares, struct AdafactorUpdate,
-         struct Sm3Cover, struct Sm3Update, struct MuonDirection, struct Normalize,
-         struct ApplyDirection, struct DecideStep>;
+         struct SoftmaxLossGradient, struct Add, struct Cast, struct Accumulate, struct Copy,
+         struct Scale, struct Softcap, struct SoftcapGradient, struct ApplyDropout,
+         struct AccumulateSquares, struct NoteNonFinite, struct Adamw, struct Sgd,
+         struct ElementUpdate, struct Adam8bit, struct AdamMoments, struct LambSquares,
+         struct LambUpdate, struct FactorSums, struct AdafactorMoments, struct AdafactorSquares,
+         struct AdafactorUpdate, struct Sm3Cover, struct Sm3Update, struct MuonDirection,
+         struct Normalize, struct ApplyDirection, struct DecideStep>;
 
 }  // namespace ops
 
@@ -66,6 +66,7 @@ class Kernels : public KernelsOf<ops::Operations> {
   void run(Stream& s, const ops::GemmActivationBackward& op) override;
   void run(Stream& s, const ops::AccumulateWeightGradient& op) override;
   void run(Stream& s, const ops::ResidualNormForward& op) override;
+  void run(Stream& s, const ops::SoftmaxLossGradient& op) override;
   /// Throws Error: backends may lack this update.
   void run(Stream& s, const ops::Adam8bit& op) override;
 

@@ -6,6 +6,7 @@
 namespace trireme {
 
 std::string cuda_version() { return ""; }
+std::string cuda_tuning() { return ""; }
 
 void set_cuda_environment(bool /*several*/) {}
 
@@ -31,8 +32,8 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicato
 }
 
 std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communicator> /*host*/,
-                                                       Device& /*device*/,
-                                                       Stream& /*compute*/) {
+                                                       Device& /*device*/, Stream& /*compute*/,
+                                                       bool /*direct*/) {
   throw Error(cuda_trouble());
 }
 

@@ -2,6 +2,8 @@
 // Norms on the GPU against the CPU's: widths from 1 to those that a block hardly holds.
 #include "trireme/ops/norm.hpp"
 
+#include <cstdlib>
+
 #include "../../support/turns.hpp"
 #include "twins.hpp"
 
@@ -145,8 +147,17 @@ BOOST_AUTO_TEST_CASE(the_widest_norms_are_those_of_the_cpu) {
     check_forward(b, type, {1, cols}, {}, Norm::layernorm, -1);
     check_backward(b, type, DType::f32, {2, cols}, {}, Norm::layernorm, false);
   }
+  check_forward(b, DType::bf16, {2, 33000}, {}, Norm::layernorm, 0.3);
   check_forward(b, DType::bf16, {1, 65535}, {}, Norm::layernorm, -1);
   check_backward(b, DType::bf16, DType::f32, {2, 65535}, {}, Norm::layernorm, false);
+}
+
+BOOST_AUTO_TEST_CASE(long_rows_of_a_norm_are_summed_by_parts) {
+  setenv("TRIREME_CUDA_TUNING", "column_parts=8", 1);  // two parts for long rows
+  Backends b;
+  unsetenv("TRIREME_CUDA_TUNING");
+  check_backward(b, DType::f32, DType::f32, {5, 8196}, {}, Norm::layernorm, true);
+  check_backward(b, DType::bf16, DType::bf16, {5, 4097}, {}, Norm::rmsnorm, true);
 }
 
 BOOST_AUTO_TEST_CASE(many_rows_of_a_norm_are_summed_by_parts) {

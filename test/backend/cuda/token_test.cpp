@@ -178,6 +178,37 @@ void check_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols
   });
 }
 
+void check_whole_softmax(Backends& b, DType type, std::int64_t rows, std::int64_t cols,
+                         const Layout& layout) {
+  twice([&] {
+    const Twin targets = ids_of(b, rows, static_cast<int>(cols) + 5);
+    const Twin logits(b, type, rows, cols, layout, 1, 12);
+    const Twin max(b, DType::f32, 1, rows, {}, 0);
+    const Twin sum(b, DType::f32, 1, rows, {}, 0);
+    const Twin picked(b, DType::f32, 1, rows, {}, 0);
+    const double start = 2;
+    const double by = 0.5;
+    const Twin total(b, DType::f64, 1, 1, {}, &start);
+    const Twin counted(b, DType::f64, 1, 1, {}, &start);
+    const Twin scale(b, DType::f64, 1, 1, {}, &by);
+    on_both(b, [&](const Side& on) {
+      on.kernels.run(on.stream, ops::SoftmaxLossGradient{.logits = on(logits),
+                                                         .targets = flat(on(targets)),
+                                                         .max = flat(on(max)),
+                                                         .sum = flat(on(sum)),
+                                                         .picked = flat(on(picked)),
+                                                         .total = flat(on(total)),
+                                                         .counted = flat(on(counted)),
+                                                         .scale = 3,
+                                                         .scale_too = flat(on(scale))});
+    });
+    BOOST_TEST(total.error(3e-6 * static_cast<double>(rows)) <= 1);
+    BOOST_TEST(counted.error(1e-300) == 0);
+    BOOST_TEST(logits.error(3 * std::max(rounding(type), 2e-6)) <= 1);
+    return logits.gpu_bytes();
+  });
+}
+
 /// f(type, layout, shape), its case named where it fails.
 template <class F, class Shape, std::size_t N>
 void in_all_shapes(const Shape (&shapes)[N], F&& f) {
@@ -236,6 +267,16 @@ BOOST_AUTO_TEST_CASE(rotary_is_that_of_the_cpu) {
   in_all_shapes(shapes, [&](DType type, const Layout& layout, const auto& shape) {
     check_rotary(b, type, shape.first, shape.second, layout);
   });
+}
+
+BOOST_AUTO_TEST_CASE(the_whole_softmax_is_that_of_the_cpu) {
+  Backends b;
+  constexpr std::int64_t kShapes[][2] = {{3, 1}, {7, 29}, {5, 5003}};
+  in_all_shapes(kShapes, [&](DType type, const Layout& layout, const auto& shape) {
+    check_whole_softmax(b, type, shape[0], shape[1], layout);
+  });
+  check_whole_softmax(b, DType::bf16, 2, 50257, {0, 3});  // fits shared memory
+  check_whole_softmax(b, DType::f32, 2, 50257, {});       // does not
 }
 
 BOOST_AUTO_TEST_CASE(the_cut_softmax_is_that_of_the_cpu) {

@@ -120,6 +120,11 @@ class Agreement(Runs):
             with self.subTest(model):
                 self.check(model, None, levers)
 
+    def test_tuning_is_shown(self):
+        variables = {**on_gpus(), "TRIREME_CUDA_TUNING": "column_parts=8"}
+        _, told = self.train("neox", 1, GPU, {"train_iters": 1}, variables=variables)
+        self.assertIn("tuning   column_parts 8 instead of 264", told)
+
     def test_bf16(self):
         self.check("llama", HALF_TOLERANCE, {"precision": "bf16"}, parity.DROPOUT)
 
@@ -255,8 +260,9 @@ class Errors(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
-    def check(self, words, ranks=(0,), keys=None, warns="", more=(), **emulated):
-        env = {f"TRIREME_EMULATED_{name.upper()}": value for name, value in emulated.items()}
+    def check(self, words, ranks=(0,), keys=None, warns="", more=(), env=None, **emulated):
+        env = {**(env or {}), **{f"TRIREME_EMULATED_{name.upper()}": value
+                                 for name, value in emulated.items()}}
         case = errors.Case(self.id(), words, {**GPU, **(keys or {})}, env=env,
                            arguments=["train", "{}/deck.yml", *more],
                            keeps=program.RUN_FILES, warns=warns)
@@ -289,6 +295,10 @@ class Errors(unittest.TestCase):
         """The emulated GPU has no cuDNN."""
         self.check(["attention_kernel: cudnn", "built without cuDNN", "cudnn.h of 9.8",
                     "attention_kernel: auto"], keys={"attention_kernel": "cudnn"})
+
+    def test_tuning(self):
+        self.check(["TRIREME_CUDA_TUNING: there is no constant 'gelu'", "gelu_epilogue, "],
+                   (0, 2), env={"TRIREME_CUDA_TUNING": "gelu=0"})
 
     def test_nccl_with_shared_gpus(self):
         self.check(["communication: nccl", "ranks share GPUs", "communication: staged"],
@@ -325,7 +335,7 @@ class Calls(Runs):
     """What steps cost beside their work; counts from step `first` on."""
 
     COUNTS = ["device allocations", "pinned allocations", "releases", "drains", "event waits",
-              "pageable copies", "works"]
+              "pageable copies", "works", "connections"]
     STEPS = 10
 
     def count(self, ranks, *decks, first=2, gpus_used=1):
@@ -365,6 +375,12 @@ class Calls(Runs):
         """The second step is the first that begins with parameters on their way."""
         self.check_allocations({"precision": "bf16", "zero_optimization":
                                 {"stage": 3, **zero.LAYOUTS[1]}}, first=3, gpus_used=2)
+
+    def test_connections_are_made_before_the_first_step(self):
+        """A host that waits for one in a step may wait for a kernel that waits for the host."""
+        sharded = {"pipe_parallel_size": 2, "zero_optimization": {"stage": 2}}
+        counts = self.count(4, sharded, first=1, gpus_used=4)
+        self.assertEqual(counts["connections"], 0)
 
     def check_one_rank(self, lines, *decks, first=2, drains=0, waits=0):
         """A step waits for the upload of the tokens of the fourth step before it. A line of the

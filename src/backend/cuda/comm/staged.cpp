@@ -6,7 +6,6 @@
 
 #include "trireme/backend/cuda.hpp"
 #include "trireme/comm/blocks.hpp"
-#include "trireme/comm/mpi.hpp"
 #include "trireme/core/log.hpp"
 
 #include "../runtime/stream.hpp"
@@ -165,8 +164,9 @@ class StagedRequest : public Request {
 
 class StagedCommunicator final : public Communicator {
  public:
-  StagedCommunicator(std::unique_ptr<Communicator> host, std::shared_ptr<Ferry> ferry)
-      : host_(std::move(host)), ferry_(std::move(ferry)), direct_(mpi_takes_gpu_memory()) {}
+  StagedCommunicator(std::unique_ptr<Communicator> host, std::shared_ptr<Ferry> ferry,
+                     bool direct)
+      : host_(std::move(host)), ferry_(std::move(ferry)), direct_(direct) {}
 
   [[nodiscard]] int rank() const override { return host_->rank(); }
   [[nodiscard]] int size() const override { return host_->size(); }
@@ -278,7 +278,7 @@ class StagedCommunicator final : public Communicator {
   void connect_ring() override { host_->connect_ring(); }
   void barrier() override { host_->barrier(); }
   std::unique_ptr<Communicator> split(int color, int key) override {
-    return std::make_unique<StagedCommunicator>(host_->split(color, key), ferry_);
+    return std::make_unique<StagedCommunicator>(host_->split(color, key), ferry_, direct_);
   }
   std::vector<std::string> gather_text(const std::string& text, int root) override {
     return host_->gather_text(text, root);
@@ -322,9 +322,10 @@ class StagedCommunicator final : public Communicator {
 }  // namespace cuda
 
 std::unique_ptr<Communicator> make_staged_communicator(std::unique_ptr<Communicator> host,
-                                                       Device& device, Stream& compute) {
+                                                       Device& device, Stream& compute,
+                                                       bool direct) {
   return std::make_unique<cuda::StagedCommunicator>(
-      std::move(host), std::make_shared<cuda::Ferry>(device, compute));
+      std::move(host), std::make_shared<cuda::Ferry>(device, compute), direct);
 }
 
 }  // namespace trireme

@@ -18,9 +18,6 @@ namespace trireme::cuda {
 
 namespace {
 
-constexpr int kCandidates = 16;
-constexpr int kTrialRuns = 10;
-
 cudaDataType_t type_of(DType t) {
   switch (t) {
     case DType::f32:
@@ -36,11 +33,14 @@ cudaDataType_t type_of(DType t) {
 
 cublasOperation_t operation(Op op) { return op == Op::n ? CUBLAS_OP_N : CUBLAS_OP_T; }
 
-/// The largest power of two, at most 16, that divides an address.
+/// The largest of 1, 2, 4, 8, 16 and 256 that divides an address. With the powers between, a
+/// GEMM would have more plans than sizes.
 std::uint32_t alignment_of(const void* p) {
-  constexpr std::uintptr_t kMost = 16;
+  constexpr std::uintptr_t kMost = 256;
+  constexpr std::uintptr_t kVector = 16;
   const auto address = reinterpret_cast<std::uintptr_t>(p);
-  return static_cast<std::uint32_t>(std::min(kMost, (address | kMost) & -(address | kMost)));
+  const std::uintptr_t power = (address | kMost) & -(address | kMost);
+  return static_cast<std::uint32_t>(power == kMost ? kMost : std::min(power, kVector));
 }
 
 std::int64_t leading(const ConstView& v) { return std::max(v.row_stride(), v.cols()); }
@@ -147,8 +147,11 @@ struct Gemm::Plan {
   bool proven = false;  ///< whether the chosen algorithm has run
 };
 
-Gemm::Gemm(const Workspace& workspace, const CudaOptions& options)
-    : workspace_(workspace), allow_tf32_(options.allow_tf32), autotune_(options.gemm_autotune) {
+Gemm::Gemm(const Workspace& workspace, const CudaOptions& options, const Tuning& tuning)
+    : workspace_(workspace),
+      allow_tf32_(options.allow_tf32),
+      autotune_(options.gemm_autotune),
+      tuning_(tuning) {
   TRM_CUBLAS(cublasLtCreate(&handle_));
 }
 
@@ -157,7 +160,7 @@ Gemm::~Gemm() { cublasLtDestroy(handle_); }
 Gemm::Key Gemm::key_of(const GemmCall& p, const Epilogue& e) {
   const auto code = [](auto... small) {
     std::int64_t all = 0;
-    ((all = all * 256 + static_cast<std::int64_t>(small)), ...);
+    ((all = all * 512 + static_cast<std::int64_t>(small)), ...);
     return all;
   };
   return {p.c.rows(),
@@ -183,7 +186,8 @@ std::unique_ptr<Gemm::Plan> Gemm::make_plan(cudaStream_t stream, const GemmCall&
   plan->b = make_layout(p.a);
   plan->c = make_layout(p.c);
   const Preference preference = make_preference(p);
-  std::vector<cublasLtMatmulHeuristicResult_t> found(autotune_ ? kCandidates : 1);
+  std::vector<cublasLtMatmulHeuristicResult_t> found(
+      autotune_ ? static_cast<std::size_t>(tuning_.gemm_candidates) : 1);
   int count = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_, plan->desc.get(), plan->a.get(), plan->b.get(), plan->c.get(), plan->c.get(),
@@ -240,10 +244,12 @@ std::size_t Gemm::fastest(const Plan& plan, const Trial& trial) const {
     CudaEvent begin(events, true);
     CudaEvent end(events, true);
     TRM_CUDA(cudaEventRecord(begin.native(), trial.stream));
-    for (int i = 0; i < kTrialRuns; ++i) TRM_CUBLAS(multiply(plan, candidate.algo, trial));
+    for (int i = 0; i < tuning_.gemm_trial_runs; ++i) {
+      TRM_CUBLAS(multiply(plan, candidate.algo, trial));
+    }
     TRM_CUDA(cudaEventRecord(end.native(), trial.stream));
     end.synchronize();
-    seconds.push_back(end.seconds_since(begin) / kTrialRuns);
+    seconds.push_back(end.seconds_since(begin) / tuning_.gemm_trial_runs);
   }
   const auto best = std::min_element(seconds.begin(), seconds.end());
   const GemmCall& p = trial.gemm;

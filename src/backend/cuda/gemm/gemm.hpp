@@ -9,17 +9,11 @@
 
 #include "trireme/backend/cuda.hpp"
 
+#include "../runtime/tuning.hpp"
+
 namespace trireme::cuda {
 
 class Workspace;
-
-/// Which fused epilogues are used. Without them, separate kernels run one after the other.
-struct FusedProducts {
-  bool activation = true;           ///< gelu_tanh; its argument is stored too
-  bool activation_backward = true;  ///< gradient of gelu_tanh
-  bool bias_gradient = true;        ///< gradient of a bias, with the weight's gradient
-};
-inline constexpr FusedProducts kFused;
 
 /// c = alpha op_a(a) op_b(b), or c += alpha op_a(a) op_b(b). Row-major; all sizes are at
 /// least 1.
@@ -52,7 +46,7 @@ class Gemm {
   /// for the caller's scratch.
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20U;
 
-  Gemm(const Workspace& workspace, const CudaOptions& options);
+  Gemm(const Workspace& workspace, const CudaOptions& options, const Tuning& tuning);
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
@@ -83,6 +77,7 @@ class Gemm {
   const Workspace& workspace_;
   bool allow_tf32_;
   bool autotune_;
+  Tuning tuning_;
   cublasLtHandle_t handle_ = nullptr;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };

@@ -3,6 +3,7 @@
 #include "../kernels/kernels.hpp"
 #include "../runtime/check.hpp"
 #include "../runtime/stream.hpp"
+#include "../runtime/tuning.hpp"
 #include "../runtime/workspace.hpp"
 #include "bias_rows.hpp"
 #include "gemm.hpp"
@@ -45,7 +46,7 @@ void CudaKernels::run(Stream& s, const ops::Gemm& op) {
 }
 
 void CudaKernels::run(Stream& s, const ops::GemmActivation& op) {
-  if (kFused.activation && gelu_fits(op.kind, op.before, op.y) && op.x.count() > 0 &&
+  if (tuning_->gelu_epilogue != 0 && gelu_fits(op.kind, op.before, op.y) && op.x.count() > 0 &&
       op.weight.count() > 0) {
     const GemmCall p{op.x, Op::n, op.weight, Op::t, op.y, false};
     const auto epilogue =
@@ -57,8 +58,8 @@ void CudaKernels::run(Stream& s, const ops::GemmActivation& op) {
 }
 
 void CudaKernels::run(Stream& s, const ops::GemmActivationBackward& op) {
-  if (kFused.activation_backward && gelu_fits(op.kind, op.before, op.dx) && op.dy.count() > 0 &&
-      op.weight.count() > 0) {
+  if (tuning_->gelu_gradient_epilogue != 0 && gelu_fits(op.kind, op.before, op.dx) &&
+      op.dy.count() > 0 && op.weight.count() > 0) {
     const GemmCall p{op.dy, Op::n, op.weight, Op::n, op.dx, false};
     const View aux(const_cast<void*>(op.before.raw()), op.before.dtype(), op.before.shape(),
                    op.before.row_stride());
@@ -70,7 +71,7 @@ void CudaKernels::run(Stream& s, const ops::GemmActivationBackward& op) {
 void CudaKernels::run(Stream& s, const ops::AccumulateWeightGradient& op) {
   const bool fits = !op.dbias.empty() && op.dbias.dtype() == op.dweight.dtype() &&
                     op.dbias.bytes() <= Workspace::kBytes - Gemm::kWorkspaceBytes;
-  if (kFused.bias_gradient && fits && op.dy.count() > 0 && op.x.count() > 0) {
+  if (tuning_->bias_gradient_epilogue != 0 && fits && op.dy.count() > 0 && op.x.count() > 0) {
     // BGRADB sums cuBLAS's second factor, dy, over the GEMM's inner dimension. BGRADB
     // overwrites its result: the sums go to scratch behind the GEMM's own, and are added from
     // scratch.

@@ -9,10 +9,6 @@
 
 namespace trireme::cuda {
 
-/// A sum over rows has at most this many partial sums: two thread blocks for each
-/// multiprocessor of an H100. A fixed number gives the same bits on every device.
-inline constexpr int kMaxParts = 264;
-
 inline constexpr int kPartGroups = 16;  ///< warps that share the partial sums
 
 /// Where sums go: columns before `split` to `first`, the others to `second`.

@@ -234,6 +234,64 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient<T> a) {
   });
 }
 
+template <class T>
+struct Whole {
+  Matrix<T> logits;
+  int cols;
+  const std::int32_t* targets;
+  float* sum;
+  float* picked;
+  double scale;
+  const double* scale_too;  // null for 1
+};
+
+/// Traffic: 2 elements of T per element. Exponentials are computed twice and never rounded.
+template <class T>
+__global__ void __launch_bounds__(kThreads) whole_kernel(Whole<T> a) {
+  constexpr int N = kVector<T>;
+  __shared__ float room[kMaxWarps];
+  const std::int64_t row = blockIdx.x;
+  T* const z = a.logits.at(row, 0);
+  const AlignedRow<T> aligned(z, a.cols);
+  T* const held = shared_memory<T>() + (N - aligned.head) % N;
+  const int target = target_of(a.targets, row, 0, a.cols);
+  float most = -INFINITY;
+  aligned.visit(
+      [&](int i) {
+        most = fmaxf(most, to_float(z[i]));
+        held[i] = z[i];
+      },
+      [&](int i) {
+        const Pack<T, N> in = load<N>(z + i);
+#pragma unroll
+        for (int j = 0; j < N; ++j) most = fmaxf(most, to_float(in.at[j]));
+        store(held + i, in);
+      });
+  most = over_block(most, room, -INFINITY, Max());
+  const float picked = target >= 0 ? to_float(held[target]) - most : 0.0F;
+  float total = 0;
+  aligned.visit([&](int i) { total += exponential<T>(to_float(held[i]) - most); },
+                [&](int i) {
+                  const Pack<T, N> in = load<N>(held + i);
+#pragma unroll
+                  for (int j = 0; j < N; ++j) {
+                    total += exponential<T>(to_float(in.at[j]) - most);
+                  }
+                });
+  total = over_block(total, room);
+  const auto all =
+      static_cast<float>(a.scale_too == nullptr ? a.scale : a.scale * *a.scale_too);
+  const float scale = a.targets[row] < 0 ? 0.0F : all;
+  const float f = scale / total;
+  aligned.change(held, z, [&](T x, int i) {
+    const float e = exponential<T>(to_float(x) - most);
+    return from_float<T>(e * f - (i == target ? scale : 0.0F));
+  });
+  if (threadIdx.x != 0) return;
+  a.sum[row] = total;
+  a.picked[row] = picked;
+}
+
 int columns_of(const ConstView& v) {
   TRM_CHECK(v.cols() <= std::numeric_limits<std::int32_t>::max(), "rows of {}", v.cols());
   return static_cast<int>(v.cols());
@@ -294,6 +352,26 @@ void CudaKernels::run(Stream& s, const ops::SoftmaxLoss& op) {
   launch(loss_kernel, dim3(1), dim3(kLossThreads), 0, native(s), op.sum.data<float>(),
          op.picked.data<float>(), op.targets.data<std::int32_t>(), op.sum.count(),
          op.total.data<double>(), op.counted.data<double>());
+}
+
+/// Rows that don't fit shared memory take the separate kernels.
+void CudaKernels::run(Stream& s, const ops::SoftmaxLossGradient& op) {
+  const auto element = static_cast<std::int64_t>(size_of(op.logits.dtype()));
+  const std::int64_t stash = op.logits.cols() * element + 16;
+  if (op.logits.rows() == 0 || stash > stash_limit()) return Kernels::run(s, op);
+  with_type(op.logits.dtype(), [&]<class T>(TypeTag<T>) {
+    launch(
+        whole_kernel<T>, dim3(static_cast<unsigned>(op.logits.rows())), dim3(kThreads),
+        static_cast<std::size_t>(stash), native(s),
+        Whole<T>{matrix<T>(op.logits), columns_of(op.logits), op.targets.data<std::int32_t>(),
+                 op.sum.data<float>(), op.picked.data<float>(), op.scale,
+                 op.scale_too.empty() ? nullptr : op.scale_too.data<double>()});
+  });
+  run(s, ops::SoftmaxLoss{.sum = op.sum,
+                          .picked = op.picked,
+                          .targets = op.targets,
+                          .total = op.total,
+                          .counted = op.counted});
 }
 
 void CudaKernels::run(Stream& s, const ops::SoftmaxGradient& op) {

@@ -5,6 +5,7 @@
 #include "../attention/cudnn.hpp"
 #include "../gemm/gemm.hpp"
 #include "../runtime/check.hpp"
+#include "../runtime/tuning.hpp"
 #include "../runtime/workspace.hpp"
 
 namespace trireme {
@@ -20,8 +21,9 @@ void* Workspace::take(std::size_t bytes) const {
 }
 
 CudaKernels::CudaKernels(Device& device, const CudaOptions& options)
-    : workspace_(std::make_unique<Workspace>(device)),
-      gemm_(std::make_unique<Gemm>(*workspace_, options)),
+    : tuning_(std::make_unique<const Tuning>(tuning_of_environment())),
+      workspace_(std::make_unique<Workspace>(device)),
+      gemm_(std::make_unique<Gemm>(*workspace_, options, *tuning_)),
       cudnn_attention_(std::make_unique<CudnnAttention>(*workspace_, options.attention)) {}
 
 CudaKernels::~CudaKernels() = default;

@@ -21,6 +21,7 @@ namespace trireme::cuda {
 
 class CudnnAttention;  // attention/cudnn.hpp
 class Gemm;            // gemm/gemm.hpp, with cuBLASLt
+struct Tuning;         // runtime/tuning.hpp
 class Workspace;       // runtime/workspace.hpp
 
 class CudaKernels final : public Kernels {
@@ -57,6 +58,7 @@ class CudaKernels final : public Kernels {
   void run(Stream& s, const ops::SoftmaxRescale& op) override;
   void run(Stream& s, const ops::SoftmaxLoss& op) override;
   void run(Stream& s, const ops::SoftmaxGradient& op) override;
+  void run(Stream& s, const ops::SoftmaxLossGradient& op) override;
   void run(Stream& s, const ops::Add& op) override;
   void run(Stream& s, const ops::Cast& op) override;
   void run(Stream& s, const ops::Accumulate& op) override;
@@ -86,6 +88,7 @@ class CudaKernels final : public Kernels {
   [[nodiscard]] std::int64_t first_non_finite(Stream& s, const ConstView& x) override;
 
  private:
+  std::unique_ptr<const Tuning> tuning_;
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<CudnnAttention> cudnn_attention_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward pass of LayerNorm and RMSNorm in one pass, after adding a residual if there is one.
+// Forward pass of LayerNorm and RMSNorm, after adding a residual if there is one. Memory is
+// read once; rows that registers can't hold come from the caches afterwards.
 #include "../runtime/stream.hpp"
 #include "kernels.hpp"
 #include "philox.cuh"
@@ -78,9 +79,7 @@ __device__ __forceinline__ void store_statistics(const NormForward<T>& a, std::i
 
 /// Minimum traffic: 2 elements of T per element, 4 with a residual.
 template <class T, int N, int kHeld, bool kWarpTeam, bool kResidual>
-__global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
-                                  : kHeld <= 8 ? 512
-                                               : 1024) norm_kernel(NormForward<T> a) {
+__global__ void __launch_bounds__(kWarpTeam ? kSmallTeams : 512) norm_kernel(NormForward<T> a) {
   __shared__ float room[kMaxWarps];
   const Team me = team<kWarpTeam>();
   const std::int64_t row = me.number;
@@ -140,6 +139,48 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
   if (me.thread == 0) store_statistics(a, row, mean, rstd);
 }
 
+/// One thread block for each row. Each thread returns to its own columns.
+template <class T, int N, bool kResidual>
+__global__ void __launch_bounds__(kLongRowThreads) long_norm_kernel(NormForward<T> a) {
+  __shared__ float room[kMaxWarps];
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * N;
+  constexpr std::int64_t kStep = static_cast<std::int64_t>(kLongRowThreads) * N;
+  const auto input = [&](std::int64_t col) {
+    return kResidual ? load<N>(static_cast<const T*>(a.sum.at(row, col)))
+                     : load<N>(a.x.at(row, col));
+  };
+  float total = 0;
+  for (std::int64_t col = first; col < a.cols; col += kStep) {
+    Pack<T, N> x = load<N>(a.x.at(row, col));
+    if constexpr (kResidual) x = joined(a, row, col, x, load<N>(a.add.at(row, col)));
+#pragma unroll
+    for (int j = 0; j < N; ++j) total += to_float(x.at[j]);
+  }
+  const float n = static_cast<float>(a.cols);
+  const float mean = a.centred ? over_block(total, room) / n : 0.0F;
+  float squares = 0;
+  for (std::int64_t col = first; col < a.cols; col += kStep) {
+    const Pack<T, N> x = input(col);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float from_mean = to_float(x.at[j]) - mean;
+      squares = fmaf(from_mean, from_mean, squares);
+    }
+  }
+  const float rstd = 1.0F / sqrtf(over_block(squares, room) / n + a.epsilon);
+  for (std::int64_t col = first; col < a.cols; col += kStep) {
+    store(a.y.at(row, col), normed(a, col, input(col), mean, rstd));
+  }
+  if (threadIdx.x == 0) store_statistics(a, row, mean, rstd);
+}
+
+template <class T, int N, bool kResidual>
+void launch_long(cudaStream_t stream, const NormForward<T>& a) {
+  launch(long_norm_kernel<T, N, kResidual>, dim3(static_cast<unsigned>(a.rows)),
+         dim3(kLongRowThreads), 0, stream, a);
+}
+
 template <class T, int N, int kHeld, bool kResidual>
 void launch_norm(cudaStream_t stream, const NormForward<T>& a, const TeamShape& shape) {
   if constexpr (kHeld <= 4 || (kHeld == 8 && N == 1)) {
@@ -159,14 +200,14 @@ void run_norm(cudaStream_t stream, const NormForward<T>& a, bool vectors) {
   constexpr int N = kVector<T>;
   if (a.rows == 0 || a.cols == 0) return;
   if (vectors) {
-    const TeamShape shape = team_shape(a.cols / N, 4, {{4, 512}, {8, 512}, {16, 1024}});
+    const TeamShape shape = team_shape(a.cols / N, 4, {{4, 512}, {8, 512}});
     if (shape.held == 4) return launch_norm<T, N, 4, kResidual>(stream, a, shape);
     if (shape.held == 8) return launch_norm<T, N, 8, kResidual>(stream, a, shape);
-    return launch_norm<T, N, 16, kResidual>(stream, a, shape);
+    return launch_long<T, N, kResidual>(stream, a);
   }
-  const TeamShape shape = team_shape(a.cols, 8, {{8, 512}, {64, 1024}});
+  const TeamShape shape = team_shape(a.cols, 8, {{8, 512}});
   if (shape.held == 8) return launch_norm<T, 1, 8, kResidual>(stream, a, shape);
-  return launch_norm<T, 1, 64, kResidual>(stream, a, shape);
+  launch_long<T, 1, kResidual>(stream, a);
 }
 
 template <class T, class Operation>

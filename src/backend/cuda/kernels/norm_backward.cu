@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradients of LayerNorm and RMSNorm in one pass over x and dy. Each thread keeps its columns,
-// and adds up its share of the weights' gradients in registers.
+// and adds up its share of the weights' gradients in registers. Rows that registers can't hold
+// have one kernel for the weights' gradients, and one for dx.
 #include <algorithm>
 
 #include "../runtime/stream.hpp"
+#include "../runtime/tuning.hpp"
 #include "../runtime/workspace.hpp"
 #include "columns.cuh"
 #include "kernels.hpp"
@@ -164,9 +166,8 @@ __device__ __forceinline__ void write_part(const NormBackward<T>& a, const Team&
 
 /// Minimum traffic: 3 elements of T per element, 4 with `add`.
 template <class T, int N, int kHeld, bool kWarpTeam>
-__global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
-                                  : kHeld <= 8 ? 512
-                                               : 1024) norm_backward_kernel(NormBackward<T> a) {
+__global__ void __launch_bounds__(kWarpTeam ? kSmallTeams : 512)
+    norm_backward_kernel(NormBackward<T> a) {
   __shared__ float2 room[2][kMaxWarps];
   const Team me = team<kWarpTeam>();
   Gradients<N, kHeld> sums{};
@@ -185,6 +186,89 @@ __global__ void __launch_bounds__(kWarpTeam    ? kSmallTeams
     }
   }
   write_part<T, N, kHeld, kWarpTeam>(a, me, sums, shared_memory<float>());
+}
+
+/// Partial sums of the weights' gradients: each thread has N columns and every gridDim.y-th
+/// row.
+template <class T, int N>
+__global__ void __launch_bounds__(kLongRowThreads) long_weights_kernel(NormBackward<T> a) {
+  const std::int64_t col =
+      (static_cast<std::int64_t>(blockIdx.x) * kLongRowThreads + threadIdx.x) * N;
+  if (col >= a.cols) return;
+  float weight[N] = {};
+  float bias[N] = {};
+  for (std::int64_t row = blockIdx.y; row < a.rows; row += gridDim.y) {
+    const float mean = a.statistics.at(row, 0)[0];
+    const float rstd = a.statistics.at(row, 0)[1];
+    const Pack<T, N> x = load<N>(a.x.at(row, col));
+    const Pack<T, N> dy = load<N>(a.dy.at(row, col));
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float g = to_float(dy.at[j]);
+      weight[j] = fmaf(g * (to_float(x.at[j]) - mean), rstd, weight[j]);
+      bias[j] += g;
+    }
+  }
+  float* const part = a.parts + static_cast<std::int64_t>(blockIdx.y) * 2 * a.cols + col;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    part[j] = weight[j];
+    part[a.cols + j] = bias[j];
+  }
+}
+
+/// dx of one row for each thread block. Each thread returns to its own columns.
+template <class T, int N>
+__global__ void __launch_bounds__(kLongRowThreads) long_backward_kernel(NormBackward<T> a) {
+  __shared__ float2 room[kMaxWarps];
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * N;
+  constexpr std::int64_t kStep = static_cast<std::int64_t>(kLongRowThreads) * N;
+  const float mean = a.statistics.at(row, 0)[0];
+  const float rstd = a.statistics.at(row, 0)[1];
+  float2 total = {0, 0};  // Σ g·w, and Σ g·w·(x − mean)
+  for (std::int64_t col = first; col < a.cols; col += kStep) {
+    const Pack<T, N> x = load<N>(a.x.at(row, col));
+    const Pack<T, N> dy = load<N>(a.dy.at(row, col));
+    const Pack<T, N> weight = load<N>(a.weight + col);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float gw = to_float(dy.at[j]) * (to_float(weight.at[j]) + a.offset);
+      total.x += gw;
+      total.y = fmaf(gw, to_float(x.at[j]) - mean, total.y);
+    }
+  }
+  total = both_over_team<false>(total, room);
+  const float n = static_cast<float>(a.cols);
+  const float shift = a.centred ? total.x / n : 0.0F;
+  const float slope = total.y * rstd / n * rstd;
+  for (std::int64_t col = first; col < a.cols; col += kStep) {
+    const Pack<T, N> x = load<N>(a.x.at(row, col));
+    const Pack<T, N> dy = load<N>(a.dy.at(row, col));
+    const Pack<T, N> weight = load<N>(a.weight + col);
+    Pack<T, N> out;
+    if (a.add.data != nullptr) out = load<N>(a.add.at(row, col));
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float gw = to_float(dy.at[j]) * (to_float(weight.at[j]) + a.offset);
+      float value = (gw - shift - (to_float(x.at[j]) - mean) * slope) * rstd;
+      if (a.add.data != nullptr) value += to_float(out.at[j]);
+      out.at[j] = from_float<T>(value);
+    }
+    store(a.dx.at(row, col), out);
+  }
+}
+
+/// The weights come first, because dx may take the place of dy.
+template <class T, int N>
+void launch_long(cudaStream_t stream, const NormBackward<T>& a, int parts) {
+  constexpr std::int64_t kColumns = static_cast<std::int64_t>(kLongRowThreads) * N;
+  launch(long_weights_kernel<T, N>,
+         dim3(static_cast<unsigned>((a.cols + kColumns - 1) / kColumns),
+              static_cast<unsigned>(parts)),
+         dim3(kLongRowThreads), 0, stream, a);
+  launch(long_backward_kernel<T, N>, dim3(static_cast<unsigned>(a.rows)), dim3(kLongRowThreads),
+         0, stream, a);
 }
 
 template <class T, int N, int kHeld>
@@ -207,7 +291,7 @@ void run_backward(cudaStream_t stream, const NormBackward<T>& a, bool vectors,
   constexpr int N = kVector<T>;
   if (!vectors) {
     if (shape.held == 8) return launch_backward<T, 1, 8>(stream, a, shape, blocks);
-    return launch_backward<T, 1, 64>(stream, a, shape, blocks);
+    return launch_long<T, 1>(stream, a, blocks);
   }
   switch (shape.held) {
     case 1:
@@ -217,13 +301,20 @@ void run_backward(cudaStream_t stream, const NormBackward<T>& a, bool vectors,
     case 4:
       return launch_backward<T, N, 4>(stream, a, shape, blocks);
     default:
-      return launch_backward<T, N, 16>(stream, a, shape, blocks);
+      return launch_long<T, N>(stream, a, blocks);
   }
 }
 
 TeamShape backward_shape(std::int64_t vectors, bool wide) {
-  return wide ? team_shape(vectors, 4, {{1, 512}, {2, 512}, {4, 512}, {16, 1024}})
-              : team_shape(vectors, 8, {{8, 512}, {64, 1024}});
+  return wide ? team_shape(vectors, 4, {{1, 512}, {2, 512}, {4, 512}})
+              : team_shape(vectors, 8, {{8, 512}});
+}
+
+/// A multiprocessor runs four small thread blocks that have one row each. A long row has
+/// several thread blocks for each partial sum.
+std::int64_t most_parts(const TeamShape& shape, int column_parts) {
+  if (shape.held == kLongRow) return std::max(1, column_parts / 4);
+  return !shape.warp && shape.threads <= 256 ? 2 * column_parts : column_parts;
 }
 
 }  // namespace
@@ -238,9 +329,9 @@ void CudaKernels::run(Stream& s, const ops::NormBackward& op) {
         cols % N == 0 && vectors_fit({op.dy, op.x, op.weight, op.add, op.dx}, N);
     const TeamShape shape = backward_shape(vectors ? cols / N : cols, vectors);
     const int per_block = shape.warp ? kSmallTeams / kWarp : 1;
-    // A multiprocessor runs four small thread blocks that have one row each.
-    const std::int64_t most = !shape.warp && shape.threads <= 256 ? 2 * kMaxParts : kMaxParts;
+    const std::int64_t most = most_parts(shape, tuning_->column_parts);
     const auto fits = static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / (2 * cols);
+    TRM_REQUIRE(fits > 0, "a norm over rows of {} elements on a GPU: rows are too long", cols);
     const auto blocks =
         static_cast<int>(std::min({most, fits, (rows + per_block - 1) / per_block}));
     auto* const parts = static_cast<float*>(

@@ -6,6 +6,7 @@
 #include "trireme/ops/qk_norm.hpp"
 
 #include "../runtime/stream.hpp"
+#include "../runtime/tuning.hpp"
 #include "../runtime/workspace.hpp"
 #include "columns.cuh"
 #include "each.cuh"
@@ -233,7 +234,8 @@ void CudaKernels::run(Stream& s, const ops::QkNormBackward& op) {
     const std::int64_t columns = op.q_weight.count() + op.k_weight.count();
     const auto fits =
         static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / (2 * columns);
-    const auto blocks = static_cast<int>(std::min<std::int64_t>({kMaxParts, fits, a.rows}));
+    const auto blocks =
+        static_cast<int>(std::min<std::int64_t>({tuning_->column_parts, fits, a.rows}));
     a.parts = static_cast<float*>(
         workspace_->take(static_cast<std::size_t>(2 * columns * blocks) * sizeof(float)));
     launch(qk_weights_kernel<T>,

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "../runtime/stream.hpp"
+#include "../runtime/tuning.hpp"
 #include "../runtime/workspace.hpp"
 #include "columns.cuh"
 #include "each.cuh"
@@ -182,8 +183,8 @@ void CudaKernels::run(Stream& s, const ops::AccumulateRows& op) {
                                          (op.x.rows() + 4 * kRowWarps - 1) / (4 * kRowWarps));
     const std::int64_t fits =
         static_cast<std::int64_t>(Workspace::kBytes / sizeof(float)) / op.x.cols();
-    const std::int64_t limit =
-        std::max<std::int64_t>(1, std::min({wanted, fits, std::int64_t{kMaxParts}}));
+    const std::int64_t limit = std::max<std::int64_t>(
+        1, std::min({wanted, fits, std::int64_t{tuning_->column_parts}}));
     const std::int64_t per_part = (op.x.rows() + limit - 1) / limit;
     const auto count = static_cast<int>((op.x.rows() + per_part - 1) / per_part);
     auto* const parts = static_cast<float*>(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Distributes a row of a norm over threads. Each thread reads its vectors once and keeps them
-// in registers.
+// in registers, unless the row is too long for these.
 #pragma once
 
 #include "each.cuh"
@@ -50,12 +50,14 @@ struct TeamLimit {
 
 struct TeamShape {
   bool warp;
-  int held;     ///< vectors of a row in each thread
+  int held;     ///< vectors of a row in each thread; kLongRow: more than registers can hold
   int threads;  ///< threads of a thread block
 };
+inline constexpr int kLongRow = 0;
+inline constexpr int kLongRowThreads = 512;
 
-/// Returns the first of `limits` that fits the row. A warp takes the row if its threads need at
-/// most `warp_held` vectors.
+/// Returns the first of `limits` that fits the row, else kLongRow. A warp takes the row if its
+/// threads need at most `warp_held` vectors.
 inline TeamShape team_shape(std::int64_t vectors, int warp_held,
                             std::initializer_list<TeamLimit> limits) {
   for (const TeamLimit& l : limits) {
@@ -69,7 +71,7 @@ inline TeamShape team_shape(std::int64_t vectors, int warp_held,
       return {false, l.held, static_cast<int>((threads + kWarp - 1) / kWarp * kWarp)};
     }
   }
-  throw Error(fmt::format("a norm over {} vectors of elements: rows are too long", vectors));
+  return {false, kLongRow, kLongRowThreads};
 }
 
 }  // namespace trireme::cuda

@@ -14,8 +14,21 @@
 #include <utility>
 
 #include "../runtime/check.hpp"
+#include "../runtime/shared_memory.hpp"
 
 namespace trireme::cuda {
+
+/// Lets launches of `kernel` have so many bytes of shared memory.
+template <class... Parameters>
+void allow_shared_memory(void (*kernel)(Parameters...), std::size_t bytes) {
+  int device = 0;
+  TRM_CUDA(cudaGetDevice(&device));
+  if (!asks_for_more(reinterpret_cast<const void*>(kernel), device, bytes)) return;
+  TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                static_cast<int>(bytes)));
+  TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                cudaSharedmemCarveoutMaxShared));
+}
 
 /// Queues kernel(args...) on `stream`. Throws Error with the kernel's launch if CUDA refuses.
 template <class... Parameters, class... Arguments>
@@ -23,12 +36,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
             cudaStream_t stream, Arguments&&... arguments) {
   // Static and dynamic shared memory share 48 KiB; static arrays take at most 16 KiB.
   constexpr std::size_t kWithoutAsking = std::size_t{32} << 10U;
-  if (shared_bytes > kWithoutAsking) {
-    TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(shared_bytes)));
-    TRM_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                  cudaSharedmemCarveoutMaxShared));
-  }
+  if (shared_bytes > kWithoutAsking) allow_shared_memory(kernel, shared_bytes);
   kernel<<<grid, block, shared_bytes, stream>>>(
       static_cast<Parameters>(std::forward<Arguments>(arguments))...);
   TRM_CUDA(cudaGetLastError());

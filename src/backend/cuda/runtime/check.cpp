@@ -36,8 +36,8 @@ void throw_cuda(cudaError_t code, const char* call, std::source_location where) 
   throw Error(fmt::format("{} failed: {} ({}){}", call, cudaGetErrorName(code),
                           cudaGetErrorString(code),
                           lost ? "; it comes from this call or from work queued before it "
-                                 "(CUDA_LAUNCH_BLOCKING=1 finds which), and this process has "
-                                 "lost the GPU"
+                                 "(compute-sanitizer finds which), and this process has lost "
+                                 "the GPU"
                                : ""),
               where);
 }

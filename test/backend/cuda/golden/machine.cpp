@@ -13,7 +13,7 @@ Machine::Machine()
       ex{*device, *kernels, *stream, 1234} {}
 
 std::unique_ptr<Communicator> Machine::exchanges(std::unique_ptr<Communicator> host) const {
-  return make_staged_communicator(std::move(host), *device, *stream);
+  return make_staged_communicator(std::move(host), *device, *stream, false);
 }
 
 std::vector<DType> machine_types() { return {DType::f32}; }

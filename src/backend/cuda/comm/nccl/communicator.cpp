@@ -12,9 +12,6 @@ namespace trireme::cuda {
 
 namespace {
 
-/// Shorter sums are gathered whole, and every rank adds them: one collective instead of two.
-constexpr std::int64_t kLong = 8192;
-
 ncclDataType_t type_of(DType t) {
   switch (t) {
     case DType::f32:
@@ -75,7 +72,8 @@ void NcclCommunicator::all_reduce(const View& data, Reduction op) {
   const bool ours = op == Reduction::sum && floating(data.dtype()) && size_ > 1;
   std::unique_ptr<Buffer> room;
   const View flat = data.reshape(Shape{data.count()});
-  const std::int64_t whole = data.count() < kLong ? 0 : data.count() / size_ * size_;
+  const std::int64_t whole =
+      data.count() < tuning_.nccl_short_sum ? 0 : data.count() / size_ * size_;
   if (ours) {
     const std::int64_t rest = data.count() - whole;
     const std::int64_t elements = std::max(whole / size_ * (size_ - 1), rest * size_);
@@ -121,11 +119,8 @@ void NcclCommunicator::sum_short(const View& data, std::byte* scratch) {
   sum_in_rank_order(lane_->stream(), all, data.dtype(), data, false);
 }
 
-void NcclCommunicator::sum_blocks(const ConstView& from, std::byte* others, const View& to,
-                                  bool accumulate) {
+void NcclCommunicator::exchange_blocks(const ConstView& from, std::byte* others) {
   const std::size_t block = from.bytes() / static_cast<std::size_t>(size_);
-  const RankAddends addends{size_, rank_, at(from, block * static_cast<std::size_t>(rank_)),
-                            others, block};
   lane_->queue_together("a reduce-scatter", from.bytes(), [&] {
     std::byte* place = others;
     for (int r = 0; r < size_; ++r) {
@@ -140,6 +135,14 @@ void NcclCommunicator::sum_blocks(const ConstView& from, std::byte* others, cons
     }
     return ncclSuccess;
   });
+}
+
+void NcclCommunicator::sum_blocks(const ConstView& from, std::byte* others, const View& to,
+                                  bool accumulate) {
+  const std::size_t block = from.bytes() / static_cast<std::size_t>(size_);
+  const RankAddends addends{size_, rank_, at(from, block * static_cast<std::size_t>(rank_)),
+                            others, block};
+  exchange_blocks(from, others);
   sum_in_rank_order(lane_->stream(), addends, from.dtype(), to, accumulate);
 }
 

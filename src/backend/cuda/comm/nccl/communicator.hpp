@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "../../runtime/tuning.hpp"
 #include "lane.hpp"
 
 namespace trireme::cuda {
@@ -16,11 +17,12 @@ class NcclCommunicator final : public Communicator {
  public:
   /// `lane` is empty for a single rank, whose arrays stay on the compute stream.
   NcclCommunicator(std::unique_ptr<Communicator> host, Device& device, Stream& compute,
-                   std::shared_ptr<Lane> lane)
+                   std::shared_ptr<Lane> lane, const Tuning& tuning)
       : host_(std::move(host)),
         device_(device),
         compute_(compute),
         lane_(std::move(lane)),
+        tuning_(tuning),
         rank_(host_->rank()),
         size_(host_->size()) {
     if (lane_ != nullptr) warm();
@@ -52,8 +54,10 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  /// On the lane's stream, receives the other ranks' blocks of `from` in `others`, in rank
-  /// order without this rank. The sum goes to `to`.
+  /// On the lane's stream, sends a block of `from` to each other rank. Receives theirs in
+  /// `others`, in rank order without this rank.
+  void exchange_blocks(const ConstView& from, std::byte* others);
+  /// Exchanges the blocks of `from`, and sums them to `to`.
   void sum_blocks(const ConstView& from, std::byte* others, const View& to, bool accumulate);
   void sum_long(const View& data, std::byte* scratch);
   void sum_short(const View& data, std::byte* scratch);
@@ -65,6 +69,7 @@ class NcclCommunicator final : public Communicator {
     return make_request(lane, compute_, std::move(scratch));
   }
   void warm();
+  void move_bucket();
   [[nodiscard]] std::shared_ptr<Lane> connect(int other, bool sends);
   /// Calls to(tag) and from(tag) for each direction, when both ends of a lane must meet. Even
   /// and odd ranks begin at different ends: otherwise each would wait for the next.
@@ -94,6 +99,7 @@ class NcclCommunicator final : public Communicator {
   Device& device_;
   Stream& compute_;
   std::shared_ptr<Lane> lane_;
+  Tuning tuning_;
   int rank_;
   int size_;
   /// Indexed by tag % 2. NCCL matches messages by order, and a blocked message holds up those

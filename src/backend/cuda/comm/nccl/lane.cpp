@@ -48,16 +48,16 @@ class LaneRequest final : public Request {
 
 }  // namespace
 
-ncclConfig_t config_of(MostBlocks most) {
+ncclConfig_t config_of(int most_blocks) {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 1;
   config.minCTAs = 1;
-  config.maxCTAs = static_cast<int>(most);
+  config.maxCTAs = most_blocks;
   return config;
 }
 
-ncclComm_t join(const ncclUniqueId& id, int ranks, int rank, MostBlocks most) {
-  ncclConfig_t config = config_of(most);
+ncclComm_t join(const ncclUniqueId& id, int ranks, int rank, int most_blocks) {
+  ncclConfig_t config = config_of(most_blocks);
   ncclComm_t comm = nullptr;
   check(ncclCommInitRankConfig(&comm, ranks, id, rank, &config), "ncclCommInitRankConfig");
   return comm;

@@ -2,7 +2,6 @@
 // An NCCL communicator, and the stream that its calls are queued on.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <nccl.h>
 #include <string>
@@ -13,13 +12,11 @@
 
 namespace trireme::cuda {
 
-/// Thread blocks that a communicator's kernels may take from a GPU at once. Kernels for
-/// messages wait on the GPU for their sender, during other work.
-enum class MostBlocks : std::uint8_t { messages = 4, collectives = 16 };
-[[nodiscard]] ncclConfig_t config_of(MostBlocks most);
+/// Settings of a communicator whose kernels take at most `most_blocks` thread blocks at once.
+[[nodiscard]] ncclConfig_t config_of(int most_blocks);
 
 /// Makes an NCCL communicator of `ranks` ranks. All ranks call join() with the same id.
-[[nodiscard]] ncclComm_t join(const ncclUniqueId& id, int ranks, int rank, MostBlocks most);
+[[nodiscard]] ncclComm_t join(const ncclUniqueId& id, int ranks, int rank, int most_blocks);
 [[nodiscard]] ncclUniqueId make_unique_id();
 
 class Lane {

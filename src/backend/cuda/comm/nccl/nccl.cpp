@@ -44,7 +44,7 @@ std::shared_ptr<Lane> NcclCommunicator::connect(int other, bool sends) {
     host_->start_receive(bytes, other, 0)->wait();
   }
   auto lane = std::make_shared<Lane>(
-      join(id, 2, sends ? 0 : 1, MostBlocks::messages),
+      join(id, 2, sends ? 0 : 1, tuning_.nccl_message_blocks),
       fmt::format("messages from rank {} to {}", sends ? rank_ : other, sends ? other : rank_));
   // The first message makes the connection, for which the host waits. Send it before the first
   // step.
@@ -67,7 +67,7 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
     // A job with one rank uses NCCL all the same; in other jobs, single ranks need no NCCL.
     const bool wanted = part->size() > 1 || size_ == 1;
     TRM_CHECK(color >= 0, "a communicator of colour {}", color);
-    ncclConfig_t config = config_of(MostBlocks::collectives);
+    ncclConfig_t config = config_of(tuning_.nccl_collective_blocks);
     ncclComm_t comm = nullptr;
     lane_->queue("a communicator's split", 0, [&] {
       return ncclCommSplit(lane_->comm(), wanted ? color : NCCL_SPLIT_NOCOLOR, key, &comm,
@@ -81,8 +81,8 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
       TRM_CHECK(at_nccl == part->rank(), "rank {} is {} at NCCL", part->rank(), at_nccl);
     }
   }
-  return std::make_unique<NcclCommunicator>(std::move(part), device_, compute_,
-                                            std::move(lane));
+  return std::make_unique<NcclCommunicator>(std::move(part), device_, compute_, std::move(lane),
+                                            tuning_);
 }
 
 /// Makes connections with a first all-reduce. Later all-reduces are timed and show the latency.
@@ -98,16 +98,7 @@ void NcclCommunicator::warm() {
     });
   };
   sum();
-  // Long arrays may go by other connections than short ones.
-  constexpr std::size_t kLong = std::size_t{1} << 16U;
-  const Buffer all(device_, kLong * static_cast<std::size_t>(size_));
-  device_.zero(all.data(), all.bytes(), compute_);
-  lane_->follow(compute_);
-  lane_->queue("the first all-gather", all.bytes(), [&] {
-    auto* const mine =
-        static_cast<std::byte*>(all.data()) + kLong * static_cast<std::size_t>(rank_);
-    return ncclAllGather(mine, all.data(), kLong, ncclUint8, lane_->comm(), lane_->stream());
-  });
+  move_bucket();
   lane_->synchronize();
   const double begin = now();
   for (int i = 0; i < kRuns; ++i) sum();
@@ -115,6 +106,19 @@ void NcclCommunicator::warm() {
   if (size_ == 1) return;
   log::info("NCCL     {} ranks, {:.0f} µs for the shortest all-reduce", size_,
             (now() - begin) / kRuns * 1e6);
+}
+
+/// Gathers a bucket, and exchanges its blocks with all ranks. Long arrays may go by other
+/// connections than short ones, and messages need a connection for each pair of ranks.
+void NcclCommunicator::move_bucket() {
+  const std::int64_t block = (std::int64_t{tuning_.nccl_first_mib} << 20U) / size_;
+  const Tensor all(device_, DType::u8, Shape{block * size_});
+  const Buffer others(device_, static_cast<std::size_t>(block * (size_ - 1)));
+  device_.zero(all.view().raw(), all.view().bytes(), compute_);
+  const View mine = all.view().slice_cols(block * rank_, block);
+  start_all_gather(mine, all.view())->wait();
+  exchange_blocks(all.view(), static_cast<std::byte*>(others.data()));
+  lane_->synchronize();
 }
 
 namespace {
@@ -170,11 +174,12 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicato
   host->broadcast(View(&id, DType::u8, Shape{sizeof(id)}), 0);
   const int rank = host->rank();
   const int size = host->size();
+  const cuda::Tuning tuning = cuda::tuning_of_environment();
   auto lane =
-      std::make_shared<cuda::Lane>(cuda::join(id, size, rank, cuda::MostBlocks::collectives),
+      std::make_shared<cuda::Lane>(cuda::join(id, size, rank, tuning.nccl_collective_blocks),
                                    fmt::format("rank {} of all {}", rank, size));
   return std::make_unique<cuda::NcclCommunicator>(std::move(host), device, compute,
-                                                  std::move(lane));
+                                                  std::move(lane), tuning);
 }
 
 }  // namespace trireme
