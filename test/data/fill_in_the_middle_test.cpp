@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(parts_spell_the_text_and_are_encoded_by_themselves) {
     const Tokens tokens = applied(kRule, k, whole);
     BOOST_REQUIRE_EQUAL(tokens.size(), whole.size());
     if (tokens[0] != kPrefix) {
-      BOOST_TEST(tokens == whole);
+      BOOST_TEST(tokens == whole, boost::test_tools::per_element());
       continue;
     }
     ++changed;
@@ -76,7 +76,7 @@ BOOST_AUTO_TEST_CASE(parts_spell_the_text_and_are_encoded_by_themselves) {
     const std::string middle = tokenizer().decode(found.middle);
     BOOST_TEST(text.starts_with(prefix + middle));
     const std::string suffix = text.substr(prefix.size() + middle.size());
-    BOOST_TEST(found.prefix == encoded(prefix));
+    BOOST_TEST(found.prefix == encoded(prefix), boost::test_tools::per_element());
     Tokens own;
     tokenizer().encode_part(middle, TextPart::later, own);
     BOOST_TEST((prefix.empty() || found.middle == own));
