@@ -214,6 +214,11 @@ std::string check_training_data(Deck& deck, DocumentCheck check) {
   fill_classes(deck, *samples);
   const std::string shares = samples->shares_text();
   if (!shares.empty()) log::info("data     shares of samples: {}", shares);
+  if (deck.fim_rate > 0) {
+    log::info("data     fill-in-the-middle splits documents between {}",
+              samples->splits_characters() ? "characters"
+                                           : "tokens, because the data has no one tokenizer");
+  }
   choose_split(deck);
   std::string identity;
   add_identity(identity, deck.data_path.empty() ? "train" : "all", *samples);

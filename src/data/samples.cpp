@@ -29,6 +29,12 @@ std::string left_out(std::int64_t too_long) {
                            too_long);
 }
 
+/// The file's tokenizer, or null.
+std::unique_ptr<Tokenizer> tokenizer_in(const TokenSource& file) {
+  if (file.tokenizer_kind().empty()) return nullptr;
+  return make_tokenizer(file.tokenizer_kind(), file.tokenizer_definition());
+}
+
 /// Labels must have the tokens' documents.
 std::unique_ptr<MegatronFile> open_labels(const std::string& path, const TokenSource& source,
                                           DocumentCheck check) {
@@ -85,12 +91,16 @@ Samples::Samples(const SamplesOptions& options)
       options.at_least, seq_length(), needed, left_out(too_long),
       options.split.empty() ? "" : ": " + explain_split(options));
   blend_ = std::make_unique<Blend>(shares);
+  if (fill_in_the_middle_.rate > 0) {
+    const auto same = [&](const Source& s) {
+      const TokenSource& first = *sources_.front().file;
+      return s.file->tokenizer_kind() == first.tokenizer_kind() &&
+             s.file->tokenizer_definition() == first.tokenizer_definition();
+    };
+    if (std::ranges::all_of(sources_, same)) tokenizer_ = tokenizer_in(*sources_.front().file);
+  }
   if (task_ != Task::masked_language_model) return;
-  const TokenSource& file = *sources_.front().file;
-  const auto tokenizer =
-      file.tokenizer_kind().empty()
-          ? nullptr
-          : make_tokenizer(file.tokenizer_kind(), file.tokenizer_definition());
+  const auto tokenizer = tokenizer_in(*sources_.front().file);
   masking_ =
       std::make_unique<TokenMasking>(options.masking, vocab_size_, tokenizer.get(), seed_);
 }
@@ -250,7 +260,7 @@ void Samples::get(std::uint64_t k, std::span<std::int32_t> to) const {
                       to.first(static_cast<std::size_t>(layout().inputs)));
   if (task_ != Task::language_model) return;
   const std::int32_t end = source.file->end_of_document();
-  fill_in_the_middle_.apply(seed_, k, end, to.first(filled));
+  fill_in_the_middle_.apply(seed_, k, end, to.first(filled), tokenizer_.get());
   for (std::size_t i = to.size(); mask_end_of_document_ && --i > 0;) {
     if (id_of(to[i - 1]) == end) to[i] = uncounted(to[i]);
   }

@@ -120,6 +120,8 @@ class Samples : public SampleSource {
     return sources_[i].labels.get();
   }
   [[nodiscard]] const Blend& blend() const { return *blend_; }
+  /// Whether fill-in-the-middle has a tokenizer, and so splits documents between characters.
+  [[nodiscard]] bool splits_characters() const { return tokenizer_ != nullptr; }
   /// The share of each file among the samples, in words; empty for one file.
   [[nodiscard]] std::string shares_text() const;
 
@@ -146,6 +148,7 @@ class Samples : public SampleSource {
   bool mask_end_of_document_;
   FillInTheMiddle fill_in_the_middle_;
   ImageAugmentation augmentation_;
+  std::unique_ptr<Tokenizer> tokenizer_;  ///< for fill_in_the_middle_, where all files have one
   Task task_;
   std::unique_ptr<TokenMasking> masking_;
   std::int64_t classes_ = 0;

@@ -79,6 +79,27 @@ class Generate(unittest.TestCase):
         other = self.texts(1, self.run_folder, *prompts, *SAMPLING, "--seed", "5")
         self.assertNotEqual(other, [a["text"] for a in one])
 
+    def test_interleaved_chunks(self):
+        """A model that stages held in chunks answers on any mesh, also by its own deck. While
+        such a model trains, nobody can ask."""
+        chunks = {"pipe_parallel_size": 2, "virtual_pipeline_chunks": 2, "num_layers": 4,
+                  "gradient_accumulation_steps": 2, "data_path": str(self.folder / "tokens.h5")}
+        run = self.folder / "chunks"
+        deck = program.write_deck(self.folder / "chunks.yml",
+                                  {**DECK, **chunks, "save": str(run)})
+        program.run_well(2, "train", deck)
+        words = ("--prompt", "ka", "--max-tokens", "12")
+        one = self.texts(1, run, *words, "--set", "pipe_parallel_size=1", "--set",
+                         "virtual_pipeline_chunks=1")
+        self.assertEqual(len(one[0]), 12)
+        for name in (run, deck):
+            self.assertEqual(self.texts(2, name, *words), one)
+        asked = program.write_deck(self.folder / "asked.yml", {
+            **DECK, **chunks, "sample_interval": 15, "sample_prompts": ["ka"]})
+        done = program.run(2, "train", asked)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("virtual_pipeline_chunks", done.stdout + done.stderr)
+
     def test_samples_in_training(self):
         """What the log shows is what `generate` says of the saved weights, on every mesh."""
         expected = self.texts(1, self.run_folder, "--prompt", "ka", "--max-tokens", "12")[0]
