@@ -12,6 +12,8 @@ namespace {
 using namespace trireme;
 using namespace trireme::test;
 
+const Json kNoKeys = Json::object();
+
 Json deck_of(int model, const Json& mesh, bool quantized, const Json& zero = Json::object(),
              const Json& more = Json::object()) {
   const Json all = merged({{"stage", 3},
@@ -44,7 +46,7 @@ BOOST_AUTO_TEST_CASE(runs_repeat_and_restart_to_the_bit) {
     BOOST_TEST_CONTEXT(one.mesh.name) {
       const TemporaryFolder folder(memory_folder());
       const Json more{{"precision", one.precision}};
-      const Json deck = deck_of(one.model, one.mesh.deck, true, {}, more);
+      const Json deck = deck_of(one.model, one.mesh.deck, true, kNoKeys, more);
       const int ranks = one.mesh.ranks;
       const Training whole = train(deck, ranks);
       BOOST_TEST(whole.error.empty(), whole.error);
@@ -56,7 +58,8 @@ BOOST_AUTO_TEST_CASE(runs_repeat_and_restart_to_the_bit) {
       BOOST_TEST(off.empty(), off);
       BOOST_TEST(later.steps.back().loss == whole.steps.back().loss);
 
-      const Training exact = train(deck_of(one.model, one.mesh.deck, false, {}, more), ranks);
+      const Training exact =
+          train(deck_of(one.model, one.mesh.deck, false, kNoKeys, more), ranks);
       const auto& q = whole.steps.back();
       const auto& e = exact.steps.back();
       BOOST_TEST(q.loss != e.loss);
@@ -73,9 +76,12 @@ BOOST_AUTO_TEST_CASE(runs_repeat_and_restart_to_the_bit) {
 BOOST_AUTO_TEST_CASE(a_copy_of_rounded_values_changes_no_bit) {
   const LeverMesh four = mesh_of("dp4", {.dp = 4});
   const Json more{{"gradient_accumulation_steps", 2}};
-  const Training far = train(deck_of(0, four.deck, true, {}, more), 4);
-  const Training near =
-      train(deck_of(0, four.deck, true, {{"zero_hpz_partition_size", 2}}, more), 4);
+  const auto run = [&](int near) {
+    const Json zero{{"stage3_prefetch_bucket_size", 0}, {"zero_hpz_partition_size", near}};
+    return train(deck_of(0, four.deck, true, zero, more), 4);
+  };
+  const Training far = run(1);
+  const Training near = run(2);
   const std::string off = difference(near, far);
   BOOST_TEST(off.empty(), off);
   BOOST_TEST(near.steps.back().quantized < far.steps.back().quantized);
@@ -87,8 +93,8 @@ BOOST_AUTO_TEST_CASE(they_learn_as_well_as_exact_gathers) {
   const Json more{{"train_iters", 60},   {"lr_decay_iters", 60},   {"lr", 2e-3},
                   {"hidden_dropout", 0}, {"attention_dropout", 0}, {"eval_interval", 60},
                   {"eval_iters", 4}};
-  const Training quantized = train(deck_of(0, two.deck, true, {}, more), 2);
-  const Training exact = train(deck_of(0, two.deck, false, {}, more), 2);
+  const Training quantized = train(deck_of(0, two.deck, true, kNoKeys, more), 2);
+  const Training exact = train(deck_of(0, two.deck, false, kNoKeys, more), 2);
   const double first = exact.steps.front().loss;
   const double learned = first - exact.valid.back();
   BOOST_TEST(learned > 0.3);

@@ -119,7 +119,7 @@ struct AverageConfig {
 /// What ZeRO shards over dp (Rajbhandari et al., arXiv 1910.02054). Stages 1 and 2 shard
 /// masters, moments and gradients, and stage 3 also values. With `reduce_once_per_step`,
 /// stage 1 keeps whole gradients. Sizes are in elements. No bit of a run depends on these
-/// settings, with two exceptions. `reduce_once_per_step` changes last bits. Bucket sizes and
+/// settings, with exceptions. `reduce_once_per_step` changes last bits. Bucket sizes and
 /// the persistence threshold change the order in which the norm is summed.
 struct ZeroConfig {
   int stage = 0;

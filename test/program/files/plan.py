@@ -143,6 +143,10 @@ class Save(unittest.TestCase):
         optimizer = {"type": "OneBitAdam", "params": {"freeze_step": 1}}
         self.check("signs", 4, {**TIED, "pipe_parallel_size": 2, "optimizer": optimizer})
 
+    def test_rows_of_local_steps(self):
+        optimizer = {"type": "ZeroOneAdam", "params": {"var_freeze_step": 1}}
+        self.check("local", 2, {**TIED, "optimizer": optimizer})
+
     def test_one_writer_of_three_ranks(self):
         self.check("node", 3, {**LLAMA, "checkpoint": {"writers_per_node": 2}})
 
