@@ -25,13 +25,16 @@ IN_CPU = {"checkpoint_in_cpu": True}
 class Inputs(gpu.Runs):
     """Inputs of layers in host memory."""
 
-    def check(self, model, ranks, deck):
+    def check(self, model, ranks, deck, seeds=(1,)):
         here, _ = self.train(model, ranks, RECOMPUTED, deck)
-        there, _ = self.train(model, ranks, RECOMPUTED, deck, IN_CPU)
-        self.assert_equal(there, here)
+        for seed in seeds:
+            there, _ = self.train(model, ranks, RECOMPUTED, deck, IN_CPU,
+                                  variables=gpu.on_gpus(1, seed))
+            self.assert_equal(there, here)
 
     def test_one_rank(self):
-        self.check("neox", 1, {"precision": "bf16"})
+        """Copies run on a stream of their own, in several orders beside the computation."""
+        self.check("neox", 1, {"precision": "bf16"}, seeds=(1, 2))
 
     def test_pipeline(self):
         """Several micro-batches are in flight at once."""
