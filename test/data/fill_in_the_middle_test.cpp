@@ -8,6 +8,12 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "trireme/data/samples.hpp"
+
+#include "../support/temporary_folder.hpp"
+#include "foreign_files.hpp"
+#include "make_token_file.hpp"
+
 using namespace trireme;
 using Tokens = std::vector<std::int32_t>;
 
@@ -131,5 +137,38 @@ BOOST_AUTO_TEST_CASE(a_sample_that_begins_within_a_character) {
   const Tokens whole(all.begin() + 1, all.end());
   for (std::uint64_t k = 0; k < 100; ++k) {
     BOOST_TEST(applied(kRule, k, whole).size() == whole.size());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_tokenizer_comes_from_the_file) {
+  const test::TemporaryFolder folder;
+  Tokens accents;  // é as two bytes, 40 times
+  for (int i = 0; i < 40; ++i) accents.insert(accents.end(), {0xc3, 0xa9});
+  test::make_token_file(folder / "bytes.h5", {accents, accents, accents});
+  test::write_indexed<std::uint16_t>(folder / "megatron", {accents, accents, accents}, 8);
+  for (const char* name : {"bytes.h5", "megatron"}) {
+    FillInTheMiddle rule = kRule;
+    rule.prefix = 1;
+    rule.middle = 2;
+    rule.suffix = 3;
+    const Samples samples({.paths = {folder / name},
+                           .seq_length = 79,
+                           .given = {.vocab_size = 257, .end_of_document = 256},
+                           .fill_in_the_middle = rule});
+    const bool has_tokenizer = name[0] == 'b';
+    BOOST_TEST(samples.splits_characters() == has_tokenizer);
+    int changed = 0;
+    int within = 0;  // a mark stands before the second byte of a character
+    Tokens sample(80);
+    for (std::uint64_t k = 0; k < 60; ++k) {
+      samples.get(k, sample);
+      for (std::size_t i = 0; i + 1 < sample.size(); ++i) {
+        if (sample[i] != rule.middle) continue;
+        ++changed;
+        within += sample[i + 1] == 0xa9 ? 1 : 0;
+      }
+    }
+    BOOST_TEST(changed > 30);
+    BOOST_TEST((within > 0) == !has_tokenizer);
   }
 }

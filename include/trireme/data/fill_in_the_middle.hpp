@@ -13,8 +13,8 @@ namespace trireme {
 /// Cuts some documents of a sample into P M S, and writes <prefix> P <suffix> S <middle> M.
 /// Some of these become <prefix> <suffix> S <middle> P M instead. P, M and S are encoded each
 /// by itself. S loses as many tokens at its end as keep the document's length. A document whose
-/// S is shorter stays as it is. Without a tokenizer, documents are split between tokens. So is a
-/// document with a token that doesn't count or stands for no text, or whose text has fewer
+/// S is shorter stays as it is. Without a tokenizer, documents are split between tokens. So is
+/// a document with a token that doesn't count or stands for no text, or whose text has fewer
 /// tokens.
 struct FillInTheMiddle {
   double rate = 0;           ///< probability that a document changes

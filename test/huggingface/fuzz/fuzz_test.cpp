@@ -59,8 +59,7 @@ void read_all(WeightSource& source) {
   }
 }
 
-constexpr const char* kJsonBytes =
-    "0123456789[]{},:\"-e.\\u0000 F32 BF16 I64 18446744073709551615";
+const std::string kJson = "0123456789[]{},:\"-e.\\u0000 F32 BF16 I64 18446744073709551615";
 
 }  // namespace
 
@@ -72,7 +71,7 @@ BOOST_AUTO_TEST_CASE(a_changed_header) {
       read_file(test::published_folder("llama") + "/model.safetensors", kMostBytes));
   test::try_changed(5000, [&](Changer& changer) {
     const std::string header =
-        changer.changed(whole.header, changer.below(2) == 0 ? whole.header : kJsonBytes);
+        changer.changed(whole.header, changer.below(2) == 0 ? whole.header : kJson);
     std::string file = length_of(header.size()) + header + whole.tensors;
     if (changer.below(8) == 0) {
       file.replace(0, 8, changer.changed(file.substr(0, 8), file));
@@ -96,11 +95,13 @@ BOOST_AUTO_TEST_CASE(a_changed_folder) {
     const std::string& other = models[changer.below(models.size())];
     const std::string configs[] = {read_file(from + "/config.json", kMostBytes),
                                    read_file(other + "/config.json", kMostBytes)};
-    write(config, changer.changed(configs[0], changer.below(2) == 0 ? configs[1] : kJsonBytes));
+    const std::string& foreign = changer.below(2) == 0 ? configs[1] : kJson;
+    const bool keeps = changer.below(3) == 0;
+    write(config, keeps ? configs[0] : changer.changed(configs[0], foreign));
     std::string weights = read_file(from + "/model.safetensors", kMostBytes);
     if (changer.below(4) == 0) {
       const Halves halves(weights);
-      const std::string header = changer.changed(halves.header, kJsonBytes);
+      const std::string header = changer.changed(halves.header, kJson);
       weights = length_of(header.size()) + header + halves.tensors;
     }
     std::filesystem::remove(folder / "model.safetensors");
@@ -114,7 +115,7 @@ BOOST_AUTO_TEST_CASE(a_changed_folder) {
                halves.header, static_cast<std::int64_t>(weights.size()))) {
         map += (map.empty() ? "\"" : ", \"") + name + R"(": "a.safetensors")";
       }
-      write(index, changer.changed("{\"weight_map\": {" + map + "}}", kJsonBytes));
+      write(index, changer.changed("{\"weight_map\": {" + map + "}}", kJson));
     }
     huggingface::ModelFolder model(folder / "");
     read_all(model);
