@@ -37,6 +37,10 @@ void check_model_folder(const std::string& folder, const Deck& deck) {
               "load: {}: the deck's model is another one than config.json's. The deck's values "
               "and the folder's: {}. `trireme deck {}` prints a deck that fits",
               folder, fmt::join(names, ", "), folder);
+  TRM_REQUIRE(!deck.model.output_transform || source.has("model/output_transform.dense.weight"),
+              "load: {}: the folder holds an encoder without the head that predicts masked "
+              "tokens. It serves task: sequence_classification alone",
+              folder);
   if (source.deck().model.lora.enabled()) require_same_adapters(folder, source.deck(), deck);
 }
 

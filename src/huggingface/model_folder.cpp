@@ -31,16 +31,48 @@ std::string listed(std::vector<std::string> names) {
   return fmt::format("{} and {} more", fmt::join(names, ", "), all - kMostListed);
 }
 
-/// Files of the model without its head lack the names' first word.
-void drop_base(const Family& family, const WeightFiles& files, Maps& maps) {
+/// Files of the model without its head lack the names' first word. Returns whether these do.
+bool drop_base(const Family& family, const WeightFiles& files, Maps& maps) {
   const std::string& embedding = maps.at("model/embed_in.weight").runs.front().tensor;
   const std::string bare = embedding.substr(family.base.size());
-  if (files.has(embedding) || !files.has(bare)) return;
+  if (files.has(embedding) || !files.has(bare)) return false;
   for (auto& [name, map] : maps) {
     for (RowRun& run : map.runs) {
       if (run.tensor.starts_with(family.base)) run.tensor.erase(0, family.base.size());
     }
   }
+  return true;
+}
+
+/// An encoder without its head serves classifiers. A part of the head alone is a damage.
+void drop_head(const WeightFiles& files, Maps& maps) {
+  const auto of_head = [](const auto& entry) {
+    return entry.first.starts_with("model/output_transform.") ||
+           entry.first == "model/embed_out.bias";
+  };
+  const auto is_there = [&](const RowRun& run) { return files.has(run.tensor); };
+  const bool any = std::ranges::any_of(maps, [&](const auto& entry) {
+    return of_head(entry) && std::ranges::any_of(entry.second.runs, is_there);
+  });
+  if (!any) std::erase_if(maps, of_head);
+}
+
+/// The pooler's tensors, where the files hold them beside the model.
+Maps pooler_of(const Family& family, const ModelConfig& model, const WeightFiles& files) {
+  Maps maps;
+  if (family.pooler.empty()) return maps;
+  const std::int64_t h = model.hidden_size;
+  for (const auto& [end, shape] : {std::pair{".weight", Shape{h, h}}, {".bias", Shape{h}}}) {
+    std::string tensor = fmt::format("{}{}", family.pooler, end);
+    if (!files.has(tensor)) tensor.erase(0, family.base.size());
+    if (!files.has(tensor)) return {};
+    const Shape found = files.global_shape(tensor);
+    TRM_REQUIRE(found == shape, "{}: {} has {} instead of {}", files.folder(), tensor,
+                found.str(), shape.str());
+    maps[fmt::format("model/pooler.dense{}", end)] = {.shape = shape,
+                                                      .runs = {{.tensor = tensor, .count = h}}};
+  }
+  return maps;
 }
 
 /// Norms of BERT's first files have other words for weight and bias.
@@ -61,7 +93,10 @@ void take_older_names(const WeightFiles& files, Maps& maps) {
 
 /// Tensors that a file may hold beside the weights: buffers, and the output of a tied model.
 bool may_stay(const Family& family, const Deck& deck, const std::string& name) {
-  const auto ends = [&](std::string_view end) { return name.ends_with(end); };
+  const auto ends = [&](std::string_view end) {
+    const bool based = end.starts_with(family.base);
+    return name.ends_with(end) || (based && name == end.substr(family.base.size()));
+  };
   if (std::ranges::any_of(family.buffers, ends)) return true;
   if (deck.model.no_weight_tying) return false;
   const auto output = std::ranges::find(family.ends, "embed_out", &TensorRule::here);
@@ -135,10 +170,11 @@ struct ModelFolder::Impl {
       : base(base_of(folder)), facts(read_config(base)), deck(deck_of(facts)), files(base) {
     require_sizes(deck.model, files);
     Maps maps = parameters_from(*facts.family, deck.model);
-    drop_base(*facts.family, files, maps);
+    if (drop_base(*facts.family, files, maps)) drop_head(files, maps);
     take_older_names(files, maps);
     require_tensors(*facts.family, deck, files, maps);
     weights = std::make_unique<MappedSource>(files, std::move(maps));
+    pooler = std::make_unique<MappedSource>(files, pooler_of(*facts.family, deck.model, files));
     if (base != folder) {
       adapters = std::make_unique<AdapterWeights>(read_adapter_config(folder), *facts.family,
                                                   deck.model);
@@ -147,9 +183,10 @@ struct ModelFolder::Impl {
     resolve(deck, 1);
   }
 
-  /// Where a tensor is read: the model's weights, or the adapters.
+  /// Where a tensor is read: the model's weights, its pooler, or the adapters.
   [[nodiscard]] WeightSource& source(const std::string& name) const {
     if (adapters != nullptr && adapters->has(name)) return *adapters;
+    if (pooler->has(name)) return *pooler;
     return *weights;
   }
 
@@ -158,6 +195,7 @@ struct ModelFolder::Impl {
   Deck deck;
   WeightFiles files;
   std::unique_ptr<MappedSource> weights;
+  std::unique_ptr<MappedSource> pooler;  ///< may hold no tensor; names() has no part of it
   std::unique_ptr<AdapterWeights> adapters;
 };
 

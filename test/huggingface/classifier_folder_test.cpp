@@ -8,6 +8,7 @@
 #include "trireme/huggingface/export.hpp"
 #include "trireme/huggingface/model_folder.hpp"
 
+#include "../../src/huggingface/safetensors_writer.hpp"
 #include "../support/golden/golden.hpp"
 #include "../support/temporary_folder.hpp"
 #include "encoders.hpp"
@@ -27,7 +28,83 @@ Tensor uploaded(const Exec& ex, const std::vector<std::int32_t>& values) {
   return t;
 }
 
+/// The tensors of BERT as its bare encoder's folder has them, with a pooler.
+class Bare : public WeightSource {
+ public:
+  explicit Bare(huggingface::WeightFiles& from, std::string head = "") : from_(from) {
+    for (const std::string& name : from.names()) {
+      if (name.starts_with(kBase)) there_[name.substr(std::size(kBase) - 1)] = name;
+    }
+    const std::string matrix = "bert.encoder.layer.0.attention.output.dense";
+    there_["pooler.dense.weight"] = matrix + ".weight";
+    there_["pooler.dense.bias"] = matrix + ".bias";
+    if (!head.empty()) there_[head] = head;
+  }
+  [[nodiscard]] bool has(const std::string& name) const override {
+    return there_.contains(name);
+  }
+  [[nodiscard]] Shape global_shape(const std::string& name) const override {
+    return from_.global_shape(there_.at(name));
+  }
+  [[nodiscard]] DType dtype(const std::string& name) const override {
+    return from_.dtype(there_.at(name));
+  }
+  [[nodiscard]] std::vector<std::string> names() const override {
+    std::vector<std::string> all;
+    for (const auto& [here, there] : there_) all.push_back(here);
+    return all;
+  }
+  using trireme::WeightSource::read;
+  void read(const std::string& name, const Shape& global, const Box& box,
+            const View& to) override {
+    from_.read(there_.at(name), global, box, to);
+  }
+
+ private:
+  static constexpr char kBase[] = "bert.";
+  huggingface::WeightFiles& from_;
+  std::map<std::string, std::string> there_;
+};
+
+void write_bare(const std::string& folder, const std::string& head = "") {
+  huggingface::WeightFiles from(published_folder("bert"));
+  std::filesystem::create_directory(folder);
+  std::filesystem::copy_file(published_folder("bert") + "/config.json",
+                             folder + "/config.json");
+  Bare bare(from, head);
+  huggingface::write_files(folder, {.source = bare});
+}
+
+std::vector<float> all_of(ModelFolder& folder, const std::string& name) {
+  const Shape shape = folder.global_shape(name);
+  std::vector<float> values(static_cast<std::size_t>(shape.count()));
+  folder.read(name, shape, Box::whole(shape), View(values.data(), DType::f32, shape));
+  return values;
+}
+
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(an_encoder_without_its_head_gives_its_pooler) {
+  const TemporaryFolder place(memory_folder());
+  write_bare(place / "bare");
+  ModelFolder bare(place / "bare");
+  ModelFolder whole(published_folder("bert"));
+  BOOST_TEST(!bare.has("model/output_transform.dense.weight"));
+  BOOST_TEST(!bare.has("model/embed_out.bias"));
+  for (const std::string& name : bare.names()) {
+    BOOST_TEST(all_of(bare, name) == all_of(whole, name), name);
+  }
+  BOOST_TEST(bare.names().size() == whole.names().size() - 5);
+  for (const char* end : {".weight", ".bias"}) {
+    const std::string here = std::string("model/pooler.dense") + end;
+    BOOST_TEST(!whole.has(here));
+    BOOST_TEST(all_of(bare, here) ==
+               all_of(whole, std::string("model/layers.0.attention.dense") + end));
+  }
+  // A part of the head alone is no such folder.
+  write_bare(place / "partly", "cls.predictions.transform.dense.bias");
+  BOOST_CHECK_THROW(ModelFolder(place / "partly"), Error);
+}
 
 BOOST_AUTO_TEST_CASE(a_classifiers_folder_says_its_task) {
   const Deck deck = ModelFolder(published_folder(kName)).deck();

@@ -146,6 +146,7 @@ Family bert() {
                     {"embed_out.bias", "cls.predictions.bias"},
                     {"embed_out", "cls.predictions.decoder"}},
            .layer = bert_layer(),
+           .pooler = "bert.pooler.dense",
            .buffers = {".embeddings.position_ids", "cls.predictions.decoder.bias",
                        "bert.pooler.dense.weight", "bert.pooler.dense.bias",
                        "cls.seq_relationship.weight", "cls.seq_relationship.bias"},

@@ -50,6 +50,8 @@ struct Family {
   std::string_view layers;       ///< after base: "layers."
   std::vector<TensorRule> ends;  ///< names there with base
   std::vector<TensorRule> layer;
+  /// A classifier's pooler, which files may hold beside the model; empty: none.
+  std::string_view pooler{};
   std::vector<std::string_view> buffers;  ///< ends of names of tensors that are no weights
   std::vector<Rule> rules;
   std::vector<std::string_view> without_effect;  ///< fields, beside those of every family
