@@ -207,8 +207,9 @@ std::string check_training_data(Deck& deck, DocumentCheck check) {
   }
   const std::int64_t vocabulary = samples->vocab_size();
   TRM_REQUIRE(deck.model.vocab_size == 0 || deck.model.vocab_size >= vocabulary,
-              "vocab_size is {} in the deck and {} in the data; leave it out of the deck",
-              deck.model.vocab_size, vocabulary);
+              "{} is {} in the deck and {} in the data; leave it out of the deck",
+              deck.model.is_vision() ? "num_labels" : "vocab_size", deck.model.vocab_size,
+              vocabulary);
   deck.model.vocab_size = std::max(deck.model.vocab_size, vocabulary);
   fill_end_of_document(deck, *samples);
   fill_classes(deck, *samples);

@@ -27,7 +27,7 @@ std::string_view type_name(UnitKind kind, bool perceptron) {
 }
 
 /// Operations of a unit's GEMMs and attention in forward and backward, as flops_per_token()
-/// counts them, for all rows of a sample.
+/// counts them, for a row of a sample.
 std::int64_t operations_of(const ModelConfig& m, const UnitInfo& unit, std::int64_t layer) {
   const auto rows = static_cast<double>(m.is_perceptron() ? 1 : m.seq_length);
   double matrices = 0;
@@ -48,8 +48,8 @@ std::int64_t operations_of(const ModelConfig& m, const UnitInfo& unit, std::int6
     const double keys = window > 0 ? std::min(static_cast<double>(window), rows) : rows;
     operations += 12 * rows * keys * static_cast<double>(m.attention_width());
   }
-  constexpr double kMost = 1e17;  // a model's units together can be counted
-  return static_cast<std::int64_t>(std::min(operations, kMost));
+  constexpr double kMost = 1e13;  // a model's units together can be counted
+  return static_cast<std::int64_t>(std::min(operations / rows, kMost));
 }
 
 std::vector<PipelineUnit> units_of(const DeckSettings& deck, bool with_operations) {

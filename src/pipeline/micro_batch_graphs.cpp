@@ -8,6 +8,16 @@
 
 namespace trireme {
 
+namespace {
+
+/// What a micro-batch brings, which a graph reads at fixed addresses.
+constexpr Tensor MicroBatch::*kInputs[] = {
+    &MicroBatch::tokens,          &MicroBatch::targets,         &MicroBatch::positions,
+    &MicroBatch::first_keys,      &MicroBatch::end_keys,        &MicroBatch::token_types,
+    &MicroBatch::classifier_rows, &MicroBatch::samples_of_rows, &MicroBatch::mean_factors};
+
+}  // namespace
+
 void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
   step_ = step;
   const MicroBatch& first = step_.front();
@@ -17,11 +27,9 @@ void MicroBatchGraphs::begin(const std::vector<MicroBatch>& step) {
     ex_.device.trim();
     ex_.device.reset_peak();
     fixed_ = first;
-    fixed_.tokens = ex_.make(first.tokens.dtype(), first.tokens.shape());
-    fixed_.targets = ex_.make(first.targets.dtype(), first.targets.shape());
-    for (Tensor* t : {&fixed_.positions, &fixed_.first_keys, &fixed_.end_keys,
-                      &fixed_.token_types, &fixed_.classifier_rows}) {
-      if (t->defined()) *t = ex_.make(t->dtype(), t->shape());
+    for (const auto input : kInputs) {
+      Tensor& t = fixed_.*input;
+      if (t.defined()) t = ex_.make(t.dtype(), t.shape());
     }
     fixed_.loss_sum = ex_.make(first.loss_sum.dtype(), first.loss_sum.shape());
   }
@@ -48,16 +56,13 @@ const MicroBatch& MicroBatchGraphs::take(std::size_t index) {
       "micro-batch {} differs from the captured one", index);
   TRM_CHECK(arena_.in_use() == 0, "{} bytes of the arena are in use between micro-batches",
             arena_.in_use());
-  const auto copy = [&](const Tensor& from, const Tensor& to) {
-    ex_.device.copy(to.view().raw(), from.view().raw(), to.view().bytes(), ex_.stream);
-  };
-  copy(mb.tokens, fixed_.tokens);
-  copy(mb.targets, fixed_.targets);
-  if (mb.positions.defined()) copy(mb.positions, fixed_.positions);
-  if (mb.first_keys.defined()) copy(mb.first_keys, fixed_.first_keys);
-  if (mb.end_keys.defined()) copy(mb.end_keys, fixed_.end_keys);
-  if (mb.token_types.defined()) copy(mb.token_types, fixed_.token_types);
-  if (mb.classifier_rows.defined()) copy(mb.classifier_rows, fixed_.classifier_rows);
+  for (const auto input : kInputs) {
+    const Tensor& from = mb.*input;
+    const Tensor& to = fixed_.*input;
+    if (from.defined()) {
+      ex_.device.copy(to.view().raw(), from.view().raw(), to.view().bytes(), ex_.stream);
+    }
+  }
   fixed_.first_sample = mb.first_sample;
   mode_ = mode_of(index);
   reserved_ = arena_.reserved();

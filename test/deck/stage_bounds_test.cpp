@@ -36,5 +36,16 @@ BOOST_AUTO_TEST_CASE(flops_weigh_attention_and_head_but_no_embedding) {
   BOOST_TEST(std::abs(stage_imbalance(deck, "parameters") - 1.0 / 3) < 1e-12);
 }
 
+BOOST_AUTO_TEST_CASE(long_sequences_of_wide_models_are_counted) {
+  Deck deck = parse_deck(
+      "num_layers: 126\nhidden_size: 16384\nnum_attention_heads: 128\n"
+      "seq_length: 1048576\nvocab_size: 16384\nno_weight_tying: true\ntrain_iters: 1\n"
+      "lr: 1e-3\ntrain_micro_batch_size_per_gpu: 1\ndata_path: data/x.h5\n"
+      "pos_emb: rotary\npipe_parallel_size: 2\npipe_partition_method: flops\n",
+      "x.yml");
+  resolve(deck, 2);
+  BOOST_TEST((stage_bounds(deck) == std::vector<int>{0, 64, 129}));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 }  // namespace trireme::test

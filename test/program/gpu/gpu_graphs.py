@@ -11,6 +11,8 @@ import sys
 import unittest
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
@@ -18,6 +20,7 @@ import errors  # noqa: E402
 import gpu  # noqa: E402
 import parity  # noqa: E402
 import restart  # noqa: E402
+import text_tasks  # noqa: E402
 import zero  # noqa: E402
 
 
@@ -93,6 +96,21 @@ class GraphsRestart(restart.Runs):
         graphs = self.check("graphs", 1, self.SMALL, EVERY)
         eager, _ = self.train("eager", 1, self.SMALL, {"cuda_graphs": False})
         self.assert_same_run(graphs, eager)
+
+
+class GraphsTexts(text_tasks.TextTask):
+    """Texts of unequal length: each micro-batch averages other rows."""
+
+    KEYS = {**ON, "task": "sequence_classification", "classifier_pooling": "mean",
+            "gradient_accumulation_steps": 4, "train_iters": 4, "eval_interval": 2,
+            "seq_length": 16, "num_attention_heads": 2}
+
+    def test_means(self):
+        graphs, told = self.train("graphs")
+        self.assertIn("micro-batches are CUDA graphs from here on", told)
+        eager, _ = self.train("eager", cuda_graphs=False)
+        for column in ("train/loss", "train/grad_norm", "valid/loss"):
+            np.testing.assert_array_equal(graphs[column], eager[column], column)
 
 
 class GraphsNotFinite(gpu.Runs):

@@ -148,7 +148,7 @@ class Refused(Vision):
                 ("classifier_pooling: last is for texts", {"classifier_pooling": "last"}),
                 ("an image has the shape [6, 9, 3], but image_size and num_channels make "
                  "[9, 6, 3]", {"image_size": [9, 6]}),
-                ("vocab_size is 2 in the deck and 3 in the data", {"num_labels": 2}),
+                ("num_labels is 2 in the deck and 3 in the data", {"num_labels": 2}),
                 ("use_mup: true has no rule for classifiers",
                  {"use_mup": True, "mup_base": {"hidden_size": 8}})):
             with self.subTest(words):
