@@ -81,7 +81,9 @@ CommandLine::CommandLine() {
       ->type_name(kFileValue)
       ->excludes(against)
       ->excludes(update)
-      ->excludes("--kernels");
+      ->excludes("--kernels")
+      ->excludes("--steps")
+      ->excludes("--json");
   add_prepare();
   add_tokenize();
   add_convert();

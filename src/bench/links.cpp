@@ -116,7 +116,10 @@ double disk_rate(const std::string& folder, Communicator& world) {
   collectively(world, [&] {
     const double begin = now();
     const Replacement file(path);
-    std::ofstream(file.temporary(), std::ios::binary) << text;
+    std::ofstream out(file.temporary(), std::ios::binary);
+    out << text;
+    out.close();
+    TRM_REQUIRE(out.good(), "{}: cannot write {} MiB", path, kFileBytes >> 20U);
     sync_to_disk(file.temporary());  // without commit(), nothing is left
     seconds = now() - begin;
   });

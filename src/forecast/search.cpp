@@ -61,12 +61,17 @@ std::vector<bool> reductions(const Layout& l) {
 
 /// Adds the layout with each choice of recompute, ZeRO stage and reduction.
 void add_levers(const Deck& deck, Layout layout, std::vector<Layout>& to) {
-  // Offload requires a ZeRO stage, which one rank along dp may have too.
-  const int first = deck.zero.offload.home == OffloadConfig::Home::device ? 0 : 1;
+  // Offload requires a ZeRO stage, which one rank along dp may have too. Features of stage 3
+  // keep that stage.
+  const std::int64_t copies = deck.zero.hpz_partition_size;
+  const bool whole_stage = deck.zero.quantized_weights || copies > 1;
+  if (copies > 1 && layout.dp % copies != 0) return;
+  const int least = deck.zero.offload.home == OffloadConfig::Home::device ? 0 : 1;
+  const int first = whole_stage ? 3 : least;
   for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
     layout.recompute = kind;
     const bool shards = layout.dp > 1 && !optimizer_row(deck.optimizer.kind).compresses;
-    for (int stage = first; stage <= (shards ? 3 : first); ++stage) {
+    for (int stage = first; stage <= (shards || whole_stage ? 3 : first); ++stage) {
       layout.zero_stage = stage;
       for (const bool once : reductions(layout)) {
         layout.reduce_once = once;

@@ -260,6 +260,20 @@ BOOST_AUTO_TEST_CASE(layouts_that_need_too_much_memory_are_left_out) {
   BOOST_TEST(search_layouts(deck, 4, gemms_only(), 1000, 5, quiet).best.empty());
 }
 
+BOOST_AUTO_TEST_CASE(features_of_stage_3_keep_the_stage) {
+  for (const char* key : {"zero_hpz_partition_size: 2", "zero_quantized_weights: true"}) {
+    const Deck deck =
+        deck_of(fmt::format("device: cpu\nzero_optimization: {{stage: 3, {}}}\n", key), 4);
+    const SearchResult found = search_layouts(deck, 4, gemms_only(), std::int64_t{1} << 40U,
+                                              100'000, [](const std::string& /*text*/) {});
+    BOOST_REQUIRE(!found.best.empty());
+    for (const FoundLayout& f : found.best) {
+      Deck d = with_layout(deck, f.layout);
+      BOOST_CHECK_NO_THROW(resolve(d, 4));
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_written_layout_is_the_layout) {
   const Layout pipeline{.dp = 1,
                         .tp = 2,

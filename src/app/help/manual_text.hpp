@@ -65,6 +65,12 @@ from the start.
 .B CUDA_VISIBLE_DEVICES
 The GPUs that a rank may use.
 A rank's number on its node selects the rank's GPU.
+.TP
+.B TRIREME_CUDA_TUNING
+Constants of the GPU backend, such as
+.IR gemm_candidates=32 ,
+with commas between them.
+All ranks need equal values; the start screen shows those that differ from the usual ones.
 .SH FILES
 .TP
 .I RUN/metrics.h5

@@ -108,7 +108,7 @@ class Signals(Runs):
     @unittest.skipUnless(program.PROGRAM.name == "trireme_emulated", "needs the emulated GPU")
     def test_step_on_a_gpu_is_given_up(self):
         """A GPU's host queues passes ahead, but at most two of a step so long."""
-        keys = {**self.LONG, "train_batch_size": 384, "gradient_accumulation_steps": 384,
+        keys = {**self.LONG, "train_batch_size": 160, "gradient_accumulation_steps": 160,
                 "seq_length": 16, "hidden_size": 32, "device": "cuda", "stop_grace": 0.01}
         process, out = self.start("gpu", train_iters=3, **keys)
         self.wait_for(process, out, "iteration 1/3")

@@ -66,6 +66,7 @@ class MachineFile(unittest.TestCase):
         for ranks, words, expected in (
             (1, ["--machine", self.file], "needs two or more"),
             (2, ["--machine", self.folder / "no" / "m.yml"], "no/trireme-bench-0"),
+            (1, ["--machine", self.file, "--json", "f.json"], "--json excludes --machine"),
             (2, ["--machine", self.file, "--kernels"], "--kernels excludes --machine"),
         ):
             with self.subTest(expected):

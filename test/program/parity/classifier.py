@@ -165,7 +165,7 @@ class Refused(Classifier):
 
     def test_data(self):
         tokens = program.make_tokens(self.folder)
-        self.assert_refused("but mlp_sizes makes a model for images",
+        self.assert_refused("but mlp_sizes or patch_size makes a model for images",
                             "train", self.deck("tokens", data_path=str(tokens)))
         text = program.write_deck(self.folder / "text.yml", {
             "num_layers": 1, "hidden_size": 8, "num_attention_heads": 1, "seq_length": 8,

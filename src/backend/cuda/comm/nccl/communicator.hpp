@@ -15,9 +15,12 @@ namespace trireme::cuda {
 /// all-reduce.
 class NcclCommunicator final : public Communicator {
  public:
-  /// `lane` is empty for a single rank, whose arrays stay on the compute stream.
+  enum class Warm : std::uint8_t { gathers, messages_too };
+
+  /// `lane` is empty for a single rank, whose arrays stay on the compute stream. `warm` says
+  /// which connections are made now. Those for messages are one for each pair of ranks.
   NcclCommunicator(std::unique_ptr<Communicator> host, Device& device, Stream& compute,
-                   std::shared_ptr<Lane> lane, const Tuning& tuning)
+                   std::shared_ptr<Lane> lane, const Tuning& tuning, Warm warm)
       : host_(std::move(host)),
         device_(device),
         compute_(compute),
@@ -25,7 +28,7 @@ class NcclCommunicator final : public Communicator {
         tuning_(tuning),
         rank_(host_->rank()),
         size_(host_->size()) {
-    if (lane_ != nullptr) warm();
+    if (lane_ != nullptr) make_connections(warm);
   }
   ~NcclCommunicator() override;
   NcclCommunicator(const NcclCommunicator&) = delete;
@@ -68,8 +71,8 @@ class NcclCommunicator final : public Communicator {
                                    std::unique_ptr<Buffer> scratch = nullptr) const {
     return make_request(lane, compute_, std::move(scratch));
   }
-  void warm();
-  void move_bucket();
+  void make_connections(Warm warm);
+  void move_bucket(Warm warm);
   [[nodiscard]] std::shared_ptr<Lane> connect(int other, bool sends);
   /// Calls to(tag) and from(tag) for each direction, when both ends of a lane must meet. Even
   /// and odd ranks begin at different ends: otherwise each would wait for the next.

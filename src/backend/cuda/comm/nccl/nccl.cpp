@@ -82,11 +82,11 @@ std::unique_ptr<Communicator> NcclCommunicator::split(int color, int key) {
     }
   }
   return std::make_unique<NcclCommunicator>(std::move(part), device_, compute_, std::move(lane),
-                                            tuning_);
+                                            tuning_, Warm::messages_too);
 }
 
 /// Makes connections with a first all-reduce. Later all-reduces are timed and show the latency.
-void NcclCommunicator::warm() {
+void NcclCommunicator::make_connections(Warm warm) {
   constexpr int kRuns = 20;
   const Buffer memory(device_, sizeof(float));
   device_.zero(memory.data(), memory.bytes(), compute_);
@@ -98,7 +98,7 @@ void NcclCommunicator::warm() {
     });
   };
   sum();
-  move_bucket();
+  move_bucket(warm);
   lane_->synchronize();
   const double begin = now();
   for (int i = 0; i < kRuns; ++i) sum();
@@ -108,16 +108,18 @@ void NcclCommunicator::warm() {
             (now() - begin) / kRuns * 1e6);
 }
 
-/// Gathers a bucket, and exchanges its blocks with all ranks. Long arrays may go by other
+/// Gathers a bucket, and may exchange its blocks with all ranks. Long arrays may go by other
 /// connections than short ones, and messages need a connection for each pair of ranks.
-void NcclCommunicator::move_bucket() {
+void NcclCommunicator::move_bucket(Warm warm) {
   const std::int64_t block = (std::int64_t{tuning_.nccl_first_mib} << 20U) / size_;
   const Tensor all(device_, DType::u8, Shape{block * size_});
   const Buffer others(device_, static_cast<std::size_t>(block * (size_ - 1)));
   device_.zero(all.view().raw(), all.view().bytes(), compute_);
   const View mine = all.view().slice_cols(block * rank_, block);
   start_all_gather(mine, all.view())->wait();
-  exchange_blocks(all.view(), static_cast<std::byte*>(others.data()));
+  if (warm == Warm::messages_too) {
+    exchange_blocks(all.view(), static_cast<std::byte*>(others.data()));
+  }
   lane_->synchronize();
 }
 
@@ -178,8 +180,11 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicato
   auto lane =
       std::make_shared<cuda::Lane>(cuda::join(id, size, rank, tuning.nccl_collective_blocks),
                                    fmt::format("rank {} of all {}", rank, size));
+  // All ranks together only gather short arrays, and might be too many for a connection of each
+  // pair.
   return std::make_unique<cuda::NcclCommunicator>(std::move(host), device, compute,
-                                                  std::move(lane), tuning);
+                                                  std::move(lane), tuning,
+                                                  cuda::NcclCommunicator::Warm::gathers);
 }
 
 }  // namespace trireme
