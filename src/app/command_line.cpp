@@ -53,6 +53,19 @@ CommandLine::CommandLine() {
   add_train();
   add_generate();
   add_eval();
+  add_bench();
+  add_prepare();
+  add_tokenize();
+  add_convert();
+  add_inspect();
+  add_plan();
+  add_deck_commands();
+  add_verify();
+  help = app.add_subcommand("help", "Explains a topic, a command or a deck key");
+  help->add_option("TOPIC", topic, "A topic, a command, or a word such as lr; none lists them");
+}
+
+void CommandLine::add_bench() {
   bench =
       app.add_subcommand("bench", "Measures speed and memory of a deck on synthetic tokens");
   add_deck(*bench);
@@ -84,15 +97,6 @@ CommandLine::CommandLine() {
       ->excludes("--kernels")
       ->excludes("--steps")
       ->excludes("--json");
-  add_prepare();
-  add_tokenize();
-  add_convert();
-  add_inspect();
-  add_plan();
-  add_deck_commands();
-  add_verify();
-  help = app.add_subcommand("help", "Explains a topic, a command or a deck key");
-  help->add_option("TOPIC", topic, "A topic, a command, or a word such as lr; none lists them");
 }
 
 void CommandLine::add_train() {

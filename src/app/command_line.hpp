@@ -92,6 +92,7 @@ struct CommandLine {
   void add_prepare_input(CLI::App& command);
   void add_prepare_documents(CLI::App& command);
   void add_tokenizer(CLI::App& command, TokenizerSource& source);
+  void add_bench();
   void add_tokenize();
   void add_convert();
   void add_convert_data(CLI::App& command);
