@@ -81,6 +81,16 @@ std::vector<TensorRule> bert_layer() {
           {"post_mlp_output_norm", "output.LayerNorm"}};
 }
 
+/// BERT's embeddings, and the names of its head.
+std::vector<TensorRule> bert_ends(const std::vector<TensorRule>& head) {
+  std::vector<TensorRule> rules{{"embed_in", "bert.embeddings.word_embeddings"},
+                                {"embed_positions", "bert.embeddings.position_embeddings"},
+                                {"embed_types", "bert.embeddings.token_type_embeddings"},
+                                {"embed_norm", "bert.embeddings.LayerNorm"}};
+  rules.insert(rules.end(), head.begin(), head.end());
+  return rules;
+}
+
 /// The first position's row follows that of padding.
 Rule offset_after_padding() {
   return {[](Fields& config, Keys& keys) {
@@ -137,14 +147,10 @@ Family bert() {
            .architecture = "BertForMaskedLM",
            .base = "bert.",
            .layers = "encoder.layer.",
-           .ends = {{"embed_in", "bert.embeddings.word_embeddings"},
-                    {"embed_positions", "bert.embeddings.position_embeddings"},
-                    {"embed_types", "bert.embeddings.token_type_embeddings"},
-                    {"embed_norm", "bert.embeddings.LayerNorm"},
-                    {"output_transform.dense", "cls.predictions.transform.dense"},
-                    {"output_transform.norm", "cls.predictions.transform.LayerNorm"},
-                    {"embed_out.bias", "cls.predictions.bias"},
-                    {"embed_out", "cls.predictions.decoder"}},
+           .ends = bert_ends({{"output_transform.dense", "cls.predictions.transform.dense"},
+                              {"output_transform.norm", "cls.predictions.transform.LayerNorm"},
+                              {"embed_out.bias", "cls.predictions.bias"},
+                              {"embed_out", "cls.predictions.decoder"}}),
            .layer = bert_layer(),
            .pooler = "bert.pooler.dense",
            .buffers = {".embeddings.position_ids", "cls.predictions.decoder.bias",
@@ -163,12 +169,7 @@ Family bert_classifier() {
            .architecture = "BertForSequenceClassification",
            .base = "bert.",
            .layers = "encoder.layer.",
-           .ends = {{"embed_in", "bert.embeddings.word_embeddings"},
-                    {"embed_positions", "bert.embeddings.position_embeddings"},
-                    {"embed_types", "bert.embeddings.token_type_embeddings"},
-                    {"embed_norm", "bert.embeddings.LayerNorm"},
-                    {"pooler.dense", "bert.pooler.dense"},
-                    {"score", "classifier"}},
+           .ends = bert_ends({{"pooler.dense", "bert.pooler.dense"}, {"score", "classifier"}}),
            .layer = bert_layer(),
            .buffers = {".embeddings.position_ids"},
            .rules = bert_sizes(),

@@ -18,6 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
+from task_runs import TaskRuns  # noqa: E402
 
 GOLDEN = json.loads((program.SOURCE / "test/support/golden/perceptron.json").read_text())
 DECK = {"mlp_sizes": [16, 8, 5, 3], "activation": "relu", "train_batch_size": 8,
@@ -49,7 +50,7 @@ def make_images(path, count=80, classes=3, side=4, labels=None):
     return path
 
 
-class Classifier(unittest.TestCase):
+class Classifier(TaskRuns):
     @classmethod
     def setUpClass(cls):
         cls.folder = program.work_folder(f"classifier_{cls.__name__}")
@@ -58,16 +59,6 @@ class Classifier(unittest.TestCase):
     def deck(self, name, **keys):
         deck = {**DECK, "data_path": str(self.images), **keys}
         return program.write_deck(self.folder / f"{name}.yml", deck)
-
-    def train(self, name, ranks=1, **keys):
-        run = self.folder / name
-        said = program.run_well(ranks, "train", self.deck(name, save=str(run), **keys))
-        return program.read_metrics(run), said
-
-    def assert_refused(self, words, *arguments):
-        done = program.run(1, *arguments)
-        self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn(words, " ".join(done.stderr.split()))
 
 
 class Golden(Classifier):

@@ -17,6 +17,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
+from task_runs import TaskRuns  # noqa: E402
 
 MODEL = {"num_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "seq_length": 24,
          "pos_emb": "rotary", "no_weight_tying": True, "train_batch_size": 8, "train_iters": 6,
@@ -63,7 +64,7 @@ def make_tokenizer(path, letters="abcdefghijklmnopqrstuvwxyz"):
     return path
 
 
-class TextTask(unittest.TestCase):
+class TextTask(TaskRuns):
     KEYS = {}
     LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -79,16 +80,6 @@ class TextTask(unittest.TestCase):
     def deck(self, name, **keys):
         deck = {**MODEL, **self.KEYS, "data_path": str(self.data), **keys}
         return program.write_deck(self.folder / f"{name}.yml", deck)
-
-    def train(self, name, ranks=1, **keys):
-        run = self.folder / name
-        said = program.run_well(ranks, "train", self.deck(name, save=str(run), **keys))
-        return program.read_metrics(run), said
-
-    def assert_refused(self, words, *arguments):
-        done = program.run(1, *arguments)
-        self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn(words, " ".join(done.stderr.split()))
 
     def check_meshes(self, *columns):
         one, _ = self.train("one")

@@ -16,6 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import program  # noqa: E402
+from task_runs import TaskRuns  # noqa: E402
 
 DECK = {"image_size": [6, 9], "num_channels": 3, "patch_size": 3, "num_layers": 2,
         "hidden_size": 16, "num_attention_heads": 4, "hidden_dropout": 0.1,
@@ -49,7 +50,7 @@ def make_images(path, count=160, classes=3):
     return path
 
 
-class Vision(unittest.TestCase):
+class Vision(TaskRuns):
     @classmethod
     def setUpClass(cls):
         cls.folder = program.work_folder(f"vision_{cls.__name__}")
@@ -59,16 +60,6 @@ class Vision(unittest.TestCase):
         deck = {**DECK, "data_path": str(self.images), **keys}
         deck = {key: value for key, value in deck.items() if value != "left out"}
         return program.write_deck(self.folder / f"{name}.yml", deck)
-
-    def train(self, name, ranks=1, **keys):
-        run = self.folder / name
-        said = program.run_well(ranks, "train", self.deck(name, save=str(run), **keys))
-        return program.read_metrics(run), said
-
-    def assert_refused(self, words, *arguments):
-        done = program.run(1, *arguments)
-        self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn(words, " ".join(done.stderr.split()))
 
 
 class Runs(Vision):
