@@ -49,7 +49,7 @@ Tensor HostInputs::take(const Exec& ex, Tape& tape) {
     finish(ex, coming_);
     coming_ = bring(ex, copy);
   }
-  const Tensor x = coming_.x;
+  Tensor x = coming_.x;
   finish(ex, coming_);
   if (const HostCopy* const next = tape.next_host()) coming_ = bring(ex, *next);
   return x;

@@ -72,7 +72,7 @@ Tensor PooledClassifier::means(const Exec& ex, const Tensor& x, const MicroBatch
                           {.ids = own_samples(mb), .dy = x, .first_row = 0, .dtable = sums});
   Tensor factors = ex.make(type, mb.mean_factors.shape());
   ops::cast(ex, mb.mean_factors, factors);
-  const Tensor wide = ops::gemm(ex, {.a = factors, .b = sums});
+  Tensor wide = ops::gemm(ex, {.a = factors, .b = sums});
   if (type == x.dtype()) return wide;
   Tensor rows = ex.make(x.dtype(), wide.shape());
   ops::cast(ex, wide, rows);
