@@ -50,9 +50,10 @@ class Run:
     """What the model knows of a folder's run."""
 
     seed: int
-    data: str  # content: a or b
+    data: str  # content: a or b; that of the newest checkpoint, if there is one
     began: str = ""  # the folder of `load`, if that is another
     last: int = 0  # iteration of the newest checkpoint
+    loaded: str = ""  # `load` of the last start
 
 
 def saved(folder):
@@ -115,6 +116,10 @@ class Pairs:
         if load and held.began == load and held.last:
             self.start_at = held.last
             return "made with seed" if held.seed != run.seed else None
+        if load and not held.last and held.loaded == load:  # it died before it saved
+            if not self.start_at:
+                return "no checkpoint in"
+            return "made with seed" if self.runs[load].seed != run.seed else None
         if load and not self.start_at:
             return "no checkpoint in" if overwrite or not held.last else "Name another save"
         if not overwrite:
@@ -216,15 +221,16 @@ class Pairs:
             found_now = saved(folder)
             lost = {k for k, v in self.kept.items() if found_now.get(k) != v}
             self.check(not lost, f"{name}: lost or changed: {lost}")
-        source = held if held and not self.moves and (load == name or held.began) else (
+        source = held if held and not self.moves and (
+            load == name or (held.began and held.last)) else (
             self.runs[load] if load else None)
         if at and source:
             other = source.data != run.data
             self.check(("the data was" in text) == other,
                        f"{name}: data {source.data} → {run.data}: {text[:900]}")
-        self.learn(name, run, load, at, how)
+        self.learn(name, run, load, how)
 
-    def learn(self, name, run, load, at, how):
+    def learn(self, name, run, load, how):
         """The model's new state, from what the folder holds."""
         folder, held = self.folder / name, self.runs[name]
         last = 0
@@ -236,16 +242,18 @@ class Pairs:
                    f"{name}: rows {rows}")
         self.check(len(rows) == 0 or rows[-1] >= last,
                    f"{name}: rows end before {last}: {rows}")
-        self.check(last >= at, f"{name}: `latest` fell from {at} to {last}")
+        goes_on = held is not None and not self.moves
+        before = held.last if goes_on else 0
+        self.check(last >= before, f"{name}: `latest` fell from {before} to {last}")
         if how != "kill":
             left = [p.name for p in folder.iterdir() if ".tmp" in p.name or ".lock" in p.name]
             self.check(not left, f"{name}: it left {left}")
         if not last and not len(rows):
             self.runs[name] = None
             return
-        goes_on = held is not None and not self.moves
-        began = held.began if goes_on else load if load and load != name else ""
-        self.runs[name] = Run(run.seed, run.data, began, last)
+        began = held.began if before else load if load and load != name else ""
+        data = run.data if last > before else held.data if before else run.data
+        self.runs[name] = Run(run.seed, data, began, last, load)
 
 
 def main():
