@@ -38,6 +38,14 @@ std::optional<std::int64_t> first_compressed(const Deck& deck, const MeshShape& 
   return exact + 1;
 }
 
+/// The first iteration in which each rank takes a step of its own, if the run has one.
+std::optional<std::int64_t> first_local(const Deck& deck, const MeshShape& mesh) {
+  const OptimizerConfig& o = deck.optimizer;
+  const bool has = mesh.dp > 1 && !optimizer_row(o.kind).averages_each_step;
+  if (!has || o.var_freeze_step >= deck.train_iters) return std::nullopt;
+  return o.var_freeze_step + 1;
+}
+
 /// The deck of a run's largest step.
 Deck largest_step(Deck deck) {
   const bool drops = deck.layer_drop.enabled;
@@ -83,6 +91,10 @@ class DryRank {
     run_steps(compressed ? std::min(kIteration, *compressed - 1) : kIteration);
     const Traffic data = data_;
     if (compressed) run_steps(*compressed);
+    const std::int64_t compressed_bytes = data_.bytes;
+    // A local step takes memory for the values that all ranks shared.
+    const auto local = first_local(deck_, mesh_.shape);
+    if (local && local != compressed) run_steps(*local);
     const Trainer::StateBytes state = trainer_.state_bytes();
     const MemoryUse use = device_->memory();
     StagePlan p;
@@ -102,7 +114,7 @@ class DryRank {
     p.quantized_traffic = data.coded_bytes;
     p.nearby = data.nearby_elements;
     p.nearby_traffic = data.nearby_bytes;
-    if (compressed) p.compressed_traffic = data_.bytes;
+    if (compressed) p.compressed_traffic = compressed_bytes;
     p.tensor_traffic = tensor_.bytes;
     p.pipeline_traffic = pipeline_.bytes;
     return p;
