@@ -53,6 +53,10 @@ CASES = {  # name: (ranks, deck)
                     "optimizer": {"type": "OneBitAdam", "params": {"freeze_step": 1}}}),
     "zero_one": (2, {**NEOX, "precision": "bf16", "optimizer": {
         "type": "ZeroOneAdam", "params": {"var_freeze_step": 1}}}),
+    "local_step": (2, {**NEOX, "train_iters": 9, "vocab_size": 40000, "seq_length": 16,
+                       "train_micro_batch_size_per_gpu": 1,
+                       "optimizer": {"type": "ZeroOneAdam", "params": {
+                           "var_freeze_step": 3, "var_update_scaler": 1}}}),
     "stage3": (2, {**NEOX, **ZERO, "gradient_accumulation_steps": 2}),
     "quantized": (2, {**NEOX, "zero_optimization": {
         **ZERO["zero_optimization"], "zero_quantized_weights": True}}),
